@@ -1,0 +1,3 @@
+//! `buttersink`: arguments and `main`, nothing else.
+
+fn main() {}

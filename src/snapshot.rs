@@ -1,0 +1,342 @@
+//! The vocabulary: snapshots, diffs, sizes and listings.
+//! Does no input or output, and knows no store.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// A btrfs UUID. Text form: lower case, with dashes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Uuid(pub [u8; 16]);
+
+impl Uuid {
+    /// `None` for the all-zero UUID, which btrfs uses for "not set".
+    pub fn set(bytes: [u8; 16]) -> Option<Uuid> {
+        (bytes != [0; 16]).then_some(Uuid(bytes))
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, byte) in self.0.iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for Uuid {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{}' is not a UUID", text.escape_default());
+        let bytes = text.as_bytes();
+        if bytes.len() != 36 || [8, 13, 18, 23].iter().any(|&i| bytes[i] != b'-') {
+            return Err(wrong());
+        }
+        let mut digits = bytes
+            .iter()
+            .filter(|&&b| b != b'-')
+            .map(|&b| char::from(b).to_digit(16));
+        let mut uuid = [0; 16];
+        for byte in &mut uuid {
+            match (digits.next().flatten(), digits.next().flatten()) {
+                (Some(high), Some(low)) => *byte = (high * 16 + low) as u8,
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(Uuid(uuid))
+    }
+}
+
+impl TryFrom<String> for Uuid {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Uuid> for String {
+    fn from(uuid: Uuid) -> String {
+        uuid.to_string()
+    }
+}
+
+/// What is known about the soundness of a snapshot, in words that listings show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Nothing speaks against it.
+    #[default]
+    Ok,
+    /// A transfer that was not finished; ours to remove.
+    Partial,
+    /// Changed after it was made or received: not a parent.
+    Altered,
+    /// Received, but by another program or before a crash: there is no seal to compare with.
+    Unsealed,
+    /// Read-write and yet with a received UUID: a trap for later incrementals.
+    RwReceived,
+    /// Another subvolume of the filesystem has the same received UUID, so `btrfs receive` may
+    /// pick the wrong parent.
+    Duplicate,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            State::Ok => "ok",
+            State::Partial => "partial",
+            State::Altered => "altered",
+            State::Unsealed => "unsealed",
+            State::RwReceived => "rw-received",
+            State::Duplicate => "duplicate",
+        })
+    }
+}
+
+/// A snapshot as a store lists it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Relative to the store's directory; never empty, absolute or with `..`.
+    #[serde(with = "path_text")]
+    pub path: PathBuf,
+    /// The UUID of this copy. Equals [`Snapshot::id`] where a store keeps diffs.
+    pub uuid: Uuid,
+    /// The UUID it had where it was sent from, if it was received.
+    pub received_uuid: Option<Uuid>,
+    /// The subvolume that it is a snapshot of, in the same filesystem.
+    pub parent_uuid: Option<Uuid>,
+    /// Generation of the last change to its content.
+    pub ctransid: u64,
+    /// Generation in which it was made.
+    pub otransid: u64,
+    /// The generation it had where it was sent from; 0 if it was not received.
+    pub stransid: u64,
+    /// Seconds since 1970 at which this copy was made; `None` where unknown.
+    pub created: Option<i64>,
+    /// No writing to it is possible.
+    pub read_only: bool,
+    /// What is known about its soundness.
+    pub state: State,
+    /// Bytes it refers to, if a trustworthy source knows.
+    pub referenced: Option<u64>,
+    /// Bytes that only it refers to, likewise.
+    pub exclusive: Option<u64>,
+    /// Bytes of its file tree in the filesystem's metadata (`bytes_used` of the root item): a
+    /// hint for plans; 0 if unknown.
+    pub tree_bytes: u64,
+    /// Subvolumes inside it, relative to it: they do not travel with it.
+    #[serde(default)]
+    pub nested: Vec<String>,
+}
+
+impl Snapshot {
+    /// The effective UUID: the snapshot's name for all time, the same in every store.
+    pub fn id(&self) -> Uuid {
+        self.received_uuid.unwrap_or(self.uuid)
+    }
+
+    /// The effective generation, which belongs to [`Snapshot::id`].
+    pub fn generation(&self) -> u64 {
+        if self.received_uuid.is_some() {
+            self.stransid
+        } else {
+            self.ctransid
+        }
+    }
+
+    /// Whether a diff may build on it.
+    pub fn may_be_parent(&self) -> bool {
+        self.read_only && matches!(self.state, State::Ok | State::Unsealed)
+    }
+}
+
+/// How long a diff's stream is, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Size {
+    /// Measured, right to the byte.
+    Exact(u64),
+    /// Guessed from what a listing tells.
+    Estimate(u64),
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+}
+
+impl Size {
+    /// The number of bytes, however well known.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Size::Exact(n) | Size::Estimate(n) => Some(n),
+            Size::Unknown => None,
+        }
+    }
+
+    /// Whether the size is right to the byte.
+    pub fn is_exact(self) -> bool {
+        matches!(self, Size::Exact(_))
+    }
+}
+
+/// What makes the snapshot `to` out of `from`, or out of nothing. UUIDs are effective ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Diff {
+    /// The snapshot that it makes.
+    pub to: Uuid,
+    /// The parent that must be there; `None` for a full stream.
+    pub from: Option<Uuid>,
+    /// The length of its stream.
+    pub size: Size,
+}
+
+/// Which diffs a store can send.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Offer {
+    /// A filesystem: a diff between any two of its snapshots, and a full one of each.
+    #[default]
+    AnyPair,
+    /// Stored diffs only.
+    Only(Vec<Diff>),
+}
+
+/// Everything a store holds, in one reading.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Listing {
+    /// Where, as a person would write it.
+    pub location: String,
+    /// Snapshots and leftovers, in the order of their paths; [`Snapshot::state`] tells them apart.
+    pub snapshots: Vec<Snapshot>,
+    /// What can be sent from here.
+    pub offer: Offer,
+    /// Bytes that can still be written here; `None` if there is no limit that we know.
+    pub free: Option<u64>,
+    /// What could not be read, and other remarks for a person.
+    pub notes: Vec<String>,
+}
+
+/// Shows a path on a terminal or in a log: control characters, backslashes and bytes that are
+/// not UTF-8 are escaped, so that no name can forge output.
+pub fn shown(path: impl AsRef<Path>) -> String {
+    let mut text = String::new();
+    for chunk in path.as_ref().as_os_str().as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => text.push_str("\\\\"),
+                '\n' => text.push_str("\\n"),
+                '\t' => text.push_str("\\t"),
+                c if c.is_control() || is_invisible(c) => text.extend(c.escape_unicode()),
+                c => text.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+/// Marks that reorder or hide text.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Paths as JSON text: `%` and bytes that are not UTF-8 as `%XX`, so that every name survives.
+pub mod path_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    /// The text for a path.
+    pub fn encode(path: &Path) -> String {
+        let mut text = String::new();
+        for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+            text.push_str(&chunk.valid().replace('%', "%25"));
+            for byte in chunk.invalid() {
+                text.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        text
+    }
+
+    /// The path for a text; `None` if a `%` is not followed by two hexadecimal digits.
+    pub fn decode(text: &str) -> Option<PathBuf> {
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text.as_bytes().iter();
+        while let Some(&byte) = rest.next() {
+            if byte != b'%' {
+                bytes.push(byte);
+                continue;
+            }
+            let mut digit = || rest.next().and_then(|&b| char::from(b).to_digit(16));
+            let (high, low) = (digit()?, digit()?);
+            bytes.push((high * 16 + low) as u8);
+        }
+        Some(OsString::from_vec(bytes).into())
+    }
+
+    /// For `#[serde(with = "path_text")]`.
+    ///
+    /// # Errors
+    /// Whatever the serializer says.
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&encode(path))
+    }
+
+    /// For `#[serde(with = "path_text")]`.
+    ///
+    /// # Errors
+    /// If the text is not an encoded path.
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        decode(&text).ok_or_else(|| D::Error::custom("a % without two hexadecimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn uuid_text() {
+        let text = "0e2cbe19-93d2-4d49-a0bb-4ea2e8a2a0c1";
+        assert_eq!(text.parse::<Uuid>().unwrap().to_string(), text);
+        assert!("0e2cbe19".parse::<Uuid>().is_err());
+        assert!(
+            "0e2cbe1993d2-4d49-a0bb-4ea2e8a2a0c1-"
+                .parse::<Uuid>()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn names_are_safe_to_show() {
+        let hostile = OsStr::from_bytes(b"a\n\x1b[2J\xff\\\xe2\x80\xae");
+        assert_eq!(
+            shown(Path::new(hostile)),
+            "a\\n\\u{1b}[2J\\xff\\\\\\u{202e}"
+        );
+    }
+
+    #[test]
+    fn every_path_survives_json() {
+        let path = PathBuf::from(OsStr::from_bytes(b"100%/\xff\n\xc3\xa9"));
+        assert_eq!(path_text::encode(&path), "100%25/%FF\n\u{e9}");
+        assert_eq!(path_text::decode(&path_text::encode(&path)), Some(path));
+        assert_eq!(path_text::decode("%f"), None);
+    }
+}
