@@ -19,3 +19,4 @@
 pub mod error;
 pub mod snapshot;
 pub mod store;
+pub mod sys;
