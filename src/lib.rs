@@ -16,6 +16,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod btrfs;
 pub mod error;
 pub mod snapshot;
 pub mod store;
