@@ -199,7 +199,19 @@ fn open_dir(dir: &Path) -> Result<File> {
         let kind = kind.map_or(String::new(), |kind| format!(" (it is {})", shown(kind)));
         return Err(Error::failed(shown(dir), format!("is not on btrfs{kind}")));
     }
+    not_a_stand_in(&file, dir)?;
     Ok(file)
+}
+
+/// Fails for the empty directory that a snapshot has where a subvolume was in its original: it
+/// is on no filesystem that one could ask.
+fn not_a_stand_in(file: &File, dir: &Path) -> Result<()> {
+    let metadata = file.metadata().doing(|| format!("cannot read {}", shown(dir)))?;
+    if metadata.ino() != abi::STAND_IN {
+        return Ok(());
+    }
+    let said = "is only the empty directory that a snapshot has in place of a subvolume";
+    Err(Error::failed(shown(dir), said))
 }
 
 /// Whether an open directory is the top of a subvolume.

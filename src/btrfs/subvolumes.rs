@@ -282,8 +282,7 @@ impl<'a> Places<'a> {
         match lookup(self.file, tree, inode) {
             Ok((_, path)) => Ok(Some(path)),
             Err(error) => match error.raw_os_error() {
-                // Removed since we read the roots, or the kernel's stand-in for a subvolume
-                // that was nested in what this is a snapshot of.
+                // Removed since we read the roots.
                 Some(libc::ENOENT) => Ok(None),
                 Some(libc::ENAMETOOLONG) => {
                     self.notes.push(format!(
