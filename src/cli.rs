@@ -125,19 +125,36 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn wrong(error: lexopt::Error) -> Error {
-    Error::usage("cannot understand the command line", format!("{error} (see buttersink --help)"))
+    Error::usage(
+        "cannot understand the command line",
+        format!("{error} (see buttersink --help)"),
+    )
 }
 
 /// The first word may be a command; otherwise one location is listed, and two are synchronised.
 fn task(mut words: Vec<OsString>) -> Result<Task> {
-    let command = words.first().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
-    if matches!(command.as_str(), "list" | "sync" | "backup" | "restore" | "verify") {
+    let command = words
+        .first()
+        .and_then(|word| word.to_str())
+        .unwrap_or_default()
+        .to_owned();
+    if matches!(
+        command.as_str(),
+        "list" | "sync" | "backup" | "restore" | "verify"
+    ) {
         words.remove(0);
     }
-    let usage = |said: &str| Err(Error::usage("cannot understand the command line", format!("{said} (see buttersink --help)")));
+    let usage = |said: &str| {
+        Err(Error::usage(
+            "cannot understand the command line",
+            format!("{said} (see buttersink --help)"),
+        ))
+    };
     match (command.as_str(), words.len()) {
         ("backup" | "restore" | "verify", _) => {
-            let said = format!("the command comes in a later release; a directory of this name is ./{command}");
+            let said = format!(
+                "the command comes in a later release; a directory of this name is ./{command}"
+            );
             Err(Error::usage(format!("cannot {command}"), said))
         }
         ("list", 1) => Ok(Task::List(words.remove(0))),
@@ -146,7 +163,9 @@ fn task(mut words: Vec<OsString>) -> Result<Task> {
         ("sync", _) => usage("'sync' takes two locations, SRC and DST"),
         (_, 1) => Ok(Task::List(words.remove(0))),
         (_, 0) => usage("it names no location: SRC DST to synchronise, DST to list"),
-        (_, n) => usage(&format!("it names {n} locations, and there can be two at most")),
+        (_, n) => usage(&format!(
+            "it names {n} locations, and there can be two at most"
+        )),
     }
 }
 
@@ -167,12 +186,19 @@ fn mebibytes(text: &OsStr) -> Result<u64> {
         _ => return Err(wrong()),
     };
     let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << shift).filter(|&bytes| bytes > 0).ok_or_else(wrong)
+    number
+        .checked_mul(1 << shift)
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(wrong)
 }
 
 impl Voice {
     fn quieter(self) -> Voice {
-        if self == Voice::Full { Voice::Results } else { Voice::Errors }
+        if self == Voice::Full {
+            Voice::Results
+        } else {
+            Voice::Errors
+        }
     }
 }
 
@@ -190,9 +216,23 @@ mod tests {
         assert_eq!(parsed(&["/a/"]).unwrap().0, list("/a/"));
         assert_eq!(parsed(&["list", "/a/"]).unwrap().0, list("/a/"));
         assert_eq!(parsed(&["./backup"]).unwrap().0, list("./backup"));
-        assert_eq!(parsed(&["a/", "b"]).unwrap().0, Task::Sync("a/".into(), "b".into()));
-        assert_eq!(parsed(&["sync", "a/", "b"]).unwrap().0, Task::Sync("a/".into(), "b".into()));
-        for words in [&["backup"][..], &["list"], &["sync", "a"], &[], &["a", "b", "c"], &["-x"], &["--part-size", "x", "a"]] {
+        assert_eq!(
+            parsed(&["a/", "b"]).unwrap().0,
+            Task::Sync("a/".into(), "b".into())
+        );
+        assert_eq!(
+            parsed(&["sync", "a/", "b"]).unwrap().0,
+            Task::Sync("a/".into(), "b".into())
+        );
+        for words in [
+            &["backup"][..],
+            &["list"],
+            &["sync", "a"],
+            &[],
+            &["a", "b", "c"],
+            &["-x"],
+            &["--part-size", "x", "a"],
+        ] {
             assert_eq!(parsed(words).unwrap_err().exit_code(), 2, "{words:?}");
         }
     }
