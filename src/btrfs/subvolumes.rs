@@ -381,23 +381,19 @@ impl Walk {
         )];
         if self.hidden > 0 {
             notes.push(format!(
-                "not listed: {} that are elsewhere or in directories that may not be entered",
-                counted(self.hidden)
+                "not listed: subvolumes elsewhere or in directories that may not be entered, {}",
+                self.hidden
             ));
         }
         if let Some(first) = self.closed.first() {
             notes.push(format!(
-                "not listed: {} that may not be read or that a mount hides, the first of them {}",
-                counted(self.closed.len() as u64),
+                "not listed: subvolumes that may not be read or that a mount hides, {}, such as {}",
+                self.closed.len(),
                 shown(first)
             ));
         }
         notes
     }
-}
-
-fn counted(n: u64) -> String {
-    format!("{n} subvolume{}", if n == 1 { "" } else { "s" })
 }
 
 /// Somebody's permissions, or somebody's removal: what is left is still worth listing.
