@@ -1,10 +1,11 @@
 //! `btrfslist`'s view of a filesystem: read once, shown as a table, as a tree, or as JSON.
 //! Makes text; who prints it is somebody else.
 
+mod json;
+
 use crate::btrfs::{Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
 use crate::error::{Error, Result};
-use crate::snapshot::{Uuid, path_text, shown};
-use serde_json::{Value, json};
+use crate::snapshot::{Uuid, shown};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -68,63 +69,6 @@ impl View {
             .map(|(lead, s)| format!("{lead}{}", self.place(s)));
         let paths = std::iter::once("PATH".to_owned()).chain(paths);
         self.header() + &aligned(&rows, paths)
-    }
-
-    /// One object on one line.
-    pub fn json(&self) -> String {
-        let device = |device: &crate::btrfs::Device| {
-            json!({
-                "id": device.id,
-                "path": text_or_null(&device.path),
-                "total_bytes": device.total,
-                "used_bytes": device.used,
-            })
-        };
-        let info = &self.info;
-        json!({
-            "version": 1,
-            "filesystem": {
-                "uuid": info.fsid,
-                "metadata_uuid": info.metadata_uuid,
-                "generation": info.generation,
-                "node_bytes": info.nodesize,
-                "total_bytes": info.total,
-                "used_bytes": info.used,
-                "free_bytes": info.free,
-                "devices": info.devices.iter().map(device).collect::<Vec<_>>(),
-            },
-            "complete": self.subvolumes.complete,
-            "notes": self.subvolumes.notes,
-            "sizes": self.sizes,
-            "subvolumes": self.subvolumes.all.iter().map(|s| self.object(s)).collect::<Vec<_>>(),
-        })
-        .to_string()
-    }
-
-    fn object(&self, s: &Subvolume) -> Value {
-        let known = s.tree_bytes != 0;
-        let received = s.received_uuid.is_some();
-        json!({
-            "id": s.id,
-            "parent_id": (s.parent_id != 0).then_some(s.parent_id),
-            "path": path_text::encode(&s.path),
-            "below": s.below.as_deref().map(path_text::encode),
-            "level": known.then_some(s.level),
-            "tree_bytes": known.then_some(s.tree_bytes),
-            "generation": s.generation,
-            "ctransid": s.ctransid,
-            "otransid": s.otransid,
-            "stransid": received.then_some(s.stransid),
-            "rtransid": received.then_some(s.rtransid),
-            "created": s.created,
-            "total_bytes": s.referenced,
-            "exclusive_bytes": s.exclusive,
-            "read_only": s.read_only,
-            "uuid": Uuid::set(s.uuid.0),
-            "parent_uuid": s.parent_uuid,
-            "received_uuid": s.received_uuid,
-            "mounts": self.mounted(s).map(|m| path_text::encode(&m.at)).collect::<Vec<_>>(),
-        })
     }
 
     fn header(&self) -> String {
@@ -235,10 +179,15 @@ fn aligned(rows: &[Vec<String>], ends: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
     for (row, end) in rows.iter().zip(ends) {
         for ((cell, width), column) in row.iter().zip(&widths).zip(COLUMNS) {
-            text += &match column.to_the_right {
-                true => format!("{cell:>width$}  "),
-                false => format!("{cell:<width$}  "),
+            let blank = width - cell.len();
+            let (before, after) = if column.to_the_right {
+                (blank, 0)
+            } else {
+                (0, blank)
             };
+            text.extend(std::iter::repeat_n(' ', before));
+            text += cell;
+            text.extend(std::iter::repeat_n(' ', after + 2));
         }
         text += &end;
         text.push('\n');
@@ -306,10 +255,6 @@ fn size(bytes: u64) -> String {
         value /= 1024.0;
     }
     format!("{value:.1} EiB")
-}
-
-fn text_or_null(path: &Path) -> Option<String> {
-    (!path.as_os_str().is_empty()).then(|| path_text::encode(path))
 }
 
 #[cfg(test)]

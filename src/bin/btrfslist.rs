@@ -58,7 +58,7 @@ fn run() -> Result<()> {
         eprintln!("btrfslist: {note}");
     }
     match wish.json {
-        true => print(&(view.json() + "\n")),
+        true => print(&(view.json()? + "\n")),
         false => print(&view.text(wish.tree)),
     }
 }
