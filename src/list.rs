@@ -5,6 +5,7 @@ mod json;
 
 use crate::btrfs::{Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
 use crate::error::{Error, Result};
+use crate::report::human;
 use crate::snapshot::{Uuid, shown};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -73,7 +74,7 @@ impl View {
 
     fn header(&self) -> String {
         let info = &self.info;
-        let (total, used, free) = (size(info.total), known_size(info.used), size(info.free));
+        let (total, used, free) = (human(info.total), known_size(info.used), human(info.free));
         let mut text = format!("filesystem {}\n", info.fsid);
         if let Some(uuid) = info.metadata_uuid {
             text += &format!("metadata   {uuid}\n");
@@ -84,7 +85,7 @@ impl View {
                 true => "missing".to_owned(),
                 false => shown(&device.path),
             };
-            let (total, used) = (size(device.total), size(device.used));
+            let (total, used) = (human(device.total), human(device.used));
             text += &format!(
                 "device {:<3} {path}, {total}, allocated {used}\n",
                 device.id
@@ -238,38 +239,12 @@ fn or_dash(value: Option<impl ToString>) -> String {
 }
 
 fn known_size(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "-".to_owned(), size)
-}
-
-/// A number of bytes for a person: `1.5 GiB`.
-fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] {
-        // What would be rounded to 1024.0 belongs to the next unit.
-        if value < 1023.95 {
-            return match unit {
-                "B" => format!("{bytes} B"),
-                _ => format!("{value:.1} {unit}"),
-            };
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} EiB")
+    bytes.map_or_else(|| "-".to_owned(), human)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_for_people() {
-        let said = [0, 1023, 1024, 1536, 1_048_575, 1 << 40, u64::MAX].map(size);
-        let expected = [
-            "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 TiB", "16.0 EiB",
-        ];
-        assert_eq!(said, expected);
-        assert_eq!(known_size(None), "-");
-    }
 
     fn subvolume(id: u64, parent: Option<u8>) -> Subvolume {
         Subvolume {
