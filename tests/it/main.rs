@@ -10,8 +10,9 @@ mod runner;
 mod support;
 
 mod btrfs;
+mod btrfslist;
 mod smoke;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[smoke::TESTS, btrfs::TESTS].concat())
+    runner::main(&[smoke::TESTS, btrfs::TESTS, btrfslist::TESTS].concat())
 }
