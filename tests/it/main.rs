@@ -7,10 +7,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod runner;
+mod sources;
 mod support;
 
+mod architecture;
+mod documents;
 mod smoke;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[smoke::TESTS].concat())
+    runner::main(&[architecture::TESTS, documents::TESTS, smoke::TESTS].concat())
 }
