@@ -46,10 +46,10 @@ lint: ## the compiler's and clippy's opinion
 test: ## unit, documentation and integration tests
 	$(CARGO) test --locked
 
-bench: ## figures beside those of the plain tools; asserts nothing (root)
+bench: ## figures beside those of the plain tools; ARGS=--quick for a glance (root)
 	@contrib/setup.sh
 	$(CARGO) build --release --locked --bins
-	python3 benches/local.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench'
+	python3 benches/local.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
 
 install: $(BINARIES) ## programs and man pages below $(DESTDIR)$(PREFIX)
 	$(INSTALL) -d '$(DESTDIR)$(BINDIR)'

@@ -113,6 +113,7 @@ fn order(sources: &[Source]) -> Vec<String> {
         .collect();
     let store = order.iter().position(|m| m == "store");
     let at = store.map_or(order.len(), |store| store + 1);
+    let stores = sources.iter().filter_map(Source::module);
     order.splice(at..at, stores.filter(|m| m.starts_with("store::")));
     order
 }
