@@ -51,7 +51,7 @@ prove() {
         run diff -r proof/SRC proof/DST
         rm -r proof
     else
-        diff <(tree "SRC/$name") <(tree "DST/$name")
+        diff <(tree "SRC/$name") <(tree "DST/$name") | head -20
     fi
     echo "SRC/$name and DST/$name are equal"
 }

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
     references_lead_somewhere,
     shown_commands_exist,
     the_licence_is_named,
+    each_dependency_has_a_reason,
     readers_read,
 ];
 
@@ -131,6 +132,22 @@ fn shown_commands_exist() {
 fn the_licence_is_named() {
     assert!(text("Cargo.toml").contains("\nlicense = \"GPL-3.0-or-later\"\n"));
     assert!(text("README.md").contains("GPL-3.0-or-later"));
+}
+
+fn each_dependency_has_a_reason() {
+    let manifest = text("Cargo.toml");
+    let lines = manifest.lines().skip_while(|l| *l != "[dependencies]");
+    let lines = lines.skip(1).take_while(|l| !l.starts_with('['));
+    let readme = text("README.md");
+    for line in lines.filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        assert!(line.contains(" # "), "Cargo.toml gives no reason: {line}");
+        let name = line.split(' ').next().unwrap_or_default();
+        let named = readme.lines().filter(|l| l.starts_with("| ")).any(|l| {
+            let first = l.split('|').nth(1).unwrap_or_default();
+            first.split([',', ' ']).any(|word| word == name)
+        });
+        assert!(named, "README.md has no row for {name}");
+    }
 }
 
 /// Options in help: words with a dash at the beginning of an indented line, up to the gap.

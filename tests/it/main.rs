@@ -8,12 +8,23 @@
 
 mod runner;
 mod sources;
+mod subvolumes;
 mod support;
+mod tree;
 
 mod architecture;
 mod documents;
 mod smoke;
+mod sync;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[architecture::TESTS, documents::TESTS, smoke::TESTS].concat())
+    runner::main(
+        &[
+            architecture::TESTS,
+            documents::TESTS,
+            smoke::TESTS,
+            sync::TESTS,
+        ]
+        .concat(),
+    )
 }
