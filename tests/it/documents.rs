@@ -188,7 +188,9 @@ fn section<'a>(page: &'a str, name: &str) -> &'a str {
 
 /// The table below `Exit status:` in help: a number, a gap, its meaning.
 fn help_codes(help: &str) -> BTreeMap<String, String> {
-    let lines = help.lines().skip_while(|l| !l.starts_with("Exit status"));
+    let lines = help
+        .lines()
+        .skip_while(|l| !l.to_lowercase().starts_with("exit status"));
     let lines = lines.skip(1).take_while(|l| l.starts_with(' '));
     lines
         .filter_map(|l| l.trim().split_once("  "))

@@ -13,6 +13,7 @@ mod support;
 mod tree;
 
 mod architecture;
+mod btrfs;
 mod documents;
 mod smoke;
 mod sync;
@@ -21,6 +22,7 @@ fn main() -> std::process::ExitCode {
     runner::main(
         &[
             architecture::TESTS,
+            btrfs::TESTS,
             documents::TESTS,
             smoke::TESTS,
             sync::TESTS,
