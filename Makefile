@@ -28,8 +28,8 @@ $(BINARIES) &: $(SOURCES)
 	$(CARGO) build --release --locked --bins
 	@touch $(BINARIES)
 
-demo: ## two scratch filesystems, a synchronisation and its proof (root)
-	@contrib/demo.sh
+demo: $(BINARIES) ## two scratch filesystems, a synchronisation and its proof (root)
+	@contrib/demo.sh '$(TARGET)/release'
 
 setup: ## install what demo, check and bench need and the machine lacks (root)
 	@contrib/setup.sh
@@ -46,9 +46,8 @@ lint: ## the compiler's and clippy's opinion
 test: ## unit, documentation and integration tests
 	$(CARGO) test --locked
 
-bench: ## figures beside those of the plain tools; ARGS=--quick for a glance (root)
+bench: $(BINARIES) ## figures beside those of the plain tools; ARGS=--quick for a glance (root)
 	@contrib/setup.sh
-	$(CARGO) build --release --locked --bins
 	python3 benches/local.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
 
 install: $(BINARIES) ## programs and man pages below $(DESTDIR)$(PREFIX)

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 scratch=$target/demo
+programs=$(realpath "${1:-$target/release}") # the directory of the programs to show
 PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
@@ -27,16 +28,17 @@ clean() {
 
 filesystem() {
     truncate -s 1G "$1.img"
-    mkfs.btrfs -q "$1.img"
+    mkfs.btrfs -q "$1.img" >/dev/null
     mkdir "$1"
     mount -o loop "$1.img" "$1"
 }
 
 # The same listing for equal trees: every entry's type, mode, owner, size and time, every file's
-# content. A directory's size is no property of its content.
+# content. A directory's size is no property of its content, and an incremental stream does not
+# carry the time of the top directory.
 tree() (
     cd "$1"
-    find . -type d -printf '%p %M %U %G %T@\n' -o -printf '%p %M %n %U %G %s %T@ %l\n' |
+    find . -mindepth 1 -type d -printf '%p %M %U %G %T@\n' -o -printf '%p %M %n %U %G %s %T@ %l\n' |
         LC_ALL=C sort
     find . -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
 )
@@ -77,12 +79,6 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 contrib/setup.sh
-if [ -n "${BUTTERSINK_DEMO_BIN-}" ]; then
-    programs=$(realpath "$BUTTERSINK_DEMO_BIN")
-else
-    "${CARGO:-cargo}" build --quiet --locked --bins
-    programs=$target/debug
-fi
 PATH=$programs:$PATH
 
 trap 'trap - EXIT; clean; exit 130' INT TERM HUP

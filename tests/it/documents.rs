@@ -216,8 +216,9 @@ fn plain(text: &str) -> String {
 /// and `sudo`.
 fn commands(document: &str) -> Vec<String> {
     let lines = document.lines().map(|l| {
-        let line = l.trim_start_matches(".Dl ").trim_start_matches("$ ");
-        line.trim_start_matches("# ").trim_start_matches("sudo ")
+        let line = l.trim_start_matches(".Dl ").trim_start();
+        let line = line.trim_start_matches("$ ").trim_start_matches("# ");
+        line.trim_start_matches("sudo ")
     });
     let programs = programs();
     lines
@@ -225,7 +226,7 @@ fn commands(document: &str) -> Vec<String> {
             let mut words = l.split(' ');
             let first = words.next().unwrap_or_default();
             programs.iter().any(|p| p == first)
-                && words.next().is_some_and(|w| w.starts_with(['-', '/', '.']))
+                && words.next().is_some_and(|w| w.contains(['-', '/']))
         })
         .map(str::to_owned)
         .collect()
