@@ -7,14 +7,17 @@ end. Needs root, Python's standard library, btrfs-progs, and release builds.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -67,17 +70,46 @@ def cold():
 
 
 def timed(shell):
-    """Seconds, and the peak memory of the largest process in bytes."""
+    """Seconds, and the peak memory of the largest process that the shell starts, in bytes."""
     start = time.monotonic()
-    command = ["bash", "-o", "pipefail", "-c", shell]
+    command = ["bash", "-o", "pipefail", "-c", f"{shell}; exit $?"]  # else bash turns into it
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    peak = Peak(child.pid)
     said = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
+    status = child.wait()
     seconds = time.monotonic() - start
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+    if status:
         sys.exit(f"bench: {shell}\n{said.decode(errors='replace')}")
-    return seconds, usage.ru_maxrss * 1024
+    return seconds, peak.bytes()
+
+
+class Peak(threading.Thread):
+    """Looks at the high-water marks of a process's descendants. What wait4 says is of no use: it
+    never goes below the size of the process that forked, which is this script."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid, self.done, self.most = pid, threading.Event(), 0
+        self.start()
+
+    def run(self):
+        while not self.done.wait(0.02):
+            for pid in list(self.descendants(self.pid)):
+                with contextlib.suppress(OSError):  # it has just ended
+                    status = Path(f"/proc/{pid}/status").read_text()
+                    mark = re.search(r"VmHWM:\s+(\d+) kB", status)
+                    self.most = max(self.most, int(mark[1]) * 1024 if mark else 0)
+
+    def descendants(self, pid):
+        with contextlib.suppress(OSError):
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                yield child
+                yield from self.descendants(child)
+
+    def bytes(self):
+        self.done.set()
+        self.join()
+        return self.most
 
 
 class Table:
@@ -98,10 +130,11 @@ class Table:
             seconds = [s for s, _ in measured]
             median = statistics.median(seconds)
             reference = reference or median
-            peak = max(p for _, p in measured) / MIB
+            peak = max(p for _, p in measured)
+            peak = f"{peak / MIB:.1f}" if peak else "-"
             print(
                 f"  {name:34}{median:10.3f}{min(seconds):10.3f}{max(seconds):10.3f}"
-                f"{median / reference:8.2f}{peak:10.1f}",
+                f"{median / reference:8.2f}{peak:>10}",
                 flush=True,
             )
 
@@ -249,8 +282,7 @@ def main():
                 bench(args, program)
     finally:
         clean(args.scratch)
-    floor = "the peak is that of the largest process, and never below that of this script"
-    print(f"\nratio: to the first line; {floor}")
+    print("\nratio: to the first line; peak: of the largest process, - if it was over too soon")
 
 
 def clean(scratch):
