@@ -15,6 +15,7 @@ mod tree;
 mod architecture;
 mod btrfs;
 mod documents;
+mod faults;
 mod smoke;
 mod sync;
 
@@ -24,6 +25,7 @@ fn main() -> std::process::ExitCode {
             architecture::TESTS,
             btrfs::TESTS,
             documents::TESTS,
+            faults::TESTS,
             smoke::TESTS,
             sync::TESTS,
         ]
