@@ -1,6 +1,7 @@
 //! Listing and synchronising, from options to verdict.
 
 use super::{HELP, Options, Task};
+use crate::btrfs;
 use crate::error::{Error, Kind, Result};
 use crate::glob;
 use crate::log;
@@ -10,7 +11,7 @@ use crate::progress::Progress;
 use crate::report;
 use crate::snapshot::{Listing, State, shown};
 use crate::store::local::Manner;
-use crate::store::{self, Access, Location, Store};
+use crate::store::{self, Access, Location, Place, Store};
 use crate::sync;
 use crate::sys;
 use std::ffi::OsStr;
@@ -101,6 +102,10 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         .iter()
         .chain(&there.notes)
         .for_each(|note| progress.note(note));
+    if here.snapshots.is_empty() {
+        refuse_one_snapshot(source, &from)?;
+        progress.note(&format!("there are no snapshots in {}", here.location));
+    }
     let excluded = |path: &Path| excludes(&options.exclude, path);
     let wish = Wish {
         only: from.snapshot.as_deref(),
@@ -181,6 +186,25 @@ fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
 }
 
 /// A source without its slash is the commonest mistake there is.
+/// One snapshot with a slash after it: nothing in it is a snapshot, and it is itself what was meant.
+fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<()> {
+    let Place::Local(path) = &location.place else {
+        return Ok(());
+    };
+    match btrfs::subvolume(path) {
+        Ok(subvolume) if subvolume.read_only => {
+            let typed = shown(typed);
+            let name = typed.trim_end_matches('/');
+            let said = format!("it is a snapshot, and there are none in it: type {name}");
+            Err(Error::usage(
+                format!("cannot send what is in {typed}"),
+                said,
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn slash_hint(mut error: Error, typed: &OsStr, location: &Location) -> Error {
     if location.snapshot.is_some() && matches!(error.kind, Kind::Usage | Kind::Failed) {
         error.kind = Kind::Usage;

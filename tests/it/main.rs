@@ -7,12 +7,30 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod runner;
+mod sources;
+mod subvolumes;
 mod support;
+mod tree;
 
+mod architecture;
 mod btrfs;
 mod btrfslist;
+mod documents;
+mod faults;
 mod smoke;
+mod sync;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[smoke::TESTS, btrfs::TESTS, btrfslist::TESTS].concat())
+    runner::main(
+        &[
+            architecture::TESTS,
+            btrfs::TESTS,
+            btrfslist::TESTS,
+            documents::TESTS,
+            faults::TESTS,
+            smoke::TESTS,
+            sync::TESTS,
+        ]
+        .concat(),
+    )
 }
