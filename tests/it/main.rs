@@ -14,6 +14,7 @@ mod tree;
 
 mod architecture;
 mod btrfs;
+mod btrfslist;
 mod documents;
 mod faults;
 mod smoke;
@@ -24,6 +25,7 @@ fn main() -> std::process::ExitCode {
         &[
             architecture::TESTS,
             btrfs::TESTS,
+            btrfslist::TESTS,
             documents::TESTS,
             faults::TESTS,
             smoke::TESTS,
