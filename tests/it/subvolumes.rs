@@ -21,6 +21,23 @@ pub(crate) fn snapshot(of: &Path, to: &Path) {
     run("btrfs", ["-q", "subvolume", "snapshot", "-r", of, to]);
 }
 
+/// Sets or clears the read-only flag and nothing else. `btrfs property set` would refuse, or forget
+/// the received UUID; older ones and other programs do not.
+pub(crate) fn set_read_only(subvolume: &Path, read_only: bool) {
+    let setflags = "import fcntl, os, struct, sys
+flags = struct.pack('Q', 2 if sys.argv[2] == 'true' else 0)
+fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x4008941a, flags)";
+    let (path, flag) = (subvolume.to_str().unwrap(), read_only.to_string());
+    run("python3", ["-c", setflags, path, &flag]);
+}
+
+/// Alters a read-only snapshot in place, which nobody should do.
+pub(crate) fn alter(subvolume: &Path) {
+    set_read_only(subvolume, false);
+    script(subvolume, "echo other >d/small; sync -f .");
+    set_read_only(subvolume, true);
+}
+
 /// A field of `btrfs subvolume show`, `-` if it is not set.
 pub(crate) fn shown(subvolume: &Path, field: &str) -> String {
     let text = run("btrfs", ["subvolume", "show", subvolume.to_str().unwrap()]);
