@@ -133,6 +133,7 @@ fn the_table() {
             "-",
             "-",
             "ro",
+            "ok",
             &text_of(&s["uuid"]),
             &text_of(&home["uuid"]),
             &text_of(&s["otransid"]),
