@@ -29,7 +29,10 @@ top of the filesystem, and every place where it is mounted. Unknown is shown as 
 Root sees everything. Others see the subvolumes below DIR that they may enter, without sizes and
 levels, and are told so on standard error. Quotas are never turned on.
 
-Exit status: 0 shown; 1 failed; 2 wrong usage.
+Exit status:
+  0  shown, as far as the user may see it
+  1  failed
+  2  wrong usage
 ";
 
 struct Wish {
