@@ -19,3 +19,6 @@
 pub mod error;
 pub mod snapshot;
 pub mod store;
+pub mod sys;
+
+pub mod checksum;
