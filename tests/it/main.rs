@@ -9,8 +9,9 @@
 mod runner;
 mod support;
 
+mod checksum;
 mod smoke;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[smoke::TESTS].concat())
+    runner::main(&[checksum::TESTS, smoke::TESTS].concat())
 }
