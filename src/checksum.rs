@@ -5,6 +5,7 @@
 mod line;
 mod walk;
 
+mod lanes;
 mod queue;
 mod read;
 

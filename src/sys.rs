@@ -4,3 +4,4 @@
 #![allow(unsafe_code)]
 
 pub mod dir;
+pub mod wide;

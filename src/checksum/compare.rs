@@ -2,7 +2,7 @@
 //! Contents are compared as they are, without hashing: that is faster, and certain.
 
 use super::difference::{Aspect, Change, Difference, What};
-use super::hash::{job, read};
+use super::hash::job;
 use super::queue::Queue;
 use super::read::Quiet;
 use super::walk::{Node, Tree, Unread, walk};
@@ -208,7 +208,7 @@ impl Pair<'_> {
         let this = &*self;
         queue.share(this.options.threads, |next| {
             let mut buffers = [vec![0; BUFFER], vec![0; BUFFER]];
-            while let Some(number) = next() {
+            while let Some(number) = next(0) {
                 let (a, _) = this.contents[number as usize];
                 let path = this.a.relative(a);
                 let same = this.same_content(&path, &mut buffers, progress);
@@ -245,8 +245,8 @@ impl Pair<'_> {
         let mut left = Quiet::open(&self.a, path).map_err(in_a)?;
         let mut right = Quiet::open(&self.b, path).map_err(in_b)?;
         loop {
-            let a_length = fill(&mut left, a).map_err(in_a)?;
-            let b_length = fill(&mut right, b).map_err(in_b)?;
+            let a_length = left.fill(a).map_err(in_a)?;
+            let b_length = right.fill(b).map_err(in_b)?;
             if a[..a_length] != b[..b_length] {
                 return Ok(false);
             }
@@ -256,18 +256,6 @@ impl Pair<'_> {
             progress.bytes.fetch_add(a_length as u64, Relaxed);
         }
     }
-}
-
-/// Fills the buffer, or as much of it as the file still has.
-fn fill(file: &mut Quiet, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match read(file, &mut buffer[filled..])? {
-            0 => break,
-            length => filled += length,
-        }
-    }
-    Ok(filled)
 }
 
 /// What a `stat` shows of the difference between two entries.

@@ -65,17 +65,26 @@ impl Queue {
         first.take().or_else(|| second.take())
     }
 
-    /// Runs `worker` in `threads` threads. Every other one begins with the large files, so that
-    /// computing on those goes on beside waiting for small ones.
-    pub(super) fn share(&self, threads: usize, worker: impl Fn(&dyn Fn() -> Option<u32>) + Sync) {
+    /// Runs `worker` in `threads` threads. What it is given takes the next file for one of
+    /// several places; every other place begins with the large files, so that these are spread
+    /// over the threads, and computing on them goes on beside waiting for small ones.
+    pub(super) fn share(&self, threads: usize, worker: impl Fn(&Next<'_>) + Sync) {
         let worker = &worker;
         std::thread::scope(|scope| {
             for thread in 0..threads.max(1) {
-                scope.spawn(move || worker(&|| self.take(thread % 2 == 0)));
+                scope.spawn(move || worker(&|place| self.take((thread + place) % 2 == 0)));
             }
         });
     }
+
+    /// How many files a thread can have at once so that there are some for each.
+    pub(super) fn for_each_of(&self, threads: usize) -> usize {
+        (self.large.numbers.len() + self.small.numbers.len()).div_ceil(threads.max(1))
+    }
 }
+
+/// Takes the next file for a place of a thread.
+pub(super) type Next<'n> = dyn Fn(usize) -> Option<u32> + 'n;
 
 #[cfg(test)]
 mod tests {

@@ -59,14 +59,23 @@ impl Quiet {
     }
 }
 
-impl Read for Quiet {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.file.read(buffer)?;
-        self.position += length as u64;
+impl Quiet {
+    /// Fills the buffer; less than that is in it only at the end of the file.
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.file.read(&mut buffer[filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(0) => break,
+                Ok(length) => filled += length,
+            }
+        }
+        self.position += filled as u64;
         while self.position >= self.window + WINDOW {
             self.leave_window();
         }
-        Ok(length)
+        Ok(filled)
     }
 }
 

@@ -368,7 +368,7 @@ fn locked() -> PathBuf {
         put(&tree, name, name);
     }
     for name in ["secret", "shut"] {
-        fs::set_permissions(tree.join(name), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join(name), Permissions::from_mode(0o000)).unwrap();
     }
     tree
 }
@@ -584,13 +584,9 @@ const SPOILS: &[Spoil] = &[
         "zero",
         |b| {
             keeping_time(&b.join("zero"), |f| {
-                File::options()
-                    .write(true)
-                    .open(f)
-                    .unwrap()
-                    .set_len(3)
-                    .unwrap()
-            })
+                let file = File::options().write(true).open(f).unwrap();
+                file.set_len(3).unwrap();
+            });
         },
         "content",
     ),
@@ -717,7 +713,7 @@ fn altered_lists_are_not_trusted() {
         assert_eq!(
             checksumdir([OsStr::new("-o"), out.as_ref(), tree.as_ref()]).code,
             0
-        )
+        );
     };
     let check = |file: &str| checksumdir([OsStr::new("--check"), out.join(file).as_ref()]);
     for file in ["tree.ls", "tree.files"] {
@@ -784,7 +780,7 @@ fn lists_from_another_order() {
     let said = check();
     assert_eq!((said.code, said.stdout.as_str()), (0, ""));
     keeping_time(&path(&tree, b"both\n\\\r"), |f| {
-        fs::write(f, "other").unwrap()
+        fs::write(f, "other").unwrap();
     });
     let said = check();
     assert_eq!(said.code, 4);
