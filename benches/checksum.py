@@ -49,7 +49,7 @@ def alternate(name, theirs, ours, runs=RUNS, size=None):
                 times[side].append(timed(command))
         a, b = map(statistics.median, times)
         rate = f" ({size / a / 1e6:.0f} and {size / b / 1e6:.0f} MB/s)" if size else ""
-        print(f"{name}, {state}: {a:.2f} s and {b:.2f} s{rate}: {a / b:.1f} times as fast")
+        print(f"{name}, {state}: {a:.2f} s and {b:.2f} s{rate}: {a / b:.1f} times as fast", flush=True)
 
 
 def small():

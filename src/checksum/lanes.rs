@@ -95,11 +95,26 @@ const ROUNDS: [u32; 64] = [
 
 /// Takes `count` blocks into each lane.
 pub(super) fn compress(states: &mut States, messages: &[&[u8]; LANES], count: usize) {
-    wide::with_avx2(|| {
-        for at in 0..count {
-            block(states, &schedule(messages, at * BLOCK));
-        }
+    wide::with_avx2(Blocks {
+        states,
+        messages,
+        count,
     });
+}
+
+struct Blocks<'b> {
+    states: &'b mut States,
+    messages: &'b [&'b [u8]; LANES],
+    count: usize,
+}
+
+impl wide::Work for Blocks<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for at in 0..self.count {
+            block(self.states, &schedule(self.messages, at * BLOCK));
+        }
+    }
 }
 
 /// The sixteen numbers of a block, of all lanes.
@@ -153,13 +168,13 @@ fn extend(words: &mut [[u32; LANES]; 16], round: usize) {
     let before = words[round % 16];
     let middle = words[(round + 9) % 16];
     let (first, last) = (words[(round + 1) % 16], words[(round + 14) % 16]);
-    words[round % 16] = std::array::from_fn(|i| {
+    for i in 0..LANES {
         let (x, y) = (first[i], last[i]);
         let from_x = x.rotate_right(7) ^ x.rotate_right(18) ^ (x >> 3);
         let from_y = y.rotate_right(17) ^ y.rotate_right(19) ^ (y >> 10);
         let sum = before[i].wrapping_add(middle[i]);
-        sum.wrapping_add(from_x).wrapping_add(from_y)
-    });
+        words[round % 16][i] = sum.wrapping_add(from_x).wrapping_add(from_y);
+    }
 }
 
 /// Appends what SHA-256 puts after a message of `total` bytes: `filled` bytes of the last piece

@@ -16,19 +16,25 @@ pub fn has_sha() -> bool {
     false
 }
 
-/// Runs `work`, compiled for AVX2 if the processor has it. What is to profit must be inlined.
-#[inline]
-pub fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
+/// Something to compute. `run` must be `#[inline(always)]`, with all that it calls: only what is
+/// inlined is compiled for the wide vectors.
+pub trait Work {
+    /// Does it.
+    fn run(self);
+}
+
+/// Runs `work`, compiled for AVX2 if the processor has it.
+pub fn with_avx2(work: impl Work) {
     #[cfg(target_arch = "x86_64")]
     if has_avx2() {
         // SAFETY: the processor has just said that it knows these instructions.
         return unsafe { avx2(work) };
     }
-    work()
+    work.run();
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn avx2<R>(work: impl FnOnce() -> R) -> R {
-    work()
+fn avx2(work: impl Work) {
+    work.run();
 }
