@@ -1,6 +1,10 @@
 //! What a store is, how a location is written, and which store stands behind it.
 //! Knows the kinds of store by name only; how each works is its own business.
 
+pub mod remote;
+pub mod serve;
+mod wire;
+
 use crate::error::Result;
 use crate::snapshot::{Diff, Listing, Size};
 use std::io::{Read, Write};
@@ -65,7 +69,10 @@ pub struct Receipt {
 }
 
 /// What a run may do to a store; `--mode r|a|w` of a server.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// List, measure, send.
     Read,

@@ -9,8 +9,12 @@
 mod runner;
 mod support;
 
+mod contract;
+mod faults;
+mod memory;
+mod remote;
 mod smoke;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[smoke::TESTS].concat())
+    runner::main(&[remote::TESTS, smoke::TESTS].concat())
 }
