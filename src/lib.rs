@@ -16,7 +16,21 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+// Names: what everything speaks of.
 pub mod error;
 pub mod snapshot;
-pub mod store;
+
+pub mod stream;
+
+pub mod glob;
+
+// The system: all the unsafe there is, and what stands on it.
 pub mod sys;
+
+pub mod process;
+
+// Keeps: what a store is, and the stores.
+pub mod store;
+
+// Thinks.
+pub mod plan;
