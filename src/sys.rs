@@ -61,11 +61,6 @@ pub(crate) struct Request<T> {
 }
 
 impl<T: Plain> Request<T> {
-    /// `_IO`: for old requests that have an argument all the same.
-    pub(crate) const fn bare(magic: u8, nr: u8) -> Self {
-        Self::numbered(0, magic, nr, 0)
-    }
-
     /// `_IOW`: the kernel reads the argument.
     pub(crate) const fn write(magic: u8, nr: u8) -> Self {
         Self::numbered(1, magic, nr, size_of::<T>())
@@ -106,7 +101,7 @@ pub(crate) fn ioctl<T: Plain>(
 ) -> io::Result<()> {
     // Sound: the number carries the size of `T`, so the kernel stays within `argument`, and
     // whatever it writes there is a value of a plain type.
-    let answer = unsafe { libc::ioctl(file.as_raw_fd(), request.number as _, argument) };
+    let answer = unsafe { libc::ioctl(file.as_raw_fd(), request.number() as _, argument) };
     checked(answer).map(drop)
 }
 
@@ -130,11 +125,17 @@ pub(crate) fn ioctl_tail<H: Plain, T: Plain>(
     // the length that the kernel is told is that of what follows the head and the length.
     let answer = unsafe {
         front.write(*head);
-        let answer = libc::ioctl(file.as_raw_fd(), request.number as _, front);
+        let answer = libc::ioctl(file.as_raw_fd(), request.number() as _, front);
         *head = front.read();
         answer
     };
     checked(answer).map(|_| start)
+}
+
+/// The bytes of some words, in the order in which they lie in memory.
+pub(crate) fn bytes_of(words: &[u64]) -> &[u8] {
+    // Sound: the same memory, for the same time, and any byte is a `u8`.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
 /// -1 is an error, and errno says which.
@@ -359,7 +360,8 @@ mod tests {
         );
         assert!(lock(&one).unwrap());
         assert!(!lock(&two).unwrap());
-        drop(one);
+        // Not by closing it: a child that another test forks just now would hold it still.
+        one.unlock().unwrap();
         assert!(lock(&two).unwrap());
         std::fs::remove_dir_all(dir).unwrap();
     }

@@ -9,6 +9,7 @@
 mod runner;
 mod support;
 
+mod btrfs;
 mod contract;
 mod faults;
 mod memory;
@@ -16,5 +17,5 @@ mod remote;
 mod smoke;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[remote::TESTS, smoke::TESTS].concat())
+    runner::main(&[smoke::TESTS, btrfs::TESTS, remote::TESTS].concat())
 }
