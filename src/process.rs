@@ -1,6 +1,8 @@
 //! A child process as a `Read` or as something to write to; nothing else here spawns.
 //! Its standard error is always drained, and its own words are the error when it fails.
 
+pub mod duplex;
+
 use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
 use std::io::{self, Read, Write};
@@ -35,10 +37,16 @@ struct Running {
 impl Running {
     fn start(command: &mut Command, priority: Priority, doing: String) -> Result<Running> {
         sys::prepare_child(command, priority == Priority::Background);
+        Running::spawn(command, doing)
+    }
+
+    fn spawn(command: &mut Command, doing: String) -> Result<Running> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
-                Error::failed(&doing, format!("there is no program '{program}' in PATH: install it (btrfs-progs has btrfs)"))
+                let package = if program == "btrfs" { " (package btrfs-progs)" } else { "" };
+                let said = format!("there is no program '{program}' in PATH: install it{package}");
+                Error::failed(&doing, said)
             }
             _ => Error::io(&doing, error),
         })?;

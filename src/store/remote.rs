@@ -5,6 +5,7 @@
 mod stream;
 
 use crate::error::{Error, Kind, Result};
+use crate::process;
 use crate::snapshot::{Diff, Listing, Size};
 use crate::store::wire::{Failure, Hello, Request, Tag, Wire, inside, letter, plain, strange};
 use crate::store::{Access, Sink, Store};
@@ -22,39 +23,53 @@ pub type Dial = Box<dyn FnMut() -> Result<Pipes>>;
 pub struct Remote {
     host: String,
     needs: Access,
+    us: Hello,
     dial: Dial,
     line: Option<Line>,
+    /// The location as a person writes it, and the directory that was asked for.
+    named: Option<(String, String)>,
 }
 
 impl Remote {
     /// Connects and greets. `host` is how messages name the far side; `needs` is what this run is
-    /// going to ask for.
+    /// going to ask for; `us` is what the far side is told of it.
     ///
     /// # Errors
     /// If there is no connection, the two programs cannot talk, or the far side grants too little.
-    pub fn connect(host: impl Into<String>, needs: Access, dial: Dial) -> Result<Remote> {
+    pub fn connect(
+        host: impl Into<String>,
+        needs: Access,
+        us: Hello,
+        dial: Dial,
+    ) -> Result<Remote> {
         let mut remote = Remote {
             host: host.into(),
             needs,
+            us,
             dial,
             line: None,
+            named: None,
         };
         remote.line()?;
         Ok(remote)
     }
 
-    /// What the far side said about itself.
-    ///
-    /// # Errors
-    /// If a new connection had to be made and cannot be.
-    pub fn far(&mut self) -> Result<&Hello> {
-        self.line().map(|line| &line.far)
+    /// Lists under this name from now on, and remarks if the far side serves another directory
+    /// than was asked for.
+    #[must_use]
+    pub fn named(mut self, location: String, asked: String) -> Remote {
+        self.named = Some((location, asked));
+        self
     }
 
     fn line(&mut self) -> Result<&mut Line> {
         let line = match self.line.take() {
             Some(line) => line,
-            None => Line::open(&self.host, self.needs, (self.dial)()?)?,
+            None => {
+                // Whoever was asked to stop does not call again.
+                process::check(&format!("connecting to {}", self.host))?;
+                Line::open(&self.host, self.needs, &self.us, (self.dial)()?)?
+            }
         };
         Ok(self.line.insert(line))
     }
@@ -71,11 +86,25 @@ impl Remote {
 
 impl Store for Remote {
     fn list(&mut self) -> Result<Listing> {
-        let listing: Listing = self.call(&Request::List)?;
-        for snapshot in &listing.snapshots {
+        let mut listing: Listing = self.call(&Request::List)?;
+        for snapshot in &mut listing.snapshots {
             inside(&snapshot.path)
                 .map_err(|said| Error::damaged(format!("cannot list {}", self.host), said))?;
+            snapshot.nested.iter_mut().for_each(|name| *name = plain(name));
         }
+        listing.notes.iter_mut().for_each(|note| *note = plain(note));
+        let there = plain(&listing.location);
+        listing.location = match &self.named {
+            None => there,
+            Some((url, asked)) => {
+                if *asked != there {
+                    let host = &self.host;
+                    let note = format!("{host} serves {there}, where {asked} was asked for");
+                    listing.notes.insert(0, note);
+                }
+                url.clone()
+            }
+        };
         Ok(listing)
     }
 
@@ -123,7 +152,7 @@ struct Line {
 }
 
 impl Line {
-    fn open(host: &str, needs: Access, (reader, writer): Pipes) -> Result<Line> {
+    fn open(host: &str, needs: Access, us: &Hello, (reader, writer): Pipes) -> Result<Line> {
         let mut line = Line {
             wire: Wire::new(reader, writer),
             host: host.to_owned(),
@@ -131,9 +160,8 @@ impl Line {
             owed: false,
             moved: None,
         };
-        let us = Hello::here(None);
         // If it cannot be said, then what the far side says next is the reason.
-        let said = line.wire.say(Tag::Hello, &us);
+        let said = line.wire.say(Tag::Hello, us);
         line.far = match line.head()? {
             (Tag::Hello, length) => line.body(length)?,
             (Tag::Fail, length) => return Err(line.failure(length)?.0),
@@ -142,7 +170,10 @@ impl Line {
         us.agrees(&line.far, host)?;
         said.map_err(|error| line.lost(error))?;
         match line.far.mode {
-            Some(mode) if mode >= needs => Ok(line),
+            Some(mode) if mode >= needs => {
+                line.far.can_do(us, needs, host)?;
+                Ok(line)
+            }
             granted => Err(too_little(host, granted, needs)),
         }
     }
@@ -232,7 +263,7 @@ impl Line {
     fn losing(&self) -> String {
         let host = &self.host;
         match (self.moved, self.far.mode) {
-            (_, None) => format!("cannot talk to {host}"),
+            (_, None) => format!("cannot connect to {host}"),
             (None, _) => format!("connection to {host} lost"),
             (Some((bytes, None)), _) => format!("connection to {host} lost after {bytes} bytes"),
             (Some((bytes, Some(all))), _) => {

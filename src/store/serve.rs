@@ -12,66 +12,63 @@ use std::path::Path;
 /// How much is moved at a time: large enough for few turns, small enough for a processor's cache.
 const BLOCK: usize = 256 << 10;
 
-/// Answers requests until the client hangs up.
+/// Answers requests until the client hangs up. The store is opened when the client has greeted,
+/// and closed before it hears of an error that ends the connection: it may call again at once.
 ///
 /// # Errors
-/// If the client cannot be understood or hangs up in the middle of something. A request that
-/// fails is not an error here: the client is told.
-pub fn serve(
-    store: &mut dyn Store,
+/// If the store cannot be opened, or the client cannot be understood or hangs up in the middle
+/// of something. A request that fails is not an error here: the client is told.
+pub fn serve<S: Store + ?Sized>(
+    open: impl FnOnce(&Hello) -> Result<Box<S>>,
     access: Access,
     reader: impl Read,
     writer: impl Write,
 ) -> Result<()> {
     let mut wire = Wire::new(reader, writer);
-    match session(store, access, &mut wire) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            // If nobody listens any more, the error itself says more than that.
-            let _ = fail(&mut wire, &error, true);
-            Err(error)
-        }
-    }
+    session(open, access, &mut wire).inspect_err(|error| {
+        // If nobody listens any more, the error itself says more than that.
+        let _ = fail(&mut wire, error, true);
+    })
 }
 
-/// Says to a client that is about to greet why there is nothing to talk to.
-///
-/// # Errors
-/// If nobody listens.
-pub fn decline(error: &Error, writer: impl Write) -> Result<()> {
-    fail(&mut Wire::new(io::empty(), writer), error, true)
-}
-
-fn session<R: Read, W: Write>(
-    store: &mut dyn Store,
+fn session<S: Store + ?Sized, R: Read, W: Write>(
+    open: impl FnOnce(&Hello) -> Result<Box<S>>,
     access: Access,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
-    let us = Hello::here(Some(access));
+    let mode = Some(access);
+    let us = Hello { mode, ..Hello::here() };
     wire.say(Tag::Hello, &us).map_err(lost)?;
-    match wire.head().map_err(lost)? {
-        Some((Tag::Hello, length)) => {
-            us.agrees(&wire.body(length).map_err(lost)?, "the client")?;
-        }
+    let client: Hello = match wire.head().map_err(lost)? {
+        Some((Tag::Hello, length)) => wire.body(length).map_err(lost)?,
         Some(_) => return Err(strange("it does not greet")),
         None => return Ok(()),
-    }
+    };
+    us.agrees(&client, "the client")?;
+    let mut store = open(&client)?;
+    let mut listed = false;
     while let Some((tag, length)) = wire.head().map_err(lost)? {
         if tag != Tag::Request {
             return Err(strange("it speaks out of turn"));
         }
         let request: Request = wire.body(length).map_err(lost)?;
         match request.permitted(access) {
-            Ok(()) => turn(store, request, wire)?,
             Err(refusal) => fail(wire, &refusal, false)?,
+            Ok(()) => {
+                // A store knows what it has listed; this may be the second connection of a run.
+                if !std::mem::replace(&mut listed, true) && request != Request::List {
+                    store.list()?;
+                }
+                turn(&mut *store, request, wire)?;
+            }
         }
     }
     Ok(())
 }
 
 /// One request and everything that belongs to it.
-fn turn<R: Read, W: Write>(
-    store: &mut dyn Store,
+fn turn<S: Store + ?Sized, R: Read, W: Write>(
+    store: &mut S,
     request: Request,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
@@ -102,8 +99,8 @@ fn fail<R: Read, W: Write>(wire: &mut Wire<R, W>, error: &Error, hangs_up: bool)
 }
 
 /// Our turn: the stream, and then whether it is complete. The client can only listen or hang up.
-fn send<R: Read, W: Write>(
-    store: &mut dyn Store,
+fn send<S: Store + ?Sized, R: Read, W: Write>(
+    store: &mut S,
     diff: &Diff,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
@@ -137,8 +134,8 @@ enum Ended {
 }
 
 /// The client's turn: its stream. If we fail in the middle of it we say so and hang up.
-fn receive<R: Read, W: Write>(
-    store: &mut dyn Store,
+fn receive<S: Store + ?Sized, R: Read, W: Write>(
+    store: &mut S,
     diff: &Diff,
     path: &Path,
     wire: &mut Wire<R, W>,

@@ -1,7 +1,9 @@
 //! What the two halves of ssh share: frames on a pair of pipes, the greeting, the requests and
 //! what each needs. Knows no store and no ssh. `man 5 buttersink-protocol` describes the bytes.
 
+use crate::btrfs;
 use crate::error::{Error, Kind, Result};
+use crate::process;
 use crate::snapshot::{Diff, path_text};
 use crate::store::Access;
 use crate::sys;
@@ -9,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::path::{Component, Path, PathBuf};
+use std::process::Command;
 
 /// The version of everything below. Two programs talk only if theirs are equal.
 pub(crate) const PROTOCOL: u32 = 1;
@@ -64,30 +67,62 @@ pub struct Hello {
     /// The kernel's release.
     #[serde(default)]
     pub kernel: String,
-    /// The release of btrfs-progs; `None` if there are none.
+    /// The release of btrfs-progs; empty if there are none.
     #[serde(default)]
-    pub progs: Option<String>,
-    /// The highest send stream protocol that the kernel can produce; 0 without btrfs.
+    pub progs: String,
+    /// The highest send stream protocol that the kernel can produce.
     #[serde(default)]
     pub sends: u32,
     /// What a server grants; `None` from a client.
     #[serde(default)]
     pub mode: Option<Access>,
+    /// From a client: its streams have compressed extents as they are, in protocol 2.
+    #[serde(default)]
+    pub compressed: bool,
+    /// From a client: the work has priority over nothing.
+    #[serde(default)]
+    pub background: bool,
 }
 
 impl Hello {
     /// What this machine says of itself.
-    pub fn here(mode: Option<Access>) -> Hello {
-        let read = |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned());
-        let sends = read("/sys/fs/btrfs/features/send_stream_version");
+    pub fn here() -> Hello {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+        let mut progs = Command::new("btrfs");
+        progs.arg("--version");
+        // Without btrfs-progs a machine can still serve or list buckets.
+        let progs = process::run(progs, "asking for its version").unwrap_or_default();
+        let version = progs.split_whitespace().nth(1).unwrap_or_default();
         Hello {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
-            kernel: read("/proc/sys/kernel/osrelease").unwrap_or_default(),
-            progs: None,
-            sends: sends.map_or(0, |text| text.parse().unwrap_or(0)),
-            mode,
+            kernel: kernel.unwrap_or_default().trim().to_owned(),
+            progs: version.trim_start_matches('v').to_owned(),
+            sends: btrfs::highest_send_protocol(),
+            ..Hello::default()
         }
+    }
+
+    /// Whether its btrfs-progs unpack what `--compressed-data` sends: 6.2 or later.
+    fn takes_compressed(&self) -> bool {
+        let mut numbers = self.progs.split('.').map_while(|n| n.parse::<u32>().ok());
+        (numbers.next(), numbers.next().or(Some(0))) >= (Some(6), Some(2))
+    }
+
+    /// Whether the streams that `client` wants can be made or taken here.
+    pub(crate) fn can_do(&self, client: &Hello, access: Access, place: &str) -> Result<()> {
+        let (what, able) = match access {
+            Access::Read => ("send", self.sends >= 2),
+            _ => ("receive", self.takes_compressed()),
+        };
+        if able || !client.compressed {
+            return Ok(());
+        }
+        let said = format!(
+            "Linux {} and btrfs-progs {} there are too old (6.0 and 6.2 can): leave out --compressed-data",
+            plain(&self.kernel), plain(&self.progs),
+        );
+        Err(Error::failed(format!("{place} cannot {what} compressed data"), said))
     }
 
     /// Whether the two can talk; if not, who has to upgrade.
@@ -217,13 +252,14 @@ pub(crate) struct Failure {
 /// Frames: one byte of kind, four of length (little-endian), the body.
 #[derive(Debug)]
 pub(crate) struct Wire<R, W> {
-    pub(crate) reader: R,
+    // First, so that it closes first: then a child at the other end goes by itself.
     writer: W,
+    pub(crate) reader: R,
 }
 
 impl<R: Read, W: Write> Wire<R, W> {
     pub(crate) fn new(reader: R, writer: W) -> Self {
-        Wire { reader, writer }
+        Wire { writer, reader }
     }
 
     /// Writes a frame, as one system call where the pipe has room.
