@@ -206,7 +206,9 @@ fn open_dir(dir: &Path) -> Result<File> {
 /// Fails for the empty directory that a snapshot has where a subvolume was in its original: it
 /// is on no filesystem that one could ask.
 fn not_a_stand_in(file: &File, dir: &Path) -> Result<()> {
-    let metadata = file.metadata().doing(|| format!("cannot read {}", shown(dir)))?;
+    let metadata = file
+        .metadata()
+        .doing(|| format!("cannot read {}", shown(dir)))?;
     if metadata.ino() != abi::STAND_IN {
         return Ok(());
     }

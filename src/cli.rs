@@ -5,8 +5,10 @@ mod commands;
 use crate::error::{Error, Result};
 use crate::progress::Voice;
 use crate::snapshot::shown;
+use crate::store::{Access, ssh};
 use lexopt::Arg;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
                                          the same, said in words
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
+             ssh://[user@]host[:port]/path/to/directory/[snapshot]
              The slash at the end matters: with it all snapshots in the directory, without it
              (SRC only) the one snapshot. DST is always a directory.
 
@@ -35,6 +38,15 @@ options:
       --full-speed       do not yield to other programs
       --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
       --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
+      --ssh-command CMD  CMD instead of 'ssh', with arguments (also BUTTERSINK_SSH)
+      --ssh-option OPT   'ssh -o OPT' (may be repeated)
+      --remote-sudo CMD  become root at the far side with CMD instead of 'sudo'; '' for not at all
+      --remote-command CMD
+                         CMD instead of 'buttersink' at the far side
+      --bwlimit RATE     send and receive no faster: KiB per second, or with a unit: 500, 10M
+      --server --mode r|a|w DIR
+                         serve DIR to the buttersink at the other end of standard input and output:
+                         r to read, a also to add, w also to delete
   -h, --help             show this help
   -V, --version          show the version
 
@@ -61,6 +73,7 @@ struct Options {
     full_speed: bool,
     compressed: bool,
     part_size: Option<u64>,
+    ssh: ssh::Options,
 }
 
 /// What is to be done.
@@ -70,6 +83,7 @@ enum Task {
     Version,
     List(OsString),
     Sync(OsString, OsString),
+    Serve(Access, OsString),
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -95,11 +109,14 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
         full_speed: false,
         compressed: false,
         part_size: None,
+        ssh: ssh_options(),
     };
+    let (mut server, mut mode) = (false, None);
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_args(arguments);
     loop {
         match parser.next().map_err(wrong)? {
+            None if server || mode.is_some() => return Ok((serve(words, server, mode)?, options)),
             None => return Ok((task(words)?, options)),
             Some(Arg::Value(word)) => words.push(word),
             Some(Arg::Short('h') | Arg::Long("help")) => return Ok((Task::Help, options)),
@@ -118,6 +135,21 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
             Some(Arg::Long("part-size")) => {
                 options.part_size = Some(mebibytes(&parser.value().map_err(wrong)?)?);
             }
+            Some(Arg::Long("server")) => server = true,
+            Some(Arg::Long("mode")) => mode = Some(access(&parser.value().map_err(wrong)?)?),
+            Some(Arg::Long("ssh-command")) => {
+                options.ssh.command = parser.value().map_err(wrong)?;
+            }
+            Some(Arg::Long("ssh-option")) => {
+                options.ssh.options.push(parser.value().map_err(wrong)?);
+            }
+            Some(Arg::Long("remote-sudo")) => options.ssh.sudo = parser.value().map_err(wrong)?,
+            Some(Arg::Long("remote-command")) => {
+                options.ssh.remote = parser.value().map_err(wrong)?;
+            }
+            Some(Arg::Long("bwlimit")) => {
+                options.ssh.bwlimit = Some(rate(&parser.value().map_err(wrong)?)?);
+            }
             Some(other) => return Err(wrong(other.unexpected())),
         }
     }
@@ -125,19 +157,36 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn wrong(error: lexopt::Error) -> Error {
-    Error::usage("cannot understand the command line", format!("{error} (see buttersink --help)"))
+    Error::usage(
+        "cannot understand the command line",
+        format!("{error} (see buttersink --help)"),
+    )
 }
 
 /// The first word may be a command; otherwise one location is listed, and two are synchronised.
 fn task(mut words: Vec<OsString>) -> Result<Task> {
-    let command = words.first().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
-    if matches!(command.as_str(), "list" | "sync" | "backup" | "restore" | "verify") {
+    let command = words
+        .first()
+        .and_then(|word| word.to_str())
+        .unwrap_or_default()
+        .to_owned();
+    if matches!(
+        command.as_str(),
+        "list" | "sync" | "backup" | "restore" | "verify"
+    ) {
         words.remove(0);
     }
-    let usage = |said: &str| Err(Error::usage("cannot understand the command line", format!("{said} (see buttersink --help)")));
+    let usage = |said: &str| {
+        Err(Error::usage(
+            "cannot understand the command line",
+            format!("{said} (see buttersink --help)"),
+        ))
+    };
     match (command.as_str(), words.len()) {
         ("backup" | "restore" | "verify", _) => {
-            let said = format!("the command comes in a later release; a directory of this name is ./{command}");
+            let said = format!(
+                "the command comes in a later release; a directory of this name is ./{command}"
+            );
             Err(Error::usage(format!("cannot {command}"), said))
         }
         ("list", 1) => Ok(Task::List(words.remove(0))),
@@ -146,8 +195,54 @@ fn task(mut words: Vec<OsString>) -> Result<Task> {
         ("sync", _) => usage("'sync' takes two locations, SRC and DST"),
         (_, 1) => Ok(Task::List(words.remove(0))),
         (_, 0) => usage("it names no location: SRC DST to synchronise, DST to list"),
-        (_, n) => usage(&format!("it names {n} locations, and there can be two at most")),
+        (_, n) => usage(&format!(
+            "it names {n} locations, and there can be two at most"
+        )),
     }
+}
+
+/// What the environment says about ssh, where the command line says nothing.
+fn ssh_options() -> ssh::Options {
+    let mut options = ssh::Options::default();
+    if let Some(command) = std::env::var_os("BUTTERSINK_SSH").filter(|text| !text.is_empty()) {
+        options.command = command;
+    }
+    options
+}
+
+/// `--server --mode M DIR`, just as sudoers and authorized_keys name it.
+fn serve(mut words: Vec<OsString>, server: bool, mode: Option<Access>) -> Result<Task> {
+    match (server, mode, words.pop()) {
+        (true, Some(mode), Some(dir)) if words.is_empty() => Ok(Task::Serve(mode, dir)),
+        _ => {
+            let said = "a server is started as: buttersink --server --mode r|a|w DIR";
+            Err(Error::usage("cannot understand the command line", said))
+        }
+    }
+}
+
+fn access(letter: &OsStr) -> Result<Access> {
+    match letter.as_bytes() {
+        b"r" => Ok(Access::Read),
+        b"a" => Ok(Access::Append),
+        b"w" => Ok(Access::Write),
+        _ => {
+            let said = "it is r (read), a (append) or w (write)";
+            Err(Error::usage(
+                format!("cannot use the mode '{}'", shown(letter)),
+                said,
+            ))
+        }
+    }
+}
+
+/// Bytes in a second: KiB as a bare number, or with a unit K, M or G.
+fn rate(text: &OsStr) -> Result<u64> {
+    let wrong = || {
+        let said = "it is a number of KiB per second, or has a unit: 500, 500K, 10M";
+        Error::usage(format!("cannot use the rate '{}'", shown(text)), said)
+    };
+    bytes(text, 10).ok_or_else(wrong)
 }
 
 /// A size in MiB, or with a unit K, M, G or T; in bytes.
@@ -156,23 +251,33 @@ fn mebibytes(text: &OsStr) -> Result<u64> {
         let said = "it is a number of MiB, or has a unit: 64, 64M, 1G";
         Error::usage(format!("cannot use the part size '{}'", shown(text)), said)
     };
-    let text = text.to_str().ok_or_else(wrong)?;
+    bytes(text, 20).ok_or_else(wrong)
+}
+
+/// A number with a unit of 1024's powers; without one it is shifted by `bare`. Never 0.
+fn bytes(text: &OsStr, bare: u32) -> Option<u64> {
+    let text = text.to_str()?;
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = text[digits.len()..].to_ascii_uppercase();
     let shift = match unit.trim_end_matches('B').trim_end_matches('I') {
+        "" => bare,
         "K" => 10,
-        "" | "M" => 20,
+        "M" => 20,
         "G" => 30,
         "T" => 40,
-        _ => return Err(wrong()),
+        _ => return None,
     };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << shift).filter(|&bytes| bytes > 0).ok_or_else(wrong)
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(1 << shift).filter(|&bytes| bytes > 0)
 }
 
 impl Voice {
     fn quieter(self) -> Voice {
-        if self == Voice::Full { Voice::Results } else { Voice::Errors }
+        if self == Voice::Full {
+            Voice::Results
+        } else {
+            Voice::Errors
+        }
     }
 }
 
@@ -190,11 +295,48 @@ mod tests {
         assert_eq!(parsed(&["/a/"]).unwrap().0, list("/a/"));
         assert_eq!(parsed(&["list", "/a/"]).unwrap().0, list("/a/"));
         assert_eq!(parsed(&["./backup"]).unwrap().0, list("./backup"));
-        assert_eq!(parsed(&["a/", "b"]).unwrap().0, Task::Sync("a/".into(), "b".into()));
-        assert_eq!(parsed(&["sync", "a/", "b"]).unwrap().0, Task::Sync("a/".into(), "b".into()));
-        for words in [&["backup"][..], &["list"], &["sync", "a"], &[], &["a", "b", "c"], &["-x"], &["--part-size", "x", "a"]] {
+        assert_eq!(
+            parsed(&["a/", "b"]).unwrap().0,
+            Task::Sync("a/".into(), "b".into())
+        );
+        assert_eq!(
+            parsed(&["sync", "a/", "b"]).unwrap().0,
+            Task::Sync("a/".into(), "b".into())
+        );
+        for words in [
+            &["backup"][..],
+            &["list"],
+            &["sync", "a"],
+            &[],
+            &["a", "b", "c"],
+            &["-x"],
+            &["--part-size", "x", "a"],
+        ] {
             assert_eq!(parsed(words).unwrap_err().exit_code(), 2, "{words:?}");
         }
+    }
+
+    #[test]
+    fn servers_are_started_as_sudoers_name_them() {
+        let (task, _) = parsed(&["--server", "--mode", "a", "/b/"]).unwrap();
+        assert_eq!(task, Task::Serve(Access::Append, "/b/".into()));
+        for wrong in [
+            &["--server", "/b/"][..],
+            &["--mode", "r", "/b/"],
+            &["--server", "--mode", "r"],
+            &["--server", "--mode", "x", "/b/"],
+            &["--server", "--mode", "w", "/b/", "/c/"],
+        ] {
+            assert_eq!(parsed(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn rates_are_kibibytes() {
+        let rate = |text: &str| rate(OsStr::new(text)).ok();
+        assert_eq!(rate("500"), Some(500 << 10));
+        assert_eq!(rate("10M"), Some(10 << 20));
+        assert_eq!(rate("0"), None);
     }
 
     #[test]

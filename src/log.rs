@@ -26,7 +26,11 @@ pub fn open(path: &Path) -> Result<()> {
 pub fn line(text: impl FnOnce() -> String) {
     let Some(log) = LOG.get() else { return };
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
-    let line = format!("{now} [{}] {}\n", std::process::id(), text().replace('\n', " "));
+    let line = format!(
+        "{now} [{}] {}\n",
+        std::process::id(),
+        text().replace('\n', " ")
+    );
     if let Ok(mut file) = log.lock() {
         let _ = file.write_all(line.as_bytes());
     }

@@ -77,7 +77,9 @@ impl<R: Read> Read for Paced<R> {
 
 impl<W: Write> Write for Paced<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.inner.write(&bytes[..bytes.len().min(self.pace.piece())])?;
+        let n = self
+            .inner
+            .write(&bytes[..bytes.len().min(self.pace.piece())])?;
         self.pace.pass(n)?;
         Ok(n)
     }

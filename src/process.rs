@@ -42,14 +42,23 @@ impl Running {
 
     fn spawn(command: &mut Command, doing: String) -> Result<Running> {
         let program = command.get_program().to_string_lossy().into_owned();
-        let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                let package = if program == "btrfs" { " (package btrfs-progs)" } else { "" };
-                let said = format!("there is no program '{program}' in PATH: install it{package}");
-                Error::failed(&doing, said)
-            }
-            _ => Error::io(&doing, error),
-        })?;
+        let mut child =
+            command
+                .stderr(Stdio::piped())
+                .spawn()
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => {
+                        let package = if program == "btrfs" {
+                            " (package btrfs-progs)"
+                        } else {
+                            ""
+                        };
+                        let said =
+                            format!("there is no program '{program}' in PATH: install it{package}");
+                        Error::failed(&doing, said)
+                    }
+                    _ => Error::io(&doing, error),
+                })?;
         let words = child
             .stderr
             .take()

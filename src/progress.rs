@@ -99,7 +99,14 @@ impl Progress {
                 self.say(&format!("note: {error}; trying once more"));
             }
             Event::Done(step, receipt) => {
-                log::line(|| format!("{} {}: {} bytes", verb(step), shown(&step.path), receipt.bytes));
+                log::line(|| {
+                    format!(
+                        "{} {}: {} bytes",
+                        verb(step),
+                        shown(&step.path),
+                        receipt.bytes
+                    )
+                });
                 self.before += step.size.bytes().unwrap_or(0);
                 self.result(&self.done_line(step), &report::step_json(step, Ok(receipt)));
             }
@@ -136,7 +143,11 @@ impl Progress {
         self.step_bytes += bytes;
         let every = if self.terminal { REDRAW } else { LINE };
         // A first line elsewhere only after a while: short runs stay silent in cron's mail.
-        let last = self.shown_at.unwrap_or(if self.terminal { self.step_started - REDRAW } else { self.step_started });
+        let last = self.shown_at.unwrap_or(if self.terminal {
+            self.step_started - REDRAW
+        } else {
+            self.step_started
+        });
         if self.voice < Voice::Full || last.elapsed() < every {
             return;
         }
@@ -153,7 +164,11 @@ impl Progress {
     fn status(&self) -> String {
         let moved = self.before + self.step_bytes;
         let rate = moved as f64 / self.started.elapsed().as_secs_f64().max(0.001);
-        let percent = if self.total == 0 { 0 } else { (moved * 100 / self.total).min(100) };
+        let percent = if self.total == 0 {
+            0
+        } else {
+            (moved * 100 / self.total).min(100)
+        };
         let left = (self.total.saturating_sub(moved) as f64 / rate.max(1.0)) as u64;
         format!(
             "{}/{} {}, {percent}% of {}, {}/s, {}:{:02} left",

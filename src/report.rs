@@ -55,7 +55,10 @@ pub fn listing(listing: &Listing) -> String {
 fn row(snapshot: &Snapshot) -> [String; 6] {
     [
         snapshot.state.to_string(),
-        snapshot.created.and_then(time).unwrap_or_else(|| "-".to_owned()),
+        snapshot
+            .created
+            .and_then(time)
+            .unwrap_or_else(|| "-".to_owned()),
         human_or_dash(snapshot.referenced),
         human_or_dash(snapshot.exclusive),
         snapshot.id().to_string(),
@@ -71,12 +74,21 @@ fn time(seconds: i64) -> Option<String> {
 
 /// Columns side by side; the last one has no end.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
+    let width = |i: usize| {
+        rows.iter()
+            .map(|row| row[i].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();
     for row in rows {
         for (i, cell) in row.iter().enumerate() {
-            let padding = if i + 1 < N { widths[i] + 2 - cell.chars().count() } else { 0 };
+            let padding = if i + 1 < N {
+                widths[i] + 2 - cell.chars().count()
+            } else {
+                0
+            };
             text.push_str(cell);
             text.extend(std::iter::repeat_n(' ', padding));
         }
@@ -95,19 +107,34 @@ pub fn plan(plan: &Plan) -> String {
             Action::Copy => "copy",
             Action::Delete => "delete",
         };
-        let size = if step.action == Action::Transfer { size(step.size) } else { String::new() };
-        rows.push([verb.to_owned(), size, format!("{}  ({})", shown(&step.path), step.why)]);
+        let size = if step.action == Action::Transfer {
+            size(step.size)
+        } else {
+            String::new()
+        };
+        rows.push([
+            verb.to_owned(),
+            size,
+            format!("{}  ({})", shown(&step.path), step.why),
+        ]);
     }
     let mut text = table(&rows);
     for obstacle in &plan.obstacles {
         text.push_str(&format!("{}\n", obstacle_line(obstacle)));
     }
     let (count, total) = (plan.transfers().count(), plan.total_bytes());
-    let deletions = plan.steps.iter().filter(|step| step.action == Action::Delete).count();
+    let deletions = plan
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Delete)
+        .count();
     text.push_str(&match (count, deletions) {
         (0, 0) => "nothing to do\n".to_owned(),
         (n, 0) => format!("{n} to send, {} ({total} bytes)\n", human(total)),
-        (n, d) => format!("{n} to send, {} ({total} bytes); {d} to delete\n", human(total)),
+        (n, d) => format!(
+            "{n} to send, {} ({total} bytes); {d} to delete\n",
+            human(total)
+        ),
     });
     text
 }
@@ -123,7 +150,11 @@ fn size(size: Size) -> String {
 
 /// What is in the way, for people.
 pub fn obstacle_line(obstacle: &Obstacle) -> String {
-    let word = if obstacle.blocks { "cannot send" } else { "note" };
+    let word = if obstacle.blocks {
+        "cannot send"
+    } else {
+        "note"
+    };
     match obstacle.path.as_os_str().is_empty() {
         true => format!("{word}: {}", obstacle.what),
         false => format!("{word}: {}: {}", shown(&obstacle.path), obstacle.what),
@@ -152,7 +183,11 @@ pub fn summary(summary: &Summary) -> String {
 
 /// A listing for scripts.
 pub fn listing_json(listing: &Listing) -> String {
-    let snapshots: Vec<Value> = listing.snapshots.iter().map(|s| with(s, &[("id", json!(s.id()))])).collect();
+    let snapshots: Vec<Value> = listing
+        .snapshots
+        .iter()
+        .map(|s| with(s, &[("id", json!(s.id()))]))
+        .collect();
     line(&json!({
         "version": VERSION,
         "location": listing.location,
@@ -175,11 +210,20 @@ pub fn plan_json(plan: &Plan) -> String {
 /// A step that has ended, for scripts.
 pub fn step_json(step: &Step, result: Result<&Receipt, String>) -> String {
     let (result, error) = match result {
-        Ok(receipt) => (json!({"result": "done", "received_bytes": receipt.bytes}), Value::Null),
+        Ok(receipt) => (
+            json!({"result": "done", "received_bytes": receipt.bytes}),
+            Value::Null,
+        ),
         Err(error) => (json!({"result": "failed"}), json!(error)),
     };
-    let fields = [("version", json!(VERSION)), ("event", json!("step")), ("error", error)];
-    let Value::Object(result) = result else { return String::new() };
+    let fields = [
+        ("version", json!(VERSION)),
+        ("event", json!("step")),
+        ("error", error),
+    ];
+    let Value::Object(result) = result else {
+        return String::new();
+    };
     let mut value = with(step, &fields);
     if let Value::Object(map) = &mut value {
         map.extend(result);
@@ -189,7 +233,13 @@ pub fn step_json(step: &Step, result: Result<&Receipt, String>) -> String {
 
 /// How a run ended, for scripts.
 pub fn summary_json(summary: &Summary) -> String {
-    let Summary { kept, sent, bytes, deleted, failed } = summary;
+    let Summary {
+        kept,
+        sent,
+        bytes,
+        deleted,
+        failed,
+    } = summary;
     line(&json!({
         "version": VERSION, "event": "summary",
         "kept": kept, "sent": sent, "bytes": bytes, "deleted": deleted, "failed": failed,
@@ -200,7 +250,11 @@ pub fn summary_json(summary: &Summary) -> String {
 fn with(value: &impl Serialize, fields: &[(&str, Value)]) -> Value {
     let mut value = serde_json::to_value(value).unwrap_or_default();
     if let Value::Object(map) = &mut value {
-        map.extend(fields.iter().map(|(name, field)| ((*name).to_owned(), field.clone())));
+        map.extend(
+            fields
+                .iter()
+                .map(|(name, field)| ((*name).to_owned(), field.clone())),
+        );
     }
     value
 }
@@ -216,6 +270,11 @@ mod tests {
     #[test]
     fn sizes_for_people() {
         let shown = [0, 1023, 1024, 1536, 1048575, 1048576, u64::MAX].map(human);
-        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB"]);
+        assert_eq!(
+            shown,
+            [
+                "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB"
+            ]
+        );
     }
 }

@@ -8,15 +8,15 @@ pub mod ssh;
 mod wire;
 
 use crate::error::{Error, Result};
-use crate::snapshot::{Diff, Listing, Size, shown};
 use crate::process::Priority;
+use crate::snapshot::{Diff, Listing, Size, shown};
 use local::{Local, Manner};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use wire::Hello;
+pub use wire::Hello;
 
 /// Something that holds snapshots: a directory of a btrfs filesystem, a prefix of a bucket, a
 /// directory at the other end of a pipe.
@@ -116,7 +116,10 @@ impl Location {
     /// # Errors
     /// If the text is empty or names an unknown kind of place.
     pub fn directory(text: &OsStr) -> Result<Location> {
-        Ok(Location { place: Place::parse(text)?, snapshot: None })
+        Ok(Location {
+            place: Place::parse(text)?,
+            snapshot: None,
+        })
     }
 
     /// With a slash at its end a directory of snapshots, without it one snapshot.
@@ -130,13 +133,27 @@ impl Location {
         Ok(match Place::parse(text)? {
             Place::Local(path) => {
                 // `.` and `..` have a name only once they are looked up.
-                let path = if path.file_name().is_none() || path.ends_with(".") { path.canonicalize().unwrap_or(path) } else { path };
+                let path = if path.file_name().is_none() || path.ends_with(".") {
+                    path.canonicalize().unwrap_or(path)
+                } else {
+                    path
+                };
                 match (path.parent(), path.file_name()) {
                     (Some(dir), Some(name)) => {
-                        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-                        Location { place: Place::Local(dir.to_owned()), snapshot: Some(name.into()) }
+                        let dir = if dir.as_os_str().is_empty() {
+                            Path::new(".")
+                        } else {
+                            dir
+                        };
+                        Location {
+                            place: Place::Local(dir.to_owned()),
+                            snapshot: Some(name.into()),
+                        }
                     }
-                    _ => Location { place: Place::Local(path), snapshot: None },
+                    _ => Location {
+                        place: Place::Local(path),
+                        snapshot: None,
+                    },
                 }
             }
             Place::S3(rest) => last_part(&rest, Place::S3),
@@ -147,19 +164,38 @@ impl Location {
 
 fn last_part(rest: &OsStr, place: fn(OsString) -> Place) -> Location {
     let bytes = rest.as_bytes();
-    let at = bytes.iter().rposition(|&b| b == b'/').map_or(bytes.len(), |i| i + 1);
+    let at = bytes
+        .iter()
+        .rposition(|&b| b == b'/')
+        .map_or(bytes.len(), |i| i + 1);
     let piece = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let snapshot = (at < bytes.len()).then(|| piece(&bytes[at..]).into());
-    Location { place: place(piece(&bytes[..at])), snapshot }
+    Location {
+        place: place(piece(&bytes[..at])),
+        snapshot,
+    }
 }
 
 impl Place {
     fn parse(text: &OsStr) -> Result<Place> {
         let bytes = text.as_bytes();
-        let rest = |scheme: &str| bytes.strip_prefix(scheme.as_bytes()).map(|b| OsString::from_vec(b.to_vec()));
-        let wrong = |said: &str| Err(Error::usage(format!("cannot use the location '{}'", shown(text)), said));
+        let rest = |scheme: &str| {
+            bytes
+                .strip_prefix(scheme.as_bytes())
+                .map(|b| OsString::from_vec(b.to_vec()))
+        };
+        let wrong = |said: &str| {
+            Err(Error::usage(
+                format!("cannot use the location '{}'", shown(text)),
+                said,
+            ))
+        };
         if let Some(path) = rest("btrfs://").or_else(|| rest("file://")) {
-            return if path.is_empty() { wrong("it has no path") } else { Ok(Place::Local(path.into())) };
+            return if path.is_empty() {
+                wrong("it has no path")
+            } else {
+                Ok(Place::Local(path.into()))
+            };
         }
         if let Some(rest) = rest("s3://") {
             return Ok(Place::S3(rest));
@@ -169,9 +205,9 @@ impl Place {
         }
         match bytes.windows(3).position(|w| w == b"://") {
             _ if bytes.is_empty() => wrong("it is empty"),
-            Some(at) if bytes[..at].iter().all(u8::is_ascii_alphanumeric) => {
-                wrong("known kinds are btrfs://, file://, ssh://, s3:// and paths; a path of this name begins with ./")
-            }
+            Some(at) if bytes[..at].iter().all(u8::is_ascii_alphanumeric) => wrong(
+                "known kinds are btrfs://, file://, ssh://, s3:// and paths; a path of this name begins with ./",
+            ),
             _ => Ok(Place::Local(text.into())),
         }
     }
@@ -222,11 +258,30 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
 ///
 /// # Errors
 /// As [`serve::serve`] says.
-pub fn serve_place(place: &Place, access: Access, reader: impl Read, writer: impl Write) -> Result<()> {
+pub fn serve_place(
+    place: &Place,
+    access: Access,
+    reader: impl Read,
+    writer: impl Write,
+) -> Result<()> {
     let open = |client: &Hello| {
-        let priority = if client.background { Priority::Background } else { Priority::Normal };
-        let manner = Manner { priority, compressed: client.compressed };
-        open(place, access, &Means { manner, ssh: ssh::Options::default() })
+        let priority = if client.background {
+            Priority::Background
+        } else {
+            Priority::Normal
+        };
+        let manner = Manner {
+            priority,
+            compressed: client.compressed,
+        };
+        open(
+            place,
+            access,
+            &Means {
+                manner,
+                ssh: ssh::Options::default(),
+            },
+        )
     };
     serve::serve(open, access, reader, writer)
 }
@@ -249,8 +304,14 @@ mod tests {
         assert_eq!(source("btrfs:///a/b"), (local("/a"), Some("b".into())));
         assert_eq!(source("file://x/y/"), (local("x/y/"), None));
         assert_eq!(source("./backup"), (local("."), Some("backup".into())));
-        assert_eq!(source("s3://bucket/p/x"), (Place::S3("bucket/p/".into()), Some("x".into())));
-        assert_eq!(source("ssh://u@h:2/p/"), (Place::Ssh("u@h:2/p/".into()), None));
+        assert_eq!(
+            source("s3://bucket/p/x"),
+            (Place::S3("bucket/p/".into()), Some("x".into()))
+        );
+        assert_eq!(
+            source("ssh://u@h:2/p/"),
+            (Place::Ssh("u@h:2/p/".into()), None)
+        );
         assert!(Location::source(OsStr::new("ftp://x/")).is_err());
         assert!(Location::source(OsStr::new("")).is_err());
     }

@@ -60,8 +60,19 @@ impl Summary {
             (_, 0) => Kind::Failed,
             _ => Kind::Partly,
         };
-        let words = if self.failed == 1 { "snapshot was" } else { "snapshots were" };
-        Err(Error::new(kind, "incomplete", format!("{} {words} not synchronised, {done} are in order", self.failed)))
+        let words = if self.failed == 1 {
+            "snapshot was"
+        } else {
+            "snapshots were"
+        };
+        Err(Error::new(
+            kind,
+            "incomplete",
+            format!(
+                "{} {words} not synchronised, {done} are in order",
+                self.failed
+            ),
+        ))
     }
 }
 
@@ -86,7 +97,12 @@ pub fn make_plan(
         process::check("planning")?;
         watch(Event::Measuring(unknown.len()));
         let measured = source.measure(&unknown)?;
-        sizes.extend(unknown.iter().zip(measured).map(|(diff, size)| ((diff.to, diff.from), size)));
+        sizes.extend(
+            unknown
+                .iter()
+                .zip(measured)
+                .map(|(diff, size)| ((diff.to, diff.from), size)),
+        );
     }
 }
 
@@ -94,9 +110,17 @@ pub fn make_plan(
 ///
 /// # Errors
 /// Only if a signal asked us to stop; other failures are told to `watch` and counted.
-pub fn carry_out(plan: &Plan, source: &mut dyn Store, dest: &mut dyn Store, watch: &mut Watch) -> Result<Summary> {
+pub fn carry_out(
+    plan: &Plan,
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    watch: &mut Watch,
+) -> Result<Summary> {
     let blocked = plan.obstacles.iter().filter(|o| o.blocks).count();
-    let mut summary = Summary { failed: blocked, ..Summary::default() };
+    let mut summary = Summary {
+        failed: blocked,
+        ..Summary::default()
+    };
     let mut lost: HashSet<Uuid> = HashSet::new();
     for step in &plan.steps {
         let result = match step.action {
@@ -105,7 +129,9 @@ pub fn carry_out(plan: &Plan, source: &mut dyn Store, dest: &mut dyn Store, watc
                 continue;
             }
             Action::Delete if summary.failed > 0 => Err(not_deleted(step)),
-            Action::Transfer if step.from.is_some_and(|from| lost.contains(&from)) => Err(orphan(step)),
+            Action::Transfer if step.from.is_some_and(|from| lost.contains(&from)) => {
+                Err(orphan(step))
+            }
             _ => one_step(step, source, dest, watch),
         };
         match result {
@@ -138,23 +164,38 @@ impl Summary {
 
 fn not_deleted(step: &Step) -> Error {
     let said = "nothing is deleted, since not every snapshot arrived";
-    Error::refused(format!("keeping {}", crate::snapshot::shown(&step.path)), said)
+    Error::refused(
+        format!("keeping {}", crate::snapshot::shown(&step.path)),
+        said,
+    )
 }
 
 fn orphan(step: &Step) -> Error {
     let name = crate::snapshot::shown(&step.path);
-    Error::failed(format!("cannot send {name}"), "it builds on a snapshot that did not arrive")
+    Error::failed(
+        format!("cannot send {name}"),
+        "it builds on a snapshot that did not arrive",
+    )
 }
 
-fn one_step(step: &Step, source: &mut dyn Store, dest: &mut dyn Store, watch: &mut Watch) -> Result<Receipt> {
+fn one_step(
+    step: &Step,
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    watch: &mut Watch,
+) -> Result<Receipt> {
     process::check("synchronising")?;
     watch(Event::Started(step));
     match step.action {
         Action::Delete => dest.delete(&step.path).map(|()| Receipt::default()),
-        _ => match transfer(source, dest, &step.diff(), &step.path, &mut |n| watch(Event::Moved(n))) {
+        _ => match transfer(source, dest, &step.diff(), &step.path, &mut |n| {
+            watch(Event::Moved(n))
+        }) {
             Err(error) if error.kind == Kind::Restarted => {
                 watch(Event::Again(step, &error));
-                transfer(source, dest, &step.diff(), &step.path, &mut |n| watch(Event::Moved(n)))
+                transfer(source, dest, &step.diff(), &step.path, &mut |n| {
+                    watch(Event::Moved(n))
+                })
             }
             other => other,
         },
@@ -190,7 +231,8 @@ fn pump(from: &mut dyn Read, to: &mut dyn Write, moved: &mut dyn FnMut(u64)) -> 
             }
             Err(error) => return Err(Error::io("cannot read the stream", error)),
         };
-        to.write_all(&piece[..n]).map_err(|error| Error::io("cannot write the stream", error))?;
+        to.write_all(&piece[..n])
+            .map_err(|error| Error::io("cannot write the stream", error))?;
         moved(n as u64);
         process::check("the transfer")?;
     }

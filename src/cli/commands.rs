@@ -1,19 +1,22 @@
 //! Listing and synchronising, from options to verdict.
 
 use super::{HELP, Options, Task};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Doing, Error, Kind, Result};
 use crate::glob;
 use crate::log;
 use crate::plan::{Plan, Wish};
 use crate::process::Priority;
-use crate::progress::{Progress, Voice};
+use crate::progress::Progress;
 use crate::report;
 use crate::snapshot::{Listing, State, shown};
 use crate::store::local::Manner;
-use crate::store::{self, Access, Location, Store};
+use crate::store::{self, Access, Location, Means, Store};
 use crate::sync;
 use crate::sys;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -21,7 +24,12 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     sys::catch_signals();
     if let Some(path) = &options.logfile {
         log::open(path)?;
-        log::line(|| format!("buttersink {}: {task:?} {options:?}", env!("CARGO_PKG_VERSION")));
+        log::line(|| {
+            format!(
+                "buttersink {}: {task:?} {options:?}",
+                env!("CARGO_PKG_VERSION")
+            )
+        });
     }
     let result = match task {
         Task::Help => {
@@ -34,6 +42,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         }
         Task::List(place) => list(place, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
+        Task::Serve(access, dir) => serve(*access, dir),
     };
     match &result {
         Ok(()) => log::line(|| "done".to_owned()),
@@ -44,18 +53,30 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
 
 fn list(place: &OsStr, options: &Options) -> Result<()> {
     let removing = options.delete && !options.dry_run;
-    let access = if removing { Access::Write } else { Access::Read };
+    let access = if removing {
+        Access::Write
+    } else {
+        Access::Read
+    };
     let mut store = open(&Location::directory(place)?, access, options)?;
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
     if removing {
-        let leftovers: Vec<_> = listing.snapshots.extract_if(.., |s| s.state == State::Partial).collect();
+        let leftovers: Vec<_> = listing
+            .snapshots
+            .extract_if(.., |s| s.state == State::Partial)
+            .collect();
         for leftover in leftovers {
             store.delete(&leftover.path)?;
-            progress.note(&format!("removed {}, left by an interrupted transfer", shown(&leftover.path)));
+            progress.note(&format!(
+                "removed {}, left by an interrupted transfer",
+                shown(&leftover.path)
+            ));
         }
     }
-    listing.snapshots.retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
+    listing
+        .snapshots
+        .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
     progress.result(&report::listing(&listing), &report::listing_json(&listing));
     Ok(())
@@ -64,7 +85,10 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
 fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     let (from, to) = (Location::source(source)?, Location::directory(dest)?);
     if options.delete && from.snapshot.is_some() {
-        let said = format!("SRC is one snapshot, so all others would go: for all of a directory, type {}/", shown(source));
+        let said = format!(
+            "SRC is one snapshot, so all others would go: for all of a directory, type {}/",
+            shown(source)
+        );
         return Err(Error::usage("cannot delete", said));
     }
     let access = match (options.dry_run, options.delete) {
@@ -72,11 +96,15 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         (false, false) => Access::Append,
         (false, true) => Access::Write,
     };
-    let mut source_store = open(&from, Access::Read, options).map_err(|error| slash_hint(error, source, &from))?;
+    let mut source_store =
+        open(&from, Access::Read, options).map_err(|error| slash_hint(error, source, &from))?;
     let mut dest_store = open(&to, access, options)?;
     let mut progress = Progress::new(options.voice, options.json);
     let (here, there) = (source_store.list()?, dest_store.list()?);
-    here.notes.iter().chain(&there.notes).for_each(|note| progress.note(note));
+    here.notes
+        .iter()
+        .chain(&there.notes)
+        .for_each(|note| progress.note(note));
     let excluded = |path: &Path| excludes(&options.exclude, path);
     let wish = Wish {
         only: from.snapshot.as_deref(),
@@ -100,7 +128,12 @@ fn show(plan: &Plan, progress: &mut Progress) -> Result<()> {
     Ok(())
 }
 
-fn carry_out(plan: &Plan, source: &mut dyn Store, dest: &mut dyn Store, mut progress: Progress) -> Result<()> {
+fn carry_out(
+    plan: &Plan,
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    mut progress: Progress,
+) -> Result<()> {
     progress.begin(plan);
     let done = sync::carry_out(plan, source, dest, &mut |event| progress.event(&event));
     match done {
@@ -110,7 +143,11 @@ fn carry_out(plan: &Plan, source: &mut dyn Store, dest: &mut dyn Store, mut prog
         }
         Err(error) => {
             if let Ok(listing) = dest.list() {
-                leftovers(&listing).for_each(|name| progress.note(&format!("{name} is left unfinished; the next run removes it")));
+                leftovers(&listing).for_each(|name| {
+                    progress.note(&format!(
+                        "{name} is left unfinished; the next run removes it"
+                    ))
+                });
             }
             Err(error)
         }
@@ -118,23 +155,58 @@ fn carry_out(plan: &Plan, source: &mut dyn Store, dest: &mut dyn Store, mut prog
 }
 
 fn leftovers(listing: &Listing) -> impl Iterator<Item = String> {
-    listing.snapshots.iter().filter(|s| s.state == State::Partial).map(|s| shown(&s.path))
+    listing
+        .snapshots
+        .iter()
+        .filter(|s| s.state == State::Partial)
+        .map(|s| shown(&s.path))
+}
+
+/// The far half of ssh. Duplicates of the descriptors, since std's have buffers of their own.
+fn serve(access: Access, dir: &OsStr) -> Result<()> {
+    let (input, output) = (std::io::stdin(), std::io::stdout());
+    if input.is_terminal() {
+        let said = "it is for the buttersink at the other end of ssh, and this is a terminal";
+        return Err(Error::usage("cannot serve", said));
+    }
+    let doing = || "cannot serve".to_owned();
+    let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
+    let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
+    store::serve_place(&Location::directory(dir)?.place, access, reader, writer)
 }
 
 fn open(location: &Location, access: Access, options: &Options) -> Result<Box<dyn Store>> {
-    let priority = if options.full_speed { Priority::Normal } else { Priority::Background };
-    store::open(&location.place, access, Manner { priority, compressed: options.compressed })
+    let priority = if options.full_speed {
+        Priority::Normal
+    } else {
+        Priority::Background
+    };
+    let compressed = options.compressed;
+    let means = Means {
+        manner: Manner {
+            priority,
+            compressed,
+        },
+        ssh: options.ssh.clone(),
+    };
+    store::open(&location.place, access, &means)
 }
 
 fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
-    patterns.iter().any(|pattern| glob::matches(pattern.as_bytes(), path))
+    patterns
+        .iter()
+        .any(|pattern| glob::matches(pattern.as_bytes(), path))
 }
 
 /// A source without its slash is the commonest mistake there is.
 fn slash_hint(mut error: Error, typed: &OsStr, location: &Location) -> Error {
     if location.snapshot.is_some() && matches!(error.kind, Kind::Usage | Kind::Failed) {
         error.kind = Kind::Usage;
-        error.said = format!("{} (for all snapshots in a directory, end it with a slash: {}/)", error.said, shown(typed));
+        error.said = format!(
+            "{} (for all snapshots in a directory, end it with a slash: {}/)",
+            error.said,
+            shown(typed)
+        );
     }
     error
 }

@@ -55,9 +55,22 @@ impl Local {
     /// If it is not a directory on btrfs, or another run holds the lock.
     pub fn open(dir: &Path, access: Access, manner: Manner) -> Result<Local> {
         let filesystem = Filesystem::open(dir)?;
-        let dir = dir.canonicalize().doing(|| format!("cannot open {}", shown(dir)))?;
-        let lock = if access > Access::Read { Some(lock(&dir)?) } else { None };
-        let mut local = Local { dir, filesystem, manner, known: Vec::new(), notes: Vec::new(), _lock: lock };
+        let dir = dir
+            .canonicalize()
+            .doing(|| format!("cannot open {}", shown(dir)))?;
+        let lock = if access > Access::Read {
+            Some(lock(&dir)?)
+        } else {
+            None
+        };
+        let mut local = Local {
+            dir,
+            filesystem,
+            manner,
+            known: Vec::new(),
+            notes: Vec::new(),
+            _lock: lock,
+        };
         if access > Access::Read {
             local.remove_leftovers()?;
         }
@@ -65,7 +78,12 @@ impl Local {
     }
 
     fn remove_leftovers(&mut self) -> Result<()> {
-        for leftover in self.list()?.snapshots.iter().filter(|s| s.state == State::Partial) {
+        for leftover in self
+            .list()?
+            .snapshots
+            .iter()
+            .filter(|s| s.state == State::Partial)
+        {
             let path = self.dir.join(&leftover.path);
             if in_other_hands(&path, &self.dir)? {
                 continue;
@@ -73,16 +91,23 @@ impl Local {
             remove(&path)?;
             let name = shown(&leftover.path);
             log::line(|| format!("removed the unfinished {}", shown(&path)));
-            self.notes.push(format!("removed {name}, left by an interrupted transfer"));
+            self.notes
+                .push(format!("removed {name}, left by an interrupted transfer"));
         }
         Ok(())
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
     fn find(&self, id: Uuid) -> Result<&Snapshot> {
-        let same = self.known.iter().filter(|s| s.id() == id && s.state != State::Partial);
+        let same = self
+            .known
+            .iter()
+            .filter(|s| s.id() == id && s.state != State::Partial);
         same.min_by_key(|s| !s.may_be_parent()).ok_or_else(|| {
-            Error::failed(format!("cannot find {id}"), format!("no such snapshot in {}", shown(&self.dir)))
+            Error::failed(
+                format!("cannot find {id}"),
+                format!("no such snapshot in {}", shown(&self.dir)),
+            )
         })
     }
 
@@ -111,7 +136,13 @@ impl Local {
         let mut so_far = PathBuf::new();
         for part in relative.components() {
             so_far.push(part);
-            let open = || sys::open_beneath(self.filesystem.fd(), &so_far, libc::O_DIRECTORY | libc::O_PATH);
+            let open = || {
+                sys::open_beneath(
+                    self.filesystem.fd(),
+                    &so_far,
+                    libc::O_DIRECTORY | libc::O_PATH,
+                )
+            };
             if let Err(error) = open() {
                 if error.kind() != io::ErrorKind::NotFound {
                     return Err(error).doing(doing);
@@ -128,12 +159,25 @@ impl Local {
     fn check_parent(&self, parent: Uuid, path: &Path) -> Result<()> {
         let all = self.filesystem.subvolumes()?.all;
         let states = states(&self.dir, &all)?;
-        let refuse = |what: String| Err(Error::refused(format!("cannot receive {}", shown(path)), what));
-        let received: Vec<&Subvolume> = all.iter().filter(|s| s.received_uuid == Some(parent)).collect();
+        let refuse = |what: String| {
+            Err(Error::refused(
+                format!("cannot receive {}", shown(path)),
+                what,
+            ))
+        };
+        let received: Vec<&Subvolume> = all
+            .iter()
+            .filter(|s| s.received_uuid == Some(parent))
+            .collect();
         let found = match &received[..] {
             [] => all.iter().find(|s| s.uuid == parent),
             [one] => Some(*one),
-            [..] => return refuse(format!("{} subvolumes have its parent's received UUID {parent}", received.len())),
+            [..] => {
+                return refuse(format!(
+                    "{} subvolumes have its parent's received UUID {parent}",
+                    received.len()
+                ));
+            }
         };
         let Some(found) = found else {
             return refuse(format!("its parent {parent} is not on this filesystem"));
@@ -141,7 +185,9 @@ impl Local {
         let name = shown(&found.path);
         match states.get(&found.id) {
             _ if !found.read_only => refuse(format!("its parent {name} is read-write")),
-            Some(State::Altered) => refuse(format!("its parent {name} was altered, and would give a wrong snapshot")),
+            Some(State::Altered) => refuse(format!(
+                "its parent {name} was altered, and would give a wrong snapshot"
+            )),
             _ => Ok(()),
         }
     }
@@ -149,10 +195,14 @@ impl Local {
     fn check_space(&self, size: Size, path: &Path) -> Result<()> {
         let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
         let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
-        match size.bytes().filter(|_| size.is_exact() && !self.manner.compressed) {
-            Some(needed) if needed > free => {
-                Err(Error::failed(doing(), format!("no space left on device (needs {needed} bytes, {free} are free)")))
-            }
+        match size
+            .bytes()
+            .filter(|_| size.is_exact() && !self.manner.compressed)
+        {
+            Some(needed) if needed > free => Err(Error::failed(
+                doing(),
+                format!("no space left on device (needs {needed} bytes, {free} are free)"),
+            )),
             _ => Ok(()),
         }
     }
@@ -164,7 +214,8 @@ impl Store for Local {
         let states = states(&self.dir, &subvolumes.all)?;
         let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states);
         self.known.clone_from(&snapshots);
-        let free = sys::free_bytes(self.filesystem.fd()).doing(|| format!("cannot read {}", shown(&self.dir)))?;
+        let free = sys::free_bytes(self.filesystem.fd())
+            .doing(|| format!("cannot read {}", shown(&self.dir)))?;
         Ok(Listing {
             location: shown(self.dir.join("")),
             snapshots,
@@ -206,7 +257,10 @@ impl Store for Local {
         let final_path = parent.join(name);
         if final_path.symlink_metadata().is_ok() {
             let doing = format!("cannot receive {}", shown(&final_path));
-            return Err(Error::refused(doing, "there is something of that name already: rename or remove it"));
+            return Err(Error::refused(
+                doing,
+                "there is something of that name already: rename or remove it",
+            ));
         }
         if let Some(from) = diff.from {
             self.check_parent(from, path)?;
@@ -222,7 +276,12 @@ impl Store for Local {
     fn delete(&mut self, path: &Path) -> Result<()> {
         checked_name(path)?;
         let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
-        sys::open_beneath(self.filesystem.fd(), path, libc::O_DIRECTORY | libc::O_NOFOLLOW).doing(doing)?;
+        sys::open_beneath(
+            self.filesystem.fd(),
+            path,
+            libc::O_DIRECTORY | libc::O_NOFOLLOW,
+        )
+        .doing(doing)?;
         let whole = self.dir.join(path);
         let uuid = btrfs::subvolume(&whole)?.uuid;
         remove(&whole)?;
@@ -241,10 +300,12 @@ struct FromKernel {
 
 impl Read for FromKernel {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(buf).map_err(|error| match error.downcast::<Error>() {
-            Ok(ours) => restarted(ours, &self.doing).into(),
-            Err(other) => other,
-        })
+        self.stream
+            .read(buf)
+            .map_err(|error| match error.downcast::<Error>() {
+                Ok(ours) => restarted(ours, &self.doing).into(),
+                Err(other) => other,
+            })
     }
 }
 
@@ -266,7 +327,11 @@ fn lock(dir: &Path) -> Result<File> {
     let doing = || format!("cannot lock {}", shown(dir));
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),
-        false => Err(Error::new(Kind::Busy, doing(), "another run is at work there; nothing was done")),
+        false => Err(Error::new(
+            Kind::Busy,
+            doing(),
+            "another run is at work there; nothing was done",
+        )),
     }
 }
 
@@ -275,7 +340,9 @@ fn in_other_hands(path: &Path, ours: &Path) -> Result<bool> {
     for dir in path.ancestors().skip(1).filter(|dir| *dir != ours) {
         let lock = seals::lock_path(dir);
         match OpenOptions::new().write(true).open(&lock) {
-            Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => return Ok(true),
+            Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
+                return Ok(true);
+            }
             // No lock, or one that nobody holds.
             _ => {}
         }
@@ -297,11 +364,16 @@ fn split(path: &Path) -> Result<(&Path, &OsStr)> {
 
 /// The last component of a relative path that stays below where it starts.
 fn checked_name(path: &Path) -> Result<&OsStr> {
-    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let plain = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
     let nul = path.as_os_str().as_bytes().contains(&0);
     match path.file_name() {
         Some(name) if plain && !nul => Ok(name),
-        _ => Err(Error::refused(format!("cannot use the path {}", shown(path)), "it leads out of the directory")),
+        _ => Err(Error::refused(
+            format!("cannot use the path {}", shown(path)),
+            "it leads out of the directory",
+        )),
     }
 }
 

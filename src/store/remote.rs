@@ -90,9 +90,15 @@ impl Store for Remote {
         for snapshot in &mut listing.snapshots {
             inside(&snapshot.path)
                 .map_err(|said| Error::damaged(format!("cannot list {}", self.host), said))?;
-            snapshot.nested.iter_mut().for_each(|name| *name = plain(name));
+            snapshot
+                .nested
+                .iter_mut()
+                .for_each(|name| *name = plain(name));
         }
-        listing.notes.iter_mut().for_each(|note| *note = plain(note));
+        listing
+            .notes
+            .iter_mut()
+            .for_each(|note| *note = plain(note));
         let there = plain(&listing.location);
         listing.location = match &self.named {
             None => there,

@@ -37,7 +37,10 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
     let mode = Some(access);
-    let us = Hello { mode, ..Hello::here() };
+    let us = Hello {
+        mode,
+        ..Hello::here()
+    };
     wire.say(Tag::Hello, &us).map_err(lost)?;
     let client: Hello = match wire.head().map_err(lost)? {
         Some((Tag::Hello, length)) => wire.body(length).map_err(lost)?,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// The version of everything below. Two programs talk only if theirs are equal.
 pub(crate) const PROTOCOL: u32 = 1;
@@ -84,20 +85,27 @@ pub struct Hello {
     pub background: bool,
 }
 
+/// Asked for once: a process has no time to be told of upgrades.
+static PROGS: OnceLock<String> = OnceLock::new();
+
+/// The version of btrfs-progs; empty if there are none, for buckets can be had without.
+fn progs_version() -> String {
+    let mut command = Command::new("btrfs");
+    command.arg("--version");
+    let text = process::run(command, "asking for its version").unwrap_or_default();
+    let version = text.split_whitespace().nth(1).unwrap_or_default();
+    version.trim_start_matches('v').to_owned()
+}
+
 impl Hello {
     /// What this machine says of itself.
     pub fn here() -> Hello {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
-        let mut progs = Command::new("btrfs");
-        progs.arg("--version");
-        // Without btrfs-progs a machine can still serve or list buckets.
-        let progs = process::run(progs, "asking for its version").unwrap_or_default();
-        let version = progs.split_whitespace().nth(1).unwrap_or_default();
         Hello {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
             kernel: kernel.unwrap_or_default().trim().to_owned(),
-            progs: version.trim_start_matches('v').to_owned(),
+            progs: PROGS.get_or_init(progs_version).clone(),
             sends: btrfs::highest_send_protocol(),
             ..Hello::default()
         }
@@ -105,7 +113,8 @@ impl Hello {
 
     /// Whether its btrfs-progs unpack what `--compressed-data` sends: 6.2 or later.
     fn takes_compressed(&self) -> bool {
-        let mut numbers = self.progs.split('.').map_while(|n| n.parse::<u32>().ok());
+        let digits = |n: &str| n.split_once('-').map_or(n, |(n, _)| n).parse::<u32>().ok();
+        let mut numbers = self.progs.split('.').map_while(digits);
         (numbers.next(), numbers.next().or(Some(0))) >= (Some(6), Some(2))
     }
 
@@ -120,9 +129,13 @@ impl Hello {
         }
         let said = format!(
             "Linux {} and btrfs-progs {} there are too old (6.0 and 6.2 can): leave out --compressed-data",
-            plain(&self.kernel), plain(&self.progs),
+            plain(&self.kernel),
+            plain(&self.progs),
         );
-        Err(Error::failed(format!("{place} cannot {what} compressed data"), said))
+        Err(Error::failed(
+            format!("{place} cannot {what} compressed data"),
+            said,
+        ))
     }
 
     /// Whether the two can talk; if not, who has to upgrade.
@@ -412,6 +425,26 @@ mod tests {
         for bad in bad {
             assert!(inside(Path::new(bad)).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn old_tools_are_known_by_their_version() {
+        let takes = |progs: &str| {
+            let progs = progs.to_owned();
+            let hello = Hello {
+                progs,
+                ..Hello::default()
+            };
+            hello.takes_compressed()
+        };
+        for new in ["6.2", "6.2.1", "6.10", "7.0", "6.12-rc1.2"] {
+            assert!(takes(new), "{new}");
+        }
+        for old in ["", "6.1.3", "5.16", "6.", "x"] {
+            assert!(!takes(old), "{old}");
+        }
+        let here = Hello::here();
+        assert!(here.kernel.contains('.') && here.can_do(&here, Access::Read, "x").is_ok());
     }
 
     #[test]

@@ -16,8 +16,8 @@ pub(crate) trait World {
     /// A store without snapshots; another one each time.
     fn dest(&mut self) -> Box<dyn Store>;
 
-    /// The last destination, opened anew as by the next run.
-    fn reopen(&mut self) -> Box<dyn Store>;
+    /// The last destination, opened anew to be read while it may still be open.
+    fn look(&mut self) -> Box<dyn Store>;
 
     /// Panics if the content of `copy` in the last destination is not that of the source's `name`.
     fn same(&mut self, name: &str, copy: &Path);
@@ -219,9 +219,9 @@ fn receives(world: &mut dyn World) {
     let mut sink = dest.receive(&base, path).unwrap();
     write(&mut *sink, &stream).unwrap();
     sink.flush().unwrap();
-    assert_eq!(sound(&mut *world.reopen()), [] as [&Path; 0], "not yet");
+    assert_eq!(sound(&mut *world.look()), [] as [&Path; 0], "not yet");
     assert_eq!(sink.finish().unwrap().bytes, stream.len() as u64);
-    for listing in [dest.list().unwrap(), world.reopen().list().unwrap()] {
+    for listing in [dest.list().unwrap(), world.look().list().unwrap()] {
         let (there, here) = (
             find(&listing, "day/one"),
             find(&source.list().unwrap(), "base"),
@@ -253,7 +253,7 @@ fn parents(world: &mut dyn World) {
     let stream = bytes(&mut *source, &next);
     let mut dest = world.dest();
     assert!(put(&mut *dest, &next, Path::new("next"), &stream).is_err());
-    assert_eq!(sound(&mut *world.reopen()), [] as [&Path; 0]);
+    assert_eq!(sound(&mut *world.look()), [] as [&Path; 0]);
 }
 
 fn taken(world: &mut dyn World) {
@@ -264,7 +264,7 @@ fn taken(world: &mut dyn World) {
     put(&mut *dest, &base, Path::new("base"), &first).unwrap();
     let second = bytes(&mut *source, &next);
     assert!(put(&mut *dest, &next, Path::new("base"), &second).is_err());
-    assert_eq!(find(&world.reopen().list().unwrap(), "base").id(), base.to);
+    assert_eq!(find(&world.look().list().unwrap(), "base").id(), base.to);
     world.same("base", Path::new("base"));
 }
 
@@ -281,11 +281,7 @@ fn drops(world: &mut dyn World) {
     }
     put(&mut *dest, &base, Path::new("base"), &stream).unwrap();
     world.same("base", Path::new("base"));
-    assert_eq!(
-        world.reopen().list().unwrap().snapshots.len(),
-        1,
-        "leftovers"
-    );
+    assert_eq!(world.look().list().unwrap().snapshots.len(), 1, "leftovers");
 }
 
 fn bad_names(world: &mut dyn World) {
@@ -316,7 +312,7 @@ fn bad_names(world: &mut dyn World) {
         assert!(dest.copy(name, Path::new("new")).is_err(), "copy {name:?}");
         assert!(dest.delete(name).is_err(), "delete {name:?}");
     }
-    assert_eq!(sound(&mut *world.reopen()), [Path::new("base")]);
+    assert_eq!(sound(&mut *world.look()), [Path::new("base")]);
 }
 
 fn odd_names(world: &mut dyn World) {
@@ -326,9 +322,9 @@ fn odd_names(world: &mut dyn World) {
     for name in world.names() {
         let mut dest = world.dest();
         put(&mut *dest, &base, &name, &stream).unwrap();
-        assert_eq!(sound(&mut *world.reopen()), std::slice::from_ref(&name));
+        assert_eq!(sound(&mut *world.look()), std::slice::from_ref(&name));
         dest.delete(&name).unwrap();
-        assert_eq!(sound(&mut *world.reopen()), [] as [&Path; 0]);
+        assert_eq!(sound(&mut *world.look()), [] as [&Path; 0]);
     }
 }
 
@@ -347,6 +343,6 @@ fn copies_and_deletes(world: &mut dyn World) {
     dest.delete(copy).unwrap();
     dest.delete(next).unwrap();
     assert!(dest.delete(next).is_err(), "twice");
-    assert_eq!(sound(&mut *world.reopen()), [base]);
+    assert_eq!(sound(&mut *world.look()), [base]);
     world.same("base", base);
 }

@@ -3,6 +3,7 @@
 
 use crate::contract::{Part, World, bytes, chain, put, sound, write};
 use buttersink::snapshot::Diff;
+use buttersink::store::Store;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -45,16 +46,15 @@ fn damaged(world: &mut dyn World) {
     let stream = bytes(&mut *source, &base);
     let mut dest = world.dest();
     for (how, bytes) in wrong(&stream) {
-        refused(world, &base, how, &bytes);
-        assert_eq!(sound(&mut *world.reopen()), [] as [&Path; 0], "{how}");
+        refused(&mut *dest, &base, how, &bytes);
+        assert_eq!(sound(&mut *world.look()), [] as [&Path; 0], "{how}");
     }
-    // A store that a far side hung up on must be usable again as well.
     put(&mut *dest, &base, Path::new("base"), &stream).unwrap();
     world.same("base", Path::new("base"));
 }
 
-fn refused(world: &mut dyn World, diff: &Diff, how: &str, bytes: &[u8]) {
-    let error = put(&mut *world.reopen(), diff, Path::new("base"), bytes);
+fn refused(dest: &mut dyn Store, diff: &Diff, how: &str, bytes: &[u8]) {
+    let error = put(dest, diff, Path::new("base"), bytes);
     let error = error.expect_err(how).to_string();
     println!("{how}: {error}");
     assert!(!error.contains("Broken pipe"), "{how}: {error}");
@@ -64,12 +64,12 @@ fn mistaken(world: &mut dyn World) {
     let mut source = world.source();
     let [base, next] = chain(&mut *source);
     let stream = bytes(&mut *source, &base);
-    world.dest();
+    let mut dest = world.dest();
     let other = Diff { from: None, ..next };
-    refused(world, &other, "of base, not of next", &stream);
-    assert_eq!(sound(&mut *world.reopen()), [] as [&Path; 0]);
-    put(&mut *world.reopen(), &base, Path::new("base"), &stream).unwrap();
-    refused(world, &next, "in the place of base", &stream);
+    refused(&mut *dest, &other, "of base, not of next", &stream);
+    assert_eq!(sound(&mut *world.look()), [] as [&Path; 0]);
+    put(&mut *dest, &base, Path::new("base"), &stream).unwrap();
+    refused(&mut *dest, &next, "in the place of base", &stream);
     world.same("base", Path::new("base"));
 }
 

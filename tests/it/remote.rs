@@ -8,8 +8,8 @@ use crate::runner::Test;
 use crate::tests;
 use buttersink::error::{Error, Kind, Result};
 use buttersink::store::remote::{Dial, Pipes, Remote};
-use buttersink::store::serve::{decline, serve};
-use buttersink::store::{Access, Store};
+use buttersink::store::serve::serve;
+use buttersink::store::{Access, Hello, Store};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -35,6 +35,12 @@ pub(crate) const TESTS: &[Test] = tests![
     noise_for_a_client_does_no_harm,
 ];
 
+/// A store that is there already, for [`serve`].
+fn opened(memory: &Memory) -> impl FnOnce(&Hello) -> Result<Box<Memory>> {
+    let memory = memory.clone();
+    move |_| Ok(Box::new(memory))
+}
+
 /// A remote store around what `make` makes, over pipes or sockets. The far side is a thread.
 pub(crate) fn over<M>(
     make: M,
@@ -49,12 +55,12 @@ where
         let Ends(near, far) = connect();
         let make = make.clone();
         std::thread::spawn(move || {
-            let outcome = serve(&mut *make(), grants, far.0, far.1);
+            let outcome = serve(|_| Ok(make()), grants, far.0, far.1);
             println!("the server ended: {outcome:?}");
         });
         Ok(near)
     };
-    Remote::connect("far", needs, Box::new(dial))
+    Remote::connect("far", needs, Hello::here(), Box::new(dial))
 }
 
 /// Both ends of a connection.
@@ -120,7 +126,7 @@ impl World for Memories {
         self.open(&self.dest)
     }
 
-    fn reopen(&mut self) -> Box<dyn Store> {
+    fn look(&mut self) -> Box<dyn Store> {
         self.open(&self.dest)
     }
 
@@ -204,11 +210,14 @@ fn counted(memory: &Memory) -> (Remote, Arc<AtomicUsize>) {
     let counter = count.clone();
     let dial: Dial = Box::new(move || {
         counter.fetch_add(1, Ordering::SeqCst);
-        let (mut memory, Ends(near, far)) = (memory.clone(), pipes());
-        std::thread::spawn(move || serve(&mut memory, Access::Write, far.0, far.1));
+        let (memory, Ends(near, far)) = (memory.clone(), pipes());
+        std::thread::spawn(move || serve(opened(&memory), Access::Write, far.0, far.1));
         Ok(near)
     });
-    (Remote::connect("far", Access::Write, dial).unwrap(), count)
+    (
+        Remote::connect("far", Access::Write, Hello::here(), dial).unwrap(),
+        count,
+    )
 }
 
 fn one_connection_for_a_whole_run() {
@@ -324,7 +333,7 @@ fn fragile(memory: &Memory, there: usize, back: usize) -> Result<Remote> {
     let memory = memory.clone();
     let mut first: Option<std::thread::JoinHandle<Result<()>>> = None;
     let dial: Dial = Box::new(move || {
-        let (mut memory, Ends(near, far)) = (memory.clone(), pipes());
+        let (memory, Ends(near, far)) = (memory.clone(), pipes());
         let (there, back) = match first.take() {
             Some(server) => {
                 assert!(!server.is_finished() || server.join().is_ok());
@@ -332,11 +341,11 @@ fn fragile(memory: &Memory, there: usize, back: usize) -> Result<Remote> {
             }
             None => (there, back),
         };
-        let server = move || serve(&mut memory, Access::Write, Cut(far.0, there), far.1);
+        let server = move || serve(opened(&memory), Access::Write, Cut(far.0, there), far.1);
         first = Some(std::thread::spawn(server));
         Ok((Box::new(Cut(near.0, back)), Box::new(near.1)))
     });
-    Remote::connect("far", Access::Write, dial)
+    Remote::connect("far", Access::Write, Hello::here(), dial)
 }
 
 fn honest(error: &Error, place: usize) {
@@ -344,7 +353,7 @@ fn honest(error: &Error, place: usize) {
     assert!(!text.contains("Broken pipe"), "cut at {place}: {text}");
     let known = [
         "connection to far lost",
-        "cannot talk to far",
+        "cannot connect to far",
         "connection to the client is lost",
     ];
     assert!(
@@ -447,7 +456,7 @@ fn hears(said: Vec<u8>) -> Result<Remote> {
             .ok_or_else(|| Error::failed("dialing", "only once"))?;
         Ok((Box::new(io::Cursor::new(said)), Box::new(io::sink())))
     };
-    Remote::connect("far", Access::Read, Box::new(dial))
+    Remote::connect("far", Access::Read, Hello::here(), Box::new(dial))
 }
 
 fn names_of_a_lying_server_are_refused() {
@@ -515,7 +524,7 @@ fn another_protocol_says_who_upgrades() {
     assert!(text.contains("upgrade buttersink on far"), "{text}");
     let mut said = Vec::new();
     let error = serve(
-        &mut Memory::default(),
+        opened(&Memory::default()),
         Access::Write,
         &hello(2)[..],
         &mut said,
@@ -525,9 +534,10 @@ fn another_protocol_says_who_upgrades() {
 
 fn who_cannot_serve_says_why() {
     let mut said = Vec::new();
-    let error = Error::new(Kind::Busy, "cannot open /x", "another run holds the lock");
-    decline(&error, &mut said).unwrap();
-    let heard = hears(said).err().unwrap();
+    let busy = || Error::new(Kind::Busy, "cannot open /x", "another run holds the lock");
+    let open = |_: &Hello| Err::<Box<Memory>, _>(busy());
+    serve(open, Access::Write, &hello(1)[..], &mut said).unwrap_err();
+    let heard = hears(said).unwrap().list().unwrap_err();
     assert_eq!(
         heard.to_string(),
         "far: cannot open /x: another run holds the lock"
@@ -580,16 +590,16 @@ fn noise_for_a_server_does_no_harm() {
     let sane = conversation();
     let mut said = Vec::new();
     serve(
-        &mut Memory::with_snapshots(2000),
+        opened(&Memory::with_snapshots(2000)),
         Access::Write,
         &sane[..],
         &mut said,
     )
     .unwrap();
     for seed in 0..3000 {
-        let mut memory = Memory::with_snapshots(2000);
+        let memory = Memory::with_snapshots(2000);
         let _ = serve(
-            &mut memory,
+            opened(&memory),
             Access::Read,
             &spoilt(&sane, seed)[..],
             &mut said,
@@ -600,8 +610,14 @@ fn noise_for_a_server_does_no_harm() {
 }
 
 fn noise_for_a_client_does_no_harm() {
-    let (mut memory, mut sane) = (Memory::with_snapshots(2000), Vec::new());
-    serve(&mut memory, Access::Write, &conversation()[..], &mut sane).unwrap();
+    let (memory, mut sane) = (Memory::with_snapshots(2000), Vec::new());
+    serve(
+        opened(&memory),
+        Access::Write,
+        &conversation()[..],
+        &mut sane,
+    )
+    .unwrap();
     let [base, _] = chain(&mut Memory::with_snapshots(2000));
     let whole = bytes(&mut Memory::with_snapshots(2000), &base);
     for seed in 0..3000 {

@@ -17,21 +17,29 @@ pub(super) type Pair = (PathBuf, Option<PathBuf>);
 /// Measures all, on as many threads as there are processors (four at most: it is the kernel that
 /// works).
 pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Size>> {
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4)).min(pairs.len());
+    let threads = std::thread::available_parallelism()
+        .map_or(1, |n| n.get().min(4))
+        .min(pairs.len());
     let next = AtomicUsize::new(0);
     let work = || {
         sys::quiet_thread();
         let mut done = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(pair) = pairs.get(at) else { return done };
+            let Some(pair) = pairs.get(at) else {
+                return done;
+            };
             done.push((at, one(pair)));
         }
     };
     let mut sizes = vec![Size::Unknown; pairs.len()];
     let done: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
+        threads
+            .into_iter()
+            .filter_map(|thread| thread.join().ok())
+            .flatten()
+            .collect()
     });
     for (at, size) in done {
         sizes[at] = Size::Exact(size?);
@@ -66,7 +74,9 @@ fn once((snapshot, parent): &Pair) -> Result<u64> {
         let size = stream::exact_size(&mut BufReader::with_capacity(256 << 10, File::from(reader)));
         match sender.join() {
             // What the kernel says explains why the stream is short; EPIPE explains nothing.
-            Ok(Err(error)) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).doing(doing),
+            Ok(Err(error)) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(error).doing(doing)
+            }
             Ok(_) => size,
             Err(_) => Err(Error::failed(doing(), "the measuring thread died")),
         }

@@ -28,7 +28,10 @@ pub(super) fn part_name(name: &OsStr) -> OsString {
     let mut part = OsString::from(name);
     if name.len() + PART.len() > NAME_MAX {
         let digest = Sha256::digest(name.as_bytes());
-        let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = digest[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let keep = NAME_MAX - PART.len() - hex.len() - 1;
         part = OsStr::from_bytes(&name.as_bytes()[..keep]).to_owned();
         part.push(format!("-{hex}"));
@@ -69,16 +72,28 @@ impl<'a> Receiving<'a> {
         let doing = format!("cannot receive {}", shown(dir.join(name)));
         let writer = Writer::start(command, local.manner.priority, doing)?;
         let stage = Stage::Head(Vec::new());
-        Ok(Receiving { local, diff: *diff, path: path.to_owned(), part, writer: Some(writer), stage })
+        Ok(Receiving {
+            local,
+            diff: *diff,
+            path: path.to_owned(),
+            part,
+            writer: Some(writer),
+            stage,
+        })
     }
 
     fn doing(&self) -> String {
-        format!("cannot receive {}", shown(self.part.dir.join(&self.part.name)))
+        format!(
+            "cannot receive {}",
+            shown(self.part.dir.join(&self.part.name))
+        )
     }
 
     /// Collects the head, and passes it on with the part's name in it.
     fn take_head(&mut self, bytes: &[u8]) -> Result<()> {
-        let Stage::Head(so_far) = &mut self.stage else { return Ok(()) };
+        let Stage::Head(so_far) = &mut self.stage else {
+            return Ok(());
+        };
         so_far.extend_from_slice(bytes);
         let (mut head, length) = match Head::parse(so_far)? {
             Parsed::Needs(_) => return Ok(()),
@@ -114,8 +129,13 @@ impl<'a> Receiving<'a> {
 
     fn pass(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.writer {
-            Some(writer) => writer.write_all(bytes).map_err(|error| Error::io("cannot write to btrfs receive", error)),
-            None => Err(Error::failed(self.doing(), "written to after it was finished")),
+            Some(writer) => writer
+                .write_all(bytes)
+                .map_err(|error| Error::io("cannot write to btrfs receive", error)),
+            None => Err(Error::failed(
+                self.doing(),
+                "written to after it was finished",
+            )),
         }
     }
 }
@@ -140,7 +160,10 @@ impl Write for Receiving<'_> {
 impl Sink for Receiving<'_> {
     fn finish(mut self: Box<Self>) -> Result<Receipt> {
         let Stage::Rest { head, check, .. } = &self.stage else {
-            return Err(Error::damaged(self.doing(), "the stream ended before its first command"));
+            return Err(Error::damaged(
+                self.doing(),
+                "the stream ended before its first command",
+            ));
         };
         check.complete()?;
         let (head, bytes) = (head.clone(), check.passed());
@@ -175,14 +198,23 @@ impl Part {
         let part = part_name(name);
         let path = dir.join(&part);
         if path.symlink_metadata().is_ok() {
-            let ours = btrfs::subvolume(&path).is_ok_and(|s| !s.read_only || s.received_uuid == Some(id));
+            let ours =
+                btrfs::subvolume(&path).is_ok_and(|s| !s.read_only || s.received_uuid == Some(id));
             if !ours {
                 let said = format!("{} is in the way: rename or remove it", shown(&part));
-                return Err(Error::refused(format!("cannot receive {}", shown(dir.join(name))), said));
+                return Err(Error::refused(
+                    format!("cannot receive {}", shown(dir.join(name))),
+                    said,
+                ));
             }
             remove(&path)?;
         }
-        Ok(Part { dir: dir.to_owned(), name: name.to_owned(), part, published: false })
+        Ok(Part {
+            dir: dir.to_owned(),
+            name: name.to_owned(),
+            part,
+            published: false,
+        })
     }
 
     fn path(&self) -> PathBuf {
@@ -199,11 +231,14 @@ impl Part {
         let wrong = |what: String| Err(Error::damaged(self.doing(), what));
         match now.received_uuid {
             _ if !now.read_only => wrong("btrfs receive left it read-write".to_owned()),
-            Some(received) if received != uuid => wrong(format!("its received UUID is {received}, not {uuid}")),
-            None => wrong("btrfs receive gave it no received UUID".to_owned()),
-            _ if now.stransid != generation => {
-                wrong(format!("its generation is {}, not {generation}", now.stransid))
+            Some(received) if received != uuid => {
+                wrong(format!("its received UUID is {received}, not {uuid}"))
             }
+            None => wrong("btrfs receive gave it no received UUID".to_owned()),
+            _ if now.stransid != generation => wrong(format!(
+                "its generation is {}, not {generation}",
+                now.stransid
+            )),
             _ => Ok(()),
         }
     }
@@ -217,7 +252,11 @@ impl Part {
         sync(&dir, || self.doing())?;
         let now = btrfs::subvolume(&self.dir.join(&self.name))?;
         let received_uuid = now.received_uuid.unwrap_or(now.uuid);
-        let seal = Seal { received_uuid, stransid: now.stransid, ctransid: now.ctransid };
+        let seal = Seal {
+            received_uuid,
+            stransid: now.stransid,
+            ctransid: now.ctransid,
+        };
         seals::add(store, now.uuid, &seal)?;
         Ok(Snapshot {
             path: path.to_owned(),
@@ -261,7 +300,10 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     };
     if dir.join(name).symlink_metadata().is_ok() {
         let doing = format!("cannot copy {} to {}", shown(from), shown(to));
-        return Err(Error::refused(doing, "there is something of that name already: rename or remove it"));
+        return Err(Error::refused(
+            doing,
+            "there is something of that name already: rename or remove it",
+        ));
     }
     let mut part = Part::claim(&dir, name, id)?;
     let path = part.path();
@@ -286,6 +328,9 @@ mod tests {
         assert_eq!(part_name(OsStr::new(&long)).len(), NAME_MAX);
         assert_ne!(part_name(OsStr::new(&long)), part_name(OsStr::new(&other)));
         let fits = "x".repeat(250);
-        assert_eq!(part_name(OsStr::new(&fits)), OsString::from(fits.clone() + ".part"));
+        assert_eq!(
+            part_name(OsStr::new(&fits)),
+            OsString::from(fits.clone() + ".part")
+        );
     }
 }

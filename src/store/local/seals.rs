@@ -42,13 +42,24 @@ fn parse(line: &str) -> Option<(Uuid, Seal)> {
     let uuid = fields.next()?.parse().ok()?;
     let received_uuid = fields.next()?.parse().ok()?;
     let (stransid, ctransid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    fields.next().is_none().then_some((uuid, Seal { received_uuid, stransid, ctransid }))
+    fields.next().is_none().then_some((
+        uuid,
+        Seal {
+            received_uuid,
+            stransid,
+            ctransid,
+        },
+    ))
 }
 
 /// Records a seal durably.
 pub(super) fn add(dir: &Path, uuid: Uuid, seal: &Seal) -> Result<()> {
     let path = dir.join(STATE).join(SEALS);
-    let Seal { received_uuid, stransid, ctransid } = seal;
+    let Seal {
+        received_uuid,
+        stransid,
+        ctransid,
+    } = seal;
     // The newline in front ends a line that a crash may have torn.
     let line = format!("\n{uuid} {received_uuid} {stransid} {ctransid}\n");
     let add = || {
@@ -68,10 +79,16 @@ pub(super) fn remove(dir: &Path, uuid: Uuid) -> Result<()> {
     }
     let path = dir.join(STATE).join(SEALS);
     let new = path.with_extension("new");
-    let line = |(uuid, s): (&Uuid, &Seal)| format!("{uuid} {} {} {}\n", s.received_uuid, s.stransid, s.ctransid);
+    let line = |(uuid, s): (&Uuid, &Seal)| {
+        format!("{uuid} {} {} {}\n", s.received_uuid, s.stransid, s.ctransid)
+    };
     let text: String = seals.iter().map(line).collect();
     let replace = || {
-        let mut file = options().write(true).create(true).truncate(true).open(&new)?;
+        let mut file = options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&new, &path)
@@ -89,7 +106,12 @@ pub(super) fn open_lock(dir: &Path) -> Result<File> {
         _ => {}
     }
     let path = lock_path(dir);
-    options().write(true).create(true).truncate(false).open(&path).doing(|| format!("cannot open {}", shown(&path)))
+    options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .doing(|| format!("cannot open {}", shown(&path)))
 }
 
 /// Where the lock of a directory is, if it has one.
@@ -110,9 +132,13 @@ mod tests {
 
     #[test]
     fn only_whole_lines_count() {
-        let good = "0e2cbe19-93d2-4d49-a0bb-4ea2e8a2a0c1 1e2cbe19-93d2-4d49-a0bb-4ea2e8a2a0c1 7 10\n";
+        let good =
+            "0e2cbe19-93d2-4d49-a0bb-4ea2e8a2a0c1 1e2cbe19-93d2-4d49-a0bb-4ea2e8a2a0c1 7 10\n";
         assert!(parse(good).is_some());
-        assert!(parse(good.trim_end()).is_none(), "torn after the last digit, or inside the number");
+        assert!(
+            parse(good.trim_end()).is_none(),
+            "torn after the last digit, or inside the number"
+        );
         assert!(parse(&good.replace(" 10", "")).is_none());
         assert!(parse(&good.replace(" 10", " 10 x")).is_none());
         assert!(parse("\n").is_none());

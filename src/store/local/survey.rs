@@ -23,12 +23,24 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<HashMap<u64, State
     for uuid in subvolumes.iter().filter_map(|s| s.received_uuid) {
         *copies.entry(uuid).or_default() += 1;
     }
-    let here = subvolumes.iter().filter(|s| s.below.as_ref().is_some_and(|p| !p.as_os_str().is_empty()));
-    Ok(here.filter_map(|s| Some((s.id, state(s, seals.get(&s.uuid), &copies)?))).collect())
+    let here = subvolumes
+        .iter()
+        .filter(|s| s.below.as_ref().is_some_and(|p| !p.as_os_str().is_empty()));
+    Ok(here
+        .filter_map(|s| Some((s.id, state(s, seals.get(&s.uuid), &copies)?)))
+        .collect())
 }
 
-fn state(subvolume: &Subvolume, seal: Option<&Seal>, copies: &HashMap<Uuid, usize>) -> Option<State> {
-    let named_part = subvolume.path.as_os_str().as_bytes().ends_with(PART.as_bytes());
+fn state(
+    subvolume: &Subvolume,
+    seal: Option<&Seal>,
+    copies: &HashMap<Uuid, usize>,
+) -> Option<State> {
+    let named_part = subvolume
+        .path
+        .as_os_str()
+        .as_bytes()
+        .ends_with(PART.as_bytes());
     match (subvolume.read_only, subvolume.received_uuid) {
         (false, _) if named_part => Some(State::Partial),
         (false, None) => None,
@@ -38,7 +50,11 @@ fn state(subvolume: &Subvolume, seal: Option<&Seal>, copies: &HashMap<Uuid, usiz
         // Received whole, and not yet renamed: nobody knows whether it is durable.
         (true, Some(_)) if named_part && seal.is_none() => Some(State::Partial),
         (true, Some(received_uuid)) => {
-            let now = Seal { received_uuid, stransid: subvolume.stransid, ctransid: subvolume.ctransid };
+            let now = Seal {
+                received_uuid,
+                stransid: subvolume.stransid,
+                ctransid: subvolume.ctransid,
+            };
             Some(match seal {
                 Some(seal) if *seal != now => State::Altered,
                 _ if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
@@ -58,7 +74,10 @@ fn all_seals(dir: &Path, subvolumes: &[Subvolume]) -> Result<Seals> {
         .filter_map(|s| s.below.as_deref()?.parent())
         .flat_map(Path::ancestors)
         .collect();
-    let below: Vec<_> = below.into_iter().map(|relative| dir.join(relative)).collect();
+    let below: Vec<_> = below
+        .into_iter()
+        .map(|relative| dir.join(relative))
+        .collect();
     dirs.extend(below.iter().map(|path| path.as_path()));
     let mut seals = Seals::new();
     for dir in dirs {
@@ -68,21 +87,38 @@ fn all_seals(dir: &Path, subvolumes: &[Subvolume]) -> Result<Seals> {
 }
 
 /// The snapshots and leftovers among subvolumes, by path, and a word on what is left out.
-pub(super) fn snapshots(subvolumes: &[Subvolume], states: &HashMap<u64, State>) -> (Vec<Snapshot>, Vec<String>) {
+pub(super) fn snapshots(
+    subvolumes: &[Subvolume],
+    states: &HashMap<u64, State>,
+) -> (Vec<Snapshot>, Vec<String>) {
     let mut inside: HashMap<u64, Vec<&Subvolume>> = HashMap::new();
     for subvolume in subvolumes {
-        inside.entry(subvolume.parent_id).or_default().push(subvolume);
+        inside
+            .entry(subvolume.parent_id)
+            .or_default()
+            .push(subvolume);
     }
     let (mut snapshots, mut left_out) = (Vec::new(), Vec::new());
     for subvolume in subvolumes {
-        let Some(path) = subvolume.below.as_ref().filter(|path| !path.as_os_str().is_empty()) else { continue };
+        let Some(path) = subvolume
+            .below
+            .as_ref()
+            .filter(|path| !path.as_os_str().is_empty())
+        else {
+            continue;
+        };
         let Some(&state) = states.get(&subvolume.id) else {
             left_out.push(shown(path));
             continue;
         };
         let nested = inside.get(&subvolume.id).into_iter().flatten();
-        let nested = nested.filter_map(|s| s.path.strip_prefix(&subvolume.path).ok().map(shown)).collect();
-        snapshots.push(Snapshot { nested, ..snapshot(subvolume, path, state) });
+        let nested = nested
+            .filter_map(|s| s.path.strip_prefix(&subvolume.path).ok().map(shown))
+            .collect();
+        snapshots.push(Snapshot {
+            nested,
+            ..snapshot(subvolume, path, state)
+        });
     }
     snapshots.sort_by(|a, b| a.path.cmp(&b.path));
     (snapshots, note(&left_out))
@@ -93,7 +129,10 @@ fn note(left_out: &[String]) -> Vec<String> {
         [] => Vec::new(),
         [name] => vec![format!("{name} is read-write, not a snapshot")],
         [first, .., last] => {
-            vec![format!("{} subvolumes are read-write, not snapshots ({first} … {last})", left_out.len())]
+            vec![format!(
+                "{} subvolumes are read-write, not snapshots ({first} … {last})",
+                left_out.len()
+            )]
         }
     }
 }
