@@ -298,9 +298,7 @@ fn bad_names(world: &mut dyn World) {
         "/tmp/x",
         "../x",
         "a/../../x",
-        "a//b",
-        "./a",
-        "a/",
+        "a/..",
         "a\0b",
     ] {
         let name = Path::new(name);

@@ -15,7 +15,18 @@ mod faults;
 mod memory;
 mod remote;
 mod smoke;
+mod ssh;
+mod stores;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[smoke::TESTS, btrfs::TESTS, remote::TESTS].concat())
+    runner::main(
+        &[
+            smoke::TESTS,
+            btrfs::TESTS,
+            remote::TESTS,
+            stores::TESTS,
+            ssh::TESTS,
+        ]
+        .concat(),
+    )
 }
