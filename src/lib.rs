@@ -42,6 +42,8 @@ pub mod sync;
 // What people and scripts see.
 pub mod report;
 
+pub mod list;
+
 pub mod progress;
 
 pub mod cli;

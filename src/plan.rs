@@ -7,6 +7,7 @@ mod candidates;
 use crate::error::{Error, Result};
 use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
 use arborescence::Edge;
+use candidates::Families;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -159,6 +160,7 @@ struct Planner<'a> {
     /// What the destination holds and a diff may build on.
     parents: HashSet<Uuid>,
     by_id: HashMap<Uuid, &'a Snapshot>,
+    families: Families<'a>,
     plan: Plan,
 }
 
@@ -191,6 +193,7 @@ impl<'a> Planner<'a> {
             sizes,
             parents,
             by_id,
+            families: Families::new(&source.snapshots),
             plan: Plan::default(),
         }
     }
@@ -368,7 +371,7 @@ impl<'a> Planner<'a> {
 
     /// Finds the cheapest way to the targets, and makes steps of it.
     fn route(&mut self, targets: &[&'a Snapshot]) {
-        let candidates = candidates::all(self.source, targets, &self.parents);
+        let candidates = candidates::all(self.source, &self.families, targets, &self.parents);
         let (nodes, lost) = candidates::reachable(&candidates, &self.parents, targets);
         for (snapshot, why) in lost {
             self.obstacle(&snapshot.path, why, true);
@@ -473,10 +476,14 @@ impl<'a> Planner<'a> {
 
     /// Bytes of the stream, or the least that they can be; a link in a stored chain costs more.
     fn cost(&self, diff: &Diff) -> u64 {
-        let bytes = self
-            .size(diff)
-            .bytes()
-            .unwrap_or_else(|| candidates::at_least(self.by_id.get(&diff.to).copied(), diff));
+        let bytes = self.size(diff).bytes().unwrap_or_else(|| {
+            candidates::at_least(
+                self.by_id.get(&diff.to).copied(),
+                diff,
+                &self.families,
+                self.sizes,
+            )
+        });
         let link = self.keeps_diffs() && diff.from.is_some();
         bytes + if link { LINK_PENALTY + bytes / 8 } else { 0 }
     }
@@ -689,3 +696,6 @@ fn in_order(
     }
     ordered
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod runner;
 mod support;
 
 mod btrfs;
+mod btrfslist;
 mod contract;
 mod faults;
 mod memory;
@@ -23,6 +24,7 @@ fn main() -> std::process::ExitCode {
         &[
             smoke::TESTS,
             btrfs::TESTS,
+            btrfslist::TESTS,
             remote::TESTS,
             stores::TESTS,
             ssh::TESTS,

@@ -178,7 +178,9 @@ fn clean(dir: &Path) {
 }
 
 fn mounts_below(dir: &Path) -> Vec<PathBuf> {
-    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // Somebody's mount point need not be UTF-8.
+    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let paths = text
         .lines()
         .filter_map(|line| line.split(' ').nth(4))

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::snapshot::{Snapshot, State, Uuid, shown};
 use std::collections::{BTreeSet, HashMap};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How the names of unfinished snapshots end.
 pub(super) const PART: &str = ".part";
@@ -78,7 +78,7 @@ fn all_seals(dir: &Path, subvolumes: &[Subvolume]) -> Result<Seals> {
         .into_iter()
         .map(|relative| dir.join(relative))
         .collect();
-    dirs.extend(below.iter().map(|path| path.as_path()));
+    dirs.extend(below.iter().map(PathBuf::as_path));
     let mut seals = Seals::new();
     for dir in dirs {
         seals::read(dir, &mut seals)?;
