@@ -2,10 +2,10 @@
 //! Knows the kinds of store by name only; how each works is its own business.
 
 pub mod local;
+mod wire;
+
 pub mod remote;
 pub mod serve;
-pub mod ssh;
-mod wire;
 
 use crate::error::{Error, Result};
 use crate::process::Priority;
@@ -229,7 +229,7 @@ pub struct Means {
     /// How local stores, and those of far sides, work.
     pub manner: Manner,
     /// How far sides are reached.
-    pub ssh: ssh::Options,
+    pub ssh: remote::ssh::Options,
 }
 
 /// Opens the store at a place.
@@ -249,7 +249,7 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
                 background: means.manner.priority == Priority::Background,
                 ..Hello::here()
             };
-            Ok(Box::new(ssh::open(rest, access, us, &means.ssh)?))
+            Ok(Box::new(remote::ssh::open(rest, access, us, &means.ssh)?))
         }
     }
 }
@@ -279,7 +279,7 @@ pub fn serve_place(
             access,
             &Means {
                 manner,
-                ssh: ssh::Options::default(),
+                ssh: remote::ssh::Options::default(),
             },
         )
     };

@@ -2,6 +2,7 @@
 //! Knows the protocol's turns; what runs at the other end, and how it was reached, is the
 //! business of whoever dials.
 
+pub mod ssh;
 mod stream;
 
 use crate::error::{Error, Kind, Result};

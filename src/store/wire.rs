@@ -1,18 +1,17 @@
 //! What the two halves of ssh share: frames on a pair of pipes, the greeting, the requests and
 //! what each needs. Knows no store and no ssh. `man 5 buttersink-protocol` describes the bytes.
 
-use crate::btrfs;
-use crate::error::{Error, Kind, Result};
-use crate::process;
-use crate::snapshot::{Diff, path_text};
-use crate::store::Access;
+mod hello;
+mod request;
+
+pub use hello::Hello;
+pub(crate) use request::{Request, inside, letter};
+
+use crate::error::{Error, Kind};
 use crate::sys;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::path::{Component, Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 
 /// The version of everything below. Two programs talk only if theirs are equal.
 pub(crate) const PROTOCOL: u32 = 1;
@@ -56,197 +55,6 @@ impl Tag {
             Tag::Hello | Tag::End | Tag::Fail => length <= MAX_FAIL,
         }
     }
-}
-
-/// The first frame of each side.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Hello {
-    /// The program's release.
-    pub program: String,
-    /// The version of this protocol that it speaks, and the only one.
-    pub protocol: u32,
-    /// The kernel's release.
-    #[serde(default)]
-    pub kernel: String,
-    /// The release of btrfs-progs; empty if there are none.
-    #[serde(default)]
-    pub progs: String,
-    /// The highest send stream protocol that the kernel can produce.
-    #[serde(default)]
-    pub sends: u32,
-    /// What a server grants; `None` from a client.
-    #[serde(default)]
-    pub mode: Option<Access>,
-    /// From a client: its streams have compressed extents as they are, in protocol 2.
-    #[serde(default)]
-    pub compressed: bool,
-    /// From a client: the work has priority over nothing.
-    #[serde(default)]
-    pub background: bool,
-}
-
-/// Asked for once: a process has no time to be told of upgrades.
-static PROGS: OnceLock<String> = OnceLock::new();
-
-/// The version of btrfs-progs; empty if there are none, for buckets can be had without.
-fn progs_version() -> String {
-    let mut command = Command::new("btrfs");
-    command.arg("--version");
-    let text = process::run(command, "asking for its version").unwrap_or_default();
-    let version = text.split_whitespace().nth(1).unwrap_or_default();
-    version.trim_start_matches('v').to_owned()
-}
-
-impl Hello {
-    /// What this machine says of itself.
-    pub fn here() -> Hello {
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
-        Hello {
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            protocol: PROTOCOL,
-            kernel: kernel.unwrap_or_default().trim().to_owned(),
-            progs: PROGS.get_or_init(progs_version).clone(),
-            sends: btrfs::highest_send_protocol(),
-            ..Hello::default()
-        }
-    }
-
-    /// Whether its btrfs-progs unpack what `--compressed-data` sends: 6.2 or later.
-    fn takes_compressed(&self) -> bool {
-        let digits = |n: &str| n.split_once('-').map_or(n, |(n, _)| n).parse::<u32>().ok();
-        let mut numbers = self.progs.split('.').map_while(digits);
-        (numbers.next(), numbers.next().or(Some(0))) >= (Some(6), Some(2))
-    }
-
-    /// Whether the streams that `client` wants can be made or taken here.
-    pub(crate) fn can_do(&self, client: &Hello, access: Access, place: &str) -> Result<()> {
-        let (what, able) = match access {
-            Access::Read => ("send", self.sends >= 2),
-            _ => ("receive", self.takes_compressed()),
-        };
-        if able || !client.compressed {
-            return Ok(());
-        }
-        let said = format!(
-            "Linux {} and btrfs-progs {} there are too old (6.0 and 6.2 can): leave out --compressed-data",
-            plain(&self.kernel),
-            plain(&self.progs),
-        );
-        Err(Error::failed(
-            format!("{place} cannot {what} compressed data"),
-            said,
-        ))
-    }
-
-    /// Whether the two can talk; if not, who has to upgrade.
-    pub(crate) fn agrees(&self, far: &Hello, place: &str) -> Result<()> {
-        let older = match self.protocol.cmp(&far.protocol) {
-            std::cmp::Ordering::Equal => return Ok(()),
-            std::cmp::Ordering::Less => "this machine",
-            std::cmp::Ordering::Greater => place,
-        };
-        let said = format!(
-            "it is buttersink {} and speaks protocol {}, and this is {} with protocol {}: upgrade buttersink on {older}",
-            plain(&far.program),
-            far.protocol,
-            self.program,
-            self.protocol,
-        );
-        Err(Error::failed(format!("cannot talk to {place}"), said))
-    }
-}
-
-/// What a client can ask for: the methods of [`crate::store::Store`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum Request {
-    List,
-    Measure {
-        diffs: Vec<Diff>,
-    },
-    Send {
-        diff: Diff,
-    },
-    Receive {
-        diff: Diff,
-        #[serde(with = "path_text")]
-        path: PathBuf,
-    },
-    Copy {
-        #[serde(with = "path_text")]
-        from: PathBuf,
-        #[serde(with = "path_text")]
-        to: PathBuf,
-    },
-    Delete {
-        #[serde(with = "path_text")]
-        path: PathBuf,
-    },
-}
-
-impl Request {
-    /// The whole table of permissions.
-    pub(crate) fn needs(&self) -> Access {
-        match self {
-            Request::List | Request::Measure { .. } | Request::Send { .. } => Access::Read,
-            Request::Receive { .. } | Request::Copy { .. } => Access::Append,
-            Request::Delete { .. } => Access::Write,
-        }
-    }
-
-    /// What the request does, as the first half of an error.
-    fn doing(&self) -> &'static str {
-        match self {
-            Request::List => "cannot list",
-            Request::Measure { .. } => "cannot measure",
-            Request::Send { .. } => "cannot send",
-            Request::Receive { .. } => "cannot receive",
-            Request::Copy { .. } => "cannot copy",
-            Request::Delete { .. } => "cannot delete",
-        }
-    }
-
-    /// Whether who was granted `access` may ask this, of names inside the directory.
-    pub(crate) fn permitted(&self, access: Access) -> Result<()> {
-        if self.needs() > access {
-            let said = format!(
-                "mode {} was granted, and this needs mode {}",
-                letter(access),
-                letter(self.needs())
-            );
-            return Err(Error::refused(self.doing(), said));
-        }
-        match self {
-            Request::Receive { path, .. } | Request::Delete { path } => inside(path),
-            Request::Copy { from, to } => inside(from).and_then(|()| inside(to)),
-            Request::List | Request::Measure { .. } | Request::Send { .. } => Ok(()),
-        }
-        .map_err(|said| Error::refused(self.doing(), said))
-    }
-}
-
-/// The letter that stands for an access on command lines.
-pub(crate) fn letter(access: Access) -> char {
-    match access {
-        Access::Read => 'r',
-        Access::Append => 'a',
-        Access::Write => 'w',
-    }
-}
-
-/// Whether a name from the other side stays inside the directory that it is relative to.
-pub(crate) fn inside(path: &Path) -> std::result::Result<(), String> {
-    use std::os::unix::ffi::OsStrExt;
-    let bytes = path.as_os_str().as_bytes();
-    let normal = |component| matches!(component, Component::Normal(_));
-    let parts = path.components().count();
-    // `components` passes over `a//b`, `a/./b` and `a/`; the count of slashes does not.
-    let tidy = bytes.iter().filter(|&&b| b == b'/').count() + 1 == parts;
-    if tidy && path.components().all(normal) && !bytes.contains(&0) {
-        return Ok(());
-    }
-    let path = crate::snapshot::shown(path);
-    Err(format!("'{path}' is not a name inside the directory"))
 }
 
 /// The words of the other side without what could play tricks on a terminal.
@@ -412,39 +220,6 @@ mod tests {
         }
         let claimed = wire(b"123").body::<u32>(MAX_WORDS).unwrap_err();
         assert_eq!(claimed.kind(), ErrorKind::UnexpectedEof);
-    }
-
-    #[test]
-    fn names_stay_inside() {
-        for good in ["a", "a/b", "..a", "a..", ".a/b c", "\u{fc}\n"] {
-            assert_eq!(inside(Path::new(good)), Ok(()), "{good}");
-        }
-        let bad = [
-            "", "/", "/a", "a/", "a//b", ".", "./a", "a/.", "..", "a/..", "../a", "a\0",
-        ];
-        for bad in bad {
-            assert!(inside(Path::new(bad)).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn old_tools_are_known_by_their_version() {
-        let takes = |progs: &str| {
-            let progs = progs.to_owned();
-            let hello = Hello {
-                progs,
-                ..Hello::default()
-            };
-            hello.takes_compressed()
-        };
-        for new in ["6.2", "6.2.1", "6.10", "7.0", "6.12-rc1.2"] {
-            assert!(takes(new), "{new}");
-        }
-        for old in ["", "6.1.3", "5.16", "6.", "x"] {
-            assert!(!takes(old), "{old}");
-        }
-        let here = Hello::here();
-        assert!(here.kernel.contains('.') && here.can_do(&here, Access::Read, "x").is_ok());
     }
 
     #[test]

@@ -17,7 +17,10 @@ mod memory;
 mod remote;
 mod smoke;
 mod ssh;
+mod ssh_faults;
+mod sshd;
 mod stores;
+mod wire;
 
 fn main() -> std::process::ExitCode {
     runner::main(
@@ -28,6 +31,8 @@ fn main() -> std::process::ExitCode {
             remote::TESTS,
             stores::TESTS,
             ssh::TESTS,
+            ssh_faults::TESTS,
+            wire::TESTS,
         ]
         .concat(),
     )

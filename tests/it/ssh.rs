@@ -1,23 +1,21 @@
-//! A real sshd on loopback with keys and a configuration of its own, and real filesystems on both
-//! ends: what works, what is refused, and what happens when something dies.
+//! Through a real sshd, with real filesystems on both ends: what works, and what is refused.
 
 use crate::contract;
 use crate::faults;
 use crate::runner::Test;
-use crate::stores::{Directories, assert_same, fill, snapshot, subvolume, two_snapshots};
-use crate::support::*;
+use crate::sshd::*;
+use crate::stores::{Directories, assert_same, fill, snapshot, subvolume};
+use crate::support::{binary, btrfs, btrfs_with, here};
 use crate::tests;
 use buttersink::process::Priority;
 use buttersink::store::local::Manner;
 use buttersink::store::{self, Access, Means, Place, Store};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 pub(crate) const TESTS: &[Test] = tests![
     ssh_keeps_the_contract,
@@ -28,172 +26,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_forced_command_decides,
     each_mode_is_refused_what_it_must_be,
     nothing_leads_out_of_the_directory,
-    ssh_is_killed_in_a_push,
-    ssh_is_killed_in_a_pull,
-    the_server_is_killed_in_a_push,
-    the_server_is_killed_in_a_pull,
-    a_far_disk_fills_up,
-    a_stopped_peer_is_noticed,
-    ctrl_c_leaves_nothing,
     a_far_lock_is_respected,
     common_mistakes_have_a_way_out,
 ];
-
-/// A server of this test's own. The host is called `far`.
-struct Sshd {
-    child: Child,
-    port: u16,
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Sshd {
-    fn start() -> Sshd {
-        need_btrfs();
-        let sshd = ["/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"];
-        let Some(sshd) = sshd.into_iter().find(|path| Path::new(path).exists()) else {
-            skip("needs sshd");
-        };
-        // Its own package makes this when the service starts.
-        fs::create_dir_all("/run/sshd").expect("/run/sshd");
-        let port = free_port();
-        configure(port);
-        let child = Command::new(sshd)
-            .args(["-D", "-e", "-f"])
-            .arg(here().join("sshd_config"))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("sshd");
-        let server = Sshd { child, port };
-        wait_for("sshd", || {
-            TcpStream::connect(("127.0.0.1", server.port)).is_ok()
-        });
-        server
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").port()
-}
-
-/// Keys, configurations, a directory of programs for the far side, and `./ssh`, which logs how
-/// it was called.
-fn configure(port: u16) {
-    let dir = here();
-    let quoted = |name: &str| format!("\"{}\"", dir.join(name).display());
-    for key in ["host", "user"] {
-        run(
-            "ssh-keygen",
-            [
-                "-q",
-                "-t",
-                "ed25519",
-                "-N",
-                "",
-                "-f",
-                dir.join(key).to_str().unwrap(),
-            ],
-        );
-    }
-    fs::copy(dir.join("user.pub"), dir.join("authorized_keys")).unwrap();
-    let (host, keys, bin) = (quoted("host"), quoted("authorized_keys"), dir.join("bin"));
-    let path = format!("\"PATH={}:/usr/sbin:/usr/bin:/sbin:/bin\"", bin.display());
-    let text = format!(
-        "ListenAddress 127.0.0.1:{port}\nHostKey {host}\nAuthorizedKeysFile {keys}\nPidFile none\n\
-         StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nLogLevel ERROR\n\
-         SetEnv {path}\n"
-    );
-    fs::write(dir.join("sshd_config"), text).unwrap();
-    let (key, known) = (quoted("user"), quoted("known"));
-    let text = format!(
-        "Host far\nHostName 127.0.0.1\nPort {port}\nHost *\nUser root\nIdentityFile {key}\nIdentitiesOnly yes\n\
-         UserKnownHostsFile {known}\nStrictHostKeyChecking yes\nBatchMode yes\n"
-    );
-    fs::write(dir.join("ssh_config"), text).unwrap();
-    let key = fs::read_to_string(dir.join("host.pub")).unwrap();
-    fs::write(dir.join("known"), format!("[127.0.0.1]:{port} {key}")).unwrap();
-    fs::create_dir(&bin).unwrap();
-    symlink(binary("buttersink"), bin.join("buttersink")).unwrap();
-    script("bin/sudo", "exec \"$@\"");
-    script(
-        "ssh",
-        "printf '%s\\n' \"$*\" >>ssh.log\nexec ssh -F ssh_config \"$@\"",
-    );
-}
-
-fn script(name: &str, text: &str) {
-    let path = here().join(name);
-    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < end, "waited for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// `ssh://far/DIR/`
-fn far(dir: &Path) -> OsString {
-    let mut text = OsString::from("ssh://far");
-    text.push(dir);
-    text.push("/");
-    text
-}
-
-/// `DIR/`
-fn near(dir: &Path) -> OsString {
-    dir.join("").into()
-}
-
-fn command<I: IntoIterator<Item: AsRef<OsStr>>>(args: I) -> Command {
-    let mut command = Command::new(binary("buttersink"));
-    command
-        .args(args)
-        .current_dir(here())
-        .env("BUTTERSINK_SSH", "./ssh");
-    command
-}
-
-/// Runs `buttersink ARGS…` with `./ssh`.
-fn buttersink<I: IntoIterator<Item: AsRef<OsStr>>>(args: I) -> Said {
-    let output = output(&mut command(args));
-    Said {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-fn fine<I: IntoIterator<Item: AsRef<OsStr>>>(args: I) -> Said {
-    let said = buttersink(args);
-    assert_eq!(said.code, 0);
-    said
-}
-
-/// The remote commands so far.
-fn asked() -> Vec<String> {
-    let log = fs::read_to_string(here().join("ssh.log")).unwrap_or_default();
-    let words = |line: &str| line.split_once(" far ").expect("a host").1.to_owned();
-    log.lines().map(words).collect()
-}
-
-fn dirs() -> (PathBuf, PathBuf) {
-    (two_snapshots(&btrfs("near", 512), 3), btrfs("far", 512))
-}
-
-/// With a snapshot that is far larger than what pipes and ssh hold on the way.
-fn large_dirs() -> (PathBuf, PathBuf) {
-    (two_snapshots(&btrfs("near", 512), 40), btrfs("far", 512))
-}
 
 fn ssh_keeps_the_contract() {
     let _sshd = Sshd::start();
@@ -201,8 +36,10 @@ fn ssh_keeps_the_contract() {
     let open = |dir: &Path, access| -> Box<dyn Store> {
         let place = far(dir).into_vec().split_off("ssh://".len());
         let (priority, compressed) = (Priority::Normal, false);
-        let mut ssh = store::ssh::Options::default();
-        ssh.command = "./ssh".into();
+        let ssh = store::remote::ssh::Options {
+            command: "./ssh".into(),
+            ..Default::default()
+        };
         let means = Means {
             manner: Manner {
                 priority,
@@ -485,214 +322,6 @@ fn nothing_leads_out_of_the_directory() {
         .map(|e| e.unwrap().file_name());
     assert_eq!(left.collect::<Vec<_>>(), ["base"]);
     assert!(!inside.join("new").exists());
-}
-
-/// Starts a slow transfer, and returns when it is under way.
-fn slow(args: &[&OsStr], begun: impl FnMut() -> bool) -> Child {
-    let options = ["--bwlimit", "6M"].map(OsStr::new);
-    let mut command = command([&options[..], args].concat());
-    let child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_for("the transfer to begin", begun);
-    // A moment more, so that it is in the middle.
-    std::thread::sleep(Duration::from_millis(300));
-    child
-}
-
-fn ended(child: Child) -> (i32, String) {
-    let said = child.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    println!("{}: {text}", said.status);
-    assert!(
-        !text.contains("Broken pipe") && !text.contains("EPIPE"),
-        "{text}"
-    );
-    (said.status.code().unwrap_or(-1), text)
-}
-
-/// Processes whose command line has this word and this directory in it.
-fn processes(word: &str, dir: &Path) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.starts_with(word) && line.contains(dir.to_str().unwrap()) {
-            found.push(pid);
-        }
-    }
-    found
-}
-
-fn signal(name: &str, pids: &[u32]) {
-    assert!(!pids.is_empty(), "nobody to signal");
-    let words = pids.iter().map(ToString::to_string);
-    run("kill", std::iter::once(format!("-{name}")).chain(words));
-}
-
-fn servers(dir: &Path) -> Vec<u32> {
-    processes("buttersink --server", dir)
-}
-
-fn part(dir: &Path) -> bool {
-    let names = fs::read_dir(dir)
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.file_name());
-    names
-        .into_iter()
-        .any(|name| name.as_bytes().ends_with(b".part"))
-}
-
-fn lost(said: &(i32, String)) {
-    assert!(said.0 == 1 || said.0 == 10, "exit {}", said.0);
-    let (_, after) = said
-        .1
-        .split_once("connection to far lost after ")
-        .expect("says how far it came");
-    let words: Vec<&str> = after.split(' ').collect();
-    let number = |at: usize| words[at].parse::<u64>().expect("a number");
-    assert!(
-        words[1] == "of" && words[3].starts_with("bytes") && number(0) < number(2),
-        "{after}"
-    );
-}
-
-fn ssh_is_killed_in_a_push() {
-    let _sshd = Sshd::start();
-    let (snaps, there) = large_dirs();
-    let child = slow(&[&near(&snaps), &far(&there)], || part(&there));
-    signal("KILL", &processes("ssh -F", &there));
-    lost(&ended(child));
-    wait_for("the far side to clean up", || servers(&there).is_empty());
-    assert!(!part(&there) && !there.join("base").exists());
-    fine([near(&snaps), far(&there)]);
-    assert_same(&snaps.join("next"), &there.join("next"));
-}
-
-fn ssh_is_killed_in_a_pull() {
-    let _sshd = Sshd::start();
-    let (snaps, home) = large_dirs();
-    let child = slow(&[&far(&snaps), &near(&home)], || part(&home));
-    signal("KILL", &processes("ssh -F", &snaps));
-    lost(&ended(child));
-    assert!(!part(&home) && !home.join("base").exists());
-    wait_for("the far side to end", || servers(&snaps).is_empty());
-    fine([far(&snaps), near(&home)]);
-    assert_same(&snaps.join("next"), &home.join("next"));
-}
-
-fn the_server_is_killed_in_a_push() {
-    let _sshd = Sshd::start();
-    let (snaps, there) = large_dirs();
-    let child = slow(&[&near(&snaps), &far(&there)], || part(&there));
-    signal("KILL", &servers(&there));
-    lost(&ended(child));
-    assert!(!there.join("base").exists());
-    // What it left goes with the next run.
-    wait_for("btrfs receive to end", || {
-        processes("btrfs receive", &there).is_empty()
-    });
-    fine([near(&snaps), far(&there)]);
-    assert!(!part(&there));
-    assert_same(&snaps.join("next"), &there.join("next"));
-}
-
-fn the_server_is_killed_in_a_pull() {
-    let _sshd = Sshd::start();
-    let (snaps, home) = large_dirs();
-    let child = slow(&[&far(&snaps), &near(&home)], || part(&home));
-    signal("KILL", &servers(&snaps));
-    lost(&ended(child));
-    assert!(!part(&home) && !home.join("base").exists());
-    fine([far(&snaps), near(&home)]);
-    assert_same(&snaps.join("next"), &home.join("next"));
-}
-
-fn a_far_disk_fills_up() {
-    let _sshd = Sshd::start();
-    let (near_fs, there) = (btrfs("near", 1024), btrfs("far", 128));
-    let (work, snaps) = (near_fs.join("work"), near_fs.join("snaps"));
-    subvolume(["create".as_ref(), work.as_ref()]);
-    fill(&work, "much", 200);
-    fs::create_dir(&snaps).unwrap();
-    snapshot(&work, &snaps.join("big"));
-    // With an exact size it does not even begin; with a guess the disk decides.
-    let exact = buttersink([near(&snaps), far(&there)]);
-    assert_eq!(exact.code, 1);
-    assert!(
-        exact.stderr.contains("are free"),
-        "says how much is missing"
-    );
-    let guess = buttersink([OsStr::new("-e"), &near(&snaps), &far(&there)]);
-    assert_eq!(guess.code, 1);
-    assert!(
-        guess
-            .stderr
-            .to_lowercase()
-            .contains("no space left on device")
-    );
-    assert!(guess.stderr.contains("far: ") && !guess.stderr.contains("Broken pipe"));
-    assert!(!part(&there) && !there.join("big").exists());
-}
-
-fn a_stopped_peer_is_noticed() {
-    let sshd = Sshd::start();
-    let (snaps, there) = large_dirs();
-    let quick = [
-        "--ssh-option",
-        "ServerAliveInterval=1",
-        "--ssh-option",
-        "ServerAliveCountMax=1",
-    ];
-    let (from, to) = (near(&snaps), far(&there));
-    let args = [&quick.map(OsStr::new)[..], &[&from, &to]].concat();
-    let child = slow(&args, || part(&there));
-    let parent = |pid: u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let fields = stat
-            .rsplit_once(") ")
-            .map(|(_, rest)| rest.to_owned())
-            .unwrap_or_default();
-        fields
-            .split(' ')
-            .nth(1)
-            .and_then(|pid| pid.parse::<u32>().ok())
-    };
-    // The sshd of this connection is the one whose parent is the listening one.
-    let all = fs::read_dir("/proc").unwrap().flatten();
-    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let mine: Vec<u32> = pids
-        .filter(|&pid| parent(pid) == Some(sshd.child.id()))
-        .collect();
-    signal("STOP", &mine);
-    let said = ended(child);
-    signal("CONT", &mine);
-    lost(&said);
-    assert!(said.1.contains("not responding"), "in ssh's own words");
-    wait_for("the far side to clean up", || servers(&there).is_empty());
-    assert!(!part(&there));
-}
-
-fn ctrl_c_leaves_nothing() {
-    let _sshd = Sshd::start();
-    let (snaps, there) = large_dirs();
-    let child = slow(&[&near(&snaps), &far(&there)], || part(&there));
-    let us = child.id();
-    signal("INT", &[&processes("ssh -F", &there)[..], &[us]].concat());
-    let (code, text) = ended(child);
-    assert_eq!(code, 130, "{text}");
-    wait_for("the far side to clean up", || servers(&there).is_empty());
-    assert!(!part(&there) && !there.join("base").exists());
 }
 
 fn a_far_lock_is_respected() {

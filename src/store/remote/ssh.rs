@@ -1,13 +1,13 @@
 //! How the far side is reached and started: `ssh HOST sudo buttersink --server --mode M /dir/`.
 //! Knows the words of that command; what is said through it is `remote`'s business.
 
+use super::{Pipes, Remote};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::pace::{Pace, Paced};
 use crate::process::duplex;
 use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::remote::{Pipes, Remote};
 use crate::store::wire::{Hello, letter};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
