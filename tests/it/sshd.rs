@@ -84,7 +84,8 @@ fn configure(port: u16) {
     let (key, known) = (quoted("user"), quoted("known"));
     let text = format!(
         "Host far\nHostName 127.0.0.1\nPort {port}\nHost *\nUser root\nIdentityFile {key}\nIdentitiesOnly yes\n\
-         UserKnownHostsFile {known}\nStrictHostKeyChecking yes\nBatchMode yes\n"
+         UserKnownHostsFile {known}\nStrictHostKeyChecking yes\nBatchMode yes\n\
+         KexAlgorithms curve25519-sha256\n"
     );
     fs::write(dir.join("ssh_config"), text).unwrap();
     let key = fs::read_to_string(dir.join("host.pub")).unwrap();
