@@ -119,7 +119,8 @@ pub struct Snapshot {
     pub uuid: Uuid,
     /// The UUID it had where it was sent from, if it was received.
     pub received_uuid: Option<Uuid>,
-    /// The subvolume that it is a snapshot of, in the same filesystem.
+    /// What it descends from in the same filesystem: a snapshot, or a subvolume that is no
+    /// snapshot of another.
     pub parent_uuid: Option<Uuid>,
     /// Generation of the last change to its content.
     pub ctransid: u64,

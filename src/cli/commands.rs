@@ -1,6 +1,7 @@
 //! Listing and synchronising, from options to verdict.
 
 use super::{HELP, Options, Task};
+use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::glob;
 use crate::log;
@@ -10,7 +11,7 @@ use crate::progress::Progress;
 use crate::report;
 use crate::snapshot::{Listing, State, shown};
 use crate::store::local::Manner;
-use crate::store::{self, Access, Location, Means, Store};
+use crate::store::{self, Access, Location, Means, Place, Store};
 use crate::sync;
 use crate::sys;
 use std::ffi::OsStr;
@@ -32,14 +33,8 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         });
     }
     let result = match task {
-        Task::Help => {
-            report::print(HELP);
-            Ok(())
-        }
-        Task::Version => {
-            report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION")));
-            Ok(())
-        }
+        Task::Help => report::print(HELP),
+        Task::Version => report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION"))),
         Task::List(place) => list(place, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Serve(access, dir) => serve(*access, dir),
@@ -78,8 +73,8 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
         .snapshots
         .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
-    progress.result(&report::listing(&listing), &report::listing_json(&listing));
-    Ok(())
+    progress.result(&report::listing(&listing), &report::json::listing(&listing));
+    progress.close()
 }
 
 fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
@@ -105,6 +100,10 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         .iter()
         .chain(&there.notes)
         .for_each(|note| progress.note(note));
+    if here.snapshots.is_empty() {
+        refuse_one_snapshot(source, &from)?;
+        progress.note(&format!("there are no snapshots in {}", here.location));
+    }
     let excluded = |path: &Path| excludes(&options.exclude, path);
     let wish = Wish {
         only: from.snapshot.as_deref(),
@@ -117,15 +116,10 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     let plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
         .map_err(|error| slash_hint(error, source, &from))?;
     if options.dry_run {
-        return show(&plan, &mut progress);
+        progress.result(&report::plan(&plan), &report::json::plan(&plan));
+        return progress.close();
     }
     carry_out(&plan, &mut *source_store, &mut *dest_store, progress)
-}
-
-/// A dry run succeeds if the run would.
-fn show(plan: &Plan, progress: &mut Progress) -> Result<()> {
-    progress.result(&report::plan(plan), &report::plan_json(plan));
-    Ok(())
 }
 
 fn carry_out(
@@ -138,15 +132,15 @@ fn carry_out(
     let done = sync::carry_out(plan, source, dest, &mut |event| progress.event(&event));
     match done {
         Ok(summary) => {
-            progress.result(&report::summary(&summary), &report::summary_json(&summary));
-            summary.verdict()
+            progress.result(&report::summary(&summary), &report::json::summary(&summary));
+            summary.verdict().and(progress.close())
         }
         Err(error) => {
             if let Ok(listing) = dest.list() {
                 leftovers(&listing).for_each(|name| {
                     progress.note(&format!(
                         "{name} is left unfinished; the next run removes it"
-                    ))
+                    ));
                 });
             }
             Err(error)
@@ -198,9 +192,33 @@ fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
         .any(|pattern| glob::matches(pattern.as_bytes(), path))
 }
 
+/// One snapshot with a slash after it: nothing in it is a snapshot, and it is itself what was meant.
+fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<()> {
+    let Place::Local(path) = &location.place else {
+        return Ok(());
+    };
+    match btrfs::subvolume(path) {
+        Ok(subvolume) if subvolume.read_only => {
+            let typed = shown(typed);
+            let name = typed.trim_end_matches('/');
+            let said = format!("it is a snapshot, and there are none in it: type {name}");
+            Err(Error::usage(
+                format!("cannot send what is in {typed}"),
+                said,
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A source without its slash is the commonest mistake there is.
 fn slash_hint(mut error: Error, typed: &OsStr, location: &Location) -> Error {
-    if location.snapshot.is_some() && matches!(error.kind, Kind::Usage | Kind::Failed) {
+    // Elsewhere a failure is about the way there more often than about the slash.
+    let mistyped = match location.place {
+        Place::Local(_) => matches!(error.kind, Kind::Usage | Kind::Failed),
+        Place::S3(_) | Place::Ssh(_) => error.kind == Kind::Usage,
+    };
+    if location.snapshot.is_some() && mistyped {
         error.kind = Kind::Usage;
         error.said = format!(
             "{} (for all snapshots in a directory, end it with a slash: {}/)",

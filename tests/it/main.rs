@@ -6,32 +6,43 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod contract;
+mod damage;
+mod memory;
 mod runner;
+mod sources;
+mod sshd;
+mod subvolumes;
 mod support;
+mod tree;
 
+mod architecture;
 mod btrfs;
 mod btrfslist;
-mod contract;
+mod documents;
 mod faults;
-mod memory;
 mod remote;
 mod smoke;
 mod ssh;
 mod ssh_faults;
-mod sshd;
 mod stores;
+mod sync;
 mod wire;
 
 fn main() -> std::process::ExitCode {
     runner::main(
         &[
-            smoke::TESTS,
+            architecture::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
+            documents::TESTS,
+            faults::TESTS,
             remote::TESTS,
-            stores::TESTS,
+            smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
+            stores::TESTS,
+            sync::TESTS,
             wire::TESTS,
         ]
         .concat(),

@@ -2,7 +2,7 @@
 //! connections.
 
 use crate::contract::{self, World, bytes, chain, put, sound};
-use crate::faults;
+use crate::damage;
 use crate::memory::Memory;
 use crate::runner::Test;
 use crate::tests;
@@ -134,7 +134,7 @@ impl World for Memories {
 
 fn suites(world: &mut dyn World) {
     contract::all(world);
-    faults::all(world);
+    damage::all(world);
 }
 
 fn memory_keeps_the_contract() {

@@ -1,12 +1,14 @@
 //! Through a real sshd, with real filesystems on both ends: what works, and what is refused.
 
 use crate::contract;
-use crate::faults;
+use crate::damage;
 use crate::runner::Test;
 use crate::sshd::*;
-use crate::stores::{Directories, assert_same, fill, snapshot, subvolume};
+use crate::stores::{Directories, delete, fill};
+use crate::subvolumes::{snapshot, subvolume};
 use crate::support::{binary, btrfs, btrfs_with, here};
 use crate::tests;
+use crate::tree::assert_same;
 use buttersink::process::Priority;
 use buttersink::store::local::Manner;
 use buttersink::store::{self, Access, Means, Place, Store};
@@ -51,7 +53,7 @@ fn ssh_keeps_the_contract() {
     };
     let mut world = Directories::new(Box::new(open));
     contract::all(&mut world);
-    faults::all(&mut world);
+    damage::all(&mut world);
 }
 
 fn push_pull_list_and_delete() {
@@ -86,7 +88,7 @@ fn push_pull_list_and_delete() {
     fine([far(&there), near(&home)]);
     assert_same(&there.join("next"), &home.join("next"));
 
-    subvolume(["delete".as_ref(), snaps.join("base").as_ref()]);
+    delete(&snaps.join("base"));
     fine([OsStr::new("-d"), &near(&snaps), &far(&there)]);
     assert!(!there.join("base").exists() && there.join("next").exists());
 
@@ -118,7 +120,7 @@ fn odd_names_travel() {
     let _sshd = Sshd::start();
     let (near_fs, far_fs) = (btrfs("near", 512), btrfs("far", 512));
     let work = near_fs.join("work");
-    subvolume(["create".as_ref(), work.as_ref()]);
+    subvolume(&work);
     fill(&work, "files", 1);
     let odd: [&[u8]; 5] = [
         b"with space",
@@ -160,7 +162,7 @@ fn compressed_data_travels() {
     let near_fs = btrfs_with("near", 512, &[], "compress-force=zstd");
     let far_fs = btrfs("far", 512);
     let (work, snaps) = (near_fs.join("work"), near_fs.join("snaps"));
-    subvolume(["create".as_ref(), work.as_ref()]);
+    subvolume(&work);
     fs::create_dir(&snaps).unwrap();
     fs::write(work.join("zeros"), "much the same ".repeat(1 << 20)).unwrap();
     snapshot(&work, &snaps.join("one"));
@@ -230,20 +232,20 @@ fn each_mode_is_refused_what_it_must_be() {
         }
         assert_eq!(push.code, 0);
         fine([far(&there)]);
-        subvolume(["delete".as_ref(), snaps.join("base").as_ref()]);
-        let delete = buttersink([OsStr::new("-d"), &near(&snaps), &far(&there)]);
-        assert_eq!(delete.code, if mode == 'w' { 0 } else { 1 });
+        delete(&snaps.join("base"));
+        let deleted = buttersink([OsStr::new("-d"), &near(&snaps), &far(&there)]);
+        assert_eq!(deleted.code, if mode == 'w' { 0 } else { 1 });
         assert_eq!(there.join("base").exists(), mode == 'a');
         if mode == 'a' {
             assert!(
-                delete
+                deleted
                     .stderr
                     .contains("grants mode a, and this run needs mode w")
             );
             // Bring it back, for the next mode to delete.
             fine([OsString::from(there.join("base")), near(&snaps)]);
-            subvolume(["delete".as_ref(), there.join("base").as_ref()]);
-            subvolume(["delete".as_ref(), there.join("next").as_ref()]);
+            delete(&there.join("base"));
+            delete(&there.join("next"));
         }
     }
 }
@@ -279,7 +281,7 @@ fn nothing_leads_out_of_the_directory() {
     fs::create_dir(&outside).unwrap();
     symlink(&outside, inside.join("way")).unwrap();
     symlink("../outside", inside.join("other")).unwrap();
-    subvolume(["create".as_ref(), outside.join("base").as_ref()]);
+    subvolume(&outside.join("base"));
     fine([near(&snaps), near(&inside)]);
     let hello = (b'H', r#"{"program":"x","protocol":1}"#.to_owned());
     let ask = |text: String| (b'Q', text);

@@ -2,9 +2,11 @@
 
 use crate::runner::Test;
 use crate::sshd::*;
-use crate::stores::{assert_same, fill, snapshot, subvolume};
+use crate::stores::fill;
+use crate::subvolumes::{snapshot, subvolume};
 use crate::support::{btrfs, run};
 use crate::tests;
+use crate::tree::assert_same;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -157,7 +159,7 @@ fn a_far_disk_fills_up() {
     let _sshd = Sshd::start();
     let (near_fs, there) = (btrfs("near", 1024), btrfs("far", 128));
     let (work, snaps) = (near_fs.join("work"), near_fs.join("snaps"));
-    subvolume(["create".as_ref(), work.as_ref()]);
+    subvolume(&work);
     fill(&work, "much", 200);
     fs::create_dir(&snaps).unwrap();
     snapshot(&work, &snaps.join("big"));

@@ -1,17 +1,18 @@
 //! The suites on real filesystems, directly and through a pipe.
 
 use crate::contract::{self, World};
-use crate::faults;
+use crate::damage;
 use crate::remote::{over, pipes};
 use crate::runner::Test;
+use crate::subvolumes::{snapshot, subvolume};
 use crate::support::*;
 use crate::tests;
+use crate::tree::assert_same;
 use buttersink::process::Priority;
 use buttersink::store::local::{Local, Manner};
 use buttersink::store::{Access, Store};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
     local_keeps_the_contract,
@@ -51,7 +52,7 @@ impl Directories {
 pub(crate) fn two_snapshots(fs: &Path, mib: usize) -> PathBuf {
     let (work, snaps) = (fs.join("work"), fs.join("snaps"));
     std::fs::create_dir(&snaps).unwrap();
-    subvolume(["create".as_ref(), work.as_ref()]);
+    subvolume(&work);
     fill(&work, "first", mib);
     snapshot(&work, &snaps.join("base"));
     fill(&work, "second", 2);
@@ -73,29 +74,13 @@ pub(crate) fn fill(dir: &Path, name: &str, mib: usize) {
     std::os::unix::fs::symlink("small", dir.join("link")).unwrap();
 }
 
-pub(crate) fn subvolume<const N: usize>(words: [&OsStr; N]) {
-    run("btrfs", [&[OsStr::new("subvolume")], &words[..]].concat());
-}
-
-pub(crate) fn snapshot(from: &Path, to: &Path) {
-    subvolume([
-        "snapshot".as_ref(),
-        "-r".as_ref(),
-        from.as_ref(),
-        to.as_ref(),
-    ]);
-}
-
-/// Panics unless two trees have the same names and content.
-pub(crate) fn assert_same(one: &Path, other: &Path) {
-    let args = [
-        OsStr::new("-r"),
-        "--no-dereference".as_ref(),
-        one.as_ref(),
-        other.as_ref(),
+pub(crate) fn delete(subvolume: &Path) {
+    let words = [
+        OsStr::new("subvolume"),
+        "delete".as_ref(),
+        subvolume.as_ref(),
     ];
-    let said = output(Command::new("diff").args(args));
-    assert!(said.status.success(), "{one:?} and {other:?} differ");
+    run("btrfs", words);
 }
 
 /// Deletes all subvolumes at any depth of a directory, and the directory.
@@ -104,7 +89,7 @@ pub(crate) fn clear(dir: &Path) {
         let path = entry.unwrap().path();
         let is_dir = path.symlink_metadata().unwrap().is_dir();
         if is_dir && std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap()) == 256 {
-            subvolume(["delete".as_ref(), path.as_ref()]);
+            delete(&path);
         } else if is_dir {
             clear(&path);
         }
@@ -146,7 +131,7 @@ fn local(dir: &Path, access: Access) -> Box<dyn Store> {
 fn local_keeps_the_contract() {
     let mut world = Directories::new(Box::new(local));
     contract::all(&mut world);
-    faults::all(&mut world);
+    damage::all(&mut world);
 }
 
 fn local_through_a_pipe_keeps_the_contract() {
@@ -156,5 +141,5 @@ fn local_through_a_pipe_keeps_the_contract() {
     };
     let mut world = Directories::new(Box::new(open));
     contract::all(&mut world);
-    faults::all(&mut world);
+    damage::all(&mut world);
 }

@@ -5,7 +5,7 @@ use crate::error::{Doing, Result};
 use crate::snapshot::{Uuid, shown};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -55,19 +55,34 @@ fn parse(line: &str) -> Option<(Uuid, Seal)> {
 /// Records a seal durably.
 pub(super) fn add(dir: &Path, uuid: Uuid, seal: &Seal) -> Result<()> {
     let path = dir.join(STATE).join(SEALS);
+    let line = line(&uuid, seal);
+    let add = || {
+        let mut file = options().read(true).append(true).create(true).open(&path)?;
+        let torn = ends_torn(&mut file)?;
+        file.write_all(if torn { format!("\n{line}") } else { line }.as_bytes())?;
+        file.sync_all()
+    };
+    add().doing(|| format!("cannot write {}", shown(&path)))
+}
+
+/// Whether a crash tore the last line.
+fn ends_torn(file: &mut File) -> std::io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+fn line(uuid: &Uuid, seal: &Seal) -> String {
     let Seal {
         received_uuid,
         stransid,
         ctransid,
     } = seal;
-    // The newline in front ends a line that a crash may have torn.
-    let line = format!("\n{uuid} {received_uuid} {stransid} {ctransid}\n");
-    let add = || {
-        let mut file = options().append(true).create(true).open(&path)?;
-        file.write_all(line.as_bytes())?;
-        file.sync_all()
-    };
-    add().doing(|| format!("cannot write {}", shown(&path)))
+    format!("{uuid} {received_uuid} {stransid} {ctransid}\n")
 }
 
 /// Forgets the seal of a subvolume that is gone, so that the file does not grow for ever.
@@ -79,10 +94,7 @@ pub(super) fn remove(dir: &Path, uuid: Uuid) -> Result<()> {
     }
     let path = dir.join(STATE).join(SEALS);
     let new = path.with_extension("new");
-    let line = |(uuid, s): (&Uuid, &Seal)| {
-        format!("{uuid} {} {} {}\n", s.received_uuid, s.stransid, s.ctransid)
-    };
-    let text: String = seals.iter().map(line).collect();
+    let text: String = seals.iter().map(|(uuid, seal)| line(uuid, seal)).collect();
     let replace = || {
         let mut file = options()
             .write(true)

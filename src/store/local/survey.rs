@@ -98,6 +98,7 @@ pub(super) fn snapshots(
             .or_default()
             .push(subvolume);
     }
+    let by_uuid: HashMap<Uuid, &Subvolume> = subvolumes.iter().map(|s| (s.uuid, s)).collect();
     let (mut snapshots, mut left_out) = (Vec::new(), Vec::new());
     for subvolume in subvolumes {
         let Some(path) = subvolume
@@ -117,11 +118,27 @@ pub(super) fn snapshots(
             .collect();
         snapshots.push(Snapshot {
             nested,
+            parent_uuid: ancestor(subvolume, &by_uuid),
             ..snapshot(subvolume, path, state)
         });
     }
     snapshots.sort_by(|a, b| a.path.cmp(&b.path));
     (snapshots, note(&left_out))
+}
+
+/// What a snapshot descends from: past read-write subvolumes that were themselves made from
+/// another one, such as what is in use after a restore, up to the next that is in no doubt.
+fn ancestor(subvolume: &Subvolume, by_uuid: &HashMap<Uuid, &Subvolume>) -> Option<Uuid> {
+    let mut uuid = subvolume.parent_uuid?;
+    // Parents are older than their children, so this ends; a damaged filesystem may disagree.
+    for _ in 0..by_uuid.len() {
+        let parent = by_uuid.get(&uuid).filter(|parent| !parent.read_only);
+        match parent.and_then(|parent| parent.parent_uuid) {
+            Some(up) => uuid = up,
+            None => break,
+        }
+    }
+    Some(uuid)
 }
 
 fn note(left_out: &[String]) -> Vec<String> {
@@ -142,7 +159,6 @@ fn snapshot(subvolume: &Subvolume, path: &Path, state: State) -> Snapshot {
         path: path.to_owned(),
         uuid: subvolume.uuid,
         received_uuid: subvolume.received_uuid,
-        parent_uuid: subvolume.parent_uuid,
         ctransid: subvolume.ctransid,
         otransid: subvolume.otransid,
         stransid: subvolume.stransid,
@@ -152,6 +168,6 @@ fn snapshot(subvolume: &Subvolume, path: &Path, state: State) -> Snapshot {
         referenced: subvolume.referenced,
         exclusive: subvolume.exclusive,
         tree_bytes: subvolume.tree_bytes,
-        nested: Vec::new(),
+        ..Snapshot::default()
     }
 }
