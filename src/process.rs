@@ -43,10 +43,8 @@ impl Running {
     fn spawn(command: &mut Command, doing: String) -> Result<Running> {
         let spawned = command.stderr(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| not_started(error, command, &doing))?;
-        let words = child
-            .stderr
-            .take()
-            .map(|stderr| std::thread::spawn(move || last_words(stderr)));
+        let stderr = child.stderr.take();
+        let words = stderr.map(|stderr| std::thread::spawn(move || last_words(stderr)));
         Ok(Running {
             child,
             doing,
