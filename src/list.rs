@@ -43,16 +43,14 @@ impl View {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        let states = local::states(&dir, &subvolumes.all).unwrap_or_else(|error| {
-            subvolumes.notes.push(error.to_string());
-            HashMap::new()
-        });
+        let states = local::states(&dir, &subvolumes.all)?;
+        subvolumes.notes.extend(states.notes);
         let known = subvolumes.all.iter().any(|s| s.referenced.is_some());
         Ok(View {
             info: filesystem.info()?,
             subvolumes,
             mounts,
-            states,
+            states: states.of,
             sizes: match (sizes, known) {
                 (true, _) => Some("extents"),
                 (false, true) => Some("quotas"),

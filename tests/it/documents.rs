@@ -119,6 +119,7 @@ fn shown_commands_exist() {
         shown.extend(commands(&text(&format!("man/{file}"))));
     }
     for command in shown {
+        let command = command.split(" | ").next().unwrap_or(&command);
         let mut words = command.split_whitespace();
         let program = words.next().unwrap_or_default();
         let described = page_options(&page(program));
@@ -171,13 +172,21 @@ fn page_options(page: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What follows `Fl` in mdoc, dashes added.
+/// What follows `Fl` in mdoc, up to the next macro, dashes added.
 fn flags(mdoc: &str) -> BTreeSet<String> {
-    let words: Vec<&str> = mdoc.split_whitespace().collect();
-    let flags = words
-        .windows(2)
-        .filter(|w| w[0].trim_start_matches('.') == "Fl");
-    flags.map(|w| format!("-{}", w[1])).collect()
+    const OTHERS: &[&str] = &["Ar", "Cm", "Li", "No", "Ns", "Oc", "Oo", "Op", "Pa"];
+    let (mut flags, mut inside) = (BTreeSet::new(), false);
+    for word in mdoc.lines().flat_map(|line| line.split(' ').chain([""])) {
+        let name = word.trim_start_matches('.');
+        if name == "Fl" {
+            inside = true;
+        } else if word.is_empty() || OTHERS.contains(&name) {
+            inside = false;
+        } else if inside && !matches!(word, "," | "|") {
+            flags.insert(format!("-{word}"));
+        }
+    }
+    flags
 }
 
 fn section<'a>(page: &'a str, name: &str) -> &'a str {
@@ -244,11 +253,12 @@ fn readers_read() {
     };
     let help = "Usage: x [-n]\n  -n, --dry-run  not -x\n      --size N   y\n\nExit status:\n  0   all done\n  10  some\n\n  7  not\n";
     assert_eq!(help_options(help), set(&["-n", "--dry-run", "--size"]));
-    let page = ".Sh OPTIONS\n.It Fl n , Fl -dry-run\n.It Fl -size Ar N\n.Sh EXIT STATUS\n.Bl -tag\n.It 0\nAll done.\n.It 10\nSome.\n.El\n.Sh BUGS\n.It 7\nno\n";
+    let page = ".Sh OPTIONS\n.It Fl n , -dry-run\n.It Fl -size Ar N\n.Sh EXIT STATUS\n.Bl -tag\n.It 0\nAll done.\n.It 10\nSome.\n.El\n.Sh BUGS\n.It 7\nno\n";
     assert_eq!(page_options(page), help_options(help));
     assert_eq!(page_codes(page), help_codes(help));
     assert_eq!(page_codes(page).len(), 2);
-    assert_eq!(flags(".Op Fl n\n.Op Fl l Ar FILE"), set(&["-n", "-l"]));
+    let synopsis = ".Op Fl n\n.Op Fl l Ar FILE\n.Fl h | -help\nx";
+    assert_eq!(flags(synopsis), set(&["-n", "-l", "-h", "--help"]));
     let shown = commands("buttersink is\n$ sudo buttersink -n /a/ /b/\n.Dl buttersink /a/ /b/\n");
     assert_eq!(shown, ["buttersink -n /a/ /b/", "buttersink /a/ /b/"]);
 }

@@ -25,16 +25,17 @@ pub(super) struct Seal {
 /// Seals by the UUID of the received subvolume.
 pub(super) type Seals = HashMap<Uuid, Seal>;
 
-/// Adds the seals kept in `dir` to those known. Lines that are not seals (the last one may be
-/// torn by a crash) are passed over; later lines win.
-pub(super) fn read(dir: &Path, seals: &mut Seals) -> Result<()> {
+/// Adds the seals kept in `dir` to those known; false if we may not read them. Lines that are not
+/// seals (the last one may be torn by a crash) are passed over; later lines win.
+pub(super) fn read(dir: &Path, seals: &mut Seals) -> Result<bool> {
     let path = dir.join(STATE).join(SEALS);
-    match std::fs::read_to_string(&path) {
+    match std::fs::read_to_string(&path).map_err(|error| (error.kind(), error)) {
         Ok(text) => seals.extend(text.split_inclusive('\n').filter_map(parse)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-        Err(error) => return Err(error).doing(|| format!("cannot read {}", shown(&path))),
+        Err((ErrorKind::NotFound | ErrorKind::NotADirectory, _)) => {}
+        Err((ErrorKind::PermissionDenied, _)) => return Ok(false),
+        Err((_, error)) => return Err(error).doing(|| format!("cannot read {}", shown(&path))),
     }
-    Ok(())
+    Ok(true)
 }
 
 fn parse(line: &str) -> Option<(Uuid, Seal)> {
