@@ -22,6 +22,7 @@ mod btrfslist;
 mod checksum;
 mod documents;
 mod faults;
+mod local;
 mod remote;
 mod smoke;
 mod ssh;
@@ -39,6 +40,7 @@ fn main() -> std::process::ExitCode {
             checksum::TESTS,
             documents::TESTS,
             faults::TESTS,
+            local::TESTS,
             remote::TESTS,
             smoke::TESTS,
             ssh::TESTS,
