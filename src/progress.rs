@@ -108,12 +108,15 @@ impl Progress {
                     )
                 });
                 self.before += step.size.bytes().unwrap_or(0);
-                self.result(&self.done_line(step), &report::step_json(step, Ok(receipt)));
+                let line = self.done_line(step);
+                self.result(|| line, || report::step_json(step, Ok(receipt)));
             }
             Event::Failed(step, error) => {
                 log::line(|| format!("failed: {error}"));
                 self.say(&error.to_string());
-                self.result("", &report::step_json(step, Err(error.to_string())));
+                self.result(String::new, || {
+                    report::step_json(step, Err(error.to_string()))
+                });
             }
         }
     }
@@ -205,13 +208,13 @@ impl Progress {
         let _ = writeln!(io::stderr().lock(), "buttersink: {text}");
     }
 
-    /// A result on standard output: a line for people, or one for scripts.
-    pub fn result(&mut self, text: &str, json: &str) {
+    /// A result on standard output: text for people, or a line for scripts. Only that is made.
+    pub fn result(&mut self, text: impl FnOnce() -> String, json: impl FnOnce() -> String) {
         self.wipe();
         if self.json {
-            report::print(json);
+            report::print(&json());
         } else if self.voice > Voice::Errors {
-            report::print(text);
+            report::print(&text());
         }
     }
 }

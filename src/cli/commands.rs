@@ -75,7 +75,10 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
         .snapshots
         .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
-    progress.result(&report::listing(&listing), &report::listing_json(&listing));
+    progress.result(
+        || report::listing(&listing),
+        || report::listing_json(&listing),
+    );
     Ok(())
 }
 
@@ -125,7 +128,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
 
 /// A dry run succeeds if the run would.
 fn show(plan: &Plan, progress: &mut Progress) -> Result<()> {
-    progress.result(&report::plan(plan), &report::plan_json(plan));
+    progress.result(|| report::plan(plan), || report::plan_json(plan));
     Ok(())
 }
 
@@ -139,7 +142,10 @@ fn carry_out(
     let done = sync::carry_out(plan, source, dest, &mut |event| progress.event(&event));
     match done {
         Ok(summary) => {
-            progress.result(&report::summary(&summary), &report::summary_json(&summary));
+            progress.result(
+                || report::summary(&summary),
+                || report::summary_json(&summary),
+            );
             summary.verdict()
         }
         Err(error) => {
