@@ -1,5 +1,7 @@
 //! The command line of `buttersink`: words into values. What is done with them is in `commands`.
 
+#![allow(clippy::print_stderr)]
+
 mod commands;
 
 use crate::error::{Error, Result};

@@ -4,9 +4,10 @@
 mod json;
 
 use crate::btrfs::{Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::report::human;
-use crate::snapshot::{Uuid, shown};
+use crate::snapshot::{State, Uuid, shown};
+use crate::store::local;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -16,6 +17,8 @@ pub struct View {
     info: Info,
     subvolumes: Subvolumes,
     mounts: Vec<Mount>,
+    /// What is known about the soundness of those below the directory, by their numbers.
+    states: HashMap<u64, State>,
     /// Where the sizes of subvolumes are from; `None` if there are none.
     sizes: Option<&'static str>,
 }
@@ -37,11 +40,17 @@ impl View {
             let usage = usage(&filesystem, &subvolumes)?;
             fill(&mut subvolumes.all, &usage);
         }
+        let dir = dir
+            .canonicalize()
+            .doing(|| format!("cannot open {}", shown(dir)))?;
+        let states = local::states(&dir, &subvolumes.all)?;
+        subvolumes.notes.extend(states.notes);
         let known = subvolumes.all.iter().any(|s| s.referenced.is_some());
         Ok(View {
             info: filesystem.info()?,
             subvolumes,
             mounts,
+            states: states.of,
             sizes: match (sizes, known) {
                 (true, _) => Some("extents"),
                 (false, true) => Some("quotas"),
@@ -63,7 +72,12 @@ impl View {
             false => all.map(|s| (String::new(), s)).collect(),
         };
         let mut rows = vec![COLUMNS.iter().map(|c| c.title.to_owned()).collect()];
-        let row = |s| COLUMNS.iter().map(|column| (column.cell)(s)).collect();
+        let row = |s| {
+            COLUMNS
+                .iter()
+                .map(|column| (column.cell)(self, s))
+                .collect()
+        };
         rows.extend(order.iter().map(|(_, s)| row(*s)));
         let paths = order
             .iter()
@@ -140,10 +154,10 @@ fn fill(all: &mut [Subvolume], usage: &HashMap<u64, Usage>) {
 struct Column {
     title: &'static str,
     to_the_right: bool,
-    cell: fn(&Subvolume) -> String,
+    cell: fn(&View, &Subvolume) -> String,
 }
 
-const fn left(title: &'static str, cell: fn(&Subvolume) -> String) -> Column {
+const fn left(title: &'static str, cell: fn(&View, &Subvolume) -> String) -> Column {
     Column {
         title,
         to_the_right: false,
@@ -151,7 +165,7 @@ const fn left(title: &'static str, cell: fn(&Subvolume) -> String) -> Column {
     }
 }
 
-const fn right(title: &'static str, cell: fn(&Subvolume) -> String) -> Column {
+const fn right(title: &'static str, cell: fn(&View, &Subvolume) -> String) -> Column {
     Column {
         title,
         to_the_right: true,
@@ -160,17 +174,22 @@ const fn right(title: &'static str, cell: fn(&Subvolume) -> String) -> Column {
 }
 
 const COLUMNS: &[Column] = &[
-    right("ID", |s| s.id.to_string()),
-    right("LEVEL", |s| or_dash((s.tree_bytes != 0).then_some(s.level))),
-    right("GEN", |s| s.generation.to_string()),
-    right("TOTAL", |s| known_size(s.referenced)),
-    right("EXCLUSIVE", |s| known_size(s.exclusive)),
-    left("RO", |s| if s.read_only { "ro" } else { "rw" }.to_owned()),
-    left("UUID", |s| or_dash(Uuid::set(s.uuid.0))),
-    left("PARENT-UUID", |s| or_dash(s.parent_uuid)),
-    right("P-GEN", |s| or_dash(s.parent_uuid.map(|_| s.otransid))),
-    left("RECEIVED-UUID", |s| or_dash(s.received_uuid)),
-    right("R-GEN", |s| or_dash(s.received_uuid.map(|_| s.stransid))),
+    right("ID", |_, s| s.id.to_string()),
+    right("LEVEL", |_, s| {
+        or_dash((s.tree_bytes != 0).then_some(s.level))
+    }),
+    right("GEN", |_, s| s.generation.to_string()),
+    right("TOTAL", |_, s| known_size(s.referenced)),
+    right("EXCLUSIVE", |_, s| known_size(s.exclusive)),
+    left("RO", |_, s| {
+        if s.read_only { "ro" } else { "rw" }.to_owned()
+    }),
+    left("STATE", |view, s| or_dash(view.states.get(&s.id))),
+    left("UUID", |_, s| or_dash(Uuid::set(s.uuid.0))),
+    left("PARENT-UUID", |_, s| or_dash(s.parent_uuid)),
+    right("P-GEN", |_, s| or_dash(s.parent_uuid.map(|_| s.otransid))),
+    left("RECEIVED-UUID", |_, s| or_dash(s.received_uuid)),
+    right("R-GEN", |_, s| or_dash(s.received_uuid.map(|_| s.stransid))),
 ];
 
 /// Lines with aligned cells, and after them what is of any width.

@@ -1,6 +1,7 @@
 //! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere,
 //! as JSON lines for scripts, and in the debug log.
 
+use crate::error::{Error, Result};
 use crate::log;
 use crate::plan::{Action, Plan, Step};
 use crate::report::{self, human};
@@ -41,6 +42,8 @@ pub struct Progress {
     step_bytes: u64,
     steps: usize,
     step: usize,
+    /// Why standard output could not be written, the first time.
+    broken: Option<Error>,
 }
 
 impl Progress {
@@ -60,6 +63,7 @@ impl Progress {
             step_bytes: 0,
             steps: 0,
             step: 0,
+            broken: None,
         }
     }
 
@@ -109,13 +113,13 @@ impl Progress {
                 });
                 self.before += step.size.bytes().unwrap_or(0);
                 let line = self.done_line(step);
-                self.result(|| line, || report::step_json(step, Ok(receipt)));
+                self.result(|| line, || report::json::step(step, Ok(receipt)));
             }
             Event::Failed(step, error) => {
                 log::line(|| format!("failed: {error}"));
                 self.say(&error.to_string());
                 self.result(String::new, || {
-                    report::step_json(step, Err(error.to_string()))
+                    report::json::step(step, Err(error.to_string()))
                 });
             }
         }
@@ -167,11 +171,7 @@ impl Progress {
     fn status(&self) -> String {
         let moved = self.before + self.step_bytes;
         let rate = moved as f64 / self.started.elapsed().as_secs_f64().max(0.001);
-        let percent = if self.total == 0 {
-            0
-        } else {
-            (moved * 100 / self.total).min(100)
-        };
+        let percent = (moved * 100).checked_div(self.total).unwrap_or(0).min(100);
         let left = (self.total.saturating_sub(moved) as f64 / rate.max(1.0)) as u64;
         format!(
             "{}/{} {}, {percent}% of {}, {}/s, {}:{:02} left",
@@ -208,14 +208,26 @@ impl Progress {
         let _ = writeln!(io::stderr().lock(), "buttersink: {text}");
     }
 
-    /// A result on standard output: text for people, or a line for scripts. Only that is made.
+    /// A result on standard output: text for people, or a line for scripts; only that is made. A
+    /// result that cannot be written stops nothing; [`Progress::close`] tells.
     pub fn result(&mut self, text: impl FnOnce() -> String, json: impl FnOnce() -> String) {
         self.wipe();
-        if self.json {
-            report::print(&json());
-        } else if self.voice > Voice::Errors {
-            report::print(&text());
+        let printed = match (self.json, self.voice) {
+            (true, _) => report::print(&json()),
+            (false, Voice::Errors) => Ok(()),
+            (false, _) => report::print(&text()),
+        };
+        if let Err(error) = printed {
+            self.broken.get_or_insert(error);
         }
+    }
+
+    /// To be asked when all results are out.
+    ///
+    /// # Errors
+    /// If one of them could not be written.
+    pub fn close(&mut self) -> Result<()> {
+        self.broken.take().map_or(Ok(()), Err)
     }
 }
 

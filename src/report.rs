@@ -1,16 +1,13 @@
-//! What a run shows on standard output: listings and plans, for people and for scripts.
+//! What a run shows on standard output: listings and plans, here for people, in `json` for scripts.
 //! Makes text out of values; decides nothing.
 
-use crate::plan::{Action, Obstacle, Plan, Step};
-use crate::snapshot::{Listing, Size, Snapshot, shown};
-use crate::store::Receipt;
-use crate::sync::Summary;
-use serde::Serialize;
-use serde_json::{Value, json};
-use std::io::{self, Write};
+pub mod json;
 
-/// Version of every JSON object that the programs print.
-const VERSION: u32 = 1;
+use crate::error::{Error, Result};
+use crate::plan::{Action, Obstacle, Plan};
+use crate::snapshot::{Listing, Size, Snapshot, shown};
+use crate::sync::Summary;
+use std::io::{self, Write};
 
 /// A number of bytes for people: IEC units, three to four digits.
 pub fn human(bytes: u64) -> String {
@@ -31,10 +28,18 @@ fn human_or_dash(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "-".to_owned(), human)
 }
 
-/// Prints text, or one JSON object as one line, to standard output. A reader that has gone away
-/// is not an error of ours.
-pub fn print(text: &str) {
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+/// Prints to standard output. A reader that has seen enough (`| head`) is no failure of ours.
+///
+/// # Errors
+/// If it cannot be written, for instance to a full disk.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::io("cannot write to standard output", error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A listing as a table.
@@ -179,88 +184,6 @@ pub fn summary(summary: &Summary) -> String {
     }
     text.push('\n');
     text
-}
-
-/// A listing for scripts.
-pub fn listing_json(listing: &Listing) -> String {
-    let snapshots: Vec<Value> = listing
-        .snapshots
-        .iter()
-        .map(|s| with(s, &[("id", json!(s.id()))]))
-        .collect();
-    line(&json!({
-        "version": VERSION,
-        "location": listing.location,
-        "snapshots": snapshots,
-        "free_bytes": listing.free,
-        "notes": listing.notes,
-    }))
-}
-
-/// A plan for scripts: one object on one line.
-pub fn plan_json(plan: &Plan) -> String {
-    line(&json!({
-        "version": VERSION,
-        "steps": plan.steps,
-        "obstacles": plan.obstacles,
-        "total_bytes": plan.total_bytes(),
-    }))
-}
-
-/// A step that has ended, for scripts.
-pub fn step_json(step: &Step, result: Result<&Receipt, String>) -> String {
-    let (result, error) = match result {
-        Ok(receipt) => (
-            json!({"result": "done", "received_bytes": receipt.bytes}),
-            Value::Null,
-        ),
-        Err(error) => (json!({"result": "failed"}), json!(error)),
-    };
-    let fields = [
-        ("version", json!(VERSION)),
-        ("event", json!("step")),
-        ("error", error),
-    ];
-    let Value::Object(result) = result else {
-        return String::new();
-    };
-    let mut value = with(step, &fields);
-    if let Value::Object(map) = &mut value {
-        map.extend(result);
-    }
-    line(&value)
-}
-
-/// How a run ended, for scripts.
-pub fn summary_json(summary: &Summary) -> String {
-    let Summary {
-        kept,
-        sent,
-        bytes,
-        deleted,
-        failed,
-    } = summary;
-    line(&json!({
-        "version": VERSION, "event": "summary",
-        "kept": kept, "sent": sent, "bytes": bytes, "deleted": deleted, "failed": failed,
-    }))
-}
-
-/// A value as JSON with further fields.
-fn with(value: &impl Serialize, fields: &[(&str, Value)]) -> Value {
-    let mut value = serde_json::to_value(value).unwrap_or_default();
-    if let Value::Object(map) = &mut value {
-        map.extend(
-            fields
-                .iter()
-                .map(|(name, field)| ((*name).to_owned(), field.clone())),
-        );
-    }
-    value
-}
-
-fn line(value: &Value) -> String {
-    format!("{value}\n")
 }
 
 #[cfg(test)]

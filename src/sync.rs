@@ -34,7 +34,7 @@ pub enum Event<'a> {
 pub type Watch<'a> = dyn FnMut(Event) + 'a;
 
 /// What a run came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Summary {
     /// Snapshots that were there already.
     pub kept: usize,
@@ -189,12 +189,12 @@ fn one_step(
     match step.action {
         Action::Delete => dest.delete(&step.path).map(|()| Receipt::default()),
         _ => match transfer(source, dest, &step.diff(), &step.path, &mut |n| {
-            watch(Event::Moved(n))
+            watch(Event::Moved(n));
         }) {
             Err(error) if error.kind == Kind::Restarted => {
                 watch(Event::Again(step, &error));
                 transfer(source, dest, &step.diff(), &step.path, &mut |n| {
-                    watch(Event::Moved(n))
+                    watch(Event::Moved(n));
                 })
             }
             other => other,

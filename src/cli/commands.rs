@@ -30,14 +30,8 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         });
     }
     let result = match task {
-        Task::Help => {
-            report::print(HELP);
-            Ok(())
-        }
-        Task::Version => {
-            report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION")));
-            Ok(())
-        }
+        Task::Help => report::print(HELP),
+        Task::Version => report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION"))),
         Task::List(place) => list(place, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
     };
@@ -77,9 +71,9 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
     listing.notes.iter().for_each(|note| progress.note(note));
     progress.result(
         || report::listing(&listing),
-        || report::listing_json(&listing),
+        || report::json::listing(&listing),
     );
-    Ok(())
+    progress.close()
 }
 
 fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
@@ -121,15 +115,10 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     let plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
         .map_err(|error| slash_hint(error, source, &from))?;
     if options.dry_run {
-        return show(&plan, &mut progress);
+        progress.result(|| report::plan(&plan), || report::json::plan(&plan));
+        return progress.close();
     }
     carry_out(&plan, &mut *source_store, &mut *dest_store, progress)
-}
-
-/// A dry run succeeds if the run would.
-fn show(plan: &Plan, progress: &mut Progress) -> Result<()> {
-    progress.result(|| report::plan(plan), || report::plan_json(plan));
-    Ok(())
 }
 
 fn carry_out(
@@ -144,16 +133,16 @@ fn carry_out(
         Ok(summary) => {
             progress.result(
                 || report::summary(&summary),
-                || report::summary_json(&summary),
+                || report::json::summary(&summary),
             );
-            summary.verdict()
+            summary.verdict().and(progress.close())
         }
         Err(error) => {
             if let Ok(listing) = dest.list() {
                 leftovers(&listing).for_each(|name| {
                     progress.note(&format!(
                         "{name} is left unfinished; the next run removes it"
-                    ))
+                    ));
                 });
             }
             Err(error)
@@ -191,7 +180,6 @@ fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
         .any(|pattern| glob::matches(pattern.as_bytes(), path))
 }
 
-/// A source without its slash is the commonest mistake there is.
 /// One snapshot with a slash after it: nothing in it is a snapshot, and it is itself what was meant.
 fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<()> {
     let Place::Local(path) = &location.place else {
@@ -211,6 +199,7 @@ fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<()> {
     }
 }
 
+/// A source without its slash is the commonest mistake there is.
 fn slash_hint(mut error: Error, typed: &OsStr, location: &Location) -> Error {
     if location.snapshot.is_some() && matches!(error.kind, Kind::Usage | Kind::Failed) {
         error.kind = Kind::Usage;

@@ -3,7 +3,7 @@
 use super::View;
 use crate::btrfs::{Device, Info, Subvolume};
 use crate::error::{Error, Result};
-use crate::snapshot::{Uuid, path_text};
+use crate::snapshot::{State, Uuid, path_text};
 use serde::{Serialize, Serializer};
 use std::path::Path;
 
@@ -55,6 +55,7 @@ struct Entry {
     total_bytes: Option<u64>,
     exclusive_bytes: Option<u64>,
     read_only: bool,
+    state: Option<State>,
     uuid: Option<Uuid>,
     parent_uuid: Option<Uuid>,
     received_uuid: Option<Uuid>,
@@ -99,6 +100,7 @@ impl View {
             total_bytes: s.referenced,
             exclusive_bytes: s.exclusive,
             read_only: s.read_only,
+            state: self.states.get(&s.id).copied(),
             uuid: Uuid::set(s.uuid.0),
             parent_uuid: s.parent_uuid,
             received_uuid: s.received_uuid,

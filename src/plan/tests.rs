@@ -1,6 +1,8 @@
 //! Plans against a model that replays them, and against brute force.
 
 use super::*;
+use crate::snapshot::Offer;
+use std::collections::BTreeMap;
 
 fn uuid(n: u64) -> Uuid {
     let mut bytes = [0; 16];

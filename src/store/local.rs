@@ -58,6 +58,8 @@ impl Local {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
+        // Where no run of ours ever wrote, nothing unfinished is ours.
+        let known_place = dir.join(seals::STATE).is_dir();
         let lock = if access > Access::Read {
             Some(lock(&dir)?)
         } else {
@@ -71,7 +73,7 @@ impl Local {
             notes: Vec::new(),
             _lock: lock,
         };
-        if access > Access::Read {
+        if access > Access::Read && known_place {
             local.remove_leftovers()?;
         }
         Ok(local)
@@ -183,7 +185,7 @@ impl Local {
             return refuse(format!("its parent {parent} is not on this filesystem"));
         };
         let name = shown(&found.path);
-        match states.get(&found.id) {
+        match states.of.get(&found.id) {
             _ if !found.read_only => refuse(format!("its parent {name} is read-write")),
             Some(State::Altered) => refuse(format!(
                 "its parent {name} was altered, and would give a wrong snapshot"
@@ -212,7 +214,7 @@ impl Store for Local {
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
-        let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states);
+        let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
@@ -221,7 +223,7 @@ impl Store for Local {
             snapshots,
             offer: Offer::AnyPair,
             free: Some(free),
-            notes: [self.notes.clone(), subvolumes.notes, remarks].concat(),
+            notes: [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat(),
         })
     }
 

@@ -227,7 +227,9 @@ fn commands(document: &str) -> Vec<String> {
     let lines = document.lines().map(|l| {
         let line = l.trim_start_matches(".Dl ").trim_start();
         let line = line.trim_start_matches("$ ").trim_start_matches("# ");
-        line.trim_start_matches("sudo ")
+        let line = line.trim_start_matches("sudo ");
+        // What stands after a pipe is another program's.
+        line.split(" | ").next().unwrap_or_default()
     });
     let programs = programs();
     lines

@@ -65,7 +65,7 @@ impl<'a> Receiving<'a> {
         dir: &Path,
         name: &OsStr,
     ) -> Result<Receiving<'a>> {
-        let part = Part::claim(dir, name, diff.to)?;
+        let part = Part::claim(dir, name)?;
         let mut command = Command::new("btrfs");
         command.args(["receive", "-q"]).arg(dir);
         log::line(|| format!("{command:?}"));
@@ -193,21 +193,14 @@ struct Part {
 }
 
 impl Part {
-    /// Makes sure that the unfinished name is free. What an earlier run left is removed.
-    fn claim(dir: &Path, name: &OsStr, id: Uuid) -> Result<Part> {
+    /// Makes sure that the unfinished name is free. What earlier runs left was removed when the
+    /// store was opened.
+    fn claim(dir: &Path, name: &OsStr) -> Result<Part> {
         let part = part_name(name);
-        let path = dir.join(&part);
-        if path.symlink_metadata().is_ok() {
-            let ours =
-                btrfs::subvolume(&path).is_ok_and(|s| !s.read_only || s.received_uuid == Some(id));
-            if !ours {
-                let said = format!("{} is in the way: rename or remove it", shown(&part));
-                return Err(Error::refused(
-                    format!("cannot receive {}", shown(dir.join(name))),
-                    said,
-                ));
-            }
-            remove(&path)?;
+        if dir.join(&part).symlink_metadata().is_ok() {
+            let said = format!("{} is in the way: rename or remove it", shown(&part));
+            let doing = format!("cannot receive {}", shown(dir.join(name)));
+            return Err(Error::refused(doing, said));
         }
         Ok(Part {
             dir: dir.to_owned(),
@@ -305,7 +298,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
             "there is something of that name already: rename or remove it",
         ));
     }
-    let mut part = Part::claim(&dir, name, id)?;
+    let mut part = Part::claim(&dir, name)?;
     let path = part.path();
     let (part_dir, part_name) = split(&path)?;
     btrfs::create_snapshot(&source, part_dir, part_name, false)?;

@@ -5,7 +5,7 @@ use crate::error::{Doing, Result};
 use crate::snapshot::{Uuid, shown};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -25,16 +25,17 @@ pub(super) struct Seal {
 /// Seals by the UUID of the received subvolume.
 pub(super) type Seals = HashMap<Uuid, Seal>;
 
-/// Adds the seals kept in `dir` to those known. Lines that are not seals (the last one may be
-/// torn by a crash) are passed over; later lines win.
-pub(super) fn read(dir: &Path, seals: &mut Seals) -> Result<()> {
+/// Adds the seals kept in `dir` to those known; false if we may not read them. Lines that are not
+/// seals (the last one may be torn by a crash) are passed over; later lines win.
+pub(super) fn read(dir: &Path, seals: &mut Seals) -> Result<bool> {
     let path = dir.join(STATE).join(SEALS);
-    match std::fs::read_to_string(&path) {
+    match std::fs::read_to_string(&path).map_err(|error| (error.kind(), error)) {
         Ok(text) => seals.extend(text.split_inclusive('\n').filter_map(parse)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-        Err(error) => return Err(error).doing(|| format!("cannot read {}", shown(&path))),
+        Err((ErrorKind::NotFound | ErrorKind::NotADirectory, _)) => {}
+        Err((ErrorKind::PermissionDenied, _)) => return Ok(false),
+        Err((_, error)) => return Err(error).doing(|| format!("cannot read {}", shown(&path))),
     }
-    Ok(())
+    Ok(true)
 }
 
 fn parse(line: &str) -> Option<(Uuid, Seal)> {
@@ -55,19 +56,34 @@ fn parse(line: &str) -> Option<(Uuid, Seal)> {
 /// Records a seal durably.
 pub(super) fn add(dir: &Path, uuid: Uuid, seal: &Seal) -> Result<()> {
     let path = dir.join(STATE).join(SEALS);
+    let line = line(&uuid, seal);
+    let add = || {
+        let mut file = options().read(true).append(true).create(true).open(&path)?;
+        let torn = ends_torn(&mut file)?;
+        file.write_all(if torn { format!("\n{line}") } else { line }.as_bytes())?;
+        file.sync_all()
+    };
+    add().doing(|| format!("cannot write {}", shown(&path)))
+}
+
+/// Whether a crash tore the last line.
+fn ends_torn(file: &mut File) -> std::io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+fn line(uuid: &Uuid, seal: &Seal) -> String {
     let Seal {
         received_uuid,
         stransid,
         ctransid,
     } = seal;
-    // The newline in front ends a line that a crash may have torn.
-    let line = format!("\n{uuid} {received_uuid} {stransid} {ctransid}\n");
-    let add = || {
-        let mut file = options().append(true).create(true).open(&path)?;
-        file.write_all(line.as_bytes())?;
-        file.sync_all()
-    };
-    add().doing(|| format!("cannot write {}", shown(&path)))
+    format!("{uuid} {received_uuid} {stransid} {ctransid}\n")
 }
 
 /// Forgets the seal of a subvolume that is gone, so that the file does not grow for ever.
@@ -79,10 +95,7 @@ pub(super) fn remove(dir: &Path, uuid: Uuid) -> Result<()> {
     }
     let path = dir.join(STATE).join(SEALS);
     let new = path.with_extension("new");
-    let line = |(uuid, s): (&Uuid, &Seal)| {
-        format!("{uuid} {} {} {}\n", s.received_uuid, s.stransid, s.ctransid)
-    };
-    let text: String = seals.iter().map(line).collect();
+    let text: String = seals.iter().map(|(uuid, seal)| line(uuid, seal)).collect();
     let replace = || {
         let mut file = options()
             .write(true)

@@ -12,13 +12,22 @@ use std::path::{Path, PathBuf};
 /// How the names of unfinished snapshots end.
 pub(super) const PART: &str = ".part";
 
-/// The state of every subvolume below `dir`, by its number. Ordinary read-write subvolumes have
-/// none.
+/// What [`states`] found out.
+#[derive(Debug, Default)]
+pub struct States {
+    /// By the subvolume's number. Ordinary read-write subvolumes have none.
+    pub of: HashMap<u64, State>,
+    /// What could not be read.
+    pub notes: Vec<String>,
+}
+
+/// The state of every subvolume below `dir`.
 ///
 /// # Errors
-/// If seals cannot be read.
-pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<HashMap<u64, State>> {
-    let seals = all_seals(dir, subvolumes)?;
+/// If seals cannot be read, other than for lack of permission.
+pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
+    let mut states = States::default();
+    let seals = all_seals(dir, subvolumes, &mut states.notes)?;
     let mut copies: HashMap<Uuid, usize> = HashMap::new();
     for uuid in subvolumes.iter().filter_map(|s| s.received_uuid) {
         *copies.entry(uuid).or_default() += 1;
@@ -26,9 +35,10 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<HashMap<u64, State
     let here = subvolumes
         .iter()
         .filter(|s| s.below.as_ref().is_some_and(|p| !p.as_os_str().is_empty()));
-    Ok(here
+    states.of = here
         .filter_map(|s| Some((s.id, state(s, seals.get(&s.uuid), &copies)?)))
-        .collect())
+        .collect();
+    Ok(states)
 }
 
 fn state(
@@ -67,7 +77,7 @@ fn state(
 
 /// The seals of every destination directory that these subvolumes may have been received into:
 /// each directory between a subvolume and the root.
-fn all_seals(dir: &Path, subvolumes: &[Subvolume]) -> Result<Seals> {
+fn all_seals(dir: &Path, subvolumes: &[Subvolume], notes: &mut Vec<String>) -> Result<Seals> {
     let mut dirs: BTreeSet<&Path> = dir.ancestors().collect();
     let below: BTreeSet<&Path> = subvolumes
         .iter()
@@ -81,7 +91,13 @@ fn all_seals(dir: &Path, subvolumes: &[Subvolume]) -> Result<Seals> {
     dirs.extend(below.iter().map(PathBuf::as_path));
     let mut seals = Seals::new();
     for dir in dirs {
-        seals::read(dir, &mut seals)?;
+        if !seals::read(dir, &mut seals)? {
+            let what = "only root may read the seals in";
+            notes.push(format!(
+                "{what} {}: altered snapshots are not recognised",
+                shown(dir)
+            ));
+        }
     }
     Ok(seals)
 }
