@@ -37,6 +37,8 @@ pub mod store;
 pub mod plan;
 pub mod sync;
 
+pub mod checksum;
+
 // What people and scripts see.
 pub mod report;
 

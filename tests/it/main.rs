@@ -15,6 +15,7 @@ mod tree;
 mod architecture;
 mod btrfs;
 mod btrfslist;
+mod checksum;
 mod documents;
 mod faults;
 mod smoke;
@@ -26,6 +27,7 @@ fn main() -> std::process::ExitCode {
             architecture::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
+            checksum::TESTS,
             documents::TESTS,
             faults::TESTS,
             smoke::TESTS,
