@@ -3,14 +3,17 @@
 #![allow(clippy::print_stderr)]
 
 mod commands;
+mod values;
 
 use crate::error::{Error, Result};
 use crate::progress::Voice;
-use crate::snapshot::shown;
+use crate::store::Access;
+use crate::store::remote::ssh;
 use lexopt::Arg;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use values::{access, mebibytes, rate};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -22,6 +25,7 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
                                          the same, said in words
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
+             ssh://[user@]host[:port]/path/to/directory/[snapshot]
              The slash at the end matters: with it all snapshots in the directory, without it
              (SRC only) the one snapshot. DST is always a directory.
 
@@ -37,6 +41,15 @@ options:
       --full-speed       do not yield to other programs
       --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
       --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
+      --ssh-command CMD  CMD instead of 'ssh', with arguments (also BUTTERSINK_SSH)
+      --ssh-option OPT   'ssh -o OPT' (may be repeated)
+      --remote-sudo CMD  become root at the far side with CMD instead of 'sudo'; '' for not at all
+      --remote-command CMD
+                         CMD instead of 'buttersink' at the far side
+      --bwlimit RATE     send and receive no faster: KiB per second, or with a unit: 500, 10M
+      --server --mode r|a|w DIR
+                         serve DIR to the buttersink at the other end of standard input and output:
+                         r to read, a also to add, w also to delete
   -h, --help             show this help
   -V, --version          show the version
 
@@ -63,6 +76,7 @@ struct Options {
     full_speed: bool,
     compressed: bool,
     part_size: Option<u64>,
+    ssh: ssh::Options,
 }
 
 /// What is to be done.
@@ -72,6 +86,7 @@ enum Task {
     Version,
     List(OsString),
     Sync(OsString, OsString),
+    Serve(Access, OsString),
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -97,11 +112,14 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
         full_speed: false,
         compressed: false,
         part_size: None,
+        ssh: ssh_options(),
     };
+    let (mut server, mut mode) = (false, None);
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_args(arguments);
     loop {
         match parser.next().map_err(wrong)? {
+            None if server || mode.is_some() => return Ok((serve(words, server, mode)?, options)),
             None => return Ok((task(words)?, options)),
             Some(Arg::Value(word)) => words.push(word),
             Some(Arg::Short('h') | Arg::Long("help")) => return Ok((Task::Help, options)),
@@ -119,6 +137,21 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
             }
             Some(Arg::Long("part-size")) => {
                 options.part_size = Some(mebibytes(&parser.value().map_err(wrong)?)?);
+            }
+            Some(Arg::Long("server")) => server = true,
+            Some(Arg::Long("mode")) => mode = Some(access(&parser.value().map_err(wrong)?)?),
+            Some(Arg::Long("ssh-command")) => {
+                options.ssh.command = parser.value().map_err(wrong)?;
+            }
+            Some(Arg::Long("ssh-option")) => {
+                options.ssh.options.push(parser.value().map_err(wrong)?);
+            }
+            Some(Arg::Long("remote-sudo")) => options.ssh.sudo = parser.value().map_err(wrong)?,
+            Some(Arg::Long("remote-command")) => {
+                options.ssh.remote = parser.value().map_err(wrong)?;
+            }
+            Some(Arg::Long("bwlimit")) => {
+                options.ssh.bwlimit = Some(rate(&parser.value().map_err(wrong)?)?);
             }
             Some(other) => return Err(wrong(other.unexpected())),
         }
@@ -171,27 +204,24 @@ fn task(mut words: Vec<OsString>) -> Result<Task> {
     }
 }
 
-/// A size in MiB, or with a unit K, M, G or T; in bytes.
-fn mebibytes(text: &OsStr) -> Result<u64> {
-    let wrong = || {
-        let said = "it is a number of MiB, or has a unit: 64, 64M, 1G";
-        Error::usage(format!("cannot use the part size '{}'", shown(text)), said)
-    };
-    let text = text.to_str().ok_or_else(wrong)?;
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = text[digits.len()..].to_ascii_uppercase();
-    let shift = match unit.trim_end_matches('B').trim_end_matches('I') {
-        "K" => 10,
-        "" | "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number
-        .checked_mul(1 << shift)
-        .filter(|&bytes| bytes > 0)
-        .ok_or_else(wrong)
+/// What the environment says about ssh, where the command line says nothing.
+fn ssh_options() -> ssh::Options {
+    let mut options = ssh::Options::default();
+    if let Some(command) = std::env::var_os("BUTTERSINK_SSH").filter(|text| !text.is_empty()) {
+        options.command = command;
+    }
+    options
+}
+
+/// `--server --mode M DIR`, just as sudoers and authorized_keys name it.
+fn serve(mut words: Vec<OsString>, server: bool, mode: Option<Access>) -> Result<Task> {
+    match (server, mode, words.pop()) {
+        (true, Some(mode), Some(dir)) if words.is_empty() => Ok(Task::Serve(mode, dir)),
+        _ => {
+            let said = "a server is started as: buttersink --server --mode r|a|w DIR";
+            Err(Error::usage("cannot understand the command line", said))
+        }
+    }
 }
 
 impl Voice {
@@ -240,14 +270,17 @@ mod tests {
     }
 
     #[test]
-    fn part_sizes_are_mebibytes() {
-        let size = |text: &str| mebibytes(OsStr::new(text)).ok();
-        assert_eq!(size("64"), Some(64 << 20));
-        assert_eq!(size("64M"), Some(64 << 20));
-        assert_eq!(size("1G"), Some(1 << 30));
-        assert_eq!(size("512KiB"), Some(512 << 10));
-        for wrong in ["", "0", "x", "-1", "1X", "99999999999T"] {
-            assert_eq!(size(wrong), None, "{wrong}");
+    fn servers_are_started_as_sudoers_name_them() {
+        let (task, _) = parsed(&["--server", "--mode", "a", "/b/"]).unwrap();
+        assert_eq!(task, Task::Serve(Access::Append, "/b/".into()));
+        for wrong in [
+            &["--server", "/b/"][..],
+            &["--mode", "r", "/b/"],
+            &["--server", "--mode", "r"],
+            &["--server", "--mode", "x", "/b/"],
+            &["--server", "--mode", "w", "/b/", "/c/"],
+        ] {
+            assert_eq!(parsed(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
     }
 }

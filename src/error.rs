@@ -1,11 +1,13 @@
 //! Errors: who has to act, what we were doing, and what the other side said.
 //! Knows the exit codes; knows nothing of stores, and prints nothing.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 
 /// Who has to act on an [`Error`], and so how the program exits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The command line or the configuration is wrong; its author has to act. Exit 2.
     Usage,
@@ -29,7 +31,7 @@ pub enum Kind {
 }
 
 /// An error with two halves: what we were doing, and what the other side said about it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Error {
     /// Who has to act.
     pub kind: Kind,

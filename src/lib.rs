@@ -30,6 +30,8 @@ pub mod btrfs;
 pub mod log;
 pub mod process;
 
+pub mod pace;
+
 // What holds snapshots: the promise, and the stores.
 pub mod store;
 

@@ -1,15 +1,17 @@
 //! A child process as a `Read` or as something to write to; nothing else here spawns.
 //! Its standard error is always drained, and its own words are the error when it fails.
 
+pub mod duplex;
+mod words;
+
 use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
+use words::last_words;
 
-/// How much of a child's standard error is kept: its last words.
-const WORDS: usize = 4096;
 /// A pipe as large as an ordinary user may make one: fewer turns between the two ends.
 const PIPE: usize = 1 << 20;
 
@@ -35,17 +37,14 @@ struct Running {
 impl Running {
     fn start(command: &mut Command, priority: Priority, doing: String) -> Result<Running> {
         sys::prepare_child(command, priority == Priority::Background);
-        let program = command.get_program().to_string_lossy().into_owned();
-        let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Error::failed(&doing, format!("there is no program '{program}' in PATH: install it (btrfs-progs has btrfs)"))
-            }
-            _ => Error::io(&doing, error),
-        })?;
-        let words = child
-            .stderr
-            .take()
-            .map(|stderr| std::thread::spawn(move || last_words(stderr)));
+        Running::spawn(command, doing)
+    }
+
+    fn spawn(command: &mut Command, doing: String) -> Result<Running> {
+        let spawned = command.stderr(Stdio::piped()).spawn();
+        let mut child = spawned.map_err(|error| not_started(error, command, &doing))?;
+        let stderr = child.stderr.take();
+        let words = stderr.map(|stderr| std::thread::spawn(move || last_words(stderr)));
         Ok(Running {
             child,
             doing,
@@ -88,38 +87,23 @@ impl Drop for Running {
     }
 }
 
+fn not_started(error: io::Error, command: &Command, doing: &str) -> Error {
+    if error.kind() != io::ErrorKind::NotFound {
+        return Error::io(doing, error);
+    }
+    let program = command.get_program().to_string_lossy();
+    let said = format!("there is no program '{program}' in PATH: install it");
+    let package = if program == "btrfs" {
+        " (btrfs-progs)"
+    } else {
+        ""
+    };
+    Error::failed(doing, said + package)
+}
+
 /// The error of whoever notices that a signal came.
 pub fn interrupted(doing: &str) -> Error {
     Error::new(Kind::Interrupted, doing, "interrupted")
-}
-
-/// The last lines of what a child says, as one line.
-fn last_words(mut stderr: impl Read) -> String {
-    sys::quiet_thread();
-    let (mut kept, mut buffer) = (Vec::new(), [0; 1024]);
-    loop {
-        match stderr.read(&mut buffer) {
-            Ok(0) | Err(_) => break,
-            Ok(n) => kept.extend_from_slice(&buffer[..n]),
-        }
-        if kept.len() > 2 * WORDS {
-            kept.drain(..kept.len() - WORDS);
-        }
-    }
-    let text = String::from_utf8_lossy(&kept);
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !is_chatter(line));
-    let lines: Vec<String> = lines.map(crate::snapshot::shown).collect();
-    lines.join("; ")
-}
-
-/// What btrfs-progs says when all is well.
-fn is_chatter(line: &str) -> bool {
-    ["At subvol ", "At snapshot "]
-        .iter()
-        .any(|start| line.starts_with(start))
 }
 
 /// A child's standard output. The end of it means that the child ended well.

@@ -2,8 +2,13 @@
 //! Knows the kinds of store by name only; how each works is its own business.
 
 pub mod local;
+mod wire;
+
+pub mod remote;
+pub mod serve;
 
 use crate::error::{Error, Result};
+use crate::process::Priority;
 use crate::snapshot::{Diff, Listing, Size, shown};
 use local::{Local, Manner};
 use std::ffi::{OsStr, OsString};
@@ -11,6 +16,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+pub use wire::Hello;
 
 /// Something that holds snapshots: a directory of a btrfs filesystem, a prefix of a bucket, a
 /// directory at the other end of a pipe.
@@ -71,7 +77,10 @@ pub struct Receipt {
 }
 
 /// What a run may do to a store; `--mode r|a|w` of a server.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// List, measure, send.
     Read,
@@ -214,22 +223,67 @@ impl fmt::Display for Place {
     }
 }
 
+/// By what means stores are reached and do their work.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// How local stores, and those of far sides, work.
+    pub manner: Manner,
+    /// How far sides are reached.
+    pub ssh: remote::ssh::Options,
+}
+
 /// Opens the store at a place.
 ///
 /// # Errors
 /// If it is not there, may not be used so, or another run holds its lock.
-pub fn open(place: &Place, access: Access, manner: Manner) -> Result<Box<dyn Store>> {
-    let later = |what: &str| {
-        Err(Error::usage(
-            format!("cannot use {place}"),
-            format!("{what} locations come in a later release"),
-        ))
-    };
+pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Store>> {
     match place {
-        Place::Local(dir) => Ok(Box::new(Local::open(dir, access, manner)?)),
-        Place::S3(_) => later("s3://"),
-        Place::Ssh(_) => later("ssh://"),
+        Place::Local(dir) => Ok(Box::new(Local::open(dir, access, means.manner)?)),
+        Place::S3(_) => {
+            let said = "s3:// locations come in a later release";
+            Err(Error::usage(format!("cannot use {place}"), said))
+        }
+        Place::Ssh(rest) => {
+            let us = Hello {
+                compressed: means.manner.compressed,
+                background: means.manner.priority == Priority::Background,
+                ..Hello::here()
+            };
+            Ok(Box::new(remote::ssh::open(rest, access, us, &means.ssh)?))
+        }
     }
+}
+
+/// Serves a place to the client at the other end of two pipes, in the manner that it wishes.
+///
+/// # Errors
+/// As [`serve::serve`] says.
+pub fn serve_place(
+    place: &Place,
+    access: Access,
+    reader: impl Read,
+    writer: impl Write,
+) -> Result<()> {
+    let open = |client: &Hello| {
+        let priority = if client.background {
+            Priority::Background
+        } else {
+            Priority::Normal
+        };
+        let manner = Manner {
+            priority,
+            compressed: client.compressed,
+        };
+        open(
+            place,
+            access,
+            &Means {
+                manner,
+                ssh: remote::ssh::Options::default(),
+            },
+        )
+    };
+    serve::serve(open, access, reader, writer)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod child;
 pub mod dir;
 pub mod wide;
 
-pub use child::{catch_signals, interrupted, prepare_child, quiet_thread};
+pub use child::{catch_signals, interrupted, prepare_child, prepare_companion, quiet_thread};
 
 use std::ffi::{CString, OsStr};
 use std::fs::{File, TryLockError};

@@ -2,7 +2,7 @@
 
 use super::{HELP, Options, Task};
 use crate::btrfs;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Doing, Error, Kind, Result};
 use crate::glob;
 use crate::log;
 use crate::plan::{Plan, Wish};
@@ -11,10 +11,13 @@ use crate::progress::Progress;
 use crate::report;
 use crate::snapshot::{Listing, State, shown};
 use crate::store::local::Manner;
-use crate::store::{self, Access, Location, Place, Store};
+use crate::store::{self, Access, Location, Means, Place, Store};
 use crate::sync;
 use crate::sys;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -34,6 +37,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::Version => report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION"))),
         Task::List(place) => list(place, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
+        Task::Serve(access, dir) => serve(*access, dir),
     };
     match &result {
         Ok(()) => log::line(|| "done".to_owned()),
@@ -158,20 +162,34 @@ fn leftovers(listing: &Listing) -> impl Iterator<Item = String> {
         .map(|s| shown(&s.path))
 }
 
+/// The far half of ssh. Duplicates of the descriptors, since std's have buffers of their own.
+fn serve(access: Access, dir: &OsStr) -> Result<()> {
+    let (input, output) = (std::io::stdin(), std::io::stdout());
+    if input.is_terminal() {
+        let said = "it is for the buttersink at the other end of ssh, and this is a terminal";
+        return Err(Error::usage("cannot serve", said));
+    }
+    let doing = || "cannot serve".to_owned();
+    let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
+    let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
+    store::serve_place(&Location::directory(dir)?.place, access, reader, writer)
+}
+
 fn open(location: &Location, access: Access, options: &Options) -> Result<Box<dyn Store>> {
     let priority = if options.full_speed {
         Priority::Normal
     } else {
         Priority::Background
     };
-    store::open(
-        &location.place,
-        access,
-        Manner {
+    let compressed = options.compressed;
+    let means = Means {
+        manner: Manner {
             priority,
-            compressed: options.compressed,
+            compressed,
         },
-    )
+        ssh: options.ssh.clone(),
+    };
+    store::open(&location.place, access, &means)
 }
 
 fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
@@ -201,7 +219,12 @@ fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<()> {
 
 /// A source without its slash is the commonest mistake there is.
 fn slash_hint(mut error: Error, typed: &OsStr, location: &Location) -> Error {
-    if location.snapshot.is_some() && matches!(error.kind, Kind::Usage | Kind::Failed) {
+    // Elsewhere a failure is about the way there more often than about the slash.
+    let mistyped = match location.place {
+        Place::Local(_) => matches!(error.kind, Kind::Usage | Kind::Failed),
+        Place::S3(_) | Place::Ssh(_) => error.kind == Kind::Usage,
+    };
+    if location.snapshot.is_some() && mistyped {
         error.kind = Kind::Usage;
         error.said = format!(
             "{} (for all snapshots in a directory, end it with a slash: {}/)",

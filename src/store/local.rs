@@ -370,12 +370,16 @@ fn checked_name(path: &Path) -> Result<&OsStr> {
         .components()
         .all(|part| matches!(part, Component::Normal(_)));
     let nul = path.as_os_str().as_bytes().contains(&0);
-    match path.file_name() {
-        Some(name) if plain && !nul => Ok(name),
-        _ => Err(Error::refused(
+    let refused = |said| {
+        Err(Error::refused(
             format!("cannot use the path {}", shown(path)),
-            "it leads out of the directory",
-        )),
+            said,
+        ))
+    };
+    match path.file_name() {
+        Some(_) if path.starts_with(seals::STATE) => refused("it is where seals are kept"),
+        Some(name) if plain && !nul => Ok(name),
+        _ => refused("it leads out of the directory"),
     }
 }
 

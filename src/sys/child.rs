@@ -66,6 +66,16 @@ pub fn prepare_child(command: &mut Command, background: bool) {
     }
 }
 
+/// Prepares a child that may talk to the person at the terminal, as ssh does for passphrases: it
+/// stays in our process group, and a Ctrl-C reaches it too. The rest is as in [`prepare_child`].
+pub fn prepare_companion(command: &mut Command) {
+    let parent = std::process::id();
+    // Sound: as in `prepare_child`.
+    unsafe {
+        command.pre_exec(move || become_child(parent, false));
+    }
+}
+
 /// Runs in the child, between fork and exec.
 fn become_child(parent: u32, background: bool) -> io::Result<()> {
     // Sound: plain system calls; the set is initialised and outlives its use.

@@ -6,8 +6,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod contract;
+mod damage;
+mod memory;
 mod runner;
 mod sources;
+mod sshd;
 mod subvolumes;
 mod support;
 mod tree;
@@ -18,8 +22,13 @@ mod btrfslist;
 mod checksum;
 mod documents;
 mod faults;
+mod remote;
 mod smoke;
+mod ssh;
+mod ssh_faults;
+mod stores;
 mod sync;
+mod wire;
 
 fn main() -> std::process::ExitCode {
     runner::main(
@@ -30,8 +39,13 @@ fn main() -> std::process::ExitCode {
             checksum::TESTS,
             documents::TESTS,
             faults::TESTS,
+            remote::TESTS,
             smoke::TESTS,
+            ssh::TESTS,
+            ssh_faults::TESTS,
+            stores::TESTS,
             sync::TESTS,
+            wire::TESTS,
         ]
         .concat(),
     )

@@ -284,6 +284,10 @@ impl Drop for Part {
 pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     checked_name(from)?;
     let name = checked_name(to)?;
+    // A symbolic link, which a snapshot may well contain, leads nowhere else.
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    sys::open_beneath(local.filesystem.fd(), from, flags)
+        .doing(|| format!("cannot copy {}", shown(from)))?;
     let dir = local.parent_of(to)?;
     let source = local.dir.join(from);
     let original = btrfs::subvolume(&source)?;

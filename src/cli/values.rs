@@ -1,0 +1,83 @@
+//! The values of options: modes, sizes and rates. Words in, values out.
+
+use crate::error::{Error, Result};
+use crate::snapshot::shown;
+use crate::store::Access;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// The letter that `--mode` has.
+pub(super) fn access(letter: &OsStr) -> Result<Access> {
+    match letter.as_bytes() {
+        b"r" => Ok(Access::Read),
+        b"a" => Ok(Access::Append),
+        b"w" => Ok(Access::Write),
+        _ => {
+            let said = "it is r (read), a (append) or w (write)";
+            Err(Error::usage(
+                format!("cannot use the mode '{}'", shown(letter)),
+                said,
+            ))
+        }
+    }
+}
+
+/// Bytes in a second: KiB as a bare number, or with a unit K, M or G.
+pub(super) fn rate(text: &OsStr) -> Result<u64> {
+    let wrong = || {
+        let said = "it is a number of KiB per second, or has a unit: 500, 500K, 10M";
+        Error::usage(format!("cannot use the rate '{}'", shown(text)), said)
+    };
+    bytes(text, 10).ok_or_else(wrong)
+}
+
+/// A size in MiB, or with a unit K, M, G or T; in bytes.
+pub(super) fn mebibytes(text: &OsStr) -> Result<u64> {
+    let wrong = || {
+        let said = "it is a number of MiB, or has a unit: 64, 64M, 1G";
+        Error::usage(format!("cannot use the part size '{}'", shown(text)), said)
+    };
+    bytes(text, 20).ok_or_else(wrong)
+}
+
+/// A number with a unit of 1024's powers; without one it is shifted by `bare`. Never 0.
+fn bytes(text: &OsStr, bare: u32) -> Option<u64> {
+    let text = text.to_str()?;
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text[digits.len()..].to_ascii_uppercase();
+    let shift = match unit.trim_end_matches('B').trim_end_matches('I') {
+        "" => bare,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return None,
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(1 << shift).filter(|&bytes| bytes > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_kibibytes() {
+        let rate = |text: &str| rate(OsStr::new(text)).ok();
+        assert_eq!(rate("500"), Some(500 << 10));
+        assert_eq!(rate("10M"), Some(10 << 20));
+        assert_eq!(rate("0"), None);
+    }
+
+    #[test]
+    fn part_sizes_are_mebibytes() {
+        let size = |text: &str| mebibytes(OsStr::new(text)).ok();
+        assert_eq!(size("64"), Some(64 << 20));
+        assert_eq!(size("64M"), Some(64 << 20));
+        assert_eq!(size("1G"), Some(1 << 30));
+        assert_eq!(size("512KiB"), Some(512 << 10));
+        for wrong in ["", "0", "x", "-1", "1X", "99999999999T"] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! How the far side is reached and started: `ssh HOST sudo buttersink --server --mode M /dir/`.
+//! Knows the words of that command; what is said through it is `remote`'s business.
+
+use super::{Pipes, Remote};
+use crate::error::{Error, Kind, Result};
+use crate::log;
+use crate::pace::{Pace, Paced};
+use crate::process::duplex;
+use crate::snapshot::shown;
+use crate::store::Access;
+use crate::store::wire::{Hello, letter};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::process::Command;
+
+/// ssh notices within a minute that nobody answers any more. What a user gives with
+/// `--ssh-option` stands before these, and so overrides them.
+const KEEPALIVE: [&str; 2] = ["ServerAliveInterval=15", "ServerAliveCountMax=3"];
+
+/// How far sides are reached and started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// The program instead of `ssh`, with arguments, split at blanks.
+    pub command: OsString,
+    /// What ssh gets with `-o`.
+    pub options: Vec<OsString>,
+    /// How the far side becomes root: a word or more, or nothing.
+    pub sudo: OsString,
+    /// How it is called there: a word or more.
+    pub remote: OsString,
+    /// Bytes in a second, in both directions together.
+    pub bwlimit: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            command: "ssh".into(),
+            options: Vec::new(),
+            sudo: "sudo".into(),
+            remote: "buttersink".into(),
+            bwlimit: None,
+        }
+    }
+}
+
+/// What follows `ssh://`: `[user@]host[:port]/dir/`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Address {
+    /// `[user@]host`, as ssh wants it.
+    login: OsString,
+    port: Option<u16>,
+    /// Absolute, with a slash at its end.
+    dir: OsString,
+}
+
+impl Address {
+    fn parse(text: &OsStr) -> Result<Address> {
+        let wrong = |said: &str| {
+            let doing = format!("cannot use the location 'ssh://{}'", shown(text));
+            Error::usage(
+                doing,
+                format!("{said}: write ssh://[user@]host[:port]/dir/"),
+            )
+        };
+        let bytes = text.as_bytes();
+        let slash = bytes.iter().position(|&b| b == b'/');
+        let (authority, dir) = bytes.split_at(slash.ok_or_else(|| wrong("it has no directory"))?);
+        let authority = std::str::from_utf8(authority).map_err(|_| wrong("its host is no text"))?;
+        let (user, place) = match authority.rsplit_once('@') {
+            Some((user, place)) => (Some(user), place),
+            None => (None, authority),
+        };
+        let (host, port) = split_port(place).ok_or_else(|| wrong("its port is no number"))?;
+        // ssh would take such a host for an option, or hand it to a shell.
+        let odd = |c: char| !c.is_alphanumeric() && !"-_.:%+=@\\".contains(c);
+        let names = [user.unwrap_or("user"), host];
+        if names
+            .iter()
+            .any(|n| n.is_empty() || n.starts_with('-') || n.contains(odd))
+        {
+            return Err(wrong("its host or user is none that ssh could be given"));
+        }
+        let mut dir = OsString::from_vec(dir.to_vec());
+        if !dir.as_bytes().ends_with(b"/") {
+            dir.push("/");
+        }
+        let login = user.map_or(host.to_owned(), |user| format!("{user}@{host}"));
+        Ok(Address {
+            login: login.into(),
+            port,
+            dir,
+        })
+    }
+
+    fn host(&self) -> String {
+        shown(&self.login)
+    }
+
+    /// As a person writes it.
+    fn url(&self) -> String {
+        let port = self
+            .port
+            .map_or_else(String::new, |port| format!(":{port}"));
+        let login = match self.host() {
+            login if login.contains(':') => match login.rsplit_once('@') {
+                Some((user, host)) => format!("{user}@[{host}]"),
+                None => format!("[{login}]"),
+            },
+            login => login,
+        };
+        format!("ssh://{login}{port}{}", shown(&self.dir))
+    }
+}
+
+/// `host`, `host:port`, `[::1]` or `[::1]:port`.
+fn split_port(place: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match place
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
+        Some((host, "")) => return Some((host, None)),
+        Some((host, rest)) => (host, rest.strip_prefix(':')?),
+        None => match place.split_once(':') {
+            None => return Some((place, None)),
+            Some((host, port)) => (host, port),
+        },
+    };
+    let port = port.parse().ok().filter(|&port| port > 0)?;
+    Some((host, Some(port)))
+}
+
+/// The command that starts the far side.
+fn command(address: &Address, access: Access, options: &Options) -> Result<Command> {
+    let mut words = blanks(&options.command);
+    let Some(program) = words.next() else {
+        return Err(Error::usage("cannot use ssh", "its command is empty"));
+    };
+    let mut command = Command::new(program);
+    command.args(words);
+    let keepalive = KEEPALIVE.iter().map(OsStr::new);
+    for option in options
+        .options
+        .iter()
+        .map(OsString::as_os_str)
+        .chain(keepalive)
+    {
+        command.arg("-o").arg(option);
+    }
+    if let Some(port) = address.port {
+        command.args(["-p", &port.to_string()]);
+    }
+    command.arg(&address.login);
+    command
+        .args(blanks(&options.sudo))
+        .args(blanks(&options.remote));
+    command.args(["--server", "--mode", &letter(access).to_string()]);
+    command.arg(quoted(&address.dir));
+    Ok(command)
+}
+
+/// The words of a text, separated by blanks. Empty ones are none.
+fn blanks(text: &OsStr) -> impl Iterator<Item = &OsStr> {
+    let words = text.as_bytes().split(u8::is_ascii_whitespace);
+    words.filter(|word| !word.is_empty()).map(OsStr::from_bytes)
+}
+
+/// A word that the far side's shell takes for just this word. What needs no quotes gets none.
+/// Quotes and backslashes stand outside of quotes, which sh, csh and fish read alike.
+fn quoted(word: &OsStr) -> OsString {
+    let bytes = word.as_bytes();
+    let harmless = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+:,@%=".contains(b);
+    if !bytes.is_empty() && bytes.iter().all(harmless) {
+        return word.to_owned();
+    }
+    let (mut text, mut inside) = (Vec::new(), false);
+    for &byte in bytes {
+        let special = matches!(byte, b'\'' | b'\\');
+        if special == inside {
+            text.push(b'\'');
+            inside = !inside;
+        }
+        if special {
+            text.push(b'\\');
+        }
+        text.push(byte);
+    }
+    if inside || text.is_empty() {
+        text.extend(if inside { &b"'"[..] } else { b"''" });
+    }
+    OsString::from_vec(text)
+}
+
+/// Opens the store at what follows `ssh://`. `us` is what we tell the far side of this run.
+///
+/// # Errors
+/// If the location cannot be, nobody answers, or the far side grants too little.
+pub(crate) fn open(place: &OsStr, access: Access, us: Hello, options: &Options) -> Result<Remote> {
+    let address = Address::parse(place)?;
+    let (host, url, asked) = (address.host(), address.url(), shown(&address.dir));
+    let options = options.clone();
+    let dial = move || -> Result<Pipes> {
+        let command = command(&address, access, &options)?;
+        log::line(|| format!("{command:?}"));
+        let doing = format!("cannot connect to {}", address.host());
+        let (output, input) = duplex::start(command, doing)?;
+        Ok(match options.bwlimit.map(Pace::new) {
+            None => (Box::new(output), Box::new(input)),
+            Some(pace) => {
+                let (inner, to) = (output, pace.clone());
+                (
+                    Box::new(Paced { inner, pace }),
+                    Box::new(Paced {
+                        inner: input,
+                        pace: to,
+                    }),
+                )
+            }
+        })
+    };
+    let remote = Remote::connect(host, access, us, Box::new(dial)).map_err(hint)?;
+    Ok(remote.named(url, asked))
+}
+
+/// The way out of what commonly goes wrong at the far side.
+fn hint(mut error: Error) -> Error {
+    let said = error.said.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let way = if error.kind != Kind::Failed {
+        return error;
+    } else if has(&[
+        "password is required",
+        "terminal is required",
+        "no tty present",
+        "must have a tty",
+    ]) {
+        "allow this command there without a password, see EXAMPLES in buttersink-protocol(5)"
+    } else if has(&["command not found", "not found", "no such file"]) && has(&["buttersink"]) {
+        "install buttersink there, or say with --remote-command where it is"
+    } else if has(&["sudo", "doas"]) && has(&["not found"]) {
+        "say with --remote-sudo how to become root there ('' for not at all)"
+    } else {
+        return error;
+    };
+    error.said = format!("{} ({way})", error.said);
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Result<Address> {
+        Address::parse(OsStr::new(text))
+    }
+
+    fn words(text: &str, options: &Options) -> Vec<String> {
+        let command = command(&address(text).unwrap(), Access::Append, options).unwrap();
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words
+            .map(|word| word.to_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn addresses() {
+        for (text, login, port, dir) in [
+            ("h/b", "h", None, "/b/"),
+            ("u@h.example:2222/b/c/", "u@h.example", Some(2222), "/b/c/"),
+            ("[::1]/b/", "::1", None, "/b/"),
+            ("u@[fe80::1%eth0]:22/b/", "u@fe80::1%eth0", Some(22), "/b/"),
+            ("DOMAIN\\u@h/", "DOMAIN\\u@h", None, "/"),
+            ("u@corp@h/b:c@d/", "u@corp@h", None, "/b:c@d/"),
+        ] {
+            let address = address(text).unwrap();
+            assert_eq!(address.login, login, "{text}");
+            assert_eq!(
+                (address.port, &*address.dir),
+                (port, OsStr::new(dir)),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            address("u@[::1]:22/b").unwrap().url(),
+            "ssh://u@[::1]:22/b/"
+        );
+        for wrong in [
+            "",
+            "h",
+            "/b/",
+            "@h/b/",
+            "u@/b/",
+            "h:/b/",
+            "h:0/b/",
+            "h:99999/b/",
+            "h:x/b/",
+            "-oProxyCommand=x/b/",
+            "-l@h/b/",
+            "u@-h/b/",
+            "a b/b/",
+            "h;x/b/",
+            "$(x)/b/",
+            "h\n/b/",
+            "`x`/b/",
+            "[::1/b/",
+            "[::1]x/b/",
+        ] {
+            let error = address(wrong).expect_err(wrong);
+            assert_eq!(error.exit_code(), 2, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_command_that_sudoers_know() {
+        let all = words("u@h:7/b/", &Options::default()).join(" ");
+        let alive = "-o ServerAliveInterval=15 -o ServerAliveCountMax=3";
+        assert_eq!(
+            all,
+            format!("ssh {alive} -p 7 u@h sudo buttersink --server --mode a /b/")
+        );
+    }
+
+    #[test]
+    fn every_word_can_be_replaced() {
+        let options = Options {
+            command: " /usr/bin/ssh  -4 ".into(),
+            options: vec!["ServerAliveInterval=5".into()],
+            sudo: "".into(),
+            remote: "nice /opt/b".into(),
+            bwlimit: None,
+        };
+        let all = words("h/b/", &options).join(" ");
+        assert!(
+            all.starts_with("/usr/bin/ssh -4 -o ServerAliveInterval=5 -o Server"),
+            "{all}"
+        );
+        assert!(
+            all.ends_with(" h nice /opt/b --server --mode a /b/"),
+            "{all}"
+        );
+        let empty = Options {
+            command: " ".into(),
+            ..Options::default()
+        };
+        assert!(command(&address("h/b/").unwrap(), Access::Read, &empty).is_err());
+    }
+
+    #[test]
+    fn shells_read_back_what_is_quoted() {
+        let mut every: Vec<u8> = (1..=255).collect();
+        every.extend(1..=255);
+        let odd: [&[u8]; 12] = [
+            b"/plain/path/",
+            b"/with space/",
+            b"/'/",
+            b"/''a''/",
+            b"/\\/",
+            b"/\\'\\",
+            b"/\n/",
+            b"/$HOME `id` $(id) \"x\" !! * ? [a] {a,b} ~ # & | ; < >/",
+            b"~",
+            b"",
+            b"/\xff\xfe/",
+            &every,
+        ];
+        for shell in ["sh", "bash", "dash", "zsh", "ksh", "fish"] {
+            for word in odd {
+                let word = OsStr::from_bytes(word);
+                let mut script = OsString::from("printf %s ");
+                script.push(quoted(word));
+                let Ok(said) = Command::new(shell).arg("-c").arg(script).output() else {
+                    assert_ne!(shell, "sh");
+                    continue;
+                };
+                assert_eq!(OsStr::from_bytes(&said.stdout), word, "{shell}");
+            }
+        }
+        assert_eq!(quoted(OsStr::new("/back-up/host_1/")), "/back-up/host_1/");
+    }
+
+    #[test]
+    fn common_mistakes_have_a_way_out() {
+        for (said, way) in [
+            ("sudo: a password is required", "without a password"),
+            (
+                "sudo: a terminal is required to read the password",
+                "without a password",
+            ),
+            ("sudo: buttersink: command not found", "--remote-command"),
+            (
+                "bash: line 1: buttersink: command not found",
+                "--remote-command",
+            ),
+            ("sh: 1: sudo: not found", "--remote-sudo"),
+        ] {
+            let error = hint(Error::failed("cannot connect to h", said));
+            assert!(
+                error.said.starts_with(said) && error.said.contains(way),
+                "{error}"
+            );
+        }
+        let plain = hint(Error::failed("x", "Connection refused"));
+        assert_eq!(plain.said, "Connection refused");
+    }
+}

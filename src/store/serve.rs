@@ -1,0 +1,228 @@
+//! The far half of ssh: offers a store to whoever is at the other end of two pipes.
+//! Never trusts what comes in: what was granted is checked here, for every request.
+
+use crate::error::{Error, Kind, Result};
+use crate::snapshot::Diff;
+use crate::store::wire::{Failure, Hello, Request, Tag, Wire, again, plain, strange};
+use crate::store::{Access, Receipt, Sink, Store};
+use serde::Serialize;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// How much is moved at a time: large enough for few turns, small enough for a processor's cache.
+const BLOCK: usize = 256 << 10;
+
+/// Answers requests until the client hangs up. The store is opened when the client has greeted,
+/// and closed before it hears of an error that ends the connection: it may call again at once.
+///
+/// # Errors
+/// If the store cannot be opened, or the client cannot be understood or hangs up in the middle
+/// of something. A request that fails is not an error here: the client is told.
+pub fn serve<S: Store + ?Sized>(
+    open: impl FnOnce(&Hello) -> Result<Box<S>>,
+    access: Access,
+    reader: impl Read,
+    writer: impl Write,
+) -> Result<()> {
+    let mut wire = Wire::new(reader, writer);
+    session(open, access, &mut wire).inspect_err(|error| {
+        // If nobody listens any more, the error itself says more than that.
+        let _ = fail(&mut wire, error, true);
+    })
+}
+
+fn session<S: Store + ?Sized, R: Read, W: Write>(
+    open: impl FnOnce(&Hello) -> Result<Box<S>>,
+    access: Access,
+    wire: &mut Wire<R, W>,
+) -> Result<()> {
+    let mode = Some(access);
+    let us = Hello {
+        mode,
+        ..Hello::here()
+    };
+    wire.say(Tag::Hello, &us).map_err(lost)?;
+    let client: Hello = match wire.head().map_err(lost)? {
+        Some((Tag::Hello, length)) => wire.body(length).map_err(lost)?,
+        Some(_) => return Err(strange("it does not greet")),
+        None => return Ok(()),
+    };
+    us.agrees(&client, "the client")?;
+    let mut store = open(&client)?;
+    let mut listed = false;
+    while let Some((tag, length)) = wire.head().map_err(lost)? {
+        if tag != Tag::Request {
+            return Err(strange("it speaks out of turn"));
+        }
+        let request: Request = wire.body(length).map_err(lost)?;
+        match request.permitted(access) {
+            Err(refusal) => fail(wire, &refusal, false)?,
+            Ok(()) => {
+                // A store knows what it has listed; this may be the second connection of a run.
+                if !std::mem::replace(&mut listed, true) && request != Request::List {
+                    store.list()?;
+                }
+                turn(&mut *store, request, wire)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One request and everything that belongs to it.
+fn turn<S: Store + ?Sized, R: Read, W: Write>(
+    store: &mut S,
+    request: Request,
+    wire: &mut Wire<R, W>,
+) -> Result<()> {
+    match request {
+        Request::List => reply(wire, store.list()),
+        Request::Measure { diffs } => reply(wire, store.measure(&diffs)),
+        Request::Copy { from, to } => reply(wire, store.copy(&from, &to)),
+        Request::Delete { path } => reply(wire, store.delete(&path)),
+        Request::Send { diff } => send(store, &diff, wire),
+        Request::Receive { diff, path } => receive(store, &diff, &path, wire),
+    }
+}
+
+fn reply<T: Serialize, R: Read, W: Write>(wire: &mut Wire<R, W>, outcome: Result<T>) -> Result<()> {
+    match outcome {
+        Ok(answer) => wire.say(Tag::Answer, &answer).map_err(lost),
+        Err(error) => fail(wire, &error, false),
+    }
+}
+
+fn fail<R: Read, W: Write>(wire: &mut Wire<R, W>, error: &Error, hangs_up: bool) -> Result<()> {
+    let mut error = error.clone();
+    for half in [&mut error.doing, &mut error.said] {
+        *half = half.chars().take(2000).collect();
+    }
+    wire.say(Tag::Fail, &Failure { error, hangs_up })
+        .map_err(lost)
+}
+
+/// Our turn: the stream, and then whether it is complete. The client can only listen or hang up.
+fn send<S: Store + ?Sized, R: Read, W: Write>(
+    store: &mut S,
+    diff: &Diff,
+    wire: &mut Wire<R, W>,
+) -> Result<()> {
+    let mut stream = match store.send(diff) {
+        Ok(stream) => stream,
+        Err(error) => return fail(wire, &error, false),
+    };
+    wire.say(Tag::Answer, &()).map_err(lost)?;
+    let (mut buffer, mut bytes) = (vec![0; BLOCK], 0);
+    loop {
+        match stream
+            .read(&mut buffer)
+            .or_else(|e| again(e).map(|()| usize::MAX))
+        {
+            Ok(usize::MAX) => {}
+            Ok(0) => return wire.say(Tag::End, &Receipt { bytes }).map_err(lost),
+            Ok(n) => {
+                wire.put(Tag::Data, &buffer[..n]).map_err(lost)?;
+                bytes += n as u64;
+            }
+            Err(error) => return fail(wire, &Error::io("cannot read the stream", error), false),
+        }
+    }
+}
+
+/// How a client's stream ended.
+enum Ended {
+    Whole,
+    /// The client gave up, and wants to go on talking.
+    Aborted,
+}
+
+/// The client's turn: its stream. If we fail in the middle of it we say so and hang up.
+fn receive<S: Store + ?Sized, R: Read, W: Write>(
+    store: &mut S,
+    diff: &Diff,
+    path: &Path,
+    wire: &mut Wire<R, W>,
+) -> Result<()> {
+    let mut sink = match store.receive(diff, path) {
+        Ok(sink) => sink,
+        Err(error) => return fail(wire, &error, false),
+    };
+    wire.say(Tag::Answer, &()).map_err(lost)?;
+    // An error drops the sink before it is reported: when the client hears of it, the leftovers
+    // are gone.
+    match take(sink.as_mut(), wire)? {
+        Ended::Whole => reply(wire, sink.finish()),
+        Ended::Aborted => {
+            drop(sink);
+            reply(wire, Ok(()))
+        }
+    }
+}
+
+fn take<R: Read, W: Write>(sink: &mut dyn Sink, wire: &mut Wire<R, W>) -> Result<Ended> {
+    let (mut buffer, mut bytes) = (vec![0; BLOCK], 0);
+    loop {
+        let broke = |error| broken(error, bytes);
+        match wire.head().map_err(broke)? {
+            Some((Tag::Data, length)) => {
+                pass(sink, &mut wire.reader, length, &mut buffer, bytes)?;
+                bytes += length as u64;
+            }
+            Some((Tag::End, length)) => {
+                let said: Receipt = wire.body(length).map_err(broke)?;
+                if said.bytes == bytes {
+                    return Ok(Ended::Whole);
+                }
+                let said = format!("its stream had {} bytes, and {bytes} arrived", said.bytes);
+                return Err(strange(&said));
+            }
+            Some((Tag::Fail, length)) => {
+                wire.body::<Failure>(length).map_err(broke)?;
+                return Ok(Ended::Aborted);
+            }
+            Some(_) => return Err(strange("it speaks out of turn")),
+            None => return Err(broke(io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+}
+
+/// Moves one frame's data, as it arrives.
+fn pass(
+    sink: &mut dyn Sink,
+    reader: &mut dyn Read,
+    mut left: usize,
+    buffer: &mut [u8],
+    before: u64,
+) -> Result<()> {
+    let length = left;
+    while left > 0 {
+        let want = buffer.len().min(left);
+        match reader.read(&mut buffer[..want]) {
+            Ok(0) => {
+                let so_far = before + (length - left) as u64;
+                return Err(broken(io::ErrorKind::UnexpectedEof.into(), so_far));
+            }
+            Ok(n) => {
+                sink.write_all(&buffer[..n])
+                    .map_err(|error| Error::io("cannot write the stream", error))?;
+                left -= n;
+            }
+            Err(error) => again(error).map_err(lost)?,
+        }
+    }
+    Ok(())
+}
+
+fn lost(error: io::Error) -> Error {
+    Error::io("the connection to the client is lost", error)
+}
+
+/// The connection ended in the middle of the client's stream.
+fn broken(error: io::Error, bytes: u64) -> Error {
+    let error = lost(error);
+    if error.kind == Kind::Failed {
+        let said = format!("after {bytes} bytes of its stream: {}", plain(&error.said));
+        return Error::failed(error.doing, said);
+    }
+    error
+}

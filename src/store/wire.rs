@@ -1,0 +1,229 @@
+//! What the two halves of ssh share: frames on a pair of pipes, the greeting, the requests and
+//! what each needs. Knows no store and no ssh. `man 5 buttersink-protocol` describes the bytes.
+
+mod hello;
+mod request;
+
+pub use hello::Hello;
+pub(crate) use request::{Request, inside, letter};
+
+use crate::error::{Error, Kind};
+use crate::sys;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+
+/// The version of everything below. Two programs talk only if theirs are equal.
+pub(crate) const PROTOCOL: u32 = 1;
+/// The longest body of a [`Tag::Data`] frame.
+pub(crate) const MAX_DATA: usize = 1 << 20;
+/// The longest body of any other frame: a listing of some hundred thousand snapshots.
+const MAX_WORDS: usize = 64 << 20;
+/// Failures and greetings are short; a longer one is not one.
+const MAX_FAIL: usize = 64 << 10;
+
+/// What a frame is. The numbers are letters, so that a trace can be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Tag {
+    Hello = b'H',
+    Request = b'Q',
+    Answer = b'A',
+    Data = b'D',
+    End = b'E',
+    Fail = b'F',
+}
+
+impl Tag {
+    fn known(byte: u8) -> Option<Tag> {
+        let all = [
+            Tag::Hello,
+            Tag::Request,
+            Tag::Answer,
+            Tag::Data,
+            Tag::End,
+            Tag::Fail,
+        ];
+        all.into_iter().find(|&tag| tag as u8 == byte)
+    }
+
+    fn permits(self, length: usize) -> bool {
+        match self {
+            // An empty one would be neither progress nor an end.
+            Tag::Data => (1..=MAX_DATA).contains(&length),
+            Tag::Request | Tag::Answer => length <= MAX_WORDS,
+            Tag::Hello | Tag::End | Tag::Fail => length <= MAX_FAIL,
+        }
+    }
+}
+
+/// The words of the other side without what could play tricks on a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    crate::snapshot::shown(text).replace("\\\\", "\\")
+}
+
+/// An error as it crosses the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// Nothing more comes after it.
+    pub(crate) hangs_up: bool,
+}
+
+/// Frames: one byte of kind, four of length (little-endian), the body.
+#[derive(Debug)]
+pub(crate) struct Wire<R, W> {
+    // First, so that it closes first: then a child at the other end goes by itself.
+    writer: W,
+    pub(crate) reader: R,
+}
+
+impl<R: Read, W: Write> Wire<R, W> {
+    pub(crate) fn new(reader: R, writer: W) -> Self {
+        Wire { writer, reader }
+    }
+
+    /// Writes a frame, as one system call where the pipe has room.
+    pub(crate) fn put(&mut self, tag: Tag, body: &[u8]) -> io::Result<()> {
+        if !tag.permits(body.len()) {
+            let said = format!("{} bytes are too many for one frame", body.len());
+            return Err(Error::failed("cannot talk to the other side", said).into());
+        }
+        let mut header = [tag as u8, 0, 0, 0, 0];
+        header[1..].copy_from_slice(&(body.len() as u32).to_le_bytes());
+        let mut slices = &mut [IoSlice::new(&header), IoSlice::new(body)][..];
+        while !slices.is_empty() {
+            match self.writer.write_vectored(slices) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => IoSlice::advance_slices(&mut slices, n),
+                Err(error) => again(error)?,
+            }
+        }
+        self.writer.flush()
+    }
+
+    /// Writes a frame whose body is JSON.
+    pub(crate) fn say<T: Serialize>(&mut self, tag: Tag, value: &T) -> io::Result<()> {
+        self.put(tag, &serde_json::to_vec(value)?)
+    }
+
+    /// The kind and length of the next frame, whose body the caller has to read; `None` if the
+    /// other side hung up between two frames.
+    pub(crate) fn head(&mut self) -> io::Result<Option<(Tag, usize)>> {
+        let (mut header, mut have) = ([0; 5], 0);
+        while have < header.len() {
+            match self.reader.read(&mut header[have..]) {
+                Ok(0) if have == 0 => return Ok(None),
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(n) => have += n,
+                Err(error) => again(error)?,
+            }
+        }
+        let length = u32::from_le_bytes([header[1], header[2], header[3], header[4]]) as usize;
+        match Tag::known(header[0]) {
+            Some(tag) if tag.permits(length) => Ok(Some((tag, length))),
+            _ => Err(no_frame(&header).into()),
+        }
+    }
+
+    /// The body of a frame that is not [`Tag::Data`]. Memory grows as bytes arrive: a length that
+    /// is only claimed costs nothing.
+    pub(crate) fn body<T: DeserializeOwned>(&mut self, length: usize) -> io::Result<T> {
+        let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
+        while bytes.len() < length {
+            let want = piece.len().min(length - bytes.len());
+            match self.reader.read(&mut piece[..want]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(n) => bytes.extend_from_slice(&piece[..n]),
+                Err(error) => again(error)?,
+            }
+        }
+        serde_json::from_slice(&bytes).map_err(|error| strange(&error.to_string()).into())
+    }
+}
+
+/// An interrupted call is made again, unless a signal asked us to stop.
+pub(crate) fn again(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        ErrorKind::Interrupted if sys::interrupted() => Err(Error::new(
+            Kind::Interrupted,
+            "talking to the other side",
+            "interrupted",
+        )
+        .into()),
+        ErrorKind::Interrupted => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// The other side said what the protocol does not know at this point.
+pub(crate) fn strange(what: &str) -> Error {
+    Error::damaged("cannot understand the other side", plain(what))
+}
+
+/// What a shell's greeting looks like to us.
+fn no_frame(bytes: &[u8]) -> Error {
+    let text = plain(&String::from_utf8_lossy(bytes));
+    strange(&format!(
+        "it said '{text}' where a frame should begin; if a login script there prints something, silence it"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(bytes: &[u8]) -> Wire<&[u8], Vec<u8>> {
+        Wire::new(bytes, Vec::new())
+    }
+
+    fn head(tag: u8, length: u32) -> io::Result<Option<(Tag, usize)>> {
+        let bytes = [&[tag][..], &length.to_le_bytes()].concat();
+        wire(&bytes).head()
+    }
+
+    #[test]
+    fn frames_survive() {
+        let mut wire = Wire::new(io::empty(), Vec::new());
+        wire.put(Tag::Data, b"abc").unwrap();
+        wire.say(Tag::Answer, &7).unwrap();
+        assert_eq!(wire.writer, b"D\x03\0\0\0abcA\x01\0\0\x007");
+        assert!(wire.put(Tag::Data, &vec![0; MAX_DATA + 1]).is_err());
+    }
+
+    #[test]
+    fn lengths_are_bounded_before_anything_is_read() {
+        for (tag, most) in [
+            (b'D', MAX_DATA),
+            (b'Q', MAX_WORDS),
+            (b'A', MAX_WORDS),
+            (b'H', MAX_FAIL),
+            (b'E', MAX_FAIL),
+            (b'F', MAX_FAIL),
+        ] {
+            let most = most as u32;
+            assert!(head(tag, most).is_ok());
+            assert!(head(tag, most + 1).is_err());
+            assert!(head(tag, u32::MAX).is_err());
+        }
+        assert!(head(b'D', 0).is_err());
+        for tag in (0..=255).filter(|tag| !b"HQADEF".contains(tag)) {
+            assert!(head(tag, 1).is_err());
+        }
+    }
+
+    #[test]
+    fn a_cut_frame_is_not_an_end() {
+        assert!(wire(b"").head().unwrap().is_none());
+        for length in 1..5 {
+            assert!(wire(&b"A\x04\0\0\0"[..length]).head().is_err());
+        }
+        let claimed = wire(b"123").body::<u32>(MAX_WORDS).unwrap_err();
+        assert_eq!(claimed.kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn words_of_others_are_plain() {
+        assert_eq!(plain("a\\b\u{1b}[0m\n"), "a\\b\\u{1b}[0m\\n");
+    }
+}

@@ -1,0 +1,133 @@
+//! The greeting: who speaks, which version, and what the machine can do with send streams.
+
+use super::{PROTOCOL, plain};
+use crate::btrfs;
+use crate::error::{Error, Result};
+use crate::process;
+use crate::store::Access;
+use serde::{Deserialize, Serialize};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The first frame of each side.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Hello {
+    /// The program's release.
+    pub program: String,
+    /// The version of this protocol that it speaks, and the only one.
+    pub protocol: u32,
+    /// The kernel's release.
+    #[serde(default)]
+    pub kernel: String,
+    /// The release of btrfs-progs; empty if there are none.
+    #[serde(default)]
+    pub progs: String,
+    /// The highest send stream protocol that the kernel can produce.
+    #[serde(default)]
+    pub sends: u32,
+    /// What a server grants; `None` from a client.
+    #[serde(default)]
+    pub mode: Option<Access>,
+    /// From a client: its streams have compressed extents as they are, in protocol 2.
+    #[serde(default)]
+    pub compressed: bool,
+    /// From a client: the work has priority over nothing.
+    #[serde(default)]
+    pub background: bool,
+}
+
+/// Asked for once: a process has no time to be told of upgrades.
+static PROGS: OnceLock<String> = OnceLock::new();
+
+/// The version of btrfs-progs; empty if there are none, for buckets can be had without.
+fn progs_version() -> String {
+    let mut command = Command::new("btrfs");
+    command.arg("--version");
+    let text = process::run(command, "asking for its version").unwrap_or_default();
+    let version = text.split_whitespace().nth(1).unwrap_or_default();
+    version.trim_start_matches('v').to_owned()
+}
+
+impl Hello {
+    /// What this machine says of itself.
+    pub fn here() -> Hello {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+        Hello {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: PROTOCOL,
+            kernel: kernel.unwrap_or_default().trim().to_owned(),
+            progs: PROGS.get_or_init(progs_version).clone(),
+            sends: btrfs::highest_send_protocol(),
+            ..Hello::default()
+        }
+    }
+
+    /// Whether its btrfs-progs unpack what `--compressed-data` sends: 6.2 or later.
+    fn takes_compressed(&self) -> bool {
+        let digits = |n: &str| n.split_once('-').map_or(n, |(n, _)| n).parse::<u32>().ok();
+        let mut numbers = self.progs.split('.').map_while(digits);
+        (numbers.next(), numbers.next().or(Some(0))) >= (Some(6), Some(2))
+    }
+
+    /// Whether the streams that `client` wants can be made or taken here.
+    pub(crate) fn can_do(&self, client: &Hello, access: Access, place: &str) -> Result<()> {
+        let (what, able) = match access {
+            Access::Read => ("send", self.sends >= 2),
+            _ => ("receive", self.takes_compressed()),
+        };
+        if able || !client.compressed {
+            return Ok(());
+        }
+        let said = format!(
+            "Linux {} and btrfs-progs {} there are too old (6.0 and 6.2 can): leave out --compressed-data",
+            plain(&self.kernel),
+            plain(&self.progs),
+        );
+        Err(Error::failed(
+            format!("{place} cannot {what} compressed data"),
+            said,
+        ))
+    }
+
+    /// Whether the two can talk; if not, who has to upgrade.
+    pub(crate) fn agrees(&self, far: &Hello, place: &str) -> Result<()> {
+        let older = match self.protocol.cmp(&far.protocol) {
+            std::cmp::Ordering::Equal => return Ok(()),
+            std::cmp::Ordering::Less => "this machine",
+            std::cmp::Ordering::Greater => place,
+        };
+        let said = format!(
+            "it is buttersink {} and speaks protocol {}, and this is {} with protocol {}: upgrade buttersink on {older}",
+            plain(&far.program),
+            far.protocol,
+            self.program,
+            self.protocol,
+        );
+        Err(Error::failed(format!("cannot talk to {place}"), said))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_tools_are_known_by_their_version() {
+        let takes = |progs: &str| {
+            let progs = progs.to_owned();
+            let hello = Hello {
+                progs,
+                ..Hello::default()
+            };
+            hello.takes_compressed()
+        };
+        for new in ["6.2", "6.2.1", "6.10", "7.0", "6.12-rc1.2"] {
+            assert!(takes(new), "{new}");
+        }
+        for old in ["", "6.1.3", "5.16", "6.", "x"] {
+            assert!(!takes(old), "{old}");
+        }
+        let here = Hello::here();
+        assert!(here.kernel.contains('.') && here.can_do(&here, Access::Read, "x").is_ok());
+    }
+}

@@ -1,0 +1,118 @@
+//! What can be asked for, what each question needs, and which names it may have in it.
+
+use crate::error::{Error, Result};
+use crate::snapshot::{Diff, path_text};
+use crate::store::Access;
+use serde::{Deserialize, Serialize};
+use std::path::{Component, Path, PathBuf};
+
+/// What a client can ask for: the methods of [`crate::store::Store`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Request {
+    List,
+    Measure {
+        diffs: Vec<Diff>,
+    },
+    Send {
+        diff: Diff,
+    },
+    Receive {
+        diff: Diff,
+        #[serde(with = "path_text")]
+        path: PathBuf,
+    },
+    Copy {
+        #[serde(with = "path_text")]
+        from: PathBuf,
+        #[serde(with = "path_text")]
+        to: PathBuf,
+    },
+    Delete {
+        #[serde(with = "path_text")]
+        path: PathBuf,
+    },
+}
+
+impl Request {
+    /// The whole table of permissions.
+    pub(crate) fn needs(&self) -> Access {
+        match self {
+            Request::List | Request::Measure { .. } | Request::Send { .. } => Access::Read,
+            Request::Receive { .. } | Request::Copy { .. } => Access::Append,
+            Request::Delete { .. } => Access::Write,
+        }
+    }
+
+    /// What the request does, as the first half of an error.
+    fn doing(&self) -> &'static str {
+        match self {
+            Request::List => "cannot list",
+            Request::Measure { .. } => "cannot measure",
+            Request::Send { .. } => "cannot send",
+            Request::Receive { .. } => "cannot receive",
+            Request::Copy { .. } => "cannot copy",
+            Request::Delete { .. } => "cannot delete",
+        }
+    }
+
+    /// Whether who was granted `access` may ask this, of names inside the directory.
+    pub(crate) fn permitted(&self, access: Access) -> Result<()> {
+        if self.needs() > access {
+            let said = format!(
+                "mode {} was granted, and this needs mode {}",
+                letter(access),
+                letter(self.needs())
+            );
+            return Err(Error::refused(self.doing(), said));
+        }
+        match self {
+            Request::Receive { path, .. } | Request::Delete { path } => inside(path),
+            Request::Copy { from, to } => inside(from).and_then(|()| inside(to)),
+            Request::List | Request::Measure { .. } | Request::Send { .. } => Ok(()),
+        }
+        .map_err(|said| Error::refused(self.doing(), said))
+    }
+}
+
+/// The letter that stands for an access on command lines.
+pub(crate) fn letter(access: Access) -> char {
+    match access {
+        Access::Read => 'r',
+        Access::Append => 'a',
+        Access::Write => 'w',
+    }
+}
+
+/// Whether a name from the other side stays inside the directory that it is relative to.
+pub(crate) fn inside(path: &Path) -> std::result::Result<(), String> {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = path.as_os_str().as_bytes();
+    let normal = |component| matches!(component, Component::Normal(_));
+    let parts = path.components().count();
+    // `components` passes over `a//b`, `a/./b` and `a/`; the count of slashes does not.
+    let tidy = bytes.iter().filter(|&&b| b == b'/').count() + 1 == parts;
+    if tidy && path.components().all(normal) && !bytes.contains(&0) {
+        return Ok(());
+    }
+    let path = crate::snapshot::shown(path);
+    Err(format!("'{path}' is not a name inside the directory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_inside() {
+        for good in ["a", "a/b", "..a", "a..", ".a/b c", "\u{fc}\n"] {
+            assert_eq!(inside(Path::new(good)), Ok(()), "{good}");
+        }
+        let bad = [
+            "", "/", "/a", "a/", "a//b", ".", "./a", "a/.", "..", "a/..", "../a", "a\0",
+        ];
+        for bad in bad {
+            assert!(inside(Path::new(bad)).is_err(), "{bad}");
+        }
+    }
+}

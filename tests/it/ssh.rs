@@ -1,0 +1,400 @@
+//! Through a real sshd, with real filesystems on both ends: what works, and what is refused.
+
+use crate::contract;
+use crate::damage;
+use crate::runner::Test;
+use crate::sshd::*;
+use crate::stores::{Directories, delete, fill};
+use crate::subvolumes::{snapshot, subvolume};
+use crate::support::{binary, btrfs, btrfs_with, here};
+use crate::tests;
+use crate::tree::assert_same;
+use buttersink::process::Priority;
+use buttersink::store::local::Manner;
+use buttersink::store::{self, Access, Means, Place, Store};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+pub(crate) const TESTS: &[Test] = tests![
+    ssh_keeps_the_contract,
+    push_pull_list_and_delete,
+    from_far_to_far,
+    odd_names_travel,
+    compressed_data_travels,
+    a_forced_command_decides,
+    each_mode_is_refused_what_it_must_be,
+    nothing_leads_out_of_the_directory,
+    a_far_lock_is_respected,
+    common_mistakes_have_a_way_out,
+];
+
+fn ssh_keeps_the_contract() {
+    let _sshd = Sshd::start();
+    std::env::set_current_dir(here()).unwrap();
+    let open = |dir: &Path, access| -> Box<dyn Store> {
+        let place = far(dir).into_vec().split_off("ssh://".len());
+        let (priority, compressed) = (Priority::Normal, false);
+        let ssh = store::remote::ssh::Options {
+            command: "./ssh".into(),
+            ..Default::default()
+        };
+        let means = Means {
+            manner: Manner {
+                priority,
+                compressed,
+            },
+            ssh,
+        };
+        store::open(&Place::Ssh(OsString::from_vec(place)), access, &means).unwrap()
+    };
+    let mut world = Directories::new(Box::new(open));
+    contract::all(&mut world);
+    damage::all(&mut world);
+}
+
+fn push_pull_list_and_delete() {
+    let sshd = Sshd::start();
+    let (snaps, root) = dirs();
+    let there = root.join("backup");
+    fs::create_dir(&there).unwrap();
+
+    let plan = fine([OsStr::new("-n"), &near(&snaps), &far(&there)]);
+    assert!(plan.stdout.contains("base") && plan.stdout.contains("next"));
+    assert_eq!(
+        fs::read_dir(&there).unwrap().count(),
+        0,
+        "a dry run changes nothing"
+    );
+    fine([near(&snaps), far(&there)]);
+    for name in ["base", "next"] {
+        assert_same(&snaps.join(name), &there.join(name));
+    }
+    let list = fine([far(&there)]);
+    assert!(list.stdout.contains("base") && list.stdout.contains("next"));
+
+    // What is there is not sent again; with a name it is one snapshot; this is one directory.
+    fine([near(&snaps), far(&there)]);
+    let back = root.join("back");
+    fs::create_dir(&back).unwrap();
+    let one = there.join("base");
+    let url = format!("ssh://root@127.0.0.1:{}{}", sshd.port, one.display());
+    let home = btrfs("home", 512);
+    fine([url, home.display().to_string()]);
+    assert_same(&one, &home.join("base"));
+    fine([far(&there), near(&home)]);
+    assert_same(&there.join("next"), &home.join("next"));
+
+    delete(&snaps.join("base"));
+    fine([OsStr::new("-d"), &near(&snaps), &far(&there)]);
+    assert!(!there.join("base").exists() && there.join("next").exists());
+
+    let dir = format!("{}/", there.display());
+    let words = |mode: char| format!("sudo buttersink --server --mode {mode} {dir}");
+    let modes: Vec<String> = "rararrw".chars().map(words).collect();
+    let log = fs::read_to_string(here().join("ssh.log")).unwrap();
+    let said: Vec<&str> = log
+        .lines()
+        .map(|line| &line[line.find("sudo").unwrap()..])
+        .collect();
+    assert_eq!(
+        said, modes,
+        "one connection a run, with no more rights than it needs"
+    );
+}
+
+fn from_far_to_far() {
+    let _sshd = Sshd::start();
+    let (snaps, root) = dirs();
+    fine([far(&snaps), far(&root)]);
+    for name in ["base", "next"] {
+        assert_same(&snaps.join(name), &root.join(name));
+    }
+    assert_eq!(asked().len(), 2);
+}
+
+fn odd_names_travel() {
+    let _sshd = Sshd::start();
+    let (near_fs, far_fs) = (btrfs("near", 512), btrfs("far", 512));
+    let work = near_fs.join("work");
+    subvolume(&work);
+    fill(&work, "files", 1);
+    let odd: [&[u8]; 5] = [
+        b"with space",
+        b"it's \"quoted\" \\ $HOME `id`",
+        b"new\nline",
+        b"\xff\xfe",
+        b"%41",
+    ];
+    let (snaps, there) = (
+        near_fs.join(OsStr::from_bytes(odd[1])),
+        far_fs.join(OsStr::from_bytes(odd[3])),
+    );
+    // The directories' names have to pass the far side's shell, those of snapshots the protocol.
+    let there = there
+        .join(OsStr::from_bytes(odd[2]))
+        .join(OsStr::from_bytes(odd[1]));
+    fs::create_dir(&snaps).unwrap();
+    fs::create_dir_all(&there).unwrap();
+    for name in odd {
+        snapshot(&work, &snaps.join(OsStr::from_bytes(name)));
+    }
+    fine([near(&snaps), far(&there)]);
+    let back = near_fs.join("back");
+    fs::create_dir(&back).unwrap();
+    for name in odd {
+        assert_same(
+            &snaps.join(OsStr::from_bytes(name)),
+            &there.join(OsStr::from_bytes(name)),
+        );
+    }
+    let list = fine([far(&there)]).stdout;
+    for shown in ["with space", "new\\nline", "\\xff\\xfe", "%41"] {
+        assert!(list.contains(shown), "{shown}");
+    }
+}
+
+fn compressed_data_travels() {
+    let _sshd = Sshd::start();
+    let near_fs = btrfs_with("near", 512, &[], "compress-force=zstd");
+    let far_fs = btrfs("far", 512);
+    let (work, snaps) = (near_fs.join("work"), near_fs.join("snaps"));
+    subvolume(&work);
+    fs::create_dir(&snaps).unwrap();
+    fs::write(work.join("zeros"), "much the same ".repeat(1 << 20)).unwrap();
+    snapshot(&work, &snaps.join("one"));
+    fine([
+        OsStr::new("--compressed-data"),
+        &near(&snaps),
+        &far(&far_fs),
+    ]);
+    assert_same(&snaps.join("one"), &far_fs.join("one"));
+    let back = btrfs("back", 512);
+    fine([OsStr::new("--compressed-data"), &far(&far_fs), &near(&back)]);
+    assert_same(&snaps.join("one"), &back.join("one"));
+}
+
+/// From now on a client gets this command, whatever it asks for.
+fn force(mode: char, dir: &Path) {
+    let key = fs::read_to_string(here().join("user.pub")).unwrap();
+    let line = format!(
+        "command=\"buttersink --server --mode {mode} '{}'\",restrict {key}",
+        dir.display()
+    );
+    fs::write(here().join("authorized_keys"), line).unwrap();
+}
+
+fn a_forced_command_decides() {
+    let _sshd = Sshd::start();
+    let (snaps, root) = dirs();
+    let (granted, other) = (root.join("host1"), root.join("host2"));
+    fs::create_dir(&granted).unwrap();
+    fs::create_dir(&other).unwrap();
+    force('a', &granted);
+    let said = fine([near(&snaps), far(&other)]);
+    assert!(
+        said.stderr.contains("host1") && said.stderr.contains("where"),
+        "said where it went"
+    );
+    assert_same(&snaps.join("next"), &granted.join("next"));
+    assert_eq!(fs::read_dir(&other).unwrap().count(), 0);
+    // What is asked for is not even looked at.
+    let words = [
+        OsStr::new("--remote-sudo"),
+        "touch".as_ref(),
+        "--remote-command".as_ref(),
+    ];
+    let evil = here().join("evil");
+    let url = far(&granted);
+    fine([&words[..], &[evil.as_os_str(), &url]].concat());
+    assert!(!evil.exists());
+}
+
+fn each_mode_is_refused_what_it_must_be() {
+    let _sshd = Sshd::start();
+    let (snaps, root) = dirs();
+    for mode in ['r', 'a', 'w'] {
+        let there = root.join(mode.to_string());
+        fs::create_dir(&there).unwrap();
+        force(mode, &there);
+        let push = buttersink([near(&snaps), far(&there)]);
+        if mode == 'r' {
+            assert_eq!(push.code, 1);
+            assert!(
+                push.stderr
+                    .contains("grants mode r, and this run needs mode a")
+            );
+            assert_eq!(fs::read_dir(&there).unwrap().count(), 0);
+            continue;
+        }
+        assert_eq!(push.code, 0);
+        fine([far(&there)]);
+        delete(&snaps.join("base"));
+        let deleted = buttersink([OsStr::new("-d"), &near(&snaps), &far(&there)]);
+        assert_eq!(deleted.code, if mode == 'w' { 0 } else { 1 });
+        assert_eq!(there.join("base").exists(), mode == 'a');
+        if mode == 'a' {
+            assert!(
+                deleted
+                    .stderr
+                    .contains("grants mode a, and this run needs mode w")
+            );
+            // Bring it back, for the next mode to delete.
+            fine([OsString::from(there.join("base")), near(&snaps)]);
+            delete(&there.join("base"));
+            delete(&there.join("next"));
+        }
+    }
+}
+
+/// Says these frames to a real server in a mode; everything that it answers.
+fn raw(mode: &str, dir: &Path, frames: &[(u8, String)]) -> String {
+    use std::io::Write;
+    let mut child = Command::new(binary("buttersink"))
+        .args(["--server", "--mode", mode])
+        .arg(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for (kind, body) in frames {
+        let length = (body.len() as u32).to_le_bytes();
+        input
+            .write_all(&[&[*kind][..], &length, body.as_bytes()].concat())
+            .unwrap();
+    }
+    drop(input);
+    let said = child.wait_with_output().unwrap().stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    println!("{said:?}");
+    said
+}
+
+fn nothing_leads_out_of_the_directory() {
+    let (snaps, root) = dirs();
+    let (inside, outside) = (root.join("inside"), root.join("outside"));
+    fs::create_dir(&inside).unwrap();
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, inside.join("way")).unwrap();
+    symlink("../outside", inside.join("other")).unwrap();
+    subvolume(&outside.join("base"));
+    fine([near(&snaps), near(&inside)]);
+    let hello = (b'H', r#"{"program":"x","protocol":1}"#.to_owned());
+    let ask = |text: String| (b'Q', text);
+    let diff = r#"{"to":"11111111-1111-1111-1111-111111111111","from":null,"size":"unknown"}"#;
+    let absolute = outside.display().to_string();
+    let names = [
+        "way/base",
+        "other/base",
+        "way",
+        "../outside/base",
+        "",
+        "..",
+        "a/../../x",
+        "x%00y",
+        ".buttersink",
+        &absolute,
+    ];
+    for name in names {
+        let said = raw(
+            "w",
+            &inside,
+            &[
+                hello.clone(),
+                ask(format!(r#"{{"ask":"delete","path":"{name}"}}"#)),
+                ask(format!(r#"{{"ask":"copy","from":"{name}","to":"new"}}"#)),
+                ask(format!(r#"{{"ask":"copy","from":"base","to":"{name}"}}"#)),
+                ask(format!(
+                    r#"{{"ask":"copy","from":"base","to":"{name}/new"}}"#
+                )),
+                ask(format!(
+                    r#"{{"ask":"receive","diff":{diff},"path":"{name}/new"}}"#
+                )),
+            ],
+        );
+        assert_eq!(said.matches("hangs_up").count(), 5, "{name}: five refusals");
+        assert!(!said.contains("hangs_up\":true"), "{name}");
+    }
+    let left = fs::read_dir(&outside)
+        .unwrap()
+        .map(|e| e.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["base"]);
+    assert!(!inside.join("new").exists());
+}
+
+fn a_far_lock_is_respected() {
+    let _sshd = Sshd::start();
+    let (snaps, there) = dirs();
+    let manner = Manner {
+        priority: Priority::Normal,
+        compressed: false,
+    };
+    let held = store::local::Local::open(&there, Access::Append, manner).unwrap();
+    let said = buttersink([near(&snaps), far(&there)]);
+    assert_eq!(said.code, 3);
+    assert!(said.stderr.contains("far: "), "says whose lock it is");
+    drop(held);
+    fine([near(&snaps), far(&there)]);
+}
+
+fn common_mistakes_have_a_way_out() {
+    let _sshd = Sshd::start();
+    let there = btrfs("far", 256);
+    let says = |args: &[&OsStr], code: i32, words: &[&str]| {
+        let said = buttersink(args);
+        assert_eq!(said.code, code, "{args:?}");
+        for word in words {
+            assert!(said.stderr.contains(word), "{word}");
+        }
+    };
+    let url = far(&there);
+    let missing = ["--remote-command", "no-such-buttersink"].map(OsStr::new);
+    says(
+        &[missing[0], missing[1], &url],
+        1,
+        &["not found", "--remote-command"],
+    );
+    let doas = ["--remote-sudo", "no-such-doas"].map(OsStr::new);
+    says(
+        &[doas[0], doas[1], &url],
+        1,
+        &["not found", "--remote-sudo"],
+    );
+    says(&[&far(&there.join("nothing"))], 1, &["far: ", "nothing"]);
+    script(
+        "bin/sudo",
+        "echo 'sudo: a password is required' >&2; exit 1",
+    );
+    says(
+        &[&url],
+        1,
+        &["a password is required", "without a password"],
+    );
+    says(&["--remote-sudo".as_ref(), "".as_ref(), &url], 0, &[]);
+    let closed = format!("ssh://root@127.0.0.1:{}/x/", free_port());
+    says(&[closed.as_ref()], 1, &["Connection refused"]);
+    says(
+        &["ssh://-oProxyCommand=touch/x/".as_ref()],
+        2,
+        &["ssh://[user@]host"],
+    );
+    says(&["ssh://far".as_ref()], 2, &["it has no directory"]);
+    let none = ["--ssh-command", "no-such-ssh"].map(OsStr::new);
+    says(
+        &[none[0], none[1], &url],
+        1,
+        &["there is no program 'no-such-ssh'"],
+    );
+
+    let _ = fs::remove_file(here().join("bin/buttersink"));
+    script("bin/buttersink", "echo Welcome to far; exit 1");
+    says(
+        &["--remote-sudo".as_ref(), "".as_ref(), &url],
+        1,
+        &["'Welco'", "login script"],
+    );
+}

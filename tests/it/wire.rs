@@ -1,0 +1,221 @@
+//! Other sides that lie, are old, cannot serve, or make noise. The frames are put together by hand.
+
+use crate::contract::{bytes, chain};
+use crate::memory::{Memory, noise};
+use crate::remote::opened;
+use crate::runner::Test;
+use crate::tests;
+use buttersink::error::{Error, Kind, Result};
+use buttersink::store::remote::{Pipes, Remote};
+use buttersink::store::serve::serve;
+use buttersink::store::{Access, Hello, Store};
+use std::io::{self, Read};
+
+pub(crate) const TESTS: &[Test] = tests![
+    names_of_a_lying_server_are_refused,
+    a_lying_peer_is_understood_or_refused,
+    another_protocol_says_who_upgrades,
+    who_cannot_serve_says_why,
+    noise_for_a_server_does_no_harm,
+    noise_for_a_client_does_no_harm,
+];
+
+/// A frame, put together by hand as the manual page says.
+fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = (body.len() as u32).to_le_bytes();
+    [&[kind][..], &length, body].concat()
+}
+
+fn hello(protocol: u32) -> Vec<u8> {
+    let body = format!(r#"{{"program":"9.9","protocol":{protocol},"mode":"write","future":[]}}"#);
+    frame(b'H', body.as_bytes())
+}
+
+/// What a client makes of a server that says just this.
+fn hears(said: Vec<u8>) -> Result<Remote> {
+    let mut said = Some(said);
+    let dial = move || -> Result<Pipes> {
+        let said = said
+            .take()
+            .ok_or_else(|| Error::failed("dialing", "only once"))?;
+        Ok((Box::new(io::Cursor::new(said)), Box::new(io::sink())))
+    };
+    Remote::connect("far", Access::Read, Hello::here(), Box::new(dial))
+}
+
+fn names_of_a_lying_server_are_refused() {
+    for name in ["../x", "/etc/x", "", "a/../x", "a%00b", "a//b"] {
+        let mut memory = Memory::with_snapshots(10);
+        let mut listing = memory.list().unwrap();
+        listing.snapshots[0].path = "NAME".into();
+        let body = serde_json::to_string(&listing)
+            .unwrap()
+            .replace("NAME", name);
+        let mut far = hears([hello(1), frame(b'A', body.as_bytes())].concat()).unwrap();
+        assert_eq!(far.list().unwrap_err().kind, Kind::Damaged, "{name}");
+    }
+}
+
+fn a_lying_peer_is_understood_or_refused() {
+    let [base, _] = chain(&mut Memory::with_snapshots(10));
+    let pull = |rest: &[Vec<u8>]| {
+        let said = [&[hello(1), frame(b'A', b"null")], rest].concat().concat();
+        let (mut far, mut got) = (hears(said).unwrap(), Vec::new());
+        let outcome = far.send(&base).unwrap().read_to_end(&mut got);
+        outcome.map(|_| got)
+    };
+    let (data, end) = (frame(b'D', b"12345"), frame(b'E', br#"{"bytes":5}"#));
+    assert_eq!(pull(&[data.clone(), end.clone()]).unwrap(), b"12345");
+    assert!(pull(std::slice::from_ref(&data)).is_err(), "no end");
+    assert!(
+        pull(&[data.clone(), data.clone(), end.clone()]).is_err(),
+        "count"
+    );
+    assert!(
+        pull(&[data.clone(), frame(b'D', b""), end.clone()]).is_err(),
+        "empty"
+    );
+    assert!(
+        pull(&[data.clone(), frame(b'A', b"null"), end.clone()]).is_err(),
+        "turn"
+    );
+    assert!(
+        pull(&[data, frame(b'Z', b"null"), end]).is_err(),
+        "unknown kind"
+    );
+    let greeting = hears(b"Welcome to far!\n".to_vec())
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        greeting.contains("'Welco'") && greeting.contains("login script"),
+        "{greeting}"
+    );
+    let hostile =
+        br#"{"error":{"kind":"usage","doing":"\u001b[2J","said":"x\u202e\ny"},"hangs_up":true}"#;
+    let error = hears(frame(b'F', hostile)).err().unwrap();
+    assert_eq!(error.to_string(), "far: \\u{1b}[2J: x\\u{202e}\\ny");
+    assert_eq!(error.exit_code(), 1);
+}
+
+fn another_protocol_says_who_upgrades() {
+    let text = hears(hello(2)).err().unwrap().to_string();
+    assert!(
+        text.contains("upgrade buttersink on this machine"),
+        "{text}"
+    );
+    let text = hears(hello(0)).err().unwrap().to_string();
+    assert!(text.contains("upgrade buttersink on far"), "{text}");
+    let mut said = Vec::new();
+    let error = serve(
+        opened(&Memory::default()),
+        Access::Write,
+        &hello(2)[..],
+        &mut said,
+    );
+    assert!(error.unwrap_err().to_string().contains("upgrade"));
+}
+
+fn who_cannot_serve_says_why() {
+    let mut said = Vec::new();
+    let busy = || Error::new(Kind::Busy, "cannot open /x", "another run holds the lock");
+    let open = |_: &Hello| Err::<Box<Memory>, _>(busy());
+    serve(open, Access::Write, &hello(1)[..], &mut said).unwrap_err();
+    let heard = hears(said).unwrap().list().unwrap_err();
+    assert_eq!(
+        heard.to_string(),
+        "far: cannot open /x: another run holds the lock"
+    );
+    assert_eq!(heard.exit_code(), 3);
+}
+
+/// A conversation that a client might have.
+fn conversation() -> Vec<u8> {
+    let mut source = Memory::with_snapshots(2000);
+    let [base, _] = chain(&mut source);
+    let base = serde_json::to_string(&base).unwrap();
+    let ask = |text: &str| frame(b'Q', text.as_bytes());
+    [
+        hello(1),
+        ask(r#"{"ask":"list"}"#),
+        ask(&format!(r#"{{"ask":"send","diff":{base}}}"#)),
+        ask(&format!(r#"{{"ask":"measure","diffs":[{base}]}}"#)),
+        ask(&format!(
+            r#"{{"ask":"receive","diff":{base},"path":"a%FFb"}}"#
+        )),
+        frame(b'D', &noise(500)),
+        frame(b'E', br#"{"bytes":500}"#),
+        ask(r#"{"ask":"delete","path":"base"}"#),
+        ask(r#"{"ask":"copy","from":"next","to":"base"}"#),
+    ]
+    .concat()
+}
+
+/// Bytes that differ a little, or altogether, from `sane`; always the same for a seed.
+fn spoilt(sane: &[u8], seed: usize) -> Vec<u8> {
+    let dice = noise(4000 + seed * 8);
+    let dice = &dice[seed * 8..];
+    if seed.is_multiple_of(5) {
+        return dice[..usize::from(dice[0]) * 8].to_vec();
+    }
+    let mut bytes = sane.to_vec();
+    for change in dice.chunks(4).take(1 + usize::from(dice[1] % 6)) {
+        let at = (usize::from(change[0]) << 8 | usize::from(change[1])) % bytes.len().max(1);
+        match change[3] % 3 {
+            0 if !bytes.is_empty() => bytes[at] = change[2],
+            1 => drop(bytes.drain(at..(at + usize::from(change[2])).min(bytes.len()))),
+            _ => bytes.truncate(at.max(1)),
+        }
+    }
+    bytes
+}
+
+fn noise_for_a_server_does_no_harm() {
+    let sane = conversation();
+    let mut said = Vec::new();
+    serve(
+        opened(&Memory::with_snapshots(2000)),
+        Access::Write,
+        &sane[..],
+        &mut said,
+    )
+    .unwrap();
+    for seed in 0..3000 {
+        let memory = Memory::with_snapshots(2000);
+        let _ = serve(
+            opened(&memory),
+            Access::Read,
+            &spoilt(&sane, seed)[..],
+            &mut said,
+        );
+        assert_eq!(memory.held().kept.len(), 2, "seed {seed}");
+        said.clear();
+    }
+}
+
+fn noise_for_a_client_does_no_harm() {
+    let (memory, mut sane) = (Memory::with_snapshots(2000), Vec::new());
+    serve(
+        opened(&memory),
+        Access::Write,
+        &conversation()[..],
+        &mut sane,
+    )
+    .unwrap();
+    let [base, _] = chain(&mut Memory::with_snapshots(2000));
+    let whole = bytes(&mut Memory::with_snapshots(2000), &base);
+    for seed in 0..3000 {
+        let Ok(mut far) = hears(spoilt(&sane, seed)) else {
+            continue;
+        };
+        let _ = far.list();
+        let mut got = Vec::new();
+        if let Ok(mut stream) = far.send(&base) {
+            match stream.read_to_end(&mut got) {
+                Ok(_) => assert_eq!(got.len(), whole.len(), "seed {seed}"),
+                Err(_) => assert!(stream.read(&mut [0]).is_err()),
+            }
+        }
+        let _ = far.measure(&[base]);
+    }
+}
