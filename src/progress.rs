@@ -103,14 +103,8 @@ impl Progress {
                 self.say(&format!("note: {error}; trying once more"));
             }
             Event::Done(step, receipt) => {
-                log::line(|| {
-                    format!(
-                        "{} {}: {} bytes",
-                        verb(step),
-                        shown(&step.path),
-                        receipt.bytes
-                    )
-                });
+                let (path, bytes) = (shown(&step.path), receipt.bytes);
+                log::line(|| format!("{} {path}: {bytes} bytes", verb(step)));
                 self.before += step.size.bytes().unwrap_or(0);
                 let line = self.done_line(step);
                 self.result(|| line, || report::json::step(step, Ok(receipt)));
