@@ -18,6 +18,8 @@ setcap libcap2-bin
 mandoc mandoc
 make make
 python3 python3
+ssh openssh-client
+ssh-keygen openssh-client
 '
 
 missing() { # programs, or with "packages" what to install for them

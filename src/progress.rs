@@ -104,7 +104,7 @@ impl Progress {
             }
             Event::Done(step, receipt) => {
                 let (path, bytes) = (shown(&step.path), receipt.bytes);
-                log::line(|| format!("{} {path}: {bytes} bytes", verb(step)));
+                log::line(|| format!("{} {path}: {bytes} bytes", report::done(step.action)));
                 self.before += step.size.bytes().unwrap_or(0);
                 let line = self.done_line(step);
                 self.result(|| line, || report::json::step(step, Ok(receipt)));
@@ -123,9 +123,20 @@ impl Progress {
         self.step_started = Instant::now();
         self.step_bytes = 0;
         self.step += usize::from(step.action == Action::Transfer);
-        log::line(|| format!("{} {} ({})", step_name(step), shown(&step.path), step.why));
+        log::line(|| {
+            format!(
+                "{} {} ({})",
+                report::doing(step.action),
+                shown(&step.path),
+                step.why
+            )
+        });
         self.shown_at = None;
-        self.draw(&format!("{} {}", step_name(step), shown(&step.path)));
+        self.draw(&format!(
+            "{} {}",
+            report::doing(step.action),
+            shown(&step.path)
+        ));
     }
 
     fn done_line(&self, step: &Step) -> String {
@@ -136,7 +147,7 @@ impl Progress {
                 let (path, bytes) = (shown(&step.path), human(self.step_bytes));
                 format!("sent {path} ({}), {bytes} at {}/s\n", step.why, human(rate))
             }
-            _ => format!("{} {}\n", verb(step), shown(&step.path)),
+            _ => format!("{} {}\n", report::done(step.action), shown(&step.path)),
         }
     }
 
@@ -222,25 +233,5 @@ impl Progress {
     /// If one of them could not be written.
     pub fn close(&mut self) -> Result<()> {
         self.broken.take().map_or(Ok(()), Err)
-    }
-}
-
-/// What has been done.
-fn verb(step: &Step) -> &'static str {
-    match step.action {
-        Action::Keep => "kept",
-        Action::Transfer => "sent",
-        Action::Copy => "copied",
-        Action::Delete => "deleted",
-    }
-}
-
-/// What is being done.
-fn step_name(step: &Step) -> &'static str {
-    match step.action {
-        Action::Keep => "keeping",
-        Action::Transfer => "sending",
-        Action::Copy => "copying",
-        Action::Delete => "deleting",
     }
 }

@@ -144,6 +144,26 @@ pub fn plan(plan: &Plan) -> String {
     text
 }
 
+/// What has been done to a snapshot.
+pub fn done(action: Action) -> &'static str {
+    match action {
+        Action::Keep => "kept",
+        Action::Transfer => "sent",
+        Action::Copy => "copied",
+        Action::Delete => "deleted",
+    }
+}
+
+/// What is being done to a snapshot.
+pub fn doing(action: Action) -> &'static str {
+    match action {
+        Action::Keep => "keeping",
+        Action::Transfer => "sending",
+        Action::Copy => "copying",
+        Action::Delete => "deleting",
+    }
+}
+
 /// A size in a plan: exact bytes, or a guess that is seen to be one.
 fn size(size: Size) -> String {
     match size {

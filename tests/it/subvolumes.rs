@@ -1,6 +1,7 @@
 //! What tests do to subvolumes with the plain tools: make, change, look at, and fill them.
 
 use crate::support::run;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,13 +13,17 @@ pub(crate) fn script(at: &Path, text: &str) -> String {
 
 /// Makes an empty subvolume.
 pub(crate) fn subvolume(at: &Path) {
-    run("btrfs", ["-q", "subvolume", "create", at.to_str().unwrap()]);
+    let words = ["-q", "subvolume", "create"].map(OsStr::new);
+    run("btrfs", words.into_iter().chain([at.as_os_str()]));
 }
 
 /// Makes a read-only snapshot.
 pub(crate) fn snapshot(of: &Path, to: &Path) {
-    let (of, to) = (of.to_str().unwrap(), to.to_str().unwrap());
-    run("btrfs", ["-q", "subvolume", "snapshot", "-r", of, to]);
+    let words = ["-q", "subvolume", "snapshot", "-r"].map(OsStr::new);
+    run(
+        "btrfs",
+        words.into_iter().chain([of.as_os_str(), to.as_os_str()]),
+    );
 }
 
 /// Sets or clears the read-only flag and nothing else. `btrfs property set` would refuse, or forget

@@ -104,6 +104,57 @@ mod tests {
     use super::*;
 
     #[test]
+    fn requests_are_as_the_manual_writes_them() {
+        let parse = |text: &str| serde_json::from_str::<Request>(text);
+        assert_eq!(parse(r#"{"ask":"list"}"#).unwrap(), Request::List);
+        let path = "a%".into();
+        let delete = Request::Delete { path };
+        assert_eq!(parse(r#"{"ask":"delete","path":"a%25"}"#).unwrap(), delete);
+        for wrong in [
+            r#"{"ask":"format"}"#,
+            r#"{"ask":"delete"}"#,
+            r#"{"ask":"delete","path":"a%2"}"#,
+            r#"{"ask":"delete","path":"a","force":true}"#,
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_permissions() {
+        let diff = Diff {
+            to: crate::snapshot::Uuid([1; 16]),
+            from: None,
+            size: crate::snapshot::Size::Unknown,
+        };
+        let path = || PathBuf::from("a");
+        let table = [
+            (Request::List, "raw"),
+            (Request::Measure { diffs: vec![diff] }, "raw"),
+            (Request::Send { diff }, "raw"),
+            (Request::Receive { diff, path: path() }, "aw"),
+            (
+                Request::Copy {
+                    from: path(),
+                    to: path(),
+                },
+                "aw",
+            ),
+            (Request::Delete { path: path() }, "w"),
+        ];
+        for (request, modes) in table {
+            for access in [Access::Read, Access::Append, Access::Write] {
+                let allowed = modes.contains(letter(access));
+                assert_eq!(
+                    request.permitted(access).is_ok(),
+                    allowed,
+                    "{request:?} {access:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn names_stay_inside() {
         for good in ["a", "a/b", "..a", "a..", ".a/b c", "\u{fc}\n"] {
             assert_eq!(inside(Path::new(good)), Ok(()), "{good}");
