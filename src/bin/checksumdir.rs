@@ -37,7 +37,11 @@ Proves that two trees are the same. Writes NAME.ls, NAME.files and NAME.sha256su
   -h, --help            this text
   -V, --version         the version
 
-Exit: 0 done, or the same; 1 something could not be read or written; 2 usage; 4 a difference.
+Exit status:
+  0  the lists were written, or the trees are the same
+  1  something could not be read or written
+  2  the command line is wrong
+  4  there is a difference
 ";
 
 #[derive(Clone, Copy, PartialEq)]

@@ -73,7 +73,10 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
         .snapshots
         .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
-    progress.result(&report::listing(&listing), &report::json::listing(&listing));
+    progress.result(
+        || report::listing(&listing),
+        || report::json::listing(&listing),
+    );
     progress.close()
 }
 
@@ -116,7 +119,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     let plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
         .map_err(|error| slash_hint(error, source, &from))?;
     if options.dry_run {
-        progress.result(&report::plan(&plan), &report::json::plan(&plan));
+        progress.result(|| report::plan(&plan), || report::json::plan(&plan));
         return progress.close();
     }
     carry_out(&plan, &mut *source_store, &mut *dest_store, progress)
@@ -132,7 +135,10 @@ fn carry_out(
     let done = sync::carry_out(plan, source, dest, &mut |event| progress.event(&event));
     match done {
         Ok(summary) => {
-            progress.result(&report::summary(&summary), &report::json::summary(&summary));
+            progress.result(
+                || report::summary(&summary),
+                || report::json::summary(&summary),
+            );
             summary.verdict().and(progress.close())
         }
         Err(error) => {
