@@ -25,6 +25,8 @@ pub struct Wish<'a> {
     pub delete: bool,
     /// Sizes are guessed from the listings, and nothing is measured.
     pub estimate: bool,
+    /// Measure nothing more than what no plan can do without. See [`Plan::unmeasured`].
+    pub settled: bool,
     /// For destinations that keep diffs: how long a chain of diffs may get.
     pub max_chain: Option<usize>,
 }

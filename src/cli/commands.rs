@@ -113,7 +113,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         excluded: Some(&excluded),
         delete: options.delete,
         estimate: options.estimate,
-        max_chain: None,
+        ..Wish::default()
     };
     let watch = &mut |event: sync::Event| progress.event(&event);
     let plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
