@@ -18,4 +18,5 @@
 
 pub mod error;
 pub mod snapshot;
+pub mod s3;
 pub mod store;
