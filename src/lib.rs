@@ -16,7 +16,28 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+// Names: what everything speaks of.
 pub mod error;
 pub mod snapshot;
+
+pub mod stream;
+
+pub mod glob;
+
+// The system: all the unsafe there is, and what stands on it.
+pub mod sys;
+
+pub mod btrfs;
+
+pub mod process;
+
 pub mod s3;
+
+// Keeps: what a store is, and the stores.
 pub mod store;
+
+// Thinks.
+pub mod plan;
+
+// Shows.
+pub mod list;

@@ -185,6 +185,9 @@ pub(crate) struct Fault {
     pub(crate) code: String,
 }
 
+/// What a request comes to.
+pub(crate) type Answer<T> = std::result::Result<T, Fault>;
+
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Error {
         fault.error
@@ -277,7 +280,7 @@ impl Client {
     }
 
     /// Sends a request, again if that may help, until it is answered or must be given up.
-    pub(crate) fn request(&self, mut request: Request<'_>) -> Result<Response, Fault> {
+    pub(crate) fn request(&self, mut request: Request<'_>) -> Answer<Response> {
         let mut tries = Tries::new(self.options.retries);
         loop {
             let place = self.place();
@@ -306,7 +309,7 @@ impl Client {
         place: &Place,
         keys: &Keys,
         tries: &mut Tries,
-    ) -> Result<bool, Fault> {
+    ) -> Answer<bool> {
         Ok(match trouble {
             Trouble::Stopped => false,
             Trouble::Refused(refusal) if self.moved(place, refusal) => tries.at_once(),
@@ -343,7 +346,7 @@ impl Client {
         request: &mut Request<'_>,
         place: &Place,
         keys: &Keys,
-    ) -> Result<Response, Trouble> {
+    ) -> std::result::Result<Response, Trouble> {
         if request.stopped() {
             return Err(Trouble::Stopped);
         }
@@ -375,7 +378,7 @@ impl Client {
         place: &Place,
         keys: &Keys,
         into: &mut Vec<u8>,
-    ) -> Result<http::response::Parts, ureq::Error> {
+    ) -> std::result::Result<http::response::Parts, ureq::Error> {
         let address = self.signed(request, place, keys);
         let mut built = http::Request::builder().method(request.method.to_str()).uri(address.as_str());
         for (name, value) in &request.headers {

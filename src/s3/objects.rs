@@ -2,7 +2,7 @@
 //! Moving the bytes of streams is the business of `upload` and `download`.
 
 use super::xml::{Node, escaped};
-use super::{Client, Fault, Request, Response, Sse};
+use super::{Answer, Client, Fault, Request, Response, Sse};
 use crate::error::{Error, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
@@ -178,7 +178,7 @@ impl Client {
 
     /// The parts of an unfinished upload, in order. A number that occurs more than once, since it
     /// was uploaded more than once, is left out: nobody knows which of them would be used.
-    pub(crate) fn parts(&self, key: &str, id: &str) -> Result<Vec<Listed>, Fault> {
+    pub(crate) fn parts(&self, key: &str, id: &str) -> Answer<Vec<Listed>> {
         let (mut parts, mut marker) = (Vec::<Listed>::new(), 0);
         loop {
             let (doing, action) = ("list the parts of", "s3:ListMultipartUploadParts");
@@ -207,7 +207,7 @@ impl Client {
     }
 
     /// What is known about an object; `None` if it does not exist.
-    pub(crate) fn head(&self, key: &str) -> Result<Option<Head>, Fault> {
+    pub(crate) fn head(&self, key: &str) -> Answer<Option<Head>> {
         let request = Request::new(Method::Head, key, "look at", "s3:GetObject");
         match self.request(request) {
             Ok(response) => match Head::of(response) {
@@ -229,7 +229,7 @@ impl Client {
     }
 
     /// Writes an object in one request; `Content-MD5` protects it on its way.
-    pub(crate) fn put(&self, key: &str, body: &[u8], headers: Vec<(&str, String)>) -> Result<Response, Fault> {
+    pub(crate) fn put(&self, key: &str, body: &[u8], headers: Vec<(&str, String)>) -> Answer<Response> {
         let mut request = Request::new(Method::Put, key, "write", "s3:PutObject");
         request.body = body;
         request.headers = headers;
@@ -313,7 +313,7 @@ impl Client {
     }
 
     /// Begins a multipart upload; its id.
-    pub(crate) fn create(&self, key: &str, headers: Vec<(&str, String)>) -> Result<String, Fault> {
+    pub(crate) fn create(&self, key: &str, headers: Vec<(&str, String)>) -> Answer<String> {
         let mut request = Request::new(Method::Post, key, "begin to upload", "s3:PutObject");
         request.query = vec![("uploads", String::new())];
         request.headers = headers;
@@ -334,7 +334,7 @@ impl Client {
         id: &str,
         parts: &[Part],
         new: bool,
-    ) -> Result<String, Fault> {
+    ) -> Answer<String> {
         let mut body = String::from(
             "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">",
         );
@@ -411,7 +411,7 @@ impl Client {
     }
 
     /// A request whose answer is a document with this root.
-    fn document(&self, request: Request<'_>, root: &str) -> Result<Node, Fault> {
+    fn document(&self, request: Request<'_>, root: &str) -> Answer<Node> {
         let (doing, key) = (request.doing, request.key);
         let response = self.request(request)?;
         let text = String::from_utf8_lossy(&response.body);

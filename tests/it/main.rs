@@ -9,8 +9,9 @@
 mod runner;
 mod support;
 
+mod btrfs;
 mod smoke;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[smoke::TESTS].concat())
+    runner::main(&[smoke::TESTS, btrfs::TESTS].concat())
 }
