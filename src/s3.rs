@@ -13,6 +13,7 @@ pub mod upload;
 mod xml;
 
 pub use config::Environment;
+pub(crate) use errors::in_words;
 pub use quirks::{Quirks, TABLE};
 
 use crate::error::{Error, Kind, Result};
@@ -173,7 +174,9 @@ impl Response {
     /// A header; empty if it is not there.
     pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
-        value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -256,7 +259,11 @@ impl Client {
     pub fn described(&self) -> String {
         let place = self.place();
         let quirks = place.quirks.name;
-        format!("{} ({quirks}), keys from {}", place.shown(), self.credentials.source)
+        format!(
+            "{} ({quirks}), keys from {}",
+            place.shown(),
+            self.credentials.source
+        )
     }
 
     /// What the service can do.
@@ -267,7 +274,11 @@ impl Client {
     /// `s3://bucket/key`, safe to show.
     pub(crate) fn url(&self, key: &str) -> String {
         let place = self.place();
-        format!("s3://{}/{}", place.bucket.name(), crate::snapshot::shown(key))
+        format!(
+            "s3://{}/{}",
+            place.bucket.name(),
+            crate::snapshot::shown(key)
+        )
     }
 
     /// The bucket's name.
@@ -276,7 +287,10 @@ impl Client {
     }
 
     fn place(&self) -> Place {
-        self.place.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.place
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Sends a request, again if that may help, until it is answered or must be given up.
@@ -285,7 +299,10 @@ impl Client {
         loop {
             let place = self.place();
             let keys = self.credentials.keys((self.options.now)());
-            let keys = keys.map_err(|error| Fault { error, code: String::new() })?;
+            let keys = keys.map_err(|error| Fault {
+                error,
+                code: String::new(),
+            })?;
             let trouble = match self.attempt(&mut request, &place, &keys) {
                 Ok(response) => {
                     self.budget.earn();
@@ -315,7 +332,10 @@ impl Client {
             Trouble::Refused(refusal) if self.moved(place, refusal) => tries.at_once(),
             Trouble::Refused(refusal) if refusal.expired() => {
                 let renewed = self.credentials.renew(keys);
-                let renewed = renewed.map_err(|error| Fault { error, code: refusal.code.clone() })?;
+                let renewed = renewed.map_err(|error| Fault {
+                    error,
+                    code: refusal.code.clone(),
+                })?;
                 renewed && tries.at_once()
             }
             Trouble::Refused(refusal) => {
@@ -366,9 +386,17 @@ impl Client {
         // Work of minutes is answered 200 at once, and the error comes later.
         let late = status == 200 && request.slow && is_error(&body);
         if (200..300).contains(&status) && !late {
-            return Ok(Response { status, headers: head.headers, body });
+            return Ok(Response {
+                status,
+                headers: head.headers,
+                body,
+            });
         }
-        Err(Trouble::Refused(Refusal::read(status, &head.headers, &body)))
+        Err(Trouble::Refused(Refusal::read(
+            status,
+            &head.headers,
+            &body,
+        )))
     }
 
     /// One signed exchange. Secrets are in the address, so it must not leave this function.
@@ -380,24 +408,39 @@ impl Client {
         into: &mut Vec<u8>,
     ) -> std::result::Result<http::response::Parts, ureq::Error> {
         let address = self.signed(request, place, keys);
-        let mut built = http::Request::builder().method(request.method.to_str()).uri(address.as_str());
+        let mut built = http::Request::builder()
+            .method(request.method.to_str())
+            .uri(address.as_str());
         for (name, value) in &request.headers {
             built = built.header(*name, value);
         }
-        let mut reader = Paced { from: request.body, request, limit: &self.limit };
-        let sends = matches!(request.method, Method::Put | Method::Post);
-        let body = match sends {
-            true => {
-                built = built.header("content-length", request.body.len());
-                SendBody::from_reader(&mut reader)
-            }
-            false => SendBody::none(),
-        };
         let silence = if request.slow { 10 } else { 1 } * self.options.silence;
-        let built = self.agent.configure_request(built.body(body)?).timeout_per_read(Some(silence));
-        let (head, body) = self.agent.run(built.build())?.into_parts();
+        let answer = if matches!(request.method, Method::Put | Method::Post) {
+            let mut body = Paced {
+                from: request.body,
+                request,
+                limit: &self.limit,
+            };
+            let built = built.header("content-length", request.body.len());
+            let built = built.body(SendBody::from_reader(&mut body))?;
+            let built = self
+                .agent
+                .configure_request(built)
+                .timeout_per_read(Some(silence));
+            self.agent.run(built.build())?
+        } else {
+            let built = self.agent.configure_request(built.body(())?);
+            self.agent
+                .run(built.timeout_per_read(Some(silence)).build())?
+        };
+        let (head, body) = answer.into_parts();
         let from = body.into_with_config().limit(request.limit).reader();
-        Paced { from, request, limit: &self.limit }.read_to_end(into)?;
+        Paced {
+            from,
+            request,
+            limit: &self.limit,
+        }
+        .read_to_end(into)?;
         Ok(head)
     }
 
@@ -405,7 +448,9 @@ impl Client {
         request.query.sort();
         request.headers.sort();
         let pairs = |list: &[(&'_ str, String)]| -> Vec<(String, String)> {
-            list.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect()
+            list.iter()
+                .map(|(n, v)| ((*n).to_owned(), v.clone()))
+                .collect()
         };
         let (query, headers) = (pairs(&request.query), pairs(&request.headers));
         rusty_s3::signing::sign(
@@ -417,8 +462,12 @@ impl Client {
             keys.token.as_ref().map(|token| token.0.as_str()),
             place.bucket.region(),
             3600,
-            query.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+            query
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+            headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
         )
     }
 
@@ -436,7 +485,10 @@ impl Client {
             source: &self.credentials.source,
             place: &place.shown(),
             now: (self.options.now)(),
-            sse: request.headers.iter().any(|(name, _)| name.contains("encryption")),
+            sse: request
+                .headers
+                .iter()
+                .any(|(name, _)| name.contains("encryption")),
         };
         let (kind, code, said) = match trouble {
             Trouble::Refused(refusal) => (Kind::Failed, &refusal.code[..], refusal.said(&about)),
@@ -444,7 +496,10 @@ impl Client {
             Trouble::Stopped => (Kind::Interrupted, "", "interrupted".to_owned()),
         };
         let said = format!("{}{tries}", redacted(said, keys));
-        Fault { error: Error::new(kind, doing, said), code: code.to_owned() }
+        Fault {
+            error: Error::new(kind, doing, said),
+            code: code.to_owned(),
+        }
     }
 }
 
@@ -474,7 +529,10 @@ fn is_error(body: &[u8]) -> bool {
 /// A service that repeats what it was sent must not make us show it.
 fn redacted(said: String, keys: &Keys) -> String {
     let secrets = [Some(&keys.secret), keys.token.as_ref()];
-    let mut secrets = secrets.into_iter().flatten().filter(|secret| !secret.0.is_empty());
+    let mut secrets = secrets
+        .into_iter()
+        .flatten()
+        .filter(|secret| !secret.0.is_empty());
     match secrets.any(|secret| said.contains(&secret.0)) {
         true => "the service's words hold a secret and are not shown".to_owned(),
         false => said,

@@ -1,6 +1,8 @@
 //! What a store is, how a location is written, and which store stands behind it.
 //! Knows the kinds of store by name only; how each works is its own business.
 
+pub mod s3;
+
 use crate::error::Result;
 use crate::snapshot::{Diff, Listing, Size};
 use std::io::{Read, Write};

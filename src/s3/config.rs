@@ -119,7 +119,12 @@ impl Profile {
             config.get(&format!("profile {name}")),
             secret.get(&name),
         ] {
-            settings.extend(section.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+            settings.extend(
+                section
+                    .into_iter()
+                    .flatten()
+                    .map(|(k, v)| (k.clone(), v.clone())),
+            );
         }
         Ok(Profile {
             name,

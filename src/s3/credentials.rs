@@ -59,7 +59,10 @@ impl Credentials {
         if let Some(found) = from_files(environment, &profile)? {
             return Ok(found);
         }
-        for fetched in [Fetched::container(environment)?, Fetched::instance(environment)] {
+        for fetched in [
+            Fetched::container(environment)?,
+            Fetched::instance(environment),
+        ] {
             let Some(fetched) = fetched else { continue };
             if let Some(keys) = fetched.fetch()? {
                 return Ok(Self::renewable(fetched, keys));
@@ -126,7 +129,11 @@ fn from_environment(environment: &Environment) -> Result<Option<Keys>> {
     let get = |name: &str| environment.get(name);
     pair(
         "the environment",
-        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"],
+        [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+        ],
         get,
     )
 }
@@ -181,7 +188,12 @@ fn from_profile(profile: &Profile) -> Result<Option<Credentials>> {
             None => Ok(None),
         };
     }
-    let others = ["role_arn", "sso_session", "sso_start_url", "web_identity_token_file"];
+    let others = [
+        "role_arn",
+        "sso_session",
+        "sso_start_url",
+        "web_identity_token_file",
+    ];
     if let Some(other) = others.into_iter().find(|name| profile.get(name).is_some()) {
         return Err(cannot(format!(
             "it relies on {other}, which this program cannot do; let credential_process fetch \
@@ -189,7 +201,9 @@ fn from_profile(profile: &Profile) -> Result<Option<Credentials>> {
         )));
     }
     if profile.named {
-        return Err(cannot("it has no keys and no credential_process".to_owned()));
+        return Err(cannot(
+            "it has no keys and no credential_process".to_owned(),
+        ));
     }
     Ok(None)
 }
@@ -201,7 +215,11 @@ fn from_files(environment: &Environment, profile: &Profile) -> Result<Option<Cre
     let unit = unit.map(|dir| Path::new(&dir).join("aws-credentials"));
     for (place, file, section) in [
         ("~/.boto", boto, "Credentials"),
-        ("$CREDENTIALS_DIRECTORY/aws-credentials", unit, &profile.name),
+        (
+            "$CREDENTIALS_DIRECTORY/aws-credentials",
+            unit,
+            &profile.name,
+        ),
     ] {
         let sections = config::read(file.as_deref())?;
         let get = |name: &str| sections.get(section)?.get(name).cloned();

@@ -10,8 +10,8 @@ use rusty_s3::Method;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 /// An object, or one of several that make a stream together.
@@ -100,7 +100,11 @@ impl Download {
             if let Some(found) = state.ready.remove(&next) {
                 break found;
             }
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .shared
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         };
         state.read += 1;
         drop(state);
@@ -170,7 +174,10 @@ impl Shared {
 
     /// How many ranges there are. None crosses from one object into the next.
     fn count(&self) -> u64 {
-        self.sources.iter().map(|source| source.size.div_ceil(RANGE)).sum()
+        self.sources
+            .iter()
+            .map(|source| source.size.div_ceil(RANGE))
+            .sum()
     }
 
     fn doing(&self, index: usize) -> String {
@@ -217,7 +224,10 @@ impl Shared {
                 let number = state.fetch - 1;
                 return Some((number, state.spare.pop().unwrap_or_default()));
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -249,9 +259,15 @@ impl Shared {
         let whole = response.status == 200 && length == source.size;
         let etag = unquoted(response.header("etag"));
         let said = if !whole && response.header("content-range") != place {
-            format!("asked for {place}, the service sent {}", response.header("content-range"))
+            format!(
+                "asked for {place}, the service sent {}",
+                response.header("content-range")
+            )
         } else if response.body.len() as u64 != length {
-            format!("asked for {place}, the service sent {} bytes", response.body.len())
+            format!(
+                "asked for {place}, the service sent {} bytes",
+                response.body.len()
+            )
         } else if !etag.is_empty() && !source.etag.is_empty() && etag != source.etag {
             "it was replaced while it was being read".to_owned()
         } else {

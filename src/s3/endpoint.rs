@@ -49,7 +49,9 @@ impl Place {
 
     /// The same bucket in another region; `None` if it is said to be in the one we ask already.
     pub(crate) fn moved(&self, region: &str) -> Option<Place> {
-        let known = region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let known = region
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !known || region.is_empty() || region == self.bucket.region() {
             return None;
         }
@@ -66,7 +68,11 @@ impl Place {
     /// For people.
     pub(crate) fn shown(&self) -> String {
         let url = self.bucket.base_url();
-        format!("{} in region {}", url.origin().ascii_serialization(), self.bucket.region())
+        format!(
+            "{} in region {}",
+            url.origin().ascii_serialization(),
+            self.bucket.region()
+        )
     }
 }
 
@@ -100,10 +106,14 @@ fn endpoint(options: &S3Options, profile: &Profile) -> Result<Option<Url>> {
     let wrong = |said: &str| Error::usage("cannot use the endpoint URL", said);
     let url = Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong("it must begin with https:// or http:// and name a host"));
+        return Err(wrong(
+            "it must begin with https:// or http:// and name a host",
+        ));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("it holds a user name or a password; give credentials as AWS's tools take them"));
+        return Err(wrong(
+            "it holds a user name or a password; give credentials as AWS's tools take them",
+        ));
     }
     Ok(Some(url))
 }
@@ -140,7 +150,9 @@ fn address(url: Url, bucket: &str, region: &str, quirks: &Quirks) -> Result<Buck
     };
     let bad = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
     if bucket.is_empty() || bucket.contains(bad) || bucket.starts_with('.') {
-        return Err(wrong("a bucket's name has letters, digits, dots and hyphens".to_owned()));
+        return Err(wrong(
+            "a bucket's name has letters, digits, dots and hyphens".to_owned(),
+        ));
     }
     Bucket::new(url, style, bucket.to_owned(), region.to_owned())
         .map_err(|error| wrong(error.to_string()))
@@ -204,13 +216,22 @@ mod tests {
     #[test]
     fn aws_by_region() {
         let there = place("b", |_| {}, &[("AWS_REGION", "eu-west-1")]);
-        assert_eq!(there.bucket.base_url().as_str(), "https://b.s3.eu-west-1.amazonaws.com/");
+        assert_eq!(
+            there.bucket.base_url().as_str(),
+            "https://b.s3.eu-west-1.amazonaws.com/"
+        );
         let moved = there.moved("cn-north-1").unwrap();
-        assert_eq!(moved.bucket.base_url().as_str(), "https://b.s3.cn-north-1.amazonaws.com.cn/");
+        assert_eq!(
+            moved.bucket.base_url().as_str(),
+            "https://b.s3.cn-north-1.amazonaws.com.cn/"
+        );
         assert!(moved.moved("cn-north-1").is_none());
         assert!(moved.moved("x.example.org/").is_none());
         let dots = place("a.b", |_| {}, &[]);
-        assert_eq!(dots.bucket.base_url().as_str(), "https://s3.us-east-1.amazonaws.com/a.b/");
+        assert_eq!(
+            dots.bucket.base_url().as_str(),
+            "https://s3.us-east-1.amazonaws.com/a.b/"
+        );
     }
 
     #[test]

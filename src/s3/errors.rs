@@ -82,7 +82,10 @@ impl Refusal {
 
     /// Whether newer keys may help.
     pub(crate) fn expired(&self) -> bool {
-        matches!(self.code.as_str(), "ExpiredToken" | "TokenRefreshRequired" | "ExpiredTokenException")
+        matches!(
+            self.code.as_str(),
+            "ExpiredToken" | "TokenRefreshRequired" | "ExpiredTokenException"
+        )
     }
 
     /// The second half of an error: code, words, request id, and the likely cause.
@@ -104,9 +107,16 @@ impl Refusal {
     }
 
     fn cause(&self, about: &About<'_>) -> Option<String> {
-        let About { action, source, place, .. } = about;
+        let About {
+            action,
+            source,
+            place,
+            ..
+        } = about;
         if let Some(skew) = self.skew(about.now) {
-            return Some(format!("this machine's clock is {skew} the service's: set it right"));
+            return Some(format!(
+                "this machine's clock is {skew} the service's: set it right"
+            ));
         }
         Some(match self.code.as_str() {
             "RequestTimeTooSkewed" => "this machine's clock is wrong: set it right".to_owned(),
@@ -122,11 +132,17 @@ impl Refusal {
                 "there is no such bucket at {place}: check its name, --endpoint-url and --region"
             ),
             "InvalidObjectState" => "the object is archived and must be thawed first".to_owned(),
-            "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed"
-            | "AuthorizationQueryParametersError" | "IllegalLocationConstraintException" => {
+            "PermanentRedirect"
+            | "TemporaryRedirect"
+            | "AuthorizationHeaderMalformed"
+            | "AuthorizationQueryParametersError"
+            | "IllegalLocationConstraintException" => {
                 format!("the bucket is not at {place}: give its --region or --endpoint-url")
             }
-            "NotImplemented" | "InvalidArgument" | "InvalidRequest" | "ServerSideEncryptionConfigurationNotFoundError"
+            "NotImplemented"
+            | "InvalidArgument"
+            | "InvalidRequest"
+            | "ServerSideEncryptionConfigurationNotFoundError"
                 if about.sse =>
             {
                 "the service may not encrypt as asked: try --sse none".to_owned()
@@ -144,7 +160,11 @@ impl Refusal {
         if !matches!(self.status, 400 | 401 | 403) || ahead.abs() < SKEW {
             return None;
         }
-        let word = if ahead.is_positive() { "ahead of" } else { "behind" };
+        let word = if ahead.is_positive() {
+            "ahead of"
+        } else {
+            "behind"
+        };
         Some(format!("{} {word}", in_words(ahead.abs())))
     }
 }
@@ -204,7 +224,9 @@ mod tests {
     fn refusal(status: u16, code: &str) -> Refusal {
         let mut headers = HeaderMap::new();
         headers.insert("date", "Sat, 21 Nov 2026 12:00:00 GMT".parse().unwrap());
-        let body = format!("<Error><Code>{code}</Code><Message>Go\u{7}.</Message><RequestId>R1</RequestId></Error>");
+        let body = format!(
+            "<Error><Code>{code}</Code><Message>Go&#7;.</Message><RequestId>R1</RequestId></Error>"
+        );
         Refusal::read(status, &headers, body.as_bytes())
     }
 
@@ -217,14 +239,25 @@ mod tests {
             "AccessDenied: Go  (request R1); the credentials from the environment need the permission s3:PutObject"
                 .replace("Go  ", "Go ")
         );
-        assert!(refusal(400, "InvalidArgument").said(&now).contains("--sse none"));
-        assert!(refusal(404, "NoSuchBucket").said(&now).contains("https://h"));
+        assert!(
+            refusal(400, "InvalidArgument")
+                .said(&now)
+                .contains("--sse none")
+        );
+        assert!(
+            refusal(404, "NoSuchBucket")
+                .said(&now)
+                .contains("https://h")
+        );
     }
 
     #[test]
     fn a_wrong_clock_is_measured() {
         let late = refusal(403, "AccessDenied").said(&about("2026-11-21T09:30:00Z"));
-        assert!(late.contains("clock is 2 h 30 min behind the service's"), "{late}");
+        assert!(
+            late.contains("clock is 2 h 30 min behind the service's"),
+            "{late}"
+        );
         let early = refusal(403, "RequestTimeTooSkewed").said(&about("2027-01-01T12:00:00Z"));
         assert!(early.contains("clock is 41 days ahead of"), "{early}");
     }

@@ -104,7 +104,12 @@ impl Head {
 }
 
 /// What ends in a path may stay as it is.
-const KEEP: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+const KEEP: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'/');
 const PAGE: usize = 1000;
 
 impl Client {
@@ -132,7 +137,11 @@ impl Client {
                 return Ok(objects);
             }
             if next.is_empty() || next == token {
-                return Err(self.malformed("list", "", "a page says that another follows, but not which"));
+                return Err(self.malformed(
+                    "list",
+                    "",
+                    "a page says that another follows, but not which",
+                ));
             }
             token = next.to_owned();
         }
@@ -146,7 +155,10 @@ impl Client {
         let mut uploads: Vec<Unfinished> = Vec::new();
         let mut marker = (String::new(), String::new());
         loop {
-            let (doing, action) = ("list unfinished uploads in", "s3:ListBucketMultipartUploads");
+            let (doing, action) = (
+                "list unfinished uploads in",
+                "s3:ListBucketMultipartUploads",
+            );
             let mut request = Request::new(Method::Get, "", doing, action);
             request.query = vec![
                 ("uploads", String::new()),
@@ -185,7 +197,9 @@ impl Client {
             let mut request = Request::new(Method::Get, key, doing, action);
             request.query = vec![("uploadId", id.to_owned())];
             if marker > 0 {
-                request.query.push(("part-number-marker", marker.to_string()));
+                request
+                    .query
+                    .push(("part-number-marker", marker.to_string()));
             }
             let page = self.document(request, "ListPartsResult")?;
             parts.extend(page.all("Part").filter_map(listed));
@@ -212,7 +226,9 @@ impl Client {
         match self.request(request) {
             Ok(response) => match Head::of(response) {
                 Some(head) => Ok(Some(head)),
-                None => Err(self.malformed("look at", key, "the answer has no length").into()),
+                None => Err(self
+                    .malformed("look at", key, "the answer has no length")
+                    .into()),
             },
             Err(fault) if fault.code == "NoSuchKey" => Ok(None),
             Err(fault) => Err(fault),
@@ -229,13 +245,24 @@ impl Client {
     }
 
     /// Writes an object in one request; `Content-MD5` protects it on its way.
-    pub(crate) fn put(&self, key: &str, body: &[u8], headers: Vec<(&str, String)>) -> Answer<Response> {
+    pub(crate) fn put(
+        &self,
+        key: &str,
+        body: &[u8],
+        headers: Vec<(&str, String)>,
+    ) -> Answer<Response> {
         let mut request = Request::new(Method::Put, key, "write", "s3:PutObject");
         request.body = body;
         request.headers = headers;
         request.headers.extend(self.protection());
-        if !request.headers.iter().any(|(name, _)| name.starts_with("x-amz-checksum")) {
-            request.headers.push(("content-md5", BASE64_STANDARD.encode(Md5::digest(body))));
+        if !request
+            .headers
+            .iter()
+            .any(|(name, _)| name.starts_with("x-amz-checksum"))
+        {
+            request
+                .headers
+                .push(("content-md5", BASE64_STANDARD.encode(Md5::digest(body))));
         }
         self.request(request)
     }
@@ -254,7 +281,10 @@ impl Client {
         let copy = self.head(to)?;
         match copy.filter(|copy| copy.size == head.size) {
             Some(copy) => Ok(copy.etag),
-            None => Err(Error::damaged(doing(), format!("{} has not its length", self.url(to)))),
+            None => Err(Error::damaged(
+                doing(),
+                format!("{} has not its length", self.url(to)),
+            )),
         }
     }
 
@@ -265,7 +295,9 @@ impl Client {
         request.headers.extend(self.protection());
         let class = head.response.header("x-amz-storage-class");
         if !class.is_empty() {
-            request.headers.push(("x-amz-storage-class", class.to_owned()));
+            request
+                .headers
+                .push(("x-amz-storage-class", class.to_owned()));
         }
         self.document(request, "CopyObjectResult")?;
         Ok(())
@@ -294,9 +326,13 @@ impl Client {
         for number in 1..=head.size.div_ceil(step) {
             let start = (number - 1) * step;
             let end = head.size.min(start + step) - 1;
-            let mut request = Request::new(Method::Put, to, "copy to", "s3:PutObject and s3:GetObject");
+            let mut request =
+                Request::new(Method::Put, to, "copy to", "s3:PutObject and s3:GetObject");
             request.slow = true;
-            request.query = vec![("partNumber", number.to_string()), ("uploadId", id.to_owned())];
+            request.query = vec![
+                ("partNumber", number.to_string()),
+                ("uploadId", id.to_owned()),
+            ];
             request.headers = vec![
                 ("x-amz-copy-source", self.source(from)),
                 ("x-amz-copy-source-range", format!("bytes={start}-{end}")),
@@ -320,7 +356,9 @@ impl Client {
         request.headers.extend(self.protection());
         let answer = self.document(request, "InitiateMultipartUploadResult")?;
         match answer.text("UploadId") {
-            "" => Err(self.malformed("begin to upload", key, "the answer has no UploadId").into()),
+            "" => Err(self
+                .malformed("begin to upload", key, "the answer has no UploadId")
+                .into()),
             id => Ok(id.to_owned()),
         }
     }
@@ -373,7 +411,8 @@ impl Client {
                 body.push_str(&format!("<Object><Key>{}</Key></Object>", escaped(key)));
             }
             body.push_str("</Delete>");
-            let mut request = Request::new(Method::Post, "", "delete objects in", "s3:DeleteObject");
+            let mut request =
+                Request::new(Method::Post, "", "delete objects in", "s3:DeleteObject");
             request.query = vec![("delete", String::new())];
             request.headers = vec![("content-md5", BASE64_STANDARD.encode(Md5::digest(&body)))];
             request.body = body.as_bytes();
@@ -384,8 +423,15 @@ impl Client {
                 let doing = format!("cannot delete {}", self.url(error.exact("Key")));
                 let said = format!("{}: {}", error.text("Code"), error.text("Message"));
                 let more = answer.all("Error").count() - 1;
-                let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
-                return Err(Error::failed(doing, format!("{said}{more}; deleting needs s3:DeleteObject")));
+                let more = if more == 0 {
+                    String::new()
+                } else {
+                    format!(" (and {more} more)")
+                };
+                return Err(Error::failed(
+                    doing,
+                    format!("{said}{more}; deleting needs s3:DeleteObject"),
+                ));
             }
         }
         Ok(())
@@ -431,7 +477,10 @@ impl Client {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Fault {
-        Fault { error, code: String::new() }
+        Fault {
+            error,
+            code: String::new(),
+        }
     }
 }
 

@@ -103,7 +103,9 @@ impl Budget {
 
     pub(crate) fn earn(&self) {
         let more = |left: i64| (left < BUDGET).then_some(left.max(0) + 1);
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 }
 
@@ -149,7 +151,10 @@ mod tests {
         }
         assert_eq!(pauses.len(), 3);
         assert!(pauses[0] >= FIRST / 2 && pauses[0] <= FIRST, "{pauses:?}");
-        assert!(pauses[2] >= FIRST * 2 && pauses[2] <= FIRST * 4, "{pauses:?}");
+        assert!(
+            pauses[2] >= FIRST * 2 && pauses[2] <= FIRST * 4,
+            "{pauses:?}"
+        );
         assert_eq!(tries.to_string(), " (tried 4 times)");
         let mut tries = Tries::new(40);
         for _ in 0..40 {

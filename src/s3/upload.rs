@@ -21,9 +21,6 @@ use std::time::Duration;
 /// Metadata of an object, by name without S3's prefix.
 pub type Meta = Vec<(&'static str, String)>;
 
-/// What is made of the first bytes of a stream.
-pub type Describe = Box<dyn FnOnce(&[u8]) -> Result<Meta> + Send>;
-
 /// What an upload is told before it begins.
 pub struct Target {
     /// The key; a stream too long for one object goes to keys that end in `.1`, `.2` and so on.
@@ -32,8 +29,6 @@ pub struct Target {
     pub size: Size,
     /// Uploads of this key, or of such keys, that were begun and not finished.
     pub unfinished: Vec<Unfinished>,
-    /// Makes the metadata from the first bytes.
-    pub describe: Describe,
 }
 
 /// What an upload made.
@@ -55,7 +50,6 @@ pub struct Upload {
     key: String,
     sizing: Sizing,
     unfinished: Vec<Unfinished>,
-    describe: Option<Describe>,
     meta: Meta,
     /// The part that is being filled.
     part: Vec<u8>,
@@ -80,7 +74,6 @@ impl Upload {
             key: target.key,
             sizing,
             unfinished: target.unfinished,
-            describe: Some(target.describe),
             meta: Meta::new(),
             sha256: Sha256::new(),
             bytes: 0,
@@ -102,7 +95,6 @@ impl Upload {
     /// arrived stay for the next run.
     pub fn finish(mut self) -> Result<Made> {
         let sha256 = hex(&self.sha256.clone().finalize());
-        self.describe()?;
         if self.parts == 0 {
             return self.put_whole(sha256);
         }
@@ -121,14 +113,17 @@ impl Upload {
             objects.push(self.complete(piece, &parts)?);
         }
         self.abort_others()?;
-        Ok(Made { bytes: self.bytes, sha256, objects, split: self.sizing.split() })
+        Ok(Made {
+            bytes: self.bytes,
+            sha256,
+            objects,
+            split: self.sizing.split(),
+        })
     }
 
-    fn describe(&mut self) -> Result<()> {
-        if let Some(describe) = self.describe.take() {
-            self.meta = describe(&self.part)?;
-        }
-        Ok(())
+    /// Sets the metadata. What comes after the first part is too late.
+    pub fn describe(&mut self, meta: Meta) {
+        self.meta = meta;
     }
 
     fn doing(&self) -> String {
@@ -137,7 +132,6 @@ impl Upload {
 
     /// Gives the full part to a thread, which ends when one is free.
     fn hand_over(&mut self) -> Result<()> {
-        self.describe()?;
         let (index, number) = self.sizing.place(self.parts);
         if index == self.pieces.len() {
             let piece = self.begin(index)?;
@@ -145,7 +139,9 @@ impl Upload {
         }
         let piece = Arc::clone(&self.pieces[index]);
         let client = &self.client;
-        let crew = self.crew.get_or_insert_with(|| Crew::new(Arc::clone(client)));
+        let crew = self
+            .crew
+            .get_or_insert_with(|| Crew::new(Arc::clone(client)));
         let full = std::mem::take(&mut self.part);
         self.part = crew.hand_over(piece, number, full, self.sizing.part)?;
         self.parts += 1;
@@ -168,7 +164,12 @@ impl Upload {
             headers.push(("x-amz-checksum-algorithm".to_owned(), algorithm.to_owned()));
         }
         let id = self.client.create(&key, borrowed(&headers))?;
-        Ok(Piece { index, key, id, known: Vec::new() })
+        Ok(Piece {
+            index,
+            key,
+            id,
+            known: Vec::new(),
+        })
     }
 
     /// Of several unfinished uploads the one with the most parts that may be ours.
@@ -187,14 +188,28 @@ impl Upload {
                 Err(fault) => return Err(fault.into()),
             };
             // Not every service lets a completion leave out parts that are there.
-            if known.iter().any(|part| !self.sizing.has(index, part.number)) {
+            if known
+                .iter()
+                .any(|part| !self.sizing.has(index, part.number))
+            {
                 continue;
             }
             let fits = |n: u64, size: u64| self.sizing.length(index, n).is_none_or(|l| l == size);
-            let good = known.iter().filter(|part| fits(part.number, part.size)).count();
+            let good = known
+                .iter()
+                .filter(|part| fits(part.number, part.size))
+                .count();
             if best.as_ref().is_none_or(|(most, _)| good > *most) {
                 let (key, id) = (key.to_owned(), upload.id.clone());
-                best = Some((good, Piece { index, key, id, known }));
+                best = Some((
+                    good,
+                    Piece {
+                        index,
+                        key,
+                        id,
+                        known,
+                    },
+                ));
             }
         }
         Ok(best.map(|(_, piece)| piece))
@@ -203,9 +218,13 @@ impl Upload {
     /// What every object of ours is created with.
     fn headers(&self) -> Vec<(String, String)> {
         let meta = self.meta.iter();
-        let mut headers: Vec<(String, String)> =
-            meta.map(|(name, value)| (format!("x-amz-meta-{name}"), value.clone())).collect();
-        headers.push(("content-type".to_owned(), "application/octet-stream".to_owned()));
+        let mut headers: Vec<(String, String)> = meta
+            .map(|(name, value)| (format!("x-amz-meta-{name}"), value.clone()))
+            .collect();
+        headers.push((
+            "content-type".to_owned(),
+            "application/octet-stream".to_owned(),
+        ));
         if let Some(class) = &self.client.options.storage_class {
             headers.push(("x-amz-storage-class".to_owned(), class.clone()));
         }
@@ -214,7 +233,11 @@ impl Upload {
 
     fn complete(&self, piece: &Piece, parts: &[Part]) -> Result<(String, u64, String)> {
         let size = parts.iter().map(|part| part.size).sum();
-        let expected = Expected { size, parts: parts.len(), etag: composite(parts) };
+        let expected = Expected {
+            size,
+            parts: parts.len(),
+            etag: composite(parts),
+        };
         let new = !self.sizing.split();
         for attempt in 0..=self.client.options.retries.min(5) {
             let fault = match self.client.complete(&piece.key, &piece.id, parts, new) {
@@ -239,11 +262,17 @@ impl Upload {
             }
             std::thread::sleep(Duration::from_millis(200 << attempt));
         }
-        Err(Error::failed(self.doing(), "its completion was not answered, again and again"))
+        Err(Error::failed(
+            self.doing(),
+            "its completion was not answered, again and again",
+        ))
     }
 
     fn taken(&self, key: &str) -> Error {
-        let said = format!("{} exists with other content; another run wrote it", self.client.url(key));
+        let said = format!(
+            "{} exists with other content; another run wrote it",
+            self.client.url(key)
+        );
         Error::refused(self.doing(), said)
     }
 
@@ -276,7 +305,11 @@ impl Upload {
             headers.push(("if-none-match".to_owned(), "*".to_owned()));
         }
         let etag = hex(&Md5::digest(&self.part));
-        let expected = Expected { size: self.bytes, parts: 0, etag: Some(etag) };
+        let expected = Expected {
+            size: self.bytes,
+            parts: 0,
+            etag: Some(etag),
+        };
         match self.client.put(&self.key, &self.part, borrowed(&headers)) {
             Ok(_) => {}
             Err(fault) if fault.code == "PreconditionFailed" => {
@@ -288,9 +321,17 @@ impl Upload {
             Err(fault) => return Err(fault.into()),
         }
         let object = self.checked(&self.key, &expected)?;
-        self.client.counters.parts_sent.fetch_add(1, Ordering::Relaxed);
+        self.client
+            .counters
+            .parts_sent
+            .fetch_add(1, Ordering::Relaxed);
         self.abort_others()?;
-        Ok(Made { bytes: self.bytes, sha256, objects: vec![object], split: false })
+        Ok(Made {
+            bytes: self.bytes,
+            sha256,
+            objects: vec![object],
+            split: false,
+        })
     }
 
     /// The object is there: what else was begun for its key is of no use any more.
@@ -347,7 +388,12 @@ impl Expected {
 impl std::fmt::Display for Expected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let etag = self.etag.as_deref().unwrap_or("of any form");
-        write!(f, "{} bytes in {} parts with ETag {etag}", self.size, self.parts.max(1))
+        write!(
+            f,
+            "{} bytes in {} parts with ETag {etag}",
+            self.size,
+            self.parts.max(1)
+        )
     }
 }
 
@@ -380,7 +426,11 @@ impl Sums {
 impl Client {
     /// What parts are verified by.
     fn checksum(&self) -> Checksum {
-        let usual = if self.quirks().checksums { Checksum::Crc32c } else { Checksum::Md5 };
+        let usual = if self.quirks().checksums {
+            Checksum::Crc32c
+        } else {
+            Checksum::Md5
+        };
         self.options.checksum.unwrap_or(usual)
     }
 
@@ -400,18 +450,32 @@ impl Client {
     fn checksums(&self, bytes: &[u8]) -> Sums {
         let checksum = match self.checksum() {
             Checksum::Md5 => {
-                return Sums { md5: Some(Md5::digest(bytes).into()), checksum: None };
+                return Sums {
+                    md5: Some(Md5::digest(bytes).into()),
+                    checksum: None,
+                };
             }
             Checksum::Crc32c => {
                 let sum = crc32c::crc32c(bytes).to_be_bytes();
-                ("x-amz-checksum-crc32c", "ChecksumCRC32C", BASE64_STANDARD.encode(sum))
+                (
+                    "x-amz-checksum-crc32c",
+                    "ChecksumCRC32C",
+                    BASE64_STANDARD.encode(sum),
+                )
             }
             Checksum::Sha256 => {
                 let sum = Sha256::digest(bytes);
-                ("x-amz-checksum-sha256", "ChecksumSHA256", BASE64_STANDARD.encode(sum))
+                (
+                    "x-amz-checksum-sha256",
+                    "ChecksumSHA256",
+                    BASE64_STANDARD.encode(sum),
+                )
             }
         };
-        Sums { md5: None, checksum: Some(checksum) }
+        Sums {
+            md5: None,
+            checksum: Some(checksum),
+        }
     }
 }
 
@@ -422,7 +486,10 @@ impl From<Fault> for io::Error {
 }
 
 fn borrowed(headers: &[(String, String)]) -> Vec<(&str, String)> {
-    headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect()
 }
 
 fn is_md5(text: &str) -> bool {
@@ -460,7 +527,10 @@ mod tests {
         let sums = [Md5::digest(b"a"), Md5::digest(b"b")].concat();
         let expected = format!("{}-2", hex(&Md5::digest(sums)));
         assert_eq!(composite(&parts), Some(expected));
-        let odd = Part { etag: "not-hex".to_owned(), ..part(3, b"c") };
+        let odd = Part {
+            etag: "not-hex".to_owned(),
+            ..part(3, b"c")
+        };
         assert_eq!(composite(&[odd]), None);
     }
 

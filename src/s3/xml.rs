@@ -144,7 +144,15 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_whole() {
-        for text in ["", "<a>", "<a></b>", "</a>", "<a>&bad;</a>", "<a>&</a>", "no"] {
+        for text in [
+            "",
+            "<a>",
+            "<a></b>",
+            "</a>",
+            "<a>&bad;</a>",
+            "<a>&</a>",
+            "no",
+        ] {
             assert_eq!(Node::parse(text), None, "{text}");
         }
         assert_eq!(Node::parse(&"<a>".repeat(100_000)), None);

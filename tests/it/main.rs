@@ -10,8 +10,11 @@ mod runner;
 mod support;
 
 mod btrfs;
+mod s3;
+mod servers;
 mod smoke;
+mod streams;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[smoke::TESTS, btrfs::TESTS].concat())
+    runner::main(&[smoke::TESTS, s3::TESTS, s3::OWN, btrfs::TESTS].concat())
 }

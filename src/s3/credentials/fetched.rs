@@ -4,9 +4,10 @@
 use super::super::config::Environment;
 use super::{Keys, Secret};
 use crate::error::{Doing, Error, Result};
+use crate::process;
 use serde::Deserialize;
 use std::fmt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use ureq::{Agent, http};
 
@@ -104,7 +105,14 @@ impl Fetched {
     /// New keys; `None` if nobody answers where an instance's service would be.
     pub(super) fn fetch(&self) -> Result<Option<Keys>> {
         let text = match self {
-            Fetched::Process { command, .. } => Some(self.run(command)?),
+            Fetched::Process { command, .. } => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", command]);
+                Some(process::run(
+                    shell,
+                    &format!("cannot get credentials from {self}"),
+                )?)
+            }
             Fetched::Container { uri, authorization } => {
                 let token = authorization.read()?;
                 let token = token.as_deref().map(|token| ("authorization", token));
@@ -117,20 +125,6 @@ impl Fetched {
 
     fn wrong(&self, said: impl Into<String>) -> Error {
         Error::failed(format!("cannot get credentials from {self}"), said)
-    }
-
-    /// Its standard error is the user's, since it may ask for something there.
-    fn run(&self, command: &str) -> Result<String> {
-        let output = Command::new("/bin/sh")
-            .args(["-c", command])
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .doing(|| format!("cannot run {self}"))?;
-        if !output.status.success() {
-            return Err(self.wrong(format!("the program ended with {}", output.status)));
-        }
-        String::from_utf8(output.stdout).map_err(|_| self.wrong("its answer is not text"))
     }
 
     fn ask_instance(&self, endpoint: &str) -> Result<Option<String>> {
@@ -167,7 +161,11 @@ impl Fetched {
         if answer.status() != 200 {
             return Err(self.wrong(format!("it answered {}", answer.status())));
         }
-        let text = answer.body_mut().with_config().limit(1 << 20).read_to_string();
+        let text = answer
+            .body_mut()
+            .with_config()
+            .limit(1 << 20)
+            .read_to_string();
         text.map_err(|error| self.wrong(super::super::transport(&error)))
     }
 
@@ -182,9 +180,15 @@ impl Fetched {
         let expires = answer.expiration.map(|time| time.parse());
         Ok(Keys {
             id: answer.access_key_id.ok_or_else(|| lacks("AccessKeyId"))?,
-            secret: Secret(answer.secret_access_key.ok_or_else(|| lacks("SecretAccessKey"))?),
+            secret: Secret(
+                answer
+                    .secret_access_key
+                    .ok_or_else(|| lacks("SecretAccessKey"))?,
+            ),
             token: answer.session_token.map(Secret),
-            expires: expires.transpose().map_err(|_| lacks("Expiration that is a time"))?,
+            expires: expires
+                .transpose()
+                .map_err(|_| lacks("Expiration that is a time"))?,
         })
     }
 }

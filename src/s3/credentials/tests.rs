@@ -73,7 +73,9 @@ fn half_a_pair_names_the_other_half() {
     let home = Home::new("half");
     let error = home.find(&[("AWS_ACCESS_KEY_ID", "k")]).unwrap_err();
     assert!(error.to_string().contains("AWS_SECRET_ACCESS_KEY is not"));
-    let error = home.find(&[("AWS_SECRET_ACCESS_KEY", "hidden")]).unwrap_err();
+    let error = home
+        .find(&[("AWS_SECRET_ACCESS_KEY", "hidden")])
+        .unwrap_err();
     assert!(error.to_string().contains("AWS_ACCESS_KEY_ID is not"));
     assert!(!error.to_string().contains("hidden"));
 }
@@ -81,9 +83,14 @@ fn half_a_pair_names_the_other_half() {
 #[test]
 fn a_profile_that_cannot_serve_says_why() {
     let home = Home::new("profile");
-    let text = "[profile role]\nrole_arn = arn:x\nsource_profile = default\n[profile bare]\nregion=x\n";
+    let text =
+        "[profile role]\nrole_arn = arn:x\nsource_profile = default\n[profile bare]\nregion=x\n";
     home.write(".aws/config", text);
-    for (profile, word) in [("none", "neither"), ("role", "role_arn"), ("bare", "no keys")] {
+    for (profile, word) in [
+        ("none", "neither"),
+        ("role", "role_arn"),
+        ("bare", "no keys"),
+    ] {
         let error = home.find(&[("AWS_PROFILE", profile)]).unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
     }
@@ -99,23 +106,41 @@ fn a_process_gives_keys_and_is_asked_again() {
         home.0.display()
     );
     home.write("get", &script);
-    let command = format!("[default]\ncredential_process = sh {}/get\n", home.0.display());
+    let command = format!(
+        "[default]\ncredential_process = sh {}/get\n",
+        home.0.display()
+    );
     home.write(".aws/config", &command);
     let found = home.find(&[]).unwrap();
     let at = |time: &str| found.keys(time.parse().unwrap()).unwrap();
     assert_eq!(at("2029-01-01T00:00:00Z").id, "k1");
     assert_eq!(at("2029-12-31T23:58:00Z").id, "k2");
-    assert_eq!(at("2029-01-01T00:00:00Z").token, Some(Secret("t".to_owned())));
+    assert_eq!(
+        at("2029-01-01T00:00:00Z").token,
+        Some(Secret("t".to_owned()))
+    );
     let old = at("2029-01-01T00:00:00Z");
     assert!(found.renew(&old).unwrap());
     assert_eq!(at("2029-01-01T00:00:00Z").id, "k3");
     assert!(!format!("{found:?}").contains("hidden"));
-    home.write("get", "echo '{\"Version\":1,\"SecretAccessKey\":\"hidden\"'; exit 3");
+    home.write(
+        "get",
+        "echo '{\"Version\":1,\"SecretAccessKey\":\"hidden\"'; exit 3",
+    );
     let error = home.find(&[]).unwrap_err().to_string();
-    assert!(error.contains("exit status: 3") && !error.contains("hidden"), "{error}");
-    home.write("get", "echo '{\"Version\":1,\"SecretAccessKey\":\"hidden\"'");
+    assert!(
+        error.contains("exit status: 3") && !error.contains("hidden"),
+        "{error}"
+    );
+    home.write(
+        "get",
+        "echo '{\"Version\":1,\"SecretAccessKey\":\"hidden\"'",
+    );
     let error = home.find(&[]).unwrap_err().to_string();
-    assert!(error.contains("JSON") && !error.contains("hidden"), "{error}");
+    assert!(
+        error.contains("JSON") && !error.contains("hidden"),
+        "{error}"
+    );
 }
 
 /// Answers each connection once, from the request's first line and its headers.
@@ -156,22 +181,30 @@ fn an_instance_wants_a_session() {
     let found = found.unwrap();
     assert_eq!(found.source, "the instance's service");
     let keys = found.keys("2029-01-01T00:00:00Z".parse().unwrap()).unwrap();
-    assert_eq!((keys.id.as_str(), keys.token), ("far", Some(Secret("t".to_owned()))));
+    assert_eq!(
+        (keys.id.as_str(), keys.token),
+        ("far", Some(Secret("t".to_owned())))
+    );
 }
 
 #[test]
 fn a_container_wants_its_token() {
-    let at = service(|_, headers| match headers.contains("authorization: from-file") {
-        true => (200, KEYS.to_owned()),
-        false => (403, String::new()),
-    });
+    let at = service(
+        |_, headers| match headers.contains("authorization: from-file") {
+            true => (200, KEYS.to_owned()),
+            false => (403, String::new()),
+        },
+    );
     let home = Home::new("container");
     home.write("token", "from-file\n");
     let file = home.0.join("token");
     let uri = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &at[..]);
     let with = home.find(&[
         uri,
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.to_str().unwrap()),
+        (
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            file.to_str().unwrap(),
+        ),
     ]);
     assert_eq!(id(&with.unwrap()), "far");
     let without = home.find(&[uri]).unwrap_err().to_string();

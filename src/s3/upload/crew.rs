@@ -63,7 +63,12 @@ impl Crew {
             std::thread::spawn(move || shared.work(&work, &used))
         };
         let threads = (0..count).map(thread).collect();
-        Crew { shared, jobs: Some(jobs), spare, threads }
+        Crew {
+            shared,
+            jobs: Some(jobs),
+            spare,
+            threads,
+        }
     }
 
     /// Waits for a free thread, gives it the part, and returns an empty buffer.
@@ -74,7 +79,11 @@ impl Crew {
         data: Vec<u8>,
         part: u64,
     ) -> Result<Vec<u8>> {
-        let job = Job { piece, number, data };
+        let job = Job {
+            piece,
+            number,
+            data,
+        };
         let given = self.jobs.as_ref().map(|jobs| jobs.send(job));
         if !matches!(given, Some(Ok(()))) {
             // All threads ended, and there is one reason for it.
@@ -92,7 +101,11 @@ impl Crew {
         if self.shared.stop.load(Ordering::Relaxed) {
             return Err(self.shared.error());
         }
-        let mut sent = self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = self
+            .shared
+            .sent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::take(&mut sent))
     }
 
@@ -100,7 +113,8 @@ impl Crew {
         self.jobs = None;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                self.shared.fail(Error::failed("cannot upload", "a thread panicked"));
+                self.shared
+                    .fail(Error::failed("cannot upload", "a thread panicked"));
             }
         }
     }
@@ -140,7 +154,11 @@ impl Shared {
     }
 
     fn error(&self) -> Error {
-        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let error = self
+            .error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         error.unwrap_or_else(|| Error::failed("cannot upload", "it was stopped"))
     }
 
@@ -148,7 +166,11 @@ impl Shared {
     fn deliver(&self, job: &Job) -> Result<Part> {
         let counters = &self.client.counters;
         let mut sums = self.client.checksums(&job.data);
-        let known = job.piece.known.iter().find(|part| part.number == job.number);
+        let known = job
+            .piece
+            .known
+            .iter()
+            .find(|part| part.number == job.number);
         if let Some(known) = known
             && self.is_same(known, job, &mut sums)
         {
@@ -175,7 +197,9 @@ impl Shared {
             proofs.extend((!there.is_empty()).then(|| there == value));
         }
         if self.client.etags_are_md5() {
-            let md5 = sums.md5.get_or_insert_with(|| Md5::digest(&job.data).into());
+            let md5 = sums
+                .md5
+                .get_or_insert_with(|| Md5::digest(&job.data).into());
             proofs.push(known.etag.eq_ignore_ascii_case(&hex(md5)));
         }
         !proofs.is_empty() && proofs.iter().all(|&same| same)

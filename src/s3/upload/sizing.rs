@@ -55,7 +55,10 @@ impl Sizing {
 
     /// The object and the number there of the part that so many others precede.
     pub(super) fn place(&self, before: u64) -> (usize, u64) {
-        ((before / self.per_object) as usize, before % self.per_object + 1)
+        (
+            (before / self.per_object) as usize,
+            before % self.per_object + 1,
+        )
     }
 
     /// The key of an object.
@@ -69,7 +72,8 @@ impl Sizing {
     /// The length that a part must have; `None` if nobody knows.
     pub(super) fn length(&self, index: usize, number: u64) -> Option<u64> {
         let before = (index as u64 * self.per_object + number - 1) * self.part;
-        self.total.map(|total| self.part.min(total.saturating_sub(before)))
+        self.total
+            .map(|total| self.part.min(total.saturating_sub(before)))
     }
 
     /// Whether the object has a part of this number, as far as is known.
