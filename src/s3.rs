@@ -129,7 +129,7 @@ pub(crate) struct Request<'a> {
     pub(crate) body: &'a [u8],
     /// A buffer for the answer, to be used again.
     pub(crate) into: Vec<u8>,
-    /// The longest answer that makes sense.
+    /// The longest answer that makes sense; a refusal may be a little longer.
     pub(crate) limit: u64,
     /// A lost answer is not asked for again, since the request may have been carried out.
     pub(crate) once: bool,
@@ -231,7 +231,7 @@ impl fmt::Debug for Client {
 
 /// How one exchange with the service can end badly.
 enum Trouble {
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// In words; whether it can be otherwise the next time.
     Lost(String, bool),
     Stopped,
@@ -392,11 +392,11 @@ impl Client {
                 body,
             });
         }
-        Err(Trouble::Refused(Refusal::read(
+        Err(Trouble::Refused(Box::new(Refusal::read(
             status,
             &head.headers,
             &body,
-        )))
+        ))))
     }
 
     /// One signed exchange. Secrets are in the address, so it must not leave this function.
@@ -434,7 +434,10 @@ impl Client {
                 .run(built.timeout_per_read(Some(silence)).build())?
         };
         let (head, body) = answer.into_parts();
-        let from = body.into_with_config().limit(request.limit).reader();
+        let from = body
+            .into_with_config()
+            .limit(request.limit.max(1 << 20) + 1)
+            .reader();
         Paced {
             from,
             request,

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 /// Where variables come from: the process's environment, or a test's.
 #[derive(Clone)]
-pub struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Environment(Arc<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     /// The variables of this process.

@@ -171,6 +171,7 @@ impl Refusal {
 
 /// `3 min`, `2 h 5 min`, `40 days`.
 pub(crate) fn in_words(time: SignedDuration) -> String {
+    let time = time.saturating_add(SignedDuration::from_secs(30));
     match (time.as_hours(), time.as_mins() % 60) {
         (0, minutes) => format!("{minutes} min"),
         (hours, minutes) if hours < 48 => format!("{hours} h {minutes} min"),

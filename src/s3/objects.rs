@@ -255,14 +255,10 @@ impl Client {
         request.body = body;
         request.headers = headers;
         request.headers.extend(self.protection());
-        if !request
-            .headers
-            .iter()
-            .any(|(name, _)| name.starts_with("x-amz-checksum"))
-        {
-            request
-                .headers
-                .push(("content-md5", BASE64_STANDARD.encode(Md5::digest(body))));
+        let mut names = request.headers.iter().map(|(name, _)| *name);
+        if !names.any(|name| name == "content-md5" || name.starts_with("x-amz-checksum")) {
+            let md5 = BASE64_STANDARD.encode(Md5::digest(body));
+            request.headers.push(("content-md5", md5));
         }
         self.request(request)
     }

@@ -13,7 +13,7 @@ use crate::s3::upload::{Made, Target, Upload};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Listing, Size, shown};
 use hints::Hints;
-use index::{Index, Kept, Leftover};
+use index::{Index, Kept, Leftover, TRASH};
 use layout::Name;
 use sink::{S3Sink, Watch};
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ impl S3Store {
             prefix.push('/');
         }
         let doing = || format!("cannot use s3://{bucket}/{}", shown(&prefix));
-        if prefix.starts_with("trash/") {
+        if prefix.starts_with(TRASH) {
             let said = "trash/ is where --delete moves objects; copy them back first";
             return Err(Error::usage(doing(), said));
         }
@@ -228,7 +228,7 @@ impl S3Store {
         }
         for key in &keys {
             crate::process::check("cannot delete")?;
-            self.client.copy(key, &format!("trash/{key}"))?;
+            self.client.copy(key, &format!("{TRASH}{key}"))?;
         }
         let markers: Vec<String> = kept.iter().filter_map(|kept| kept.marker.clone()).collect();
         self.client.remove(&markers)?;

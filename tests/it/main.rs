@@ -11,10 +11,20 @@ mod support;
 
 mod btrfs;
 mod s3;
+mod s3_faults;
 mod servers;
 mod smoke;
 mod streams;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[smoke::TESTS, s3::TESTS, s3::OWN, btrfs::TESTS].concat())
+    runner::main(
+        &[
+            smoke::TESTS,
+            s3::TESTS,
+            s3::OWN,
+            s3_faults::TESTS,
+            btrfs::TESTS,
+        ]
+        .concat(),
+    )
 }

@@ -124,7 +124,7 @@ fn lengths_around_parts(server: &Server) {
         );
         assert_eq!(sent.unwrap(), length as u64);
         // The store knows what it just made, and so does one that begins afresh.
-        same(&get(&mut store, &known).unwrap(), &bytes);
+        assert_eq!(store.measure(&[known]).unwrap(), [known.size]);
         let mut store = open(&server.endpoint, &bucket);
         let listing = store.list().unwrap();
         assert_eq!(listing.notes, Vec::<String>::new());
@@ -246,25 +246,11 @@ fn refusals(server: &Server) {
 
 fn a_skewed_clock(server: &Server) {
     let bucket = server.bucket();
-    let hours = |hours: i64| jiff::SignedDuration::from_hours(hours);
-    for (now, word) in [
-        (
-            (|| jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30)) as fn() -> _,
-            "behind",
-        ),
-        (
-            || jiff::Timestamp::now() + jiff::SignedDuration::from_hours(30),
-            "ahead of",
-        ),
-    ] {
-        let mut options = options(&server.endpoint);
-        options.now = now;
-        let mut store = S3Store::open(&bucket, "", Access::Read, options).unwrap();
-        let error = store.list().unwrap_err().to_string();
-        let near = [hours(29), hours(30)].map(|h| format!("clock is {} h", h.as_hours()));
-        assert!(near.iter().any(|near| error.contains(near)), "{error}");
-        assert!(error.contains(word), "{error}");
-    }
+    let mut options = options(&server.endpoint);
+    options.now = || jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30);
+    let mut store = S3Store::open(&bucket, "", Access::Read, options).unwrap();
+    let error = store.list().unwrap_err().to_string();
+    assert!(error.contains("clock is 30 h 0 min behind"), "{error}");
 }
 
 fn many_keys_in_pages(server: &Server) {
@@ -278,7 +264,7 @@ fn many_keys_in_pages(server: &Server) {
         })
         .collect();
     std::thread::scope(|scope| {
-        for keys in keys.chunks(625) {
+        for keys in keys.chunks(315) {
             let bucket = &bucket;
             scope.spawn(move || {
                 for key in keys {
@@ -335,6 +321,15 @@ fn strange_names(server: &Server) {
     assert_eq!(store.list().unwrap().snapshots.len(), 0);
 }
 
+/// At least so many parts were skipped, and all others were sent once. The answer about one more
+/// may have been on its way when the first run ended.
+fn skipped_and_sent(store: &S3Store, done: u64, all: u64) {
+    let counters = &store.client().counters;
+    let (skipped, sent) = (count(&counters.parts_skipped), count(&counters.parts_sent));
+    assert!((done..=done + 1).contains(&skipped), "{skipped} of {done}");
+    assert_eq!(skipped + sent, all);
+}
+
 /// Begins an upload and lets it go after so many bytes.
 fn begin(store: &mut S3Store, diff: &Diff, path: &str, bytes: &[u8]) {
     let mut sink = store.receive(diff, Path::new(path)).unwrap();
@@ -367,8 +362,7 @@ fn resume(server: &Server) {
     assert!(store.send(&known).is_err());
     // Going on, nothing that is there is sent again.
     put(&mut store, &known, "s", &bytes).unwrap();
-    assert_eq!(count(&store.client().counters.parts_skipped), done);
-    assert_eq!(count(&store.client().counters.parts_sent), 9 - done);
+    skipped_and_sent(&store, done, 9);
     same(&get(&mut store, &known).unwrap(), &bytes);
     let listing = open(&server.endpoint, &bucket).list().unwrap();
     assert_eq!(listing.snapshots.len(), 1);
@@ -386,12 +380,11 @@ fn resume_of_something_else(server: &Server) {
         ..diff(1, None, 0)
     };
     begin(&mut store, &unknown, "s", &long);
-    // Not listed again in between: a second upload of the same key begins.
+    // It is not listed again in between, so that a second upload of the same key begins.
+    begin(&mut store, &unknown, "s", &long[..17 * MIB]);
     let mut large = options(&server.endpoint);
     large.part_size = Some(6 * MIB as u64);
     let mut other = S3Store::open(&bucket, "host/", Access::Append, large).unwrap();
-    other.list().unwrap();
-    begin(&mut store, &unknown, "s", &long[..17 * MIB]);
     let bytes = stream(1, None, 16 * MIB);
     let known = diff(1, None, 16 * MIB);
     put(&mut other, &known, "s", &bytes).unwrap();
@@ -445,7 +438,7 @@ fn split_over_objects(server: &Server) {
     assert_eq!(open().list().unwrap().offer, Offer::Only(Vec::new()));
     let mut store = open();
     put(&mut store, &known, "s", &bytes).unwrap();
-    assert_eq!(count(&store.client().counters.parts_skipped), done);
+    skipped_and_sent(&store, done, 6);
     same(&get(&mut store, &known).unwrap(), &bytes);
     let mut store = open();
     let listing = store.list().unwrap();

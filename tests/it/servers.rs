@@ -6,10 +6,21 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 pub(crate) const KEY: &str = "buttersinktest";
 pub(crate) const SECRET: &str = "buttersink-test-secret";
+
+static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder();
+    let config = config
+        .http_status_as_error(false)
+        .max_idle_connections_per_host(10);
+    config.build().new_agent()
+}
 
 /// A running server.
 pub(crate) struct Server {
@@ -207,13 +218,10 @@ impl Server {
             query,
             none,
         );
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(url.as_str());
+        let agent = AGENT.get_or_init(agent);
         let answer = match method {
             "PUT" | "POST" => agent.run(request.body(body).unwrap()),
             _ => agent.run(request.body(()).unwrap()),

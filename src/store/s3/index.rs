@@ -62,6 +62,9 @@ pub(super) struct Index {
     foreign: Vec<String>,
 }
 
+/// Where deleted objects go.
+pub(super) const TRASH: &str = "trash/";
+
 type Pieces = BTreeMap<u64, (Source, Option<Timestamp>)>;
 
 impl Index {
@@ -74,6 +77,10 @@ impl Index {
             let Some(below) = object.key.strip_prefix(prefix) else {
                 continue;
             };
+            // At the root of the bucket stands what was removed.
+            if object.key.starts_with(TRASH) {
+                continue;
+            }
             let modified = object.modified;
             let key = Key::parse(below);
             let source = Source {
@@ -100,9 +107,8 @@ impl Index {
                     markers.push((source.key, name, count, bytes, modified));
                 }
                 Key::Info(path) => drop(index.hints.insert(path)),
-                // At the root of the bucket stands what was removed.
-                Key::Foreign if !source.key.starts_with("trash/") => index.foreign.push(source.key),
-                Key::Foreign | Key::Folder => {}
+                Key::Foreign => index.foreign.push(source.key),
+                Key::Folder => {}
             }
         }
         for marker in markers {
@@ -154,7 +160,7 @@ impl Index {
         for upload in uploads {
             let below = upload.key.strip_prefix(prefix).map(Key::parse);
             if let Some(Key::Diff(name) | Key::Piece(name, _)) = below
-                && !name.path.starts_with("trash/")
+                && !upload.key.starts_with(TRASH)
             {
                 let leftover = self.leftovers.entry(name).or_default();
                 leftover.started = leftover.started.or(upload.started);
