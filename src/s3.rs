@@ -6,196 +6,35 @@ mod credentials;
 pub mod download;
 mod endpoint;
 mod errors;
+pub mod multipart;
 pub mod objects;
+mod options;
 mod quirks;
+mod request;
 mod retry;
 pub mod upload;
 mod xml;
 
 pub use config::Environment;
 pub(crate) use errors::in_words;
+pub use options::{Checksum, S3Options, Sse};
 pub use quirks::{Quirks, TABLE};
+pub(crate) use request::{Answer, Fault, Request, Response};
 
 use crate::error::{Error, Kind, Result};
-use crate::sys;
 use config::Profile;
 use credentials::{Credentials, Keys};
 use endpoint::Place;
 use errors::{About, Refusal};
-use jiff::Timestamp;
+use request::Paced;
 use retry::{Budget, Tries};
 use rusty_s3::Method;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
-use ureq::http::{self, HeaderMap};
+use ureq::http;
 use ureq::{Agent, SendBody};
-
-/// What the server is to verify each part by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checksum {
-    /// `Content-MD5`, which every service knows.
-    Md5,
-    /// `x-amz-checksum-crc32c`, the cheapest.
-    Crc32c,
-    /// `x-amz-checksum-sha256`.
-    Sha256,
-}
-
-/// Server-side encryption that is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sse {
-    /// AES256 where the service takes it.
-    Usual,
-    /// Nothing is asked for.
-    None,
-    /// AES256, or an error.
-    Aes256,
-    /// A key of AWS's key service; its usual one if none is named.
-    Kms(Option<String>),
-}
-
-/// How to reach S3 and how to use it.
-#[derive(Clone, Debug)]
-pub struct S3Options {
-    /// `--endpoint-url`.
-    pub endpoint_url: Option<String>,
-    /// `--region`.
-    pub region: Option<String>,
-    /// `--profile`.
-    pub profile: Option<String>,
-    /// `--part-size` in bytes; `None` lets the size of the stream decide.
-    pub part_size: Option<u64>,
-    /// `--concurrency`: requests at the same time in one transfer.
-    pub concurrency: usize,
-    /// `--checksum`; `None` for the best that the service is known to take.
-    pub checksum: Option<Checksum>,
-    /// `--sse`.
-    pub sse: Sse,
-    /// `--storage-class`; `None` leaves it to the bucket.
-    pub storage_class: Option<String>,
-    /// `--s3-quirks`.
-    pub quirks: Option<String>,
-    /// Bytes per second in each direction, for all transfers of this client together.
-    pub bwlimit: Option<u64>,
-    /// How long a connection may be silent.
-    pub silence: Duration,
-    /// How often one request is tried again.
-    pub retries: u32,
-    /// The longest object that is copied in one request.
-    pub single_copy: u64,
-    /// The variables that say where keys, region and endpoint are.
-    pub environment: Environment,
-    /// The clock.
-    pub now: fn() -> Timestamp,
-}
-
-impl Default for S3Options {
-    fn default() -> Self {
-        S3Options {
-            endpoint_url: None,
-            region: None,
-            profile: None,
-            part_size: None,
-            concurrency: 4,
-            checksum: None,
-            sse: Sse::Usual,
-            storage_class: None,
-            quirks: None,
-            bwlimit: None,
-            silence: Duration::from_secs(60),
-            retries: 10,
-            single_copy: 5 << 30,
-            environment: Environment::process(),
-            now: Timestamp::now,
-        }
-    }
-}
-
-/// A request for a bucket or for an object in it.
-pub(crate) struct Request<'a> {
-    pub(crate) method: Method,
-    /// Empty for the bucket itself.
-    pub(crate) key: &'a str,
-    /// What is being done, as in `cannot list`.
-    pub(crate) doing: &'a str,
-    /// The permission it needs.
-    pub(crate) action: &'a str,
-    pub(crate) query: Vec<(&'a str, String)>,
-    /// Names in lower case.
-    pub(crate) headers: Vec<(&'a str, String)>,
-    pub(crate) body: &'a [u8],
-    /// A buffer for the answer, to be used again.
-    pub(crate) into: Vec<u8>,
-    /// The longest answer that makes sense; a refusal may be a little longer.
-    pub(crate) limit: u64,
-    /// A lost answer is not asked for again, since the request may have been carried out.
-    pub(crate) once: bool,
-    /// Services may work for minutes before they answer.
-    pub(crate) slow: bool,
-    /// Ends the request early when set.
-    pub(crate) stop: Option<&'a AtomicBool>,
-}
-
-impl<'a> Request<'a> {
-    pub(crate) fn new(method: Method, key: &'a str, doing: &'a str, action: &'a str) -> Self {
-        Request {
-            method,
-            key,
-            doing,
-            action,
-            query: Vec::new(),
-            headers: Vec::new(),
-            body: &[],
-            into: Vec::new(),
-            limit: 64 << 20,
-            once: false,
-            slow: false,
-            stop: None,
-        }
-    }
-
-    fn stopped(&self) -> bool {
-        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) || sys::interrupted()
-    }
-}
-
-/// An answer that is not a refusal, with its whole body.
-#[derive(Debug)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Response {
-    /// A header; empty if it is not there.
-    pub(crate) fn header(&self, name: &str) -> &str {
-        let value = self.headers.get(name);
-        value
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    }
-}
-
-/// A request that came to nothing: an error, and what a caller may want to decide by.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    pub(crate) error: Error,
-    /// S3's code; empty if there was no answer.
-    pub(crate) code: String,
-}
-
-/// What a request comes to.
-pub(crate) type Answer<T> = std::result::Result<T, Fault>;
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
-        fault.error
-    }
-}
 
 /// What a client did, for reports and tests.
 #[derive(Debug, Default)]
@@ -217,6 +56,9 @@ pub struct Client {
     place: RwLock<Place>,
     budget: Budget,
     limit: retry::Limit,
+    /// Whether the service ever answered. One that never did is more likely to be misspelt than
+    /// to be in trouble.
+    reached: AtomicBool,
     /// What it was opened with.
     pub(crate) options: S3Options,
     /// What it did.
@@ -250,6 +92,7 @@ impl Client {
             credentials: Credentials::find(&options.environment, options.profile.as_deref())?,
             budget: Budget::default(),
             limit: retry::Limit::new(options.bwlimit),
+            reached: AtomicBool::new(false),
             counters: Counters::default(),
             options,
         })
@@ -343,7 +186,8 @@ impl Client {
                 again && tries.later(refusal.retry_after)
             }
             Trouble::Lost(_, passes) => {
-                let again = *passes && !request.once && self.budget.spend();
+                let hope = self.reached.load(Ordering::Relaxed) || tries.few();
+                let again = *passes && hope && !request.once && self.budget.spend();
                 again && tries.later(None)
             }
         })
@@ -382,6 +226,7 @@ impl Client {
                 return Err(Trouble::Lost(transport(&error), passes(&error)));
             }
         };
+        self.reached.store(true, Ordering::Relaxed);
         let status = head.status.as_u16();
         // Work of minutes is answered 200 at once, and the error comes later.
         let late = status == 200 && request.slow && is_error(&body);
@@ -503,24 +348,6 @@ impl Client {
             error: Error::new(kind, doing, said),
             code: code.to_owned(),
         }
-    }
-}
-
-/// Bytes at the pace of `--bwlimit`, until somebody wants to stop.
-struct Paced<'a, 'b, R> {
-    from: R,
-    request: &'a Request<'b>,
-    limit: &'a retry::Limit,
-}
-
-impl<R: Read> Read for Paced<'_, '_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.request.stopped() {
-            return Err(io::Error::other("stopped"));
-        }
-        let count = self.from.read(buffer)?;
-        self.limit.pass(count);
-        Ok(count)
     }
 }
 

@@ -3,12 +3,12 @@
 
 mod crew;
 mod sizing;
+mod sums;
 
-use super::objects::{Head, Part, Unfinished};
-use super::{Checksum, Client, Fault, Sse};
+use super::multipart::{Part, Unfinished};
+use super::{Client, Fault};
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Size;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use crew::{Crew, Piece};
 use md5::{Digest, Md5};
 use sha2::Sha256;
@@ -17,6 +17,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+pub(crate) use sums::hex;
+use sums::{Expected, composite};
 
 /// Metadata of an object, by name without S3's prefix.
 pub type Meta = Vec<(&'static str, String)>;
@@ -362,123 +364,6 @@ impl Write for Upload {
     }
 }
 
-/// What the service must have in the end.
-struct Expected {
-    size: u64,
-    /// 0 for an object that was written at once.
-    parts: usize,
-    /// `None` if the parts' ETags are not such that it follows from them.
-    etag: Option<String>,
-}
-
-impl Expected {
-    fn is_met(&self, head: &Head, md5: bool) -> bool {
-        let etag = head.etag.to_ascii_lowercase();
-        let (digest, parts) = match etag.split_once('-') {
-            Some((digest, parts)) => (digest.to_owned(), parts.parse().ok()),
-            None => (etag.clone(), Some(0)),
-        };
-        // An ETag of another form says nothing here.
-        let comparable = md5 && is_md5(&digest) && parts.is_some() && self.etag.is_some();
-        self.size == head.size
-            && (!comparable || (parts == Some(self.parts) && self.etag.as_ref() == Some(&etag)))
-    }
-}
-
-impl std::fmt::Display for Expected {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let etag = self.etag.as_deref().unwrap_or("of any form");
-        write!(
-            f,
-            "{} bytes in {} parts with ETag {etag}",
-            self.size,
-            self.parts.max(1)
-        )
-    }
-}
-
-/// The ETag of an object made of these parts: MD5 of their MD5s, and how many there are.
-fn composite(parts: &[Part]) -> Option<String> {
-    let mut md5 = Md5::new();
-    for part in parts {
-        md5.update(unhex(&part.etag).filter(|bytes| bytes.len() == 16)?);
-    }
-    Some(format!("{}-{}", hex(&md5.finalize()), parts.len()))
-}
-
-/// The checksums of one part.
-pub(crate) struct Sums {
-    md5: Option<[u8; 16]>,
-    /// The header's name, the element's name in XML, the value.
-    checksum: Option<(&'static str, &'static str, String)>,
-}
-
-impl Sums {
-    fn headers(&self) -> Vec<(String, String)> {
-        match (&self.checksum, &self.md5) {
-            (Some((header, _, value)), _) => vec![((*header).to_owned(), value.clone())],
-            (None, Some(md5)) => vec![("content-md5".to_owned(), BASE64_STANDARD.encode(md5))],
-            (None, None) => Vec::new(),
-        }
-    }
-}
-
-impl Client {
-    /// What parts are verified by.
-    fn checksum(&self) -> Checksum {
-        let usual = if self.quirks().checksums {
-            Checksum::Crc32c
-        } else {
-            Checksum::Md5
-        };
-        self.options.checksum.unwrap_or(usual)
-    }
-
-    /// S3's name of the checksum, unless it is the old header's, and its element in XML.
-    fn algorithm(&self) -> Option<(&'static str, &'static str)> {
-        match self.checksum() {
-            Checksum::Md5 => None,
-            Checksum::Crc32c => Some(("CRC32C", "ChecksumCRC32C")),
-            Checksum::Sha256 => Some(("SHA256", "ChecksumSHA256")),
-        }
-    }
-
-    fn etags_are_md5(&self) -> bool {
-        self.quirks().etag_md5 && !matches!(self.options.sse, Sse::Kms(_))
-    }
-
-    fn checksums(&self, bytes: &[u8]) -> Sums {
-        let checksum = match self.checksum() {
-            Checksum::Md5 => {
-                return Sums {
-                    md5: Some(Md5::digest(bytes).into()),
-                    checksum: None,
-                };
-            }
-            Checksum::Crc32c => {
-                let sum = crc32c::crc32c(bytes).to_be_bytes();
-                (
-                    "x-amz-checksum-crc32c",
-                    "ChecksumCRC32C",
-                    BASE64_STANDARD.encode(sum),
-                )
-            }
-            Checksum::Sha256 => {
-                let sum = Sha256::digest(bytes);
-                (
-                    "x-amz-checksum-sha256",
-                    "ChecksumSHA256",
-                    BASE64_STANDARD.encode(sum),
-                )
-            }
-        };
-        Sums {
-            md5: None,
-            checksum: Some(checksum),
-        }
-    }
-}
-
 impl From<Fault> for io::Error {
     fn from(fault: Fault) -> io::Error {
         fault.error.into()
@@ -490,53 +375,4 @@ fn borrowed(headers: &[(String, String)]) -> Vec<(&str, String)> {
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()))
         .collect()
-}
-
-fn is_md5(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |b: u8| char::from(b).to_digit(16);
-    let pairs = text.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| match pair {
-        [high, low] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
-        _ => None,
-    };
-    pairs.map(byte).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_etag_follows_from_the_parts() {
-        let part = |number, bytes: &[u8]| Part {
-            number,
-            size: bytes.len() as u64,
-            etag: hex(&Md5::digest(bytes)),
-            checksum: None,
-        };
-        let parts = [part(1, b"a"), part(2, b"b")];
-        let sums = [Md5::digest(b"a"), Md5::digest(b"b")].concat();
-        let expected = format!("{}-2", hex(&Md5::digest(sums)));
-        assert_eq!(composite(&parts), Some(expected));
-        let odd = Part {
-            etag: "not-hex".to_owned(),
-            ..part(3, b"c")
-        };
-        assert_eq!(composite(&[odd]), None);
-    }
-
-    #[test]
-    fn hexadecimal() {
-        assert_eq!(unhex(&hex(&[0, 171, 255])), Some(vec![0, 171, 255]));
-        assert_eq!((unhex("a"), unhex("gg")), (None, None));
-    }
 }

@@ -1,15 +1,18 @@
 //! Snapshots as diffs below a prefix of a bucket, under keys that ButterSink reads and wrote.
 //! Knows the layout; how bytes come and go is the client's business.
 
+mod change;
 mod hints;
 mod index;
 mod layout;
+mod records;
 mod sink;
 
 use super::{Access, Sink, Store};
 use crate::error::{Error, Result};
-use crate::s3::download::{Download, Source};
-use crate::s3::upload::{Made, Target, Upload};
+use crate::s3::download::Download;
+use crate::s3::multipart::Unfinished;
+use crate::s3::upload::{Target, Upload};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Listing, Size, shown};
 use hints::Hints;
@@ -31,15 +34,6 @@ pub struct S3Store {
     index: Option<Index>,
     hints: BTreeMap<String, Hints>,
     remarks: Vec<String>,
-}
-
-/// What the marker of a split stream says.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Marker {
-    version: u32,
-    bytes: u64,
-    sha256: String,
-    sizes: Vec<u64>,
 }
 
 const LONGEST_KEY: usize = 1024;
@@ -87,10 +81,23 @@ impl S3Store {
     fn index(&mut self) -> Result<&mut Index> {
         if self.index.is_none() {
             let objects = self.client.list(&self.prefix)?;
-            let uploads = self.client.unfinished(&self.prefix)?;
+            let uploads = self.unfinished()?;
             self.index = Some(Index::of(&self.prefix, objects, uploads));
         }
         Ok(self.index.get_or_insert_default())
+    }
+
+    /// Whoever may not list them, or uses a service that cannot, can do all else.
+    fn unfinished(&mut self) -> Result<Vec<Unfinished>> {
+        const REFUSALS: [&str; 3] = ["AccessDenied", "NotImplemented", "MethodNotAllowed"];
+        match self.client.unfinished(&self.prefix) {
+            Err(fault) if REFUSALS.contains(&&fault.code[..]) => {
+                let so = "interrupted uploads are neither shown nor gone on with";
+                self.remarks.push(format!("{}; {so}", fault.error));
+                Ok(Vec::new())
+            }
+            answer => Ok(answer?),
+        }
     }
 
     fn need(&self, access: Access, doing: &str) -> Result<()> {
@@ -112,132 +119,6 @@ impl S3Store {
                 "keys are UTF-8 and this name is not: rename it",
             )),
         }
-    }
-
-    /// What the `.bs` file of a path says; nothing if there is none.
-    fn hints(&mut self, path: &str) -> Result<Hints> {
-        if let Some(known) = self.hints.get(path) {
-            return Ok(known.clone());
-        }
-        let mut hints = Hints::default();
-        if self.index()?.hints.contains(path)
-            && let Some(text) = self.client.small(&format!("{}{path}.bs", self.prefix))?
-        {
-            hints = Hints::parse(&String::from_utf8_lossy(&text));
-        }
-        self.hints.insert(path.to_owned(), hints.clone());
-        Ok(hints)
-    }
-
-    /// Writes down what is known about a diff. The diff is whole without it, so that a failure is
-    /// a remark and no error.
-    fn hint(&mut self, path: &str, diff: &Diff, bytes: u64, etag: &str, sum: &str) {
-        let key = format!("{}{path}.bs", self.prefix);
-        let written = self.hints(path).and_then(|mut hints| {
-            hints.add(diff, bytes, etag, sum);
-            self.client.put(&key, hints.text().as_bytes(), Vec::new())?;
-            self.hints.insert(path.to_owned(), hints);
-            self.index()?.hints.insert(path.to_owned());
-            Ok(())
-        });
-        if let Err(error) = written {
-            self.remarks.push(error.to_string());
-        }
-    }
-
-    /// The stream is there: what remains is the marker of a split one, the hints, and our index.
-    fn keep(&mut self, name: Name, made: &Made) -> Result<()> {
-        let mut marker = None;
-        if made.split {
-            let key = format!(
-                "{}{}",
-                self.prefix,
-                name.marker(made.objects.len() as u64, made.bytes)
-            );
-            let text = serde_json::to_vec(&Marker {
-                version: 1,
-                bytes: made.bytes,
-                sha256: made.sha256.clone(),
-                sizes: made.objects.iter().map(|(_, size, _)| *size).collect(),
-            });
-            let text =
-                text.map_err(|error| Error::failed("cannot write a marker", error.to_string()))?;
-            self.client.put(&key, &text, Vec::new())?;
-            marker = Some(key);
-        }
-        let etag = match &made.objects[..] {
-            [(_, _, etag)] if !made.split => etag.clone(),
-            _ => String::new(),
-        };
-        let diff = sink::diff(&name, made.bytes);
-        self.hint(&name.path.clone(), &diff, made.bytes, &etag, &made.sha256);
-        let index = self.index()?;
-        index.leftovers.remove(&name);
-        index.kept.push(sink::kept(name, made, marker));
-        Ok(())
-    }
-
-    /// The SHA-256 that was recorded for a diff outside of its object.
-    fn recorded(&mut self, kept: &Kept) -> Result<Option<String>> {
-        let Some(key) = &kept.marker else {
-            let etag = kept
-                .objects
-                .first()
-                .map_or("", |object| &object.etag)
-                .to_owned();
-            return Ok(self.hints(&kept.name.path)?.sha256(&kept.diff(), &etag));
-        };
-        let doing = || format!("cannot read {}", self.client.url(key));
-        let text = self.client.small(key)?.unwrap_or_default();
-        let marker: Marker = serde_json::from_slice(&text)
-            .map_err(|error| Error::damaged(doing(), error.to_string()))?;
-        let sizes: Vec<u64> = kept.objects.iter().map(|object| object.size).collect();
-        if marker.version != 1 || marker.sizes != sizes {
-            return Err(Error::damaged(
-                doing(),
-                "it is not about the objects that are there",
-            ));
-        }
-        Ok(Some(marker.sha256))
-    }
-
-    fn remove_leftover(&mut self, name: &Name, leftover: &Leftover) -> Result<()> {
-        for upload in &leftover.uploads {
-            self.client.abort(&upload.key, &upload.id)?;
-        }
-        let keys: Vec<String> = leftover
-            .pieces
-            .iter()
-            .map(|piece| piece.key.clone())
-            .collect();
-        self.client.remove(&keys)?;
-        self.index()?.leftovers.remove(name);
-        Ok(())
-    }
-
-    /// Moves objects to where ButterSink put what it removed. Everything is copied before
-    /// anything goes, and what makes the rest valid goes first.
-    fn trash(&mut self, path: &str, kept: &[Kept]) -> Result<()> {
-        let mut keys: Vec<String> = kept
-            .iter()
-            .flat_map(Kept::keys)
-            .map(str::to_owned)
-            .collect();
-        if self.index()?.hints.contains(path) {
-            keys.push(format!("{}{path}.bs", self.prefix));
-        }
-        for key in &keys {
-            crate::process::check("cannot delete")?;
-            self.client.copy(key, &format!("{TRASH}{key}"))?;
-        }
-        let markers: Vec<String> = kept.iter().filter_map(|kept| kept.marker.clone()).collect();
-        self.client.remove(&markers)?;
-        self.client.remove(&keys)?;
-        let index = self.index()?;
-        index.kept.retain(|kept| kept.name.path != path);
-        index.hints.remove(path);
-        self.hints.remove(path);
-        Ok(())
     }
 
     /// How much of an unfinished upload is there, and since when, in words.
@@ -422,49 +303,5 @@ impl Store for S3Store {
             }
             None => Err(Error::failed(doing, "it is not there")),
         }
-    }
-}
-
-impl S3Store {
-    /// Copies the objects of a diff, its marker last, and what is known about it.
-    fn copy_diff(&mut self, kept: &Kept, to: &str) -> Result<()> {
-        crate::process::check("cannot copy")?;
-        let recorded = self.recorded(kept)?.unwrap_or_default();
-        let name = Name {
-            path: to.to_owned(),
-            ..kept.name.clone()
-        };
-        let new = |key: &str| {
-            let old = format!("{}{}", self.prefix, kept.name);
-            let rest = key.strip_prefix(&old).unwrap_or_default();
-            format!("{}{name}{rest}", self.prefix)
-        };
-        let mut copy = Kept {
-            name: name.clone(),
-            objects: Vec::new(),
-            ..kept.clone()
-        };
-        for object in &kept.objects {
-            let key = new(&object.key);
-            let etag = self.client.copy(&object.key, &key)?;
-            copy.objects.push(Source {
-                key,
-                size: object.size,
-                etag,
-            });
-        }
-        if let Some(marker) = &kept.marker {
-            let key = new(marker);
-            self.client.copy(marker, &key)?;
-            copy.marker = Some(key);
-        }
-        let etag = copy
-            .objects
-            .first()
-            .map_or(String::new(), |object| object.etag.clone());
-        let etag = if copy.marker.is_some() { "" } else { &etag };
-        self.hint(to, &kept.diff(), kept.bytes(), etag, &recorded);
-        self.index()?.kept.push(copy);
-        Ok(())
     }
 }

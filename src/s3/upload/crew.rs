@@ -1,8 +1,9 @@
 //! The threads that send parts. Each holds one part at a time; the first error stops them all.
 
-use super::super::objects::{Listed, Part, unquoted};
+use super::super::multipart::{Listed, Part};
+use super::super::objects::unquoted;
 use super::super::{Client, Request};
-use super::{Sums, hex};
+use super::sums::{Sums, hex};
 use crate::error::{Error, Result};
 use crate::sys;
 use md5::{Digest, Md5};

@@ -2,7 +2,8 @@
 
 use super::layout::{Key, Name};
 use crate::s3::download::Source;
-use crate::s3::objects::{Object, Unfinished};
+use crate::s3::multipart::Unfinished;
+use crate::s3::objects::Object;
 use crate::snapshot::{Diff, Offer, Size, Snapshot, State, shown};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
