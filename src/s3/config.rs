@@ -147,13 +147,20 @@ impl Profile {
     }
 }
 
+/// A place for files of tests: where Cargo put the tests themselves.
+#[cfg(test)]
+pub(crate) fn beside_the_tests() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.parent().unwrap().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn profiles_from_both_files() {
-        let dir = std::env::temp_dir().join(format!("buttersink-config-{}", std::process::id()));
+        let dir = beside_the_tests().join(format!("buttersink-config-{}", std::process::id()));
         std::fs::create_dir_all(dir.join(".aws")).unwrap();
         let config = "[default]\nregion=eu-west-1\n[profile  b]\nregion = us-west-2 \n\
                       s3 =\n  region = nested\n# region = comment\n";

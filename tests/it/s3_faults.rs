@@ -403,7 +403,7 @@ fn a_redirect_to_another_region(server: &Server) {
         (!elsewhere).then_some(Fault::Answer(301, "x-amz-bucket-region: us-east-1\r\n"))
     });
     let mut store = proxy.store(&bucket, |options| {
-        options.region = Some("eu-west-1".to_owned())
+        options.region = Some("eu-west-1".to_owned());
     });
     put(&mut store, &diff(1, None, 300), "s", &stream(1, None, 300)).unwrap();
     assert_eq!(proxy.count("eu-west-1"), 1, "the region is remembered");

@@ -1,3 +1,4 @@
+use super::super::config::beside_the_tests;
 use super::*;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -8,7 +9,7 @@ struct Home(PathBuf);
 impl Home {
     fn new(name: &str) -> Home {
         let name = format!("buttersink-{name}-{}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
+        let dir = beside_the_tests().join(name);
         std::fs::create_dir_all(dir.join(".aws")).unwrap();
         Home(dir)
     }
