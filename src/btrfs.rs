@@ -7,6 +7,7 @@ mod mounts;
 mod search;
 mod sizes;
 mod subvolumes;
+mod walk;
 
 pub use change::{
     create_snapshot, delete_subvolume, is_read_only, send_metadata, set_read_only, set_received,

@@ -16,28 +16,36 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-// Names: what everything speaks of.
+// What everything speaks of.
 pub mod error;
 pub mod snapshot;
 
+pub mod glob;
 pub mod stream;
 
-pub mod glob;
-
-// The system: all the unsafe there is, and what stands on it.
+// What stands on the system.
 pub mod sys;
 
 pub mod btrfs;
-
+pub mod log;
 pub mod process;
 
 pub mod s3;
 
-// Keeps: what a store is, and the stores.
+// What holds snapshots: the promise, and the stores.
 pub mod store;
 
-// Thinks.
+// What thinks, and what does.
 pub mod plan;
+pub mod sync;
 
-// Shows.
+pub mod checksum;
+
+// What people and scripts see.
+pub mod report;
+
 pub mod list;
+
+pub mod progress;
+
+pub mod cli;

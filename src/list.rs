@@ -1,10 +1,13 @@
 //! `btrfslist`'s view of a filesystem: read once, shown as a table, as a tree, or as JSON.
 //! Makes text; who prints it is somebody else.
 
+mod json;
+
 use crate::btrfs::{Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
-use crate::error::{Error, Result};
-use crate::snapshot::{Uuid, path_text, shown};
-use serde_json::{Value, json};
+use crate::error::{Doing, Error, Result};
+use crate::report::human;
+use crate::snapshot::{State, Uuid, shown};
+use crate::store::local;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -14,6 +17,8 @@ pub struct View {
     info: Info,
     subvolumes: Subvolumes,
     mounts: Vec<Mount>,
+    /// What is known about the soundness of those below the directory, by their numbers.
+    states: HashMap<u64, State>,
     /// Where the sizes of subvolumes are from; `None` if there are none.
     sizes: Option<&'static str>,
 }
@@ -35,11 +40,17 @@ impl View {
             let usage = usage(&filesystem, &subvolumes)?;
             fill(&mut subvolumes.all, &usage);
         }
+        let dir = dir
+            .canonicalize()
+            .doing(|| format!("cannot open {}", shown(dir)))?;
+        let states = local::states(&dir, &subvolumes.all)?;
+        subvolumes.notes.extend(states.notes);
         let known = subvolumes.all.iter().any(|s| s.referenced.is_some());
         Ok(View {
             info: filesystem.info()?,
             subvolumes,
             mounts,
+            states: states.of,
             sizes: match (sizes, known) {
                 (true, _) => Some("extents"),
                 (false, true) => Some("quotas"),
@@ -61,7 +72,12 @@ impl View {
             false => all.map(|s| (String::new(), s)).collect(),
         };
         let mut rows = vec![COLUMNS.iter().map(|c| c.title.to_owned()).collect()];
-        let row = |s| COLUMNS.iter().map(|column| (column.cell)(s)).collect();
+        let row = |s| {
+            COLUMNS
+                .iter()
+                .map(|column| (column.cell)(self, s))
+                .collect()
+        };
         rows.extend(order.iter().map(|(_, s)| row(*s)));
         let paths = order
             .iter()
@@ -70,66 +86,9 @@ impl View {
         self.header() + &aligned(&rows, paths)
     }
 
-    /// One object on one line.
-    pub fn json(&self) -> String {
-        let device = |device: &crate::btrfs::Device| {
-            json!({
-                "id": device.id,
-                "path": text_or_null(&device.path),
-                "total_bytes": device.total,
-                "used_bytes": device.used,
-            })
-        };
-        let info = &self.info;
-        json!({
-            "version": 1,
-            "filesystem": {
-                "uuid": info.fsid,
-                "metadata_uuid": info.metadata_uuid,
-                "generation": info.generation,
-                "node_bytes": info.nodesize,
-                "total_bytes": info.total,
-                "used_bytes": info.used,
-                "free_bytes": info.free,
-                "devices": info.devices.iter().map(device).collect::<Vec<_>>(),
-            },
-            "complete": self.subvolumes.complete,
-            "notes": self.subvolumes.notes,
-            "sizes": self.sizes,
-            "subvolumes": self.subvolumes.all.iter().map(|s| self.object(s)).collect::<Vec<_>>(),
-        })
-        .to_string()
-    }
-
-    fn object(&self, s: &Subvolume) -> Value {
-        let known = s.tree_bytes != 0;
-        let received = s.received_uuid.is_some();
-        json!({
-            "id": s.id,
-            "parent_id": (s.parent_id != 0).then_some(s.parent_id),
-            "path": path_text::encode(&s.path),
-            "below": s.below.as_deref().map(path_text::encode),
-            "level": known.then_some(s.level),
-            "tree_bytes": known.then_some(s.tree_bytes),
-            "generation": s.generation,
-            "ctransid": s.ctransid,
-            "otransid": s.otransid,
-            "stransid": received.then_some(s.stransid),
-            "rtransid": received.then_some(s.rtransid),
-            "created": s.created,
-            "total_bytes": s.referenced,
-            "exclusive_bytes": s.exclusive,
-            "read_only": s.read_only,
-            "uuid": Uuid::set(s.uuid.0),
-            "parent_uuid": s.parent_uuid,
-            "received_uuid": s.received_uuid,
-            "mounts": self.mounted(s).map(|m| path_text::encode(&m.at)).collect::<Vec<_>>(),
-        })
-    }
-
     fn header(&self) -> String {
         let info = &self.info;
-        let (total, used, free) = (size(info.total), known_size(info.used), size(info.free));
+        let (total, used, free) = (human(info.total), known_size(info.used), human(info.free));
         let mut text = format!("filesystem {}\n", info.fsid);
         if let Some(uuid) = info.metadata_uuid {
             text += &format!("metadata   {uuid}\n");
@@ -140,7 +99,7 @@ impl View {
                 true => "missing".to_owned(),
                 false => shown(&device.path),
             };
-            let (total, used) = (size(device.total), size(device.used));
+            let (total, used) = (human(device.total), human(device.used));
             text += &format!(
                 "device {:<3} {path}, {total}, allocated {used}\n",
                 device.id
@@ -195,10 +154,10 @@ fn fill(all: &mut [Subvolume], usage: &HashMap<u64, Usage>) {
 struct Column {
     title: &'static str,
     to_the_right: bool,
-    cell: fn(&Subvolume) -> String,
+    cell: fn(&View, &Subvolume) -> String,
 }
 
-const fn left(title: &'static str, cell: fn(&Subvolume) -> String) -> Column {
+const fn left(title: &'static str, cell: fn(&View, &Subvolume) -> String) -> Column {
     Column {
         title,
         to_the_right: false,
@@ -206,7 +165,7 @@ const fn left(title: &'static str, cell: fn(&Subvolume) -> String) -> Column {
     }
 }
 
-const fn right(title: &'static str, cell: fn(&Subvolume) -> String) -> Column {
+const fn right(title: &'static str, cell: fn(&View, &Subvolume) -> String) -> Column {
     Column {
         title,
         to_the_right: true,
@@ -215,17 +174,22 @@ const fn right(title: &'static str, cell: fn(&Subvolume) -> String) -> Column {
 }
 
 const COLUMNS: &[Column] = &[
-    right("ID", |s| s.id.to_string()),
-    right("LEVEL", |s| or_dash((s.tree_bytes != 0).then_some(s.level))),
-    right("GEN", |s| s.generation.to_string()),
-    right("TOTAL", |s| known_size(s.referenced)),
-    right("EXCLUSIVE", |s| known_size(s.exclusive)),
-    left("RO", |s| if s.read_only { "ro" } else { "rw" }.to_owned()),
-    left("UUID", |s| or_dash(Uuid::set(s.uuid.0))),
-    left("PARENT-UUID", |s| or_dash(s.parent_uuid)),
-    right("P-GEN", |s| or_dash(s.parent_uuid.map(|_| s.otransid))),
-    left("RECEIVED-UUID", |s| or_dash(s.received_uuid)),
-    right("R-GEN", |s| or_dash(s.received_uuid.map(|_| s.stransid))),
+    right("ID", |_, s| s.id.to_string()),
+    right("LEVEL", |_, s| {
+        or_dash((s.tree_bytes != 0).then_some(s.level))
+    }),
+    right("GEN", |_, s| s.generation.to_string()),
+    right("TOTAL", |_, s| known_size(s.referenced)),
+    right("EXCLUSIVE", |_, s| known_size(s.exclusive)),
+    left("RO", |_, s| {
+        if s.read_only { "ro" } else { "rw" }.to_owned()
+    }),
+    left("STATE", |view, s| or_dash(view.states.get(&s.id))),
+    left("UUID", |_, s| or_dash(Uuid::set(s.uuid.0))),
+    left("PARENT-UUID", |_, s| or_dash(s.parent_uuid)),
+    right("P-GEN", |_, s| or_dash(s.parent_uuid.map(|_| s.otransid))),
+    left("RECEIVED-UUID", |_, s| or_dash(s.received_uuid)),
+    right("R-GEN", |_, s| or_dash(s.received_uuid.map(|_| s.stransid))),
 ];
 
 /// Lines with aligned cells, and after them what is of any width.
@@ -235,10 +199,15 @@ fn aligned(rows: &[Vec<String>], ends: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
     for (row, end) in rows.iter().zip(ends) {
         for ((cell, width), column) in row.iter().zip(&widths).zip(COLUMNS) {
-            text += &match column.to_the_right {
-                true => format!("{cell:>width$}  "),
-                false => format!("{cell:<width$}  "),
+            let blank = width - cell.len();
+            let (before, after) = if column.to_the_right {
+                (blank, 0)
+            } else {
+                (0, blank)
             };
+            text.extend(std::iter::repeat_n(' ', before));
+            text += cell;
+            text.extend(std::iter::repeat_n(' ', after + 2));
         }
         text += &end;
         text.push('\n');
@@ -289,42 +258,12 @@ fn or_dash(value: Option<impl ToString>) -> String {
 }
 
 fn known_size(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "-".to_owned(), size)
-}
-
-/// A number of bytes for a person: `1.5 GiB`.
-fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] {
-        // What would be rounded to 1024.0 belongs to the next unit.
-        if value < 1023.95 {
-            return match unit {
-                "B" => format!("{bytes} B"),
-                _ => format!("{value:.1} {unit}"),
-            };
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} EiB")
-}
-
-fn text_or_null(path: &Path) -> Option<String> {
-    (!path.as_os_str().is_empty()).then(|| path_text::encode(path))
+    bytes.map_or_else(|| "-".to_owned(), human)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_for_people() {
-        let said = [0, 1023, 1024, 1536, 1_048_575, 1 << 40, u64::MAX].map(size);
-        let expected = [
-            "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 TiB", "16.0 EiB",
-        ];
-        assert_eq!(said, expected);
-        assert_eq!(known_size(None), "-");
-    }
 
     fn subvolume(id: u64, parent: Option<u8>) -> Subvolume {
         Subvolume {

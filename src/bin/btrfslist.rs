@@ -4,9 +4,9 @@
 
 use buttersink::error::{Error, Result};
 use buttersink::list::View;
+use buttersink::report::print;
 use buttersink::snapshot::shown;
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,9 +14,9 @@ const HELP: &str = "\
 Usage: btrfslist [--tree] [--json] [--sizes] DIR
 
 Shows the btrfs filesystem that DIR is on: its UUID, devices and sizes, and then every subvolume
-with its number, tree level, generation, total and exclusive size, read-only flag, UUID, the UUID
-and generation of what it is a snapshot of and of what it was received from, its path from the
-top of the filesystem, and every place where it is mounted. Unknown is shown as '-'.
+with its number, tree level, generation, total and exclusive size, read-only flag, state (below DIR),
+UUID, the UUID and generation of what it is a snapshot of and of what it was received from, its
+path from the top of the filesystem, and every place where it is mounted. Unknown is shown as '-'.
 
   --sizes        compute the sizes by reading the extents of all files; counts data only, needs no
                  quotas, and takes time. Without it, sizes are shown only if quotas are on and right
@@ -29,7 +29,10 @@ top of the filesystem, and every place where it is mounted. Unknown is shown as 
 Root sees everything. Others see the subvolumes below DIR that they may enter, without sizes and
 levels, and are told so on standard error. Quotas are never turned on.
 
-Exit status: 0 shown; 1 failed; 2 wrong usage.
+exit status:
+  0    all shown
+  1    failed
+  2    usage
 ";
 
 struct Wish {
@@ -58,7 +61,7 @@ fn run() -> Result<()> {
         eprintln!("btrfslist: {note}");
     }
     match wish.json {
-        true => print(&(view.json() + "\n")),
+        true => print(&(view.json()? + "\n")),
         false => print(&view.text(wish.tree)),
     }
 }
@@ -98,15 +101,4 @@ fn wish(mut words: lexopt::Parser) -> Result<Option<Wish>> {
 
 fn usage(wrong: &str) -> Error {
     Error::usage("usage", format!("{wrong} (btrfslist --help tells more)"))
-}
-
-/// Prints to standard output. A reader that has seen enough (`| head`) is no failure of ours.
-fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::io("cannot write to standard output", error))
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,72 +1,65 @@
 //! Which diffs are worth a thought, which snapshots they can reach, and what an unmeasured one
 //! is likely to cost.
 
+use super::Sizes;
 use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 /// Candidate diffs; of diffs that cost the same the earlier is the better.
-pub(super) fn all(source: &Listing, targets: &[&Snapshot], parents: &HashSet<Uuid>) -> Vec<Diff> {
+pub(super) fn all(
+    source: &Listing,
+    families: &Families,
+    targets: &[&Snapshot],
+    parents: &HashSet<Uuid>,
+) -> Vec<Diff> {
     match &source.offer {
         Offer::Only(diffs) => diffs.clone(),
-        Offer::AnyPair => related(source, targets, parents),
+        Offer::AnyPair => related(targets, families, parents),
     }
 }
 
 /// For each target: its nearest relatives on both sides in time, those that the destination has
 /// first, and nothing at all.
-fn related(source: &Listing, targets: &[&Snapshot], parents: &HashSet<Uuid>) -> Vec<Diff> {
+fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) -> Vec<Diff> {
     let coming: HashSet<Uuid> = targets.iter().map(|s| s.id()).collect();
-    let sound = |s: &&&Snapshot| s.state != State::Altered;
-    let families = families(&source.snapshots);
+    let there = |s: &Snapshot| s.state != State::Altered && parents.contains(&s.id());
+    let reachable =
+        |s: &Snapshot| there(s) || (s.state != State::Altered && coming.contains(&s.id()));
     let mut diffs = Vec::new();
     for &target in targets {
-        let family = families
-            .iter()
-            .find(|family| family.iter().any(|s| s.path == target.path));
-        let relatives: Vec<&Snapshot> = family
-            .into_iter()
-            .flatten()
-            .filter(sound)
-            .copied()
-            .collect();
-        let there = |s: &&Snapshot| parents.contains(&s.id());
-        let reachable = |s: &&Snapshot| parents.contains(&s.id()) || coming.contains(&s.id());
         let mut from: Vec<Uuid> = Vec::new();
         if target.state != State::Altered {
-            from.extend(nearest(target, &relatives, there, 1, 1));
-            from.extend(nearest(target, &relatives, reachable, 2, 1));
-            let kin = |s: &&Snapshot| {
+            let relatives = families.of(target);
+            let kin = |s: &Snapshot| {
                 reachable(s)
                     && (Some(s.uuid) == target.parent_uuid || s.parent_uuid == Some(target.uuid))
             };
-            from.extend(nearest(target, &relatives, kin, 1, 1));
+            from.extend(nearest(target, relatives, there, 1));
+            from.extend(nearest(target, relatives, reachable, 2));
+            from.extend(nearest(target, relatives, kin, 1));
         }
         let mut seen = HashSet::from([target.id()]);
         from.retain(|id| seen.insert(*id));
-        let to = target.id();
-        diffs.extend(from.into_iter().map(|from| Diff {
-            to,
-            from: Some(from),
+        let diff = |from| Diff {
+            to: target.id(),
+            from,
             size: Size::Unknown,
-        }));
-        diffs.push(Diff {
-            to,
-            from: None,
-            size: Size::Unknown,
-        });
+        };
+        diffs.extend(from.into_iter().map(|from| diff(Some(from))));
+        diffs.push(diff(None));
     }
     diffs
 }
 
-/// The `older` and `newer` relatives next to the target in age for which `wanted` holds.
+/// The `older` relatives next to the target in age, and the one next to it that is newer, for
+/// which `wanted` holds.
 fn nearest(
     target: &Snapshot,
     relatives: &[&Snapshot],
-    wanted: impl Fn(&&Snapshot) -> bool,
+    wanted: impl Fn(&Snapshot) -> bool,
     older: usize,
-    newer: usize,
 ) -> Vec<Uuid> {
-    let age = |s: &Snapshot| (s.generation(), s.path.clone());
     let at = relatives.partition_point(|s| age(s) < age(target));
     let before = relatives[..at]
         .iter()
@@ -76,41 +69,65 @@ fn nearest(
     let after = relatives[at..]
         .iter()
         .filter(|s| s.id() != target.id() && wanted(s))
-        .take(newer);
+        .take(1);
     before.chain(after).map(|s| s.id()).collect()
 }
 
-/// Snapshots that descend from one subvolume, by age. Only such share extents, so only between
-/// such is a diff smaller than the whole.
-fn families(snapshots: &[Snapshot]) -> Vec<Vec<&Snapshot>> {
-    let mut leader: HashMap<Uuid, Uuid> = HashMap::new();
-    fn find(leader: &mut HashMap<Uuid, Uuid>, mut at: Uuid) -> Uuid {
-        while let Some(&up) = leader.get(&at).filter(|&&up| up != at) {
-            // Halve the way for the next who asks.
-            let higher = leader.get(&up).copied().unwrap_or(up);
-            leader.insert(at, higher);
-            at = higher;
+fn age(snapshot: &Snapshot) -> (u64, &Path) {
+    (snapshot.generation(), &snapshot.path)
+}
+
+/// Snapshots by the subvolume that they descend from, each family by age. Only relatives share
+/// extents, so only between them is a diff smaller than the whole.
+#[derive(Default)]
+pub(super) struct Families<'a> {
+    families: Vec<Vec<&'a Snapshot>>,
+    number: HashMap<Uuid, usize>,
+}
+
+impl<'a> Families<'a> {
+    pub(super) fn new(snapshots: &'a [Snapshot]) -> Families<'a> {
+        let mut leader: HashMap<Uuid, Uuid> = HashMap::new();
+        for snapshot in snapshots {
+            if let Some(parent) = snapshot.parent_uuid {
+                let (a, b) = (find(&mut leader, snapshot.uuid), find(&mut leader, parent));
+                leader.insert(a, b);
+            }
         }
-        at
-    }
-    for snapshot in snapshots {
-        if let Some(parent) = snapshot.parent_uuid {
-            let (a, b) = (find(&mut leader, snapshot.uuid), find(&mut leader, parent));
-            leader.insert(a, b);
+        let mut numbers: HashMap<Uuid, usize> = HashMap::new();
+        let mut all = Families::default();
+        for snapshot in snapshots {
+            let next = numbers.len();
+            let number = *numbers
+                .entry(find(&mut leader, snapshot.uuid))
+                .or_insert(next);
+            all.families.resize(numbers.len(), Vec::new());
+            all.families[number].push(snapshot);
+            all.number.insert(snapshot.id(), number);
         }
+        all.families
+            .iter_mut()
+            .for_each(|family| family.sort_by_key(|s| age(s)));
+        all
     }
-    let mut families: HashMap<Uuid, Vec<&Snapshot>> = HashMap::new();
-    for snapshot in snapshots {
-        families
-            .entry(find(&mut leader, snapshot.uuid))
-            .or_default()
-            .push(snapshot);
+
+    /// The relatives of a snapshot, and itself.
+    pub(super) fn of(&self, snapshot: &Snapshot) -> &[&'a Snapshot] {
+        self.number
+            .get(&snapshot.id())
+            .map_or(&[], |&number| &self.families[number])
     }
-    let mut families: Vec<_> = families.into_values().collect();
-    for family in &mut families {
-        family.sort_by_key(|s| (s.generation(), s.path.clone()));
+}
+
+/// The leader of the family that `at` belongs to, as far as is known.
+fn find(leader: &mut HashMap<Uuid, Uuid>, mut at: Uuid) -> Uuid {
+    while let Some(&up) = leader.get(&at).filter(|&&up| up != at) {
+        // Halve the way for the next who asks.
+        let higher = leader.get(&up).copied().unwrap_or(up);
+        leader.insert(at, higher);
+        at = higher;
     }
-    families
+    at
 }
 
 /// Which nodes a plan needs, intermediate ones among them, and which targets no diff can reach.
@@ -202,15 +219,33 @@ fn broken(candidates: &[Diff], tree: &HashSet<Uuid>, target: Uuid) -> String {
     }
 }
 
-/// A bound from below for a stream that nobody has measured. No incremental is shorter than its
-/// first and its last command; a whole one has most of what the file tree has, at half density.
-pub(super) fn at_least(target: Option<&Snapshot>, diff: &Diff) -> u64 {
+/// The least that a stream can be that nobody has measured. No incremental is shorter than its
+/// first and its last command. A whole stream has most of what the file tree has, even if the
+/// tree's nodes are half empty; and once a relative's whole stream is known, this one is taken to
+/// be as dense, or every relative would be measured in turn.
+pub(super) fn at_least(
+    target: Option<&Snapshot>,
+    diff: &Diff,
+    families: &Families,
+    sizes: &Sizes,
+) -> u64 {
     const SHORTEST: u64 = 100;
     const LEAF: u64 = 64 << 10;
-    match diff.from {
-        Some(_) => SHORTEST,
-        None => SHORTEST + target.map_or(0, |s| s.tree_bytes.saturating_sub(LEAF) / 8),
-    }
+    let Some(target) = target.filter(|_| diff.from.is_none()) else {
+        return SHORTEST;
+    };
+    let known = |s: &&Snapshot| {
+        sizes
+            .get(&(s.id(), None))
+            .and_then(|size| size.bytes())
+            .map(|size| (size, s.tree_bytes))
+    };
+    let like = |(size, tree): (u64, u64)| {
+        (u128::from(size) * u128::from(target.tree_bytes) / u128::from(tree.max(1))) as u64 + 1
+    };
+    let dense = families.of(target).iter().filter_map(known).map(like).min();
+    let sparse = SHORTEST + target.tree_bytes.saturating_sub(LEAF) / 8;
+    dense.unwrap_or(0).max(sparse)
 }
 
 /// A guess at a stream's length from a listing alone.

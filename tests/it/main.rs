@@ -7,23 +7,38 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod runner;
+mod sources;
+mod subvolumes;
 mod support;
+mod tree;
 
+mod architecture;
 mod btrfs;
+mod btrfslist;
+mod checksum;
+mod documents;
+mod faults;
 mod s3;
 mod s3_faults;
 mod servers;
 mod smoke;
 mod streams;
+mod sync;
 
 fn main() -> std::process::ExitCode {
     runner::main(
         &[
-            smoke::TESTS,
+            architecture::TESTS,
+            btrfs::TESTS,
+            btrfslist::TESTS,
+            checksum::TESTS,
+            documents::TESTS,
+            faults::TESTS,
             s3::TESTS,
             s3::OWN,
             s3_faults::TESTS,
-            btrfs::TESTS,
+            smoke::TESTS,
+            sync::TESTS,
         ]
         .concat(),
     )

@@ -1,0 +1,85 @@
+//! Proves that two trees are the same: files that describe a tree in the form of GNU find and
+//! sha256sum, a check of such files against a tree, and a comparison of two trees.
+//! Knows nothing of snapshots and stores, follows no symlink, changes nothing in a tree.
+
+mod line;
+mod walk;
+
+mod lanes;
+mod queue;
+mod read;
+
+mod hash;
+mod list;
+
+mod difference;
+
+mod check;
+mod compare;
+mod write;
+
+pub use check::{check, read_sums};
+pub use compare::compare_trees;
+pub use difference::{Aspect, Change, Difference, What};
+pub use list::List;
+pub use write::{Target, Written, name_of, write_lists};
+
+use crate::error::Error;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+
+/// How to look at trees.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Threads that read and compute.
+    pub threads: usize,
+    /// Compare the bytes of files ([`compare_trees`]); without it, attributes only.
+    pub content: bool,
+    /// Compare extended attributes ([`compare_trees`]).
+    pub xattrs: bool,
+    /// Pass over the empty directories that stand for nested subvolumes inside a btrfs snapshot:
+    /// they do not travel with it ([`compare_trees`]).
+    pub ignore_stubs: bool,
+}
+
+impl Default for Options {
+    /// Contents but no extended attributes, by as many threads as there are processors for us.
+    fn default() -> Self {
+        Options {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            content: true,
+            xattrs: false,
+            ignore_stubs: false,
+        }
+    }
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// By path.
+    pub differences: Vec<Difference>,
+    /// What could not be read, and so not compared.
+    pub errors: Vec<Error>,
+}
+
+/// How far the work has come; anybody may look at any time.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Entries seen in directories.
+    pub entries: AtomicU64,
+    /// Files read to their end.
+    pub files: AtomicU64,
+    /// Files to read.
+    pub all_files: AtomicU64,
+    /// Bytes read.
+    pub bytes: AtomicU64,
+    /// Bytes to read.
+    pub all_bytes: AtomicU64,
+}
+
+/// The kind of list that a file is, by its suffix.
+pub fn list_of(path: &Path) -> Option<List> {
+    let suffix = path.extension()?;
+    List::ALL.into_iter().find(|list| suffix == list.suffix())
+}

@@ -1,0 +1,314 @@
+//! Lists that were written once against the tree as it is now, line by line.
+
+use super::difference::{Aspect, Change, Difference, What};
+use super::hash::{Hashes, hash_files};
+use super::line;
+use super::list::{List, Source};
+use super::walk::{Unread, walk};
+use super::{Options, Outcome, Progress, list_of};
+use crate::error::{Doing, Error, Kind, Result};
+use crate::snapshot::shown;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Compares lists (with their kinds) to the tree at `dir`.
+///
+/// # Errors
+/// If a list cannot be read or is not what its suffix says, or `dir` cannot be opened. What
+/// could not be read below it is in [`Outcome::errors`], and no difference is claimed there.
+pub fn check(
+    lists: &[(List, PathBuf)],
+    dir: &Path,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Outcome> {
+    let mut records = Vec::new();
+    let mut lists: Vec<_> = lists.iter().collect();
+    lists.sort(); // .ls first: it knows of every entry
+    for (list, path) in lists {
+        records.push(Record::read(*list, path)?);
+    }
+    let tree = walk(dir, progress)?;
+    let hashes = if records.iter().any(|record| record.list == List::Files) {
+        hash_files(&tree, options.threads, progress)
+    } else {
+        Hashes::default()
+    };
+    let source = Source {
+        tree: &tree,
+        hashes: &hashes,
+    };
+    let mut changes = BTreeMap::new();
+    let mut errors = Vec::new();
+    for record in &mut records {
+        let unread = source.lines(record.list, &mut |line| {
+            record.now(line, &mut changes);
+            Ok(())
+        })?;
+        let hidden = || tree.unread.iter().chain(&hashes.unread).chain(&unread);
+        record.removed(
+            |path| hidden().any(|unread| unread.hides(path)),
+            &mut changes,
+        );
+        errors.extend(unread.into_iter().map(|unread| unread.error));
+    }
+    let told = |unread: Vec<Unread>| unread.into_iter().map(|unread| unread.error);
+    errors.extend(told(hashes.unread));
+    errors.extend(told(tree.unread));
+    Ok(Outcome {
+        differences: changes.into_iter().map(difference).collect(),
+        errors,
+    })
+}
+
+/// Compares the hashes in a `NAME.sha256sum` to the lists beside it, and returns those lists.
+///
+/// # Errors
+/// If one of the files cannot be read or is not what its suffix says; of kind
+/// [`Kind::Different`] if a list is not the one that was written.
+pub fn read_sums(path: &Path) -> Result<Vec<(List, PathBuf)>> {
+    let doing = || format!("cannot use {}", shown(path));
+    let text = std::fs::read(path).doing(doing)?;
+    let mut lists = Vec::new();
+    for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+        lists.push(read_sum(path, line)?);
+    }
+    let kinds: Vec<List> = lists.iter().map(|(list, _)| *list).collect();
+    if kinds != [List::Ls, List::Files] {
+        let said = "it must name one .ls and one .files file, in this order";
+        return Err(Error::damaged(doing(), said));
+    }
+    Ok(lists)
+}
+
+fn read_sum(path: &Path, line: &[u8]) -> Result<(List, PathBuf)> {
+    let wrong = || {
+        Error::damaged(
+            format!("cannot use {}", shown(path)),
+            "not a .sha256sum file",
+        )
+    };
+    let hash = line.strip_prefix(b"\\").unwrap_or(line);
+    let (hash, name) = hash.split_at_checked(64).ok_or_else(wrong)?;
+    let name = name
+        .strip_prefix(b"  ")
+        .or(name.strip_prefix(b" *"))
+        .ok_or_else(wrong)?;
+    let name = if line[0] == b'\\' {
+        line::Escape::Sums.undo(name)
+    } else {
+        name.to_vec()
+    };
+    let named = Path::new(OsStr::from_bytes(&name))
+        .file_name()
+        .ok_or_else(wrong)?;
+    let beside = path.with_file_name(named);
+    let list = list_of(&beside).ok_or_else(wrong)?;
+    let doing = || format!("cannot read {}", shown(&beside));
+    let mut hasher = Sha256::new();
+    io::copy(
+        &mut File::open(&beside).doing(doing)?,
+        &mut Hashing(&mut hasher),
+    )
+    .doing(doing)?;
+    let mut digits = Vec::new();
+    line::hex(&mut digits, &hasher.finalize());
+    if digits.eq_ignore_ascii_case(hash) {
+        return Ok((list, beside));
+    }
+    Err(Error::new(
+        Kind::Different,
+        format!("cannot trust {}", shown(&beside)),
+        format!("it is not the file that {} was made for", shown(path)),
+    ))
+}
+
+struct Hashing<'h>(&'h mut Sha256);
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Differences by path.
+type Changes = BTreeMap<Vec<u8>, What>;
+
+fn difference((path, what): (Vec<u8>, What)) -> Difference {
+    Difference {
+        path: OsStr::from_bytes(&path).into(),
+        what,
+    }
+}
+
+/// A list that was written before.
+struct Record {
+    list: List,
+    text: Vec<u8>,
+    /// Its lines, sorted by what they are about.
+    lines: Vec<Range<usize>>,
+    /// Which of them the tree still has.
+    seen: Vec<bool>,
+}
+
+impl Record {
+    fn read(list: List, path: &Path) -> Result<Record> {
+        let text = std::fs::read(path).doing(|| format!("cannot read {}", shown(path)))?;
+        let mut lines = Vec::new();
+        let mut start = 0;
+        for (number, line) in text.split_inclusive(|&b| b == b'\n').enumerate() {
+            let end = start + line.len();
+            let whole = line.strip_suffix(b"\n");
+            if whole.and_then(|line| list.split(line)).is_none() {
+                let doing = format!("cannot use {}", shown(path));
+                let said = format!(
+                    "line {} is not one of a .{} file",
+                    number + 1,
+                    list.suffix()
+                );
+                return Err(Error::damaged(doing, said));
+            }
+            lines.push(start..end - 1);
+            start = end;
+        }
+        let key = |line: &Range<usize>| list.split(&text[line.clone()]).unwrap_or_default().0;
+        lines.sort_by(|a, b| key(a).cmp(key(b)));
+        let seen = vec![false; lines.len()];
+        Ok(Record {
+            list,
+            text,
+            lines,
+            seen,
+        })
+    }
+
+    fn split(&self, at: usize) -> (&[u8], &[u8]) {
+        let line = &self.text[self.lines[at].clone()];
+        self.list.split(line).unwrap_or_default() // all were split when they were read
+    }
+
+    /// Takes a line of the tree as it is now.
+    fn now(&mut self, line: &[u8], changes: &mut Changes) {
+        let (key, now) = self.list.split(line).unwrap_or((line, b""));
+        let start = self.lines.partition_point(|old| {
+            self.list
+                .split(&self.text[old.clone()])
+                .unwrap_or_default()
+                .0
+                < key
+        });
+        let same_key = (start..self.lines.len()).take_while(|&at| self.split(at).0 == key);
+        let mut free = same_key.filter(|&at| !self.seen[at]);
+        let Some(first) = free.next() else {
+            return add(self.list, key, What::Added, changes);
+        };
+        let equal = (self.split(first).1 == now).then_some(first);
+        let at = equal
+            .or_else(|| free.find(|&at| self.split(at).1 == now))
+            .unwrap_or(first);
+        let changed = changed(self.list, self.split(at).1, now);
+        if !changed.is_empty() {
+            add(self.list, key, What::Changed(changed), changes);
+        }
+        self.seen[at] = true;
+    }
+
+    /// What of the list was not seen any more.
+    fn removed(&self, hidden: impl Fn(&[u8]) -> bool, changes: &mut Changes) {
+        for at in (0..self.lines.len()).filter(|&at| !self.seen[at]) {
+            let key = self.split(at).0;
+            if !hidden(&self.list.path_of(key).0) {
+                add(self.list, key, What::Removed, changes);
+            }
+        }
+    }
+}
+
+/// What a line says differently now.
+fn changed(list: List, was: &[u8], now: &[u8]) -> Vec<Change> {
+    let aspect = match list {
+        List::Ls => return changed_ls(was, now),
+        List::Files => Aspect::Content,
+        List::Links => Aspect::Target,
+        List::Xattrs => Aspect::Xattr,
+    };
+    let text = |bytes: &[u8]| match list {
+        List::Links => String::from_utf8_lossy(bytes).into_owned(),
+        _ => String::new(),
+    };
+    let differ = !was.eq_ignore_ascii_case(now) || (list == List::Links && was != now);
+    differ
+        .then(|| Change::new(aspect, text(was), text(now)))
+        .into_iter()
+        .collect()
+}
+
+/// The six fields before the path: mode, names, user, group, date and time.
+fn changed_ls(was: &[u8], now: &[u8]) -> Vec<Change> {
+    let fields = |line: &[u8]| {
+        let text = String::from_utf8_lossy(line);
+        let mut fields = text.split_ascii_whitespace().map(str::to_owned);
+        std::array::from_fn::<String, 6, _>(|_| fields.next().unwrap_or_default())
+    };
+    let [mode, names, user, group, date, time] = fields(was);
+    let [new_mode, new_names, new_user, new_group, new_date, new_time] = fields(now);
+    if mode.get(..1) != new_mode.get(..1) {
+        return vec![Change::new(Aspect::Kind, mode, new_mode)];
+    }
+    let is_dir = mode.starts_with('d');
+    let owner = Change::between(
+        Aspect::Owner,
+        format!("{user}:{group}"),
+        format!("{new_user}:{new_group}"),
+    );
+    let moved = Change::between(
+        Aspect::Time,
+        format!("{date} {time}"),
+        format!("{new_date} {new_time}"),
+    );
+    let names = Change::between(Aspect::Names, names, new_names).filter(|_| !is_dir);
+    let mode = Change::between(Aspect::Mode, mode, new_mode);
+    [mode, owner, moved, names].into_iter().flatten().collect()
+}
+
+/// Adds what one list says about a path to what others say.
+fn add(list: List, key: &[u8], what: What, changes: &mut Changes) {
+    let (path, attribute) = list.path_of(key);
+    let what = match attribute {
+        None => what,
+        Some(name) => {
+            let name = shown(OsStr::from_bytes(&name));
+            let none = || "none".to_owned();
+            What::Changed(vec![match what {
+                What::Added => Change::new(Aspect::Xattr, none(), name),
+                What::Removed => Change::new(Aspect::Xattr, name, none()),
+                What::Changed(_) => Change::new(Aspect::Xattr, name.clone(), name),
+            }])
+        }
+    };
+    merge(changes.entry(path), what);
+}
+
+fn merge(entry: std::collections::btree_map::Entry<'_, Vec<u8>, What>, what: What) {
+    let there = entry.or_insert_with(|| What::Changed(Vec::new()));
+    match (there, what) {
+        (What::Changed(old), What::Changed(new)) => {
+            old.extend(new);
+            old.sort_by_key(|change| change.aspect);
+        }
+        // A file that became a directory is removed for one list and changed for another.
+        (What::Changed(old), What::Added | What::Removed) if !old.is_empty() => {}
+        (there @ What::Changed(_), what) => *there = what,
+        (What::Added | What::Removed, _) => {}
+    }
+}

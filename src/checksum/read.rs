@@ -1,0 +1,88 @@
+//! Reads a file once from start to end and leaves the page cache as it found it.
+
+use super::walk::Tree;
+use crate::sys::dir;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+
+/// How much is looked at and dropped at a time: well above what the kernel reads ahead, which on
+/// btrfs is twice 4 MiB for a file that is read in sequence, with as much again under way.
+const WINDOW: u64 = 32 << 20;
+
+/// A regular file. Of each window none of which was in the page cache before, nothing is left
+/// there: a proof of a large tree must not displace what the machine works with. Windows that
+/// were cached, and files of others whose state the kernel does not tell, are left alone.
+pub(super) struct Quiet {
+    file: File,
+    size: u64,
+    position: u64,
+    window: u64,
+    /// Whether this window, and the next, were wholly uncached. The next is asked about before
+    /// the kernel reads ahead into it.
+    fresh: [bool; 2],
+}
+
+impl Quiet {
+    pub(super) fn open(tree: &Tree, path: &[u8]) -> io::Result<Quiet> {
+        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOATIME;
+        let fd = tree.open(path, flags)?;
+        let stat = dir::stat_at(fd.as_fd(), b"")?;
+        if u32::from(stat.mode) & libc::S_IFMT != libc::S_IFREG {
+            return Err(io::Error::other("no longer a regular file"));
+        }
+        let mut quiet = Quiet {
+            file: File::from(fd),
+            size: stat.size,
+            position: 0,
+            window: 0,
+            fresh: [false; 2],
+        };
+        quiet.fresh = [quiet.is_fresh(0), quiet.is_fresh(WINDOW)];
+        if stat.size > 1 << 20 {
+            dir::advise(quiet.file.as_fd(), 0, 0, libc::POSIX_FADV_SEQUENTIAL);
+        }
+        Ok(quiet)
+    }
+
+    fn is_fresh(&self, start: u64) -> bool {
+        start < self.size && dir::cached_pages(self.file.as_fd(), start, WINDOW) == Some(0)
+    }
+
+    fn leave_window(&mut self) {
+        if self.fresh[0] {
+            let advice = libc::POSIX_FADV_DONTNEED;
+            dir::advise(self.file.as_fd(), self.window, WINDOW, advice);
+        }
+        self.window += WINDOW;
+        self.fresh = [self.fresh[1], self.is_fresh(self.window + WINDOW)];
+    }
+}
+
+impl Quiet {
+    /// Fills the buffer; less than that is in it only at the end of the file.
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.file.read(&mut buffer[filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(0) => break,
+                Ok(length) => filled += length,
+            }
+        }
+        self.position += filled as u64;
+        while self.position >= self.window + WINDOW {
+            self.leave_window();
+        }
+        Ok(filled)
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if self.position > self.window {
+            self.leave_window();
+        }
+    }
+}

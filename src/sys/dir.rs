@@ -1,0 +1,238 @@
+//! Directories, files and their attributes relative to open directories, so that no path is too
+//! long and no rename above us leads astray. Names are bytes.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// What `statx` tells of an entry, without following a symlink.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stat {
+    /// Type and permissions, as `st_mode`.
+    pub mode: u16,
+    /// Number of names.
+    pub nlink: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Length in bytes.
+    pub size: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Device it is on, major number in the upper half.
+    pub dev: u64,
+    /// Device it stands for, likewise.
+    pub rdev: u64,
+    /// Last change of the content, in seconds since 1970.
+    pub mtime: i64,
+    /// Its nanoseconds.
+    pub nsec: u32,
+    /// Whether something is mounted here (Linux 5.8 and later know).
+    pub mount: bool,
+}
+
+/// Turns the `-1` of a system call into the error it stands for.
+fn checked(result: libc::c_long) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+fn c_string(bytes: &[u8]) -> io::Result<CString> {
+    Ok(CString::new(bytes)?)
+}
+
+/// Opens `path` below `dir`; close-on-exec is always set.
+///
+/// # Errors
+/// Those of `openat`.
+pub fn open_at(dir: BorrowedFd<'_>, path: &[u8], flags: i32) -> io::Result<OwnedFd> {
+    let path = c_string(path)?;
+    // SAFETY: the path is NUL-terminated and lives through the call.
+    let fd = unsafe { libc::openat(dir.as_raw_fd(), path.as_ptr(), flags | libc::O_CLOEXEC) };
+    checked(fd.into())?;
+    // SAFETY: the kernel has just given us this descriptor; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The attributes of `path` below `dir`, or of `dir` itself if `path` is empty.
+///
+/// # Errors
+/// Those of `statx`.
+pub fn stat_at(dir: BorrowedFd<'_>, path: &[u8]) -> io::Result<Stat> {
+    let path = c_string(path)?;
+    // SAFETY: all of it is plain numbers, for which zero is a value.
+    let mut raw: libc::statx = unsafe { std::mem::zeroed() };
+    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_EMPTY_PATH;
+    // SAFETY: the path is NUL-terminated, and `raw` is a statx structure that outlives the call.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            dir.as_raw_fd(),
+            path.as_ptr(),
+            flags,
+            libc::STATX_BASIC_STATS,
+            &raw mut raw,
+        )
+    })?;
+    let pair = |major: u32, minor: u32| u64::from(major) << 32 | u64::from(minor);
+    Ok(Stat {
+        mode: raw.stx_mode,
+        nlink: raw.stx_nlink,
+        uid: raw.stx_uid,
+        gid: raw.stx_gid,
+        size: raw.stx_size,
+        ino: raw.stx_ino,
+        dev: pair(raw.stx_dev_major, raw.stx_dev_minor),
+        rdev: pair(raw.stx_rdev_major, raw.stx_rdev_minor),
+        mtime: raw.stx_mtime.tv_sec,
+        nsec: raw.stx_mtime.tv_nsec,
+        mount: raw.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0,
+    })
+}
+
+/// Calls `each` with the inode number and the name of every entry but `.` and `..`.
+///
+/// # Errors
+/// Those of `getdents64`; entries before the error have been delivered.
+pub fn read_dir(dir: BorrowedFd<'_>, mut each: impl FnMut(u64, &[u8])) -> io::Result<()> {
+    let mut buffer = vec![0_u8; 64 << 10];
+    loop {
+        // SAFETY: the kernel writes at most the length given into the buffer.
+        let filled = checked(unsafe {
+            libc::syscall(
+                libc::SYS_getdents64,
+                dir.as_raw_fd(),
+                buffer.as_mut_ptr(),
+                buffer.len(),
+            )
+        })?;
+        if filled == 0 {
+            return Ok(());
+        }
+        // An entry: inode 8 bytes, offset 8, its own length 2, type 1, name with NUL, padding.
+        let mut rest = &buffer[..filled];
+        while let [i0, i1, i2, i3, i4, i5, i6, i7, ..] = *rest {
+            let inode = u64::from_ne_bytes([i0, i1, i2, i3, i4, i5, i6, i7]);
+            let length = usize::from(u16::from_ne_bytes([rest[16], rest[17]]));
+            let name = CStr::from_bytes_until_nul(&rest[19..length])
+                .map_err(|_| io::Error::other("a directory entry without an end"))?;
+            if !matches!(name.to_bytes(), b"." | b"..") {
+                each(inode, name.to_bytes());
+            }
+            rest = &rest[length..];
+        }
+    }
+}
+
+/// Where the symlink `path` below `dir` points.
+///
+/// # Errors
+/// Those of `readlinkat`.
+pub fn read_link_at(dir: BorrowedFd<'_>, path: &[u8]) -> io::Result<Vec<u8>> {
+    let path = c_string(path)?;
+    grown(|buffer| {
+        // SAFETY: the path is NUL-terminated; the kernel writes at most the length given.
+        let length = checked(unsafe {
+            libc::readlinkat(
+                dir.as_raw_fd(),
+                path.as_ptr(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+            ) as libc::c_long
+        })?;
+        // A full buffer may hold a cut target.
+        if length == buffer.len() {
+            return Err(io::Error::from_raw_os_error(libc::ERANGE));
+        }
+        Ok(length)
+    })
+}
+
+/// Calls with a growing buffer until the answer fits.
+fn grown(mut call: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; 512];
+    loop {
+        match call(&mut buffer) {
+            Err(e) if e.raw_os_error() == Some(libc::ERANGE) && buffer.len() < 1 << 20 => {
+                buffer = vec![0; buffer.len() * 4];
+            }
+            Err(error) => return Err(error),
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+        }
+    }
+}
+
+/// There are no calls for extended attributes relative to a directory; this path stands for one.
+fn by_descriptor(dir: BorrowedFd<'_>, path: &[u8]) -> io::Result<CString> {
+    let mut full = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
+    full.extend_from_slice(path);
+    c_string(&full)
+}
+
+/// The extended attributes of `path` below `dir` that this user may see, sorted by name.
+///
+/// # Errors
+/// Those of `llistxattr` and `lgetxattr`; a filesystem without attributes has none.
+pub fn xattrs_at(dir: BorrowedFd<'_>, path: &[u8]) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let path = by_descriptor(dir, path)?;
+    let listed = grown(|buffer| {
+        // SAFETY: the path is NUL-terminated; the kernel writes at most the length given.
+        checked(unsafe {
+            libc::llistxattr(path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
+                as libc::c_long
+        })
+    });
+    let names = match listed {
+        Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut attributes = Vec::new();
+    for name in names.split(|&b| b == 0).filter(|name| !name.is_empty()) {
+        attributes.push((name.to_vec(), xattr(&path, &c_string(name)?)?));
+    }
+    attributes.sort();
+    Ok(attributes)
+}
+
+fn xattr(path: &CStr, name: &CStr) -> io::Result<Vec<u8>> {
+    grown(|buffer| {
+        // SAFETY: both strings are NUL-terminated; the kernel writes at most the length given.
+        checked(unsafe {
+            libc::lgetxattr(
+                path.as_ptr(),
+                name.as_ptr(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+            ) as libc::c_long
+        })
+    })
+}
+
+/// Tells the kernel how a range of a file will be used (`POSIX_FADV_…`). It is advice: whether
+/// it is taken changes no result, so there is no error to handle.
+pub fn advise(file: BorrowedFd<'_>, offset: u64, length: u64, advice: i32) {
+    // SAFETY: only numbers are passed.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), offset as i64, length as i64, advice) };
+}
+
+/// How many pages of a range are in the page cache; `None` where the kernel does not tell
+/// (before Linux 6.5, or for somebody else's file).
+pub fn cached_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> Option<u64> {
+    const CACHESTAT: libc::c_long = 451; // the same on every architecture
+    let range = [offset, length];
+    let mut counts = [0_u64; 5]; // cached, dirty, in writeback, evicted, recently evicted
+    // SAFETY: the two arrays have the layout of the kernel's structures and outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            CACHESTAT,
+            file.as_raw_fd(),
+            range.as_ptr(),
+            counts.as_mut_ptr(),
+            0,
+        )
+    };
+    (result == 0).then_some(counts[0])
+}
