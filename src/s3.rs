@@ -22,6 +22,7 @@ pub use quirks::{Quirks, TABLE};
 pub(crate) use request::{Answer, Fault, Request, Response};
 
 use crate::error::{Error, Kind, Result};
+use crate::log;
 use config::Profile;
 use credentials::{Credentials, Keys};
 use endpoint::Place;
@@ -86,7 +87,7 @@ impl Client {
     /// If there are no credentials, or the configuration cannot be used.
     pub fn new(bucket: &str, options: S3Options) -> Result<Client> {
         let profile = Profile::load(&options.environment, options.profile.as_deref())?;
-        Ok(Client {
+        let client = Client {
             place: RwLock::new(Place::find(bucket, &options, &profile)?),
             agent: endpoint::agent(&options, &profile)?,
             credentials: Credentials::find(&options.environment, options.profile.as_deref())?,
@@ -95,7 +96,9 @@ impl Client {
             reached: AtomicBool::new(false),
             counters: Counters::default(),
             options,
-        })
+        };
+        log::line(|| format!("{}: {}", client.url(""), client.described()));
+        Ok(client)
     }
 
     /// Where the bucket is and where the keys are from; nothing secret.
@@ -154,6 +157,12 @@ impl Client {
                 Err(trouble) => trouble,
             };
             let again = self.may_repeat(&request, &trouble, &place, &keys, &mut tries)?;
+            if again {
+                log::line(|| {
+                    let fault = self.fault(&request, &trouble, &place, &keys, &tries);
+                    format!("trying again: {}", fault.error)
+                });
+            }
             if !again || !tries.wait(|| request.stopped()) {
                 return Err(self.fault(&request, &trouble, &place, &keys, &tries));
             }

@@ -8,6 +8,7 @@ mod sums;
 use super::multipart::{Part, Unfinished};
 use super::{Client, Fault};
 use crate::error::{Error, Kind, Result};
+use crate::log;
 use crate::snapshot::Size;
 use crew::{Crew, Piece};
 use md5::{Digest, Md5};
@@ -70,6 +71,14 @@ impl Upload {
     /// If the part size cannot be used.
     pub fn new(client: Arc<Client>, target: Target) -> Result<Upload> {
         let sizing = Sizing::of(target.size, client.options.part_size, &client.quirks())?;
+        log::line(|| {
+            let (part, threads) = (sizing.part, client.options.concurrency as u64);
+            let memory = part * (threads + 1);
+            let url = client.url(&target.key);
+            format!(
+                "uploading {url}: parts of {part} bytes, {threads} threads, {memory} bytes of memory"
+            )
+        });
         Ok(Upload {
             part: Vec::with_capacity(sizing.first_buffer()),
             client,
@@ -83,11 +92,6 @@ impl Upload {
             pieces: Vec::new(),
             parts: 0,
         })
-    }
-
-    /// Bytes of memory that it uses at most for data.
-    pub fn memory(&self) -> u64 {
-        self.sizing.part * (self.client.options.concurrency as u64 + 1)
     }
 
     /// Sends what is left, makes the object, and compares what the service has with what we sent.

@@ -1,3 +1,5 @@
+//! The order of credentials, what spoils them, and that no secret shows, with services made up here.
+
 use super::super::config::beside_the_tests;
 use super::*;
 use std::io::{BufRead, BufReader, Write};
