@@ -9,6 +9,7 @@ mod targets;
 
 use crate::error::Result;
 use crate::snapshot::{Diff, Listing, Size, Snapshot, State, Uuid};
+use crate::store::Effort;
 use candidates::Families;
 use serde::{Serialize, Serializer};
 use std::collections::{HashMap, HashSet};
@@ -111,6 +112,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is in the way.
     pub obstacles: Vec<Obstacle>,
+    /// What the destination makes of it, where requests are counted.
+    pub effort: Option<Effort>,
 }
 
 impl Plan {

@@ -1,11 +1,12 @@
 //! Listing and synchronising, from options to verdict.
 
-use super::{HELP, Options, Task};
+use super::options::Options;
+use super::{HELP, Task};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::glob;
 use crate::log;
-use crate::plan::{Plan, Wish};
+use crate::plan::{Plan, Step, Wish};
 use crate::process::Priority;
 use crate::progress::Progress;
 use crate::report;
@@ -113,12 +114,15 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         excluded: Some(&excluded),
         delete: options.delete,
         estimate: options.estimate,
+        max_chain: Some(options.max_chain),
         ..Wish::default()
     };
     let watch = &mut |event: sync::Event| progress.event(&event);
-    let plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
+    let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
         .map_err(|error| slash_hint(error, source, &from))?;
     if options.dry_run {
+        let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
+        plan.effort = dest_store.effort(&diffs);
         progress.result(|| report::plan(&plan), || report::json::plan(&plan));
         return progress.close();
     }
@@ -188,6 +192,7 @@ fn open(location: &Location, access: Access, options: &Options) -> Result<Box<dy
             compressed,
         },
         ssh: options.ssh.clone(),
+        s3: options.s3.clone(),
     };
     store::open(&location.place, access, &means)
 }

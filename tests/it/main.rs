@@ -24,10 +24,14 @@ mod documents;
 mod faults;
 mod local;
 mod remote;
+mod s3;
+mod s3_faults;
+mod servers;
 mod smoke;
 mod ssh;
 mod ssh_faults;
 mod stores;
+mod streams;
 mod sync;
 mod wire;
 
@@ -42,6 +46,9 @@ fn main() -> std::process::ExitCode {
             faults::TESTS,
             local::TESTS,
             remote::TESTS,
+            s3::TESTS,
+            s3::OWN,
+            s3_faults::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
