@@ -6,8 +6,8 @@ use super::upload::hex;
 use super::{Client, Request, Response};
 use crate::error::{Error, Result};
 use crate::sys;
+use ring::digest::{Context, SHA256};
 use rusty_s3::Method;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,7 @@ pub struct Download {
     threads: Vec<JoinHandle<()>>,
     range: Vec<u8>,
     at: usize,
-    sha256: Sha256,
+    sha256: Context,
     /// What the stream's SHA-256 must be, if somebody recorded it.
     recorded: Option<String>,
 }
@@ -78,7 +78,7 @@ impl Download {
             shared,
             range: Vec::new(),
             at: 0,
-            sha256: Sha256::new(),
+            sha256: Context::new(&SHA256),
             recorded,
         }
     }
@@ -116,7 +116,7 @@ impl Download {
 
     fn end(&mut self, told: Option<String>) -> Result<()> {
         self.recorded = self.recorded.take().or(told);
-        let found = hex(&self.sha256.clone().finalize());
+        let found = hex(self.sha256.clone().finish().as_ref());
         match &self.recorded {
             Some(recorded) if !recorded.eq_ignore_ascii_case(&found) => {
                 let said = format!(

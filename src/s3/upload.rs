@@ -12,7 +12,7 @@ use crate::log;
 use crate::snapshot::Size;
 use crew::{Crew, Piece};
 use md5::{Digest, Md5};
-use sha2::Sha256;
+use ring::digest::{Context, SHA256};
 use sizing::Sizing;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub struct Upload {
     meta: Meta,
     /// The part that is being filled.
     part: Vec<u8>,
-    sha256: Sha256,
+    sha256: Context,
     bytes: u64,
     crew: Option<Crew>,
     pieces: Vec<Arc<Piece>>,
@@ -86,7 +86,7 @@ impl Upload {
             sizing,
             unfinished: target.unfinished,
             meta: Meta::new(),
-            sha256: Sha256::new(),
+            sha256: Context::new(&SHA256),
             bytes: 0,
             crew: None,
             pieces: Vec::new(),
@@ -110,7 +110,7 @@ impl Upload {
     /// If a part could not be sent or the object is not as it should be. Then the parts that
     /// arrived stay for the next run.
     pub fn finish(mut self) -> Result<Made> {
-        let sha256 = hex(&self.sha256.clone().finalize());
+        let sha256 = hex(self.sha256.clone().finish().as_ref());
         if self.parts == 0 {
             return self.put_whole(sha256);
         }
@@ -128,7 +128,7 @@ impl Upload {
             let parts: Vec<Part> = parts.map(|(_, part)| part.clone()).collect();
             objects.push(self.complete(piece, &parts)?);
         }
-        self.abort_others()?;
+        self.abort_others();
         Ok(Made {
             bytes: self.bytes,
             sha256,
@@ -341,7 +341,7 @@ impl Upload {
             .counters
             .parts_sent
             .fetch_add(1, Ordering::Relaxed);
-        self.abort_others()?;
+        self.abort_others();
         Ok(Made {
             bytes: self.bytes,
             sha256,
@@ -350,12 +350,14 @@ impl Upload {
         })
     }
 
-    /// The object is there: what else was begun for its key is of no use any more.
-    fn abort_others(&self) -> Result<()> {
+    /// The object is there: what else was begun for its key is of no use any more. What cannot be
+    /// aborted is no reason to call the object missing; it stays listed as unfinished.
+    fn abort_others(&self) {
         for upload in &self.unfinished {
-            self.client.abort(&upload.key, &upload.id)?;
+            if let Err(error) = self.client.abort(&upload.key, &upload.id) {
+                log::line(|| error.to_string());
+            }
         }
-        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use super::super::objects::Head;
 use super::super::{Checksum, Client, Sse};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use md5::{Digest, Md5};
-use sha2::Sha256;
+use ring::digest::{SHA256, digest};
 use std::fmt;
 
 /// The checksums of one part.
@@ -66,7 +66,7 @@ impl Client {
                 )
             }
             Checksum::Sha256 => {
-                let sum = Sha256::digest(bytes);
+                let sum = digest(&SHA256, bytes);
                 (
                     "x-amz-checksum-sha256",
                     "ChecksumSHA256",
