@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
-/// How much is read at a time; it stays in the processor's cache.
+/// How much is read at a time: that of all lanes stays near the processor.
 const BUFFER: usize = 64 << 10;
 
 /// A file's SHA-256.
