@@ -16,9 +16,34 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+// What everything speaks of.
 pub mod error;
 pub mod snapshot;
-pub mod store;
+
+pub mod glob;
+pub mod stream;
+
+// What stands on the system.
 pub mod sys;
 
+pub mod btrfs;
+pub mod log;
+pub mod process;
+
+// What holds snapshots: the promise, and the stores.
+pub mod store;
+
+// What thinks, and what does.
+pub mod plan;
+pub mod sync;
+
 pub mod checksum;
+
+// What people and scripts see.
+pub mod report;
+
+pub mod list;
+
+pub mod progress;
+
+pub mod cli;

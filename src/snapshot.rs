@@ -21,13 +21,16 @@ impl Uuid {
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // At once, not digit by digit: listings have thousands of them.
+        let digit = |n: u8| char::from(b"0123456789abcdef"[usize::from(n & 15)]);
+        let mut text = String::with_capacity(36);
         for (i, byte) in self.0.iter().enumerate() {
             if matches!(i, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
+                text.push('-');
             }
-            write!(f, "{byte:02x}")?;
+            text.extend([digit(byte >> 4), digit(*byte)]);
         }
-        Ok(())
+        f.pad(&text)
     }
 }
 
@@ -116,7 +119,8 @@ pub struct Snapshot {
     pub uuid: Uuid,
     /// The UUID it had where it was sent from, if it was received.
     pub received_uuid: Option<Uuid>,
-    /// The subvolume that it is a snapshot of, in the same filesystem.
+    /// What it descends from in the same filesystem: a snapshot, or a subvolume that is no
+    /// snapshot of another.
     pub parent_uuid: Option<Uuid>,
     /// Generation of the last change to its content.
     pub ctransid: u64,

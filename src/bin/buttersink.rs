@@ -1,3 +1,7 @@
 //! `buttersink`: arguments and `main`, nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    buttersink::cli::main(std::env::args_os().skip(1))
+}

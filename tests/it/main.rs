@@ -7,11 +7,32 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod runner;
+mod sources;
+mod subvolumes;
 mod support;
+mod tree;
 
+mod architecture;
+mod btrfs;
+mod btrfslist;
 mod checksum;
+mod documents;
+mod faults;
 mod smoke;
+mod sync;
 
 fn main() -> std::process::ExitCode {
-    runner::main(&[checksum::TESTS, smoke::TESTS].concat())
+    runner::main(
+        &[
+            architecture::TESTS,
+            btrfs::TESTS,
+            btrfslist::TESTS,
+            checksum::TESTS,
+            documents::TESTS,
+            faults::TESTS,
+            smoke::TESTS,
+            sync::TESTS,
+        ]
+        .concat(),
+    )
 }

@@ -177,11 +177,12 @@ fn clean(dir: &Path) {
     let _ = std::fs::remove_dir_all(dir);
 }
 
+/// Read as bytes: a mount point of somebody else need not be UTF-8.
 fn mounts_below(dir: &Path) -> Vec<PathBuf> {
-    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let paths = text
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))
         .map(support::unescape_mount);
     paths.filter(|path| path.starts_with(dir)).collect()
 }

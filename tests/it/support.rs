@@ -35,8 +35,8 @@ pub(crate) fn skip(why: &str) -> ! {
 pub(crate) fn stop_servers() {}
 
 /// A path as mountinfo writes it, with its octal escapes undone.
-pub(crate) fn unescape_mount(text: &str) -> PathBuf {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+pub(crate) fn unescape_mount(text: &[u8]) -> PathBuf {
+    let (mut bytes, mut rest) = (Vec::new(), text);
     while let [first, tail @ ..] = rest {
         match rest {
             [b'\\', a, b, c, after @ ..] => {

@@ -1,0 +1,393 @@
+//! The kernel's structures and request numbers for btrfs, as in `linux/btrfs.h` and
+//! `linux/btrfs_tree.h`. Knows sizes and places of fields; asks the kernel nothing.
+
+use crate::sys::{Plain, Request, kernel_struct};
+
+/// `f_type` of statfs.
+pub(super) const SUPER_MAGIC: u64 = 0x9123_683e;
+
+/// The tree of tree roots.
+pub(super) const ROOT_TREE: u64 = 1;
+/// The subvolume at the top of every filesystem.
+pub(super) const TOP_SUBVOLUME: u64 = 5;
+/// The root directory's inode in every subvolume; also the first number for subvolumes.
+pub(super) const FIRST_FREE: u64 = 256;
+/// The inode of every directory that stands in a snapshot for a subvolume.
+pub(super) const STAND_IN: u64 = 2;
+/// The last number for subvolumes and files.
+pub(super) const LAST_FREE: u64 = -256_i64 as u64;
+
+/// Key types of the items that we read.
+pub(super) const EXTENT_DATA: u32 = 108;
+pub(super) const ROOT_ITEM: u32 = 132;
+pub(super) const ROOT_BACKREF: u32 = 144;
+
+/// The longest name of a subvolume, as of every file.
+pub(super) const NAME_MAX: usize = 255;
+
+pub(super) const SUBVOLUME_READ_ONLY: u64 = 1 << 1;
+/// The same in the flags of a root item.
+pub(super) const ROOT_READ_ONLY: u64 = 1;
+pub(super) const SEND_NO_FILE_DATA: u64 = 1;
+pub(super) const FS_INFO_METADATA_UUID: u64 = 1 << 2;
+
+kernel_struct! {
+    /// `btrfs_ioctl_search_key`
+    SearchKey = 104 {
+        tree: u64,
+        min_objectid: u64,
+        max_objectid: u64,
+        min_offset: u64,
+        max_offset: u64,
+        min_transid: u64,
+        max_transid: u64,
+        min_type: u32,
+        max_type: u32,
+        items: u32,
+        unused: [u32; 9],
+    }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_search_args_v2` without the buffer that follows it.
+    SearchArgs = 112 { key: SearchKey, buffer: u64 }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_vol_args`
+    VolArgs = 4096 { fd: i64, name: [u8; 4088] }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_vol_args_v2`
+    VolArgs2 = 4096 { fd: i64, transid: u64, flags: u64, unused: [u64; 4], name: [u8; 4040] }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_ino_lookup_args`
+    InoLookup = 4096 { tree: u64, objectid: u64, name: [u8; 4080] }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_ino_lookup_user_args`
+    InoLookupUser = 4096 { dir: u64, tree: u64, name: [u8; 256], path: [u8; 3824] }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_dev_info_args`
+    DevInfo = 4096 {
+        id: u64,
+        uuid: [u8; 16],
+        used: u64,
+        total: u64,
+        unused: [u64; 379],
+        path: [u8; 1024],
+    }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_fs_info_args`
+    FsInfo = 1024 {
+        max_id: u64,
+        devices: u64,
+        fsid: [u8; 16],
+        nodesize: u32,
+        sectorsize: u32,
+        clone_alignment: u32,
+        csum_type: u16,
+        csum_size: u16,
+        flags: u64,
+        generation: u64,
+        metadata_uuid: [u8; 16],
+        reserved: [u8; 944],
+    }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_timespec`
+    Time = 16 { seconds: u64, nanoseconds: u32, padding: u32 }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_get_subvol_info_args`
+    SubvolInfo = 504 {
+        tree: u64,
+        name: [u8; 256],
+        parent: u64,
+        dir: u64,
+        generation: u64,
+        flags: u64,
+        uuid: [u8; 16],
+        parent_uuid: [u8; 16],
+        received_uuid: [u8; 16],
+        ctransid: u64,
+        otransid: u64,
+        stransid: u64,
+        rtransid: u64,
+        ctime: Time,
+        otime: Time,
+        stime: Time,
+        rtime: Time,
+        reserved: [u64; 8],
+    }
+}
+
+kernel_struct! {
+    /// One entry of [`RootRefs`]: a subvolume, and the inode of the directory that it is in.
+    RootRef = 16 { tree: u64, dir: u64 }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_get_subvol_rootref_args`
+    RootRefs = 4096 { min_tree: u64, refs: [RootRef; 255], items: u8, align: [u8; 7] }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_received_subvol_args`
+    Received = 200 {
+        uuid: [u8; 16],
+        stransid: u64,
+        rtransid: u64,
+        stime: Time,
+        rtime: Time,
+        flags: u64,
+        reserved: [u64; 16],
+    }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_send_args`. The kernel only reads the clone sources, so that their address is
+    /// a number here.
+    Send = 72 {
+        out: i64,
+        clone_sources_count: u64,
+        clone_sources: u64,
+        parent: u64,
+        flags: u64,
+        version: u32,
+        reserved: [u8; 28],
+    }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_quota_rescan_args`
+    QuotaRescan = 64 { running: u64, progress: u64, reserved: [u64; 6] }
+}
+
+const MAGIC: u8 = 0x94;
+
+pub(super) const SNAP_DESTROY: Request<VolArgs> = Request::write(MAGIC, 15);
+pub(super) const TREE_SEARCH_V2: Request<SearchArgs> = Request::both(MAGIC, 17);
+pub(super) const INO_LOOKUP: Request<InoLookup> = Request::both(MAGIC, 18);
+pub(super) const SNAP_CREATE_V2: Request<VolArgs2> = Request::write(MAGIC, 23);
+pub(super) const SUBVOL_GETFLAGS: Request<u64> = Request::read(MAGIC, 25);
+pub(super) const SUBVOL_SETFLAGS: Request<u64> = Request::write(MAGIC, 26);
+pub(super) const DEV_INFO: Request<DevInfo> = Request::both(MAGIC, 30);
+pub(super) const FS_INFO: Request<FsInfo> = Request::read(MAGIC, 31);
+pub(super) const SET_RECEIVED_SUBVOL: Request<Received> = Request::both(MAGIC, 37);
+pub(super) const SEND: Request<Send> = Request::write(MAGIC, 38);
+pub(super) const QUOTA_RESCAN_STATUS: Request<QuotaRescan> = Request::read(MAGIC, 45);
+pub(super) const GET_SUBVOL_INFO: Request<SubvolInfo> = Request::read(MAGIC, 60);
+pub(super) const GET_SUBVOL_ROOTREF: Request<RootRefs> = Request::both(MAGIC, 61);
+pub(super) const INO_LOOKUP_USER: Request<InoLookupUser> = Request::both(MAGIC, 62);
+
+/// Reads little-endian fields out of an item of a tree, wherever they lie; `None` past its end.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub(super) fn bytes(self, at: usize, len: usize) -> Option<&'a [u8]> {
+        self.0.get(at..at.checked_add(len)?)
+    }
+
+    fn array<const N: usize>(self, at: usize) -> Option<[u8; N]> {
+        self.bytes(at, N)?.try_into().ok()
+    }
+
+    pub(super) fn u8(self, at: usize) -> Option<u8> {
+        self.0.get(at).copied()
+    }
+
+    pub(super) fn u16(self, at: usize) -> Option<u16> {
+        self.array(at).map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(self, at: usize) -> Option<u32> {
+        self.array(at).map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(self, at: usize) -> Option<u64> {
+        self.array(at).map(u64::from_le_bytes)
+    }
+
+    pub(super) fn uuid(self, at: usize) -> Option<[u8; 16]> {
+        self.array(at)
+    }
+}
+
+/// What we read of a `btrfs_root_item` (packed, 439 bytes; 239 before Linux 3.6).
+#[derive(Clone, Copy, Default)]
+pub(super) struct RootItem {
+    pub(super) generation: u64,
+    pub(super) bytes_used: u64,
+    pub(super) flags: u64,
+    pub(super) refs: u32,
+    pub(super) level: u8,
+    pub(super) uuid: [u8; 16],
+    pub(super) parent_uuid: [u8; 16],
+    pub(super) received_uuid: [u8; 16],
+    pub(super) ctransid: u64,
+    pub(super) otransid: u64,
+    pub(super) stransid: u64,
+    pub(super) rtransid: u64,
+    pub(super) otime: u64,
+}
+
+impl RootItem {
+    /// `None` if the item is too short to be one.
+    pub(super) fn parse(item: &[u8]) -> Option<RootItem> {
+        let item = Fields(item);
+        let old = RootItem {
+            generation: item.u64(160)?,
+            bytes_used: item.u64(192)?,
+            flags: item.u64(208)?,
+            refs: item.u32(216)?,
+            level: item.u8(238)?,
+            ..RootItem::default()
+        };
+        // A kernel before 3.6 that wrote the item left the second copy of the generation, and
+        // with it the newer fields, behind.
+        if item.u64(239) != Some(old.generation) {
+            return Some(old);
+        }
+        Some(RootItem {
+            uuid: item.uuid(247)?,
+            parent_uuid: item.uuid(263)?,
+            received_uuid: item.uuid(279)?,
+            ctransid: item.u64(295)?,
+            otransid: item.u64(303)?,
+            stransid: item.u64(311)?,
+            rtransid: item.u64(319)?,
+            otime: item.u64(339)?,
+            ..old
+        })
+    }
+}
+
+/// A `btrfs_root_ref`: which directory a subvolume is in, and its name there.
+pub(super) struct BackRef<'a> {
+    pub(super) dir: u64,
+    pub(super) name: &'a [u8],
+}
+
+impl<'a> BackRef<'a> {
+    pub(super) fn parse(item: &'a [u8]) -> Option<BackRef<'a>> {
+        let item = Fields(item);
+        let len = item.u16(16)?.into();
+        Some(BackRef {
+            dir: item.u64(0)?,
+            name: item.bytes(18, len)?,
+        })
+    }
+}
+
+/// The extent on disk that a `btrfs_file_extent_item` points to: its address and its length.
+/// `None` for holes and for inline data, which lies in the item.
+pub(super) fn disk_extent(item: &[u8]) -> Option<(u64, u64)> {
+    const INLINE: u8 = 0;
+    let item = Fields(item);
+    if item.u8(20)? == INLINE {
+        return None;
+    }
+    let (address, len) = (item.u64(21)?, item.u64(29)?);
+    (address != 0).then_some((address, len))
+}
+
+/// The text before the first zero byte.
+pub(super) fn text(field: &[u8]) -> &[u8] {
+    field.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// Puts a name into a field, ending in a zero byte; `None` if it does not fit.
+pub(super) fn named<const N: usize>(name: &[u8]) -> Option<[u8; N]> {
+    let mut field = [0; N];
+    if name.len() >= N || name.contains(&0) {
+        return None;
+    }
+    field[..name.len()].copy_from_slice(name);
+    Some(field)
+}
+
+/// All zeros.
+pub(super) fn zeroed<T: Plain>() -> T {
+    T::zeroed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What gcc 12 computed from linux-libc-dev 6.1, x86-64.
+    const GOLDEN: &str = "\
+        SNAP_DESTROY 0x5000940f\n\
+        TREE_SEARCH_V2 0xc0709411\n\
+        INO_LOOKUP 0xd0009412\n\
+        SNAP_CREATE_V2 0x50009417\n\
+        SUBVOL_GETFLAGS 0x80089419\n\
+        SUBVOL_SETFLAGS 0x4008941a\n\
+        DEV_INFO 0xd000941e\n\
+        FS_INFO 0x8400941f\n\
+        SET_RECEIVED_SUBVOL 0xc0c89425\n\
+        SEND 0x40489426\n\
+        QUOTA_RESCAN_STATUS 0x8040942d\n\
+        GET_SUBVOL_INFO 0x81f8943c\n\
+        GET_SUBVOL_ROOTREF 0xd000943d\n\
+        INO_LOOKUP_USER 0xd000943e";
+
+    #[test]
+    fn numbers_are_those_of_the_headers() {
+        let ours = [
+            ("SNAP_DESTROY", SNAP_DESTROY.number()),
+            ("TREE_SEARCH_V2", TREE_SEARCH_V2.number()),
+            ("INO_LOOKUP", INO_LOOKUP.number()),
+            ("SNAP_CREATE_V2", SNAP_CREATE_V2.number()),
+            ("SUBVOL_GETFLAGS", SUBVOL_GETFLAGS.number()),
+            ("SUBVOL_SETFLAGS", SUBVOL_SETFLAGS.number()),
+            ("DEV_INFO", DEV_INFO.number()),
+            ("FS_INFO", FS_INFO.number()),
+            ("SET_RECEIVED_SUBVOL", SET_RECEIVED_SUBVOL.number()),
+            ("SEND", SEND.number()),
+            ("QUOTA_RESCAN_STATUS", QUOTA_RESCAN_STATUS.number()),
+            ("GET_SUBVOL_INFO", GET_SUBVOL_INFO.number()),
+            ("GET_SUBVOL_ROOTREF", GET_SUBVOL_ROOTREF.number()),
+            ("INO_LOOKUP_USER", INO_LOOKUP_USER.number()),
+        ];
+        let golden: Vec<&str> = GOLDEN.lines().collect();
+        let ours: Vec<String> = ours
+            .iter()
+            .map(|(name, n)| format!("{name} {n:#x}"))
+            .collect();
+        assert_eq!(ours, golden);
+    }
+
+    #[test]
+    fn short_items_are_not_read_past_their_end() {
+        assert!(RootItem::parse(&[0; 238]).is_none());
+        assert!(BackRef::parse(&[255; 40]).is_none());
+        assert!(disk_extent(&[1; 36]).is_none());
+        assert_eq!(
+            disk_extent(&[1; 37]),
+            Some((0x0101_0101_0101_0101, 0x0101_0101_0101_0101))
+        );
+    }
+
+    #[test]
+    fn old_root_items_have_no_uuids() {
+        let mut item = [7; 439];
+        assert_eq!(RootItem::parse(&item).unwrap().uuid, [7; 16]);
+        item[160] = 8; // the first copy of the generation
+        let old = RootItem::parse(&item).unwrap();
+        assert_eq!((old.uuid, old.ctransid, old.level), ([0; 16], 0, 7));
+        assert_eq!(RootItem::parse(&item[..239]).unwrap().uuid, [0; 16]);
+    }
+}

@@ -1,0 +1,212 @@
+//! What changes subvolumes, and the metadata-only send stream.
+//! Each function is one request; refusals are put into words here, where their causes are known.
+
+use super::abi::{self, zeroed};
+use super::{is_subvolume, open_dir};
+use crate::error::{Doing, Error, Result};
+use crate::snapshot::{Uuid, shown};
+use crate::sys;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Makes a snapshot of the subvolume `source` as `name` in the directory `dir`, on the same
+/// filesystem. It is durable only after the next `syncfs`.
+///
+/// # Errors
+/// If the name is taken or no name, `source` is no subvolume or on another filesystem, or a swap
+/// file in it is in use.
+pub fn create_snapshot(source: &Path, dir: &Path, name: &OsStr, read_only: bool) -> Result<()> {
+    let doing = || {
+        let to = shown(dir.join(name));
+        format!("cannot make the snapshot {to} of {}", shown(source))
+    };
+    let source = open_subvolume(source)?;
+    let mut args = abi::VolArgs2 {
+        fd: source.as_raw_fd().into(),
+        flags: if read_only {
+            abi::SUBVOLUME_READ_ONLY
+        } else {
+            0
+        },
+        name: field(name, doing)?,
+        ..zeroed()
+    };
+    let made = sys::ioctl(open_dir(dir)?.as_fd(), &abi::SNAP_CREATE_V2, &mut args);
+    explained(
+        made,
+        doing,
+        &[
+            (libc::EEXIST, "the name is taken"),
+            (libc::EXDEV, "it is on another filesystem"),
+            (
+                libc::ETXTBSY,
+                "it holds a swap file that is in use; run swapoff for it first",
+            ),
+            (libc::EPERM, "only its owner or root may"),
+            (libc::EROFS, "the directory is read-only"),
+        ],
+    )
+}
+
+/// Deletes the subvolume `name` in the directory `dir`. The kernel frees its space later, and
+/// the deletion is durable only after the next `syncfs`.
+///
+/// # Errors
+/// If there is none, other subvolumes are in it, it is the default subvolume, it is being sent,
+/// or something is mounted on it.
+pub fn delete_subvolume(dir: &Path, name: &OsStr) -> Result<()> {
+    let path = dir.join(name);
+    let doing = || format!("cannot delete the subvolume {}", shown(&path));
+    let mut args = abi::VolArgs {
+        fd: 0,
+        name: field(name, doing)?,
+    };
+    let deleted = sys::ioctl(open_dir(dir)?.as_fd(), &abi::SNAP_DESTROY, &mut args);
+    explained(
+        deleted,
+        doing,
+        &[
+            (
+                libc::EPERM,
+                "not permitted: it is the filesystem's default subvolume (see btrfs subvolume \
+             get-default), it is being sent, a swap file in it is in use, or we are not root",
+            ),
+            (
+                libc::ENOTEMPTY,
+                "other subvolumes are in it; delete them first",
+            ),
+            (libc::EBUSY, "it is in use as a mount point"),
+            (libc::EINVAL, "it is not a subvolume"),
+            (libc::EROFS, "the directory is read-only"),
+        ],
+    )
+}
+
+/// Whether a subvolume is read-only.
+///
+/// # Errors
+/// If it is not a subvolume.
+pub fn is_read_only(path: &Path) -> Result<bool> {
+    let mut flags = 0;
+    sys::ioctl(
+        open_subvolume(path)?.as_fd(),
+        &abi::SUBVOL_GETFLAGS,
+        &mut flags,
+    )
+    .doing(|| format!("cannot read the flags of {}", shown(path)))?;
+    Ok(flags & abi::SUBVOLUME_READ_ONLY != 0)
+}
+
+/// Makes a subvolume read-only or read-write.
+///
+/// # Errors
+/// If it is not a subvolume, files in it are open for writing, or it is being sent.
+pub fn set_read_only(path: &Path, read_only: bool) -> Result<()> {
+    let how = if read_only { "read-only" } else { "read-write" };
+    let doing = || format!("cannot make {} {how}", shown(path));
+    let file = open_subvolume(path)?;
+    let mut flags = 0;
+    sys::ioctl(file.as_fd(), &abi::SUBVOL_GETFLAGS, &mut flags).doing(doing)?;
+    flags &= !abi::SUBVOLUME_READ_ONLY;
+    if read_only {
+        flags |= abi::SUBVOLUME_READ_ONLY;
+    }
+    let set = sys::ioctl(file.as_fd(), &abi::SUBVOL_SETFLAGS, &mut flags);
+    explained(
+        set,
+        doing,
+        &[
+            (
+                libc::EPERM,
+                "not permitted: it is being sent, or we are not its owner",
+            ),
+            (libc::EROFS, "the filesystem is mounted read-only"),
+        ],
+    )
+}
+
+/// Records what a subvolume was received from; it must be read-write still.
+///
+/// # Errors
+/// If it is not a subvolume, is read-only, or we are not root.
+pub fn set_received(path: &Path, uuid: Uuid, stransid: u64) -> Result<()> {
+    let mut args = abi::Received {
+        uuid: uuid.0,
+        stransid,
+        ..zeroed()
+    };
+    let set = sys::ioctl(
+        open_subvolume(path)?.as_fd(),
+        &abi::SET_RECEIVED_SUBVOL,
+        &mut args,
+    );
+    let doing = || format!("cannot set the received UUID of {}", shown(path));
+    explained(
+        set,
+        doing,
+        &[
+            (libc::EROFS, "it is read-only already"),
+            (libc::EPERM, "only its owner or root may"),
+        ],
+    )
+}
+
+/// Writes the send stream of a read-only subvolume without its data (`btrfs send --no-data`),
+/// protocol 1, relative to the subvolume with the number `parent` if there is one. Blocks until
+/// the whole stream is in the pipe: the reader must be another thread or process.
+///
+/// # Errors
+/// What the kernel says: EPERM if we are not root or one of the two is read-write.
+pub fn send_metadata(snapshot: &File, parent: Option<u64>, out: BorrowedFd) -> io::Result<()> {
+    // As `btrfs send -p` has it, the parent is also the one clone source.
+    let sources: Vec<u64> = parent.into_iter().collect();
+    let mut args = abi::Send {
+        out: out.as_raw_fd().into(),
+        clone_sources_count: sources.len() as u64,
+        clone_sources: sources.as_ptr().expose_provenance() as u64,
+        parent: parent.unwrap_or(0),
+        flags: abi::SEND_NO_FILE_DATA,
+        ..zeroed()
+    };
+    sys::ioctl(snapshot.as_fd(), &abi::SEND, &mut args)
+}
+
+/// Opens what must be a subvolume.
+pub(super) fn open_subvolume(path: &Path) -> Result<File> {
+    let file = open_dir(path)?;
+    if is_subvolume(&file).doing(|| format!("cannot read {}", shown(path)))? {
+        return Ok(file);
+    }
+    Err(Error::failed(shown(path), "is not a subvolume"))
+}
+
+/// One name, not a path, as a field of the kernel's structures.
+fn field<const N: usize>(name: &OsStr, doing: impl FnOnce() -> String) -> Result<[u8; N]> {
+    let name = name.as_bytes();
+    let wrong = |said: &str| Err(Error::failed(doing(), said));
+    if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
+        return wrong("the last part of its path is not a name");
+    }
+    match abi::named(name) {
+        Some(field) if name.len() <= abi::NAME_MAX => Ok(field),
+        _ => wrong("the name is longer than 255 bytes, or contains a zero byte"),
+    }
+}
+
+/// An error of the kernel in words that fit the request.
+fn explained(
+    answer: io::Result<()>,
+    doing: impl FnOnce() -> String,
+    words: &[(i32, &str)],
+) -> Result<()> {
+    let Err(error) = answer else { return Ok(()) };
+    let code = error.raw_os_error();
+    match words.iter().find(|(errno, _)| code == Some(*errno)) {
+        Some((_, words)) => Err(Error::failed(doing(), *words)),
+        None => Err(Error::io(doing(), error)),
+    }
+}

@@ -1,0 +1,176 @@
+//! Where filesystems are mounted: `/proc/self/mountinfo`, with its octal escapes undone.
+//! All mounts of one btrfs have the same device number there, whatever stat says of their files.
+
+use super::Filesystem;
+use crate::error::{Doing, Result};
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// A place where a btrfs, or a part of it, is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The number of the subvolume; `None` if the kernel did not say.
+    pub subvolume: Option<u64>,
+    /// What is mounted, from the top of the filesystem; empty for the top itself. It may be a
+    /// directory within a subvolume.
+    pub root: PathBuf,
+    /// Where.
+    pub at: PathBuf,
+    /// The top of it is the top of the subvolume.
+    pub whole: bool,
+}
+
+/// One line of mountinfo.
+pub(super) struct Line {
+    id: u64,
+    device: String,
+    root: PathBuf,
+    pub(super) at: PathBuf,
+    pub(super) kind: String,
+    options: OsString,
+}
+
+impl Filesystem {
+    /// Every place where this filesystem is mounted, as far as this process can see.
+    ///
+    /// # Errors
+    /// If `/proc` cannot be read.
+    pub fn mounts(&self) -> Result<Vec<Mount>> {
+        let lines = lines().doing(|| "cannot read /proc/self/mountinfo".to_owned())?;
+        let Some(ours) = id_of(self.fd()) else {
+            return Ok(Vec::new());
+        };
+        let Some(device) = lines.iter().find(|line| line.id == ours) else {
+            return Ok(Vec::new());
+        };
+        let same = lines.iter().filter(|line| line.device == device.device);
+        Ok(same.map(Line::mount).collect())
+    }
+}
+
+/// The mount that an open file was reached by; `None` if it cannot be seen from here.
+pub(super) fn of_file(file: BorrowedFd) -> Option<Line> {
+    let id = id_of(file)?;
+    lines().ok()?.into_iter().find(|line| line.id == id)
+}
+
+/// The path of an open directory from the top of its filesystem, as far as the mount tells.
+pub(super) fn path_from_top(file: BorrowedFd) -> Option<PathBuf> {
+    let mount = of_file(file)?;
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    let inside = path.strip_prefix(&mount.at).ok()?;
+    Some(relative(&mount.root).join(inside))
+}
+
+/// The number of the mount that an open file was reached by.
+fn id_of(file: BorrowedFd) -> Option<u64> {
+    let info = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+    let info = std::fs::read_to_string(info).ok()?;
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
+    id.trim().parse().ok()
+}
+
+fn lines() -> std::io::Result<Vec<Line>> {
+    let text = std::fs::read("/proc/self/mountinfo")?;
+    Ok(text
+        .split(|&byte| byte == b'\n')
+        .filter_map(Line::parse)
+        .collect())
+}
+
+impl Line {
+    /// `id parent major:minor root at options [more…] - kind source super-options`
+    fn parse(line: &[u8]) -> Option<Line> {
+        let mut words = line.split(|&byte| byte == b' ');
+        let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
+        let id = text(words.next()?).parse().ok()?;
+        let device = text(words.nth(1)?);
+        let (root, at) = (unescaped(words.next()?), unescaped(words.next()?));
+        words.find(|&word| word == b"-")?;
+        Some(Line {
+            id,
+            device,
+            root: root.into(),
+            at: at.into(),
+            kind: text(words.next()?),
+            options: unescaped(words.nth(1)?),
+        })
+    }
+
+    fn mount(&self) -> Mount {
+        Mount {
+            subvolume: self.option(b"subvolid=").and_then(|value| {
+                let digits = value.split(|&byte| byte == b',').next()?;
+                std::str::from_utf8(digits).ok()?.parse().ok()
+            }),
+            // It is the last option, so that commas in it need no thought.
+            whole: self.option(b"subvol=") == Some(self.root.as_os_str().as_bytes()),
+            root: relative(&self.root),
+            at: self.at.clone(),
+        }
+    }
+
+    /// What follows `,name=` in the options.
+    fn option(&self, name: &[u8]) -> Option<&[u8]> {
+        let options = self.options.as_bytes();
+        let starts = (1..options.len()).filter(|&i| options[i - 1] == b',');
+        starts
+            .map(|i| &options[i..])
+            .find_map(|rest| rest.strip_prefix(name))
+    }
+}
+
+/// A path from the top of the filesystem, without the slash in front.
+fn relative(path: &Path) -> PathBuf {
+    path.strip_prefix("/").unwrap_or(path).to_owned()
+}
+
+/// A word with its `\ooo` undone.
+fn unescaped(word: &[u8]) -> OsString {
+    let (mut bytes, mut rest) = (Vec::with_capacity(word.len()), word);
+    while let [first, tail @ ..] = rest {
+        let digit = |i: usize| rest.get(i).filter(|d| (b'0'..=b'7').contains(d));
+        match (first, digit(1), digit(2), digit(3)) {
+            (b'\\', Some(a), Some(b), Some(c)) => {
+                bytes.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
+                rest = &rest[4..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &[u8] = b"36 24 0:33 /a\\040b/\xff /mnt/x\\134y\\012z rw,relatime shared:1 \
+        master:2 - btrfs /dev/sda1 rw,ssd,subvolid=257,subvol=/a\\040b/\xff,c";
+
+    #[test]
+    fn a_line_with_everything() {
+        let mount = Line::parse(LINE).unwrap().mount();
+        assert_eq!(mount.subvolume, Some(257));
+        assert_eq!(mount.root.as_os_str().as_bytes(), b"a b/\xff");
+        assert_eq!(mount.at.as_os_str().as_bytes(), b"/mnt/x\\y\nz");
+        assert!(
+            !mount.whole,
+            "subvol= has a ,c at its end and the root does not"
+        );
+    }
+
+    #[test]
+    fn other_filesystems_have_no_subvolumes() {
+        let line = Line::parse(b"1 0 8:1 / / rw - ext4 /dev/root rw").unwrap();
+        assert_eq!(line.kind, "ext4");
+        assert_eq!(line.mount().subvolume, None);
+        assert!(Line::parse(b"1 0 8:1 /").is_none());
+        assert_eq!(unescaped(b"a\\9\\04").as_bytes(), b"a\\9\\04");
+    }
+}

@@ -1,0 +1,302 @@
+//! Which subvolumes there are, by one pass over the tree of tree roots, and what is recorded about
+//! each. That is for root; what others may see is `walk`'s business.
+
+use super::abi::{self, BackRef, RootItem, SubvolInfo, zeroed};
+use super::change::open_subvolume;
+use super::search::{Buffer, Key, Search};
+use super::{Filesystem, lookup, sizes, walk};
+use crate::error::{Doing, Result};
+use crate::snapshot::{Uuid, shown};
+use crate::sys;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A subvolume, and what its filesystem records about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subvolume {
+    /// Its number; 5 is the top of the filesystem.
+    pub id: u64,
+    /// The number of the subvolume that it is in; 0 for the top.
+    pub parent_id: u64,
+    /// From the top of the filesystem; empty for the top itself, and from [`subvolume`].
+    pub path: PathBuf,
+    /// Relative to the directory that the listing was made for, and empty if it is that
+    /// directory; `None` if it is not below it.
+    pub below: Option<PathBuf>,
+    /// The last transaction that changed its tree.
+    pub generation: u64,
+    /// The last transaction that changed its content.
+    pub ctransid: u64,
+    /// The transaction that made it.
+    pub otransid: u64,
+    /// The generation of what it was received from; 0 if it was not received.
+    pub stransid: u64,
+    /// The transaction that received it; 0 if it was not received.
+    pub rtransid: u64,
+    /// Seconds since 1970 at which it was made.
+    pub created: Option<i64>,
+    /// Its own UUID; all zero for the top of a filesystem made before Linux 4.16.
+    pub uuid: Uuid,
+    /// What it is a snapshot of.
+    pub parent_uuid: Option<Uuid>,
+    /// What it was received from.
+    pub received_uuid: Option<Uuid>,
+    /// No writing to it is possible.
+    pub read_only: bool,
+    /// Bytes of its tree in the metadata; 0 if unknown, and then `level` is too.
+    pub tree_bytes: u64,
+    /// The height of its tree.
+    pub level: u8,
+    /// Bytes that it refers to, if quotas are kept and right.
+    pub referenced: Option<u64>,
+    /// Bytes that only it refers to, likewise.
+    pub exclusive: Option<u64>,
+}
+
+/// The subvolumes of a filesystem, in the order of their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subvolumes {
+    /// Every subvolume, the top included; without those being deleted.
+    pub all: Vec<Subvolume>,
+    /// Nothing is missing.
+    pub complete: bool,
+    /// What is missing, and other remarks for a person.
+    pub notes: Vec<String>,
+}
+
+/// What the filesystem records about the subvolume at `path`, read afresh; `path`, `below`,
+/// sizes and level are left empty.
+///
+/// # Errors
+/// If it is missing or not a subvolume of btrfs.
+pub fn subvolume(path: &Path) -> Result<Subvolume> {
+    let file = open_subvolume(path)?;
+    subvolume_of(file.as_fd()).doing(|| format!("cannot read about the subvolume {}", shown(path)))
+}
+
+/// Likewise for the subvolume that an open file is in.
+///
+/// # Errors
+/// If it is not on btrfs.
+pub fn subvolume_of(file: BorrowedFd) -> io::Result<Subvolume> {
+    let mut info: SubvolInfo = zeroed();
+    sys::ioctl(file, &abi::GET_SUBVOL_INFO, &mut info)?;
+    Ok(Subvolume {
+        id: info.tree,
+        parent_id: info.parent,
+        generation: info.generation,
+        ctransid: info.ctransid,
+        otransid: info.otransid,
+        stransid: info.stransid,
+        rtransid: info.rtransid,
+        created: seconds(info.otime.seconds),
+        uuid: Uuid(info.uuid),
+        parent_uuid: Uuid::set(info.parent_uuid),
+        received_uuid: Uuid::set(info.received_uuid),
+        // These are the flags of the root item, not those of SUBVOL_GETFLAGS.
+        read_only: info.flags & abi::ROOT_READ_ONLY != 0,
+        ..Subvolume::default()
+    })
+}
+
+impl Filesystem {
+    /// All subvolumes. Who is not root gets those below the directory that may be entered,
+    /// without sizes and levels, and notes that say so.
+    ///
+    /// # Errors
+    /// If the kernel refuses to tell even that.
+    pub fn subvolumes(&self) -> Result<Subvolumes> {
+        let doing = || format!("cannot list the subvolumes of {}", shown(self.dir()));
+        let roots = match read_roots(self.fd()) {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                return walk::below(self).doing(doing);
+            }
+            roots => roots.doing(doing)?,
+        };
+        let mut found = self.placed(&roots).doing(doing)?;
+        sizes::fill_from_quotas(self.fd(), self.fsid()?, &mut found.all);
+        Ok(found)
+    }
+
+    /// Gives every subvolume its path.
+    fn placed(&self, roots: &BTreeMap<u64, Root>) -> io::Result<Subvolumes> {
+        let mut places = Places::new(self.fd(), roots);
+        let here = places.of_directory(super::root_id(self.fd())?, self.file.metadata()?.ino())?;
+        let mut all = Vec::with_capacity(roots.len());
+        for (&id, root) in roots {
+            let Some(path) = places.of_subvolume(id)? else {
+                continue;
+            };
+            let below = here.as_ref().and_then(|here| path.strip_prefix(here).ok());
+            all.push(Subvolume {
+                below: below.map(Path::to_owned),
+                path,
+                ..root.subvolume(id)
+            });
+        }
+        Ok(Subvolumes {
+            all,
+            complete: places.notes.is_empty(),
+            notes: places.notes,
+        })
+    }
+}
+
+/// What the tree of tree roots has about a subvolume.
+#[derive(Default)]
+struct Root {
+    item: RootItem,
+    /// The subvolume it is in, the inode of the directory there, and its name.
+    home: Option<(u64, u64, Vec<u8>)>,
+}
+
+impl Root {
+    fn subvolume(&self, id: u64) -> Subvolume {
+        let item = &self.item;
+        Subvolume {
+            id,
+            parent_id: self.home.as_ref().map_or(0, |home| home.0),
+            generation: item.generation,
+            ctransid: item.ctransid,
+            otransid: item.otransid,
+            stransid: item.stransid,
+            rtransid: item.rtransid,
+            created: seconds(item.otime),
+            uuid: Uuid(item.uuid),
+            parent_uuid: Uuid::set(item.parent_uuid),
+            received_uuid: Uuid::set(item.received_uuid),
+            read_only: item.flags & abi::ROOT_READ_ONLY != 0,
+            tree_bytes: item.bytes_used,
+            level: item.level,
+            ..Subvolume::default()
+        }
+    }
+}
+
+/// One pass over the tree of tree roots. Subvolumes that are being deleted have no references
+/// left, or no place.
+fn read_roots(file: BorrowedFd) -> io::Result<BTreeMap<u64, Root>> {
+    let mut roots: BTreeMap<u64, Root> = BTreeMap::new();
+    let from = key(abi::TOP_SUBVOLUME, abi::ROOT_ITEM, 0);
+    let to = key(abi::LAST_FREE, abi::ROOT_BACKREF, u64::MAX);
+    let mut buffer = Buffer::new();
+    let mut search = Search::new(file, &mut buffer, abi::ROOT_TREE, from, to);
+    while let Some(item) = search.next()? {
+        let id = item.key.objectid;
+        if id != abi::TOP_SUBVOLUME && id < abi::FIRST_FREE {
+            continue;
+        }
+        match item.key.kind {
+            abi::ROOT_ITEM => {
+                if let Some(parsed) = RootItem::parse(item.data) {
+                    roots.entry(id).or_default().item = parsed;
+                }
+            }
+            abi::ROOT_BACKREF => {
+                if let Some(back) = BackRef::parse(item.data) {
+                    let home = (item.key.offset, back.dir, back.name.to_owned());
+                    roots.entry(id).or_default().home = Some(home);
+                }
+            }
+            _ => {}
+        }
+    }
+    roots.retain(|&id, root| {
+        root.item.refs > 0 && (root.home.is_some() || id == abi::TOP_SUBVOLUME)
+    });
+    Ok(roots)
+}
+
+fn key(objectid: u64, kind: u32, offset: u64) -> Key {
+    Key {
+        objectid,
+        kind,
+        offset,
+    }
+}
+
+/// Paths from the top of the filesystem, each looked up once.
+struct Places<'a> {
+    file: BorrowedFd<'a>,
+    roots: &'a BTreeMap<u64, Root>,
+    subvolumes: HashMap<u64, Option<PathBuf>>,
+    directories: HashMap<(u64, u64), Option<PathBuf>>,
+    notes: Vec<String>,
+}
+
+impl<'a> Places<'a> {
+    fn new(file: BorrowedFd<'a>, roots: &'a BTreeMap<u64, Root>) -> Self {
+        Places {
+            file,
+            roots,
+            subvolumes: HashMap::from([(abi::TOP_SUBVOLUME, Some(PathBuf::new()))]),
+            directories: HashMap::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// `None` if it went away meanwhile, or its path cannot be had.
+    fn of_subvolume(&mut self, id: u64) -> io::Result<Option<PathBuf>> {
+        if let Some(known) = self.subvolumes.get(&id) {
+            return Ok(known.clone());
+        }
+        // Damaged metadata could have a subvolume within itself.
+        self.subvolumes.insert(id, None);
+        let roots = self.roots;
+        let home = roots.get(&id).and_then(|root| root.home.as_ref());
+        let Some((parent, dir, name)) = home else {
+            return Ok(None);
+        };
+        let dir = self.of_directory(*parent, *dir)?;
+        let path = dir.map(|dir| dir.join(OsStr::from_bytes(name)));
+        self.subvolumes.insert(id, path.clone());
+        Ok(path)
+    }
+
+    /// The path of the directory with an inode in a subvolume.
+    fn of_directory(&mut self, tree: u64, inode: u64) -> io::Result<Option<PathBuf>> {
+        let Some(top) = self.of_subvolume(tree)? else {
+            return Ok(None);
+        };
+        if inode == abi::FIRST_FREE {
+            return Ok(Some(top));
+        }
+        if !self.directories.contains_key(&(tree, inode)) {
+            let found = self.look_up(tree, inode)?;
+            self.directories.insert((tree, inode), found);
+        }
+        let inside = self
+            .directories
+            .get(&(tree, inode))
+            .and_then(Option::as_ref);
+        Ok(inside.map(|inside| top.join(inside)))
+    }
+
+    fn look_up(&mut self, tree: u64, inode: u64) -> io::Result<Option<PathBuf>> {
+        match lookup(self.file, tree, inode) {
+            Ok((_, path)) => Ok(Some(path)),
+            Err(error) => match error.raw_os_error() {
+                // Removed since we read the roots.
+                Some(libc::ENOENT) => Ok(None),
+                Some(libc::ENAMETOOLONG) => {
+                    self.notes.push(format!(
+                        "subvolumes in one directory of subvolume {tree} are missing: its path \
+                         is longer than the kernel can tell"
+                    ));
+                    Ok(None)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+/// Zero is "not recorded".
+fn seconds(time: u64) -> Option<i64> {
+    i64::try_from(time).ok().filter(|&time| time != 0)
+}

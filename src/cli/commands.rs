@@ -1,0 +1,207 @@
+//! Listing and synchronising, from options to verdict.
+
+use super::{HELP, Options, Task};
+use crate::btrfs;
+use crate::error::{Error, Kind, Result};
+use crate::glob;
+use crate::log;
+use crate::plan::{Plan, Wish};
+use crate::process::Priority;
+use crate::progress::Progress;
+use crate::report;
+use crate::snapshot::{Listing, State, shown};
+use crate::store::local::Manner;
+use crate::store::{self, Access, Location, Place, Store};
+use crate::sync;
+use crate::sys;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
+    sys::catch_signals();
+    if let Some(path) = &options.logfile {
+        log::open(path)?;
+        log::line(|| {
+            format!(
+                "buttersink {}: {task:?} {options:?}",
+                env!("CARGO_PKG_VERSION")
+            )
+        });
+    }
+    let result = match task {
+        Task::Help => report::print(HELP),
+        Task::Version => report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION"))),
+        Task::List(place) => list(place, options),
+        Task::Sync(source, dest) => synchronise(source, dest, options),
+    };
+    match &result {
+        Ok(()) => log::line(|| "done".to_owned()),
+        Err(error) => log::line(|| format!("exit {}: {error}", error.exit_code())),
+    }
+    result
+}
+
+fn list(place: &OsStr, options: &Options) -> Result<()> {
+    let removing = options.delete && !options.dry_run;
+    let access = if removing {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    let mut store = open(&Location::directory(place)?, access, options)?;
+    let mut listing = store.list()?;
+    let mut progress = Progress::new(options.voice, options.json);
+    if removing {
+        let leftovers: Vec<_> = listing
+            .snapshots
+            .extract_if(.., |s| s.state == State::Partial)
+            .collect();
+        for leftover in leftovers {
+            store.delete(&leftover.path)?;
+            progress.note(&format!(
+                "removed {}, left by an interrupted transfer",
+                shown(&leftover.path)
+            ));
+        }
+    }
+    listing
+        .snapshots
+        .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
+    listing.notes.iter().for_each(|note| progress.note(note));
+    progress.result(&report::listing(&listing), &report::json::listing(&listing));
+    progress.close()
+}
+
+fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
+    let (from, to) = (Location::source(source)?, Location::directory(dest)?);
+    if options.delete && from.snapshot.is_some() {
+        let said = format!(
+            "SRC is one snapshot, so all others would go: for all of a directory, type {}/",
+            shown(source)
+        );
+        return Err(Error::usage("cannot delete", said));
+    }
+    let access = match (options.dry_run, options.delete) {
+        (true, _) => Access::Read,
+        (false, false) => Access::Append,
+        (false, true) => Access::Write,
+    };
+    let mut source_store =
+        open(&from, Access::Read, options).map_err(|error| slash_hint(error, source, &from))?;
+    let mut dest_store = open(&to, access, options)?;
+    let mut progress = Progress::new(options.voice, options.json);
+    let (here, there) = (source_store.list()?, dest_store.list()?);
+    here.notes
+        .iter()
+        .chain(&there.notes)
+        .for_each(|note| progress.note(note));
+    if here.snapshots.is_empty() {
+        refuse_one_snapshot(source, &from)?;
+        progress.note(&format!("there are no snapshots in {}", here.location));
+    }
+    let excluded = |path: &Path| excludes(&options.exclude, path);
+    let wish = Wish {
+        only: from.snapshot.as_deref(),
+        excluded: Some(&excluded),
+        delete: options.delete,
+        estimate: options.estimate,
+        max_chain: None,
+    };
+    let watch = &mut |event: sync::Event| progress.event(&event);
+    let plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
+        .map_err(|error| slash_hint(error, source, &from))?;
+    if options.dry_run {
+        progress.result(&report::plan(&plan), &report::json::plan(&plan));
+        return progress.close();
+    }
+    carry_out(&plan, &mut *source_store, &mut *dest_store, progress)
+}
+
+fn carry_out(
+    plan: &Plan,
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    mut progress: Progress,
+) -> Result<()> {
+    progress.begin(plan);
+    let done = sync::carry_out(plan, source, dest, &mut |event| progress.event(&event));
+    match done {
+        Ok(summary) => {
+            progress.result(&report::summary(&summary), &report::json::summary(&summary));
+            summary.verdict().and(progress.close())
+        }
+        Err(error) => {
+            if let Ok(listing) = dest.list() {
+                leftovers(&listing).for_each(|name| {
+                    progress.note(&format!(
+                        "{name} is left unfinished; the next run removes it"
+                    ));
+                });
+            }
+            Err(error)
+        }
+    }
+}
+
+fn leftovers(listing: &Listing) -> impl Iterator<Item = String> {
+    listing
+        .snapshots
+        .iter()
+        .filter(|s| s.state == State::Partial)
+        .map(|s| shown(&s.path))
+}
+
+fn open(location: &Location, access: Access, options: &Options) -> Result<Box<dyn Store>> {
+    let priority = if options.full_speed {
+        Priority::Normal
+    } else {
+        Priority::Background
+    };
+    store::open(
+        &location.place,
+        access,
+        Manner {
+            priority,
+            compressed: options.compressed,
+        },
+    )
+}
+
+fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
+    patterns
+        .iter()
+        .any(|pattern| glob::matches(pattern.as_bytes(), path))
+}
+
+/// One snapshot with a slash after it: nothing in it is a snapshot, and it is itself what was meant.
+fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<()> {
+    let Place::Local(path) = &location.place else {
+        return Ok(());
+    };
+    match btrfs::subvolume(path) {
+        Ok(subvolume) if subvolume.read_only => {
+            let typed = shown(typed);
+            let name = typed.trim_end_matches('/');
+            let said = format!("it is a snapshot, and there are none in it: type {name}");
+            Err(Error::usage(
+                format!("cannot send what is in {typed}"),
+                said,
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A source without its slash is the commonest mistake there is.
+fn slash_hint(mut error: Error, typed: &OsStr, location: &Location) -> Error {
+    if location.snapshot.is_some() && matches!(error.kind, Kind::Usage | Kind::Failed) {
+        error.kind = Kind::Usage;
+        error.said = format!(
+            "{} (for all snapshots in a directory, end it with a slash: {}/)",
+            error.said,
+            shown(typed)
+        );
+    }
+    error
+}

@@ -1,0 +1,37 @@
+//! The debug log of `--logfile`: lines with times. Off unless somebody opened it.
+
+use crate::error::{Doing, Result};
+use crate::snapshot::shown;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock};
+
+static LOG: OnceLock<Mutex<File>> = OnceLock::new();
+
+/// Appends the log of this process to a file from now on.
+///
+/// # Errors
+/// If the file cannot be opened.
+pub fn open(path: &Path) -> Result<()> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    let file = file.doing(|| format!("cannot open the log file {}", shown(path)))?;
+    // A second call keeps the first file; only `main` calls, once.
+    let _ = LOG.set(Mutex::new(file));
+    Ok(())
+}
+
+/// Writes a line, with the time (UTC) and the process id in front. A log that cannot be written
+/// does not stop the work that it tells about.
+pub fn line(text: impl FnOnce() -> String) {
+    let Some(log) = LOG.get() else { return };
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+    let line = format!(
+        "{now} [{}] {}\n",
+        std::process::id(),
+        text().replace('\n', " ")
+    );
+    if let Ok(mut file) = log.lock() {
+        let _ = file.write_all(line.as_bytes());
+    }
+}

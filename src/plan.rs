@@ -1,0 +1,251 @@
+//! Choosing diffs: from what is at the source and at the destination to a list of steps.
+//! Pure arithmetic over listings; reads no file, no clock, no network.
+
+mod arborescence;
+mod candidates;
+mod deletions;
+mod route;
+mod targets;
+
+use crate::error::Result;
+use crate::snapshot::{Diff, Listing, Size, Snapshot, State, Uuid};
+use candidates::Families;
+use serde::{Serialize, Serializer};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+/// What is asked of a plan.
+#[derive(Default)]
+pub struct Wish<'a> {
+    /// Only this snapshot of the source (a path in its listing); `None` for all.
+    pub only: Option<&'a Path>,
+    /// Paths that the run leaves alone, on both sides.
+    pub excluded: Option<&'a dyn Fn(&Path) -> bool>,
+    /// Whether the destination loses what the source does not have.
+    pub delete: bool,
+    /// Sizes are guessed from the listings, and nothing is measured.
+    pub estimate: bool,
+    /// For destinations that keep diffs: how long a chain of diffs may get.
+    pub max_chain: Option<usize>,
+}
+
+impl Wish<'_> {
+    fn excludes(&self, path: &Path) -> bool {
+        self.excluded.is_some_and(|excluded| excluded(path))
+    }
+}
+
+/// What has been measured: sizes of diffs by (to, from).
+pub type Sizes = HashMap<(Uuid, Option<Uuid>), Size>;
+
+/// What a step does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// The destination has it.
+    Keep,
+    /// A diff is sent and received.
+    Transfer,
+    /// The destination copies it itself.
+    Copy,
+    /// The destination removes it.
+    Delete,
+}
+
+/// One step of a plan.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// Relative to the destination.
+    #[serde(serialize_with = "crate::snapshot::path_text::serialize")]
+    pub path: PathBuf,
+    /// The snapshot that will be there, or is, or was: its effective UUID.
+    pub to: Uuid,
+    /// The parent of the diff; `None` for a full stream, and where nothing is sent.
+    pub from: Option<Uuid>,
+    /// Bytes of the stream; 0 where nothing is sent.
+    #[serde(flatten, serialize_with = "size_fields")]
+    pub size: Size,
+    /// Why this way, for a person.
+    pub why: String,
+}
+
+impl Step {
+    /// The diff that a transfer carries out.
+    pub fn diff(&self) -> Diff {
+        Diff {
+            to: self.to,
+            from: self.from,
+            size: self.size,
+        }
+    }
+}
+
+fn size_fields<S: Serializer>(size: &Size, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    use serde::ser::SerializeMap;
+    let mut map = serializer.serialize_map(Some(2))?;
+    map.serialize_entry("bytes", &size.bytes())?;
+    map.serialize_entry("exact", &size.is_exact())?;
+    map.end()
+}
+
+/// Something that a person should know before the plan is carried out.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Obstacle {
+    /// Whose path it concerns; empty for the plan as a whole.
+    #[serde(serialize_with = "crate::snapshot::path_text::serialize")]
+    pub path: PathBuf,
+    /// What is in the way, and the way out.
+    pub what: String,
+    /// Whether a wished snapshot will not arrive because of it.
+    pub blocks: bool,
+}
+
+/// Steps in the order in which they can be carried out.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plan {
+    /// Parents stand before what builds on them; deletions stand last.
+    pub steps: Vec<Step>,
+    /// What is in the way.
+    pub obstacles: Vec<Obstacle>,
+}
+
+impl Plan {
+    /// Bytes of all streams, as far as they are known.
+    pub fn total_bytes(&self) -> u64 {
+        self.transfers().filter_map(|step| step.size.bytes()).sum()
+    }
+
+    /// The steps that send something.
+    pub fn transfers(&self) -> impl Iterator<Item = &Step> {
+        self.steps
+            .iter()
+            .filter(|step| step.action == Action::Transfer)
+    }
+
+    /// Chosen diffs whose size nobody knows yet. Measure them and plan again.
+    pub fn unmeasured(&self) -> Vec<Diff> {
+        self.transfers()
+            .filter(|step| step.size == Size::Unknown)
+            .map(Step::diff)
+            .collect()
+    }
+
+    /// Whether some wished snapshot will not arrive.
+    pub fn is_blocked(&self) -> bool {
+        self.obstacles.iter().any(|obstacle| obstacle.blocks)
+    }
+}
+
+/// Chooses the cheapest way to bring every wished snapshot of `source` to `dest`.
+///
+/// # Errors
+/// If the wish names a snapshot that the source does not have, or would empty the destination.
+pub fn plan(source: &Listing, dest: &Listing, wish: &Wish, sizes: &Sizes) -> Result<Plan> {
+    let mut planner = Planner::new(source, dest, wish, sizes);
+    let wished = planner.wished()?;
+    let targets = planner.targets(&wished);
+    planner.route(&targets);
+    if wish.delete {
+        planner.deletions()?;
+    }
+    planner.look_at_space();
+    Ok(planner.plan)
+}
+
+struct Planner<'a> {
+    source: &'a Listing,
+    dest: &'a Listing,
+    wish: &'a Wish<'a>,
+    sizes: &'a Sizes,
+    /// What the destination holds and a diff may build on.
+    parents: HashSet<Uuid>,
+    by_id: HashMap<Uuid, &'a Snapshot>,
+    families: Families<'a>,
+    plan: Plan,
+}
+
+impl<'a> Planner<'a> {
+    fn new(source: &'a Listing, dest: &'a Listing, wish: &'a Wish, sizes: &'a Sizes) -> Self {
+        let mut parents: HashSet<Uuid> = dest
+            .snapshots
+            .iter()
+            .filter(|s| s.may_be_parent())
+            .map(Snapshot::id)
+            .collect();
+        // Two states of one snapshot: one of the sides was altered, and a diff would go wrong.
+        for (ours, theirs) in pairs(source, dest) {
+            if conflicting(ours, theirs) || !may_be_source(ours) {
+                parents.remove(&ours.id());
+            }
+        }
+        for twin in dest
+            .snapshots
+            .iter()
+            .filter(|s| s.state == State::RwReceived || s.state == State::Duplicate)
+        {
+            parents.remove(&twin.id());
+        }
+        let by_id = source.snapshots.iter().map(|s| (s.id(), s)).collect();
+        Planner {
+            source,
+            dest,
+            wish,
+            sizes,
+            parents,
+            by_id,
+            families: Families::new(&source.snapshots),
+            plan: Plan::default(),
+        }
+    }
+
+    fn obstacle(&mut self, path: &Path, what: impl Into<String>, blocks: bool) {
+        self.plan.obstacles.push(Obstacle {
+            path: path.to_owned(),
+            what: what.into(),
+            blocks,
+        });
+    }
+
+    fn look_at_space(&mut self) {
+        let total = self.plan.total_bytes();
+        if let Some(free) = self.dest.free.filter(|&free| total > free) {
+            let what = format!(
+                "too little space: {total} bytes to send, {free} bytes free at the destination"
+            );
+            self.obstacle(Path::new(""), what, false);
+        }
+    }
+}
+
+/// A sound source, of whole streams and of diffs alike.
+fn may_be_source(snapshot: &Snapshot) -> bool {
+    snapshot.may_be_parent() || snapshot.state == State::Duplicate
+}
+
+/// The same snapshot on both sides.
+fn pairs<'a>(
+    source: &'a Listing,
+    dest: &'a Listing,
+) -> impl Iterator<Item = (&'a Snapshot, &'a Snapshot)> {
+    let theirs: HashMap<Uuid, &Snapshot> = dest
+        .snapshots
+        .iter()
+        .filter(|s| s.state != State::Partial)
+        .map(|s| (s.id(), s))
+        .collect();
+    source
+        .snapshots
+        .iter()
+        .filter_map(move |ours| Some((ours, *theirs.get(&ours.id())?)))
+}
+
+/// One identity, two states. Stores that do not know generations say 0.
+fn conflicting(ours: &Snapshot, theirs: &Snapshot) -> bool {
+    let (ours, theirs) = (ours.generation(), theirs.generation());
+    ours != theirs && ours != 0 && theirs != 0
+}
+
+#[cfg(test)]
+mod tests;

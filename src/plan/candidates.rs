@@ -1,0 +1,279 @@
+//! Which diffs are worth a thought, which snapshots they can reach, and what an unmeasured one
+//! is likely to cost.
+
+use super::Sizes;
+use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+/// Candidate diffs; of diffs that cost the same the earlier is the better.
+pub(super) fn all(
+    source: &Listing,
+    families: &Families,
+    targets: &[&Snapshot],
+    parents: &HashSet<Uuid>,
+) -> Vec<Diff> {
+    match &source.offer {
+        Offer::Only(diffs) => diffs.clone(),
+        Offer::AnyPair => related(targets, families, parents),
+    }
+}
+
+/// For each target: its nearest relatives on both sides in time, those that the destination has
+/// first, and nothing at all.
+fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) -> Vec<Diff> {
+    let coming: HashSet<Uuid> = targets.iter().map(|s| s.id()).collect();
+    let there = |s: &Snapshot| s.state != State::Altered && parents.contains(&s.id());
+    let reachable =
+        |s: &Snapshot| there(s) || (s.state != State::Altered && coming.contains(&s.id()));
+    let mut diffs = Vec::new();
+    for &target in targets {
+        let mut from: Vec<Uuid> = Vec::new();
+        if target.state != State::Altered {
+            let relatives = families.of(target);
+            let kin = |s: &Snapshot| {
+                reachable(s)
+                    && (Some(s.uuid) == target.parent_uuid || s.parent_uuid == Some(target.uuid))
+            };
+            from.extend(nearest(target, relatives, there, 1));
+            from.extend(nearest(target, relatives, reachable, 2));
+            from.extend(nearest(target, relatives, kin, 1));
+        }
+        let mut seen = HashSet::from([target.id()]);
+        from.retain(|id| seen.insert(*id));
+        let diff = |from| Diff {
+            to: target.id(),
+            from,
+            size: Size::Unknown,
+        };
+        diffs.extend(from.into_iter().map(|from| diff(Some(from))));
+        diffs.push(diff(None));
+    }
+    diffs
+}
+
+/// The `older` relatives next to the target in age, and the one next to it that is newer, for
+/// which `wanted` holds.
+fn nearest(
+    target: &Snapshot,
+    relatives: &[&Snapshot],
+    wanted: impl Fn(&Snapshot) -> bool,
+    older: usize,
+) -> Vec<Uuid> {
+    let at = relatives.partition_point(|s| age(s) < age(target));
+    let before = relatives[..at]
+        .iter()
+        .rev()
+        .filter(|s| wanted(s))
+        .take(older);
+    let after = relatives[at..]
+        .iter()
+        .filter(|s| s.id() != target.id() && wanted(s))
+        .take(1);
+    before.chain(after).map(|s| s.id()).collect()
+}
+
+fn age(snapshot: &Snapshot) -> (u64, &Path) {
+    (snapshot.generation(), &snapshot.path)
+}
+
+/// Snapshots by the subvolume that they descend from, each family by age. Only relatives share
+/// extents, so only between them is a diff smaller than the whole.
+#[derive(Default)]
+pub(super) struct Families<'a> {
+    families: Vec<Vec<&'a Snapshot>>,
+    number: HashMap<Uuid, usize>,
+}
+
+impl<'a> Families<'a> {
+    pub(super) fn new(snapshots: &'a [Snapshot]) -> Families<'a> {
+        let mut leader: HashMap<Uuid, Uuid> = HashMap::new();
+        for snapshot in snapshots {
+            if let Some(parent) = snapshot.parent_uuid {
+                let (a, b) = (find(&mut leader, snapshot.uuid), find(&mut leader, parent));
+                leader.insert(a, b);
+            }
+        }
+        let mut numbers: HashMap<Uuid, usize> = HashMap::new();
+        let mut all = Families::default();
+        for snapshot in snapshots {
+            let next = numbers.len();
+            let number = *numbers
+                .entry(find(&mut leader, snapshot.uuid))
+                .or_insert(next);
+            all.families.resize(numbers.len(), Vec::new());
+            all.families[number].push(snapshot);
+            all.number.insert(snapshot.id(), number);
+        }
+        all.families
+            .iter_mut()
+            .for_each(|family| family.sort_by_key(|s| age(s)));
+        all
+    }
+
+    /// The relatives of a snapshot, and itself.
+    pub(super) fn of(&self, snapshot: &Snapshot) -> &[&'a Snapshot] {
+        self.number
+            .get(&snapshot.id())
+            .map_or(&[], |&number| &self.families[number])
+    }
+}
+
+/// The leader of the family that `at` belongs to, as far as is known.
+fn find(leader: &mut HashMap<Uuid, Uuid>, mut at: Uuid) -> Uuid {
+    while let Some(&up) = leader.get(&at).filter(|&&up| up != at) {
+        // Halve the way for the next who asks.
+        let higher = leader.get(&up).copied().unwrap_or(up);
+        leader.insert(at, higher);
+        at = higher;
+    }
+    at
+}
+
+/// Which nodes a plan needs, intermediate ones among them, and which targets no diff can reach.
+/// Where there is more than one way through intermediates, each target in turn takes the one
+/// that is cheapest given those already chosen.
+pub(super) fn reachable<'a>(
+    candidates: &[Diff],
+    parents: &HashSet<Uuid>,
+    targets: &[&'a Snapshot],
+) -> (Vec<Uuid>, Vec<(&'a Snapshot, String)>) {
+    let mut tree = parents.clone();
+    let mut open: Vec<&Snapshot> = targets.to_vec();
+    let mut nodes: Vec<Uuid> = Vec::new();
+    // Most targets have a way that needs no intermediates: those first, in one go.
+    loop {
+        let coming: HashSet<Uuid> = open.iter().map(|s| s.id()).collect();
+        let direct =
+            |d: &&Diff| coming.contains(&d.to) && d.from.is_none_or(|from| tree.contains(&from));
+        let found: HashSet<Uuid> = candidates.iter().filter(direct).map(|d| d.to).collect();
+        if found.is_empty() {
+            break;
+        }
+        open.retain(|s| !found.contains(&s.id()));
+        tree.extend(&found);
+        nodes.extend(found);
+    }
+    let mut lost = Vec::new();
+    for target in open {
+        match cheapest_way(candidates, &tree, target.id()) {
+            Some(way) => {
+                let new: Vec<Uuid> = way.into_iter().filter(|id| tree.insert(*id)).collect();
+                nodes.extend(new);
+            }
+            None if tree.contains(&target.id()) => {}
+            None => lost.push((target, broken(candidates, &tree, target.id()))),
+        }
+    }
+    nodes.sort();
+    (nodes, lost)
+}
+
+/// The nodes on the cheapest way from what is there to `target`, it included (Bellman and Ford:
+/// stored diffs are few, and their number is their depth).
+fn cheapest_way(candidates: &[Diff], tree: &HashSet<Uuid>, target: Uuid) -> Option<Vec<Uuid>> {
+    let mut best: HashMap<Uuid, (u64, Option<Uuid>)> = HashMap::new();
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for diff in candidates.iter().filter(|d| !tree.contains(&d.to)) {
+            let before = match diff.from {
+                None => Some(0),
+                Some(from) if tree.contains(&from) => Some(0),
+                Some(from) => best.get(&from).map(|(cost, _)| *cost),
+            };
+            let Some(cost) = before.map(|cost| cost + diff.size.bytes().unwrap_or(0) + 1) else {
+                continue;
+            };
+            if best.get(&diff.to).is_none_or(|(known, _)| cost < *known) {
+                best.insert(diff.to, (cost, diff.from));
+                changed = true;
+            }
+        }
+    }
+    let mut way = vec![target];
+    let mut at = best.get(&target)?.1;
+    while let Some(node) = at.filter(|node| !tree.contains(node)) {
+        way.push(node);
+        at = best.get(&node)?.1;
+    }
+    Some(way)
+}
+
+/// Why no diff makes this snapshot.
+fn broken(candidates: &[Diff], tree: &HashSet<Uuid>, target: Uuid) -> String {
+    let (mut at, mut seen) = (target, HashSet::new());
+    loop {
+        if !seen.insert(at) {
+            return format!("its diffs lead in a circle, through {at}: it cannot be made");
+        }
+        let Some(diff) = candidates.iter().find(|d| d.to == at) else {
+            return format!(
+                "a chain of diffs is broken: nothing stored makes {at}, on which it builds"
+            );
+        };
+        match diff.from.filter(|from| !tree.contains(from)) {
+            Some(from) => at = from,
+            None => return "it cannot be made from what is stored".to_owned(),
+        }
+    }
+}
+
+/// The least that a stream can be that nobody has measured. No incremental is shorter than its
+/// first and its last command. A whole stream has most of what the file tree has, even if the
+/// tree's nodes are half empty; and once a relative's whole stream is known, this one is taken to
+/// be as dense, or every relative would be measured in turn.
+pub(super) fn at_least(
+    target: Option<&Snapshot>,
+    diff: &Diff,
+    families: &Families,
+    sizes: &Sizes,
+) -> u64 {
+    const SHORTEST: u64 = 100;
+    const LEAF: u64 = 64 << 10;
+    let Some(target) = target.filter(|_| diff.from.is_none()) else {
+        return SHORTEST;
+    };
+    let known = |s: &&Snapshot| {
+        sizes
+            .get(&(s.id(), None))
+            .and_then(|size| size.bytes())
+            .map(|size| (size, s.tree_bytes))
+    };
+    let like = |(size, tree): (u64, u64)| {
+        (u128::from(size) * u128::from(target.tree_bytes) / u128::from(tree.max(1))) as u64 + 1
+    };
+    let dense = families.of(target).iter().filter_map(known).map(like).min();
+    let sparse = SHORTEST + target.tree_bytes.saturating_sub(LEAF) / 8;
+    dense.unwrap_or(0).max(sparse)
+}
+
+/// A guess at a stream's length from a listing alone.
+pub(super) fn estimate(target: Option<&Snapshot>, parent: Option<&Snapshot>, diff: &Diff) -> Size {
+    let Some(target) = target else {
+        return Size::Unknown;
+    };
+    let whole = target
+        .referenced
+        .unwrap_or(target.tree_bytes.saturating_mul(16))
+        .max(1);
+    let Some(parent) = parent.filter(|_| diff.from.is_some()) else {
+        return Size::Estimate(whole);
+    };
+    let gap = target.generation().abs_diff(parent.generation()).max(1);
+    let share = u128::from(whole) * u128::from(gap) / u128::from(target.generation().max(gap));
+    // Going back in time costs a little more than going on.
+    let back = if parent.generation() > target.generation() {
+        share / 4
+    } else {
+        0
+    };
+    Size::Estimate(((share + back) as u64).min(whole.saturating_sub(1)))
+}
+
+/// For messages: the snapshot's path, or its UUID if nothing here has it.
+pub(super) fn name(by_id: &HashMap<Uuid, &Snapshot>, id: Uuid) -> String {
+    by_id
+        .get(&id)
+        .map_or_else(|| id.to_string(), |snapshot| shown(&snapshot.path))
+}

@@ -1,0 +1,230 @@
+//! The cheapest way to the targets, in an order in which it can be walked.
+
+use super::arborescence::{self, Edge};
+use super::candidates;
+use super::{Action, Planner, Step};
+use crate::snapshot::{Diff, Offer, Size, Snapshot, Uuid};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// What a further link in a stored chain costs beside its bytes: a chain is as good as its
+/// weakest link, and each is a request to make and an object to keep.
+const LINK_PENALTY: u64 = 64 << 10;
+
+impl<'a> Planner<'a> {
+    /// Finds the cheapest way to the targets, and makes steps of it.
+    pub(super) fn route(&mut self, targets: &[&'a Snapshot]) {
+        let candidates = candidates::all(self.source, &self.families, targets, &self.parents);
+        let (nodes, lost) = candidates::reachable(&candidates, &self.parents, targets);
+        for (snapshot, why) in lost {
+            self.obstacle(&snapshot.path, why, true);
+        }
+        let mut full_only = HashSet::new();
+        let chosen = loop {
+            let chosen = self.cheapest(&nodes, &candidates, &full_only);
+            match self
+                .too_long(&nodes, &chosen)
+                .filter(|to| full_only.insert(*to))
+            {
+                Some(_) => {}
+                None => break chosen,
+            }
+        };
+        let wished: HashSet<Uuid> = targets.iter().map(|s| s.id()).collect();
+        for diff in in_order(&nodes, &chosen, &self.by_id) {
+            let path = self
+                .by_id
+                .get(&diff.to)
+                .map(|s| s.path.clone())
+                .unwrap_or_default();
+            let mut why = self.why(&diff, full_only.contains(&diff.to));
+            if !wished.contains(&diff.to) {
+                why.push_str("; needed by what follows");
+            }
+            let Diff { to, from, size } = diff;
+            self.plan.steps.push(Step {
+                action: Action::Transfer,
+                path,
+                to,
+                from,
+                size,
+                why,
+            });
+        }
+    }
+
+    /// The minimum-cost arborescence over the candidates.
+    fn cheapest(
+        &self,
+        nodes: &[Uuid],
+        candidates: &[Diff],
+        full_only: &HashSet<Uuid>,
+    ) -> HashMap<Uuid, Diff> {
+        let index: HashMap<Uuid, usize> = nodes
+            .iter()
+            .enumerate()
+            .map(|(i, &id)| (id, i + 1))
+            .collect();
+        let mut edges = Vec::new();
+        for (rank, diff) in candidates.iter().enumerate() {
+            let Some(&to) = index.get(&diff.to) else {
+                continue;
+            };
+            let forced = full_only.contains(&diff.to)
+                && diff.from.is_some()
+                && self.has_full(diff.to, candidates);
+            let from = match diff.from {
+                None => Some(0),
+                Some(parent) if self.parents.contains(&parent) => Some(0),
+                Some(parent) => index.get(&parent).copied(),
+            };
+            if let (Some(from), false) = (from, forced) {
+                edges.push(Edge {
+                    from,
+                    to,
+                    cost: self.cost(diff),
+                    tag: rank,
+                });
+            }
+        }
+        let picked = arborescence::minimum(nodes.len() + 1, &edges);
+        let sized = |diff: &Diff| Diff {
+            size: self.size(diff),
+            ..*diff
+        };
+        picked
+            .into_iter()
+            .map(|tag| (candidates[tag].to, sized(&candidates[tag])))
+            .collect()
+    }
+
+    fn has_full(&self, to: Uuid, candidates: &[Diff]) -> bool {
+        candidates
+            .iter()
+            .any(|diff| diff.to == to && diff.from.is_none())
+    }
+
+    fn size(&self, diff: &Diff) -> Size {
+        match self.sizes.get(&(diff.to, diff.from)) {
+            Some(size) => *size,
+            None if diff.size == Size::Unknown && self.wish.estimate => self.estimate(diff),
+            None => diff.size,
+        }
+    }
+
+    fn estimate(&self, diff: &Diff) -> Size {
+        let find = |id: Uuid| self.by_id.get(&id).copied();
+        candidates::estimate(find(diff.to), diff.from.and_then(find), diff)
+    }
+
+    /// Bytes of the stream, or the least that they can be; a link in a stored chain costs more.
+    fn cost(&self, diff: &Diff) -> u64 {
+        let bytes = self.size(diff).bytes().unwrap_or_else(|| {
+            candidates::at_least(
+                self.by_id.get(&diff.to).copied(),
+                diff,
+                &self.families,
+                self.sizes,
+            )
+        });
+        let link = self.keeps_diffs() && diff.from.is_some();
+        bytes + if link { LINK_PENALTY + bytes / 8 } else { 0 }
+    }
+
+    fn keeps_diffs(&self) -> bool {
+        matches!(self.dest.offer, Offer::Only(_))
+    }
+
+    /// A snapshot whose chain at the destination would get too long, the first on its chain.
+    fn too_long(&self, nodes: &[Uuid], chosen: &HashMap<Uuid, Diff>) -> Option<Uuid> {
+        let limit = self.wish.max_chain.filter(|_| self.keeps_diffs())?;
+        let stored = chain_lengths(&self.dest.offer);
+        let mut first: Option<(usize, Uuid)> = None;
+        for &node in nodes {
+            let (mut length, mut at) = (1, node);
+            while let Some(parent) = chosen.get(&at).and_then(|diff| diff.from) {
+                length += stored
+                    .get(&parent)
+                    .copied()
+                    .filter(|_| self.parents.contains(&parent))
+                    .unwrap_or(1);
+                if self.parents.contains(&parent) || length > nodes.len() + limit {
+                    break;
+                }
+                at = parent;
+            }
+            let is_diff = chosen.get(&node).is_some_and(|diff| diff.from.is_some());
+            if length > limit && is_diff && first.is_none_or(|(least, _)| length < least) {
+                first = Some((length, node));
+            }
+        }
+        first.map(|(_, node)| node)
+    }
+
+    fn why(&self, diff: &Diff, forced: bool) -> String {
+        let Some(parent) = diff.from else {
+            return match (forced, &self.source.offer) {
+                (true, _) => "whole: its chain of diffs would get too long".to_owned(),
+                (_, Offer::Only(_)) => "whole, as it is stored".to_owned(),
+                (_, Offer::AnyPair) => "whole: no smaller diff from a related snapshot".to_owned(),
+            };
+        };
+        let name = candidates::name(&self.by_id, parent);
+        match self.parents.contains(&parent) {
+            true => format!("from {name}, which the destination has"),
+            false => format!("from {name}, sent before it"),
+        }
+    }
+}
+
+/// How many stored diffs it takes to make each snapshot.
+fn chain_lengths(offer: &Offer) -> HashMap<Uuid, usize> {
+    let Offer::Only(diffs) = offer else {
+        return HashMap::new();
+    };
+    let mut lengths: HashMap<Uuid, usize> = HashMap::new();
+    loop {
+        let before = lengths.len();
+        for diff in diffs {
+            let length = match diff.from {
+                None => Some(1),
+                Some(from) => lengths.get(&from).map(|n| n + 1),
+            };
+            if let Some(length) = length {
+                let known = lengths.entry(diff.to).or_insert(length);
+                *known = length.min(*known);
+            }
+        }
+        if lengths.len() == before {
+            return lengths;
+        }
+    }
+}
+
+/// Parents first; otherwise by age.
+fn in_order(
+    nodes: &[Uuid],
+    chosen: &HashMap<Uuid, Diff>,
+    by_id: &HashMap<Uuid, &Snapshot>,
+) -> Vec<Diff> {
+    let mut children: BTreeMap<Option<Uuid>, Vec<Uuid>> = BTreeMap::new();
+    for &node in nodes {
+        if let Some(diff) = chosen.get(&node) {
+            let parent = diff.from.filter(|from| chosen.contains_key(from));
+            children.entry(parent).or_default().push(node);
+        }
+    }
+    let age = |id: &Uuid| by_id.get(id).map(|s| (s.generation(), &s.path));
+    let mut ordered = Vec::new();
+    let mut open = children.remove(&None).unwrap_or_default();
+    while let Some(at) = open
+        .iter()
+        .enumerate()
+        .min_by_key(|(_, id)| age(id))
+        .map(|(i, _)| i)
+    {
+        let node = open.swap_remove(at);
+        ordered.extend(chosen.get(&node));
+        open.extend(children.remove(&Some(node)).unwrap_or_default());
+    }
+    ordered
+}

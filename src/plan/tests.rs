@@ -1,0 +1,492 @@
+//! Plans against a model that replays them, and against brute force.
+
+use super::*;
+use crate::snapshot::Offer;
+use std::collections::BTreeMap;
+
+fn uuid(n: u64) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&(n + 1).to_be_bytes());
+    Uuid(bytes)
+}
+
+/// Snapshot `n` of the live subvolume `family`.
+fn snapshot(n: u64, family: u64) -> Snapshot {
+    Snapshot {
+        path: format!("s{n:04}").into(),
+        uuid: uuid(n),
+        parent_uuid: Some(uuid(1_000_000 + family)),
+        ctransid: 10 + n,
+        otransid: 10 + n,
+        read_only: true,
+        tree_bytes: 1 << 20,
+        ..Snapshot::default()
+    }
+}
+
+/// The same, as it looks where it was received.
+fn received(n: u64) -> Snapshot {
+    Snapshot {
+        uuid: uuid(n + 500_000),
+        received_uuid: Some(uuid(n)),
+        parent_uuid: None,
+        stransid: 10 + n,
+        ..snapshot(n, 0)
+    }
+}
+
+fn listing(snapshots: Vec<Snapshot>) -> Listing {
+    Listing {
+        location: "test".to_owned(),
+        snapshots,
+        ..Listing::default()
+    }
+}
+
+fn random(seed: &mut u64, below: u64) -> u64 {
+    *seed = seed
+        .wrapping_mul(6364136223846793005)
+        .wrapping_add(1442695040888963407);
+    (*seed >> 33) % below
+}
+
+/// Plans with sizes from `size`, as sync does; how many diffs were measured, too.
+fn plan_measured(
+    source: &Listing,
+    dest: &Listing,
+    wish: &Wish,
+    size: &dyn Fn(Uuid, Option<Uuid>) -> u64,
+) -> (Plan, usize) {
+    let mut sizes = Sizes::new();
+    loop {
+        let plan = plan(source, dest, wish, &sizes).unwrap();
+        let unknown = plan.unmeasured();
+        if unknown.is_empty() {
+            return (plan, sizes.len());
+        }
+        sizes.extend(
+            unknown
+                .iter()
+                .map(|d| ((d.to, d.from), Size::Exact(size(d.to, d.from)))),
+        );
+    }
+}
+
+/// Carries a plan out on a set: every diff must find its parent. What is there afterwards.
+fn replay(plan: &Plan, dest: &Listing) -> HashSet<Uuid> {
+    let mut there: HashSet<Uuid> = dest.snapshots.iter().map(Snapshot::id).collect();
+    for step in &plan.steps {
+        match step.action {
+            Action::Keep => assert!(there.contains(&step.to), "kept, and not there: {step:?}"),
+            Action::Delete => assert!(there.remove(&step.to), "deleted, and not there: {step:?}"),
+            _ => {
+                assert!(
+                    step.from.is_none_or(|from| there.contains(&from)),
+                    "no parent: {step:?}"
+                );
+                assert!(there.insert(step.to), "sent, and there already: {step:?}");
+            }
+        }
+    }
+    there
+}
+
+#[test]
+fn every_plan_yields_every_wished_snapshot() {
+    let mut seed = 3;
+    for round in 0..300 {
+        let count = 1 + random(&mut seed, 12);
+        let families = 1 + random(&mut seed, 3);
+        let source = listing(
+            (0..count)
+                .map(|n| snapshot(n, random(&mut seed, families)))
+                .collect(),
+        );
+        let there = (0..count + 3)
+            .filter(|_| random(&mut seed, 3) == 0)
+            .map(received)
+            .collect();
+        let dest = listing(there);
+        let salt = random(&mut seed, 1000);
+        let size = |to: Uuid, from: Option<Uuid>| {
+            let mut mix =
+                salt ^ u64::from(to.0[7]) << 8 ^ from.map_or(0, |f| u64::from(f.0[7]) << 16);
+            200 + random(&mut mix, 1 << 20) + if from.is_none() { 1 << 20 } else { 0 }
+        };
+        let wish = Wish {
+            delete: round % 2 == 0,
+            ..Wish::default()
+        };
+        let (plan, _) = plan_measured(&source, &dest, &wish, &size);
+        let after = replay(&plan, &dest);
+        let wished: HashSet<Uuid> = source.snapshots.iter().map(Snapshot::id).collect();
+        assert!(wished.is_subset(&after), "round {round}");
+        assert!(!wish.delete || after == wished, "round {round}");
+        assert!(plan.transfers().all(|step| step.size.is_exact()));
+    }
+}
+
+/// The least total over all choices of a parent for each target, by trying every one: its two
+/// older neighbours, the newer one, the nearest that are there already, and none.
+fn brute_force(count: u64, there: &[u64], size: &dyn Fn(Uuid, Option<Uuid>) -> u64) -> u64 {
+    let targets: Vec<u64> = (0..count).filter(|n| !there.contains(n)).collect();
+    let options = |at: u64| {
+        let older = there.iter().filter(|&&n| n < at).max();
+        let newer = there.iter().filter(|&&n| n > at).min();
+        let next = Some(at + 1).filter(|&n| n < count);
+        [
+            None,
+            at.checked_sub(1),
+            at.checked_sub(2),
+            next,
+            older.copied(),
+            newer.copied(),
+        ]
+    };
+    let mut best = u64::MAX;
+    for mut choice in 0..6u64.pow(targets.len() as u32) {
+        let mut pick = |target| {
+            let picked = options(target)[(choice % 6) as usize];
+            choice /= 6;
+            (target, picked)
+        };
+        let parents: HashMap<u64, Option<u64>> = targets.iter().map(|&t| pick(t)).collect();
+        let grounded = |mut at: u64| {
+            for _ in 0..=count {
+                match parents.get(&at) {
+                    None | Some(None) => return true,
+                    Some(Some(up)) => at = *up,
+                }
+            }
+            false
+        };
+        if targets.iter().all(|&target| grounded(target)) {
+            let cost = targets
+                .iter()
+                .map(|&t| size(uuid(t), parents[&t].map(uuid)))
+                .sum();
+            best = best.min(cost);
+        }
+    }
+    best
+}
+
+#[test]
+fn no_choice_of_parents_is_cheaper() {
+    let mut seed = 11;
+    for round in 0..60 {
+        let count = 2 + random(&mut seed, 4);
+        let whole: HashMap<Uuid, u64> = (0..count)
+            .map(|n| (uuid(n), 280_000 + random(&mut seed, 20_000)))
+            .collect();
+        let dense = |n| Snapshot {
+            tree_bytes: whole[&uuid(n)],
+            ..snapshot(n, 0)
+        };
+        let source = listing((0..count).map(dense).collect());
+        let there: Vec<u64> = (0..count).filter(|_| random(&mut seed, 4) == 0).collect();
+        let dest = listing(there.iter().map(|&n| received(n)).collect());
+        let sizes: HashMap<(Uuid, Option<Uuid>), u64> = (0..count)
+            .flat_map(|to| {
+                (0..=count).map(move |from| (uuid(to), (from < count).then(|| uuid(from))))
+            })
+            .map(|key: (Uuid, Option<Uuid>)| match key.1 {
+                // Whole streams of one family are as dense as their trees.
+                None => (key, whole[&key.0]),
+                Some(_) => (key, 100_000 + random(&mut seed, 180_000)),
+            })
+            .collect();
+        let size = |to: Uuid, from: Option<Uuid>| {
+            if from == Some(to) {
+                u64::MAX >> 8
+            } else {
+                sizes[&(to, from)]
+            }
+        };
+        let (plan, _) = plan_measured(&source, &dest, &Wish::default(), &size);
+        assert_eq!(
+            plan.total_bytes(),
+            brute_force(count, &there, &size),
+            "round {round}"
+        );
+    }
+}
+
+#[test]
+fn a_thousand_snapshots_in_chains() {
+    let source = listing((0..1000).map(|n| snapshot(n, n % 5)).collect());
+    let size = |to: Uuid, from: Option<Uuid>| match from {
+        None => 50 << 20,
+        Some(from) => {
+            1000 + 700
+                * u64::from_be_bytes(to.0[..8].try_into().unwrap())
+                    .abs_diff(u64::from_be_bytes(from.0[..8].try_into().unwrap()))
+        }
+    };
+    let (plan, measured) = plan_measured(&source, &listing(Vec::new()), &Wish::default(), &size);
+    assert_eq!(
+        plan.transfers().filter(|step| step.from.is_none()).count(),
+        5
+    );
+    assert_eq!(replay(&plan, &listing(Vec::new())).len(), 1000);
+    // Lazy: a few candidates for each, not a thousand.
+    assert!(measured < 5000, "{measured} measured");
+}
+
+#[test]
+fn what_the_destination_has_is_preferred() {
+    let source = listing((0..3).map(|n| snapshot(n, 0)).collect());
+    let dest = listing(vec![received(1)]);
+    let (plan, _) = plan_measured(&source, &dest, &Wish::default(), &|_, from| {
+        if from.is_some() { 1000 } else { 9000 }
+    });
+    assert!(
+        plan.transfers().all(|step| step.from == Some(uuid(1))),
+        "{plan:?}"
+    );
+}
+
+fn obstacles(source: Vec<Snapshot>, dest: Vec<Snapshot>) -> (Plan, Vec<(bool, String)>) {
+    let (plan, _) = plan_measured(
+        &listing(source),
+        &listing(dest),
+        &Wish::default(),
+        &|_, _| 1000,
+    );
+    let list = plan
+        .obstacles
+        .iter()
+        .map(|o| (o.blocks, o.what.clone()))
+        .collect();
+    (plan, list)
+}
+
+#[test]
+fn what_is_in_the_way_is_said() {
+    let altered = Snapshot {
+        state: State::Altered,
+        ..snapshot(0, 0)
+    };
+    let (plan, list) = obstacles(vec![altered, snapshot(1, 0)], vec![]);
+    assert!(!list[0].0 && list[0].1.contains("altered"), "{list:?}");
+    assert!(plan.transfers().all(|step| step.from != Some(uuid(0))));
+
+    let altered = Snapshot {
+        state: State::Altered,
+        ..received(0)
+    };
+    let (plan, list) = obstacles(vec![altered.clone()], vec![]);
+    assert!(list[0].0 && plan.transfers().count() == 0, "{list:?}");
+
+    let (plan, list) = obstacles(vec![snapshot(0, 0), snapshot(1, 0)], vec![altered]);
+    assert!(list[0].0 && list[0].1.contains("altered"), "{list:?}");
+    assert!(plan.transfers().all(|step| step.from.is_none()), "{plan:?}");
+
+    let other = Snapshot {
+        path: "s0000".into(),
+        ..received(9)
+    };
+    let (plan, list) = obstacles(vec![snapshot(0, 0)], vec![other]);
+    assert!(
+        list[0].0 && list[0].1.contains("another snapshot has its name"),
+        "{list:?}"
+    );
+    assert_eq!(plan.transfers().count(), 0);
+
+    let twin = Snapshot {
+        state: State::Duplicate,
+        ..received(0)
+    };
+    let (plan, list) = obstacles(vec![snapshot(0, 0), snapshot(1, 0)], vec![twin]);
+    assert!(
+        !list[0].0 && list[0].1.contains("same received UUID"),
+        "{list:?}"
+    );
+    assert!(plan.transfers().all(|step| step.from.is_none()));
+
+    let newer = Snapshot {
+        stransid: 99,
+        ..received(0)
+    };
+    let (_, list) = obstacles(vec![snapshot(0, 0)], vec![newer]);
+    assert!(list[0].0 && list[0].1.contains("another state"), "{list:?}");
+
+    let nest = Snapshot {
+        nested: vec!["var/lib".to_owned()],
+        ..snapshot(0, 0)
+    };
+    let (_, list) = obstacles(vec![nest], vec![]);
+    assert!(!list[0].0 && list[0].1.contains("var/lib"), "{list:?}");
+}
+
+#[test]
+fn too_little_space_is_said() {
+    let dest = Listing {
+        free: Some(999),
+        ..listing(Vec::new())
+    };
+    let (plan, _) = plan_measured(
+        &listing(vec![snapshot(0, 0)]),
+        &dest,
+        &Wish::default(),
+        &|_, _| 1000,
+    );
+    assert!(
+        plan.obstacles[0].what.contains("too little space"),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn an_empty_source_deletes_nothing() {
+    let wish = Wish {
+        delete: true,
+        ..Wish::default()
+    };
+    let refused = plan(
+        &listing(Vec::new()),
+        &listing(vec![received(0)]),
+        &wish,
+        &Sizes::new(),
+    )
+    .unwrap_err();
+    assert_eq!(refused.kind, crate::error::Kind::Refused);
+    let part = Snapshot {
+        state: State::Partial,
+        ..snapshot(7, 0)
+    };
+    assert!(
+        plan(
+            &listing(vec![part]),
+            &listing(vec![received(0)]),
+            &wish,
+            &Sizes::new()
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn excluded_snapshots_are_left_alone_on_both_sides() {
+    let excluded = |path: &Path| path == Path::new("s0000") || path == Path::new("s0005");
+    let wish = Wish {
+        delete: true,
+        excluded: Some(&excluded),
+        ..Wish::default()
+    };
+    let (source, dest) = (
+        listing(vec![snapshot(0, 0), snapshot(1, 0)]),
+        listing(vec![received(5), received(6)]),
+    );
+    let (plan, _) = plan_measured(&source, &dest, &wish, &|_, _| 1000);
+    let steps: Vec<_> = plan
+        .steps
+        .iter()
+        .map(|step| (step.action, step.to))
+        .collect();
+    assert_eq!(
+        steps,
+        [(Action::Transfer, uuid(1)), (Action::Delete, uuid(6))]
+    );
+}
+
+fn stored(diffs: &[(u64, Option<u64>, u64)]) -> Listing {
+    let ids: BTreeMap<u64, ()> = diffs.iter().map(|d| (d.0, ())).collect();
+    let diffs = diffs.iter().map(|&(to, from, size)| Diff {
+        to: uuid(to),
+        from: from.map(uuid),
+        size: Size::Exact(size),
+    });
+    let offer = Offer::Only(diffs.collect());
+    Listing {
+        offer,
+        ..listing(
+            ids.keys()
+                .map(|&n| Snapshot {
+                    ctransid: 0,
+                    ..snapshot(n, 0)
+                })
+                .collect(),
+        )
+    }
+}
+
+#[test]
+fn stored_diffs_lead_through_intermediates() {
+    let source = stored(&[
+        (0, None, 100),
+        (1, Some(0), 10),
+        (2, Some(1), 10),
+        (3, Some(0), 50),
+        (2, Some(3), 1),
+    ]);
+    let wish = Wish {
+        only: Some(Path::new("s0002")),
+        ..Wish::default()
+    };
+    let (plan, _) = plan_measured(&source, &listing(Vec::new()), &wish, &|_, _| unreachable!());
+    let sent: Vec<_> = plan.transfers().map(|step| step.to).collect();
+    assert_eq!(sent, [uuid(0), uuid(1), uuid(2)]);
+    // What the destination has makes another way the cheapest.
+    let (plan, _) = plan_measured(
+        &source,
+        &listing(vec![received(3)]),
+        &wish,
+        &|_, _| unreachable!(),
+    );
+    let sent: Vec<_> = plan.transfers().map(|step| (step.to, step.from)).collect();
+    assert_eq!(sent, [(uuid(2), Some(uuid(3)))]);
+}
+
+#[test]
+fn broken_chains_and_circles_are_named() {
+    let source = stored(&[
+        (0, None, 100),
+        (1, Some(9), 10),
+        (2, Some(3), 10),
+        (3, Some(2), 10),
+    ]);
+    let (plan, _) = plan_measured(
+        &source,
+        &listing(Vec::new()),
+        &Wish::default(),
+        &|_, _| unreachable!(),
+    );
+    assert_eq!(plan.transfers().count(), 1);
+    let words: Vec<_> = plan
+        .obstacles
+        .iter()
+        .map(|o| (o.path.to_str().unwrap(), o.what.as_str()))
+        .collect();
+    assert_eq!(words.len(), 3, "{words:?}");
+    assert!(words[0].1.contains(&uuid(9).to_string()), "{words:?}");
+    assert!(
+        words[1].1.contains("circle") && words[2].1.contains("circle"),
+        "{words:?}"
+    );
+}
+
+#[test]
+fn chains_at_the_destination_stay_short() {
+    let source = listing((0..40).map(|n| snapshot(n, 0)).collect());
+    let dest = Listing {
+        offer: Offer::Only(Vec::new()),
+        ..listing(Vec::new())
+    };
+    let wish = Wish {
+        max_chain: Some(10),
+        ..Wish::default()
+    };
+    let size = |_, from: Option<Uuid>| if from.is_some() { 1000 } else { 1 << 30 };
+    let (plan, _) = plan_measured(&source, &dest, &wish, &size);
+    let from: HashMap<Uuid, Option<Uuid>> =
+        plan.transfers().map(|step| (step.to, step.from)).collect();
+    for &node in from.keys() {
+        let (mut length, mut at) = (1, node);
+        while let Some(Some(up)) = from.get(&at) {
+            (length, at) = (length + 1, *up);
+        }
+        assert!(length <= 10, "{length}");
+    }
+    assert!(plan.transfers().filter(|step| step.from.is_none()).count() <= 5);
+}

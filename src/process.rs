@@ -1,0 +1,266 @@
+//! A child process as a `Read` or as something to write to; nothing else here spawns.
+//! Its standard error is always drained, and its own words are the error when it fails.
+
+use crate::error::{Doing, Error, Kind, Result};
+use crate::sys;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
+
+/// How much of a child's standard error is kept: its last words.
+const WORDS: usize = 4096;
+/// A pipe as large as an ordinary user may make one: fewer turns between the two ends.
+const PIPE: usize = 1 << 20;
+
+/// Whether children yield to everything else on the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Priority {
+    /// Idle class for input and output, low priority for the processor.
+    Background,
+    /// As we ourselves run.
+    Normal,
+}
+
+/// A child that has been started, and a thread that listens to its complaints. Dropped, it is
+/// killed and waited for.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    doing: String,
+    words: Option<JoinHandle<String>>,
+    done: bool,
+}
+
+impl Running {
+    fn start(command: &mut Command, priority: Priority, doing: String) -> Result<Running> {
+        sys::prepare_child(command, priority == Priority::Background);
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Error::failed(&doing, format!("there is no program '{program}' in PATH: install it (btrfs-progs has btrfs)"))
+            }
+            _ => Error::io(&doing, error),
+        })?;
+        let words = child
+            .stderr
+            .take()
+            .map(|stderr| std::thread::spawn(move || last_words(stderr)));
+        Ok(Running {
+            child,
+            doing,
+            words,
+            done: false,
+        })
+    }
+
+    /// Waits for its end; anything but success is an error in its own words.
+    fn wait(&mut self) -> Result<()> {
+        let status = self.child.wait().doing(|| self.doing.clone())?;
+        self.done = true;
+        let words = self
+            .words
+            .take()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default();
+        if status.success() {
+            return Ok(());
+        }
+        if sys::interrupted() {
+            return Err(interrupted(&self.doing));
+        }
+        let said = if words.is_empty() {
+            format!("it ended with {status}")
+        } else {
+            words
+        };
+        Err(Error::failed(&self.doing, said))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.done {
+            // Both fail only if it is already gone, which is what is wanted.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The error of whoever notices that a signal came.
+pub fn interrupted(doing: &str) -> Error {
+    Error::new(Kind::Interrupted, doing, "interrupted")
+}
+
+/// The last lines of what a child says, as one line.
+fn last_words(mut stderr: impl Read) -> String {
+    sys::quiet_thread();
+    let (mut kept, mut buffer) = (Vec::new(), [0; 1024]);
+    loop {
+        match stderr.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(n) => kept.extend_from_slice(&buffer[..n]),
+        }
+        if kept.len() > 2 * WORDS {
+            kept.drain(..kept.len() - WORDS);
+        }
+    }
+    let text = String::from_utf8_lossy(&kept);
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !is_chatter(line));
+    let lines: Vec<String> = lines.map(crate::snapshot::shown).collect();
+    lines.join("; ")
+}
+
+/// What btrfs-progs says when all is well.
+fn is_chatter(line: &str) -> bool {
+    ["At subvol ", "At snapshot "]
+        .iter()
+        .any(|start| line.starts_with(start))
+}
+
+/// A child's standard output. The end of it means that the child ended well.
+#[derive(Debug)]
+pub struct Reader {
+    running: Running,
+    stdout: ChildStdout,
+}
+
+impl Reader {
+    /// Starts a command to read from.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(
+        mut command: Command,
+        priority: Priority,
+        doing: impl Into<String>,
+    ) -> Result<Reader> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut running = Running::start(&mut command, priority, doing.into())?;
+        let stdout = running
+            .child
+            .stdout
+            .take()
+            .ok_or_else(|| Error::failed(&running.doing, "no pipe"))?;
+        sys::set_pipe_size(stdout.as_fd(), PIPE);
+        Ok(Reader { running, stdout })
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stdout.read(buf) {
+                Ok(0) if self.running.done => return Ok(0),
+                Ok(0) => {
+                    self.running.wait()?;
+                    return Ok(0);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    check(&self.running.doing)?;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// A child's standard input. Dropped before [`Writer::finish`], the child is killed.
+#[derive(Debug)]
+pub struct Writer {
+    // First, so that it closes before the child is waited for.
+    stdin: Option<ChildStdin>,
+    running: Running,
+}
+
+impl Writer {
+    /// Starts a command to write to.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(
+        mut command: Command,
+        priority: Priority,
+        doing: impl Into<String>,
+    ) -> Result<Writer> {
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut running = Running::start(&mut command, priority, doing.into())?;
+        let stdin = running.child.stdin.take();
+        if let Some(pipe) = &stdin {
+            sys::set_pipe_size(pipe.as_fd(), PIPE);
+        }
+        Ok(Writer { stdin, running })
+    }
+
+    /// Closes the child's input and waits until it ends well.
+    ///
+    /// # Errors
+    /// If it does not: in its own words.
+    pub fn finish(mut self) -> Result<()> {
+        self.stdin = None;
+        self.running.wait()
+    }
+
+    /// A child that closed its input early has a reason, and that is the error to report.
+    fn reason(&mut self, error: io::Error) -> io::Error {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            return error;
+        }
+        self.stdin = None;
+        match self.running.wait() {
+            Err(reason) => reason.into(),
+            Ok(()) => {
+                Error::failed(&self.running.doing, "it ended before the end of the stream").into()
+            }
+        }
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let Some(stdin) = &mut self.stdin else {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            };
+            match stdin.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    check(&self.running.doing)?;
+                }
+                Err(error) => return Err(self.reason(error)),
+                Ok(n) => return Ok(n),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An error if a signal has asked us to stop.
+///
+/// # Errors
+/// [`Kind::Interrupted`].
+pub fn check(doing: &str) -> Result<()> {
+    if sys::interrupted() {
+        Err(interrupted(doing))
+    } else {
+        Ok(())
+    }
+}
+
+/// Runs a command to its end; what it printed.
+///
+/// # Errors
+/// If it cannot be started or fails: in its own words.
+pub fn run(command: Command, doing: &str) -> Result<String> {
+    let mut text = String::new();
+    Reader::start(command, Priority::Normal, doing)?
+        .read_to_string(&mut text)
+        .doing(|| doing.to_owned())?;
+    Ok(text)
+}

@@ -1,0 +1,203 @@
+//! What a run shows on standard output: listings and plans, here for people, in `json` for scripts.
+//! Makes text out of values; decides nothing.
+
+pub mod json;
+
+use crate::error::{Error, Result};
+use crate::plan::{Action, Obstacle, Plan};
+use crate::snapshot::{Listing, Size, Snapshot, shown};
+use crate::sync::Summary;
+use std::io::{self, Write};
+
+/// A number of bytes for people: IEC units, three to four digits.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
+    // 1023.95 would be shown as 1024.0.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+fn human_or_dash(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "-".to_owned(), human)
+}
+
+/// Prints to standard output. A reader that has seen enough (`| head`) is no failure of ours.
+///
+/// # Errors
+/// If it cannot be written, for instance to a full disk.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::io("cannot write to standard output", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A listing as a table.
+pub fn listing(listing: &Listing) -> String {
+    let mut rows = vec![["STATE", "CREATED", "SIZE", "OWN", "UUID", "NAME"].map(str::to_owned)];
+    rows.extend(listing.snapshots.iter().map(row));
+    let count = listing.snapshots.len();
+    let words = if count == 1 { "snapshot" } else { "snapshots" };
+    let mut text = table(&rows);
+    text.push_str(&format!("{count} {words} in {}", listing.location));
+    if let Some(free) = listing.free {
+        text.push_str(&format!(", {} free", human(free)));
+    }
+    text.push('\n');
+    text
+}
+
+fn row(snapshot: &Snapshot) -> [String; 6] {
+    [
+        snapshot.state.to_string(),
+        snapshot
+            .created
+            .and_then(time)
+            .unwrap_or_else(|| "-".to_owned()),
+        human_or_dash(snapshot.referenced),
+        human_or_dash(snapshot.exclusive),
+        snapshot.id().to_string(),
+        shown(&snapshot.path),
+    ]
+}
+
+/// A moment, in UTC.
+fn time(seconds: i64) -> Option<String> {
+    let time = jiff::Timestamp::from_second(seconds).ok()?;
+    Some(time.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
+/// Columns side by side; the last one has no end.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |i: usize| {
+        rows.iter()
+            .map(|row| row[i].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        for (i, cell) in row.iter().enumerate() {
+            let padding = if i + 1 < N {
+                widths[i] + 2 - cell.chars().count()
+            } else {
+                0
+            };
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', padding));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A plan for people: each step with its size and its reason, what is in the way, and the total.
+pub fn plan(plan: &Plan) -> String {
+    let mut rows = Vec::new();
+    for step in &plan.steps {
+        let verb = match step.action {
+            Action::Keep => "keep",
+            Action::Transfer => "send",
+            Action::Copy => "copy",
+            Action::Delete => "delete",
+        };
+        let size = if step.action == Action::Transfer {
+            size(step.size)
+        } else {
+            String::new()
+        };
+        rows.push([
+            verb.to_owned(),
+            size,
+            format!("{}  ({})", shown(&step.path), step.why),
+        ]);
+    }
+    let mut text = table(&rows);
+    for obstacle in &plan.obstacles {
+        text.push_str(&format!("{}\n", obstacle_line(obstacle)));
+    }
+    let (count, total) = (plan.transfers().count(), plan.total_bytes());
+    let deletions = plan
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Delete)
+        .count();
+    text.push_str(&match (count, deletions) {
+        (0, 0) => "nothing to do\n".to_owned(),
+        (n, 0) => format!("{n} to send, {} ({total} bytes)\n", human(total)),
+        (n, d) => format!(
+            "{n} to send, {} ({total} bytes); {d} to delete\n",
+            human(total)
+        ),
+    });
+    text
+}
+
+/// A size in a plan: exact bytes, or a guess that is seen to be one.
+fn size(size: Size) -> String {
+    match size {
+        Size::Exact(bytes) => format!("{bytes} bytes"),
+        Size::Estimate(bytes) => format!("about {}", human(bytes)),
+        Size::Unknown => "-".to_owned(),
+    }
+}
+
+/// What is in the way, for people.
+pub fn obstacle_line(obstacle: &Obstacle) -> String {
+    let word = if obstacle.blocks {
+        "cannot send"
+    } else {
+        "note"
+    };
+    match obstacle.path.as_os_str().is_empty() {
+        true => format!("{word}: {}", obstacle.what),
+        false => format!("{word}: {}: {}", shown(&obstacle.path), obstacle.what),
+    }
+}
+
+/// How a run ended, for people.
+pub fn summary(summary: &Summary) -> String {
+    let mut text = match summary.sent {
+        0 => "nothing sent".to_owned(),
+        1 => format!("1 snapshot sent, {}", human(summary.bytes)),
+        n => format!("{n} snapshots sent, {}", human(summary.bytes)),
+    };
+    if summary.kept > 0 {
+        text.push_str(&format!("; {} already there", summary.kept));
+    }
+    if summary.deleted > 0 {
+        text.push_str(&format!("; {} deleted", summary.deleted));
+    }
+    if summary.failed > 0 {
+        text.push_str(&format!("; {} failed", summary.failed));
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_for_people() {
+        let shown = [0, 1023, 1024, 1536, 1048575, 1048576, u64::MAX].map(human);
+        assert_eq!(
+            shown,
+            [
+                "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB"
+            ]
+        );
+    }
+}

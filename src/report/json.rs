@@ -1,0 +1,105 @@
+//! Results for scripts: one JSON object a line, each with the version of its form. Integers are
+//! integers, unknown is null.
+
+use crate::plan::{Obstacle, Plan, Step};
+use crate::snapshot::{Listing, Snapshot, Uuid};
+use crate::store::Receipt;
+use crate::sync::Summary;
+use serde::Serialize;
+
+/// Version of every JSON object that the programs print.
+pub const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct ListingLine<'a> {
+    version: u32,
+    location: &'a str,
+    snapshots: Vec<Row<'a>>,
+    free_bytes: Option<u64>,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    id: Uuid,
+    #[serde(flatten)]
+    snapshot: &'a Snapshot,
+}
+
+/// A listing.
+pub fn listing(listing: &Listing) -> String {
+    let rows = listing.snapshots.iter().map(|snapshot| Row {
+        id: snapshot.id(),
+        snapshot,
+    });
+    line(&ListingLine {
+        version: VERSION,
+        location: &listing.location,
+        snapshots: rows.collect(),
+        free_bytes: listing.free,
+        notes: &listing.notes,
+    })
+}
+
+#[derive(Serialize)]
+struct PlanLine<'a> {
+    version: u32,
+    steps: &'a [Step],
+    obstacles: &'a [Obstacle],
+    total_bytes: u64,
+}
+
+/// A plan.
+pub fn plan(plan: &Plan) -> String {
+    line(&PlanLine {
+        version: VERSION,
+        steps: &plan.steps,
+        obstacles: &plan.obstacles,
+        total_bytes: plan.total_bytes(),
+    })
+}
+
+#[derive(Serialize)]
+struct StepLine<'a> {
+    version: u32,
+    event: &'static str,
+    #[serde(flatten)]
+    step: &'a Step,
+    result: &'static str,
+    received_bytes: Option<u64>,
+    error: Option<String>,
+}
+
+/// A step that has ended, well or with an error.
+pub fn step(step: &Step, result: Result<&Receipt, String>) -> String {
+    line(&StepLine {
+        version: VERSION,
+        event: "step",
+        step,
+        result: if result.is_ok() { "done" } else { "failed" },
+        received_bytes: result.as_ref().ok().map(|receipt| receipt.bytes),
+        error: result.err(),
+    })
+}
+
+#[derive(Serialize)]
+struct SummaryLine<'a> {
+    version: u32,
+    event: &'static str,
+    #[serde(flatten)]
+    summary: &'a Summary,
+}
+
+/// How a run ended.
+pub fn summary(summary: &Summary) -> String {
+    line(&SummaryLine {
+        version: VERSION,
+        event: "summary",
+        summary,
+    })
+}
+
+/// Our own values always have a JSON form: their keys are strings.
+fn line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,389 @@
+//! A directory of a btrfs filesystem as a store. Knows paths, leftovers and the lock; which
+//! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
+
+mod measure;
+mod receive;
+mod seals;
+mod survey;
+
+pub use survey::states;
+
+use crate::btrfs::{self, Filesystem, Subvolume};
+use crate::error::{Doing, Error, Kind, Result};
+use crate::log;
+use crate::process::{self, Priority};
+use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
+use crate::store::{Access, Sink, Store};
+use crate::stream::{Checked, Head};
+use crate::sys;
+use receive::Receiving;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+
+/// How a local store does its work.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Whether `btrfs send` and `btrfs receive` yield to everything else.
+    pub priority: Priority,
+    /// Protocol 2 with compressed extents as they are, where kernel and tools can.
+    pub compressed: bool,
+}
+
+/// A directory of a btrfs filesystem.
+#[derive(Debug)]
+pub struct Local {
+    dir: PathBuf,
+    filesystem: Filesystem,
+    manner: Manner,
+    /// What the last listing said, and what was received since.
+    known: Vec<Snapshot>,
+    notes: Vec<String>,
+    /// Held as long as we may write.
+    _lock: Option<File>,
+}
+
+impl Local {
+    /// Opens a directory. With more than read access, takes its lock and removes the leftovers
+    /// of transfers that did not end well.
+    ///
+    /// # Errors
+    /// If it is not a directory on btrfs, or another run holds the lock.
+    pub fn open(dir: &Path, access: Access, manner: Manner) -> Result<Local> {
+        let filesystem = Filesystem::open(dir)?;
+        let dir = dir
+            .canonicalize()
+            .doing(|| format!("cannot open {}", shown(dir)))?;
+        // Where no run of ours ever wrote, nothing unfinished is ours.
+        let known_place = dir.join(seals::STATE).is_dir();
+        let lock = if access > Access::Read {
+            Some(lock(&dir)?)
+        } else {
+            None
+        };
+        let mut local = Local {
+            dir,
+            filesystem,
+            manner,
+            known: Vec::new(),
+            notes: Vec::new(),
+            _lock: lock,
+        };
+        if access > Access::Read && known_place {
+            local.remove_leftovers()?;
+        }
+        Ok(local)
+    }
+
+    fn remove_leftovers(&mut self) -> Result<()> {
+        for leftover in self
+            .list()?
+            .snapshots
+            .iter()
+            .filter(|s| s.state == State::Partial)
+        {
+            let path = self.dir.join(&leftover.path);
+            if in_other_hands(&path, &self.dir)? {
+                continue;
+            }
+            remove(&path)?;
+            let name = shown(&leftover.path);
+            log::line(|| format!("removed the unfinished {}", shown(&path)));
+            self.notes
+                .push(format!("removed {name}, left by an interrupted transfer"));
+        }
+        Ok(())
+    }
+
+    /// The soundest of the listed snapshots with this effective UUID.
+    fn find(&self, id: Uuid) -> Result<&Snapshot> {
+        let same = self
+            .known
+            .iter()
+            .filter(|s| s.id() == id && s.state != State::Partial);
+        same.min_by_key(|s| !s.may_be_parent()).ok_or_else(|| {
+            Error::failed(
+                format!("cannot find {id}"),
+                format!("no such snapshot in {}", shown(&self.dir)),
+            )
+        })
+    }
+
+    fn path_of(&self, id: Uuid) -> Result<PathBuf> {
+        Ok(self.dir.join(&self.find(id)?.path))
+    }
+
+    /// The command that sends a diff.
+    fn send_command(&self, diff: &Diff) -> Result<Command> {
+        let mut command = Command::new("btrfs");
+        command.args(["send", "-q"]);
+        if self.manner.compressed && btrfs::highest_send_protocol() >= 2 {
+            command.args(["--proto", "2", "--compressed-data"]);
+        }
+        if let Some(parent) = diff.from {
+            command.arg("-p").arg(self.path_of(parent)?);
+        }
+        command.arg(self.path_of(diff.to)?);
+        Ok(command)
+    }
+
+    /// The directory that will hold `path`, made if need be, without leaving ours.
+    fn parent_of(&self, path: &Path) -> Result<PathBuf> {
+        let doing = || format!("cannot receive {}", shown(path));
+        let relative = path.parent().unwrap_or(Path::new(""));
+        let mut so_far = PathBuf::new();
+        for part in relative.components() {
+            so_far.push(part);
+            let open = || {
+                sys::open_beneath(
+                    self.filesystem.fd(),
+                    &so_far,
+                    libc::O_DIRECTORY | libc::O_PATH,
+                )
+            };
+            if let Err(error) = open() {
+                if error.kind() != io::ErrorKind::NotFound {
+                    return Err(error).doing(doing);
+                }
+                std::fs::create_dir(self.dir.join(&so_far)).doing(doing)?;
+                open().doing(doing)?;
+            }
+        }
+        Ok(self.dir.join(relative))
+    }
+
+    /// The one subvolume of the filesystem that `btrfs receive` will take for the parent; it
+    /// must be sound.
+    fn check_parent(&self, parent: Uuid, path: &Path) -> Result<()> {
+        let all = self.filesystem.subvolumes()?.all;
+        let states = states(&self.dir, &all)?;
+        let refuse = |what: String| {
+            Err(Error::refused(
+                format!("cannot receive {}", shown(path)),
+                what,
+            ))
+        };
+        let received: Vec<&Subvolume> = all
+            .iter()
+            .filter(|s| s.received_uuid == Some(parent))
+            .collect();
+        let found = match &received[..] {
+            [] => all.iter().find(|s| s.uuid == parent),
+            [one] => Some(*one),
+            [..] => {
+                return refuse(format!(
+                    "{} subvolumes have its parent's received UUID {parent}",
+                    received.len()
+                ));
+            }
+        };
+        let Some(found) = found else {
+            return refuse(format!("its parent {parent} is not on this filesystem"));
+        };
+        let name = shown(&found.path);
+        match states.of.get(&found.id) {
+            _ if !found.read_only => refuse(format!("its parent {name} is read-write")),
+            Some(State::Altered) => refuse(format!(
+                "its parent {name} was altered, and would give a wrong snapshot"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_space(&self, size: Size, path: &Path) -> Result<()> {
+        let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
+        let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
+        match size
+            .bytes()
+            .filter(|_| size.is_exact() && !self.manner.compressed)
+        {
+            Some(needed) if needed > free => Err(Error::failed(
+                doing(),
+                format!("no space left on device (needs {needed} bytes, {free} are free)"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Store for Local {
+    fn list(&mut self) -> Result<Listing> {
+        let subvolumes = self.filesystem.subvolumes()?;
+        let states = states(&self.dir, &subvolumes.all)?;
+        let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        self.known.clone_from(&snapshots);
+        let free = sys::free_bytes(self.filesystem.fd())
+            .doing(|| format!("cannot read {}", shown(&self.dir)))?;
+        Ok(Listing {
+            location: shown(self.dir.join("")),
+            snapshots,
+            offer: Offer::AnyPair,
+            free: Some(free),
+            notes: [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat(),
+        })
+    }
+
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
+        let path = |id| self.path_of(id);
+        let pair = |diff: &Diff| Ok((path(diff.to)?, diff.from.map(path).transpose()?));
+        let pairs = diffs.iter().map(pair).collect::<Result<Vec<_>>>()?;
+        measure::all(&pairs)
+    }
+
+    fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        let snapshot = self.find(diff.to)?;
+        let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
+        let generation = snapshot.generation();
+        let parent = match diff.from {
+            Some(id) => Some((id, self.find(id)?.generation())),
+            None => None,
+        };
+        let command = self.send_command(diff)?;
+        log::line(|| format!("{command:?}"));
+        let child = process::Reader::start(command, self.manner.priority, doing.clone())?;
+        let names = |head: &mut Head| {
+            (head.uuid, head.ctransid, head.parent) = (diff.to, generation, parent);
+            Ok(())
+        };
+        let stream = Checked::new(child, names).map_err(|error| restarted(error, &doing))?;
+        Ok(Box::new(FromKernel { stream, doing }))
+    }
+
+    fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
+        let name = checked_name(path)?;
+        let parent = self.parent_of(path)?;
+        let final_path = parent.join(name);
+        if final_path.symlink_metadata().is_ok() {
+            let doing = format!("cannot receive {}", shown(&final_path));
+            return Err(Error::refused(
+                doing,
+                "there is something of that name already: rename or remove it",
+            ));
+        }
+        if let Some(from) = diff.from {
+            self.check_parent(from, path)?;
+        }
+        self.check_space(diff.size, path)?;
+        Ok(Box::new(Receiving::start(self, diff, path, &parent, name)?))
+    }
+
+    fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
+        receive::copy(self, from, to)
+    }
+
+    fn delete(&mut self, path: &Path) -> Result<()> {
+        checked_name(path)?;
+        let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
+        sys::open_beneath(
+            self.filesystem.fd(),
+            path,
+            libc::O_DIRECTORY | libc::O_NOFOLLOW,
+        )
+        .doing(doing)?;
+        let whole = self.dir.join(path);
+        let uuid = btrfs::subvolume(&whole)?.uuid;
+        remove(&whole)?;
+        seals::remove(&self.dir, uuid)?;
+        self.known.retain(|snapshot| snapshot.path != path);
+        sys::syncfs(self.filesystem.fd()).doing(doing)
+    }
+}
+
+/// A stream from `btrfs send` on this machine, where damage can only mean that the kernel
+/// started it afresh: a pipe loses nothing.
+struct FromKernel {
+    stream: Checked<process::Reader>,
+    doing: String,
+}
+
+impl Read for FromKernel {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.stream
+            .read(buf)
+            .map_err(|error| match error.downcast::<Error>() {
+                Ok(ours) => restarted(ours, &self.doing).into(),
+                Err(other) => other,
+            })
+    }
+}
+
+fn restarted(error: Error, doing: &str) -> Error {
+    match error.kind {
+        Kind::Damaged | Kind::Restarted => {
+            let said = format!(
+                "the kernel started the stream afresh in the middle, as it does when btrfs send is stopped, frozen or \
+                 suspended ({error})"
+            );
+            Error::new(Kind::Restarted, doing, said)
+        }
+        _ => error,
+    }
+}
+
+fn lock(dir: &Path) -> Result<File> {
+    let file = seals::open_lock(dir)?;
+    let doing = || format!("cannot lock {}", shown(dir));
+    match sys::lock(&file).doing(doing)? {
+        true => Ok(file),
+        false => Err(Error::new(
+            Kind::Busy,
+            doing(),
+            "another run is at work there; nothing was done",
+        )),
+    }
+}
+
+/// Whether another run holds the lock of a directory above `path`, other than our own.
+fn in_other_hands(path: &Path, ours: &Path) -> Result<bool> {
+    for dir in path.ancestors().skip(1).filter(|dir| *dir != ours) {
+        let lock = seals::lock_path(dir);
+        match OpenOptions::new().write(true).open(&lock) {
+            Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
+                return Ok(true);
+            }
+            // No lock, or one that nobody holds.
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// Removes a subvolume by its path.
+fn remove(path: &Path) -> Result<()> {
+    let (dir, name) = split(path)?;
+    btrfs::delete_subvolume(dir, name)
+}
+
+fn split(path: &Path) -> Result<(&Path, &OsStr)> {
+    path.parent()
+        .zip(path.file_name())
+        .ok_or_else(|| Error::usage(format!("cannot use {}", shown(path)), "it has no name"))
+}
+
+/// The last component of a relative path that stays below where it starts.
+fn checked_name(path: &Path) -> Result<&OsStr> {
+    let plain = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let nul = path.as_os_str().as_bytes().contains(&0);
+    match path.file_name() {
+        Some(name) if plain && !nul => Ok(name),
+        _ => Err(Error::refused(
+            format!("cannot use the path {}", shown(path)),
+            "it leads out of the directory",
+        )),
+    }
+}
+
+/// Opens a directory only to sync or rename in it.
+fn open_dir(dir: &Path) -> Result<File> {
+    File::open(dir).doing(|| format!("cannot open {}", shown(dir)))
+}
+
+fn sync(dir: &File, doing: impl FnOnce() -> String) -> Result<()> {
+    sys::syncfs(dir.as_fd()).doing(doing)
+}

@@ -1,0 +1,84 @@
+//! Exact stream lengths from the kernel's metadata-only streams, a few at a time.
+
+use crate::btrfs;
+use crate::error::{Doing, Error, Kind, Result};
+use crate::snapshot::{Size, shown};
+use crate::stream;
+use crate::sys;
+use std::fs::File;
+use std::io::BufReader;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A diff by paths: the snapshot, and its parent if it has one.
+pub(super) type Pair = (PathBuf, Option<PathBuf>);
+
+/// Measures all, on as many threads as there are processors (four at most: it is the kernel that
+/// works).
+pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Size>> {
+    let threads = std::thread::available_parallelism()
+        .map_or(1, |n| n.get().min(4))
+        .min(pairs.len());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        sys::quiet_thread();
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(pair) = pairs.get(at) else {
+                return done;
+            };
+            done.push((at, one(pair)));
+        }
+    };
+    let mut sizes = vec![Size::Unknown; pairs.len()];
+    let done: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .filter_map(|thread| thread.join().ok())
+            .flatten()
+            .collect()
+    });
+    for (at, size) in done {
+        sizes[at] = Size::Exact(size?);
+    }
+    Ok(sizes)
+}
+
+fn one(pair: &Pair) -> Result<u64> {
+    match once(pair) {
+        // The kernel starts the stream afresh after a suspend; the second try is undisturbed.
+        Err(error) if matches!(error.kind, Kind::Restarted | Kind::Damaged) => once(pair),
+        other => other,
+    }
+}
+
+fn once((snapshot, parent): &Pair) -> Result<u64> {
+    let doing = || format!("cannot measure {}", shown(snapshot));
+    let open = |path: &Path| File::open(path).doing(|| format!("cannot open {}", shown(path)));
+    let snapshot_file = open(snapshot)?;
+    let parent = match parent {
+        Some(path) => Some(btrfs::root_id(open(path)?.as_fd()).doing(doing)?),
+        None => None,
+    };
+    let (reader, writer) = sys::pipe().doing(doing)?;
+    sys::set_pipe_size(writer.as_fd(), 1 << 20);
+    std::thread::scope(|scope| {
+        // The writing end closes when the kernel is done, and so the reader sees the end.
+        let sender = scope.spawn(move || {
+            sys::quiet_thread();
+            btrfs::send_metadata(&snapshot_file, parent, writer.as_fd())
+        });
+        let size = stream::exact_size(&mut BufReader::with_capacity(256 << 10, File::from(reader)));
+        match sender.join() {
+            // What the kernel says explains why the stream is short; EPIPE explains nothing.
+            Ok(Err(error)) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(error).doing(doing)
+            }
+            Ok(_) => size,
+            Err(_) => Err(Error::failed(doing(), "the measuring thread died")),
+        }
+    })
+}

@@ -1,0 +1,329 @@
+//! Receiving one snapshot so that its name appears only when it is whole and durable.
+
+use super::seals::{self, Seal};
+use super::survey::PART;
+use super::{Local, checked_name, open_dir, remove, split, sync};
+use crate::btrfs;
+use crate::error::{Doing, Error, Result};
+use crate::log;
+use crate::process::Writer;
+use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
+use crate::store::{Receipt, Sink};
+use crate::stream::{Check, Head, Parsed};
+use crate::sys;
+use sha2::{Digest, Sha256};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The longest name that a btrfs directory entry can have, in bytes.
+const NAME_MAX: usize = 255;
+
+/// The name under which a snapshot is received: `NAME.part`; a long one is cut, and told apart
+/// from others by a digest of the whole.
+pub(super) fn part_name(name: &OsStr) -> OsString {
+    let mut part = OsString::from(name);
+    if name.len() + PART.len() > NAME_MAX {
+        let digest = Sha256::digest(name.as_bytes());
+        let hex: String = digest[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let keep = NAME_MAX - PART.len() - hex.len() - 1;
+        part = OsStr::from_bytes(&name.as_bytes()[..keep]).to_owned();
+        part.push(format!("-{hex}"));
+    }
+    part.push(PART);
+    part
+}
+
+/// A snapshot on its way in. Dropped before it is finished, what has arrived is removed.
+pub(super) struct Receiving<'a> {
+    local: &'a mut Local,
+    diff: Diff,
+    /// Relative to the store.
+    path: PathBuf,
+    part: Part,
+    writer: Option<Writer>,
+    stage: Stage,
+}
+
+/// The stream's head decides under which name the rest is received.
+enum Stage {
+    Head(Vec<u8>),
+    Rest { head: Head, check: Check },
+}
+
+impl<'a> Receiving<'a> {
+    pub(super) fn start(
+        local: &'a mut Local,
+        diff: &Diff,
+        path: &Path,
+        dir: &Path,
+        name: &OsStr,
+    ) -> Result<Receiving<'a>> {
+        let part = Part::claim(dir, name)?;
+        let mut command = Command::new("btrfs");
+        command.args(["receive", "-q"]).arg(dir);
+        log::line(|| format!("{command:?}"));
+        let doing = format!("cannot receive {}", shown(dir.join(name)));
+        let writer = Writer::start(command, local.manner.priority, doing)?;
+        let stage = Stage::Head(Vec::new());
+        Ok(Receiving {
+            local,
+            diff: *diff,
+            path: path.to_owned(),
+            part,
+            writer: Some(writer),
+            stage,
+        })
+    }
+
+    fn doing(&self) -> String {
+        format!(
+            "cannot receive {}",
+            shown(self.part.dir.join(&self.part.name))
+        )
+    }
+
+    /// Collects the head, and passes it on with the part's name in it.
+    fn take_head(&mut self, bytes: &[u8]) -> Result<()> {
+        let Stage::Head(so_far) = &mut self.stage else {
+            return Ok(());
+        };
+        so_far.extend_from_slice(bytes);
+        let (mut head, length) = match Head::parse(so_far)? {
+            Parsed::Needs(_) => return Ok(()),
+            Parsed::Whole(head, length) => (head, length),
+        };
+        let rest = so_far.split_off(length);
+        self.expect(&head)?;
+        head.path = self.part.part.as_bytes().to_vec();
+        let encoded = head.encode();
+        self.pass(&encoded)?;
+        let mut check = Check::after(length);
+        check.feed(&rest)?;
+        self.stage = Stage::Rest { head, check };
+        self.pass(&rest)
+    }
+
+    /// The stream must be the one that was announced.
+    fn expect(&self, head: &Head) -> Result<()> {
+        let from = head.parent.map(|(uuid, _)| uuid);
+        if (head.uuid, from) == (self.diff.to, self.diff.from) {
+            return Ok(());
+        }
+        let name = |from: Option<Uuid>| from.map_or("nothing".to_owned(), |uuid| uuid.to_string());
+        let said = format!(
+            "the stream makes {} from {}, not {} from {}",
+            head.uuid,
+            name(from),
+            self.diff.to,
+            name(self.diff.from)
+        );
+        Err(Error::damaged(self.doing(), said))
+    }
+
+    fn pass(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.writer {
+            Some(writer) => writer
+                .write_all(bytes)
+                .map_err(|error| Error::io("cannot write to btrfs receive", error)),
+            None => Err(Error::failed(
+                self.doing(),
+                "written to after it was finished",
+            )),
+        }
+    }
+}
+
+impl Write for Receiving<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.stage {
+            Stage::Head(_) => self.take_head(bytes)?,
+            Stage::Rest { check, .. } => {
+                check.feed(bytes)?;
+                self.pass(bytes)?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Receiving<'_> {
+    fn finish(mut self: Box<Self>) -> Result<Receipt> {
+        let Stage::Rest { head, check, .. } = &self.stage else {
+            return Err(Error::damaged(
+                self.doing(),
+                "the stream ended before its first command",
+            ));
+        };
+        check.complete()?;
+        let (head, bytes) = (head.clone(), check.passed());
+        if let Some(writer) = self.writer.take() {
+            writer.finish()?;
+        }
+        self.part.check(head.uuid, head.ctransid)?;
+        let snapshot = self.part.publish(&self.local.dir, &self.path)?;
+        self.local.known.push(snapshot);
+        Ok(Receipt { bytes })
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        // The child first: it must not write while its subvolume goes.
+        self.writer = None;
+    }
+}
+
+/// A subvolume under its unfinished name. Dropped before it is published, it is removed.
+struct Part {
+    dir: PathBuf,
+    name: OsString,
+    part: OsString,
+    published: bool,
+}
+
+impl Part {
+    /// Makes sure that the unfinished name is free. What earlier runs left was removed when the
+    /// store was opened.
+    fn claim(dir: &Path, name: &OsStr) -> Result<Part> {
+        let part = part_name(name);
+        if dir.join(&part).symlink_metadata().is_ok() {
+            let said = format!("{} is in the way: rename or remove it", shown(&part));
+            let doing = format!("cannot receive {}", shown(dir.join(name)));
+            return Err(Error::refused(doing, said));
+        }
+        Ok(Part {
+            dir: dir.to_owned(),
+            name: name.to_owned(),
+            part,
+            published: false,
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join(&self.part)
+    }
+
+    fn doing(&self) -> String {
+        format!("cannot receive {}", shown(self.dir.join(&self.name)))
+    }
+
+    /// The exit status of `btrfs receive` is not proof: the subvolume must be what was sent.
+    fn check(&self, uuid: Uuid, generation: u64) -> Result<()> {
+        let now = btrfs::subvolume(&self.path())?;
+        let wrong = |what: String| Err(Error::damaged(self.doing(), what));
+        match now.received_uuid {
+            _ if !now.read_only => wrong("btrfs receive left it read-write".to_owned()),
+            Some(received) if received != uuid => {
+                wrong(format!("its received UUID is {received}, not {uuid}"))
+            }
+            None => wrong("btrfs receive gave it no received UUID".to_owned()),
+            _ if now.stransid != generation => wrong(format!(
+                "its generation is {}, not {generation}",
+                now.stransid
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes it durable, gives it its name, makes that durable too, and seals it.
+    fn publish(&mut self, store: &Path, path: &Path) -> Result<Snapshot> {
+        let dir = open_dir(&self.dir)?;
+        sync(&dir, || self.doing())?;
+        sys::rename_noreplace(dir.as_fd(), &self.part, &self.name).doing(|| self.doing())?;
+        self.published = true;
+        sync(&dir, || self.doing())?;
+        let now = btrfs::subvolume(&self.dir.join(&self.name))?;
+        let received_uuid = now.received_uuid.unwrap_or(now.uuid);
+        let seal = Seal {
+            received_uuid,
+            stransid: now.stransid,
+            ctransid: now.ctransid,
+        };
+        seals::add(store, now.uuid, &seal)?;
+        Ok(Snapshot {
+            path: path.to_owned(),
+            uuid: now.uuid,
+            received_uuid: now.received_uuid,
+            parent_uuid: now.parent_uuid,
+            ctransid: now.ctransid,
+            otransid: now.otransid,
+            stransid: now.stransid,
+            read_only: true,
+            state: State::Ok,
+            ..Snapshot::default()
+        })
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let path = self.path();
+        if self.published || path.symlink_metadata().is_err() {
+            return;
+        }
+        match remove(&path) {
+            Ok(()) => log::line(|| format!("removed the unfinished {}", shown(&path))),
+            // The next run removes it; a listing shows it until then.
+            Err(error) => log::line(|| error.to_string()),
+        }
+    }
+}
+
+/// A second copy with the same identity, made by the filesystem itself.
+pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
+    checked_name(from)?;
+    let name = checked_name(to)?;
+    let dir = local.parent_of(to)?;
+    let source = local.dir.join(from);
+    let original = btrfs::subvolume(&source)?;
+    let (id, generation) = match original.received_uuid {
+        Some(uuid) => (uuid, original.stransid),
+        None => (original.uuid, original.ctransid),
+    };
+    if dir.join(name).symlink_metadata().is_ok() {
+        let doing = format!("cannot copy {} to {}", shown(from), shown(to));
+        return Err(Error::refused(
+            doing,
+            "there is something of that name already: rename or remove it",
+        ));
+    }
+    let mut part = Part::claim(&dir, name)?;
+    let path = part.path();
+    let (part_dir, part_name) = split(&path)?;
+    btrfs::create_snapshot(&source, part_dir, part_name, false)?;
+    btrfs::set_received(&path, id, generation)?;
+    btrfs::set_read_only(&path, true)?;
+    part.check(id, generation)?;
+    let snapshot = part.publish(&local.dir, to)?;
+    local.known.push(snapshot);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_names_fit() {
+        assert_eq!(part_name(OsStr::new("daily")), "daily.part");
+        let (long, other) = ("x".repeat(255), "x".repeat(254) + "y");
+        assert_eq!(part_name(OsStr::new(&long)).len(), NAME_MAX);
+        assert_ne!(part_name(OsStr::new(&long)), part_name(OsStr::new(&other)));
+        let fits = "x".repeat(250);
+        assert_eq!(
+            part_name(OsStr::new(&fits)),
+            OsString::from(fits.clone() + ".part")
+        );
+    }
+}

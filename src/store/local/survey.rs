@@ -1,0 +1,189 @@
+//! What the subvolumes of a filesystem are worth: which are snapshots, which were altered, which
+//! are leftovers. Reads seals; changes nothing.
+
+use super::seals::{self, Seal, Seals};
+use crate::btrfs::Subvolume;
+use crate::error::Result;
+use crate::snapshot::{Snapshot, State, Uuid, shown};
+use std::collections::{BTreeSet, HashMap};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// How the names of unfinished snapshots end.
+pub(super) const PART: &str = ".part";
+
+/// What [`states`] found out.
+#[derive(Debug, Default)]
+pub struct States {
+    /// By the subvolume's number. Ordinary read-write subvolumes have none.
+    pub of: HashMap<u64, State>,
+    /// What could not be read.
+    pub notes: Vec<String>,
+}
+
+/// The state of every subvolume below `dir`.
+///
+/// # Errors
+/// If seals cannot be read, other than for lack of permission.
+pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
+    let mut states = States::default();
+    let seals = all_seals(dir, subvolumes, &mut states.notes)?;
+    let mut copies: HashMap<Uuid, usize> = HashMap::new();
+    for uuid in subvolumes.iter().filter_map(|s| s.received_uuid) {
+        *copies.entry(uuid).or_default() += 1;
+    }
+    let here = subvolumes
+        .iter()
+        .filter(|s| s.below.as_ref().is_some_and(|p| !p.as_os_str().is_empty()));
+    states.of = here
+        .filter_map(|s| Some((s.id, state(s, seals.get(&s.uuid), &copies)?)))
+        .collect();
+    Ok(states)
+}
+
+fn state(
+    subvolume: &Subvolume,
+    seal: Option<&Seal>,
+    copies: &HashMap<Uuid, usize>,
+) -> Option<State> {
+    let named_part = subvolume
+        .path
+        .as_os_str()
+        .as_bytes()
+        .ends_with(PART.as_bytes());
+    match (subvolume.read_only, subvolume.received_uuid) {
+        (false, _) if named_part => Some(State::Partial),
+        (false, None) => None,
+        (false, Some(_)) => Some(State::RwReceived),
+        (true, None) if subvolume.ctransid > subvolume.otransid => Some(State::Altered),
+        (true, None) => Some(State::Ok),
+        // Received whole, and not yet renamed: nobody knows whether it is durable.
+        (true, Some(_)) if named_part && seal.is_none() => Some(State::Partial),
+        (true, Some(received_uuid)) => {
+            let now = Seal {
+                received_uuid,
+                stransid: subvolume.stransid,
+                ctransid: subvolume.ctransid,
+            };
+            Some(match seal {
+                Some(seal) if *seal != now => State::Altered,
+                _ if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
+                Some(_) => State::Ok,
+                None => State::Unsealed,
+            })
+        }
+    }
+}
+
+/// The seals of every destination directory that these subvolumes may have been received into:
+/// each directory between a subvolume and the root.
+fn all_seals(dir: &Path, subvolumes: &[Subvolume], notes: &mut Vec<String>) -> Result<Seals> {
+    let mut dirs: BTreeSet<&Path> = dir.ancestors().collect();
+    let below: BTreeSet<&Path> = subvolumes
+        .iter()
+        .filter_map(|s| s.below.as_deref()?.parent())
+        .flat_map(Path::ancestors)
+        .collect();
+    let below: Vec<_> = below
+        .into_iter()
+        .map(|relative| dir.join(relative))
+        .collect();
+    dirs.extend(below.iter().map(PathBuf::as_path));
+    let mut seals = Seals::new();
+    for dir in dirs {
+        if !seals::read(dir, &mut seals)? {
+            let what = "only root may read the seals in";
+            notes.push(format!(
+                "{what} {}: altered snapshots are not recognised",
+                shown(dir)
+            ));
+        }
+    }
+    Ok(seals)
+}
+
+/// The snapshots and leftovers among subvolumes, by path, and a word on what is left out.
+pub(super) fn snapshots(
+    subvolumes: &[Subvolume],
+    states: &HashMap<u64, State>,
+) -> (Vec<Snapshot>, Vec<String>) {
+    let mut inside: HashMap<u64, Vec<&Subvolume>> = HashMap::new();
+    for subvolume in subvolumes {
+        inside
+            .entry(subvolume.parent_id)
+            .or_default()
+            .push(subvolume);
+    }
+    let by_uuid: HashMap<Uuid, &Subvolume> = subvolumes.iter().map(|s| (s.uuid, s)).collect();
+    let (mut snapshots, mut left_out) = (Vec::new(), Vec::new());
+    for subvolume in subvolumes {
+        let Some(path) = subvolume
+            .below
+            .as_ref()
+            .filter(|path| !path.as_os_str().is_empty())
+        else {
+            continue;
+        };
+        let Some(&state) = states.get(&subvolume.id) else {
+            left_out.push(shown(path));
+            continue;
+        };
+        let nested = inside.get(&subvolume.id).into_iter().flatten();
+        let nested = nested
+            .filter_map(|s| s.path.strip_prefix(&subvolume.path).ok().map(shown))
+            .collect();
+        snapshots.push(Snapshot {
+            nested,
+            parent_uuid: ancestor(subvolume, &by_uuid),
+            ..snapshot(subvolume, path, state)
+        });
+    }
+    snapshots.sort_by(|a, b| a.path.cmp(&b.path));
+    (snapshots, note(&left_out))
+}
+
+/// What a snapshot descends from: past read-write subvolumes that were themselves made from
+/// another one, such as what is in use after a restore, up to the next that is in no doubt.
+fn ancestor(subvolume: &Subvolume, by_uuid: &HashMap<Uuid, &Subvolume>) -> Option<Uuid> {
+    let mut uuid = subvolume.parent_uuid?;
+    // Parents are older than their children, so this ends; a damaged filesystem may disagree.
+    for _ in 0..by_uuid.len() {
+        let parent = by_uuid.get(&uuid).filter(|parent| !parent.read_only);
+        match parent.and_then(|parent| parent.parent_uuid) {
+            Some(up) => uuid = up,
+            None => break,
+        }
+    }
+    Some(uuid)
+}
+
+fn note(left_out: &[String]) -> Vec<String> {
+    match left_out {
+        [] => Vec::new(),
+        [name] => vec![format!("{name} is read-write, not a snapshot")],
+        [first, .., last] => {
+            vec![format!(
+                "{} subvolumes are read-write, not snapshots ({first} … {last})",
+                left_out.len()
+            )]
+        }
+    }
+}
+
+fn snapshot(subvolume: &Subvolume, path: &Path, state: State) -> Snapshot {
+    Snapshot {
+        path: path.to_owned(),
+        uuid: subvolume.uuid,
+        received_uuid: subvolume.received_uuid,
+        ctransid: subvolume.ctransid,
+        otransid: subvolume.otransid,
+        stransid: subvolume.stransid,
+        created: subvolume.created,
+        read_only: subvolume.read_only,
+        state,
+        referenced: subvolume.referenced,
+        exclusive: subvolume.exclusive,
+        tree_bytes: subvolume.tree_bytes,
+        ..Snapshot::default()
+    }
+}

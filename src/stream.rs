@@ -1,0 +1,569 @@
+//! The btrfs send stream: its header, commands and checksums, the first command's names, END, and
+//! the length that a stream will have. Knows bytes only: not where they come from or go.
+//!
+//! Source of the format: the kernel's `fs/btrfs/send.h`. A header of 17 bytes (magic, version),
+//! then commands: length of the body le32, command le16, CRC-32C le32 over header (with zeros
+//! for itself) and body, seed 0, not inverted; then attributes: type le16, length le16, value.
+
+use crate::error::{Error, Kind, Result};
+use crate::snapshot::Uuid;
+use std::io::{self, Read};
+
+const MAGIC: &[u8; 13] = b"btrfs-stream\0";
+const HEADER: usize = 17;
+const COMMAND: usize = 10;
+/// No kernel sends longer commands; a longer one is damage, not data.
+const MAX_BODY: u32 = 32 << 20;
+/// The kernel's limit for a first command, which holds only names and numbers.
+const MAX_HEAD: u32 = 64 << 10;
+
+const CMD_SUBVOL: u16 = 1;
+const CMD_SNAPSHOT: u16 = 2;
+const CMD_END: u16 = 21;
+const CMD_UPDATE_EXTENT: u16 = 22;
+
+const ATTR_UUID: u16 = 1;
+const ATTR_CTRANSID: u16 = 2;
+const ATTR_SIZE: u16 = 4;
+const ATTR_PATH: u16 = 15;
+const ATTR_CLONE_UUID: u16 = 20;
+const ATTR_CLONE_CTRANSID: u16 = 21;
+
+/// How many bytes of a file one WRITE of a version 1 stream carries at most.
+const WRITE_BYTES: u64 = 48 << 10;
+
+/// CRC-32C as send streams have it: no inversion before or after. `state` is 0 at the start.
+fn crc(state: u32, bytes: &[u8]) -> u32 {
+    !crc32c::crc32c_append(!state, bytes)
+}
+
+/// The header and the first command of a stream: which snapshot it makes, and out of which.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// Version of the protocol.
+    pub version: u32,
+    /// The name that the snapshot will get, relative to where it is received.
+    pub path: Vec<u8>,
+    /// UUID that the copy will have as its received UUID.
+    pub uuid: Uuid,
+    /// Generation that the copy will have as its `stransid`.
+    pub ctransid: u64,
+    /// UUID and generation of the parent; `None` for a full stream.
+    pub parent: Option<(Uuid, u64)>,
+}
+
+impl Head {
+    /// Reads the head off the front of a stream.
+    ///
+    /// # Errors
+    /// If the stream ends before it, or begins with something else.
+    pub fn read(from: &mut (impl Read + ?Sized)) -> Result<Head> {
+        let mut bytes = Vec::with_capacity(512);
+        loop {
+            match Head::parse(&bytes)? {
+                Parsed::Whole(head, _) => return Ok(head),
+                Parsed::Needs(more) => {
+                    let have = bytes.len();
+                    bytes.resize(have + more, 0);
+                    from.read_exact(&mut bytes[have..])
+                        .map_err(|error| match error.kind() {
+                            io::ErrorKind::UnexpectedEof => {
+                                damaged("it ends before its first command is whole")
+                            }
+                            _ => Error::io("cannot read the send stream", error),
+                        })?;
+                }
+            }
+        }
+    }
+
+    /// Looks for the head at the front of `bytes`.
+    ///
+    /// # Errors
+    /// If they cannot be the beginning of a stream.
+    pub fn parse(bytes: &[u8]) -> Result<Parsed> {
+        let start = bytes.len().min(MAGIC.len());
+        if bytes[..start] != MAGIC[..start] {
+            return Err(damaged("it does not begin as one"));
+        }
+        if bytes.len() < HEADER + COMMAND {
+            return Ok(Parsed::Needs(HEADER + COMMAND - bytes.len()));
+        }
+        let command = &bytes[HEADER..];
+        let length = le32(command);
+        if length > MAX_HEAD {
+            return Err(damaged("its first command is too long"));
+        }
+        let whole = HEADER + COMMAND + length as usize;
+        if bytes.len() < whole {
+            return Ok(Parsed::Needs(whole - bytes.len()));
+        }
+        let command = &bytes[HEADER..whole];
+        if command_crc(command) != le32(&command[6..]) {
+            return Err(damaged("the checksum of its first command is wrong"));
+        }
+        Ok(Parsed::Whole(
+            Head::decode(le32(&bytes[13..]), command)?,
+            whole,
+        ))
+    }
+
+    fn decode(version: u32, command: &[u8]) -> Result<Head> {
+        if version == 0 || version > 3 {
+            return Err(damaged(&format!(
+                "its protocol version is {version}; this program knows 1 to 3"
+            )));
+        }
+        let body = &command[COMMAND..];
+        let need =
+            |kind| attribute(body, kind).ok_or_else(|| damaged("its first command lacks a field"));
+        let uuid = |kind| -> Result<Uuid> {
+            need(kind)?
+                .try_into()
+                .map(Uuid)
+                .map_err(|_| damaged("a UUID in it has a wrong length"))
+        };
+        let number = |kind| -> Result<u64> {
+            let bytes = need(kind)?
+                .try_into()
+                .map_err(|_| damaged("a number in it has a wrong length"))?;
+            Ok(u64::from_le_bytes(bytes))
+        };
+        let parent = match le16(&command[4..]) {
+            CMD_SUBVOL => None,
+            CMD_SNAPSHOT => Some((uuid(ATTR_CLONE_UUID)?, number(ATTR_CLONE_CTRANSID)?)),
+            other => {
+                return Err(damaged(&format!(
+                    "its first command is number {other}, not SUBVOL or SNAPSHOT"
+                )));
+            }
+        };
+        let (path, uuid, ctransid) = (
+            need(ATTR_PATH)?.to_vec(),
+            uuid(ATTR_UUID)?,
+            number(ATTR_CTRANSID)?,
+        );
+        Ok(Head {
+            version,
+            path,
+            uuid,
+            ctransid,
+            parent,
+        })
+    }
+
+    /// The head as bytes: header and first command, with its checksum.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&self.version.to_le_bytes());
+        bytes.extend_from_slice(&[0; COMMAND]);
+        put(&mut bytes, ATTR_PATH, &self.path);
+        put(&mut bytes, ATTR_UUID, &self.uuid.0);
+        put(&mut bytes, ATTR_CTRANSID, &self.ctransid.to_le_bytes());
+        if let Some((uuid, ctransid)) = self.parent {
+            put(&mut bytes, ATTR_CLONE_UUID, &uuid.0);
+            put(&mut bytes, ATTR_CLONE_CTRANSID, &ctransid.to_le_bytes());
+        }
+        let length = (bytes.len() - HEADER - COMMAND) as u32;
+        let kind = if self.parent.is_some() {
+            CMD_SNAPSHOT
+        } else {
+            CMD_SUBVOL
+        };
+        bytes[HEADER..HEADER + 4].copy_from_slice(&length.to_le_bytes());
+        bytes[HEADER + 4..HEADER + 6].copy_from_slice(&kind.to_le_bytes());
+        let sum = command_crc(&bytes[HEADER..]);
+        bytes[HEADER + 6..HEADER + 10].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+}
+
+/// What [`Head::parse`] found.
+#[derive(Debug)]
+pub enum Parsed {
+    /// The head, and how many bytes it takes.
+    Whole(Head, usize),
+    /// Not all there yet: at least so many bytes more.
+    Needs(usize),
+}
+
+fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    bytes.extend_from_slice(&kind.to_le_bytes());
+    bytes.extend_from_slice(&(value.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(value);
+}
+
+/// The value of a command's attribute. Only for commands whose attributes all have lengths.
+fn attribute(mut body: &[u8], wanted: u16) -> Option<&[u8]> {
+    while body.len() >= 4 {
+        let (kind, length) = (le16(body), usize::from(le16(&body[2..])));
+        let value = body.get(4..4 + length)?;
+        if kind == wanted {
+            return Some(value);
+        }
+        body = &body[4 + length..];
+    }
+    None
+}
+
+fn le16(bytes: &[u8]) -> u16 {
+    u16::from_le_bytes([bytes[0], bytes[1]])
+}
+
+fn le32(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
+fn command_crc(command: &[u8]) -> u32 {
+    let sum = crc(0, &command[..6]);
+    crc(crc(sum, &[0; 4]), &command[COMMAND..])
+}
+
+fn damaged(what: &str) -> Error {
+    Error::damaged("the send stream is damaged", what)
+}
+
+/// Checks the commands that follow the head, as they pass by in pieces of any length.
+#[derive(Debug, Default)]
+pub struct Check {
+    header: [u8; COMMAND],
+    have: usize,
+    left: u32,
+    sum: u32,
+    ended: bool,
+    passed: u64,
+}
+
+impl Check {
+    /// A check that begins after a head of so many bytes.
+    pub fn after(head: usize) -> Check {
+        Check {
+            passed: head as u64,
+            ..Check::default()
+        }
+    }
+
+    /// Looks at the next bytes.
+    ///
+    /// # Errors
+    /// Damage; or [`Kind::Restarted`] if a second stream begins.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let taken = if self.have < COMMAND {
+                self.take_header(bytes)?
+            } else {
+                self.take_body(bytes)
+            };
+            self.passed += taken as u64;
+            bytes = &bytes[taken..];
+            if self.have == COMMAND && self.left == 0 {
+                self.close_command()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_header(&mut self, bytes: &[u8]) -> Result<usize> {
+        let taken = bytes.len().min(COMMAND - self.have);
+        self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+        self.have += taken;
+        if self.header[..self.have] == MAGIC[..self.have] && self.have == COMMAND {
+            return Err(self.restarted());
+        }
+        if self.ended {
+            return Err(self.wrong("goes on after its end"));
+        }
+        if self.have == COMMAND {
+            self.left = le32(&self.header);
+            if self.left > MAX_BODY {
+                return Err(self.wrong("has a command of impossible length"));
+            }
+            self.sum = crc(crc(0, &self.header[..6]), &[0; 4]);
+        }
+        Ok(taken)
+    }
+
+    fn take_body(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(self.left as usize);
+        self.sum = crc(self.sum, &bytes[..taken]);
+        self.left -= taken as u32;
+        taken
+    }
+
+    fn close_command(&mut self) -> Result<()> {
+        if self.sum != le32(&self.header[6..]) {
+            return Err(self.wrong("has a command whose checksum is wrong"));
+        }
+        self.ended = le16(&self.header[4..]) == CMD_END;
+        self.have = 0;
+        Ok(())
+    }
+
+    /// To be asked when no more bytes will come.
+    ///
+    /// # Errors
+    /// If the stream ended without its END command.
+    pub fn complete(&self) -> Result<()> {
+        if self.ended {
+            Ok(())
+        } else {
+            Err(self.wrong("ends without its END command"))
+        }
+    }
+
+    /// Bytes so far, the head included.
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        Error::damaged(
+            "the send stream is damaged",
+            format!("it {what}, at byte {}", self.passed),
+        )
+    }
+
+    fn restarted(&self) -> Error {
+        let said = format!("a second one begins at byte {}", self.passed);
+        Error::new(
+            Kind::Restarted,
+            "the send stream was started afresh in the middle",
+            said,
+        )
+    }
+}
+
+/// A stream that is checked as it is read, with a changed head. `Ok(0)` means that END was seen
+/// and that the reader below reported its end.
+#[derive(Debug)]
+pub struct Checked<R> {
+    inner: R,
+    head: Vec<u8>,
+    given: usize,
+    check: Check,
+}
+
+impl<R: Read> Checked<R> {
+    /// Reads the head of `inner` and lets `change` look at it and alter it.
+    ///
+    /// # Errors
+    /// If the head cannot be read, or `change` refuses it.
+    pub fn new(mut inner: R, change: impl FnOnce(&mut Head) -> Result<()>) -> Result<Self> {
+        let mut head = Head::read(&mut inner)?;
+        change(&mut head)?;
+        let head = head.encode();
+        Ok(Checked {
+            check: Check::after(head.len()),
+            inner,
+            head,
+            given: 0,
+        })
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if self.given < self.head.len() {
+            let n = buf.len().min(self.head.len() - self.given);
+            buf[..n].copy_from_slice(&self.head[self.given..self.given + n]);
+            self.given += n;
+            return Ok(n);
+        }
+        let n = self.inner.read(buf)?;
+        if n == 0 {
+            self.check.complete()?;
+        } else {
+            self.check.feed(&buf[..n])?;
+        }
+        Ok(n)
+    }
+}
+
+/// The exact length of the version 1 stream whose metadata-only form (`btrfs send --no-data`) is
+/// read here: each UPDATE_EXTENT stands for the WRITEs that the kernel would have sent.
+///
+/// # Errors
+/// If the stream is damaged or cannot be read.
+pub fn exact_size(metadata: &mut impl Read) -> Result<u64> {
+    let head = Head::read(metadata)?.encode();
+    let (mut total, mut body, mut header) = (head.len() as u64, Vec::new(), [0; COMMAND]);
+    loop {
+        metadata.read_exact(&mut header).map_err(cut_off)?;
+        let length = le32(&header);
+        if header == MAGIC[..COMMAND] {
+            return Err(Check::after(total as usize).restarted());
+        }
+        if length > MAX_BODY {
+            return Err(damaged("it has a command of impossible length"));
+        }
+        body.resize(COMMAND + length as usize, 0);
+        body[..COMMAND].copy_from_slice(&header);
+        metadata.read_exact(&mut body[COMMAND..]).map_err(cut_off)?;
+        if command_crc(&body) != le32(&header[6..]) {
+            return Err(damaged("the checksum of a command is wrong"));
+        }
+        match le16(&header[4..]) {
+            CMD_UPDATE_EXTENT => total += written(&body[COMMAND..])?,
+            CMD_END => return Ok(total + body.len() as u64),
+            _ => total += body.len() as u64,
+        }
+    }
+}
+
+/// How many bytes of WRITE commands an UPDATE_EXTENT stands for.
+fn written(body: &[u8]) -> Result<u64> {
+    let field =
+        |kind| attribute(body, kind).ok_or_else(|| damaged("an UPDATE_EXTENT lacks a field"));
+    let size = field(ATTR_SIZE)?
+        .try_into()
+        .map_err(|_| damaged("a size has a wrong length"))?;
+    let size = u64::from_le_bytes(size);
+    // Header, path, offset, and the head of the data.
+    let overhead = COMMAND as u64 + 4 + field(ATTR_PATH)?.len() as u64 + 12 + 4;
+    Ok(size + size.div_ceil(WRITE_BYTES) * overhead)
+}
+
+fn cut_off(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged("it ends without its END command"),
+        _ => Error::io("cannot read the send stream", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(parent: Option<(Uuid, u64)>) -> Head {
+        Head {
+            version: 1,
+            path: b"snap".to_vec(),
+            uuid: Uuid([7; 16]),
+            ctransid: 42,
+            parent,
+        }
+    }
+
+    fn command(kind: u16, body: &[u8]) -> Vec<u8> {
+        let mut bytes = (body.len() as u32).to_le_bytes().to_vec();
+        bytes.extend_from_slice(&kind.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(body);
+        let sum = command_crc(&bytes);
+        bytes[6..10].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn stream() -> Vec<u8> {
+        let mut bytes = head(None).encode();
+        bytes.extend(command(15, &[9; 5000]));
+        bytes.extend(command(CMD_END, &[]));
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        let mut checked = Checked::new(bytes, |_| Ok(()))?;
+        checked
+            .read_to_end(&mut all)
+            .map_err(|e| Error::io("reading", e))?;
+        Ok(all)
+    }
+
+    #[test]
+    fn end_is_as_the_kernel_writes_it() {
+        assert_eq!(
+            command(CMD_END, &[]),
+            [0, 0, 0, 0, 0x15, 0, 0x50, 0x6c, 0xc9, 0x9d]
+        );
+    }
+
+    #[test]
+    fn heads_survive() {
+        for parent in [None, Some((Uuid([3; 16]), 17))] {
+            let bytes = head(parent).encode();
+            assert_eq!(Head::read(&mut &bytes[..]).unwrap(), head(parent));
+        }
+    }
+
+    #[test]
+    fn whole_streams_pass_unchanged() {
+        assert_eq!(read(&stream()).unwrap(), stream());
+    }
+
+    #[test]
+    fn every_truncation_is_noticed() {
+        let whole = stream();
+        for length in 0..whole.len() {
+            assert_eq!(
+                read(&whole[..length]).unwrap_err().kind,
+                Kind::Damaged,
+                "at {length}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let whole = stream();
+        for at in 0..whole.len() * 8 {
+            // The version's own bits choose another version; nothing guards them.
+            if (13 * 8..17 * 8).contains(&at) {
+                continue;
+            }
+            let mut bytes = whole.clone();
+            bytes[at / 8] ^= 1 << (at % 8);
+            assert!(read(&bytes).is_err(), "bit {at}");
+        }
+    }
+
+    #[test]
+    fn a_second_stream_is_a_restart() {
+        let whole = stream();
+        let between = head(None).encode().len() + COMMAND + 5000;
+        for cut in [between, whole.len()] {
+            let bytes = [&whole[..cut], &whole].concat();
+            assert_eq!(read(&bytes).unwrap_err().kind, Kind::Restarted, "at {cut}");
+        }
+        let inside = [&whole[..300], &whole].concat();
+        assert_eq!(read(&inside).unwrap_err().kind, Kind::Damaged);
+    }
+
+    #[test]
+    fn sizes_follow_the_kernels_writes() {
+        let mut update = Vec::new();
+        put(&mut update, ATTR_PATH, b"dir/file");
+        put(&mut update, 18, &0u64.to_le_bytes());
+        put(&mut update, ATTR_SIZE, &(2 * WRITE_BYTES + 1).to_le_bytes());
+        let bytes = [
+            head(None).encode(),
+            command(CMD_UPDATE_EXTENT, &update),
+            command(CMD_END, &[]),
+        ]
+        .concat();
+        let writes = 3 * (10 + 4 + 8 + 12 + 4) + 2 * WRITE_BYTES + 1;
+        let expected = head(None).encode().len() as u64 + writes + 10;
+        assert_eq!(exact_size(&mut &bytes[..]).unwrap(), expected);
+    }
+
+    #[test]
+    fn arbitrary_bytes_do_no_harm() {
+        let mut seed = 1u64;
+        for _ in 0..2000 {
+            let mut bytes = stream();
+            for _ in 0..8 {
+                seed = seed
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
+                let at = (seed >> 33) as usize % bytes.len();
+                bytes[at] = (seed >> 20) as u8;
+            }
+            let _ = read(&bytes);
+            let _ = exact_size(&mut &bytes[..]);
+        }
+    }
+}
