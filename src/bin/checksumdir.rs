@@ -24,18 +24,19 @@ usage: checksumdir [options] DIR...                   write NAME.ls, NAME.files,
        checksumdir [options] --compare A B            compare two trees directly
 
 options:
-      --check            LIST is NAME.sha256sum, .ls, .files, .links or .xattrs; without DIR, the
-                         directory NAME beside it is meant
-      --compare          compare attributes and bytes, without hashing
-  -o, --output DIR       where to write; by default the working directory
-      --stdout[=LIST]    write to standard output: all, or ls, files, sha256sum, links or xattrs
-      --links            also the targets of symlinks, in NAME.links
-      --xattrs           also extended attributes, in NAME.xattrs
-      --json             results as JSON, in one line
-  -j, --threads N        threads that read; by default as many as processors
-  -q, --quiet            once: no progress; twice: no differences either, the exit status tells
-  -h, --help             show this help
-  -V, --version          show the version
+      --check                  LIST is NAME.sha256sum, .ls, .files, .links or .xattrs; without DIR,
+                               the directory NAME beside the first LIST is meant
+      --compare                compare attributes and bytes, without hashing
+  -o, --output DIR             where to write; by default the working directory
+      --stdout, --stdout=LIST  write to standard output: all lists, or one of ls, files, sha256sum,
+                               links, xattrs
+      --links                  also the targets of symlinks, in NAME.links
+      --xattrs                 also extended attributes, in NAME.xattrs
+      --json                   results as JSON, in one line
+  -j, --threads N              threads that read; by default as many as processors
+  -q, --quiet                  once: no progress; twice: no differences either, just a status
+  -h, --help                   show this help
+  -V, --version                show the version
 
 exit status:
   0    lists written, or no difference

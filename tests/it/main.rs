@@ -27,7 +27,7 @@ fn main() -> std::process::ExitCode {
             architecture::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
-            checksum::TESTS,
+            &checksum::TESTS.concat(),
             documents::TESTS,
             faults::TESTS,
             smoke::TESTS,
