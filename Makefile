@@ -49,6 +49,7 @@ test: ## unit, documentation and integration tests
 bench: $(BINARIES) ## figures beside those of the plain tools; ARGS=--quick for a glance (root)
 	@contrib/setup.sh
 	python3 benches/local.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
+	python3 benches/checksum.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(filter --quick,$(ARGS))
 
 install: $(BINARIES) ## programs and man pages below $(DESTDIR)$(PREFIX)
 	$(INSTALL) -d '$(DESTDIR)$(BINDIR)'
