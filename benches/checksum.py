@@ -66,7 +66,7 @@ def alternate(args, runs, contenders, size=None):
 
 def small(args):
     """Many files of up to 4 KiB, as the old script read them: one process for each."""
-    directories = 50 if args.quick else 500
+    directories = 50 if args.quick else 200
     for i in range(directories):
         (args.tree / f"d{i:03}").mkdir(parents=True)
         for j in range(100):
