@@ -41,7 +41,7 @@ fn main() -> std::process::ExitCode {
             architecture::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
-            checksum::TESTS,
+            &checksum::TESTS.concat(),
             documents::TESTS,
             faults::TESTS,
             local::TESTS,
