@@ -35,9 +35,9 @@ fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) 
                 reachable(s)
                     && (Some(s.uuid) == target.parent_uuid || s.parent_uuid == Some(target.uuid))
             };
-            from.extend(nearest(target, relatives, there, 1));
-            from.extend(nearest(target, relatives, reachable, 2));
-            from.extend(nearest(target, relatives, kin, 1));
+            from.extend(nearest(target, relatives, there));
+            from.extend(nearest(target, relatives, reachable));
+            from.extend(nearest(target, relatives, kin));
         }
         let mut seen = HashSet::from([target.id()]);
         from.retain(|id| seen.insert(*id));
@@ -52,25 +52,17 @@ fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) 
     diffs
 }
 
-/// The `older` relatives next to the target in age, and the one next to it that is newer, for
-/// which `wanted` holds.
+/// The relatives next to the target in age, one older and one newer, for which `wanted` holds.
 fn nearest(
     target: &Snapshot,
     relatives: &[&Snapshot],
     wanted: impl Fn(&Snapshot) -> bool,
-    older: usize,
 ) -> Vec<Uuid> {
     let at = relatives.partition_point(|s| age(s) < age(target));
-    let before = relatives[..at]
-        .iter()
-        .rev()
-        .filter(|s| wanted(s))
-        .take(older);
-    let after = relatives[at..]
-        .iter()
-        .filter(|s| s.id() != target.id() && wanted(s))
-        .take(1);
-    before.chain(after).map(|s| s.id()).collect()
+    let older = relatives[..at].iter().rev().find(|s| wanted(s));
+    let other = |s: &&&Snapshot| s.id() != target.id() && wanted(s);
+    let newer = relatives[at..].iter().find(other);
+    older.into_iter().chain(newer).map(|s| s.id()).collect()
 }
 
 fn age(snapshot: &Snapshot) -> (u64, &Path) {
