@@ -213,9 +213,8 @@ fn broken(candidates: &[Diff], tree: &HashSet<Uuid>, target: Uuid) -> String {
 
 /// The least that a stream can be that nobody has measured. No incremental is shorter than its
 /// first and its last command. A whole stream has most of what the file tree has, even if the
-/// tree's nodes are half empty; and once a relative's whole stream is known, this one is taken to
-/// be as dense and a little more, or every relative would be measured in turn. The oldest has the
-/// benefit of the doubt, since people expect a chain to begin there.
+/// tree's nodes are half empty; and in a large family, once one whole stream is known, the others
+/// are taken to be as dense, or each would be measured in turn.
 pub(super) fn at_least(
     target: Option<&Snapshot>,
     diff: &Diff,
@@ -224,21 +223,17 @@ pub(super) fn at_least(
 ) -> u64 {
     const SHORTEST: u64 = 100;
     const LEAF: u64 = 64 << 10;
+    const LARGE: usize = 16;
     let Some(target) = target.filter(|_| diff.from.is_none()) else {
         return SHORTEST;
     };
     let relatives = families.of(target);
-    let margin = u64::from(
-        relatives
-            .first()
-            .is_some_and(|oldest| oldest.id() != target.id()),
-    );
     let known = |s: &&Snapshot| Some((sizes.get(&(s.id(), None))?.bytes()?, s.tree_bytes));
     let like = |(size, tree): (u64, u64)| {
-        let size = u128::from(size) * u128::from(target.tree_bytes) / u128::from(tree.max(1));
-        size as u64 + margin * (size / 50) as u64
+        (u128::from(size) * u128::from(target.tree_bytes) / u128::from(tree.max(1))) as u64
     };
     let dense = relatives.iter().filter_map(known).map(like).max();
+    let dense = dense.filter(|_| relatives.len() > LARGE);
     let sparse = SHORTEST + target.tree_bytes.saturating_sub(LEAF) / 8;
     dense.unwrap_or(0).max(sparse)
 }
