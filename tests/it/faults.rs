@@ -254,6 +254,9 @@ fn interrupted_by_a_signal() {
 
 fn children_run_at_low_priority() {
     let (a, b) = sides(30);
+    // The small one first: its stream fits into the pipes, and its sender would be gone at once.
+    let small = a.join("snaps/1");
+    assert_eq!(buttersink([&small, &b]).code, 0);
     for (more, low) in [(&["-q"][..], true), (&["-q", "--full-speed"], false)] {
         let (child, receive) = held(&a, &b, more);
         let send = wait_for("btrfs send", || child_of(&child, "send"));
