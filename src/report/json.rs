@@ -3,7 +3,7 @@
 
 use crate::plan::{Obstacle, Plan, Step};
 use crate::snapshot::{Listing, Snapshot, Uuid};
-use crate::store::Receipt;
+use crate::store::{Effort, Receipt};
 use crate::sync::Summary;
 use serde::Serialize;
 
@@ -47,6 +47,8 @@ struct PlanLine<'a> {
     steps: &'a [Step],
     obstacles: &'a [Obstacle],
     total_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<Effort>,
 }
 
 /// A plan.
@@ -56,6 +58,7 @@ pub fn plan(plan: &Plan) -> String {
         steps: &plan.steps,
         obstacles: &plan.obstacles,
         total_bytes: plan.total_bytes(),
+        effort: plan.effort,
     })
 }
 
