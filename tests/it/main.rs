@@ -23,6 +23,7 @@ mod checksum;
 mod documents;
 mod faults;
 mod local;
+mod packaging;
 mod remote;
 mod s3;
 mod s3_faults;
@@ -45,6 +46,7 @@ fn main() -> std::process::ExitCode {
             documents::TESTS,
             faults::TESTS,
             local::TESTS,
+            packaging::TESTS,
             remote::TESTS,
             s3::TESTS,
             s3::OWN,
