@@ -34,6 +34,7 @@ mod ssh_faults;
 mod stores;
 mod streams;
 mod sync;
+mod tls;
 mod wire;
 
 fn main() -> std::process::ExitCode {
@@ -56,6 +57,7 @@ fn main() -> std::process::ExitCode {
             ssh_faults::TESTS,
             stores::TESTS,
             sync::TESTS,
+            tls::TESTS,
             wire::TESTS,
         ]
         .concat(),
