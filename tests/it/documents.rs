@@ -20,12 +20,12 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 /// The text of a file of the project; empty if there is none.
-fn text(path: &str) -> String {
+pub(crate) fn text(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-fn names_in(folder: &str) -> BTreeSet<String> {
+pub(crate) fn names_in(folder: &str) -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let entries = std::fs::read_dir(path).unwrap();
     entries
@@ -33,7 +33,7 @@ fn names_in(folder: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn programs() -> Vec<String> {
+pub(crate) fn programs() -> Vec<String> {
     let names = names_in("src/bin");
     assert!(names.contains("buttersink.rs"));
     names
@@ -47,7 +47,7 @@ fn page(program: &str) -> String {
     text(&format!("man/{program}.1"))
 }
 
-fn help(name: &str) -> String {
+pub(crate) fn help(name: &str) -> String {
     let said = program(name, ["--help"]);
     assert_eq!((said.code, said.stderr.as_str()), (0, ""));
     assert!(said.stdout.len() > 100, "{name} --help says nothing");
@@ -152,7 +152,7 @@ fn each_dependency_has_a_reason() {
 }
 
 /// Options in help: words with a dash at the beginning of an indented line, up to the gap.
-fn help_options(help: &str) -> BTreeSet<String> {
+pub(crate) fn help_options(help: &str) -> BTreeSet<String> {
     let lines = help.lines().filter_map(|l| {
         let option = l.trim_start();
         (option.len() < l.len() && option.starts_with('-')).then_some(option)

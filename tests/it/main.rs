@@ -23,6 +23,7 @@ mod checksum;
 mod documents;
 mod faults;
 mod local;
+mod packaging;
 mod remote;
 mod s3;
 mod s3_faults;
@@ -33,6 +34,7 @@ mod ssh_faults;
 mod stores;
 mod streams;
 mod sync;
+mod tls;
 mod wire;
 
 fn main() -> std::process::ExitCode {
@@ -45,6 +47,7 @@ fn main() -> std::process::ExitCode {
             documents::TESTS,
             faults::TESTS,
             local::TESTS,
+            packaging::TESTS,
             remote::TESTS,
             s3::TESTS,
             s3::OWN,
@@ -54,6 +57,7 @@ fn main() -> std::process::ExitCode {
             ssh_faults::TESTS,
             stores::TESTS,
             sync::TESTS,
+            tls::TESTS,
             wire::TESTS,
         ]
         .concat(),
