@@ -425,7 +425,7 @@ fn the_words_of_children_are_the_error() {
         "\"$BTRFS\" \"$@\"; echo 'ERROR: at last' >&2; exit 1",
         "at last",
     );
-    fails_without_trace("receive", "cat >/dev/null; exit 0", "1.part");
+    fails_without_trace("receive", "cat >/dev/null; exit 0", "made no subvolume");
     fails_without_trace("send", "kill -9 $$", "send");
     all_arrives(&a, &b);
 }
