@@ -2,9 +2,12 @@
 
 #![allow(clippy::print_stderr)]
 
+mod backup;
 mod commands;
+mod tasks;
 mod values;
 
+use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
 use crate::progress::Voice;
 use crate::store::Access;
@@ -13,6 +16,7 @@ use lexopt::Arg;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tasks::{serve, task};
 use values::{access, mebibytes, rate};
 
 /// What `--help` prints.
@@ -23,6 +27,8 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink [options] DST          list the snapshots of DST
        buttersink [options] sync SRC DST, buttersink [options] list DST
                                          the same, said in words
+
+       buttersink backup …               make a backup; see buttersink backup --help
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
              ssh://[user@]host[:port]/path/to/directory/[snapshot]
@@ -87,6 +93,8 @@ enum Task {
     List(OsString),
     Sync(OsString, OsString),
     Serve(Access, OsString),
+    Backup(Box<Order>),
+    BackupHelp,
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -101,6 +109,41 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.next_if(|word| word == "backup").is_some() {
+        return backup::parse(arguments);
+    }
+    let (words, options) = words(arguments)?;
+    let task = match words {
+        Words {
+            asked: Some(task), ..
+        } => task,
+        Words {
+            server: false,
+            mode: None,
+            words,
+            ..
+        } => task(words)?,
+        Words {
+            words,
+            server,
+            mode,
+            ..
+        } => serve(words, server, mode)?,
+    };
+    Ok((task, options))
+}
+
+/// What stands on the command line beside options, and options that are tasks.
+#[derive(Default)]
+struct Words {
+    asked: Option<Task>,
+    server: bool,
+    mode: Option<Access>,
+    words: Vec<OsString>,
+}
+
+fn words(arguments: impl IntoIterator<Item = OsString>) -> Result<(Words, Options)> {
     let mut options = Options {
         dry_run: false,
         delete: false,
@@ -114,16 +157,20 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
         part_size: None,
         ssh: ssh_options(),
     };
-    let (mut server, mut mode) = (false, None);
-    let mut words = Vec::new();
+    let mut all = Words::default();
     let mut parser = lexopt::Parser::from_args(arguments);
     loop {
         match parser.next().map_err(wrong)? {
-            None if server || mode.is_some() => return Ok((serve(words, server, mode)?, options)),
-            None => return Ok((task(words)?, options)),
-            Some(Arg::Value(word)) => words.push(word),
-            Some(Arg::Short('h') | Arg::Long("help")) => return Ok((Task::Help, options)),
-            Some(Arg::Short('V') | Arg::Long("version")) => return Ok((Task::Version, options)),
+            None => return Ok((all, options)),
+            Some(Arg::Value(word)) => all.words.push(word),
+            Some(Arg::Short('h') | Arg::Long("help")) => {
+                all.asked = Some(Task::Help);
+                return Ok((all, options));
+            }
+            Some(Arg::Short('V') | Arg::Long("version")) => {
+                all.asked = Some(Task::Version);
+                return Ok((all, options));
+            }
             Some(Arg::Short('n') | Arg::Long("dry-run")) => options.dry_run = true,
             Some(Arg::Short('d') | Arg::Long("delete")) => options.delete = true,
             Some(Arg::Short('e') | Arg::Long("estimate")) => options.estimate = true,
@@ -138,8 +185,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
             Some(Arg::Long("part-size")) => {
                 options.part_size = Some(mebibytes(&parser.value().map_err(wrong)?)?);
             }
-            Some(Arg::Long("server")) => server = true,
-            Some(Arg::Long("mode")) => mode = Some(access(&parser.value().map_err(wrong)?)?),
+            Some(Arg::Long("server")) => all.server = true,
+            Some(Arg::Long("mode")) => all.mode = Some(access(&parser.value().map_err(wrong)?)?),
             Some(Arg::Long("ssh-command")) => {
                 options.ssh.command = parser.value().map_err(wrong)?;
             }
@@ -166,44 +213,6 @@ fn wrong(error: lexopt::Error) -> Error {
     )
 }
 
-/// The first word may be a command; otherwise one location is listed, and two are synchronised.
-fn task(mut words: Vec<OsString>) -> Result<Task> {
-    let command = words
-        .first()
-        .and_then(|word| word.to_str())
-        .unwrap_or_default()
-        .to_owned();
-    if matches!(
-        command.as_str(),
-        "list" | "sync" | "backup" | "restore" | "verify"
-    ) {
-        words.remove(0);
-    }
-    let usage = |said: &str| {
-        Err(Error::usage(
-            "cannot understand the command line",
-            format!("{said} (see buttersink --help)"),
-        ))
-    };
-    match (command.as_str(), words.len()) {
-        ("backup" | "restore" | "verify", _) => {
-            let said = format!(
-                "the command comes in a later release; a directory of this name is ./{command}"
-            );
-            Err(Error::usage(format!("cannot {command}"), said))
-        }
-        ("list", 1) => Ok(Task::List(words.remove(0))),
-        ("list", _) => usage("'list' takes one location"),
-        ("sync", 2) | (_, 2) => Ok(Task::Sync(words.remove(0), words.remove(0))),
-        ("sync", _) => usage("'sync' takes two locations, SRC and DST"),
-        (_, 1) => Ok(Task::List(words.remove(0))),
-        (_, 0) => usage("it names no location: SRC DST to synchronise, DST to list"),
-        (_, n) => usage(&format!(
-            "it names {n} locations, and there can be two at most"
-        )),
-    }
-}
-
 /// What the environment says about ssh, where the command line says nothing.
 fn ssh_options() -> ssh::Options {
     let mut options = ssh::Options::default();
@@ -211,17 +220,6 @@ fn ssh_options() -> ssh::Options {
         options.command = command;
     }
     options
-}
-
-/// `--server --mode M DIR`, just as sudoers and authorized_keys name it.
-fn serve(mut words: Vec<OsString>, server: bool, mode: Option<Access>) -> Result<Task> {
-    match (server, mode, words.pop()) {
-        (true, Some(mode), Some(dir)) if words.is_empty() => Ok(Task::Serve(mode, dir)),
-        _ => {
-            let said = "a server is started as: buttersink --server --mode r|a|w DIR";
-            Err(Error::usage("cannot understand the command line", said))
-        }
-    }
 }
 
 impl Voice {

@@ -17,6 +17,7 @@ mod support;
 mod tree;
 
 mod architecture;
+mod backup;
 mod btrfs;
 mod btrfslist;
 mod checksum;
@@ -34,6 +35,7 @@ fn main() -> std::process::ExitCode {
     runner::main(
         &[
             architecture::TESTS,
+            backup::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
             checksum::TESTS,
