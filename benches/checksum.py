@@ -1,97 +1,149 @@
 #!/usr/bin/env python3
-"""checksumdir against the GNU tools it replaces: alternating runs, medians, ratios; no verdict.
+"""Figures of checksumdir beside those of the GNU tools that it replaces, and of openssl.
 
-usage: benches/checksum.py CHECKSUMDIR SCRATCH-DIRECTORY [small|large|million]...
+Asserts nothing. Contenders take turns, so that whatever else the machine does meets both of them;
+the figures are medians, and ratios are those of the medians. Cold means that the page cache was
+emptied before, which needs root. The tree is in the scratch directory, and goes away at the end.
 """
 
+import argparse
 import os
-import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-RUNS = 3
+MIB = 1 << 20
 GNU = r"""cd "$1"; export TZ=UTC LC_ALL=C
 find . -mindepth 1 -printf '%M %n %4U %4G %TY-%Tm-%Td %TT %P\n' | sort -k 7 > "$2/gnu.ls"
 find . -type f -exec sha256sum '{}' ';' | sort -k 2 > "$2/gnu.files"
 """
 
 
-def timed(command, **more):
+def say(text):
+    print(text, flush=True)
+
+
+def timed(words):
     start = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **more)
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - start
 
 
-def drop_caches():
-    """True if the caches could be emptied, which takes root."""
+def warm(tree):
+    subprocess.run(["find", tree, "-type", "f", "-exec", "cat", "{}", "+"], check=True, stdout=subprocess.DEVNULL)
+
+
+def cold():
+    """False if the caches could not be emptied."""
     os.sync()
     try:
-        with open("/proc/sys/vm/drop_caches", "w") as f:
-            f.write("3")
+        Path("/proc/sys/vm/drop_caches").write_text("3")
     except OSError:
         return False
     return True
 
 
-def alternate(name, theirs, ours, runs=RUNS, size=None):
-    for state in ["warm", "cold"]:
-        times = ([], [])
+def alternate(args, runs, contenders, size=None):
+    """A line for each contender (name, command) in each state; ratios are to the first."""
+    for state in "warm", "cold":
+        times = [[] for _ in contenders]
         for _ in range(runs):
-            for side, command in enumerate([theirs, ours]):
-                if state == "cold" and not drop_caches():
-                    print(f"{name}, cold: not measured, needs root")
-                    return
+            for own, (_, command) in zip(times, contenders):
                 if state == "warm":
-                    subprocess.run(["sh", "-c", f"find '{TREE}' -type f -exec cat '{{}}' + >/dev/null"])
-                times[side].append(timed(command))
-        a, b = map(statistics.median, times)
-        rate = f" ({size / a / 1e6:.0f} and {size / b / 1e6:.0f} MB/s)" if size else ""
-        print(f"{name}, {state}: {a:.2f} s and {b:.2f} s{rate}: {a / b:.1f} times as fast", flush=True)
+                    warm(args.tree)
+                elif not cold():
+                    return say("  cold: not measured, needs root")
+                own.append(timed(command))
+        medians = list(map(statistics.median, times))
+        for median, (name, _) in zip(medians, contenders):
+            speed = f"{size / MIB / median:6.0f} MiB/s" if size else ""
+            say(f"  {state}  {name:20} {median:7.2f} s {speed}  ratio {medians[0] / median:.1f}")
 
 
-def small():
-    for i in range(500):
-        os.makedirs(f"{TREE}/d{i:03}")
+def small(args):
+    """Many files of up to 4 KiB, as the old script read them: one process for each."""
+    directories = 50 if args.quick else 200
+    for i in range(directories):
+        (args.tree / f"d{i:03}").mkdir(parents=True)
         for j in range(100):
-            with open(f"{TREE}/d{i:03}/file {j:03}", "wb") as f:
-                f.write(os.urandom(64 + 37 * j))
-    gnu = ["sh", "-c", GNU, "sh", TREE, OUT]
-    alternate("50,000 small files", gnu, [PROGRAM, "-o", OUT, TREE], runs=2)
-    for suffix in ["ls", "files"]:
-        same = open(f"{OUT}/gnu.{suffix}", "rb").read() == open(f"{OUT}/tree.{suffix}", "rb").read()
-        print(f".{suffix}: {'the same' if same else 'DIFFERENT'}")
+            (args.tree / f"d{i:03}/file {j:03}").write_bytes(os.urandom(64 + 37 * j))
+    say(f"{directories * 100} small files")
+    gnu = ["sh", "-c", GNU, "sh", args.tree, args.out]
+    ours = [args.program, "-o", args.out, args.tree]
+    # A turn of the GNU tools takes minutes on a busy machine, and differs little from the next.
+    alternate(args, (args.runs + 1) // 2, [("find and sha256sum", gnu), ("checksumdir", ours)])
+    for suffix in "ls", "files":
+        same = (args.out / f"gnu.{suffix}").read_bytes() == (args.out / f"tree.{suffix}").read_bytes()
+        say(f"  .{suffix}: {'the same' if same else 'DIFFERENT'}")
 
 
-def large():
-    os.makedirs(TREE)
-    block = os.urandom(1 << 20)
+def large(args):
+    """Few large files; openssl reads them one after the other."""
+    args.tree.mkdir(parents=True)
+    mib = 32 if args.quick else 256
+    block = os.urandom(MIB)
     for i in range(8):
-        with open(f"{TREE}/{i}", "wb") as f:
-            for _ in range(256):
-                f.write(block)
-    openssl = ["sh", "-c", f"openssl dgst -sha256 '{TREE}'/*"]
-    alternate("2 GiB in 8 files, openssl on one processor", openssl, [PROGRAM, "-o", OUT, TREE], size=2 << 30)
-    alternate("the same, one thread", openssl, [PROGRAM, "-j1", "-o", OUT, TREE], size=2 << 30)
+        with open(args.tree / str(i), "wb") as file:
+            for _ in range(mib):
+                file.write(block)
+    say(f"{8 * mib} MiB in 8 files, {len(os.sched_getaffinity(0))} processors")
+    openssl = ["openssl", "dgst", "-sha256", *sorted(args.tree.iterdir())]
+    ours = [args.program, "-o", args.out, args.tree]
+    contenders = [("openssl dgst -sha256", openssl), ("checksumdir", ours), ("checksumdir -j1", [*ours, "-j1"])]
+    alternate(args, args.runs, contenders, 8 * mib * MIB)
 
 
-def million():
-    for i in range(1000):
-        os.makedirs(f"{TREE}/directory number {i}")
+def names(args):
+    """What memory goes to: names."""
+    directories = 50 if args.quick else 1000
+    for i in range(directories):
+        (args.tree / f"directory number {i}").mkdir(parents=True)
         for j in range(1000):
-            os.mknod(f"{TREE}/directory number {i}/file with a name {j}", 0o644)
-    seconds = timed([PROGRAM, "-o", OUT, TREE])
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    print(f"1,000,000 empty files: {seconds:.1f} s, {peak} MiB of memory at most")
+            os.mknod(args.tree / f"directory number {i}/file with a name {j}", 0o644)
+    pid = os.posix_spawn(args.program, [str(args.program), "-o", str(args.out), str(args.tree)], os.environ)
+    start = time.monotonic()
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        sys.exit("bench: checksumdir failed")
+    seconds = time.monotonic() - start
+    say(f"{directories * 1000} empty files\n  {seconds:.1f} s, {usage.ru_maxrss // 1024} MiB of memory at most")
 
 
-PROGRAM, SCRATCH = map(os.path.abspath, sys.argv[1:3])
-TREE, OUT = f"{SCRATCH}/tree", f"{SCRATCH}/out"
-for wanted in sys.argv[3:] or ["million", "small", "large"]:
-    os.makedirs(OUT, exist_ok=True)
+def main():
+    here = Path(__file__).resolve().parent.parent / "target"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", type=Path, default=here / "release", help="builds to run")
+    parser.add_argument("--scratch", type=Path, default=here / "bench", help="is made and removed")
+    parser.add_argument("--runs", type=int, default=3, help="turns of each contender")
+    parser.add_argument("--quick", action="store_true", help="a quick look: a tenth of the work")
+    parser.add_argument("only", nargs="*", help="large, small, names")
+    args = parser.parse_args()
+    args.runs = 1 if args.quick else args.runs
+    args.program, args.scratch = args.programs.resolve() / "checksumdir", args.scratch.resolve()
+    args.tree, args.out = args.scratch / "tree", args.scratch / "out"
+    benches = {"large": large, "small": small, "names": names}
+    unknown = set(args.only) - set(benches)
+    if unknown:
+        sys.exit(f"bench: no such benchmark: {' '.join(sorted(unknown))}")
+    for number in signal.SIGTERM, signal.SIGHUP:
+        signal.signal(number, lambda *_: sys.exit(130))
+    for name, bench in benches.items():
+        if args.only and name not in args.only:
+            continue
+        shutil.rmtree(args.scratch, ignore_errors=True)
+        args.out.mkdir(parents=True)
+        try:
+            bench(args)
+        finally:
+            shutil.rmtree(args.scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
     try:
-        globals()[wanted]()
-    finally:
-        shutil.rmtree(SCRATCH, ignore_errors=True)
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -5,7 +5,6 @@
 mod line;
 mod walk;
 
-mod lanes;
 mod queue;
 mod read;
 
@@ -16,16 +15,22 @@ mod difference;
 
 mod check;
 mod compare;
+mod sums;
 mod write;
 
-pub use check::{check, read_sums};
+mod report;
+
+pub use check::check;
 pub use compare::compare_trees;
 pub use difference::{Aspect, Change, Difference, What};
 pub use list::List;
-pub use write::{Target, Written, name_of, write_lists};
+pub use report::Report;
+pub use sums::Wanted;
+pub use write::{Target, Written, names_of, write_lists};
 
-use crate::error::Error;
-use std::path::Path;
+use crate::error::{Error, Result};
+use crate::process;
+use crate::sys::interrupted;
 use std::sync::atomic::AtomicU64;
 
 /// How to look at trees.
@@ -78,8 +83,10 @@ pub struct Progress {
     pub all_bytes: AtomicU64,
 }
 
-/// The kind of list that a file is, by its suffix.
-pub fn list_of(path: &Path) -> Option<List> {
-    let suffix = path.extension()?;
-    List::ALL.into_iter().find(|list| suffix == list.suffix())
+/// An error once a signal has asked us to stop.
+fn go_on(doing: &str) -> Result<()> {
+    match interrupted() {
+        true => Err(process::interrupted(doing)),
+        false => Ok(()),
+    }
 }

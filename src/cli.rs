@@ -4,20 +4,16 @@
 
 mod backup;
 mod commands;
-mod tasks;
+mod options;
 mod values;
 
 use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
-use crate::progress::Voice;
 use crate::store::Access;
-use crate::store::remote::ssh;
 use lexopt::Arg;
+use options::Options;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use tasks::{serve, task};
-use values::{access, mebibytes, rate};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -27,11 +23,11 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink [options] DST          list the snapshots of DST
        buttersink [options] sync SRC DST, buttersink [options] list DST
                                          the same, said in words
-
-       buttersink backup …               make a backup; see buttersink backup --help
+       buttersink backup ...             make a backup; see buttersink backup --help
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
              ssh://[user@]host[:port]/path/to/directory/[snapshot]
+             s3://bucket/prefix/[snapshot]
              The slash at the end matters: with it all snapshots in the directory, without it
              (SRC only) the one snapshot. DST is always a directory.
 
@@ -46,13 +42,22 @@ options:
       --json             results as JSON, one object a line
       --full-speed       do not yield to other programs
       --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
-      --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
+      --bwlimit RATE     send and receive no faster: KiB per second, or with a unit: 500, 10M
       --ssh-command CMD  CMD instead of 'ssh', with arguments (also BUTTERSINK_SSH)
       --ssh-option OPT   'ssh -o OPT' (may be repeated)
       --remote-sudo CMD  become root at the far side with CMD instead of 'sudo'; '' for not at all
       --remote-command CMD
                          CMD instead of 'buttersink' at the far side
-      --bwlimit RATE     send and receive no faster: KiB per second, or with a unit: 500, 10M
+      --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
+      --region NAME      the bucket's region (also AWS_REGION)
+      --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
+  -j, --concurrency N    requests at the same time in one transfer (4)
+      --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
+      --checksum NAME    what the service checks parts by: md5, crc32c or sha256
+      --sse WHAT         encryption at the service: none, AES256, aws:kms or aws:kms:KEY
+      --storage-class C  the storage class of uploads
+      --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
+      --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
       --server --mode r|a|w DIR
                          serve DIR to the buttersink at the other end of standard input and output:
                          r to read, a also to add, w also to delete
@@ -68,22 +73,6 @@ exit status:
   10   some tasks failed, others done
   130  interrupted
 ";
-
-/// Options of all commands.
-#[derive(Clone, Debug)]
-struct Options {
-    dry_run: bool,
-    delete: bool,
-    estimate: bool,
-    exclude: Vec<OsString>,
-    voice: Voice,
-    logfile: Option<PathBuf>,
-    json: bool,
-    full_speed: bool,
-    compressed: bool,
-    part_size: Option<u64>,
-    ssh: ssh::Options,
-}
 
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -113,121 +102,88 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
     if arguments.next_if(|word| word == "backup").is_some() {
         return backup::parse(arguments);
     }
-    let (words, options) = words(arguments)?;
-    let task = match words {
-        Words {
-            asked: Some(task), ..
-        } => task,
-        Words {
-            server: false,
-            mode: None,
-            words,
-            ..
-        } => task(words)?,
-        Words {
-            words,
-            server,
-            mode,
-            ..
-        } => serve(words, server, mode)?,
+    let mut options = Options::new();
+    let (mut server, mut mode) = (false, None);
+    let mut words = Vec::new();
+    let mut parser = lexopt::Parser::from_args(arguments);
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        let name = match argument {
+            Arg::Value(word) => {
+                words.push(word);
+                continue;
+            }
+            Arg::Short(letter) => format!("-{letter}"),
+            Arg::Long(name) => format!("--{name}"),
+        };
+        match name.as_str() {
+            "-h" | "--help" => return Ok((Task::Help, options)),
+            "-V" | "--version" => return Ok((Task::Version, options)),
+            "--server" => server = true,
+            "--mode" => mode = Some(values::access(&parser.value().map_err(wrong)?)?),
+            name => options.set(name, &mut parser)?,
+        }
+    }
+    let task = if server || mode.is_some() {
+        serve(words, server, mode)?
+    } else {
+        task(words)?
     };
     Ok((task, options))
 }
 
-/// What stands on the command line beside options, and options that are tasks.
-#[derive(Default)]
-struct Words {
-    asked: Option<Task>,
-    server: bool,
-    mode: Option<Access>,
-    words: Vec<OsString>,
-}
-
-fn words(arguments: impl IntoIterator<Item = OsString>) -> Result<(Words, Options)> {
-    let mut options = Options {
-        dry_run: false,
-        delete: false,
-        estimate: false,
-        exclude: Vec::new(),
-        voice: Voice::Full,
-        logfile: None,
-        json: false,
-        full_speed: false,
-        compressed: false,
-        part_size: None,
-        ssh: ssh_options(),
-    };
-    let mut all = Words::default();
-    let mut parser = lexopt::Parser::from_args(arguments);
-    loop {
-        match parser.next().map_err(wrong)? {
-            None => return Ok((all, options)),
-            Some(Arg::Value(word)) => all.words.push(word),
-            Some(Arg::Short('h') | Arg::Long("help")) => {
-                all.asked = Some(Task::Help);
-                return Ok((all, options));
-            }
-            Some(Arg::Short('V') | Arg::Long("version")) => {
-                all.asked = Some(Task::Version);
-                return Ok((all, options));
-            }
-            Some(Arg::Short('n') | Arg::Long("dry-run")) => options.dry_run = true,
-            Some(Arg::Short('d') | Arg::Long("delete")) => options.delete = true,
-            Some(Arg::Short('e') | Arg::Long("estimate")) => options.estimate = true,
-            Some(Arg::Short('q') | Arg::Long("quiet")) => options.voice = options.voice.quieter(),
-            Some(Arg::Long("json")) => options.json = true,
-            Some(Arg::Long("full-speed")) => options.full_speed = true,
-            Some(Arg::Long("compressed-data")) => options.compressed = true,
-            Some(Arg::Long("exclude")) => options.exclude.push(parser.value().map_err(wrong)?),
-            Some(Arg::Short('l') | Arg::Long("logfile")) => {
-                options.logfile = Some(parser.value().map_err(wrong)?.into());
-            }
-            Some(Arg::Long("part-size")) => {
-                options.part_size = Some(mebibytes(&parser.value().map_err(wrong)?)?);
-            }
-            Some(Arg::Long("server")) => all.server = true,
-            Some(Arg::Long("mode")) => all.mode = Some(access(&parser.value().map_err(wrong)?)?),
-            Some(Arg::Long("ssh-command")) => {
-                options.ssh.command = parser.value().map_err(wrong)?;
-            }
-            Some(Arg::Long("ssh-option")) => {
-                options.ssh.options.push(parser.value().map_err(wrong)?);
-            }
-            Some(Arg::Long("remote-sudo")) => options.ssh.sudo = parser.value().map_err(wrong)?,
-            Some(Arg::Long("remote-command")) => {
-                options.ssh.remote = parser.value().map_err(wrong)?;
-            }
-            Some(Arg::Long("bwlimit")) => {
-                options.ssh.bwlimit = Some(rate(&parser.value().map_err(wrong)?)?);
-            }
-            Some(other) => return Err(wrong(other.unexpected())),
-        }
-    }
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn wrong(error: lexopt::Error) -> Error {
-    Error::usage(
-        "cannot understand the command line",
-        format!("{error} (see buttersink --help)"),
-    )
+    wrong_words(&error.to_string())
 }
 
-/// What the environment says about ssh, where the command line says nothing.
-fn ssh_options() -> ssh::Options {
-    let mut options = ssh::Options::default();
-    if let Some(command) = std::env::var_os("BUTTERSINK_SSH").filter(|text| !text.is_empty()) {
-        options.command = command;
+fn wrong_words(said: &str) -> Error {
+    let said = format!("{said} (see buttersink --help)");
+    Error::usage("cannot understand the command line", said)
+}
+
+/// The first word may be a command; otherwise one location is listed, and two are synchronised.
+fn task(mut words: Vec<OsString>) -> Result<Task> {
+    let command = words
+        .first()
+        .and_then(|word| word.to_str())
+        .unwrap_or_default()
+        .to_owned();
+    if matches!(
+        command.as_str(),
+        "list" | "sync" | "backup" | "restore" | "verify"
+    ) {
+        words.remove(0);
     }
-    options
+    let usage = |said: &str| Err(wrong_words(said));
+    match (command.as_str(), words.len()) {
+        ("backup", _) => {
+            usage("'backup' comes first: buttersink backup [options] SUBVOLUME DEST...")
+        }
+        ("restore" | "verify", _) => {
+            let said = format!(
+                "the command comes in a later release; a directory of this name is ./{command}"
+            );
+            Err(Error::usage(format!("cannot {command}"), said))
+        }
+        ("list", 1) => Ok(Task::List(words.remove(0))),
+        ("list", _) => usage("'list' takes one location"),
+        ("sync", 2) | (_, 2) => Ok(Task::Sync(words.remove(0), words.remove(0))),
+        ("sync", _) => usage("'sync' takes two locations, SRC and DST"),
+        (_, 1) => Ok(Task::List(words.remove(0))),
+        (_, 0) => usage("it names no location: SRC DST to synchronise, DST to list"),
+        (_, n) => usage(&format!(
+            "it names {n} locations, and there can be two at most"
+        )),
+    }
 }
 
-impl Voice {
-    fn quieter(self) -> Voice {
-        if self == Voice::Full {
-            Voice::Results
-        } else {
-            Voice::Errors
+/// `--server --mode M DIR`, just as sudoers and authorized_keys name it.
+fn serve(mut words: Vec<OsString>, server: bool, mode: Option<Access>) -> Result<Task> {
+    match (server, mode, words.pop()) {
+        (true, Some(mode), Some(dir)) if words.is_empty() => Ok(Task::Serve(mode, dir)),
+        _ => {
+            let said = "a server is started as: buttersink --server --mode r|a|w DIR";
+            Err(Error::usage("cannot understand the command line", said))
         }
     }
 }

@@ -32,6 +32,8 @@ pub mod process;
 
 pub mod pace;
 
+pub mod s3;
+
 // What holds snapshots: the promise, and the stores.
 pub mod store;
 

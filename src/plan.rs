@@ -9,6 +9,7 @@ mod targets;
 
 use crate::error::Result;
 use crate::snapshot::{Diff, Listing, Size, Snapshot, State, Uuid};
+use crate::store::Effort;
 use candidates::Families;
 use serde::{Serialize, Serializer};
 use std::collections::{HashMap, HashSet};
@@ -25,6 +26,8 @@ pub struct Wish<'a> {
     pub delete: bool,
     /// Sizes are guessed from the listings, and nothing is measured.
     pub estimate: bool,
+    /// Measure nothing more than what no plan can do without. See [`Plan::unmeasured`].
+    pub settled: bool,
     /// For destinations that keep diffs: how long a chain of diffs may get.
     pub max_chain: Option<usize>,
 }
@@ -109,6 +112,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is in the way.
     pub obstacles: Vec<Obstacle>,
+    /// What the destination makes of it, where requests are counted.
+    pub effort: Option<Effort>,
 }
 
 impl Plan {

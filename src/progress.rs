@@ -110,24 +110,18 @@ impl Progress {
                 self.say(&format!("note: {error}; trying once more"));
             }
             Event::Done(step, receipt) => {
-                log::line(|| {
-                    format!(
-                        "{} {}: {} bytes",
-                        report::done(step.action),
-                        shown(&step.path),
-                        receipt.bytes
-                    )
-                });
+                let (path, bytes) = (shown(&step.path), receipt.bytes);
+                log::line(|| format!("{} {path}: {bytes} bytes", report::done(step.action)));
                 self.before += step.size.bytes().unwrap_or(0);
-                self.result(
-                    &self.done_line(step),
-                    &report::json::step(step, Ok(receipt)),
-                );
+                let line = self.done_line(step);
+                self.result(|| line, || report::json::step(step, Ok(receipt)));
             }
             Event::Failed(step, error) => {
                 log::line(|| format!("failed: {error}"));
                 self.say(&error.to_string());
-                self.result("", &report::json::step(step, Err(error.to_string())));
+                self.result(String::new, || {
+                    report::json::step(step, Err(error.to_string()))
+                });
             }
         }
     }
@@ -226,14 +220,14 @@ impl Progress {
         let _ = writeln!(io::stderr().lock(), "buttersink: {text}");
     }
 
-    /// A result on standard output: a line for people, or one for scripts. A result that cannot be
-    /// written stops nothing; [`Progress::close`] tells.
-    pub fn result(&mut self, text: &str, json: &str) {
+    /// A result on standard output: text for people, or a line for scripts; only that is made. A
+    /// result that cannot be written stops nothing; [`Progress::close`] tells.
+    pub fn result(&mut self, text: impl FnOnce() -> String, json: impl FnOnce() -> String) {
         self.wipe();
         let printed = match (self.json, self.voice) {
-            (true, _) => report::print(json),
+            (true, _) => report::print(&json()),
             (false, Voice::Errors) => Ok(()),
-            (false, _) => report::print(text),
+            (false, _) => report::print(&text()),
         };
         if let Err(error) = printed {
             self.broken.get_or_insert(error);

@@ -7,6 +7,7 @@ use crate::backup::retention::Verdict;
 use crate::error::{Error, Result};
 use crate::plan::{Action, Obstacle, Plan};
 use crate::snapshot::{Listing, Size, Snapshot, shown};
+use crate::store::Effort;
 use crate::sync::Summary;
 use std::io::{self, Write};
 
@@ -134,6 +135,10 @@ pub fn plan(plan: &Plan) -> String {
         .iter()
         .filter(|step| step.action == Action::Delete)
         .count();
+    if let Some(effort) = plan.effort.filter(|_| count > 0) {
+        let Effort { requests, parts } = effort;
+        text.push_str(&format!("{requests} requests that write, {parts} parts\n"));
+    }
     text.push_str(&match (count, deletions) {
         (0, 0) => "nothing to do\n".to_owned(),
         (n, 0) => format!("{n} to send, {} ({total} bytes)\n", human(total)),

@@ -2,6 +2,7 @@
 //! Knows the kinds of store by name only; how each works is its own business.
 
 pub mod local;
+pub mod s3;
 mod wire;
 
 pub mod remote;
@@ -9,8 +10,10 @@ pub mod serve;
 
 use crate::error::{Error, Result};
 use crate::process::Priority;
+use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Size, shown};
 use local::{Local, Manner};
+use s3::S3Store;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{Read, Write};
@@ -53,6 +56,11 @@ pub trait Store {
     /// If `from` is missing, `to` is taken, or the store refuses.
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()>;
 
+    /// What it takes to receive these diffs, where that is more than their bytes.
+    fn effort(&self, _diffs: &[Diff]) -> Option<Effort> {
+        None
+    }
+
     /// Removes a snapshot or a leftover.
     ///
     /// # Errors
@@ -74,6 +82,15 @@ pub trait Sink: Write {
 pub struct Receipt {
     /// Bytes of the stream.
     pub bytes: u64,
+}
+
+/// What it takes to bring streams to a store that charges by the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub struct Effort {
+    /// Requests that write something.
+    pub requests: u64,
+    /// Parts of the streams among them.
+    pub parts: u64,
 }
 
 /// What a run may do to a store; `--mode r|a|w` of a server.
@@ -230,6 +247,8 @@ pub struct Means {
     pub manner: Manner,
     /// How far sides are reached.
     pub ssh: remote::ssh::Options,
+    /// How buckets are reached and used.
+    pub s3: S3Options,
 }
 
 /// Opens the store at a place.
@@ -239,9 +258,10 @@ pub struct Means {
 pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Store>> {
     match place {
         Place::Local(dir) => Ok(Box::new(Local::open(dir, access, means.manner)?)),
-        Place::S3(_) => {
-            let said = "s3:// locations come in a later release";
-            Err(Error::usage(format!("cannot use {place}"), said))
+        Place::S3(rest) => {
+            let (bucket, prefix) = bucket_and_prefix(rest)?;
+            let store = S3Store::open(bucket, prefix, access, means.s3.clone())?;
+            Ok(Box::new(store))
         }
         Place::Ssh(rest) => {
             let us = Hello {
@@ -251,6 +271,18 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
             };
             Ok(Box::new(remote::ssh::open(rest, access, us, &means.ssh)?))
         }
+    }
+}
+
+/// The two halves of what follows `s3://`.
+fn bucket_and_prefix(rest: &OsStr) -> Result<(&str, &str)> {
+    let wrong = |said| Error::usage(format!("cannot use s3://{}", shown(rest)), said);
+    let text = rest
+        .to_str()
+        .ok_or_else(|| wrong("buckets and keys are UTF-8"))?;
+    match text.split_once('/').unwrap_or((text, "")) {
+        ("", _) => Err(wrong("it names no bucket: s3://BUCKET/PREFIX/")),
+        halves => Ok(halves),
     }
 }
 
@@ -280,6 +312,7 @@ pub fn serve_place(
             &Means {
                 manner,
                 ssh: remote::ssh::Options::default(),
+                s3: S3Options::default(),
             },
         )
     };

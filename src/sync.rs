@@ -88,8 +88,13 @@ pub fn make_plan(
     watch: &mut Watch,
 ) -> Result<Plan> {
     let mut sizes = Sizes::new();
+    let mut rounds = 0;
     loop {
-        let plan = plan::plan(from, dest, wish, &sizes)?;
+        let wish = Wish {
+            settled: rounds >= ROUNDS,
+            ..*wish
+        };
+        let plan = plan::plan(from, dest, &wish, &sizes)?;
         let unknown = plan.unmeasured();
         if unknown.is_empty() || wish.estimate {
             return Ok(plan);
@@ -97,14 +102,14 @@ pub fn make_plan(
         process::check("planning")?;
         watch(Event::Measuring(unknown.len()));
         let measured = source.measure(&unknown)?;
-        sizes.extend(
-            unknown
-                .iter()
-                .zip(measured)
-                .map(|(diff, size)| ((diff.to, diff.from), size)),
-        );
+        let keys = unknown.iter().map(|diff| (diff.to, diff.from));
+        sizes.extend(keys.zip(measured));
+        rounds += 1;
     }
 }
+
+/// How often to look for something cheaper than what was measured before settling for it.
+const ROUNDS: usize = 8;
 
 /// Carries out a plan. A step that fails takes with it only what builds on it, and all deletions.
 ///

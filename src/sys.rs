@@ -1,12 +1,11 @@
 //! System calls that std does not offer: ioctl, openat2, renameat2; in `child` signals and
-//! children, in `dir` directories, in `wide` the processor's vectors. All the `unsafe` there is;
-//! what it offers is safe, and knows nothing of btrfs.
+//! children, in `dir` directories. All the `unsafe` there is; what it offers is safe, and knows
+//! nothing of btrfs.
 
 #![allow(unsafe_code)]
 
 mod child;
 pub mod dir;
-pub mod wide;
 
 pub use child::{catch_signals, interrupted, prepare_child, prepare_companion, quiet_thread};
 

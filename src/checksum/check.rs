@@ -2,17 +2,13 @@
 
 use super::difference::{Aspect, Change, Difference, What};
 use super::hash::{Hashes, hash_files};
-use super::line;
 use super::list::{List, Source};
 use super::walk::{Unread, walk};
-use super::{Options, Outcome, Progress, list_of};
-use crate::error::{Doing, Error, Kind, Result};
+use super::{Options, Outcome, Progress};
+use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -20,8 +16,9 @@ use std::path::{Path, PathBuf};
 /// Compares lists (with their kinds) to the tree at `dir`.
 ///
 /// # Errors
-/// If a list cannot be read or is not what its suffix says, or `dir` cannot be opened. What
-/// could not be read below it is in [`Outcome::errors`], and no difference is claimed there.
+/// If a list cannot be read or is not what its suffix says, if `dir` cannot be opened, or if a
+/// signal asks to stop. What could not be read below `dir` is in [`Outcome::errors`], and no
+/// difference is claimed there.
 pub fn check(
     lists: &[(List, PathBuf)],
     dir: &Path,
@@ -36,7 +33,7 @@ pub fn check(
     }
     let tree = walk(dir, progress)?;
     let hashes = if records.iter().any(|record| record.list == List::Files) {
-        hash_files(&tree, options.threads, progress)
+        hash_files(&tree, options.threads, progress)?
     } else {
         Hashes::default()
     };
@@ -65,80 +62,6 @@ pub fn check(
         differences: changes.into_iter().map(difference).collect(),
         errors,
     })
-}
-
-/// Compares the hashes in a `NAME.sha256sum` to the lists beside it, and returns those lists.
-///
-/// # Errors
-/// If one of the files cannot be read or is not what its suffix says; of kind
-/// [`Kind::Different`] if a list is not the one that was written.
-pub fn read_sums(path: &Path) -> Result<Vec<(List, PathBuf)>> {
-    let doing = || format!("cannot use {}", shown(path));
-    let text = std::fs::read(path).doing(doing)?;
-    let mut lists = Vec::new();
-    for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
-        lists.push(read_sum(path, line)?);
-    }
-    let kinds: Vec<List> = lists.iter().map(|(list, _)| *list).collect();
-    if kinds != [List::Ls, List::Files] {
-        let said = "it must name one .ls and one .files file, in this order";
-        return Err(Error::damaged(doing(), said));
-    }
-    Ok(lists)
-}
-
-fn read_sum(path: &Path, line: &[u8]) -> Result<(List, PathBuf)> {
-    let wrong = || {
-        Error::damaged(
-            format!("cannot use {}", shown(path)),
-            "not a .sha256sum file",
-        )
-    };
-    let hash = line.strip_prefix(b"\\").unwrap_or(line);
-    let (hash, name) = hash.split_at_checked(64).ok_or_else(wrong)?;
-    let name = name
-        .strip_prefix(b"  ")
-        .or(name.strip_prefix(b" *"))
-        .ok_or_else(wrong)?;
-    let name = if line[0] == b'\\' {
-        line::Escape::Sums.undo(name)
-    } else {
-        name.to_vec()
-    };
-    let named = Path::new(OsStr::from_bytes(&name))
-        .file_name()
-        .ok_or_else(wrong)?;
-    let beside = path.with_file_name(named);
-    let list = list_of(&beside).ok_or_else(wrong)?;
-    let doing = || format!("cannot read {}", shown(&beside));
-    let mut hasher = Sha256::new();
-    io::copy(
-        &mut File::open(&beside).doing(doing)?,
-        &mut Hashing(&mut hasher),
-    )
-    .doing(doing)?;
-    let mut digits = Vec::new();
-    line::hex(&mut digits, &hasher.finalize());
-    if digits.eq_ignore_ascii_case(hash) {
-        return Ok((list, beside));
-    }
-    Err(Error::new(
-        Kind::Different,
-        format!("cannot trust {}", shown(&beside)),
-        format!("it is not the file that {} was made for", shown(path)),
-    ))
-}
-
-struct Hashing<'h>(&'h mut Sha256);
-
-impl Write for Hashing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Differences by path.

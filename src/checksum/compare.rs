@@ -6,7 +6,7 @@ use super::hash::job;
 use super::queue::Queue;
 use super::read::Quiet;
 use super::walk::{Node, Tree, Unread, walk};
-use super::{Options, Outcome, Progress, line, list};
+use super::{Options, Outcome, Progress, go_on, line, list};
 use crate::error::Result;
 use crate::snapshot::shown;
 use std::cmp::Ordering;
@@ -24,7 +24,7 @@ const BUFFER: usize = 128 << 10;
 /// themselves, nor directories that something is mounted on (what is below those is compared).
 ///
 /// # Errors
-/// If one of the two cannot be opened. What could not be read below them is in
+/// If one of the two cannot be opened, or a signal asks to stop. What could not be read below them is in
 /// [`Outcome::errors`], and no difference is claimed there: without differences, the trees are
 /// the same only if there are no errors either.
 pub fn compare_trees(
@@ -41,9 +41,9 @@ pub fn compare_trees(
         contents: Vec::new(),
         unread: Vec::new(),
     };
-    pair.entries();
+    pair.entries()?;
     if options.content {
-        pair.contents(progress);
+        pair.contents(progress)?;
     }
     let Pair {
         a,
@@ -85,9 +85,10 @@ struct Pair<'o> {
 type Sides = (Option<u32>, Option<u32>);
 
 impl Pair<'_> {
-    fn entries(&mut self) {
+    fn entries(&mut self) -> Result<()> {
         let mut todo = vec![(Some(0), Some(0))];
         while let Some((a, b)) = todo.pop() {
+            go_on("cannot compare all attributes")?;
             for sides in self.children(a, b) {
                 self.entry(sides);
                 let is_dir = |tree: &Tree, side: Option<u32>| {
@@ -99,6 +100,7 @@ impl Pair<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     /// The children of a directory in both trees, side by side.
@@ -198,7 +200,7 @@ impl Pair<'_> {
         Some((a.ok()?, b.ok()?))
     }
 
-    fn contents(&mut self, progress: &Progress) {
+    fn contents(&mut self, progress: &Progress) -> Result<()> {
         let jobs = self.contents.iter().zip(0..);
         let queue = Queue::new(
             jobs.map(|(&(a, _), number)| job(&self.a, a, number)),
@@ -208,7 +210,7 @@ impl Pair<'_> {
         let this = &*self;
         queue.share(this.options.threads, |next| {
             let mut buffers = [vec![0; BUFFER], vec![0; BUFFER]];
-            while let Some(number) = next(0) {
+            while let Some(number) = next() {
                 let (a, _) = this.contents[number as usize];
                 let path = this.a.relative(a);
                 let same = this.same_content(&path, &mut buffers, progress);
@@ -221,6 +223,7 @@ impl Pair<'_> {
                 }
             }
         });
+        go_on("cannot compare all files")?;
         let (different, unread) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.unread.extend(unread);
         for path in different {
@@ -232,6 +235,7 @@ impl Pair<'_> {
                 changes.insert(0, Change::new(Aspect::Content, "", ""));
             }
         }
+        Ok(())
     }
 
     fn same_content(

@@ -2,6 +2,7 @@
 //! waits, and nothing but file numbers is kept.
 
 use super::Progress;
+use crate::sys::interrupted;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// From this size on, a file is read alone and early instead of in the order of the disk.
@@ -65,26 +66,25 @@ impl Queue {
         first.take().or_else(|| second.take())
     }
 
-    /// Runs `worker` in `threads` threads. What it is given takes the next file for one of
-    /// several places; every other place begins with the large files, so that these are spread
-    /// over the threads, and computing on them goes on beside waiting for small ones.
+    /// Runs `worker` in `threads` threads. What it is given takes the next file; every other
+    /// thread begins with the large files, so that computing on them goes on beside waiting for
+    /// small ones. After a signal to stop there are no more files.
     pub(super) fn share(&self, threads: usize, worker: impl Fn(&Next<'_>) + Sync) {
         let worker = &worker;
         std::thread::scope(|scope| {
             for thread in 0..threads.max(1) {
-                scope.spawn(move || worker(&|place| self.take((thread + place) % 2 == 0)));
+                let next = move || match interrupted() {
+                    true => None,
+                    false => self.take(thread % 2 == 0),
+                };
+                scope.spawn(move || worker(&next));
             }
         });
     }
-
-    /// How many files a thread can have at once so that there are some for each.
-    pub(super) fn for_each_of(&self, threads: usize) -> usize {
-        (self.large.numbers.len() + self.small.numbers.len()).div_ceil(threads.max(1))
-    }
 }
 
-/// Takes the next file for a place of a thread.
-pub(super) type Next<'n> = dyn Fn(usize) -> Option<u32> + 'n;
+/// Takes the next file.
+pub(super) type Next<'n> = dyn Fn() -> Option<u32> + 'n;
 
 #[cfg(test)]
 mod tests {

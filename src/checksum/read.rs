@@ -1,7 +1,7 @@
 //! Reads a file once from start to end and leaves the page cache as it found it.
 
 use super::walk::Tree;
-use crate::sys::dir;
+use crate::sys::{dir, interrupted};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -61,7 +61,13 @@ impl Quiet {
 
 impl Quiet {
     /// Fills the buffer; less than that is in it only at the end of the file.
+    ///
+    /// # Errors
+    /// Those of `read`, and that a signal asked to stop.
     pub(super) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if interrupted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let mut filled = 0;
         while filled < buffer.len() {
             match self.file.read(&mut buffer[filled..]) {

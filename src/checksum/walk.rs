@@ -2,8 +2,8 @@
 //! entry that knows its parent and nothing of its path.
 //! Walks in inode order relative to open directories; reads no file.
 
-use super::Progress;
 use super::line::Escape;
+use super::{Progress, go_on};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys::dir::{self, Stat};
@@ -94,7 +94,7 @@ impl Unread {
 /// Reads all names and attributes below `path`.
 ///
 /// # Errors
-/// If `path` itself cannot be opened. What is missing below it is told in [`Tree::unread`].
+/// If `path` itself cannot be opened, or a signal asks to stop. What is missing below it is told in [`Tree::unread`].
 pub(super) fn walk(path: &Path, progress: &Progress) -> Result<Tree> {
     let doing = || format!("cannot read {}", shown(path));
     let flags = libc::O_DIRECTORY;
@@ -114,6 +114,7 @@ pub(super) fn walk(path: &Path, progress: &Progress) -> Result<Tree> {
     let mut found = Vec::new();
     let mut todo = vec![0];
     while let Some(index) = todo.pop() {
+        go_on("cannot read all directories")?;
         tree.read_dir(index, &mut found)?;
         let children = tree.children(index);
         progress.entries.fetch_add(children.len() as u64, Relaxed);

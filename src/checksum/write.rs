@@ -4,10 +4,9 @@ use super::hash::hash_files;
 use super::line;
 use super::list::{List, Source};
 use super::walk::{self, Unread};
-use super::{Options, Progress};
+use super::{Options, Progress, go_on};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -17,7 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What [`write_lists`] wrote.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Written {
     /// The tree's name, which the files' names begin with.
     pub name: String,
@@ -28,7 +27,6 @@ pub struct Written {
     /// SHA-256 of each list by its suffix, in hexadecimal digits.
     pub sha256: Vec<(String, String)>,
     /// What could not be read, and so is missing from the lists.
-    #[serde(skip)]
     pub errors: Vec<Error>,
 }
 
@@ -40,11 +38,27 @@ pub enum Target<'a> {
     Stream(&'a mut dyn Write, Option<&'a str>),
 }
 
-/// The name of the lists of a directory: the last part of its path as it was given.
+/// The names of the lists of some directories: the last part of each path as it was given.
 ///
 /// # Errors
-/// If there is none, as for `/`.
-pub fn name_of(dir: &Path) -> Result<OsString> {
+/// If a directory has none, as `/`, or two have the same.
+pub fn names_of(dirs: &[PathBuf]) -> Result<Vec<OsString>> {
+    let mut names: Vec<OsString> = Vec::new();
+    for dir in dirs {
+        let name = name_of(dir)?;
+        if let Some(at) = names.iter().position(|there| *there == name) {
+            let (one, two) = (shown(&dirs[at]), shown(dir));
+            return Err(Error::usage(
+                format!("cannot write the lists of {one} and {two}"),
+                "both have one name: run once for each, with -o DIR",
+            ));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn name_of(dir: &Path) -> Result<OsString> {
     let doing = || format!("cannot read {}", shown(dir));
     let canonical = dir.canonicalize().doing(doing)?;
     match dir.file_name().or_else(|| canonical.file_name()) {
@@ -58,8 +72,9 @@ pub fn name_of(dir: &Path) -> Result<OsString> {
 /// Files are written under temporary names and renamed when all of them are complete.
 ///
 /// # Errors
-/// If `dir` cannot be opened, or contains the target directory, or a list cannot be written.
-/// What could not be read below it is in [`Written::errors`].
+/// If `dir` cannot be opened, or contains the target directory, or a list cannot be written, or a
+/// signal asks to stop; nothing is left then of lists on their way.
+/// What could not be read below `dir` is in [`Written::errors`].
 pub fn write_lists(
     dir: &Path,
     further: &[List],
@@ -72,7 +87,7 @@ pub fn write_lists(
         refuse_inside(dir, out)?;
     }
     let tree = walk::walk(dir, progress)?;
-    let hashes = hash_files(&tree, options.threads, progress);
+    let hashes = hash_files(&tree, options.threads, progress)?;
     let source = Source {
         tree: &tree,
         hashes: &hashes,
@@ -151,6 +166,7 @@ impl<'a> Out<'a> {
         let mut hasher = Sha256::new();
         let unread = self.write(suffix, |to| {
             source.lines(list, &mut |line| {
+                go_on("cannot write all lists")?;
                 hasher.update(line);
                 hasher.update(b"\n");
                 let written = to.write_all(line).and_then(|()| to.write_all(b"\n"));
@@ -193,6 +209,7 @@ impl<'a> Out<'a> {
         if let Target::Stream(to, _) = &mut self.target {
             to.flush().doing(|| "cannot write".to_owned())?;
         }
+        go_on("cannot write all lists")?;
         for draft in &mut self.drafts {
             draft.publish()?;
         }

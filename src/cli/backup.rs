@@ -1,7 +1,8 @@
 //! The command line of `buttersink backup`: words into an order, and the order shown while it runs.
 
+use super::Task;
 use super::commands::means;
-use super::{Options, Task};
+use super::options::Options;
 use crate::backup;
 use crate::backup::oneshot::{self, Event, Order};
 use crate::backup::retention::Policy;
@@ -24,7 +25,8 @@ usage: buttersink backup [options] SUBVOLUME DEST...
   SUBVOLUME  a mounted btrfs subvolume; snapshots are made in SUBVOLUME/snapshot/, if anything
              changed since the last one
   DEST       a directory for its snapshots: [btrfs://|file://]/path/to/directory/
-             or ssh://[user@]host[:port]/path/to/directory/
+             ssh://[user@]host[:port]/path/to/directory/
+             s3://bucket/prefix/
 
 options:
   -n, --dry-run          show what would be done, and do nothing
@@ -51,6 +53,16 @@ options:
       --remote-command CMD
                          CMD instead of 'buttersink' at the far side
       --bwlimit RATE     send no faster: KiB per second, or with a unit: 500, 10M
+      --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
+      --region NAME      the bucket's region (also AWS_REGION)
+      --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
+  -j, --concurrency N    requests at the same time in one transfer (4)
+      --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
+      --checksum NAME    what the service checks parts by: md5, crc32c or sha256
+      --sse WHAT         encryption at the service: none, AES256, aws:kms or aws:kms:KEY
+      --storage-class C  the storage class of uploads
+      --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
+      --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
   -h, --help             show this help
 
 exit status:
@@ -63,16 +75,8 @@ exit status:
   130  interrupted
 ";
 
-/// Options that all commands share, without and with a value.
-const SHARED: &[&str] = &["dry-run", "quiet", "json", "full-speed", "compressed-data"];
-const SHARED_WITH_VALUE: &[&str] = &[
-    "logfile",
-    "ssh-command",
-    "ssh-option",
-    "remote-sudo",
-    "remote-command",
-    "bwlimit",
-];
+/// Options of other commands that mean nothing here.
+const FOREIGN: &[&str] = &["--delete", "-e", "--estimate", "--exclude"];
 
 /// What follows the word `backup`.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {
@@ -86,45 +90,51 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
         always: false,
         require_mount: false,
         dry_run: false,
+        max_chain: 0,
     };
-    let (mut words, mut shared): (Vec<OsString>, Vec<OsString>) = Default::default();
+    let (mut words, mut options) = (Vec::new(), Options::new());
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next().map_err(wrong)? {
-        match argument {
-            Arg::Value(word) => words.push(word),
-            Arg::Short('h') | Arg::Long("help") => {
-                return Ok((Task::BackupHelp, super::words(shared)?.1));
+        let name = match argument {
+            Arg::Value(word) => {
+                words.push(word);
+                continue;
             }
-            Arg::Long("always") => order.always = true,
-            Arg::Long("require-mount") => order.require_mount = true,
-            Arg::Long("latest-only") => order.source_keeps.newest = Some(1),
-            Arg::Long("num-snapshots") => {
-                order.source_keeps.newest = Some(count(&value(&mut parser)?)?);
+            Arg::Short(letter) => format!("-{letter}"),
+            Arg::Long(name) => format!("--{name}"),
+        };
+        match name.as_str() {
+            "-h" | "--help" => return Ok((Task::BackupHelp, options)),
+            "-d" | "--debug" => options.logfile = Some("/dev/stderr".into()),
+            name if FOREIGN.contains(&name) => {
+                return Err(usage(&format!("a backup has no option {name}")));
             }
-            Arg::Long("num-backups") => {
-                order.dest_keeps.newest = Some(count(&value(&mut parser)?)?);
-            }
-            Arg::Long("keep") => {
-                let text = value(&mut parser)?;
-                order.dest_keeps.periods = Policy::parse(&text.to_string_lossy())?.periods;
-            }
-            Arg::Long("snapshot-folder") => order.folder = value(&mut parser)?.into(),
-            Arg::Long("snapshot-prefix") => order.prefix = value(&mut parser)?,
-            Arg::Short('d') | Arg::Long("debug") => shared.push("--logfile=/dev/stderr".into()),
-            Arg::Short(letter @ ('n' | 'q')) => shared.push(format!("-{letter}").into()),
-            Arg::Short('l') => shared.extend(["-l".into(), value(&mut parser)?]),
-            Arg::Long(name) if SHARED.contains(&name) => shared.push(format!("--{name}").into()),
-            Arg::Long(name) if SHARED_WITH_VALUE.contains(&name) => {
-                let name = format!("--{name}").into();
-                shared.extend([name, value(&mut parser)?]);
-            }
-            other => return Err(wrong(other.unexpected())),
+            name if set(&mut order, name, &mut parser)? => {}
+            name => options.set(name, &mut parser)?,
         }
     }
-    let options = super::words(shared)?.1;
-    order.dry_run = options.dry_run;
+    (order.dry_run, order.max_chain) = (options.dry_run, options.max_chain);
     locations(&mut order, words)?;
     Ok((Task::Backup(Box::new(order)), options))
+}
+
+/// Takes an option that only backups have; whether it is one.
+fn set(order: &mut Order, name: &str, parser: &mut lexopt::Parser) -> Result<bool> {
+    match name {
+        "--always" => order.always = true,
+        "--require-mount" => order.require_mount = true,
+        "--latest-only" => order.source_keeps.newest = Some(1),
+        "--num-snapshots" => order.source_keeps.newest = Some(count(&value(parser)?)?),
+        "--num-backups" => order.dest_keeps.newest = Some(count(&value(parser)?)?),
+        "--keep" => {
+            let text = value(parser)?;
+            order.dest_keeps.periods = Policy::parse(&text.to_string_lossy())?.periods;
+        }
+        "--snapshot-folder" => order.folder = value(parser)?.into(),
+        "--snapshot-prefix" => order.prefix = value(parser)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 fn locations(order: &mut Order, words: Vec<OsString>) -> Result<()> {
@@ -182,36 +192,34 @@ fn show(progress: &mut Progress, order: &Order, event: &Event) {
     match event {
         Event::Note(note) => progress.note(note),
         Event::Sync(event) => progress.event(event),
-        Event::Plan(name, plan) if dry => {
-            progress.result(
-                &format!("{name}:\n{}", report::plan(plan)),
-                &json::backup::plan(name, plan),
-            );
-        }
+        Event::Plan(name, plan) if dry => progress.result(
+            || format!("{name}:\n{}", report::plan(plan)),
+            || json::backup::plan(name, plan),
+        ),
         Event::Plan(name, plan) => progress.begin_at(name, plan),
-        Event::Arrived(name, summary) => {
-            let text = format!("{name}: {}", report::summary(summary));
-            progress.result(&text, &json::backup::arrived(name, summary));
-        }
+        Event::Arrived(name, summary) => progress.result(
+            || format!("{name}: {}", report::summary(summary)),
+            || json::backup::arrived(name, summary),
+        ),
         Event::Failed(name, error) => {
             progress.say(&error.to_string());
-            progress.result("", &json::backup::failed(name, error));
+            progress.result(String::new, || json::backup::failed(name, error));
         }
         Event::Snapshot(path, why) => {
             let verb = if dry { "would make" } else { "made" };
-            let text = format!("{verb} the snapshot {} ({why})\n", shown(path));
-            progress.result(&text, &json::backup::snapshot(path, Some(why), !dry));
-        }
-        Event::Unchanged(path) => {
-            let text = format!("nothing changed since {}\n", shown(path));
-            progress.result(&text, &json::backup::snapshot(path, None, false));
-        }
-        Event::Verdicts(name, verdicts) => {
             progress.result(
-                &report::verdicts(name, verdicts, dry),
-                &json::backup::verdicts(name, verdicts),
+                || format!("{verb} the snapshot {} ({why})\n", shown(path)),
+                || json::backup::snapshot(path, Some(why), !dry),
             );
         }
+        Event::Unchanged(path) => progress.result(
+            || format!("nothing changed since {}\n", shown(path)),
+            || json::backup::snapshot(path, None, false),
+        ),
+        Event::Verdicts(name, verdicts) => progress.result(
+            || report::verdicts(name, verdicts, dry),
+            || json::backup::verdicts(name, verdicts),
+        ),
     }
 }
 

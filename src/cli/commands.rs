@@ -1,11 +1,12 @@
 //! Listing and synchronising, from options to verdict.
 
-use super::{HELP, Options, Task, backup};
+use super::options::Options;
+use super::{HELP, Task, backup};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::glob;
 use crate::log;
-use crate::plan::{Plan, Wish};
+use crate::plan::{Plan, Step, Wish};
 use crate::process::Priority;
 use crate::progress::Progress;
 use crate::report;
@@ -75,7 +76,10 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
         .snapshots
         .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
-    progress.result(&report::listing(&listing), &report::json::listing(&listing));
+    progress.result(
+        || report::listing(&listing),
+        || report::json::listing(&listing),
+    );
     progress.close()
 }
 
@@ -112,13 +116,16 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         excluded: Some(&excluded),
         delete: options.delete,
         estimate: options.estimate,
-        max_chain: None,
+        max_chain: Some(options.max_chain),
+        ..Wish::default()
     };
     let watch = &mut |event: sync::Event| progress.event(&event);
-    let plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
+    let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
         .map_err(|error| slash_hint(error, source, &from))?;
     if options.dry_run {
-        progress.result(&report::plan(&plan), &report::json::plan(&plan));
+        let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
+        plan.effort = dest_store.effort(&diffs);
+        progress.result(|| report::plan(&plan), || report::json::plan(&plan));
         return progress.close();
     }
     carry_out(&plan, &mut *source_store, &mut *dest_store, progress)
@@ -134,7 +141,10 @@ fn carry_out(
     let done = sync::carry_out(plan, source, dest, &mut |event| progress.event(&event));
     match done {
         Ok(summary) => {
-            progress.result(&report::summary(&summary), &report::json::summary(&summary));
+            progress.result(
+                || report::summary(&summary),
+                || report::json::summary(&summary),
+            );
             summary.verdict().and(progress.close())
         }
         Err(error) => {
@@ -189,6 +199,7 @@ pub(super) fn means(options: &Options) -> Means {
             compressed,
         },
         ssh: options.ssh.clone(),
+        s3: options.s3.clone(),
     }
 }
 

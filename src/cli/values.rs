@@ -40,6 +40,30 @@ pub(super) fn mebibytes(text: &OsStr) -> Result<u64> {
     bytes(text, 20).ok_or_else(wrong)
 }
 
+/// A whole number from 1 up.
+pub(super) fn number(option: &str, value: &OsStr) -> Result<usize> {
+    let number = text(option, value)?
+        .parse()
+        .ok()
+        .filter(|&number| number > 0);
+    number.ok_or_else(|| {
+        let doing = format!("cannot use {option} {}", shown(value));
+        Error::usage(doing, "it is a whole number from 1 up")
+    })
+}
+
+/// A value that goes to a service, and so is UTF-8.
+pub(super) fn text(option: &str, value: &OsStr) -> Result<String> {
+    let text = value
+        .to_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned);
+    text.ok_or_else(|| {
+        let doing = format!("cannot use {option} '{}'", shown(value));
+        Error::usage(doing, "it is a word in UTF-8")
+    })
+}
+
 /// A number with a unit of 1024's powers; without one it is shifted by `bare`. Never 0.
 fn bytes(text: &OsStr, bare: u32) -> Option<u64> {
     let text = text.to_str()?;

@@ -222,7 +222,8 @@ fn broken(candidates: &[Diff], tree: &HashSet<Uuid>, target: Uuid) -> String {
 /// The least that a stream can be that nobody has measured. No incremental is shorter than its
 /// first and its last command. A whole stream has most of what the file tree has, even if the
 /// tree's nodes are half empty; and once a relative's whole stream is known, this one is taken to
-/// be as dense, or every relative would be measured in turn.
+/// be as dense and a little more, or every relative would be measured in turn. The oldest has the
+/// benefit of the doubt, since people expect a chain to begin there.
 pub(super) fn at_least(
     target: Option<&Snapshot>,
     diff: &Diff,
@@ -234,16 +235,18 @@ pub(super) fn at_least(
     let Some(target) = target.filter(|_| diff.from.is_none()) else {
         return SHORTEST;
     };
-    let known = |s: &&Snapshot| {
-        sizes
-            .get(&(s.id(), None))
-            .and_then(|size| size.bytes())
-            .map(|size| (size, s.tree_bytes))
-    };
+    let relatives = families.of(target);
+    let margin = u64::from(
+        relatives
+            .first()
+            .is_some_and(|oldest| oldest.id() != target.id()),
+    );
+    let known = |s: &&Snapshot| Some((sizes.get(&(s.id(), None))?.bytes()?, s.tree_bytes));
     let like = |(size, tree): (u64, u64)| {
-        (u128::from(size) * u128::from(target.tree_bytes) / u128::from(tree.max(1))) as u64 + 1
+        let size = u128::from(size) * u128::from(target.tree_bytes) / u128::from(tree.max(1));
+        size as u64 + margin * (size / 50) as u64
     };
-    let dense = families.of(target).iter().filter_map(known).map(like).min();
+    let dense = relatives.iter().filter_map(known).map(like).max();
     let sparse = SHORTEST + target.tree_bytes.saturating_sub(LEAF) / 8;
     dense.unwrap_or(0).max(sparse)
 }

@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// weakest link, and each is a request to make and an object to keep.
 const LINK_PENALTY: u64 = 64 << 10;
 
+/// More than any stream that was measured: the way over it is taken only if there is no other.
+const UNMEASURED: u64 = 1 << 50;
+
 impl<'a> Planner<'a> {
     /// Finds the cheapest way to the targets, and makes steps of it.
     pub(super) fn route(&mut self, targets: &[&'a Snapshot]) {
@@ -118,14 +121,14 @@ impl<'a> Planner<'a> {
 
     /// Bytes of the stream, or the least that they can be; a link in a stored chain costs more.
     fn cost(&self, diff: &Diff) -> u64 {
-        let bytes = self.size(diff).bytes().unwrap_or_else(|| {
-            candidates::at_least(
-                self.by_id.get(&diff.to).copied(),
-                diff,
-                &self.families,
-                self.sizes,
-            )
-        });
+        let unknown = || match self.wish.settled {
+            true => UNMEASURED,
+            false => {
+                let target = self.by_id.get(&diff.to).copied();
+                candidates::at_least(target, diff, &self.families, self.sizes)
+            }
+        };
+        let bytes = self.size(diff).bytes().unwrap_or_else(unknown);
         let link = self.keeps_diffs() && diff.from.is_some();
         bytes + if link { LINK_PENALTY + bytes / 8 } else { 0 }
     }

@@ -5,7 +5,7 @@ pub mod backup;
 
 use crate::plan::{Obstacle, Plan, Step};
 use crate::snapshot::{Listing, Snapshot, Uuid};
-use crate::store::Receipt;
+use crate::store::{Effort, Receipt};
 use crate::sync::Summary;
 use serde::Serialize;
 
@@ -49,6 +49,8 @@ struct PlanLine<'a> {
     steps: &'a [Step],
     obstacles: &'a [Obstacle],
     total_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<Effort>,
 }
 
 /// A plan.
@@ -58,6 +60,7 @@ pub fn plan(plan: &Plan) -> String {
         steps: &plan.steps,
         obstacles: &plan.obstacles,
         total_bytes: plan.total_bytes(),
+        effort: plan.effort,
     })
 }
 

@@ -3,7 +3,7 @@
 
 mod measure;
 mod receive;
-mod seals;
+mod state;
 mod survey;
 
 pub use survey::states;
@@ -58,8 +58,6 @@ impl Local {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        // Where no run of ours ever wrote, nothing unfinished is ours.
-        let known_place = dir.join(seals::STATE).is_dir();
         let lock = if access > Access::Read {
             Some(lock(&dir)?)
         } else {
@@ -73,26 +71,23 @@ impl Local {
             notes: Vec::new(),
             _lock: lock,
         };
-        if access > Access::Read && known_place {
-            local.remove_leftovers()?;
+        if access > Access::Read {
+            local.remove_leftover()?;
         }
         Ok(local)
     }
 
-    fn remove_leftovers(&mut self) -> Result<()> {
-        for leftover in self
-            .list()?
-            .snapshots
-            .iter()
-            .filter(|s| s.state == State::Partial)
-        {
-            let path = self.dir.join(&leftover.path);
-            if in_other_hands(&path, &self.dir)? {
-                continue;
-            }
-            remove(&path)?;
-            let name = shown(&leftover.path);
-            log::line(|| format!("removed the unfinished {}", shown(&path)));
+    /// Removes what the last run was receiving when it was interrupted. Other subvolumes may be
+    /// named like that, and be somebody's only copy.
+    fn remove_leftover(&mut self) -> Result<()> {
+        let Some(path) = state::begun(&self.dir)? else {
+            return Ok(());
+        };
+        let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
+        if self.list()?.snapshots.iter().any(unfinished) {
+            self.delete(&path)?;
+            let name = shown(&path);
+            log::line(|| format!("removed the unfinished {name}"));
             self.notes
                 .push(format!("removed {name}, left by an interrupted transfer"));
         }
@@ -285,9 +280,16 @@ impl Store for Local {
         )
         .doing(doing)?;
         let whole = self.dir.join(path);
+        if in_other_hands(&whole, &self.dir)? {
+            return Err(Error::new(
+                Kind::Busy,
+                doing(),
+                "another run is at work there",
+            ));
+        }
         let uuid = btrfs::subvolume(&whole)?.uuid;
         remove(&whole)?;
-        seals::remove(&self.dir, uuid)?;
+        state::remove(&self.dir, uuid)?;
         self.known.retain(|snapshot| snapshot.path != path);
         sys::syncfs(self.filesystem.fd()).doing(doing)
     }
@@ -325,7 +327,7 @@ fn restarted(error: Error, doing: &str) -> Error {
 }
 
 fn lock(dir: &Path) -> Result<File> {
-    let file = seals::open_lock(dir)?;
+    let file = state::open_lock(dir)?;
     let doing = || format!("cannot lock {}", shown(dir));
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),
@@ -340,7 +342,7 @@ fn lock(dir: &Path) -> Result<File> {
 /// Whether another run holds the lock of a directory above `path`, other than our own.
 fn in_other_hands(path: &Path, ours: &Path) -> Result<bool> {
     for dir in path.ancestors().skip(1).filter(|dir| *dir != ours) {
-        let lock = seals::lock_path(dir);
+        let lock = state::lock_path(dir);
         match OpenOptions::new().write(true).open(&lock) {
             Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
                 return Ok(true);
@@ -377,7 +379,7 @@ fn checked_name(path: &Path) -> Result<&OsStr> {
         ))
     };
     match path.file_name() {
-        Some(_) if path.starts_with(seals::STATE) => refused("it is where seals are kept"),
+        Some(_) if path.starts_with(state::STATE) => refused("it is where seals are kept"),
         Some(name) if plain && !nul => Ok(name),
         _ => refused("it leads out of the directory"),
     }

@@ -2,16 +2,21 @@
 //! left, kills, locks, retention and the way back.
 
 use crate::runner::Test;
-use crate::subvolumes::{EVERYTHING, alter, script, shown, snapshot, subvolume};
+use crate::s3::options;
+use crate::servers::shared;
+use crate::subvolumes::{EVERYTHING, alter, script, shown as field, snapshot, subvolume};
 use crate::support::{Said, binary, btrfs, buttersink, run};
 use crate::tests;
 use crate::tree::differences;
 use buttersink::backup::oneshot::{self, Event, Order};
 use buttersink::backup::retention::Policy;
+use buttersink::plan::Wish;
 use buttersink::process::Priority;
+use buttersink::s3::S3Options;
 use buttersink::store::local::Manner;
 use buttersink::store::remote::ssh;
-use buttersink::store::{Means, Place};
+use buttersink::store::{self, Access, Means, Place};
+use buttersink::sync;
 use jiff::{ToSpan, Zoned};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -41,6 +46,7 @@ pub(crate) const TESTS: &[Test] = tests![
     one_snapshot_comes_back,
     an_altered_latest_is_no_parent,
     the_units_capabilities_suffice,
+    a_bucket_keeps_what_is_built_upon,
 ];
 
 /// A subvolume with files on one filesystem, and a directory on another.
@@ -126,6 +132,7 @@ fn means() -> Means {
     Means {
         manner,
         ssh: ssh::Options::default(),
+        s3: S3Options::default(),
     }
 }
 
@@ -143,6 +150,7 @@ fn order(home: &Path, dests: &[&Path]) -> Order {
         always: false,
         require_mount: false,
         dry_run: false,
+        max_chain: 30,
     }
 }
 
@@ -161,8 +169,8 @@ fn the_first_and_the_next() {
     let both = names(&b);
     assert_eq!(both.len(), 2);
     assert_eq!(
-        shown(&b.join(&both[1]), "Parent UUID"),
-        shown(&b.join(&both[0]), "UUID")
+        field(&b.join(&both[1]), "Parent UUID"),
+        field(&b.join(&both[0]), "UUID")
     );
     sound(&home, &b);
 }
@@ -715,5 +723,50 @@ fn the_units_capabilities_suffice() {
         text(&b),
     ];
     run("setpriv", words);
+    sound(&home, &b);
+}
+
+/// In a bucket the newest is a difference from older ones, which stay therefore; and it comes back.
+fn a_bucket_keeps_what_is_built_upon() {
+    let server = shared("seaweedfs");
+    let bucket = server.bucket();
+    let (home, b) = scene();
+    let means = Means {
+        s3: options(&server.endpoint),
+        ..means()
+    };
+    let place = Place::S3(format!("{bucket}/home/").into());
+    let order = Order {
+        destinations: vec![place.clone()],
+        source_keeps: Policy {
+            newest: Some(1),
+            ..Policy::default()
+        },
+        dest_keeps: Policy {
+            newest: Some(1),
+            ..Policy::default()
+        },
+        ..order(&home, &[])
+    };
+    let mut now: Zoned = "2026-10-12T08:00:00[Europe/Berlin]".parse().unwrap();
+    for day in 0..3 {
+        write(&home, &format!("day {day}"));
+        oneshot::run(&order, &means, &now, &mut |event| println!("{event:?}")).unwrap();
+        now = now.checked_add(1.day()).unwrap();
+    }
+    assert_eq!(names(&home.join("snapshot")), ["20261014-080000"]);
+    let mut store = store::open(&place, Access::Read, &means).unwrap();
+    let kept = store.list().unwrap();
+    let paths = kept.snapshots.iter().map(|s| s.path.to_str().unwrap());
+    assert_eq!(
+        paths.collect::<Vec<_>>(),
+        ["20261012-080000", "20261013-080000", "20261014-080000"]
+    );
+    let back = store::open(&Place::Local(b.clone()), Access::Append, &means);
+    let mut back = back.unwrap();
+    let (there, wish) = (back.list().unwrap(), Wish::default());
+    let plan = sync::make_plan(&mut *store, &kept, &there, &wish, &mut |_| ()).unwrap();
+    let done = sync::carry_out(&plan, &mut *store, &mut *back, &mut |_| ()).unwrap();
+    assert_eq!((done.sent, done.failed), (3, 0));
     sound(&home, &b);
 }

@@ -1,11 +1,14 @@
-//! checksumdir against GNU find, sha256sum and sort on hostile trees, and what it finds.
+//! checksumdir against GNU find, sha256sum and sort on hostile trees. Below: what comparisons find
+//! in `changes`, and how a run behaves in `running`.
+
+mod changes;
+mod running;
 
 use crate::runner::Test;
 use crate::support::*;
 use crate::tests;
-use buttersink::checksum::{Aspect, Options, Outcome, Progress, What, compare_trees};
 use std::ffi::OsStr;
-use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
+use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
@@ -14,7 +17,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-pub(crate) const TESTS: &[Test] = tests![
+pub(crate) const TESTS: &[&[Test]] = &[OWN, changes::TESTS, running::TESTS];
+
+const OWN: &[Test] = tests![
     classic_files_are_what_gnu_writes,
     bind_mounts_on_one_filesystem,
     a_directory_mounted_inside_itself,
@@ -23,13 +28,6 @@ pub(crate) const TESTS: &[Test] = tests![
     refusals_write_nothing,
     a_failed_run_leaves_the_old_files,
     links_and_attributes,
-    every_change_is_found_by_check,
-    every_change_is_found_by_compare,
-    altered_lists_are_not_trusted,
-    unreadable_is_never_the_same,
-    lists_from_another_order,
-    standard_output_and_json,
-    the_page_cache_stays_as_it_was,
     usage,
 ];
 
@@ -45,7 +43,7 @@ fn gnu(dir: &Path, out: &Path) {
         "set -eu; export TZ=UTC LC_ALL=C; cd \"$1\"
          find . -mindepth 1 -not '(' -type d -exec mountpoint -q '{{}}' ';' ')' \
             -printf '{FORMAT}' | sort -k 7 > \"$2/$3.ls\"
-         find . -type f -exec sha256sum '{{}}' ';' | sort -k 2 > \"$2/$3.files\"
+         find . -type f -exec sha256sum '{{}}' + | sort -k 2 > \"$2/$3.files\"
          cd \"$2\"; sha256sum -- \"$3.ls\" \"$3.files\" > \"$3.sha256sum\""
     );
     let name = dir.file_name().unwrap();
@@ -492,399 +490,6 @@ fn links_and_attributes() {
         said.stdout,
         "./f\\011o\\\\\\012\tuser.x y\t0x00ff\n./l\ttrusted.e\t0x\n"
     );
-}
-
-/// A small tree, and a copy of it that is the same in every respect.
-fn twins() -> [PathBuf; 2] {
-    let disk = btrfs("disk", 256);
-    let [a, b] = [disk.join("a"), disk.join("b")];
-    fs::create_dir_all(a.join("dir/sub")).unwrap();
-    for name in [
-        &b"file"[..],
-        b"dir/x",
-        b"dir/sub/new\nline",
-        b"zero",
-        b"dir-x",
-    ] {
-        put(&a, name, b"some content");
-    }
-    put(&a, b"large", &vec![7; 9 << 20]);
-    symlink("target", a.join("link")).unwrap();
-    run(
-        "mknod",
-        [
-            a.join("device").as_os_str(),
-            "c".as_ref(),
-            "1".as_ref(),
-            "3".as_ref(),
-        ],
-    );
-    run("cp", [OsStr::new("-a"), a.as_ref(), b.as_ref()]);
-    [a, b]
-}
-
-/// Spoils `b` in one way; what is said then about which path, and what keeps the time.
-type Spoil = (&'static str, fn(&Path), &'static str);
-
-fn keeping_time(path: &Path, act: impl FnOnce(&Path)) {
-    let time = fs::metadata(path).unwrap().modified().unwrap();
-    act(path);
-    File::open(path)
-        .unwrap()
-        .set_times(FileTimes::new().set_modified(time))
-        .unwrap();
-}
-
-fn flip(path: &Path, at: u64) {
-    use std::os::unix::fs::FileExt;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
-}
-
-const SPOILS: &[Spoil] = &[
-    (
-        "file",
-        |b| keeping_time(&b.join("file"), |f| flip(f, 3)),
-        "content",
-    ),
-    (
-        "large",
-        |b| keeping_time(&b.join("large"), |f| flip(f, (9 << 20) - 1)),
-        "content",
-    ),
-    ("file", |b| set_time(&b.join("file"), 5, 5), "time"),
-    ("dir", |b| set_time(&b.join("dir"), -5, 5), "time"),
-    (
-        "file",
-        |b| fs::set_permissions(b.join("file"), Permissions::from_mode(0o600)).unwrap(),
-        "mode",
-    ),
-    (
-        "file",
-        |b| chown(b.join("file"), Some(7), None).unwrap(),
-        "owner",
-    ),
-    (
-        "file",
-        |b| chown(b.join("file"), None, Some(7)).unwrap(),
-        "owner",
-    ),
-    (
-        "dir-x",
-        |b| fs::hard_link(b.join("dir-x"), b.parent().unwrap().join("h")).unwrap(),
-        "names",
-    ),
-    (
-        "zero",
-        |b| {
-            keeping_time(&b.join("zero"), |f| {
-                let file = File::options().write(true).open(f).unwrap();
-                file.set_len(3).unwrap();
-            });
-        },
-        "content",
-    ),
-    (
-        "dir/x",
-        |b| keeping_time(&b.join("dir"), |d| fs::remove_file(d.join("x")).unwrap()),
-        "removed",
-    ),
-    (
-        "dir/n",
-        |b| keeping_time(&b.join("dir"), |d| put(d, b"n", b"")),
-        "added",
-    ),
-    (
-        "zero",
-        |b| {
-            fs::remove_file(b.join("zero")).unwrap();
-            fs::create_dir(b.join("zero")).unwrap();
-        },
-        "kind",
-    ),
-];
-
-fn every_change_is_found_by_check() {
-    for (path, spoil, word) in SPOILS {
-        let [a, b] = twins();
-        let said = checksumdir([OsStr::new("-o"), here().as_ref(), b.as_ref()]);
-        assert_eq!(said.code, 0);
-        let sums = here().join("b.sha256sum");
-        let check = || checksumdir([OsStr::new("--check"), sums.as_ref(), b.as_ref()]);
-        let clean = check();
-        assert_eq!((clean.code, clean.stdout.as_str()), (0, ""));
-        spoil(&b);
-        expect(&check(), path, word);
-        drop_disk(&a);
-    }
-}
-
-fn every_change_is_found_by_compare() {
-    let more: &[Spoil] = &[
-        (
-            "link",
-            |b| {
-                fs::remove_file(b.join("link")).unwrap();
-                symlink("tarjet", b.join("link")).unwrap();
-            },
-            "target target -> tarjet",
-        ),
-        (
-            "device",
-            |b| {
-                fs::remove_file(b.join("device")).unwrap();
-                run(
-                    "mknod",
-                    [
-                        b.join("device").as_os_str(),
-                        "c".as_ref(),
-                        "1".as_ref(),
-                        "5".as_ref(),
-                    ],
-                );
-            },
-            "device 1:3 -> 1:5",
-        ),
-        (
-            "zero",
-            |b| {
-                run(
-                    "setfattr",
-                    ["-n", "user.a", "-v", "1", b.join("zero").to_str().unwrap()],
-                );
-            },
-            "xattr none -> user.a",
-        ),
-        (
-            "zero",
-            |b| {
-                run("setfacl", ["-m", "u:7:r", b.join("zero").to_str().unwrap()]);
-            },
-            "xattr none -> system.posix_acl_access",
-        ),
-    ];
-    for (path, spoil, word) in SPOILS.iter().chain(more) {
-        let [a, b] = twins();
-        let compare = || {
-            checksumdir([
-                OsStr::new("--xattrs"),
-                "--compare".as_ref(),
-                a.as_ref(),
-                b.as_ref(),
-            ])
-        };
-        let clean = compare();
-        assert_eq!((clean.code, clean.stdout.as_str()), (0, ""));
-        spoil(&b);
-        expect(&compare(), path, word);
-        drop_disk(&a);
-    }
-}
-
-/// Exactly one difference, about this path (its directory's time aside), with this word.
-fn expect(said: &Said, path: &str, word: &str) {
-    assert_eq!(said.code, 4, "{path} {word}: {}", said.stderr);
-    let lines: Vec<&str> = said.stdout.lines().collect();
-    assert_eq!(lines.len(), 1, "{path} {word}: {lines:?}");
-    let (what, rest) = lines[0].split_at(9);
-    assert!(rest.starts_with(path), "{path}: {rest}");
-    assert!(
-        what.trim() == word || rest.contains(word),
-        "{word}: {lines:?}"
-    );
-}
-
-fn drop_disk(tree: &Path) {
-    run("umount", [tree.parent().unwrap()]);
-}
-
-fn altered_lists_are_not_trusted() {
-    let tree = here().join("tree");
-    fs::create_dir(&tree).unwrap();
-    put(&tree, b"file", b"1");
-    let out = here();
-    let write = || {
-        assert_eq!(
-            checksumdir([OsStr::new("-o"), out.as_ref(), tree.as_ref()]).code,
-            0
-        );
-    };
-    let check = |file: &str| checksumdir([OsStr::new("--check"), out.join(file).as_ref()]);
-    for file in ["tree.ls", "tree.files"] {
-        write();
-        assert_eq!(check("tree.sha256sum").code, 0);
-        flip(&out.join(file), 1);
-        let said = check("tree.sha256sum");
-        assert_eq!(said.code, 4, "{}", said.stderr);
-        assert!(said.stderr.contains(file), "{}", said.stderr);
-        fs::remove_file(out.join(file)).unwrap();
-        assert_eq!(check("tree.sha256sum").code, 1);
-    }
-    write();
-    let whole = fs::read(out.join("tree.files")).unwrap();
-    put(&out, b"tree.files", &whole[..whole.len() - 1]);
-    let said = check("tree.files");
-    assert_eq!(said.code, 1);
-    assert!(said.stderr.contains("line 1"), "{}", said.stderr);
-    put(&out, b"tree.sha256sum", b"");
-    assert_eq!(check("tree.sha256sum").code, 1);
-}
-
-fn unreadable_is_never_the_same() {
-    let tree = locked();
-    let other = here().join("other");
-    run("cp", [OsStr::new("-a"), tree.as_ref(), other.as_ref()]);
-    let said = checksumdir([OsStr::new("-o"), here().as_ref(), tree.as_ref()]);
-    assert_eq!(said.code, 0, "root reads everything: {}", said.stderr);
-    let sums = here().join("tree.sha256sum");
-    let check = as_nobody(&["--check".as_ref(), sums.as_ref(), tree.as_ref()]);
-    assert_eq!((check.code, check.stdout.as_str()), (1, ""));
-    let compare = as_nobody(&["--compare".as_ref(), tree.as_ref(), other.as_ref()]);
-    assert_eq!((compare.code, compare.stdout.as_str()), (1, ""));
-    assert!(
-        compare.stderr.contains("secret: Permission denied"),
-        "{}",
-        compare.stderr
-    );
-    let said = checksumdir([OsStr::new("--compare"), tree.as_ref(), other.as_ref()]);
-    assert_eq!(said.code, 0);
-    let gone = here().join("gone");
-    let said = checksumdir([OsStr::new("--compare"), tree.as_ref(), gone.as_ref()]);
-    assert_eq!(said.code, 1);
-}
-
-fn lists_from_another_order() {
-    let tree = here().join("tree");
-    fs::create_dir(&tree).unwrap();
-    hostile_names(&tree);
-    for name in ["ls", "files"] {
-        let list = format!("--stdout={name}");
-        let said = output(Command::new(binary("checksumdir")).arg(list).arg(&tree));
-        let mut lines: Vec<&[u8]> = said.stdout.split_inclusive(|&b| b == b'\n').collect();
-        lines.reverse();
-        put(&here(), format!("tree.{name}").as_bytes(), &lines.concat());
-    }
-    let check = || {
-        checksumdir([
-            OsStr::new("--check"),
-            here().join("tree.files").as_ref(),
-            here().join("tree.ls").as_ref(),
-        ])
-    };
-    let said = check();
-    assert_eq!((said.code, said.stdout.as_str()), (0, ""));
-    keeping_time(&path(&tree, b"both\n\\\r"), |f| {
-        fs::write(f, "other").unwrap();
-    });
-    let said = check();
-    assert_eq!(said.code, 4);
-    assert_eq!(said.stdout, "changed  both\\n\\\\\\u{d}: content\n");
-}
-
-fn hostile_names(tree: &Path) {
-    for name in NAMES {
-        put(tree, name, name);
-    }
-}
-
-fn standard_output_and_json() {
-    let [a, b] = twins();
-    let out = here().join("out");
-    fs::create_dir(&out).unwrap();
-    let said = checksumdir([
-        OsStr::new("--json"),
-        "-o".as_ref(),
-        out.as_ref(),
-        a.as_ref(),
-    ]);
-    let json: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!(said.stdout.lines().count(), 1);
-    assert_eq!(
-        (&json["version"], &json["trees"][0]["files"]),
-        (&1.into(), &6.into())
-    );
-    let sum = run("sha256sum", [out.join("a.ls")]);
-    assert_eq!(json["trees"][0]["sha256"]["ls"], sum[..64]);
-    let all = checksumdir([OsStr::new("--stdout"), a.as_ref()]).stdout;
-    let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
-    assert_eq!(all, read("a.ls") + &read("a.files") + &read("a.sha256sum"));
-    fs::write(b.join("file"), "x").unwrap();
-    let said = checksumdir([
-        OsStr::new("--json"),
-        "--compare".as_ref(),
-        a.as_ref(),
-        b.as_ref(),
-    ]);
-    assert_eq!(said.code, 4);
-    let json: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!(json["same"], false);
-    assert_eq!(json["differences"][0]["path"], "file");
-    assert_eq!(json["differences"][0]["what"], "changed");
-    assert_eq!(json["differences"][0]["changes"][1]["aspect"], "size");
-    let silent = checksumdir([
-        OsStr::new("-qq"),
-        "--compare".as_ref(),
-        a.as_ref(),
-        b.as_ref(),
-    ]);
-    assert_eq!((silent.code, silent.stdout.as_str()), (4, ""));
-    let Outcome {
-        differences,
-        errors,
-    } = compare_trees(&a, &b, &Options::default(), &Progress::default()).unwrap();
-    assert!(errors.is_empty());
-    let What::Changed(changes) = &differences[0].what else {
-        panic!("{differences:?}")
-    };
-    let aspects: Vec<Aspect> = changes.iter().map(|change| change.aspect).collect();
-    assert_eq!(aspects, [Aspect::Content, Aspect::Size, Aspect::Time]);
-}
-
-/// Pages of a file that are in the page cache.
-fn cached(path: &Path) -> u64 {
-    let words = [
-        OsStr::new("-b"),
-        "-n".as_ref(),
-        "-o".as_ref(),
-        "PAGES".as_ref(),
-        path.as_ref(),
-    ];
-    run("fincore", words).trim().parse().unwrap()
-}
-
-fn the_page_cache_stays_as_it_was() {
-    let disk = btrfs("disk", 512);
-    let tree = disk.join("tree");
-    fs::create_dir(&tree).unwrap();
-    for name in ["warm", "cold"] {
-        fs::write(tree.join(name), vec![1; 80 << 20]).unwrap();
-    }
-    run("sync", ["-f", tree.to_str().unwrap()]);
-    for name in ["warm", "cold"] {
-        let file = format!("if={}", tree.join(name).display());
-        run("dd", [&file, "iflag=nocache", "count=0", "status=none"]);
-    }
-    assert_eq!(cached(&tree.join("cold")), 0, "the test's own preparation");
-    fs::read(tree.join("warm")).unwrap();
-    let before = cached(&tree.join("warm"));
-    let said = checksumdir([OsStr::new("--stdout"), tree.as_ref()]);
-    assert_eq!(said.code, 0);
-    let release = run("uname", ["-r"]);
-    let mut numbers = release
-        .split('.')
-        .map(|part| part.parse::<u32>().unwrap_or(0));
-    if (numbers.next(), numbers.next()) < (Some(6), Some(5)) {
-        skip("this kernel does not tell what is cached");
-    }
-    // The kernel itself lets go of a page now and then.
-    assert!(cached(&tree.join("warm")) > before * 9 / 10);
-    assert_eq!(cached(&tree.join("cold")), 0);
 }
 
 fn usage() {

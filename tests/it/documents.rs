@@ -181,7 +181,12 @@ fn help_options(help: &str) -> BTreeSet<String> {
         (option.len() < l.len() && option.starts_with('-')).then_some(option)
     });
     lines
-        .flat_map(|l| l.split("  ").next().unwrap_or(l).split([' ', ',', '=']))
+        .flat_map(|l| {
+            l.split("  ")
+                .next()
+                .unwrap_or(l)
+                .split([' ', ',', '=', '['])
+        })
         .filter(|word| word.starts_with('-'))
         .map(|word| word.trim_end_matches('…').to_owned())
         .collect()

@@ -23,11 +23,16 @@ mod btrfslist;
 mod checksum;
 mod documents;
 mod faults;
+mod local;
 mod remote;
+mod s3;
+mod s3_faults;
+mod servers;
 mod smoke;
 mod ssh;
 mod ssh_faults;
 mod stores;
+mod streams;
 mod sync;
 mod wire;
 
@@ -38,10 +43,14 @@ fn main() -> std::process::ExitCode {
             backup::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
-            checksum::TESTS,
+            &checksum::TESTS.concat(),
             documents::TESTS,
             faults::TESTS,
+            local::TESTS,
             remote::TESTS,
+            s3::TESTS,
+            s3::OWN,
+            s3_faults::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,

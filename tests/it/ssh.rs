@@ -48,6 +48,7 @@ fn ssh_keeps_the_contract() {
                 compressed,
             },
             ssh,
+            s3: buttersink::s3::S3Options::default(),
         };
         store::open(&Place::Ssh(OsString::from_vec(place)), access, &means).unwrap()
     };

@@ -32,7 +32,9 @@ pub(crate) fn skip(why: &str) -> ! {
 }
 
 /// Stops the servers that tests started, if any.
-pub(crate) fn stop_servers() {}
+pub(crate) fn stop_servers() {
+    crate::servers::stop_all();
+}
 
 /// A path as mountinfo writes it, with its octal escapes undone.
 pub(crate) fn unescape_mount(text: &[u8]) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Receiving one snapshot so that its name appears only when it is whole and durable.
 
-use super::seals::{self, Seal};
+use super::state::{self, Seal};
 use super::survey::PART;
 use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
@@ -65,7 +65,7 @@ impl<'a> Receiving<'a> {
         dir: &Path,
         name: &OsStr,
     ) -> Result<Receiving<'a>> {
-        let part = Part::claim(dir, name)?;
+        let part = Part::claim(&local.dir, path, dir, name)?;
         let mut command = Command::new("btrfs");
         command.args(["receive", "-q"]).arg(dir);
         log::line(|| format!("{command:?}"));
@@ -193,15 +193,16 @@ struct Part {
 }
 
 impl Part {
-    /// Makes sure that the unfinished name is free. What earlier runs left was removed when the
-    /// store was opened.
-    fn claim(dir: &Path, name: &OsStr) -> Result<Part> {
+    /// Makes sure that the unfinished name is free, and notes it down: the next run removes what
+    /// it finds there.
+    fn claim(store: &Path, path: &Path, dir: &Path, name: &OsStr) -> Result<Part> {
         let part = part_name(name);
         if dir.join(&part).symlink_metadata().is_ok() {
             let said = format!("{} is in the way: rename or remove it", shown(&part));
             let doing = format!("cannot receive {}", shown(dir.join(name)));
             return Err(Error::refused(doing, said));
         }
+        state::begin(store, &path.with_file_name(&part))?;
         Ok(Part {
             dir: dir.to_owned(),
             name: name.to_owned(),
@@ -250,7 +251,7 @@ impl Part {
             stransid: now.stransid,
             ctransid: now.ctransid,
         };
-        seals::add(store, now.uuid, &seal)?;
+        state::add(store, now.uuid, &seal)?;
         Ok(Snapshot {
             path: path.to_owned(),
             uuid: now.uuid,
@@ -302,7 +303,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
             "there is something of that name already: rename or remove it",
         ));
     }
-    let mut part = Part::claim(&dir, name)?;
+    let mut part = Part::claim(&local.dir, to, &dir, name)?;
     let path = part.path();
     let (part_dir, part_name) = split(&path)?;
     btrfs::create_snapshot(&source, part_dir, part_name, false)?;

@@ -1,7 +1,7 @@
 //! What the subvolumes of a filesystem are worth: which are snapshots, which were altered, which
 //! are leftovers. Reads seals; changes nothing.
 
-use super::seals::{self, Seal, Seals};
+use super::state::{self as files, Seal, Seals};
 use crate::btrfs::Subvolume;
 use crate::error::Result;
 use crate::snapshot::{Snapshot, State, Uuid, shown};
@@ -91,7 +91,7 @@ fn all_seals(dir: &Path, subvolumes: &[Subvolume], notes: &mut Vec<String>) -> R
     dirs.extend(below.iter().map(PathBuf::as_path));
     let mut seals = Seals::new();
     for dir in dirs {
-        if !seals::read(dir, &mut seals)? {
+        if !files::read(dir, &mut seals)? {
             let what = "only root may read the seals in";
             notes.push(format!(
                 "{what} {}: altered snapshots are not recognised",

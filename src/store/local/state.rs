@@ -1,8 +1,8 @@
-//! Seals: what a received snapshot looked like when it was published, in the destination's own
-//! state directory. Knows the file and its lines; judges nothing.
+//! The state directory of a destination: its lock, the seals of what was received there, and the
+//! name of what is being received. Knows files and lines; judges nothing.
 
 use crate::error::{Doing, Result};
-use crate::snapshot::{Uuid, shown};
+use crate::snapshot::{Uuid, path_text, shown};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub(super) const STATE: &str = ".buttersink";
 const SEALS: &str = "seals";
 const LOCK: &str = "lock";
+const UNFINISHED: &str = "unfinished";
 
 /// What was recorded of a received snapshot when it was whole and durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,9 +94,31 @@ pub(super) fn remove(dir: &Path, uuid: Uuid) -> Result<()> {
     if seals.remove(&uuid).is_none() {
         return Ok(());
     }
-    let path = dir.join(STATE).join(SEALS);
-    let new = path.with_extension("new");
     let text: String = seals.iter().map(|(uuid, seal)| line(uuid, seal)).collect();
+    replace(dir, SEALS, &text)
+}
+
+/// Records durably that the snapshot at `path` (relative to `dir`) is being received. A
+/// destination has one lock, so there is one at a time.
+pub(super) fn begin(dir: &Path, path: &Path) -> Result<()> {
+    let line = path_text::encode(path);
+    replace(dir, UNFINISHED, &line)
+}
+
+/// What was being received last, finished or not.
+pub(super) fn begun(dir: &Path) -> Result<Option<PathBuf>> {
+    let path = dir.join(STATE).join(UNFINISHED);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(path_text::decode(&text).filter(|path| !path.as_os_str().is_empty())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing(|| format!("cannot read {}", shown(&path))),
+    }
+}
+
+/// Gives a state file new content, durably, and all of it or nothing.
+fn replace(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let path = dir.join(STATE).join(name);
+    let new = path.with_extension("new");
     let replace = || {
         let mut file = options()
             .write(true)

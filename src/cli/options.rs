@@ -1,0 +1,115 @@
+//! Options by their names: each sets one value. What follows from them is elsewhere.
+
+use super::values::{mebibytes, number, rate, text};
+use super::{wrong, wrong_words};
+use crate::error::Result;
+use crate::progress::Voice;
+use crate::s3::S3Options;
+use crate::store::remote::ssh;
+use lexopt::Parser;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Options of all commands.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) dry_run: bool,
+    pub(super) delete: bool,
+    pub(super) estimate: bool,
+    pub(super) exclude: Vec<OsString>,
+    pub(super) voice: Voice,
+    pub(super) logfile: Option<PathBuf>,
+    pub(super) json: bool,
+    pub(super) full_speed: bool,
+    pub(super) compressed: bool,
+    pub(super) max_chain: usize,
+    pub(super) ssh: ssh::Options,
+    pub(super) s3: S3Options,
+}
+
+impl Options {
+    /// What holds if nothing is said.
+    pub(super) fn new() -> Options {
+        let mut ssh = ssh::Options::default();
+        if let Some(command) = std::env::var_os("BUTTERSINK_SSH").filter(|text| !text.is_empty()) {
+            ssh.command = command;
+        }
+        Options {
+            dry_run: false,
+            delete: false,
+            estimate: false,
+            exclude: Vec::new(),
+            voice: Voice::Full,
+            logfile: None,
+            json: false,
+            full_speed: false,
+            compressed: false,
+            max_chain: 30,
+            ssh,
+            s3: S3Options::default(),
+        }
+    }
+
+    /// Sets the option of this name, and takes its value from the words that follow.
+    pub(super) fn set(&mut self, name: &str, words: &mut Parser) -> Result<()> {
+        match name {
+            "-n" | "--dry-run" => self.dry_run = true,
+            "-d" | "--delete" => self.delete = true,
+            "-e" | "--estimate" => self.estimate = true,
+            "-q" | "--quiet" => self.voice = self.voice.quieter(),
+            "--json" => self.json = true,
+            "--full-speed" => self.full_speed = true,
+            "--compressed-data" => self.compressed = true,
+            "--exclude" => self.exclude.push(words.value().map_err(wrong)?),
+            "-l" | "--logfile" => self.logfile = Some(words.value().map_err(wrong)?.into()),
+            "--max-chain" => self.max_chain = number(name, &words.value().map_err(wrong)?)?,
+            "--bwlimit" => {
+                let rate = Some(rate(&words.value().map_err(wrong)?)?);
+                (self.ssh.bwlimit, self.s3.bwlimit) = (rate, rate);
+            }
+            _ => return self.set_ssh(name, words),
+        }
+        Ok(())
+    }
+
+    /// How far sides are reached.
+    fn set_ssh(&mut self, name: &str, words: &mut Parser) -> Result<()> {
+        let mut value = || words.value().map_err(wrong);
+        match name {
+            "--ssh-command" => self.ssh.command = value()?,
+            "--ssh-option" => self.ssh.options.push(value()?),
+            "--remote-sudo" => self.ssh.sudo = value()?,
+            "--remote-command" => self.ssh.remote = value()?,
+            _ => return self.set_s3(name, words),
+        }
+        Ok(())
+    }
+
+    /// How buckets are reached and used.
+    fn set_s3(&mut self, name: &str, words: &mut Parser) -> Result<()> {
+        let mut value = || words.value().map_err(wrong);
+        match name {
+            "--endpoint-url" => self.s3.endpoint_url = Some(text(name, &value()?)?),
+            "--region" => self.s3.region = Some(text(name, &value()?)?),
+            "--profile" => self.s3.profile = Some(text(name, &value()?)?),
+            "--storage-class" => self.s3.storage_class = Some(text(name, &value()?)?),
+            "--s3-quirks" => self.s3.quirks = Some(text(name, &value()?)?),
+            "--part-size" => self.s3.part_size = Some(mebibytes(&value()?)?),
+            "-j" | "--concurrency" => self.s3.concurrency = number(name, &value()?)?,
+            "--checksum" => self.s3.checksum = Some(text(name, &value()?)?.parse()?),
+            "--sse" => self.s3.sse = text(name, &value()?)?.parse()?,
+            _ => return Err(wrong_words(&format!("there is no option {name}"))),
+        }
+        Ok(())
+    }
+}
+
+impl Voice {
+    fn quieter(self) -> Voice {
+        if self == Voice::Full {
+            Voice::Results
+        } else {
+            Voice::Errors
+        }
+    }
+}

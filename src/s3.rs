@@ -1,0 +1,401 @@
+//! S3 as a client sees it. Every request goes through [`Client::request`], which signs, sends,
+//! tries again where that may help, and explains what was refused. Knows nothing of snapshots.
+
+mod config;
+mod credentials;
+pub mod download;
+mod endpoint;
+mod errors;
+pub mod multipart;
+pub mod objects;
+mod options;
+mod quirks;
+mod request;
+mod retry;
+pub mod upload;
+mod xml;
+
+pub use config::Environment;
+pub(crate) use errors::in_words;
+pub use options::{Checksum, S3Options, Sse};
+pub use quirks::{Quirks, TABLE};
+pub(crate) use request::{Answer, Fault, Request, Response};
+
+use crate::error::{Error, Kind, Result};
+use crate::log;
+use config::Profile;
+use credentials::{Credentials, Keys};
+use endpoint::Place;
+use errors::{About, Refusal};
+use request::Paced;
+use retry::{Budget, Tries};
+use rusty_s3::Method;
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+use ureq::http;
+use ureq::{Agent, SendBody};
+
+/// What a client did, for reports and tests.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Requests that were sent, repeated ones too.
+    pub requests: AtomicU64,
+    /// Requests that were sent again.
+    pub retries: AtomicU64,
+    /// Parts that were uploaded.
+    pub parts_sent: AtomicU64,
+    /// Parts that an earlier run had uploaded.
+    pub parts_skipped: AtomicU64,
+}
+
+/// A bucket, the keys for it, and connections to it.
+pub struct Client {
+    agent: Agent,
+    credentials: Credentials,
+    place: RwLock<Place>,
+    budget: Budget,
+    limit: retry::Limit,
+    /// Whether the service ever answered. One that never did is more likely to be misspelt than
+    /// to be in trouble.
+    reached: AtomicBool,
+    /// What it was opened with.
+    pub(crate) options: S3Options,
+    /// What it did.
+    pub counters: Counters,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.described())
+    }
+}
+
+/// How one exchange with the service can end badly.
+enum Trouble {
+    Refused(Box<Refusal>),
+    /// In words; whether it can be otherwise the next time.
+    Lost(String, bool),
+    Stopped,
+}
+
+impl Client {
+    /// Finds out where the bucket is and whose keys to use. Asks the bucket nothing yet.
+    ///
+    /// # Errors
+    /// If there are no credentials, or the configuration cannot be used.
+    pub fn new(bucket: &str, options: S3Options) -> Result<Client> {
+        let profile = Profile::load(&options.environment, options.profile.as_deref())?;
+        let client = Client {
+            place: RwLock::new(Place::find(bucket, &options, &profile)?),
+            agent: endpoint::agent(&options, &profile)?,
+            credentials: Credentials::find(&options.environment, options.profile.as_deref())?,
+            budget: Budget::default(),
+            limit: retry::Limit::new(options.bwlimit),
+            reached: AtomicBool::new(false),
+            counters: Counters::default(),
+            options,
+        };
+        log::line(|| format!("{}: {}", client.url(""), client.described()));
+        Ok(client)
+    }
+
+    /// Where the bucket is and where the keys are from; nothing secret.
+    pub fn described(&self) -> String {
+        let place = self.place();
+        let quirks = place.quirks.name;
+        format!(
+            "{} ({quirks}), keys from {}",
+            place.shown(),
+            self.credentials.source
+        )
+    }
+
+    /// What the service can do.
+    pub(crate) fn quirks(&self) -> Quirks {
+        self.place().quirks
+    }
+
+    /// `s3://bucket/key`, safe to show.
+    pub(crate) fn url(&self, key: &str) -> String {
+        let place = self.place();
+        format!(
+            "s3://{}/{}",
+            place.bucket.name(),
+            crate::snapshot::shown(key)
+        )
+    }
+
+    /// The bucket's name.
+    pub(crate) fn bucket(&self) -> String {
+        self.place().bucket.name().to_owned()
+    }
+
+    fn place(&self) -> Place {
+        self.place
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Sends a request, again if that may help, until it is answered or must be given up.
+    pub(crate) fn request(&self, mut request: Request<'_>) -> Answer<Response> {
+        let mut tries = Tries::new(self.options.retries);
+        loop {
+            let place = self.place();
+            let keys = self.credentials.keys((self.options.now)());
+            let keys = keys.map_err(|error| Fault {
+                error,
+                code: String::new(),
+            })?;
+            let trouble = match self.attempt(&mut request, &place, &keys) {
+                Ok(response) => {
+                    self.budget.earn();
+                    return Ok(response);
+                }
+                Err(trouble) => trouble,
+            };
+            let again = self.may_repeat(&request, &trouble, &place, &keys, &mut tries)?;
+            if again {
+                log::line(|| {
+                    let fault = self.fault(&request, &trouble, &place, &keys, &tries);
+                    format!("trying again: {}", fault.error)
+                });
+            }
+            if !again || !tries.wait(|| request.stopped()) {
+                return Err(self.fault(&request, &trouble, &place, &keys, &tries));
+            }
+            self.counters.retries.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether another try makes sense, having moved or renewed what had to be.
+    fn may_repeat(
+        &self,
+        request: &Request<'_>,
+        trouble: &Trouble,
+        place: &Place,
+        keys: &Keys,
+        tries: &mut Tries,
+    ) -> Answer<bool> {
+        Ok(match trouble {
+            Trouble::Stopped => false,
+            Trouble::Refused(refusal) if self.moved(place, refusal) => tries.at_once(),
+            Trouble::Refused(refusal) if refusal.expired() => {
+                let renewed = self.credentials.renew(keys);
+                let renewed = renewed.map_err(|error| Fault {
+                    error,
+                    code: refusal.code.clone(),
+                })?;
+                renewed && tries.at_once()
+            }
+            Trouble::Refused(refusal) => {
+                let again = refusal.passes() && self.budget.spend();
+                again && tries.later(refusal.retry_after)
+            }
+            Trouble::Lost(_, passes) => {
+                let hope = self.reached.load(Ordering::Relaxed) || tries.few();
+                let again = *passes && hope && !request.once && self.budget.spend();
+                again && tries.later(None)
+            }
+        })
+    }
+
+    /// Whether the bucket turned out to be in another region, which is remembered.
+    fn moved(&self, place: &Place, refusal: &Refusal) -> bool {
+        let redirected = matches!(refusal.status, 301 | 302 | 307 | 308)
+            || refusal.status == 400 && refusal.code.starts_with("Authorization")
+            || refusal.status == 400 && refusal.code == "BadRequest";
+        let Some(new) = place.moved(&refusal.region).filter(|_| redirected) else {
+            return false;
+        };
+        *self.place.write().unwrap_or_else(PoisonError::into_inner) = new;
+        true
+    }
+
+    fn attempt(
+        &self,
+        request: &mut Request<'_>,
+        place: &Place,
+        keys: &Keys,
+    ) -> std::result::Result<Response, Trouble> {
+        if request.stopped() {
+            return Err(Trouble::Stopped);
+        }
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let mut body = std::mem::take(&mut request.into);
+        body.clear();
+        let answer = self.exchange(request, place, keys, &mut body);
+        let head = match answer {
+            Ok(head) => head,
+            Err(_) if request.stopped() => return Err(Trouble::Stopped),
+            Err(error) => {
+                request.into = body;
+                return Err(Trouble::Lost(transport(&error), passes(&error)));
+            }
+        };
+        self.reached.store(true, Ordering::Relaxed);
+        let status = head.status.as_u16();
+        // Work of minutes is answered 200 at once, and the error comes later.
+        let late = status == 200 && request.slow && is_error(&body);
+        if (200..300).contains(&status) && !late {
+            return Ok(Response {
+                status,
+                headers: head.headers,
+                body,
+            });
+        }
+        Err(Trouble::Refused(Box::new(Refusal::read(
+            status,
+            &head.headers,
+            &body,
+        ))))
+    }
+
+    /// One signed exchange. Secrets are in the address, so it must not leave this function.
+    fn exchange(
+        &self,
+        request: &mut Request<'_>,
+        place: &Place,
+        keys: &Keys,
+        into: &mut Vec<u8>,
+    ) -> std::result::Result<http::response::Parts, ureq::Error> {
+        let address = self.signed(request, place, keys);
+        let mut built = http::Request::builder()
+            .method(request.method.to_str())
+            .uri(address.as_str());
+        for (name, value) in &request.headers {
+            built = built.header(*name, value);
+        }
+        let silence = if request.slow { 10 } else { 1 } * self.options.silence;
+        let answer = if matches!(request.method, Method::Put | Method::Post) {
+            let mut body = Paced {
+                from: request.body,
+                request,
+                limit: &self.limit,
+            };
+            let built = built.header("content-length", request.body.len());
+            let built = built.body(SendBody::from_reader(&mut body))?;
+            let built = self
+                .agent
+                .configure_request(built)
+                .timeout_per_read(Some(silence));
+            self.agent.run(built.build())?
+        } else {
+            let built = self.agent.configure_request(built.body(())?);
+            self.agent
+                .run(built.timeout_per_read(Some(silence)).build())?
+        };
+        let (head, body) = answer.into_parts();
+        let from = body
+            .into_with_config()
+            .limit(request.limit.max(1 << 20) + 1)
+            .reader();
+        Paced {
+            from,
+            request,
+            limit: &self.limit,
+        }
+        .read_to_end(into)?;
+        Ok(head)
+    }
+
+    fn signed(&self, request: &mut Request<'_>, place: &Place, keys: &Keys) -> url::Url {
+        request.query.sort();
+        request.headers.sort();
+        let pairs = |list: &[(&'_ str, String)]| -> Vec<(String, String)> {
+            list.iter()
+                .map(|(n, v)| ((*n).to_owned(), v.clone()))
+                .collect()
+        };
+        let (query, headers) = (pairs(&request.query), pairs(&request.headers));
+        rusty_s3::signing::sign(
+            &(self.options.now)(),
+            request.method,
+            place.bucket.object_url(request.key),
+            &keys.id,
+            &keys.secret.0,
+            keys.token.as_ref().map(|token| token.0.as_str()),
+            place.bucket.region(),
+            3600,
+            query
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+            headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        )
+    }
+
+    fn fault(
+        &self,
+        request: &Request<'_>,
+        trouble: &Trouble,
+        place: &Place,
+        keys: &Keys,
+        tries: &Tries,
+    ) -> Fault {
+        let doing = format!("cannot {} {}", request.doing, self.url(request.key));
+        let about = About {
+            action: request.action,
+            source: &self.credentials.source,
+            place: &place.shown(),
+            now: (self.options.now)(),
+            sse: request
+                .headers
+                .iter()
+                .any(|(name, _)| name.contains("encryption")),
+        };
+        let (kind, code, said) = match trouble {
+            Trouble::Refused(refusal) => (Kind::Failed, &refusal.code[..], refusal.said(&about)),
+            Trouble::Lost(said, _) => (Kind::Failed, "", format!("{said} ({})", about.place)),
+            Trouble::Stopped => (Kind::Interrupted, "", "interrupted".to_owned()),
+        };
+        let said = format!("{}{tries}", redacted(said, keys));
+        Fault {
+            error: Error::new(kind, doing, said),
+            code: code.to_owned(),
+        }
+    }
+}
+
+fn is_error(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    xml::Node::parse(&text).is_some_and(|node| node.name == "Error")
+}
+
+/// A service that repeats what it was sent must not make us show it.
+fn redacted(said: String, keys: &Keys) -> String {
+    let secrets = [Some(&keys.secret), keys.token.as_ref()];
+    let mut secrets = secrets
+        .into_iter()
+        .flatten()
+        .filter(|secret| !secret.0.is_empty());
+    match secrets.any(|secret| said.contains(&secret.0)) {
+        true => "the service's words hold a secret and are not shown".to_owned(),
+        false => said,
+    }
+}
+
+/// An error of the connection in words, without the address, which holds secrets.
+pub(crate) fn transport(error: &ureq::Error) -> String {
+    use ureq::Error as E;
+    match error {
+        E::Timeout(_) => "the connection was silent for too long".to_owned(),
+        E::HostNotFound => "the host name is not known".to_owned(),
+        E::BadUri(_) => "the address is malformed".to_owned(),
+        E::Io(error) => Error::io("", io::Error::new(error.kind(), error.to_string())).said,
+        other => other.to_string(),
+    }
+}
+
+/// Whether a lost connection may hold the next time. A certificate stays wrong.
+fn passes(error: &ureq::Error) -> bool {
+    use ureq::Error as E;
+    match error {
+        E::Io(error) => error.kind() != io::ErrorKind::InvalidData,
+        E::Timeout(_) | E::HostNotFound | E::ConnectionFailed | E::Protocol(_) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,180 @@
+//! The environment and the configuration files that AWS's tools share, and `~/.boto`.
+//! Reads settings; what they mean for a connection is decided elsewhere.
+
+use crate::error::{Doing, Result};
+use crate::snapshot::shown;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where variables come from: the process's environment, or a test's.
+#[derive(Clone)]
+pub struct Environment(Arc<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+impl Environment {
+    /// The variables of this process.
+    pub fn process() -> Self {
+        Environment(Arc::new(|name| std::env::var(name).ok()))
+    }
+
+    /// Exactly these variables.
+    pub fn of(pairs: &[(&str, &str)]) -> Self {
+        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let map: BTreeMap<String, String> = pairs.iter().map(owned).collect();
+        Environment(Arc::new(move |name| map.get(name).cloned()))
+    }
+
+    /// A variable; `None` also if it is empty, since that is how people unset one.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// A file below the home directory.
+    pub(crate) fn at_home(&self, file: &str) -> Option<PathBuf> {
+        Some(Path::new(&self.get("HOME")?).join(file))
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::process()
+    }
+}
+
+/// Variables hold secrets, so none is shown.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")
+    }
+}
+
+/// Sections of `name = value` lines.
+pub(crate) type Sections = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Reads such a file; an absent one is empty.
+pub(crate) fn read(path: Option<&Path>) -> Result<Sections> {
+    let Some(path) = path else {
+        return Ok(Sections::new());
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(parse(&text)),
+        Err(error) if absent(&error) => Ok(Sections::new()),
+        Err(error) => Err(error).doing(|| format!("cannot read {}", shown(path))),
+    }
+}
+
+fn absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+/// Indented lines belong to the setting above them (`s3 =` with settings of its own); none of
+/// those is ours.
+fn parse(text: &str) -> Sections {
+    let (mut sections, mut name) = (Sections::new(), String::new());
+    for line in text.lines() {
+        if line.starts_with([' ', '\t', '#', ';']) {
+            continue;
+        }
+        if let Some(section) = line.trim().strip_prefix('[') {
+            let inside = section.split(']').next().unwrap_or_default();
+            name = inside.split_whitespace().collect::<Vec<_>>().join(" ");
+        } else if let Some((key, value)) = line.split_once('=') {
+            let section = sections.entry(name.clone()).or_default();
+            section.insert(key.trim().to_ascii_lowercase(), value.trim().to_owned());
+        }
+    }
+    sections
+}
+
+/// The settings of one profile, from both files; the credentials file wins.
+#[derive(Clone, Default)]
+pub(crate) struct Profile {
+    pub(crate) name: String,
+    /// Whether a person named it, so that its absence is an error.
+    pub(crate) named: bool,
+    settings: BTreeMap<String, String>,
+}
+
+impl Profile {
+    /// The profile of this name, or `$AWS_PROFILE`'s, or `default`.
+    pub(crate) fn load(environment: &Environment, wanted: Option<&str>) -> Result<Profile> {
+        let named = wanted
+            .map(str::to_owned)
+            .or_else(|| environment.get("AWS_PROFILE"))
+            .or_else(|| environment.get("AWS_DEFAULT_PROFILE"));
+        let file = |variable: &str, usual: &str| {
+            let said = environment.get(variable).map(PathBuf::from);
+            said.or_else(|| environment.at_home(usual))
+        };
+        let config = read(file("AWS_CONFIG_FILE", ".aws/config").as_deref())?;
+        let secret = file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials");
+        let secret = read(secret.as_deref())?;
+        let name = named.clone().unwrap_or_else(|| "default".to_owned());
+        let mut settings = BTreeMap::new();
+        for section in [
+            config.get(&name).filter(|_| name == "default"),
+            config.get(&format!("profile {name}")),
+            secret.get(&name),
+        ] {
+            settings.extend(
+                section
+                    .into_iter()
+                    .flatten()
+                    .map(|(k, v)| (k.clone(), v.clone())),
+            );
+        }
+        Ok(Profile {
+            name,
+            named: named.is_some(),
+            settings,
+        })
+    }
+
+    /// A setting that is there and not empty.
+    pub(crate) fn get(&self, setting: &str) -> Option<&str> {
+        let value = self.settings.get(setting).map(String::as_str);
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// Whether neither file has it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.settings.is_empty()
+    }
+}
+
+/// A place for files of tests: where Cargo put the tests themselves.
+#[cfg(test)]
+pub(crate) fn beside_the_tests() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.parent().unwrap().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_from_both_files() {
+        let dir = beside_the_tests().join(format!("buttersink-config-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join(".aws")).unwrap();
+        let config = "[default]\nregion=eu-west-1\n[profile  b]\nregion = us-west-2 \n\
+                      s3 =\n  region = nested\n# region = comment\n";
+        std::fs::write(dir.join(".aws/config"), config).unwrap();
+        std::fs::write(dir.join(".aws/credentials"), "[b]\naws_access_key_id=K=\n").unwrap();
+        let home = dir.to_str().unwrap().to_owned();
+        let environment = Environment::of(&[("HOME", &home), ("AWS_PROFILE", "b")]);
+        let b = Profile::load(&environment, None).unwrap();
+        let default = Profile::load(&environment, Some("default")).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(b.get("region"), Some("us-west-2"));
+        assert_eq!(b.get("aws_access_key_id"), Some("K="));
+        assert_eq!(default.get("region"), Some("eu-west-1"));
+        let none = Profile::load(&environment, Some("c")).unwrap();
+        assert!(none.is_empty() && none.named);
+    }
+}

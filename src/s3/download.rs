@@ -1,0 +1,278 @@
+//! Objects become a stream: ranges are fetched on several threads, in order and with bounded
+//! memory. The end of the stream comes only when all of it was there and its checksum is right.
+
+use super::objects::unquoted;
+use super::upload::hex;
+use super::{Client, Request, Response};
+use crate::error::{Error, Result};
+use crate::sys;
+use ring::digest::{Context, SHA256};
+use rusty_s3::Method;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// An object, or one of several that make a stream together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its key.
+    pub key: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its ETag, which every range of it must have.
+    pub etag: String,
+}
+
+const RANGE: u64 = 8 << 20;
+
+/// A stream that is being downloaded.
+pub struct Download {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    range: Vec<u8>,
+    at: usize,
+    sha256: Context,
+    /// What the stream's SHA-256 must be, if somebody recorded it.
+    recorded: Option<String>,
+}
+
+struct Shared {
+    client: Arc<Client>,
+    sources: Vec<Source>,
+    state: Mutex<State>,
+    changed: Condvar,
+    stop: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// The next range to fetch, and the next to read.
+    fetch: u64,
+    read: u64,
+    ready: BTreeMap<u64, Result<Vec<u8>>>,
+    spare: Vec<Vec<u8>>,
+    /// What the object's own metadata says.
+    recorded: Option<String>,
+}
+
+impl Download {
+    /// Begins to fetch. The SHA-256 that `recorded` holds, else the one in the metadata of a
+    /// single object, is compared at the end.
+    pub fn new(client: Arc<Client>, sources: Vec<Source>, recorded: Option<String>) -> Download {
+        let shared = Arc::new(Shared {
+            client,
+            sources,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
+        let count = shared.window().min(shared.count());
+        let thread = |_| {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || shared.work())
+        };
+        Download {
+            threads: (0..count).map(thread).collect(),
+            shared,
+            range: Vec::new(),
+            at: 0,
+            sha256: Context::new(&SHA256),
+            recorded,
+        }
+    }
+
+    /// The next range in the place of the one that was read; false at the end.
+    fn advance(&mut self) -> Result<bool> {
+        let mut state = self.shared.state();
+        if state.read > 0 && self.range.capacity() > 0 {
+            let used = std::mem::take(&mut self.range);
+            state.spare.push(used);
+        }
+        if state.read == self.shared.count() {
+            let recorded = state.recorded.take();
+            drop(state);
+            return self.end(recorded).map(|()| false);
+        }
+        let next = state.read;
+        let found = loop {
+            if let Some(found) = state.ready.remove(&next) {
+                break found;
+            }
+            state = self
+                .shared
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        };
+        state.read += 1;
+        drop(state);
+        self.shared.changed.notify_all();
+        self.range = found?;
+        self.at = 0;
+        Ok(true)
+    }
+
+    fn end(&mut self, told: Option<String>) -> Result<()> {
+        self.recorded = self.recorded.take().or(told);
+        let found = hex(self.sha256.clone().finish().as_ref());
+        match &self.recorded {
+            Some(recorded) if !recorded.eq_ignore_ascii_case(&found) => {
+                let said = format!(
+                    "its SHA-256 is {found}, and {recorded} was recorded when it was uploaded"
+                );
+                Err(Error::damaged(self.shared.doing(0), said))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Read for Download {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.range.len() {
+            if buffer.is_empty() || !self.advance()? {
+                return Ok(0);
+            }
+        }
+        let count = buffer.len().min(self.range.len() - self.at);
+        let bytes = &self.range[self.at..self.at + count];
+        buffer[..count].copy_from_slice(bytes);
+        self.sha256.update(bytes);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Nobody wants the rest.
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.shared.stop();
+        for thread in self.threads.drain(..) {
+            // A panic there has been printed, and nobody waits for a result.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn window(&self) -> u64 {
+        self.client.options.concurrency.max(1) as u64
+    }
+
+    fn stop(&self) {
+        let state = self.state();
+        self.stop.store(true, Ordering::Relaxed);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// How many ranges there are. None crosses from one object into the next.
+    fn count(&self) -> u64 {
+        self.sources
+            .iter()
+            .map(|source| source.size.div_ceil(RANGE))
+            .sum()
+    }
+
+    fn doing(&self, index: usize) -> String {
+        let key = self.sources.get(index).map_or("", |source| &source.key);
+        format!("cannot download {}", self.client.url(key))
+    }
+
+    /// The object of a range, where it begins there, and its length.
+    fn place(&self, mut number: u64) -> Option<(usize, u64, u64)> {
+        for (index, source) in self.sources.iter().enumerate() {
+            let ranges = source.size.div_ceil(RANGE);
+            if number < ranges {
+                let start = number * RANGE;
+                return Some((index, start, RANGE.min(source.size - start)));
+            }
+            number -= ranges;
+        }
+        None
+    }
+
+    fn work(&self) {
+        sys::quiet_thread();
+        while let Some((number, buffer)) = self.next() {
+            let found = self.fetch(number, buffer);
+            let failed = found.is_err();
+            self.state().ready.insert(number, found);
+            self.changed.notify_all();
+            if failed {
+                return;
+            }
+        }
+    }
+
+    /// The next range to fetch, as soon as there is room for it.
+    fn next(&self) -> Option<(u64, Vec<u8>)> {
+        let mut state = self.state();
+        loop {
+            let failed = state.ready.values().any(Result::is_err);
+            if state.fetch == self.count() || self.stop.load(Ordering::Relaxed) || failed {
+                return None;
+            }
+            if state.fetch < state.read + self.window() {
+                state.fetch += 1;
+                let number = state.fetch - 1;
+                return Some((number, state.spare.pop().unwrap_or_default()));
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn fetch(&self, number: u64, buffer: Vec<u8>) -> Result<Vec<u8>> {
+        let Some((index, start, length)) = self.place(number) else {
+            return Err(Error::failed(self.doing(0), "a range beyond its end"));
+        };
+        let source = &self.sources[index];
+        let mut request = Request::new(Method::Get, &source.key, "download", "s3:GetObject");
+        request.headers = vec![("range", format!("bytes={start}-{}", start + length - 1))];
+        request.into = buffer;
+        request.into.reserve(length as usize);
+        request.limit = length;
+        request.stop = Some(&self.stop);
+        let response = self.client.request(request)?;
+        self.check(index, start, length, &response)?;
+        if self.sources.len() == 1 && number == 0 {
+            let told = response.header("x-amz-meta-sha256");
+            self.state().recorded = (!told.is_empty()).then(|| told.to_owned());
+        }
+        Ok(response.body)
+    }
+
+    /// The answer must be about the bytes that were asked for, and about the same object as the
+    /// other ranges.
+    fn check(&self, index: usize, start: u64, length: u64, response: &Response) -> Result<()> {
+        let source = &self.sources[index];
+        let place = format!("bytes {start}-{}/{}", start + length - 1, source.size);
+        let whole = response.status == 200 && length == source.size;
+        let etag = unquoted(response.header("etag"));
+        let said = if !whole && response.header("content-range") != place {
+            format!(
+                "asked for {place}, the service sent {}",
+                response.header("content-range")
+            )
+        } else if response.body.len() as u64 != length {
+            format!(
+                "asked for {place}, the service sent {} bytes",
+                response.body.len()
+            )
+        } else if !etag.is_empty() && !source.etag.is_empty() && etag != source.etag {
+            "it was replaced while it was being read".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::damaged(self.doing(index), said))
+    }
+}

@@ -1,0 +1,270 @@
+//! Where a bucket is: endpoint, region and the form of its URLs; and how connections to it are made.
+
+use super::S3Options;
+use super::config::{Environment, Profile};
+use super::quirks::Quirks;
+use crate::error::{Doing, Error, Result};
+use crate::snapshot::shown;
+use rusty_s3::{Bucket, UrlStyle};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::Agent;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use url::Url;
+
+/// A bucket's address, which a redirect to another region may change.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) bucket: Bucket,
+    pub(crate) quirks: Quirks,
+    /// The endpoint is the one of AWS's that follows from the region.
+    by_region: bool,
+}
+
+impl Place {
+    /// From the options, the environment and the profile, in this order.
+    pub(crate) fn find(bucket: &str, options: &S3Options, profile: &Profile) -> Result<Place> {
+        let endpoint = endpoint(options, profile)?;
+        let quirks = match &endpoint {
+            Some(url) => Quirks::of_host(url.host_str().unwrap_or_default()),
+            None => Quirks::of_host("s3.amazonaws.com"),
+        };
+        let quirks = quirks.adjusted(options.quirks.as_deref().unwrap_or_default())?;
+        let region = region(options, profile).unwrap_or_else(|| match quirks.region {
+            "" => "us-east-1".to_owned(), // where a bucket elsewhere is pointed out
+            region => region.to_owned(),
+        });
+        let by_region = endpoint.is_none();
+        let url = match endpoint {
+            Some(url) => url,
+            None => of_region(&region)?,
+        };
+        Ok(Place {
+            bucket: address(url, bucket, &region, &quirks)?,
+            quirks,
+            by_region,
+        })
+    }
+
+    /// The same bucket in another region; `None` if it is said to be in the one we ask already.
+    pub(crate) fn moved(&self, region: &str) -> Option<Place> {
+        let known = region
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !known || region.is_empty() || region == self.bucket.region() {
+            return None;
+        }
+        let url = match self.by_region {
+            true => of_region(region).ok()?,
+            false => endpoint_of(&self.bucket),
+        };
+        Some(Place {
+            bucket: address(url, self.bucket.name(), region, &self.quirks).ok()?,
+            ..self.clone()
+        })
+    }
+
+    /// For people.
+    pub(crate) fn shown(&self) -> String {
+        let url = self.bucket.base_url();
+        format!(
+            "{} in region {}",
+            url.origin().ascii_serialization(),
+            self.bucket.region()
+        )
+    }
+}
+
+/// The endpoint that an address was made from. Only path style can have been used with it when
+/// the region does not say where it is, or the host would name the bucket.
+fn endpoint_of(bucket: &Bucket) -> Url {
+    let mut url = bucket.base_url().clone();
+    let host = url.host_str().unwrap_or_default().to_owned();
+    match host.strip_prefix(&format!("{}.", bucket.name())) {
+        // Taking a label off a host leaves a host.
+        Some(rest) => drop(url.set_host(Some(rest))),
+        None => {
+            let path = url.path().trim_end_matches('/');
+            let path = path.strip_suffix(bucket.name()).unwrap_or(path).to_owned();
+            url.set_path(&path);
+        }
+    }
+    url
+}
+
+fn endpoint(options: &S3Options, profile: &Profile) -> Result<Option<Url>> {
+    let get = |name: &str| options.environment.get(name);
+    let text = options
+        .endpoint_url
+        .clone()
+        .or_else(|| get("AWS_ENDPOINT_URL_S3"))
+        .or_else(|| get("AWS_ENDPOINT_URL"))
+        .or_else(|| profile.get("endpoint_url").map(str::to_owned));
+    let Some(text) = text else { return Ok(None) };
+    // The text is not repeated: it may hold a password.
+    let wrong = |said: &str| Error::usage("cannot use the endpoint URL", said);
+    let url = Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(wrong(
+            "it must begin with https:// or http:// and name a host",
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong(
+            "it holds a user name or a password; give credentials as AWS's tools take them",
+        ));
+    }
+    Ok(Some(url))
+}
+
+fn region(options: &S3Options, profile: &Profile) -> Option<String> {
+    let get = |name: &str| options.environment.get(name);
+    options
+        .region
+        .clone()
+        .or_else(|| get("AWS_REGION"))
+        .or_else(|| get("AWS_DEFAULT_REGION"))
+        .or_else(|| profile.get("region").map(str::to_owned))
+}
+
+fn of_region(region: &str) -> Result<Url> {
+    let china = if region.starts_with("cn-") { ".cn" } else { "" };
+    let text = format!("https://s3.{region}.amazonaws.com{china}");
+    let wrong = |error: url::ParseError| {
+        let doing = format!("cannot use the region '{}'", region.escape_default());
+        Error::usage(doing, error.to_string())
+    };
+    Url::parse(&text).map_err(wrong)
+}
+
+/// A bucket with dots in its name has no certificate for a host name of its own.
+fn address(url: Url, bucket: &str, region: &str, quirks: &Quirks) -> Result<Bucket> {
+    let style = match quirks.path_style || bucket.contains('.') {
+        true => UrlStyle::Path,
+        false => UrlStyle::VirtualHost,
+    };
+    let wrong = |said: String| {
+        let doing = format!("cannot use the bucket '{}'", bucket.escape_default());
+        Error::usage(doing, said)
+    };
+    let bad = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    if bucket.is_empty() || bucket.contains(bad) || bucket.starts_with('.') {
+        return Err(wrong(
+            "a bucket's name has letters, digits, dots and hyphens".to_owned(),
+        ));
+    }
+    Bucket::new(url, style, bucket.to_owned(), region.to_owned())
+        .map_err(|error| wrong(error.to_string()))
+}
+
+/// Connections that are kept for reuse, with a limit on silence and none on the whole: a part may
+/// take its time on a slow line. Proxies come from the environment.
+pub(crate) fn agent(options: &S3Options, profile: &Profile) -> Result<Agent> {
+    let mut config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .user_agent(concat!("buttersink/", env!("CARGO_PKG_VERSION")))
+        .max_idle_connections(options.concurrency + 2)
+        .max_idle_connections_per_host(options.concurrency + 2)
+        .timeout_resolve(Some(options.silence))
+        .timeout_connect(Some(options.silence.min(Duration::from_secs(20))))
+        .timeout_per_read(Some(options.silence))
+        .timeout_per_write(Some(options.silence));
+    if let Some(path) = bundle(&options.environment, profile) {
+        let roots = RootCerts::Specific(Arc::new(certificates(Path::new(&path))?));
+        config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+    }
+    Ok(config.build().new_agent())
+}
+
+fn bundle(environment: &Environment, profile: &Profile) -> Option<String> {
+    let variable = environment.get("AWS_CA_BUNDLE");
+    variable.or_else(|| profile.get("ca_bundle").map(str::to_owned))
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
+    let doing = || format!("cannot read the CA bundle {}", shown(path));
+    let text = std::fs::read(path).doing(doing)?;
+    let mut found = Vec::new();
+    for item in ureq::tls::parse_pem(&text) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => found.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(Error::usage(doing(), error.to_string())),
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::usage(doing(), "it has no certificate"));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(bucket: &str, change: impl Fn(&mut S3Options), pairs: &[(&str, &str)]) -> Place {
+        let mut options = S3Options {
+            environment: Environment::of(pairs),
+            ..S3Options::default()
+        };
+        change(&mut options);
+        Place::find(bucket, &options, &Profile::default()).unwrap()
+    }
+
+    #[test]
+    fn aws_by_region() {
+        let there = place("b", |_| {}, &[("AWS_REGION", "eu-west-1")]);
+        assert_eq!(
+            there.bucket.base_url().as_str(),
+            "https://b.s3.eu-west-1.amazonaws.com/"
+        );
+        let moved = there.moved("cn-north-1").unwrap();
+        assert_eq!(
+            moved.bucket.base_url().as_str(),
+            "https://b.s3.cn-north-1.amazonaws.com.cn/"
+        );
+        assert!(moved.moved("cn-north-1").is_none());
+        assert!(moved.moved("x.example.org/").is_none());
+        let dots = place("a.b", |_| {}, &[]);
+        assert_eq!(
+            dots.bucket.base_url().as_str(),
+            "https://s3.us-east-1.amazonaws.com/a.b/"
+        );
+    }
+
+    #[test]
+    fn custom_endpoints_are_path_style() {
+        let variables = [
+            ("AWS_ENDPOINT_URL", "http://other"),
+            ("AWS_ENDPOINT_URL_S3", "http://h:9000/p"),
+        ];
+        let there = place("b", |_| {}, &variables);
+        assert_eq!(there.bucket.base_url().as_str(), "http://h:9000/p/b/");
+        assert_eq!(there.bucket.region(), "us-east-1");
+        let moved = there.moved("r").unwrap();
+        assert_eq!(moved.bucket.base_url().as_str(), "http://h:9000/p/b/");
+        let option = |o: &mut S3Options| {
+            o.endpoint_url = Some("https://option".to_owned());
+            o.quirks = Some("virtual-style".to_owned());
+        };
+        let there = place("b", option, &variables);
+        assert_eq!(there.bucket.base_url().as_str(), "https://b.option/");
+        let moved = there.moved("r").unwrap();
+        assert_eq!(moved.bucket.base_url().as_str(), "https://b.option/");
+    }
+
+    #[test]
+    fn passwords_in_urls_are_refused_unseen() {
+        for url in ["https://u:hidden@h/", "hidden", "ftp://hidden"] {
+            let options = S3Options {
+                endpoint_url: Some(url.to_owned()),
+                environment: Environment::of(&[]),
+                ..S3Options::default()
+            };
+            let error = Place::find("b", &options, &Profile::default()).unwrap_err();
+            assert!(!error.to_string().contains("hidden"));
+        }
+    }
+}

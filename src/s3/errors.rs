@@ -1,0 +1,281 @@
+//! What services say when they refuse, and what it most likely means.
+
+use super::xml::Node;
+use jiff::{SignedDuration, Timestamp};
+use ureq::http::HeaderMap;
+
+/// A refusal, taken apart.
+#[derive(Debug, Default)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    /// S3's own code; made up from the status where there is no body.
+    pub(crate) code: String,
+    message: String,
+    request: String,
+    /// Where the bucket really is, if the service says so.
+    pub(crate) region: String,
+    /// The service's clock.
+    date: Option<Timestamp>,
+    /// How long it wants to be left alone, in seconds.
+    pub(crate) retry_after: Option<u64>,
+}
+
+/// What a request was about, for the explanation.
+pub(crate) struct About<'a> {
+    /// The permission that it needs.
+    pub(crate) action: &'a str,
+    /// Where the keys come from.
+    pub(crate) source: &'a str,
+    /// Where the bucket is.
+    pub(crate) place: &'a str,
+    pub(crate) now: Timestamp,
+    /// It asked for server-side encryption.
+    pub(crate) sse: bool,
+}
+
+/// Services allow a quarter of an hour at most; less explains nothing.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+impl Refusal {
+    /// From an answer: `body` may be empty, or not S3's words at all.
+    pub(crate) fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = String::from_utf8_lossy(body);
+        let node = Node::parse(&text).filter(|node| node.name == "Error");
+        let node = node.unwrap_or_default();
+        let or = |text: &str, other: Option<&str>| match text {
+            "" => plain(other.unwrap_or_default()),
+            text => plain(text),
+        };
+        Refusal {
+            status,
+            code: or(node.text("Code"), Some(by_status(status))),
+            message: plain(node.text("Message")),
+            request: or(node.text("RequestId"), header("x-amz-request-id")),
+            region: or(node.text("Region"), header("x-amz-bucket-region")),
+            date: header("date").and_then(http_date),
+            retry_after: header("retry-after").and_then(|text| text.trim().parse().ok()),
+        }
+    }
+
+    /// Whether the same request may succeed a little later.
+    pub(crate) fn passes(&self) -> bool {
+        const CODES: &[&str] = &[
+            "SlowDown",
+            "InternalError",
+            "RequestTimeout",
+            "ServiceUnavailable",
+            "OperationAborted",
+            "ConditionalRequestConflict",
+            "RequestLimitExceeded",
+            "BandwidthLimitExceeded",
+            // The body was damaged on its way.
+            "BadDigest",
+            "IncompleteBody",
+            "XAmzContentSHA256Mismatch",
+            "XAmzContentChecksumMismatch",
+        ];
+        matches!(self.status, 429 | 500 | 502 | 503 | 504)
+            || CODES.contains(&self.code.as_str())
+            || self.code.starts_with("Throttl")
+    }
+
+    /// Whether newer keys may help.
+    pub(crate) fn expired(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "ExpiredToken" | "TokenRefreshRequired" | "ExpiredTokenException"
+        )
+    }
+
+    /// The second half of an error: code, words, request id, and the likely cause.
+    pub(crate) fn said(&self, about: &About<'_>) -> String {
+        let mut said = self.code.clone();
+        if self.status == 200 {
+            said.push_str(" (in an answer with status 200)");
+        }
+        if !self.message.is_empty() {
+            said.push_str(&format!(": {}", self.message.trim_end_matches('.')));
+        }
+        if !self.request.is_empty() {
+            said.push_str(&format!(" (request {})", self.request));
+        }
+        if let Some(cause) = self.cause(about) {
+            said.push_str(&format!("; {cause}"));
+        }
+        said
+    }
+
+    fn cause(&self, about: &About<'_>) -> Option<String> {
+        let About {
+            action,
+            source,
+            place,
+            ..
+        } = about;
+        if let Some(skew) = self.skew(about.now) {
+            return Some(format!(
+                "this machine's clock is {skew} the service's: set it right"
+            ));
+        }
+        Some(match self.code.as_str() {
+            "RequestTimeTooSkewed" => "this machine's clock is wrong: set it right".to_owned(),
+            "SignatureDoesNotMatch" => {
+                format!("the secret from {source} does not belong to its access key id")
+            }
+            "InvalidAccessKeyId" => format!(
+                "{place} does not know the access key id from {source}; is it for another service \
+                 (--endpoint-url)?"
+            ),
+            code if self.expired() => format!("the credentials from {source} ended ({code})"),
+            "NoSuchBucket" => format!(
+                "there is no such bucket at {place}: check its name, --endpoint-url and --region"
+            ),
+            "InvalidObjectState" => "the object is archived and must be thawed first".to_owned(),
+            "PermanentRedirect"
+            | "TemporaryRedirect"
+            | "AuthorizationHeaderMalformed"
+            | "AuthorizationQueryParametersError"
+            | "IllegalLocationConstraintException" => {
+                format!("the bucket is not at {place}: give its --region or --endpoint-url")
+            }
+            "NotImplemented"
+            | "InvalidArgument"
+            | "InvalidRequest"
+            | "ServerSideEncryptionConfigurationNotFoundError"
+                if about.sse =>
+            {
+                "the service may not encrypt as asked: try --sse none".to_owned()
+            }
+            _ if matches!(self.status, 401 | 403) => {
+                format!("the credentials from {source} need the permission {action}")
+            }
+            _ => return None,
+        })
+    }
+
+    /// How far our clock is from theirs, in words, if that matters to a signature.
+    fn skew(&self, now: Timestamp) -> Option<String> {
+        let ahead = now.duration_since(self.date?);
+        if !matches!(self.status, 400 | 401 | 403) || ahead.abs() < SKEW {
+            return None;
+        }
+        let word = if ahead.is_positive() {
+            "ahead of"
+        } else {
+            "behind"
+        };
+        Some(format!("{} {word}", in_words(ahead.abs())))
+    }
+}
+
+/// `3 min`, `2 h 5 min`, `40 days`.
+pub(crate) fn in_words(time: SignedDuration) -> String {
+    let time = time.saturating_add(SignedDuration::from_secs(30));
+    match (time.as_hours(), time.as_mins() % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) if hours < 48 => format!("{hours} h {minutes} min"),
+        (hours, _) => format!("{} days", hours / 24),
+    }
+}
+
+fn by_status(status: u16) -> &'static str {
+    match status {
+        301 => "PermanentRedirect",
+        302 | 307 | 308 => "TemporaryRedirect",
+        400 => "BadRequest",
+        401 | 403 => "AccessDenied",
+        404 => "NoSuchKey",
+        409 => "Conflict",
+        412 => "PreconditionFailed",
+        416 => "InvalidRange",
+        429 => "TooManyRequests",
+        500 => "InternalError",
+        501 => "NotImplemented",
+        503 => "ServiceUnavailable",
+        _ => "UnexpectedAnswer",
+    }
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    let time = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(time.timestamp())
+}
+
+/// Their words go to terminals and logs.
+fn plain(text: &str) -> String {
+    let safe = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(300).map(safe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(now: &str) -> About<'static> {
+        About {
+            action: "s3:PutObject",
+            source: "the environment",
+            place: "https://h in region r",
+            now: now.parse().unwrap(),
+            sse: true,
+        }
+    }
+
+    fn refusal(status: u16, code: &str) -> Refusal {
+        let mut headers = HeaderMap::new();
+        headers.insert("date", "Sat, 21 Nov 2026 12:00:00 GMT".parse().unwrap());
+        let body = format!(
+            "<Error><Code>{code}</Code><Message>Go&#7;.</Message><RequestId>R1</RequestId></Error>"
+        );
+        Refusal::read(status, &headers, body.as_bytes())
+    }
+
+    #[test]
+    fn both_halves_and_the_cause() {
+        let now = about("2026-11-21T12:01:00Z");
+        let said = refusal(403, "AccessDenied").said(&now);
+        assert_eq!(
+            said,
+            "AccessDenied: Go  (request R1); the credentials from the environment need the \
+             permission s3:PutObject"
+        );
+        assert!(
+            refusal(400, "InvalidArgument")
+                .said(&now)
+                .contains("--sse none")
+        );
+        assert!(
+            refusal(404, "NoSuchBucket")
+                .said(&now)
+                .contains("https://h")
+        );
+    }
+
+    #[test]
+    fn a_wrong_clock_is_measured() {
+        let late = refusal(403, "AccessDenied").said(&about("2026-11-21T09:30:00Z"));
+        assert!(
+            late.contains("clock is 2 h 30 min behind the service's"),
+            "{late}"
+        );
+        let early = refusal(403, "RequestTimeTooSkewed").said(&about("2027-01-01T12:00:00Z"));
+        assert!(early.contains("clock is 41 days ahead of"), "{early}");
+    }
+
+    #[test]
+    fn what_passes() {
+        for (status, code, passes) in [
+            (503, "SlowDown", true),
+            (400, "BadDigest", true),
+            (400, "RequestTimeout", true),
+            (200, "InternalError", true),
+            (403, "AccessDenied", false),
+            (404, "NoSuchKey", false),
+            (501, "NotImplemented", false),
+        ] {
+            assert_eq!(refusal(status, code).passes(), passes, "{code}");
+        }
+        assert_eq!(Refusal::read(404, &HeaderMap::new(), b"").code, "NoSuchKey");
+    }
+}

@@ -1,0 +1,111 @@
+//! A request, what comes of it, and the pace of its bytes.
+//! Plain data: sending is the client's business.
+
+use super::retry::Limit;
+use crate::error::Error;
+use crate::sys;
+use rusty_s3::Method;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use ureq::http::HeaderMap;
+
+/// A request for a bucket or for an object in it.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    /// Empty for the bucket itself.
+    pub(crate) key: &'a str,
+    /// What is being done, as in `cannot list`.
+    pub(crate) doing: &'a str,
+    /// The permission it needs.
+    pub(crate) action: &'a str,
+    pub(crate) query: Vec<(&'a str, String)>,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(&'a str, String)>,
+    pub(crate) body: &'a [u8],
+    /// A buffer for the answer, to be used again.
+    pub(crate) into: Vec<u8>,
+    /// The longest answer that makes sense; a refusal may be a little longer.
+    pub(crate) limit: u64,
+    /// A lost answer is not asked for again, since the request may have been carried out.
+    pub(crate) once: bool,
+    /// Services may work for minutes before they answer.
+    pub(crate) slow: bool,
+    /// Ends the request early when set.
+    pub(crate) stop: Option<&'a AtomicBool>,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(method: Method, key: &'a str, doing: &'a str, action: &'a str) -> Self {
+        Request {
+            method,
+            key,
+            doing,
+            action,
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: &[],
+            into: Vec::new(),
+            limit: 64 << 20,
+            once: false,
+            slow: false,
+            stop: None,
+        }
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) || sys::interrupted()
+    }
+}
+
+/// An answer that is not a refusal, with its whole body.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    /// A header; empty if it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
+/// A request that came to nothing: an error, and what a caller may want to decide by.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) error: Error,
+    /// S3's code; empty if there was no answer.
+    pub(crate) code: String,
+}
+
+/// What a request comes to.
+pub(crate) type Answer<T> = std::result::Result<T, Fault>;
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Error {
+        fault.error
+    }
+}
+
+/// Bytes at the pace of `--bwlimit`, until somebody wants to stop.
+pub(super) struct Paced<'a, 'b, R> {
+    pub(super) from: R,
+    pub(super) request: &'a Request<'b>,
+    pub(super) limit: &'a Limit,
+}
+
+impl<R: Read> Read for Paced<'_, '_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.request.stopped() {
+            return Err(io::Error::other("stopped"));
+        }
+        let count = self.from.read(buffer)?;
+        self.limit.pass(count);
+        Ok(count)
+    }
+}

@@ -1,0 +1,394 @@
+//! A stream becomes an object: by parts on several threads, going on where an earlier run stopped,
+//! and checked at the end. Memory is a part for each thread and one more, whatever the length.
+
+mod crew;
+mod sizing;
+mod sums;
+
+use super::multipart::{Part, Unfinished};
+use super::{Client, Fault};
+use crate::error::{Error, Kind, Result};
+use crate::log;
+use crate::snapshot::Size;
+use crew::{Crew, Piece};
+use md5::{Digest, Md5};
+use ring::digest::{Context, SHA256};
+use sizing::Sizing;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+pub(crate) use sums::hex;
+use sums::{Expected, composite};
+
+/// Metadata of an object, by name without S3's prefix.
+pub type Meta = Vec<(&'static str, String)>;
+
+/// What an upload is told before it begins.
+pub struct Target {
+    /// The key; a stream too long for one object goes to keys that end in `.1`, `.2` and so on.
+    pub key: String,
+    /// How long the stream is.
+    pub size: Size,
+    /// Uploads of this key, or of such keys, that were begun and not finished.
+    pub unfinished: Vec<Unfinished>,
+}
+
+/// What an upload made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Bytes of the stream.
+    pub bytes: u64,
+    /// Of the stream, in hexadecimal.
+    pub sha256: String,
+    /// The objects, in order: key, size and ETag.
+    pub objects: Vec<(String, u64, String)>,
+    /// Whether it was cut, so that the keys are not the one asked for.
+    pub split: bool,
+}
+
+/// An upload under way. Dropped, it leaves the parts that arrived for the next run.
+pub struct Upload {
+    client: Arc<Client>,
+    key: String,
+    sizing: Sizing,
+    unfinished: Vec<Unfinished>,
+    meta: Meta,
+    /// The part that is being filled.
+    part: Vec<u8>,
+    sha256: Context,
+    bytes: u64,
+    crew: Option<Crew>,
+    pieces: Vec<Arc<Piece>>,
+    /// Parts that were handed over.
+    parts: u64,
+}
+
+impl Upload {
+    /// Begins an upload. Asks the service nothing before the first part is full.
+    ///
+    /// # Errors
+    /// If the part size cannot be used.
+    pub fn new(client: Arc<Client>, target: Target) -> Result<Upload> {
+        let sizing = Sizing::of(target.size, client.options.part_size, &client.quirks())?;
+        log::line(|| {
+            let (part, threads) = (sizing.part, client.options.concurrency as u64);
+            let memory = part * (threads + 1);
+            let url = client.url(&target.key);
+            format!(
+                "uploading {url}: parts of {part} bytes, {threads} threads, {memory} bytes of memory"
+            )
+        });
+        Ok(Upload {
+            part: Vec::with_capacity(sizing.first_buffer()),
+            client,
+            key: target.key,
+            sizing,
+            unfinished: target.unfinished,
+            meta: Meta::new(),
+            sha256: Context::new(&SHA256),
+            bytes: 0,
+            crew: None,
+            pieces: Vec::new(),
+            parts: 0,
+        })
+    }
+
+    /// How many requests a stream of this length takes, and how many parts; `None` if its length is
+    /// unknown or the part size cannot be used. Beside the parts, multipart uploads are begun and
+    /// completed, what was made is looked at, and its size is written down.
+    pub fn effort(client: &Client, size: Size) -> Option<(u64, u64)> {
+        let sizing = Sizing::of(size, client.options.part_size, &client.quirks()).ok()?;
+        let parts = sizing.parts()?;
+        let around = if parts > 1 { 2 * sizing.pieces } else { 0 };
+        Some((parts + around + sizing.pieces + 1, parts))
+    }
+
+    /// Sends what is left, makes the object, and compares what the service has with what we sent.
+    ///
+    /// # Errors
+    /// If a part could not be sent or the object is not as it should be. Then the parts that
+    /// arrived stay for the next run.
+    pub fn finish(mut self) -> Result<Made> {
+        let sha256 = hex(self.sha256.clone().finish().as_ref());
+        if self.parts == 0 {
+            return self.put_whole(sha256);
+        }
+        if !self.part.is_empty() {
+            self.hand_over()?;
+        }
+        let mut done = match self.crew.take() {
+            Some(crew) => crew.join()?,
+            None => Vec::new(),
+        };
+        done.sort_by_key(|(piece, part)| (*piece, part.number));
+        let mut objects = Vec::new();
+        for (index, piece) in std::mem::take(&mut self.pieces).iter().enumerate() {
+            let parts = done.iter().filter(|(piece, _)| *piece == index);
+            let parts: Vec<Part> = parts.map(|(_, part)| part.clone()).collect();
+            objects.push(self.complete(piece, &parts)?);
+        }
+        self.abort_others();
+        Ok(Made {
+            bytes: self.bytes,
+            sha256,
+            objects,
+            split: self.sizing.split(),
+        })
+    }
+
+    /// Sets the metadata. What comes after the first part is too late.
+    pub fn describe(&mut self, meta: Meta) {
+        self.meta = meta;
+    }
+
+    fn doing(&self) -> String {
+        format!("cannot upload {}", self.client.url(&self.key))
+    }
+
+    /// Gives the full part to a thread, which ends when one is free.
+    fn hand_over(&mut self) -> Result<()> {
+        let (index, number) = self.sizing.place(self.parts);
+        if index == self.pieces.len() {
+            let piece = self.begin(index)?;
+            self.pieces.push(Arc::new(piece));
+        }
+        let piece = Arc::clone(&self.pieces[index]);
+        let client = &self.client;
+        let crew = self
+            .crew
+            .get_or_insert_with(|| Crew::new(Arc::clone(client)));
+        let full = std::mem::take(&mut self.part);
+        self.part = crew.hand_over(piece, number, full, self.sizing.part)?;
+        self.parts += 1;
+        Ok(())
+    }
+
+    /// The upload of a piece: an unfinished one if it can be used, else a new one.
+    fn begin(&self, index: usize) -> Result<Piece> {
+        if index as u64 >= self.sizing.pieces {
+            let said = "the stream is longer than was estimated and does not fit into one object: \
+                        measure it (without --estimate), or give a larger --part-size";
+            return Err(Error::refused(self.doing(), said));
+        }
+        let key = self.sizing.key(&self.key, index);
+        if let Some(piece) = self.resumed(&key, index)? {
+            return Ok(piece);
+        }
+        let mut headers = self.headers();
+        if let Some((algorithm, _)) = self.client.algorithm() {
+            headers.push(("x-amz-checksum-algorithm".to_owned(), algorithm.to_owned()));
+        }
+        let id = self.client.create(&key, borrowed(&headers))?;
+        Ok(Piece {
+            index,
+            key,
+            id,
+            known: Vec::new(),
+        })
+    }
+
+    /// Of several unfinished uploads the one with the most parts that may be ours.
+    fn resumed(&self, key: &str, index: usize) -> Result<Option<Piece>> {
+        let mut best: Option<(usize, Piece)> = None;
+        for upload in self.unfinished.iter().filter(|upload| upload.key == key) {
+            let options = &self.client.options;
+            let class = options.storage_class.as_deref().unwrap_or(&upload.class);
+            let algorithm = self.client.algorithm().map_or("", |(name, _)| name);
+            if class != upload.class || algorithm != upload.algorithm {
+                continue;
+            }
+            let known = match self.client.parts(key, &upload.id) {
+                Ok(known) => known,
+                Err(fault) if fault.code == "NoSuchUpload" => continue,
+                Err(fault) => return Err(fault.into()),
+            };
+            // Not every service lets a completion leave out parts that are there.
+            if known
+                .iter()
+                .any(|part| !self.sizing.has(index, part.number))
+            {
+                continue;
+            }
+            let fits = |n: u64, size: u64| self.sizing.length(index, n).is_none_or(|l| l == size);
+            let good = known
+                .iter()
+                .filter(|part| fits(part.number, part.size))
+                .count();
+            if best.as_ref().is_none_or(|(most, _)| good > *most) {
+                let (key, id) = (key.to_owned(), upload.id.clone());
+                best = Some((
+                    good,
+                    Piece {
+                        index,
+                        key,
+                        id,
+                        known,
+                    },
+                ));
+            }
+        }
+        Ok(best.map(|(_, piece)| piece))
+    }
+
+    /// What every object of ours is created with.
+    fn headers(&self) -> Vec<(String, String)> {
+        let meta = self.meta.iter();
+        let mut headers: Vec<(String, String)> = meta
+            .map(|(name, value)| (format!("x-amz-meta-{name}"), value.clone()))
+            .collect();
+        headers.push((
+            "content-type".to_owned(),
+            "application/octet-stream".to_owned(),
+        ));
+        if let Some(class) = &self.client.options.storage_class {
+            headers.push(("x-amz-storage-class".to_owned(), class.clone()));
+        }
+        headers
+    }
+
+    fn complete(&self, piece: &Piece, parts: &[Part]) -> Result<(String, u64, String)> {
+        let size = parts.iter().map(|part| part.size).sum();
+        let expected = Expected {
+            size,
+            parts: parts.len(),
+            etag: composite(parts),
+        };
+        let new = !self.sizing.split();
+        for attempt in 0..=self.client.options.retries.min(5) {
+            let fault = match self.client.complete(&piece.key, &piece.id, parts, new) {
+                Ok(_) => return self.checked(&piece.key, &expected),
+                Err(fault) => fault,
+            };
+            let taken = fault.code == "PreconditionFailed";
+            let unclear = matches!(&fault.code[..], "" | "NoSuchUpload" | "InternalError");
+            if !(taken || unclear) || fault.error.kind == Kind::Interrupted {
+                return Err(fault.into());
+            }
+            // The answer was lost or is about a request whose answer was lost: look.
+            match self.client.head(&piece.key)? {
+                Some(head) if expected.is_met(&head, self.md5()) => {
+                    return self.checked(&piece.key, &expected);
+                }
+                Some(_) if taken => return Err(self.taken(&piece.key)),
+                _ => {}
+            }
+            if taken || self.client.parts(&piece.key, &piece.id).is_err() {
+                return Err(fault.into());
+            }
+            std::thread::sleep(Duration::from_millis(200 << attempt));
+        }
+        Err(Error::failed(
+            self.doing(),
+            "its completion was not answered, again and again",
+        ))
+    }
+
+    fn taken(&self, key: &str) -> Error {
+        let said = format!(
+            "{} exists with other content; another run wrote it",
+            self.client.url(key)
+        );
+        Error::refused(self.doing(), said)
+    }
+
+    /// Whether ETags follow from MD5 here.
+    fn md5(&self) -> bool {
+        self.client.etags_are_md5()
+    }
+
+    fn checked(&self, key: &str, expected: &Expected) -> Result<(String, u64, String)> {
+        let Some(head) = self.client.head(key)? else {
+            let said = "the service took it, and does not have it";
+            return Err(Error::damaged(self.doing(), said));
+        };
+        if !expected.is_met(&head, self.md5()) {
+            let said = format!(
+                "the service has {} bytes with ETag {}, and not {expected}",
+                head.size, head.etag
+            );
+            return Err(Error::damaged(self.doing(), said));
+        }
+        Ok((key.to_owned(), head.size, head.etag))
+    }
+
+    /// The whole stream fits in one part, and so in one request.
+    fn put_whole(mut self, sha256: String) -> Result<Made> {
+        self.meta.push(("sha256", sha256.clone()));
+        let mut headers = self.headers();
+        headers.extend(self.client.checksums(&self.part).headers());
+        if self.client.quirks().if_none_match {
+            headers.push(("if-none-match".to_owned(), "*".to_owned()));
+        }
+        let etag = hex(&Md5::digest(&self.part));
+        let expected = Expected {
+            size: self.bytes,
+            parts: 0,
+            etag: Some(etag),
+        };
+        match self.client.put(&self.key, &self.part, borrowed(&headers)) {
+            Ok(_) => {}
+            Err(fault) if fault.code == "PreconditionFailed" => {
+                let head = self.client.head(&self.key)?;
+                if head.is_none_or(|head| head.meta("sha256") != sha256) {
+                    return Err(self.taken(&self.key));
+                }
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        let object = self.checked(&self.key, &expected)?;
+        self.client
+            .counters
+            .parts_sent
+            .fetch_add(1, Ordering::Relaxed);
+        self.abort_others();
+        Ok(Made {
+            bytes: self.bytes,
+            sha256,
+            objects: vec![object],
+            split: false,
+        })
+    }
+
+    /// The object is there: what else was begun for its key is of no use any more. What cannot be
+    /// aborted is no reason to call the object missing; it stays listed as unfinished.
+    fn abort_others(&self) {
+        for upload in &self.unfinished {
+            if let Err(error) = self.client.abort(&upload.key, &upload.id) {
+                log::line(|| error.to_string());
+            }
+        }
+    }
+}
+
+impl Write for Upload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A full part waits until it is known that another follows: alone it is no multipart.
+        if self.part.len() as u64 == self.sizing.part {
+            self.hand_over()?;
+        }
+        let room = self.sizing.part as usize - self.part.len();
+        let taken = &bytes[..room.min(bytes.len())];
+        self.part.extend_from_slice(taken);
+        self.sha256.update(taken);
+        self.bytes += taken.len() as u64;
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> io::Error {
+        fault.error.into()
+    }
+}
+
+fn borrowed(headers: &[(String, String)]) -> Vec<(&str, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect()
+}

@@ -1,0 +1,160 @@
+//! How a stream is cut: how long its parts are, and how many objects it needs.
+//! Pure arithmetic.
+
+use super::super::quirks::Quirks;
+use crate::error::{Error, Result};
+use crate::snapshot::Size;
+
+const MIB: u64 = 1 << 20;
+const SMALL: u64 = 16 * MIB;
+const LARGE: u64 = 64 * MIB;
+/// Up to so many parts the small ones are used: they keep all threads busy and cost less memory.
+const FEW: u64 = 1000;
+const LEAST: u64 = 5 * MIB;
+const MOST: u64 = 5 << 30;
+
+/// Equal parts, but for the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sizing {
+    /// Bytes of a part.
+    pub(super) part: u64,
+    /// Parts of an object.
+    per_object: u64,
+    /// How many objects may be used.
+    pub(super) pieces: u64,
+    /// The length of the stream, if it is known to the byte.
+    total: Option<u64>,
+}
+
+impl Sizing {
+    pub(super) fn of(size: Size, wanted: Option<u64>, quirks: &Quirks) -> Result<Sizing> {
+        if let Some(part) = wanted.filter(|part| !(LEAST..=MOST).contains(part)) {
+            let doing = format!("cannot use parts of {part} bytes");
+            return Err(Error::usage(doing, "S3 takes parts of 5 MiB to 5 GiB"));
+        }
+        let total = match size {
+            Size::Exact(bytes) => Some(bytes),
+            Size::Estimate(_) | Size::Unknown => None,
+        };
+        // An estimate may be wrong by a good deal.
+        let likely = total.or(size.bytes().map(|bytes| bytes.saturating_mul(2)));
+        let part = wanted.unwrap_or_else(|| fitting(likely, quirks));
+        let per_object = quirks.max_parts.min(quirks.max_object / part).max(1);
+        Ok(Sizing {
+            part,
+            per_object,
+            pieces: total.map_or(1, |bytes| bytes.div_ceil(part * per_object).max(1)),
+            total,
+        })
+    }
+
+    /// Whether one object is not enough.
+    pub(super) fn split(&self) -> bool {
+        self.pieces > 1
+    }
+
+    /// How many parts the stream has, if its length is known.
+    pub(super) fn parts(&self) -> Option<u64> {
+        self.total.map(|total| total.div_ceil(self.part).max(1))
+    }
+
+    /// The object and the number there of the part that so many others precede.
+    pub(super) fn place(&self, before: u64) -> (usize, u64) {
+        (
+            (before / self.per_object) as usize,
+            before % self.per_object + 1,
+        )
+    }
+
+    /// The key of an object.
+    pub(super) fn key(&self, key: &str, index: usize) -> String {
+        match self.split() {
+            true => format!("{key}.{}", index + 1),
+            false => key.to_owned(),
+        }
+    }
+
+    /// The length that a part must have; `None` if nobody knows.
+    pub(super) fn length(&self, index: usize, number: u64) -> Option<u64> {
+        let before = (index as u64 * self.per_object + number - 1) * self.part;
+        self.total
+            .map(|total| self.part.min(total.saturating_sub(before)))
+    }
+
+    /// Whether the object has a part of this number, as far as is known.
+    pub(super) fn has(&self, index: usize, number: u64) -> bool {
+        (1..=self.per_object).contains(&number) && self.length(index, number) != Some(0)
+    }
+
+    /// A stream that is shorter than a part needs no more memory than its length.
+    pub(super) fn first_buffer(&self) -> usize {
+        self.total.unwrap_or(self.part).min(self.part) as usize
+    }
+}
+
+fn fitting(likely: Option<u64>, quirks: &Quirks) -> u64 {
+    match likely {
+        Some(bytes) if bytes <= SMALL * FEW.min(quirks.max_parts) => SMALL,
+        Some(bytes) => {
+            let needed = bytes.min(quirks.max_object).div_ceil(quirks.max_parts);
+            needed.next_multiple_of(MIB).clamp(LARGE, MOST)
+        }
+        None => LARGE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn sizing(size: Size, wanted: Option<u64>, words: &str) -> Sizing {
+        let quirks = Quirks::of_host("h").adjusted(words).unwrap();
+        Sizing::of(size, wanted, &quirks).unwrap()
+    }
+
+    #[test]
+    fn parts_follow_from_the_size() {
+        let part = |bytes, words| sizing(Size::Exact(bytes), None, words).part;
+        assert_eq!(part(GIB, ""), 16 * MIB);
+        assert_eq!(part(100 * GIB, ""), 64 * MIB);
+        assert_eq!(part(5 * 1024 * GIB, ""), 525 * MIB);
+        assert_eq!(part(100 * GIB, "scaleway"), 103 * MIB);
+        assert_eq!(sizing(Size::Unknown, None, "").part, 64 * MIB);
+        assert_eq!(sizing(Size::Estimate(500 * GIB), None, "").part, 103 * MIB);
+    }
+
+    #[test]
+    fn no_object_is_too_long_and_no_byte_is_lost() {
+        for (bytes, wanted, words) in [
+            (0, None, ""),
+            (10 * 1024 * GIB, None, ""),
+            (5 * 1024 * GIB + 1, None, "scaleway"),
+            (52 * MIB, Some(5 * MIB), "max-parts=3"),
+        ] {
+            let cut = sizing(Size::Exact(bytes), wanted, words);
+            let quirks = Quirks::of_host("h").adjusted(words).unwrap();
+            assert!(cut.per_object <= quirks.max_parts);
+            assert!(cut.per_object * cut.part <= quirks.max_object);
+            let mut sum = 0;
+            for before in 0..bytes.div_ceil(cut.part) {
+                let (index, number) = cut.place(before);
+                assert!((index as u64) < cut.pieces && cut.has(index, number));
+                sum += cut.length(index, number).unwrap();
+            }
+            assert_eq!(sum, bytes);
+            let (index, number) = cut.place(bytes.div_ceil(cut.part));
+            assert!(!cut.has(index, number));
+        }
+    }
+
+    #[test]
+    fn impossible_parts_are_refused() {
+        let quirks = Quirks::of_host("h");
+        for part in [0, 5 * MIB - 1, 5 * GIB + 1] {
+            let error = Sizing::of(Size::Unknown, Some(part), &quirks).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What proves that bytes arrived: checksums of parts, and what follows from them for the whole.
+
+use super::super::multipart::Part;
+use super::super::objects::Head;
+use super::super::{Checksum, Client, Sse};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use md5::{Digest, Md5};
+use ring::digest::{SHA256, digest};
+use std::fmt;
+
+/// The checksums of one part.
+pub(super) struct Sums {
+    pub(super) md5: Option<[u8; 16]>,
+    /// The header's name, the element's name in XML, the value.
+    pub(super) checksum: Option<(&'static str, &'static str, String)>,
+}
+
+impl Sums {
+    pub(super) fn headers(&self) -> Vec<(String, String)> {
+        match (&self.checksum, &self.md5) {
+            (Some((header, _, value)), _) => vec![((*header).to_owned(), value.clone())],
+            (None, Some(md5)) => vec![("content-md5".to_owned(), BASE64_STANDARD.encode(md5))],
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+impl Client {
+    /// What parts are verified by.
+    fn checksum(&self) -> Checksum {
+        let usual = if self.quirks().checksums {
+            Checksum::Crc32c
+        } else {
+            Checksum::Md5
+        };
+        self.options.checksum.unwrap_or(usual)
+    }
+
+    /// S3's name of the checksum, unless it is the old header's, and its element in XML.
+    pub(super) fn algorithm(&self) -> Option<(&'static str, &'static str)> {
+        match self.checksum() {
+            Checksum::Md5 => None,
+            Checksum::Crc32c => Some(("CRC32C", "ChecksumCRC32C")),
+            Checksum::Sha256 => Some(("SHA256", "ChecksumSHA256")),
+        }
+    }
+
+    pub(super) fn etags_are_md5(&self) -> bool {
+        self.quirks().etag_md5 && !matches!(self.options.sse, Sse::Kms(_))
+    }
+
+    pub(super) fn checksums(&self, bytes: &[u8]) -> Sums {
+        let checksum = match self.checksum() {
+            Checksum::Md5 => {
+                return Sums {
+                    md5: Some(Md5::digest(bytes).into()),
+                    checksum: None,
+                };
+            }
+            Checksum::Crc32c => {
+                let sum = crc32c::crc32c(bytes).to_be_bytes();
+                (
+                    "x-amz-checksum-crc32c",
+                    "ChecksumCRC32C",
+                    BASE64_STANDARD.encode(sum),
+                )
+            }
+            Checksum::Sha256 => {
+                let sum = digest(&SHA256, bytes);
+                (
+                    "x-amz-checksum-sha256",
+                    "ChecksumSHA256",
+                    BASE64_STANDARD.encode(sum),
+                )
+            }
+        };
+        Sums {
+            md5: None,
+            checksum: Some(checksum),
+        }
+    }
+}
+
+/// What the service must have in the end.
+pub(super) struct Expected {
+    pub(super) size: u64,
+    /// 0 for an object that was written at once.
+    pub(super) parts: usize,
+    /// `None` if the parts' ETags are not such that it follows from them.
+    pub(super) etag: Option<String>,
+}
+
+impl Expected {
+    pub(super) fn is_met(&self, head: &Head, md5: bool) -> bool {
+        let etag = head.etag.to_ascii_lowercase();
+        let (digest, parts) = match etag.split_once('-') {
+            Some((digest, parts)) => (digest.to_owned(), parts.parse().ok()),
+            None => (etag.clone(), Some(0)),
+        };
+        // An ETag of another form says nothing here.
+        let comparable = md5 && is_md5(&digest) && parts.is_some() && self.etag.is_some();
+        self.size == head.size
+            && (!comparable || (parts == Some(self.parts) && self.etag.as_ref() == Some(&etag)))
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let etag = self.etag.as_deref().unwrap_or("of any form");
+        write!(
+            f,
+            "{} bytes in {} parts with ETag {etag}",
+            self.size,
+            self.parts.max(1)
+        )
+    }
+}
+
+/// The ETag of an object made of these parts: MD5 of their MD5s, and how many there are.
+pub(super) fn composite(parts: &[Part]) -> Option<String> {
+    let mut md5 = Md5::new();
+    for part in parts {
+        md5.update(unhex(&part.etag).filter(|bytes| bytes.len() == 16)?);
+    }
+    Some(format!("{}-{}", hex(&md5.finalize()), parts.len()))
+}
+
+fn is_md5(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    let pairs = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
+        _ => None,
+    };
+    pairs.map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_etag_follows_from_the_parts() {
+        let part = |number, bytes: &[u8]| Part {
+            number,
+            size: bytes.len() as u64,
+            etag: hex(&Md5::digest(bytes)),
+            checksum: None,
+        };
+        let parts = [part(1, b"a"), part(2, b"b")];
+        let sums = [Md5::digest(b"a"), Md5::digest(b"b")].concat();
+        let expected = format!("{}-2", hex(&Md5::digest(sums)));
+        assert_eq!(composite(&parts), Some(expected));
+        let odd = Part {
+            etag: "not-hex".to_owned(),
+            ..part(3, b"c")
+        };
+        assert_eq!(composite(&[odd]), None);
+    }
+
+    #[test]
+    fn hexadecimal() {
+        assert_eq!(unhex(&hex(&[0, 171, 255])), Some(vec![0, 171, 255]));
+        assert_eq!((unhex("a"), unhex("gg")), (None, None));
+    }
+}

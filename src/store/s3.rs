@@ -1,0 +1,317 @@
+//! Snapshots as diffs below a prefix of a bucket, under keys that ButterSink reads and wrote.
+//! Knows the layout; how bytes come and go is the client's business.
+
+mod change;
+mod hints;
+mod index;
+mod layout;
+mod records;
+mod sink;
+
+use super::{Access, Effort, Sink, Store};
+use crate::error::{Error, Result};
+use crate::s3::download::Download;
+use crate::s3::multipart::Unfinished;
+use crate::s3::upload::{Target, Upload};
+use crate::s3::{Client, S3Options};
+use crate::snapshot::{Diff, Listing, Size, shown};
+use hints::Hints;
+use index::{Index, Kept, Leftover, TRASH};
+use layout::Name;
+use sink::{S3Sink, Watch};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A prefix of a bucket.
+#[derive(Debug)]
+pub struct S3Store {
+    client: Arc<Client>,
+    /// Empty, or ends in a slash.
+    prefix: String,
+    access: Access,
+    index: Option<Index>,
+    hints: BTreeMap<String, Hints>,
+    remarks: Vec<String>,
+}
+
+const LONGEST_KEY: usize = 1024;
+
+impl S3Store {
+    /// Opens a prefix. Asks the bucket nothing yet.
+    ///
+    /// # Errors
+    /// If there are no credentials, or the location or the configuration cannot be used.
+    pub fn open(bucket: &str, prefix: &str, access: Access, options: S3Options) -> Result<S3Store> {
+        let mut prefix = prefix.trim_start_matches('/').to_owned();
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            prefix.push('/');
+        }
+        let doing = || format!("cannot use s3://{bucket}/{}", shown(&prefix));
+        if prefix.starts_with(TRASH) {
+            let said = "trash/ is where --delete moves objects; copy them back first";
+            return Err(Error::usage(doing(), said));
+        }
+        if !prefix.is_empty() && !layout::is_path(prefix.trim_end_matches('/')) {
+            return Err(Error::usage(
+                doing(),
+                "no part of the prefix may be empty, '.' or '..'",
+            ));
+        }
+        Ok(S3Store {
+            client: Arc::new(Client::new(bucket, options)?),
+            prefix,
+            access,
+            index: None,
+            hints: BTreeMap::new(),
+            remarks: Vec::new(),
+        })
+    }
+
+    /// The client, whose counters tell what was done.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn location(&self) -> String {
+        self.client.url(&self.prefix)
+    }
+
+    fn index(&mut self) -> Result<&mut Index> {
+        if self.index.is_none() {
+            let objects = self.client.list(&self.prefix)?;
+            let uploads = self.unfinished()?;
+            self.index = Some(Index::of(&self.prefix, objects, uploads));
+        }
+        Ok(self.index.get_or_insert_default())
+    }
+
+    /// Whoever may not list them, or uses a service that cannot, can do all else.
+    fn unfinished(&mut self) -> Result<Vec<Unfinished>> {
+        const REFUSALS: [&str; 3] = ["AccessDenied", "NotImplemented", "MethodNotAllowed"];
+        match self.client.unfinished(&self.prefix) {
+            Err(fault) if REFUSALS.contains(&&fault.code[..]) => {
+                let so = "interrupted uploads are neither shown nor gone on with";
+                self.remarks.push(format!("{}; {so}", fault.error));
+                Ok(Vec::new())
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    fn need(&self, access: Access, doing: &str) -> Result<()> {
+        if self.access < access {
+            let said = format!("{} was opened for less than that", self.location());
+            return Err(Error::refused(doing, said));
+        }
+        Ok(())
+    }
+
+    /// The part of keys that names the snapshot.
+    fn key_path(&self, path: &Path) -> Result<String> {
+        let doing = format!("cannot keep {} in {}", shown(path), self.location());
+        match path.to_str() {
+            Some(text) if layout::is_path(text) => Ok(text.to_owned()),
+            Some(_) => Err(Error::refused(doing, "it is not a plain relative path")),
+            None => Err(Error::refused(
+                doing,
+                "keys are UTF-8 and this name is not: rename it",
+            )),
+        }
+    }
+
+    /// How much of an unfinished upload is there, and since when, in words.
+    fn leftover_note(&self, name: &Name, leftover: &Leftover) -> Result<String> {
+        let mut bytes: u64 = leftover.pieces.iter().map(|piece| piece.size).sum();
+        for upload in &leftover.uploads {
+            match self.client.parts(&upload.key, &upload.id) {
+                Ok(parts) => bytes += parts.iter().map(|part| part.size).sum::<u64>(),
+                Err(fault) if fault.code == "NoSuchUpload" => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        let now = (self.client.options.now)();
+        let age = leftover
+            .started()
+            .map(|start| crate::s3::in_words(now.duration_since(start)));
+        let age = age.map_or(String::new(), |age| format!(", begun {age} ago"));
+        Ok(format!(
+            "unfinished upload of {}{age}: {bytes} bytes are there",
+            shown(name.to_string())
+        ))
+    }
+}
+
+impl Store for S3Store {
+    fn list(&mut self) -> Result<Listing> {
+        self.index = None;
+        self.hints.clear();
+        let index = self.index()?.clone();
+        let mut notes = std::mem::take(&mut self.remarks);
+        notes.extend(index.foreign());
+        notes.extend(index.shared().into_iter().map(|path| {
+            format!(
+                "several snapshots are at {}: it cannot be deleted by that name",
+                shown(path)
+            )
+        }));
+        for (name, leftover) in &index.leftovers {
+            notes.push(self.leftover_note(name, leftover)?);
+        }
+        Ok(Listing {
+            location: self.location(),
+            snapshots: index.snapshots(),
+            offer: index.offer(),
+            free: None,
+            notes,
+        })
+    }
+
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
+        let mut sizes = Vec::new();
+        for diff in diffs {
+            let index = self.index()?;
+            let mut found = index.find(diff).map(|kept| kept.diff().size);
+            let kept = index.kept.iter().filter(|kept| kept.name.to == diff.to);
+            let paths: Vec<String> = kept.map(|kept| kept.name.path.clone()).collect();
+            for path in paths {
+                if found.is_none() {
+                    found = self.hints(&path)?.size(diff);
+                }
+            }
+            sizes.push(found.ok_or_else(|| {
+                let from = diff
+                    .from
+                    .map_or("nothing".to_owned(), |uuid| uuid.to_string());
+                let doing = format!("cannot measure the diff from {from} to {}", diff.to);
+                Error::failed(
+                    doing,
+                    format!("{} neither has it nor knows its size", self.location()),
+                )
+            })?);
+        }
+        Ok(sizes)
+    }
+
+    fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        let Some(kept) = self.index()?.find(diff).cloned() else {
+            let from = diff
+                .from
+                .map_or("nothing".to_owned(), |uuid| uuid.to_string());
+            let doing = format!("cannot send the diff from {from} to {}", diff.to);
+            return Err(Error::failed(
+                doing,
+                format!("{} does not have it", self.location()),
+            ));
+        };
+        let recorded = self.recorded(&kept)?;
+        Ok(Box::new(Download::new(
+            Arc::clone(&self.client),
+            kept.objects,
+            recorded,
+        )))
+    }
+
+    fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
+        let doing = format!("cannot receive {} into {}", shown(path), self.location());
+        self.need(Access::Append, &doing)?;
+        let name = Name {
+            path: self.key_path(path)?,
+            to: diff.to,
+            from: diff.from,
+        };
+        let key = format!("{}{name}", self.prefix);
+        if key.len() > LONGEST_KEY - ".all-1000-".len() - 20 {
+            return Err(Error::refused(
+                doing,
+                "the path is too long for a key (about 900 bytes)",
+            ));
+        }
+        let index = self.index()?;
+        if index.kept.iter().any(|kept| kept.name == name) {
+            return Err(Error::refused(doing, "it is there already"));
+        }
+        if let Some(from) = diff.from
+            && !index.kept.iter().any(|kept| kept.name.to == from)
+        {
+            return Err(Error::refused(
+                doing,
+                format!("its parent {from} is not there"),
+            ));
+        }
+        let leftover = index.leftovers.get(&name).cloned().unwrap_or_default();
+        let target = Target {
+            key,
+            size: diff.size,
+            unfinished: leftover.uploads,
+        };
+        let upload = Upload::new(Arc::clone(&self.client), target)?;
+        let watch = Watch::Head(Vec::new());
+        Ok(Box::new(S3Sink {
+            store: self,
+            upload,
+            name,
+            size: diff.size,
+            watch,
+        }))
+    }
+
+    fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
+        let doing = format!(
+            "cannot copy {} to {} in {}",
+            shown(from),
+            shown(to),
+            self.location()
+        );
+        self.need(Access::Append, &doing)?;
+        let (from, to) = (self.key_path(from)?, self.key_path(to)?);
+        let index = self.index()?;
+        if !index.at(&to).is_empty() {
+            return Err(Error::refused(doing, "that name is taken"));
+        }
+        let sources: Vec<Kept> = index.at(&from).into_iter().cloned().collect();
+        if sources.is_empty() {
+            return Err(Error::failed(doing, "it is not there"));
+        }
+        for kept in sources {
+            self.copy_diff(&kept, &to)?;
+        }
+        Ok(())
+    }
+
+    fn effort(&self, diffs: &[Diff]) -> Option<Effort> {
+        let mut sum = Effort::default();
+        for diff in diffs {
+            let (requests, parts) = Upload::effort(&self.client, diff.size)?;
+            sum.requests += requests;
+            sum.parts += parts;
+        }
+        Some(sum)
+    }
+
+    fn delete(&mut self, path: &Path) -> Result<()> {
+        let doing = format!("cannot delete {} in {}", shown(path), self.location());
+        self.need(Access::Write, &doing)?;
+        let path = self.key_path(path)?;
+        let index = self.index()?;
+        let kept: Vec<Kept> = index.at(&path).into_iter().cloned().collect();
+        if kept.iter().any(|one| one.name.to != kept[0].name.to) {
+            return Err(Error::refused(
+                doing,
+                "several snapshots have this name: remove keys by hand",
+            ));
+        }
+        if !kept.is_empty() {
+            return self.trash(&path, &kept);
+        }
+        let mut leftovers = index.leftovers.iter();
+        match leftovers.find(|(name, _)| name.to_string() == path) {
+            Some((name, leftover)) => {
+                let (name, leftover) = (name.clone(), leftover.clone());
+                self.remove_leftover(&name, &leftover)
+            }
+            None => Err(Error::failed(doing, "it is not there")),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A stream on its way into the bucket: looked at as it passes, uploaded, and written down.
+
+use super::S3Store;
+use super::index::Kept;
+use super::layout::Name;
+use crate::error::{Error, Result};
+use crate::s3::download::Source;
+use crate::s3::upload::{Made, Meta, Upload};
+use crate::snapshot::{Diff, Size};
+use crate::store::{Receipt, Sink};
+use crate::stream::{Check, Head, Parsed};
+use std::io::{self, Write};
+
+pub(super) struct S3Sink<'a> {
+    pub(super) store: &'a mut S3Store,
+    pub(super) upload: Upload,
+    pub(super) name: Name,
+    pub(super) size: Size,
+    pub(super) watch: Watch,
+}
+
+/// Looks at a stream in pieces of any length.
+pub(super) enum Watch {
+    /// The beginning, until the first command is whole.
+    Head(Vec<u8>),
+    Rest(Check),
+}
+
+impl S3Sink<'_> {
+    /// Nothing that is not what it claims to be gets into the bucket: there, nobody would notice
+    /// before a restore.
+    fn look(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.watch {
+            Watch::Rest(check) => check.feed(bytes),
+            Watch::Head(begin) => {
+                begin.extend_from_slice(bytes);
+                let Parsed::Whole(head, length) = Head::parse(begin)? else {
+                    return Ok(());
+                };
+                let mut check = Check::after(length);
+                check.feed(&begin[length..])?;
+                self.watch = Watch::Rest(check);
+                self.identify(&head)
+            }
+        }
+    }
+
+    fn identify(&mut self, head: &Head) -> Result<()> {
+        let parent = head.parent.map(|(uuid, _)| uuid);
+        if (head.uuid, parent) != (self.name.to, self.name.from) {
+            let doing = format!("cannot upload {}", self.name);
+            let from = parent.map_or("nothing".to_owned(), |uuid| uuid.to_string());
+            let said = format!("the stream makes {} out of {from}", head.uuid);
+            return Err(Error::damaged(doing, said));
+        }
+        self.upload.describe(meta(
+            head,
+            self.size,
+            (self.store.client.options.now)().to_string(),
+        ));
+        Ok(())
+    }
+}
+
+fn meta(head: &Head, size: Size, created: String) -> Meta {
+    let mut meta = vec![
+        ("generation", head.ctransid.to_string()),
+        ("protocol", head.version.to_string()),
+        ("created", created),
+    ];
+    if let Some((_, generation)) = head.parent {
+        meta.push(("parent-generation", generation.to_string()));
+    }
+    if let Size::Exact(bytes) = size {
+        meta.push(("size", bytes.to_string()));
+    }
+    meta
+}
+
+impl Write for S3Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.look(bytes)?;
+        self.upload.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for S3Sink<'_> {
+    fn finish(self: Box<Self>) -> Result<Receipt> {
+        let S3Sink {
+            store,
+            upload,
+            name,
+            watch,
+            ..
+        } = *self;
+        match watch {
+            Watch::Rest(check) => check.complete()?,
+            Watch::Head(_) => {
+                let doing = format!("cannot upload {name}");
+                return Err(Error::damaged(
+                    doing,
+                    "the stream ends before its first command does",
+                ));
+            }
+        }
+        let made = upload.finish()?;
+        let bytes = made.bytes;
+        store.keep(name, &made)?;
+        Ok(Receipt { bytes })
+    }
+}
+
+/// What the index says about a diff that was just made.
+pub(super) fn kept(name: Name, made: &Made, marker: Option<String>) -> Kept {
+    let objects = made.objects.iter().map(|(key, size, etag)| Source {
+        key: key.clone(),
+        size: *size,
+        etag: etag.clone(),
+    });
+    Kept {
+        name,
+        objects: objects.collect(),
+        marker,
+        modified: None,
+    }
+}
+
+/// The diff that a name stands for.
+pub(super) fn diff(name: &Name, bytes: u64) -> Diff {
+    Diff {
+        to: name.to,
+        from: name.from,
+        size: Size::Exact(bytes),
+    }
+}

@@ -1,0 +1,762 @@
+//! The S3 client and the store on it, against two servers that know nothing of each other.
+
+use crate::runner::Test;
+use crate::servers::{KEY, SECRET, Server, own, shared};
+use crate::streams::{diff, stream, uuid};
+use buttersink::error::{Error, Kind};
+use buttersink::s3::{Checksum, Environment, S3Options};
+use buttersink::snapshot::{Diff, Offer, Size, State};
+use buttersink::store::s3::S3Store;
+use buttersink::store::{Access, Store};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        &[$(
+            (concat!("s3::", stringify!($name), "_seaweedfs"), || $name(&shared("seaweedfs"))),
+            (concat!("s3::", stringify!($name), "_radosgw"), || $name(&shared("radosgw"))),
+        )*]
+    };
+}
+
+pub(crate) const TESTS: &[Test] = on_both![
+    lengths_around_parts,
+    checksums,
+    refusals,
+    a_skewed_clock,
+    many_keys_in_pages,
+    strange_names,
+    resume,
+    resume_of_something_else,
+    split_over_objects,
+    laid_out_by_hand,
+    copy_and_delete,
+    damaged_streams_stay_out,
+];
+
+/// Tests that have a server for themselves.
+pub(crate) const OWN: &[Test] = crate::tests![
+    server_killed_in_the_middle,
+    killed_at_any_moment,
+    memory_is_bounded,
+    nobody_there,
+];
+
+pub(crate) const MIB: usize = 1 << 20;
+
+pub(crate) fn options(endpoint: &str) -> S3Options {
+    S3Options {
+        endpoint_url: Some(endpoint.to_owned()),
+        part_size: Some(5 * MIB as u64),
+        silence: Duration::from_secs(10),
+        environment: Environment::of(&[
+            ("AWS_ACCESS_KEY_ID", KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
+        ]),
+        ..S3Options::default()
+    }
+}
+
+pub(crate) fn open(endpoint: &str, bucket: &str) -> S3Store {
+    S3Store::open(bucket, "host/", Access::Write, options(endpoint)).unwrap()
+}
+
+/// Puts a whole stream into a store.
+pub(crate) fn put(
+    store: &mut S3Store,
+    diff: &Diff,
+    path: &str,
+    bytes: &[u8],
+) -> Result<u64, Error> {
+    let mut sink = store.receive(diff, Path::new(path))?;
+    for piece in bytes.chunks(100_000) {
+        sink.write_all(piece)
+            .map_err(|error| Error::io("writing", error))?;
+    }
+    Ok(sink.finish()?.bytes)
+}
+
+/// Gets a whole stream out of a store.
+pub(crate) fn get(store: &mut S3Store, diff: &Diff) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let mut from = store.send(diff)?;
+    from.read_to_end(&mut bytes)
+        .map_err(|error| Error::io("reading", error))?;
+    Ok(bytes)
+}
+
+fn count(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// Compared without printing megabytes.
+pub(crate) fn same(a: &[u8], b: &[u8]) {
+    assert_eq!(a.len(), b.len());
+    assert!(a == b, "bytes differ");
+}
+
+fn lengths_around_parts(server: &Server) {
+    let bucket = server.bucket();
+    let part = 5 * MIB;
+    let lengths = [
+        200,
+        part - 1,
+        part,
+        part + 1,
+        2 * part,
+        2 * part + 1,
+        23 * MIB,
+    ];
+    for (n, length) in lengths.into_iter().enumerate() {
+        let n = n as u8 + 1;
+        let bytes = stream(n, None, length);
+        let known = diff(n, None, length);
+        // The size may be known, guessed or unknown.
+        let size = [
+            Size::Exact(length as u64),
+            Size::Estimate(1000),
+            Size::Unknown,
+        ][n as usize % 3];
+        let mut store = open(&server.endpoint, &bucket);
+        let sent = put(
+            &mut store,
+            &Diff { size, ..known },
+            &format!("a/{n}"),
+            &bytes,
+        );
+        assert_eq!(sent.unwrap(), length as u64);
+        // The store knows what it just made, and so does one that begins afresh.
+        assert_eq!(store.measure(&[known]).unwrap(), [known.size]);
+        let mut store = open(&server.endpoint, &bucket);
+        let listing = store.list().unwrap();
+        assert_eq!(listing.notes, Vec::<String>::new());
+        assert_eq!(listing.snapshots.len(), n as usize);
+        let Offer::Only(diffs) = listing.offer else {
+            panic!("diffs only")
+        };
+        assert!(diffs.contains(&known), "{diffs:?}");
+        assert_eq!(store.measure(&[known]).unwrap(), [known.size]);
+        same(&get(&mut store, &known).unwrap(), &bytes);
+    }
+    // What is there is never written again.
+    let mut store = open(&server.endpoint, &bucket);
+    let known = diff(1, None, 200);
+    let error = store
+        .receive(&known, Path::new("a/1"))
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(error.kind, Kind::Refused);
+    // Without its parent a diff is of no use.
+    let orphan = diff(99, Some(98), 300);
+    let error = store
+        .receive(&orphan, Path::new("a/99"))
+        .map(drop)
+        .unwrap_err();
+    assert!(error.to_string().contains("parent"), "{error}");
+    // The keys are the documented ones.
+    let key = format!("host/a/1/{}_None", uuid(1));
+    let (status, body) = server.plain("GET", &bucket, &key, b"");
+    assert_eq!(status, 200);
+    same(&body, &stream(1, None, 200));
+    let (_, hints) = server.plain("GET", &bucket, "host/a/1.bs", b"");
+    let hints = String::from_utf8(hints).unwrap();
+    assert!(
+        hints.starts_with(&format!("{}\tNone\t200\n", uuid(1))),
+        "{hints}"
+    );
+}
+
+fn checksums(server: &Server) {
+    let bucket = server.bucket();
+    for (n, checksum) in [Checksum::Md5, Checksum::Crc32c, Checksum::Sha256]
+        .into_iter()
+        .enumerate()
+    {
+        let n = n as u8 + 1;
+        let mut options = options(&server.endpoint);
+        options.checksum = Some(checksum);
+        let mut store = S3Store::open(&bucket, "", Access::Append, options).unwrap();
+        for (m, length) in [(n, 300), (n + 10, 11 * MIB)] {
+            let bytes = stream(m, None, length);
+            put(&mut store, &diff(m, None, length), &format!("s{m}"), &bytes).unwrap();
+            same(&get(&mut store, &diff(m, None, length)).unwrap(), &bytes);
+        }
+    }
+}
+
+fn refusals(server: &Server) {
+    let bucket = server.bucket();
+    let with = |id: &str, secret: &str, bucket: &str| {
+        let mut options = options(&server.endpoint);
+        options.environment = Environment::of(&[
+            ("AWS_ACCESS_KEY_ID", id),
+            ("AWS_SECRET_ACCESS_KEY", secret),
+            (
+                "AWS_SESSION_TOKEN",
+                if id == KEY { "" } else { "hidden-token" },
+            ),
+        ]);
+        let mut store = S3Store::open(bucket, "p/", Access::Read, options).unwrap();
+        assert!(!format!("{store:?}").contains("hidden"));
+        store.list().unwrap_err()
+    };
+    let error = with(KEY, "hidden-secret", &bucket).to_string();
+    assert!(
+        error.contains("the secret from the environment does not belong"),
+        "{error}"
+    );
+    assert!(
+        error.contains(&bucket) && !error.contains("hidden"),
+        "{error}"
+    );
+    let error = with("hidden", "hidden-secret", &bucket).to_string();
+    assert!(error.contains("does not know the access key id"), "{error}");
+    assert!(!error.contains("hidden"), "{error}");
+    let error = with(KEY, SECRET, "no-such-bucket-here").to_string();
+    assert!(
+        error.contains("NoSuchBucket") && error.contains("no-such-bucket-here"),
+        "{error}"
+    );
+    let mut store = S3Store::open(&bucket, "", Access::Read, options(&server.endpoint)).unwrap();
+    for error in [
+        store
+            .receive(&diff(1, None, 300), Path::new("x"))
+            .map(drop)
+            .unwrap_err(),
+        store.copy(Path::new("x"), Path::new("y")).unwrap_err(),
+        store.delete(Path::new("x")).unwrap_err(),
+    ] {
+        assert_eq!(error.kind, Kind::Refused, "{error}");
+    }
+    if server.kind == "seaweedfs" {
+        let reader = [
+            ("AWS_ACCESS_KEY_ID", &format!("{KEY}reader")[..]),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
+        ];
+        let mut options = options(&server.endpoint);
+        options.environment = Environment::of(&reader);
+        let mut store = S3Store::open(&bucket, "", Access::Append, options).unwrap();
+        let error = put(&mut store, &diff(1, None, 300), "x", &stream(1, None, 300)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("need the permission s3:PutObject"),
+            "{error}"
+        );
+    }
+}
+
+fn a_skewed_clock(server: &Server) {
+    let bucket = server.bucket();
+    let mut options = options(&server.endpoint);
+    options.now = || jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30);
+    let mut store = S3Store::open(&bucket, "", Access::Read, options).unwrap();
+    let error = store.list().unwrap_err().to_string();
+    assert!(error.contains("clock is 30 h 0 min behind"), "{error}");
+}
+
+fn many_keys_in_pages(server: &Server) {
+    let bucket = server.bucket();
+    let keys: Vec<String> = (0..2500u32)
+        .map(|n| {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&n.to_be_bytes());
+            id[15] = 1;
+            format!("host/s{n}/{}_None", buttersink::snapshot::Uuid(id))
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for keys in keys.chunks(315) {
+            let bucket = &bucket;
+            scope.spawn(move || {
+                for key in keys {
+                    assert_eq!(server.plain("PUT", bucket, key, b"x").0, 200);
+                }
+            });
+        }
+    });
+    server.plain("PUT", &bucket, "hosts/other", b"outside of the prefix");
+    let mut store = open(&server.endpoint, &bucket);
+    let listing = store.list().unwrap();
+    assert_eq!(listing.snapshots.len(), 2500);
+    assert_eq!(listing.notes, Vec::<String>::new());
+    assert!(count(&store.client().counters.requests) < 10);
+}
+
+fn strange_names(server: &Server) {
+    let bucket = server.bucket();
+    let names = [
+        "a b",
+        "a+b",
+        "100%25",
+        "ä/日本",
+        "a&<b>\"'",
+        "q?x=1#y",
+        "tab\there",
+        "~-_.!*'()",
+    ];
+    let mut store = open(&server.endpoint, &bucket);
+    for (n, name) in names.iter().enumerate() {
+        let n = n as u8 + 1;
+        put(&mut store, &diff(n, None, 300), name, &stream(n, None, 300)).unwrap();
+    }
+    let mut store = open(&server.endpoint, &bucket);
+    let listing = store.list().unwrap();
+    let mut found: Vec<_> = listing
+        .snapshots
+        .iter()
+        .map(|s| s.path.to_str().unwrap())
+        .collect();
+    found.sort_unstable();
+    let mut wanted = names.to_vec();
+    wanted.sort_unstable();
+    assert_eq!(found, wanted);
+    for n in 1..=names.len() as u8 {
+        same(
+            &get(&mut store, &diff(n, None, 300)).unwrap(),
+            &stream(n, None, 300),
+        );
+    }
+    for name in names {
+        store.delete(Path::new(name)).unwrap();
+    }
+    assert_eq!(store.list().unwrap().snapshots.len(), 0);
+}
+
+/// At least so many parts were skipped, and all others were sent once. The answer about one more
+/// may have been on its way when the first run ended.
+fn skipped_and_sent(store: &S3Store, done: u64, all: u64) {
+    let counters = &store.client().counters;
+    let (skipped, sent) = (count(&counters.parts_skipped), count(&counters.parts_sent));
+    assert!((done..=done + 1).contains(&skipped), "{skipped} of {done}");
+    assert_eq!(skipped + sent, all);
+}
+
+/// Begins an upload and lets it go after so many bytes.
+fn begin(store: &mut S3Store, diff: &Diff, path: &str, bytes: &[u8]) {
+    let mut sink = store.receive(diff, Path::new(path)).unwrap();
+    sink.write_all(bytes).unwrap();
+}
+
+fn resume(server: &Server) {
+    let bucket = server.bucket();
+    let length = 43 * MIB;
+    let bytes = stream(1, None, length);
+    let known = diff(1, None, length);
+    let mut store = open(&server.endpoint, &bucket);
+    // Dropping stops parts under way, so that one at a time makes the number certain.
+    let mut slow = options(&server.endpoint);
+    slow.concurrency = 1;
+    let mut first = S3Store::open(&bucket, "host/", Access::Append, slow).unwrap();
+    begin(&mut first, &known, "s", &bytes[..26 * MIB]);
+    let done = count(&first.client().counters.parts_sent);
+    assert!(done >= 3, "{done}");
+    // It is shown, and is not a snapshot yet.
+    let listing = store.list().unwrap();
+    assert_eq!(listing.snapshots.len(), 1);
+    assert_eq!(listing.snapshots[0].state, State::Partial);
+    assert_eq!(listing.offer, Offer::Only(Vec::new()));
+    assert!(
+        listing.notes[0].contains("unfinished upload"),
+        "{:?}",
+        listing.notes
+    );
+    assert!(store.send(&known).is_err());
+    // Going on, nothing that is there is sent again.
+    put(&mut store, &known, "s", &bytes).unwrap();
+    skipped_and_sent(&store, done, 9);
+    same(&get(&mut store, &known).unwrap(), &bytes);
+    let listing = open(&server.endpoint, &bucket).list().unwrap();
+    assert_eq!(listing.snapshots.len(), 1);
+    assert_eq!(listing.snapshots[0].state, State::Ok);
+    assert_eq!(listing.notes, Vec::<String>::new());
+}
+
+/// Leftovers of another stream, another part size, more parts, and several of them.
+fn resume_of_something_else(server: &Server) {
+    let bucket = server.bucket();
+    let long = stream(1, None, 24 * MIB);
+    let mut store = open(&server.endpoint, &bucket);
+    let unknown = Diff {
+        size: Size::Unknown,
+        ..diff(1, None, 0)
+    };
+    begin(&mut store, &unknown, "s", &long);
+    // It is not listed again in between, so that a second upload of the same key begins.
+    begin(&mut store, &unknown, "s", &long[..17 * MIB]);
+    let mut large = options(&server.endpoint);
+    large.part_size = Some(6 * MIB as u64);
+    let mut other = S3Store::open(&bucket, "host/", Access::Append, large).unwrap();
+    let bytes = stream(1, None, 16 * MIB);
+    let known = diff(1, None, 16 * MIB);
+    put(&mut other, &known, "s", &bytes).unwrap();
+    same(&get(&mut other, &known).unwrap(), &bytes);
+    // Parts that changed in the same upload.
+    let unknown = Diff {
+        size: Size::Unknown,
+        ..diff(2, None, 0)
+    };
+    begin(&mut store, &unknown, "t", &stream(2, None, 12 * MIB));
+    let bytes = stream(2, None, 17 * MIB);
+    let mut store = open(&server.endpoint, &bucket);
+    put(&mut store, &diff(2, None, 17 * MIB), "t", &bytes).unwrap();
+    assert_eq!(count(&store.client().counters.parts_skipped), 0);
+    same(&get(&mut store, &diff(2, None, 17 * MIB)).unwrap(), &bytes);
+    // What nobody goes on with can be removed.
+    begin(
+        &mut store,
+        &diff(3, None, 12 * MIB),
+        "u",
+        &stream(3, None, 12 * MIB),
+    );
+    let mut store = open(&server.endpoint, &bucket);
+    let listing = store.list().unwrap();
+    let mut partial = listing
+        .snapshots
+        .iter()
+        .filter(|s| s.state == State::Partial);
+    let leftover = partial.next().unwrap().path.clone();
+    assert!(leftover.to_str().unwrap().starts_with("u/"));
+    store.delete(&leftover).unwrap();
+    let listing = store.list().unwrap();
+    assert!(!listing.snapshots.iter().any(|s| s.path == leftover));
+}
+
+fn split_over_objects(server: &Server) {
+    let bucket = server.bucket();
+    let open = || {
+        let mut options = options(&server.endpoint);
+        options.quirks = Some("max-parts=2".to_owned());
+        options.concurrency = 1;
+        S3Store::open(&bucket, "host/", Access::Write, options).unwrap()
+    };
+    let length = 27 * MIB;
+    let bytes = stream(1, None, length);
+    let known = diff(1, None, length);
+    let mut store = open();
+    begin(&mut store, &known, "s", &bytes[..22 * MIB]);
+    let done = count(&store.client().counters.parts_sent);
+    assert!(done >= 2, "{done}");
+    assert_eq!(open().list().unwrap().offer, Offer::Only(Vec::new()));
+    let mut store = open();
+    put(&mut store, &known, "s", &bytes).unwrap();
+    skipped_and_sent(&store, done, 6);
+    same(&get(&mut store, &known).unwrap(), &bytes);
+    let mut store = open();
+    let listing = store.list().unwrap();
+    assert_eq!(listing.notes, Vec::<String>::new());
+    assert_eq!(listing.offer, Offer::Only(vec![known]));
+    same(&get(&mut store, &known).unwrap(), &bytes);
+    store.copy(Path::new("s"), Path::new("t")).unwrap();
+    store.delete(Path::new("s")).unwrap();
+    let mut store = open();
+    assert_eq!(store.list().unwrap().snapshots[0].path, Path::new("t"));
+    same(&get(&mut store, &known).unwrap(), &bytes);
+    // Without its marker it is a leftover, and can be removed.
+    let marker = format!("host/t/{}_None.all-3-{length}", uuid(1));
+    assert_eq!(server.plain("DELETE", &bucket, &marker, b"").0, 204);
+    let listing = store.list().unwrap();
+    assert_eq!(listing.offer, Offer::Only(Vec::new()));
+    let leftover = listing.snapshots[0].path.clone();
+    store.delete(&leftover).unwrap();
+    assert_eq!(store.list().unwrap().snapshots.len(), 0);
+}
+
+/// As ButterSink left it, and as people put things beside it.
+fn laid_out_by_hand(server: &Server) {
+    let bucket = server.bucket();
+    let put = |key: &str, body: &[u8]| assert_eq!(server.plain("PUT", &bucket, key, body).0, 200);
+    let (a, b, c, gone) = (uuid(1), uuid(2), uuid(3), uuid(9));
+    let bytes = stream(1, None, 4000);
+    put(&format!("host/home/1/{a}_None"), &bytes);
+    put(&format!("host/home/2/{b}_{a}"), &stream(2, Some(1), 3000));
+    put(
+        &format!("host/home/3/{c}_{gone}"),
+        &stream(3, Some(9), 2000),
+    );
+    put(
+        "host/home/2.bs",
+        format!("{b}\tNone\t12345\n{b}\t{a}\t3000\n").as_bytes(),
+    );
+    put("host/notes.txt", b"a foreign key");
+    put("host/home/readme", b"another");
+    put(&format!("trash/host/home/0/{gone}_None"), b"removed");
+    let mut store = open(&server.endpoint, &bucket);
+    let listing = store.list().unwrap();
+    let paths: Vec<_> = listing
+        .snapshots
+        .iter()
+        .map(|s| s.path.to_str().unwrap())
+        .collect();
+    assert_eq!(paths, ["home/1", "home/2", "home/3"]);
+    assert!(
+        listing
+            .snapshots
+            .iter()
+            .all(|s| s.created.is_some() && s.read_only)
+    );
+    assert_eq!(listing.notes.len(), 1, "{:?}", listing.notes);
+    assert!(listing.notes[0].contains("2 keys"), "{:?}", listing.notes);
+    let wanted = [
+        diff(1, None, 4000),
+        diff(2, Some(1), 3000),
+        diff(3, Some(9), 2000),
+    ];
+    assert_eq!(listing.offer, Offer::Only(wanted.to_vec()));
+    same(&get(&mut store, &wanted[0]).unwrap(), &bytes);
+    let hinted = Diff {
+        size: Size::Unknown,
+        ..diff(2, None, 0)
+    };
+    assert_eq!(store.measure(&[hinted]).unwrap(), [Size::Exact(12345)]);
+    assert!(
+        store
+            .measure(&[Diff {
+                size: Size::Unknown,
+                ..diff(3, None, 0)
+            }])
+            .is_err()
+    );
+    // From the root, too, where the prefix is part of the paths.
+    let mut root = S3Store::open(&bucket, "", Access::Read, options(&server.endpoint)).unwrap();
+    let listing = root.list().unwrap();
+    assert_eq!(listing.snapshots.len(), 3);
+    assert_eq!(listing.snapshots[0].path, Path::new("host/home/1"));
+    let trash = S3Store::open(
+        &bucket,
+        "trash/host",
+        Access::Read,
+        options(&server.endpoint),
+    );
+    assert!(trash.is_err());
+}
+
+fn copy_and_delete(server: &Server) {
+    let bucket = server.bucket();
+    let mut small = options(&server.endpoint);
+    small.single_copy = 6 * MIB as u64; // longer ones are copied by parts
+    let mut store = S3Store::open(&bucket, "host/", Access::Write, small).unwrap();
+    let full = stream(1, None, 13 * MIB);
+    let next = stream(2, Some(1), 5000);
+    put(&mut store, &diff(1, None, full.len()), "x/1", &full).unwrap();
+    put(&mut store, &diff(2, Some(1), next.len()), "x/2", &next).unwrap();
+    store.copy(Path::new("x/1"), Path::new("y/1")).unwrap();
+    assert!(store.copy(Path::new("x/2"), Path::new("y/1")).is_err());
+    assert!(store.copy(Path::new("x/9"), Path::new("y/9")).is_err());
+    store.delete(Path::new("x/1")).unwrap();
+    assert!(store.delete(Path::new("x/1")).is_err());
+    let mut store = open(&server.endpoint, &bucket);
+    let listing = store.list().unwrap();
+    let paths: Vec<_> = listing
+        .snapshots
+        .iter()
+        .map(|s| s.path.to_str().unwrap())
+        .collect();
+    assert_eq!(paths, ["x/2", "y/1"]);
+    same(&get(&mut store, &diff(1, None, full.len())).unwrap(), &full);
+    let key = format!("trash/host/x/1/{}_None", uuid(1));
+    let (status, trashed) = server.plain("GET", &bucket, &key, b"");
+    assert_eq!(status, 200);
+    same(&trashed, &full);
+    assert_eq!(
+        server.plain("GET", &bucket, "trash/host/x/1.bs", b"").0,
+        200
+    );
+    assert_eq!(server.plain("GET", &bucket, "host/x/1.bs", b"").0, 404);
+}
+
+fn damaged_streams_stay_out(server: &Server) {
+    let bucket = server.bucket();
+    let whole = stream(1, None, 7 * MIB);
+    let mut flipped = whole.clone();
+    flipped[6 * MIB] ^= 1;
+    let mut twice = whole.clone();
+    twice.extend(&whole);
+    for (bytes, word) in [
+        (&whole[..whole.len() - 10], "END"),
+        (&whole[..20], "first command"),
+        (&flipped, "checksum"),
+        (&twice, "second one"),
+        (&stream(2, None, 300)[..], "makes"),
+    ] {
+        let mut store = open(&server.endpoint, &bucket);
+        let known = Diff {
+            size: Size::Unknown,
+            ..diff(1, None, 0)
+        };
+        let error = put(&mut store, &known, "s", bytes).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+        let listing = open(&server.endpoint, &bucket).list().unwrap();
+        assert_eq!(listing.offer, Offer::Only(Vec::new()));
+    }
+    // An object that was damaged later is noticed before the end of the stream.
+    let mut store = open(&server.endpoint, &bucket);
+    put(&mut store, &diff(1, None, whole.len()), "s", &whole).unwrap();
+    let key = format!("host/s/{}_None", uuid(1));
+    put(
+        &mut store,
+        &diff(3, None, 9000),
+        "small",
+        &stream(3, None, 9000),
+    )
+    .unwrap();
+    let mut reader = store.send(&diff(1, None, whole.len())).unwrap();
+    reader.read_exact(&mut [0; 100]).unwrap();
+    drop(reader);
+    server.plain("PUT", &bucket, &key, &flipped);
+    let error = get(&mut store, &diff(1, None, whole.len())).unwrap_err();
+    assert_eq!(error.kind, Kind::Damaged, "{error}");
+}
+
+fn server_killed_in_the_middle() {
+    let server = own("seaweedfs");
+    let bucket = server.bucket();
+    let length = 64 * MIB;
+    let bytes = stream(1, None, length);
+    let known = diff(1, None, length);
+    let mut hasty = options(&server.endpoint);
+    hasty.retries = 2;
+    let mut store = S3Store::open(&bucket, "host/", Access::Append, hasty).unwrap();
+    let mut sink = store.receive(&known, Path::new("s")).unwrap();
+    sink.write_all(&bytes[..40 * MIB]).unwrap();
+    server.kill();
+    // It fails, sooner or later, and says so.
+    let rest = sink
+        .write_all(&bytes[40 * MIB..])
+        .map_err(|error| Error::io("writing", error));
+    let end = rest.and_then(|()| sink.finish().map(drop)).unwrap_err();
+    assert!(end.to_string().contains("tried"), "{end}");
+    let done = count(&store.client().counters.parts_sent);
+    assert!(done >= 3, "{done}");
+    server.again();
+    // A server that comes back while we try again is enough, too.
+    let mut store = open(&server.endpoint, &bucket);
+    let mut sink = store.receive(&known, Path::new("s")).unwrap();
+    sink.write_all(&bytes[..50 * MIB]).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            server.kill();
+            server.again();
+        });
+        sink.write_all(&bytes[50 * MIB..]).unwrap();
+        sink.finish().unwrap();
+    });
+    assert!(count(&store.client().counters.parts_skipped) >= 3);
+    let mut store = open(&server.endpoint, &bucket);
+    same(&get(&mut store, &known).unwrap(), &bytes);
+}
+
+/// Where the child finds its bucket; set only there.
+const CHILD: &str = "BUTTERSINK_TEST_UPLOAD";
+
+/// We are killed, not the server: nothing that looks whole is ever left, and work that was done is
+/// not done again.
+fn killed_at_any_moment() {
+    let length = 60 * MIB;
+    let known = diff(1, None, length);
+    if let Ok(place) = std::env::var(CHILD) {
+        let (endpoint, bucket) = place.split_once(' ').unwrap();
+        let bytes = stream(1, None, length);
+        put(&mut open(endpoint, bucket), &known, "s", &bytes).unwrap();
+        return;
+    }
+    let server = shared("seaweedfs");
+    let bucket = server.bucket();
+    for round in 0..4 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--only", "it::s3::killed_at_any_moment"])
+            .env(CHILD, format!("{} {bucket}", server.endpoint))
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(300 + 250 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut store = open(&server.endpoint, &bucket);
+        let listing = store.list().unwrap();
+        let whole = listing
+            .snapshots
+            .iter()
+            .any(|snapshot| snapshot.state == State::Ok);
+        if whole {
+            same(&get(&mut store, &known).unwrap(), &stream(1, None, length));
+            return;
+        }
+        assert!(
+            listing.snapshots.len() <= 1,
+            "one upload is gone on with, and no other begun"
+        );
+    }
+    let mut store = open(&server.endpoint, &bucket);
+    put(&mut store, &known, "s", &stream(1, None, length)).unwrap();
+    let counters = &store.client().counters;
+    assert_eq!(
+        count(&counters.parts_skipped) + count(&counters.parts_sent),
+        12
+    );
+    same(&get(&mut store, &known).unwrap(), &stream(1, None, length));
+}
+
+/// (N + 1) parts and no more, however long the stream.
+fn memory_is_bounded() {
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+            << 10
+    };
+    let server = shared("seaweedfs");
+    let bucket = server.bucket();
+    let bytes = stream(1, None, 90 * MIB);
+    let mut narrow = options(&server.endpoint);
+    narrow.concurrency = 2;
+    let mut store = S3Store::open(&bucket, "", Access::Append, narrow).unwrap();
+    store.list().unwrap();
+    let before = peak();
+    put(&mut store, &diff(1, None, bytes.len()), "s", &bytes).unwrap();
+    let used = peak() - before;
+    assert!(
+        used < 3 * 5 * MIB + 6 * MIB,
+        "{used} bytes for three parts of 5 MiB"
+    );
+    let mut reader = store.send(&diff(1, None, bytes.len())).unwrap();
+    let (mut at, mut buffer) = (0, vec![0; 1 << 16]);
+    loop {
+        let count = reader.read(&mut buffer).unwrap();
+        if count == 0 {
+            break;
+        }
+        assert!(buffer[..count] == bytes[at..at + count], "bytes differ");
+        at += count;
+    }
+    assert_eq!(at, bytes.len());
+    let used = peak() - before;
+    assert!(
+        used < 3 * 8 * MIB + 8 * MIB,
+        "{used} bytes for three ranges of 8 MiB"
+    );
+}
+
+/// An endpoint that never answered is given up soon.
+fn nobody_there() {
+    let mut store = open("http://127.0.0.1:9", "bucket");
+    let error = store.list().unwrap_err().to_string();
+    assert!(
+        error.contains("refused") && error.contains("127.0.0.1:9"),
+        "{error}"
+    );
+    assert!(count(&store.client().counters.requests) < 6);
+    let mut lost = options("http://127.0.0.1:9");
+    lost.environment = Environment::of(&[("AWS_EC2_METADATA_DISABLED", "true")]);
+    let error = S3Store::open("bucket", "", Access::Read, lost).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+}
