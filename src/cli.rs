@@ -2,10 +2,12 @@
 
 #![allow(clippy::print_stderr)]
 
+mod backup;
 mod commands;
 mod options;
 mod values;
 
+use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
 use crate::store::Access;
 use lexopt::Arg;
@@ -21,6 +23,7 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink [options] DST          list the snapshots of DST
        buttersink [options] sync SRC DST, buttersink [options] list DST
                                          the same, said in words
+       buttersink backup ...             make a backup; see buttersink backup --help
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
              ssh://[user@]host[:port]/path/to/directory/[snapshot]
@@ -79,6 +82,8 @@ enum Task {
     List(OsString),
     Sync(OsString, OsString),
     Serve(Access, OsString),
+    Backup(Box<Order>),
+    BackupHelp,
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -93,6 +98,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.next_if(|word| word == "backup").is_some() {
+        return backup::parse(arguments);
+    }
     let mut options = Options::new();
     let (mut server, mut mode) = (false, None);
     let mut words = Vec::new();
@@ -147,7 +156,10 @@ fn task(mut words: Vec<OsString>) -> Result<Task> {
     }
     let usage = |said: &str| Err(wrong_words(said));
     match (command.as_str(), words.len()) {
-        ("backup" | "restore" | "verify", _) => {
+        ("backup", _) => {
+            usage("'backup' comes first: buttersink backup [options] SUBVOLUME DEST...")
+        }
+        ("restore" | "verify", _) => {
             let said = format!(
                 "the command comes in a later release; a directory of this name is ./{command}"
             );

@@ -41,6 +41,8 @@ pub mod store;
 pub mod plan;
 pub mod sync;
 
+pub mod backup;
+
 pub mod checksum;
 
 // What people and scripts see.

@@ -1,7 +1,7 @@
 //! Listing and synchronising, from options to verdict.
 
 use super::options::Options;
-use super::{HELP, Task};
+use super::{HELP, Task, backup};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::glob;
@@ -39,6 +39,8 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::List(place) => list(place, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Serve(access, dir) => serve(*access, dir),
+        Task::BackupHelp => report::print(backup::HELP),
+        Task::Backup(order) => backup::run(order, options),
     };
     match &result {
         Ok(()) => log::line(|| "done".to_owned()),
@@ -193,21 +195,25 @@ fn serve(access: Access, dir: &OsStr) -> Result<()> {
 }
 
 fn open(location: &Location, access: Access, options: &Options) -> Result<Box<dyn Store>> {
+    store::open(&location.place, access, &means(options))
+}
+
+/// By what means the options want stores to be reached.
+pub(super) fn means(options: &Options) -> Means {
     let priority = if options.full_speed {
         Priority::Normal
     } else {
         Priority::Background
     };
     let compressed = options.compressed;
-    let means = Means {
+    Means {
         manner: Manner {
             priority,
             compressed,
         },
         ssh: options.ssh.clone(),
         s3: options.s3.clone(),
-    };
-    store::open(&location.place, access, &means)
+    }
 }
 
 fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {

@@ -18,6 +18,7 @@ mod support;
 mod tree;
 
 mod architecture;
+mod backup;
 mod btrfs;
 mod btrfslist;
 mod checksum;
@@ -45,6 +46,7 @@ fn main() -> std::process::ExitCode {
     runner::main(
         &[
             architecture::TESTS,
+            backup::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
             &checksum::TESTS.concat(),
