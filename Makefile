@@ -69,6 +69,7 @@ bench: $(BINARIES) ## figures beside those of the plain tools; ARGS=--quick for 
 	@contrib/setup.sh
 	python3 benches/local.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
 	python3 benches/remote.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
+	python3 benches/s3.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
 	python3 benches/startup.py --programs '$(TARGET)/release' --static '$(TARGET)/static' $(filter --quick,$(ARGS))
 	$(CARGO) bench --locked --bench frames
 	python3 benches/checksum.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(filter --quick,$(ARGS))

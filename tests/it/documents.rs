@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
     synopsis_options_are_described,
     references_lead_somewhere,
     shown_commands_exist,
+    services_are_in_the_table,
     the_licence_is_named,
     each_dependency_has_a_reason,
     readers_read,
@@ -149,6 +150,27 @@ fn shown_commands_exist() {
         for word in words.filter(|w| w.starts_with('-') && w.len() > 1) {
             let option = word.split('=').next().unwrap_or(word);
             assert!(described.contains(option), "{command}: no {option}");
+        }
+    }
+}
+
+/// What differs between S3 services is declared once, and the page has the same table.
+fn services_are_in_the_table() {
+    let page = text("man/buttersink-s3.5");
+    for service in buttersink::s3::TABLE {
+        let row = format!(".It Li {} Ta {} Ta ", service.name, service.max_parts);
+        let row = page.lines().find(|line| line.starts_with(&row));
+        let row = row.unwrap_or_else(|| panic!("no row for {}", service.name));
+        let cells: Vec<&str> = row.split(" Ta ").collect();
+        let sum = ["MD5", "CRC-32C"][usize::from(service.checksums)];
+        let style = ["virtual", "path"][usize::from(service.path_style)];
+        assert_eq!(cells[2..4], [sum, style], "{}", service.name);
+        for (lacks, words) in [
+            (!service.if_none_match, "no If-None-Match"),
+            (!service.etag_md5, "ETag not MD5"),
+            (!service.sse, "no SSE header"),
+        ] {
+            assert_eq!(cells[4].contains(words), lacks, "{row}");
         }
     }
 }
