@@ -10,7 +10,7 @@ use crate::plan::{Plan, Step, Wish};
 use crate::process::Priority;
 use crate::progress::Progress;
 use crate::report;
-use crate::snapshot::{Listing, State, shown};
+use crate::snapshot::{Listing, Offer, State, shown};
 use crate::store::local::Manner;
 use crate::store::{self, Access, Location, Means, Place, Store};
 use crate::sync;
@@ -126,13 +126,21 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         progress.result(|| report::plan(&plan), || report::json::plan(&plan));
         return progress.close();
     }
-    carry_out(&plan, &mut *source_store, &mut *dest_store, progress)
+    let resumes = matches!(there.offer, Offer::Only(_));
+    carry_out(
+        &plan,
+        &mut *source_store,
+        &mut *dest_store,
+        resumes,
+        progress,
+    )
 }
 
 fn carry_out(
     plan: &Plan,
     source: &mut dyn Store,
     dest: &mut dyn Store,
+    resumes: bool,
     mut progress: Progress,
 ) -> Result<()> {
     progress.begin(plan);
@@ -144,6 +152,11 @@ fn carry_out(
                 || report::json::summary(&summary),
             );
             summary.verdict().and(progress.close())
+        }
+        // A bucket keeps what arrived, and after a signal nothing more is asked of it.
+        Err(error) if resumes => {
+            progress.note("what arrived of a stream stays; the next run goes on with it");
+            Err(error)
         }
         Err(error) => {
             if let Ok(listing) = dest.list() {

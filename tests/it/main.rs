@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod bucket;
 mod contract;
 mod damage;
 mod memory;
@@ -27,6 +28,9 @@ mod packaging;
 mod remote;
 mod s3;
 mod s3_faults;
+mod s3_suites;
+mod s3_sync;
+mod s3_tls;
 mod servers;
 mod smoke;
 mod ssh;
@@ -52,6 +56,10 @@ fn main() -> std::process::ExitCode {
             s3::TESTS,
             s3::OWN,
             s3_faults::TESTS,
+            s3_suites::TESTS,
+            s3_sync::TESTS,
+            s3_sync::OWN,
+            s3_tls::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
