@@ -20,6 +20,8 @@
 pub mod error;
 pub mod snapshot;
 
+pub mod proof;
+
 pub mod glob;
 pub mod stream;
 
@@ -42,6 +44,8 @@ pub mod plan;
 pub mod sync;
 
 pub mod checksum;
+
+pub mod verify;
 
 // What people and scripts see.
 pub mod report;

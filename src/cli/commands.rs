@@ -1,7 +1,7 @@
 //! Listing and synchronising, from options to verdict.
 
 use super::options::Options;
-use super::{HELP, Task};
+use super::{HELP, Task, verify};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::glob;
@@ -38,6 +38,8 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::Version => report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION"))),
         Task::List(place) => list(place, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
+        Task::Verify(task) => verify::run(task, options),
+        Task::VerifyHelp => report::print(verify::HELP),
         Task::Serve(access, dir) => serve(*access, dir),
     };
     match &result {
@@ -179,7 +181,11 @@ fn serve(access: Access, dir: &OsStr) -> Result<()> {
     store::serve_place(&Location::directory(dir)?.place, access, reader, writer)
 }
 
-fn open(location: &Location, access: Access, options: &Options) -> Result<Box<dyn Store>> {
+pub(super) fn open(
+    location: &Location,
+    access: Access,
+    options: &Options,
+) -> Result<Box<dyn Store>> {
     let priority = if options.full_speed {
         Priority::Normal
     } else {

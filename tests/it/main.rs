@@ -33,6 +33,7 @@ mod ssh_faults;
 mod stores;
 mod streams;
 mod sync;
+mod verify;
 mod wire;
 
 fn main() -> std::process::ExitCode {
@@ -54,6 +55,8 @@ fn main() -> std::process::ExitCode {
             ssh_faults::TESTS,
             stores::TESTS,
             sync::TESTS,
+            verify::TESTS,
+            verify::BUCKETS,
             wire::TESTS,
         ]
         .concat(),
