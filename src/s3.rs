@@ -12,6 +12,7 @@ mod options;
 mod quirks;
 mod request;
 mod retry;
+pub(crate) mod sum;
 pub mod upload;
 mod xml;
 

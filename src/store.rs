@@ -1,8 +1,9 @@
 //! What a store is, how a location is written, and which store stands behind it.
 //! Knows the kinds of store by name only; how each works is its own business.
 
-pub mod local;
 mod location;
+
+pub mod local;
 pub mod s3;
 mod wire;
 
@@ -11,6 +12,7 @@ pub mod serve;
 
 use crate::error::{Error, Result};
 use crate::process::Priority;
+use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Size, shown};
 use local::{Local, Manner};
@@ -66,6 +68,34 @@ pub trait Store {
     /// # Errors
     /// If it is missing or the store refuses.
     fn delete(&mut self, path: &Path) -> Result<()>;
+
+    /// Holds every snapshot against what was recorded of it. `watch` hears what is looked at.
+    ///
+    /// # Errors
+    /// If nothing can be checked. What cannot be checked of one snapshot is its verdict.
+    fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+        let words = "nothing is recorded here to hold it against";
+        let verdict = || Verdict::Unverifiable(words.to_owned());
+        let snapshots = self.list()?.snapshots;
+        Ok(snapshots
+            .iter()
+            .map(|s| Finding::of(s, verdict()))
+            .collect())
+    }
+
+    /// Whether what is kept of a listed diff at `path` is this stream, without fetching what is
+    /// kept; `None` if no stream is kept there.
+    ///
+    /// # Errors
+    /// If the stream fails, or the store cannot be asked.
+    fn compare(
+        &mut self,
+        _path: &Path,
+        _diff: &Diff,
+        _stream: &mut dyn Read,
+    ) -> Result<Option<Verdict>> {
+        Ok(None)
+    }
 }
 
 /// Takes a stream. Drop means abort: what is written does not exist until [`Sink::finish`].

@@ -40,6 +40,7 @@ mod stores;
 mod streams;
 mod sync;
 mod tls;
+mod verify;
 mod wire;
 
 fn main() -> std::process::ExitCode {
@@ -68,6 +69,8 @@ fn main() -> std::process::ExitCode {
             stores::TESTS,
             sync::TESTS,
             tls::TESTS,
+            verify::TESTS,
+            verify::BUCKETS,
             wire::TESTS,
         ]
         .concat(),
