@@ -47,8 +47,23 @@ fn page(program: &str) -> String {
     text(&format!("man/{program}.1"))
 }
 
+/// Programs, and commands of theirs that have a page of their own: `buttersink-verify`.
+fn with_help() -> Vec<String> {
+    let pages = names_in("man");
+    let commands = pages.iter().filter_map(|page| page.strip_suffix(".1"));
+    let mut names: Vec<String> = commands.map(str::to_owned).collect();
+    names.extend(programs());
+    names.sort();
+    names.dedup();
+    names
+}
+
 fn help(name: &str) -> String {
-    let said = program(name, ["--help"]);
+    let words = match programs().contains(&name.to_owned()) {
+        true => vec![name],
+        false => name.split('-').collect(),
+    };
+    let said = program(words[0], words[1..].iter().copied().chain(["--help"]));
     assert_eq!((said.code, said.stderr.as_str()), (0, ""));
     assert!(said.stdout.len() > 100, "{name} --help says nothing");
     said.stdout
@@ -65,9 +80,10 @@ fn every_program_has_a_page() {
 }
 
 fn help_and_page_name_the_same_options() {
-    for program in programs() {
+    for program in with_help() {
         let (help, page) = (help_options(&help(&program)), page_options(&page(&program)));
-        assert!(help.contains("--help") && help.contains("--version"));
+        let version = help.contains("--version") || !programs().contains(&program);
+        assert!(help.contains("--help") && version);
         assert_eq!(
             help, page,
             "{program}: help on the left, man page on the right"
@@ -76,7 +92,7 @@ fn help_and_page_name_the_same_options() {
 }
 
 fn help_and_page_have_the_same_exit_codes() {
-    for program in programs() {
+    for program in with_help() {
         let (help, page) = (help_codes(&help(&program)), page_codes(&page(&program)));
         assert!(help.contains_key("0") && help.contains_key("1"), "{help:?}");
         assert_eq!(
@@ -87,7 +103,7 @@ fn help_and_page_have_the_same_exit_codes() {
 }
 
 fn synopsis_options_are_described() {
-    for program in programs() {
+    for program in with_help() {
         let page = page(&program);
         let described = page_options(&page);
         for option in flags(section(&page, "SYNOPSIS")) {
@@ -122,7 +138,12 @@ fn shown_commands_exist() {
         let command = command.split(" | ").next().unwrap_or(&command);
         let mut words = command.split_whitespace();
         let program = words.next().unwrap_or_default();
-        let described = page_options(&page(program));
+        let first = command.split(' ').nth(1).unwrap_or_default();
+        let own = format!("{program}-{first}");
+        let described = match with_help().contains(&own) {
+            true => page_options(&page(&own)),
+            false => page_options(&page(program)),
+        };
         for word in words.filter(|w| w.starts_with('-') && w.len() > 1) {
             let option = word.split('=').next().unwrap_or(word);
             assert!(described.contains(option), "{command}: no {option}");
@@ -236,13 +257,16 @@ fn commands(document: &str) -> Vec<String> {
         // What stands after a pipe is another program's.
         line.split(" | ").next().unwrap_or_default()
     });
-    let programs = programs();
+    let (programs, with_help) = (programs(), with_help());
     lines
         .filter(|l| {
             let mut words = l.split(' ');
             let first = words.next().unwrap_or_default();
+            let command = |word: &str| with_help.contains(&format!("{first}-{word}"));
             programs.iter().any(|p| p == first)
-                && words.next().is_some_and(|w| w.contains(['-', '/']))
+                && words
+                    .next()
+                    .is_some_and(|w| w.contains(['-', '/']) || command(w))
         })
         .map(str::to_owned)
         .collect()
@@ -264,6 +288,13 @@ fn readers_read() {
     assert_eq!(page_codes(page).len(), 2);
     let synopsis = ".Op Fl n\n.Op Fl l Ar FILE\n.Fl h | -help\nx";
     assert_eq!(flags(synopsis), set(&["-n", "-l", "-h", "--help"]));
-    let shown = commands("buttersink is\n$ sudo buttersink -n /a/ /b/\n.Dl buttersink /a/ /b/\n");
-    assert_eq!(shown, ["buttersink -n /a/ /b/", "buttersink /a/ /b/"]);
+    let shown = commands(
+        "buttersink is\n$ sudo buttersink -n /a/ /b/\n.Dl buttersink /a/ /b/\nbuttersink verify -q\n",
+    );
+    let expected = [
+        "buttersink -n /a/ /b/",
+        "buttersink /a/ /b/",
+        "buttersink verify -q",
+    ];
+    assert_eq!(shown, expected);
 }
