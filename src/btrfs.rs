@@ -3,6 +3,7 @@
 
 mod abi;
 mod change;
+mod changed;
 mod mounts;
 mod search;
 mod sizes;
@@ -12,7 +13,8 @@ mod walk;
 pub use change::{
     create_snapshot, delete_subvolume, is_read_only, send_metadata, set_read_only, set_received,
 };
-pub use mounts::Mount;
+pub use changed::changed_since;
+pub use mounts::{Mount, mount_point, swap_files};
 pub use sizes::Usage;
 pub use subvolumes::{Subvolume, Subvolumes, subvolume, subvolume_of};
 

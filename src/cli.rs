@@ -2,11 +2,13 @@
 
 #![allow(clippy::print_stderr)]
 
+mod backup;
 mod commands;
 mod options;
 mod values;
 mod verify;
 
+use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
 use crate::store::Access;
 use lexopt::Arg;
@@ -24,6 +26,7 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
                                          the same, said in words
        buttersink verify [options] LOCATION
                                          prove what is stored; see buttersink verify --help
+       buttersink backup ...             make a backup; see buttersink backup --help
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
              ssh://[user@]host[:port]/path/to/directory/[snapshot]
@@ -84,6 +87,8 @@ enum Task {
     Verify(verify::Task),
     VerifyHelp,
     Serve(Access, OsString),
+    Backup(Box<Order>),
+    BackupHelp,
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -98,6 +103,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.next_if(|word| word == "backup").is_some() {
+        return backup::parse(arguments);
+    }
     let mut options = Options::new();
     let (mut server, mut mode) = (false, None);
     let mut words = Vec::new();
@@ -156,7 +165,10 @@ fn task(mut words: Vec<OsString>) -> Result<Task> {
     }
     let usage = |said: &str| Err(wrong_words(said));
     match (command.as_str(), words.len()) {
-        ("backup" | "restore", _) => {
+        ("backup", _) => {
+            usage("'backup' comes first: buttersink backup [options] SUBVOLUME DEST...")
+        }
+        ("restore", _) => {
             let said = format!(
                 "the command comes in a later release; a directory of this name is ./{command}"
             );

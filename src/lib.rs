@@ -43,6 +43,8 @@ pub mod store;
 pub mod plan;
 pub mod sync;
 
+pub mod backup;
+
 pub mod checksum;
 
 pub mod verify;

@@ -80,6 +80,13 @@ impl Progress {
         }
     }
 
+    /// The same for one of several destinations, the next one.
+    pub fn begin_at(&mut self, destination: &str, plan: &Plan) {
+        log::line(|| format!("to {destination}"));
+        (self.before, self.step, self.step_bytes) = (0, 0, 0);
+        self.begin(plan);
+    }
+
     /// A remark for a person.
     pub fn note(&mut self, note: &str) {
         log::line(|| format!("note: {note}"));

@@ -4,6 +4,7 @@
 pub mod findings;
 pub mod json;
 
+use crate::backup::retention::Verdict;
 use crate::error::{Error, Result};
 use crate::plan::{Action, Obstacle, Plan};
 use crate::snapshot::{Listing, Size, Snapshot, shown};
@@ -209,6 +210,25 @@ pub fn summary(summary: &Summary) -> String {
         text.push_str(&format!("; {} failed", summary.failed));
     }
     text.push('\n');
+    text
+}
+
+/// What stays at a location and what goes: in a dry run everything, else what goes.
+pub fn verdicts(location: &str, verdicts: &[Verdict], dry_run: bool) -> String {
+    let mut text = String::new();
+    for verdict in verdicts
+        .iter()
+        .rev()
+        .filter(|verdict| dry_run || !verdict.keep)
+    {
+        let word = match (verdict.keep, dry_run) {
+            (true, _) => "keep",
+            (false, true) => "delete",
+            (false, false) => "deleting",
+        };
+        let path = shown(&verdict.candidate.path);
+        text += &format!("{location}: {word} {path} ({})\n", verdict.why);
+    }
     text
 }
 

@@ -18,6 +18,7 @@ pub(super) const STAND_IN: u64 = 2;
 pub(super) const LAST_FREE: u64 = -256_i64 as u64;
 
 /// Key types of the items that we read.
+pub(super) const INODE_ITEM: u32 = 1;
 pub(super) const EXTENT_DATA: u32 = 108;
 pub(super) const ROOT_ITEM: u32 = 132;
 pub(super) const ROOT_BACKREF: u32 = 144;
@@ -289,6 +290,18 @@ impl<'a> BackRef<'a> {
             name: item.bytes(18, len)?,
         })
     }
+}
+
+/// The transaction that last changed an inode, from its `btrfs_inode_item`.
+pub(super) fn inode_transid(item: &[u8]) -> Option<u64> {
+    Fields(item).u64(8)
+}
+
+/// What a `btrfs_inode_item` has but its generations and the time of its last reading: sizes,
+/// links, owners, mode, flags; times of change, modification and creation.
+pub(super) fn inode_without_access(item: &[u8]) -> Option<(&[u8], &[u8])> {
+    let item = Fields(item);
+    Some((item.bytes(16, 96)?, item.bytes(124, 36)?))
 }
 
 /// The extent on disk that a `btrfs_file_extent_item` points to: its address and its length.

@@ -3,8 +3,9 @@
 
 use super::Filesystem;
 use crate::error::{Doing, Result};
+use crate::snapshot::shown;
 use std::ffi::OsString;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,30 @@ impl Filesystem {
 pub(super) fn of_file(file: BorrowedFd) -> Option<Line> {
     let id = id_of(file)?;
     lines().ok()?.into_iter().find(|line| line.id == id)
+}
+
+/// Where the mount that a path lies on is mounted; `None` if it cannot be seen from here.
+///
+/// # Errors
+/// If the path cannot be opened.
+pub fn mount_point(path: &Path) -> Result<Option<PathBuf>> {
+    let file = std::fs::File::open(path).doing(|| format!("cannot open {}", shown(path)))?;
+    Ok(of_file(file.as_fd()).map(|mount| mount.at))
+}
+
+/// Files in which the kernel swaps; none where it does not tell.
+pub fn swap_files() -> Vec<PathBuf> {
+    let text = std::fs::read("/proc/swaps").unwrap_or_default();
+    let lines = text.split(|&byte| byte == b'\n').skip(1);
+    lines.filter_map(swap_file).collect()
+}
+
+/// `path kind size used priority`, with blanks between.
+fn swap_file(line: &[u8]) -> Option<PathBuf> {
+    let mut words = line.split(|&byte| byte == b' ' || byte == b'\t');
+    let path = words.next()?;
+    let kind = words.find(|word| !word.is_empty())?;
+    (kind == b"file").then(|| unescaped(path).into())
 }
 
 /// The path of an open directory from the top of its filesystem, as far as the mount tells.
@@ -163,6 +188,14 @@ mod tests {
             !mount.whole,
             "subvol= has a ,c at its end and the root does not"
         );
+    }
+
+    #[test]
+    fn swap_files_are_told_from_partitions() {
+        let file = b"/swap\\040file                     file\t\t1048572\t0\t-2";
+        assert_eq!(swap_file(file), Some("/swap file".into()));
+        assert_eq!(swap_file(b"/dev/sda2      partition\t1\t0\t-3"), None);
+        assert_eq!(swap_file(b""), None);
     }
 
     #[test]

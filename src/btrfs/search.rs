@@ -88,6 +88,15 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Only what lies in nodes written by this transaction or a later one; older items may lie
+    /// beside it.
+    pub(super) fn since(mut self, transid: u64) -> Search<'a> {
+        if let Some(key) = &mut self.next {
+            key.min_transid = transid;
+        }
+        self
+    }
+
     /// The next item; `None` after the last. The range is one of whole keys, so that items of
     /// other types lie in it too, and the caller picks.
     pub(super) fn next(&mut self) -> io::Result<Option<Item<'_>>> {

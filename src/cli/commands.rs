@@ -1,7 +1,7 @@
 //! Listing and synchronising, from options to verdict.
 
 use super::options::Options;
-use super::{HELP, Task, verify};
+use super::{HELP, Task, backup, verify};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::glob;
@@ -10,7 +10,7 @@ use crate::plan::{Plan, Step, Wish};
 use crate::process::Priority;
 use crate::progress::Progress;
 use crate::report;
-use crate::snapshot::{Listing, State, shown};
+use crate::snapshot::{Listing, Offer, State, shown};
 use crate::store::local::Manner;
 use crate::store::{self, Access, Location, Means, Place, Store};
 use crate::sync;
@@ -41,6 +41,8 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::Verify(task) => verify::run(task, options),
         Task::VerifyHelp => report::print(verify::HELP),
         Task::Serve(access, dir) => serve(*access, dir),
+        Task::BackupHelp => report::print(backup::HELP),
+        Task::Backup(order) => backup::run(order, options),
     };
     match &result {
         Ok(()) => log::line(|| "done".to_owned()),
@@ -128,13 +130,21 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         progress.result(|| report::plan(&plan), || report::json::plan(&plan));
         return progress.close();
     }
-    carry_out(&plan, &mut *source_store, &mut *dest_store, progress)
+    let resumes = matches!(there.offer, Offer::Only(_));
+    carry_out(
+        &plan,
+        &mut *source_store,
+        &mut *dest_store,
+        resumes,
+        progress,
+    )
 }
 
 fn carry_out(
     plan: &Plan,
     source: &mut dyn Store,
     dest: &mut dyn Store,
+    resumes: bool,
     mut progress: Progress,
 ) -> Result<()> {
     progress.begin(plan);
@@ -146,6 +156,11 @@ fn carry_out(
                 || report::json::summary(&summary),
             );
             summary.verdict().and(progress.close())
+        }
+        // A bucket keeps what arrived, and after a signal nothing more is asked of it.
+        Err(error) if resumes => {
+            progress.note("what arrived of a stream stays; the next run goes on with it");
+            Err(error)
         }
         Err(error) => {
             if let Ok(listing) = dest.list() {
@@ -186,21 +201,25 @@ pub(super) fn open(
     access: Access,
     options: &Options,
 ) -> Result<Box<dyn Store>> {
+    store::open(&location.place, access, &means(options))
+}
+
+/// By what means the options want stores to be reached.
+pub(super) fn means(options: &Options) -> Means {
     let priority = if options.full_speed {
         Priority::Normal
     } else {
         Priority::Background
     };
     let compressed = options.compressed;
-    let means = Means {
+    Means {
         manner: Manner {
             priority,
             compressed,
         },
         ssh: options.ssh.clone(),
         s3: options.s3.clone(),
-    };
-    store::open(&location.place, access, &means)
+    }
 }
 
 fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {

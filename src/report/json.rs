@@ -1,6 +1,8 @@
 //! Results for scripts: one JSON object a line, each with the version of its form. Integers are
 //! integers, unknown is null.
 
+pub mod backup;
+
 use crate::plan::{Obstacle, Plan, Step};
 use crate::snapshot::{Listing, Snapshot, Uuid};
 use crate::store::{Effort, Receipt};

@@ -1,5 +1,5 @@
-//! How a location is written: a place of snapshots, and perhaps one of them. Knows words only, and
-//! opens nothing.
+//! How locations are written: a place, and perhaps one snapshot in it. Knows words and slashes;
+//! looks at the filesystem only to give `.` a name.
 
 use crate::error::{Error, Result};
 use crate::snapshot::shown;

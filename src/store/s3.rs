@@ -236,6 +236,10 @@ impl Store for S3Store {
         if index.kept.iter().any(|kept| kept.name == name) {
             return Err(Error::refused(doing, "it is there already"));
         }
+        let mut others = index.kept.iter().map(|kept| &kept.name);
+        if others.any(|other| other.path == name.path && other.to != name.to) {
+            return Err(Error::refused(doing, "another snapshot has that name"));
+        }
         if let Some(from) = diff.from
             && !index.kept.iter().any(|kept| kept.name.to == from)
         {

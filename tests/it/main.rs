@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod bucket;
 mod contract;
 mod damage;
 mod memory;
@@ -17,15 +18,20 @@ mod support;
 mod tree;
 
 mod architecture;
+mod backup;
 mod btrfs;
 mod btrfslist;
 mod checksum;
 mod documents;
 mod faults;
 mod local;
+mod packaging;
 mod remote;
 mod s3;
 mod s3_faults;
+mod s3_suites;
+mod s3_sync;
+mod s3_tls;
 mod servers;
 mod smoke;
 mod ssh;
@@ -33,6 +39,7 @@ mod ssh_faults;
 mod stores;
 mod streams;
 mod sync;
+mod tls;
 mod verify;
 mod wire;
 
@@ -40,16 +47,22 @@ fn main() -> std::process::ExitCode {
     runner::main(
         &[
             architecture::TESTS,
+            backup::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
             &checksum::TESTS.concat(),
             documents::TESTS,
             faults::TESTS,
             local::TESTS,
+            packaging::TESTS,
             remote::TESTS,
             s3::TESTS,
             s3::OWN,
             s3_faults::TESTS,
+            s3_suites::TESTS,
+            s3_sync::TESTS,
+            s3_sync::OWN,
+            s3_tls::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
@@ -57,6 +70,7 @@ fn main() -> std::process::ExitCode {
             sync::TESTS,
             verify::TESTS,
             verify::BUCKETS,
+            tls::TESTS,
             wire::TESTS,
         ]
         .concat(),

@@ -1,0 +1,150 @@
+//! What a finished backup lets go of, at a destination and at the source, and the link to the latest.
+
+use super::{Event, Run};
+use crate::backup::retention::{self, Bonds, Candidate, Verdict};
+use crate::error::Result;
+use crate::log;
+use crate::process;
+use crate::snapshot::{Listing, Offer, Snapshot, State, Uuid, shown};
+use crate::store::Store;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+impl Run<'_, '_> {
+    pub(super) fn prune(
+        &mut self,
+        name: &str,
+        dest: &mut dyn Store,
+        there: &Listing,
+        coming: &[&Snapshot],
+        ours: &[Snapshot],
+    ) -> Result<()> {
+        if self.order.dest_keeps.keeps_all() {
+            return Ok(());
+        }
+        let known: HashMap<Uuid, &Snapshot> = ours.iter().map(|s| (s.id(), s)).collect();
+        let sound =
+            |s: &&Snapshot| s.read_only && !matches!(s.state, State::Partial | State::Altered);
+        let present = there
+            .snapshots
+            .iter()
+            .filter(|s| self.source.is_our_name(&s.path));
+        let candidates = present
+            .filter(sound)
+            .chain(coming.iter().copied())
+            .map(|s| {
+                let original = known.get(&s.id()).copied().unwrap_or(s);
+                self.candidate(s, original)
+            });
+        let bonds = Bonds {
+            pinned: pin(ours.last(), "the newest in common with the source"),
+            parents: parents(&there.offer),
+        };
+        let zone = self.now.time_zone();
+        let candidates = without_twins(candidates.collect());
+        let verdicts = retention::judge(candidates, &self.order.dest_keeps, &bonds, zone);
+        self.delete(name, Some(dest), &verdicts)
+    }
+
+    /// After everything arrived everywhere: the link, and what the source need not keep.
+    pub(super) fn tidy(&mut self, newest: &Path, id: Uuid, ours: &[Snapshot]) -> Result<()> {
+        if !self.order.dry_run && self.source.move_link(newest)? {
+            log::line(|| format!("the link names {} now", shown(newest)));
+        }
+        if self.order.source_keeps.keeps_all() {
+            return Ok(());
+        }
+        let candidates = ours.iter().map(|s| self.candidate(s, s)).collect();
+        let bonds = Bonds {
+            pinned: vec![(id, "the newest in common with every destination".to_owned())],
+            ..Bonds::default()
+        };
+        let zone = self.now.time_zone();
+        let verdicts = retention::judge(candidates, &self.order.source_keeps, &bonds, zone);
+        let name = shown(self.source.folder.join(""));
+        self.delete(&name, None, &verdicts)
+    }
+
+    fn candidate(&self, snapshot: &Snapshot, original: &Snapshot) -> Candidate {
+        Candidate {
+            path: snapshot.path.clone(),
+            id: snapshot.id(),
+            made: self.source.made(original, self.now),
+        }
+    }
+
+    /// Deletes what is not kept, at a destination or (`None`) at the source.
+    fn delete(
+        &mut self,
+        name: &str,
+        mut dest: Option<&mut dyn Store>,
+        verdicts: &[Verdict],
+    ) -> Result<()> {
+        (self.watch)(Event::Verdicts(name, verdicts));
+        if self.order.dry_run {
+            return Ok(());
+        }
+        for verdict in verdicts.iter().rev().filter(|verdict| !verdict.keep) {
+            process::check("deleting old snapshots")?;
+            match &mut dest {
+                Some(dest) => dest.delete(&verdict.candidate.path)?,
+                None => self.store.delete(&verdict.candidate.path)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn pin(snapshot: Option<&Snapshot>, why: &str) -> Vec<(Uuid, String)> {
+    snapshot
+        .map(|s| (s.id(), why.to_owned()))
+        .into_iter()
+        .collect()
+}
+
+/// What the snapshots of a store that keeps diffs are built on.
+fn parents(offer: &Offer) -> HashMap<Uuid, Vec<Uuid>> {
+    let Offer::Only(diffs) = offer else {
+        return HashMap::new();
+    };
+    let mut parents: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for diff in diffs {
+        parents.entry(diff.to).or_default().extend(diff.from);
+    }
+    // Whoever has a whole stream as well needs no parent.
+    for diff in diffs.iter().filter(|diff| diff.from.is_none()) {
+        parents.remove(&diff.to);
+    }
+    parents
+}
+
+/// Each path once: what is coming may be there already.
+fn without_twins(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let mut seen = HashSet::new();
+    candidates.retain(|candidate| seen.insert(candidate.path.clone()));
+    candidates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Diff, Size};
+
+    #[test]
+    fn parents_are_needed_only_where_there_is_no_whole() {
+        let id = |n: u8| Uuid([n; 16]);
+        let diff = |to, from: Option<u8>| Diff {
+            to: id(to),
+            from: from.map(id),
+            size: Size::Unknown,
+        };
+        let offer = Offer::Only(vec![
+            diff(1, None),
+            diff(2, Some(1)),
+            diff(3, Some(2)),
+            diff(3, None),
+        ]);
+        assert_eq!(parents(&offer), HashMap::from([(id(2), vec![id(1)])]));
+        assert!(parents(&Offer::AnyPair).is_empty());
+    }
+}

@@ -1,0 +1,244 @@
+//! Which snapshots to keep: counts of the newest and of calendar periods, and what must stay
+//! whatever the counts say. Pure: snapshots and times come in as values, reasons go out.
+
+use crate::error::{Error, Result};
+use crate::snapshot::Uuid;
+use jiff::civil::{DateTime, Weekday};
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// A calendar period, in local time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Period {
+    /// From the full hour.
+    Hour,
+    /// From midnight.
+    Day,
+    /// From Monday.
+    Week,
+    /// From the first.
+    Month,
+    /// From the first of January.
+    Year,
+}
+
+/// How many snapshots are kept. With nothing in it, all are.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Policy {
+    /// So many of the newest.
+    pub newest: Option<usize>,
+    /// The newest of each of so many periods that have any, counted from the last one back.
+    pub periods: Vec<(Period, usize)>,
+}
+
+/// A snapshot to be judged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// Relative to its store.
+    pub path: PathBuf,
+    /// Its effective UUID.
+    pub id: Uuid,
+    /// When it was made: the original, not this copy.
+    pub made: Timestamp,
+}
+
+/// What is to be done with a snapshot, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// Which.
+    pub candidate: Candidate,
+    /// It stays.
+    pub keep: bool,
+    /// For a person.
+    pub why: String,
+}
+
+/// What stays whatever the policy says.
+#[derive(Clone, Debug, Default)]
+pub struct Bonds {
+    /// Effective UUIDs, and why.
+    pub pinned: Vec<(Uuid, String)>,
+    /// The parents that a snapshot cannot be restored without, where diffs are kept.
+    pub parents: HashMap<Uuid, Vec<Uuid>>,
+}
+
+impl Policy {
+    /// `7d 4w 12m 2y`: numbers of hours, days, weeks, months and years, each at most once.
+    ///
+    /// # Errors
+    /// If it is written otherwise, or would keep nothing.
+    pub fn parse(text: &str) -> Result<Policy> {
+        let wrong = |said: String| {
+            let doing = format!("cannot use the policy '{}'", text.escape_default());
+            Error::usage(doing, said)
+        };
+        let mut policy = Policy::default();
+        for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
+            let (period, count) = period(word).ok_or_else(|| {
+                let said = "is not a number of h(ours), d(ays), w(eeks), m(onths) or y(ears), as in '7d 4w 12m'";
+                wrong(format!("'{}' {said}", word.escape_default()))
+            })?;
+            if policy.periods.iter().any(|(p, _)| *p == period) {
+                return Err(wrong(format!("{} are counted twice", period.plural())));
+            }
+            policy.periods.push((period, count));
+        }
+        policy.periods.sort_unstable();
+        if policy.periods.iter().all(|(_, count)| *count == 0) {
+            return Err(wrong(
+                "it keeps nothing; to keep everything, give no policy".to_owned(),
+            ));
+        }
+        Ok(policy)
+    }
+
+    /// Whether everything is kept.
+    pub fn keeps_all(&self) -> bool {
+        self.newest.is_none() && self.periods.is_empty()
+    }
+}
+
+fn period(word: &str) -> Option<(Period, usize)> {
+    let unit = word.chars().next_back()?;
+    let period = match unit.to_ascii_lowercase() {
+        'h' => Period::Hour,
+        'd' => Period::Day,
+        'w' => Period::Week,
+        'm' => Period::Month,
+        'y' => Period::Year,
+        _ => return None,
+    };
+    let count = &word[..word.len() - unit.len_utf8()];
+    let digits = count.bytes().all(|byte| byte.is_ascii_digit());
+    Some((period, count.parse().ok().filter(|_| digits)?))
+}
+
+impl Period {
+    /// The beginning of the period that a local time is in.
+    fn start(self, time: DateTime) -> DateTime {
+        let date = time.date();
+        let date = match self {
+            Period::Hour => return date.at(time.hour(), 0, 0, 0),
+            Period::Day => date,
+            Period::Week => {
+                let back = date.weekday().since(Weekday::Monday);
+                date.checked_sub(i64::from(back).days()).unwrap_or(date)
+            }
+            Period::Month => date.first_of_month(),
+            Period::Year => date.first_of_year(),
+        };
+        date.at(0, 0, 0, 0)
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Period::Hour => "hours",
+            Period::Day => "days",
+            Period::Week => "weeks",
+            Period::Month => "months",
+            Period::Year => "years",
+        }
+    }
+}
+
+/// Judges snapshots of one subvolume, the newest first. The newest always stays.
+pub fn judge(
+    mut candidates: Vec<Candidate>,
+    policy: &Policy,
+    bonds: &Bonds,
+    zone: &TimeZone,
+) -> Vec<Verdict> {
+    candidates.sort_by(|a, b| (b.made, &b.path).cmp(&(a.made, &a.path)));
+    let mut reasons: Vec<String> = vec![String::new(); candidates.len()];
+    let mut say = |at: usize, why: &str| {
+        let comma = if reasons[at].is_empty() { "" } else { ", " };
+        // Writing to a string cannot fail.
+        let _ = write!(reasons[at], "{comma}{why}");
+    };
+    if !candidates.is_empty() {
+        say(0, "the newest");
+    }
+    for (at, candidate) in candidates.iter().enumerate() {
+        if policy.keeps_all() {
+            say(at, "everything is kept");
+        }
+        if let Some(newest) = policy.newest.filter(|&newest| at < newest) {
+            say(at, &format!("one of the newest {newest}"));
+        }
+        for (_, why) in bonds.pinned.iter().filter(|(id, _)| *id == candidate.id) {
+            say(at, why);
+        }
+    }
+    for &(period, count) in &policy.periods {
+        for at in newest_of_each(&candidates, period, count, zone) {
+            say(at, &format!("newest of one of {count} {}", period.plural()));
+        }
+    }
+    keep_parents(&candidates, &mut reasons, &bonds.parents);
+    let verdict = |(candidate, why): (Candidate, String)| Verdict {
+        candidate,
+        keep: !why.is_empty(),
+        why: if why.is_empty() {
+            "no rule keeps it".to_owned()
+        } else {
+            why
+        },
+    };
+    candidates.into_iter().zip(reasons).map(verdict).collect()
+}
+
+/// The places of the newest in each of the last `count` periods that have any.
+fn newest_of_each(
+    candidates: &[Candidate],
+    period: Period,
+    count: usize,
+    zone: &TimeZone,
+) -> Vec<usize> {
+    let (mut places, mut last) = (Vec::new(), None);
+    for (at, candidate) in candidates.iter().enumerate() {
+        let start = period.start(zone.to_datetime(candidate.made));
+        // In the hour that happens twice, local time runs back: that is no new period.
+        if last.is_none_or(|last| start < last) {
+            if places.len() == count {
+                break;
+            }
+            places.push(at);
+            last = Some(start);
+        }
+    }
+    places
+}
+
+/// Parents of what is kept are kept, and theirs.
+fn keep_parents(
+    candidates: &[Candidate],
+    reasons: &mut [String],
+    parents: &HashMap<Uuid, Vec<Uuid>>,
+) {
+    let place: HashMap<Uuid, usize> = candidates
+        .iter()
+        .enumerate()
+        .map(|(i, c)| (c.id, i))
+        .collect();
+    let kept = candidates
+        .iter()
+        .zip(reasons.iter())
+        .filter(|(_, why)| !why.is_empty());
+    let mut open: Vec<Uuid> = kept.map(|(candidate, _)| candidate.id).collect();
+    let mut seen: HashSet<Uuid> = open.iter().copied().collect();
+    while let Some(id) = open.pop() {
+        for parent in parents.get(&id).into_iter().flatten() {
+            if seen.insert(*parent) {
+                open.push(*parent);
+                if let Some(&at) = place.get(parent) {
+                    reasons[at].push_str("a kept one is built on it");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

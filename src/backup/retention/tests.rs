@@ -1,0 +1,189 @@
+//! A year of snapshots under policies: what must hold after every run, whatever happened before.
+
+use super::*;
+use jiff::Zoned;
+use jiff::civil::date;
+
+fn zone() -> TimeZone {
+    TimeZone::get("Europe/Berlin").unwrap()
+}
+
+fn candidate(number: u8, made: &str) -> Candidate {
+    let made: Zoned = format!("{made}[Europe/Berlin]").parse().unwrap();
+    Candidate {
+        path: number.to_string().into(),
+        id: Uuid([number; 16]),
+        made: made.timestamp(),
+    }
+}
+
+/// What is kept, oldest first, as names.
+fn kept(candidates: &[Candidate], policy: &Policy, bonds: &Bonds) -> Vec<String> {
+    let mut verdicts = judge(candidates.to_vec(), policy, bonds, &zone());
+    verdicts.reverse();
+    assert!(verdicts.iter().all(|v| !v.why.is_empty()));
+    let kept = verdicts.iter().filter(|v| v.keep);
+    kept.map(|v| v.candidate.path.to_str().unwrap().to_owned())
+        .collect()
+}
+
+fn some() -> Vec<Candidate> {
+    vec![
+        candidate(1, "2025-12-30T12:00:00"),
+        candidate(2, "2026-01-01T00:00:00"),
+        candidate(3, "2026-01-04T23:59:59"), // Sunday
+        candidate(4, "2026-01-05T00:00:00"), // Monday
+        candidate(5, "2026-01-05T18:00:00"),
+    ]
+}
+
+#[test]
+fn counts_of_the_newest() {
+    let newest = |n| Policy {
+        newest: Some(n),
+        ..Policy::default()
+    };
+    assert_eq!(kept(&some(), &newest(2), &Bonds::default()), ["4", "5"]);
+    assert_eq!(
+        kept(&some(), &newest(0), &Bonds::default()),
+        ["5"],
+        "the newest always stays"
+    );
+    let all = kept(&some(), &Policy::default(), &Bonds::default());
+    assert_eq!(all, ["1", "2", "3", "4", "5"]);
+    assert!(judge(Vec::new(), &newest(1), &Bonds::default(), &zone()).is_empty());
+}
+
+#[test]
+fn counts_of_periods() {
+    let expect = |policy: &str, names: &[&str]| {
+        let policy = Policy::parse(policy).unwrap();
+        assert_eq!(
+            kept(&some(), &policy, &Bonds::default()),
+            names,
+            "{policy:?}"
+        );
+    };
+    expect("1d", &["5"]);
+    expect("2d", &["3", "5"]);
+    expect("9d", &["1", "2", "3", "5"]);
+    expect("2w", &["3", "5"]);
+    expect("9w", &["3", "5"]);
+    expect("2m", &["1", "5"]);
+    expect("1y", &["5"]);
+    expect("2y", &["1", "5"]);
+    expect("3h", &["3", "4", "5"]);
+    expect("1d, 1y", &["5"]);
+}
+
+#[test]
+fn policies_are_written_so() {
+    let policy = Policy::parse("12m 7D,4w").unwrap();
+    let expected = [(Period::Day, 7), (Period::Week, 4), (Period::Month, 12)];
+    assert_eq!(policy.periods, expected);
+    for wrong in [
+        "", "7", "d", "7x", "-1d", "+1d", "7d 3d", "0d", "0d 0w", "7 d", "1\u{e9}",
+    ] {
+        let error = Policy::parse(wrong).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{wrong}");
+    }
+}
+
+#[test]
+fn pins_and_parents_stay() {
+    let policy = Policy {
+        newest: Some(1),
+        ..Policy::default()
+    };
+    let id = |n: u8| Uuid([n; 16]);
+    let bonds = Bonds {
+        pinned: vec![(id(2), "newest in common with B".to_owned())],
+        parents: HashMap::from([
+            (id(5), vec![id(4)]),
+            (id(4), vec![id(3), id(77)]),
+            (id(77), vec![id(1)]),
+        ]),
+    };
+    assert_eq!(kept(&some(), &policy, &bonds), ["1", "2", "3", "4", "5"]);
+    let circle = HashMap::from([(id(5), vec![id(3)]), (id(3), vec![id(5)])]);
+    let bonds = Bonds {
+        parents: circle,
+        ..Bonds::default()
+    };
+    assert_eq!(kept(&some(), &policy, &bonds), ["3", "5"]);
+}
+
+#[test]
+fn the_hour_that_happens_twice_is_one() {
+    // Summer time ends on 2026-10-25 at 03:00, which becomes 02:00.
+    let zone = zone();
+    let first = date(2026, 10, 25).at(2, 30, 0, 0);
+    let ambiguous = zone.to_ambiguous_timestamp(first);
+    let (earlier, later) = (ambiguous.earlier().unwrap(), ambiguous.later().unwrap());
+    assert_ne!(earlier, later);
+    let at = |number: u8, made| Candidate {
+        made,
+        ..candidate(number, "2026-01-01T00:00:00")
+    };
+    let all = [
+        at(1, earlier),
+        at(2, later),
+        candidate(3, "2026-10-25T03:10:00"),
+    ];
+    let policy = Policy::parse("3h").unwrap();
+    assert_eq!(kept(&all, &policy, &Bonds::default()), ["2", "3"]);
+}
+
+/// A run every few hours for more than a year, with a gap of weeks, across both clock changes. What
+/// earlier runs deleted is gone.
+#[test]
+fn a_year_of_runs() {
+    let (days, weeks, months) = (7, 4, 12);
+    let policy = Policy::parse("7d 4w 12m").unwrap();
+    let mut now: Zoned = "2026-01-01T00:30:00[Europe/Berlin]".parse().unwrap();
+    let end: Zoned = "2027-03-01T00:00:00[Europe/Berlin]".parse().unwrap();
+    let (mut there, mut every, mut number): (Vec<Candidate>, Vec<Candidate>, u128) =
+        (vec![], vec![], 0);
+    while now < end {
+        number += 1;
+        let new = Candidate {
+            path: number.to_string().into(),
+            id: Uuid(number.to_be_bytes()),
+            made: now.timestamp(),
+        };
+        there.push(new.clone());
+        every.push(new.clone());
+        let verdicts = judge(there, &policy, &Bonds::default(), &zone());
+        assert!(verdicts[0].keep && verdicts[0].candidate == new);
+        there = verdicts
+            .into_iter()
+            .filter(|v| v.keep)
+            .map(|v| v.candidate)
+            .collect();
+        assert!(there.len() <= days + weeks + months);
+        // The end of every one of these periods is still there, as if nothing had ever been deleted.
+        for (period, count) in [
+            (Period::Day, days),
+            (Period::Week, weeks),
+            (Period::Month, months),
+        ] {
+            let mut all = every.clone();
+            all.reverse();
+            for at in newest_of_each(&all, period, count, &zone()) {
+                assert!(
+                    there.contains(&all[at]),
+                    "{now}: {period:?} {}",
+                    all[at].path.display()
+                );
+            }
+        }
+        let pause = if number == 300 {
+            24 * 40
+        } else {
+            5 + (number as i64 % 9)
+        };
+        now = now.checked_add(pause.hours()).unwrap();
+    }
+    assert!(number > 900);
+    assert!(there.len() > months, "{}", there.len());
+}

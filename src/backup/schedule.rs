@@ -1,0 +1,120 @@
+//! When a backup is due, and whether it is a full one. Pure: the time comes in as a value.
+
+use jiff::civil::{Date, Time};
+use jiff::{Timestamp, ToSpan, Zoned};
+use std::fmt;
+
+/// How often, and from what time of the day on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Schedule {
+    /// Days from one full backup to the next.
+    pub full_every: u32,
+    /// Days from one backup to the next.
+    pub incremental_every: u32,
+    /// A backup is due from this local time on.
+    pub run_at: Time,
+}
+
+/// What is known of earlier backups of a subvolume.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Past<'a> {
+    /// The last full one.
+    pub last_full: Option<Timestamp>,
+    /// The last one of either kind.
+    pub last: Option<Timestamp>,
+    /// Why an incremental one has nothing to build on, if so.
+    pub broken: Option<&'a str>,
+}
+
+/// A full backup, or the difference from the one before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Needs no other.
+    Full,
+    /// Builds on the one before.
+    Incremental,
+}
+
+/// What is to be done now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Due {
+    /// A backup, and why of this kind.
+    Now(Kind, String),
+    /// Nothing before this moment, and what then.
+    Later(Zoned, Kind),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::Full => "full",
+            Kind::Incremental => "incremental",
+        })
+    }
+}
+
+impl Schedule {
+    /// What is due. Whatever was missed is caught up by one backup, since only the days since the
+    /// last one count. With `force` a backup is made in any case.
+    pub fn due(&self, past: &Past, now: &Zoned, force: bool) -> Due {
+        let Some(last_full) = past.last_full else {
+            return Due::Now(Kind::Full, "there is no full backup yet".to_owned());
+        };
+        // A clock that was wrong for a while must not stop backups until it is right.
+        let last = past.last.unwrap_or(last_full).max(last_full);
+        let full_at = self.moment(last_full, self.full_every, now);
+        let next_at = self.moment(last, self.incremental_every, now);
+        if *now >= full_at {
+            return Due::Now(
+                Kind::Full,
+                format!("the last full backup is {} old", age(last_full, now)),
+            );
+        }
+        if !force && *now < next_at && last <= now.timestamp() {
+            return later(full_at, next_at, past.broken.is_some());
+        }
+        match past.broken {
+            Some(why) => Due::Now(Kind::Full, format!("the chain cannot be continued: {why}")),
+            None if *now >= next_at => Due::Now(
+                Kind::Incremental,
+                format!("the last backup is {} old", age(last, now)),
+            ),
+            None if last > now.timestamp() => Due::Now(
+                Kind::Incremental,
+                "the last backup is dated in the future".to_owned(),
+            ),
+            None => Due::Now(Kind::Incremental, "it was asked for".to_owned()),
+        }
+    }
+
+    /// The moment `days` after the local day of a backup, at the time of the day. Where the clocks
+    /// skip that time, it is the hour after; where it comes twice, the first.
+    fn moment(&self, last: Timestamp, days: u32, now: &Zoned) -> Zoned {
+        let day = last.to_zoned(now.time_zone().clone()).date();
+        let day = day.checked_add(i64::from(days).days()).unwrap_or(Date::MAX);
+        let moment = day
+            .to_datetime(self.run_at)
+            .to_zoned(now.time_zone().clone());
+        // Only at the end of the calendar; due at once is the safe side.
+        moment.unwrap_or_else(|_| now.clone())
+    }
+}
+
+fn later(full_at: Zoned, next_at: Zoned, broken: bool) -> Due {
+    match full_at <= next_at {
+        true => Due::Later(full_at, Kind::Full),
+        false if broken => Due::Later(next_at, Kind::Full),
+        false => Due::Later(next_at, Kind::Incremental),
+    }
+}
+
+fn age(then: Timestamp, now: &Zoned) -> String {
+    let hours = now.timestamp().duration_since(then).as_hours();
+    match hours {
+        ..48 => format!("{hours} hours"),
+        _ => format!("{} days", hours / 24),
+    }
+}
+
+#[cfg(test)]
+mod tests;

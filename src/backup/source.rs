@@ -1,0 +1,256 @@
+//! The subvolume that is backed up, and the directory of its snapshots: what is there, whether a new
+//! one is needed, making it, and the link to the latest.
+
+use super::names;
+use crate::btrfs::{self, Filesystem, Subvolume};
+use crate::error::{Doing, Error, Result};
+use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
+use crate::sys;
+use jiff::{Timestamp, ToSpan, Zoned};
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A subvolume, and where its snapshots are.
+#[derive(Debug)]
+pub struct Source {
+    /// The subvolume, without symbolic links.
+    pub path: PathBuf,
+    /// The directory of its snapshots. A dry run may find none.
+    pub folder: PathBuf,
+    prefix: OsString,
+    subvolume: Subvolume,
+    /// Other subvolumes in it, relative to it: they are in none of its snapshots.
+    pub nested: Vec<PathBuf>,
+    /// UUIDs of what else can be written to on this filesystem.
+    others: HashSet<Uuid>,
+}
+
+impl Source {
+    /// Finds a subvolume and the directory of its snapshots, relative to it, which is made if
+    /// `make` says so.
+    ///
+    /// # Errors
+    /// If one of them is not what it has to be.
+    pub fn open(path: &Path, folder: &Path, prefix: &OsStr, make: bool) -> Result<Source> {
+        names::check_prefix(prefix)?;
+        let found = btrfs::subvolume(path)?;
+        let path = path
+            .canonicalize()
+            .doing(|| format!("cannot open {}", shown(path)))?;
+        if found.read_only {
+            let said = "it is read-only, so there is nothing to snapshot; a snapshot is sent by buttersink SNAPSHOT DEST";
+            return Err(Error::usage(
+                format!("cannot back up {}", shown(&path)),
+                said,
+            ));
+        }
+        let folder = path.join(folder);
+        if make {
+            make_folder(&folder)?;
+        }
+        let all = Filesystem::open(&path)?.subvolumes()?.all;
+        let others = all.iter().filter(|s| !s.read_only && s.uuid != found.uuid);
+        let inside = all.iter().filter_map(|s| s.below.as_ref());
+        let nested = inside.filter(|below| {
+            let whole = path.join(below);
+            whole != path && !whole.starts_with(&folder)
+        });
+        Ok(Source {
+            nested: nested.cloned().collect(),
+            others: others.map(|s| s.uuid).collect(),
+            subvolume: all.into_iter().find(|s| s.id == found.id).unwrap_or(found),
+            prefix: prefix.to_owned(),
+            path,
+            folder,
+        })
+    }
+
+    /// The snapshots in the folder that backups of this subvolume made, oldest first.
+    pub fn ours<'a>(&self, listing: &'a Listing) -> Vec<&'a Snapshot> {
+        let named = |s: &&Snapshot| names::oneshot_time(&self.prefix, s.path.as_os_str()).is_some();
+        // Two subvolumes may share a directory: a snapshot of the other one is not ours.
+        let related = |s: &&Snapshot| {
+            !s.parent_uuid
+                .is_some_and(|uuid| self.others.contains(&uuid))
+        };
+        let sound =
+            |s: &&Snapshot| s.read_only && !matches!(s.state, State::Partial | State::Altered);
+        let all = listing.snapshots.iter();
+        let mut ours: Vec<&Snapshot> = all.filter(named).filter(related).filter(sound).collect();
+        // What was brought back is older than what was made here: its generations may be those of
+        // another filesystem.
+        ours.sort_by_key(|s| match s.received_uuid {
+            Some(_) => (0, s.stransid, &s.path),
+            None => (1, s.otransid, &s.path),
+        });
+        ours
+    }
+
+    /// Why a new snapshot is needed; `None` if the newest is as good.
+    ///
+    /// # Errors
+    /// If the subvolume cannot be read.
+    pub fn needs_snapshot(
+        &self,
+        newest: Option<&Snapshot>,
+        always: bool,
+    ) -> Result<Option<String>> {
+        let Some(newest) = newest else {
+            return Ok(Some("there is none yet".to_owned()));
+        };
+        let name = shown(&newest.path);
+        if always {
+            return Ok(Some("--always".to_owned()));
+        }
+        if newest.received_uuid.is_some() || newest.parent_uuid != Some(self.subvolume.uuid) {
+            return Ok(Some(format!(
+                "{name} is not one of this subvolume as it is now"
+            )));
+        }
+        let ours = self
+            .own_inodes()
+            .doing(|| format!("cannot read {}", shown(&self.folder)))?;
+        let snapshot = self.folder.join(&newest.path);
+        let changed = btrfs::changed_since(&self.path, &snapshot, |inode| ours.contains(&inode))?;
+        Ok(changed.then(|| format!("changed since {name}")))
+    }
+
+    /// Inodes of the folder and of what is in it: our own doing is no change. None if the folder
+    /// is not in the subvolume itself.
+    fn own_inodes(&self) -> std::io::Result<HashSet<u64>> {
+        let mut inodes = HashSet::new();
+        let device = self.path.metadata()?.dev();
+        let mut open = vec![self.folder.clone()];
+        while let Some(path) = open.pop() {
+            let metadata = path.symlink_metadata()?;
+            if metadata.dev() != device {
+                continue;
+            }
+            inodes.insert(metadata.ino());
+            if metadata.is_dir() {
+                for entry in path.read_dir()? {
+                    open.push(entry?.path());
+                }
+            }
+        }
+        Ok(inodes)
+    }
+
+    /// The name of a snapshot made now: that of the next second at which none has it.
+    fn free_name(&self, now: &Zoned) -> (OsString, Zoned) {
+        let mut at = now.clone();
+        loop {
+            let name = names::oneshot(&self.prefix, &at);
+            let taken = self.folder.join(&name).symlink_metadata().is_ok();
+            match at.checked_add(1.second()) {
+                Ok(later) if taken => at = later,
+                _ => return (name, at),
+            }
+        }
+    }
+
+    /// Makes a read-only snapshot, durably; its name.
+    ///
+    /// # Errors
+    /// If the kernel refuses, as it does for swap files in use.
+    pub fn make_snapshot(&self, now: &Zoned) -> Result<PathBuf> {
+        let (name, _) = self.free_name(now);
+        btrfs::create_snapshot(&self.path, &self.folder, &name, true)
+            .map_err(|error| self.name_swap_files(error))?;
+        sync(&self.folder)?;
+        Ok(name.into())
+    }
+
+    /// What a snapshot would look like in a listing, had it been made now.
+    pub fn imagined(&self, now: &Zoned) -> Snapshot {
+        let (name, at) = self.free_name(now);
+        Snapshot {
+            path: name.into(),
+            uuid: IMAGINED,
+            parent_uuid: Uuid::set(self.subvolume.uuid.0),
+            ctransid: self.subvolume.generation + 1,
+            otransid: self.subvolume.generation + 1,
+            created: Some(at.timestamp().as_second()),
+            read_only: true,
+            tree_bytes: self.subvolume.tree_bytes,
+            ..Snapshot::default()
+        }
+    }
+
+    fn name_swap_files(&self, mut error: Error) -> Error {
+        let files = btrfs::swap_files();
+        let inside = files.iter().filter(|file| file.starts_with(&self.path));
+        let names: Vec<String> = inside.map(shown).collect();
+        if !names.is_empty() {
+            error.said = format!(
+                "a swap file in use is in it: {}; swapoff it, or keep it in a subvolume of its own",
+                names.join(", ")
+            );
+        }
+        error
+    }
+
+    /// When a snapshot was made, by its name; without one, when this copy was.
+    pub fn made(&self, snapshot: &Snapshot, now: &Zoned) -> Timestamp {
+        let name = snapshot.path.as_os_str();
+        let named = names::oneshot_made(&self.prefix, name, now.time_zone());
+        let recorded = || Timestamp::from_second(snapshot.created?).ok();
+        named.or_else(recorded).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// Whether a name at a destination is one that backups with this prefix give.
+    pub fn is_our_name(&self, path: &Path) -> bool {
+        names::oneshot_time(&self.prefix, path.as_os_str()).is_some()
+    }
+
+    /// Lets the link name the latest snapshot that arrived everywhere; whether it changed.
+    ///
+    /// # Errors
+    /// If something else has its name, or the folder cannot be written to.
+    pub fn move_link(&self, to: &Path) -> Result<bool> {
+        let link = self.folder.join(names::link(&self.prefix));
+        let doing = || format!("cannot replace the link {}", shown(&link));
+        match std::fs::read_link(&link) {
+            Ok(there) if there == to => return Ok(false),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
+            _ => {}
+        }
+        let mut new = names::link(&self.prefix);
+        new.push(".new");
+        let new = self.folder.join(new);
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
+            _ => {}
+        }
+        std::os::unix::fs::symlink(to, &new).doing(doing)?;
+        std::fs::rename(&new, &link).doing(doing)?;
+        sync(&self.folder)?;
+        Ok(true)
+    }
+}
+
+/// The UUID of no snapshot.
+const IMAGINED: Uuid = Uuid([255; 16]);
+
+/// Whether it is from [`Source::imagined`].
+pub fn is_imagined(snapshot: &Snapshot) -> bool {
+    snapshot.uuid == IMAGINED
+}
+
+/// Only the folder itself: a missing directory above it is a mistake.
+fn make_folder(folder: &Path) -> Result<()> {
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.doing(|| format!("cannot make {}", shown(folder))),
+    }
+}
+
+fn sync(folder: &Path) -> Result<()> {
+    let doing = || format!("cannot write {}", shown(folder));
+    sys::syncfs(File::open(folder).doing(doing)?.as_fd()).doing(doing)
+}

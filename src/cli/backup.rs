@@ -1,0 +1,277 @@
+//! The command line of `buttersink backup`: words into an order, and the order shown while it runs.
+
+use super::Task;
+use super::commands::means;
+use super::options::Options;
+use crate::backup;
+use crate::backup::oneshot::{self, Event, Order};
+use crate::backup::retention::Policy;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::report::{self, json};
+use crate::snapshot::shown;
+use crate::store::Location;
+use lexopt::Arg;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// What `backup --help` prints.
+pub(super) const HELP: &str = "\
+buttersink backup makes a snapshot of a subvolume, brings it to every destination, and lets old
+ones go.
+
+usage: buttersink backup [options] SUBVOLUME DEST...
+
+  SUBVOLUME  a mounted btrfs subvolume; snapshots are made in SUBVOLUME/snapshot/, if anything
+             changed since the last one
+  DEST       a directory for its snapshots: [btrfs://|file://]/path/to/directory/
+             ssh://[user@]host[:port]/path/to/directory/
+             s3://bucket/prefix/
+
+options:
+  -n, --dry-run          show what would be done, and do nothing
+      --always           make a snapshot even if nothing changed
+      --keep POLICY      keep at each DEST the newest of so many hours, days, weeks, months and
+                         years: '24h 7d 4w 12m 2y'
+      --num-backups N    keep at each DEST the newest N
+      --num-snapshots N  keep in SUBVOLUME/snapshot/ the newest N
+      --latest-only      keep in SUBVOLUME/snapshot/ only the newest
+      --require-mount    refuse a DEST on this machine that no filesystem is mounted for
+      --snapshot-folder DIR
+                         DIR instead of 'snapshot', relative to SUBVOLUME
+      --snapshot-prefix PREFIX
+                         names of snapshots begin with PREFIX
+  -q, --quiet            once: no progress; twice: errors only
+  -l, --logfile FILE     append a debug log to FILE
+  -d, --debug            the debug log on standard error
+      --json             results as JSON, one object a line
+      --full-speed       do not yield to other programs
+      --compressed-data  send compressed extents as they are
+      --ssh-command CMD  CMD instead of 'ssh', with arguments (also BUTTERSINK_SSH)
+      --ssh-option OPT   'ssh -o OPT' (may be repeated)
+      --remote-sudo CMD  become root at the far side with CMD instead of 'sudo'; '' for not at all
+      --remote-command CMD
+                         CMD instead of 'buttersink' at the far side
+      --bwlimit RATE     send no faster: KiB per second, or with a unit: 500, 10M
+      --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
+      --region NAME      the bucket's region (also AWS_REGION)
+      --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
+  -j, --concurrency N    requests at the same time in one transfer (4)
+      --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
+      --checksum NAME    what the service checks parts by: md5, crc32c or sha256
+      --sse WHAT         encryption at the service: none, AES256, aws:kms or aws:kms:KEY
+      --storage-class C  the storage class of uploads
+      --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
+      --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
+  -h, --help             show this help
+
+exit status:
+  0    all done
+  1    failed
+  2    usage or configuration
+  3    another run holds the lock, nothing done
+  4    verification found a difference
+  10   some tasks failed, others done
+  130  interrupted
+";
+
+/// Options of other commands that mean nothing here.
+const FOREIGN: &[&str] = &["--delete", "-e", "--estimate", "--exclude"];
+
+/// What follows the word `backup`.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {
+    let mut order = Order {
+        subvolume: PathBuf::new(),
+        folder: "snapshot".into(),
+        prefix: OsString::new(),
+        destinations: Vec::new(),
+        source_keeps: Policy::default(),
+        dest_keeps: Policy::default(),
+        always: false,
+        require_mount: false,
+        dry_run: false,
+        max_chain: 0,
+    };
+    let (mut words, mut options) = (Vec::new(), Options::new());
+    let mut parser = lexopt::Parser::from_args(arguments);
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        let name = match argument {
+            Arg::Value(word) => {
+                words.push(word);
+                continue;
+            }
+            Arg::Short(letter) => format!("-{letter}"),
+            Arg::Long(name) => format!("--{name}"),
+        };
+        match name.as_str() {
+            "-h" | "--help" => return Ok((Task::BackupHelp, options)),
+            "-d" | "--debug" => options.logfile = Some("/dev/stderr".into()),
+            name if FOREIGN.contains(&name) => {
+                return Err(usage(&format!("a backup has no option {name}")));
+            }
+            name if set(&mut order, name, &mut parser)? => {}
+            name => options.set(name, &mut parser)?,
+        }
+    }
+    (order.dry_run, order.max_chain) = (options.dry_run, options.max_chain);
+    locations(&mut order, words)?;
+    Ok((Task::Backup(Box::new(order)), options))
+}
+
+/// Takes an option that only backups have; whether it is one.
+fn set(order: &mut Order, name: &str, parser: &mut lexopt::Parser) -> Result<bool> {
+    match name {
+        "--always" => order.always = true,
+        "--require-mount" => order.require_mount = true,
+        "--latest-only" => order.source_keeps.newest = Some(1),
+        "--num-snapshots" => order.source_keeps.newest = Some(count(&value(parser)?)?),
+        "--num-backups" => order.dest_keeps.newest = Some(count(&value(parser)?)?),
+        "--keep" => {
+            let text = value(parser)?;
+            order.dest_keeps.periods = Policy::parse(&text.to_string_lossy())?.periods;
+        }
+        "--snapshot-folder" => order.folder = value(parser)?.into(),
+        "--snapshot-prefix" => order.prefix = value(parser)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn locations(order: &mut Order, words: Vec<OsString>) -> Result<()> {
+    let mut words = words.into_iter();
+    match words.next() {
+        Some(subvolume) => order.subvolume = subvolume.into(),
+        None => return Err(usage("it names no SUBVOLUME")),
+    }
+    for word in words {
+        order.destinations.push(Location::directory(&word)?.place);
+    }
+    if order.destinations.is_empty() {
+        return Err(usage("it names no DEST: SUBVOLUME DEST…"));
+    }
+    Ok(())
+}
+
+fn value(parser: &mut lexopt::Parser) -> Result<OsString> {
+    parser.value().map_err(wrong)
+}
+
+fn count(text: &OsStr) -> Result<usize> {
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    number.filter(|&number| number > 0).ok_or_else(|| {
+        let doing = format!("cannot keep '{}' snapshots", shown(text));
+        Error::usage(doing, "it is a number of at least 1")
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn wrong(error: lexopt::Error) -> Error {
+    usage(&error.to_string())
+}
+
+fn usage(said: &str) -> Error {
+    let said = format!("{said} (see buttersink backup --help)");
+    Error::usage("cannot understand the command line", said)
+}
+
+/// Carries out an order.
+pub(super) fn run(order: &Order, options: &Options) -> Result<()> {
+    let mut progress = Progress::new(options.voice, options.json);
+    let (now, remark) = backup::local_now();
+    if let Some(remark) = remark {
+        progress.note(&remark);
+    }
+    let done = oneshot::run(order, &means(options), &now, &mut |event| {
+        show(&mut progress, order, &event);
+    });
+    done.and(progress.close())
+}
+
+fn show(progress: &mut Progress, order: &Order, event: &Event) {
+    let dry = order.dry_run;
+    match event {
+        Event::Note(note) => progress.note(note),
+        Event::Sync(event) => progress.event(event),
+        Event::Plan(name, plan) if dry => progress.result(
+            || format!("{name}:\n{}", report::plan(plan)),
+            || json::backup::plan(name, plan),
+        ),
+        Event::Plan(name, plan) => progress.begin_at(name, plan),
+        Event::Arrived(name, summary) => progress.result(
+            || format!("{name}: {}", report::summary(summary)),
+            || json::backup::arrived(name, summary),
+        ),
+        Event::Failed(name, error) => {
+            progress.say(&error.to_string());
+            progress.result(String::new, || json::backup::failed(name, error));
+        }
+        Event::Snapshot(path, why) => {
+            let verb = if dry { "would make" } else { "made" };
+            progress.result(
+                || format!("{verb} the snapshot {} ({why})\n", shown(path)),
+                || json::backup::snapshot(path, Some(why), !dry),
+            );
+        }
+        Event::Unchanged(path) => progress.result(
+            || format!("nothing changed since {}\n", shown(path)),
+            || json::backup::snapshot(path, None, false),
+        ),
+        Event::Verdicts(name, verdicts) => progress.result(
+            || report::verdicts(name, verdicts, dry),
+            || json::backup::verdicts(name, verdicts),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(words: &[&str]) -> Result<Order> {
+        match parse(words.iter().map(OsString::from))? {
+            (Task::Backup(order), _) => Ok(*order),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_old_programs_words() {
+        let order = order(&[
+            "--latest-only",
+            "--num-backups",
+            "5",
+            "--snapshot-folder",
+            "s",
+            "--snapshot-prefix",
+            "p",
+            "-d",
+            "/home",
+            "/b",
+        ])
+        .unwrap();
+        assert_eq!(
+            (order.source_keeps.newest, order.dest_keeps.newest),
+            (Some(1), Some(5))
+        );
+        assert_eq!(
+            (order.folder.to_str(), order.prefix.to_str()),
+            (Some("s"), Some("p"))
+        );
+        assert_eq!(order.destinations.len(), 1);
+    }
+
+    #[test]
+    fn wrong_words_are_usage() {
+        for words in [
+            &[][..],
+            &["/a"],
+            &["--num-backups", "0", "/a", "/b"],
+            &["--keep", "x", "/a", "/b"],
+            &["--delete", "/a", "/b"],
+            &["--num-snapshots", "-1", "/a", "/b"],
+            &["/a", "ftp://x/"],
+        ] {
+            assert_eq!(order(words).unwrap_err().exit_code(), 2, "{words:?}");
+        }
+    }
+}
