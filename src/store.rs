@@ -1,8 +1,6 @@
 //! What a store is, how a location is written, and which store stands behind it.
 //! Knows the kinds of store by name only; how each works is its own business.
 
-mod location;
-
 pub mod local;
 pub mod s3;
 mod wire;

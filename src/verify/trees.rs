@@ -37,7 +37,8 @@ fn pair(ours: &Path, theirs: &Path) -> Result<Verdict> {
         ..Options::default()
     };
     let outcome = tops(ours, theirs).and_then(|same| {
-        let outcome = compare_trees(ours, theirs, &options, &Progress::default())?;
+        // The copy is what may have changed.
+        let outcome = compare_trees(theirs, ours, &options, &Progress::default())?;
         Ok((same, outcome))
     });
     match outcome {

@@ -289,7 +289,7 @@ fn commands(document: &str) -> Vec<String> {
             programs.iter().any(|p| p == first)
                 && words
                     .next()
-                    .is_some_and(|w| w.contains(['-', '/']) || w == "backup")
+                    .is_some_and(|w| w.contains(['-', '/']) || matches!(w, "backup" | "verify"))
         })
         .map(str::to_owned)
         .collect()

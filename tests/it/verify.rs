@@ -19,6 +19,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::Ordering;
 
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
@@ -81,7 +82,7 @@ fn filesystems() {
     let quietly = format!("{file}; touch -r ../spare first/2; rm ../spare; sync -f .");
     set_read_only(&copies.join("base"), false);
     script(&copies.join("base"), &quietly);
-    ends(4, &[there], &[]);
+    ends(1, &[there], &["unverifiable  base: read-write although"]);
     set_read_only(&copies.join("base"), true);
     ends(
         4,
@@ -93,7 +94,6 @@ fn filesystems() {
     // An original that is altered.
     set_read_only(&snaps.join("next"), false);
     script(&snaps.join("next"), "echo x >new; sync -f .");
-    ends(1, &[here], &[]);
     set_read_only(&snaps.join("next"), true);
     ends(
         4,
@@ -178,7 +178,7 @@ struct Bucket<'a> {
 }
 
 const FULL: usize = 300_000;
-const LONG: usize = 11 * MIB + 5;
+const LONG: usize = 5 * MIB + 500;
 const LAST: usize = 400;
 
 impl Bucket<'_> {
@@ -225,6 +225,11 @@ impl Bucket<'_> {
         let mut store = open(&self.server.endpoint, &self.name);
         let report = verify::alone(&mut store, depth, &mut |_| ()).unwrap();
         println!("{:#?}", report.findings);
+        let retries = store.client().counters.retries.load(Ordering::Relaxed);
+        assert_eq!(
+            retries, 0,
+            "a service must not be asked what it cannot answer"
+        );
         report
     }
 
@@ -268,7 +273,9 @@ fn objects(server: &Server) {
         println!("{how}");
         bucket.put(&keys[0], &bytes);
         bucket.shows(Depth::Quick, [2; 3], "");
-        bucket.shows(Depth::Download, [2; 3], "");
+        if how.starts_with("a") {
+            bucket.shows(Depth::Download, [2; 3], "");
+        }
     }
     // The same bytes again are another object to one who does not read them, unless it has the ETag.
     bucket.put(&keys[0], &whole);
@@ -294,7 +301,7 @@ fn objects(server: &Server) {
     bucket.shows(Depth::Download, [0, 0, 2], "was uploaded and is missing");
     bucket.put(&keys[2], &last);
     bucket.delete(&keys[0]);
-    bucket.shows(Depth::Quick, [2; 3], "its parent 01010101");
+    bucket.shows(Depth::Download, [2; 3], "its parent 01010101");
     bucket.put(&keys[0], &whole);
     no_records(&bucket);
     whole_chain_of_another(&bucket);
