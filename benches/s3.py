@@ -58,7 +58,8 @@ class Server:
             self.port = free.getsockname()[1]
 
     def __enter__(self):
-        os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{self.port}"
+        for name in "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL", "RCLONE_CONFIG_BENCH_ENDPOINT":
+            os.environ[name] = f"http://127.0.0.1:{self.port}"
         local.run(self.script, "start", self.port, self.data)
         for _ in range(100):
             if self.made():
