@@ -58,17 +58,17 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
     if removing {
-        let leftovers: Vec<_> = listing
-            .snapshots
-            .extract_if(.., |s| s.state == State::Partial)
-            .collect();
-        for leftover in leftovers {
-            store.delete(&leftover.path)?;
-            progress.note(&format!(
-                "removed {}, left by an interrupted transfer",
-                shown(&leftover.path)
-            ));
+        for leftover in &listing.snapshots {
+            if leftover.state == State::Partial {
+                store.delete(&leftover.path)?;
+                progress.note(&format!(
+                    "removed {}, left by an interrupted transfer",
+                    shown(&leftover.path)
+                ));
+            }
         }
+        // What was said about them holds no more.
+        listing = store.list()?;
     }
     listing
         .snapshots
