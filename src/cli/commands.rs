@@ -10,7 +10,7 @@ use crate::plan::{Plan, Step, Wish};
 use crate::process::Priority;
 use crate::progress::Progress;
 use crate::report;
-use crate::snapshot::{Listing, Offer, State, shown};
+use crate::snapshot::{Listing, Offer, Snapshot, State, shown};
 use crate::store::local::Manner;
 use crate::store::{self, Access, Location, Means, Store};
 use crate::sync;
@@ -62,17 +62,13 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
     if removing {
-        let leftovers: Vec<_> = listing
-            .snapshots
-            .extract_if(.., |s| s.state == State::Partial)
-            .collect();
-        for leftover in leftovers {
+        for leftover in leftovers(&listing) {
             store.delete(&leftover.path)?;
-            progress.note(&format!(
-                "removed {}, left by an interrupted transfer",
-                shown(&leftover.path)
-            ));
+            let name = shown(&leftover.path);
+            progress.note(&format!("removed {name}, left by an interrupted transfer"));
         }
+        // What was said about them holds no more.
+        listing = store.list()?;
     }
     listing
         .snapshots
@@ -164,10 +160,10 @@ fn carry_out(
         }
         Err(error) => {
             if let Ok(listing) = dest.list() {
-                leftovers(&listing).for_each(|name| {
-                    progress.note(&format!(
-                        "{name} is left unfinished; the next run removes it"
-                    ));
+                leftovers(&listing).for_each(|leftover| {
+                    let name = shown(&leftover.path);
+                    let said = format!("{name} is left unfinished; the next run removes it");
+                    progress.note(&said);
                 });
             }
             Err(error)
@@ -175,12 +171,9 @@ fn carry_out(
     }
 }
 
-fn leftovers(listing: &Listing) -> impl Iterator<Item = String> {
-    listing
-        .snapshots
-        .iter()
-        .filter(|s| s.state == State::Partial)
-        .map(|s| shown(&s.path))
+fn leftovers(listing: &Listing) -> impl Iterator<Item = &Snapshot> {
+    let all = listing.snapshots.iter();
+    all.filter(|snapshot| snapshot.state == State::Partial)
 }
 
 /// The far half of ssh. Duplicates of the descriptors, since std's have buffers of their own.
