@@ -38,7 +38,6 @@ mod ssh_faults;
 mod stores;
 mod streams;
 mod sync;
-mod tls;
 mod wire;
 
 fn main() -> std::process::ExitCode {
@@ -65,7 +64,6 @@ fn main() -> std::process::ExitCode {
             ssh_faults::TESTS,
             stores::TESTS,
             sync::TESTS,
-            tls::TESTS,
             wire::TESTS,
         ]
         .concat(),
