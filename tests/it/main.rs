@@ -39,7 +39,6 @@ mod ssh_faults;
 mod stores;
 mod streams;
 mod sync;
-mod tls;
 mod verify;
 mod wire;
 
@@ -68,7 +67,6 @@ fn main() -> std::process::ExitCode {
             ssh_faults::TESTS,
             stores::TESTS,
             sync::TESTS,
-            tls::TESTS,
             verify::TESTS,
             verify::BUCKETS,
             wire::TESTS,
