@@ -4,6 +4,8 @@
 //! A **diff** makes one snapshot out of another, or out of nothing.
 //! **plan** chooses diffs; it only thinks.
 //! **sync** carries them out; a transfer is a read and a write.
+//! **remote** and **serve** are a store with a pipe in the middle.
+//! **backup** is a snapshot, a plan, a sync and a prune; **verify** looks again.
 //!
 //! Two promises carry the correctness:
 //!
