@@ -4,6 +4,7 @@
 
 mod backup;
 mod commands;
+mod means;
 mod options;
 mod slash;
 mod values;

@@ -1,7 +1,7 @@
 //! The command line of `buttersink backup`: words into an order, and the order shown while it runs.
 
 use super::Task;
-use super::commands::means;
+use super::means::means;
 use super::options::Options;
 use crate::backup;
 use crate::backup::oneshot::{self, Event, Order};

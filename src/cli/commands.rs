@@ -1,5 +1,6 @@
 //! Listing and synchronising, from options to verdict.
 
+use super::means::open;
 use super::options::Options;
 use super::slash;
 use super::{HELP, Task, backup, verify};
@@ -7,12 +8,10 @@ use crate::error::{Doing, Error, Result};
 use crate::glob;
 use crate::log;
 use crate::plan::{Plan, Step, Wish};
-use crate::process::Priority;
 use crate::progress::Progress;
 use crate::report;
 use crate::snapshot::{Listing, Offer, Snapshot, State, shown};
-use crate::store::local::Manner;
-use crate::store::{self, Access, Location, Means, Store};
+use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
 use std::ffi::OsStr;
@@ -187,32 +186,6 @@ fn serve(access: Access, dir: &OsStr) -> Result<()> {
     let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
     let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
     store::serve_place(&Location::directory(dir)?.place, access, reader, writer)
-}
-
-pub(super) fn open(
-    location: &Location,
-    access: Access,
-    options: &Options,
-) -> Result<Box<dyn Store>> {
-    store::open(&location.place, access, &means(options))
-}
-
-/// By what means the options want stores to be reached.
-pub(super) fn means(options: &Options) -> Means {
-    let priority = if options.full_speed {
-        Priority::Normal
-    } else {
-        Priority::Background
-    };
-    let compressed = options.compressed;
-    Means {
-        manner: Manner {
-            priority,
-            compressed,
-        },
-        ssh: options.ssh.clone(),
-        s3: options.s3.clone(),
-    }
 }
 
 fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {

@@ -1,6 +1,6 @@
 //! `buttersink verify`: its words into values, and these into a verification.
 
-use super::commands::open;
+use super::means::open;
 use super::options::Options;
 use super::{wrong, wrong_words};
 use crate::error::{Error, Result};
