@@ -4,7 +4,10 @@
 pub mod names;
 pub mod retention;
 pub mod schedule;
+
+pub mod config;
 pub mod source;
+pub mod state;
 
 pub mod oneshot;
 

@@ -4,6 +4,7 @@
 
 mod backup;
 mod commands;
+mod config;
 mod options;
 mod values;
 
@@ -13,6 +14,7 @@ use crate::store::Access;
 use lexopt::Arg;
 use options::Options;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What `--help` prints.
@@ -24,6 +26,7 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink [options] sync SRC DST, buttersink [options] list DST
                                          the same, said in words
        buttersink backup ...             make a backup; see buttersink backup --help
+       buttersink config check FILE      what a configuration file of backups says
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
              ssh://[user@]host[:port]/path/to/directory/[snapshot]
@@ -84,6 +87,7 @@ enum Task {
     Serve(Access, OsString),
     Backup(Box<Order>),
     BackupHelp,
+    CheckConfig(PathBuf),
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -101,6 +105,9 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
     let mut arguments = arguments.into_iter().peekable();
     if arguments.next_if(|word| word == "backup").is_some() {
         return backup::parse(arguments);
+    }
+    if arguments.next_if(|word| word == "config").is_some() {
+        return Ok((Task::CheckConfig(config::parse(arguments)?), Options::new()));
     }
     let mut options = Options::new();
     let (mut server, mut mode) = (false, None);

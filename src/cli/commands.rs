@@ -1,7 +1,7 @@
 //! Listing and synchronising, from options to verdict.
 
 use super::options::Options;
-use super::{HELP, Task, backup};
+use super::{HELP, Task, backup, config};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::glob;
@@ -40,6 +40,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Serve(access, dir) => serve(*access, dir),
         Task::BackupHelp => report::print(backup::HELP),
+        Task::CheckConfig(file) => config::check(file),
         Task::Backup(order) => backup::run(order, options),
     };
     match &result {

@@ -5,7 +5,7 @@ use crate::runner::Test;
 use crate::s3::options;
 use crate::servers::shared;
 use crate::subvolumes::{EVERYTHING, alter, script, shown as field, snapshot, subvolume};
-use crate::support::{Said, binary, btrfs, buttersink, run};
+use crate::support::{Said, binary, btrfs, buttersink, here, run};
 use crate::tests;
 use crate::tree::differences;
 use buttersink::backup::oneshot::{self, Event, Order};
@@ -47,6 +47,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_altered_latest_is_no_parent,
     the_units_capabilities_suffice,
     a_bucket_keeps_what_is_built_upon,
+    configuration_is_checked,
 ];
 
 /// A subvolume with files on one filesystem, and a directory on another.
@@ -769,4 +770,67 @@ fn a_bucket_keeps_what_is_built_upon() {
     let done = sync::carry_out(&plan, &mut *store, &mut *back, &mut |_| ()).unwrap();
     assert_eq!((done.sent, done.failed), (3, 0));
     sound(&home, &b);
+}
+
+/// The example says the defaults, and a check says what would run when.
+fn configuration_is_checked() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/config.example.toml");
+    let text_of = std::fs::read_to_string(&example).unwrap();
+    let open = text_of
+        .replace("\n# ", "\n")
+        .replace("\nbuttersink", "\n# buttersink");
+    let (file, state) = (here().join("config.toml"), here().join("state.json"));
+    let open = open.replace("/root/.local/state/btrfs_to_s3/state.json", text(&state));
+    let check = |text_of: &str| {
+        std::fs::write(&file, text_of).unwrap();
+        buttersink(["config", "check", text(&file)])
+    };
+    let keys = |said: &Said| -> Vec<String> {
+        let lines = said.stdout.lines().filter(|line| line.contains(" = "));
+        let lines = lines.filter(|line| {
+            !line.contains("state_path")
+                && !line.contains("endpoint_url")
+                && !line.contains("part_size")
+        });
+        lines
+            .map(|line| line.trim_end_matches("  # default").to_owned())
+            .collect()
+    };
+    let (short, long) = (check(&text_of), check(&open));
+    assert_eq!((short.code, long.code), (0, 0));
+    assert_eq!(keys(&short), keys(&long));
+    assert!(!long.stdout.contains("# default"), "{}", long.stdout);
+    assert!(
+        long.stdout.contains("/srv/data: full backup now"),
+        "{}",
+        long.stdout
+    );
+    std::fs::write(
+        &state,
+        r#"{"subvolumes": {"data": {"last_snapshot": "/", "last_full_at": "20990101T000000Z"}}}"#,
+    )
+    .unwrap();
+    let said = check(&open);
+    assert!(
+        said.stdout.contains("/srv/data: incremental backup now"),
+        "{}",
+        said.stdout
+    );
+    std::fs::write(&state, "{").unwrap();
+    let said = check(&open);
+    assert!(
+        said.stdout.contains("state.json is damaged"),
+        "{}",
+        said.stdout
+    );
+    let said = check(&open.replace("retain", "retian"));
+    assert_eq!(said.code, 2);
+    assert!(
+        said.stderr
+            .contains("snapshots.retian is unknown; did you mean snapshots.retain?"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(buttersink(["config", "check", "relative.toml"]).code, 2);
+    assert_eq!(buttersink(["config"]).code, 2);
 }
