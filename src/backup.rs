@@ -6,8 +6,11 @@ pub mod retention;
 pub mod schedule;
 
 pub mod config;
+pub mod manifest;
 pub mod source;
 pub mod state;
+
+pub mod archive;
 
 pub mod oneshot;
 

@@ -27,6 +27,8 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
                                          the same, said in words
        buttersink backup ...             make a backup; see buttersink backup --help
        buttersink config check FILE      what a configuration file of backups says
+       buttersink list --config FILE [--commands]
+                                         its backups in the bucket, and how to restore by hand
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
              ssh://[user@]host[:port]/path/to/directory/[snapshot]
@@ -61,6 +63,8 @@ options:
       --storage-class C  the storage class of uploads
       --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
       --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
+      --config FILE      with list: the backups that a configuration file names
+      --commands         with list --config: how each is restored by hand
       --server --mode r|a|w DIR
                          serve DIR to the buttersink at the other end of standard input and output:
                          r to read, a also to add, w also to delete
@@ -88,6 +92,7 @@ enum Task {
     Backup(Box<Order>),
     BackupHelp,
     CheckConfig(PathBuf),
+    ListConfig(PathBuf, bool),
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -108,6 +113,13 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
     }
     if arguments.next_if(|word| word == "config").is_some() {
         return Ok((Task::CheckConfig(config::parse(arguments)?), Options::new()));
+    }
+    let arguments: Vec<OsString> = arguments.collect();
+    if let [list, rest @ ..] = &arguments[..]
+        && list == "list"
+        && let Some((file, commands)) = config::parse_list(rest)?
+    {
+        return Ok((Task::ListConfig(file, commands), Options::new()));
     }
     let mut options = Options::new();
     let (mut server, mut mode) = (false, None);

@@ -40,6 +40,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Serve(access, dir) => serve(*access, dir),
         Task::BackupHelp => report::print(backup::HELP),
+        Task::ListConfig(file, commands) => config::list(file, *commands),
         Task::CheckConfig(file) => config::check(file),
         Task::Backup(order) => backup::run(order, options),
     };

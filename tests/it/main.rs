@@ -17,6 +17,7 @@ mod support;
 mod tree;
 
 mod architecture;
+mod archives;
 mod backup;
 mod btrfs;
 mod btrfslist;
@@ -40,6 +41,7 @@ fn main() -> std::process::ExitCode {
     runner::main(
         &[
             architecture::TESTS,
+            archives::TESTS,
             backup::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
