@@ -2,24 +2,43 @@
 
 CARGO   ?= cargo
 INSTALL ?= install
+DESTDIR ?=
 PREFIX  ?= /usr/local
 BINDIR  ?= $(PREFIX)/bin
 MANDIR  ?= $(PREFIX)/share/man
-DESTDIR ?=
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 
 TARGET   := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(basename $(notdir $(wildcard src/bin/*.rs)))
 BINARIES := $(PROGRAMS:%=$(TARGET)/release/%)
+STATIC   := $(PROGRAMS:%=$(TARGET)/static/%)
 SOURCES  := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 PAGES    := $(wildcard man/*.[1-8])
+UNITS    := $(wildcard contrib/systemd/*.service contrib/systemd/*.timer)
+
+# What `make install` installs: $(TARGET)/static has the ones without shared libraries.
+FROM ?= $(TARGET)/release
+
+# Every file that is installed, and where it comes from.
+page_to   = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
+FILES    := $(foreach p,$(PROGRAMS),$(FROM)/$(p)=$(BINDIR)/$(p)) \
+            $(foreach p,$(PAGES),$(p)=$(call page_to,$(p))) \
+            $(foreach p,$(PROGRAMS),contrib/completions/buttersink.bash=$(BASHDIR)/$(p)) \
+            contrib/completions/_buttersink=$(ZSHDIR)/_buttersink \
+            $(foreach p,$(PROGRAMS),contrib/completions/$(p).fish=$(FISHDIR)/$(p).fish) \
+            $(foreach u,$(UNITS),$(u)=$(SYSTEMDUNITDIR)/$(notdir $(u)))
 
 .DEFAULT_GOAL := all
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help all demo setup check fmt lint test bench install uninstall static clean
+.PHONY: help all demo setup check fmt lint test bench install uninstall static rescue-test dist \
+        deb clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
 
 all: $(BINARIES) ## release builds of the programs
 
@@ -50,23 +69,37 @@ bench: $(BINARIES) ## figures beside those of the plain tools; ARGS=--quick for 
 	@contrib/setup.sh
 	python3 benches/local.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
 	python3 benches/remote.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
+	python3 benches/s3.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
+	python3 benches/startup.py --programs '$(TARGET)/release' --static '$(TARGET)/static' $(filter --quick,$(ARGS))
 	$(CARGO) bench --locked --bench frames
 	python3 benches/checksum.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(filter --quick,$(ARGS))
 
-install: $(BINARIES) ## programs and man pages below $(DESTDIR)$(PREFIX)
-	$(INSTALL) -d '$(DESTDIR)$(BINDIR)'
-	$(INSTALL) -m 755 $(BINARIES) '$(DESTDIR)$(BINDIR)'
-	for page in $(PAGES); do \
-	    $(INSTALL) -D -m 644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit; \
+install: $(PROGRAMS:%=$(FROM)/%) ## programs, man pages and completions below $(DESTDIR)$(PREFIX)
+	@for file in $(FILES); do \
+	    mode=644; case $$file in '$(FROM)'/*) mode=755;; esac; \
+	    $(INSTALL) -D -m $$mode "$${file%%=*}" "$(DESTDIR)$${file#*=}" || exit; \
+	    echo "$(DESTDIR)$${file#*=}"; \
 	done
 
+# Directories that became empty go only below DESTDIR: elsewhere they may be the system's.
 uninstall: ## remove what install put there
-	for program in $(PROGRAMS); do rm -f "$(DESTDIR)$(BINDIR)/$$program"; done
-	for page in $(PAGES); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; done
+	@for file in $(FILES); do rm -f "$(DESTDIR)$${file#*=}"; done
+	@[ -z '$(DESTDIR)' ] || [ ! -d '$(DESTDIR)' ] || find '$(DESTDIR)' -depth -type d -empty -delete
 
-static: ## programs without shared libraries
-	@if [ -x contrib/static.sh ]; then exec contrib/static.sh; \
-	else echo 'make static: there is no static build yet; use make all' >&2; exit 1; fi
+static: $(STATIC) ## programs without shared libraries, in target/static
+
+$(STATIC) &: $(SOURCES) contrib/static.sh contrib/static-test.sh contrib/unwind-musl.c
+	contrib/static.sh
+	@touch $(STATIC)
+
+rescue-test: $(STATIC) ## a virtual machine loses its disk and gets its system back
+	contrib/rescue-test.sh
+
+dist: $(STATIC) ## static programs, man pages, completions and checksums as a tar file
+	contrib/dist.sh
+
+deb: $(STATIC) ## the same as a Debian package
+	contrib/deb.sh
 
 clean: ## remove what was built
 	$(CARGO) clean

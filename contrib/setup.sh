@@ -18,6 +18,8 @@ setcap libcap2-bin
 mandoc mandoc
 make make
 python3 python3
+pip3 python3-pip
+openssl openssl
 ssh openssh-client
 ssh-keygen openssh-client
 '

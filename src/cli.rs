@@ -6,7 +6,9 @@ mod backup;
 mod commands;
 mod config;
 mod options;
+mod slash;
 mod values;
+mod verify;
 
 use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
@@ -26,6 +28,8 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink [options] sync SRC DST, buttersink [options] list DST
                                          the same, said in words
        buttersink backup ...             make a backup; see buttersink backup --help
+       buttersink verify [options] LOCATION
+                                         prove what is stored; see buttersink verify --help
        buttersink config check FILE      what a configuration file of backups says
        buttersink list --config FILE [--commands]
                                          its backups in the bucket, and how to restore by hand
@@ -88,6 +92,8 @@ enum Task {
     Version,
     List(OsString),
     Sync(OsString, OsString),
+    Verify(verify::Task),
+    VerifyHelp,
     Serve(Access, OsString),
     Backup(Box<Order>),
     BackupHelp,
@@ -127,6 +133,13 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next().map_err(wrong)? {
         let name = match argument {
+            // What follows this word is its own.
+            Arg::Value(word)
+                if words.is_empty() && !server && mode.is_none() && verify::is_meant(&word) =>
+            {
+                let task = verify::parse(&mut parser, &mut options)?;
+                return Ok((task.map_or(Task::VerifyHelp, Task::Verify), options));
+            }
             Arg::Value(word) => {
                 words.push(word);
                 continue;
@@ -167,10 +180,7 @@ fn task(mut words: Vec<OsString>) -> Result<Task> {
         .and_then(|word| word.to_str())
         .unwrap_or_default()
         .to_owned();
-    if matches!(
-        command.as_str(),
-        "list" | "sync" | "backup" | "restore" | "verify"
-    ) {
+    if matches!(command.as_str(), "list" | "sync" | "backup" | "restore") {
         words.remove(0);
     }
     let usage = |said: &str| Err(wrong_words(said));
@@ -178,7 +188,7 @@ fn task(mut words: Vec<OsString>) -> Result<Task> {
         ("backup", _) => {
             usage("'backup' comes first: buttersink backup [options] SUBVOLUME DEST...")
         }
-        ("restore" | "verify", _) => {
+        ("restore", _) => {
             let said = format!(
                 "the command comes in a later release; a directory of this name is ./{command}"
             );
@@ -239,6 +249,32 @@ mod tests {
             &["--part-size", "x", "a"],
         ] {
             assert_eq!(parsed(words).unwrap_err().exit_code(), 2, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn verifying_has_options_of_its_own() {
+        for words in [
+            &["verify", "a"][..],
+            &["verify", "--download", "s3://b/"],
+            &["--json", "verify", "a", "--against", "b", "--content"],
+        ] {
+            let (task, _) = parsed(words).unwrap();
+            assert!(matches!(task, Task::Verify(_)), "{words:?}");
+        }
+        assert_eq!(parsed(&["verify", "--help"]).unwrap().0, Task::VerifyHelp);
+        assert_eq!(
+            parsed(&["./verify"]).unwrap().0,
+            Task::List("./verify".into())
+        );
+        for wrong in [
+            &["verify"][..],
+            &["verify", "a", "b"],
+            &["verify", "--content", "a"],
+            &["verify", "--quick", "--download", "a"],
+            &["verify", "-d", "a"],
+        ] {
+            assert_eq!(parsed(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
     }
 

@@ -20,6 +20,8 @@
 pub mod error;
 pub mod snapshot;
 
+pub mod proof;
+
 pub mod glob;
 pub mod stream;
 
@@ -44,6 +46,8 @@ pub mod sync;
 pub mod backup;
 
 pub mod checksum;
+
+pub mod verify;
 
 // What people and scripts see.
 pub mod report;

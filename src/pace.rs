@@ -34,6 +34,14 @@ impl Pace {
     /// # Errors
     /// If a signal asks us to stop.
     pub fn pass(&self, bytes: usize) -> io::Result<()> {
+        self.pass_unless(bytes, sys::interrupted)
+    }
+
+    /// The same, until somebody says to stop.
+    ///
+    /// # Errors
+    /// If somebody does.
+    pub fn pass_unless(&self, bytes: usize, stopped: impl Fn() -> bool) -> io::Result<()> {
         let cost = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         let until = {
             let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,14 +53,15 @@ impl Pace {
             if left.is_zero() {
                 return Ok(());
             }
-            if sys::interrupted() {
+            if stopped() {
                 return Err(process::interrupted("waiting for --bwlimit").into());
             }
             std::thread::sleep(left.min(NAP));
         }
     }
 
-    fn piece(&self) -> usize {
+    /// How many bytes may pass at once.
+    pub(crate) fn piece(&self) -> usize {
         PIECE.min((self.rate / 10).max(1) as usize)
     }
 }

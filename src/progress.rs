@@ -198,7 +198,7 @@ impl Progress {
     }
 
     /// Replaces the terminal's line, unless it was drawn a moment ago.
-    fn draw(&mut self, text: &str) {
+    pub fn draw(&mut self, text: &str) {
         if !self.terminal || self.voice < Voice::Full {
             return;
         }

@@ -12,26 +12,28 @@ mod options;
 mod quirks;
 mod request;
 mod retry;
+pub(crate) mod sum;
 pub mod upload;
 mod xml;
 
 pub use config::Environment;
-pub(crate) use errors::in_words;
+pub(crate) use errors::{in_words, transport};
 pub use options::{Checksum, S3Options, Sse};
 pub use quirks::{Quirks, TABLE};
 pub(crate) use request::{Answer, Fault, Request, Response};
 
 use crate::error::{Error, Kind, Result};
 use crate::log;
+use crate::pace::Pace;
 use config::Profile;
 use credentials::{Credentials, Keys};
 use endpoint::Place;
-use errors::{About, Refusal};
+use errors::{About, Refusal, passes};
 use request::Paced;
 use retry::{Budget, Tries};
 use rusty_s3::Method;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use ureq::http;
@@ -56,7 +58,7 @@ pub struct Client {
     credentials: Credentials,
     place: RwLock<Place>,
     budget: Budget,
-    limit: retry::Limit,
+    pace: Option<Pace>,
     /// Whether the service ever answered. One that never did is more likely to be misspelt than
     /// to be in trouble.
     reached: AtomicBool,
@@ -92,7 +94,7 @@ impl Client {
             agent: endpoint::agent(&options, &profile)?,
             credentials: Credentials::find(&options.environment, options.profile.as_deref())?,
             budget: Budget::default(),
-            limit: retry::Limit::new(options.bwlimit),
+            pace: options.bwlimit.map(Pace::new),
             reached: AtomicBool::new(false),
             counters: Counters::default(),
             options,
@@ -163,8 +165,11 @@ impl Client {
                     format!("trying again: {}", fault.error)
                 });
             }
-            if !again || !tries.wait(|| request.stopped()) {
+            if !again {
                 return Err(self.fault(&request, &trouble, &place, &keys, &tries));
+            }
+            if !tries.wait(|| request.stopped()) {
+                return Err(self.fault(&request, &Trouble::Stopped, &place, &keys, &tries));
             }
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
         }
@@ -273,7 +278,7 @@ impl Client {
             let mut body = Paced {
                 from: request.body,
                 request,
-                limit: &self.limit,
+                pace: self.pace.as_ref(),
             };
             let built = built.header("content-length", request.body.len());
             let built = built.body(SendBody::from_reader(&mut body))?;
@@ -295,7 +300,7 @@ impl Client {
         Paced {
             from,
             request,
-            limit: &self.limit,
+            pace: self.pace.as_ref(),
         }
         .read_to_end(into)?;
         Ok(head)
@@ -375,27 +380,5 @@ fn redacted(said: String, keys: &Keys) -> String {
     match secrets.any(|secret| said.contains(&secret.0)) {
         true => "the service's words hold a secret and are not shown".to_owned(),
         false => said,
-    }
-}
-
-/// An error of the connection in words, without the address, which holds secrets.
-pub(crate) fn transport(error: &ureq::Error) -> String {
-    use ureq::Error as E;
-    match error {
-        E::Timeout(_) => "the connection was silent for too long".to_owned(),
-        E::HostNotFound => "the host name is not known".to_owned(),
-        E::BadUri(_) => "the address is malformed".to_owned(),
-        E::Io(error) => Error::io("", io::Error::new(error.kind(), error.to_string())).said,
-        other => other.to_string(),
-    }
-}
-
-/// Whether a lost connection may hold the next time. A certificate stays wrong.
-fn passes(error: &ureq::Error) -> bool {
-    use ureq::Error as E;
-    match error {
-        E::Io(error) => error.kind() != io::ErrorKind::InvalidData,
-        E::Timeout(_) | E::HostNotFound | E::ConnectionFailed | E::Protocol(_) => true,
-        _ => false,
     }
 }

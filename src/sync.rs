@@ -60,19 +60,9 @@ impl Summary {
             (_, 0) => Kind::Failed,
             _ => Kind::Partly,
         };
-        let words = if self.failed == 1 {
-            "snapshot was"
-        } else {
-            "snapshots were"
-        };
-        Err(Error::new(
-            kind,
-            "incomplete",
-            format!(
-                "{} {words} not synchronised, {done} are in order",
-                self.failed
-            ),
-        ))
+        let (failed, done) = (snapshots(self.failed), snapshots(done));
+        let said = format!("{failed} not synchronised, {done} in order");
+        Err(Error::new(kind, "incomplete", said))
     }
 }
 
@@ -164,6 +154,13 @@ impl Summary {
             Action::Delete => self.deleted += 1,
             _ => self.sent += 1,
         }
+    }
+}
+
+fn snapshots(count: usize) -> String {
+    match count {
+        1 => "1 snapshot is".to_owned(),
+        n => format!("{n} snapshots are"),
     }
 }
 

@@ -1,18 +1,18 @@
 //! Listing and synchronising, from options to verdict.
 
 use super::options::Options;
-use super::{HELP, Task, backup, config};
-use crate::btrfs;
-use crate::error::{Doing, Error, Kind, Result};
+use super::slash;
+use super::{HELP, Task, backup, config, verify};
+use crate::error::{Doing, Error, Result};
 use crate::glob;
 use crate::log;
 use crate::plan::{Plan, Step, Wish};
 use crate::process::Priority;
 use crate::progress::Progress;
 use crate::report;
-use crate::snapshot::{Listing, State, shown};
+use crate::snapshot::{Listing, Offer, Snapshot, State, shown};
 use crate::store::local::Manner;
-use crate::store::{self, Access, Location, Means, Place, Store};
+use crate::store::{self, Access, Location, Means, Store};
 use crate::sync;
 use crate::sys;
 use std::ffi::OsStr;
@@ -38,6 +38,8 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::Version => report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION"))),
         Task::List(place) => list(place, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
+        Task::Verify(task) => verify::run(task, options),
+        Task::VerifyHelp => report::print(verify::HELP),
         Task::Serve(access, dir) => serve(*access, dir),
         Task::BackupHelp => report::print(backup::HELP),
         Task::ListConfig(file, commands) => config::list(file, *commands),
@@ -62,17 +64,13 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
     if removing {
-        let leftovers: Vec<_> = listing
-            .snapshots
-            .extract_if(.., |s| s.state == State::Partial)
-            .collect();
-        for leftover in leftovers {
+        for leftover in leftovers(&listing) {
             store.delete(&leftover.path)?;
-            progress.note(&format!(
-                "removed {}, left by an interrupted transfer",
-                shown(&leftover.path)
-            ));
+            let name = shown(&leftover.path);
+            progress.note(&format!("removed {name}, left by an interrupted transfer"));
         }
+        // What was said about them holds no more.
+        listing = store.list()?;
     }
     listing
         .snapshots
@@ -100,7 +98,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         (false, true) => Access::Write,
     };
     let mut source_store =
-        open(&from, Access::Read, options).map_err(|error| slash_hint(error, source, &from))?;
+        open(&from, Access::Read, options).map_err(|error| slash::hint(error, source, &from))?;
     let mut dest_store = open(&to, access, options)?;
     let mut progress = Progress::new(options.voice, options.json);
     let (here, there) = (source_store.list()?, dest_store.list()?);
@@ -109,7 +107,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         .chain(&there.notes)
         .for_each(|note| progress.note(note));
     if here.snapshots.is_empty() {
-        refuse_one_snapshot(source, &from)?;
+        slash::refuse_one_snapshot(source, &from)?;
         progress.note(&format!("there are no snapshots in {}", here.location));
     }
     let excluded = |path: &Path| excludes(&options.exclude, path);
@@ -123,20 +121,28 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     };
     let watch = &mut |event: sync::Event| progress.event(&event);
     let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
-        .map_err(|error| slash_hint(error, source, &from))?;
+        .map_err(|error| slash::hint(error, source, &from))?;
     if options.dry_run {
         let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
         plan.effort = dest_store.effort(&diffs);
         progress.result(|| report::plan(&plan), || report::json::plan(&plan));
         return progress.close();
     }
-    carry_out(&plan, &mut *source_store, &mut *dest_store, progress)
+    let resumes = matches!(there.offer, Offer::Only(_));
+    carry_out(
+        &plan,
+        &mut *source_store,
+        &mut *dest_store,
+        resumes,
+        progress,
+    )
 }
 
 fn carry_out(
     plan: &Plan,
     source: &mut dyn Store,
     dest: &mut dyn Store,
+    resumes: bool,
     mut progress: Progress,
 ) -> Result<()> {
     progress.begin(plan);
@@ -149,12 +155,17 @@ fn carry_out(
             );
             summary.verdict().and(progress.close())
         }
+        // A bucket keeps what arrived, and after a signal nothing more is asked of it.
+        Err(error) if resumes => {
+            progress.note("what arrived of a stream stays; the next run goes on with it");
+            Err(error)
+        }
         Err(error) => {
             if let Ok(listing) = dest.list() {
-                leftovers(&listing).for_each(|name| {
-                    progress.note(&format!(
-                        "{name} is left unfinished; the next run removes it"
-                    ));
+                leftovers(&listing).for_each(|leftover| {
+                    let name = shown(&leftover.path);
+                    let said = format!("{name} is left unfinished; the next run removes it");
+                    progress.note(&said);
                 });
             }
             Err(error)
@@ -162,12 +173,9 @@ fn carry_out(
     }
 }
 
-fn leftovers(listing: &Listing) -> impl Iterator<Item = String> {
-    listing
-        .snapshots
-        .iter()
-        .filter(|s| s.state == State::Partial)
-        .map(|s| shown(&s.path))
+fn leftovers(listing: &Listing) -> impl Iterator<Item = &Snapshot> {
+    let all = listing.snapshots.iter();
+    all.filter(|snapshot| snapshot.state == State::Partial)
 }
 
 /// The far half of ssh. Duplicates of the descriptors, since std's have buffers of their own.
@@ -183,7 +191,11 @@ fn serve(access: Access, dir: &OsStr) -> Result<()> {
     store::serve_place(&Location::directory(dir)?.place, access, reader, writer)
 }
 
-fn open(location: &Location, access: Access, options: &Options) -> Result<Box<dyn Store>> {
+pub(super) fn open(
+    location: &Location,
+    access: Access,
+    options: &Options,
+) -> Result<Box<dyn Store>> {
     store::open(&location.place, access, &means(options))
 }
 
@@ -209,41 +221,4 @@ fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
     patterns
         .iter()
         .any(|pattern| glob::matches(pattern.as_bytes(), path))
-}
-
-/// One snapshot with a slash after it: nothing in it is a snapshot, and it is itself what was meant.
-fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<()> {
-    let Place::Local(path) = &location.place else {
-        return Ok(());
-    };
-    match btrfs::subvolume(path) {
-        Ok(subvolume) if subvolume.read_only => {
-            let typed = shown(typed);
-            let name = typed.trim_end_matches('/');
-            let said = format!("it is a snapshot, and there are none in it: type {name}");
-            Err(Error::usage(
-                format!("cannot send what is in {typed}"),
-                said,
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A source without its slash is the commonest mistake there is.
-fn slash_hint(mut error: Error, typed: &OsStr, location: &Location) -> Error {
-    // Elsewhere a failure is about the way there more often than about the slash.
-    let mistyped = match location.place {
-        Place::Local(_) => matches!(error.kind, Kind::Usage | Kind::Failed),
-        Place::S3(_) | Place::Ssh(_) => error.kind == Kind::Usage,
-    };
-    if location.snapshot.is_some() && mistyped {
-        error.kind = Kind::Usage;
-        error.said = format!(
-            "{} (for all snapshots in a directory, end it with a slash: {}/)",
-            error.said,
-            shown(typed)
-        );
-    }
-    error
 }

@@ -35,9 +35,9 @@ fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) 
                 reachable(s)
                     && (Some(s.uuid) == target.parent_uuid || s.parent_uuid == Some(target.uuid))
             };
-            from.extend(nearest(target, relatives, there, 1));
-            from.extend(nearest(target, relatives, reachable, 2));
-            from.extend(nearest(target, relatives, kin, 1));
+            from.extend(nearest(target, relatives, there));
+            from.extend(nearest(target, relatives, reachable));
+            from.extend(nearest(target, relatives, kin));
         }
         let mut seen = HashSet::from([target.id()]);
         from.retain(|id| seen.insert(*id));
@@ -52,25 +52,17 @@ fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) 
     diffs
 }
 
-/// The `older` relatives next to the target in age, and the one next to it that is newer, for
-/// which `wanted` holds.
+/// The relatives next to the target in age, one older and one newer, for which `wanted` holds.
 fn nearest(
     target: &Snapshot,
     relatives: &[&Snapshot],
     wanted: impl Fn(&Snapshot) -> bool,
-    older: usize,
 ) -> Vec<Uuid> {
     let at = relatives.partition_point(|s| age(s) < age(target));
-    let before = relatives[..at]
-        .iter()
-        .rev()
-        .filter(|s| wanted(s))
-        .take(older);
-    let after = relatives[at..]
-        .iter()
-        .filter(|s| s.id() != target.id() && wanted(s))
-        .take(1);
-    before.chain(after).map(|s| s.id()).collect()
+    let older = relatives[..at].iter().rev().find(|s| wanted(s));
+    let other = |s: &&&Snapshot| s.id() != target.id() && wanted(s);
+    let newer = relatives[at..].iter().find(other);
+    older.into_iter().chain(newer).map(|s| s.id()).collect()
 }
 
 fn age(snapshot: &Snapshot) -> (u64, &Path) {
@@ -221,9 +213,8 @@ fn broken(candidates: &[Diff], tree: &HashSet<Uuid>, target: Uuid) -> String {
 
 /// The least that a stream can be that nobody has measured. No incremental is shorter than its
 /// first and its last command. A whole stream has most of what the file tree has, even if the
-/// tree's nodes are half empty; and once a relative's whole stream is known, this one is taken to
-/// be as dense and a little more, or every relative would be measured in turn. The oldest has the
-/// benefit of the doubt, since people expect a chain to begin there.
+/// tree's nodes are half empty; and in a large family, once one whole stream is known, the others
+/// are taken to be as dense, or each would be measured in turn.
 pub(super) fn at_least(
     target: Option<&Snapshot>,
     diff: &Diff,
@@ -232,21 +223,17 @@ pub(super) fn at_least(
 ) -> u64 {
     const SHORTEST: u64 = 100;
     const LEAF: u64 = 64 << 10;
+    const LARGE: usize = 16;
     let Some(target) = target.filter(|_| diff.from.is_none()) else {
         return SHORTEST;
     };
     let relatives = families.of(target);
-    let margin = u64::from(
-        relatives
-            .first()
-            .is_some_and(|oldest| oldest.id() != target.id()),
-    );
     let known = |s: &&Snapshot| Some((sizes.get(&(s.id(), None))?.bytes()?, s.tree_bytes));
     let like = |(size, tree): (u64, u64)| {
-        let size = u128::from(size) * u128::from(target.tree_bytes) / u128::from(tree.max(1));
-        size as u64 + margin * (size / 50) as u64
+        (u128::from(size) * u128::from(target.tree_bytes) / u128::from(tree.max(1))) as u64
     };
     let dense = relatives.iter().filter_map(known).map(like).max();
+    let dense = dense.filter(|_| relatives.len() > LARGE);
     let sparse = SHORTEST + target.tree_bytes.saturating_sub(LEAF) / 8;
     dense.unwrap_or(0).max(sparse)
 }

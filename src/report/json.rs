@@ -105,6 +105,6 @@ pub fn summary(summary: &Summary) -> String {
 }
 
 /// Our own values always have a JSON form: their keys are strings.
-fn line(value: &impl Serialize) -> String {
+pub(super) fn line(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default() + "\n"
 }

@@ -36,6 +36,8 @@ pub struct Download {
     sha256: Context,
     /// What the stream's SHA-256 must be, if somebody recorded it.
     recorded: Option<String>,
+    /// Why no more comes. An error is never followed by bytes or an end.
+    failed: Option<Error>,
 }
 
 struct Shared {
@@ -80,6 +82,7 @@ impl Download {
             at: 0,
             sha256: Context::new(&SHA256),
             recorded,
+            failed: None,
         }
     }
 
@@ -88,6 +91,7 @@ impl Download {
         let mut state = self.shared.state();
         if state.read > 0 && self.range.capacity() > 0 {
             let used = std::mem::take(&mut self.range);
+            self.at = 0;
             state.spare.push(used);
         }
         if state.read == self.shared.count() {
@@ -132,8 +136,16 @@ impl Download {
 impl Read for Download {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.at == self.range.len() {
-            if buffer.is_empty() || !self.advance()? {
+            if let Some(error) = &self.failed {
+                return Err(error.clone().into());
+            }
+            if buffer.is_empty() {
                 return Ok(0);
+            }
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                Err(error) => self.failed = Some(error),
             }
         }
         let count = buffer.len().min(self.range.len() - self.at);

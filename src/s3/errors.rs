@@ -1,7 +1,9 @@
 //! What services say when they refuse, and what it most likely means.
 
 use super::xml::Node;
+use crate::error::Error;
 use jiff::{SignedDuration, Timestamp};
+use std::io;
 use ureq::http::HeaderMap;
 
 /// A refusal, taken apart.
@@ -206,6 +208,55 @@ fn http_date(text: &str) -> Option<Timestamp> {
 fn plain(text: &str) -> String {
     let safe = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().take(300).map(safe).collect()
+}
+
+/// An error of the connection in words, without the address, which holds secrets.
+pub(crate) fn transport(error: &ureq::Error) -> String {
+    use ureq::Error as E;
+    match error {
+        E::Timeout(_) => "the connection was silent for too long".to_owned(),
+        E::HostNotFound => "the host name is not known".to_owned(),
+        E::BadUri(_) => "the address is malformed".to_owned(),
+        E::Io(error) => certificate(&error.to_string())
+            .unwrap_or_else(|| Error::io("", io::Error::new(error.kind(), error.to_string())).said),
+        other => certificate(&other.to_string()).unwrap_or_else(|| other.to_string()),
+    }
+}
+
+/// What is wrong with a certificate; `None` if it is not about one. Only the words tell.
+fn certificate(said: &str) -> Option<String> {
+    let (_, reason) = said.split_once("invalid peer certificate: ")?;
+    let known = [
+        (
+            "UnknownIssuer",
+            "is of an authority that is not trusted (AWS_CA_BUNDLE names a file of those that are)",
+        ),
+        ("certificate not valid for name", "is for another name"),
+        (
+            "certificate expired",
+            "has expired, or the clock of this machine is wrong",
+        ),
+        (
+            "certificate not valid yet",
+            "is not valid yet, or the clock of this machine is wrong",
+        ),
+    ];
+    let words = known.iter().find(|(name, _)| reason.starts_with(name));
+    let words = words.map_or_else(
+        || format!("is not valid: {reason}"),
+        |(_, words)| (*words).to_owned(),
+    );
+    Some(format!("the certificate of the service {words}"))
+}
+
+/// Whether a lost connection may hold the next time. A certificate stays wrong.
+pub(super) fn passes(error: &ureq::Error) -> bool {
+    use ureq::Error as E;
+    match error {
+        E::Io(error) => error.kind() != io::ErrorKind::InvalidData,
+        E::Timeout(_) | E::HostNotFound | E::ConnectionFailed | E::Protocol(_) => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

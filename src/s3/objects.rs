@@ -3,7 +3,7 @@
 
 use super::xml::{Node, escaped};
 use super::{Answer, Client, Fault, Request, Response, Sse};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use md5::{Digest, Md5};
@@ -43,6 +43,17 @@ impl Head {
     /// A value of ours; empty if it is not there.
     pub(crate) fn meta(&self, name: &str) -> &str {
         self.response.header(&format!("x-amz-meta-{name}"))
+    }
+
+    /// Any other header; empty if it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.response.header(name)
+    }
+
+    /// Whether the ETag cannot be the MD5 of anything that we know.
+    pub(crate) fn is_kms(&self) -> bool {
+        let how = self.header("x-amz-server-side-encryption");
+        how.starts_with("aws:kms")
     }
 
     /// The headers that a copy by parts has to be given, since it does not inherit them.
@@ -110,6 +121,20 @@ impl Client {
                     .into()),
             },
             Err(fault) if fault.code == "NoSuchKey" => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The same with checksums, and of the first part only where the service can tell parts apart.
+    /// `None` if it refuses, since not every service knows such questions.
+    pub(crate) fn head_of_part(&self, key: &str) -> Answer<Option<Head>> {
+        let mut request = Request::new(Method::Head, key, "look at", "s3:GetObject");
+        request.query = vec![("partNumber", "1".to_owned())];
+        request.headers = vec![("x-amz-checksum-mode", "ENABLED".to_owned())];
+        match self.request(request) {
+            Ok(response) => Ok(Head::of(response)),
+            // An answer that has no body has no code; what cannot be told this way is told another.
+            Err(fault) if fault.error.kind == Kind::Failed && !fault.code.is_empty() => Ok(None),
             Err(fault) => Err(fault),
         }
     }

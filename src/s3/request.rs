@@ -1,8 +1,8 @@
 //! A request, what comes of it, and the pace of its bytes.
 //! Plain data: sending is the client's business.
 
-use super::retry::Limit;
 use crate::error::Error;
+use crate::pace::Pace;
 use crate::sys;
 use rusty_s3::Method;
 use std::io::{self, Read};
@@ -96,7 +96,7 @@ impl From<Fault> for Error {
 pub(super) struct Paced<'a, 'b, R> {
     pub(super) from: R,
     pub(super) request: &'a Request<'b>,
-    pub(super) limit: &'a Limit,
+    pub(super) pace: Option<&'a Pace>,
 }
 
 impl<R: Read> Read for Paced<'_, '_, R> {
@@ -104,8 +104,12 @@ impl<R: Read> Read for Paced<'_, '_, R> {
         if self.request.stopped() {
             return Err(io::Error::other("stopped"));
         }
-        let count = self.from.read(buffer)?;
-        self.limit.pass(count);
+        let Some(pace) = self.pace else {
+            return self.from.read(buffer);
+        };
+        let want = buffer.len().min(pace.piece());
+        let count = self.from.read(&mut buffer[..want])?;
+        pace.pass_unless(count, || self.request.stopped())?;
         Ok(count)
     }
 }

@@ -1,11 +1,10 @@
-//! When to try again, how long to wait before, and how fast to send.
+//! When to try again, and how long to wait before.
 //! Knows time and chance only.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The tries of one request.
@@ -114,35 +113,6 @@ impl Budget {
     }
 }
 
-/// Bytes per second, shared by all threads.
-#[derive(Debug)]
-pub(crate) struct Limit {
-    rate: Option<u64>,
-    /// When what has been let through will have been paid for.
-    paid: Mutex<Instant>,
-}
-
-impl Limit {
-    pub(crate) fn new(rate: Option<u64>) -> Limit {
-        Limit {
-            rate: rate.filter(|&rate| rate > 0),
-            paid: Mutex::new(Instant::now()),
-        }
-    }
-
-    /// Waits until this many bytes may have gone.
-    pub(crate) fn pass(&self, bytes: usize) {
-        let Some(rate) = self.rate else { return };
-        let cost = Duration::from_secs_f64(bytes as f64 / rate as f64);
-        let until = {
-            let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
-            *paid = (*paid).max(Instant::now()) + cost;
-            *paid
-        };
-        std::thread::sleep(until.saturating_duration_since(Instant::now()));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,16 +151,5 @@ mod tests {
         assert_eq!((0..300).filter(|_| budget.spend()).count(), 200);
         budget.earn();
         assert!(budget.spend() && !budget.spend());
-    }
-
-    #[test]
-    fn the_limit_holds() {
-        let limit = Limit::new(Some(1_000_000));
-        let start = Instant::now();
-        for _ in 0..10 {
-            limit.pass(10_000);
-        }
-        assert!(start.elapsed() >= Duration::from_millis(100));
-        Limit::new(None).pass(usize::MAX);
     }
 }

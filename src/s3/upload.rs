@@ -176,6 +176,8 @@ impl Upload {
             return Ok(piece);
         }
         let mut headers = self.headers();
+        let part = self.sizing.part.to_string();
+        headers.push(("x-amz-meta-part-size".to_owned(), part));
         if let Some((algorithm, _)) = self.client.algorithm() {
             headers.push(("x-amz-checksum-algorithm".to_owned(), algorithm.to_owned()));
         }

@@ -1,6 +1,7 @@
 //! A directory of a btrfs filesystem as a store. Knows paths, leftovers and the lock; which
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
+mod inspect;
 mod measure;
 mod receive;
 mod state;
@@ -12,6 +13,7 @@ use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
+use crate::proof::{Depth, Finding};
 use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
 use crate::store::{Access, Sink, Store};
 use crate::stream::{Checked, Head};
@@ -292,6 +294,17 @@ impl Store for Local {
         state::remove(&self.dir, uuid)?;
         self.known.retain(|snapshot| snapshot.path != path);
         sys::syncfs(self.filesystem.fd()).doing(doing)
+    }
+
+    fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+        let subvolumes = self.filesystem.subvolumes()?;
+        let states = states(&self.dir, &subvolumes.all)?;
+        let (snapshots, _) = survey::snapshots(&subvolumes.all, &states.of);
+        let finding = |s: &Snapshot| {
+            let sealed = states.sealed.contains(&s.uuid);
+            Finding::of(s, inspect::verdict(s, sealed))
+        };
+        Ok(snapshots.iter().map(finding).collect())
     }
 }
 

@@ -7,6 +7,7 @@ mod stream;
 
 use crate::error::{Error, Kind, Result};
 use crate::process;
+use crate::proof::{Depth, Finding};
 use crate::snapshot::{Diff, Listing, Size};
 use crate::store::wire::{Failure, Hello, Request, Tag, Wire, inside, letter, plain, strange};
 use crate::store::{Access, Sink, Store};
@@ -144,6 +145,18 @@ impl Store for Remote {
     fn delete(&mut self, path: &Path) -> Result<()> {
         let path = path.to_owned();
         self.call(&Request::Delete { path })
+    }
+
+    /// The far side verifies itself: its data does not travel.
+    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+        watch(&self.host);
+        let mut findings: Vec<Finding> = self.call(&Request::Inspect { depth })?;
+        for finding in &mut findings {
+            inside(&finding.path)
+                .map_err(|said| Error::damaged(format!("cannot verify {}", self.host), said))?;
+            finding.verdict = finding.verdict.clone().reworded(|words| plain(&words));
+        }
+        Ok(findings)
     }
 }
 

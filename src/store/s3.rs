@@ -1,15 +1,19 @@
 //! Snapshots as diffs below a prefix of a bucket, under keys that ButterSink reads and wrote.
 //! Knows the layout; how bytes come and go is the client's business.
 
+mod chains;
 mod change;
+mod compare;
 mod hints;
 mod index;
+mod inspect;
 mod layout;
 mod records;
 mod sink;
 
 use super::{Access, Effort, Sink, Store};
 use crate::error::{Error, Result};
+use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::Download;
 use crate::s3::multipart::Unfinished;
 use crate::s3::upload::{Target, Upload};
@@ -232,6 +236,10 @@ impl Store for S3Store {
         if index.kept.iter().any(|kept| kept.name == name) {
             return Err(Error::refused(doing, "it is there already"));
         }
+        let mut others = index.kept.iter().map(|kept| &kept.name);
+        if others.any(|other| other.path == name.path && other.to != name.to) {
+            return Err(Error::refused(doing, "another snapshot has that name"));
+        }
         if let Some(from) = diff.from
             && !index.kept.iter().any(|kept| kept.name.to == from)
         {
@@ -313,5 +321,23 @@ impl Store for S3Store {
             }
             None => Err(Error::failed(doing, "it is not there")),
         }
+    }
+
+    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+        self.inspect_all(depth, watch)
+    }
+
+    fn compare(
+        &mut self,
+        path: &Path,
+        diff: &Diff,
+        stream: &mut dyn Read,
+    ) -> Result<Option<Verdict>> {
+        let path = self.key_path(path)?;
+        let there = self.index()?.at(&path);
+        let same = |kept: &&&Kept| (kept.name.to, kept.name.from) == (diff.to, diff.from);
+        let kept = there.iter().find(same).map(|kept| (*kept).clone());
+        kept.map(|kept| self.compare_with(&kept, stream))
+            .transpose()
     }
 }

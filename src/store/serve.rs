@@ -80,6 +80,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         Request::Measure { diffs } => reply(wire, store.measure(&diffs)),
         Request::Copy { from, to } => reply(wire, store.copy(&from, &to)),
         Request::Delete { path } => reply(wire, store.delete(&path)),
+        Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
         Request::Send { diff } => send(store, &diff, wire),
         Request::Receive { diff, path } => receive(store, &diff, &path, wire),
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 /// The version of everything below. Two programs talk only if theirs are equal.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 /// The longest body of a [`Tag::Data`] frame.
 pub(crate) const MAX_DATA: usize = 1 << 20;
 /// The longest body of any other frame: a listing of some hundred thousand snapshots.

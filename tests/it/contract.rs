@@ -27,6 +27,11 @@ pub(crate) trait World {
         true
     }
 
+    /// Whether listings know the generations of snapshots.
+    fn lists_generations(&self) -> bool {
+        true
+    }
+
     /// Names that a destination must be able to hold.
     fn names(&self) -> Vec<PathBuf> {
         let names: [&[u8]; 6] = [
@@ -138,7 +143,7 @@ fn lists(world: &mut dyn World) {
         let snapshot = find(&listing, name);
         assert!(snapshot.may_be_parent(), "{snapshot:?}");
         assert!(snapshot.path.is_relative());
-        assert!(snapshot.generation() > 0, "{snapshot:?}");
+        assert_eq!(snapshot.generation() > 0, world.lists_generations());
     }
     assert_ne!(find(&listing, "base").id(), find(&listing, "next").id());
     assert!(listing.snapshots.is_sorted_by_key(|s| &s.path));
@@ -175,7 +180,9 @@ fn streams(world: &mut dyn World) {
         assert_eq!(stream.read(&mut []).unwrap(), 0);
         stream.read_to_end(&mut again).unwrap();
         assert!(again == whole, "two readings differ");
-        assert_eq!(stream.read(&mut small).unwrap(), 0, "the end is the end");
+        for _ in 0..2 {
+            assert_eq!(stream.read(&mut small).unwrap(), 0, "the end is the end");
+        }
     }
 }
 

@@ -14,18 +14,19 @@ pub(crate) const TESTS: &[Test] = tests![
     synopsis_options_are_described,
     references_lead_somewhere,
     shown_commands_exist,
+    services_are_in_the_table,
     the_licence_is_named,
     each_dependency_has_a_reason,
     readers_read,
 ];
 
 /// The text of a file of the project; empty if there is none.
-fn text(path: &str) -> String {
+pub(crate) fn text(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-fn names_in(folder: &str) -> BTreeSet<String> {
+pub(crate) fn names_in(folder: &str) -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let entries = std::fs::read_dir(path).unwrap();
     entries
@@ -33,7 +34,7 @@ fn names_in(folder: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn programs() -> Vec<String> {
+pub(crate) fn programs() -> Vec<String> {
     let names = names_in("src/bin");
     assert!(names.contains("buttersink.rs"));
     names
@@ -62,7 +63,7 @@ fn page(speaker: &str) -> String {
     text(&format!("man/{}.1", speaker.replace(' ', "-")))
 }
 
-fn help(name: &str) -> String {
+pub(crate) fn help(name: &str) -> String {
     let words: Vec<&str> = name.split(' ').chain(["--help"]).collect();
     let said = program(words[0], &words[1..]);
     assert_eq!((said.code, said.stderr.as_str()), (0, ""));
@@ -153,6 +154,27 @@ fn shown_commands_exist() {
     }
 }
 
+/// What differs between S3 services is declared once, and the page has the same table.
+fn services_are_in_the_table() {
+    let page = text("man/buttersink-s3.5");
+    for service in buttersink::s3::TABLE {
+        let row = format!(".It Li {} Ta {} Ta ", service.name, service.max_parts);
+        let row = page.lines().find(|line| line.starts_with(&row));
+        let row = row.unwrap_or_else(|| panic!("no row for {}", service.name));
+        let cells: Vec<&str> = row.split(" Ta ").collect();
+        let sum = ["MD5", "CRC-32C"][usize::from(service.checksums)];
+        let style = ["virtual", "path"][usize::from(service.path_style)];
+        assert_eq!(cells[2..4], [sum, style], "{}", service.name);
+        for (lacks, words) in [
+            (!service.if_none_match, "no If-None-Match"),
+            (!service.etag_md5, "ETag not MD5"),
+            (!service.sse, "no SSE header"),
+        ] {
+            assert_eq!(cells[4].contains(words), lacks, "{row}");
+        }
+    }
+}
+
 fn the_licence_is_named() {
     assert!(text("Cargo.toml").contains("\nlicense = \"GPL-3.0-or-later\"\n"));
     assert!(text("README.md").contains("GPL-3.0-or-later"));
@@ -175,7 +197,7 @@ fn each_dependency_has_a_reason() {
 }
 
 /// Options in help: words with a dash at the beginning of an indented line, up to the gap.
-fn help_options(help: &str) -> BTreeSet<String> {
+pub(crate) fn help_options(help: &str) -> BTreeSet<String> {
     let lines = help.lines().filter_map(|l| {
         let option = l.trim_start();
         (option.len() < l.len() && option.starts_with('-')).then_some(option)
@@ -267,7 +289,7 @@ fn commands(document: &str) -> Vec<String> {
             programs.iter().any(|p| p == first)
                 && words
                     .next()
-                    .is_some_and(|w| w.contains(['-', '/']) || w == "backup")
+                    .is_some_and(|w| w.contains(['-', '/']) || matches!(w, "backup" | "verify"))
         })
         .map(str::to_owned)
         .collect()

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod bucket;
 mod contract;
 mod damage;
 mod memory;
@@ -25,9 +26,13 @@ mod checksum;
 mod documents;
 mod faults;
 mod local;
+mod packaging;
 mod remote;
 mod s3;
 mod s3_faults;
+mod s3_suites;
+mod s3_sync;
+mod s3_tls;
 mod servers;
 mod smoke;
 mod ssh;
@@ -35,6 +40,7 @@ mod ssh_faults;
 mod stores;
 mod streams;
 mod sync;
+mod verify;
 mod wire;
 
 fn main() -> std::process::ExitCode {
@@ -49,15 +55,22 @@ fn main() -> std::process::ExitCode {
             documents::TESTS,
             faults::TESTS,
             local::TESTS,
+            packaging::TESTS,
             remote::TESTS,
             s3::TESTS,
             s3::OWN,
             s3_faults::TESTS,
+            s3_suites::TESTS,
+            s3_sync::TESTS,
+            s3_sync::OWN,
+            s3_tls::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
             stores::TESTS,
             sync::TESTS,
+            verify::TESTS,
+            verify::BUCKETS,
             wire::TESTS,
         ]
         .concat(),

@@ -328,6 +328,11 @@ fn corruption_on_the_way_down(server: &Server) {
         let error = get(&mut store, &known).unwrap_err();
         assert_eq!(error.kind, Kind::Damaged);
         assert!(error.to_string().contains("SHA-256"), "{error}");
+        // Whoever reads on is told so again.
+        let mut from = store.send(&known).unwrap();
+        for _ in 0..2 {
+            io::copy(&mut from, &mut io::sink()).unwrap_err();
+        }
     }
 }
 

@@ -149,6 +149,14 @@ impl Server {
 
     /// A new bucket for this test.
     pub(crate) fn bucket(&self) -> String {
+        let name = self.bucket_name();
+        let (status, body) = self.plain("PUT", &name, "", b"");
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+        name
+    }
+
+    /// What it is called.
+    pub(crate) fn bucket_name(&self) -> String {
         let test = here().file_name().unwrap().to_string_lossy().into_owned();
         let plain = |c: char| {
             if c.is_ascii_alphanumeric() {
@@ -159,10 +167,7 @@ impl Server {
         };
         let name: String = test.chars().map(plain).collect();
         let start = name.len().saturating_sub(50);
-        let name = format!("b{}-{}", &name[start..], std::process::id());
-        let (status, body) = self.plain("PUT", &name, "", b"");
-        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
-        name
+        format!("b{}-{}", &name[start..], std::process::id())
     }
 
     /// A request by other means than the client under test; status and body.

@@ -284,7 +284,7 @@ fn nothing_leads_out_of_the_directory() {
     symlink("../outside", inside.join("other")).unwrap();
     subvolume(&outside.join("base"));
     fine([near(&snaps), near(&inside)]);
-    let hello = (b'H', r#"{"program":"x","protocol":1}"#.to_owned());
+    let hello = (b'H', r#"{"program":"x","protocol":2}"#.to_owned());
     let ask = |text: String| (b'Q', text);
     let diff = r#"{"to":"11111111-1111-1111-1111-111111111111","from":null,"size":"unknown"}"#;
     let absolute = outside.display().to_string();

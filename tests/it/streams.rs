@@ -40,7 +40,7 @@ pub(crate) fn stream(to: u8, from: Option<u8>, length: usize) -> Vec<u8> {
     ];
     if let Some(from) = from {
         attributes.push((20, vec![from; 16]));
-        attributes.push((21, 5u64.to_le_bytes().into()));
+        attributes.push((21, 7u64.to_le_bytes().into()));
     }
     stream.extend(command(if from.is_some() { 2 } else { 1 }, &attributes));
     let end = command(21, &[]);

@@ -51,7 +51,7 @@ fn names_of_a_lying_server_are_refused() {
         let body = serde_json::to_string(&listing)
             .unwrap()
             .replace("NAME", name);
-        let mut far = hears([hello(1), frame(b'A', body.as_bytes())].concat()).unwrap();
+        let mut far = hears([hello(2), frame(b'A', body.as_bytes())].concat()).unwrap();
         assert_eq!(far.list().unwrap_err().kind, Kind::Damaged, "{name}");
     }
 }
@@ -59,7 +59,7 @@ fn names_of_a_lying_server_are_refused() {
 fn a_lying_peer_is_understood_or_refused() {
     let [base, _] = chain(&mut Memory::with_snapshots(10));
     let pull = |rest: &[Vec<u8>]| {
-        let said = [&[hello(1), frame(b'A', b"null")], rest].concat().concat();
+        let said = [&[hello(2), frame(b'A', b"null")], rest].concat().concat();
         let (mut far, mut got) = (hears(said).unwrap(), Vec::new());
         let outcome = far.send(&base).unwrap().read_to_end(&mut got);
         outcome.map(|_| got)
@@ -99,7 +99,7 @@ fn a_lying_peer_is_understood_or_refused() {
 }
 
 fn another_protocol_says_who_upgrades() {
-    let text = hears(hello(2)).err().unwrap().to_string();
+    let text = hears(hello(3)).err().unwrap().to_string();
     assert!(
         text.contains("upgrade buttersink on this machine"),
         "{text}"
@@ -110,7 +110,7 @@ fn another_protocol_says_who_upgrades() {
     let error = serve(
         opened(&Memory::default()),
         Access::Write,
-        &hello(2)[..],
+        &hello(3)[..],
         &mut said,
     );
     assert!(error.unwrap_err().to_string().contains("upgrade"));
@@ -120,7 +120,7 @@ fn who_cannot_serve_says_why() {
     let mut said = Vec::new();
     let busy = || Error::new(Kind::Busy, "cannot open /x", "another run holds the lock");
     let open = |_: &Hello| Err::<Box<Memory>, _>(busy());
-    serve(open, Access::Write, &hello(1)[..], &mut said).unwrap_err();
+    serve(open, Access::Write, &hello(2)[..], &mut said).unwrap_err();
     let heard = hears(said).unwrap().list().unwrap_err();
     assert_eq!(
         heard.to_string(),
@@ -136,7 +136,7 @@ fn conversation() -> Vec<u8> {
     let base = serde_json::to_string(&base).unwrap();
     let ask = |text: &str| frame(b'Q', text.as_bytes());
     [
-        hello(1),
+        hello(2),
         ask(r#"{"ask":"list"}"#),
         ask(&format!(r#"{{"ask":"send","diff":{base}}}"#)),
         ask(&format!(r#"{{"ask":"measure","diffs":[{base}]}}"#)),

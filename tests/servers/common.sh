@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034 # those who source this use them
 # What the server scripts share; each sources this after setting NAME, and defines
 # `installed`, `install_it` and `start_it PORT`.
 #

@@ -5,6 +5,7 @@ use super::super::objects::unquoted;
 use super::super::{Client, Request};
 use super::sums::{Sums, hex};
 use crate::error::{Error, Result};
+use crate::log;
 use crate::sys;
 use md5::{Digest, Md5};
 use rusty_s3::Method;
@@ -176,11 +177,18 @@ impl Shared {
             && self.is_same(known, job, &mut sums)
         {
             counters.parts_skipped.fetch_add(1, Ordering::Relaxed);
+            self.log(job, "is there already");
             return Ok(part(job, &sums, known.etag.clone()));
         }
         let etag = self.send(job, &sums)?;
         counters.parts_sent.fetch_add(1, Ordering::Relaxed);
+        self.log(job, "arrived");
         Ok(part(job, &sums, etag))
+    }
+
+    fn log(&self, job: &Job, what: &str) {
+        let (number, key) = (job.number, &job.piece.key);
+        log::line(|| format!("part {number} of {} {what}", self.client.url(key)));
     }
 
     /// Size, checksum and ETag must agree, as far as the service tells them; telling neither

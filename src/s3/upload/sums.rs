@@ -45,7 +45,7 @@ impl Client {
         }
     }
 
-    pub(super) fn etags_are_md5(&self) -> bool {
+    pub(crate) fn etags_are_md5(&self) -> bool {
         self.quirks().etag_md5 && !matches!(self.options.sse, Sse::Kms(_))
     }
 

@@ -221,8 +221,11 @@ impl Part {
 
     /// The exit status of `btrfs receive` is not proof: the subvolume must be what was sent.
     fn check(&self, uuid: Uuid, generation: u64) -> Result<()> {
-        let now = btrfs::subvolume(&self.path())?;
         let wrong = |what: String| Err(Error::damaged(self.doing(), what));
+        if self.path().symlink_metadata().is_err() {
+            return wrong("btrfs receive ended well and made no subvolume".to_owned());
+        }
+        let now = btrfs::subvolume(&self.path())?;
         match now.received_uuid {
             _ if !now.read_only => wrong("btrfs receive left it read-write".to_owned()),
             Some(received) if received != uuid => {

@@ -30,8 +30,11 @@ pub(super) type Seals = HashMap<Uuid, Seal>;
 /// seals (the last one may be torn by a crash) are passed over; later lines win.
 pub(super) fn read(dir: &Path, seals: &mut Seals) -> Result<bool> {
     let path = dir.join(STATE).join(SEALS);
-    match std::fs::read_to_string(&path).map_err(|error| (error.kind(), error)) {
-        Ok(text) => seals.extend(text.split_inclusive('\n').filter_map(parse)),
+    match std::fs::read(&path).map_err(|error| (error.kind(), error)) {
+        Ok(text) => {
+            let text = String::from_utf8_lossy(&text);
+            seals.extend(text.split_inclusive('\n').filter_map(parse));
+        }
         Err((ErrorKind::NotFound | ErrorKind::NotADirectory, _)) => {}
         Err((ErrorKind::PermissionDenied, _)) => return Ok(false),
         Err((_, error)) => return Err(error).doing(|| format!("cannot read {}", shown(&path))),

@@ -5,7 +5,7 @@ use super::state::{self as files, Seal, Seals};
 use crate::btrfs::Subvolume;
 use crate::error::Result;
 use crate::snapshot::{Snapshot, State, Uuid, shown};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,8 @@ pub(super) const PART: &str = ".part";
 pub struct States {
     /// By the subvolume's number. Ordinary read-write subvolumes have none.
     pub of: HashMap<u64, State>,
+    /// Received ones that are still what their seals say.
+    pub sealed: HashSet<Uuid>,
     /// What could not be read.
     pub notes: Vec<String>,
 }
@@ -36,9 +38,24 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
         .iter()
         .filter(|s| s.below.as_ref().is_some_and(|p| !p.as_os_str().is_empty()));
     states.of = here
+        .clone()
         .filter_map(|s| Some((s.id, state(s, seals.get(&s.uuid), &copies)?)))
         .collect();
+    let sealed = here.filter(|s| s.read_only && seals.get(&s.uuid) == now(s).as_ref());
+    states.sealed = sealed
+        .filter(|s| s.received_uuid.is_some())
+        .map(|s| s.uuid)
+        .collect();
     Ok(states)
+}
+
+/// The seal that a received subvolume would get now.
+fn now(subvolume: &Subvolume) -> Option<Seal> {
+    Some(Seal {
+        received_uuid: subvolume.received_uuid?,
+        stransid: subvolume.stransid,
+        ctransid: subvolume.ctransid,
+    })
 }
 
 fn state(
@@ -59,19 +76,12 @@ fn state(
         (true, None) => Some(State::Ok),
         // Received whole, and not yet renamed: nobody knows whether it is durable.
         (true, Some(_)) if named_part && seal.is_none() => Some(State::Partial),
-        (true, Some(received_uuid)) => {
-            let now = Seal {
-                received_uuid,
-                stransid: subvolume.stransid,
-                ctransid: subvolume.ctransid,
-            };
-            Some(match seal {
-                Some(seal) if *seal != now => State::Altered,
-                _ if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
-                Some(_) => State::Ok,
-                None => State::Unsealed,
-            })
-        }
+        (true, Some(received_uuid)) => Some(match seal {
+            seal if seal.is_some() && seal != now(subvolume).as_ref() => State::Altered,
+            _ if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
+            Some(_) => State::Ok,
+            None => State::Unsealed,
+        }),
     }
 }
 

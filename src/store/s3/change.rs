@@ -76,7 +76,7 @@ impl S3Store {
         }
         if let Some(marker) = &kept.marker {
             let key = new(marker);
-            self.client.copy(marker, &key)?;
+            self.copy_marker(&key, kept, &copy)?;
             copy.marker = Some(key);
         }
         let etag = copy

@@ -62,6 +62,16 @@ impl Hints {
         (known == etag).then(|| sum.clone())
     }
 
+    /// ETag and SHA-256 of what was uploaded, whatever is there by now.
+    pub(super) fn sum(&self, diff: &Diff) -> Option<(String, String)> {
+        self.sums.get(&(diff.to, diff.from)).cloned()
+    }
+
+    /// The diffs that were uploaded.
+    pub(super) fn uploaded(&self) -> impl Iterator<Item = Pair> {
+        self.sums.keys().copied()
+    }
+
     /// Remembers what was uploaded; `etag` is empty if the sum is kept elsewhere.
     pub(super) fn add(&mut self, diff: &Diff, bytes: u64, etag: &str, sum: &str) {
         let pair = (diff.to, diff.from);

@@ -7,7 +7,7 @@ use super::layout::Name;
 use super::sink;
 use crate::error::{Error, Result};
 use crate::s3::upload::Made;
-use crate::snapshot::Diff;
+use crate::snapshot::{Diff, Size};
 
 /// What the marker of a split stream says.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -16,6 +16,19 @@ struct Marker {
     bytes: u64,
     sha256: String,
     sizes: Vec<u64>,
+    /// Older ones have none.
+    #[serde(default)]
+    etags: Vec<String>,
+}
+
+/// What was recorded of a stream when it was uploaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Record {
+    /// Its length.
+    pub(super) bytes: Option<u64>,
+    pub(super) sha256: Option<String>,
+    /// Of its objects, in order; none if they were not recorded.
+    pub(super) etags: Vec<String>,
 }
 
 impl S3Store {
@@ -59,15 +72,20 @@ impl S3Store {
                 self.prefix,
                 name.marker(made.objects.len() as u64, made.bytes)
             );
-            let text = serde_json::to_vec(&Marker {
-                version: 1,
-                bytes: made.bytes,
-                sha256: made.sha256.clone(),
-                sizes: made.objects.iter().map(|(_, size, _)| *size).collect(),
-            });
-            let text =
-                text.map_err(|error| Error::failed("cannot write a marker", error.to_string()))?;
-            self.client.put(&key, &text, Vec::new())?;
+            self.write_marker(
+                &key,
+                &Marker {
+                    version: 1,
+                    bytes: made.bytes,
+                    sha256: made.sha256.clone(),
+                    sizes: made.objects.iter().map(|(_, size, _)| *size).collect(),
+                    etags: made
+                        .objects
+                        .iter()
+                        .map(|(_, _, etag)| etag.clone())
+                        .collect(),
+                },
+            )?;
             marker = Some(key);
         }
         let etag = match &made.objects[..] {
@@ -92,6 +110,55 @@ impl S3Store {
                 .to_owned();
             return Ok(self.hints(&kept.name.path)?.sha256(&kept.diff(), &etag));
         };
+        Ok(Some(self.read_marker(key, kept)?.sha256))
+    }
+
+    /// All that was recorded of a diff, whether its objects are the same by now or not.
+    pub(super) fn record(&mut self, kept: &Kept) -> Result<Record> {
+        let hints = self.hints(&kept.name.path)?;
+        let bytes = hints.size(&kept.diff()).and_then(Size::bytes);
+        if let Some(key) = &kept.marker {
+            let marker = self.read_marker(key, kept)?;
+            return Ok(Record {
+                bytes,
+                sha256: Some(marker.sha256),
+                etags: marker.etags,
+            });
+        }
+        let (etags, sums) = hints
+            .sum(&kept.diff())
+            .into_iter()
+            .unzip::<_, _, _, Vec<_>>();
+        let sha256 = sums.into_iter().next();
+        Ok(Record {
+            bytes,
+            sha256,
+            etags,
+        })
+    }
+
+    /// The marker of a copied stream: its objects have other ETags.
+    pub(super) fn copy_marker(&mut self, key: &str, kept: &Kept, copy: &Kept) -> Result<()> {
+        let Some(old) = &kept.marker else {
+            return Ok(());
+        };
+        let mut marker = self.read_marker(old, kept)?;
+        marker.etags = copy
+            .objects
+            .iter()
+            .map(|object| object.etag.clone())
+            .collect();
+        self.write_marker(key, &marker)
+    }
+
+    fn write_marker(&self, key: &str, marker: &Marker) -> Result<()> {
+        let text = serde_json::to_vec(marker)
+            .map_err(|error| Error::failed("cannot write a marker", error.to_string()))?;
+        self.client.put(key, &text, Vec::new())?;
+        Ok(())
+    }
+
+    fn read_marker(&self, key: &str, kept: &Kept) -> Result<Marker> {
         let doing = || format!("cannot read {}", self.client.url(key));
         let text = self.client.small(key)?.unwrap_or_default();
         let marker: Marker = serde_json::from_slice(&text)
@@ -103,6 +170,6 @@ impl S3Store {
                 "it is not about the objects that are there",
             ));
         }
-        Ok(Some(marker.sha256))
+        Ok(marker)
     }
 }

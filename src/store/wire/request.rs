@@ -1,6 +1,7 @@
 //! What can be asked for, what each question needs, and which names it may have in it.
 
 use crate::error::{Error, Result};
+use crate::proof::Depth;
 use crate::snapshot::{Diff, path_text};
 use crate::store::Access;
 use serde::{Deserialize, Serialize};
@@ -32,13 +33,19 @@ pub(crate) enum Request {
         #[serde(with = "path_text")]
         path: PathBuf,
     },
+    Inspect {
+        depth: Depth,
+    },
 }
 
 impl Request {
     /// The whole table of permissions.
     pub(crate) fn needs(&self) -> Access {
         match self {
-            Request::List | Request::Measure { .. } | Request::Send { .. } => Access::Read,
+            Request::List
+            | Request::Measure { .. }
+            | Request::Send { .. }
+            | Request::Inspect { .. } => Access::Read,
             Request::Receive { .. } | Request::Copy { .. } => Access::Append,
             Request::Delete { .. } => Access::Write,
         }
@@ -53,6 +60,7 @@ impl Request {
             Request::Receive { .. } => "cannot receive",
             Request::Copy { .. } => "cannot copy",
             Request::Delete { .. } => "cannot delete",
+            Request::Inspect { .. } => "cannot verify",
         }
     }
 
@@ -69,7 +77,10 @@ impl Request {
         match self {
             Request::Receive { path, .. } | Request::Delete { path } => inside(path),
             Request::Copy { from, to } => inside(from).and_then(|()| inside(to)),
-            Request::List | Request::Measure { .. } | Request::Send { .. } => Ok(()),
+            Request::List
+            | Request::Measure { .. }
+            | Request::Send { .. }
+            | Request::Inspect { .. } => Ok(()),
         }
         .map_err(|said| Error::refused(self.doing(), said))
     }
@@ -110,6 +121,10 @@ mod tests {
         let path = "a%".into();
         let delete = Request::Delete { path };
         assert_eq!(parse(r#"{"ask":"delete","path":"a%25"}"#).unwrap(), delete);
+        let depth = Depth::Download;
+        let inspect = Request::Inspect { depth };
+        let text = r#"{"ask":"inspect","depth":"download"}"#;
+        assert_eq!(parse(text).unwrap(), inspect);
         for wrong in [
             r#"{"ask":"format"}"#,
             r#"{"ask":"delete"}"#,
@@ -141,6 +156,12 @@ mod tests {
                 "aw",
             ),
             (Request::Delete { path: path() }, "w"),
+            (
+                Request::Inspect {
+                    depth: Depth::Quick,
+                },
+                "raw",
+            ),
         ];
         for (request, modes) in table {
             for access in [Access::Read, Access::Append, Access::Write] {

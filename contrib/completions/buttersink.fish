@@ -1,0 +1,35 @@
+# Completion of buttersink for fish. A test compares the options with what --help says.
+
+complete -c buttersink -f
+complete -c buttersink -n __fish_is_first_arg -a list -d 'list the snapshots of a location'
+complete -c buttersink -n __fish_is_first_arg -a sync -d 'bring the snapshots of SRC to DST'
+complete -c buttersink -a '(__fish_complete_directories)'
+complete -c buttersink -s n -l dry-run -d 'show the plan and do nothing'
+complete -c buttersink -s d -l delete -d 'delete what the source does not have'
+complete -c buttersink -s e -l estimate -d 'plan with guessed sizes'
+complete -c buttersink -l exclude -x -d 'leave alone the snapshots whose name matches'
+complete -c buttersink -s q -l quiet -d 'no progress; twice: errors only'
+complete -c buttersink -s l -l logfile -r -F -d 'append a debug log'
+complete -c buttersink -l json -d 'results as JSON'
+complete -c buttersink -l full-speed -d 'do not yield to other programs'
+complete -c buttersink -l compressed-data -d 'send compressed extents as they are'
+complete -c buttersink -l bwlimit -x -d 'send and receive no faster'
+complete -c buttersink -l ssh-command -x -d 'instead of ssh'
+complete -c buttersink -l ssh-option -x -d 'option of ssh'
+complete -c buttersink -l remote-sudo -x -d 'become root at the far side with'
+complete -c buttersink -l remote-command -x -d 'instead of buttersink at the far side'
+complete -c buttersink -l endpoint-url -x -d 'an S3 service other than AWS'
+complete -c buttersink -l region -x -d 'region of the bucket'
+complete -c buttersink -l profile -x -d 'profile in the AWS configuration files'
+complete -c buttersink -s j -l concurrency -x -d 'requests at the same time'
+complete -c buttersink -l part-size -x -d 'size of the parts of an upload'
+complete -c buttersink -l checksum -x -a 'md5 crc32c sha256' -d 'what the service checks parts by'
+complete -c buttersink -l sse -x -a 'none AES256 aws:kms' -d 'encryption at the service'
+complete -c buttersink -l storage-class -x -d 'storage class of uploads' \
+    -a 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE'
+complete -c buttersink -l max-chain -x -d 'diffs in a bucket to make one snapshot of'
+complete -c buttersink -l s3-quirks -x -d 'what the service cannot do'
+complete -c buttersink -l server -d 'serve a directory to the other end'
+complete -c buttersink -l mode -x -a 'r a w' -d 'what a server lets do'
+complete -c buttersink -s h -l help -d help
+complete -c buttersink -s V -l version -d version

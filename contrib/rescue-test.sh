@@ -1,0 +1,211 @@
+#!/usr/bin/env bash
+# make rescue-test: a virtual machine makes a small system, backs it up to a second disk and to a
+# bucket, and is destroyed; another one, with a new disk, gets the system back from each and proves
+# it. The machines hold nothing but busybox, btrfs-progs and our static programs, and run Debian's
+# own kernel, which makes this a test on a second kernel too.
+#
+# Needs no root. Kernel, emulator and busybox are Debian's packages, unpacked and not installed.
+#
+#   contrib/rescue-test.sh
+#   RESCUE_ACCEL=kvm|tcg     how to run the machines; by default KVM if it works
+#   RESCUE_S3=no             without the bucket, whose server comes from PyPI
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin:/sbin
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+programs=$target/static
+dir=$target/rescue
+root=$dir/root # what the packages hold
+export BUTTERSINK_SERVERS=${BUTTERSINK_SERVERS:-$target/servers}
+export AWS_ACCESS_KEY_ID=rescue AWS_SECRET_ACCESS_KEY=rescue-secret
+limit=240 # seconds that a machine may take
+
+say() { echo "rescue-test: $*" >&2; }
+die() {
+    say "$@"
+    exit 1
+}
+
+needs() {
+    local program
+    for program in "$@"; do command -v "$program" >/dev/null || die "needs $program"; done
+}
+
+# The package that linux-image-cloud-amd64 stands for.
+kernel_package() {
+    apt-cache depends linux-image-cloud-amd64 | awk '$1 == "Depends:" { print $2; exit }'
+}
+
+# What installing the emulator would fetch, on this machine as it is.
+emulator_packages() {
+    command -v qemu-system-x86_64 >/dev/null ||
+        apt-get install -qq --print-uris --no-install-recommends qemu-system-x86 |
+        sed -n "s/^'[^']*' \([^_]*\)_.*/\1/p"
+}
+
+unpack_packages() {
+    local kernel package
+    [ ! -e "$dir/unpacked" ] || return 0
+    kernel=$(kernel_package)
+    [ -n "$kernel" ] || { apt-get -q update >&2 && kernel=$(kernel_package); }
+    [ -n "$kernel" ] || die 'apt knows no linux-image-cloud-amd64'
+    rm -rf "$dir"
+    mkdir -p "$dir/packages" "$root"
+    say "fetching $kernel and what runs it"
+    # shellcheck disable=SC2046 # words
+    (cd "$dir/packages" && apt-get -q download "$kernel" busybox-static $(emulator_packages)) \
+        >"$dir/fetched" 2>&1 || die "apt-get cannot fetch the packages: $(tail -3 "$dir/fetched")"
+    for package in "$dir"/packages/*.deb; do dpkg-deb -x "$package" "$root"; done
+    rm -r "$dir/packages"
+    touch "$dir/unpacked"
+}
+
+# Modules that this one needs, before itself; those that were seen are in $order.
+module() {
+    local file deps dep
+    file=$(grep -o "^kernel/[^:]*/$1\.ko" "$modules/modules.dep") || return 0 # in the kernel itself
+    ! grep -qx "$file" "$order" || return 0
+    deps=$(sed -n "s|^$file: *||p" "$modules/modules.dep")
+    for dep in $deps; do module "$(basename "$dep" .ko)"; done
+    echo "$file" >>"$order"
+}
+
+# Btrfs needs some that it does not name: its checksums, and what the kernel compares them with.
+kernel_modules() {
+    local name
+    modules=$(echo "$root"/lib/modules/*) order=$dir/order
+    : >"$order"
+    "$root/bin/busybox" depmod -b "$root" "$(basename "$modules")"
+    for name in crc32c_generic crc32c-intel xxhash_generic sha256_generic blake2b_generic \
+        btrfs virtio_pci virtio_blk virtio_net; do
+        module "$name"
+    done
+    mkdir -p "$1"
+    while read -r name; do
+        cp "$modules/$name" "$1"
+        basename "$name"
+    done <"$order" >"$1/order"
+}
+
+# A program that is not static, with the libraries that it needs.
+with_libraries() {
+    local program library
+    program=$(command -v "$1")
+    cp --remove-destination "$program" "$2/bin"
+    ldd "$program" | grep -o '/[^ ]*' | while read -r library; do
+        mkdir -p "$2$(dirname "$library")"
+        cp -L "$library" "$2$library"
+    done
+}
+
+initramfs() {
+    local tree=$dir/initramfs applet program
+    rm -rf "$tree"
+    mkdir -p "$tree"/{bin,dev,proc,sys,etc}
+    cp "$root/bin/busybox" "$tree/bin"
+    for applet in $("$root/bin/busybox" --list); do
+        [ "$applet" = busybox ] || ln -s busybox "$tree/bin/$applet"
+    done
+    with_libraries btrfs "$tree"
+    with_libraries mkfs.btrfs "$tree"
+    for program in buttersink btrfslist checksumdir; do cp "$programs/$program" "$tree/bin"; done
+    kernel_modules "$tree/modules"
+    cp contrib/rescue-init.sh "$tree/init"
+    chmod 755 "$tree/init"
+    (cd "$tree" && find . | "$root/bin/busybox" cpio -o -H newc 2>/dev/null | gzip -1) \
+        >"$dir/initramfs.gz"
+}
+
+emulator() {
+    local lib=$root/usr/lib/x86_64-linux-gnu
+    if command -v qemu-system-x86_64 >/dev/null; then
+        emulator=(qemu-system-x86_64)
+    else
+        emulator=(env LD_LIBRARY_PATH="$lib:$root/lib/x86_64-linux-gnu"
+            "$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu"
+            -L "$root/usr/share/seabios" -L "$root/usr/lib/ipxe/qemu")
+    fi
+}
+
+# machine ACCELERATOR LIMIT WORD…: boots, and shows what its console says. What it reports as its
+# result, in its last line, is ours.
+machine() {
+    local accel=$1 cpu=max console=$dir/console kernel limit=$2
+    shift 2
+    [ "$accel" = tcg ] || cpu=host
+    kernel=$(echo "$root"/boot/vmlinuz-*)
+    : >"$console"
+    timeout -k 5 "$limit" "${emulator[@]}" -accel "$accel" -cpu $cpu -m 512 -smp 2 \
+        -nodefaults -no-reboot -display none -monitor none -serial "file:$console" \
+        -kernel "$kernel" -initrd "$dir/initramfs.gz" \
+        -append "console=ttyS0 quiet panic=-1 $*" \
+        -drive "file=$dir/system.img,if=virtio,format=raw,cache=unsafe" \
+        -drive "file=$dir/backup.img,if=virtio,format=raw,cache=unsafe" \
+        -nic user,model=virtio-net-pci </dev/null 2>"$dir/qemu.log" || true
+    tr -d '\r' <"$console" | grep -qx 'rescue: passed'
+}
+
+new_disk() {
+    rm -f "$1"
+    truncate -s 1G "$1"
+}
+
+# KVM may be there and yet not run a machine.
+accelerator() {
+    if [ -n "${RESCUE_ACCEL-}" ]; then
+        echo "$RESCUE_ACCEL"
+    elif [ -w /dev/kvm ] && machine kvm 20 stage=probe; then
+        echo kvm
+    else
+        echo tcg
+    fi
+}
+
+start_server() {
+    local port=$((20000 + RANDOM % 10000))
+    server=$dir/server
+    tests/servers/seaweedfs.sh start "$port" "$server"
+    trap 'tests/servers/seaweedfs.sh stop "$server"' EXIT
+    local tries
+    for ((tries = 0; tries < 60; tries++)); do
+        if make_bucket "$((port + 1))"; then
+            s3=s3=$port
+            return
+        fi
+        sleep 0.5
+    done
+    die "the S3 server is not ready: $(tail -3 "$server/log")"
+}
+
+make_bucket() {
+    echo 's3.bucket.create -name rescue' |
+        timeout 20 "$BUTTERSINK_SERVERS"/seaweedfs-*/bin/weed shell -master="127.0.0.1:$1.$(($1 + 1))" \
+            >"$dir/bucket.log" 2>&1 && ! grep -qi error "$dir/bucket.log"
+}
+
+stage() {
+    say "$1 (with $accel)"
+    if ! machine "$accel" $limit "stage=$1" "$s3"; then
+        tail -60 "$dir/console" >&2
+        tail -3 "$dir/qemu.log" >&2
+        die "the machine '$1' did not say that it passed; its console: $dir/console"
+    fi
+    mv "$dir/console" "$dir/console-$1"
+}
+
+[ "$(uname -m)" = x86_64 ] || die 'the machines are x86-64'
+needs btrfs mkfs.btrfs apt-get dpkg-deb ldd gzip
+unpack_packages
+initramfs
+emulator
+s3=
+[ "${RESCUE_S3-}" = no ] || start_server
+new_disk "$dir/system.img"
+new_disk "$dir/backup.img"
+accel=$(accelerator)
+stage before
+new_disk "$dir/system.img" # the loss
+stage after
+rm -f "$dir"/{system,backup}.img
+grep -h '^rescue: running' "$dir/console-after" >&2
+say passed

@@ -1,0 +1,44 @@
+//! The slash at the end of a source: the commonest mistake there is, and what to type instead.
+
+use crate::btrfs;
+use crate::error::{Error, Kind, Result};
+use crate::snapshot::shown;
+use crate::store::{Location, Place};
+use std::ffi::OsStr;
+
+/// One snapshot with a slash after it: nothing in it is a snapshot, and it is itself what was meant.
+pub(super) fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<()> {
+    let Place::Local(path) = &location.place else {
+        return Ok(());
+    };
+    match btrfs::subvolume(path) {
+        Ok(subvolume) if subvolume.read_only => {
+            let typed = shown(typed);
+            let name = typed.trim_end_matches('/');
+            let said = format!("it is a snapshot, and there are none in it: type {name}");
+            Err(Error::usage(
+                format!("cannot send what is in {typed}"),
+                said,
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A source without its slash is the commonest mistake there is.
+pub(super) fn hint(mut error: Error, typed: &OsStr, location: &Location) -> Error {
+    // Elsewhere a failure is about the way there more often than about the slash.
+    let mistyped = match location.place {
+        Place::Local(_) => matches!(error.kind, Kind::Usage | Kind::Failed),
+        Place::S3(_) | Place::Ssh(_) => error.kind == Kind::Usage,
+    };
+    if location.snapshot.is_some() && mistyped {
+        error.kind = Kind::Usage;
+        error.said = format!(
+            "{} (for all snapshots in a directory, end it with a slash: {}/)",
+            error.said,
+            shown(typed)
+        );
+    }
+    error
+}

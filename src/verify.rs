@@ -1,0 +1,155 @@
+//! Proves what is stored, without trusting that it was written well: each store holds its snapshots
+//! against its records, and another place against its own. Changes nothing and prints nothing.
+
+mod identity;
+mod streams;
+mod trees;
+
+use crate::error::{Error, Kind, Result};
+use crate::proof::{Depth, Finding, Verdict};
+use crate::snapshot::{Listing, Offer, Snapshot, State};
+use crate::store::Store;
+use std::path::Path;
+
+/// Hears what is being looked at.
+pub type Watch<'a> = dyn FnMut(&str) + 'a;
+
+/// What a verification found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// A verdict on each snapshot, and on each that another place has and this one lacks.
+    pub findings: Vec<Finding>,
+    /// What was verified; its notes say what could not be read.
+    pub listing: Listing,
+}
+
+/// Holds what a store has against its own records.
+///
+/// # Errors
+/// If the store cannot be read at all.
+pub fn alone(store: &mut dyn Store, depth: Depth, watch: &mut Watch) -> Result<Report> {
+    let listing = store.list()?;
+    let findings = store.inspect(depth, watch)?;
+    Ok(Report { findings, listing })
+}
+
+/// Holds it also against what another store has: which snapshots there are, and of stored streams
+/// also that the other store makes the same ones.
+///
+/// # Errors
+/// If the other store cannot be read, or a signal asks to stop.
+pub fn against(
+    report: &mut Report,
+    store: &mut dyn Store,
+    other: &mut dyn Store,
+    watch: &mut Watch,
+) -> Result<Listing> {
+    let there = other.list()?;
+    if matches!(report.listing.offer, Offer::Only(_)) && there.offer == Offer::AnyPair {
+        streams::compare(report, store, &there, other, watch)?;
+    }
+    identity::compare(report, &there);
+    Ok(there)
+}
+
+/// Compares the trees of the snapshots that are in two local directories, byte by byte.
+///
+/// # Errors
+/// If a signal asks to stop.
+pub fn content(
+    report: &mut Report,
+    dir: &Path,
+    there: &Listing,
+    other: &Path,
+    watch: &mut Watch,
+) -> Result<()> {
+    trees::compare(report, dir, there, other, watch)
+}
+
+impl Report {
+    /// How many findings are proved, unverifiable and different.
+    pub fn counts(&self) -> [usize; 3] {
+        [0, 1, 2].map(|rank| {
+            let same = |finding: &&Finding| finding.verdict.rank() == rank;
+            self.findings.iter().filter(same).count()
+        })
+    }
+
+    /// What it comes to as a whole. A difference weighs more than what could not be checked.
+    ///
+    /// # Errors
+    /// [`Kind::Different`] if something differs, [`Kind::Failed`] if something could not be
+    /// checked, or there was nothing to check.
+    pub fn verdict(&self) -> Result<()> {
+        let place = &self.listing.location;
+        let error = |kind, said: String| Err(Error::new(kind, format!("verifying {place}"), said));
+        match self.counts() {
+            [0, 0, 0] => error(
+                Kind::Failed,
+                "there are no snapshots, so nothing is proved".into(),
+            ),
+            [_, 0, 0] => Ok(()),
+            [_, open, 0] => error(Kind::Failed, format!("{open} could not be verified")),
+            [_, _, wrong] => error(Kind::Different, format!("{wrong} not as they should be")),
+        }
+    }
+
+    /// Adds a verdict to what is known of a snapshot. A proof of its content makes up for missing
+    /// records.
+    fn add(&mut self, snapshot: &Snapshot, verdict: Verdict, proves_content: bool) {
+        let of = |f: &&mut Finding| f.path == snapshot.path && f.id == snapshot.id();
+        let Some(finding) = self.findings.iter_mut().find(of) else {
+            return self.findings.push(Finding::of(snapshot, verdict));
+        };
+        let before = finding.verdict.clone();
+        finding.verdict = match proves_content && before.rank() == 1 && verdict.rank() == 0 {
+            true => verdict,
+            false => before.and(verdict),
+        };
+    }
+}
+
+/// Whether it is a snapshot, and no leftover or the like.
+fn counts(snapshot: &Snapshot) -> bool {
+    snapshot.read_only && snapshot.state != State::Partial
+}
+
+/// Whether it can be held against others: it is what it was.
+fn is_sound(snapshot: &Snapshot) -> bool {
+    counts(snapshot) && snapshot.state != State::Altered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Uuid;
+
+    fn report(verdicts: &[Verdict]) -> Report {
+        let finding = |verdict: &Verdict| Finding {
+            path: "s".into(),
+            id: Uuid([1; 16]),
+            verdict: verdict.clone(),
+        };
+        Report {
+            findings: verdicts.iter().map(finding).collect(),
+            listing: Listing::default(),
+        }
+    }
+
+    #[test]
+    fn only_proofs_are_success() {
+        let (proved, open, wrong) = (
+            Verdict::Proved(String::new()),
+            Verdict::Unverifiable(String::new()),
+            Verdict::Different(String::new()),
+        );
+        let code = |verdicts: &[Verdict]| {
+            let verdict = report(verdicts).verdict();
+            verdict.map_or_else(|error| error.exit_code(), |()| 0)
+        };
+        assert_eq!(code(&[]), 1);
+        assert_eq!(code(std::slice::from_ref(&proved)), 0);
+        assert_eq!(code(&[proved.clone(), open.clone()]), 1);
+        assert_eq!(code(&[proved, open, wrong]), 4);
+    }
+}

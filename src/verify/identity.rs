@@ -1,0 +1,105 @@
+//! Whether two places hold the same snapshots, by their listings. Thinks only.
+
+use super::{Report, counts, is_sound};
+use crate::proof::Verdict;
+use crate::snapshot::{Listing, Snapshot, shown};
+
+/// Adds to the report what the other place has to say, and what this place lacks.
+pub(super) fn compare(report: &mut Report, there: &Listing) {
+    let here = report.listing.snapshots.clone();
+    for snapshot in here.iter().filter(|s| counts(s)) {
+        let verdict = verdict(snapshot, there);
+        report.add(snapshot, verdict, false);
+    }
+    let missing = |s: &&Snapshot| counts(s) && !here.iter().any(|h| counts(h) && h.id() == s.id());
+    for snapshot in there.snapshots.iter().filter(missing) {
+        let words = format!(
+            "{} has it, and {} does not",
+            there.location, report.listing.location
+        );
+        report.add(snapshot, Verdict::Different(words), false);
+    }
+}
+
+fn verdict(snapshot: &Snapshot, there: &Listing) -> Verdict {
+    let place = &there.location;
+    let same = |s: &&Snapshot| counts(s) && s.id() == snapshot.id();
+    let copies: Vec<_> = there.snapshots.iter().filter(same).collect();
+    let Some(copy) = copies.iter().find(|s| is_sound(s)).or(copies.first()) else {
+        return Verdict::Different(format!("missing in {place}"));
+    };
+    let name = shown(&copy.path);
+    // Listings of buckets know no generations.
+    let generations = (snapshot.generation(), copy.generation());
+    match generations {
+        _ if !is_sound(copy) => {
+            Verdict::Different(format!("its copy {name} in {place} was altered"))
+        }
+        (0, _) | (_, 0) => Verdict::Proved(format!("the same UUID as {name} in {place}")),
+        (ours, theirs) if ours != theirs => Verdict::Different(format!(
+            "its generation is {ours}, and that of {name} in {place} is {theirs}"
+        )),
+        _ => Verdict::Proved(format!("the same UUID and generation as {name} in {place}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{State, Uuid};
+
+    fn snapshot(path: &str, id: u8, generation: u64) -> Snapshot {
+        Snapshot {
+            path: path.into(),
+            uuid: Uuid([id; 16]),
+            ctransid: generation,
+            read_only: true,
+            ..Snapshot::default()
+        }
+    }
+
+    fn ranks(here: &[Snapshot], there: &[Snapshot]) -> Vec<(String, u8)> {
+        let listing = |snapshots: &[Snapshot]| Listing {
+            snapshots: snapshots.to_vec(),
+            ..Listing::default()
+        };
+        let mut report = Report {
+            findings: Vec::new(),
+            listing: listing(here),
+        };
+        compare(&mut report, &listing(there));
+        let rank = |f: &crate::proof::Finding| (shown(&f.path), f.verdict.rank());
+        report.findings.iter().map(rank).collect()
+    }
+
+    #[test]
+    fn both_sides_must_have_the_same() {
+        let (a, b) = (snapshot("a", 1, 7), snapshot("b", 2, 8));
+        let pair = |name: &str, rank| (name.to_owned(), rank);
+        assert_eq!(
+            ranks(std::slice::from_ref(&a), &[snapshot("z", 1, 7)]),
+            [pair("a", 0)]
+        );
+        assert_eq!(
+            ranks(&[a.clone(), b.clone()], std::slice::from_ref(&b)),
+            [pair("a", 2), pair("b", 0)]
+        );
+        assert_eq!(
+            ranks(std::slice::from_ref(&b), &[a.clone(), b.clone()]),
+            [pair("b", 0), pair("a", 2)]
+        );
+        assert_eq!(
+            ranks(std::slice::from_ref(&a), &[snapshot("a", 1, 9)]),
+            [pair("a", 2)]
+        );
+        assert_eq!(
+            ranks(std::slice::from_ref(&a), &[snapshot("a", 1, 0)]),
+            [pair("a", 0)]
+        );
+        let altered = Snapshot {
+            state: State::Altered,
+            ..a.clone()
+        };
+        assert_eq!(ranks(&[a], &[altered]), [pair("a", 2)]);
+    }
+}

@@ -1,0 +1,79 @@
+//! The same snapshots in two directories of this machine, compared byte by byte.
+
+use super::{Report, Watch, counts, is_sound};
+use crate::checksum::{Options, Outcome, Progress, compare_trees};
+use crate::error::{Doing, Kind, Result};
+use crate::process;
+use crate::proof::Verdict;
+use crate::snapshot::{Listing, Snapshot, shown};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+pub(super) fn compare(
+    report: &mut Report,
+    dir: &Path,
+    there: &Listing,
+    other: &Path,
+    watch: &mut Watch,
+) -> Result<()> {
+    let here = report.listing.snapshots.clone();
+    for snapshot in here.iter().filter(|s| counts(s)) {
+        process::check("verifying")?;
+        let same = |s: &&Snapshot| is_sound(s) && s.id() == snapshot.id();
+        let Some(copy) = there.snapshots.iter().find(same) else {
+            continue; // that it is missing or altered there has been said
+        };
+        watch(&shown(&snapshot.path));
+        let verdict = pair(&dir.join(&snapshot.path), &other.join(&copy.path))?;
+        report.add(snapshot, verdict, true);
+    }
+    Ok(())
+}
+
+fn pair(ours: &Path, theirs: &Path) -> Result<Verdict> {
+    let options = Options {
+        xattrs: true,
+        ignore_stubs: true,
+        ..Options::default()
+    };
+    let outcome = tops(ours, theirs).and_then(|same| {
+        // The copy is what may have changed.
+        let outcome = compare_trees(theirs, ours, &options, &Progress::default())?;
+        Ok((same, outcome))
+    });
+    match outcome {
+        Err(error) if error.kind == Kind::Interrupted => Err(error),
+        Err(error) => Ok(Verdict::Unverifiable(error.to_string())),
+        Ok((same, outcome)) => Ok(judged(same, &outcome, theirs)),
+    }
+}
+
+/// Whether the two top directories have one mode and owner. Their times may differ: btrfs receive
+/// works in there.
+fn tops(ours: &Path, theirs: &Path) -> Result<bool> {
+    let look = |path: &Path| {
+        let found = path.symlink_metadata();
+        found.doing(|| format!("cannot look at {}", shown(path)))
+    };
+    let (ours, theirs) = (look(ours)?, look(theirs)?);
+    let of = |top: &std::fs::Metadata| (top.mode(), top.uid(), top.gid());
+    Ok(of(&ours) == of(&theirs))
+}
+
+fn judged(same_top: bool, outcome: &Outcome, theirs: &Path) -> Verdict {
+    let theirs = shown(theirs);
+    match (&outcome.differences[..], &outcome.errors[..]) {
+        ([], _) if !same_top => Verdict::Different(format!(
+            "the mode or owner of its top is not that of {theirs}"
+        )),
+        ([], []) => Verdict::Proved(format!("byte by byte the same as {theirs}")),
+        ([], [error, ..]) => Verdict::Unverifiable(error.to_string()),
+        ([first, rest @ ..], _) => {
+            let more = match rest.len() {
+                0 => String::new(),
+                n => format!(" (and {n} more)"),
+            };
+            Verdict::Different(format!("unlike {theirs}: {first}{more}"))
+        }
+    }
+}
