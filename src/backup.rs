@@ -4,7 +4,13 @@
 pub mod names;
 pub mod retention;
 pub mod schedule;
+
+pub mod config;
+pub mod manifest;
 pub mod source;
+pub mod state;
+
+pub mod archive;
 
 pub mod oneshot;
 

@@ -4,6 +4,7 @@
 
 mod backup;
 mod commands;
+mod config;
 mod means;
 mod options;
 mod slash;
@@ -16,6 +17,7 @@ use crate::store::Access;
 use lexopt::Arg;
 use options::Options;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What `--help` prints.
@@ -29,6 +31,9 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink backup ...             make a backup; see buttersink backup --help
        buttersink verify [options] LOCATION
                                          prove what is stored; see buttersink verify --help
+       buttersink config check FILE      what a configuration file of backups says
+       buttersink list --config FILE [--commands]
+                                         its backups in the bucket, and how to restore by hand
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
              ssh://[user@]host[:port]/path/to/directory/[snapshot]
@@ -63,6 +68,8 @@ options:
       --storage-class C  the storage class of uploads
       --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
       --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
+      --config FILE      with list: the backups that a configuration file names
+      --commands         with list --config: how each is restored by hand
       --server --mode r|a|w DIR
                          serve DIR to the buttersink at the other end of standard input and output:
                          r to read, a also to add, w also to delete
@@ -91,6 +98,8 @@ enum Task {
     Serve(Access, OsString),
     Backup(Box<Order>),
     BackupHelp,
+    CheckConfig(PathBuf),
+    ListConfig(PathBuf, bool),
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -108,6 +117,16 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
     let mut arguments = arguments.into_iter().peekable();
     if arguments.next_if(|word| word == "backup").is_some() {
         return backup::parse(arguments);
+    }
+    if arguments.next_if(|word| word == "config").is_some() {
+        return Ok((Task::CheckConfig(config::parse(arguments)?), Options::new()));
+    }
+    let arguments: Vec<OsString> = arguments.collect();
+    if let [list, rest @ ..] = &arguments[..]
+        && list == "list"
+        && let Some((file, commands)) = config::parse_list(rest)?
+    {
+        return Ok((Task::ListConfig(file, commands), Options::new()));
     }
     let mut options = Options::new();
     let (mut server, mut mode) = (false, None);

@@ -145,6 +145,7 @@ impl Run<'_, '_> {
         };
         let mut dests = Vec::new();
         for place in &self.order.destinations {
+            self.check_apart(place)?;
             let mounted = self.check_mount(place);
             let store = mounted.and_then(|()| store::open(place, access, means));
             dests.push(Dest {
@@ -167,6 +168,18 @@ impl Run<'_, '_> {
     fn tell_failure(&mut self, dest: &Dest) {
         if let Err(error) = &dest.store {
             (self.watch)(Event::Failed(&dest.name, error));
+        }
+    }
+
+    /// It would wait for our own lock.
+    fn check_apart(&self, place: &Place) -> Result<()> {
+        let folder = self.source.folder.canonicalize().ok();
+        match place {
+            Place::Local(path) if folder.is_some() && path.canonicalize().ok() == folder => {
+                let said = "it is where the snapshots of the source are";
+                Err(Error::usage(format!("cannot back up to {place}"), said))
+            }
+            _ => Ok(()),
         }
     }
 

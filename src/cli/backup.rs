@@ -144,7 +144,11 @@ fn locations(order: &mut Order, words: Vec<OsString>) -> Result<()> {
         None => return Err(usage("it names no SUBVOLUME")),
     }
     for word in words {
-        order.destinations.push(Location::directory(&word)?.place);
+        let place = Location::directory(&word)?.place;
+        if order.destinations.contains(&place) {
+            return Err(usage(&format!("it names {place} twice")));
+        }
+        order.destinations.push(place);
     }
     if order.destinations.is_empty() {
         return Err(usage("it names no DEST: SUBVOLUME DEST…"));
@@ -270,6 +274,7 @@ mod tests {
             &["--delete", "/a", "/b"],
             &["--num-snapshots", "-1", "/a", "/b"],
             &["/a", "ftp://x/"],
+            &["/a", "/b", "/b"],
         ] {
             assert_eq!(order(words).unwrap_err().exit_code(), 2, "{words:?}");
         }

@@ -5,9 +5,10 @@ use crate::runner::Test;
 use crate::s3::options;
 use crate::servers::shared;
 use crate::subvolumes::{EVERYTHING, alter, script, shown as field, snapshot, subvolume};
-use crate::support::{Said, binary, btrfs, buttersink, run};
+use crate::support::{Said, binary, btrfs, buttersink, here, output, run};
 use crate::tests;
 use crate::tree::differences;
+use buttersink::backup::names::oneshot_time;
 use buttersink::backup::oneshot::{self, Event, Order};
 use buttersink::backup::retention::Policy;
 use buttersink::plan::Wish;
@@ -47,6 +48,9 @@ pub(crate) const TESTS: &[Test] = tests![
     an_altered_latest_is_no_parent,
     the_units_capabilities_suffice,
     a_bucket_keeps_what_is_built_upon,
+    configuration_is_checked,
+    local_time_or_utc,
+    a_signal_ends_it_and_the_next_run_goes_on,
 ];
 
 /// A subvolume with files on one filesystem, and a directory on another.
@@ -495,6 +499,17 @@ fn prefixes_and_folders() {
     same(&home.join(".snaps").join(&name), &b.join(&name));
     let said = backup(&["--snapshot-prefix", "a/b"], &home, &[&b]);
     assert_eq!(said.code, 2);
+    let said = backup(
+        &["--snapshot-folder", ".snaps"],
+        &home,
+        &[&home.join(".snaps/")],
+    );
+    assert_eq!(said.code, 2);
+    assert!(
+        said.stderr.contains("it is where the snapshots"),
+        "{}",
+        said.stderr
+    );
     // Another prefix has a chain of its own, and yet sends only what is new.
     a_moment();
     let said = ok(&["--snapshot-folder", ".snaps"], &home, &[&b]);
@@ -768,5 +783,131 @@ fn a_bucket_keeps_what_is_built_upon() {
     let plan = sync::make_plan(&mut *store, &kept, &there, &wish, &mut |_| ()).unwrap();
     let done = sync::carry_out(&plan, &mut *store, &mut *back, &mut |_| ()).unwrap();
     assert_eq!((done.sent, done.failed), (3, 0));
+    sound(&home, &b);
+}
+
+/// The example says the defaults, and a check says what would run when.
+fn configuration_is_checked() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/config.example.toml");
+    let text_of = std::fs::read_to_string(&example).unwrap();
+    let open = text_of
+        .replace("\n# ", "\n")
+        .replace("\nbuttersink", "\n# buttersink");
+    let (file, state) = (here().join("config.toml"), here().join("state.json"));
+    let open = open.replace("/root/.local/state/btrfs_to_s3/state.json", text(&state));
+    let check = |text_of: &str| {
+        std::fs::write(&file, text_of).unwrap();
+        buttersink(["config", "check", text(&file)])
+    };
+    let keys = |said: &Said| -> Vec<String> {
+        let lines = said.stdout.lines().filter(|line| line.contains(" = "));
+        let lines = lines.filter(|line| {
+            !line.contains("state_path")
+                && !line.contains("endpoint_url")
+                && !line.contains("part_size")
+        });
+        lines
+            .map(|line| line.trim_end_matches("  # default").to_owned())
+            .collect()
+    };
+    let (short, long) = (check(&text_of), check(&open));
+    assert_eq!((short.code, long.code), (0, 0));
+    assert_eq!(keys(&short), keys(&long));
+    assert!(!long.stdout.contains("# default"), "{}", long.stdout);
+    assert!(
+        long.stdout.contains("/srv/data: full backup now"),
+        "{}",
+        long.stdout
+    );
+    std::fs::write(
+        &state,
+        r#"{"subvolumes": {"data": {"last_snapshot": "/", "last_full_at": "20990101T000000Z"}}}"#,
+    )
+    .unwrap();
+    let said = check(&open);
+    assert!(
+        said.stdout.contains("/srv/data: incremental backup now"),
+        "{}",
+        said.stdout
+    );
+    std::fs::write(&state, "{").unwrap();
+    let said = check(&open);
+    assert!(
+        said.stdout.contains("state.json is damaged"),
+        "{}",
+        said.stdout
+    );
+    let said = check(&open.replace("retain", "retian"));
+    assert_eq!(said.code, 2);
+    assert!(
+        said.stderr
+            .contains("snapshots.retian is unknown; did you mean snapshots.retain?"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(buttersink(["config", "check", "relative.toml"]).code, 2);
+    assert_eq!(buttersink(["config"]).code, 2);
+}
+
+/// Names are in local time; without the rules of the zone they are in UTC, and that is said.
+fn local_time_or_utc() {
+    let (home, b) = scene();
+    let mut told = Vec::new();
+    for zone in ["Asia/Kolkata", "UTC", "Not/AZone"] {
+        a_moment();
+        let mut command = Command::new(binary("buttersink"));
+        command
+            .args(["backup", "-n", "--always", text(&home), text(&b)])
+            .env("TZ", zone);
+        let said = output(&mut command);
+        assert!(said.status.success());
+        let words = String::from_utf8(said.stdout).unwrap();
+        let name = words
+            .split(' ')
+            .find(|word| word.starts_with("20"))
+            .unwrap()
+            .to_owned();
+        let note = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(
+            note.contains("times are UTC"),
+            zone == "Not/AZone",
+            "{note}"
+        );
+        told.push(oneshot_time("".as_ref(), name.as_ref()).unwrap());
+    }
+    let apart = |a: usize, b: usize| {
+        (told[a] - told[b])
+            .total((jiff::Unit::Minute, told[b]))
+            .unwrap()
+    };
+    // Half an hour past the hour, and neither test nor machine takes minutes.
+    assert!((apart(0, 1) - 330.0).abs() < 5.0, "{told:?}");
+    assert!(apart(2, 1).abs() < 5.0, "{told:?}");
+}
+
+fn a_signal_ends_it_and_the_next_run_goes_on() {
+    let (home, b) = scene();
+    script(&home, "head -c 200M /dev/zero | tr '\\0' x >large");
+    let mut child = Command::new(binary("buttersink"))
+        .args(["backup", text(&home), text(&b)])
+        .spawn()
+        .unwrap();
+    // As soon as something arrives.
+    while !b.join(".buttersink/lock").exists() || names(&b).is_empty() {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it was faster than this test"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    run("kill", ["-INT", &child.id().to_string()]);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!home.join("snapshot/.latest").exists());
+    ok(&[], &home, &[&b]);
+    assert_eq!(
+        names(&home.join("snapshot")).len(),
+        1,
+        "the snapshot that was there is used"
+    );
     sound(&home, &b);
 }

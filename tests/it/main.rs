@@ -18,6 +18,7 @@ mod support;
 mod tree;
 
 mod architecture;
+mod archives;
 mod backup;
 mod btrfs;
 mod btrfslist;
@@ -46,6 +47,7 @@ fn main() -> std::process::ExitCode {
     runner::main(
         &[
             architecture::TESTS,
+            archives::TESTS,
             backup::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,

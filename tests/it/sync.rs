@@ -523,7 +523,6 @@ fn what_comes_later_says_so() {
         vec!["s3://bucket/prefix/"],
         vec!["backup", "/x"],
         vec!["restore", "/x"],
-        vec!["verify", "/x"],
         vec!["--no-such-option", "/x/"],
         vec![],
         vec!["/a/", "/b/", "/c/"],

@@ -1,0 +1,247 @@
+//! The configuration file of scheduled backups: every key, its default and its bounds. Text in,
+//! values out; unknown and mistyped keys are errors that name the nearest known one.
+
+mod nearest;
+mod reader;
+
+use super::schedule::Schedule;
+use crate::error::{Doing, Error, Result};
+use crate::snapshot::shown;
+use reader::Reader;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Five MiB: the smallest part of an upload but the last.
+const SMALLEST_PART: u64 = 5 << 20;
+const GIB_200: u64 = 200 << 30;
+
+/// What the file says, and the defaults for what it does not.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[global]`
+    pub global: Global,
+    /// `[schedule]`
+    pub schedule: Schedule,
+    /// `[snapshots]`
+    pub snapshots: Snapshots,
+    /// `[subvolumes]`, each with the name of its backups.
+    pub subvolumes: Vec<(String, PathBuf)>,
+    /// `[s3]`
+    pub s3: Bucket,
+    /// `[restore]`
+    pub restore: Restore,
+    /// Every key, for a person.
+    pub entries: Vec<Entry>,
+}
+
+/// A key as it was understood.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// `section.key`
+    pub key: &'static str,
+    /// As TOML would have it.
+    pub value: String,
+    /// The file does not say it.
+    pub default: bool,
+}
+
+/// Files and limits of the program itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Global {
+    /// How much is logged.
+    pub log_level: String,
+    /// Where the last runs are remembered.
+    pub state_path: PathBuf,
+    /// The lock that one run at a time holds.
+    pub lock_path: PathBuf,
+    /// Where parts wait on disk, if they do.
+    pub spool_dir: PathBuf,
+    /// Bytes that may wait there.
+    pub spool_size_bytes: u64,
+}
+
+/// Snapshots on this machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshots {
+    /// Where they are made.
+    pub base_dir: PathBuf,
+    /// How many of each subvolume are kept, beside parents still needed.
+    pub retain: u64,
+}
+
+/// Where backups go, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bucket {
+    /// Its name.
+    pub bucket: String,
+    /// Where it is.
+    pub region: String,
+    /// How keys begin.
+    pub prefix: String,
+    /// Another service than AWS.
+    pub endpoint_url: Option<String>,
+    /// Bytes at which streams are cut.
+    pub chunk_size_bytes: u64,
+    /// Bytes of the parts of an upload; `None` for what fits the chunk.
+    pub part_size_bytes: Option<u64>,
+    /// Of chunks.
+    pub storage_class_chunks: String,
+    /// Of manifests and pointers.
+    pub storage_class_manifest: String,
+    /// Parts on their way at the same time.
+    pub concurrency: u64,
+    /// Whether parts wait on disk instead of in memory.
+    pub spool_enabled: bool,
+    /// Encryption at the service.
+    pub sse: String,
+}
+
+/// The way back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restore {
+    /// Where to, if nothing else is said.
+    pub target_base_dir: PathBuf,
+    /// What is compared afterwards.
+    pub verify_mode: String,
+    /// Files that a sample has at most.
+    pub sample_max_files: u64,
+    /// Whether to wait for frozen objects.
+    pub wait_for_restore: bool,
+    /// For how long, in seconds.
+    pub restore_timeout_seconds: u64,
+    /// How fast they are thawed, and so for how much.
+    pub restore_tier: String,
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it cannot be read or understood.
+    pub fn read(path: &Path) -> Result<Config> {
+        let name = shown(path);
+        if !path.is_absolute() {
+            let said = "the path of a configuration file is absolute";
+            return Err(Error::usage(format!("cannot use {name}"), said));
+        }
+        let text = std::fs::read_to_string(path).doing(|| format!("cannot read {name}"))?;
+        let home = std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
+        Config::parse(&name, &text, &home)
+    }
+
+    /// Understands the text of the file `name`. `home` is where `~` is in defaults.
+    ///
+    /// # Errors
+    /// If it is no TOML, has keys that are unknown or mistyped, or lacks one.
+    pub fn parse(name: &str, text: &str, home: &Path) -> Result<Config> {
+        let mut file = Reader::new(name, text)?;
+        let config = Config {
+            global: global(&mut file, home)?,
+            schedule: schedule(&mut file)?,
+            snapshots: Snapshots {
+                base_dir: file.path("snapshots.base_dir", "/srv/snapshots".into())?,
+                retain: file.number("snapshots.retain", 2, 1)?,
+            },
+            subvolumes: subvolumes(&mut file)?,
+            s3: bucket(&mut file)?,
+            restore: restore(&mut file)?,
+            entries: Vec::new(),
+        };
+        if config.s3.spool_enabled && config.global.spool_size_bytes < SMALLEST_PART {
+            let said = format!(
+                "is {}, and must be at least {SMALLEST_PART}: one part of an upload",
+                config.global.spool_size_bytes
+            );
+            return Err(file.wrong("global.spool_size_bytes", &said));
+        }
+        let entries = file.entries;
+        Ok(Config { entries, ..config })
+    }
+}
+
+fn global(file: &mut Reader, home: &Path) -> Result<Global> {
+    const LEVELS: &[&str] = &["debug", "info", "warning", "error", "critical"];
+    let state = home.join(".local/state/btrfs_to_s3/state.json");
+    Ok(Global {
+        log_level: file.choice("global.log_level", "info", LEVELS)?,
+        state_path: file.path("global.state_path", state)?,
+        lock_path: file.path("global.lock_path", "/var/lock/btrfs_to_s3.lock".into())?,
+        spool_dir: file.path("global.spool_dir", "/mnt/ssd/btrfs_to_s3_spool".into())?,
+        spool_size_bytes: file.number("global.spool_size_bytes", GIB_200, 1)?,
+    })
+}
+
+fn schedule(file: &mut Reader) -> Result<Schedule> {
+    const DAYS: u64 = 1_000_000;
+    let mut days = |key, default| -> Result<u32> {
+        let days = file.number(key, default, 1)?;
+        // More than the calendar has.
+        Ok(u32::try_from(days.min(DAYS)).unwrap_or(u32::MAX))
+    };
+    Ok(Schedule {
+        full_every: days("schedule.full_every_days", 180)?,
+        incremental_every: days("schedule.incremental_every_days", 7)?,
+        run_at: file.time("schedule.run_at", "02:00")?,
+    })
+}
+
+/// Backups are called after the last part of the path, so two must not share it.
+fn subvolumes(file: &mut Reader) -> Result<Vec<(String, PathBuf)>> {
+    const KEY: &str = "subvolumes.paths";
+    let mut seen: HashMap<String, PathBuf> = HashMap::new();
+    let mut all = Vec::new();
+    for path in file.paths(KEY)? {
+        let Some(name) = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+        else {
+            let said = format!(
+                "has {}, which has no name to call its backups by",
+                shown(&path)
+            );
+            return Err(file.wrong(KEY, &said));
+        };
+        if let Some(other) = seen.insert(name.clone(), path.clone()) {
+            let said = format!(
+                "has {} and {}, whose backups would both be called {name}",
+                shown(other),
+                shown(&path)
+            );
+            return Err(file.wrong(KEY, &said));
+        }
+        all.push((name, path));
+    }
+    Ok(all)
+}
+
+fn bucket(file: &mut Reader) -> Result<Bucket> {
+    Ok(Bucket {
+        bucket: file.required("s3.bucket")?,
+        region: file.required("s3.region")?,
+        prefix: file.required("s3.prefix")?,
+        endpoint_url: file.optional("s3.endpoint_url")?,
+        chunk_size_bytes: file.number("s3.chunk_size_bytes", GIB_200, 1)?,
+        part_size_bytes: file.optional_number("s3.part_size_bytes", SMALLEST_PART)?,
+        storage_class_chunks: file.text("s3.storage_class_chunks", "DEEP_ARCHIVE")?,
+        storage_class_manifest: file.text("s3.storage_class_manifest", "STANDARD")?,
+        concurrency: file.number("s3.concurrency", 4, 1)?,
+        spool_enabled: file.flag("s3.spool_enabled", false)?,
+        sse: file.text("s3.sse", "AES256")?,
+    })
+}
+
+fn restore(file: &mut Reader) -> Result<Restore> {
+    const MODES: &[&str] = &["full", "sample", "none"];
+    const TIERS: &[&str] = &["Standard", "Bulk", "Expedited"];
+    Ok(Restore {
+        target_base_dir: file.path("restore.target_base_dir", "/srv/restore".into())?,
+        verify_mode: file.choice("restore.verify_mode", "full", MODES)?,
+        sample_max_files: file.number("restore.sample_max_files", 1000, 1)?,
+        wait_for_restore: file.flag("restore.wait_for_restore", true)?,
+        restore_timeout_seconds: file.number("restore.restore_timeout_seconds", 259_200, 1)?,
+        restore_tier: file.choice("restore.restore_tier", "Standard", TIERS)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

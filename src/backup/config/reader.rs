@@ -1,0 +1,272 @@
+//! Typed values out of a TOML document, each by its full key; what is wrong is said with the key.
+//! Knows every key that there is, and no meaning.
+
+use super::Entry;
+use super::nearest::nearest;
+use crate::error::{Error, Result};
+use jiff::civil::Time;
+use std::path::PathBuf;
+use toml::{Table, Value};
+
+/// Every key that a file may have.
+const KEYS: &[&str] = &[
+    "global.log_level",
+    "global.state_path",
+    "global.lock_path",
+    "global.spool_dir",
+    "global.spool_size_bytes",
+    "schedule.full_every_days",
+    "schedule.incremental_every_days",
+    "schedule.run_at",
+    "snapshots.base_dir",
+    "snapshots.retain",
+    "subvolumes.paths",
+    "s3.bucket",
+    "s3.region",
+    "s3.prefix",
+    "s3.endpoint_url",
+    "s3.chunk_size_bytes",
+    "s3.part_size_bytes",
+    "s3.storage_class_chunks",
+    "s3.storage_class_manifest",
+    "s3.concurrency",
+    "s3.spool_enabled",
+    "s3.sse",
+    "restore.target_base_dir",
+    "restore.verify_mode",
+    "restore.sample_max_files",
+    "restore.wait_for_restore",
+    "restore.restore_timeout_seconds",
+    "restore.restore_tier",
+];
+
+/// A document, and what was taken from it.
+pub(super) struct Reader {
+    name: String,
+    table: Table,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Reader {
+    pub(super) fn new(name: &str, text: &str) -> Result<Reader> {
+        let table = text.parse::<Table>().map_err(|error| {
+            let line = error
+                .span()
+                .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            let said = format!("line {line}: {}", error.message());
+            Error::usage(format!("cannot use {name}"), said)
+        })?;
+        let (name, entries) = (name.to_owned(), Vec::new());
+        let reader = Reader {
+            name,
+            table,
+            entries,
+        };
+        reader.check_keys()?;
+        Ok(reader)
+    }
+
+    /// The error that a key has something wrong about it.
+    pub(super) fn wrong(&self, key: &str, said: &str) -> Error {
+        Error::usage(format!("cannot use {}", self.name), format!("{key} {said}"))
+    }
+
+    fn check_keys(&self) -> Result<()> {
+        for (section, value) in &self.table {
+            let known = KEYS
+                .iter()
+                .any(|key| key.split_once('.').is_some_and(|(s, _)| s == section));
+            match value {
+                Value::Table(keys) if known => {
+                    let full = keys.keys().map(|key| format!("{section}.{key}"));
+                    let unknown = full.into_iter().find(|key| !KEYS.contains(&key.as_str()));
+                    if let Some(key) = unknown {
+                        return Err(self.unknown(&key));
+                    }
+                }
+                _ if known => return Err(self.wrong(section, "is a section, written [section]")),
+                _ => return Err(self.unknown(section)),
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, key: &str) -> Error {
+        let last = key.rsplit('.').next().unwrap_or(key);
+        let here = KEYS
+            .iter()
+            .find(|known| known.rsplit('.').next() == Some(last));
+        let sections = KEYS.iter().filter_map(|key| key.split('.').next());
+        let found = match key.contains('.') {
+            true => here.copied().or_else(|| nearest(key, KEYS.iter().copied())),
+            false => nearest(key, sections).or(here.copied()),
+        };
+        self.wrong(
+            &key.escape_default().to_string(),
+            &found.map_or("is unknown".to_owned(), |known| {
+                format!("is unknown; did you mean {known}?")
+            }),
+        )
+    }
+
+    fn get(&self, key: &str) -> Option<&Value> {
+        let (section, key) = key.split_once('.')?;
+        self.table.get(section)?.get(key)
+    }
+
+    fn mistyped(&self, key: &str, value: &Value, wanted: &str) -> Error {
+        self.wrong(
+            key,
+            &format!("is {value}, and must be {wanted}", value = brief(value)),
+        )
+    }
+
+    fn note(&mut self, key: &'static str, value: String, default: bool) {
+        self.entries.push(Entry {
+            key,
+            value,
+            default,
+        });
+    }
+
+    pub(super) fn optional(&mut self, key: &'static str) -> Result<Option<String>> {
+        let found = match self.get(key) {
+            None => return Ok(None),
+            Some(Value::String(text)) if !text.is_empty() => text.clone(),
+            Some(other) => {
+                return Err(self.mistyped(key, other, "a text in quotes, and not empty"));
+            }
+        };
+        self.note(key, format!("{found:?}"), false);
+        Ok(Some(found))
+    }
+
+    pub(super) fn required(&mut self, key: &'static str) -> Result<String> {
+        self.optional(key)?
+            .ok_or_else(|| self.wrong(key, "is missing"))
+    }
+
+    pub(super) fn text(&mut self, key: &'static str, default: &str) -> Result<String> {
+        Ok(self.optional(key)?.unwrap_or_else(|| {
+            self.note(key, format!("{default:?}"), true);
+            default.to_owned()
+        }))
+    }
+
+    pub(super) fn choice(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        all: &[&str],
+    ) -> Result<String> {
+        let text = self.text(key, default)?;
+        if all.contains(&text.as_str()) {
+            return Ok(text);
+        }
+        let hint = nearest(&text, all.iter().copied());
+        let hint = hint.map_or(String::new(), |near| format!("; did you mean {near}?"));
+        let text = text.escape_default();
+        Err(self.wrong(
+            key,
+            &format!("is \"{text}\", and must be one of {}{hint}", all.join(", ")),
+        ))
+    }
+
+    pub(super) fn path(&mut self, key: &'static str, default: PathBuf) -> Result<PathBuf> {
+        let Some(text) = self.optional(key)? else {
+            self.note(key, format!("{default:?}"), true);
+            return Ok(default);
+        };
+        self.absolute(key, text.into())
+    }
+
+    fn absolute(&self, key: &str, path: PathBuf) -> Result<PathBuf> {
+        match path.is_absolute() {
+            true => Ok(path),
+            false => Err(self.wrong(key, &format!("is {path:?}, and must be an absolute path"))),
+        }
+    }
+
+    pub(super) fn paths(&mut self, key: &'static str) -> Result<Vec<PathBuf>> {
+        const WANTED: &str = "a list of absolute paths, at least one";
+        let list = match self.get(key) {
+            None => return Err(self.wrong(key, "is missing")),
+            Some(Value::Array(list)) if !list.is_empty() => list.clone(),
+            Some(other) => return Err(self.mistyped(key, other, WANTED)),
+        };
+        let mut paths = Vec::new();
+        for value in &list {
+            let Value::String(text) = value else {
+                return Err(self.mistyped(key, value, WANTED));
+            };
+            paths.push(self.absolute(key, text.into())?);
+        }
+        self.note(key, format!("{paths:?}"), false);
+        Ok(paths)
+    }
+
+    pub(super) fn number(&mut self, key: &'static str, default: u64, least: u64) -> Result<u64> {
+        Ok(self.optional_number(key, least)?.unwrap_or_else(|| {
+            self.note(key, default.to_string(), true);
+            default
+        }))
+    }
+
+    pub(super) fn optional_number(&mut self, key: &'static str, least: u64) -> Result<Option<u64>> {
+        let wanted = format!("a whole number of at least {least}");
+        let found = match self.get(key) {
+            None => return Ok(None),
+            Some(value) => value
+                .as_integer()
+                .and_then(|number| u64::try_from(number).ok())
+                .filter(|&number| number >= least)
+                .ok_or_else(|| self.mistyped(key, value, &wanted))?,
+        };
+        self.note(key, found.to_string(), false);
+        Ok(Some(found))
+    }
+
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> Result<bool> {
+        let found = match self.get(key) {
+            None => None,
+            Some(Value::Boolean(flag)) => Some(*flag),
+            Some(other) => return Err(self.mistyped(key, other, "true or false")),
+        };
+        let flag = found.unwrap_or(default);
+        self.note(key, flag.to_string(), found.is_none());
+        Ok(flag)
+    }
+
+    /// `HH:MM`
+    pub(super) fn time(&mut self, key: &'static str, default: &str) -> Result<Time> {
+        let text = self.text(key, default)?;
+        let number = |text: &str| {
+            let digits = matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
+            text.parse::<i8>().ok().filter(|_| digits)
+        };
+        let time = text
+            .split_once(':')
+            .and_then(|(hour, minute)| Time::new(number(hour)?, number(minute)?, 0, 0).ok());
+        time.ok_or_else(|| {
+            let text = text.escape_default();
+            self.wrong(
+                key,
+                &format!("is \"{text}\", and must be a time from 00:00 to 23:59"),
+            )
+        })
+    }
+}
+
+/// A value for an error; a large one only by its kind.
+fn brief(value: &Value) -> String {
+    match value {
+        Value::Table(_) => "a section".to_owned(),
+        Value::Array(list) if list.is_empty() => "an empty list".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::String(text) => format!("{text:?}"),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(flag) => flag.to_string(),
+        Value::Datetime(time) => time.to_string(),
+    }
+}

@@ -1,0 +1,179 @@
+//! What the old program's files say, and what is said about files that it would not take.
+
+use super::*;
+
+/// The example of the old program's README.
+const OLD: &str = r#"
+[global]
+log_level = "info" # debug|info|warning|error|critical
+state_path = "/var/lib/btrfs_to_s3/state.json"
+lock_path = "/var/lock/btrfs_to_s3.lock"
+spool_dir = "/mnt/ssd/btrfs_to_s3_spool"
+spool_size_bytes = 214748364800
+
+[schedule]
+full_every_days = 180
+incremental_every_days = 7
+run_at = "02:00"
+
+[snapshots]
+base_dir = "/srv/snapshots"
+retain = 2
+
+[subvolumes]
+paths = ["/srv/data", "/srv/home"]
+
+[s3]
+bucket = "my-backup-bucket"
+region = "us-east-1"
+prefix = "btrfs/host-01"
+chunk_size_bytes = 214748364800
+storage_class_chunks = "DEEP_ARCHIVE"
+storage_class_manifest = "STANDARD"
+concurrency = 4
+spool_enabled = false
+sse = "AES256"
+
+[restore]
+target_base_dir = "/srv/restore"
+verify_mode = "full" # full|sample|none
+sample_max_files = 1000
+wait_for_restore = true
+restore_timeout_seconds = 259200
+restore_tier = "Standard"
+"#;
+
+const LEAST: &str = "
+subvolumes.paths = ['/srv/data', '/srv/home']
+[s3]
+bucket = 'my-backup-bucket'
+region = 'us-east-1'
+prefix = 'btrfs/host-01'
+[global]
+state_path = '/var/lib/btrfs_to_s3/state.json'
+";
+
+fn parse(text: &str) -> Result<Config> {
+    Config::parse("x.toml", text, Path::new("/home/me"))
+}
+
+#[track_caller]
+fn refused(text: &str, words: &str) {
+    let error = parse(text).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    let said = error.to_string();
+    assert!(
+        said.starts_with("cannot use x.toml: ") && said.contains(words),
+        "{said}"
+    );
+}
+
+/// The least file with a line in place of another, or beside it.
+fn with(section: &str, line: &str) -> String {
+    let header = format!("[{section}]\n");
+    match LEAST.contains(&header) {
+        true => LEAST.replace(&header, &format!("{header}{line}\n")),
+        false => format!("{LEAST}{header}{line}\n"),
+    }
+}
+
+#[test]
+fn the_old_example_is_the_default() {
+    let (old, least) = (parse(OLD).unwrap(), parse(LEAST).unwrap());
+    assert_eq!(old.global, least.global);
+    assert_eq!(old.schedule, least.schedule);
+    assert_eq!(old.snapshots, least.snapshots);
+    assert_eq!(old.subvolumes, least.subvolumes);
+    assert_eq!(old.s3, least.s3);
+    assert_eq!(old.restore, least.restore);
+    assert!(old.entries.iter().all(|entry| !entry.default));
+    assert_eq!(old.entries.len(), least.entries.len());
+    assert_eq!(old.subvolumes[1], ("home".to_owned(), "/srv/home".into()));
+    let state = parse(&LEAST.replace("state_path", "lock_path"))
+        .unwrap()
+        .global
+        .state_path;
+    assert_eq!(
+        state,
+        Path::new("/home/me/.local/state/btrfs_to_s3/state.json")
+    );
+}
+
+#[test]
+fn unknown_keys_name_the_nearest() {
+    refused(
+        &with("snapshots", "retian = 3"),
+        "snapshots.retian is unknown; did you mean snapshots.retain?",
+    );
+    refused(
+        &with("snapshot", "retain = 3"),
+        "snapshot is unknown; did you mean snapshots?",
+    );
+    refused(
+        &with("schedule", "retain = 3"),
+        "did you mean snapshots.retain?",
+    );
+    refused(
+        &format!("retain = 3\n{LEAST}"),
+        "retain is unknown; did you mean snapshots.retain?",
+    );
+    refused(&with("xyzzyx", "a = 1"), "xyzzyx is unknown");
+    refused(&format!("schedule = 3\n{LEAST}"), "schedule is a section");
+}
+
+#[test]
+fn values_have_types_and_bounds() {
+    refused(
+        &with("snapshots", "retain = '3'"),
+        "snapshots.retain is \"3\", and must be a whole number of at least 1",
+    );
+    refused(&with("snapshots", "retain = 0"), "snapshots.retain is 0");
+    refused(&with("schedule", "full_every_days = -1"), "is -1");
+    refused(&with("schedule", "full_every_days = 1.5"), "is 1.5");
+    refused(&with("schedule", "run_at = '24:00'"), "from 00:00 to 23:59");
+    refused(&with("schedule", "run_at = '2'"), "from 00:00 to 23:59");
+    refused(&with("schedule", "run_at = 02:00:00"), "a text in quotes");
+    refused(&with("s3", "spool_enabled = 1"), "must be true or false");
+    refused(
+        &with("restore", "verify_mode = 'ful'"),
+        "did you mean full?",
+    );
+    refused(
+        &with("snapshots", "base_dir = 'snaps'"),
+        "must be an absolute path",
+    );
+    refused(&with("s3", "part_size_bytes = 1000"), "at least 5242880");
+    refused(&with("global", "spool_size_bytes = 0"), "at least 1");
+    // The old program minded only where it mattered.
+    let small = with("global", "spool_size_bytes = 100");
+    parse(&small).unwrap();
+    refused(
+        &small.replace("[s3]", "[s3]\nspool_enabled = true"),
+        "one part of an upload",
+    );
+    let early = parse(&with("schedule", "run_at = '7:05'")).unwrap();
+    assert_eq!(early.schedule.run_at, jiff::civil::time(7, 5, 0, 0));
+}
+
+#[test]
+fn what_is_missing_or_twice() {
+    for key in ["bucket", "region", "prefix"] {
+        let without: Vec<&str> = LEAST
+            .lines()
+            .filter(|line| !line.starts_with(key))
+            .collect();
+        refused(&without.join("\n"), &format!("s3.{key} is missing"));
+    }
+    refused(
+        &LEAST.replace("'/srv/data', '/srv/home'", ""),
+        "at least one",
+    );
+    refused("[s3]\nbucket = 'b'", "subvolumes.paths is missing");
+    refused(
+        &LEAST.replace("/srv/data", "/other/home"),
+        "has /other/home and /srv/home, whose backups would both be called home",
+    );
+    refused(&LEAST.replace("/srv/data", "/"), "has no name");
+    refused("[s3\n", "line 1");
+    refused(&format!("{LEAST}\n\n= 3"), "line 11");
+}

@@ -1,0 +1,241 @@
+//! Manifests of archives: what a backup in chunks is made of, and what it builds on. Knows the
+//! format, version 1, and where things lie below a prefix; does no input or output.
+
+use crate::error::{Error, Result};
+use crate::snapshot::{Uuid, shown};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+
+const VERSION: u64 = 1;
+
+/// One backup of a subvolume, full or incremental.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    version: u64,
+    /// The name of the backups.
+    pub subvolume: String,
+    /// `full` or `incremental`.
+    pub kind: String,
+    /// Start of the run, `20261121T020000Z`.
+    pub created_at: String,
+    /// The snapshot that the stream makes.
+    pub snapshot: Origin,
+    /// The key of the manifest that it builds on. The old program's empty text is none.
+    #[serde(default, deserialize_with = "filled")]
+    pub parent_manifest: Option<String>,
+    /// The stream in pieces, in order.
+    pub chunks: Vec<Chunk>,
+    /// Bytes of the stream.
+    pub total_bytes: u64,
+    /// Bytes at which it was cut.
+    pub chunk_size: u64,
+    /// How it is stored.
+    pub s3: Storage,
+}
+
+/// A snapshot on the machine that was backed up. The old program leaves the UUIDs out.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its name.
+    pub name: String,
+    /// Where it was.
+    pub path: String,
+    /// Its effective UUID.
+    #[serde(default)]
+    pub uuid: Option<Uuid>,
+    /// That of its parent.
+    #[serde(default)]
+    pub parent_uuid: Option<Uuid>,
+}
+
+/// A piece of a stream.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Chunk {
+    /// The whole key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// Hexadecimal.
+    pub sha256: String,
+    /// As the service gave it.
+    #[serde(default)]
+    pub etag: Option<String>,
+}
+
+/// How chunks are stored.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Storage {
+    /// Of the chunks.
+    pub storage_class: String,
+}
+
+/// What is the newest, as the pointer says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pointer {
+    /// The key of its manifest.
+    pub manifest_key: String,
+}
+
+fn filled<'a, D: serde::Deserializer<'a>>(
+    from: D,
+) -> std::result::Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    Ok(text.filter(|text| !text.is_empty()))
+}
+
+impl Manifest {
+    /// Understands the object with this key.
+    ///
+    /// # Errors
+    /// If it is no manifest of a known version, or contradicts itself.
+    pub fn parse(key: &str, body: &[u8]) -> Result<Manifest> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        let wrong =
+            |said: String| Error::damaged(format!("cannot use the manifest {}", shown(key)), said);
+        let found: Versioned = serde_json::from_slice(body).map_err(|e| wrong(e.to_string()))?;
+        if found.version != VERSION {
+            let said = format!(
+                "its version is {}, and only {VERSION} is known: a newer program wrote it",
+                found.version
+            );
+            return Err(wrong(said));
+        }
+        let manifest: Manifest = serde_json::from_slice(body).map_err(|e| wrong(e.to_string()))?;
+        let sum = manifest
+            .chunks
+            .iter()
+            .try_fold(0_u64, |sum, chunk| sum.checked_add(chunk.size));
+        match sum {
+            _ if manifest.chunks.is_empty() => Err(wrong("it names no chunks".to_owned())),
+            Some(sum) if sum == manifest.total_bytes => Ok(manifest),
+            _ => Err(wrong("its chunks do not add up to its total".to_owned())),
+        }
+    }
+}
+
+/// Where the backups of a subvolume lie.
+pub fn folder(prefix: &str, name: &str) -> String {
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    format!("{prefix}{slash}subvol/{name}/")
+}
+
+/// Whether a key below a folder is that of a manifest.
+pub fn is_manifest(folder: &str, key: &str) -> bool {
+    let rest = key
+        .strip_prefix(folder)
+        .and_then(|rest| rest.split_once("/manifest-"));
+    rest.is_some_and(|(kind, name)| {
+        matches!(kind, "full" | "incremental") && name.ends_with(".json") && !name.contains('/')
+    })
+}
+
+/// The keys of the manifests that it takes to restore one, the full one first.
+///
+/// # Errors
+/// If one of them is missing, or they build on each other in a circle.
+pub fn chain<'a>(all: &'a BTreeMap<String, Manifest>, newest: &'a str) -> Result<Vec<&'a str>> {
+    let (mut keys, mut seen, mut next) = (Vec::new(), HashSet::new(), Some(newest));
+    let broken = |said: String| {
+        Err(Error::damaged(
+            format!("cannot restore {}", shown(newest)),
+            said,
+        ))
+    };
+    while let Some(key) = next {
+        if !seen.insert(key) {
+            return broken(format!("{} builds on itself", shown(key)));
+        }
+        let Some(manifest) = all.get(key) else {
+            return broken(format!("it builds on {}, which is not there", shown(key)));
+        };
+        keys.push(key);
+        next = manifest.parent_manifest.as_deref();
+    }
+    keys.reverse();
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn text(parent: &str, sizes: &[u64]) -> String {
+        let chunk = |size: &u64| {
+            format!(r#"{{"key": "k{size}", "size": {size}, "sha256": "00", "etag": null}}"#)
+        };
+        let chunks: Vec<String> = sizes.iter().map(chunk).collect();
+        format!(
+            r#"{{"chunk_size": 10, "chunks": [{}], "created_at": "20260101T000000Z", "kind": "full",
+            "parent_manifest": {parent}, "s3": {{"storage_class": "STANDARD"}}, "snapshot": {{"name": "n",
+            "parent_uuid": null, "path": "/s/n", "uuid": null}}, "subvolume": "data", "total_bytes": {},
+            "version": 1, "later": true}}"#,
+            chunks.join(","),
+            sizes.iter().sum::<u64>()
+        )
+    }
+
+    #[test]
+    fn what_the_old_program_wrote() {
+        let parse = |text: &str| Manifest::parse("m", text.as_bytes());
+        let manifest = parse(&text("null", &[10, 3])).unwrap();
+        assert_eq!((manifest.chunks.len(), manifest.total_bytes), (2, 13));
+        assert_eq!(parse(&text("\"\"", &[1])).unwrap().parent_manifest, None);
+        assert_eq!(
+            parse(&text("\"p\"", &[1]))
+                .unwrap()
+                .parent_manifest
+                .as_deref(),
+            Some("p")
+        );
+        let newer = parse(&text("null", &[1]).replace("\"version\": 1", "\"version\": 2"));
+        assert!(newer.unwrap_err().to_string().contains("a newer program"));
+        assert!(parse(&text("null", &[])).is_err());
+        assert!(
+            parse(&text("null", &[4]).replace("\"total_bytes\": 4", "\"total_bytes\": 5")).is_err()
+        );
+        assert!(parse("{").is_err());
+    }
+
+    #[test]
+    fn where_things_lie() {
+        assert_eq!(folder("a/b", "data"), "a/b/subvol/data/");
+        assert_eq!(folder("a/b/", "data"), "a/b/subvol/data/");
+        assert_eq!(folder("/", "data"), "subvol/data/");
+        assert_eq!(folder("/a", "data"), "/a/subvol/data/");
+        let is = |key: &str| is_manifest("p/subvol/data/", key);
+        assert!(is("p/subvol/data/full/manifest-1.json"));
+        assert!(is("p/subvol/data/incremental/manifest-1.json"));
+        assert!(!is("p/subvol/data/full/chunk-1-0.bin") && !is("p/subvol/data/current.json"));
+        assert!(!is("p/subvol/data/other/manifest-1.json"));
+    }
+
+    #[test]
+    fn chains_end_at_a_full_one() {
+        let make = |parent: &str| Manifest::parse("m", text(parent, &[1]).as_bytes()).unwrap();
+        let all = [
+            ("a", "null"),
+            ("b", "\"a\""),
+            ("c", "\"a\""),
+            ("d", "\"c\""),
+            ("x", "\"y\""),
+            ("y", "\"x\""),
+            ("z", "\"gone\""),
+        ];
+        let all = all
+            .map(|(key, parent)| (key.to_owned(), make(parent)))
+            .into();
+        assert_eq!(chain(&all, "d").unwrap(), ["a", "c", "d"]);
+        assert_eq!(chain(&all, "b").unwrap(), ["a", "b"]);
+        assert!(
+            chain(&all, "x")
+                .unwrap_err()
+                .to_string()
+                .contains("builds on itself")
+        );
+        assert!(chain(&all, "z").unwrap_err().to_string().contains("gone"));
+    }
+}

@@ -1,0 +1,118 @@
+//! What is remembered of the last scheduled runs: a JSON file that the old program wrote too. A
+//! cache: whoever reads it must do without it as well.
+
+use super::schedule::Past;
+use crate::snapshot::shown;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// Everything that is remembered.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// When the last run was, `20261121T020000Z` or RFC 3339.
+    pub last_run_at: Option<String>,
+    /// By the names of backups.
+    pub subvolumes: BTreeMap<String, Last>,
+}
+
+/// The last backup of a subvolume.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Last {
+    /// Its snapshot: an absolute path.
+    pub last_snapshot: Option<PathBuf>,
+    /// The key of its manifest.
+    pub last_manifest: Option<String>,
+    /// When the last full one was.
+    pub last_full_at: Option<String>,
+}
+
+impl State {
+    /// Reads a state, or a remark why nothing is known.
+    pub fn read(path: &Path) -> (State, Option<String>) {
+        let name = shown(path);
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Default::default(),
+            Err(error) => {
+                return (
+                    State::default(),
+                    Some(format!("cannot read {name}: {error}")),
+                );
+            }
+        };
+        match serde_json::from_str(&text) {
+            Ok(state) => (state, None),
+            Err(error) => {
+                let remark = format!("{name} is damaged, and nothing in it is used: {error}");
+                (State::default(), Some(remark))
+            }
+        }
+    }
+
+    /// What a schedule needs to know about a subvolume. Without the snapshot that the next
+    /// incremental one would build on, it has to be a full one; `there` tells.
+    pub fn past(&self, name: &str, there: impl Fn(&Path) -> bool) -> Past<'static> {
+        let Some(last) = self.subvolumes.get(name) else {
+            return Past::default();
+        };
+        let made = |key: &String| moment(key.rsplit_once("manifest-")?.1.strip_suffix(".json")?);
+        let broken = match &last.last_snapshot {
+            None => Some("no snapshot of the last backup is known"),
+            Some(path) if !there(path) => Some("the snapshot of the last backup is gone"),
+            Some(_) => None,
+        };
+        Past {
+            last_full: last.last_full_at.as_deref().and_then(moment),
+            last: last.last_manifest.as_ref().and_then(made),
+            broken,
+        }
+    }
+}
+
+/// A time as it stands in names and states.
+pub fn moment(text: &str) -> Option<Timestamp> {
+    let compact = DateTime::strptime("%Y%m%dT%H%M%SZ", text);
+    let compact = compact.and_then(|time| time.to_zoned(TimeZone::UTC));
+    compact
+        .map(|time| time.timestamp())
+        .or_else(|_| text.parse())
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_old_program_wrote() {
+        let text = r#"{"last_run_at": "20261120T020001Z", "subvolumes": {"data": {
+            "last_snapshot": "/srv/snapshots/data__20261120T020001Z__inc",
+            "last_manifest": "p/subvol/data/incremental/manifest-20261120T020001Z.json",
+            "last_full_at": "20260601T020000Z", "more": 1}, "new": {}}}"#;
+        let state: State = serde_json::from_str(text).unwrap();
+        let past = state.past("data", |_| true);
+        assert_eq!(
+            past.last_full,
+            Some("2026-06-01T02:00:00Z".parse().unwrap())
+        );
+        assert_eq!(past.last, Some("2026-11-20T02:00:01Z".parse().unwrap()));
+        assert_eq!(past.broken, None);
+        assert!(state.past("data", |_| false).broken.is_some());
+        assert_eq!(state.past("new", |_| true).last_full, None);
+        assert_eq!(state.past("other", |_| true).broken, None);
+    }
+
+    #[test]
+    fn times_of_both_kinds() {
+        assert_eq!(moment("20261121T020304Z"), moment("2026-11-21T02:03:04Z"));
+        assert!(moment("20261121T020304Z").is_some());
+        assert_eq!(moment("yesterday"), None);
+    }
+}
