@@ -5,7 +5,7 @@ _buttersink() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
     COMPREPLY=()
     case $before in
-    -l | --logfile)
+    -l | --logfile | --config)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         compopt -o filenames
         return
@@ -27,11 +27,12 @@ _buttersink() {
             -n --dry-run -d --delete -e --estimate --exclude -q --quiet -l --logfile --json
             --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo
             --remote-command --endpoint-url --region --profile -j --concurrency --part-size
-            --checksum --sse --storage-class --max-chain --s3-quirks --server --mode
+            --checksum --sse --storage-class --max-chain --s3-quirks --config --commands
+            --server --mode
             -h --help -V --version' -- "$word")
     else
         local commands=
-        [ "$COMP_CWORD" != 1 ] || commands='list sync'
+        [ "$COMP_CWORD" != 1 ] || commands='list sync backup verify config'
         mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"; compgen -d -S / -- "$word")
         compopt -o filenames -o nospace
     fi

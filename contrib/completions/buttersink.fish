@@ -29,6 +29,8 @@ complete -c buttersink -l storage-class -x -d 'storage class of uploads' \
     -a 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE'
 complete -c buttersink -l max-chain -x -d 'diffs in a bucket to make one snapshot of'
 complete -c buttersink -l s3-quirks -x -d 'what the service cannot do'
+complete -c buttersink -l config -r -d 'a configuration file of backups'
+complete -c buttersink -l commands -d 'how each backup is restored by hand'
 complete -c buttersink -l server -d 'serve a directory to the other end'
 complete -c buttersink -l mode -x -a 'r a w' -d 'what a server lets do'
 complete -c buttersink -s h -l help -d help
