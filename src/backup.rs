@@ -6,7 +6,6 @@ pub mod retention;
 pub mod schedule;
 
 pub mod config;
-pub mod manifest;
 pub mod source;
 pub mod state;
 

@@ -1,6 +1,7 @@
 //! What a store is, how a location is written, and which store stands behind it.
 //! Knows the kinds of store by name only; how each works is its own business.
 
+pub mod archive;
 pub mod local;
 mod location;
 pub mod s3;

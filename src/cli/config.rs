@@ -2,15 +2,16 @@
 //! when, `list --config FILE` what there is in its bucket.
 
 use crate::backup;
-use crate::backup::archive::{self, Archive};
+use crate::backup::archive;
 use crate::backup::config::Config;
-use crate::backup::manifest::Manifest;
 use crate::backup::schedule::Due;
 use crate::backup::state::State;
 use crate::error::{Error, Result};
 use crate::report;
 use crate::s3::S3Options;
 use crate::snapshot::shown;
+use crate::store::archive::index::Archive;
+use crate::store::archive::manifest::Manifest;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
