@@ -1,5 +1,6 @@
 //! Backups: a snapshot, a plan, a sync and a prune. The rooms think (`names`, `retention`,
-//! `schedule`) or act (`oneshot`, `source`).
+//! `schedule`) or act (`run`, which the others
+//! give orders to, and `source`).
 
 pub mod names;
 pub mod retention;
@@ -10,6 +11,8 @@ pub mod source;
 pub mod state;
 
 pub mod archive;
+
+pub mod run;
 
 pub mod oneshot;
 

@@ -4,8 +4,9 @@ use super::Task;
 use super::means::means;
 use super::options::Options;
 use crate::backup;
-use crate::backup::oneshot::{self, Event, Order};
+use crate::backup::oneshot::{self, Order};
 use crate::backup::retention::Policy;
+use crate::backup::run::Event;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::report::{self, json};
@@ -196,6 +197,14 @@ fn show(progress: &mut Progress, order: &Order, event: &Event) {
     match event {
         Event::Note(note) => progress.note(note),
         Event::Sync(event) => progress.event(event),
+        Event::Due(subvolume, what) => progress.result(
+            || format!("{}: {what}\n", shown(subvolume)),
+            || json::backup::due(subvolume, what),
+        ),
+        Event::Cost(name, words) => progress.result(
+            || format!("{name}: {words}\n"),
+            || json::backup::cost(name, words),
+        ),
         Event::Plan(name, plan) if dry => progress.result(
             || format!("{name}:\n{}", report::plan(plan)),
             || json::backup::plan(name, plan),

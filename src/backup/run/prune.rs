@@ -1,9 +1,10 @@
 //! What a finished backup lets go of, at a destination and at the source, and the link to the latest.
 
-use super::{Event, Run};
+use super::{Event, Keeps, Run};
 use crate::backup::retention::{self, Bonds, Candidate, Verdict};
 use crate::error::Result;
 use crate::log;
+use crate::plan::Plan;
 use crate::process;
 use crate::snapshot::{Listing, Offer, Snapshot, State, Uuid, shown};
 use crate::store::Store;
@@ -11,15 +12,17 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 impl Run<'_, '_> {
+    /// Lets a destination forget what it does not keep. A dry run reckons with what is coming.
     pub(super) fn prune(
         &mut self,
         name: &str,
         dest: &mut dyn Store,
+        keeps: &Keeps,
         there: &Listing,
-        coming: &[&Snapshot],
+        coming: Option<(&Plan, &[&Snapshot])>,
         ours: &[Snapshot],
     ) -> Result<()> {
-        if self.order.dest_keeps.keeps_all() {
+        if keeps.all() {
             return Ok(());
         }
         let known: HashMap<Uuid, &Snapshot> = ours.iter().map(|s| (s.id(), s)).collect();
@@ -29,29 +32,38 @@ impl Run<'_, '_> {
             .snapshots
             .iter()
             .filter(|s| self.source.is_our_name(&s.path));
+        let coming_too = coming.map_or(&[][..], |(_, snapshots)| snapshots);
         let candidates = present
             .filter(sound)
-            .chain(coming.iter().copied())
+            .chain(coming_too.iter().copied())
             .map(|s| {
                 let original = known.get(&s.id()).copied().unwrap_or(s);
                 self.candidate(s, original)
             });
-        let bonds = Bonds {
-            pinned: pin(ours.last(), "the newest in common with the source"),
-            parents: parents(&there.offer),
-        };
-        let zone = self.now.time_zone();
         let candidates = without_twins(candidates.collect());
-        let verdicts = retention::judge(candidates, &self.order.dest_keeps, &bonds, zone);
+        let mut parents = parents(&there.offer);
+        if let (Some((plan, _)), Offer::Only(_)) = (coming, &there.offer) {
+            for step in plan.transfers() {
+                parents.entry(step.to).or_default().extend(step.from);
+            }
+        }
+        let pinned = pin(ours.last(), "the newest in common with the source");
+        let bonds = Bonds { pinned, parents };
+        let verdicts = match keeps {
+            Keeps::Policy(policy) => {
+                retention::judge(candidates, policy, &bonds, self.now.time_zone())
+            }
+            Keeps::Chains(chains) => chains.judge(candidates, &bonds, self.now.timestamp()),
+        };
         self.delete(name, Some(dest), &verdicts)
     }
 
     /// After everything arrived everywhere: the link, and what the source need not keep.
     pub(super) fn tidy(&mut self, newest: &Path, id: Uuid, ours: &[Snapshot]) -> Result<()> {
-        if !self.order.dry_run && self.source.move_link(newest)? {
+        if !self.dry_run && self.source.move_link(newest)? {
             log::line(|| format!("the link names {} now", shown(newest)));
         }
-        if self.order.source_keeps.keeps_all() {
+        if self.keeps.keeps_all() {
             return Ok(());
         }
         let candidates = ours.iter().map(|s| self.candidate(s, s)).collect();
@@ -60,7 +72,7 @@ impl Run<'_, '_> {
             ..Bonds::default()
         };
         let zone = self.now.time_zone();
-        let verdicts = retention::judge(candidates, &self.order.source_keeps, &bonds, zone);
+        let verdicts = retention::judge(candidates, &self.keeps, &bonds, zone);
         let name = shown(self.source.folder.join(""));
         self.delete(&name, None, &verdicts)
     }
@@ -81,7 +93,7 @@ impl Run<'_, '_> {
         verdicts: &[Verdict],
     ) -> Result<()> {
         (self.watch)(Event::Verdicts(name, verdicts));
-        if self.order.dry_run {
+        if self.dry_run {
             return Ok(());
         }
         for verdict in verdicts.iter().rev().filter(|verdict| !verdict.keep) {
