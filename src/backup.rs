@@ -6,6 +6,8 @@ pub mod names;
 pub mod retention;
 pub mod schedule;
 
+pub mod hooks;
+
 pub mod config;
 pub mod source;
 pub mod state;
