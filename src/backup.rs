@@ -16,6 +16,8 @@ pub mod archive;
 
 pub mod run;
 
+pub mod agenda;
+
 pub mod oneshot;
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};

@@ -55,6 +55,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
         store: as_store(store),
         wants: Wants::Missing,
         keeps: Keeps::Policy(order.dest_keeps.clone()),
+        costs: None,
     });
     let dests = dests.collect();
     let make = match order.always {
@@ -69,6 +70,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
         keeps: order.source_keeps.clone(),
         dry_run: order.dry_run,
         max_chain: Some(order.max_chain),
+        pinned: Vec::new(),
         said: HashSet::new(),
         watch,
     };

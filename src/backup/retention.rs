@@ -5,7 +5,7 @@ mod chains;
 
 use crate::error::{Error, Result};
 use crate::snapshot::Uuid;
-pub use chains::Chains;
+pub use chains::{Chains, root};
 use jiff::civil::{DateTime, Weekday};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use std::collections::{HashMap, HashSet};

@@ -12,6 +12,7 @@ use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
 use crate::store::Store;
 use crate::sync;
 use jiff::Zoned;
+pub use prune::parents;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
@@ -65,6 +66,33 @@ pub struct Dest<'a> {
     pub wants: Wants,
     /// What it keeps.
     pub keeps: Keeps,
+    /// What things cost there, in words.
+    pub costs: Option<Box<Costs<'a>>>,
+}
+
+/// Tells what something costs at a destination.
+pub type Costs<'a> = dyn Fn(Costed) -> Option<String> + 'a;
+
+/// What can be asked the cost of.
+#[derive(Clone, Copy, Debug)]
+pub enum Costed<'a> {
+    /// Bringing something there, and fetching it back.
+    Plan(&'a Plan),
+    /// Letting something go.
+    Deletions(&'a [Verdict]),
+}
+
+impl Dest<'_> {
+    fn store(&mut self) -> Result<&mut (dyn Store + '_)> {
+        match &mut self.store {
+            Ok(store) => Ok(&mut **store),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    fn cost(&self, of: Costed) -> Option<String> {
+        self.costs.as_ref()?(of)
+    }
 }
 
 /// What happens, for whoever shows it. Texts are locations.
@@ -112,6 +140,8 @@ pub struct Run<'a, 'b> {
     /// Where differences are kept: how long a chain of them may get. `None` where somebody else
     /// decides when a new one begins.
     pub max_chain: Option<usize>,
+    /// What the source keeps in any case, and why.
+    pub pinned: Vec<(Uuid, String)>,
     /// Remarks made already: each listing repeats them.
     pub said: HashSet<String>,
     /// Whom to tell.
@@ -257,12 +287,7 @@ impl Run<'_, '_> {
     /// Brings a destination up to date, and lets it forget what its policy does not keep.
     fn send_to_one(&mut self, dest: &mut Dest, here: &Listing, ours: &[Snapshot]) -> Result<()> {
         process::check("backing up")?;
-        let (name, keeps) = (&dest.name, &dest.keeps);
-        let store = match &mut dest.store {
-            Ok(store) => &mut **store,
-            Err(error) => return Err(error.clone()),
-        };
-        let there = store.list()?;
+        let there = dest.store()?.list()?;
         there.notes.iter().for_each(|note| self.note(note));
         let (missing, here) = wanted(&dest.wants, here, ours, &there);
         let excluded = |path: &Path| !missing.iter().any(|s| s.path == path);
@@ -278,22 +303,28 @@ impl Run<'_, '_> {
         let mut plan = sync::make_plan(self.store, &here, &there, &wish, sync_watch)?;
         if self.dry_run {
             let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
-            plan.effort = store.effort(&diffs);
+            plan.effort = dest.store()?.effort(&diffs);
         }
-        (self.watch)(Event::Plan(name, &plan));
+        (self.watch)(Event::Plan(&dest.name, &plan));
         if self.dry_run {
-            return self.prune(name, store, keeps, &there, Some((&plan, &missing)), ours);
+            if let Some(cost) = dest.cost(Costed::Plan(&plan)) {
+                (self.watch)(Event::Cost(&dest.name, &cost));
+            }
+            return match dest.keeps.all() {
+                true => Ok(()),
+                false => self.prune(dest, &there, Some((&plan, &missing)), ours),
+            };
         }
         let watch = &mut *self.watch;
         let sync_watch = &mut |event: sync::Event| watch(Event::Sync(event));
-        let summary = sync::carry_out(&plan, self.store, store, sync_watch)?;
+        let summary = sync::carry_out(&plan, self.store, dest.store()?, sync_watch)?;
         summary.verdict()?;
-        (self.watch)(Event::Arrived(name, &summary));
-        if keeps.all() {
+        (self.watch)(Event::Arrived(&dest.name, &summary));
+        if dest.keeps.all() {
             return Ok(());
         }
-        let there = store.list()?;
-        self.prune(name, store, keeps, &there, None, ours)
+        let there = dest.store()?.list()?;
+        self.prune(dest, &there, None, ours)
     }
 }
 

@@ -102,7 +102,7 @@ impl Chains {
 }
 
 /// What a backup is built on in the end.
-fn root(id: Uuid, parents: &HashMap<Uuid, Vec<Uuid>>) -> Uuid {
+pub fn root(id: Uuid, parents: &HashMap<Uuid, Vec<Uuid>>) -> Uuid {
     let (mut root, mut seen) = (id, HashSet::from([id]));
     while let Some(parent) = parents.get(&root).and_then(|all| all.first()) {
         if !seen.insert(*parent) {
