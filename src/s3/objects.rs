@@ -81,9 +81,24 @@ impl Client {
     /// # Errors
     /// If the bucket cannot be listed.
     pub fn list(&self, prefix: &str) -> Result<Vec<Object>> {
-        let (mut objects, mut token) = (Vec::new(), String::new());
+        let mut objects = Vec::new();
+        self.pages(prefix, &[], &mut |page, node| {
+            objects.push(object(page, node));
+        })?;
+        Ok(objects)
+    }
+
+    /// Shows every object of a listing, with its page, to `each`.
+    pub(super) fn pages(
+        &self,
+        prefix: &str,
+        headers: &[(&'static str, String)],
+        each: &mut dyn FnMut(&Node, &Node),
+    ) -> Result<()> {
+        let mut token = String::new();
         loop {
             let mut request = Request::new(Method::Get, "", "list", "s3:ListBucket");
+            request.headers = headers.to_vec();
             request.query = vec![
                 ("list-type", "2".to_owned()),
                 ("encoding-type", "url".to_owned()),
@@ -94,10 +109,10 @@ impl Client {
                 request.query.push(("continuation-token", token.clone()));
             }
             let page = self.document(request, "ListBucketResult")?;
-            objects.extend(page.all("Contents").map(|node| object(&page, node)));
+            page.all("Contents").for_each(|node| each(&page, node));
             let next = page.text("NextContinuationToken");
             if page.text("IsTruncated") != "true" {
-                return Ok(objects);
+                return Ok(());
             }
             if next.is_empty() || next == token {
                 return Err(self.malformed(

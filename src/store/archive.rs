@@ -4,6 +4,7 @@
 
 mod change;
 mod chunks;
+pub mod costs;
 mod identity;
 pub mod index;
 mod inspect;
