@@ -19,6 +19,7 @@ pub mod run;
 pub mod agenda;
 
 pub mod oneshot;
+pub mod scheduled;
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 

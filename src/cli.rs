@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod means;
 mod options;
+mod scheduled;
 mod slash;
 mod values;
 mod verify;
@@ -98,6 +99,7 @@ enum Task {
     Serve(Access, OsString),
     Backup(Box<Order>),
     BackupHelp,
+    Scheduled(Box<scheduled::Request>),
     CheckConfig(PathBuf),
     ListConfig(PathBuf, bool),
 }
@@ -116,7 +118,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {
     let mut arguments = arguments.into_iter().peekable();
     if arguments.next_if(|word| word == "backup").is_some() {
-        return backup::parse(arguments);
+        let words: Vec<OsString> = arguments.collect();
+        return match scheduled::is_meant(&words) {
+            true => scheduled::parse(words),
+            false => backup::parse(words),
+        };
     }
     if arguments.next_if(|word| word == "config").is_some() {
         return Ok((Task::CheckConfig(config::parse(arguments)?), Options::new()));

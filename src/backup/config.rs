@@ -8,6 +8,8 @@ use super::hooks::{self, Hooks};
 use super::retention::{Chains, Policy};
 use super::schedule::Schedule;
 use crate::error::{Doing, Error, Result};
+use crate::s3::Sse;
+use crate::s3::thaw::Tier;
 use crate::snapshot::shown;
 use crate::store::{Location, Place};
 use reader::Reader;
@@ -101,7 +103,7 @@ pub struct Bucket {
     /// Whether parts wait on disk instead of in memory.
     pub spool_enabled: bool,
     /// Encryption at the service.
-    pub sse: String,
+    pub sse: Sse,
     /// Which backups are let go.
     pub keeps: Chains,
 }
@@ -131,7 +133,7 @@ pub struct Restore {
     /// For how long, in seconds.
     pub restore_timeout_seconds: u64,
     /// How fast they are thawed, and so for how much.
-    pub restore_tier: String,
+    pub restore_tier: Tier,
 }
 
 impl Config {
@@ -251,12 +253,22 @@ fn bucket(file: &mut Reader) -> Result<Bucket> {
         storage_class_manifest: file.text("s3.storage_class_manifest", "STANDARD")?,
         concurrency: file.number("s3.concurrency", 4, 1)?,
         spool_enabled: file.flag("s3.spool_enabled", false)?,
-        sse: file.text("s3.sse", "AES256")?,
+        sse: encryption(file)?,
         keeps: Chains {
             newest: file.optional_number("s3.retain_full_chains", 1)?,
             days: file.optional_number("s3.retain_days", 1)?,
         },
     })
+}
+
+/// Of what is not said, AES256 is what every service but a few takes.
+fn encryption(file: &mut Reader) -> Result<Sse> {
+    let Some(text) = file.optional("s3.sse")? else {
+        file.text("s3.sse", "AES256")?;
+        return Ok(Sse::Usual);
+    };
+    let wrong = |error: Error| file.wrong("s3.sse", &format!("is wrong: {error}"));
+    text.parse().map_err(wrong)
 }
 
 fn destination(file: &mut Reader) -> Result<Destination> {
@@ -301,7 +313,9 @@ fn restore(file: &mut Reader) -> Result<Restore> {
         sample_max_files: file.number("restore.sample_max_files", 1000, 1)?,
         wait_for_restore: file.flag("restore.wait_for_restore", true)?,
         restore_timeout_seconds: file.number("restore.restore_timeout_seconds", 259_200, 1)?,
-        restore_tier: file.choice("restore.restore_tier", "Standard", TIERS)?,
+        restore_tier: file
+            .choice("restore.restore_tier", "Standard", TIERS)?
+            .parse()?,
     })
 }
 

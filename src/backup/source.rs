@@ -239,7 +239,7 @@ pub fn is_imagined(snapshot: &Snapshot) -> bool {
 }
 
 /// Only the folder itself: a missing directory above it is a mistake.
-fn make_folder(folder: &Path) -> Result<()> {
+pub(super) fn make_folder(folder: &Path) -> Result<()> {
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         made => made.doing(|| format!("cannot make {}", shown(folder))),

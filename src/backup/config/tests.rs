@@ -79,7 +79,10 @@ fn with(section: &str, line: &str) -> String {
 
 #[test]
 fn the_old_example_is_the_default() {
-    let (old, least) = (parse(OLD).unwrap(), parse(LEAST).unwrap());
+    let (mut old, least) = (parse(OLD).unwrap(), parse(LEAST).unwrap());
+    // Said, it holds also where services do not take it.
+    assert_eq!((&old.s3.sse, &least.s3.sse), (&Sse::Aes256, &Sse::Usual));
+    old.s3.sse = Sse::Usual;
     assert_eq!(old.global, least.global);
     assert_eq!(old.schedule, least.schedule);
     assert_eq!(old.snapshots, least.snapshots);

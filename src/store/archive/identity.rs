@@ -9,6 +9,7 @@ use crate::snapshot::Uuid;
 use crate::stream::{Head, Parsed};
 use ring::digest::SHA256;
 use rusty_s3::Method;
+use std::collections::HashMap;
 
 /// More than the first command of any stream takes.
 const BEGIN: u64 = 1024;
@@ -39,11 +40,16 @@ pub(super) fn digest(text: &str) -> [u8; 16] {
 }
 
 impl Archive {
-    /// Finds out which snapshots the backups are of. Those whose stream is none are broken.
+    /// Finds out which snapshots the backups are of. Those whose stream is none are broken. Where
+    /// nothing else tells, `known` does, by the names of snapshots.
     ///
     /// # Errors
     /// If the bucket cannot be read.
-    pub(super) fn identify(&mut self, client: &Client) -> Result<()> {
+    pub(super) fn identify(
+        &mut self,
+        client: &Client,
+        known: &HashMap<String, Uuid>,
+    ) -> Result<()> {
         let mut open = Vec::new();
         for (key, manifest) in &self.manifests {
             let told = manifest.snapshot.uuid.or_else(|| self.told_by_child(key));
@@ -58,7 +64,12 @@ impl Archive {
         });
         let mut wrong = Vec::new();
         for ((key, _), found) in open.iter().zip(found) {
+            let told = self.manifests.get(key);
+            let told = told.and_then(|manifest| known.get(&manifest.snapshot.name));
             match found {
+                Ok(Identity::Hidden(_)) if let Some(uuid) = told => {
+                    self.identities.insert(key.clone(), Identity::Known(*uuid));
+                }
                 Ok(identity) => drop(self.identities.insert(key.clone(), identity)),
                 Err(error) if error.kind == Kind::Damaged => wrong.push((key.clone(), error)),
                 Err(error) => return Err(error),
