@@ -34,6 +34,7 @@ mod s3_faults;
 mod s3_suites;
 mod s3_sync;
 mod s3_tls;
+mod scheduled;
 mod servers;
 mod smoke;
 mod ssh;
@@ -66,6 +67,7 @@ fn main() -> std::process::ExitCode {
             s3_sync::TESTS,
             s3_sync::OWN,
             s3_tls::TESTS,
+            scheduled::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,

@@ -93,7 +93,8 @@ impl Run<'_, '_> {
         if self.dry_run {
             return Ok(());
         }
-        for verdict in verdicts.iter().rev().filter(|verdict| !verdict.keep) {
+        // The newest first: where differences are kept, the others are built on the older ones.
+        for verdict in verdicts.iter().filter(|verdict| !verdict.keep) {
             process::check("deleting old snapshots")?;
             let path = &verdict.candidate.path;
             match &mut dest {

@@ -145,6 +145,7 @@ impl Round<'_, '_> {
     /// Where the bucket is not asked, memory and the names of the snapshots have to do.
     fn remembered(&self, name: &str, ours: &[Snapshot]) -> Past<'static> {
         let mut past = self.state.past(name, Path::is_dir);
+        past.broken = past.broken.filter(|_| ours.is_empty());
         for snapshot in ours {
             let path = snapshot.path.to_str();
             let Some((_, made, kind)) = path.and_then(names::scheduled_parts) else {
