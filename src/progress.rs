@@ -87,6 +87,17 @@ impl Progress {
         self.begin(plan);
     }
 
+    /// So many bytes in so many transfers are to come.
+    pub fn expect(&mut self, bytes: u64, steps: usize) {
+        (self.total, self.steps) = (bytes, steps);
+    }
+
+    /// A transfer of such an expectation is done.
+    pub fn received(&mut self, step: &Step) {
+        self.before += step.size.bytes().unwrap_or(0);
+        self.step_bytes = 0;
+    }
+
     /// A remark for a person.
     pub fn note(&mut self, note: &str) {
         log::line(|| format!("note: {note}"));

@@ -163,6 +163,15 @@ impl Client {
         }
     }
 
+    /// The first bytes of an object that has at least so many.
+    pub(crate) fn start_of(&self, key: &str, bytes: u64) -> Answer<Vec<u8>> {
+        let mut request = Request::new(Method::Get, key, "read", "s3:GetObject");
+        let last = bytes.saturating_sub(1);
+        request.headers = vec![("range", format!("bytes=0-{last}"))];
+        request.limit = bytes;
+        Ok(self.request(request)?.body)
+    }
+
     /// Writes an object in one request; `Content-MD5` protects it on its way.
     pub(crate) fn put(
         &self,

@@ -146,9 +146,7 @@ impl Client {
     }
 
     fn is_readable(&self, key: &str) -> Result<bool> {
-        let mut request = Request::new(Method::Get, key, "read", "s3:GetObject");
-        request.headers = vec![("range", "bytes=0-0".to_owned())];
-        match self.request(request) {
+        match self.start_of(key, 1) {
             Ok(_) => Ok(true),
             Err(fault) if fault.code == "InvalidObjectState" => Ok(false),
             Err(fault) => Err(fault.into()),

@@ -28,6 +28,7 @@ mod faults;
 mod local;
 mod packaging;
 mod remote;
+mod restore;
 mod s3;
 mod s3_faults;
 mod s3_suites;
@@ -57,6 +58,9 @@ fn main() -> std::process::ExitCode {
             local::TESTS,
             packaging::TESTS,
             remote::TESTS,
+            restore::TESTS,
+            restore::FROZEN,
+            restore::OWN,
             s3::TESTS,
             s3::OWN,
             s3_faults::TESTS,

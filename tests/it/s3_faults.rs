@@ -38,7 +38,7 @@ pub(crate) const TESTS: &[Test] = on_both![
 
 /// What is done to a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
+pub(crate) enum Fault {
     /// The connection is reset before the server sees anything.
     Reset,
     /// An answer of our own: status, and a header.
@@ -58,22 +58,22 @@ enum Fault {
 }
 
 /// A request as the rule sees it.
-struct Seen<'a> {
-    method: &'a str,
-    target: &'a str,
+pub(crate) struct Seen<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
     /// How many requests came before.
     before: usize,
 }
 
 type Rule = Box<dyn FnMut(&Seen<'_>) -> Option<Fault> + Send>;
 
-struct Proxy {
-    endpoint: String,
-    seen: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Proxy {
+    pub(crate) endpoint: String,
+    pub(crate) seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
-    fn before(
+    pub(crate) fn before(
         server: &Server,
         rule: impl FnMut(&Seen<'_>) -> Option<Fault> + Send + 'static,
     ) -> Proxy {
@@ -94,7 +94,7 @@ impl Proxy {
         Proxy { endpoint, seen }
     }
 
-    fn count(&self, word: &str) -> usize {
+    pub(crate) fn count(&self, word: &str) -> usize {
         let seen = self.seen.lock().unwrap();
         seen.iter().filter(|line| line.contains(word)).count()
     }

@@ -190,6 +190,24 @@ impl Server {
         query: &[(&str, &str)],
         body: &[u8],
     ) -> (u16, Vec<u8>) {
+        self.send(method, (bucket, key), query, &[], body)
+    }
+
+    /// Writes an object in a storage class.
+    pub(crate) fn put_class(&self, bucket: &str, key: &str, class: &str, body: &[u8]) {
+        let class = [("x-amz-storage-class", class)];
+        let (status, _) = self.send("PUT", (bucket, key), &[], &class, body);
+        assert_eq!(status, 200, "{key}");
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        (bucket, key): (&str, &str),
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> (u16, Vec<u8>) {
         use rusty_s3::{Bucket, Method, UrlStyle};
         let endpoint = self.endpoint.parse().unwrap();
         let there = Bucket::new(endpoint, UrlStyle::Path, bucket.to_owned(), "us-east-1").unwrap();
@@ -210,7 +228,6 @@ impl Server {
             key => there.object_url(key),
         };
         let now = jiff::Timestamp::now();
-        let (query, none) = (query.iter().copied(), [("", ""); 0].into_iter());
         let url = rusty_s3::signing::sign(
             &now,
             verb,
@@ -220,12 +237,15 @@ impl Server {
             None,
             "us-east-1",
             3600,
-            query,
-            none,
+            query.iter().copied(),
+            headers.iter().copied(),
         );
-        let request = ureq::http::Request::builder()
+        let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(url.as_str());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let agent = AGENT.get_or_init(agent);
         let answer = match method {
             "PUT" | "POST" => agent.run(request.body(body).unwrap()),
