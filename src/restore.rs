@@ -218,7 +218,11 @@ impl Run<'_, '_> {
         }
         match done {
             Ok(receipt) => (self.watch)(Event::Sync(sync::Event::Done(&step, receipt))),
-            // Shown by whoever runs us.
+            Err(error) if error.kind == Kind::Damaged => {
+                let (name, key) = (shown(&step.path), shown(&self.links.all[number].key));
+                let doing = format!("cannot restore {name} by {key}");
+                return Err(Error::damaged(doing, error.to_string()));
+            }
             Err(error) => return Err(error),
         }
         Ok(())
