@@ -1,6 +1,7 @@
 //! S3 as a client sees it. Every request goes through [`Client::request`], which signs, sends,
 //! tries again where that may help, and explains what was refused. Knows nothing of snapshots.
 
+pub(crate) mod claim;
 mod config;
 mod credentials;
 pub mod download;

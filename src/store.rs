@@ -2,6 +2,7 @@
 //! Knows the kinds of store by name only; how each works is its own business.
 
 pub mod archive;
+mod keys;
 pub mod local;
 mod location;
 pub mod s3;

@@ -5,9 +5,12 @@
 //! then commands: length of the body le32, command le16, CRC-32C le32 over header (with zeros
 //! for itself) and body, seed 0, not inverted; then attributes: type le16, length le16, value.
 
+mod watch;
+
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Uuid;
 use std::io::{self, Read};
+pub use watch::Watch;
 
 const MAGIC: &[u8; 13] = b"btrfs-stream\0";
 const HEADER: usize = 17;
@@ -233,6 +236,7 @@ pub struct Check {
     sum: u32,
     ended: bool,
     passed: u64,
+    sound: u64,
 }
 
 impl Check {
@@ -240,6 +244,7 @@ impl Check {
     pub fn after(head: usize) -> Check {
         Check {
             passed: head as u64,
+            sound: head as u64,
             ..Check::default()
         }
     }
@@ -297,6 +302,7 @@ impl Check {
         }
         self.ended = le16(&self.header[4..]) == CMD_END;
         self.have = 0;
+        self.sound = self.passed;
         Ok(())
     }
 
@@ -315,6 +321,11 @@ impl Check {
     /// Bytes so far, the head included.
     pub fn passed(&self) -> u64 {
         self.passed
+    }
+
+    /// How many of them are whole commands with right checksums.
+    pub fn sound(&self) -> u64 {
+        self.sound
     }
 
     fn wrong(&self, what: &str) -> Error {

@@ -189,16 +189,15 @@ mod tests {
             let manifest = Manifest::parse(&key, text.to_string().as_bytes()).unwrap();
             (key, manifest)
         };
-        Archive {
-            name: "data".to_owned(),
-            manifests: (1..=3).map(manifest).collect(),
-            current: current.map(str::to_owned),
-            broken: broken
-                .iter()
-                .map(|key| ((*key).to_owned(), "torn".to_owned()))
-                .collect(),
-            strays: Vec::new(),
-        }
+        let broken = broken
+            .iter()
+            .map(|key| (key.to_string(), "torn".to_owned()));
+        let mut archive = Archive::default();
+        archive.name = "data".to_owned();
+        archive.manifests = (1..=3).map(manifest).collect();
+        archive.current = current.map(str::to_owned);
+        archive.broken = broken.collect();
+        archive
     }
 
     #[track_caller]

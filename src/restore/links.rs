@@ -1,21 +1,14 @@
-//! The backups of a chain as a store that sends them: the chunks of each as one stream, every one
-//! with its recorded SHA-256. Nothing can be brought to it.
+//! The backups of a chain as a store that sends them, wherever in the bucket their manifests lie.
+//! Nothing can be brought to it.
 
 use super::chain::Link;
 use crate::error::{Error, Kind, Result};
 use crate::s3::Client;
-use crate::s3::download::{Download, Source};
 use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, Uuid, shown};
-use crate::store::archive::manifest::Chunk;
-use crate::store::{Sink, Store};
-use crate::stream::{Head, Parsed};
-use std::io::{self, Read};
+use crate::store::{Sink, Store, archive};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::vec;
-
-/// More than the first command of a stream has.
-const HEAD: u64 = 64 << 10;
 
 /// A chain of backups, the full one first.
 pub(super) struct Links {
@@ -44,65 +37,13 @@ impl Links {
         let Some(link) = self.all.get(number).filter(|link| link.id.is_none()) else {
             return Ok(());
         };
-        let head = self.head(link)?;
-        self.all[number].id = Some(head.uuid);
+        self.all[number].id = archive::identify(&self.client, &link.key, &link.manifest)?;
         Ok(())
-    }
-
-    fn head(&self, link: &Link) -> Result<Head> {
-        if let Some(first) = link.manifest.chunks.first() {
-            let start = self.client.start_of(&first.key, HEAD.min(first.size))?;
-            if let Parsed::Whole(head, _) = Head::parse(&start)? {
-                return Ok(head);
-            }
-        }
-        // Chunks may be very short.
-        Head::read(&mut self.stream(link))
-    }
-
-    fn stream(&self, link: &Link) -> Chunks {
-        Chunks {
-            client: Arc::clone(&self.client),
-            left: link.manifest.chunks.clone().into_iter(),
-            now: None,
-        }
     }
 
     fn find(&self, id: Uuid) -> Result<&Link> {
         let link = self.all.iter().find(|link| link.id == Some(id));
         link.ok_or_else(|| Error::failed(format!("cannot find {id}"), "no backup makes it"))
-    }
-}
-
-/// Chunks one after the other.
-struct Chunks {
-    client: Arc<Client>,
-    left: vec::IntoIter<Chunk>,
-    now: Option<Download>,
-}
-
-impl Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(now) = &mut self.now {
-                match now.read(buffer)? {
-                    0 if !buffer.is_empty() => self.now = None,
-                    count => return Ok(count),
-                }
-            }
-            let Some(chunk) = self.left.next() else {
-                return Ok(0);
-            };
-            let recorded = (!chunk.sha256.is_empty()).then_some(chunk.sha256);
-            // A bucket may have been copied, and so its ETags are no longer those of the manifest.
-            let source = Source {
-                key: chunk.key,
-                size: chunk.size,
-                etag: String::new(),
-            };
-            let client = Arc::clone(&self.client);
-            self.now = Some(Download::new(client, vec![source], recorded));
-        }
     }
 }
 
@@ -131,8 +72,8 @@ impl Store for Links {
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
-        let stream = self.stream(self.find(diff.to)?);
-        Ok(Box::new(stream))
+        let link = self.find(diff.to)?;
+        Ok(Box::new(archive::stream(&self.client, &link.manifest)))
     }
 
     fn receive(&mut self, _diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {

@@ -28,6 +28,7 @@ pub(crate) struct Listed {
     pub(crate) number: u64,
     pub(crate) size: u64,
     pub(crate) etag: String,
+    pub(crate) modified: Option<Timestamp>,
     pub(crate) crc32c: String,
     pub(crate) sha256: String,
 }
@@ -244,6 +245,7 @@ fn listed(node: &Node) -> Option<Listed> {
         number: node.number("PartNumber")?,
         size: node.number("Size")?,
         etag: unquoted(node.text("ETag")).to_owned(),
+        modified: node.text("LastModified").parse().ok(),
         crc32c: node.text("ChecksumCRC32C").to_owned(),
         sha256: node.text("ChecksumSHA256").to_owned(),
     })

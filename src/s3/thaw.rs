@@ -140,16 +140,8 @@ impl Client {
         };
         match of_head(&head, class) {
             // Other services may keep the name of a class, and nothing more.
-            Frost::Frozen if !self.is_aws() && self.is_readable(key)? => Ok(Frost::None),
+            Frost::Frozen if !self.is_aws() && self.beginning(key, 1)?.is_some() => Ok(Frost::None),
             frost => Ok(frost),
-        }
-    }
-
-    fn is_readable(&self, key: &str) -> Result<bool> {
-        match self.start_of(key, 1) {
-            Ok(_) => Ok(true),
-            Err(fault) if fault.code == "InvalidObjectState" => Ok(false),
-            Err(fault) => Err(fault.into()),
         }
     }
 

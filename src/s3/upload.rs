@@ -104,6 +104,12 @@ impl Upload {
         Some((parts + around + sizing.pieces + 1, parts))
     }
 
+    /// Bytes of the parts of a stream of this length.
+    pub fn part_size(client: &Client, size: Size) -> u64 {
+        let sizing = Sizing::of(size, client.options.part_size, &client.quirks());
+        sizing.map_or(0, |sizing| sizing.part)
+    }
+
     /// Sends what is left, makes the object, and compares what the service has with what we sent.
     ///
     /// # Errors

@@ -19,10 +19,11 @@ use crate::s3::multipart::Unfinished;
 use crate::s3::upload::{Target, Upload};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Listing, Size, shown};
+use crate::stream::Watch;
 use hints::Hints;
 use index::{Index, Kept, Leftover, TRASH};
 use layout::Name;
-use sink::{S3Sink, Watch};
+use sink::S3Sink;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
@@ -255,7 +256,7 @@ impl Store for S3Store {
             unfinished: leftover.uploads,
         };
         let upload = Upload::new(Arc::clone(&self.client), target)?;
-        let watch = Watch::Head(Vec::new());
+        let watch = Watch::default();
         Ok(Box::new(S3Sink {
             store: self,
             upload,

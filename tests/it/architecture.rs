@@ -26,7 +26,7 @@ const PRINT: &[&str] = &["cli", "progress", "report"];
 const THINK: &[&str] = &["plan", "backup::schedule", "backup::retention"];
 
 /// Parts of a store that several stores share.
-const SHARED: &[&str] = &["store::wire"];
+const SHARED: &[&str] = &["store::wire", "store::keys"];
 
 /// Lines without tests that a file may have; the first prefix that fits counts. A quarter more is
 /// let pass, and nothing above [`LONGEST`].

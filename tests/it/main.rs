@@ -18,6 +18,7 @@ mod support;
 mod tree;
 
 mod architecture;
+mod archive_suites;
 mod archives;
 mod backup;
 mod btrfs;
@@ -48,6 +49,7 @@ fn main() -> std::process::ExitCode {
     runner::main(
         &[
             architecture::TESTS,
+            archive_suites::TESTS,
             archives::TESTS,
             backup::TESTS,
             btrfs::TESTS,

@@ -1,25 +1,58 @@
 //! What there is of the backups of one subvolume: every manifest, whether it can be restored, and
 //! what belongs to nothing. Changes nothing.
 
+use super::identity::Identity;
 use super::manifest::{self, Manifest, Pointer};
 use crate::error::Result;
-use crate::s3::Client;
-use crate::snapshot::shown;
-use std::collections::{BTreeMap, HashMap};
+use crate::s3::multipart::Unfinished;
+use crate::s3::objects::Object;
+use crate::s3::{Client, in_words};
+use crate::snapshot::{Diff, Size, Uuid, shown};
+use crate::store::keys::{Archived, Part, is_path};
+use crate::sys;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The backups of one subvolume.
 #[derive(Clone, Debug, Default)]
 pub struct Archive {
     /// The name of the backups.
     pub name: String,
+    /// What all their keys begin with.
+    pub folder: String,
     /// By their keys.
     pub manifests: BTreeMap<String, Manifest>,
     /// What the pointer names.
     pub current: Option<String>,
     /// What cannot be restored, by key, and why.
     pub broken: BTreeMap<String, String>,
-    /// Objects that are no part of any backup.
+    /// What runs left that did not end, by a name that `delete` takes.
+    pub leftovers: BTreeMap<String, Leftover>,
+    /// Objects that are no part of any backup, nor left by a run.
     pub strays: Vec<String>,
+    /// All objects but manifests and pointer, by key.
+    pub objects: HashMap<String, Object>,
+    /// Which snapshots the backups are of, by key.
+    pub(super) identities: HashMap<String, Identity>,
+    remarks: Vec<String>,
+}
+
+/// Chunks without a manifest, and uploads that were not finished, of one backup.
+#[derive(Clone, Debug, Default)]
+pub struct Leftover {
+    /// `full` or `incremental`.
+    pub kind: String,
+    /// The time in its keys.
+    pub stamp: String,
+    /// Whole chunks.
+    pub chunks: Vec<Object>,
+    /// Uploads of chunks.
+    pub uploads: Vec<Unfinished>,
+    /// Bytes that are there.
+    pub bytes: u64,
+    /// When something last arrived.
+    pub latest: Option<Timestamp>,
 }
 
 /// Reads the archive of a subvolume below a prefix.
@@ -30,69 +63,161 @@ pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
     let folder = manifest::folder(prefix, name);
     let mut archive = Archive {
         name: name.to_owned(),
+        folder: folder.clone(),
         ..Archive::default()
     };
-    let mut sizes: HashMap<String, u64> = HashMap::new();
+    let pointer = format!("{folder}current.json");
+    let mut keys = Vec::new();
     for object in client.list(&folder)? {
-        if manifest::is_manifest(&folder, &object.key) {
-            archive.take(client, &object.key)?;
-        } else {
-            sizes.insert(object.key, object.size);
+        match manifest::is_manifest(&folder, &object.key) {
+            true => keys.push(object.key),
+            false => drop(archive.objects.insert(object.key.clone(), object)),
         }
     }
-    let pointer = format!("{folder}current.json");
-    if sizes.remove(&pointer).is_some() {
+    let bodies = at_once(client, &keys, |key| client.small(key));
+    for (key, body) in keys.iter().zip(bodies) {
+        // One that is gone by now was deleted meanwhile.
+        if let Some(body) = body? {
+            archive.take(key, &body);
+        }
+    }
+    if archive.objects.remove(&pointer).is_some() {
         let body = client.small(&pointer)?.unwrap_or_default();
         let pointer: Option<Pointer> = serde_json::from_slice(&body).ok();
         archive.current = pointer.map(|pointer| pointer.manifest_key);
     }
-    archive.judge(&sizes);
+    archive.judge();
+    let uploads = archive.unfinished(client)?;
+    archive.find_leftovers(client, uploads)?;
     Ok(archive)
+}
+
+/// Does the same with each, on as many threads as a transfer has. The results are in order.
+pub(super) fn at_once<T: Sync, R: Send>(
+    client: &Client,
+    all: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        sys::quiet_thread();
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            match all.get(at) {
+                Some(one) => done.push((at, work(one))),
+                None => return done,
+            }
+        }
+    };
+    let count = client.options.concurrency.clamp(1, 64).min(all.len());
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(run)).collect();
+        let joined = threads.into_iter().map(|thread| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        joined.flatten().collect()
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 impl Archive {
     /// A manifest that cannot be understood leaves the others as they are.
-    fn take(&mut self, client: &Client, key: &str) -> Result<()> {
-        let Some(body) = client.small(key)? else {
-            return Ok(());
+    fn take(&mut self, key: &str, body: &[u8]) {
+        let why = match Manifest::parse(key, body) {
+            Ok(manifest) if is_path(&manifest.snapshot.name) => {
+                self.manifests.insert(key.to_owned(), manifest);
+                return;
+            }
+            Ok(_) => "the name of its snapshot leads elsewhere".to_owned(),
+            Err(error) => error.said,
         };
-        match Manifest::parse(key, &body) {
-            Ok(manifest) => self
-                .manifests
-                .insert(key.to_owned(), manifest)
-                .map_or((), drop),
-            Err(error) => self
-                .broken
-                .insert(key.to_owned(), error.said)
-                .map_or((), drop),
-        }
-        Ok(())
+        self.broken.insert(key.to_owned(), why);
     }
 
-    /// Finds out what cannot be restored, and what belongs to nothing.
-    fn judge(&mut self, sizes: &HashMap<String, u64>) {
+    /// Finds out what cannot be restored.
+    fn judge(&mut self) {
         let incomplete: HashMap<&str, String> = self
             .manifests
             .iter()
-            .filter_map(|(key, manifest)| Some((key.as_str(), missing(manifest, sizes)?)))
+            .filter_map(|(key, manifest)| Some((key.as_str(), missing(manifest, &self.objects)?)))
             .collect();
+        let mut wrong = Vec::new();
         for key in self.manifests.keys() {
             let why = match manifest::chain(&self.manifests, key) {
                 Err(error) => Some(error.said),
                 Ok(chain) => chain.iter().find_map(|link| incomplete.get(link).cloned()),
             };
-            if let Some(why) = why {
-                self.broken.insert(key.clone(), why);
+            wrong.extend(why.map(|why| (key.clone(), why)));
+        }
+        self.broken.extend(wrong);
+    }
+
+    /// What makes one backup useless does so to all that build on it.
+    pub(super) fn spoil(&mut self, key: &str, why: &str) {
+        let builds = |other: &String| {
+            let chain = manifest::chain(&self.manifests, other);
+            chain.is_ok_and(|chain| chain.contains(&key))
+        };
+        let spoilt: Vec<String> = self
+            .manifests
+            .keys()
+            .filter(|other| builds(other))
+            .cloned()
+            .collect();
+        for other in spoilt {
+            self.broken.entry(other).or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// Whoever may not list them, or uses a service that cannot, can do all else.
+    fn unfinished(&mut self, client: &Client) -> Result<Vec<Unfinished>> {
+        const REFUSALS: [&str; 3] = ["AccessDenied", "NotImplemented", "MethodNotAllowed"];
+        match client.unfinished(&self.folder) {
+            Err(fault) if REFUSALS.contains(&&fault.code[..]) => {
+                let so = "interrupted uploads are neither shown nor gone on with";
+                self.remarks.push(format!("{}; {so}", fault.error));
+                Ok(Vec::new())
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    fn find_leftovers(&mut self, client: &Client, uploads: Vec<Unfinished>) -> Result<()> {
+        let chunks = self.manifests.values().flat_map(|m| &m.chunks);
+        let used: HashSet<&str> = chunks.map(|chunk| chunk.key.as_str()).collect();
+        let unread = self
+            .broken
+            .keys()
+            .any(|key| !self.manifests.contains_key(key));
+        let (mut strays, mut found) = (Vec::new(), BTreeMap::new());
+        for (key, object) in &self.objects {
+            match chunk_of(key) {
+                _ if used.contains(key.as_str()) => {}
+                // It may belong to a manifest that we do not understand.
+                Some((kind, stamp)) if !unread => {
+                    let leftover = entry(&mut found, kind, stamp);
+                    leftover.bytes += object.size;
+                    leftover.latest = leftover.latest.max(object.modified);
+                    leftover.chunks.push(object.clone());
+                }
+                _ => strays.push(key.clone()),
             }
         }
-        let chunks = self
-            .manifests
-            .values()
-            .flat_map(|manifest| &manifest.chunks);
-        let used: HashMap<&str, ()> = chunks.map(|chunk| (chunk.key.as_str(), ())).collect();
-        let strays = sizes.keys().filter(|key| !used.contains_key(key.as_str()));
-        self.strays = strays.cloned().collect();
-        self.strays.sort();
+        for upload in uploads {
+            if let Some((kind, stamp)) = chunk_of(&upload.key) {
+                let (bytes, latest) = client.arrived(&upload)?;
+                let leftover = entry(&mut found, kind, stamp);
+                leftover.bytes += bytes;
+                leftover.latest = leftover.latest.max(latest).max(upload.started);
+                leftover.uploads.push(upload);
+            }
+        }
+        strays.sort();
+        (self.strays, self.leftovers) = (strays, found);
+        Ok(())
     }
 
     /// The backups in the order in which they were made.
@@ -101,20 +226,133 @@ impl Archive {
         all.sort_by_key(|(key, manifest)| (&manifest.created_at, *key));
         all
     }
+
+    /// The newest backup that can be restored.
+    pub fn newest(&self) -> Option<(&String, &Manifest)> {
+        let all = self.in_order().into_iter().rev();
+        let mut sound = all.filter(|(key, _)| !self.broken.contains_key(*key));
+        sound.next()
+    }
+
+    /// The effective UUID of the snapshot of a backup, or what stands for it.
+    pub fn id(&self, key: &str) -> Option<Uuid> {
+        self.identities.get(key).map(|identity| identity.uuid())
+    }
+
+    /// Whether that is its real one, and not one that stands for it until its chunks are thawed.
+    pub fn is_known(&self, key: &str) -> bool {
+        matches!(self.identities.get(key), Some(Identity::Known(_)))
+    }
+
+    /// What a backup holds; `None` if it or what it builds on has no identity.
+    pub(super) fn diff(&self, key: &str) -> Option<Diff> {
+        let manifest = self.manifests.get(key)?;
+        let from = match &manifest.parent_manifest {
+            Some(parent) => Some(self.id(parent)?),
+            None => None,
+        };
+        Some(Diff {
+            to: self.id(key)?,
+            from,
+            size: Size::Exact(manifest.total_bytes),
+        })
+    }
+
+    /// The key of the manifest of a kind of backup and a time.
+    pub(super) fn manifest_key(&self, kind: &str, stamp: &str) -> String {
+        format!("{}{kind}/manifest-{stamp}.json", self.folder)
+    }
+
+    /// Whether a backup, or what is left of one, has this time in its keys.
+    pub(super) fn has_stamp(&self, stamp: &str) -> bool {
+        let key = |kind| self.manifest_key(kind, stamp);
+        let taken =
+            |key: String| self.manifests.contains_key(&key) || self.broken.contains_key(&key);
+        let left = self.leftovers.values().any(|left| left.stamp == stamp);
+        left || taken(key("full")) || taken(key("incremental"))
+    }
+
+    /// Remarks for a person.
+    pub(super) fn notes(&self, now: Timestamp) -> Vec<String> {
+        let mut notes = self.remarks.clone();
+        for (key, why) in &self.broken {
+            notes.push(format!("{} cannot be restored: {why}", shown(key)));
+        }
+        for (key, manifest) in self.in_order() {
+            if let Some(Identity::Hidden(uuid)) = self.identities.get(key) {
+                notes.push(format!(
+                    "which snapshot {} is, is known only after thawing, since the program that made the \
+                     backup did not write it down; {uuid} stands for it",
+                    shown(&manifest.snapshot.name)
+                ));
+            }
+        }
+        for (name, leftover) in &self.leftovers {
+            notes.push(format!("{}: {}", shown(name), leftover.words(now)));
+        }
+        let example = self.strays.first().map(shown);
+        notes.extend(example.map(|example| match self.strays.len() {
+            1 => format!("ignoring a key that belongs to no backup: {example}"),
+            n => format!("ignoring {n} keys that belong to no backup, such as {example}"),
+        }));
+        notes
+    }
+}
+
+impl Leftover {
+    /// What it is, and since when.
+    pub fn words(&self, now: Timestamp) -> String {
+        let age = self
+            .latest
+            .map(|latest| in_words(now.duration_since(latest)));
+        let age = age.map_or(String::new(), |age| format!(", the last {age} ago"));
+        let bytes = self.bytes;
+        format!("left by a run that did not end: {bytes} bytes arrived{age}")
+    }
+}
+
+impl Client {
+    /// What arrived of an upload: how much, and when the last part.
+    pub(super) fn arrived(&self, upload: &Unfinished) -> Result<(u64, Option<Timestamp>)> {
+        match self.parts(&upload.key, &upload.id) {
+            Ok(parts) => {
+                let latest = parts.iter().filter_map(|part| part.modified).max();
+                Ok((parts.iter().map(|part| part.size).sum(), latest))
+            }
+            Err(fault) if fault.code == "NoSuchUpload" => Ok((0, None)),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+}
+
+/// Kind and time of the backup that a chunk is for.
+fn chunk_of(key: &str) -> Option<(&str, &str)> {
+    match Archived::parse(key)?.part {
+        Part::Chunk(kind, stamp, _) => Some((kind, stamp)),
+        _ => None,
+    }
+}
+
+fn entry<'a>(all: &'a mut BTreeMap<String, Leftover>, kind: &str, stamp: &str) -> &'a mut Leftover {
+    let name = format!("{kind}/chunk-{stamp}");
+    all.entry(name).or_insert_with(|| Leftover {
+        kind: kind.to_owned(),
+        stamp: stamp.to_owned(),
+        ..Leftover::default()
+    })
 }
 
 /// The first chunk that is not there as the manifest says.
-fn missing(manifest: &Manifest, sizes: &HashMap<String, u64>) -> Option<String> {
-    manifest
-        .chunks
-        .iter()
-        .find_map(|chunk| match sizes.get(&chunk.key) {
-            Some(size) if *size == chunk.size => None,
+fn missing(manifest: &Manifest, objects: &HashMap<String, Object>) -> Option<String> {
+    manifest.chunks.iter().find_map(|chunk| {
+        match objects.get(&chunk.key).map(|object| object.size) {
+            Some(size) if size == chunk.size => None,
             Some(size) => Some(format!(
                 "{} has {size} bytes instead of {}",
                 shown(&chunk.key),
                 chunk.size
             )),
             None => Some(format!("{} is missing", shown(&chunk.key))),
-        })
+        }
+    })
 }

@@ -74,6 +74,12 @@ pub struct Storage {
 pub struct Pointer {
     /// The key of its manifest.
     pub manifest_key: String,
+    /// `full` or `incremental`.
+    #[serde(default)]
+    pub kind: String,
+    /// Start of the run.
+    #[serde(default)]
+    pub created_at: String,
 }
 
 fn filled<'a, D: serde::Deserializer<'a>>(
@@ -81,6 +87,46 @@ fn filled<'a, D: serde::Deserializer<'a>>(
 ) -> std::result::Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     Ok(text.filter(|text| !text.is_empty()))
+}
+
+/// What is written down of a new backup beside its chunks.
+pub(super) struct Note {
+    pub(super) subvolume: String,
+    pub(super) kind: String,
+    pub(super) created_at: String,
+    pub(super) snapshot: Origin,
+    pub(super) parent_manifest: Option<String>,
+    pub(super) chunk_size: u64,
+    /// The storage class of the chunks.
+    pub(super) storage_class: String,
+}
+
+impl Note {
+    /// The manifest, when all chunks are there.
+    pub(super) fn with(self, chunks: Vec<Chunk>) -> Manifest {
+        Manifest {
+            version: VERSION,
+            subvolume: self.subvolume,
+            kind: self.kind,
+            created_at: self.created_at,
+            snapshot: self.snapshot,
+            parent_manifest: self.parent_manifest,
+            total_bytes: chunks.iter().map(|chunk| chunk.size).sum(),
+            chunks,
+            chunk_size: self.chunk_size,
+            s3: Storage {
+                storage_class: self.storage_class,
+            },
+        }
+    }
+}
+
+/// As the old program wrote them: keys in order, two spaces to indent.
+pub(super) fn text(value: &impl Serialize) -> Result<String> {
+    let doing = "cannot write a manifest";
+    let sorted = serde_json::to_value(value);
+    let text = sorted.and_then(|sorted| serde_json::to_string_pretty(&sorted));
+    text.map_err(|error| Error::failed(doing, error.to_string()))
 }
 
 impl Manifest {

@@ -5,6 +5,7 @@ use crate::s3::download::Source;
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::Object;
 use crate::snapshot::{Diff, Offer, Size, Snapshot, State, shown};
+use crate::store::keys::Archived;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,6 +109,8 @@ impl Index {
                     markers.push((source.key, name, count, bytes, modified));
                 }
                 Key::Info(path) => drop(index.hints.insert(path)),
+                // Another store's, in its own listing.
+                Key::Foreign if Archived::parse(&source.key).is_some() => {}
                 Key::Foreign => index.foreign.push(source.key),
                 Key::Folder => {}
             }

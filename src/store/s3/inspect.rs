@@ -8,6 +8,7 @@ use super::records::Record;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Verdict};
+use crate::s3::claim::parts_in;
 use crate::s3::download::{Download, Source};
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
@@ -17,11 +18,6 @@ use std::sync::Arc;
 
 /// Bytes that are read at a time.
 const PIECE: usize = 1 << 20;
-
-/// How many parts an ETag says that there are; `None` for an object that was written at once.
-pub(super) fn parts_in(etag: &str) -> Option<u64> {
-    etag.rsplit_once('-')?.1.parse().ok()
-}
 
 /// What the first commands say: the generation of each snapshot, and of the parent of each diff.
 #[derive(Default)]

@@ -2,6 +2,7 @@
 //! buttersink-s3(5). Knows text only.
 
 use crate::snapshot::Uuid;
+pub(super) use crate::store::keys::is_path;
 use std::fmt;
 
 /// A diff's key below the prefix, `path/TO_FROM`.
@@ -92,12 +93,6 @@ impl Name {
 fn number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number > 0 && number.to_string() == text).then_some(number)
-}
-
-/// Whether it can be a snapshot's path: what comes from a bucket must not lead out of a directory.
-pub(super) fn is_path(path: &str) -> bool {
-    let mut parts = path.split('/');
-    parts.all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'))
 }
 
 #[cfg(test)]

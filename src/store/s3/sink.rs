@@ -3,12 +3,12 @@
 use super::S3Store;
 use super::index::Kept;
 use super::layout::Name;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::s3::download::Source;
 use crate::s3::upload::{Made, Meta, Upload};
 use crate::snapshot::{Diff, Size};
 use crate::store::{Receipt, Sink};
-use crate::stream::{Check, Head, Parsed};
+use crate::stream::{Head, Watch};
 use std::io::{self, Write};
 
 pub(super) struct S3Sink<'a> {
@@ -19,40 +19,16 @@ pub(super) struct S3Sink<'a> {
     pub(super) watch: Watch,
 }
 
-/// Looks at a stream in pieces of any length.
-pub(super) enum Watch {
-    /// The beginning, until the first command is whole.
-    Head(Vec<u8>),
-    Rest(Check),
-}
-
 impl S3Sink<'_> {
-    /// Nothing that is not what it claims to be gets into the bucket: there, nobody would notice
-    /// before a restore.
     fn look(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.watch {
-            Watch::Rest(check) => check.feed(bytes),
-            Watch::Head(begin) => {
-                begin.extend_from_slice(bytes);
-                let Parsed::Whole(head, length) = Head::parse(begin)? else {
-                    return Ok(());
-                };
-                let mut check = Check::after(length);
-                check.feed(&begin[length..])?;
-                self.watch = Watch::Rest(check);
-                self.identify(&head)
-            }
+        match self.watch.feed(bytes)? {
+            Some(head) => self.identify(&head),
+            None => Ok(()),
         }
     }
 
     fn identify(&mut self, head: &Head) -> Result<()> {
-        let parent = head.parent.map(|(uuid, _)| uuid);
-        if (head.uuid, parent) != (self.name.to, self.name.from) {
-            let doing = format!("cannot upload {}", self.name);
-            let from = parent.map_or("nothing".to_owned(), |uuid| uuid.to_string());
-            let said = format!("the stream makes {} out of {from}", head.uuid);
-            return Err(Error::damaged(doing, said));
-        }
+        head.must_make(self.name.to, self.name.from, &doing(&self.name))?;
         self.upload.describe(meta(
             head,
             self.size,
@@ -60,6 +36,10 @@ impl S3Sink<'_> {
         ));
         Ok(())
     }
+}
+
+fn doing(name: &Name) -> String {
+    format!("cannot upload {name}")
 }
 
 fn meta(head: &Head, size: Size, created: String) -> Meta {
@@ -98,16 +78,7 @@ impl Sink for S3Sink<'_> {
             watch,
             ..
         } = *self;
-        match watch {
-            Watch::Rest(check) => check.complete()?,
-            Watch::Head(_) => {
-                let doing = format!("cannot upload {name}");
-                return Err(Error::damaged(
-                    doing,
-                    "the stream ends before its first command does",
-                ));
-            }
-        }
+        watch.complete(&doing(&name))?;
         let made = upload.finish()?;
         let bytes = made.bytes;
         store.keep(name, &made)?;

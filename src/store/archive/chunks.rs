@@ -1,0 +1,257 @@
+//! A stream cut into chunks, each an object of its own. What an earlier run left of them is gone on
+//! with: parts are compared by the upload, whole chunks here, by what the service says of them.
+
+use super::index::Leftover;
+use super::manifest::Chunk;
+use crate::error::{Error, Kind, Result};
+use crate::log;
+use crate::s3::Client;
+use crate::s3::claim::Claim;
+use crate::s3::download::Source;
+use crate::s3::multipart::Unfinished;
+use crate::s3::objects::Object;
+use crate::s3::sum::Rolling;
+use crate::s3::upload::{Meta, Target, Upload, hex};
+use crate::snapshot::Size;
+use ring::digest::{Context, SHA256};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Cuts what is written to it. Dropped, it leaves what arrived for the next run.
+pub(super) struct Cutter {
+    client: Arc<Client>,
+    /// Keys without the number and what follows it.
+    stem: String,
+    cut: u64,
+    /// Of the stream.
+    size: Size,
+    meta: Meta,
+    there: BTreeMap<String, Object>,
+    uploads: Vec<Unfinished>,
+    now: Option<Now>,
+    /// Bytes in the chunk that is being made.
+    filled: u64,
+    done: Vec<Chunk>,
+    bytes: u64,
+}
+
+/// What the bytes of the present chunk go to.
+enum Now {
+    Upload(Box<Upload>),
+    /// It is there already, if it is the same.
+    Compare(Box<Compare>),
+}
+
+struct Compare {
+    object: Object,
+    claim: Claim,
+    rolling: Rolling,
+    sum: Context,
+}
+
+impl Cutter {
+    /// For chunks with such keys, at this length, of a stream of this size.
+    pub(super) fn new(
+        client: Arc<Client>,
+        stem: String,
+        cut: u64,
+        size: Size,
+        left: Leftover,
+    ) -> Cutter {
+        let there = left.chunks.into_iter();
+        Cutter {
+            client,
+            stem,
+            cut,
+            size,
+            meta: Meta::new(),
+            there: there.map(|object| (object.key.clone(), object)).collect(),
+            uploads: left.uploads,
+            now: None,
+            filled: 0,
+            done: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Sets the metadata of the chunks; to be done before the first byte.
+    pub(super) fn describe(&mut self, meta: Meta) {
+        self.meta = meta;
+    }
+
+    /// Takes the next bytes of the stream.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let room = (self.cut - self.filled).min(bytes.len() as u64) as usize;
+            let mut now = match self.now.take() {
+                Some(now) => now,
+                None => self.begin()?,
+            };
+            match &mut now {
+                Now::Upload(upload) => upload
+                    .write_all(&bytes[..room])
+                    .map_err(|error| Error::io("cannot upload", error))?,
+                Now::Compare(compare) => compare.update(&bytes[..room]),
+            }
+            self.now = Some(now);
+            self.filled += room as u64;
+            self.bytes += room as u64;
+            bytes = &bytes[room..];
+            if self.filled == self.cut {
+                self.close()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the last chunk; all of them, in order. Of what an earlier run left nothing stays.
+    pub(super) fn finish(mut self) -> Result<Vec<Chunk>> {
+        self.close()?;
+        let keys: Vec<String> = self.there.into_keys().collect();
+        for upload in &self.uploads {
+            report(self.client.abort(&upload.key, &upload.id));
+        }
+        if !keys.is_empty() {
+            report(self.client.remove(&keys));
+        }
+        Ok(self.done)
+    }
+
+    /// The length of the chunk that begins now, if it is known.
+    fn length(&self) -> Option<u64> {
+        match self.size {
+            Size::Exact(total) if total > self.bytes => Some(self.cut.min(total - self.bytes)),
+            _ => None,
+        }
+    }
+
+    fn begin(&mut self) -> Result<Now> {
+        let key = format!("{}{}.bin", self.stem, self.done.len());
+        if let Some(object) = self.there.remove(&key) {
+            if let Some(compare) = self.comparable(&object)? {
+                return Ok(Now::Compare(Box::new(compare)));
+            }
+            log::line(|| format!("{} cannot be this one", self.client.url(&key)));
+            self.client.remove(std::slice::from_ref(&key))?;
+        }
+        // Nobody knows more of a stream of unknown length than that this may be a whole chunk. The
+        // half, since a guess is doubled.
+        let guess = Size::Estimate(self.cut.div_ceil(2));
+        let mine = |upload: &Unfinished| upload.key == key;
+        let (mine, others) = std::mem::take(&mut self.uploads)
+            .into_iter()
+            .partition(mine);
+        self.uploads = others;
+        let target = Target {
+            size: self.length().map_or(guess, Size::Exact),
+            unfinished: mine,
+            key,
+        };
+        let mut upload = Upload::new(Arc::clone(&self.client), target)?;
+        upload.describe(self.meta.clone());
+        Ok(Now::Upload(Box::new(upload)))
+    }
+
+    /// Whether a chunk that is there can be compared with bytes: it has the length and the storage
+    /// class that it must have, and the service tells a checksum that can be computed.
+    fn comparable(&self, object: &Object) -> Result<Option<Compare>> {
+        if object.size != self.length().unwrap_or(self.cut) {
+            return Ok(None);
+        }
+        let usual = |class: &str| match class {
+            "" => "STANDARD".to_owned(),
+            class => class.to_owned(),
+        };
+        let wanted = self.client.options.storage_class.as_deref();
+        let head = self.client.head(&object.key)?;
+        let class = head.map(|head| usual(head.header("x-amz-storage-class")));
+        if wanted.is_some_and(|wanted| class.is_none_or(|class| class != usual(wanted))) {
+            return Ok(None);
+        }
+        let source = Source {
+            key: object.key.clone(),
+            size: object.size,
+            etag: object.etag.clone(),
+        };
+        let claim = self.client.claim(&source)?;
+        Ok(claim.map(|claim| Compare {
+            object: object.clone(),
+            rolling: claim.rolling(),
+            claim,
+            sum: Context::new(&SHA256),
+        }))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let chunk = match self.now.take() {
+            None => return Ok(()),
+            Some(Now::Upload(upload)) => made(*upload)?,
+            Some(Now::Compare(compare)) => self.compared(*compare)?,
+        };
+        self.filled = 0;
+        self.done.push(chunk);
+        Ok(())
+    }
+
+    /// What is not the same is removed with all that follows it, and made anew by the next try:
+    /// its bytes have passed.
+    fn compared(&self, compare: Compare) -> Result<Chunk> {
+        let Compare {
+            object,
+            claim,
+            rolling,
+            sum,
+        } = compare;
+        if self.filled == object.size && claim.holds(rolling) {
+            let part = claim.part().unwrap_or(object.size).max(1);
+            let parts = object.size.div_ceil(part).max(1);
+            let skipped = &self.client.counters.parts_skipped;
+            skipped.fetch_add(parts, Ordering::Relaxed);
+            log::line(|| format!("{} is there already", self.client.url(&object.key)));
+            return Ok(Chunk {
+                key: object.key,
+                size: object.size,
+                sha256: hex(sum.finish().as_ref()),
+                etag: Some(object.etag),
+            });
+        }
+        let mut keys: Vec<String> = self.there.keys().cloned().collect();
+        keys.push(object.key.clone());
+        self.client.remove(&keys)?;
+        let doing = format!("cannot go on with {}", self.client.url(&object.key));
+        let said = "what an earlier run left is not of this stream; it was removed";
+        Err(Error::new(Kind::Restarted, doing, said))
+    }
+}
+
+impl Compare {
+    fn update(&mut self, bytes: &[u8]) {
+        self.rolling.update(bytes);
+        self.sum.update(bytes);
+    }
+}
+
+fn made(upload: Upload) -> Result<Chunk> {
+    let made = upload.finish()?;
+    match <[_; 1]>::try_from(made.objects) {
+        Ok([(key, size, etag)]) if !made.split => Ok(Chunk {
+            key,
+            size,
+            sha256: made.sha256,
+            etag: (!etag.is_empty()).then_some(etag),
+        }),
+        _ => Err(Error::failed(
+            "cannot upload a chunk",
+            "it did not become one object",
+        )),
+    }
+}
+
+/// What cannot be removed stays listed as left by a run, and the backup is whole without that.
+fn report(result: Result<()>) {
+    if let Err(error) = result {
+        log::line(|| error.to_string());
+    }
+}
