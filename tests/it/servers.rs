@@ -190,6 +190,30 @@ impl Server {
         query: &[(&str, &str)],
         body: &[u8],
     ) -> (u16, Vec<u8>) {
+        match self.answer(method, bucket, key, query, body) {
+            Ok(mut answer) => {
+                let body = answer.body_mut().with_config().limit(1 << 30).read_to_vec();
+                (answer.status().as_u16(), body.unwrap_or_default())
+            }
+            Err(_) => (0, Vec::new()),
+        }
+    }
+
+    /// The headers of an object.
+    pub(crate) fn headers(&self, bucket: &str, key: &str) -> ureq::http::HeaderMap {
+        let answer = self.answer("HEAD", bucket, key, &[], b"").unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{key}");
+        answer.headers().clone()
+    }
+
+    fn answer(
+        &self,
+        method: &str,
+        bucket: &str,
+        key: &str,
+        query: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
         use rusty_s3::{Bucket, Method, UrlStyle};
         let endpoint = self.endpoint.parse().unwrap();
         let there = Bucket::new(endpoint, UrlStyle::Path, bucket.to_owned(), "us-east-1").unwrap();
@@ -227,16 +251,9 @@ impl Server {
             .method(method)
             .uri(url.as_str());
         let agent = AGENT.get_or_init(agent);
-        let answer = match method {
+        match method {
             "PUT" | "POST" => agent.run(request.body(body).unwrap()),
             _ => agent.run(request.body(()).unwrap()),
-        };
-        match answer {
-            Ok(mut answer) => {
-                let body = answer.body_mut().with_config().limit(1 << 30).read_to_vec();
-                (answer.status().as_u16(), body.unwrap_or_default())
-            }
-            Err(_) => (0, Vec::new()),
         }
     }
 }
