@@ -92,12 +92,6 @@ impl Progress {
         (self.total, self.steps) = (bytes, steps);
     }
 
-    /// A transfer of such an expectation is done.
-    pub fn received(&mut self, step: &Step) {
-        self.before += step.size.bytes().unwrap_or(0);
-        self.step_bytes = 0;
-    }
-
     /// A remark for a person.
     pub fn note(&mut self, note: &str) {
         log::line(|| format!("note: {note}"));

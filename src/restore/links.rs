@@ -37,7 +37,7 @@ impl Links {
         let Some(link) = self.all.get(number).filter(|link| link.id.is_none()) else {
             return Ok(());
         };
-        self.all[number].id = archive::identify(&self.client, &link.key, &link.manifest)?;
+        self.all[number].id = archive::identify(&self.client, &link.manifest)?;
         Ok(())
     }
 

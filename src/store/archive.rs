@@ -205,11 +205,9 @@ pub fn stream(client: &Arc<Client>, manifest: &Manifest) -> impl Read + use<> {
 ///
 /// # Errors
 /// If it cannot be read, or is no stream.
-pub fn identify(client: &Client, key: &str, manifest: &Manifest) -> Result<Option<Uuid>> {
-    match identity::of_stream(client, key, manifest)? {
-        identity::Identity::Known(uuid) => Ok(Some(uuid)),
-        identity::Identity::Hidden(_) => Ok(None),
-    }
+pub fn identify(client: &Client, manifest: &Manifest) -> Result<Option<Uuid>> {
+    let head = identity::head(client, manifest)?;
+    Ok(head.map(|head| head.uuid))
 }
 
 impl Store for ArchiveStore {

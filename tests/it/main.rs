@@ -18,6 +18,7 @@ mod support;
 mod tree;
 
 mod architecture;
+mod archive_store;
 mod archive_suites;
 mod archives;
 mod backup;
@@ -49,6 +50,8 @@ fn main() -> std::process::ExitCode {
     runner::main(
         &[
             architecture::TESTS,
+            archive_store::TESTS,
+            archive_store::OWN,
             archive_suites::TESTS,
             archives::TESTS,
             backup::TESTS,

@@ -1,5 +1,6 @@
 //! Which snapshot a backup is of. The old program did not write it down; then a backup that builds
-//! on it may know, else the beginning of its stream says it, if that can be read.
+//! on it may know, else the beginning of its stream says it, or of one that builds on it, if that
+//! can be read.
 
 use super::index::{Archive, at_once};
 use super::manifest::Manifest;
@@ -52,19 +53,35 @@ impl Archive {
                 None => open.push((key.clone(), manifest)),
             }
         }
-        let found = at_once(client, &open, |(key, manifest)| {
-            of_stream(client, key, manifest)
-        });
-        let mut wrong = Vec::new();
-        for ((key, _), found) in open.iter().zip(found) {
-            match found {
-                Ok(identity) => drop(self.identities.insert(key.clone(), identity)),
-                Err(error) if error.kind == Kind::Damaged => wrong.push((key.clone(), error)),
+        let found = at_once(client, &open, |(_, manifest)| head(client, manifest));
+        let all: Vec<(String, Option<String>)> = open
+            .iter()
+            .map(|(key, manifest)| (key.clone(), manifest.parent_manifest.clone()))
+            .collect();
+        self.note(all.into_iter().zip(found).collect())
+    }
+
+    /// Writes down what the beginnings of streams said, of backups and of what these build on.
+    fn note(&mut self, found: Vec<((String, Option<String>), Result<Option<Head>>)>) -> Result<()> {
+        let mut parents = Vec::new();
+        for ((key, parent), head) in found {
+            match head {
+                Ok(Some(head)) => {
+                    parents.extend(parent.zip(head.parent));
+                    self.identities.insert(key, Identity::Known(head.uuid));
+                }
+                Ok(None) => {
+                    let hidden = Identity::Hidden(Uuid(digest(&key)));
+                    self.identities.insert(key, hidden);
+                }
+                Err(error) if error.kind == Kind::Damaged => self.spoil(&key, &error.to_string()),
                 Err(error) => return Err(error),
             }
         }
-        for (key, error) in wrong {
-            self.spoil(&key, &error.to_string());
+        for (key, (uuid, _)) in parents {
+            if let Some(hidden @ Identity::Hidden(_)) = self.identities.get_mut(&key) {
+                *hidden = Identity::Known(uuid);
+            }
         }
         Ok(())
     }
@@ -78,8 +95,8 @@ impl Archive {
     }
 }
 
-/// What the beginning of a stream says.
-pub(super) fn of_stream(client: &Client, key: &str, manifest: &Manifest) -> Result<Identity> {
+/// The beginning of the stream; `None` if it is frozen.
+pub(super) fn head(client: &Client, manifest: &Manifest) -> Result<Option<Head>> {
     let mut begin = Vec::new();
     for chunk in &manifest.chunks {
         let want = BEGIN.min(chunk.size);
@@ -88,10 +105,10 @@ pub(super) fn of_stream(client: &Client, key: &str, manifest: &Manifest) -> Resu
         }
         match client.beginning(&chunk.key, want)? {
             Some(bytes) => begin.extend(bytes),
-            None => return Ok(Identity::Hidden(Uuid(digest(key)))),
+            None => return Ok(None),
         }
         if let Parsed::Whole(head, _) = Head::parse(&begin)? {
-            return Ok(Identity::Known(head.uuid));
+            return Ok(Some(head));
         }
         if want == BEGIN {
             break;
