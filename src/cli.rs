@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod means;
 mod options;
+mod restore;
 mod scheduled;
 mod slash;
 mod values;
@@ -30,6 +31,7 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink [options] sync SRC DST, buttersink [options] list DST
                                          the same, said in words
        buttersink backup ...             make a backup; see buttersink backup --help
+       buttersink restore ...            bring a backup back; see buttersink restore --help
        buttersink verify [options] LOCATION
                                          prove what is stored; see buttersink verify --help
        buttersink config check FILE      what a configuration file of backups says
@@ -100,6 +102,8 @@ enum Task {
     Backup(Box<Order>),
     BackupHelp,
     Scheduled(Box<scheduled::Request>),
+    Restore(Box<restore::Task>),
+    RestoreHelp,
     CheckConfig(PathBuf),
     ListConfig(PathBuf, bool),
 }
@@ -123,6 +127,9 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
             true => scheduled::parse(words),
             false => backup::parse(words),
         };
+    }
+    if arguments.next_if(|word| word == "restore").is_some() {
+        return restore::parse(arguments);
     }
     if arguments.next_if(|word| word == "config").is_some() {
         return Ok((Task::CheckConfig(config::parse(arguments)?), Options::new()));
@@ -196,10 +203,7 @@ fn task(mut words: Vec<OsString>) -> Result<Task> {
             usage("'backup' comes first: buttersink backup [options] SUBVOLUME DEST...")
         }
         ("restore", _) => {
-            let said = format!(
-                "the command comes in a later release; a directory of this name is ./{command}"
-            );
-            Err(Error::usage(format!("cannot {command}"), said))
+            usage("'restore' comes first: buttersink restore [options] --config FILE ...")
         }
         ("list", 1) => Ok(Task::List(words.remove(0))),
         ("list", _) => usage("'list' takes one location"),

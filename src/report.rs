@@ -3,6 +3,7 @@
 
 pub mod findings;
 pub mod json;
+pub mod restore;
 
 use crate::backup::retention::Verdict;
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 use super::means::open;
 use super::options::Options;
 use super::slash;
-use super::{HELP, Task, backup, config, scheduled, verify};
+use super::{HELP, Task, backup, config, restore, scheduled, verify};
 use crate::error::{Doing, Error, Result};
 use crate::glob;
 use crate::log;
@@ -41,6 +41,8 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::VerifyHelp => report::print(verify::HELP),
         Task::Serve(access, dir) => serve(*access, dir),
         Task::BackupHelp => report::print(backup::HELP),
+        Task::RestoreHelp => report::print(restore::HELP),
+        Task::Restore(task) => restore::run(task, options),
         Task::ListConfig(file, commands) => config::list(file, *commands),
         Task::CheckConfig(file) => config::check(file),
         Task::Backup(order) => backup::run(order, options),

@@ -163,6 +163,18 @@ impl Client {
         }
     }
 
+    /// The first bytes of an object that has at least so many; `None` if it is frozen.
+    pub(crate) fn beginning(&self, key: &str, count: u64) -> Result<Option<Vec<u8>>> {
+        let mut request = Request::new(Method::Get, key, "read", "s3:GetObject");
+        request.headers = vec![("range", format!("bytes=0-{}", count.saturating_sub(1)))];
+        request.limit = count;
+        match self.request(request) {
+            Ok(response) => Ok(Some(response.body)),
+            Err(fault) if fault.code == "InvalidObjectState" => Ok(None),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
     /// Writes an object in one request; `Content-MD5` protects it on its way.
     pub(crate) fn put(
         &self,

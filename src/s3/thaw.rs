@@ -140,18 +140,8 @@ impl Client {
         };
         match of_head(&head, class) {
             // Other services may keep the name of a class, and nothing more.
-            Frost::Frozen if !self.is_aws() && self.is_readable(key)? => Ok(Frost::None),
+            Frost::Frozen if !self.is_aws() && self.beginning(key, 1)?.is_some() => Ok(Frost::None),
             frost => Ok(frost),
-        }
-    }
-
-    fn is_readable(&self, key: &str) -> Result<bool> {
-        let mut request = Request::new(Method::Get, key, "read", "s3:GetObject");
-        request.headers = vec![("range", "bytes=0-0".to_owned())];
-        match self.request(request) {
-            Ok(_) => Ok(true),
-            Err(fault) if fault.code == "InvalidObjectState" => Ok(false),
-            Err(fault) => Err(fault.into()),
         }
     }
 

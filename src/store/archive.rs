@@ -205,6 +205,22 @@ impl ArchiveStore {
     }
 }
 
+/// The stream of the backup with this manifest, wherever that lies: every chunk is held against its
+/// size and SHA-256 on the way.
+pub fn stream(client: &Arc<Client>, manifest: &Manifest) -> impl Read + use<> {
+    // Without ETags: objects may have been thawed or moved to another class meanwhile.
+    ArchiveStore::stream(client, manifest, &Archive::default())
+}
+
+/// The effective UUID of the snapshot of a backup, as its stream has it; `None` while that is frozen.
+///
+/// # Errors
+/// If it cannot be read, or is no stream.
+pub fn identify(client: &Client, manifest: &Manifest) -> Result<Option<Uuid>> {
+    let head = identity::head(client, manifest)?;
+    Ok(head.map(|head| head.uuid))
+}
+
 impl Store for ArchiveStore {
     fn list(&mut self) -> Result<Listing> {
         self.reading = None;

@@ -18,6 +18,7 @@ mod support;
 mod tree;
 
 mod architecture;
+mod archive_store;
 mod archive_suites;
 mod archives;
 mod backup;
@@ -29,6 +30,7 @@ mod faults;
 mod local;
 mod packaging;
 mod remote;
+mod restore;
 mod s3;
 mod s3_faults;
 mod s3_suites;
@@ -49,6 +51,8 @@ fn main() -> std::process::ExitCode {
     runner::main(
         &[
             architecture::TESTS,
+            archive_store::TESTS,
+            archive_store::OWN,
             archive_suites::TESTS,
             archives::TESTS,
             backup::TESTS,
@@ -60,6 +64,9 @@ fn main() -> std::process::ExitCode {
             local::TESTS,
             packaging::TESTS,
             remote::TESTS,
+            restore::TESTS,
+            restore::FROZEN,
+            restore::OWN,
             s3::TESTS,
             s3::OWN,
             s3_faults::TESTS,

@@ -38,7 +38,7 @@ pub(crate) const TESTS: &[Test] = on_both![
 
 /// What is done to a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
+pub(crate) enum Fault {
     /// The connection is reset before the server sees anything.
     Reset,
     /// An answer of our own: status, and a header.
@@ -55,25 +55,27 @@ enum Fault {
     Stuck,
     /// Status 200 with an error in the body.
     Error200,
+    /// The object is archived.
+    Frozen,
 }
 
 /// A request as the rule sees it.
-struct Seen<'a> {
-    method: &'a str,
-    target: &'a str,
+pub(crate) struct Seen<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
     /// How many requests came before.
-    before: usize,
+    pub(crate) before: usize,
 }
 
 type Rule = Box<dyn FnMut(&Seen<'_>) -> Option<Fault> + Send>;
 
-struct Proxy {
-    endpoint: String,
-    seen: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Proxy {
+    pub(crate) endpoint: String,
+    pub(crate) seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
-    fn before(
+    pub(crate) fn before(
         server: &Server,
         rule: impl FnMut(&Seen<'_>) -> Option<Fault> + Send + 'static,
     ) -> Proxy {
@@ -94,7 +96,7 @@ impl Proxy {
         Proxy { endpoint, seen }
     }
 
-    fn count(&self, word: &str) -> usize {
+    pub(crate) fn count(&self, word: &str) -> usize {
         let seen = self.seen.lock().unwrap();
         seen.iter().filter(|line| line.contains(word)).count()
     }
@@ -154,6 +156,14 @@ fn serve(
             let error = "<Error><Code>InternalError</Code><Message>late</Message></Error>";
             let text = format!(
                 "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{error}",
+                error.len()
+            );
+            return (&*client).write_all(text.as_bytes());
+        }
+        Some(Fault::Frozen) => {
+            let error = "<Error><Code>InvalidObjectState</Code><Message>cold</Message></Error>";
+            let text = format!(
+                "HTTP/1.1 403 Forbidden\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{error}",
                 error.len()
             );
             return (&*client).write_all(text.as_bytes());
@@ -239,11 +249,10 @@ fn the_proxy_itself_is_harmless(server: &Server) {
     );
 }
 
-/// Every third request goes wrong, each time in another way, and yet all ends well.
-fn all_kinds_at_once(server: &Server) {
-    let bucket = server.bucket();
+/// Every third request goes wrong, each time in another way.
+pub(crate) fn every_third() -> impl FnMut(&Seen<'_>) -> Option<Fault> + Send {
     let mut next = 0;
-    let proxy = Proxy::before(server, move |seen| {
+    move |seen| {
         const KINDS: &[Fault] = &[
             Fault::Reset,
             Fault::Answer(500, ""),
@@ -260,7 +269,13 @@ fn all_kinds_at_once(server: &Server) {
         next += usize::from(wrong);
         let kind = KINDS[next % KINDS.len()];
         (wrong && (kind != Fault::CorruptUp || part)).then_some(kind)
-    });
+    }
+}
+
+/// Every third request goes wrong, each time in another way, and yet all ends well.
+fn all_kinds_at_once(server: &Server) {
+    let bucket = server.bucket();
+    let proxy = Proxy::before(server, every_third());
     let bytes = stream(1, None, 33 * MIB);
     let known = diff(1, None, bytes.len());
     let mut store = proxy.store(&bucket, |_| {});

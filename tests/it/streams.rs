@@ -66,6 +66,12 @@ pub(crate) fn stream(to: u8, from: Option<u8>, length: usize) -> Vec<u8> {
     stream
 }
 
+/// A WRITE of these bytes at the beginning of a file.
+pub(crate) fn write(path: &[u8], data: &[u8]) -> Vec<u8> {
+    let at = 0u64.to_le_bytes().into();
+    command(15, &[(15, path.to_vec()), (18, at), (19, data.to_vec())])
+}
+
 /// What a WRITE is longer than its data by: header, path, offset, and the data's own header.
 const WRITE: usize = 10 + 5 + 12 + 4;
 

@@ -1,14 +1,14 @@
 //! Which snapshot a backup is of. The old program did not write it down; then a backup that builds
-//! on it may know, else the beginning of its stream says it, if that can be read.
+//! on it may know, else the beginning of its stream says it, or of one that builds on it, if that
+//! can be read.
 
 use super::index::{Archive, at_once};
 use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
-use crate::s3::{Client, Request};
+use crate::s3::Client;
 use crate::snapshot::Uuid;
 use crate::stream::{Head, Parsed};
 use ring::digest::SHA256;
-use rusty_s3::Method;
 use std::collections::HashMap;
 
 /// More than the first command of any stream takes.
@@ -59,24 +59,46 @@ impl Archive {
                 None => open.push((key.clone(), manifest)),
             }
         }
-        let found = at_once(client, &open, |(key, manifest)| {
-            of_stream(client, key, manifest)
-        });
-        let mut wrong = Vec::new();
-        for ((key, _), found) in open.iter().zip(found) {
-            let told = self.manifests.get(key);
-            let told = told.and_then(|manifest| known.get(&manifest.snapshot.name));
-            match found {
-                Ok(Identity::Hidden(_)) if let Some(uuid) = told => {
-                    self.identities.insert(key.clone(), Identity::Known(*uuid));
+        let found = at_once(client, &open, |(_, manifest)| head(client, manifest));
+        let all: Vec<(String, Option<String>)> = open
+            .iter()
+            .map(|(key, manifest)| (key.clone(), manifest.parent_manifest.clone()))
+            .collect();
+        self.note(all.into_iter().zip(found))?;
+        for (key, manifest) in &self.manifests {
+            if let Some(uuid) = known.get(&manifest.snapshot.name)
+                && let Some(hidden @ Identity::Hidden(_)) = self.identities.get_mut(key)
+            {
+                *hidden = Identity::Known(*uuid);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down what the beginnings of streams said, of backups and of what these build on.
+    fn note(
+        &mut self,
+        found: impl Iterator<Item = ((String, Option<String>), Result<Option<Head>>)>,
+    ) -> Result<()> {
+        let mut parents = Vec::new();
+        for ((key, parent), head) in found {
+            match head {
+                Ok(Some(head)) => {
+                    parents.extend(parent.zip(head.parent));
+                    self.identities.insert(key, Identity::Known(head.uuid));
                 }
-                Ok(identity) => drop(self.identities.insert(key.clone(), identity)),
-                Err(error) if error.kind == Kind::Damaged => wrong.push((key.clone(), error)),
+                Ok(None) => {
+                    let hidden = Identity::Hidden(Uuid(digest(&key)));
+                    self.identities.insert(key, hidden);
+                }
+                Err(error) if error.kind == Kind::Damaged => self.spoil(&key, &error.to_string()),
                 Err(error) => return Err(error),
             }
         }
-        for (key, error) in wrong {
-            self.spoil(&key, &error.to_string());
+        for (key, (uuid, _)) in parents {
+            if let Some(hidden @ Identity::Hidden(_)) = self.identities.get_mut(&key) {
+                *hidden = Identity::Known(uuid);
+            }
         }
         Ok(())
     }
@@ -90,7 +112,8 @@ impl Archive {
     }
 }
 
-fn of_stream(client: &Client, key: &str, manifest: &Manifest) -> Result<Identity> {
+/// The beginning of the stream; `None` if it is frozen.
+pub(super) fn head(client: &Client, manifest: &Manifest) -> Result<Option<Head>> {
     let mut begin = Vec::new();
     for chunk in &manifest.chunks {
         let want = BEGIN.min(chunk.size);
@@ -99,10 +122,10 @@ fn of_stream(client: &Client, key: &str, manifest: &Manifest) -> Result<Identity
         }
         match client.beginning(&chunk.key, want)? {
             Some(bytes) => begin.extend(bytes),
-            None => return Ok(Identity::Hidden(Uuid(digest(key)))),
+            None => return Ok(None),
         }
         if let Parsed::Whole(head, _) = Head::parse(&begin)? {
-            return Ok(Identity::Known(head.uuid));
+            return Ok(Some(head));
         }
         if want == BEGIN {
             break;
@@ -112,18 +135,4 @@ fn of_stream(client: &Client, key: &str, manifest: &Manifest) -> Result<Identity
         "its stream is damaged",
         "it has no beginning",
     ))
-}
-
-impl Client {
-    /// The first bytes of an object; `None` if it is frozen.
-    pub(super) fn beginning(&self, key: &str, count: u64) -> Result<Option<Vec<u8>>> {
-        let mut request = Request::new(Method::Get, key, "read", "s3:GetObject");
-        request.headers = vec![("range", format!("bytes=0-{}", count - 1))];
-        request.limit = count;
-        match self.request(request) {
-            Ok(response) => Ok(Some(response.body)),
-            Err(fault) if fault.code == "InvalidObjectState" => Ok(None),
-            Err(fault) => Err(fault.into()),
-        }
-    }
 }

@@ -76,9 +76,18 @@ impl ArchiveStore {
     }
 
     fn read(&self, archive: &Archive, key: &str, manifest: &Manifest) -> Result<u64> {
-        let names = |head: &mut Head| match archive.diff(key) {
-            Some(diff) => head.must_make(diff.to, diff.from, "another snapshot's stream is there"),
-            None => Ok(()),
+        let parent = manifest.parent_manifest.as_deref();
+        let names = |head: &mut Head| {
+            // What stands for a parent that nobody knows is in no stream.
+            let told = head.parent.map(|(uuid, _)| uuid);
+            let known = parent.is_none_or(|parent| archive.is_known(parent));
+            match archive.diff(key) {
+                Some(diff) => {
+                    let from = if known { diff.from } else { told };
+                    head.must_make(diff.to, from, "another snapshot's stream is there")
+                }
+                None => Ok(()),
+            }
         };
         let mut stream = Checked::new(Self::stream(&self.client, manifest, archive), names)?;
         let mut bytes = 0;
