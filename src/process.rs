@@ -95,10 +95,9 @@ fn not_started(error: io::Error, command: &Command, doing: &str) -> Error {
     }
     let program = command.get_program().to_string_lossy();
     let said = format!("there is no program '{program}' in PATH: install it");
-    let package = if program == "btrfs" {
-        " (btrfs-progs)"
-    } else {
-        ""
+    let package = match &*program {
+        "btrfs" => " (btrfs-progs)",
+        _ => "",
     };
     Error::failed(doing, said + package)
 }
@@ -232,10 +231,9 @@ impl Write for Writer {
 /// # Errors
 /// [`Kind::Interrupted`].
 pub fn check(doing: &str) -> Result<()> {
-    if sys::interrupted() {
-        Err(interrupted(doing))
-    } else {
-        Ok(())
+    match sys::interrupted() {
+        true => Err(interrupted(doing)),
+        false => Ok(()),
     }
 }
 

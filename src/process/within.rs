@@ -3,20 +3,16 @@
 use super::{Priority, Running, check};
 use crate::error::{Doing, Error, Result};
 use crate::sys;
-use std::io;
-use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Runs a command to its end, in a process group of its own, and ends the whole group if it takes
-/// longer than `limit`. What it prints on standard output goes to our standard error.
+/// longer than `limit`. What it prints on standard output is dropped.
 ///
 /// # Errors
 /// If it cannot be started, fails (in its own words), takes too long, or a signal stops us.
 pub fn run_within(mut command: Command, limit: Duration, doing: String) -> Result<()> {
-    let output = io::stderr().as_fd().try_clone_to_owned();
-    let output = output.doing(|| doing.clone())?;
-    command.stdin(Stdio::null()).stdout(output);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
     let mut running = Running::start(&mut command, Priority::Normal, doing)?;
     let start = Instant::now();
     loop {

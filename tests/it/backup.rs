@@ -793,7 +793,8 @@ fn configuration_is_checked() {
     let text_of = std::fs::read_to_string(&example).unwrap();
     let open = text_of
         .replace("\n# ", "\n")
-        .replace("\nbuttersink", "\n# buttersink");
+        .replace("\nbuttersink", "\n# buttersink")
+        .replace("\na space", "\n# a space");
     let (file, state) = (here().join("config.toml"), here().join("state.json"));
     let open = open.replace("/root/.local/state/btrfs_to_s3/state.json", text(&state));
     let check = |text_of: &str| {
@@ -811,6 +812,21 @@ fn configuration_is_checked() {
             .map(|line| line.trim_end_matches("  # default").to_owned())
             .collect()
     };
+    let everything = text_of.replace("\n## ", "\n# ").replace("\n#r", "\nr");
+    let everything = [
+        "[[", "location", "keep", "[hooks]", "before", "after", "timeout",
+    ]
+    .iter()
+    .fold(everything, |text, key| {
+        text.replace(&format!("\n#{key}"), &format!("\n{key}"))
+    });
+    let said = check(&everything);
+    assert_eq!(said.code, 0);
+    assert!(
+        said.stdout.contains("destination.retain = 3"),
+        "{}",
+        said.stdout
+    );
     let (short, long) = (check(&text_of), check(&open));
     assert_eq!((short.code, long.code), (0, 0));
     assert_eq!(keys(&short), keys(&long));
