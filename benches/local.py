@@ -29,6 +29,18 @@ def run(*words):
     subprocess.run([str(w) for w in words], check=True, stdout=subprocess.DEVNULL)
 
 
+def run_beside_others(*words):
+    """The same for what looks at all loop devices: one that somebody else takes away meanwhile makes
+    it fail, with a clear word, and leaves nothing behind."""
+    for _ in range(9):
+        done = subprocess.run([str(w) for w in words], capture_output=True, text=True)
+        if done.returncode == 0:
+            return
+        print(f"bench: {words[0]}: {done.stderr.strip()}; once more", file=sys.stderr)
+        time.sleep(0.5)
+    run(*words)
+
+
 class Filesystem:
     """A btrfs in a file, mounted while the `with` lasts."""
 
@@ -38,9 +50,9 @@ class Filesystem:
     def __enter__(self):
         with open(self.image, "wb") as file:
             file.truncate(self.mib * MIB)
-        run("mkfs.btrfs", "-q", self.image)
+        run_beside_others("mkfs.btrfs", "-q", "-f", self.image)
         self.at.mkdir(exist_ok=True)
-        run("mount", "-o", "loop", self.image, self.at)
+        run_beside_others("mount", "-o", "loop", self.image, self.at)
         return self.at
 
     def __exit__(self, *_):

@@ -3,7 +3,8 @@
 
 Asserts nothing. One server of our own on loopback serves all contenders, which take turns, with
 parts of one size and the same concurrency. The server has the same processors, so the time of the
-clients' own is shown too. Needs what local.py needs; the server and the other tools are fetched
+clients' own is shown too. Each run has a fresh server, warmed up, and begins with another contender.
+Needs what local.py needs; the server and the other tools are fetched
 from PyPI into the scratch directory's neighbours, where they stay.
 """
 
@@ -152,15 +153,27 @@ def ways(program, found, size, src, dst):
         yield f"btrfs send | {words}", f"{send} | {up}", f"{down} | {receive}"
 
 
+def small(source):
+    """A snapshot that is none of those measured."""
+    local.run("btrfs", "subvolume", "create", source / "other")
+    local.write_file(source / "other/file", 64 * local.MIB)
+    local.snapshot(source / "other", source / "warm")
+
+
 def transfers(args, program, found):
     up, down = Table(f"up to a bucket, {args.size} MiB"), Table(f"down from a bucket, {args.size} MiB")
     room = args.size * 2 + 1024
     with local.Filesystem(args.scratch, "src", room) as source:
         local.fill(source, args.size)
+        small(source)
         src, dst = shlex.quote(str(source)), shlex.quote(str(args.scratch / "dst"))
-        for _ in range(args.runs):
+        turns = list(ways(program, found, args.size * local.MIB, src, dst))
+        for number in range(args.runs):
+            first = number % len(turns)
             with Server(args.scratch):
-                for name, there, back in ways(program, found, args.size * local.MIB, src, dst):
+                # The first bytes make a server lay out its files, whoever sends them.
+                local.timed(f"{program} -q {src}/warm s3://bench/warm/")
+                for name, there, back in turns[first:] + turns[:first]:
                     up.add(name, there)
                     with local.Filesystem(args.scratch, "dst", room):
                         down.add(name, back)

@@ -7,6 +7,7 @@ mod credentials;
 pub mod download;
 mod endpoint;
 mod errors;
+mod hashing;
 pub mod multipart;
 pub mod objects;
 mod options;
@@ -35,7 +36,6 @@ use request::Paced;
 use retry::{Budget, Tries};
 use rusty_s3::Method;
 use std::fmt;
-use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use ureq::http;
@@ -237,7 +237,6 @@ impl Client {
         }
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         let mut body = std::mem::take(&mut request.into);
-        body.clear();
         let answer = self.exchange(request, place, keys, &mut body);
         let head = match answer {
             Ok(head) => head,
@@ -248,6 +247,7 @@ impl Client {
             }
         };
         self.reached.store(true, Ordering::Relaxed);
+        self.recognise(&head.headers);
         let status = head.status.as_u16();
         // Work of minutes is answered 200 at once, and the error comes later.
         let late = status == 200 && request.slow && is_error(&body);
@@ -263,6 +263,19 @@ impl Client {
             &head.headers,
             &body,
         ))))
+    }
+
+    /// Services that can be anywhere say in their answers what they are.
+    fn recognise(&self, headers: &http::HeaderMap) {
+        let server = headers.get(http::header::SERVER);
+        let Some(server) = server.and_then(|value| value.to_str().ok()) else {
+            return;
+        };
+        let Some(known) = self.place().served_by(server, &self.options) else {
+            return;
+        };
+        log::line(|| format!("{} is served by {}", self.url(""), known.quirks.name));
+        *self.place.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
     /// One signed exchange. Secrets are in the address, so it must not leave this function.
@@ -304,12 +317,16 @@ impl Client {
             .into_with_config()
             .limit(request.limit.max(1 << 20) + 1)
             .reader();
-        Paced {
+        let from = Paced {
             from,
             request,
             pace: self.pace.as_ref(),
-        }
-        .read_to_end(into)?;
+        };
+        let likely = match request.method {
+            Method::Get => told(&head).min(request.limit),
+            _ => 0,
+        };
+        request::read_whole(from, into, likely)?;
         Ok(head)
     }
 
@@ -370,6 +387,13 @@ impl Client {
             code: code.to_owned(),
         }
     }
+}
+
+/// The length of an answer, if it says one.
+fn told(head: &http::response::Parts) -> u64 {
+    let length = head.headers.get(http::header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok());
+    length.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 fn is_error(body: &[u8]) -> bool {

@@ -1,16 +1,17 @@
-//! Objects become a stream: ranges are fetched on several threads, in order and with bounded
-//! memory. The end of the stream comes only when all of it was there and its checksum is right.
+//! Objects become a stream: ranges are fetched on several threads, and come in order. Memory is a
+//! range for each thread, the one being read, and one that is still being hashed. The end of the
+//! stream comes only when all of it was there and its checksum is right.
 
+use super::hashing::{Buffer, Hashing};
 use super::objects::unquoted;
-use super::upload::hex;
 use super::{Client, Request, Response};
 use crate::error::{Error, Result};
 use crate::sys;
-use ring::digest::{Context, SHA256};
 use rusty_s3::Method;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -26,14 +27,19 @@ pub struct Source {
 }
 
 const RANGE: u64 = 8 << 20;
+/// How many ranges may wait to be hashed.
+const WAITING: usize = 0;
 
 /// A stream that is being downloaded.
 pub struct Download {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    range: Vec<u8>,
+    range: Option<Arc<Buffer>>,
     at: usize,
-    sha256: Context,
+    /// Where ranges go that were read.
+    home: Sender<Vec<u8>>,
+    /// Only if there is something to compare it with.
+    hashing: Option<Hashing>,
     /// What the stream's SHA-256 must be, if somebody recorded it.
     recorded: Option<String>,
     /// Why no more comes. An error is never followed by bytes or an end.
@@ -48,13 +54,12 @@ struct Shared {
     stop: AtomicBool,
 }
 
-#[derive(Default)]
 struct State {
     /// The next range to fetch, and the next to read.
     fetch: u64,
     read: u64,
     ready: BTreeMap<u64, Result<Vec<u8>>>,
-    spare: Vec<Vec<u8>>,
+    spare: Receiver<Vec<u8>>,
     /// What the object's own metadata says.
     recorded: Option<String>,
 }
@@ -63,10 +68,17 @@ impl Download {
     /// Begins to fetch. The SHA-256 that `recorded` holds, else the one in the metadata of a
     /// single object, is compared at the end.
     pub fn new(client: Arc<Client>, sources: Vec<Source>, recorded: Option<String>) -> Download {
+        let (home, spare) = channel();
         let shared = Arc::new(Shared {
             client,
             sources,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                fetch: 0,
+                read: 0,
+                ready: BTreeMap::new(),
+                spare,
+                recorded: None,
+            }),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
         });
@@ -78,9 +90,10 @@ impl Download {
         Download {
             threads: (0..count).map(thread).collect(),
             shared,
-            range: Vec::new(),
+            range: None,
             at: 0,
-            sha256: Context::new(&SHA256),
+            home,
+            hashing: recorded.is_some().then(|| Hashing::start(WAITING)),
             recorded,
             failed: None,
         }
@@ -88,41 +101,27 @@ impl Download {
 
     /// The next range in the place of the one that was read; false at the end.
     fn advance(&mut self) -> Result<bool> {
-        let mut state = self.shared.state();
-        if state.read > 0 && self.range.capacity() > 0 {
-            let used = std::mem::take(&mut self.range);
-            self.at = 0;
-            state.spare.push(used);
-        }
-        if state.read == self.shared.count() {
-            let recorded = state.recorded.take();
-            drop(state);
-            return self.end(recorded).map(|()| false);
-        }
-        let next = state.read;
-        let found = loop {
-            if let Some(found) = state.ready.remove(&next) {
-                break found;
-            }
-            state = self
-                .shared
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+        (self.range, self.at) = (None, 0);
+        let Some(bytes) = self.shared.take()? else {
+            return self.end().map(|()| false);
         };
-        state.read += 1;
-        drop(state);
-        self.shared.changed.notify_all();
-        self.range = found?;
-        self.at = 0;
+        if self.recorded.is_none() {
+            self.recorded = self.shared.state().recorded.take();
+            // Told with the first range, so that nothing has passed unhashed.
+            self.hashing = self.recorded.as_ref().map(|_| Hashing::start(WAITING));
+        }
+        let range = Buffer::new(bytes, &self.home);
+        if let Some(hashing) = &self.hashing {
+            hashing.add(&range)?;
+        }
+        self.range = Some(range);
         Ok(true)
     }
 
-    fn end(&mut self, told: Option<String>) -> Result<()> {
-        self.recorded = self.recorded.take().or(told);
-        let found = hex(self.sha256.clone().finish().as_ref());
-        match &self.recorded {
-            Some(recorded) if !recorded.eq_ignore_ascii_case(&found) => {
+    fn end(&mut self) -> Result<()> {
+        let found = self.hashing.take().map(Hashing::finish).transpose()?;
+        match (&self.recorded, found) {
+            (Some(recorded), Some(found)) if !recorded.eq_ignore_ascii_case(&found) => {
                 let said = format!(
                     "its SHA-256 is {found}, and {recorded} was recorded when it was uploaded"
                 );
@@ -135,12 +134,16 @@ impl Download {
 
 impl Read for Download {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.range.len() {
+        loop {
             if let Some(error) = &self.failed {
                 return Err(error.clone().into());
             }
-            if buffer.is_empty() {
-                return Ok(0);
+            let range = self.range.as_deref().map_or(&[][..], Buffer::bytes);
+            let count = buffer.len().min(range.len() - self.at);
+            if count > 0 || buffer.is_empty() {
+                buffer[..count].copy_from_slice(&range[self.at..self.at + count]);
+                self.at += count;
+                return Ok(count);
             }
             match self.advance() {
                 Ok(true) => {}
@@ -148,12 +151,6 @@ impl Read for Download {
                 Err(error) => self.failed = Some(error),
             }
         }
-        let count = buffer.len().min(self.range.len() - self.at);
-        let bytes = &self.range[self.at..self.at + count];
-        buffer[..count].copy_from_slice(bytes);
-        self.sha256.update(bytes);
-        self.at += count;
-        Ok(count)
     }
 }
 
@@ -175,6 +172,28 @@ impl Shared {
 
     fn window(&self) -> u64 {
         self.client.options.concurrency.max(1) as u64
+    }
+
+    /// The next range to read, when it has come; `None` at the end.
+    fn take(&self) -> Result<Option<Vec<u8>>> {
+        let mut state = self.state();
+        if state.read == self.count() {
+            return Ok(None);
+        }
+        let next = state.read;
+        let found = loop {
+            if let Some(found) = state.ready.remove(&next) {
+                break found;
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        };
+        state.read += 1;
+        drop(state);
+        self.changed.notify_all();
+        found.map(Some)
     }
 
     fn stop(&self) {
@@ -234,7 +253,7 @@ impl Shared {
             if state.fetch < state.read + self.window() {
                 state.fetch += 1;
                 let number = state.fetch - 1;
-                return Some((number, state.spare.pop().unwrap_or_default()));
+                return Some((number, state.spare.try_recv().unwrap_or_default()));
             }
             state = self
                 .changed

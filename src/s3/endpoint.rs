@@ -47,6 +47,17 @@ impl Place {
         })
     }
 
+    /// The same bucket, when an answer says what serves it; `None` if that changes nothing.
+    pub(crate) fn served_by(&self, server: &str, options: &S3Options) -> Option<Place> {
+        let known = Quirks::of_server(server).filter(|_| self.quirks.is_generic())?;
+        let words = options.quirks.as_deref().unwrap_or_default();
+        let quirks = known.adjusted(words).ok()?;
+        (quirks != self.quirks).then(|| Place {
+            quirks,
+            ..self.clone()
+        })
+    }
+
     /// The same bucket in another region; `None` if it is said to be in the one we ask already.
     pub(crate) fn moved(&self, region: &str) -> Option<Place> {
         let known = region

@@ -12,12 +12,17 @@ pub struct Quirks {
     pub name: &'static str,
     /// The ends of the host names of its endpoints.
     pub hosts: &'static [&'static str],
+    /// How the `Server` header of its answers begins; empty if that tells nothing.
+    pub server: &'static str,
     /// How many parts an object may have.
     pub max_parts: u64,
     /// How many bytes an object may have.
     pub max_object: u64,
     /// It verifies `x-amz-checksum-crc32c` and `x-amz-checksum-sha256`.
     pub checksums: bool,
+    /// Which of them it will be has to be declared when a multipart upload begins, and listing the
+    /// unfinished uploads tells it. Otherwise parts may have any, and it is not declared.
+    pub declared: bool,
     /// ETags follow from MD5: of the bytes, or of the parts' ETags.
     pub etag_md5: bool,
     /// Buckets stand in the path of URLs, not in the host name.
@@ -71,6 +76,13 @@ pub const TABLE: &[Quirks] = &[
         ..GENERIC
     },
     Quirks {
+        name: "seaweedfs",
+        server: "SeaweedFS",
+        checksums: true,
+        declared: false,
+        ..GENERIC
+    },
+    Quirks {
         name: "ceph",
         hosts: &[],
         sse: false,
@@ -83,9 +95,11 @@ pub const TABLE: &[Quirks] = &[
 const GENERIC: Quirks = Quirks {
     name: "generic",
     hosts: &[],
+    server: "",
     max_parts: 10_000,
     max_object: 5 * 1024 * GIB,
     checksums: false,
+    declared: true,
     etag_md5: true,
     path_style: true,
     if_none_match: true,
@@ -102,6 +116,18 @@ impl Quirks {
             ends.any(|end| host.ends_with(end) || host == end.trim_start_matches('.'))
         });
         known.unwrap_or(&GENERIC).clone()
+    }
+
+    /// The service that calls itself so.
+    pub(crate) fn of_server(server: &str) -> Option<Quirks> {
+        let known =
+            |quirks: &&Quirks| !quirks.server.is_empty() && server.starts_with(quirks.server);
+        TABLE.iter().find(known).cloned()
+    }
+
+    /// Whether nothing is known of the service.
+    pub(crate) fn is_generic(&self) -> bool {
+        self.name == GENERIC.name
     }
 
     /// These quirks changed by the words of `--s3-quirks`: the name of a service, or single
@@ -162,6 +188,15 @@ mod tests {
         assert_eq!(Quirks::of_host("storage.googleapis.com").name, "gcs");
         assert_eq!(Quirks::of_host("amazonaws.com.example.org").name, "generic");
         assert_eq!(Quirks::of_host("127.0.0.1").name, "generic");
+    }
+
+    #[test]
+    fn recognised_by_its_answers() {
+        assert_eq!(
+            Quirks::of_server("SeaweedFS 8000GB 4.48").map(|quirks| quirks.name),
+            Some("seaweedfs")
+        );
+        assert_eq!(Quirks::of_server("nginx"), None);
     }
 
     #[test]

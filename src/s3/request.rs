@@ -113,3 +113,20 @@ impl<R: Read> Read for Paced<'_, '_, R> {
         Ok(count)
     }
 }
+
+/// Reads to the end into a buffer that may have been used before: what is in it is written over, as
+/// clearing many megabytes first would cost time. So many bytes are likely to come.
+pub(super) fn read_whole(mut from: impl Read, into: &mut Vec<u8>, likely: u64) -> io::Result<()> {
+    into.resize(likely as usize, 0);
+    let mut have = 0;
+    while have < into.len() {
+        match from.read(&mut into[have..]) {
+            Ok(0) => break,
+            Ok(count) => have += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    into.truncate(have);
+    from.read_to_end(into).map(drop)
+}

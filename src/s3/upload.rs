@@ -1,25 +1,26 @@
 //! A stream becomes an object: by parts on several threads, going on where an earlier run stopped,
-//! and checked at the end. Memory is a part for each thread and one more, whatever the length.
+//! and checked at the end. Memory is a part for each thread and one more, whatever the length: the
+//! thread that hashes the stream looks at the same buffers.
 
 mod crew;
 mod sizing;
 mod sums;
 
 use super::multipart::{Part, Unfinished};
-use super::{Client, Fault};
+use super::{Checksum, Client, Fault};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::snapshot::Size;
 use crew::{Crew, Piece};
 use md5::{Digest, Md5};
-use ring::digest::{Context, SHA256};
+use ring::digest::{SHA256, digest};
 use sizing::Sizing;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 pub(crate) use sums::hex;
-use sums::{Expected, composite};
+use sums::{Expected, Sums, composite};
 
 /// Metadata of an object, by name without S3's prefix.
 pub type Meta = Vec<(&'static str, String)>;
@@ -56,7 +57,6 @@ pub struct Upload {
     meta: Meta,
     /// The part that is being filled.
     part: Vec<u8>,
-    sha256: Context,
     bytes: u64,
     crew: Option<Crew>,
     pieces: Vec<Arc<Piece>>,
@@ -86,7 +86,6 @@ impl Upload {
             sizing,
             unfinished: target.unfinished,
             meta: Meta::new(),
-            sha256: Context::new(&SHA256),
             bytes: 0,
             crew: None,
             pieces: Vec::new(),
@@ -116,17 +115,13 @@ impl Upload {
     /// If a part could not be sent or the object is not as it should be. Then the parts that
     /// arrived stay for the next run.
     pub fn finish(mut self) -> Result<Made> {
-        let sha256 = hex(self.sha256.clone().finish().as_ref());
-        if self.parts == 0 {
-            return self.put_whole(sha256);
-        }
-        if !self.part.is_empty() {
+        if !self.part.is_empty() && self.parts > 0 {
             self.hand_over()?;
         }
-        let mut done = match self.crew.take() {
-            Some(crew) => crew.join()?,
-            None => Vec::new(),
+        let Some(crew) = self.crew.take() else {
+            return self.put_whole();
         };
+        let (mut done, sha256) = crew.join()?;
         done.sort_by_key(|(piece, part)| (*piece, part.number));
         let mut objects = Vec::new();
         for (index, piece) in std::mem::take(&mut self.pieces).iter().enumerate() {
@@ -152,8 +147,8 @@ impl Upload {
         format!("cannot upload {}", self.client.url(&self.key))
     }
 
-    /// Gives the full part to a thread, which ends when one is free.
-    fn hand_over(&mut self) -> Result<()> {
+    /// Gives the full part to a thread, as soon as one is free.
+    fn hand_over(&mut self) -> Result<&mut Crew> {
         let (index, number) = self.sizing.place(self.parts);
         if index == self.pieces.len() {
             let piece = self.begin(index)?;
@@ -164,10 +159,9 @@ impl Upload {
         let crew = self
             .crew
             .get_or_insert_with(|| Crew::new(Arc::clone(client)));
-        let full = std::mem::take(&mut self.part);
-        self.part = crew.hand_over(piece, number, full, self.sizing.part)?;
+        crew.hand_over(piece, number, std::mem::take(&mut self.part))?;
         self.parts += 1;
-        Ok(())
+        Ok(crew)
     }
 
     /// The upload of a piece: an unfinished one if it can be used, else a new one.
@@ -184,7 +178,9 @@ impl Upload {
         let mut headers = self.headers();
         let part = self.sizing.part.to_string();
         headers.push(("x-amz-meta-part-size".to_owned(), part));
-        if let Some((algorithm, _)) = self.client.algorithm() {
+        let checksum = self.client.checksum();
+        let algorithm = checksum.algorithm();
+        if !algorithm.is_empty() && self.client.quirks().declared {
             headers.push(("x-amz-checksum-algorithm".to_owned(), algorithm.to_owned()));
         }
         let id = self.client.create(&key, borrowed(&headers))?;
@@ -192,20 +188,21 @@ impl Upload {
             index,
             key,
             id,
+            checksum,
             known: Vec::new(),
         })
     }
 
-    /// Of several unfinished uploads the one with the most parts that may be ours.
+    /// Of several unfinished uploads the one with the most parts that may be ours. It goes on with
+    /// the checksum that it was begun with, unless another is asked for.
     fn resumed(&self, key: &str, index: usize) -> Result<Option<Piece>> {
         let mut best: Option<(usize, Piece)> = None;
         for upload in self.unfinished.iter().filter(|upload| upload.key == key) {
             let options = &self.client.options;
             let class = options.storage_class.as_deref().unwrap_or(&upload.class);
-            let algorithm = self.client.algorithm().map_or("", |(name, _)| name);
-            if class != upload.class || algorithm != upload.algorithm {
+            let Some(checksum) = self.checksum_of(upload).filter(|_| class == upload.class) else {
                 continue;
-            }
+            };
             let known = match self.client.parts(key, &upload.id) {
                 Ok(known) => known,
                 Err(fault) if fault.code == "NoSuchUpload" => continue,
@@ -231,12 +228,23 @@ impl Upload {
                         index,
                         key,
                         id,
+                        checksum,
                         known,
                     },
                 ));
             }
         }
         Ok(best.map(|(_, piece)| piece))
+    }
+
+    /// What further parts of an unfinished upload must be verified by; `None` if it cannot be used.
+    fn checksum_of(&self, upload: &Unfinished) -> Option<Checksum> {
+        let wanted = self.client.options.checksum;
+        match self.client.quirks().declared {
+            true => Checksum::named(&upload.algorithm)
+                .filter(|begun_with| wanted.is_none_or(|wanted| wanted == *begun_with)),
+            false => Some(self.client.checksum()),
+        }
     }
 
     /// What every object of ours is created with.
@@ -321,10 +329,11 @@ impl Upload {
     }
 
     /// The whole stream fits in one part, and so in one request.
-    fn put_whole(mut self, sha256: String) -> Result<Made> {
+    fn put_whole(mut self) -> Result<Made> {
+        let sha256 = hex(digest(&SHA256, &self.part).as_ref());
         self.meta.push(("sha256", sha256.clone()));
         let mut headers = self.headers();
-        headers.extend(self.client.checksums(&self.part).headers());
+        headers.extend(Sums::of(&self.part, self.client.checksum()).headers());
         if self.client.quirks().if_none_match {
             headers.push(("if-none-match".to_owned(), "*".to_owned()));
         }
@@ -373,12 +382,12 @@ impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A full part waits until it is known that another follows: alone it is no multipart.
         if self.part.len() as u64 == self.sizing.part {
-            self.hand_over()?;
+            let part = self.sizing.part;
+            self.part = self.hand_over()?.buffer(part)?;
         }
         let room = self.sizing.part as usize - self.part.len();
         let taken = &bytes[..room.min(bytes.len())];
         self.part.extend_from_slice(taken);
-        self.sha256.update(taken);
         self.bytes += taken.len() as u64;
         Ok(taken.len())
     }

@@ -1,6 +1,7 @@
 //! A directory of a btrfs filesystem as a store. Knows paths, leftovers and the lock; which
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
+mod flow;
 mod inspect;
 mod measure;
 mod receive;

@@ -1,8 +1,11 @@
-//! The threads that send parts. Each holds one part at a time; the first error stops them all.
+//! The threads that send parts, and the one that hashes the stream. Each sends one part at a time;
+//! the first error stops them all. There are so many buffers and no more, so who fills them waits
+//! for the slowest.
 
+use super::super::hashing::{Buffer, Hashing};
 use super::super::multipart::{Listed, Part};
 use super::super::objects::unquoted;
-use super::super::{Client, Request};
+use super::super::{Checksum, Client, Request};
 use super::sums::{Sums, hex};
 use crate::error::{Error, Result};
 use crate::log;
@@ -19,6 +22,8 @@ pub(super) struct Piece {
     pub(super) index: usize,
     pub(super) key: String,
     pub(super) id: String,
+    /// What its parts are verified by.
+    pub(super) checksum: Checksum,
     /// What an earlier run sent of it.
     pub(super) known: Vec<Listed>,
 }
@@ -26,7 +31,7 @@ pub(super) struct Piece {
 struct Job {
     piece: Arc<Piece>,
     number: u64,
-    data: Vec<u8>,
+    data: Arc<Buffer>,
 }
 
 /// A part that arrived, and which object it belongs to.
@@ -42,12 +47,18 @@ struct Shared {
 pub(super) struct Crew {
     shared: Arc<Shared>,
     jobs: Option<SyncSender<Job>>,
-    /// Buffers to be filled again.
+    hashing: Option<Hashing>,
+    /// Where buffers go when nobody needs them any more, to be filled again.
+    home: Sender<Vec<u8>>,
     spare: Receiver<Vec<u8>>,
+    /// How many buffers there are, and may be.
+    made: usize,
+    most: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Crew {
+    /// For the parts that follow the first, whose buffer the caller has made.
     pub(super) fn new(client: Arc<Client>) -> Crew {
         let count = client.options.concurrency.max(1);
         let shared = Arc::new(Shared {
@@ -58,29 +69,32 @@ impl Crew {
         });
         // Nothing waits in the channel, so a part is held by us or by the thread that sends it.
         let (jobs, work) = sync_channel(0);
-        let (used, spare) = channel();
+        let (home, spare) = channel();
         let work = Arc::new(Mutex::new(work));
         let thread = |_| {
-            let (shared, work, used) = (Arc::clone(&shared), Arc::clone(&work), used.clone());
-            std::thread::spawn(move || shared.work(&work, &used))
+            let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
+            std::thread::spawn(move || shared.work(&work))
         };
         let threads = (0..count).map(thread).collect();
+        let most = count + 1;
         Crew {
             shared,
             jobs: Some(jobs),
+            hashing: Some(Hashing::start(most)),
+            home,
             spare,
+            made: 1,
+            most,
             threads,
         }
     }
 
-    /// Waits for a free thread, gives it the part, and returns an empty buffer.
-    pub(super) fn hand_over(
-        &mut self,
-        piece: Arc<Piece>,
-        number: u64,
-        data: Vec<u8>,
-        part: u64,
-    ) -> Result<Vec<u8>> {
+    /// Waits for a free thread and gives it the part.
+    pub(super) fn hand_over(&self, piece: Arc<Piece>, number: u64, data: Vec<u8>) -> Result<()> {
+        let data = Buffer::new(data, &self.home);
+        if let Some(hashing) = &self.hashing {
+            hashing.add(&data)?;
+        }
         let job = Job {
             piece,
             number,
@@ -91,24 +105,37 @@ impl Crew {
             // All threads ended, and there is one reason for it.
             return Err(self.shared.error());
         }
-        let mut spare = self.spare.try_recv().unwrap_or_default();
-        spare.clear();
-        spare.reserve_exact(part as usize);
-        Ok(spare)
+        Ok(())
     }
 
-    /// Waits until all parts have arrived.
-    pub(super) fn join(mut self) -> Result<Vec<Sent>> {
+    /// An empty buffer for a part of so many bytes; waits for one if there are enough.
+    pub(super) fn buffer(&mut self, part: u64) -> Result<Vec<u8>> {
+        let mut buffer = match self.spare.try_recv() {
+            Ok(spare) => spare,
+            Err(_) if self.made < self.most => {
+                self.made += 1;
+                Vec::new()
+            }
+            Err(_) => self.spare.recv().map_err(|_| self.shared.error())?,
+        };
+        buffer.clear();
+        buffer.reserve_exact(part as usize);
+        Ok(buffer)
+    }
+
+    /// Waits until all parts have arrived; these, and the SHA-256 of all of them.
+    pub(super) fn join(mut self) -> Result<(Vec<Sent>, String)> {
         self.end();
         if self.shared.stop.load(Ordering::Relaxed) {
             return Err(self.shared.error());
         }
+        let sha256 = self.hashing.take().map(Hashing::finish).transpose()?;
         let mut sent = self
             .shared
             .sent
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        Ok(std::mem::take(&mut sent))
+        Ok((std::mem::take(&mut sent), sha256.unwrap_or_default()))
     }
 
     fn end(&mut self) {
@@ -131,7 +158,7 @@ impl Drop for Crew {
 }
 
 impl Shared {
-    fn work(&self, work: &Mutex<Receiver<Job>>, used: &Sender<Vec<u8>>) {
+    fn work(&self, work: &Mutex<Receiver<Job>>) {
         sys::quiet_thread();
         while !self.stop.load(Ordering::Relaxed) {
             let job = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -143,8 +170,6 @@ impl Shared {
                 }
                 Err(error) => return self.fail(error),
             }
-            // The one who fills buffers may be gone already; then nobody needs it.
-            let _ = used.send(job.data);
         }
     }
 
@@ -167,7 +192,7 @@ impl Shared {
     /// Sends a part, unless the service has it.
     fn deliver(&self, job: &Job) -> Result<Part> {
         let counters = &self.client.counters;
-        let mut sums = self.client.checksums(&job.data);
+        let mut sums = Sums::of(job.data.bytes(), job.piece.checksum);
         let known = job
             .piece
             .known
@@ -194,7 +219,7 @@ impl Shared {
     /// Size, checksum and ETag must agree, as far as the service tells them; telling neither
     /// checksum nor ETag is not enough.
     fn is_same(&self, known: &Listed, job: &Job, sums: &mut Sums) -> bool {
-        if known.size != job.data.len() as u64 {
+        if known.size != job.data.bytes().len() as u64 {
             return false;
         }
         let mut proofs = Vec::new();
@@ -208,7 +233,7 @@ impl Shared {
         if self.client.etags_are_md5() {
             let md5 = sums
                 .md5
-                .get_or_insert_with(|| Md5::digest(&job.data).into());
+                .get_or_insert_with(|| Md5::digest(job.data.bytes()).into());
             proofs.push(known.etag.eq_ignore_ascii_case(&hex(md5)));
         }
         !proofs.is_empty() && proofs.iter().all(|&same| same)
@@ -223,7 +248,7 @@ impl Shared {
         ];
         let headers = sums.headers();
         request.headers = super::borrowed(&headers);
-        request.body = &job.data;
+        request.body = job.data.bytes();
         request.stop = Some(&self.stop);
         let response = self.client.request(request)?;
         Ok(unquoted(response.header("etag")).to_owned())
@@ -234,7 +259,7 @@ fn part(job: &Job, sums: &Sums, etag: String) -> Part {
     let checksum = sums.checksum.as_ref();
     Part {
         number: job.number,
-        size: job.data.len() as u64,
+        size: job.data.bytes().len() as u64,
         etag,
         checksum: checksum.map(|(_, element, value)| (*element, value.clone())),
     }

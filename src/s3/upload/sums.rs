@@ -25,9 +25,56 @@ impl Sums {
     }
 }
 
+impl Sums {
+    pub(super) fn of(bytes: &[u8], checksum: Checksum) -> Sums {
+        let base64 = |sum: &[u8]| BASE64_STANDARD.encode(sum);
+        let checksum = match checksum {
+            Checksum::Md5 => {
+                return Sums {
+                    md5: Some(Md5::digest(bytes).into()),
+                    checksum: None,
+                };
+            }
+            Checksum::Crc32c => (
+                "x-amz-checksum-crc32c",
+                "ChecksumCRC32C",
+                base64(&crc32c::crc32c(bytes).to_be_bytes()),
+            ),
+            Checksum::Sha256 => (
+                "x-amz-checksum-sha256",
+                "ChecksumSHA256",
+                base64(digest(&SHA256, bytes).as_ref()),
+            ),
+        };
+        Sums {
+            md5: None,
+            checksum: Some(checksum),
+        }
+    }
+}
+
+impl Checksum {
+    const ALL: [Checksum; 3] = [Checksum::Md5, Checksum::Crc32c, Checksum::Sha256];
+
+    /// S3's name of it; none if it is the old header's.
+    pub(super) fn algorithm(self) -> &'static str {
+        match self {
+            Checksum::Md5 => "",
+            Checksum::Crc32c => "CRC32C",
+            Checksum::Sha256 => "SHA256",
+        }
+    }
+
+    /// By S3's name.
+    pub(super) fn named(algorithm: &str) -> Option<Checksum> {
+        let same = |checksum: &Checksum| checksum.algorithm() == algorithm;
+        Checksum::ALL.into_iter().find(same)
+    }
+}
+
 impl Client {
     /// What parts are verified by.
-    fn checksum(&self) -> Checksum {
+    pub(super) fn checksum(&self) -> Checksum {
         let usual = if self.quirks().checksums {
             Checksum::Crc32c
         } else {
@@ -36,48 +83,8 @@ impl Client {
         self.options.checksum.unwrap_or(usual)
     }
 
-    /// S3's name of the checksum, unless it is the old header's, and its element in XML.
-    pub(super) fn algorithm(&self) -> Option<(&'static str, &'static str)> {
-        match self.checksum() {
-            Checksum::Md5 => None,
-            Checksum::Crc32c => Some(("CRC32C", "ChecksumCRC32C")),
-            Checksum::Sha256 => Some(("SHA256", "ChecksumSHA256")),
-        }
-    }
-
     pub(crate) fn etags_are_md5(&self) -> bool {
         self.quirks().etag_md5 && !matches!(self.options.sse, Sse::Kms(_))
-    }
-
-    pub(super) fn checksums(&self, bytes: &[u8]) -> Sums {
-        let checksum = match self.checksum() {
-            Checksum::Md5 => {
-                return Sums {
-                    md5: Some(Md5::digest(bytes).into()),
-                    checksum: None,
-                };
-            }
-            Checksum::Crc32c => {
-                let sum = crc32c::crc32c(bytes).to_be_bytes();
-                (
-                    "x-amz-checksum-crc32c",
-                    "ChecksumCRC32C",
-                    BASE64_STANDARD.encode(sum),
-                )
-            }
-            Checksum::Sha256 => {
-                let sum = digest(&SHA256, bytes);
-                (
-                    "x-amz-checksum-sha256",
-                    "ChecksumSHA256",
-                    BASE64_STANDARD.encode(sum),
-                )
-            }
-        };
-        Sums {
-            md5: None,
-            checksum: Some(checksum),
-        }
     }
 }
 

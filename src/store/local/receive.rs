@@ -1,5 +1,6 @@
 //! Receiving one snapshot so that its name appears only when it is whole and durable.
 
+use super::flow::Flow;
 use super::state::{self, Seal};
 use super::survey::PART;
 use super::{Local, checked_name, open_dir, remove, split, sync};
@@ -48,6 +49,7 @@ pub(super) struct Receiving<'a> {
     path: PathBuf,
     part: Part,
     writer: Option<Writer>,
+    flow: Flow,
     stage: Stage,
 }
 
@@ -70,6 +72,7 @@ impl<'a> Receiving<'a> {
         command.args(["receive", "-q"]).arg(dir);
         log::line(|| format!("{command:?}"));
         let doing = format!("cannot receive {}", shown(dir.join(name)));
+        let flow = Flow::start(open_dir(dir)?, doing.clone());
         let writer = Writer::start(command, local.manner.priority, doing)?;
         let stage = Stage::Head(Vec::new());
         Ok(Receiving {
@@ -78,6 +81,7 @@ impl<'a> Receiving<'a> {
             path: path.to_owned(),
             part,
             writer: Some(writer),
+            flow,
             stage,
         })
     }
@@ -147,6 +151,7 @@ impl Write for Receiving<'_> {
             Stage::Rest { check, .. } => {
                 check.feed(bytes)?;
                 self.pass(bytes)?;
+                self.flow.passed(bytes.len() as u64);
             }
         }
         Ok(bytes.len())
@@ -170,6 +175,7 @@ impl Sink for Receiving<'_> {
         if let Some(writer) = self.writer.take() {
             writer.finish()?;
         }
+        self.flow.finish()?;
         self.part.check(head.uuid, head.ctransid)?;
         let snapshot = self.part.publish(&self.local.dir, &self.path)?;
         self.local.known.push(snapshot);

@@ -1,0 +1,98 @@
+//! The SHA-256 of a stream, computed on a thread of its own: without instructions for it a
+//! processor hashes more slowly than it does anything else to a stream. And the buffers that
+//! stream and hash share.
+
+use super::upload::hex;
+use crate::error::{Error, Result};
+use crate::sys;
+use ring::digest::{Context, SHA256};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+/// Bytes of a stream that several threads look at. When the last is done with them, the memory goes
+/// home, to be filled again.
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    home: Sender<Vec<u8>>,
+}
+
+impl Buffer {
+    pub(super) fn new(bytes: Vec<u8>, home: &Sender<Vec<u8>>) -> Arc<Buffer> {
+        let home = home.clone();
+        Arc::new(Buffer { bytes, home })
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // Whoever fills buffers may be gone already; then nobody needs it.
+        let _ = self.home.send(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// A hash that is being computed. Dropped, it is given up.
+pub(super) struct Hashing {
+    work: SyncSender<Arc<Buffer>>,
+    thread: JoinHandle<String>,
+}
+
+impl Hashing {
+    /// A thread for which so many buffers may wait.
+    pub(super) fn start(waiting: usize) -> Hashing {
+        let (work, buffers) = sync_channel(waiting);
+        let thread = std::thread::spawn(move || sha256(&buffers));
+        Hashing { work, thread }
+    }
+
+    /// Hashes the next bytes, when those before them are done.
+    pub(super) fn add(&self, buffer: &Arc<Buffer>) -> Result<()> {
+        let given = self.work.send(Arc::clone(buffer));
+        given.map_err(|_| panicked())
+    }
+
+    /// In hexadecimal, when all is hashed.
+    pub(super) fn finish(self) -> Result<String> {
+        drop(self.work);
+        self.thread.join().map_err(|_| panicked())
+    }
+}
+
+fn sha256(buffers: &Receiver<Arc<Buffer>>) -> String {
+    sys::quiet_thread();
+    let mut hash = Context::new(&SHA256);
+    for buffer in buffers {
+        hash.update(buffer.bytes());
+    }
+    hex(hash.finish().as_ref())
+}
+
+fn panicked() -> Error {
+    Error::failed("cannot hash the stream", "a thread panicked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn hashes_in_order_and_memory_comes_home() {
+        let (home, spare) = channel();
+        let hashing = Hashing::start(1);
+        for piece in [&b"a"[..], b"", b"bc"] {
+            let buffer = Buffer::new(piece.to_vec(), &home);
+            hashing.add(&buffer).unwrap();
+        }
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hashing.finish().unwrap(), abc);
+        drop(home);
+        let lengths: Vec<usize> = spare.iter().map(|bytes| bytes.len()).collect();
+        assert_eq!(lengths.iter().sum::<usize>(), 3);
+        assert_eq!(lengths.len(), 3);
+    }
+}
