@@ -1,10 +1,9 @@
-//! The archives of a configuration: how their bucket is reached, and how one is restored by hand.
+//! The archives of a configuration, and how their bucket is reached.
 
 use super::config::Config;
 use crate::error::Result;
 use crate::s3::{Client, S3Options};
 use crate::store::archive::index::{self, Archive};
-use crate::store::archive::manifest::Manifest;
 
 /// Options of the client that belong to a configuration.
 pub fn options(config: &Config, options: &S3Options) -> S3Options {
@@ -29,36 +28,4 @@ pub fn read(config: &Config, options: S3Options) -> Result<Vec<Archive>> {
     names
         .map(|name| index::read(&client, &config.s3.prefix, name))
         .collect()
-}
-
-/// How a backup is received by hand, after those that it builds on.
-pub fn command(config: &Config, options: &S3Options, manifest: &Manifest) -> String {
-    let mut aws = format!("aws --region {}", quoted(&config.s3.region));
-    if let Some(url) = &options.endpoint_url {
-        aws += &format!(" --endpoint-url {}", quoted(url));
-    }
-    let fetch = |key: &str| {
-        format!(
-            "{aws} s3 cp {} -",
-            quoted(&format!("s3://{}/{key}", config.s3.bucket))
-        )
-    };
-    let all: Vec<String> = manifest
-        .chunks
-        .iter()
-        .map(|chunk| fetch(&chunk.key))
-        .collect();
-    match &all[..] {
-        [one] => format!("{one} | btrfs receive ."),
-        _ => format!("{{ {}; }} | btrfs receive .", all.join(" && ")),
-    }
-}
-
-/// A word for the shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
 }

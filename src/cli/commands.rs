@@ -1,9 +1,9 @@
 //! Listing and synchronising, from options to verdict.
 
-use super::means::open;
+use super::means::{means, open};
 use super::options::Options;
 use super::slash;
-use super::{HELP, Task, backup, config, verify};
+use super::{HELP, Task, backup, clean, config, verify};
 use crate::error::{Doing, Error, Result};
 use crate::glob;
 use crate::log;
@@ -11,6 +11,7 @@ use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::report;
 use crate::snapshot::{Listing, Offer, Snapshot, State, shown};
+use crate::store::archive::ArchiveStore;
 use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
@@ -35,13 +36,14 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     let result = match task {
         Task::Help => report::print(HELP),
         Task::Version => report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION"))),
-        Task::List(place) => list(place, options),
+        Task::List(place, commands) => list(place, *commands, options),
+        Task::Clean(place, age) => clean::run(place, *age, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Verify(task) => verify::run(task, options),
         Task::VerifyHelp => report::print(verify::HELP),
         Task::Serve(access, dir) => serve(*access, dir),
         Task::BackupHelp => report::print(backup::HELP),
-        Task::ListConfig(file, commands) => config::list(file, *commands),
+        Task::ListConfig(file, commands) => config::list(file, *commands, options),
         Task::CheckConfig(file) => config::check(file),
         Task::Backup(order) => backup::run(order, options),
     };
@@ -52,14 +54,15 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     result
 }
 
-fn list(place: &OsStr, options: &Options) -> Result<()> {
+fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
     let removing = options.delete && !options.dry_run;
     let access = if removing {
         Access::Write
     } else {
         Access::Read
     };
-    let mut store = open(&Location::directory(place)?, access, options)?;
+    let location = Location::directory(place)?;
+    let mut store = open(&location, access, options)?;
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
     if removing {
@@ -79,6 +82,11 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
         || report::listing(&listing),
         || report::json::listing(&listing),
     );
+    let means = means(options);
+    for settings in store::archives(&location.place, &means)? {
+        let archive = ArchiveStore::open(settings, Access::Read, means.s3.clone())?;
+        config::show(archive, commands, &means.s3, &mut progress)?;
+    }
     progress.close()
 }
 

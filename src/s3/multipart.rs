@@ -128,6 +128,18 @@ impl Client {
         Ok(parts)
     }
 
+    /// What arrived of an upload: how much, and when the last part.
+    pub(crate) fn arrived(&self, upload: &Unfinished) -> Result<(u64, Option<Timestamp>)> {
+        match self.parts(&upload.key, &upload.id) {
+            Ok(parts) => {
+                let latest = parts.iter().filter_map(|part| part.modified).max();
+                Ok((parts.iter().map(|part| part.size).sum(), latest))
+            }
+            Err(fault) if fault.code == "NoSuchUpload" => Ok((0, None)),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
     /// A copy of an object that is too long for one request.
     pub(super) fn copy_by_parts(&self, from: &str, to: &str, head: &Head) -> Result<()> {
         let mut headers: Vec<(&str, String)> = head.kept().collect();

@@ -12,6 +12,7 @@ mod send;
 mod sink;
 mod spool;
 mod stamp;
+pub mod survey;
 
 use super::keys::is_path;
 use super::{Access, Effort, Sink, Store};
@@ -26,10 +27,11 @@ use index::Archive;
 use manifest::Manifest;
 use send::Chunks;
 use sink::ArchiveSink;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use survey::Thaw;
 
 /// Where the backups of a subvolume lie and how they are written.
 #[derive(Clone, Debug)]
@@ -109,6 +111,27 @@ impl ArchiveStore {
     /// The client, whose counters tell what was done.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The bucket, and what the keys begin with that are the archive's and others' beside it.
+    pub fn place(&self) -> (String, String) {
+        let rest = format!("subvol/{}/", self.settings.name);
+        let prefix = self.folder.strip_suffix(&rest).unwrap_or(&self.folder);
+        (self.settings.bucket.clone(), prefix.to_owned())
+    }
+
+    /// Whether the chunks of each backup that can be restored can be read at once.
+    ///
+    /// # Errors
+    /// If the bucket cannot be read.
+    pub fn thaw(&mut self) -> Result<HashMap<String, Thaw>> {
+        self.reading()?;
+        let archive = self.reading.get_or_insert_default();
+        let sound = archive.manifests.iter();
+        let sound = sound.filter(|(key, _)| !archive.broken.contains_key(*key));
+        sound
+            .map(|(key, manifest)| Ok((key.clone(), survey::thaw(&self.client, manifest)?)))
+            .collect()
     }
 
     /// Bytes of memory that a transfer takes at most: a part for each request under way and one
@@ -317,6 +340,7 @@ fn snapshots(archive: &Archive) -> Vec<Snapshot> {
             uuid: Uuid(identity::digest(name)),
             created: leftover.latest.map(jiff::Timestamp::as_second),
             state: State::Partial,
+            referenced: Some(leftover.bytes),
             ..Snapshot::default()
         });
     }

@@ -311,20 +311,6 @@ impl Leftover {
     }
 }
 
-impl Client {
-    /// What arrived of an upload: how much, and when the last part.
-    pub(super) fn arrived(&self, upload: &Unfinished) -> Result<(u64, Option<Timestamp>)> {
-        match self.parts(&upload.key, &upload.id) {
-            Ok(parts) => {
-                let latest = parts.iter().filter_map(|part| part.modified).max();
-                Ok((parts.iter().map(|part| part.size).sum(), latest))
-            }
-            Err(fault) if fault.code == "NoSuchUpload" => Ok((0, None)),
-            Err(fault) => Err(fault.into()),
-        }
-    }
-}
-
 /// Kind and time of the backup that a chunk is for.
 fn chunk_of(key: &str) -> Option<(&str, &str)> {
     match Archived::parse(key)?.part {
