@@ -40,6 +40,8 @@ pub struct Options {
     pub threads: usize,
     /// Compare the bytes of files ([`compare_trees`]); without it, attributes only.
     pub content: bool,
+    /// Compare the bytes of so many files only, spread over the tree ([`compare_trees`]).
+    pub sample: Option<usize>,
     /// Compare extended attributes ([`compare_trees`]).
     pub xattrs: bool,
     /// Pass over the empty directories that stand for nested subvolumes inside a btrfs snapshot:
@@ -53,6 +55,7 @@ impl Default for Options {
         Options {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             content: true,
+            sample: None,
             xattrs: false,
             ignore_stubs: false,
         }

@@ -9,6 +9,8 @@ mod config;
 mod means;
 mod only;
 mod options;
+mod restore;
+mod scheduled;
 mod slash;
 mod values;
 mod verify;
@@ -33,6 +35,7 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink [options] sync SRC DST, buttersink [options] list DST
                                          the same, said in words
        buttersink backup ...             make a backup; see buttersink backup --help
+       buttersink restore ...            bring a backup back; see buttersink restore --help
        buttersink verify [options] LOCATION
                                          prove what is stored; see buttersink verify --help
        buttersink config check FILE      what a configuration file of backups says
@@ -106,6 +109,9 @@ enum Task {
     Serve(Access, OsString),
     Backup(Box<Order>),
     BackupHelp,
+    Scheduled(Box<scheduled::Request>),
+    Restore(Box<restore::Task>),
+    RestoreHelp,
     CheckConfig(PathBuf),
     ListConfig(PathBuf, bool),
     Clean(OsString, Option<SignedDuration>),
@@ -125,7 +131,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {
     let mut arguments = arguments.into_iter().peekable();
     if arguments.next_if(|word| word == "backup").is_some() {
-        return backup::parse(arguments);
+        let words: Vec<OsString> = arguments.collect();
+        return match scheduled::is_meant(&words) {
+            true => scheduled::parse(words),
+            false => backup::parse(words),
+        };
+    }
+    if arguments.next_if(|word| word == "restore").is_some() {
+        return restore::parse(arguments);
     }
     if arguments.next_if(|word| word == "config").is_some() {
         return Ok((Task::CheckConfig(config::parse(arguments)?), Options::new()));
@@ -207,10 +220,7 @@ fn by_words(mut words: Vec<OsString>, only: &Only) -> Result<Task> {
             usage("'backup' comes first: buttersink backup [options] SUBVOLUME DEST...")
         }
         ("restore", _) => {
-            let said = format!(
-                "the command comes in a later release; a directory of this name is ./{command}"
-            );
-            Err(Error::usage(format!("cannot {command}"), said))
+            usage("'restore' comes first: buttersink restore [options] --config FILE ...")
         }
         ("list", 1) => Ok(Task::List(words.remove(0), only.commands)),
         ("list", _) => usage("'list' takes one location"),

@@ -5,7 +5,8 @@
 //! **plan** chooses diffs; it only thinks.
 //! **sync** carries them out; a transfer is a read and a write.
 //! **remote** and **serve** are a store with a pipe in the middle.
-//! **backup** is a snapshot, a plan, a sync and a prune; **verify** looks again.
+//! **backup** is a snapshot, a plan, a sync and a prune; **restore** is a sync the other way;
+//! **verify** looks again.
 //!
 //! Two promises carry the correctness:
 //!
@@ -50,6 +51,8 @@ pub mod backup;
 pub mod checksum;
 
 pub mod verify;
+
+pub mod restore;
 
 // What people and scripts see.
 pub mod report;

@@ -87,6 +87,11 @@ impl Progress {
         self.begin(plan);
     }
 
+    /// So many bytes in so many transfers are to come.
+    pub fn expect(&mut self, bytes: u64, steps: usize) {
+        (self.total, self.steps) = (bytes, steps);
+    }
+
     /// A remark for a person.
     pub fn note(&mut self, note: &str) {
         log::line(|| format!("note: {note}"));

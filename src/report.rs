@@ -4,6 +4,7 @@
 pub mod archives;
 pub mod findings;
 pub mod json;
+pub mod restore;
 
 use crate::backup::retention::Verdict;
 use crate::error::{Error, Result};

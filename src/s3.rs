@@ -14,6 +14,7 @@ mod quirks;
 mod request;
 mod retry;
 pub(crate) mod sum;
+pub mod thaw;
 pub mod upload;
 mod xml;
 
@@ -118,6 +119,11 @@ impl Client {
     /// What the service can do.
     pub(crate) fn quirks(&self) -> Quirks {
         self.place().quirks
+    }
+
+    /// Whether it is AWS itself.
+    pub fn is_aws(&self) -> bool {
+        self.place().quirks.name == TABLE[0].name
     }
 
     /// `s3://bucket/key`, safe to show.

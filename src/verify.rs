@@ -66,6 +66,15 @@ pub fn content(
     trees::compare(report, dir, there, other, watch)
 }
 
+/// Compares two copies of one snapshot on this machine: everything, or with `sample` all names and
+/// attributes but the contents of only so many files.
+///
+/// # Errors
+/// If a signal asks to stop.
+pub fn copies(ours: &Path, theirs: &Path, sample: Option<usize>) -> Result<Verdict> {
+    trees::pair(ours, theirs, sample)
+}
+
 impl Report {
     /// How many findings are proved, unverifiable and different.
     pub fn counts(&self) -> [usize; 3] {

@@ -200,7 +200,20 @@ impl Pair<'_> {
         Some((a.ok()?, b.ok()?))
     }
 
+    /// Leaves as many files as a sample has, evenly spread.
+    fn pick(&mut self, files: usize) {
+        let all = self.contents.len();
+        let mut number = 0;
+        self.contents.retain(|_| {
+            number += 1;
+            number * files / all.max(1) > (number - 1) * files / all.max(1)
+        });
+    }
+
     fn contents(&mut self, progress: &Progress) -> Result<()> {
+        if let Some(files) = self.options.sample.filter(|&n| n < self.contents.len()) {
+            self.pick(files);
+        }
         let jobs = self.contents.iter().zip(0..);
         let queue = Queue::new(
             jobs.map(|(&(a, _), number)| job(&self.a, a, number)),

@@ -3,7 +3,7 @@
 use super::means::{means, open};
 use super::options::Options;
 use super::slash;
-use super::{HELP, Task, backup, clean, config, verify};
+use super::{HELP, Task, backup, clean, config, restore, scheduled, verify};
 use crate::error::{Doing, Error, Result};
 use crate::glob;
 use crate::log;
@@ -43,9 +43,12 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::VerifyHelp => report::print(verify::HELP),
         Task::Serve(access, dir) => serve(*access, dir),
         Task::BackupHelp => report::print(backup::HELP),
+        Task::RestoreHelp => report::print(restore::HELP),
+        Task::Restore(task) => restore::run(task, options),
         Task::ListConfig(file, commands) => config::list(file, *commands, options),
         Task::CheckConfig(file) => config::check(file),
         Task::Backup(order) => backup::run(order, options),
+        Task::Scheduled(request) => scheduled::run(request, options),
     };
     match &result {
         Ok(()) => log::line(|| "done".to_owned()),

@@ -14,7 +14,7 @@ use crate::report::{self, json};
 use crate::s3::S3Options;
 use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::archive::{ArchiveStore, Settings};
+use crate::store::archive::ArchiveStore;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -36,16 +36,7 @@ pub(super) fn list(file: &Path, commands: bool, options: &Options) -> Result<()>
     let s3 = archive::options(&config, &options.s3);
     let mut progress = Progress::new(options.voice, options.json);
     for (name, _) in &config.subvolumes {
-        let settings = Settings {
-            bucket: config.s3.bucket.clone(),
-            prefix: config.s3.prefix.clone(),
-            name: name.clone(),
-            origin: config.snapshots.base_dir.clone(),
-            chunk_size: 1,
-            class_chunks: None,
-            class_manifest: None,
-            spool: None,
-        };
+        let settings = archive::settings(&config, name);
         let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
         show(archive, commands, &s3, &mut progress)?;
     }
@@ -59,14 +50,14 @@ pub(super) fn show(
     options: &S3Options,
     progress: &mut Progress,
 ) -> Result<()> {
-    let thaw = store.thaw()?;
+    let frost = store.frost()?;
     let (bucket, prefix) = store.place();
     let archive = store.archive()?;
     let shown = Shown {
         location: format!("s3://{bucket}/{}", shown(prefix)),
         bucket,
         archive,
-        thaw,
+        frost,
         reach: commands.then_some(options),
     };
     progress.result(|| shown.text(), || json::archives::archive(&shown));

@@ -3,10 +3,10 @@
 
 use super::human;
 use crate::s3::S3Options;
+use crate::s3::thaw::Frost;
 use crate::snapshot::shown;
 use crate::store::archive::index::Archive;
 use crate::store::archive::manifest::{self, Manifest};
-use crate::store::archive::survey::Thaw;
 use std::collections::HashMap;
 
 /// An archive, and what else is known of it.
@@ -19,7 +19,7 @@ pub struct Shown<'a> {
     /// What there is.
     pub archive: &'a Archive,
     /// Whether the chunks of each backup can be read, by the key of its manifest.
-    pub thaw: HashMap<String, Thaw>,
+    pub frost: HashMap<String, Frost>,
     /// How the bucket is reached, if commands are wanted.
     pub reach: Option<&'a S3Options>,
 }
@@ -67,17 +67,15 @@ impl Shown<'_> {
             &manifest.snapshot.name,
         ];
         let [made, kind, class, name] = fields.map(shown);
-        let thaw = match self.thaw(key).word() {
-            "" => String::new(),
-            word => format!(", {word}"),
-        };
+        let frost = self.frost(key).map(|word| format!(", {word}"));
+        let frost = frost.unwrap_or_default();
         let remark = match (self.archive.broken.get(key), &manifest.parent_manifest) {
             (Some(why), _) => format!(" ({why})"),
             (None, Some(parent)) => self.builds(key, parent),
             (None, None) => String::new(),
         };
         format!(
-            "  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}{thaw}  {name}{remark}\n"
+            "  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}{frost}  {name}{remark}\n"
         )
     }
 
@@ -105,8 +103,14 @@ impl Shown<'_> {
         Some(bytes.map(|manifest| manifest.total_bytes).sum())
     }
 
-    pub(super) fn thaw(&self, key: &str) -> Thaw {
-        self.thaw.get(key).copied().unwrap_or(Thaw::Ready)
+    /// In a word; none for what can be read as always.
+    pub(super) fn frost(&self, key: &str) -> Option<&'static str> {
+        match self.frost.get(key)? {
+            Frost::None => None,
+            Frost::Frozen => Some("frozen"),
+            Frost::Thawing => Some("thawing"),
+            Frost::Thawed(_) => Some("thawed"),
+        }
     }
 
     /// How a backup is received by hand, after those that it builds on.

@@ -77,6 +77,10 @@ impl Refusal {
             "XAmzContentSHA256Mismatch",
             "XAmzContentChecksumMismatch",
         ];
+        // Status 503, and no haste of ours makes it otherwise.
+        if self.code == "GlacierExpeditedRetrievalNotAvailable" {
+            return false;
+        }
         matches!(self.status, 429 | 500 | 502 | 503 | 504)
             || CODES.contains(&self.code.as_str())
             || self.code.starts_with("Throttl")
@@ -199,7 +203,7 @@ fn by_status(status: u16) -> &'static str {
     }
 }
 
-fn http_date(text: &str) -> Option<Timestamp> {
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     let time = jiff::fmt::rfc2822::parse(text).ok()?;
     Some(time.timestamp())
 }

@@ -81,9 +81,24 @@ impl Client {
     /// # Errors
     /// If the bucket cannot be listed.
     pub fn list(&self, prefix: &str) -> Result<Vec<Object>> {
-        let (mut objects, mut token) = (Vec::new(), String::new());
+        let mut objects = Vec::new();
+        self.pages(prefix, &[], &mut |page, node| {
+            objects.push(object(page, node));
+        })?;
+        Ok(objects)
+    }
+
+    /// Shows every object of a listing, with its page, to `each`.
+    pub(super) fn pages(
+        &self,
+        prefix: &str,
+        headers: &[(&'static str, String)],
+        each: &mut dyn FnMut(&Node, &Node),
+    ) -> Result<()> {
+        let mut token = String::new();
         loop {
             let mut request = Request::new(Method::Get, "", "list", "s3:ListBucket");
+            request.headers = headers.to_vec();
             request.query = vec![
                 ("list-type", "2".to_owned()),
                 ("encoding-type", "url".to_owned()),
@@ -94,10 +109,10 @@ impl Client {
                 request.query.push(("continuation-token", token.clone()));
             }
             let page = self.document(request, "ListBucketResult")?;
-            objects.extend(page.all("Contents").map(|node| object(&page, node)));
+            page.all("Contents").for_each(|node| each(&page, node));
             let next = page.text("NextContinuationToken");
             if page.text("IsTruncated") != "true" {
-                return Ok(objects);
+                return Ok(());
             }
             if next.is_empty() || next == token {
                 return Err(self.malformed(
@@ -144,6 +159,18 @@ impl Client {
         match self.request(Request::new(Method::Get, key, "read", "s3:GetObject")) {
             Ok(response) => Ok(Some(response.body)),
             Err(fault) if fault.code == "NoSuchKey" => Ok(None),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// The first bytes of an object that has at least so many; `None` if it is frozen.
+    pub(crate) fn beginning(&self, key: &str, count: u64) -> Result<Option<Vec<u8>>> {
+        let mut request = Request::new(Method::Get, key, "read", "s3:GetObject");
+        request.headers = vec![("range", format!("bytes=0-{}", count.saturating_sub(1)))];
+        request.limit = count;
+        match self.request(request) {
+            Ok(response) => Ok(Some(response.body)),
+            Err(fault) if fault.code == "InvalidObjectState" => Ok(None),
             Err(fault) => Err(fault.into()),
         }
     }

@@ -4,6 +4,7 @@
 
 mod change;
 mod chunks;
+pub mod costs;
 mod identity;
 pub mod index;
 mod inspect;
@@ -12,7 +13,7 @@ mod send;
 mod sink;
 mod spool;
 mod stamp;
-pub mod survey;
+pub(super) mod survey;
 
 use super::keys::is_path;
 use super::{Access, Effort, Sink, Store};
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::{Download, Source};
+use crate::s3::thaw::Frost;
 use crate::s3::upload::Upload;
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
@@ -31,7 +33,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use survey::Thaw;
 
 /// Where the backups of a subvolume lie and how they are written.
 #[derive(Clone, Debug)]
@@ -63,6 +64,8 @@ pub struct ArchiveStore {
     folder: String,
     access: Access,
     reading: Option<Archive>,
+    /// UUIDs of snapshots by their names, as far as somebody told.
+    known: HashMap<String, Uuid>,
 }
 
 impl ArchiveStore {
@@ -96,6 +99,7 @@ impl ArchiveStore {
             folder,
             access,
             reading: None,
+            known: HashMap::new(),
         })
     }
 
@@ -106,6 +110,13 @@ impl ArchiveStore {
     pub fn archive(&mut self) -> Result<&Archive> {
         self.reading()?;
         Ok(self.reading.get_or_insert_default())
+    }
+
+    /// Tells which UUIDs snapshots of these names have, for backups of the old program whose frozen
+    /// chunks cannot tell.
+    pub fn know(&mut self, names: HashMap<String, Uuid>) {
+        self.known = names;
+        self.reading = None;
     }
 
     /// The client, whose counters tell what was done.
@@ -120,18 +131,17 @@ impl ArchiveStore {
         (self.settings.bucket.clone(), prefix.to_owned())
     }
 
-    /// Whether the chunks of each backup that can be restored can be read at once.
+    /// Whether the chunks of each backup that can be restored can be read at once, by the keys of
+    /// manifests; those in a class that is never frozen are left out.
     ///
     /// # Errors
     /// If the bucket cannot be read.
-    pub fn thaw(&mut self) -> Result<HashMap<String, Thaw>> {
+    pub fn frost(&mut self) -> Result<HashMap<String, Frost>> {
         self.reading()?;
         let archive = self.reading.get_or_insert_default();
-        let sound = archive.manifests.iter();
-        let sound = sound.filter(|(key, _)| !archive.broken.contains_key(*key));
-        sound
-            .map(|(key, manifest)| Ok((key.clone(), survey::thaw(&self.client, manifest)?)))
-            .collect()
+        let sound = |key: &String| !archive.broken.contains_key(key);
+        let backups = archive.manifests.iter();
+        survey::frost(&self.client, backups.filter(|(key, _)| sound(key)))
     }
 
     /// Bytes of memory that a transfer takes at most: a part for each request under way and one
@@ -145,13 +155,14 @@ impl ArchiveStore {
         if self.reading.is_none() {
             let (prefix, name) = (&self.settings.prefix, &self.settings.name);
             let mut archive = index::read(&self.client, prefix, name)?;
-            archive.identify(&self.client)?;
+            archive.identify(&self.client, &self.known)?;
             self.reading = Some(archive);
         }
         Ok(self.reading.get_or_insert_default())
     }
 
-    fn location(&self) -> String {
+    /// `s3://bucket/prefix/subvol/NAME/`
+    pub fn location(&self) -> String {
         self.client.url(&self.folder)
     }
 
@@ -214,6 +225,22 @@ impl ArchiveStore {
         });
         Chunks::new(download, sums.collect())
     }
+}
+
+/// The stream of the backup with this manifest, wherever that lies: every chunk is held against its
+/// size and SHA-256 on the way.
+pub fn stream(client: &Arc<Client>, manifest: &Manifest) -> impl Read + use<> {
+    // Without ETags: objects may have been thawed or moved to another class meanwhile.
+    ArchiveStore::stream(client, manifest, &Archive::default())
+}
+
+/// The effective UUID of the snapshot of a backup, as its stream has it; `None` while that is frozen.
+///
+/// # Errors
+/// If it cannot be read, or is no stream.
+pub fn identify(client: &Client, manifest: &Manifest) -> Result<Option<Uuid>> {
+    let head = identity::head(client, manifest)?;
+    Ok(head.map(|head| head.uuid))
 }
 
 impl Store for ArchiveStore {

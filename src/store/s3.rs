@@ -15,7 +15,6 @@ use super::{Access, Effort, Sink, Store};
 use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::Download;
-use crate::s3::multipart::Unfinished;
 use crate::s3::upload::{Target, Upload};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Listing, Size, State, shown};
@@ -87,23 +86,11 @@ impl S3Store {
     fn index(&mut self) -> Result<&mut Index> {
         if self.index.is_none() {
             let objects = self.client.list(&self.prefix)?;
-            let uploads = self.unfinished()?;
+            let (uploads, remark) = self.client.unfinished_if_told(&self.prefix)?;
+            self.remarks.extend(remark);
             self.index = Some(Index::of(&self.prefix, objects, uploads));
         }
         Ok(self.index.get_or_insert_default())
-    }
-
-    /// Whoever may not list them, or uses a service that cannot, can do all else.
-    fn unfinished(&mut self) -> Result<Vec<Unfinished>> {
-        const REFUSALS: [&str; 3] = ["AccessDenied", "NotImplemented", "MethodNotAllowed"];
-        match self.client.unfinished(&self.prefix) {
-            Err(fault) if REFUSALS.contains(&&fault.code[..]) => {
-                let so = "interrupted uploads are neither shown nor gone on with";
-                self.remarks.push(format!("{}; {so}", fault.error));
-                Ok(Vec::new())
-            }
-            answer => Ok(answer?),
-        }
     }
 
     fn need(&self, access: Access, doing: &str) -> Result<()> {

@@ -31,11 +31,13 @@ mod faults;
 mod local;
 mod packaging;
 mod remote;
+mod restore;
 mod s3;
 mod s3_faults;
 mod s3_suites;
 mod s3_sync;
 mod s3_tls;
+mod scheduled;
 mod servers;
 mod smoke;
 mod ssh;
@@ -64,6 +66,9 @@ fn main() -> std::process::ExitCode {
             local::TESTS,
             packaging::TESTS,
             remote::TESTS,
+            restore::TESTS,
+            restore::FROZEN,
+            restore::OWN,
             s3::TESTS,
             s3::OWN,
             s3_faults::TESTS,
@@ -71,6 +76,7 @@ fn main() -> std::process::ExitCode {
             s3_sync::TESTS,
             s3_sync::OWN,
             s3_tls::TESTS,
+            scheduled::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,

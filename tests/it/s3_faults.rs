@@ -96,7 +96,7 @@ impl Proxy {
         Proxy { endpoint, seen }
     }
 
-    fn count(&self, word: &str) -> usize {
+    pub(crate) fn count(&self, word: &str) -> usize {
         let seen = self.seen.lock().unwrap();
         seen.iter().filter(|line| line.contains(word)).count()
     }

@@ -190,7 +190,7 @@ impl Server {
         query: &[(&str, &str)],
         body: &[u8],
     ) -> (u16, Vec<u8>) {
-        match self.answer(method, bucket, key, query, body) {
+        match self.answer(method, (bucket, key), query, &[], body) {
             Ok(mut answer) => {
                 let body = answer.body_mut().with_config().limit(1 << 30).read_to_vec();
                 (answer.status().as_u16(), body.unwrap_or_default())
@@ -201,17 +201,26 @@ impl Server {
 
     /// The headers of an object.
     pub(crate) fn headers(&self, bucket: &str, key: &str) -> ureq::http::HeaderMap {
-        let answer = self.answer("HEAD", bucket, key, &[], b"").unwrap();
+        let answer = self.answer("HEAD", (bucket, key), &[], &[], b"").unwrap();
         assert_eq!(answer.status().as_u16(), 200, "{key}");
         answer.headers().clone()
+    }
+
+    /// Writes an object in a storage class.
+    pub(crate) fn put_class(&self, bucket: &str, key: &str, class: &str, body: &[u8]) {
+        let class = [("x-amz-storage-class", class)];
+        let answer = self
+            .answer("PUT", (bucket, key), &[], &class, body)
+            .unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{key}");
     }
 
     fn answer(
         &self,
         method: &str,
-        bucket: &str,
-        key: &str,
+        (bucket, key): (&str, &str),
         query: &[(&str, &str)],
+        headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
         use rusty_s3::{Bucket, Method, UrlStyle};
@@ -234,7 +243,6 @@ impl Server {
             key => there.object_url(key),
         };
         let now = jiff::Timestamp::now();
-        let (query, none) = (query.iter().copied(), [("", ""); 0].into_iter());
         let url = rusty_s3::signing::sign(
             &now,
             verb,
@@ -244,12 +252,15 @@ impl Server {
             None,
             "us-east-1",
             3600,
-            query,
-            none,
+            query.iter().copied(),
+            headers.iter().copied(),
         );
-        let request = ureq::http::Request::builder()
+        let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(url.as_str());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let agent = AGENT.get_or_init(agent);
         match method {
             "PUT" | "POST" => agent.run(request.body(body).unwrap()),

@@ -5,11 +5,11 @@
 use super::index::{Archive, at_once};
 use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
-use crate::s3::{Client, Request};
+use crate::s3::Client;
 use crate::snapshot::Uuid;
 use crate::stream::{Head, Parsed};
 use ring::digest::SHA256;
-use rusty_s3::Method;
+use std::collections::HashMap;
 
 /// More than the first command of any stream takes.
 const BEGIN: u64 = 1024;
@@ -43,11 +43,16 @@ pub(super) fn digest(text: &str) -> [u8; 16] {
 }
 
 impl Archive {
-    /// Finds out which snapshots the backups are of. Those whose stream is none are broken.
+    /// Finds out which snapshots the backups are of. Those whose stream is none are broken. Where
+    /// nothing else tells, `known` does, by the names of snapshots.
     ///
     /// # Errors
     /// If the bucket cannot be read.
-    pub(super) fn identify(&mut self, client: &Client) -> Result<()> {
+    pub(super) fn identify(
+        &mut self,
+        client: &Client,
+        known: &HashMap<String, Uuid>,
+    ) -> Result<()> {
         let mut open = Vec::new();
         for (key, manifest) in &self.manifests {
             let told = manifest.snapshot.uuid.or_else(|| self.told_by_child(key));
@@ -62,11 +67,19 @@ impl Archive {
             .iter()
             .map(|(key, manifest)| (key.clone(), manifest.parent_manifest.clone()))
             .collect();
-        self.note(all.into_iter().zip(found).collect())
+        self.note(all.into_iter().zip(found))?;
+        for (key, manifest) in &self.manifests {
+            if let Some(uuid) = known.get(&manifest.snapshot.name)
+                && let Some(hidden @ Identity::Hidden(_)) = self.identities.get_mut(key)
+            {
+                *hidden = Identity::Known(*uuid);
+            }
+        }
+        Ok(())
     }
 
     /// Writes down what the beginnings of streams said, of backups and of what these build on.
-    fn note(&mut self, found: Vec<(Link, Result<Option<Head>>)>) -> Result<()> {
+    fn note(&mut self, found: impl Iterator<Item = (Link, Result<Option<Head>>)>) -> Result<()> {
         let mut parents = Vec::new();
         for ((key, parent), head) in found {
             match head {
@@ -100,7 +113,7 @@ impl Archive {
 }
 
 /// The beginning of the stream; `None` if it is frozen.
-fn head(client: &Client, manifest: &Manifest) -> Result<Option<Head>> {
+pub(super) fn head(client: &Client, manifest: &Manifest) -> Result<Option<Head>> {
     let mut begin = Vec::new();
     for chunk in &manifest.chunks {
         let want = BEGIN.min(chunk.size);
@@ -122,18 +135,4 @@ fn head(client: &Client, manifest: &Manifest) -> Result<Option<Head>> {
         "its stream is damaged",
         "it has no beginning",
     ))
-}
-
-impl Client {
-    /// The first bytes of an object; `None` if it is frozen.
-    pub(super) fn beginning(&self, key: &str, count: u64) -> Result<Option<Vec<u8>>> {
-        let mut request = Request::new(Method::Get, key, "read", "s3:GetObject");
-        request.headers = vec![("range", format!("bytes=0-{}", count - 1))];
-        request.limit = count;
-        match self.request(request) {
-            Ok(response) => Ok(Some(response.body)),
-            Err(fault) if fault.code == "InvalidObjectState" => Ok(None),
-            Err(fault) => Err(fault.into()),
-        }
-    }
 }

@@ -1,18 +1,18 @@
 //! Which archives there are below a prefix, and whether their backups can be read at once or must be
 //! thawed first. Changes nothing.
 
-use super::index::at_once;
 use super::manifest::Manifest;
 use crate::error::Result;
 use crate::s3::Client;
+use crate::s3::thaw::{Frost, freezes};
 use crate::store::keys::Archived;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Prefix and name of every archive of which a key begins so.
 pub(in crate::store) fn below(client: &Client, prefix: &str) -> Result<Vec<(String, String)>> {
     let mut keys: Vec<String> = client.list(prefix)?.into_iter().map(|o| o.key).collect();
     // Who may not list uploads can do all else; the archive itself says so.
-    let uploads = client.unfinished(prefix).unwrap_or_default();
+    let (uploads, _) = client.unfinished_if_told(prefix)?;
     keys.extend(uploads.into_iter().map(|upload| upload.key));
     let found = keys.iter().filter_map(|key| Archived::parse(key));
     // What was deleted from elsewhere is no archive.
@@ -23,76 +23,32 @@ pub(in crate::store) fn below(client: &Client, prefix: &str) -> Result<Vec<(Stri
     Ok(found.into_iter().collect())
 }
 
-/// Whether the chunks of a backup can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Thaw {
-    /// Now, in a class that is never frozen.
-    Ready,
-    /// Now, since they were thawed for a while.
-    Thawed,
-    /// Soon: thawing is under way.
-    Thawing,
-    /// Not before somebody asks for it.
-    Frozen,
-}
-
-impl Thaw {
-    /// In a word; none for what is as usual.
-    pub fn word(self) -> &'static str {
-        match self {
-            Thaw::Ready => "",
-            Thaw::Thawed => "thawed",
-            Thaw::Thawing => "thawing",
-            Thaw::Frozen => "frozen",
-        }
+/// Whether the chunks of each of these backups can be read, the worst of each, by their keys.
+/// Nothing is asked about classes that are never frozen.
+pub(super) fn frost<'a>(
+    client: &Client,
+    backups: impl Iterator<Item = (&'a String, &'a Manifest)> + Clone,
+) -> Result<HashMap<String, Frost>> {
+    let icy = |class: &str| freezes(class) || class == "INTELLIGENT_TIERING";
+    let backups = backups.filter(|(_, manifest)| icy(&manifest.s3.storage_class));
+    let chunks = backups.clone().flat_map(|(_, manifest)| &manifest.chunks);
+    let keys: Vec<&str> = chunks.map(|chunk| chunk.key.as_str()).collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
     }
-
-    /// From the headers of an object.
-    fn of(class: &str, restore: &str) -> Thaw {
-        match restore {
-            _ if !matches!(class, "GLACIER" | "DEEP_ARCHIVE") => Thaw::Ready,
-            "" => Thaw::Frozen,
-            ongoing if ongoing.contains("ongoing-request=\"true\"") => Thaw::Thawing,
-            _ => Thaw::Thawed,
-        }
-    }
-}
-
-/// What the service says of the chunks of a backup, the worst of them. Nothing is asked about
-/// classes that are never frozen.
-pub(super) fn thaw(client: &Client, manifest: &Manifest) -> Result<Thaw> {
-    let class = &manifest.s3.storage_class;
-    if Thaw::of(class, "") == Thaw::Ready {
-        return Ok(Thaw::Ready);
-    }
-    let heads = at_once(client, &manifest.chunks, |chunk| client.head(&chunk.key));
-    let mut worst = Thaw::Ready;
-    for head in heads {
-        if let Some(head) = head? {
-            let (class, restore) = ("x-amz-storage-class", "x-amz-restore");
-            worst = worst.max(Thaw::of(head.header(class), head.header(restore)));
-        }
-    }
-    Ok(worst)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn states_from_headers() {
-        let under_way = "ongoing-request=\"true\"";
-        let over = "ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2026 00:00:00 GMT\"";
-        for (class, restore, state) in [
-            ("", "", Thaw::Ready),
-            ("GLACIER_IR", "", Thaw::Ready),
-            ("GLACIER", "", Thaw::Frozen),
-            ("DEEP_ARCHIVE", under_way, Thaw::Thawing),
-            ("DEEP_ARCHIVE", over, Thaw::Thawed),
-        ] {
-            assert_eq!(Thaw::of(class, restore), state, "{class} {restore}");
-        }
-        assert!(Thaw::Frozen > Thaw::Thawed);
-    }
+    let cold = client.cold(&keys)?;
+    let worst = |manifest: &Manifest| {
+        let chunks = manifest.chunks.iter();
+        let all = chunks.filter_map(|chunk| Some(cold.get(&chunk.key)?.frost));
+        all.max_by_key(|frost| match frost {
+            Frost::None => 0,
+            Frost::Thawed(_) => 1,
+            Frost::Thawing => 2,
+            Frost::Frozen => 3,
+        })
+    };
+    let found = backups.map(|(key, manifest)| (key.clone(), worst(manifest)));
+    Ok(found
+        .filter_map(|(key, frost)| Some((key, frost?)))
+        .collect())
 }

@@ -1,0 +1,149 @@
+//! `buttersink restore`: its words and the configuration into an order, and the order shown while it
+//! runs.
+
+mod words;
+
+use super::means::means;
+use super::options::Options;
+use crate::backup;
+use crate::backup::archive;
+use crate::backup::config::{self, Config};
+use crate::error::Result;
+use crate::log;
+use crate::progress::Progress;
+use crate::report::restore as report;
+use crate::restore::thawing::How;
+use crate::restore::{self, Compare, Event, Order};
+use std::time::Duration;
+pub(super) use words::{Task, parse};
+
+/// What `restore --help` prints.
+pub(super) const HELP: &str = "\
+buttersink restore brings a backup back from the bucket that a configuration file names.
+
+usage: buttersink restore [options] --config FILE --subvolume NAME --target PATH
+
+It shows first what it takes: the chain of backups, bytes, costs and how long frozen objects take
+to thaw. All of them are thawed at once. What is received stays, read-only, in
+restore.target_base_dir if that is on the filesystem of PATH, and beside PATH otherwise; what is
+there already is not fetched. PATH, which must not exist, becomes a writable snapshot of the last.
+If a run ends early, the same command goes on.
+
+options:
+      --config FILE      the configuration file of the backups; see buttersink.conf(5)
+      --subvolume NAME   the backups of this name
+      --target PATH      where to
+      --at TIME          the newest that was made then or before: '2026-11-21', '2026-11-21 14:00'
+                         in local time, 2026-11-21T14:00:00Z or 20261121T140000Z
+      --snapshot NAME    that of the snapshot NAME
+      --manifest-key KEY the one whose manifest has this key
+      --verify MODE      compare with the source snapshot, if that is on this machine: full, sample
+                         or none
+      --wait-restore     wait until frozen objects are thawed
+      --no-wait-restore  only ask for it, and exit with 10
+      --restore-timeout S
+                         wait no longer than so many seconds
+      --restore-tier T   thaw by Standard, Bulk or Expedited
+  -n, --dry-run          show what it takes, and do nothing
+  -q, --quiet            once: no progress; twice: errors only
+  -l, --logfile FILE     append a debug log to FILE
+      --json             results as JSON, one object a line
+      --full-speed       do not yield to other programs
+      --bwlimit RATE     no faster than this: KiB per second, or with a unit: 500, 10M
+      --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
+      --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
+  -j, --concurrency N    requests at the same time (s3.concurrency of the file)
+      --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
+  -h, --help             show this help
+
+exit status:
+  0    restored
+  1    failed
+  2    usage or configuration
+  3    another run holds the lock, nothing done
+  4    verification found a difference
+  10   objects are being thawed, nothing restored yet; the same command goes on
+  130  interrupted
+";
+
+/// The order that the words and the file make together.
+fn order(task: &Task, options: &Options, config: &Config) -> Result<Order> {
+    let file: &config::Restore = &config.restore;
+    let files = usize::try_from(file.sample_max_files).unwrap_or(usize::MAX);
+    let compare = match task.verify.as_deref().unwrap_or(&file.verify_mode) {
+        "none" => Compare::None,
+        "sample" => Compare::Sample(files),
+        _ => Compare::Full,
+    };
+    let tier = match task.tier {
+        Some(tier) => tier,
+        None => file.restore_tier,
+    };
+    let seconds = task
+        .timeout
+        .map_or(file.restore_timeout_seconds, |s| s as u64);
+    Ok(Order {
+        subvolume: task.subvolume.clone(),
+        bucket: config.s3.bucket.clone(),
+        prefix: config.s3.prefix.clone(),
+        which: task.which.clone(),
+        target: task.target.clone(),
+        base: file.target_base_dir.clone(),
+        compare,
+        thaw: How {
+            tier,
+            hurry: task.tier.is_some(),
+            wait: task.wait.unwrap_or(file.wait_for_restore),
+            timeout: Duration::from_secs(seconds),
+        },
+        dry_run: options.dry_run,
+    })
+}
+
+/// Restores.
+pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
+    let config = Config::read(&task.config)?;
+    let order = order(task, options, &config)?;
+    let mut s3 = archive::options(&config, &options.s3);
+    if task.concurrency {
+        s3.concurrency = options.s3.concurrency;
+    }
+    let mut progress = Progress::new(options.voice, options.json);
+    if let (_, Some(remark)) = backup::local_now() {
+        progress.note(&remark);
+    }
+    let manner = means(options).manner;
+    let done = restore::run(&order, s3, manner, &mut |event| show(&mut progress, &event));
+    done.and(progress.close())
+}
+
+fn show(progress: &mut Progress, event: &Event) {
+    match event {
+        Event::Note(note) => progress.note(note),
+        Event::Plan(plan) => {
+            log::line(|| report::plan(plan));
+            progress.result(|| report::plan(plan), || report::plan_json(plan));
+            progress.expect(
+                plan.bytes,
+                plan.rows.iter().filter(|row| row.needed).count(),
+            );
+        }
+        Event::Thaw(step) => {
+            let (text, news) = report::thaw(step);
+            log::line(|| text.clone());
+            match news {
+                true => progress.note(&text),
+                false => progress.draw(&text),
+            }
+        }
+        Event::Sync(event) => progress.event(event),
+        Event::Compared(words) => {
+            log::line(|| (*words).to_owned());
+            progress.result(|| format!("{words}\n"), || report::compared_json(words));
+        }
+        Event::Done(snapshot, target) => progress.result(
+            || report::done(snapshot, target),
+            || report::done_json(snapshot, target),
+        ),
+    }
+}

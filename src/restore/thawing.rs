@@ -1,0 +1,236 @@
+//! Thawing what is frozen: everything is asked for at once, and then waited for. Knows keys, not
+//! what is in them.
+
+use crate::error::{Error, Kind, Result};
+use crate::process;
+use crate::s3::Client;
+use crate::s3::thaw::{Asked, Cold, Frost, Tier};
+use crate::snapshot::shown;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+/// Pauses between two looks: the first, the longest, and how they grow.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(600);
+const GROWTH: f64 = 1.5;
+/// How often one looks for a signal.
+const NAP: Duration = Duration::from_millis(100);
+/// What would freeze again so soon is asked to stay longer.
+const SOON: SignedDuration = SignedDuration::from_hours(24);
+/// What was thawed once and is frozen again is asked for once more.
+const TIMES: u32 = 2;
+const DAY: u64 = 86_400;
+/// Bytes in a second that a download is taken to manage at least.
+const SLOW: u64 = 10 << 20;
+
+/// How to thaw.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct How {
+    /// How fast.
+    pub tier: Tier,
+    /// Somebody chose the tier for this run, so what thaws already is asked to go faster.
+    pub hurry: bool,
+    /// Whether to wait for it.
+    pub wait: bool,
+    /// For how long.
+    pub timeout: Duration,
+}
+
+impl How {
+    /// For how many days objects are to stay thawed: those that thaw first wait for the last ones,
+    /// and for the download.
+    pub fn days(&self, bytes: u64) -> u32 {
+        let waiting = self.timeout.as_secs().div_ceil(DAY);
+        let loading = bytes.div_ceil(SLOW).div_ceil(DAY);
+        u32::try_from(waiting + loading).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// How thawing goes, for whoever shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// So many objects are asked for.
+    Asked(usize),
+    /// So many of all objects are still frozen after so long.
+    Waiting(usize, usize, Duration),
+}
+
+/// Waits until all keys can be read, having asked for it where need be.
+pub(super) fn thaw(
+    client: &Client,
+    keys: &[&str],
+    (how, days): (&How, u32),
+    watch: &mut dyn FnMut(Step),
+) -> Result<()> {
+    let (started, mut pause) = (Instant::now(), FIRST);
+    let mut asking = Asking {
+        client,
+        how,
+        days,
+        asked: HashMap::new(),
+    };
+    loop {
+        let cold = look(client, keys)?;
+        let (new, open) = asking.ask(&cold)?;
+        if new > 0 {
+            watch(Step::Asked(new));
+        }
+        if open == 0 {
+            return Ok(());
+        }
+        let waited = started.elapsed();
+        let left = how.timeout.saturating_sub(waited);
+        if !how.wait || left.is_zero() {
+            return Err(later(how, open, keys.len(), waited));
+        }
+        watch(Step::Waiting(open, keys.len(), waited));
+        sleep(pause.min(left))?;
+        pause = LONGEST.min(pause.mul_f64(GROWTH));
+    }
+}
+
+/// How cold everything is; all of it must be there.
+pub(super) fn look(client: &Client, keys: &[&str]) -> Result<BTreeMap<String, Cold>> {
+    let cold = client.cold(keys)?;
+    match keys.iter().find(|key| !cold.contains_key(**key)) {
+        Some(key) => {
+            let doing = format!("cannot restore {}", client.url(key));
+            Err(Error::damaged(doing, "it is missing"))
+        }
+        None => Ok(cold),
+    }
+}
+
+struct Asking<'a> {
+    client: &'a Client,
+    how: &'a How,
+    days: u32,
+    /// How often this run's wish was granted, by key.
+    asked: HashMap<String, u32>,
+}
+
+impl Asking<'_> {
+    /// Asks for what has to be asked for; how many that were, and how many cannot be read yet.
+    fn ask(&mut self, cold: &BTreeMap<String, Cold>) -> Result<(usize, usize)> {
+        let (mut new, mut open) = (0, 0);
+        for (key, cold) in cold {
+            process::check("thawing")?;
+            open += usize::from(!cold.frost.readable());
+            let first = !self.asked.contains_key(key);
+            let wanted = match cold.frost {
+                Frost::None => false,
+                Frost::Frozen => true,
+                Frost::Thawing => first && self.how.hurry,
+                Frost::Thawed(until) => first && until.is_some_and(ends_soon),
+            };
+            if wanted {
+                new += usize::from(self.ask_for(key, cold)?);
+            }
+        }
+        Ok((new, open))
+    }
+
+    fn ask_for(&mut self, key: &str, cold: &Cold) -> Result<bool> {
+        let times = self.asked.entry(key.to_owned()).or_default();
+        if *times >= TIMES {
+            let doing = format!("cannot thaw {}", self.client.url(key));
+            let said = "it is frozen again and again: does somebody change its storage class?";
+            return Err(Error::failed(doing, said));
+        }
+        let asked = self
+            .client
+            .thaw(key, &cold.class, self.how.tier, self.days)?;
+        // What goes on already may be asked for as often as one likes.
+        *times += u32::from(asked != Asked::Underway);
+        Ok(asked == Asked::Accepted)
+    }
+}
+
+fn ends_soon(until: Timestamp) -> bool {
+    until.duration_since(Timestamp::now()) < SOON
+}
+
+/// Not a failure of anything: the same command goes on.
+fn later(how: &How, open: usize, all: usize, waited: Duration) -> Error {
+    let tier = how.tier;
+    let objects = format!("{open} of {all} objects are frozen");
+    let said = match how.wait {
+        true => format!(
+            "{objects} after {} seconds; their thawing goes on, and the same command goes on from \
+             there without asking again (--restore-timeout)",
+            waited.as_secs()
+        ),
+        false => format!(
+            "{objects}; their thawing was asked for ({tier}), and the same command goes on from \
+             there without asking again"
+        ),
+    };
+    Error::new(Kind::Partly, "nothing is restored yet", said)
+}
+
+fn sleep(time: Duration) -> Result<()> {
+    let until = Instant::now() + time;
+    loop {
+        process::check("waiting for thawing")?;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        std::thread::sleep(left.min(NAP));
+    }
+}
+
+/// The tier must be one that every frozen class has.
+pub(super) fn check_tier(frozen: &[&Cold], tier: Tier) -> Result<()> {
+    use crate::store::archive::costs;
+    let lacks = |cold: &&&Cold| costs::lacks_tier(&cold.class, tier);
+    match frozen.iter().find(lacks) {
+        Some(cold) => {
+            let class = shown(&cold.class);
+            let said = format!("{class} has no such tier: use --restore-tier Standard or Bulk");
+            Err(Error::usage(format!("cannot thaw by {tier}"), said))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn how(timeout: u64) -> How {
+        How {
+            tier: Tier::Standard,
+            hurry: false,
+            wait: true,
+            timeout: Duration::from_secs(timeout),
+        }
+    }
+
+    #[test]
+    fn days_last_for_waiting_and_download() {
+        assert_eq!(how(259_200).days(0), 3);
+        assert_eq!(how(1).days(1), 2);
+        assert_eq!(how(259_200).days(1 << 40), 5);
+        assert_eq!(how(0).days(0), 1);
+    }
+
+    #[test]
+    fn later_is_neither_success_nor_failure() {
+        let error = later(&how(5), 2, 3, Duration::from_secs(5));
+        assert_eq!(error.exit_code(), 10);
+        assert!(error.said.contains("2 of 3 objects"), "{error}");
+    }
+
+    #[test]
+    fn a_tier_that_a_class_lacks() {
+        let cold = Cold {
+            class: "DEEP_ARCHIVE".to_owned(),
+            frost: Frost::Frozen,
+        };
+        assert!(check_tier(&[&cold], Tier::Bulk).is_ok());
+        let error = check_tier(&[&cold], Tier::Expedited).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+    }
+}

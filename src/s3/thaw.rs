@@ -1,0 +1,348 @@
+//! Objects in archive classes: which are frozen, how far their thawing is, and asking for it.
+//! Knows keys and classes; when to ask and how long to wait is decided elsewhere.
+
+use super::errors::http_date;
+use super::objects::{Head, decoded};
+use super::xml::Node;
+use super::{Answer, Client, Request};
+use crate::error::{Error, Result};
+use crate::snapshot::shown;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use md5::{Digest, Md5};
+use rusty_s3::Method;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::str::FromStr;
+
+/// How fast objects are thawed, and so for how much.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tier {
+    /// Minutes; not for every class.
+    Expedited,
+    /// Hours.
+    Standard,
+    /// Half a day or more, for the least.
+    Bulk,
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Tier::Expedited => "Expedited",
+            Tier::Standard => "Standard",
+            Tier::Bulk => "Bulk",
+        })
+    }
+}
+
+impl FromStr for Tier {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Tier> {
+        match text {
+            "Expedited" => Ok(Tier::Expedited),
+            "Standard" => Ok(Tier::Standard),
+            "Bulk" => Ok(Tier::Bulk),
+            _ => {
+                let doing = format!("cannot use the tier '{}'", shown(text));
+                Err(Error::usage(
+                    doing,
+                    "known are Standard, Bulk and Expedited",
+                ))
+            }
+        }
+    }
+}
+
+/// Whether an object can be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Frost {
+    /// It can, and always could.
+    None,
+    /// It has to be thawed first.
+    Frozen,
+    /// Its thawing was asked for.
+    Thawing,
+    /// It can, until then.
+    Thawed(Option<Timestamp>),
+}
+
+impl Frost {
+    /// Whether it can be read now.
+    pub fn readable(self) -> bool {
+        matches!(self, Frost::None | Frost::Thawed(_))
+    }
+}
+
+/// An object as far as cold goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cold {
+    /// Its storage class.
+    pub class: String,
+    /// Whether it can be read.
+    pub frost: Frost,
+}
+
+/// What came of asking for an object to be thawed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// It will be thawed.
+    Accepted,
+    /// It is thawed, and stays so for the days asked for.
+    Longer,
+    /// Somebody asked before, and it goes on as asked then.
+    Underway,
+    /// It is not frozen.
+    NotFrozen,
+}
+
+/// Whether objects of a class can only be read once they are thawed. Those of
+/// `INTELLIGENT_TIERING` may, if they were not read for long; only asking tells.
+pub fn freezes(class: &str) -> bool {
+    matches!(class, "GLACIER" | "DEEP_ARCHIVE")
+}
+
+const TIERING: &str = "INTELLIGENT_TIERING";
+
+impl Client {
+    /// How cold objects are, with one request for a thousand where the service tells; one that
+    /// does not exist is left out.
+    ///
+    /// # Errors
+    /// If the bucket cannot be read.
+    pub fn cold(&self, keys: &[&str]) -> Result<BTreeMap<String, Cold>> {
+        let wanted: HashSet<&str> = keys.iter().copied().collect();
+        let (mut found, mut told) = (BTreeMap::new(), false);
+        let ask = (
+            "x-amz-optional-object-attributes",
+            "RestoreStatus".to_owned(),
+        );
+        self.pages(common(keys), &[ask], &mut |page, node| {
+            let key = decoded(page, node.exact("Key"));
+            told |= node.child("RestoreStatus").is_some();
+            if wanted.contains(key.as_str()) {
+                found.insert(key, listed(node));
+            }
+        })?;
+        for (key, cold) in &mut found {
+            // No word of a status means frozen, if this service has words for it.
+            let untold = cold.frost == Frost::Frozen && !told;
+            if untold || cold.class == TIERING {
+                cold.frost = self.look(key, &cold.class)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn look(&self, key: &str, class: &str) -> Result<Frost> {
+        let Some(head) = self.head(key)? else {
+            return Ok(Frost::None);
+        };
+        match of_head(&head, class) {
+            // Other services may keep the name of a class, and nothing more.
+            Frost::Frozen if !self.is_aws() && self.beginning(key, 1)?.is_some() => Ok(Frost::None),
+            frost => Ok(frost),
+        }
+    }
+
+    /// Asks for an object to be thawed and to stay so for some days; in `INTELLIGENT_TIERING` it
+    /// stays for good.
+    ///
+    /// # Errors
+    /// If the service refuses.
+    pub fn thaw(&self, key: &str, class: &str, tier: Tier, days: u32) -> Result<Asked> {
+        let body = body(class, tier, days);
+        let mut request = Request::new(Method::Post, key, "thaw", "s3:RestoreObject");
+        request.query = vec![("restore", String::new())];
+        request.headers = vec![("content-md5", BASE64_STANDARD.encode(Md5::digest(&body)))];
+        request.body = body.as_bytes();
+        asked(
+            self.request(request).map(|response| response.status),
+            tier,
+            class,
+        )
+    }
+}
+
+fn asked(answer: Answer<u16>, tier: Tier, class: &str) -> Result<Asked> {
+    let fault = match answer {
+        Ok(202) => return Ok(Asked::Accepted),
+        Ok(_) => return Ok(Asked::Longer),
+        Err(fault) => fault,
+    };
+    match fault.code.as_str() {
+        "RestoreAlreadyInProgress" => Ok(Asked::Underway),
+        "InvalidObjectState" | "ObjectAlreadyInActiveTierError" => Ok(Asked::NotFrozen),
+        _ if tier == Tier::Expedited => {
+            let mut error = fault.error;
+            error.said +=
+                &format!("; Expedited may not be had for {class}: try --restore-tier Standard");
+            Err(error)
+        }
+        _ => Err(fault.error),
+    }
+}
+
+fn body(class: &str, tier: Tier, days: u32) -> String {
+    let days = match class {
+        TIERING => String::new(),
+        _ => format!("<Days>{days}</Days>"),
+    };
+    format!(
+        "<RestoreRequest xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{days}\
+         <GlacierJobParameters><Tier>{tier}</Tier></GlacierJobParameters></RestoreRequest>"
+    )
+}
+
+/// How all the keys begin, so that one listing has them all.
+fn common<'a>(keys: &[&'a str]) -> &'a str {
+    let Some((first, rest)) = keys.split_first() else {
+        return "";
+    };
+    let same = |key: &&str| {
+        let pairs = first.bytes().zip(key.bytes());
+        pairs.take_while(|(a, b)| a == b).count()
+    };
+    let length = rest.iter().map(same).min().unwrap_or(first.len());
+    // Up to a slash, which is no half of a character.
+    let slash = first.as_bytes()[..length].iter().rposition(|&b| b == b'/');
+    slash.map_or("", |at| &first[..=at])
+}
+
+/// What a listing says of an object.
+fn listed(node: &Node) -> Cold {
+    let class = match node.text("StorageClass") {
+        "" => "STANDARD",
+        class => class,
+    };
+    let frost = match node.child("RestoreStatus") {
+        Some(status) if status.text("IsRestoreInProgress") == "true" => Frost::Thawing,
+        Some(status) => Frost::Thawed(status.text("RestoreExpiryDate").parse().ok()),
+        None if freezes(class) => Frost::Frozen,
+        None => Frost::None,
+    };
+    Cold {
+        class: class.to_owned(),
+        frost,
+    }
+}
+
+/// What an object's own headers say: `ongoing-request="false", expiry-date="Fri, 21 Dec …"`.
+fn of_head(head: &Head, class: &str) -> Frost {
+    restored(
+        head.header("x-amz-restore"),
+        freezes(class) || !head.header("x-amz-archive-status").is_empty(),
+    )
+}
+
+fn restored(text: &str, archived: bool) -> Frost {
+    let value = |name: &str| {
+        let rest = text.split_once(&format!("{name}=\""))?.1;
+        Some(rest.split_once('"')?.0)
+    };
+    match value("ongoing-request") {
+        Some("true") => Frost::Thawing,
+        Some(_) => Frost::Thawed(value("expiry-date").and_then(http_date)),
+        None if archived => Frost::Frozen,
+        None => Frost::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s3::Fault;
+
+    #[test]
+    fn which_classes_freeze() {
+        assert!(freezes("GLACIER") && freezes("DEEP_ARCHIVE"));
+        for class in ["STANDARD", "STANDARD_IA", "GLACIER_IR", TIERING, ""] {
+            assert!(!freezes(class), "{class}");
+        }
+    }
+
+    #[test]
+    fn what_listings_say() {
+        let cold = |inside: &str| {
+            let text = format!("<Contents><Key>k</Key>{inside}</Contents>");
+            listed(&Node::parse(&text).unwrap())
+        };
+        let status = |inside: &str| {
+            let text = "<StorageClass>GLACIER</StorageClass><RestoreStatus>".to_owned();
+            cold(&(text + inside + "</RestoreStatus>")).frost
+        };
+        assert_eq!(cold("").class, "STANDARD");
+        assert_eq!(cold("").frost, Frost::None);
+        let class = |name: &str| cold(&format!("<StorageClass>{name}</StorageClass>")).frost;
+        assert_eq!(class("DEEP_ARCHIVE"), Frost::Frozen);
+        assert_eq!(class("GLACIER_IR"), Frost::None);
+        assert_eq!(
+            status("<IsRestoreInProgress>true</IsRestoreInProgress>"),
+            Frost::Thawing
+        );
+        let until = "2026-12-24T00:00:00.000Z";
+        let thawed = format!(
+            "<IsRestoreInProgress>false</IsRestoreInProgress><RestoreExpiryDate>{until}</RestoreExpiryDate>"
+        );
+        assert_eq!(status(&thawed), Frost::Thawed(until.parse().ok()));
+        assert!(status(&thawed).readable() && !Frost::Thawing.readable());
+    }
+
+    #[test]
+    fn what_objects_say() {
+        assert_eq!(restored("ongoing-request=\"true\"", true), Frost::Thawing);
+        let text = "ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2012 00:00:00 GMT\"";
+        let until = "2012-12-21T00:00:00Z".parse().ok();
+        assert!(until.is_some());
+        assert_eq!(restored(text, true), Frost::Thawed(until));
+        assert_eq!(restored("", true), Frost::Frozen);
+        assert_eq!(restored("", false), Frost::None);
+    }
+
+    #[test]
+    fn what_is_asked_and_answered() {
+        let text = body("GLACIER", Tier::Bulk, 5);
+        let node = Node::parse(&text).unwrap();
+        assert_eq!(node.text("Days"), "5");
+        assert_eq!(
+            node.child("GlacierJobParameters").unwrap().text("Tier"),
+            "Bulk"
+        );
+        assert!(!body(TIERING, Tier::Standard, 5).contains("Days"));
+        let refused = |code: &str, tier| {
+            let error = Error::failed("cannot thaw", code);
+            let code = code.to_owned();
+            asked(Err(Fault { error, code }), tier, "GLACIER")
+        };
+        let standard = Tier::Standard;
+        assert_eq!(
+            asked(Ok(202), standard, "GLACIER").unwrap(),
+            Asked::Accepted
+        );
+        assert_eq!(asked(Ok(200), standard, "GLACIER").unwrap(), Asked::Longer);
+        let underway = refused("RestoreAlreadyInProgress", standard);
+        assert_eq!(underway.unwrap(), Asked::Underway);
+        let warm = refused("InvalidObjectState", standard);
+        assert_eq!(warm.unwrap(), Asked::NotFrozen);
+        assert!(refused("AccessDenied", standard).is_err());
+        let busy = refused("GlacierExpeditedRetrievalNotAvailable", Tier::Expedited);
+        assert!(busy.unwrap_err().said.contains("--restore-tier Standard"));
+    }
+
+    #[test]
+    fn one_listing_has_all_keys() {
+        assert_eq!(common(&["a/b/c1", "a/b/c2"]), "a/b/");
+        assert_eq!(common(&["a/b/c1"]), "a/b/");
+        assert_eq!(common(&["a/b", "x"]), "");
+        assert_eq!(common(&["\u{e4}/b", "\u{e5}/b"]), "");
+        assert_eq!(common(&[]), "");
+    }
+
+    #[test]
+    fn tiers_by_name() {
+        for tier in [Tier::Expedited, Tier::Standard, Tier::Bulk] {
+            assert_eq!(tier.to_string().parse::<Tier>().unwrap(), tier);
+        }
+        assert_eq!("fast".parse::<Tier>().unwrap_err().exit_code(), 2);
+    }
+}
