@@ -3,9 +3,11 @@
 #![allow(clippy::print_stderr)]
 
 mod backup;
+mod clean;
 mod commands;
 mod config;
 mod means;
+mod only;
 mod options;
 mod restore;
 mod scheduled;
@@ -16,7 +18,9 @@ mod verify;
 use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
 use crate::store::Access;
+use jiff::SignedDuration;
 use lexopt::Arg;
+use only::Only;
 use options::Options;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -37,6 +41,8 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink config check FILE      what a configuration file of backups says
        buttersink list --config FILE [--commands]
                                          its backups in the bucket, and how to restore by hand
+       buttersink clean [-n] [--older-than AGE] LOCATION
+                                         remove what interrupted runs left
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
              ssh://[user@]host[:port]/path/to/directory/[snapshot]
@@ -72,7 +78,9 @@ options:
       --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
       --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
       --config FILE      with list: the backups that a configuration file names
-      --commands         with list --config: how each is restored by hand
+      --commands         with list: how each backup in chunks is restored by hand
+      --older-than AGE   with clean: what is younger stays: 0, 90m, 12h, 3d, 2w (in buckets 1d,
+                         else 0)
       --server --mode r|a|w DIR
                          serve DIR to the buttersink at the other end of standard input and output:
                          r to read, a also to add, w also to delete
@@ -94,7 +102,7 @@ exit status:
 enum Task {
     Help,
     Version,
-    List(OsString),
+    List(OsString, bool),
     Sync(OsString, OsString),
     Verify(verify::Task),
     VerifyHelp,
@@ -106,6 +114,7 @@ enum Task {
     RestoreHelp,
     CheckConfig(PathBuf),
     ListConfig(PathBuf, bool),
+    Clean(OsString, Option<SignedDuration>),
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -134,15 +143,9 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
     if arguments.next_if(|word| word == "config").is_some() {
         return Ok((Task::CheckConfig(config::parse(arguments)?), Options::new()));
     }
-    let arguments: Vec<OsString> = arguments.collect();
-    if let [list, rest @ ..] = &arguments[..]
-        && list == "list"
-        && let Some((file, commands)) = config::parse_list(rest)?
-    {
-        return Ok((Task::ListConfig(file, commands), Options::new()));
-    }
     let mut options = Options::new();
     let (mut server, mut mode) = (false, None);
+    let mut only = Only::default();
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next().map_err(wrong)? {
@@ -166,13 +169,14 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
             "-V" | "--version" => return Ok((Task::Version, options)),
             "--server" => server = true,
             "--mode" => mode = Some(values::access(&parser.value().map_err(wrong)?)?),
+            name if only.set(name, &mut parser)? => {}
             name => options.set(name, &mut parser)?,
         }
     }
     let task = if server || mode.is_some() {
         serve(words, server, mode)?
     } else {
-        task(words)?
+        task(words, &only)?
     };
     Ok((task, options))
 }
@@ -187,14 +191,27 @@ fn wrong_words(said: &str) -> Error {
     Error::usage("cannot understand the command line", said)
 }
 
+fn task(words: Vec<OsString>, only: &Only) -> Result<Task> {
+    let list = matches!(&words[..], [list] if list == "list");
+    let task = match &only.config {
+        Some(file) if list => Task::ListConfig(file.clone(), only.commands),
+        _ => by_words(words, only)?,
+    };
+    only.must_fit(&task)?;
+    Ok(task)
+}
+
 /// The first word may be a command; otherwise one location is listed, and two are synchronised.
-fn task(mut words: Vec<OsString>) -> Result<Task> {
+fn by_words(mut words: Vec<OsString>, only: &Only) -> Result<Task> {
     let command = words
         .first()
         .and_then(|word| word.to_str())
         .unwrap_or_default()
         .to_owned();
-    if matches!(command.as_str(), "list" | "sync" | "backup" | "restore") {
+    if matches!(
+        command.as_str(),
+        "list" | "sync" | "clean" | "backup" | "restore"
+    ) {
         words.remove(0);
     }
     let usage = |said: &str| Err(wrong_words(said));
@@ -205,11 +222,13 @@ fn task(mut words: Vec<OsString>) -> Result<Task> {
         ("restore", _) => {
             usage("'restore' comes first: buttersink restore [options] --config FILE ...")
         }
-        ("list", 1) => Ok(Task::List(words.remove(0))),
+        ("list", 1) => Ok(Task::List(words.remove(0), only.commands)),
         ("list", _) => usage("'list' takes one location"),
+        ("clean", 1) => Ok(Task::Clean(words.remove(0), only.age)),
+        ("clean", _) => usage("'clean' takes one location"),
         ("sync", 2) | (_, 2) => Ok(Task::Sync(words.remove(0), words.remove(0))),
         ("sync", _) => usage("'sync' takes two locations, SRC and DST"),
-        (_, 1) => Ok(Task::List(words.remove(0))),
+        (_, 1) => Ok(Task::List(words.remove(0), only.commands)),
         (_, 0) => usage("it names no location: SRC DST to synchronise, DST to list"),
         (_, n) => usage(&format!(
             "it names {n} locations, and there can be two at most"
@@ -238,7 +257,7 @@ mod tests {
 
     #[test]
     fn the_first_word_may_be_a_command() {
-        let list = |word: &str| Task::List(word.into());
+        let list = |word: &str| Task::List(word.into(), false);
         assert_eq!(parsed(&["/a/"]).unwrap().0, list("/a/"));
         assert_eq!(parsed(&["list", "/a/"]).unwrap().0, list("/a/"));
         assert_eq!(parsed(&["./backup"]).unwrap().0, list("./backup"));
@@ -276,7 +295,7 @@ mod tests {
         assert_eq!(parsed(&["verify", "--help"]).unwrap().0, Task::VerifyHelp);
         assert_eq!(
             parsed(&["./verify"]).unwrap().0,
-            Task::List("./verify".into())
+            Task::List("./verify".into(), false)
         );
         for wrong in [
             &["verify"][..],
@@ -284,6 +303,34 @@ mod tests {
             &["verify", "--content", "a"],
             &["verify", "--quick", "--download", "a"],
             &["verify", "-d", "a"],
+        ] {
+            assert_eq!(parsed(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn some_options_belong_to_one_command() {
+        let task = |words: &[&str]| parsed(words).map(|(task, _)| task);
+        let clean = Task::Clean("s3://b/".into(), Some(SignedDuration::from_hours(72)));
+        let words = ["clean", "-n", "--older-than", "3d", "s3://b/"];
+        assert_eq!(task(&words).unwrap(), clean);
+        assert_eq!(
+            task(&["clean", "/a/"]).unwrap(),
+            Task::Clean("/a/".into(), None)
+        );
+        let listed = Task::List("s3://b/".into(), true);
+        assert_eq!(task(&["list", "--commands", "s3://b/"]).unwrap(), listed);
+        let words = ["list", "--commands", "--json", "--config", "f"];
+        assert_eq!(task(&words).unwrap(), Task::ListConfig("f".into(), true));
+        for wrong in [
+            &["clean"][..],
+            &["clean", "a", "b"],
+            &["clean", "--older-than", "3", "a"],
+            &["list", "--older-than", "3d", "a"],
+            &["list", "--config", "f", "a"],
+            &["--config", "f", "a"],
+            &["clean", "--commands", "a"],
+            &["--commands", "a", "b"],
         ] {
             assert_eq!(parsed(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

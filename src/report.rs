@@ -1,6 +1,7 @@
 //! What a run shows on standard output: listings and plans, here for people, in `json` for scripts.
 //! Makes text out of values; decides nothing.
 
+pub mod archives;
 pub mod findings;
 pub mod json;
 pub mod restore;

@@ -14,7 +14,7 @@ pub mod serve;
 use crate::error::{Error, Result};
 use crate::process::Priority;
 use crate::proof::{Depth, Finding, Verdict};
-use crate::s3::S3Options;
+use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Listing, Size, shown};
 use local::{Local, Manner};
 pub use location::{Location, Place};
@@ -170,6 +170,35 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
             Ok(Box::new(remote::ssh::open(rest, access, us, &means.ssh)?))
         }
     }
+}
+
+/// What it takes to open each archive below a place, to look at it or to clean up; nothing where
+/// there can be none.
+///
+/// # Errors
+/// If the bucket cannot be read.
+pub fn archives(place: &Place, means: &Means) -> Result<Vec<archive::Settings>> {
+    let Place::S3(rest) = place else {
+        return Ok(Vec::new());
+    };
+    let (bucket, prefix) = bucket_and_prefix(rest)?;
+    let mut top = prefix.trim_start_matches('/').to_owned();
+    if !top.is_empty() && !top.ends_with('/') {
+        top.push('/');
+    }
+    let client = Client::new(bucket, means.s3.clone())?;
+    let found = archive::survey::below(&client, &top)?.into_iter();
+    let settings = found.map(|(prefix, name)| archive::Settings {
+        bucket: bucket.to_owned(),
+        prefix,
+        name,
+        origin: "/".into(),
+        chunk_size: 1,
+        class_chunks: None,
+        class_manifest: None,
+        spool: None,
+    });
+    Ok(settings.collect())
 }
 
 /// The two halves of what follows `s3://`.

@@ -20,7 +20,7 @@ _buttersink() {
         ;;
     --exclude | --bwlimit | --ssh-command | --ssh-option | --remote-sudo | --remote-command | \
         --endpoint-url | --region | --profile | -j | --concurrency | --part-size | --max-chain | \
-        --s3-quirks) return ;;
+        --s3-quirks | --older-than) return ;;
     esac
     if [[ $word = -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
@@ -28,11 +28,11 @@ _buttersink() {
             --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo
             --remote-command --endpoint-url --region --profile -j --concurrency --part-size
             --checksum --sse --storage-class --max-chain --s3-quirks --config --commands
-            --server --mode
+            --older-than --server --mode
             -h --help -V --version' -- "$word")
     else
         local commands=
-        [ "$COMP_CWORD" != 1 ] || commands='list sync backup verify config'
+        [ "$COMP_CWORD" != 1 ] || commands='list sync backup verify config clean'
         mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"; compgen -d -S / -- "$word")
         compopt -o filenames -o nospace
     fi

@@ -3,6 +3,7 @@
 complete -c buttersink -f
 complete -c buttersink -n __fish_is_first_arg -a list -d 'list the snapshots of a location'
 complete -c buttersink -n __fish_is_first_arg -a sync -d 'bring the snapshots of SRC to DST'
+complete -c buttersink -n __fish_is_first_arg -a clean -d 'remove what interrupted runs left'
 complete -c buttersink -a '(__fish_complete_directories)'
 complete -c buttersink -s n -l dry-run -d 'show the plan and do nothing'
 complete -c buttersink -s d -l delete -d 'delete what the source does not have'
@@ -31,6 +32,7 @@ complete -c buttersink -l max-chain -x -d 'diffs in a bucket to make one snapsho
 complete -c buttersink -l s3-quirks -x -d 'what the service cannot do'
 complete -c buttersink -l config -r -d 'a configuration file of backups'
 complete -c buttersink -l commands -d 'how each backup is restored by hand'
+complete -c buttersink -l older-than -x -d 'with clean: what is younger stays'
 complete -c buttersink -l server -d 'serve a directory to the other end'
 complete -c buttersink -l mode -x -a 'r a w' -d 'what a server lets do'
 complete -c buttersink -s h -l help -d help

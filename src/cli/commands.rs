@@ -1,9 +1,9 @@
 //! Listing and synchronising, from options to verdict.
 
-use super::means::open;
+use super::means::{means, open};
 use super::options::Options;
 use super::slash;
-use super::{HELP, Task, backup, config, restore, scheduled, verify};
+use super::{HELP, Task, backup, clean, config, restore, scheduled, verify};
 use crate::error::{Doing, Error, Result};
 use crate::glob;
 use crate::log;
@@ -11,6 +11,7 @@ use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::report;
 use crate::snapshot::{Listing, Offer, Snapshot, State, shown};
+use crate::store::archive::ArchiveStore;
 use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
@@ -35,7 +36,8 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     let result = match task {
         Task::Help => report::print(HELP),
         Task::Version => report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION"))),
-        Task::List(place) => list(place, options),
+        Task::List(place, commands) => list(place, *commands, options),
+        Task::Clean(place, age) => clean::run(place, *age, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Verify(task) => verify::run(task, options),
         Task::VerifyHelp => report::print(verify::HELP),
@@ -43,7 +45,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::BackupHelp => report::print(backup::HELP),
         Task::RestoreHelp => report::print(restore::HELP),
         Task::Restore(task) => restore::run(task, options),
-        Task::ListConfig(file, commands) => config::list(file, *commands),
+        Task::ListConfig(file, commands) => config::list(file, *commands, options),
         Task::CheckConfig(file) => config::check(file),
         Task::Backup(order) => backup::run(order, options),
         Task::Scheduled(request) => scheduled::run(request, options),
@@ -55,14 +57,15 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     result
 }
 
-fn list(place: &OsStr, options: &Options) -> Result<()> {
+fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
     let removing = options.delete && !options.dry_run;
     let access = if removing {
         Access::Write
     } else {
         Access::Read
     };
-    let mut store = open(&Location::directory(place)?, access, options)?;
+    let location = Location::directory(place)?;
+    let mut store = open(&location, access, options)?;
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
     if removing {
@@ -82,6 +85,11 @@ fn list(place: &OsStr, options: &Options) -> Result<()> {
         || report::listing(&listing),
         || report::json::listing(&listing),
     );
+    let means = means(options);
+    for settings in store::archives(&location.place, &means)? {
+        let archive = ArchiveStore::open(settings, Access::Read, means.s3.clone())?;
+        config::show(archive, commands, &means.s3, &mut progress)?;
+    }
     progress.close()
 }
 

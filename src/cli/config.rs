@@ -1,17 +1,20 @@
 //! What is done with a configuration file: `config check FILE` says what it means and what would run
-//! when, `list --config FILE` what there is in its bucket.
+//! when, `list --config FILE` what there is in its bucket; and how an archive is shown.
 
+use super::options::Options;
 use crate::backup;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::schedule::Due;
 use crate::backup::state::State;
 use crate::error::{Error, Result};
-use crate::report;
+use crate::progress::Progress;
+use crate::report::archives::Shown;
+use crate::report::{self, json};
 use crate::s3::S3Options;
 use crate::snapshot::shown;
-use crate::store::archive::index::Archive;
-use crate::store::archive::manifest::Manifest;
+use crate::store::Access;
+use crate::store::archive::ArchiveStore;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -27,77 +30,38 @@ pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<PathBuf
     }
 }
 
-/// What follows the word `list`, if it has the option `--config`: the file, and whether commands are
-/// wanted.
-pub(super) fn parse_list(words: &[OsString]) -> Result<Option<(PathBuf, bool)>> {
-    if !words.iter().any(|word| word == "--config") {
-        return Ok(None);
-    }
-    match words {
-        [config, file] if config == "--config" => Ok(Some((file.into(), false))),
-        [config, file, commands] | [commands, config, file]
-            if config == "--config" && commands == "--commands" =>
-        {
-            Ok(Some((file.into(), true)))
-        }
-        _ => {
-            let said = "it is buttersink list --config FILE [--commands] (see buttersink --help)";
-            Err(Error::usage("cannot understand the command line", said))
-        }
-    }
-}
-
 /// Shows the archives of a configuration.
-pub(super) fn list(file: &Path, commands: bool) -> Result<()> {
+pub(super) fn list(file: &Path, commands: bool, options: &Options) -> Result<()> {
     let config = Config::read(file)?;
-    let options = archive::options(&config, &S3Options::default());
-    let mut text = String::new();
-    for archive in archive::read(&config, options.clone())? {
-        text += &format!(
-            "{}: {} backups\n",
-            shown(&archive.name),
-            archive.manifests.len()
-        );
-        for (key, manifest) in archive.in_order() {
-            text += &row(&archive, key, manifest);
-            if commands {
-                text += &format!("    {}\n", archive::command(&config, &options, manifest));
-            }
-        }
-        for (key, why) in archive
-            .broken
-            .iter()
-            .filter(|(key, _)| !archive.manifests.contains_key(*key))
-        {
-            text += &format!("  broken       {}: {why}\n", shown(key));
-        }
-        for key in &archive.strays {
-            text += &format!("  stray        {} belongs to no backup\n", shown(key));
-        }
+    let s3 = archive::options(&config, &options.s3);
+    let mut progress = Progress::new(options.voice, options.json);
+    for (name, _) in &config.subvolumes {
+        let settings = archive::settings(&config, name);
+        let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
+        show(archive, commands, &s3, &mut progress)?;
     }
-    report::print(&text)
+    progress.close()
 }
 
-/// `  restorable   20261121T020000Z  full  1.2 GiB in 3 chunks  DEEP_ARCHIVE  NAME`
-fn row(archive: &Archive, key: &str, manifest: &Manifest) -> String {
-    let state = match archive.broken.get(key) {
-        Some(_) => "broken",
-        None if archive.current.as_deref() == Some(key) => "newest",
-        None => "restorable",
+/// Shows an archive, with the commands that restore it by hand if they are wanted.
+pub(super) fn show(
+    mut store: ArchiveStore,
+    commands: bool,
+    options: &S3Options,
+    progress: &mut Progress,
+) -> Result<()> {
+    let frost = store.frost()?;
+    let (bucket, prefix) = store.place();
+    let archive = store.archive()?;
+    let shown = Shown {
+        location: format!("s3://{bucket}/{}", shown(prefix)),
+        bucket,
+        archive,
+        frost,
+        reach: commands.then_some(options),
     };
-    let (size, chunks) = (report::human(manifest.total_bytes), manifest.chunks.len());
-    let fields = [
-        &manifest.created_at,
-        &manifest.kind,
-        &manifest.s3.storage_class,
-        &manifest.snapshot.name,
-    ];
-    let [made, kind, class, name] = fields.map(shown);
-    let why = archive
-        .broken
-        .get(key)
-        .map_or(String::new(), |why| format!(" ({why})"));
-    format!("  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}  {name}{why}\n")
+    progress.result(|| shown.text(), || json::archives::archive(&shown));
+    Ok(())
 }
 
 /// Shows a file as it was understood.

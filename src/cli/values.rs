@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::snapshot::shown;
 use crate::store::Access;
+use jiff::SignedDuration;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -52,6 +53,33 @@ pub(super) fn number(option: &str, value: &OsStr) -> Result<usize> {
     })
 }
 
+/// A length of time: minutes, hours, days or weeks; or 0.
+pub(super) fn age(text: &OsStr) -> Result<SignedDuration> {
+    let wrong = || {
+        let said = "it is a number with a unit: 90m, 12h, 3d, 2w; or 0";
+        Error::usage(format!("cannot use the age '{}'", shown(text)), said)
+    };
+    let text = text.to_str().ok_or_else(wrong)?;
+    if text == "0" {
+        return Ok(SignedDuration::ZERO);
+    }
+    let (digits, unit) = text
+        .char_indices()
+        .next_back()
+        .map_or(("", ""), |(at, _)| text.split_at(at));
+    let seconds = match unit {
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return Err(wrong()),
+    };
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    let number: Option<i64> = digits.parse().ok().filter(|_| plain);
+    let seconds = number.and_then(|number| number.checked_mul(seconds));
+    seconds.map(SignedDuration::from_secs).ok_or_else(wrong)
+}
+
 /// A value that goes to a service, and so is UTF-8.
 pub(super) fn text(option: &str, value: &OsStr) -> Result<String> {
     let text = value
@@ -91,6 +119,28 @@ mod tests {
         assert_eq!(rate("500"), Some(500 << 10));
         assert_eq!(rate("10M"), Some(10 << 20));
         assert_eq!(rate("0"), None);
+    }
+
+    #[test]
+    fn ages_have_a_unit() {
+        let age = |text: &str| age(OsStr::new(text)).ok().map(|age| age.as_secs());
+        assert_eq!(age("0"), Some(0));
+        assert_eq!(age("90m"), Some(5400));
+        assert_eq!((age("12h"), age("3d")), (Some(43_200), Some(259_200)));
+        assert_eq!(age("2w"), Some(1_209_600));
+        for wrong in [
+            "",
+            "5",
+            "d",
+            "-1d",
+            "1y",
+            "1.5h",
+            "3 d",
+            "d\u{e9}",
+            "99999999999999w",
+        ] {
+            assert_eq!(age(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

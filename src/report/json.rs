@@ -1,6 +1,7 @@
 //! Results for scripts: one JSON object a line, each with the version of its form. Integers are
 //! integers, unknown is null.
 
+pub mod archives;
 pub mod backup;
 
 use crate::plan::{Obstacle, Plan, Step};

@@ -96,6 +96,22 @@ impl Client {
         }
     }
 
+    /// The same for whoever may not list them, or uses a service that cannot: none then, and a
+    /// remark. All else can be done without.
+    pub(crate) fn unfinished_if_told(
+        &self,
+        prefix: &str,
+    ) -> Result<(Vec<Unfinished>, Option<String>)> {
+        const REFUSALS: [&str; 3] = ["AccessDenied", "NotImplemented", "MethodNotAllowed"];
+        match self.unfinished(prefix) {
+            Err(fault) if REFUSALS.contains(&&fault.code[..]) => {
+                let so = "interrupted uploads are neither shown nor gone on with";
+                Ok((Vec::new(), Some(format!("{}; {so}", fault.error))))
+            }
+            answer => Ok((answer?, None)),
+        }
+    }
+
     /// The parts of an unfinished upload, in order. A number that occurs more than once, since it
     /// was uploaded more than once, is left out: nobody knows which of them would be used.
     pub(crate) fn parts(&self, key: &str, id: &str) -> Answer<Vec<Listed>> {
@@ -126,6 +142,18 @@ impl Client {
             .collect();
         parts.retain(|part| !twice.contains(&part.number));
         Ok(parts)
+    }
+
+    /// What arrived of an upload: how much, and when the last part.
+    pub(crate) fn arrived(&self, upload: &Unfinished) -> Result<(u64, Option<Timestamp>)> {
+        match self.parts(&upload.key, &upload.id) {
+            Ok(parts) => {
+                let latest = parts.iter().filter_map(|part| part.modified).max();
+                Ok((parts.iter().map(|part| part.size).sum(), latest))
+            }
+            Err(fault) if fault.code == "NoSuchUpload" => Ok((0, None)),
+            Err(fault) => Err(fault.into()),
+        }
     }
 
     /// A copy of an object that is too long for one request.

@@ -13,6 +13,7 @@ mod send;
 mod sink;
 mod spool;
 mod stamp;
+pub(super) mod survey;
 
 use super::keys::is_path;
 use super::{Access, Effort, Sink, Store};
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::{Download, Source};
+use crate::s3::thaw::Frost;
 use crate::s3::upload::Upload;
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
@@ -120,6 +122,26 @@ impl ArchiveStore {
     /// The client, whose counters tell what was done.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The bucket, and what the keys begin with that are the archive's and others' beside it.
+    pub fn place(&self) -> (String, String) {
+        let rest = format!("subvol/{}/", self.settings.name);
+        let prefix = self.folder.strip_suffix(&rest).unwrap_or(&self.folder);
+        (self.settings.bucket.clone(), prefix.to_owned())
+    }
+
+    /// Whether the chunks of each backup that can be restored can be read at once, by the keys of
+    /// manifests; those in a class that is never frozen are left out.
+    ///
+    /// # Errors
+    /// If the bucket cannot be read.
+    pub fn frost(&mut self) -> Result<HashMap<String, Frost>> {
+        self.reading()?;
+        let archive = self.reading.get_or_insert_default();
+        let sound = |key: &String| !archive.broken.contains_key(key);
+        let backups = archive.manifests.iter();
+        survey::frost(&self.client, backups.filter(|(key, _)| sound(key)))
     }
 
     /// Bytes of memory that a transfer takes at most: a part for each request under way and one
@@ -345,6 +367,7 @@ fn snapshots(archive: &Archive) -> Vec<Snapshot> {
             uuid: Uuid(identity::digest(name)),
             created: leftover.latest.map(jiff::Timestamp::as_second),
             state: State::Partial,
+            referenced: Some(leftover.bytes),
             ..Snapshot::default()
         });
     }

@@ -15,13 +15,13 @@ use super::{Access, Effort, Sink, Store};
 use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::Download;
-use crate::s3::multipart::Unfinished;
 use crate::s3::upload::{Target, Upload};
 use crate::s3::{Client, S3Options};
-use crate::snapshot::{Diff, Listing, Size, shown};
+use crate::snapshot::{Diff, Listing, Size, State, shown};
 use crate::stream::Watch;
 use hints::Hints;
 use index::{Index, Kept, Leftover, TRASH};
+use jiff::Timestamp;
 use layout::Name;
 use sink::S3Sink;
 use std::collections::BTreeMap;
@@ -86,23 +86,11 @@ impl S3Store {
     fn index(&mut self) -> Result<&mut Index> {
         if self.index.is_none() {
             let objects = self.client.list(&self.prefix)?;
-            let uploads = self.unfinished()?;
+            let (uploads, remark) = self.client.unfinished_if_told(&self.prefix)?;
+            self.remarks.extend(remark);
             self.index = Some(Index::of(&self.prefix, objects, uploads));
         }
         Ok(self.index.get_or_insert_default())
-    }
-
-    /// Whoever may not list them, or uses a service that cannot, can do all else.
-    fn unfinished(&mut self) -> Result<Vec<Unfinished>> {
-        const REFUSALS: [&str; 3] = ["AccessDenied", "NotImplemented", "MethodNotAllowed"];
-        match self.client.unfinished(&self.prefix) {
-            Err(fault) if REFUSALS.contains(&&fault.code[..]) => {
-                let so = "interrupted uploads are neither shown nor gone on with";
-                self.remarks.push(format!("{}; {so}", fault.error));
-                Ok(Vec::new())
-            }
-            answer => Ok(answer?),
-        }
     }
 
     fn need(&self, access: Access, doing: &str) -> Result<()> {
@@ -126,25 +114,28 @@ impl S3Store {
         }
     }
 
-    /// How much of an unfinished upload is there, and since when, in words.
-    fn leftover_note(&self, name: &Name, leftover: &Leftover) -> Result<String> {
+    /// How much of an unfinished upload is there, and when something last arrived.
+    fn arrived(&self, leftover: &Leftover) -> Result<(u64, Option<Timestamp>)> {
         let mut bytes: u64 = leftover.pieces.iter().map(|piece| piece.size).sum();
+        let mut latest = leftover.latest();
         for upload in &leftover.uploads {
-            match self.client.parts(&upload.key, &upload.id) {
-                Ok(parts) => bytes += parts.iter().map(|part| part.size).sum::<u64>(),
-                Err(fault) if fault.code == "NoSuchUpload" => {}
-                Err(fault) => return Err(fault.into()),
-            }
+            let (more, when) = self.client.arrived(upload)?;
+            (bytes, latest) = (bytes + more, latest.max(when));
         }
+        Ok((bytes, latest))
+    }
+
+    /// The same in words.
+    fn leftover_note(&self, name: &Name, leftover: &Leftover, bytes: u64) -> String {
         let now = (self.client.options.now)();
         let age = leftover
             .started()
             .map(|start| crate::s3::in_words(now.duration_since(start)));
         let age = age.map_or(String::new(), |age| format!(", begun {age} ago"));
-        Ok(format!(
+        format!(
             "unfinished upload of {}{age}: {bytes} bytes are there",
             shown(name.to_string())
-        ))
+        )
     }
 }
 
@@ -161,12 +152,20 @@ impl Store for S3Store {
                 shown(path)
             )
         }));
+        let mut snapshots = index.snapshots();
         for (name, leftover) in &index.leftovers {
-            notes.push(self.leftover_note(name, leftover)?);
+            let (bytes, latest) = self.arrived(leftover)?;
+            notes.push(self.leftover_note(name, leftover, bytes));
+            let path = name.to_string();
+            let mut entries = snapshots.iter_mut().filter(|s| s.state == State::Partial);
+            if let Some(entry) = entries.find(|entry| entry.path == Path::new(&path)) {
+                entry.referenced = Some(bytes);
+                entry.created = latest.map(Timestamp::as_second);
+            }
         }
         Ok(Listing {
             location: self.location(),
-            snapshots: index.snapshots(),
+            snapshots,
             offer: index.offer(),
             free: None,
             notes,

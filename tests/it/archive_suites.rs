@@ -47,7 +47,7 @@ fn suites(server: &Server, spooled: bool, through_a_pipe: bool) {
     };
     // Several chunks, some of them in parts.
     let mut source = world.direct("source", Access::Write);
-    for (to, from, length, name) in [(1, None, 15 * MIB, "base"), (2, Some(1), 300_000, "next")] {
+    for (to, from, length, name) in [(1, None, 7 * MIB, "base"), (2, Some(1), 300_000, "next")] {
         let stream = stream(to, from, length);
         put(
             &mut source,

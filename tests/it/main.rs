@@ -25,6 +25,7 @@ mod backup;
 mod btrfs;
 mod btrfslist;
 mod checksum;
+mod clean;
 mod documents;
 mod faults;
 mod local;
@@ -59,6 +60,7 @@ fn main() -> std::process::ExitCode {
             btrfs::TESTS,
             btrfslist::TESTS,
             &checksum::TESTS.concat(),
+            clean::TESTS,
             documents::TESTS,
             faults::TESTS,
             local::TESTS,

@@ -32,6 +32,9 @@ impl Identity {
     }
 }
 
+/// The key of a backup, and that of what it builds on.
+type Link = (String, Option<String>);
+
 /// Bytes that depend on a text and on nothing else.
 pub(super) fn digest(text: &str) -> [u8; 16] {
     let mut bytes = [0; 16];
@@ -60,7 +63,7 @@ impl Archive {
             }
         }
         let found = at_once(client, &open, |(_, manifest)| head(client, manifest));
-        let all: Vec<(String, Option<String>)> = open
+        let all: Vec<Link> = open
             .iter()
             .map(|(key, manifest)| (key.clone(), manifest.parent_manifest.clone()))
             .collect();
@@ -76,10 +79,7 @@ impl Archive {
     }
 
     /// Writes down what the beginnings of streams said, of backups and of what these build on.
-    fn note(
-        &mut self,
-        found: impl Iterator<Item = ((String, Option<String>), Result<Option<Head>>)>,
-    ) -> Result<()> {
+    fn note(&mut self, found: impl Iterator<Item = (Link, Result<Option<Head>>)>) -> Result<()> {
         let mut parents = Vec::new();
         for ((key, parent), head) in found {
             match head {

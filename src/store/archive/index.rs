@@ -76,9 +76,13 @@ pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
     }
     let bodies = at_once(client, &keys, |key| client.small(key));
     for (key, body) in keys.iter().zip(bodies) {
-        // One that is gone by now was deleted meanwhile.
-        if let Some(body) = body? {
-            archive.take(key, &body);
+        match body? {
+            Some(body) => archive.take(key, &body),
+            // Deleted meanwhile, or not to be had yet: whatever names it as its own stays.
+            None => {
+                let why = "it was listed, and is not there".to_owned();
+                archive.broken.insert(key.clone(), why);
+            }
         }
     }
     if archive.objects.remove(&pointer).is_some() {
@@ -87,7 +91,8 @@ pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
         archive.current = pointer.map(|pointer| pointer.manifest_key);
     }
     archive.judge();
-    let uploads = archive.unfinished(client)?;
+    let (uploads, remark) = client.unfinished_if_told(&folder)?;
+    archive.remarks.extend(remark);
     archive.find_leftovers(client, uploads)?;
     Ok(archive)
 }
@@ -169,19 +174,6 @@ impl Archive {
             .collect();
         for other in spoilt {
             self.broken.entry(other).or_insert_with(|| why.to_owned());
-        }
-    }
-
-    /// Whoever may not list them, or uses a service that cannot, can do all else.
-    fn unfinished(&mut self, client: &Client) -> Result<Vec<Unfinished>> {
-        const REFUSALS: [&str; 3] = ["AccessDenied", "NotImplemented", "MethodNotAllowed"];
-        match client.unfinished(&self.folder) {
-            Err(fault) if REFUSALS.contains(&&fault.code[..]) => {
-                let so = "interrupted uploads are neither shown nor gone on with";
-                self.remarks.push(format!("{}; {so}", fault.error));
-                Ok(Vec::new())
-            }
-            answer => Ok(answer?),
         }
     }
 
@@ -308,20 +300,6 @@ impl Leftover {
         let age = age.map_or(String::new(), |age| format!(", the last {age} ago"));
         let bytes = self.bytes;
         format!("left by a run that did not end: {bytes} bytes arrived{age}")
-    }
-}
-
-impl Client {
-    /// What arrived of an upload: how much, and when the last part.
-    pub(super) fn arrived(&self, upload: &Unfinished) -> Result<(u64, Option<Timestamp>)> {
-        match self.parts(&upload.key, &upload.id) {
-            Ok(parts) => {
-                let latest = parts.iter().filter_map(|part| part.modified).max();
-                Ok((parts.iter().map(|part| part.size).sum(), latest))
-            }
-            Err(fault) if fault.code == "NoSuchUpload" => Ok((0, None)),
-            Err(fault) => Err(fault.into()),
-        }
     }
 }
 

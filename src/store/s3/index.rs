@@ -45,9 +45,15 @@ pub(super) struct Leftover {
     pub(super) uploads: Vec<Unfinished>,
     pub(super) pieces: Vec<Source>,
     started: Option<Timestamp>,
+    latest: Option<Timestamp>,
 }
 
 impl Leftover {
+    /// When a piece of it, or an upload, was last begun or written.
+    pub(super) fn latest(&self) -> Option<Timestamp> {
+        self.latest
+    }
+
     /// When it was begun, if the service tells.
     pub(super) fn started(&self) -> Option<Timestamp> {
         self.started
@@ -159,6 +165,7 @@ impl Index {
             for (source, modified) in pieces.into_values() {
                 leftover.pieces.push(source);
                 leftover.started = leftover.started.or(modified);
+                leftover.latest = leftover.latest.max(modified);
             }
         }
         for upload in uploads {
@@ -168,6 +175,7 @@ impl Index {
             {
                 let leftover = self.leftovers.entry(name).or_default();
                 leftover.started = leftover.started.or(upload.started);
+                leftover.latest = leftover.latest.max(upload.started);
                 leftover.uploads.push(upload);
             }
         }

@@ -1,0 +1,136 @@
+//! `buttersink clean`: what runs left at a location, from options to verdict.
+
+use super::means::{means, open};
+use super::options::Options;
+use crate::error::{Error, Kind, Result};
+use crate::process;
+use crate::progress::Progress;
+use crate::report::{human, json};
+use crate::s3::in_words;
+use crate::snapshot::{Snapshot, State, shown};
+use crate::store::archive::ArchiveStore;
+use crate::store::{self, Access, Location, Place, Store};
+use jiff::{SignedDuration, Timestamp};
+use std::ffi::OsStr;
+
+/// Another machine may be uploading right now; a directory has a lock.
+const BUCKET: SignedDuration = SignedDuration::from_hours(24);
+
+/// One run over all the stores of a location.
+struct Cleaning<'a> {
+    age: SignedDuration,
+    dry_run: bool,
+    progress: &'a mut Progress,
+    removed: usize,
+    kept: usize,
+    failed: usize,
+}
+
+pub(super) fn run(place: &OsStr, age: Option<SignedDuration>, options: &Options) -> Result<()> {
+    let location = Location::directory(place)?;
+    let usual = match location.place {
+        Place::S3(_) => BUCKET,
+        Place::Local(_) | Place::Ssh(_) => SignedDuration::ZERO,
+    };
+    let access = match options.dry_run {
+        true => Access::Read,
+        false => Access::Write,
+    };
+    let mut progress = Progress::new(options.voice, options.json);
+    let mut cleaning = Cleaning {
+        age: age.unwrap_or(usual),
+        dry_run: options.dry_run,
+        progress: &mut progress,
+        removed: 0,
+        kept: 0,
+        failed: 0,
+    };
+    let means = means(options);
+    cleaning.clean(&mut *open(&location, access, options)?)?;
+    for settings in store::archives(&location.place, &means)? {
+        let mut archive = ArchiveStore::open(settings, access, means.s3.clone())?;
+        cleaning.clean(&mut archive)?;
+    }
+    let verdict = cleaning.verdict();
+    verdict.and(progress.close())
+}
+
+impl Cleaning<'_> {
+    fn clean(&mut self, store: &mut dyn Store) -> Result<()> {
+        let listing = store.list()?;
+        let all = listing.snapshots.iter();
+        for left in all.filter(|snapshot| snapshot.state == State::Partial) {
+            process::check("cleaning up")?;
+            let (word, error) = match (self.is_old(left), self.dry_run) {
+                (false, _) => ("kept", None),
+                (true, true) => ("removable", None),
+                (true, false) => match store.delete(&left.path) {
+                    Ok(()) => ("removed", None),
+                    Err(error) => ("failed", Some(error)),
+                },
+            };
+            if let Some(Kind::Interrupted) = error.as_ref().map(|error| error.kind) {
+                return error.map_or(Ok(()), Err);
+            }
+            self.tell(&listing.location, left, word, error.as_ref());
+        }
+        Ok(())
+    }
+
+    /// Of what nobody knows the age, any might be too young.
+    fn is_old(&self, left: &Snapshot) -> bool {
+        let age = age(left);
+        self.age.is_zero() || age.is_some_and(|age| age >= self.age)
+    }
+
+    fn tell(&mut self, location: &str, left: &Snapshot, word: &str, error: Option<&Error>) {
+        match word {
+            "kept" => self.kept += 1,
+            "failed" => self.failed += 1,
+            _ => self.removed += 1,
+        }
+        if let Some(error) = error {
+            self.progress.say(&error.to_string());
+        }
+        let size = left.referenced.map(|bytes| format!(", {}", human(bytes)));
+        let when = age(left).map(|age| format!(", the last {} ago", in_words(age)));
+        let young = match word {
+            "kept" => format!("; it is younger than {}", in_words(self.age)),
+            _ => String::new(),
+        };
+        let (path, size, when) = (
+            shown(&left.path),
+            size.unwrap_or_default(),
+            when.unwrap_or_default(),
+        );
+        let said = error.map(Error::to_string);
+        self.progress.result(
+            || format!("{word}: {path} in {location}{size}{when}{young}\n"),
+            || json::archives::leftover(location, left, word, said),
+        );
+    }
+
+    fn verdict(&mut self) -> Result<()> {
+        let (removed, kept, failed) = (self.removed, self.kept, self.failed);
+        let dry_run = self.dry_run;
+        self.progress.result(
+            || {
+                let word = if dry_run { "to remove" } else { "removed" };
+                format!("{removed} {word}, {kept} kept\n")
+            },
+            || json::archives::cleaned(removed, kept, failed),
+        );
+        let kind = match (failed, removed) {
+            (0, _) => return Ok(()),
+            (_, 0) => Kind::Failed,
+            _ => Kind::Partly,
+        };
+        let said = format!("{failed} could not be removed");
+        Err(Error::new(kind, "cannot clean up", said))
+    }
+}
+
+fn age(left: &Snapshot) -> Option<SignedDuration> {
+    let latest = Timestamp::from_second(left.created?).ok()?;
+    Some(Timestamp::now().duration_since(latest))
+}

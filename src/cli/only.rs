@@ -1,0 +1,44 @@
+//! Options that belong to one of the commands without a parser of their own. Knows which to which.
+
+use super::values::age;
+use super::{Task, wrong, wrong_words};
+use crate::error::Result;
+use jiff::SignedDuration;
+use lexopt::Parser;
+use std::path::PathBuf;
+
+/// Options that only one command has.
+#[derive(Default)]
+pub(super) struct Only {
+    pub(super) config: Option<PathBuf>,
+    pub(super) commands: bool,
+    pub(super) age: Option<SignedDuration>,
+}
+
+impl Only {
+    /// Takes such an option, and its value from the words that follow; whether it is one.
+    pub(super) fn set(&mut self, name: &str, words: &mut Parser) -> Result<bool> {
+        match name {
+            "--config" => self.config = Some(words.value().map_err(wrong)?.into()),
+            "--commands" => self.commands = true,
+            "--older-than" => self.age = Some(age(&words.value().map_err(wrong)?)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Refuses those that belong to another command.
+    pub(super) fn must_fit(&self, task: &Task) -> Result<()> {
+        let listing = matches!(task, Task::List(..) | Task::ListConfig(..));
+        let said = match task {
+            _ if self.commands && !listing => "--commands is for listing",
+            _ if self.age.is_some() && !matches!(task, Task::Clean(..)) => {
+                "--older-than is for 'clean'"
+            }
+            Task::ListConfig(..) => return Ok(()),
+            _ if self.config.is_some() => "--config comes with: buttersink list --config FILE",
+            _ => return Ok(()),
+        };
+        Err(wrong_words(said))
+    }
+}

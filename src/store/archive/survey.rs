@@ -1,0 +1,54 @@
+//! Which archives there are below a prefix, and whether their backups can be read at once or must be
+//! thawed first. Changes nothing.
+
+use super::manifest::Manifest;
+use crate::error::Result;
+use crate::s3::Client;
+use crate::s3::thaw::{Frost, freezes};
+use crate::store::keys::Archived;
+use std::collections::{BTreeSet, HashMap};
+
+/// Prefix and name of every archive of which a key begins so.
+pub(in crate::store) fn below(client: &Client, prefix: &str) -> Result<Vec<(String, String)>> {
+    let mut keys: Vec<String> = client.list(prefix)?.into_iter().map(|o| o.key).collect();
+    // Who may not list uploads can do all else; the archive itself says so.
+    let (uploads, _) = client.unfinished_if_told(prefix)?;
+    keys.extend(uploads.into_iter().map(|upload| upload.key));
+    let found = keys.iter().filter_map(|key| Archived::parse(key));
+    // What was deleted from elsewhere is no archive.
+    let found = found.filter(|archived| !archived.prefix.starts_with("trash/"));
+    let found: BTreeSet<_> = found
+        .map(|archived| (archived.prefix.to_owned(), archived.name.to_owned()))
+        .collect();
+    Ok(found.into_iter().collect())
+}
+
+/// Whether the chunks of each of these backups can be read, the worst of each, by their keys.
+/// Nothing is asked about classes that are never frozen.
+pub(super) fn frost<'a>(
+    client: &Client,
+    backups: impl Iterator<Item = (&'a String, &'a Manifest)> + Clone,
+) -> Result<HashMap<String, Frost>> {
+    let icy = |class: &str| freezes(class) || class == "INTELLIGENT_TIERING";
+    let backups = backups.filter(|(_, manifest)| icy(&manifest.s3.storage_class));
+    let chunks = backups.clone().flat_map(|(_, manifest)| &manifest.chunks);
+    let keys: Vec<&str> = chunks.map(|chunk| chunk.key.as_str()).collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let cold = client.cold(&keys)?;
+    let worst = |manifest: &Manifest| {
+        let chunks = manifest.chunks.iter();
+        let all = chunks.filter_map(|chunk| Some(cold.get(&chunk.key)?.frost));
+        all.max_by_key(|frost| match frost {
+            Frost::None => 0,
+            Frost::Thawed(_) => 1,
+            Frost::Thawing => 2,
+            Frost::Frozen => 3,
+        })
+    };
+    let found = backups.map(|(key, manifest)| (key.clone(), worst(manifest)));
+    Ok(found
+        .filter_map(|(key, frost)| Some((key, frost?)))
+        .collect())
+}

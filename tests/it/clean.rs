@@ -1,0 +1,203 @@
+//! `buttersink clean`: what runs left, at each kind of location; and archives in `list s3://…`.
+
+use crate::archive_suites::settings;
+use crate::bucket::Bucket;
+use crate::contract;
+use crate::runner::Test;
+use crate::s3::{MIB, open, options};
+use crate::servers::shared;
+use crate::streams::{diff, stream};
+use crate::subvolumes::{history, script};
+use crate::support::{btrfs, buttersink, program};
+use crate::tests;
+use buttersink::store::archive::ArchiveStore;
+use buttersink::store::{Access, Store};
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_directory_is_cleaned,
+    both_layouts_of_a_bucket_are_cleaned,
+    what_may_be_of_a_newer_program_stays,
+    archives_are_listed,
+];
+
+const FULL: &str = "data__20261121T020000Z__full";
+const INC: &str = "data__20261128T020000Z__inc";
+
+fn archive(bucket: &Bucket, prefix: &str) -> ArchiveStore {
+    let settings = settings(&bucket.name, prefix, 6 * MIB);
+    ArchiveStore::open(settings, Access::Write, options(&bucket.server.endpoint)).unwrap()
+}
+
+fn lines(stdout: &str) -> Vec<Value> {
+    let lines = stdout.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn a_directory_is_cleaned() {
+    let dir = btrfs("a", 512);
+    history(&dir, 1);
+    let snaps = dir.join("snaps");
+    script(
+        &snaps,
+        "btrfs -q subvolume create x.part; btrfs -q subvolume create other",
+    );
+    let place = format!("{}/", snaps.to_str().unwrap());
+    let said = buttersink(["clean", "-n", &place]);
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    assert!(
+        said.stdout.starts_with("removable: x.part in "),
+        "{}",
+        said.stdout
+    );
+    assert!(snaps.join("x.part").exists());
+    let said = buttersink(["clean", "--older-than", "1h", &place]);
+    assert!(said.stdout.starts_with("kept: x.part in ") && said.stdout.contains("younger"));
+    assert!(snaps.join("x.part").exists());
+    let said = buttersink(["clean", "--json", &place]);
+    assert_eq!(said.code, 0);
+    let found = lines(&said.stdout);
+    assert_eq!(
+        (&found[0]["path"], &found[0]["result"]),
+        (&"x.part".into(), &"removed".into())
+    );
+    assert_eq!(
+        (&found[1]["removed"], &found[1]["kept"]),
+        (&1.into(), &0.into())
+    );
+    assert!(!snaps.join("x.part").exists());
+    assert!(snaps.join("other").exists() && snaps.join("1").exists());
+    assert_eq!(buttersink(["clean", &place]).stdout, "0 removed, 0 kept\n");
+    assert_eq!(
+        program("buttersink", ["clean", "--older-than", "x", &place]).code,
+        2
+    );
+}
+
+/// An unfinished upload of either kind, whole chunks without a manifest, and what is in order.
+fn both_layouts_of_a_bucket_are_cleaned() {
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    let mut diffs = open(&server.endpoint, &bucket.name);
+    let mut chunks = archive(&bucket, "host/deep");
+    let (long, bytes) = (diff(3, None, 20 * MIB), stream(3, None, 20 * MIB));
+    for (store, name) in [(&mut diffs as &mut dyn Store, "a"), (&mut chunks, FULL)] {
+        let small = stream(1, None, 400);
+        contract::put(store, &diff(1, None, 400), Path::new(name), &small).unwrap();
+        let mut sink = store
+            .receive(&long, Path::new("b__20261201T020000Z__full"))
+            .unwrap();
+        sink.write_all(&bytes[..17 * MIB + 500_000]).unwrap();
+    }
+    let kept: Vec<String> = bucket
+        .keys("")
+        .into_iter()
+        .filter(|key| !key.contains("1201T"))
+        .collect();
+    assert!(bucket.keys("").len() > kept.len() && bucket.unfinished().len() == 2);
+    let run = |options: &[&str]| {
+        let place = bucket.url("host/");
+        let said = bucket.fine(&[&["clean"], options, &[&place]].concat());
+        said.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    // A day is what another machine has to be done.
+    for said in [run(&[]), run(&["--older-than", "2h"])] {
+        assert_eq!(said.last().unwrap(), "0 removed, 2 kept");
+        assert!(said[0].starts_with("kept: b__") && said[1].starts_with("kept: full/chunk-"));
+    }
+    let said = run(&["-n", "--older-than", "0"]);
+    assert!(
+        said[1].contains("host/deep/subvol/data/, ") && said[1].contains(" MiB, "),
+        "{}",
+        said[1]
+    );
+    assert_eq!(said.last().unwrap(), "2 to remove, 0 kept");
+    assert_eq!(bucket.unfinished().len(), 2);
+    assert_eq!(
+        run(&["--older-than", "0"]).last().unwrap(),
+        "2 removed, 0 kept"
+    );
+    assert_eq!(bucket.keys(""), kept);
+    assert_eq!(bucket.unfinished(), [[0; 0]; 0]);
+    assert_eq!(run(&["--older-than", "0"]), ["0 removed, 0 kept"]);
+    assert_eq!(
+        contract::bytes(&mut archive(&bucket, "host/deep"), &diff(1, None, 400)).len(),
+        400
+    );
+}
+
+/// A manifest that is not understood may name any chunk.
+fn what_may_be_of_a_newer_program_stays() {
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    let folder = "p/subvol/data/full";
+    bucket.put(&format!("{folder}/chunk-20261121T020000Z-0.bin"), b"x");
+    bucket.put(
+        &format!("{folder}/manifest-20270101T020000Z.json"),
+        br#"{"version": 2}"#,
+    );
+    let place = bucket.url("");
+    let said = bucket.fine(&["clean", "--older-than", "0", &place]);
+    assert_eq!(said.stdout, "0 removed, 0 kept\n");
+    bucket.get(&format!("{folder}/chunk-20261121T020000Z-0.bin"));
+    let said = bucket.fine(&["list", &place]);
+    assert!(
+        said.stdout.contains("a newer program wrote it"),
+        "{}",
+        said.stdout
+    );
+}
+
+fn archives_are_listed() {
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    let mut store = archive(&bucket, "host 1/");
+    let put = |store: &mut ArchiveStore, to, from, length: usize, name: &str| {
+        let bytes = stream(to, from, length);
+        contract::put(store, &diff(to, from, length), Path::new(name), &bytes).unwrap();
+    };
+    put(&mut store, 1, None, 13 * MIB, FULL);
+    put(&mut store, 2, Some(1), 2048, INC);
+    put(&mut archive(&bucket, "other"), 3, None, 300, FULL);
+    let said = bucket.fine(&["list", &bucket.url("")]);
+    assert!(!said.stderr.contains("ignoring"), "{}", said.stderr);
+    let rows: Vec<&str> = said.stdout.lines().skip(2).collect();
+    assert_eq!(
+        rows[0],
+        format!("data: 2 backups in s3://{}/host 1/", bucket.name)
+    );
+    assert_eq!(
+        rows[1],
+        format!("  restorable   20261121T020000Z  full           13.0 MiB in 3  STANDARD  {FULL}")
+    );
+    assert_eq!(
+        rows[2],
+        format!(
+            "  newest       20261128T020000Z  incremental     2.0 KiB in 1  STANDARD  {INC} \
+             (on 20261121T020000Z, 13.0 MiB in all)"
+        )
+    );
+    assert!(rows[3].starts_with("data: 1 backup in ") && rows.len() == 5);
+    let below = bucket.fine(&["list", "--commands", &bucket.url("other")]);
+    let command = below.stdout.lines().last().unwrap().trim();
+    let key = "other/subvol/data/full/chunk-20261121T020000Z-0.bin";
+    let expected = format!("aws s3 cp {} - | btrfs receive .", bucket.url(key));
+    assert_eq!(command, expected);
+    let said = bucket.fine(&["list", "--json", &bucket.url("host 1/")]);
+    let found = lines(&said.stdout);
+    assert_eq!(
+        (found.len(), &found[0]["snapshots"]),
+        (2, &Value::Array(Vec::new()))
+    );
+    let backup = &found[1]["backups"][1];
+    assert_eq!(backup["uuid"], crate::streams::uuid(2).to_string());
+    assert_eq!(backup["chain_bytes"], 13 * MIB + 2048);
+    assert_eq!(
+        (&backup["state"], &backup["thaw"]),
+        (&"newest".into(), &Value::Null)
+    );
+}
