@@ -1,9 +1,12 @@
 //! Backups: a snapshot, a plan, a sync and a prune. The rooms think (`names`, `retention`,
-//! `schedule`) or act (`oneshot`, `source`).
+//! `schedule`) or act (`run`, which the others
+//! give orders to, and `source`).
 
 pub mod names;
 pub mod retention;
 pub mod schedule;
+
+pub mod hooks;
 
 pub mod config;
 pub mod source;
@@ -11,7 +14,12 @@ pub mod state;
 
 pub mod archive;
 
+pub mod run;
+
+pub mod agenda;
+
 pub mod oneshot;
+pub mod scheduled;
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 

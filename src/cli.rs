@@ -8,6 +8,7 @@ mod config;
 mod means;
 mod options;
 mod restore;
+mod scheduled;
 mod slash;
 mod values;
 mod verify;
@@ -100,6 +101,7 @@ enum Task {
     Serve(Access, OsString),
     Backup(Box<Order>),
     BackupHelp,
+    Scheduled(Box<scheduled::Request>),
     Restore(Box<restore::Task>),
     RestoreHelp,
     CheckConfig(PathBuf),
@@ -120,7 +122,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {
     let mut arguments = arguments.into_iter().peekable();
     if arguments.next_if(|word| word == "backup").is_some() {
-        return backup::parse(arguments);
+        let words: Vec<OsString> = arguments.collect();
+        return match scheduled::is_meant(&words) {
+            true => scheduled::parse(words),
+            false => backup::parse(words),
+        };
     }
     if arguments.next_if(|word| word == "restore").is_some() {
         return restore::parse(arguments);

@@ -2,6 +2,7 @@
 //! Its standard error is always drained, and its own words are the error when it fails.
 
 pub mod duplex;
+mod within;
 mod words;
 
 use crate::error::{Doing, Error, Kind, Result};
@@ -10,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
+pub use within::run_within;
 use words::last_words;
 
 /// A pipe as large as an ordinary user may make one: fewer turns between the two ends.

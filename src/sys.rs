@@ -7,7 +7,9 @@
 mod child;
 pub mod dir;
 
-pub use child::{catch_signals, interrupted, prepare_child, prepare_companion, quiet_thread};
+pub use child::{
+    catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
+};
 
 use std::ffi::{CString, OsStr};
 use std::fs::{File, TryLockError};

@@ -4,12 +4,18 @@
 mod nearest;
 mod reader;
 
+use super::hooks::{self, Hooks};
+use super::retention::{Chains, Policy};
 use super::schedule::Schedule;
 use crate::error::{Doing, Error, Result};
+use crate::s3::Sse;
+use crate::s3::thaw::Tier;
 use crate::snapshot::shown;
+use crate::store::{Location, Place};
 use reader::Reader;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Five MiB: the smallest part of an upload but the last.
 const SMALLEST_PART: u64 = 5 << 20;
@@ -30,6 +36,10 @@ pub struct Config {
     pub s3: Bucket,
     /// `[restore]`
     pub restore: Restore,
+    /// `[[destination]]`
+    pub destinations: Vec<Destination>,
+    /// `[hooks]`
+    pub hooks: Hooks,
     /// Every key, for a person.
     pub entries: Vec<Entry>,
 }
@@ -93,7 +103,20 @@ pub struct Bucket {
     /// Whether parts wait on disk instead of in memory.
     pub spool_enabled: bool,
     /// Encryption at the service.
-    pub sse: String,
+    pub sse: Sse,
+    /// Which backups are let go.
+    pub keeps: Chains,
+}
+
+/// Where snapshots go beside the bucket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Destination {
+    /// A directory of snapshots.
+    pub place: Place,
+    /// Which stay there.
+    pub keeps: Policy,
+    /// On this machine it must be on a filesystem mounted for it.
+    pub require_mount: bool,
 }
 
 /// The way back.
@@ -110,14 +133,14 @@ pub struct Restore {
     /// For how long, in seconds.
     pub restore_timeout_seconds: u64,
     /// How fast they are thawed, and so for how much.
-    pub restore_tier: String,
+    pub restore_tier: Tier,
 }
 
 impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// If it cannot be read or understood.
+    /// If it cannot be read or understood, or has hooks that others than root could have written.
     pub fn read(path: &Path) -> Result<Config> {
         let name = shown(path);
         if !path.is_absolute() {
@@ -126,7 +149,9 @@ impl Config {
         }
         let text = std::fs::read_to_string(path).doing(|| format!("cannot read {name}"))?;
         let home = std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
-        Config::parse(&name, &text, &home)
+        let config = Config::parse(&name, &text, &home)?;
+        config.hooks.check_file(path)?;
+        Ok(config)
     }
 
     /// Understands the text of the file `name`. `home` is where `~` is in defaults.
@@ -145,6 +170,8 @@ impl Config {
             subvolumes: subvolumes(&mut file)?,
             s3: bucket(&mut file)?,
             restore: restore(&mut file)?,
+            destinations: file.many(destination)?,
+            hooks: hooks(&mut file)?,
             entries: Vec::new(),
         };
         if config.s3.spool_enabled && config.global.spool_size_bytes < SMALLEST_PART {
@@ -226,7 +253,54 @@ fn bucket(file: &mut Reader) -> Result<Bucket> {
         storage_class_manifest: file.text("s3.storage_class_manifest", "STANDARD")?,
         concurrency: file.number("s3.concurrency", 4, 1)?,
         spool_enabled: file.flag("s3.spool_enabled", false)?,
-        sse: file.text("s3.sse", "AES256")?,
+        sse: encryption(file)?,
+        keeps: Chains {
+            newest: file.optional_number("s3.retain_full_chains", 1)?,
+            days: file.optional_number("s3.retain_days", 1)?,
+        },
+    })
+}
+
+/// Of what is not said, AES256 is what every service but a few takes.
+fn encryption(file: &mut Reader) -> Result<Sse> {
+    let Some(text) = file.optional("s3.sse")? else {
+        file.text("s3.sse", "AES256")?;
+        return Ok(Sse::Usual);
+    };
+    let wrong = |error: Error| file.wrong("s3.sse", &format!("is wrong: {error}"));
+    text.parse().map_err(wrong)
+}
+
+fn destination(file: &mut Reader) -> Result<Destination> {
+    let text = file.required("destination.location")?;
+    let said = |file: &Reader, key, error: Error| file.wrong(key, &format!("is wrong: {error}"));
+    let location = Location::directory(text.as_ref());
+    let place = location.map_err(|error| said(file, "destination.location", error))?;
+    if matches!(&place.place, Place::Local(path) if !path.is_absolute()) {
+        let what = format!("is {text:?}, and must be an absolute path, ssh://… or s3://…");
+        return Err(file.wrong("destination.location", &what));
+    }
+    let mut keeps = match file.optional("destination.keep")? {
+        Some(policy) => {
+            Policy::parse(&policy).map_err(|error| said(file, "destination.keep", error))?
+        }
+        None => Policy::default(),
+    };
+    let newest = file.optional_number("destination.retain", 1)?;
+    keeps.newest = newest.map(|newest| usize::try_from(newest).unwrap_or(usize::MAX));
+    Ok(Destination {
+        place: place.place,
+        keeps,
+        require_mount: file.flag("destination.require_mount", false)?,
+    })
+}
+
+fn hooks(file: &mut Reader) -> Result<Hooks> {
+    let seconds = file.optional_number("hooks.timeout_seconds", 1)?;
+    Ok(Hooks {
+        before: file.command("hooks.before")?,
+        after: file.command("hooks.after")?,
+        timeout: Duration::from_secs(seconds.unwrap_or(hooks::TIMEOUT)),
     })
 }
 
@@ -239,7 +313,9 @@ fn restore(file: &mut Reader) -> Result<Restore> {
         sample_max_files: file.number("restore.sample_max_files", 1000, 1)?,
         wait_for_restore: file.flag("restore.wait_for_restore", true)?,
         restore_timeout_seconds: file.number("restore.restore_timeout_seconds", 259_200, 1)?,
-        restore_tier: file.choice("restore.restore_tier", "Standard", TIERS)?,
+        restore_tier: file
+            .choice("restore.restore_tier", "Standard", TIERS)?
+            .parse()?,
     })
 }
 

@@ -1,10 +1,79 @@
 //! Names of the snapshots that backups make, and what they tell. Knows calendars, and no files.
 
+use super::schedule::Kind;
 use crate::error::{Error, Result};
 use jiff::civil::DateTime;
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// How the snapshots of a subvolume are called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Naming {
+    /// A prefix and the local time.
+    OneShot(OsString),
+    /// The name of scheduled backups, and the kind of the next one: `NAME__TIME__full` in UTC.
+    Scheduled(String, Kind),
+}
+
+impl Naming {
+    /// The name of a snapshot made now.
+    pub fn name(&self, now: &Zoned) -> OsString {
+        match self {
+            Naming::OneShot(prefix) => oneshot(prefix, now),
+            Naming::Scheduled(name, kind) => scheduled(name, now.timestamp(), *kind).into(),
+        }
+    }
+
+    /// When a snapshot of this name was made; `None` for names that are not given so. Of a local
+    /// hour that happens twice, the first.
+    pub fn made(&self, name: &OsStr, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            Naming::OneShot(prefix) => oneshot_made(prefix, name, zone),
+            Naming::Scheduled(ours, _) => {
+                let (theirs, made, _) = scheduled_parts(name.to_str()?)?;
+                (theirs == ours).then_some(made)
+            }
+        }
+    }
+
+    /// The link to the latest snapshot, if there is one.
+    pub fn link(&self) -> Option<OsString> {
+        match self {
+            Naming::OneShot(prefix) => Some(link(prefix)),
+            Naming::Scheduled(..) => None,
+        }
+    }
+}
+
+/// The name of a scheduled snapshot.
+pub fn scheduled(name: &str, made: Timestamp, kind: Kind) -> String {
+    let kind = match kind {
+        Kind::Full => "full",
+        Kind::Incremental => "inc",
+    };
+    format!("{name}__{}__{kind}", compact(made))
+}
+
+/// What the name of a scheduled snapshot says: whose it is, when it was made, and its kind.
+pub fn scheduled_parts(name: &str) -> Option<(&str, Timestamp, Kind)> {
+    let (rest, kind) = name.rsplit_once("__")?;
+    let kind = match kind {
+        "full" => Kind::Full,
+        "inc" => Kind::Incremental,
+        _ => return None,
+    };
+    let (name, time) = rest.rsplit_once("__")?;
+    let digits = time.len() == 16 && time.bytes().filter(u8::is_ascii_digit).count() == 14;
+    let made = DateTime::strptime("%Y%m%dT%H%M%SZ", time).ok()?;
+    let made = made.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    (digits && !name.is_empty()).then_some((name, made, kind))
+}
+
+/// A time as it stands in keys and names of scheduled backups: `20261121T020000Z`.
+pub fn compact(time: Timestamp) -> String {
+    time.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
 
 /// The name of a one-shot snapshot: a prefix and the local time.
 pub fn oneshot(prefix: &OsStr, now: &Zoned) -> OsString {
@@ -84,6 +153,34 @@ mod tests {
             assert_eq!(name.to_str().unwrap(), format!("{prefix}20261121-020304"));
             let made = oneshot_made(prefix.as_ref(), &name, now.time_zone());
             assert_eq!(made, Some(now.timestamp()));
+        }
+    }
+
+    #[test]
+    fn scheduled_names_there_and_back() {
+        let now: Zoned = "2026-11-21T02:03:04[Europe/Berlin]".parse().unwrap();
+        for (kind, ending) in [(Kind::Full, "full"), (Kind::Incremental, "inc")] {
+            let naming = Naming::Scheduled("my__data".to_owned(), kind);
+            let name = naming.name(&now);
+            let text = format!("my__data__20261121T010304Z__{ending}");
+            assert_eq!(name, *text);
+            assert_eq!(
+                scheduled_parts(&text),
+                Some(("my__data", now.timestamp(), kind))
+            );
+            assert_eq!(naming.made(&name, now.time_zone()), Some(now.timestamp()));
+            let other = Naming::Scheduled("data".to_owned(), kind);
+            assert_eq!(other.made(&name, now.time_zone()), None);
+        }
+        for other in [
+            "__20261121T010304Z__full",
+            "a__20261121T010304Z__part",
+            "a__20261321T010304Z__inc",
+            "a__20261121T010304__inc",
+            "a__2026112T0103040Z__inc",
+            "a__20261121T010304Z__inc.part",
+        ] {
+            assert_eq!(scheduled_parts(other), None, "{other}");
         }
     }
 

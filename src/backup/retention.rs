@@ -1,8 +1,11 @@
 //! Which snapshots to keep: counts of the newest and of calendar periods, and what must stay
 //! whatever the counts say. Pure: snapshots and times come in as values, reasons go out.
 
+mod chains;
+
 use crate::error::{Error, Result};
 use crate::snapshot::Uuid;
+pub use chains::{Chains, root};
 use jiff::civil::{DateTime, Weekday};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use std::collections::{HashMap, HashSet};

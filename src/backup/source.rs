@@ -1,14 +1,14 @@
 //! The subvolume that is backed up, and the directory of its snapshots: what is there, whether a new
 //! one is needed, making it, and the link to the latest.
 
-use super::names;
+use super::names::Naming;
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
 use crate::sys;
-use jiff::{Timestamp, ToSpan, Zoned};
+use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
@@ -22,7 +22,8 @@ pub struct Source {
     pub path: PathBuf,
     /// The directory of its snapshots. A dry run may find none.
     pub folder: PathBuf,
-    prefix: OsString,
+    /// How its snapshots are called.
+    pub naming: Naming,
     subvolume: Subvolume,
     /// Other subvolumes in it, relative to it: they are in none of its snapshots.
     pub nested: Vec<PathBuf>,
@@ -31,13 +32,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// Finds a subvolume and the directory of its snapshots, relative to it, which is made if
-    /// `make` says so.
+    /// Finds a subvolume and the directory of its snapshots, relative to it or absolute, which is
+    /// made if `make` says so.
     ///
     /// # Errors
     /// If one of them is not what it has to be.
-    pub fn open(path: &Path, folder: &Path, prefix: &OsStr, make: bool) -> Result<Source> {
-        names::check_prefix(prefix)?;
+    pub fn open(path: &Path, folder: &Path, naming: Naming, make: bool) -> Result<Source> {
         let found = btrfs::subvolume(path)?;
         let path = path
             .canonicalize()
@@ -64,7 +64,7 @@ impl Source {
             nested: nested.cloned().collect(),
             others: others.map(|s| s.uuid).collect(),
             subvolume: all.into_iter().find(|s| s.id == found.id).unwrap_or(found),
-            prefix: prefix.to_owned(),
+            naming,
             path,
             folder,
         })
@@ -72,7 +72,7 @@ impl Source {
 
     /// The snapshots in the folder that backups of this subvolume made, oldest first.
     pub fn ours<'a>(&self, listing: &'a Listing) -> Vec<&'a Snapshot> {
-        let named = |s: &&Snapshot| names::oneshot_time(&self.prefix, s.path.as_os_str()).is_some();
+        let named = |s: &&Snapshot| self.is_our_name(&s.path);
         // Two subvolumes may share a directory: a snapshot of the other one is not ours.
         let related = |s: &&Snapshot| {
             !s.parent_uuid
@@ -95,18 +95,11 @@ impl Source {
     ///
     /// # Errors
     /// If the subvolume cannot be read.
-    pub fn needs_snapshot(
-        &self,
-        newest: Option<&Snapshot>,
-        always: bool,
-    ) -> Result<Option<String>> {
+    pub fn needs_snapshot(&self, newest: Option<&Snapshot>) -> Result<Option<String>> {
         let Some(newest) = newest else {
             return Ok(Some("there is none yet".to_owned()));
         };
         let name = shown(&newest.path);
-        if always {
-            return Ok(Some("--always".to_owned()));
-        }
         if newest.received_uuid.is_some() || newest.parent_uuid != Some(self.subvolume.uuid) {
             return Ok(Some(format!(
                 "{name} is not one of this subvolume as it is now"
@@ -145,7 +138,7 @@ impl Source {
     fn free_name(&self, now: &Zoned) -> (OsString, Zoned) {
         let mut at = now.clone();
         loop {
-            let name = names::oneshot(&self.prefix, &at);
+            let name = self.naming.name(&at);
             let taken = self.folder.join(&name).symlink_metadata().is_ok();
             match at.checked_add(1.second()) {
                 Ok(later) if taken => at = later,
@@ -198,29 +191,32 @@ impl Source {
     /// When a snapshot was made, by its name; without one, when this copy was.
     pub fn made(&self, snapshot: &Snapshot, now: &Zoned) -> Timestamp {
         let name = snapshot.path.as_os_str();
-        let named = names::oneshot_made(&self.prefix, name, now.time_zone());
+        let named = self.naming.made(name, now.time_zone());
         let recorded = || Timestamp::from_second(snapshot.created?).ok();
         named.or_else(recorded).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// Whether a name at a destination is one that backups with this prefix give.
     pub fn is_our_name(&self, path: &Path) -> bool {
-        names::oneshot_time(&self.prefix, path.as_os_str()).is_some()
+        self.naming.made(path.as_os_str(), &TimeZone::UTC).is_some()
     }
 
-    /// Lets the link name the latest snapshot that arrived everywhere; whether it changed.
+    /// Lets the link name the latest snapshot that arrived everywhere; whether it changed. Not all
+    /// kinds of backups have one.
     ///
     /// # Errors
     /// If something else has its name, or the folder cannot be written to.
     pub fn move_link(&self, to: &Path) -> Result<bool> {
-        let link = self.folder.join(names::link(&self.prefix));
+        let Some(mut new) = self.naming.link() else {
+            return Ok(false);
+        };
+        let link = self.folder.join(&new);
         let doing = || format!("cannot replace the link {}", shown(&link));
         match std::fs::read_link(&link) {
             Ok(there) if there == to => return Ok(false),
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
             _ => {}
         }
-        let mut new = names::link(&self.prefix);
         new.push(".new");
         let new = self.folder.join(new);
         match std::fs::remove_file(&new) {
@@ -243,7 +239,7 @@ pub fn is_imagined(snapshot: &Snapshot) -> bool {
 }
 
 /// Only the folder itself: a missing directory above it is a mistake.
-fn make_folder(folder: &Path) -> Result<()> {
+pub(super) fn make_folder(folder: &Path) -> Result<()> {
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         made => made.doing(|| format!("cannot make {}", shown(folder))),

@@ -1,18 +1,22 @@
 //! What is remembered of the last scheduled runs: a JSON file that the old program wrote too. A
 //! cache: whoever reads it must do without it as well.
 
-use super::schedule::Past;
+use super::names;
+use super::schedule::{Kind, Past};
+use crate::error::{Doing, Result};
 use crate::snapshot::shown;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Everything that is remembered.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
     /// When the last run was, `20261121T020000Z` or RFC 3339.
@@ -22,7 +26,7 @@ pub struct State {
 }
 
 /// The last backup of a subvolume.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Last {
     /// Its snapshot: an absolute path.
@@ -31,6 +35,20 @@ pub struct Last {
     pub last_manifest: Option<String>,
     /// When the last full one was.
     pub last_full_at: Option<String>,
+    /// Destinations that have not got the last snapshot.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<String>,
+}
+
+impl Last {
+    /// Notes a backup that arrived in the bucket.
+    pub fn arrived(&mut self, snapshot: PathBuf, manifest: String, made: Timestamp, kind: Kind) {
+        self.last_snapshot = Some(snapshot);
+        self.last_manifest = Some(manifest);
+        if kind == Kind::Full {
+            self.last_full_at = Some(names::compact(made));
+        }
+    }
 }
 
 impl State {
@@ -54,6 +72,32 @@ impl State {
                 (State::default(), Some(remark))
             }
         }
+    }
+
+    /// Writes it, all of it or nothing, durably.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let doing = || format!("cannot write {}", shown(path));
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        let new = path.with_extension("json.new");
+        let write = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(&new)?;
+            serde_json::to_writer_pretty(&mut file, self)?;
+            file.write_all(b"\n")?;
+            file.sync_all()?;
+            std::fs::rename(&new, path)?;
+            File::open(dir)?.sync_all()
+        };
+        write().doing(doing)
     }
 
     /// What a schedule needs to know about a subvolume. Without the snapshot that the next
@@ -107,6 +151,26 @@ mod tests {
         assert!(state.past("data", |_| false).broken.is_some());
         assert_eq!(state.past("new", |_| true).last_full, None);
         assert_eq!(state.past("other", |_| true).broken, None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let dir = std::env::temp_dir().join(format!("buttersink-state-{}", std::process::id()));
+        let path = dir.join("deeper/state.json");
+        let mut state = State::default();
+        let made: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
+        let last = state.subvolumes.entry("data".to_owned()).or_default();
+        last.arrived("/s/a".into(), "k1".to_owned(), made, Kind::Full);
+        last.arrived("/s/b".into(), "k2".to_owned(), made, Kind::Incremental);
+        assert_eq!(last.last_full_at.as_deref(), Some("20261121T020000Z"));
+        state.write(&path).unwrap();
+        state.write(&path).unwrap();
+        assert_eq!(State::read(&path), (state, None));
+        std::fs::write(&path, "{").unwrap();
+        let (empty, remark) = State::read(&path);
+        assert_eq!(empty, State::default());
+        assert!(remark.unwrap().contains("damaged"));
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -4,8 +4,9 @@ use super::Task;
 use super::means::means;
 use super::options::Options;
 use crate::backup;
-use crate::backup::oneshot::{self, Event, Order};
+use crate::backup::oneshot::{self, Order};
 use crate::backup::retention::Policy;
+use crate::backup::run::Event;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::report::{self, json};
@@ -21,16 +22,23 @@ buttersink backup makes a snapshot of a subvolume, brings it to every destinatio
 ones go.
 
 usage: buttersink backup [options] SUBVOLUME DEST...
+       buttersink backup [options] --config FILE
 
   SUBVOLUME  a mounted btrfs subvolume; snapshots are made in SUBVOLUME/snapshot/, if anything
              changed since the last one
   DEST       a directory for its snapshots: [btrfs://|file://]/path/to/directory/
              ssh://[user@]host[:port]/path/to/directory/
              s3://bucket/prefix/
+  FILE       an absolute path; what is due of the backups in it is done: see buttersink.conf(5)
 
 options:
   -n, --dry-run          show what would be done, and do nothing
       --always           make a snapshot even if nothing changed
+      --config FILE      the scheduled backups that this file describes
+      --subvolume NAME   with --config: only the backups of this name (may be repeated)
+      --once             with --config: make a backup even if none is due
+      --no-s3            with --config: make the snapshot only, and send nothing
+      --log-level LEVEL  with --config: debug, info, warning, error or critical
       --keep POLICY      keep at each DEST the newest of so many hours, days, weeks, months and
                          years: '24h 7d 4w 12m 2y'
       --num-backups N    keep at each DEST the newest N
@@ -186,16 +194,24 @@ pub(super) fn run(order: &Order, options: &Options) -> Result<()> {
         progress.note(&remark);
     }
     let done = oneshot::run(order, &means(options), &now, &mut |event| {
-        show(&mut progress, order, &event);
+        show(&mut progress, order.dry_run, &event);
     });
     done.and(progress.close())
 }
 
-fn show(progress: &mut Progress, order: &Order, event: &Event) {
-    let dry = order.dry_run;
+/// Shows what happens, or would in a `dry` run.
+pub(super) fn show(progress: &mut Progress, dry: bool, event: &Event) {
     match event {
         Event::Note(note) => progress.note(note),
         Event::Sync(event) => progress.event(event),
+        Event::Due(subvolume, what) => progress.result(
+            || format!("{}: {what}\n", shown(subvolume)),
+            || json::backup::due(subvolume, what),
+        ),
+        Event::Cost(name, words) => progress.result(
+            || format!("{name}: {words}\n"),
+            || json::backup::cost(name, words),
+        ),
         Event::Plan(name, plan) if dry => progress.result(
             || format!("{name}:\n{}", report::plan(plan)),
             || json::backup::plan(name, plan),

@@ -3,7 +3,7 @@
 use super::means::open;
 use super::options::Options;
 use super::slash;
-use super::{HELP, Task, backup, config, restore, verify};
+use super::{HELP, Task, backup, config, restore, scheduled, verify};
 use crate::error::{Doing, Error, Result};
 use crate::glob;
 use crate::log;
@@ -46,6 +46,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::ListConfig(file, commands) => config::list(file, *commands),
         Task::CheckConfig(file) => config::check(file),
         Task::Backup(order) => backup::run(order, options),
+        Task::Scheduled(request) => scheduled::run(request, options),
     };
     match &result {
         Ok(()) => log::line(|| "done".to_owned()),

@@ -77,7 +77,7 @@ fn order(task: &Task, options: &Options, config: &Config) -> Result<Order> {
     };
     let tier = match task.tier {
         Some(tier) => tier,
-        None => file.restore_tier.parse()?,
+        None => file.restore_tier,
     };
     let seconds = task
         .timeout
@@ -105,8 +105,8 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     let config = Config::read(&task.config)?;
     let order = order(task, options, &config)?;
     let mut s3 = archive::options(&config, &options.s3);
-    if !task.concurrency {
-        s3.concurrency = usize::try_from(config.s3.concurrency).unwrap_or(usize::MAX);
+    if task.concurrency {
+        s3.concurrency = options.s3.concurrency;
     }
     let mut progress = Progress::new(options.voice, options.json);
     if let (_, Some(remark)) = backup::local_now() {

@@ -145,7 +145,7 @@ fn pair(
     get: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<Keys>> {
     let half = |missing: &str, there: &str| {
-        Error::usage(
+        Error::failed(
             format!("cannot use the credentials in {place}"),
             format!("{there} is set and {missing} is not"),
         )
@@ -171,7 +171,7 @@ const SETTINGS: [&str; 3] = [
 
 fn from_profile(profile: &Profile) -> Result<Option<Credentials>> {
     let place = format!("the AWS profile '{}'", profile.name);
-    let cannot = |said: String| Error::usage(format!("cannot use {place}"), said);
+    let cannot = |said: String| Error::failed(format!("cannot use {place}"), said);
     if profile.named && profile.is_empty() {
         return Err(cannot(
             "neither ~/.aws/config nor ~/.aws/credentials has it".to_owned(),
@@ -239,7 +239,7 @@ fn nothing_found(environment: &Environment) -> Error {
     if environment.get("SUDO_USER").is_some() {
         said.push_str("; sudo drops the environment and changes the home directory");
     }
-    Error::usage("cannot find credentials for S3", said)
+    Error::failed("cannot find credentials for S3", said)
 }
 
 #[cfg(test)]

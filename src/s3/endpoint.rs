@@ -172,7 +172,7 @@ pub(crate) fn agent(options: &S3Options, profile: &Profile) -> Result<Agent> {
         .timeout_per_read(Some(options.silence))
         .timeout_per_write(Some(options.silence));
     if let Some(path) = bundle(&options.environment, profile) {
-        let roots = RootCerts::Specific(Arc::new(certificates(Path::new(&path))?));
+        let roots = RootCerts::Specific(Arc::new(authorities(Path::new(&path))?));
         config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
     }
     Ok(config.build().new_agent())
@@ -181,6 +181,14 @@ pub(crate) fn agent(options: &S3Options, profile: &Profile) -> Result<Agent> {
 fn bundle(environment: &Environment, profile: &Profile) -> Option<String> {
     let variable = environment.get("AWS_CA_BUNDLE");
     variable.or_else(|| profile.get("ca_bundle").map(str::to_owned))
+}
+
+/// The bundle's, and those that are trusted without one.
+fn authorities(bundle: &Path) -> Result<Vec<Certificate<'static>>> {
+    let mut all = certificates(bundle)?;
+    let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    all.extend(built_in.map(|der| Certificate::from_der(der)));
+    Ok(all)
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
@@ -266,5 +274,19 @@ mod tests {
             let error = Place::find("b", &options, &Profile::default()).unwrap_err();
             assert!(!error.to_string().contains("hidden"));
         }
+    }
+    #[test]
+    fn a_bundle_adds_to_the_built_in_authorities() {
+        let file = std::env::temp_dir().join(format!("buttersink-bundle-{}", std::process::id()));
+        let pem = "-----BEGIN CERTIFICATE-----\nb3Vycw==\n-----END CERTIFICATE-----\n";
+        std::fs::write(&file, pem).unwrap();
+        let found = authorities(&file);
+        std::fs::remove_file(&file).unwrap();
+        let found = found.unwrap();
+        let found: Vec<&[u8]> = found.iter().map(Certificate::der).collect();
+        let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+        assert!(built_in.len() > 100 && found.len() == built_in.len() + 1);
+        assert!(found.contains(&&b"ours"[..]));
+        assert!(built_in.iter().all(|der| found.contains(&der.as_ref())));
     }
 }

@@ -27,7 +27,7 @@ use index::Archive;
 use manifest::Manifest;
 use send::Chunks;
 use sink::ArchiveSink;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,6 +62,8 @@ pub struct ArchiveStore {
     folder: String,
     access: Access,
     reading: Option<Archive>,
+    /// UUIDs of snapshots by their names, as far as somebody told.
+    known: HashMap<String, Uuid>,
 }
 
 impl ArchiveStore {
@@ -95,6 +97,7 @@ impl ArchiveStore {
             folder,
             access,
             reading: None,
+            known: HashMap::new(),
         })
     }
 
@@ -105,6 +108,13 @@ impl ArchiveStore {
     pub fn archive(&mut self) -> Result<&Archive> {
         self.reading()?;
         Ok(self.reading.get_or_insert_default())
+    }
+
+    /// Tells which UUIDs snapshots of these names have, for backups of the old program whose frozen
+    /// chunks cannot tell.
+    pub fn know(&mut self, names: HashMap<String, Uuid>) {
+        self.known = names;
+        self.reading = None;
     }
 
     /// The client, whose counters tell what was done.
@@ -123,13 +133,14 @@ impl ArchiveStore {
         if self.reading.is_none() {
             let (prefix, name) = (&self.settings.prefix, &self.settings.name);
             let mut archive = index::read(&self.client, prefix, name)?;
-            archive.identify(&self.client)?;
+            archive.identify(&self.client, &self.known)?;
             self.reading = Some(archive);
         }
         Ok(self.reading.get_or_insert_default())
     }
 
-    fn location(&self) -> String {
+    /// `s3://bucket/prefix/subvol/NAME/`
+    pub fn location(&self) -> String {
         self.client.url(&self.folder)
     }
 

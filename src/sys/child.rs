@@ -76,6 +76,13 @@ pub fn prepare_companion(command: &mut Command) {
     }
 }
 
+/// Ends a child that was prepared by [`prepare_child`], and what it started. It must not have been
+/// waited for yet, so that its number is still its own.
+pub fn kill_group(child: u32) {
+    // Sound: the call takes no memory. It fails only if nobody is left, which is what is wanted.
+    unsafe { libc::kill(-(child as libc::pid_t), libc::SIGKILL) };
+}
+
 /// Runs in the child, between fork and exec.
 fn become_child(parent: u32, background: bool) -> io::Result<()> {
     // Sound: plain system calls; the set is initialised and outlives its use.

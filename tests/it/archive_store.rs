@@ -15,7 +15,7 @@ use buttersink::error::{Error, Kind, Result};
 use buttersink::process::Priority;
 use buttersink::proof::{Depth, Verdict};
 use buttersink::s3::S3Options;
-use buttersink::snapshot::{Diff, Listing, Offer, Size, State};
+use buttersink::snapshot::{Diff, Listing, Offer, Size, Snapshot, State};
 use buttersink::store::archive::{ArchiveStore, Settings};
 use buttersink::store::local::{Local, Manner};
 use buttersink::store::{Access, Store};
@@ -554,7 +554,7 @@ fn identities_that_nobody_wrote_down() {
     let mut store = open(&cold.endpoint, settings(&bucket, "/", 50));
     let listing = store.list().unwrap();
     assert_eq!(names(&listing, State::Ok), [FULL, INC]);
-    let ids: Vec<_> = listing.snapshots.iter().map(|s| s.id()).collect();
+    let ids: Vec<_> = listing.snapshots.iter().map(Snapshot::id).collect();
     assert!(ids[0] != uuid(1) && ids[1] != uuid(2) && ids[0] != ids[1]);
     assert_eq!(store.list().unwrap().snapshots, listing.snapshots);
     assert!(

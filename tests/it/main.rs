@@ -36,6 +36,7 @@ mod s3_faults;
 mod s3_suites;
 mod s3_sync;
 mod s3_tls;
+mod scheduled;
 mod servers;
 mod smoke;
 mod ssh;
@@ -73,6 +74,7 @@ fn main() -> std::process::ExitCode {
             s3_sync::TESTS,
             s3_sync::OWN,
             s3_tls::TESTS,
+            scheduled::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,

@@ -758,5 +758,5 @@ fn nobody_there() {
     let mut lost = options("http://127.0.0.1:9");
     lost.environment = Environment::of(&[("AWS_EC2_METADATA_DISABLED", "true")]);
     let error = S3Store::open("bucket", "", Access::Read, lost).unwrap_err();
-    assert_eq!(error.exit_code(), 2);
+    assert_eq!(error.exit_code(), 1);
 }

@@ -32,6 +32,15 @@ const KEYS: &[&str] = &[
     "s3.concurrency",
     "s3.spool_enabled",
     "s3.sse",
+    "s3.retain_full_chains",
+    "s3.retain_days",
+    "destination.location",
+    "destination.keep",
+    "destination.retain",
+    "destination.require_mount",
+    "hooks.before",
+    "hooks.after",
+    "hooks.timeout_seconds",
     "restore.target_base_dir",
     "restore.verify_mode",
     "restore.sample_max_files",
@@ -39,6 +48,9 @@ const KEYS: &[&str] = &[
     "restore.restore_timeout_seconds",
     "restore.restore_tier",
 ];
+
+/// The section that there may be many of.
+const MANY: &str = "destination";
 
 /// A document, and what was taken from it.
 pub(super) struct Reader {
@@ -76,19 +88,46 @@ impl Reader {
             let known = KEYS
                 .iter()
                 .any(|key| key.split_once('.').is_some_and(|(s, _)| s == section));
+            let many = section == MANY;
             match value {
-                Value::Table(keys) if known => {
-                    let full = keys.keys().map(|key| format!("{section}.{key}"));
-                    let unknown = full.into_iter().find(|key| !KEYS.contains(&key.as_str()));
-                    if let Some(key) = unknown {
-                        return Err(self.unknown(&key));
+                _ if !known => return Err(self.unknown(section)),
+                Value::Table(keys) if !many => self.check_section(section, keys)?,
+                Value::Array(all) if many && all.iter().all(Value::is_table) => {
+                    for keys in all.iter().filter_map(Value::as_table) {
+                        self.check_section(section, keys)?;
                     }
                 }
-                _ if known => return Err(self.wrong(section, "is a section, written [section]")),
-                _ => return Err(self.unknown(section)),
+                _ if many => {
+                    return Err(self.wrong(section, "is written [[destination]], once for each"));
+                }
+                _ => return Err(self.wrong(section, "is a section, written [section]")),
             }
         }
         Ok(())
+    }
+
+    fn check_section(&self, section: &str, keys: &Table) -> Result<()> {
+        let full = keys.keys().map(|key| format!("{section}.{key}"));
+        let unknown = full.into_iter().find(|key| !KEYS.contains(&key.as_str()));
+        unknown.map_or(Ok(()), |key| Err(self.unknown(&key)))
+    }
+
+    /// Takes something from each of the sections that there may be many of.
+    pub(super) fn many<T>(&mut self, take: fn(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
+        let Some(Value::Array(all)) = self.table.get(MANY).cloned() else {
+            return Ok(Vec::new());
+        };
+        let mut taken = Vec::new();
+        for section in all {
+            let mut one = Reader {
+                name: self.name.clone(),
+                table: Table::from_iter([(MANY.to_owned(), section)]),
+                entries: Vec::new(),
+            };
+            taken.push(take(&mut one)?);
+            self.entries.append(&mut one.entries);
+        }
+        Ok(taken)
     }
 
     fn unknown(&self, key: &str) -> Error {
@@ -203,6 +242,25 @@ impl Reader {
         }
         self.note(key, format!("{paths:?}"), false);
         Ok(paths)
+    }
+
+    /// A program by its absolute path, and its arguments.
+    pub(super) fn command(&mut self, key: &'static str) -> Result<Option<Vec<String>>> {
+        const WANTED: &str = "a list of texts: the absolute path of a program, and its arguments";
+        let list = match self.get(key) {
+            None => return Ok(None),
+            Some(Value::Array(list)) if !list.is_empty() => list.clone(),
+            Some(other) => return Err(self.mistyped(key, other, WANTED)),
+        };
+        let mut words = Vec::new();
+        for value in &list {
+            let word = value.as_str();
+            let word = word.ok_or_else(|| self.mistyped(key, value, WANTED))?;
+            words.push(word.to_owned());
+        }
+        self.absolute(key, words[0].clone().into())?;
+        self.note(key, format!("{words:?}"), false);
+        Ok(Some(words))
     }
 
     pub(super) fn number(&mut self, key: &'static str, default: u64, least: u64) -> Result<u64> {

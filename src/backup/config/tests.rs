@@ -79,7 +79,10 @@ fn with(section: &str, line: &str) -> String {
 
 #[test]
 fn the_old_example_is_the_default() {
-    let (old, least) = (parse(OLD).unwrap(), parse(LEAST).unwrap());
+    let (mut old, least) = (parse(OLD).unwrap(), parse(LEAST).unwrap());
+    // Said, it holds also where services do not take it.
+    assert_eq!((&old.s3.sse, &least.s3.sse), (&Sse::Aes256, &Sse::Usual));
+    old.s3.sse = Sse::Usual;
     assert_eq!(old.global, least.global);
     assert_eq!(old.schedule, least.schedule);
     assert_eq!(old.snapshots, least.snapshots);
@@ -176,4 +179,55 @@ fn what_is_missing_or_twice() {
     refused(&LEAST.replace("/srv/data", "/"), "has no name");
     refused("[s3\n", "line 1");
     refused(&format!("{LEAST}\n\n= 3"), "line 11");
+}
+
+#[test]
+fn destinations_beside_the_bucket() {
+    let text = format!(
+        "{LEAST}
+[[destination]]
+location = '/mnt/disk/snapshots/'
+keep = '7d 4w'
+require_mount = true
+[[destination]]
+location = 'ssh://host/backups/'
+retain = 3
+[hooks]
+before = ['/usr/local/bin/dump', '--all']
+"
+    );
+    let config = parse(&text).unwrap();
+    let [disk, host] = &config.destinations[..] else {
+        panic!("{:?}", config.destinations);
+    };
+    assert_eq!(disk.place.to_string(), "/mnt/disk/snapshots/");
+    assert_eq!(disk.keeps.periods.len(), 2);
+    assert_eq!((disk.require_mount, host.require_mount), (true, false));
+    assert_eq!((disk.keeps.newest, host.keeps.newest), (None, Some(3)));
+    assert_eq!(config.hooks.before.unwrap()[1], "--all");
+    assert_eq!(config.hooks.timeout.as_secs(), 600);
+    let with = |line: &str| format!("{LEAST}\n[[destination]]\n{line}\n");
+    refused(&with("keep = '1d'"), "destination.location is missing");
+    refused(&with("location = 'disk'"), "must be an absolute path");
+    refused(&with("location = 'ftp://x/'"), "known kinds are");
+    refused(
+        &with("location = '/a/'\nkeep = '1x'"),
+        "destination.keep is wrong",
+    );
+    refused(
+        &with("location = '/a/'\nkep = '1d'"),
+        "did you mean destination.keep?",
+    );
+    refused(
+        &with("").replace("[[destination]]", "[destination]"),
+        "is written [[destination]]",
+    );
+    refused(
+        &format!("{LEAST}\n[hooks]\nbefore = 'dump'"),
+        "a list of texts",
+    );
+    refused(
+        &format!("{LEAST}\n[hooks]\nafter = ['dump']"),
+        "must be an absolute path",
+    );
 }

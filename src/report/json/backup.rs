@@ -32,6 +32,45 @@ pub fn snapshot(path: &Path, why: Option<&str>, made: bool) -> String {
 }
 
 #[derive(Serialize)]
+struct DueLine<'a> {
+    version: u32,
+    event: &'static str,
+    #[serde(serialize_with = "path_text::serialize")]
+    subvolume: &'a Path,
+    what: &'a str,
+}
+
+/// What is due for a subvolume, in words.
+pub fn due(subvolume: &Path, what: &str) -> String {
+    let (version, event) = (VERSION, "due");
+    line(&DueLine {
+        version,
+        event,
+        subvolume,
+        what,
+    })
+}
+
+#[derive(Serialize)]
+struct CostLine<'a> {
+    version: u32,
+    event: &'static str,
+    destination: &'a str,
+    estimate: &'a str,
+}
+
+/// What a plan takes and costs at a destination, in words.
+pub fn cost(destination: &str, estimate: &str) -> String {
+    let (version, event) = (VERSION, "cost");
+    line(&CostLine {
+        version,
+        event,
+        destination,
+        estimate,
+    })
+}
+
+#[derive(Serialize)]
 struct PlanLine<'a> {
     version: u32,
     event: &'static str,

@@ -47,7 +47,7 @@ fn id(credentials: &Credentials) -> String {
 fn the_order_is_the_documented_one() {
     let home = Home::new("order");
     let none = home.find(&[("SUDO_USER", "u")]).unwrap_err();
-    assert_eq!(none.exit_code(), 2);
+    assert_eq!(none.exit_code(), 1);
     assert!(none.to_string().contains("sudo drops the environment"));
     let unit = home.0.to_str().unwrap().to_owned();
     let systemd = [("CREDENTIALS_DIRECTORY", &unit[..])];

@@ -9,6 +9,7 @@ use crate::s3::Client;
 use crate::snapshot::Uuid;
 use crate::stream::{Head, Parsed};
 use ring::digest::SHA256;
+use std::collections::HashMap;
 
 /// More than the first command of any stream takes.
 const BEGIN: u64 = 1024;
@@ -39,11 +40,16 @@ pub(super) fn digest(text: &str) -> [u8; 16] {
 }
 
 impl Archive {
-    /// Finds out which snapshots the backups are of. Those whose stream is none are broken.
+    /// Finds out which snapshots the backups are of. Those whose stream is none are broken. Where
+    /// nothing else tells, `known` does, by the names of snapshots.
     ///
     /// # Errors
     /// If the bucket cannot be read.
-    pub(super) fn identify(&mut self, client: &Client) -> Result<()> {
+    pub(super) fn identify(
+        &mut self,
+        client: &Client,
+        known: &HashMap<String, Uuid>,
+    ) -> Result<()> {
         let mut open = Vec::new();
         for (key, manifest) in &self.manifests {
             let told = manifest.snapshot.uuid.or_else(|| self.told_by_child(key));
@@ -58,11 +64,22 @@ impl Archive {
             .iter()
             .map(|(key, manifest)| (key.clone(), manifest.parent_manifest.clone()))
             .collect();
-        self.note(all.into_iter().zip(found).collect())
+        self.note(all.into_iter().zip(found))?;
+        for (key, manifest) in &self.manifests {
+            if let Some(uuid) = known.get(&manifest.snapshot.name)
+                && let Some(hidden @ Identity::Hidden(_)) = self.identities.get_mut(key)
+            {
+                *hidden = Identity::Known(*uuid);
+            }
+        }
+        Ok(())
     }
 
     /// Writes down what the beginnings of streams said, of backups and of what these build on.
-    fn note(&mut self, found: Vec<((String, Option<String>), Result<Option<Head>>)>) -> Result<()> {
+    fn note(
+        &mut self,
+        found: impl Iterator<Item = ((String, Option<String>), Result<Option<Head>>)>,
+    ) -> Result<()> {
         let mut parents = Vec::new();
         for ((key, parent), head) in found {
             match head {

@@ -1,27 +1,24 @@
 //! What a finished backup lets go of, at a destination and at the source, and the link to the latest.
 
-use super::{Event, Run};
+use super::{Costed, Dest, Event, Keeps, Run};
 use crate::backup::retention::{self, Bonds, Candidate, Verdict};
 use crate::error::Result;
 use crate::log;
+use crate::plan::Plan;
 use crate::process;
 use crate::snapshot::{Listing, Offer, Snapshot, State, Uuid, shown};
-use crate::store::Store;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 impl Run<'_, '_> {
+    /// Lets a destination forget what it does not keep. A dry run reckons with what is coming.
     pub(super) fn prune(
         &mut self,
-        name: &str,
-        dest: &mut dyn Store,
+        dest: &mut Dest,
         there: &Listing,
-        coming: &[&Snapshot],
+        coming: Option<(&Plan, &[&Snapshot])>,
         ours: &[Snapshot],
     ) -> Result<()> {
-        if self.order.dest_keeps.keeps_all() {
-            return Ok(());
-        }
         let known: HashMap<Uuid, &Snapshot> = ours.iter().map(|s| (s.id(), s)).collect();
         let sound =
             |s: &&Snapshot| s.read_only && !matches!(s.state, State::Partial | State::Altered);
@@ -29,40 +26,49 @@ impl Run<'_, '_> {
             .snapshots
             .iter()
             .filter(|s| self.source.is_our_name(&s.path));
+        let coming_too = coming.map_or(&[][..], |(_, snapshots)| snapshots);
         let candidates = present
             .filter(sound)
-            .chain(coming.iter().copied())
+            .chain(coming_too.iter().copied())
             .map(|s| {
                 let original = known.get(&s.id()).copied().unwrap_or(s);
                 self.candidate(s, original)
             });
-        let bonds = Bonds {
-            pinned: pin(ours.last(), "the newest in common with the source"),
-            parents: parents(&there.offer),
-        };
-        let zone = self.now.time_zone();
         let candidates = without_twins(candidates.collect());
-        let verdicts = retention::judge(candidates, &self.order.dest_keeps, &bonds, zone);
-        self.delete(name, Some(dest), &verdicts)
+        let mut parents = parents(&there.offer);
+        if let (Some((plan, _)), Offer::Only(_)) = (coming, &there.offer) {
+            for step in plan.transfers() {
+                parents.entry(step.to).or_default().extend(step.from);
+            }
+        }
+        let pinned = pin(ours.last(), "the newest in common with the source");
+        let bonds = Bonds { pinned, parents };
+        let verdicts = match &dest.keeps {
+            Keeps::Policy(policy) => {
+                retention::judge(candidates, policy, &bonds, self.now.time_zone())
+            }
+            Keeps::Chains(chains) => chains.judge(candidates, &bonds, self.now.timestamp()),
+        };
+        self.delete(Some(dest), &verdicts)
     }
 
     /// After everything arrived everywhere: the link, and what the source need not keep.
     pub(super) fn tidy(&mut self, newest: &Path, id: Uuid, ours: &[Snapshot]) -> Result<()> {
-        if !self.order.dry_run && self.source.move_link(newest)? {
+        if !self.dry_run && self.source.move_link(newest)? {
             log::line(|| format!("the link names {} now", shown(newest)));
         }
-        if self.order.source_keeps.keeps_all() {
+        if self.keeps.keeps_all() {
             return Ok(());
         }
         let candidates = ours.iter().map(|s| self.candidate(s, s)).collect();
+        let common = "the newest in common with every destination".to_owned();
         let bonds = Bonds {
-            pinned: vec![(id, "the newest in common with every destination".to_owned())],
+            pinned: [vec![(id, common)], self.pinned.clone()].concat(),
             ..Bonds::default()
         };
         let zone = self.now.time_zone();
-        let verdicts = retention::judge(candidates, &self.order.source_keeps, &bonds, zone);
-        let name = shown(self.source.folder.join(""));
-        self.delete(&name, None, &verdicts)
+        let verdicts = retention::judge(candidates, &self.keeps, &bonds, zone);
+        self.delete(None, &verdicts)
     }
 
     fn candidate(&self, snapshot: &Snapshot, original: &Snapshot) -> Candidate {
@@ -74,21 +80,26 @@ impl Run<'_, '_> {
     }
 
     /// Deletes what is not kept, at a destination or (`None`) at the source.
-    fn delete(
-        &mut self,
-        name: &str,
-        mut dest: Option<&mut dyn Store>,
-        verdicts: &[Verdict],
-    ) -> Result<()> {
+    fn delete(&mut self, mut dest: Option<&mut Dest>, verdicts: &[Verdict]) -> Result<()> {
+        let source = shown(self.source.folder.join(""));
+        let name = dest.as_ref().map_or(&source, |dest| &dest.name);
         (self.watch)(Event::Verdicts(name, verdicts));
-        if self.order.dry_run {
+        if let Some(cost) = dest
+            .as_ref()
+            .and_then(|dest| dest.cost(Costed::Deletions(verdicts)))
+        {
+            (self.watch)(Event::Cost(name, &cost));
+        }
+        if self.dry_run {
             return Ok(());
         }
-        for verdict in verdicts.iter().rev().filter(|verdict| !verdict.keep) {
+        // The newest first: where differences are kept, the others are built on the older ones.
+        for verdict in verdicts.iter().filter(|verdict| !verdict.keep) {
             process::check("deleting old snapshots")?;
+            let path = &verdict.candidate.path;
             match &mut dest {
-                Some(dest) => dest.delete(&verdict.candidate.path)?,
-                None => self.store.delete(&verdict.candidate.path)?,
+                Some(dest) => dest.store()?.delete(path)?,
+                None => self.store.delete(path)?,
             }
         }
         Ok(())
@@ -103,7 +114,7 @@ fn pin(snapshot: Option<&Snapshot>, why: &str) -> Vec<(Uuid, String)> {
 }
 
 /// What the snapshots of a store that keeps diffs are built on.
-fn parents(offer: &Offer) -> HashMap<Uuid, Vec<Uuid>> {
+pub fn parents(offer: &Offer) -> HashMap<Uuid, Vec<Uuid>> {
     let Offer::Only(diffs) = offer else {
         return HashMap::new();
     };

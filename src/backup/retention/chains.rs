@@ -1,0 +1,166 @@
+//! Which chains of an archive to keep: a full backup and all that builds on it stay or go together.
+
+use super::{Bonds, Candidate, Verdict};
+use crate::snapshot::Uuid;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{HashMap, HashSet};
+
+/// How many chains are kept. With nothing in it, all are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Chains {
+    /// So many of the newest.
+    pub newest: Option<u64>,
+    /// Those with a backup of the last so many days.
+    pub days: Option<u64>,
+}
+
+impl Chains {
+    /// Whether everything is kept.
+    pub fn keeps_all(&self) -> bool {
+        self.newest.is_none() && self.days.is_none()
+    }
+
+    /// Judges backups, the newest first. A chain goes only if no rule keeps it; the newest chain,
+    /// and what is pinned, always stay.
+    pub fn judge(
+        &self,
+        mut candidates: Vec<Candidate>,
+        bonds: &Bonds,
+        now: Timestamp,
+    ) -> Vec<Verdict> {
+        candidates.sort_by(|a, b| (b.made, &b.path).cmp(&(a.made, &a.path)));
+        let roots: Vec<Uuid> = candidates
+            .iter()
+            .map(|candidate| root(candidate.id, &bonds.parents))
+            .collect();
+        let reasons = self.reasons(&candidates, &roots, bonds, now);
+        let verdict = |(candidate, root): (Candidate, Uuid)| {
+            let why = reasons.get(&root).map(|all| all.join(", "));
+            Verdict {
+                candidate,
+                keep: why.is_some(),
+                why: why.unwrap_or_else(|| "no rule keeps its chain".to_owned()),
+            }
+        };
+        candidates.into_iter().zip(roots).map(verdict).collect()
+    }
+
+    /// Why chains are kept, by their roots.
+    fn reasons(
+        &self,
+        candidates: &[Candidate],
+        roots: &[Uuid],
+        bonds: &Bonds,
+        now: Timestamp,
+    ) -> HashMap<Uuid, Vec<String>> {
+        let mut reasons: HashMap<Uuid, Vec<String>> = HashMap::new();
+        let mut say = |root: Uuid, why: String| {
+            let all = reasons.entry(root).or_default();
+            if !all.contains(&why) {
+                all.push(why);
+            }
+        };
+        // Chains by the time of their full backup, which is where a new one begins.
+        let mut begun: Vec<Uuid> = Vec::new();
+        for (candidate, root) in candidates.iter().zip(roots) {
+            if candidate.id == *root || !candidates.iter().any(|other| other.id == *root) {
+                begun.push(*root);
+            }
+        }
+        let mut seen = HashSet::new();
+        begun.retain(|root| seen.insert(*root));
+        let oldest = self.days.map(|days| {
+            let hours = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(24);
+            let ago = now.checked_sub(SignedDuration::from_hours(hours.min(1 << 32)));
+            ago.unwrap_or(Timestamp::MIN)
+        });
+        for (at, root) in begun.iter().enumerate() {
+            match self.newest {
+                _ if self.keeps_all() => say(*root, "everything is kept".to_owned()),
+                Some(newest) if (at as u64) < newest => {
+                    say(*root, format!("its chain is one of the newest {newest}"));
+                }
+                _ if at == 0 => say(*root, "its chain is the newest".to_owned()),
+                _ => {}
+            }
+        }
+        for (candidate, root) in candidates.iter().zip(roots) {
+            if let Some(days) = self.days
+                && oldest.is_some_and(|oldest| candidate.made >= oldest)
+            {
+                say(
+                    *root,
+                    format!("its chain has a backup of the last {days} days"),
+                );
+            }
+            for (_, why) in bonds.pinned.iter().filter(|(id, _)| *id == candidate.id) {
+                say(*root, format!("its chain has {why}"));
+            }
+        }
+        reasons
+    }
+}
+
+/// What a backup is built on in the end.
+pub fn root(id: Uuid, parents: &HashMap<Uuid, Vec<Uuid>>) -> Uuid {
+    let (mut root, mut seen) = (id, HashSet::from([id]));
+    while let Some(parent) = parents.get(&root).and_then(|all| all.first()) {
+        if !seen.insert(*parent) {
+            break;
+        }
+        root = *parent;
+    }
+    root
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> Uuid {
+        Uuid([n; 16])
+    }
+
+    /// A full backup every four weeks (1, 5, 9, 13), a difference in each of the others.
+    fn quarter() -> (Vec<Candidate>, Bonds, Timestamp) {
+        let start: Timestamp = "2026-01-05T02:00:00Z".parse().unwrap();
+        let week = |n: u8| start + SignedDuration::from_hours(24 * 7 * i64::from(n - 1));
+        let candidate = |n: u8| Candidate {
+            path: n.to_string().into(),
+            id: id(n),
+            made: week(n),
+        };
+        let parents = (1..=16).filter(|n| n % 4 != 1);
+        let parents = parents.map(|n| (id(n), vec![id(n - 1)])).collect();
+        let bonds = Bonds {
+            parents,
+            ..Bonds::default()
+        };
+        ((1..=16).map(candidate).collect(), bonds, week(16))
+    }
+
+    fn kept(chains: Chains, pinned: &[u8]) -> Vec<u8> {
+        let (candidates, mut bonds, now) = quarter();
+        bonds.pinned = pinned.iter().map(|n| (id(*n), "x".to_owned())).collect();
+        let verdicts = chains.judge(candidates, &bonds, now);
+        assert!(verdicts.is_sorted_by_key(|v| std::cmp::Reverse(v.candidate.made)));
+        let kept = verdicts.iter().filter(|verdict| verdict.keep);
+        let mut kept: Vec<u8> = kept.map(|v| v.candidate.id.0[0]).collect();
+        kept.sort_unstable();
+        kept
+    }
+
+    #[test]
+    fn chains_stay_or_go_whole() {
+        let chains = |newest, days| Chains { newest, days };
+        assert_eq!(kept(chains(None, None), &[]).len(), 16);
+        assert_eq!(kept(chains(Some(1), None), &[]), [13, 14, 15, 16]);
+        assert_eq!(kept(chains(Some(2), None), &[]).len(), 8);
+        // Backup 12 is 28 days old, and takes 9 to 11 with it.
+        assert_eq!(kept(chains(None, Some(28)), &[])[0], 9);
+        assert_eq!(kept(chains(None, Some(27)), &[])[0], 13);
+        assert_eq!(kept(chains(None, Some(1)), &[])[0], 13);
+        assert_eq!(kept(chains(Some(1), Some(28)), &[])[0], 9);
+        assert_eq!(kept(chains(Some(1), None), &[2]).len(), 8);
+    }
+}

@@ -1,0 +1,402 @@
+//! The engine of backups: a snapshot if one is needed, what is missing to each destination, the
+//! link, and then what the policies let go. Tells what happens; prints nothing.
+
+mod prune;
+
+use super::retention::{Chains, Policy, Verdict};
+use super::source::{self, Source};
+use crate::error::{Error, Kind, Result};
+use crate::plan::{Plan, Step, Wish};
+use crate::process;
+use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
+use crate::store::Store;
+use crate::sync;
+use jiff::Zoned;
+pub use prune::parents;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::path::Path;
+
+/// When a snapshot is made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Make {
+    /// If the subvolume changed since the newest.
+    IfChanged,
+    /// In any case, and why.
+    Always(String),
+    /// Not at all: the newest is what destinations get.
+    No,
+}
+
+/// What a destination gets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Wants {
+    /// Whatever was made since the newest that it has, over any way.
+    Missing,
+    /// The newest, whole or as the difference from one of these.
+    Newest(HashSet<Uuid>),
+}
+
+/// What a destination does not let go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Keeps {
+    /// Snapshots, one by one.
+    Policy(Policy),
+    /// Whole chains of them.
+    Chains(Chains),
+}
+
+impl Keeps {
+    /// Whether everything is kept.
+    pub fn all(&self) -> bool {
+        match self {
+            Keeps::Policy(policy) => policy.keeps_all(),
+            Keeps::Chains(chains) => chains.keeps_all(),
+        }
+    }
+}
+
+/// Somewhere that snapshots go.
+pub struct Dest<'a> {
+    /// For people.
+    pub name: String,
+    /// Opened, or why it could not be.
+    pub store: Result<&'a mut dyn Store>,
+    /// What it gets.
+    pub wants: Wants,
+    /// What it keeps.
+    pub keeps: Keeps,
+    /// What things cost there, in words.
+    pub costs: Option<Box<Costs<'a>>>,
+}
+
+/// Tells what something costs at a destination.
+pub type Costs<'a> = dyn Fn(Costed) -> Option<String> + 'a;
+
+/// What can be asked the cost of.
+#[derive(Clone, Copy, Debug)]
+pub enum Costed<'a> {
+    /// Bringing something there, and fetching it back.
+    Plan(&'a Plan),
+    /// Letting something go.
+    Deletions(&'a [Verdict]),
+}
+
+impl Dest<'_> {
+    fn store(&mut self) -> Result<&mut (dyn Store + '_)> {
+        match &mut self.store {
+            Ok(store) => Ok(&mut **store),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    fn cost(&self, of: Costed) -> Option<String> {
+        self.costs.as_ref()?(of)
+    }
+}
+
+/// What happens, for whoever shows it. Texts are locations.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A remark for a person.
+    Note(&'a str),
+    /// What is due for a subvolume.
+    Due(&'a Path, &'a str),
+    /// A snapshot was made, or would be, for this reason.
+    Snapshot(&'a Path, &'a str),
+    /// Nothing changed since this snapshot.
+    Unchanged(&'a Path),
+    /// What a destination is about to get, or would.
+    Plan(&'a str, &'a Plan),
+    /// What that takes and costs there, in words.
+    Cost(&'a str, &'a str),
+    /// How that goes.
+    Sync(sync::Event<'a>),
+    /// A destination has everything.
+    Arrived(&'a str, &'a sync::Summary),
+    /// A destination has not.
+    Failed(&'a str, &'a Error),
+    /// What stays there and what goes.
+    Verdicts(&'a str, &'a [Verdict]),
+}
+
+/// Shows what happens.
+pub type Watch<'a> = dyn FnMut(Event) + 'a;
+
+/// One backup of one subvolume.
+pub struct Run<'a, 'b> {
+    /// Of what.
+    pub source: &'a Source,
+    /// Where its snapshots are.
+    pub store: &'a mut dyn Store,
+    /// When.
+    pub now: &'a Zoned,
+    /// Whether a snapshot is made.
+    pub make: Make,
+    /// What the source keeps.
+    pub keeps: Policy,
+    /// Nothing is changed.
+    pub dry_run: bool,
+    /// Where differences are kept: how long a chain of them may get. `None` where somebody else
+    /// decides when a new one begins.
+    pub max_chain: Option<usize>,
+    /// What the source keeps in any case, and why.
+    pub pinned: Vec<(Uuid, String)>,
+    /// Remarks made already: each listing repeats them.
+    pub said: HashSet<String>,
+    /// Whom to tell.
+    pub watch: &'a mut Watch<'b>,
+}
+
+/// How it went.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The newest snapshot.
+    pub newest: Snapshot,
+    /// Destinations.
+    pub count: usize,
+    /// Those that have not got everything, and why.
+    pub failed: Vec<(String, Error)>,
+}
+
+impl Outcome {
+    /// What it comes to.
+    ///
+    /// # Errors
+    /// That of the only destination; [`Kind::Partly`] if one of several failed.
+    pub fn verdict(mut self, what: &Path) -> Result<()> {
+        let failed = self.failed.len();
+        let kind = match failed < self.count {
+            true => Kind::Partly,
+            false => Kind::Failed,
+        };
+        match self.failed.pop() {
+            None => Ok(()),
+            Some((_, error)) if self.count == 1 => Err(error),
+            Some(_) => {
+                let said = format!(
+                    "{failed} of {} destinations failed, so nothing is deleted at the source",
+                    self.count
+                );
+                let doing = format!("incomplete backup of {}", shown(what));
+                Err(Error::new(kind, doing, said))
+            }
+        }
+    }
+}
+
+impl Run<'_, '_> {
+    /// Makes the snapshot, sends it everywhere, and tidies up if all went well.
+    ///
+    /// # Errors
+    /// Whatever stops all of it. Destinations that failed are told of in the outcome.
+    pub fn go(&mut self, dests: Vec<Dest>) -> Result<Outcome> {
+        self.remark_on_nested();
+        let listing = self.snapshot()?;
+        self.send_to_all(dests, &listing)
+    }
+
+    fn note(&mut self, text: &str) {
+        if self.said.insert(text.to_owned()) {
+            (self.watch)(Event::Note(text));
+        }
+    }
+
+    fn remark_on_nested(&mut self) {
+        let names: Vec<String> = self.source.nested.iter().map(shown).collect();
+        if !names.is_empty() {
+            let path = shown(&self.source.path);
+            self.note(&format!(
+                "subvolumes in {path} are not in its snapshots; back them up by themselves: {}",
+                names.join(", ")
+            ));
+        }
+    }
+
+    /// Makes a snapshot if one is needed; everything that is at the source then.
+    fn snapshot(&mut self) -> Result<Listing> {
+        let mut listing = self.listing()?;
+        let newest = self.source.ours(&listing).last().copied();
+        let why = match &self.make {
+            Make::IfChanged => self.source.needs_snapshot(newest)?,
+            Make::Always(why) => Some(why.clone()),
+            Make::No => return Ok(listing),
+        };
+        let Some(why) = why else {
+            if let Some(newest) = newest {
+                (self.watch)(Event::Unchanged(&newest.path));
+            }
+            return Ok(listing);
+        };
+        if self.dry_run {
+            let imagined = self.source.imagined(self.now);
+            (self.watch)(Event::Snapshot(&imagined.path, &why));
+            listing.snapshots.push(imagined);
+            return Ok(listing);
+        }
+        process::check("backing up")?;
+        let name = self.source.make_snapshot(self.now)?;
+        (self.watch)(Event::Snapshot(&name, &why));
+        self.listing()
+    }
+
+    fn listing(&mut self) -> Result<Listing> {
+        if !self.source.folder.is_dir() {
+            return Ok(Listing {
+                location: shown(self.source.folder.join("")),
+                ..Listing::default()
+            });
+        }
+        let listing = self.store.list()?;
+        listing.notes.iter().for_each(|note| self.note(note));
+        Ok(listing)
+    }
+
+    fn send_to_all(&mut self, dests: Vec<Dest>, listing: &Listing) -> Result<Outcome> {
+        let ours: Vec<Snapshot> = self.source.ours(listing).into_iter().cloned().collect();
+        let Some(newest) = ours.last() else {
+            let said = "the snapshot that was just made is not there";
+            return Err(Error::failed(
+                format!("cannot back up {}", shown(&self.source.path)),
+                said,
+            ));
+        };
+        let mut outcome = Outcome {
+            newest: newest.clone(),
+            count: dests.len(),
+            ..Outcome::default()
+        };
+        for mut dest in dests {
+            match self.send_to_one(&mut dest, listing, &ours) {
+                Ok(()) => {}
+                Err(error) if error.kind == Kind::Interrupted => return Err(error),
+                Err(error) => {
+                    if outcome.count > 1 {
+                        (self.watch)(Event::Failed(&dest.name, &error));
+                    }
+                    outcome.failed.push((dest.name, error));
+                }
+            }
+        }
+        if outcome.failed.is_empty() && outcome.count > 0 {
+            self.tidy(&newest.path, newest.id(), &ours)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Brings a destination up to date, and lets it forget what its policy does not keep.
+    fn send_to_one(&mut self, dest: &mut Dest, here: &Listing, ours: &[Snapshot]) -> Result<()> {
+        process::check("backing up")?;
+        let there = dest.store()?.list()?;
+        there.notes.iter().for_each(|note| self.note(note));
+        let (missing, here) = wanted(&dest.wants, here, ours, &there);
+        let excluded = |path: &Path| !missing.iter().any(|s| s.path == path);
+        let wish = Wish {
+            excluded: Some(&excluded),
+            // What is not there yet cannot be measured.
+            estimate: here.snapshots.iter().any(source::is_imagined),
+            max_chain: self.max_chain,
+            ..Wish::default()
+        };
+        let watch = &mut *self.watch;
+        let sync_watch = &mut |event: sync::Event| watch(Event::Sync(event));
+        let mut plan = sync::make_plan(self.store, &here, &there, &wish, sync_watch)?;
+        if self.dry_run {
+            let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
+            plan.effort = dest.store()?.effort(&diffs);
+        }
+        (self.watch)(Event::Plan(&dest.name, &plan));
+        if self.dry_run {
+            if let Some(cost) = dest.cost(Costed::Plan(&plan)) {
+                (self.watch)(Event::Cost(&dest.name, &cost));
+            }
+            return match dest.keeps.all() {
+                true => Ok(()),
+                false => self.prune(dest, &there, Some((&plan, &missing)), ours),
+            };
+        }
+        let watch = &mut *self.watch;
+        let sync_watch = &mut |event: sync::Event| watch(Event::Sync(event));
+        let summary = sync::carry_out(&plan, self.store, dest.store()?, sync_watch)?;
+        summary.verdict()?;
+        (self.watch)(Event::Arrived(&dest.name, &summary));
+        if dest.keeps.all() {
+            return Ok(());
+        }
+        let there = dest.store()?.list()?;
+        self.prune(dest, &there, None, ours)
+    }
+}
+
+/// What a destination gets of our snapshots, and what of this listing it may be made of.
+fn wanted<'a>(
+    wants: &Wants,
+    here: &'a Listing,
+    ours: &'a [Snapshot],
+    there: &Listing,
+) -> (Vec<&'a Snapshot>, Cow<'a, Listing>) {
+    let parents = match wants {
+        Wants::Missing => return (missing(ours, there), Cow::Borrowed(here)),
+        Wants::Newest(parents) => parents,
+    };
+    let newest: Vec<&Snapshot> = ours.last().into_iter().collect();
+    let of_use = |s: &&Snapshot| {
+        parents.contains(&s.id()) || newest.iter().any(|newest| newest.id() == s.id())
+    };
+    let listing = Listing {
+        snapshots: here.snapshots.iter().filter(of_use).cloned().collect(),
+        location: here.location.clone(),
+        offer: here.offer.clone(),
+        ..Listing::default()
+    };
+    (newest, Cow::Owned(listing))
+}
+
+/// What a destination should get: the newest, and what was made since the newest that it has. Older
+/// ones it may have let go on purpose.
+fn missing<'a>(ours: &'a [Snapshot], there: &Listing) -> Vec<&'a Snapshot> {
+    let has: HashSet<Uuid> = there
+        .snapshots
+        .iter()
+        .filter(|s| s.state != State::Partial)
+        .map(Snapshot::id)
+        .collect();
+    let common = ours.iter().rposition(|s| has.contains(&s.id()));
+    let from = common.map_or(ours.len().saturating_sub(1), |at| at + 1);
+    let from = from.min(ours.len().saturating_sub(1));
+    ours[from..].iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(n: u8) -> Snapshot {
+        Snapshot {
+            path: n.to_string().into(),
+            uuid: Uuid([n; 16]),
+            read_only: true,
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn a_destination_gets_what_is_newer_than_what_it_has() {
+        let ours: Vec<Snapshot> = (1..=4).map(snapshot).collect();
+        let expect = |has: &[u8], names: &[&str]| {
+            let snapshots = has.iter().copied().map(snapshot).collect();
+            let there = Listing {
+                snapshots,
+                ..Listing::default()
+            };
+            let missing = missing(&ours, &there);
+            let missing: Vec<_> = missing.iter().map(|s| s.path.to_str().unwrap()).collect();
+            assert_eq!(missing, names, "{has:?}");
+        };
+        expect(&[], &["4"]);
+        expect(&[9], &["4"]);
+        expect(&[2], &["3", "4"]);
+        expect(&[1, 3], &["4"]);
+        expect(&[2, 4], &["4"]);
+    }
+}

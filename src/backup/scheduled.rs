@@ -1,0 +1,261 @@
+//! Scheduled backups of a configuration: what is due for each subvolume, a snapshot of it, and where
+//! that goes. Tells what happens; prints nothing.
+
+mod dests;
+mod subject;
+
+use super::config::Config;
+use super::names;
+use super::oneshot::access;
+use super::run::{Event, Watch};
+use super::source::make_folder;
+use super::state::State;
+use crate::error::{Doing, Error, Kind, Result};
+use crate::process;
+use crate::snapshot::shown;
+use crate::store::{self, Access, Means, Place, Store};
+use crate::sys;
+use jiff::Zoned;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use subject::{Subject, Todo};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The file that the configuration is from.
+    pub file: PathBuf,
+    /// What it says.
+    pub config: Config,
+    /// Only the subvolumes whose backups have these names; all if there are none.
+    pub only: Vec<String>,
+    /// A backup is made even if none is due.
+    pub once: bool,
+    /// Nothing is changed.
+    pub dry_run: bool,
+    /// A snapshot is made, and nothing is sent.
+    pub no_s3: bool,
+}
+
+impl Order {
+    fn selected(&self) -> Result<Vec<&(String, PathBuf)>> {
+        let all = &self.config.subvolumes;
+        let known = |name: &&String| !all.iter().any(|(known, _)| known == *name);
+        if let Some(unknown) = self.only.iter().find(known) {
+            let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+            let said = format!(
+                "{} has no such subvolume, but {}",
+                shown(&self.file),
+                shown(names.join(", "))
+            );
+            return Err(Error::usage(
+                format!("cannot back up {}", shown(unknown)),
+                said,
+            ));
+        }
+        let wanted = |name: &String| self.only.is_empty() || self.only.contains(name);
+        Ok(all.iter().filter(|(name, _)| wanted(name)).collect())
+    }
+}
+
+/// What the subvolumes of a run have in common.
+pub(super) struct Round<'a, 'b> {
+    order: &'a Order,
+    means: &'a Means,
+    now: &'a Zoned,
+    state: State,
+    /// The directory of the snapshots.
+    store: Box<dyn Store>,
+    /// The further destinations, in the order of the configuration.
+    others: Vec<Result<Box<dyn Store>>>,
+    watch: &'a mut Watch<'b>,
+}
+
+/// Makes the backups that are due.
+///
+/// # Errors
+/// [`Kind::Busy`] if another run is at work, [`Kind::Partly`] if some failed and others did not;
+/// whatever stops all of it, before there is a snapshot.
+pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Result<()> {
+    let _lock = match order.dry_run {
+        true => None,
+        false => Some(lock(&order.config.global.lock_path)?),
+    };
+    let selected = order.selected()?;
+    let (state, damaged) = State::read(&order.config.global.state_path);
+    damaged.iter().for_each(|remark| watch(Event::Note(remark)));
+    // Without credentials nothing is done at all.
+    let mut subjects = Vec::new();
+    for (name, path) in selected {
+        subjects.push(Subject::new(name, path, order, means)?);
+    }
+    let mut round = Round {
+        order,
+        means,
+        now,
+        state,
+        store: open_base(order, means)?,
+        others: Vec::new(),
+        watch,
+    };
+    round.all(subjects)
+}
+
+impl Round<'_, '_> {
+    fn all(&mut self, mut subjects: Vec<Subject>) -> Result<()> {
+        let mut errors: Vec<(PathBuf, Error)> = Vec::new();
+        let mut todo: Vec<(&mut Subject, Todo)> = Vec::new();
+        for subject in &mut subjects {
+            match self.look(subject) {
+                Ok(Some(what)) => todo.push((subject, what)),
+                Ok(None) => {}
+                Err(error) if error.kind == Kind::Interrupted => return Err(error),
+                Err(error) => errors.push((subject.path.clone(), error)),
+            }
+        }
+        let count = todo.len() + errors.len();
+        if !todo.is_empty() {
+            self.before(&todo)?;
+            let done = self.each(todo, &mut errors);
+            let done = done.and_then(|()| self.verdict(errors, count));
+            return self.after(done);
+        }
+        self.verdict(errors, count)
+    }
+
+    fn each(
+        &mut self,
+        todo: Vec<(&mut Subject, Todo)>,
+        errors: &mut Vec<(PathBuf, Error)>,
+    ) -> Result<()> {
+        self.open_others();
+        for (subject, what) in todo {
+            process::check("backing up")?;
+            match self.back_up(subject, what) {
+                Ok(()) => {}
+                Err(error) if error.kind == Kind::Interrupted => return Err(error),
+                Err(error) => errors.push((subject.path.clone(), error)),
+            }
+            self.remember()?;
+        }
+        Ok(())
+    }
+
+    /// After each subvolume, so that what is done is known whatever comes next.
+    fn remember(&mut self) -> Result<()> {
+        if self.order.dry_run {
+            return Ok(());
+        }
+        self.state.last_run_at = Some(names::compact(self.now.timestamp()));
+        self.state.write(&self.order.config.global.state_path)
+    }
+
+    fn verdict(&mut self, mut errors: Vec<(PathBuf, Error)>, count: usize) -> Result<()> {
+        if count > 1 {
+            for (path, error) in &errors {
+                (self.watch)(Event::Failed(&shown(path), error));
+            }
+        }
+        let failed = errors.len();
+        let kind = match failed < count || errors.iter().any(|(_, e)| e.kind == Kind::Partly) {
+            true => Kind::Partly,
+            false => Kind::Failed,
+        };
+        match errors.pop() {
+            None => Ok(()),
+            Some((_, error)) if count == 1 => Err(error),
+            Some(_) => {
+                let said = format!("{failed} of {count} subvolumes failed");
+                Err(Error::new(kind, "incomplete backup", said))
+            }
+        }
+    }
+
+    /// Opened once for all subvolumes: a directory has one lock.
+    fn open_others(&mut self) {
+        if self.order.no_s3 {
+            return;
+        }
+        for dest in &self.order.config.destinations {
+            let access = access(self.order.dry_run, dest.keeps.keeps_all());
+            self.others
+                .push(store::open(&dest.place, access, self.means));
+        }
+    }
+
+    fn before(&mut self, todo: &[(&mut Subject, Todo)]) -> Result<()> {
+        if self.order.dry_run {
+            return Ok(());
+        }
+        let names: Vec<&str> = todo.iter().map(|(subject, _)| &*subject.name).collect();
+        let more = [("BUTTERSINK_SUBVOLUMES", names.join("\n"))];
+        let hooks = &self.order.config.hooks;
+        let done = hooks.run("before", &self.order.file, &more);
+        match done {
+            Ok(()) => Ok(()),
+            failed => self.after(failed),
+        }
+    }
+
+    /// Whatever became of the run, the hook is told; its own failure does not hide another.
+    fn after(&mut self, done: Result<()>) -> Result<()> {
+        if self.order.dry_run {
+            return done;
+        }
+        let (status, words) = match &done {
+            Ok(()) => (0, String::new()),
+            Err(error) => (error.exit_code(), error.to_string()),
+        };
+        let more = [
+            ("BUTTERSINK_STATUS", status.to_string()),
+            ("BUTTERSINK_MESSAGE", words),
+        ];
+        let hooks = &self.order.config.hooks;
+        match (done, hooks.run("after", &self.order.file, &more)) {
+            (done, Ok(())) => done,
+            (Ok(()), Err(error)) => Err(Error::new(Kind::Partly, error.doing, error.said)),
+            (Err(error), Err(hook)) => {
+                (self.watch)(Event::Note(&hook.to_string()));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The directory of the snapshots. A dry run may find none; then a subvolume serves, in which there
+/// are none either.
+fn open_base(order: &Order, means: &Means) -> Result<Box<dyn Store>> {
+    let base = &order.config.snapshots.base_dir;
+    let access = if order.dry_run {
+        Access::Read
+    } else {
+        make_folder(base)?;
+        Access::Write
+    };
+    let none = order.dry_run && !base.is_dir();
+    let first = order.config.subvolumes.first().filter(|_| none);
+    let place = first.map_or(base, |(_, path)| path);
+    store::open(&Place::Local(place.clone()), access, means)
+}
+
+/// One run at a time.
+fn lock(path: &Path) -> Result<File> {
+    let doing = || format!("cannot lock {}", shown(path));
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .doing(doing)?;
+    match sys::lock(&file).doing(doing)? {
+        true => Ok(file),
+        false => Err(Error::new(
+            Kind::Busy,
+            doing(),
+            "another run is at work; nothing was done",
+        )),
+    }
+}

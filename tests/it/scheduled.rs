@@ -1,0 +1,633 @@
+//! Scheduled backups of a configuration, on real filesystems and servers: weeks of them, what is
+//! kept, kills at any moment, lost states, failing destinations, hooks.
+
+use crate::bucket::{Bucket, command, said};
+use crate::runner::Test;
+use crate::s3::options;
+use crate::servers::{Server, shared};
+use crate::subvolumes::{id, script, snapshot, subvolume};
+use crate::support::{Said, btrfs, here};
+use crate::tests;
+use crate::tree::assert_same;
+use buttersink::backup::archive;
+use buttersink::backup::config::Config;
+use buttersink::backup::names;
+use buttersink::backup::run::Event;
+use buttersink::backup::scheduled::{self, Order};
+use buttersink::backup::state::State;
+use buttersink::error::Result;
+use buttersink::plan::Wish;
+use buttersink::process::Priority;
+use buttersink::snapshot::Listing;
+use buttersink::store::archive::ArchiveStore;
+use buttersink::store::local::Manner;
+use buttersink::store::remote::ssh;
+use buttersink::store::{self, Access, Means, Place, Store};
+use buttersink::sync;
+use jiff::{ToSpan, Zoned};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+pub(crate) const TESTS: &[Test] = tests![
+    weeks_of_backups_on_seaweedfs,
+    weeks_of_backups_on_radosgw,
+    chains_are_kept_whole,
+    killed_at_any_moment,
+    the_state_is_a_cache,
+    what_the_old_program_left_is_continued,
+    a_destination_that_failed_is_owed,
+    the_bucket_is_away,
+    without_credentials_there_is_no_snapshot,
+    a_dry_run_shows_everything_and_does_nothing,
+    no_s3_is_a_snapshot_only,
+    one_run_at_a_time,
+    hooks_stand_around_a_run,
+    what_cannot_be_done_is_said,
+    a_spool_on_disk,
+];
+
+/// Subvolumes `data` and `home`, a directory for their snapshots, and a bucket.
+struct Scene {
+    server: Server,
+    bucket: String,
+    from: PathBuf,
+    config: PathBuf,
+}
+
+impl Scene {
+    fn new(kind: &'static str, more: &str) -> Scene {
+        let server = shared(kind);
+        let bucket = server.bucket();
+        let from = btrfs("from", 512);
+        for name in ["data", "home"] {
+            subvolume(&from.join(name));
+            script(
+                &from.join(name),
+                "head -c 400000 /dev/urandom >big; mkdir d; echo 1 >d/small",
+            );
+        }
+        let config = here().join("config.toml");
+        let scene = Scene {
+            server,
+            bucket,
+            from,
+            config,
+        };
+        scene.configure(more);
+        scene
+    }
+
+    /// Writes the file, with these lines at the end of `[s3]`.
+    fn configure(&self, more: &str) {
+        let (from, here) = (self.from.display(), here());
+        let text = format!(
+            "subvolumes.paths = ['{from}/data', '{from}/home']\n\
+             schedule = {{ full_every_days = 28, incremental_every_days = 7 }}\n\
+             [global]\nstate_path = '{0}/state/state.json'\nlock_path = '{0}/lock'\nspool_dir = '{0}/spool'\n\
+             [snapshots]\nbase_dir = '{from}/snapshots'\nretain = 100\n\
+             [s3]\nbucket = '{1}'\nregion = 'us-east-1'\nprefix = 'host 1/'\nendpoint_url = '{2}'\n\
+             chunk_size_bytes = 150000\nstorage_class_chunks = 'STANDARD'\n{more}\n",
+            here.display(),
+            self.bucket,
+            self.server.endpoint
+        );
+        std::fs::write(&self.config, text).unwrap();
+    }
+
+    fn order(&self) -> Order {
+        Order {
+            config: Config::read(&self.config).unwrap(),
+            file: self.config.clone(),
+            only: Vec::new(),
+            once: false,
+            dry_run: false,
+            no_s3: false,
+        }
+    }
+
+    /// A run at a time; what it said was due.
+    fn run(&self, now: &Zoned) -> Result<Vec<String>> {
+        let (means, mut due) = (means(&self.server), Vec::new());
+        let done = scheduled::run(&self.order(), &means, now, &mut |event| {
+            println!("{event:?}");
+            if let Event::Due(path, what) = event {
+                let name = path.file_name().unwrap().to_string_lossy();
+                due.push(format!("{name}: {what}"));
+            }
+        });
+        done.map(|()| due)
+    }
+
+    /// The program, with these options.
+    fn backup(&self, options: &[&str]) -> Said {
+        let config = self.config.to_str().unwrap();
+        let words = [&["backup", "--config", config], options].concat();
+        said(&mut command(&self.server.endpoint, &words))
+    }
+
+    fn write(&self, words: &str) {
+        for name in ["data", "home"] {
+            let words = format!("echo {words} >>d/small; head -c 200000 /dev/urandom >d/{words}");
+            script(&self.from.join(name), &words);
+        }
+    }
+
+    fn snapshots(&self) -> PathBuf {
+        self.from.join("snapshots")
+    }
+
+    /// The names of the snapshots of a subvolume that are here.
+    fn names(&self, of: &str) -> Vec<String> {
+        in_order(&self.snapshots(), of)
+    }
+
+    fn archive(&self, name: &str) -> ArchiveStore {
+        let config = self.order().config;
+        let settings = archive::settings(&config, name);
+        let options = archive::options(&config, &options(&self.server.endpoint));
+        ArchiveStore::open(settings, Access::Read, options).unwrap()
+    }
+
+    fn listing(&self, name: &str) -> Listing {
+        self.archive(name).list().unwrap()
+    }
+
+    /// Restores every backup of a subvolume to a filesystem of its own, and compares those whose
+    /// originals are still here; how many there are.
+    fn restore_all(&self, name: &str, to: &str) -> usize {
+        let to = btrfs(to, 512);
+        let mut from = self.archive(name);
+        let place = Place::Local(to.clone());
+        let mut dest = store::open(&place, Access::Append, &means(&self.server)).unwrap();
+        let (here, there) = (from.list().unwrap(), dest.list().unwrap());
+        assert!(from.archive().unwrap().broken.is_empty());
+        let wish = Wish::default();
+        let quiet = &mut |_: sync::Event| {};
+        let plan = sync::make_plan(&mut from, &here, &there, &wish, quiet).unwrap();
+        let done = sync::carry_out(&plan, &mut from, &mut *dest, quiet).unwrap();
+        done.verdict().unwrap();
+        let restored = in_order(&to, name);
+        for copy in &restored {
+            let original = self.snapshots().join(copy);
+            if original.exists() {
+                assert_same(&original, &to.join(copy));
+            }
+        }
+        restored.len()
+    }
+}
+
+fn in_order(dir: &Path, of: &str) -> Vec<String> {
+    let Ok(entries) = dir.read_dir() else {
+        return Vec::new();
+    };
+    let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+    let ours = |name: &String| names::scheduled_parts(name).is_some_and(|(o, ..)| o == of);
+    names
+        .filter(ours)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+fn means(server: &Server) -> Means {
+    Means {
+        manner: Manner {
+            priority: Priority::Normal,
+            compressed: false,
+        },
+        ssh: ssh::Options::default(),
+        s3: buttersink::s3::S3Options {
+            endpoint_url: None,
+            ..options(&server.endpoint)
+        },
+    }
+}
+
+fn day(number: i64) -> Zoned {
+    let first: Zoned = "2026-02-01T03:00:00[Europe/Berlin]".parse().unwrap();
+    first.checked_add(number.days()).unwrap()
+}
+
+fn weeks_of_backups_on_seaweedfs() {
+    weeks_of_backups("seaweedfs");
+}
+
+fn weeks_of_backups_on_radosgw() {
+    weeks_of_backups("radosgw");
+}
+
+/// Two months, every third day, across the change of the clocks.
+fn weeks_of_backups(kind: &'static str) {
+    let scene = Scene::new(kind, "");
+    let (mut made, mut fulls) = (Vec::new(), 0);
+    for number in (0..=60).step_by(3) {
+        scene.write(&number.to_string());
+        let due = scene.run(&day(number)).unwrap();
+        assert_eq!(due.len(), 2, "{due:?}");
+        if due[0].contains("nothing is due") {
+            continue;
+        }
+        made.push(number);
+        fulls += usize::from(due[0].starts_with("data: full"));
+    }
+    // Due after seven days, a full one after 28, and seen to on the next day divisible by three.
+    assert_eq!(made, [0, 9, 18, 27, 30, 39, 48, 57, 60]);
+    assert_eq!(fulls, 3);
+    for name in ["data", "home"] {
+        let names = scene.names(name);
+        assert_eq!(names.len(), made.len());
+        assert_eq!(names[0], format!("{name}__20260201T020000Z__full"));
+        assert_eq!(names[1], format!("{name}__20260210T020000Z__inc"));
+        assert_eq!(scene.restore_all(name, &format!("to-{name}")), made.len());
+    }
+    let (state, damaged) = State::read(&scene.order().config.global.state_path);
+    assert_eq!(damaged, None);
+    let last = &state.subvolumes["data"];
+    let newest = scene.names("data").pop().unwrap();
+    assert_eq!(last.last_snapshot, Some(scene.snapshots().join(newest)));
+    assert_eq!(last.last_full_at.as_deref(), Some("20260402T010000Z"));
+}
+
+/// One full backup in four; two chains stay in the bucket, two snapshots here, and a week on a disk.
+fn chains_are_kept_whole() {
+    let disk = btrfs("disk", 512);
+    let more = format!(
+        "retain_full_chains = 2\n[[destination]]\nlocation = '{}/'\nkeep = '7d'",
+        disk.display()
+    );
+    let scene = Scene::new("seaweedfs", &more);
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    std::fs::write(&scene.config, text.replace("retain = 100", "retain = 2")).unwrap();
+    for week in 0..13 {
+        scene.write(&week.to_string());
+        scene.run(&day(7 * week)).unwrap();
+        for name in ["data", "home"] {
+            assert_eq!(scene.names(name).len(), 2.min(week as usize + 1));
+            let listing = scene.listing(name);
+            let newest = &listing.snapshots.last().unwrap().path;
+            assert_eq!(
+                newest.to_str(),
+                scene.names(name).last().map(String::as_str)
+            );
+        }
+    }
+    // Fulls in weeks 0, 4, 8 and 12.
+    let listing = scene.listing("data");
+    let names: Vec<&str> = listing
+        .snapshots
+        .iter()
+        .map(|s| s.path.to_str().unwrap())
+        .collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+    assert!(
+        names[0].contains("20260329") && names[0].ends_with("full"),
+        "{names:?}"
+    );
+    assert!(listing.notes.is_empty(), "{:?}", listing.notes);
+    assert_eq!(scene.restore_all("data", "to"), 5);
+    assert_eq!(in_order(&disk, "data").len(), 7);
+    let newest = scene.names("home").pop().unwrap();
+    assert_same(&scene.snapshots().join(&newest), &disk.join(&newest));
+}
+
+/// Kills the program again and again; what can be restored is right at every moment, and what was
+/// sent is not sent again.
+fn killed_at_any_moment() {
+    let scene = Scene::new("seaweedfs", "part_size_bytes = 5242880");
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    let larger = text.replace("chunk_size_bytes = 150000", "chunk_size_bytes = 12000000");
+    std::fs::write(&scene.config, larger).unwrap();
+    script(
+        &scene.from.join("data"),
+        "head -c 40000000 /dev/urandom >big",
+    );
+    let mut kills = 0;
+    for delay in 1.. {
+        let config = scene.config.to_str().unwrap();
+        let words = ["backup", "--config", config, "--subvolume", "data"];
+        let mut running = command(&scene.server.endpoint, &words)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(60 * delay));
+        if let Some(status) = running.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+        running.kill().unwrap();
+        running.wait().unwrap();
+        kills += 1;
+        let mut archive = scene.archive("data");
+        archive.list().unwrap();
+        let archive = archive.archive().unwrap();
+        assert!(archive.broken.is_empty(), "{:?}", archive.broken);
+    }
+    assert!(kills > 2, "{kills} kills");
+    let listing = scene.listing("data");
+    assert!(listing.notes.is_empty(), "{:?}", listing.notes);
+    let backups = listing.snapshots.len();
+    assert_eq!(scene.restore_all("data", "to"), backups);
+    // Interrupted uploads were gone on with: there is the first snapshot that got so far.
+    assert!(backups < kills, "{backups} backups after {kills} kills");
+}
+
+fn the_state_is_a_cache() {
+    let scene = Scene::new("seaweedfs", "");
+    scene.run(&day(0)).unwrap();
+    let state = scene.order().config.global.state_path;
+    for (number, damage) in [
+        (7, None),
+        (14, Some("{")),
+        (21, Some("{\"subvolumes\": {}}")),
+    ] {
+        match damage {
+            None => std::fs::remove_file(&state).unwrap(),
+            Some(text) => std::fs::write(&state, text).unwrap(),
+        }
+        scene.write(&number.to_string());
+        let due = scene.run(&day(number)).unwrap();
+        assert!(due[0].starts_with("data: incremental"), "{due:?}");
+        let (state, damaged) = State::read(&state);
+        assert_eq!((damaged, state.subvolumes.len()), (None, 2));
+    }
+    // A lie in it changes nothing either.
+    let lie = json!({"subvolumes": {"data": {
+        "last_snapshot": "/nowhere", "last_manifest": "no/such-20990101T000000Z.json",
+        "last_full_at": "20990101T000000Z"}}});
+    std::fs::write(&state, lie.to_string()).unwrap();
+    let due = scene.run(&day(28)).unwrap();
+    assert!(due[0].starts_with("data: full"), "{due:?}");
+    assert_eq!(scene.listing("data").snapshots.len(), 5);
+}
+
+/// A full backup whose manifest has no UUIDs, as the old program wrote it.
+fn what_the_old_program_left_is_continued() {
+    let scene = Scene::new("seaweedfs", "");
+    scene.run(&day(0)).unwrap();
+    let bucket = Bucket {
+        server: &scene.server,
+        name: scene.bucket.clone(),
+    };
+    let key = "host 1/subvol/data/full/manifest-20260201T020000Z.json";
+    let mut manifest: serde_json::Value = serde_json::from_slice(&bucket.get(key)).unwrap();
+    assert!(manifest["snapshot"]["uuid"].is_string());
+    manifest["snapshot"]["uuid"] = json!(null);
+    bucket.put(key, manifest.to_string().as_bytes());
+    scene.write("later");
+    let due = scene.run(&day(7)).unwrap();
+    assert!(due[0].starts_with("data: incremental"), "{due:?}");
+    let key = "host 1/subvol/data/incremental/manifest-20260208T020000Z.json";
+    let manifest: serde_json::Value = serde_json::from_slice(&bucket.get(key)).unwrap();
+    let first = scene.snapshots().join(&scene.names("data")[0]);
+    assert_eq!(manifest["snapshot"]["parent_uuid"], json!(id(&first)));
+    assert_eq!(scene.restore_all("data", "to"), 2);
+}
+
+fn a_destination_that_failed_is_owed() {
+    let disk = btrfs("disk", 512);
+    let place = disk.join("snaps");
+    let more = format!("[[destination]]\nlocation = '{}/'", place.display());
+    let scene = Scene::new("seaweedfs", &more);
+    let error = scene.run(&day(0)).unwrap_err();
+    assert_eq!(error.exit_code(), 10, "{error}");
+    let error = scene.run(&day(1)).unwrap_err();
+    assert_eq!(scene.names("data").len(), 1, "no further snapshot");
+    assert_eq!(error.exit_code(), 1, "it is all there was to do: {error}");
+    std::fs::create_dir(&place).unwrap();
+    let due = scene.run(&day(2)).unwrap();
+    assert!(due[0].contains("the last snapshot for"), "{due:?}");
+    let name = scene.names("data").pop().unwrap();
+    assert_same(&scene.snapshots().join(&name), &place.join(&name));
+    let due = scene.run(&day(3)).unwrap();
+    assert!(
+        due.iter().all(|due| due.contains("nothing is due")),
+        "{due:?}"
+    );
+    assert_eq!(scene.listing("data").snapshots.len(), 1);
+}
+
+/// While the bucket cannot be reached, a disk gets its backups, and the bucket its own afterwards.
+fn the_bucket_is_away() {
+    let disk = btrfs("disk", 512);
+    let more = format!("[[destination]]\nlocation = '{}/'", disk.display());
+    let scene = Scene::new("seaweedfs", &more);
+    scene.run(&day(0)).unwrap();
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    let away = text.replace(&scene.server.endpoint, "http://127.0.0.1:1");
+    std::fs::write(&scene.config, away).unwrap();
+    for number in [7, 8] {
+        scene.write(&number.to_string());
+        let error = scene.run(&day(number)).unwrap_err();
+        assert!(matches!(error.exit_code(), 1 | 10), "{error}");
+    }
+    assert_eq!(scene.names("data").len(), 2, "one for both days");
+    assert_eq!(in_order(&disk, "data").len(), 2);
+    std::fs::write(&scene.config, text).unwrap();
+    let due = scene.run(&day(9)).unwrap();
+    assert!(due[0].contains("of the snapshot that is there"), "{due:?}");
+    assert_eq!(scene.names("data").len(), 2);
+    assert_eq!(scene.restore_all("data", "to"), 2);
+}
+
+fn without_credentials_there_is_no_snapshot() {
+    let scene = Scene::new("seaweedfs", "");
+    let config = scene.config.to_str().unwrap();
+    let words = ["backup", "--config", config];
+    let mut none = command(&scene.server.endpoint, &words);
+    none.env_remove("AWS_ACCESS_KEY_ID");
+    none.env_remove("AWS_SECRET_ACCESS_KEY");
+    none.env("AWS_EC2_METADATA_DISABLED", "true");
+    let none = said(&mut none);
+    assert_eq!(none.code, 1);
+    assert!(none.stderr.contains("AWS_ACCESS_KEY_ID"), "{}", none.stderr);
+    let mut wrong = command(&scene.server.endpoint, &words);
+    let wrong = said(wrong.env("AWS_SECRET_ACCESS_KEY", "wrong"));
+    assert_eq!(wrong.code, 1);
+    assert!(scene.names("data").is_empty() && scene.names("home").is_empty());
+}
+
+fn a_dry_run_shows_everything_and_does_nothing() {
+    let scene = Scene::new("seaweedfs", "retain_full_chains = 1");
+    let before = scene.backup(&["--dry-run"]);
+    assert_eq!(before.code, 0);
+    assert!(!scene.snapshots().exists());
+    for words in [
+        "full backup now (there is no full backup yet)",
+        "would make the snapshot data__",
+        "memory: ",
+        "storing: ",
+        "restoring all",
+    ] {
+        assert!(before.stdout.contains(words), "{words}: {}", before.stdout);
+    }
+    assert_eq!(scene.listing("data").snapshots.len(), 0);
+    let done = scene.backup(&[]);
+    assert_eq!(done.code, 0);
+    let idle = scene.backup(&[]);
+    assert_eq!(idle.code, 0);
+    assert!(
+        idle.stdout
+            .contains("nothing is due; incremental backup from")
+    );
+    let again = scene.backup(&["-n", "--once", "--subvolume", "home", "--json"]);
+    assert_eq!(again.code, 0);
+    let lines: Vec<serde_json::Value> = again
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let events: Vec<&str> = lines.iter().map(|l| l["event"].as_str().unwrap()).collect();
+    assert_eq!(events[..4], ["due", "snapshot", "plan", "cost"]);
+    assert_eq!(
+        lines[2]["steps"][0]["from"],
+        json!(id(&scene.snapshots().join(&scene.names("home")[0])))
+    );
+    assert_eq!(scene.names("home").len(), 1);
+}
+
+fn no_s3_is_a_snapshot_only() {
+    let scene = Scene::new("seaweedfs", "");
+    let mut order = scene.order();
+    order.no_s3 = true;
+    let none = Means {
+        s3: buttersink::s3::S3Options {
+            endpoint_url: Some("http://127.0.0.1:1".to_owned()),
+            ..options(&scene.server.endpoint)
+        },
+        ..means(&scene.server)
+    };
+    for number in [0, 1, 7] {
+        scheduled::run(&order, &none, &day(number), &mut |_| {}).unwrap();
+    }
+    let kinds: Vec<String> = scene.names("data");
+    assert_eq!(kinds.len(), 2, "{kinds:?}");
+    assert!(
+        kinds[0].ends_with("full") && kinds[1].ends_with("inc"),
+        "{kinds:?}"
+    );
+    assert_eq!(scene.listing("data").snapshots.len(), 0);
+    // The bucket has no full backup, so that the next one is.
+    let due = scene.run(&day(8)).unwrap();
+    assert!(due[0].starts_with("data: full"), "{due:?}");
+    assert_eq!(scene.restore_all("data", "to"), 1);
+}
+
+fn one_run_at_a_time() {
+    let scene = Scene::new("seaweedfs", "");
+    let lock = std::fs::File::create(here().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let busy = scene.backup(&[]);
+    assert_eq!(busy.code, 3);
+    assert!(scene.names("data").is_empty());
+    drop(lock);
+    assert_eq!(scene.backup(&["--subvolume", "data"]).code, 0);
+    assert!(scene.names("home").is_empty() && scene.names("data").len() == 1);
+    let unknown = scene.backup(&["--subvolume", "date"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.stderr.contains("data, home"), "{}", unknown.stderr);
+}
+
+fn hooks_stand_around_a_run() {
+    let log = here().join("hooks.log");
+    let hook = here().join("hook");
+    let text = format!(
+        "#!/bin/sh\necho \"$BUTTERSINK_HOOK $BUTTERSINK_STATUS $BUTTERSINK_SUBVOLUMES$BUTTERSINK_MESSAGE\" >>{}\n\
+         test ! -e {}/fail-$BUTTERSINK_HOOK\n",
+        log.display(),
+        here().display()
+    );
+    std::fs::write(&hook, text).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let hook = hook.display();
+    let more = format!("[hooks]\nbefore = ['{hook}']\nafter = ['{hook}', 'x']");
+    let scene = Scene::new("seaweedfs", "");
+    scene.configure(&more);
+    // Anybody might have written it.
+    std::fs::set_permissions(&scene.config, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = scene.backup(&[]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("only root"), "{}", refused.stderr);
+    std::fs::set_permissions(&scene.config, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(here().join("fail-before"), "").unwrap();
+    let failed = scene.backup(&[]);
+    assert_eq!(failed.code, 1);
+    assert!(scene.names("data").is_empty());
+    std::fs::remove_file(here().join("fail-before")).unwrap();
+    assert_eq!(scene.backup(&["--dry-run"]).code, 0);
+    assert_eq!(scene.backup(&[]).code, 0);
+    assert_eq!(scene.backup(&[]).code, 0, "nothing is due");
+    std::fs::write(here().join("fail-after"), "").unwrap();
+    assert_eq!(scene.backup(&["--once", "--subvolume", "data"]).code, 10);
+    let told = std::fs::read_to_string(log).unwrap();
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!(told[..2], ["before  data", "home"]);
+    assert!(told[2].starts_with("after 1 the hook 'before'"), "{told:?}");
+    assert_eq!(
+        told[3..],
+        [
+            "before  data",
+            "home",
+            "after 0 ",
+            "before  data",
+            "after 0 "
+        ]
+    );
+}
+
+fn what_cannot_be_done_is_said() {
+    let scene = Scene::new("seaweedfs", "");
+    let other = btrfs("other", 256);
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    let elsewhere = text.replace(
+        &format!("{}/snapshots", scene.from.display()),
+        &format!("{}/snapshots", other.display()),
+    );
+    std::fs::write(&scene.config, elsewhere).unwrap();
+    let failed = scene.backup(&[]);
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed.stderr.contains("another filesystem"),
+        "{}",
+        failed.stderr
+    );
+    // One of two subvolumes is missing; the other has its backup.
+    std::fs::write(&scene.config, text.replace("/home'", "/gone'")).unwrap();
+    let partly = scene.backup(&[]);
+    assert_eq!(partly.code, 10);
+    assert!(partly.stderr.contains("/gone"), "{}", partly.stderr);
+    assert_eq!(scene.listing("data").snapshots.len(), 1);
+    // An altered snapshot is no parent: the next one is whole.
+    scene.configure("");
+    let name = scene.names("data").pop().unwrap();
+    crate::subvolumes::alter(&scene.snapshots().join(name));
+    let whole = scene.backup(&["--once", "--subvolume", "data"]);
+    assert_eq!(whole.code, 0);
+    assert!(
+        whole.stdout.contains("the chain cannot be continued"),
+        "{}",
+        whole.stdout
+    );
+    // Something of that name that is no subvolume of ours is left alone.
+    snapshot(
+        &scene.from.join("home"),
+        &scene.snapshots().join("data__x__full"),
+    );
+    assert_eq!(scene.backup(&["--once"]).code, 0);
+    assert!(scene.snapshots().join("data__x__full").exists());
+}
+
+fn a_spool_on_disk() {
+    let scene = Scene::new("seaweedfs", "spool_enabled = true");
+    let missing = scene.backup(&[]);
+    assert_ne!(missing.code, 0);
+    assert!(missing.stderr.contains("spool"), "{}", missing.stderr);
+    std::fs::create_dir(here().join("spool")).unwrap();
+    assert_eq!(scene.backup(&["--once"]).code, 0);
+    assert!(scene.restore_all("data", "to") >= 1);
+    assert_eq!(here().join("spool").read_dir().unwrap().count(), 0);
+}
