@@ -5,7 +5,7 @@ use crate::bucket::{command, said};
 use crate::runner::Test;
 use crate::s3_faults::{Fault, Proxy, Seen};
 use crate::servers::{Server, shared};
-use crate::subvolumes::{alter, history, id, script, shown};
+use crate::subvolumes::{alter, change, history, id, script, shown};
 use crate::support::*;
 use crate::tree::assert_same;
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ pub(crate) const FROZEN: &[Test] = crate::tests![
     thawed_copies_run_out,
     a_class_without_the_tier,
     what_never_thaws,
+    the_listing_tells,
+    what_is_written_today,
 ];
 
 /// What need not be tried twice.
@@ -40,6 +42,7 @@ pub(crate) const OWN: &[Test] = crate::tests![
     what_the_old_program_left,
     what_is_there_is_not_fetched,
     killed_in_the_middle,
+    killed_at_any_moment,
     a_broken_chain,
     no_room,
     where_it_may_not_go,
@@ -351,6 +354,29 @@ fn killed_in_the_middle() {
     scene.same(3, &target);
 }
 
+/// Again and again, each time a little later: the target is whole or not there.
+fn killed_at_any_moment() {
+    let scene = Scene::new(shared("seaweedfs"), &PLAIN);
+    let target = scene.target("target");
+    for round in 1..=20 {
+        let options = ["--bwlimit", "400", "-j", "1"];
+        let mut command = scene.command(&scene.server.endpoint, &target, &options);
+        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = quiet.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(70 * round));
+        child.kill().unwrap();
+        let ended = child.wait().unwrap();
+        if target.exists() {
+            assert_same(&scene.snapshot(3), &target);
+            break;
+        }
+        assert_ne!(ended.code(), Some(0));
+    }
+    let again = scene.target("again");
+    scene.fine(&again, &[]);
+    scene.same(3, &again);
+}
+
 fn a_broken_chain() {
     let scene = Scene::new(shared("seaweedfs"), &PLAIN);
     let (key, bytes, _) = scene.chunks.last().unwrap();
@@ -618,4 +644,77 @@ fn what_never_thaws() {
     run("kill", ["-INT", &child.id().to_string()]);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!target.exists());
+}
+
+/// One listing is enough where it has the state of objects.
+fn the_listing_tells() {
+    let scene = Scene::new(shared("ministack"), &COLD);
+    let mut text = String::from("<ListBucketResult><IsTruncated>false</IsTruncated>");
+    for (number, (key, bytes, class)) in scene.chunks.iter().enumerate() {
+        let status = match number {
+            0 => "<RestoreStatus><IsRestoreInProgress>true</IsRestoreInProgress></RestoreStatus>",
+            _ => "",
+        };
+        text += &format!(
+            "<Contents><Key>{key}</Key><Size>{}</Size><StorageClass>{class}</StorageClass>{status}</Contents>",
+            bytes.len()
+        );
+    }
+    let text: &str = (text + "</ListBucketResult>").leak();
+    let proxy = Proxy::before(&scene.server, move |seen| {
+        let asked = seen.target.contains("x-amz-optional-object-attributes");
+        asked.then_some(Fault::Body(text))
+    });
+    let target = scene.target("target");
+    let options = ["--no-wait-restore"];
+    let said = said(&mut scene.command(&proxy.endpoint, &target, &options));
+    assert_eq!(said.code, 10);
+    // The first one goes on as it was asked for before.
+    assert_eq!(proxy.count("POST"), scene.chunks.len() - 1);
+    assert_eq!(proxy.count("HEAD"), 0);
+}
+
+/// Backups of the program itself, in the classes that it uses unless told otherwise.
+fn what_is_written_today() {
+    let server = shared("ministack");
+    let bucket = server.bucket();
+    let (from, to) = (btrfs("from", 512), btrfs("to", 512));
+    history(&from, 1);
+    let config = here().join("config.toml");
+    let (here, at) = (here(), from.display());
+    let text = format!(
+        "subvolumes.paths = ['{at}/live']\nsnapshots = {{ base_dir = '{at}/kept', retain = 9 }}\n\
+         global = {{ state_path = '{0}/state.json', lock_path = '{0}/lock' }}\n[s3]\n\
+         bucket = '{bucket}'\nregion = 'us-east-1'\nprefix = 'host'\nchunk_size_bytes = 100000\n",
+        here.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    std::fs::create_dir(from.join("kept")).unwrap();
+    let config = config.to_str().unwrap();
+    let run = |words: &[&str]| {
+        let said = said(&mut command(&server.endpoint, words));
+        assert_eq!(said.code, 0, "{words:?}");
+        said
+    };
+    for number in 2..5 {
+        run(&["backup", "--config", config, "--once"]);
+        change(&from.join("live"), number);
+    }
+    let names = script(&from.join("kept"), "ls -d live__*");
+    assert_eq!(names.lines().count(), 3);
+    for name in names.lines() {
+        let target = to.join(format!("to-{name}"));
+        let words = [
+            "restore",
+            "--config",
+            config,
+            "--subvolume",
+            "live",
+            "--snapshot",
+            name,
+        ];
+        let said = run(&[&words[..], &["--target", target.to_str().unwrap()]].concat());
+        assert!(said.stderr.contains("asked for") && said.stdout.contains("byte by byte"));
+        assert_same(&from.join("kept").join(name), &target);
+    }
 }
