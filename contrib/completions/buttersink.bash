@@ -32,7 +32,7 @@ _buttersink() {
             -h --help -V --version' -- "$word")
     else
         local commands=
-        [ "$COMP_CWORD" != 1 ] || commands='list sync backup verify config clean'
+        [ "$COMP_CWORD" != 1 ] || commands='list sync backup restore verify config clean'
         mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"; compgen -d -S / -- "$word")
         compopt -o filenames -o nospace
     fi

@@ -55,6 +55,8 @@ pub(crate) enum Fault {
     Stuck,
     /// Status 200 with an error in the body.
     Error200,
+    /// Status 200 with this body.
+    Body(&'static str),
     /// The object is archived.
     Frozen,
 }
@@ -167,6 +169,13 @@ fn serve(
                 error.len()
             );
             return (&*client).write_all(text.as_bytes());
+        }
+        Some(Fault::Body(text)) => {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                text.len()
+            );
+            return (&*client).write_all((head + text).as_bytes());
         }
         Some(Fault::CorruptUp) if !body.is_empty() => {
             let middle = body.len() / 2;
