@@ -143,7 +143,26 @@ impl Run<'_, '_> {
             );
             return Err(Error::failed(doing, said));
         }
-        Ok(())
+        self.check_rivals()
+    }
+
+    /// Better before anything is paid for than at the second snapshot.
+    fn check_rivals(&self) -> Result<()> {
+        let (first, _) = self.progress()?;
+        let end = self.links.all.len().saturating_sub(1).max(first);
+        let parents = self.links.all.get(first..end).unwrap_or_default();
+        let ids: Vec<_> = parents.iter().filter_map(|link| link.id).collect();
+        let Some(rival) = self.place.rival(&ids)? else {
+            return Ok(());
+        };
+        let base = shown(&self.place.base);
+        let said = format!(
+            "the subvolume {} of that filesystem is a copy of what is needed, but was altered or \
+             cannot be seen from there, and btrfs receive could take it for the right one: delete \
+             it, or let restore.target_base_dir be where it is seen",
+            shown(rival)
+        );
+        Err(Error::refused(format!("cannot restore into {base}"), said))
     }
 
     /// The first link that has to be fetched, and where the one before it is.

@@ -6,7 +6,7 @@ mod prune;
 use super::retention::{Chains, Policy, Verdict};
 use super::source::{self, Source};
 use crate::error::{Error, Kind, Result};
-use crate::plan::{Plan, Step, Wish};
+use crate::plan::{self, Plan, Step, Wish};
 use crate::process;
 use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
 use crate::store::Store;
@@ -290,17 +290,21 @@ impl Run<'_, '_> {
         let there = dest.store()?.list()?;
         there.notes.iter().for_each(|note| self.note(note));
         let (missing, here) = wanted(&dest.wants, here, ours, &there);
+        let imagined = here.snapshots.iter().any(source::is_imagined);
         let excluded = |path: &Path| !missing.iter().any(|s| s.path == path);
         let wish = Wish {
             excluded: Some(&excluded),
             // What is not there yet cannot be measured.
-            estimate: here.snapshots.iter().any(source::is_imagined),
+            estimate: imagined,
             max_chain: self.max_chain,
             ..Wish::default()
         };
         let watch = &mut *self.watch;
         let sync_watch = &mut |event: sync::Event| watch(Event::Sync(event));
-        let mut plan = sync::make_plan(self.store, &here, &there, &wish, sync_watch)?;
+        let mut plan = match imagined {
+            true => plan::plan(&here, &there, &wish, &self.source.imagined_sizes(ours)?)?,
+            false => sync::make_plan(self.store, &here, &there, &wish, sync_watch)?,
+        };
         if self.dry_run {
             let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
             plan.effort = dest.store()?.effort(&diffs);

@@ -4,7 +4,8 @@
 use super::names::Naming;
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
-use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
+use crate::plan::Sizes;
+use crate::snapshot::{Listing, Size, Snapshot, State, Uuid, shown};
 use crate::sys;
 use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
 use std::collections::HashSet;
@@ -173,6 +174,20 @@ impl Source {
             tree_bytes: self.subvolume.tree_bytes,
             ..Snapshot::default()
         }
+    }
+
+    /// About how long the streams of [`Source::imagined`] are: whole, and from each of our snapshots.
+    ///
+    /// # Errors
+    /// If the subvolume cannot be read.
+    pub fn imagined_sizes(&self, ours: &[Snapshot]) -> Result<Sizes> {
+        let written = btrfs::written(&self.path)?;
+        let from = |s: &Snapshot| (Some(s.id()), written.since(s.otransid));
+        let all = ours.iter().filter(|s| !is_imagined(s)).map(from);
+        let all = all.chain([(None, written.since(0))]);
+        Ok(all
+            .map(|(from, bytes)| ((IMAGINED, from), Size::Estimate(bytes)))
+            .collect())
     }
 
     fn name_swap_files(&self, mut error: Error) -> Error {

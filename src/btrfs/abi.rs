@@ -316,6 +316,18 @@ pub(super) fn disk_extent(item: &[u8]) -> Option<(u64, u64)> {
     (address != 0).then_some((address, len))
 }
 
+/// Of a file extent: the generation in which it was written, and the bytes of the file that it holds;
+/// `None` for holes. (`btrfs_file_extent_item`)
+pub(super) fn file_extent(item: &[u8]) -> Option<(u64, u64)> {
+    const INLINE: u8 = 0;
+    let item = Fields(item);
+    let generation = item.u64(0)?;
+    if item.u8(20)? == INLINE {
+        return Some((generation, item.u64(8)?));
+    }
+    (item.u64(21)? != 0).then_some((generation, item.u64(45)?))
+}
+
 /// The text before the first zero byte.
 pub(super) fn text(field: &[u8]) -> &[u8] {
     field.split(|&byte| byte == 0).next().unwrap_or_default()

@@ -83,6 +83,16 @@ impl Place {
         ids.iter().map(find).collect()
     }
 
+    /// A received copy on this filesystem of a snapshot that is to be received again: it cannot be
+    /// built on, and yet `btrfs receive` may take it for the new one.
+    pub(super) fn rival(&self, ids: &[Uuid]) -> Result<Option<PathBuf>> {
+        let all = self.filesystem.subvolumes()?.all;
+        let mut rivals = all
+            .into_iter()
+            .filter(|s| s.received_uuid.is_some_and(|id| ids.contains(&id)));
+        Ok(rivals.next().map(|rival| rival.path))
+    }
+
     /// The path of a subvolume through the mount that snapshots are received in, which is where
     /// `btrfs receive` looks for parents.
     fn path_of(&self, subvolume: &Subvolume) -> Result<Option<PathBuf>> {

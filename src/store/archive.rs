@@ -299,9 +299,7 @@ impl Store for ArchiveStore {
     fn effort(&self, diffs: &[Diff]) -> Option<Effort> {
         let mut sum = Effort::default();
         for diff in diffs {
-            let Size::Exact(bytes) = diff.size else {
-                return None;
-            };
+            let bytes = diff.size.bytes()?;
             let cut = self.settings.chunk_size;
             let last = [bytes % cut].into_iter().filter(|&rest| rest > 0);
             for (length, times) in last.map(|rest| (rest, 1)).chain([(cut, bytes / cut)]) {

@@ -46,6 +46,7 @@ pub(crate) const OWN: &[Test] = crate::tests![
     a_broken_chain,
     no_room,
     where_it_may_not_go,
+    through_another_mount,
     compared_with_the_source,
     nothing_happens_in_a_dry_run,
 ];
@@ -433,6 +434,37 @@ fn where_it_may_not_go() {
     assert_eq!(id(&scene.to.join("1")), id(&scene.snapshot(1)));
 }
 
+/// The same filesystem, but `btrfs receive` sees less of it than the target does.
+fn through_another_mount() {
+    let scene = Scene::new(shared("seaweedfs"), &PLAIN);
+    let other = here().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let mount = format!(
+        "btrfs -q subvolume create part
+         mount -o subvol=part \"$(findmnt -no SOURCE --target .)\" '{}'",
+        other.display()
+    );
+    script(&scene.to, &mount);
+    scene.configure(&other);
+    let first = scene.target("first");
+    scene.fine(&first, &["--snapshot", "1"]);
+    scene.same(1, &first);
+    assert_eq!(id(&other.join("1")), id(&scene.snapshot(1)));
+    // Seen from the top, it is there.
+    scene.configure(&scene.to.join("received"));
+    let second = scene.target("second");
+    assert_eq!(received(&scene.fine(&second, &["--snapshot", "2"])), 1);
+    // The other way round the second one is out of sight, and in the way.
+    scene.configure(&other);
+    let third = scene.target("third");
+    let said = scene.restore(&third, &[]);
+    assert!(said.code == 1 && said.stderr.contains("cannot be seen from there"));
+    assert!(received(&said) == 0 && !third.exists());
+    scene.configure(&scene.to.join("received"));
+    scene.fine(&third, &[]);
+    scene.same(3, &third);
+}
+
 fn compared_with_the_source() {
     let scene = Scene::new(shared("seaweedfs"), &PLAIN);
     let said = scene.fine(&scene.target("full"), &[]);
@@ -563,18 +595,18 @@ fn asking_and_going_on_later() {
 
 fn thawed_copies_run_out() {
     let scene = Scene::new(shared("ministack"), &COLD);
-    let (key, bytes, class) = scene.chunks[1].clone();
+    let (key, bytes, _) = scene.chunks[1].clone();
     let name = key.rsplit('/').next().unwrap().to_owned();
     let (upstream, bucket) = (scene.server.endpoint.clone(), scene.bucket.clone());
     let server = shared("ministack");
     assert_eq!(server.endpoint, upstream);
-    // When it is to be fetched it is frozen again, as an object just written is.
+    // When it is to be fetched it is frozen again, as an object just written is, in another class.
     let (mut froze, mut thawed) = (false, false);
     let proxy = Proxy::before(&scene.server, move |seen| {
         thawed |= asks(seen);
         if thawed && seen.method == "GET" && seen.target.contains(&name) && !froze {
             froze = true;
-            server.put_class(&bucket, &key, class, &bytes);
+            server.put_class(&bucket, &key, "GLACIER", &bytes);
         }
         None::<Fault>
     });
