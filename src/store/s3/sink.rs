@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::s3::download::Source;
 use crate::s3::upload::{Made, Meta, Upload};
 use crate::snapshot::{Diff, Size};
-use crate::store::{Receipt, Sink};
+use crate::store::{Parts, Receipt, Sink};
 use crate::stream::{Check, Head, Parsed};
 use std::io::{self, Write};
 
@@ -109,9 +109,14 @@ impl Sink for S3Sink<'_> {
             }
         }
         let made = upload.finish()?;
-        let bytes = made.bytes;
         store.keep(name, &made)?;
-        Ok(Receipt { bytes })
+        Ok(Receipt {
+            bytes: made.bytes,
+            parts: Some(Parts {
+                sent: made.parts - made.skipped,
+                skipped: made.skipped,
+            }),
+        })
     }
 }
 
