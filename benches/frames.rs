@@ -45,7 +45,7 @@ impl Write for Forget {
 
 impl Sink for Forget {
     fn finish(self: Box<Self>) -> Result<Receipt> {
-        Ok(Receipt { bytes: self.0 })
+        Ok(Receipt::of(self.0))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::plan::{self, Action, Plan, Sizes, Step, Wish};
 use crate::process;
 use crate::snapshot::{Diff, Listing, Uuid};
-use crate::store::{Receipt, Store};
+use crate::store::{Parts, Receipt, Store};
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -46,6 +46,8 @@ pub struct Summary {
     pub deleted: usize,
     /// Steps that failed or could not be tried, and snapshots that the plan could not bring.
     pub failed: usize,
+    /// The parts of all uploads; null if nothing was uploaded by parts.
+    pub parts: Option<Parts>,
 }
 
 impl Summary {
@@ -150,6 +152,11 @@ pub fn carry_out(
 impl Summary {
     fn count(&mut self, step: &Step, receipt: &Receipt) {
         self.bytes += receipt.bytes;
+        if let Some(parts) = receipt.parts {
+            let all = self.parts.get_or_insert_default();
+            all.sent += parts.sent;
+            all.skipped += parts.skipped;
+        }
         match step.action {
             Action::Delete => self.deleted += 1,
             _ => self.sent += 1,

@@ -41,7 +41,7 @@ options:
                          how far sides are reached; see buttersink(1)
       --endpoint-url URL, --region NAME, --profile NAME, --s3-quirks NAMES
                          how buckets are reached; see buttersink-s3(5)
-  -j, --concurrency N    requests at the same time in one download (4)
+  -j, --concurrency N    requests at the same time (4)
   -h, --help             show this help
 
 exit status:

@@ -6,7 +6,7 @@ pub mod backup;
 
 use crate::plan::{Obstacle, Plan, Step};
 use crate::snapshot::{Listing, Snapshot, Uuid};
-use crate::store::{Effort, Receipt};
+use crate::store::{Effort, Parts, Receipt};
 use crate::sync::Summary;
 use serde::Serialize;
 
@@ -73,6 +73,7 @@ struct StepLine<'a> {
     step: &'a Step,
     result: &'static str,
     received_bytes: Option<u64>,
+    parts: Option<Parts>,
     error: Option<String>,
 }
 
@@ -84,6 +85,7 @@ pub fn step(step: &Step, result: Result<&Receipt, String>) -> String {
         step,
         result: if result.is_ok() { "done" } else { "failed" },
         received_bytes: result.as_ref().ok().map(|receipt| receipt.bytes),
+        parts: result.as_ref().ok().and_then(|receipt| receipt.parts),
         error: result.err(),
     })
 }

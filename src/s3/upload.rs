@@ -11,7 +11,7 @@ use super::{Checksum, Client, Fault};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::snapshot::Size;
-use crew::{Crew, Piece};
+use crew::{Crew, Done, Piece};
 use md5::{Digest, Md5};
 use ring::digest::{SHA256, digest};
 use sizing::Sizing;
@@ -46,6 +46,10 @@ pub struct Made {
     pub objects: Vec<(String, u64, String)>,
     /// Whether it was cut, so that the keys are not the one asked for.
     pub split: bool,
+    /// How many parts it has, and how many of them an earlier run had sent.
+    pub parts: u64,
+    /// See `parts`.
+    pub skipped: u64,
 }
 
 /// An upload under way. Dropped, it leaves the parts that arrived for the next run.
@@ -121,7 +125,11 @@ impl Upload {
         let Some(crew) = self.crew.take() else {
             return self.put_whole();
         };
-        let (mut done, sha256) = crew.join()?;
+        let Done {
+            parts: mut done,
+            sha256,
+            skipped,
+        } = crew.join()?;
         done.sort_by_key(|(piece, part)| (*piece, part.number));
         let mut objects = Vec::new();
         for (index, piece) in std::mem::take(&mut self.pieces).iter().enumerate() {
@@ -135,6 +143,8 @@ impl Upload {
             sha256,
             objects,
             split: self.sizing.split(),
+            parts: self.parts,
+            skipped,
         })
     }
 
@@ -364,6 +374,8 @@ impl Upload {
             sha256,
             objects: vec![object],
             split: false,
+            parts: 1,
+            skipped: 0,
         })
     }
 

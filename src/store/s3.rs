@@ -1,6 +1,7 @@
 //! Snapshots as diffs below a prefix of a bucket, under keys that ButterSink reads and wrote.
 //! Knows the layout; how bytes come and go is the client's business.
 
+mod abreast;
 mod chains;
 mod change;
 mod compare;

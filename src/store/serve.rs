@@ -120,7 +120,7 @@ fn send<S: Store + ?Sized, R: Read, W: Write>(
             .or_else(|e| again(e).map(|()| usize::MAX))
         {
             Ok(usize::MAX) => {}
-            Ok(0) => return wire.say(Tag::End, &Receipt { bytes }).map_err(lost),
+            Ok(0) => return wire.say(Tag::End, &Receipt::of(bytes)).map_err(lost),
             Ok(n) => {
                 wire.put(Tag::Data, &buffer[..n]).map_err(lost)?;
                 bytes += n as u64;

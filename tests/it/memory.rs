@@ -218,9 +218,7 @@ impl Sink for Receiving<'_> {
         held.kept.push((snapshot, content));
         drop(held);
         self.finished = true;
-        Ok(Receipt {
-            bytes: self.bytes.len() as u64,
-        })
+        Ok(Receipt::of(self.bytes.len() as u64))
     }
 }
 

@@ -11,6 +11,7 @@ use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
     completions_know_the_options,
+    completions_know_the_commands,
     bash_completes,
     zsh_completes,
     fish_completes,
@@ -45,6 +46,37 @@ fn completions_know_the_options() {
                 "{program}: help on the left, {name} on the right"
             );
         }
+    }
+}
+
+/// The words that may come first, as each shell's file has them and as the usage says.
+fn completions_know_the_commands() {
+    let help = help("buttersink");
+    let (_, usage) = help.split_once("usage:").unwrap();
+    let (usage, _) = usage.split_once("options:").unwrap();
+    let said = usage.split("buttersink ").skip(1).filter_map(|rest| {
+        let rest = rest.strip_prefix("[options] ").unwrap_or(rest);
+        let word: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
+        (!word.is_empty()).then_some(word)
+    });
+    let said: BTreeSet<String> = said.collect();
+    assert!(said.contains("sync") && said.contains("config"), "{said:?}");
+    let words = |list: &str| list.split_whitespace().map(str::to_owned).collect();
+    let bash = text("contrib/completions/buttersink.bash");
+    let (_, bash) = bash.split_once("commands='").unwrap();
+    let bash: BTreeSet<String> = words(bash.split('\'').next().unwrap());
+    let zsh = text("contrib/completions/_buttersink");
+    let zsh = function(&zsh, "_buttersink_place() {").lines();
+    let zsh = zsh.filter_map(|line| line.trim().strip_prefix('\'')?.split_once(':'));
+    let zsh: BTreeSet<String> = zsh.map(|(name, _)| name.to_owned()).collect();
+    let fish = text("contrib/completions/buttersink.fish");
+    let fish = fish
+        .lines()
+        .filter_map(|line| line.split_once("first_arg -a "));
+    let fish = fish.filter_map(|(_, rest)| rest.split(' ').next());
+    let fish: BTreeSet<String> = fish.map(str::to_owned).collect();
+    for (name, known) in [("bash", bash), ("zsh", zsh), ("fish", fish)] {
+        assert_eq!(said, known, "usage on the left, {name} on the right");
     }
 }
 
@@ -166,6 +198,7 @@ fn fish_completes() {
     assert_eq!(offers("buttersink --dry"), ["--dry-run"]);
     assert_eq!(offers("buttersink --mode "), ["a", "r", "w"]);
     assert_eq!(offers("buttersink -n s"), ["snaps/"]);
+    assert_eq!(offers("buttersink ve"), ["verify"]);
     assert_eq!(offers("btrfslist --s"), ["--sizes"]);
     assert_eq!(offers("checksumdir --li"), ["--links"]);
 }

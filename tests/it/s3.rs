@@ -1,7 +1,7 @@
 //! The S3 client and the store on it, against two servers that know nothing of each other.
 
 use crate::runner::Test;
-use crate::servers::{KEY, SECRET, Server, own, shared};
+use crate::servers::{KEY, SECRET, Server, shared};
 use crate::streams::{diff, stream, uuid};
 use buttersink::error::{Error, Kind};
 use buttersink::s3::{Checksum, Environment, S3Options};
@@ -37,13 +37,8 @@ pub(crate) const TESTS: &[Test] = on_both![
     damaged_streams_stay_out,
 ];
 
-/// Tests that have a server for themselves.
-pub(crate) const OWN: &[Test] = crate::tests![
-    server_killed_in_the_middle,
-    killed_at_any_moment,
-    memory_is_bounded,
-    nobody_there,
-];
+/// Needs no server.
+pub(crate) const OWN: &[Test] = crate::tests![nobody_there];
 
 pub(crate) const MIB: usize = 1 << 20;
 
@@ -609,141 +604,6 @@ fn damaged_streams_stay_out(server: &Server) {
     server.plain("PUT", &bucket, &key, &flipped);
     let error = get(&mut store, &diff(1, None, whole.len())).unwrap_err();
     assert_eq!(error.kind, Kind::Damaged, "{error}");
-}
-
-fn server_killed_in_the_middle() {
-    let server = own("seaweedfs");
-    let bucket = server.bucket();
-    let length = 64 * MIB;
-    let bytes = stream(1, None, length);
-    let known = diff(1, None, length);
-    let mut hasty = options(&server.endpoint);
-    hasty.retries = 2;
-    let mut store = S3Store::open(&bucket, "host/", Access::Append, hasty).unwrap();
-    let mut sink = store.receive(&known, Path::new("s")).unwrap();
-    sink.write_all(&bytes[..40 * MIB]).unwrap();
-    server.kill();
-    // It fails, sooner or later, and says so.
-    let rest = sink
-        .write_all(&bytes[40 * MIB..])
-        .map_err(|error| Error::io("writing", error));
-    let end = rest.and_then(|()| sink.finish().map(drop)).unwrap_err();
-    assert!(end.to_string().contains("tried"), "{end}");
-    let done = count(&store.client().counters.parts_sent);
-    assert!(done >= 3, "{done}");
-    server.again();
-    // A server that comes back while we try again is enough, too.
-    let mut store = open(&server.endpoint, &bucket);
-    let mut sink = store.receive(&known, Path::new("s")).unwrap();
-    sink.write_all(&bytes[..50 * MIB]).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            server.kill();
-            server.again();
-        });
-        sink.write_all(&bytes[50 * MIB..]).unwrap();
-        sink.finish().unwrap();
-    });
-    assert!(count(&store.client().counters.parts_skipped) >= 3);
-    let mut store = open(&server.endpoint, &bucket);
-    same(&get(&mut store, &known).unwrap(), &bytes);
-}
-
-/// Where the child finds its bucket; set only there.
-const CHILD: &str = "BUTTERSINK_TEST_UPLOAD";
-
-/// We are killed, not the server: nothing that looks whole is ever left, and work that was done is
-/// not done again.
-fn killed_at_any_moment() {
-    let length = 60 * MIB;
-    let known = diff(1, None, length);
-    if let Ok(place) = std::env::var(CHILD) {
-        let (endpoint, bucket) = place.split_once(' ').unwrap();
-        let bytes = stream(1, None, length);
-        put(&mut open(endpoint, bucket), &known, "s", &bytes).unwrap();
-        return;
-    }
-    let server = shared("seaweedfs");
-    let bucket = server.bucket();
-    for round in 0..4 {
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--only", "it::s3::killed_at_any_moment"])
-            .env(CHILD, format!("{} {bucket}", server.endpoint))
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(300 + 250 * round));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let mut store = open(&server.endpoint, &bucket);
-        let listing = store.list().unwrap();
-        let whole = listing
-            .snapshots
-            .iter()
-            .any(|snapshot| snapshot.state == State::Ok);
-        if whole {
-            same(&get(&mut store, &known).unwrap(), &stream(1, None, length));
-            return;
-        }
-        assert!(
-            listing.snapshots.len() <= 1,
-            "one upload is gone on with, and no other begun"
-        );
-    }
-    let mut store = open(&server.endpoint, &bucket);
-    put(&mut store, &known, "s", &stream(1, None, length)).unwrap();
-    let counters = &store.client().counters;
-    assert_eq!(
-        count(&counters.parts_skipped) + count(&counters.parts_sent),
-        12
-    );
-    same(&get(&mut store, &known).unwrap(), &stream(1, None, length));
-}
-
-/// (N + 1) parts and no more, however long the stream.
-fn memory_is_bounded() {
-    let peak = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM:"))
-            .unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<usize>()
-            .unwrap()
-            << 10
-    };
-    let server = shared("seaweedfs");
-    let bucket = server.bucket();
-    let bytes = stream(1, None, 90 * MIB);
-    let mut narrow = options(&server.endpoint);
-    narrow.concurrency = 2;
-    let mut store = S3Store::open(&bucket, "", Access::Append, narrow).unwrap();
-    store.list().unwrap();
-    let before = peak();
-    put(&mut store, &diff(1, None, bytes.len()), "s", &bytes).unwrap();
-    let used = peak() - before;
-    assert!(
-        used < 3 * 5 * MIB + 6 * MIB,
-        "{used} bytes for three parts of 5 MiB"
-    );
-    let mut reader = store.send(&diff(1, None, bytes.len())).unwrap();
-    let (mut at, mut buffer) = (0, vec![0; 1 << 16]);
-    loop {
-        let count = reader.read(&mut buffer).unwrap();
-        if count == 0 {
-            break;
-        }
-        assert!(buffer[..count] == bytes[at..at + count], "bytes differ");
-        at += count;
-    }
-    assert_eq!(at, bytes.len());
-    let used = peak() - before;
-    assert!(
-        used < 3 * 8 * MIB + 8 * MIB,
-        "{used} bytes for three ranges of 8 MiB"
-    );
 }
 
 /// An endpoint that never answered is given up soon.

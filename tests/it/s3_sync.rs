@@ -1,7 +1,7 @@
 //! The program itself between real filesystems and buckets of two real servers: there, back, and
 //! what becomes of it when something or somebody is killed on the way.
 
-use crate::bucket::{Bucket, parts, said};
+use crate::bucket::{Bucket, arrived, said};
 use crate::runner::Test;
 use crate::servers::{Server, own, shared};
 use crate::sshd::{Sshd, far};
@@ -371,15 +371,33 @@ fn begin(bucket: &Bucket<'_>, snaps: &Path, log: &str, more: &[&str]) -> Child {
     let (from, to, log) = (slash(snaps), bucket.url("host/"), here().join(log));
     let words = ["--part-size", "5", "-l", log.to_str().unwrap(), &from, &to];
     let mut command = bucket.command(&[&words[..], more].concat());
-    let piped = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     piped.spawn().unwrap()
+}
+
+/// How many parts a run with `--json` sent and skipped, when it has ended well.
+fn counted(child: Child) -> (usize, usize) {
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [step, summary] = &lines[lines.len() - 2..] else {
+        panic!("two lines at least: {lines:?}")
+    };
+    assert_eq!(step["parts"], summary["parts"]);
+    let count = |name: &str| summary["parts"][name].as_u64().unwrap() as usize;
+    (count("sent"), count("skipped"))
 }
 
 /// Waits until a run has sent so many parts.
 fn wait_for_parts(log: &str, count: usize) {
     let end = Instant::now() + Duration::from_secs(60);
     let log = here().join(log);
-    while !log.exists() || parts(&log).0 < count {
+    while !log.exists() || arrived(&log) < count {
         assert!(Instant::now() < end, "no {count} parts");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -387,11 +405,7 @@ fn wait_for_parts(log: &str, count: usize) {
 
 /// The next run sends what is missing and no more, and then the object is right.
 fn gone_on_with(bucket: &Bucket<'_>, snaps: &Path, there: usize) {
-    let child = begin(bucket, snaps, "last", &[]);
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    let (sent, skipped) = parts(&here().join("last"));
+    let (sent, skipped) = counted(begin(bucket, snaps, "last", &["--json"]));
     assert!(skipped >= there, "{skipped} of {there} parts were skipped");
     right(bucket, snaps, sent + skipped);
 }
@@ -504,14 +518,11 @@ fn the_server_is_killed() {
     let there = bucket.unfinished()[0].len();
     assert!(there >= 3, "{there}");
     // Whoever has some needs no second run.
-    let child = begin(&bucket, &snaps, "second", &["--bwlimit", "20M"]);
+    let child = begin(&bucket, &snaps, "second", &["--json", "--bwlimit", "20M"]);
     wait_for_parts("second", 2);
     server.kill();
     server.again();
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    let (sent, skipped) = parts(&here().join("second"));
+    let (sent, skipped) = counted(child);
     assert!(skipped >= there, "{skipped} of {there} parts were skipped");
     right(&bucket, &snaps, sent + skipped);
 }

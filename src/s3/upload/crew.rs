@@ -12,7 +12,7 @@ use crate::log;
 use crate::sys;
 use md5::{Digest, Md5};
 use rusty_s3::Method;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -37,9 +37,19 @@ struct Job {
 /// A part that arrived, and which object it belongs to.
 type Sent = (usize, Part);
 
+/// What there is when all parts have arrived.
+pub(super) struct Done {
+    pub(super) parts: Vec<Sent>,
+    /// Of the stream, in hexadecimal.
+    pub(super) sha256: String,
+    /// How many parts were there already.
+    pub(super) skipped: u64,
+}
+
 struct Shared {
     client: Arc<Client>,
     sent: Mutex<Vec<Sent>>,
+    skipped: AtomicU64,
     error: Mutex<Option<Error>>,
     stop: AtomicBool,
 }
@@ -64,6 +74,7 @@ impl Crew {
         let shared = Arc::new(Shared {
             client,
             sent: Mutex::default(),
+            skipped: AtomicU64::new(0),
             error: Mutex::default(),
             stop: AtomicBool::new(false),
         });
@@ -123,8 +134,8 @@ impl Crew {
         Ok(buffer)
     }
 
-    /// Waits until all parts have arrived; these, and the SHA-256 of all of them.
-    pub(super) fn join(mut self) -> Result<(Vec<Sent>, String)> {
+    /// Waits until all parts have arrived.
+    pub(super) fn join(mut self) -> Result<Done> {
         self.end();
         if self.shared.stop.load(Ordering::Relaxed) {
             return Err(self.shared.error());
@@ -135,7 +146,11 @@ impl Crew {
             .sent
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        Ok((std::mem::take(&mut sent), sha256.unwrap_or_default()))
+        Ok(Done {
+            parts: std::mem::take(&mut sent),
+            sha256: sha256.unwrap_or_default(),
+            skipped: self.shared.skipped.load(Ordering::Relaxed),
+        })
     }
 
     fn end(&mut self) {
@@ -202,6 +217,7 @@ impl Shared {
             && self.is_same(known, job, &mut sums)
         {
             counters.parts_skipped.fetch_add(1, Ordering::Relaxed);
+            self.skipped.fetch_add(1, Ordering::Relaxed);
             self.log(job, "is there already");
             return Ok(part(job, &sums, known.etag.clone()));
         }

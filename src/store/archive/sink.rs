@@ -10,13 +10,14 @@ use super::spool::Spool;
 use super::stamp;
 use crate::error::{Error, Result};
 use crate::snapshot::{Diff, shown};
-use crate::store::{Receipt, Sink};
+use crate::store::{Parts, Receipt, Sink};
 use crate::stream::{Head, Watch};
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 pub(super) struct ArchiveSink<'a> {
     store: &'a mut ArchiveStore,
@@ -30,6 +31,8 @@ pub(super) struct ArchiveSink<'a> {
     fed: u64,
     waiting: Vec<u8>,
     out: Out,
+    /// What the client had counted before.
+    before: Parts,
 }
 
 /// Where the bytes go.
@@ -64,6 +67,7 @@ impl<'a> ArchiveSink<'a> {
         let note = note(store, diff, name, (kind, &stamp), parent);
         let out = out(store, diff, &stem, left)?;
         Ok(ArchiveSink {
+            before: counted(store),
             store,
             archive,
             diff: *diff,
@@ -223,11 +227,28 @@ impl Sink for ArchiveSink<'_> {
             note,
             out,
             fed,
+            before,
             ..
         } = *self;
         let manifest = note.with(out.finish()?);
+        let after = counted(store);
         store.keep(&mut archive, diff, manifest)?;
         store.reading = Some(archive);
-        Ok(Receipt { bytes: fed })
+        let parts = Parts {
+            sent: after.sent - before.sent,
+            skipped: after.skipped - before.skipped,
+        };
+        Ok(Receipt {
+            bytes: fed,
+            parts: Some(parts),
+        })
+    }
+}
+
+fn counted(store: &ArchiveStore) -> Parts {
+    let counters = &store.client.counters;
+    Parts {
+        sent: counters.parts_sent.load(Ordering::Relaxed),
+        skipped: counters.parts_skipped.load(Ordering::Relaxed),
     }
 }

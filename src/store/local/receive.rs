@@ -179,7 +179,7 @@ impl Sink for Receiving<'_> {
         self.part.check(head.uuid, head.ctransid)?;
         let snapshot = self.part.publish(&self.local.dir, &self.path)?;
         self.local.known.push(snapshot);
-        Ok(Receipt { bytes })
+        Ok(Receipt::of(bytes))
     }
 }
 

@@ -70,7 +70,7 @@ impl<'a> Incoming<'a> {
         match line.head()? {
             (Tag::Data, length) => self.left = length,
             (Tag::End, length) => {
-                let Receipt { bytes } = line.body(length)?;
+                let Receipt { bytes, .. } = line.body(length)?;
                 let (moved, _) = line.moved.unwrap_or_default();
                 if bytes != moved {
                     return Err(strange(&format!(
@@ -176,7 +176,7 @@ impl Sink for Outgoing<'_> {
     fn finish(mut self: Box<Self>) -> Result<Receipt> {
         let line = self.stream.line()?;
         let (bytes, _) = line.moved.unwrap_or_default();
-        let outcome = match line.wire.say(Tag::End, &Receipt { bytes }) {
+        let outcome = match line.wire.say(Tag::End, &Receipt::of(bytes)) {
             Ok(()) => line.answer(),
             Err(error) => Err(line.last_words(error)),
         };

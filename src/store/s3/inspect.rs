@@ -2,6 +2,7 @@
 //! object, or by reading it.
 
 use super::S3Store;
+use super::abreast::abreast;
 use super::chains::Chains;
 use super::index::Kept;
 use super::records::Record;
@@ -19,6 +20,9 @@ use std::sync::Arc;
 /// Bytes that are read at a time.
 const PIECE: usize = 1 << 20;
 
+/// How many parts objects have, or what is wrong with them.
+type Look = std::result::Result<u64, String>;
+
 /// What the first commands say: the generation of each snapshot, and of the parent of each diff.
 #[derive(Default)]
 struct Heads {
@@ -33,13 +37,20 @@ impl S3Store {
         watch: &mut dyn FnMut(&str),
     ) -> Result<Vec<Finding>> {
         let kept = self.index()?.kept.clone();
+        self.fetch_hints()?;
+        let (store, threads) = (&*self, self.client.options.concurrency);
+        let looks = abreast(
+            threads,
+            &kept,
+            |one| store.look_at_all(one),
+            |one| watch(&shown(one.name.to_string())),
+        )?;
         let (mut diffs, mut heads) = (Vec::new(), Heads::default());
-        for one in &kept {
+        for (one, looks) in kept.iter().zip(looks) {
             process::check("verifying")?;
-            let name = shown(one.name.to_string());
-            watch(&name);
-            let mut verdict = self.quick(one, depth)?;
+            let mut verdict = self.quick(one, depth, looks)?;
             if depth == Depth::Download && verdict.rank() < 2 {
+                watch(&shown(one.name.to_string()));
                 verdict = self.read_through(one, &mut heads)?;
             }
             diffs.push((one.name.clone(), verdict));
@@ -97,7 +108,7 @@ impl S3Store {
 
     /// By what the service says of the objects, and what was recorded of them. When all is read
     /// anyway, that an object was replaced says nothing of its bytes.
-    fn quick(&mut self, kept: &Kept, depth: Depth) -> Result<Verdict> {
+    fn quick(&mut self, kept: &Kept, depth: Depth, looks: Look) -> Result<Verdict> {
         let record = match self.record(kept) {
             Err(error) if error.kind == Kind::Damaged => {
                 return Ok(Verdict::Different(error.to_string()));
@@ -109,13 +120,10 @@ impl S3Store {
             let words = format!("it has {bytes} bytes, and {recorded} were recorded");
             return Ok(Verdict::Different(words));
         }
-        let mut parts = 0;
-        for object in &kept.objects {
-            match self.look(object)? {
-                Ok(count) => parts += count,
-                Err(wrong) => return Ok(Verdict::Different(wrong)),
-            }
-        }
+        let parts = match looks {
+            Ok(count) => count,
+            Err(wrong) => return Ok(Verdict::Different(wrong)),
+        };
         let etags: Vec<_> = kept.objects.iter().map(|object| &object.etag).collect();
         Ok(if record.etags.is_empty() {
             Verdict::Unverifiable(
@@ -135,8 +143,20 @@ impl S3Store {
         })
     }
 
-    /// The object must be the listed one; how many parts it has, or what is wrong.
-    fn look(&self, object: &Source) -> Result<std::result::Result<u64, String>> {
+    /// All objects of a diff.
+    fn look_at_all(&self, kept: &Kept) -> Result<Look> {
+        let mut parts = 0;
+        for object in &kept.objects {
+            match self.look(object)? {
+                Ok(count) => parts += count,
+                wrong => return Ok(wrong),
+            }
+        }
+        Ok(Ok(parts))
+    }
+
+    /// The object must be the listed one.
+    fn look(&self, object: &Source) -> Result<Look> {
         let url = self.client.url(&object.key);
         let Some(head) = self.client.head(&object.key)? else {
             return Ok(Err(format!("{url} is missing")));

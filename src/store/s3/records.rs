@@ -1,6 +1,7 @@
 //! What is written down beside the streams: sizes, checksums, and the markers of split streams.
 
 use super::S3Store;
+use super::abreast::abreast;
 use super::hints::Hints;
 use super::index::Kept;
 use super::layout::Name;
@@ -45,6 +46,21 @@ impl S3Store {
         }
         self.hints.insert(path.to_owned(), hints.clone());
         Ok(hints)
+    }
+
+    /// Fetches all `.bs` files that will be asked for, several at a time.
+    pub(super) fn fetch_hints(&mut self) -> Result<()> {
+        let mut paths: Vec<String> = self.index()?.hints.iter().cloned().collect();
+        paths.retain(|path| !self.hints.contains_key(path));
+        let (client, prefix) = (&self.client, &self.prefix);
+        let fetch = |path: &String| client.small(&format!("{prefix}{path}.bs"));
+        let texts = abreast(client.options.concurrency, &paths, fetch, |_| {})?;
+        for (path, text) in paths.into_iter().zip(texts) {
+            let text = text.unwrap_or_default();
+            let hints = Hints::parse(&String::from_utf8_lossy(&text));
+            self.hints.insert(path, hints);
+        }
+        Ok(())
     }
 
     /// Writes down what is known about a diff. The diff is whole without it, so that a failure is

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::s3::download::Source;
 use crate::s3::upload::{Made, Meta, Upload};
 use crate::snapshot::{Diff, Size};
-use crate::store::{Receipt, Sink};
+use crate::store::{Parts, Receipt, Sink};
 use crate::stream::{Head, Watch};
 use std::io::{self, Write};
 
@@ -80,9 +80,14 @@ impl Sink for S3Sink<'_> {
         } = *self;
         watch.complete(&doing(&name))?;
         let made = upload.finish()?;
-        let bytes = made.bytes;
         store.keep(name, &made)?;
-        Ok(Receipt { bytes })
+        Ok(Receipt {
+            bytes: made.bytes,
+            parts: Some(Parts {
+                sent: made.parts - made.skipped,
+                skipped: made.skipped,
+            }),
+        })
     }
 }
 
