@@ -460,8 +460,8 @@ fn a_dry_run_shows_everything_and_does_nothing() {
         "full backup now (there is no full backup yet)",
         "would make the snapshot data__",
         "memory: ",
-        "storing: ",
-        "restoring all",
+        "storing 1 MiB: ",
+        "restoring the chain of 1 MiB: ",
     ] {
         assert!(before.stdout.contains(words), "{words}: {}", before.stdout);
     }

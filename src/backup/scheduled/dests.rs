@@ -119,7 +119,9 @@ fn plan_words(
     let storing = prices.storing(new, class);
     let restoring = prices.restoring(all, class, config.restore.restore_tier);
     format!(
-        "memory: {memory} MiB at most; storing: {storing}; restoring all {all} bytes of the chain: {restoring}"
+        "memory: {memory} MiB at most; storing {} MiB: {storing}; restoring the chain of {} MiB: {restoring}",
+        new.div_ceil(1 << 20),
+        all.div_ceil(1 << 20)
     )
 }
 
