@@ -45,11 +45,31 @@ pub fn against(
     watch: &mut Watch,
 ) -> Result<Listing> {
     let there = other.list()?;
-    if matches!(report.listing.offer, Offer::Only(_)) && there.offer == Offer::AnyPair {
-        streams::compare(report, store, &there, other, watch)?;
-    }
-    identity::compare(report, &there);
+    remade(report, store, &there, other, watch)?;
+    identities(report, &there);
     Ok(there)
+}
+
+/// The half of that which is about stored streams.
+///
+/// # Errors
+/// If a signal asks to stop.
+pub fn remade(
+    report: &mut Report,
+    store: &mut dyn Store,
+    there: &Listing,
+    other: &mut dyn Store,
+    watch: &mut Watch,
+) -> Result<()> {
+    if matches!(report.listing.offer, Offer::Only(_)) && there.offer == Offer::AnyPair {
+        streams::compare(report, store, there, other, watch)?;
+    }
+    Ok(())
+}
+
+/// The half of that which is about which snapshots there are.
+pub fn identities(report: &mut Report, there: &Listing) {
+    identity::compare(report, there);
 }
 
 /// Compares the trees of the snapshots that are in two local directories, byte by byte.
@@ -82,6 +102,13 @@ impl Report {
             let same = |finding: &&Finding| finding.verdict.rank() == rank;
             self.findings.iter().filter(same).count()
         })
+    }
+
+    /// Takes in what another store at the same place has.
+    pub fn absorb(&mut self, other: Report) {
+        self.findings.extend(other.findings);
+        self.listing.snapshots.extend(other.listing.snapshots);
+        self.listing.notes.extend(other.listing.notes);
     }
 
     /// What it comes to as a whole. A difference weighs more than what could not be checked.

@@ -1,14 +1,16 @@
 //! `buttersink verify`: its words into values, and these into a verification.
 
-use super::means::open;
+use super::means::{means, open};
 use super::options::Options;
 use super::{wrong, wrong_words};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::proof::Depth;
 use crate::report::findings;
-use crate::store::{Access, Location, Place};
-use crate::verify;
+use crate::snapshot::Listing;
+use crate::store::archive::ArchiveStore;
+use crate::store::{self, Access, Location, Place, Store};
+use crate::verify::{self, Report};
 use lexopt::Arg;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -142,14 +144,21 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Some(other) if task.content => Some(two_directories(&place, other)?),
         _ => None,
     };
-    let mut store = open(&place, Access::Read, options)?;
     let mut progress = Progress::new(options.voice, options.json);
     let watch = &mut |name: &str| progress.draw(&format!("verifying {name}"));
-    let mut report = verify::alone(&mut *store, task.depth, watch)?;
+    let mut other = match &other {
+        Some(other) => Some(open(other, Access::Read, options)?),
+        None => None,
+    };
+    let there = match &mut other {
+        Some(other) => Some(other.list()?),
+        None => None,
+    };
+    let against = other.as_deref_mut().zip(there.as_ref());
+    let mut report = examine(&place, task.depth, against, options, watch)?;
     let mut notes = report.listing.notes.clone();
-    if let Some(other) = &other {
-        let mut other = open(other, Access::Read, options)?;
-        let there = verify::against(&mut report, &mut *store, &mut *other, watch)?;
+    if let Some(there) = there {
+        verify::identities(&mut report, &there);
         if let Some((ours, theirs)) = dirs {
             verify::content(&mut report, ours, &there, theirs, watch)?;
         }
@@ -164,6 +173,30 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         || findings::json_summary(&report),
     );
     report.verdict().and(progress.close())
+}
+
+/// A location's store, and in a bucket the archives below it.
+fn examine(
+    place: &Location,
+    depth: Depth,
+    mut against: Option<(&mut (dyn Store + '_), &Listing)>,
+    options: &Options,
+    watch: &mut verify::Watch,
+) -> Result<Report> {
+    let mut one = |store: &mut dyn Store| -> Result<Report> {
+        let mut report = verify::alone(store, depth, watch)?;
+        if let Some((other, there)) = &mut against {
+            verify::remade(&mut report, store, there, *other, watch)?;
+        }
+        Ok(report)
+    };
+    let mut report = one(&mut *open(place, Access::Read, options)?)?;
+    let means = means(options);
+    for settings in store::archives(&place.place, &means)? {
+        let mut archive = ArchiveStore::open(settings, Access::Read, means.s3.clone())?;
+        report.absorb(one(&mut archive)?);
+    }
+    Ok(report)
 }
 
 fn two_directories<'a>(ours: &'a Location, theirs: &'a Location) -> Result<(&'a Path, &'a Path)> {

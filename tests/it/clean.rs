@@ -1,4 +1,5 @@
-//! `buttersink clean`: what runs left, at each kind of location; and archives in `list s3://…`.
+//! `buttersink clean`: what runs left, at each kind of location; and archives in `list s3://…` and
+//! in `verify s3://…`.
 
 use crate::archive_suites::settings;
 use crate::bucket::Bucket;
@@ -10,7 +11,9 @@ use crate::streams::{diff, stream};
 use crate::subvolumes::{history, script};
 use crate::support::{btrfs, buttersink, program};
 use crate::tests;
-use buttersink::store::archive::ArchiveStore;
+use buttersink::process::Priority;
+use buttersink::store::archive::{ArchiveStore, Settings};
+use buttersink::store::local::{Local, Manner};
 use buttersink::store::{Access, Store};
 use serde_json::Value;
 use std::io::Write;
@@ -21,6 +24,8 @@ pub(crate) const TESTS: &[Test] = tests![
     both_layouts_of_a_bucket_are_cleaned,
     what_may_be_of_a_newer_program_stays,
     archives_are_listed,
+    archives_are_verified,
+    what_is_frozen_is_shown,
 ];
 
 const FULL: &str = "data__20261121T020000Z__full";
@@ -29,6 +34,14 @@ const INC: &str = "data__20261128T020000Z__inc";
 fn archive(bucket: &Bucket, prefix: &str) -> ArchiveStore {
     let settings = settings(&bucket.name, prefix, 6 * MIB);
     ArchiveStore::open(settings, Access::Write, options(&bucket.server.endpoint)).unwrap()
+}
+
+fn local(dir: &Path) -> Local {
+    let manner = Manner {
+        priority: Priority::Normal,
+        compressed: false,
+    };
+    Local::open(dir, Access::Read, manner).unwrap()
 }
 
 fn lines(stdout: &str) -> Vec<Value> {
@@ -147,6 +160,88 @@ fn what_may_be_of_a_newer_program_stays() {
     let said = bucket.fine(&["list", &place]);
     assert!(
         said.stdout.contains("a newer program wrote it"),
+        "{}",
+        said.stdout
+    );
+}
+
+/// Along with what else is in a bucket, and against the snapshots that they are of.
+fn archives_are_verified() {
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    let from = btrfs("from", 512);
+    history(&from, 2);
+    let snaps = format!("{}/", from.join("snaps").to_str().unwrap());
+    bucket.fine(&[&snaps, &bucket.url("host/")]);
+    let mut source = local(&from.join("snaps"));
+    let mut store = archive(&bucket, "host");
+    let snapshots = source.list().unwrap().snapshots;
+    let mut parent = None;
+    for (snapshot, name) in snapshots.iter().zip(["1", "2"]) {
+        let diff = contract::diff(snapshot.id(), parent);
+        let bytes = contract::bytes(&mut source, &diff);
+        contract::put(&mut store, &diff, Path::new(name), &bytes).unwrap();
+        parent = Some(snapshot.id());
+    }
+    let place = bucket.url("host/");
+    for options in [&[][..], &["--download"], &["--against", &snaps]] {
+        let said = bucket.fine(&[&["verify"], options, &[&place]].concat());
+        let last = said.stdout.lines().last().unwrap();
+        assert_eq!(last, "4 snapshots: 4 proved, 0 unverifiable, 0 different");
+        assert!(
+            said.stdout.contains("chain of 2 backups"),
+            "{}",
+            said.stdout
+        );
+    }
+    let key = bucket.keys("host/subvol/data/incremental/chunk-").remove(0);
+    let mut chunk = bucket.get(&key);
+    chunk[100] ^= 1;
+    bucket.put(&key, &chunk);
+    for options in [&[][..], &["--download"], &["--against", &snaps]] {
+        let said = bucket.run(&[&["verify"], options, &[&place]].concat());
+        let last = said.stdout.lines().last().unwrap();
+        assert_eq!(
+            (said.code, last),
+            (4, "4 snapshots: 3 proved, 0 unverifiable, 1 different")
+        );
+    }
+}
+
+/// On a server that has archive classes.
+fn what_is_frozen_is_shown() {
+    let server = shared("ministack");
+    let bucket = Bucket::new(&server);
+    let cold = Settings {
+        class_chunks: Some("DEEP_ARCHIVE".to_owned()),
+        ..settings(&bucket.name, "/", 300)
+    };
+    let mut store = ArchiveStore::open(cold, Access::Write, options(&server.endpoint)).unwrap();
+    for (to, from, name) in [(1, None, FULL), (2, Some(1), INC)] {
+        let bytes = stream(to, from, 500);
+        contract::put(&mut store, &diff(to, from, 500), Path::new(name), &bytes).unwrap();
+    }
+    let listed = || {
+        let said = bucket.fine(&["list", &bucket.url("")]);
+        let rows = said.stdout.lines().skip(3);
+        rows.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for row in listed() {
+        assert!(row.contains("  DEEP_ARCHIVE, frozen  data__"), "{row}");
+    }
+    for chunk in bucket.keys("subvol/data/full/chunk-") {
+        let body = b"<RestoreRequest><Days>1</Days></RestoreRequest>";
+        let (status, _) = server.ask("POST", &bucket.name, &chunk, &[("restore", "")], body);
+        assert_eq!(status, 202);
+    }
+    let rows = listed();
+    assert!(
+        rows[0].contains(", thaw") && rows[1].contains(", frozen"),
+        "{rows:?}"
+    );
+    let said = bucket.run(&["verify", "--download", &bucket.url("")]);
+    assert!(
+        said.code == 1 && said.stdout.contains("frozen"),
         "{}",
         said.stdout
     );
