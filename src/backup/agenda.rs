@@ -6,6 +6,7 @@ use super::retention::root;
 use super::run::parents;
 use super::schedule::{Due, Kind, Past, Schedule};
 use crate::snapshot::{Listing, Snapshot, State, Uuid};
+use crate::store::archive::stamp;
 use jiff::{Timestamp, Zoned};
 use std::collections::HashSet;
 
@@ -71,7 +72,7 @@ pub fn pending(ours: &[Snapshot], chain: &Chain, archive: &Listing) -> Option<Pe
     if chain.links.contains(&newest.id()) || chain.last.is_some_and(|last| made <= last) {
         return None;
     }
-    let stamp = names::compact(made);
+    let stamp = stamp::stamp(made);
     let mut leftovers = archive
         .snapshots
         .iter()

@@ -2,6 +2,7 @@
 
 use super::schedule::Kind;
 use crate::error::{Error, Result};
+use crate::store::archive::stamp;
 use jiff::civil::DateTime;
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use std::ffi::{OsStr, OsString};
@@ -52,27 +53,17 @@ pub fn scheduled(name: &str, made: Timestamp, kind: Kind) -> String {
         Kind::Full => "full",
         Kind::Incremental => "inc",
     };
-    format!("{name}__{}__{kind}", compact(made))
+    format!("{name}__{}__{kind}", stamp::stamp(made))
 }
 
 /// What the name of a scheduled snapshot says: whose it is, when it was made, and its kind.
 pub fn scheduled_parts(name: &str) -> Option<(&str, Timestamp, Kind)> {
-    let (rest, kind) = name.rsplit_once("__")?;
+    let (name, made, kind) = stamp::parts(name)?;
     let kind = match kind {
         "full" => Kind::Full,
-        "inc" => Kind::Incremental,
-        _ => return None,
+        _ => Kind::Incremental,
     };
-    let (name, time) = rest.rsplit_once("__")?;
-    let digits = time.len() == 16 && time.bytes().filter(u8::is_ascii_digit).count() == 14;
-    let made = DateTime::strptime("%Y%m%dT%H%M%SZ", time).ok()?;
-    let made = made.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    (digits && !name.is_empty()).then_some((name, made, kind))
-}
-
-/// A time as it stands in keys and names of scheduled backups: `20261121T020000Z`.
-pub fn compact(time: Timestamp) -> String {
-    time.strftime("%Y%m%dT%H%M%SZ").to_string()
+    Some((name, stamp::moment(made)?, kind))
 }
 
 /// The name of a one-shot snapshot: a prefix and the local time.

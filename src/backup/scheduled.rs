@@ -5,7 +5,6 @@ mod dests;
 mod subject;
 
 use super::config::Config;
-use super::names;
 use super::oneshot::access;
 use super::run::{Event, Watch};
 use super::source::make_folder;
@@ -13,6 +12,7 @@ use super::state::State;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::process;
 use crate::snapshot::shown;
+use crate::store::archive::stamp;
 use crate::store::{self, Access, Means, Place, Store};
 use crate::sys;
 use jiff::Zoned;
@@ -147,7 +147,7 @@ impl Round<'_, '_> {
         if self.order.dry_run {
             return Ok(());
         }
-        self.state.last_run_at = Some(names::compact(self.now.timestamp()));
+        self.state.last_run_at = Some(stamp::stamp(self.now.timestamp()));
         self.state.write(&self.order.config.global.state_path)
     }
 

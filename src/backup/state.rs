@@ -1,13 +1,11 @@
 //! What is remembered of the last scheduled runs: a JSON file that the old program wrote too. A
 //! cache: whoever reads it must do without it as well.
 
-use super::names;
 use super::schedule::{Kind, Past};
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
+use crate::store::archive::stamp;
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -46,7 +44,7 @@ impl Last {
         self.last_snapshot = Some(snapshot);
         self.last_manifest = Some(manifest);
         if kind == Kind::Full {
-            self.last_full_at = Some(names::compact(made));
+            self.last_full_at = Some(stamp::stamp(made));
         }
     }
 }
@@ -122,12 +120,7 @@ impl State {
 
 /// A time as it stands in names and states.
 pub fn moment(text: &str) -> Option<Timestamp> {
-    let compact = DateTime::strptime("%Y%m%dT%H%M%SZ", text);
-    let compact = compact.and_then(|time| time.to_zoned(TimeZone::UTC));
-    compact
-        .map(|time| time.timestamp())
-        .or_else(|_| text.parse())
-        .ok()
+    stamp::moment(text).or_else(|| text.parse().ok())
 }
 
 #[cfg(test)]

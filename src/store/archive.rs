@@ -12,7 +12,7 @@ pub mod manifest;
 mod send;
 mod sink;
 mod spool;
-mod stamp;
+pub mod stamp;
 pub(super) mod survey;
 
 use super::keys::is_path;

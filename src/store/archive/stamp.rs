@@ -7,13 +7,15 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 const FORM: &str = "%Y%m%dT%H%M%SZ";
 
 /// A moment as a key has it.
-pub(super) fn stamp(at: Timestamp) -> String {
+pub fn stamp(at: Timestamp) -> String {
     at.strftime(FORM).to_string()
 }
 
-fn moment(stamp: &str) -> Option<Timestamp> {
+/// The moment that a key means.
+pub fn moment(stamp: &str) -> Option<Timestamp> {
+    let whole = stamp.len() == 16 && stamp.bytes().filter(u8::is_ascii_digit).count() == 14;
     let time = DateTime::strptime(FORM, stamp).ok()?;
-    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp()).filter(|_| whole)
 }
 
 /// Seconds since 1970.
@@ -24,11 +26,16 @@ pub(super) fn seconds(stamp: &str) -> Option<i64> {
 /// The time in the name of a snapshot that a run made, `NAME__STAMP__full`: the same whenever it
 /// is sent, so that an interrupted upload is gone on with under the same keys.
 pub(super) fn of_name(name: &str) -> Option<&str> {
-    let last = name.rsplit('/').next().unwrap_or(name);
-    let (rest, kind) = last.rsplit_once("__")?;
+    parts(name.rsplit('/').next().unwrap_or(name)).map(|(_, stamp, _)| stamp)
+}
+
+/// The name of the backups, the time and the kind, `full` or `inc`, in the name of a snapshot that
+/// a run made.
+pub fn parts(snapshot: &str) -> Option<(&str, &str, &str)> {
+    let (rest, kind) = snapshot.rsplit_once("__")?;
     let (name, stamp) = rest.rsplit_once("__")?;
     let ours = !name.is_empty() && matches!(kind, "full" | "inc");
-    (ours && stamp.len() == 16 && moment(stamp).is_some()).then_some(stamp)
+    (ours && moment(stamp).is_some()).then_some((name, stamp, kind))
 }
 
 /// The next second, from this one on, that no backup has.
