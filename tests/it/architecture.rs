@@ -23,7 +23,12 @@ pub(crate) const TESTS: &[Test] = tests![
 const PRINT: &[&str] = &["cli", "progress", "report"];
 
 /// Modules that only think: no files, network, processes or clock.
-const THINK: &[&str] = &["plan", "backup::schedule", "backup::retention"];
+const THINK: &[&str] = &[
+    "plan",
+    "backup::schedule",
+    "backup::retention",
+    "backup::agenda",
+];
 
 /// Parts of a store that several stores share.
 const SHARED: &[&str] = &["store::wire", "store::keys"];
