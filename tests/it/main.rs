@@ -46,6 +46,7 @@ mod stores;
 mod streams;
 mod sync;
 mod verify;
+mod verify_archives;
 mod wire;
 
 fn main() -> std::process::ExitCode {
@@ -84,6 +85,7 @@ fn main() -> std::process::ExitCode {
             sync::TESTS,
             verify::TESTS,
             verify::BUCKETS,
+            verify_archives::TESTS,
             wire::TESTS,
         ]
         .concat(),
