@@ -26,6 +26,8 @@ mod btrfs;
 mod btrfslist;
 mod checksum;
 mod clean;
+mod cold;
+mod cut;
 mod documents;
 mod faults;
 mod local;
@@ -62,6 +64,8 @@ fn main() -> std::process::ExitCode {
             btrfslist::TESTS,
             &checksum::TESTS.concat(),
             clean::TESTS,
+            cold::TESTS,
+            cut::TESTS,
             documents::TESTS,
             faults::TESTS,
             local::TESTS,
