@@ -3,7 +3,7 @@
 
 use super::names;
 use super::schedule::{Kind, Past};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -59,10 +59,8 @@ impl State {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Default::default(),
             Err(error) => {
-                return (
-                    State::default(),
-                    Some(format!("cannot read {name}: {error}")),
-                );
+                let error = Error::io(format!("cannot read {name}"), error);
+                return (State::default(), Some(error.to_string()));
             }
         };
         match serde_json::from_str(&text) {

@@ -426,6 +426,13 @@ fn where_it_may_not_go() {
         .env_remove("AWS_SECRET_ACCESS_KEY");
     let said = self::said(bare.env("AWS_EC2_METADATA_DISABLED", "true"));
     assert!(said.code != 0 && said.stderr.contains("credentials"));
+    let said = scene.restore(Path::new("/dev/shm/target"), &[]);
+    assert!(said.code == 1 && said.stderr.contains("has to be on btrfs"));
+    // Said before anything is thawed.
+    script(&scene.to, "mount -o remount,ro .");
+    let said = scene.restore(&scene.target("x"), &["-n"]);
+    assert!(said.code == 1 && said.stderr.contains("read-only"));
+    script(&scene.to, "mount -o remount,rw .");
     // A directory for what is received that is on another filesystem is no use.
     scene.configure(&scene.from);
     let target = scene.target("target");

@@ -608,6 +608,13 @@ fn what_cannot_be_done_is_said() {
         "{}",
         failed.stderr
     );
+    assert!(!other.join("snapshots").exists());
+    assert_eq!(scene.backup(&["--dry-run"]).code, 1);
+    let nowhere = text.replace("/snapshots'", "/no/such/snapshots'");
+    std::fs::write(&scene.config, nowhere).unwrap();
+    let failed = scene.backup(&[]);
+    assert_eq!(failed.code, 1);
+    assert!(failed.stderr.contains("make it first"), "{}", failed.stderr);
     // One of two subvolumes is missing; the other has its backup.
     std::fs::write(&scene.config, text.replace("/home'", "/gone'")).unwrap();
     let partly = scene.backup(&[]);
@@ -632,6 +639,17 @@ fn what_cannot_be_done_is_said() {
     );
     assert_eq!(scene.backup(&["--once"]).code, 0);
     assert!(scene.snapshots().join("data__x__full").exists());
+    // Where the state cannot be written, all have their backups nevertheless.
+    std::fs::write(
+        &scene.config,
+        text.replace("/state/state.json", "/no/such/dir/x"),
+    )
+    .unwrap();
+    std::fs::write(here().join("no"), "").unwrap();
+    let partly = scene.backup(&["--once"]);
+    assert_eq!(partly.code, 10);
+    assert!(partly.stderr.contains("/no/such/dir"), "{}", partly.stderr);
+    assert_eq!(scene.listing("home").snapshots.len(), 2);
 }
 
 fn a_spool_on_disk() {
