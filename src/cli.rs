@@ -288,6 +288,7 @@ mod tests {
             &["verify", "a"][..],
             &["verify", "--download", "s3://b/"],
             &["--json", "verify", "a", "--against", "b", "--content"],
+            &["verify", "--config", "f", "--download"],
         ] {
             let (task, _) = parsed(words).unwrap();
             assert!(matches!(task, Task::Verify(_)), "{words:?}");
@@ -300,6 +301,8 @@ mod tests {
         for wrong in [
             &["verify"][..],
             &["verify", "a", "b"],
+            &["verify", "a", "--config", "f"],
+            &["verify", "--against", "a", "--config", "f"],
             &["verify", "--content", "a"],
             &["verify", "--quick", "--download", "a"],
             &["verify", "-d", "a"],

@@ -1,7 +1,7 @@
 //! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere,
 //! as JSON lines for scripts, and in the debug log.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::plan::{Action, Plan, Step};
 use crate::report::{self, human};
@@ -123,10 +123,11 @@ impl Progress {
             }
             Event::Failed(step, error) => {
                 log::line(|| format!("failed: {error}"));
-                self.say(&error.to_string());
-                self.result(String::new, || {
-                    report::json::step(step, Err(error.to_string()))
-                });
+                let words = error.to_string();
+                if error.kind != Kind::Interrupted {
+                    self.say(&words); // of an interruption the program's last words tell
+                }
+                self.result(String::new, || report::json::step(step, Err(words)));
             }
         }
     }

@@ -134,6 +134,7 @@ impl Run<'_, '_> {
         let plan = plan::make(self.order, &mut self.links, &self.place)?;
         (self.watch)(Event::Plan(&plan));
         plan::check_tier(&plan, self.order.thaw.tier)?;
+        self.place.check_writable()?;
         let free = self.place.free()?;
         if plan.bytes > free {
             let doing = format!("cannot restore into {}", shown(&self.place.base));

@@ -218,13 +218,25 @@ pub fn open_beneath(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<Owne
 /// # Errors
 /// What the kernel says.
 pub fn free_bytes(file: BorrowedFd) -> io::Result<u64> {
+    let stat = statvfs(file)?;
+    Ok(stat.f_bavail as u64 * stat.f_frsize as u64)
+}
+
+/// Whether nothing can be written where `file` is, since it is mounted read-only.
+///
+/// # Errors
+/// What the kernel says.
+pub fn is_read_only(file: BorrowedFd) -> io::Result<bool> {
+    Ok(statvfs(file)?.f_flag & libc::ST_RDONLY != 0)
+}
+
+fn statvfs(file: BorrowedFd) -> io::Result<libc::statvfs> {
     // Sound: zero is a valid `statvfs`, which the call fills in.
-    let stat = unsafe {
+    unsafe {
         let mut stat: libc::statvfs = std::mem::zeroed();
         checked(libc::fstatvfs(file.as_raw_fd(), &mut stat))?;
-        stat
-    };
-    Ok(stat.f_bavail as u64 * stat.f_frsize as u64)
+        Ok(stat)
+    }
 }
 
 /// Renames within a directory; never replaces anything.

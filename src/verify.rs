@@ -7,9 +7,12 @@ mod trees;
 
 use crate::error::{Error, Kind, Result};
 use crate::proof::{Depth, Finding, Verdict};
-use crate::snapshot::{Listing, Offer, Snapshot, State};
+use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Store;
-use std::path::Path;
+pub use identity::same_snapshots;
+use std::path::{Path, PathBuf};
+pub use streams::same_streams;
+pub use trees::{content, copies};
 
 /// Hears what is being looked at.
 pub type Watch<'a> = dyn FnMut(&str) + 'a;
@@ -33,68 +36,6 @@ pub fn alone(store: &mut dyn Store, depth: Depth, watch: &mut Watch) -> Result<R
     Ok(Report { findings, listing })
 }
 
-/// Holds it also against what another store has: which snapshots there are, and of stored streams
-/// also that the other store makes the same ones.
-///
-/// # Errors
-/// If the other store cannot be read, or a signal asks to stop.
-pub fn against(
-    report: &mut Report,
-    store: &mut dyn Store,
-    other: &mut dyn Store,
-    watch: &mut Watch,
-) -> Result<Listing> {
-    let there = other.list()?;
-    remade(report, store, &there, other, watch)?;
-    identities(report, &there);
-    Ok(there)
-}
-
-/// The half of that which is about stored streams.
-///
-/// # Errors
-/// If a signal asks to stop.
-pub fn remade(
-    report: &mut Report,
-    store: &mut dyn Store,
-    there: &Listing,
-    other: &mut dyn Store,
-    watch: &mut Watch,
-) -> Result<()> {
-    if matches!(report.listing.offer, Offer::Only(_)) && there.offer == Offer::AnyPair {
-        streams::compare(report, store, there, other, watch)?;
-    }
-    Ok(())
-}
-
-/// The half of that which is about which snapshots there are.
-pub fn identities(report: &mut Report, there: &Listing) {
-    identity::compare(report, there);
-}
-
-/// Compares the trees of the snapshots that are in two local directories, byte by byte.
-///
-/// # Errors
-/// If a signal asks to stop.
-pub fn content(
-    report: &mut Report,
-    dir: &Path,
-    there: &Listing,
-    other: &Path,
-    watch: &mut Watch,
-) -> Result<()> {
-    trees::compare(report, dir, there, other, watch)
-}
-
-/// Compares two copies of one snapshot on this machine: everything, or with `sample` all names and
-/// attributes but the contents of only so many files.
-///
-/// # Errors
-/// If a signal asks to stop.
-pub fn copies(ours: &Path, theirs: &Path, sample: Option<usize>) -> Result<Verdict> {
-    trees::pair(ours, theirs, sample)
-}
-
 impl Report {
     /// How many findings are proved, unverifiable and different.
     pub fn counts(&self) -> [usize; 3] {
@@ -102,13 +43,6 @@ impl Report {
             let same = |finding: &&Finding| finding.verdict.rank() == rank;
             self.findings.iter().filter(same).count()
         })
-    }
-
-    /// Takes in what another store at the same place has.
-    pub fn absorb(&mut self, other: Report) {
-        self.findings.extend(other.findings);
-        self.listing.snapshots.extend(other.listing.snapshots);
-        self.listing.notes.extend(other.listing.notes);
     }
 
     /// What it comes to as a whole. A difference weighs more than what could not be checked.
@@ -128,6 +62,22 @@ impl Report {
             [_, open, 0] => error(Kind::Failed, format!("{open} could not be verified")),
             [_, _, wrong] => error(Kind::Different, format!("{wrong} not as they should be")),
         }
+    }
+
+    /// Takes in what was found in a part of the same place, at this path below it.
+    pub fn join(&mut self, part: Report, at: &Path) {
+        let below = |path: PathBuf| at.join(path);
+        let findings = part.findings.into_iter().map(|finding| Finding {
+            path: below(finding.path),
+            ..finding
+        });
+        self.findings.extend(findings);
+        let snapshots = part.listing.snapshots.into_iter().map(|snapshot| Snapshot {
+            path: below(snapshot.path),
+            ..snapshot
+        });
+        self.listing.snapshots.extend(snapshots);
+        self.listing.notes.extend(part.listing.notes);
     }
 
     /// Adds a verdict to what is known of a snapshot. A proof of its content makes up for missing

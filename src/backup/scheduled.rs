@@ -7,7 +7,7 @@ mod subject;
 use super::config::Config;
 use super::oneshot::access;
 use super::run::{Event, Watch};
-use super::source::make_folder;
+use super::source::{check_folder, make_folder};
 use super::state::State;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::process;
@@ -118,17 +118,20 @@ impl Round<'_, '_> {
         if !todo.is_empty() {
             self.before(&todo)?;
             let done = self.each(todo, &mut errors);
-            let done = done.and_then(|()| self.verdict(errors, count));
+            let done = done.and_then(|remembered| self.verdict(errors, count).and(remembered));
             return self.after(done);
         }
         self.verdict(errors, count)
     }
 
+    /// The backups, and whether they could all be remembered: a state that cannot be written keeps
+    /// nobody from having a backup.
     fn each(
         &mut self,
         todo: Vec<(&mut Subject, Todo)>,
         errors: &mut Vec<(PathBuf, Error)>,
-    ) -> Result<()> {
+    ) -> Result<Result<()>> {
+        let mut remembered = Ok(());
         self.open_others();
         for (subject, what) in todo {
             process::check("backing up")?;
@@ -137,9 +140,9 @@ impl Round<'_, '_> {
                 Err(error) if error.kind == Kind::Interrupted => return Err(error),
                 Err(error) => errors.push((subject.path.clone(), error)),
             }
-            self.remember()?;
+            remembered = remembered.and(self.remember());
         }
-        Ok(())
+        Ok(remembered)
     }
 
     /// After each subvolume, so that what is done is known whatever comes next.
@@ -148,7 +151,8 @@ impl Round<'_, '_> {
             return Ok(());
         }
         self.state.last_run_at = Some(stamp::stamp(self.now.timestamp()));
-        self.state.write(&self.order.config.global.state_path)
+        let written = self.state.write(&self.order.config.global.state_path);
+        written.map_err(|error| Error::new(Kind::Partly, error.doing, error.said))
     }
 
     fn verdict(&mut self, mut errors: Vec<(PathBuf, Error)>, count: usize) -> Result<()> {
@@ -230,6 +234,14 @@ fn open_base(order: &Order, means: &Means) -> Result<Box<dyn Store>> {
     let access = if order.dry_run {
         Access::Read
     } else {
+        let of = order.config.subvolumes.iter();
+        let mut checks = of.map(|(_, path)| check_folder(path, base));
+        // It may be wrong for one and right for others; nothing is made where it is of no use.
+        if let Some(Err(error)) = checks.next()
+            && checks.all(|check| check.is_err())
+        {
+            return Err(error);
+        }
         make_folder(base)?;
         Access::Write
     };

@@ -51,6 +51,7 @@ impl Source {
             ));
         }
         let folder = path.join(folder);
+        check_folder(&path, &folder)?;
         if make {
             make_folder(&folder)?;
         }
@@ -251,6 +252,32 @@ const IMAGINED: Uuid = Uuid([255; 16]);
 /// Whether it is from [`Source::imagined`].
 pub fn is_imagined(snapshot: &Snapshot) -> bool {
     snapshot.uuid == IMAGINED
+}
+
+/// Snapshots are on the filesystem of what they are of, and so must be the directory, or that in
+/// which it is to be made.
+pub(super) fn check_folder(path: &Path, folder: &Path) -> Result<()> {
+    let doing = || {
+        let (path, folder) = (shown(path), shown(folder));
+        format!("cannot keep snapshots of {path} in {folder}")
+    };
+    let there = match folder.is_dir() {
+        true => folder,
+        false => folder.parent().unwrap_or(folder),
+    };
+    if !there.is_dir() {
+        let said = format!("there is no directory {}: make it first", shown(there));
+        return Err(Error::failed(doing(), said));
+    }
+    let ours = Filesystem::open(path)?.fsid()?;
+    match Filesystem::open(there).and_then(|other| other.fsid()) {
+        Ok(other) if other == ours => Ok(()),
+        Ok(_) => {
+            let said = "that is on another filesystem: choose a directory on the same one";
+            Err(Error::refused(doing(), said))
+        }
+        Err(error) => Err(Error::refused(doing(), error.to_string())),
+    }
 }
 
 /// Only the folder itself: a missing directory above it is a mistake.

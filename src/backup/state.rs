@@ -2,7 +2,7 @@
 //! cache: whoever reads it must do without it as well.
 
 use super::schedule::{Kind, Past};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::store::archive::stamp;
 use jiff::Timestamp;
@@ -57,10 +57,8 @@ impl State {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Default::default(),
             Err(error) => {
-                return (
-                    State::default(),
-                    Some(format!("cannot read {name}: {error}")),
-                );
+                let error = Error::io(format!("cannot read {name}"), error);
+                return (State::default(), Some(error.to_string()));
             }
         };
         match serde_json::from_str(&text) {

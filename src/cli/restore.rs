@@ -8,7 +8,7 @@ use super::options::Options;
 use crate::backup;
 use crate::backup::archive;
 use crate::backup::config::{self, Config};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::log;
 use crate::progress::Progress;
 use crate::report::restore as report;
@@ -114,6 +114,9 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     }
     let manner = means(options).manner;
     let done = restore::run(&order, s3, manner, &mut |event| show(&mut progress, &event));
+    if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
+        progress.note("nothing is at the target yet; the same command goes on");
+    }
     done.and(progress.close())
 }
 

@@ -8,7 +8,7 @@ use super::{Task, wrong, wrong_words};
 use crate::backup;
 use crate::backup::config::Config;
 use crate::backup::scheduled::{self, Order};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::log;
 use crate::progress::{Progress, Voice};
 use lexopt::Arg;
@@ -121,6 +121,9 @@ pub(super) fn run(request: &Request, options: &Options) -> Result<()> {
     let done = scheduled::run(&order, &means(options), &now, &mut |event| {
         show(&mut progress, order.dry_run, &event);
     });
+    if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
+        progress.note("what arrived stays; the next run goes on with it");
+    }
     done.and(progress.close())
 }
 

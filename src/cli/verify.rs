@@ -1,30 +1,36 @@
-//! `buttersink verify`: its words into values, and these into a verification.
+//! `buttersink verify`: which stores are verified, and against what.
+
+mod words;
 
 use super::means::{means, open};
 use super::options::Options;
-use super::{wrong, wrong_words};
+use crate::backup::archive;
+use crate::backup::config::Config;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::proof::Depth;
+use crate::proof::{Depth, Finding, Verdict};
 use crate::report::findings;
-use crate::snapshot::Listing;
+use crate::snapshot::{Listing, Uuid};
 use crate::store::archive::ArchiveStore;
 use crate::store::{self, Access, Location, Place, Store};
 use crate::verify::{self, Report};
-use lexopt::Arg;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::Path;
+use words::What;
+pub(super) use words::{Task, is_meant, parse};
 
 /// What `buttersink verify --help` prints.
 pub(super) const HELP: &str = "\
 buttersink verify proves what is stored, without trusting that it was written well.
 
 usage: buttersink verify [options] LOCATION
+       buttersink verify [options] --config FILE
 
 Of each snapshot it says what was proved and how, what differs, or why it cannot be verified.
 On btrfs, seals and generations tell what was altered; in a bucket, sizes, parts and checksums
-are held against those recorded, and chains of diffs must be complete. The far side of ssh
-verifies itself. Nothing is changed anywhere.
+are held against those recorded, and chains of diffs must be complete; backups in chunks below
+LOCATION, or those that a configuration file names, are held against their manifests. The far side
+of ssh verifies itself. Nothing is changed anywhere.
 
 options:
       --quick            by what is recorded, without reading data (the default)
@@ -32,6 +38,7 @@ options:
       --against OTHER    both have the same snapshots; if LOCATION is a bucket and OTHER is not,
                          make the streams of OTHER again and compare their checksums with those
                          that the service has, so that nothing need be downloaded
+      --config FILE      the backups in the bucket that a configuration file names
       --content          with --against, both on this machine: compare the trees byte by byte
       --json             results as JSON, one object a line
   -q, --quiet            once: no progress; twice: errors only
@@ -54,83 +61,22 @@ exit status:
   130  interrupted
 ";
 
-/// Options of other commands that mean the same here.
-const SHARED: &[&str] = &[
-    "--json",
-    "-q",
-    "--quiet",
-    "-l",
-    "--logfile",
-    "--full-speed",
-    "--compressed-data",
-    "--bwlimit",
-    "--ssh-command",
-    "--ssh-option",
-    "--remote-sudo",
-    "--remote-command",
-    "--endpoint-url",
-    "--region",
-    "--profile",
-    "--s3-quirks",
-    "-j",
-    "--concurrency",
-];
-
-/// What is to be verified, and how.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Task {
-    location: OsString,
-    depth: Depth,
-    against: Option<OsString>,
-    content: bool,
-}
-
-/// The words after `verify`; `None` if help was asked for.
-pub(super) fn parse(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Option<Task>> {
-    let (mut quick, mut download, mut content) = (false, false, false);
-    let (mut against, mut locations) = (None, Vec::new());
-    while let Some(argument) = parser.next().map_err(wrong)? {
-        let name = match argument {
-            Arg::Value(word) => {
-                locations.push(word);
-                continue;
-            }
-            Arg::Short(letter) => format!("-{letter}"),
-            Arg::Long(name) => format!("--{name}"),
-        };
-        match name.as_str() {
-            "-h" | "--help" => return Ok(None),
-            "--quick" => quick = true,
-            "--download" => download = true,
-            "--content" => content = true,
-            "--against" => against = Some(parser.value().map_err(wrong)?),
-            name if SHARED.contains(&name) => options.set(name, parser)?,
-            name => return Err(wrong_words(&format!("'verify' has no option {name}"))),
-        }
-    }
-    let (Some(location), true) = (locations.pop(), locations.is_empty()) else {
-        return Err(wrong_words("'verify' takes one location"));
-    };
-    if quick && download {
-        return Err(wrong_words("--quick and --download exclude each other"));
-    }
-    if content && against.is_none() {
-        return Err(wrong_words("--content needs --against OTHER"));
-    }
-    let depth = match download {
-        true => Depth::Download,
-        false => Depth::Quick,
-    };
-    Ok(Some(Task {
-        location,
-        depth,
-        against,
-        content,
-    }))
-}
-
 pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
-    let place = Location::directory(&task.location)?;
+    let mut progress = Progress::new(options.voice, options.json);
+    let report = match &task.what {
+        What::Location(location) => verify_location(location, task, options, &mut progress)?,
+        What::Config(file) => verify_config(file, task, options, &mut progress)?,
+    };
+    show(&report, progress)
+}
+
+fn verify_location(
+    location: &OsStr,
+    task: &Task,
+    options: &Options,
+    progress: &mut Progress,
+) -> Result<Report> {
+    let place = Location::directory(location)?;
     if task.depth == Depth::Download && matches!(place.place, Place::Local(_)) {
         let said = "--download is for buckets; here --against OTHER --content reads the data";
         return Err(Error::usage(format!("cannot verify {}", place.place), said));
@@ -144,59 +90,116 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Some(other) if task.content => Some(two_directories(&place, other)?),
         _ => None,
     };
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut store = open(&place, Access::Read, options)?;
+    let opened = other.as_ref().map(|other| Other::open(other, options));
+    let mut other = opened.transpose()?;
     let watch = &mut |name: &str| progress.draw(&format!("verifying {name}"));
-    let mut other = match &other {
-        Some(other) => Some(open(other, Access::Read, options)?),
-        None => None,
-    };
-    let there = match &mut other {
-        Some(other) => Some(other.list()?),
-        None => None,
-    };
-    let against = other.as_deref_mut().zip(there.as_ref());
-    let mut report = examine(&place, task.depth, against, options, watch)?;
-    let mut notes = report.listing.notes.clone();
-    if let Some(there) = there {
-        verify::identities(&mut report, &there);
-        if let Some((ours, theirs)) = dirs {
-            verify::content(&mut report, ours, &there, theirs, watch)?;
-        }
-        notes.extend(there.notes);
+    let mut report = alone(&mut *store, task.depth, &mut other, watch)?;
+    let means = means(options);
+    for settings in store::archives(&place.place, &means)? {
+        let archive = ArchiveStore::open(settings, Access::Read, means.s3.clone())?;
+        add(&mut report, archive, task.depth, &mut other, watch)?;
     }
+    if let Some(other) = other {
+        verify::same_snapshots(&mut report, &other.listing);
+        if let Some((ours, theirs)) = dirs {
+            verify::content(&mut report, ours, &other.listing, theirs, watch)?;
+        }
+        report.listing.notes.extend(other.listing.notes);
+    }
+    Ok(report)
+}
+
+/// All archives of a configuration. A subvolume without any is not passed over in silence.
+fn verify_config(
+    file: &Path,
+    task: &Task,
+    options: &Options,
+    progress: &mut Progress,
+) -> Result<Report> {
+    let config = Config::read(file)?;
+    let mut s3 = archive::options(&config, &options.s3);
+    if task.concurrency {
+        s3.concurrency = options.s3.concurrency;
+    }
+    let watch = &mut |name: &str| progress.draw(&format!("verifying {name}"));
+    let mut report = Report {
+        findings: Vec::new(),
+        listing: Listing::default(),
+    };
+    for (name, _) in &config.subvolumes {
+        let settings = archive::settings(&config, name);
+        let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
+        let (bucket, prefix) = archive.place();
+        report.listing.location = format!("s3://{bucket}/{prefix}");
+        let before = report.findings.len();
+        add(&mut report, archive, task.depth, &mut None, watch)?;
+        if report.findings.len() == before {
+            report.findings.push(Finding {
+                path: format!("subvol/{name}").into(),
+                id: Uuid::default(),
+                verdict: Verdict::Unverifiable("there are no backups of it".to_owned()),
+            });
+        }
+    }
+    Ok(report)
+}
+
+/// A place to compare with.
+struct Other {
+    store: Box<dyn Store>,
+    listing: Listing,
+}
+
+impl Other {
+    fn open(location: &Location, options: &Options) -> Result<Other> {
+        let mut store = open(location, Access::Read, options)?;
+        let listing = store.list()?;
+        Ok(Other { store, listing })
+    }
+}
+
+/// One store, and whether the other place makes the streams that it has.
+fn alone(
+    store: &mut dyn Store,
+    depth: Depth,
+    other: &mut Option<Other>,
+    watch: &mut verify::Watch,
+) -> Result<Report> {
+    let mut report = verify::alone(store, depth, watch)?;
+    if let Some(other) = other {
+        let there = &other.listing;
+        verify::same_streams(&mut report, store, there, &mut *other.store, watch)?;
+    }
+    Ok(report)
+}
+
+/// An archive is a part of the place below which it lies.
+fn add(
+    report: &mut Report,
+    mut archive: ArchiveStore,
+    depth: Depth,
+    other: &mut Option<Other>,
+    watch: &mut verify::Watch,
+) -> Result<()> {
+    let location = archive.location();
+    let below = location.strip_prefix(&report.listing.location);
+    let at = below.unwrap_or(&location).to_owned();
+    report.join(alone(&mut archive, depth, other, watch)?, Path::new(&at));
+    Ok(())
+}
+
+fn show(report: &Report, mut progress: Progress) -> Result<()> {
+    let notes = &report.listing.notes;
     notes.iter().for_each(|note| progress.note(note));
     for finding in &report.findings {
         progress.result(|| findings::line(finding), || findings::json(finding));
     }
     progress.result(
-        || findings::summary(&report),
-        || findings::json_summary(&report),
+        || findings::summary(report),
+        || findings::json_summary(report),
     );
     report.verdict().and(progress.close())
-}
-
-/// A location's store, and in a bucket the archives below it.
-fn examine(
-    place: &Location,
-    depth: Depth,
-    mut against: Option<(&mut (dyn Store + '_), &Listing)>,
-    options: &Options,
-    watch: &mut verify::Watch,
-) -> Result<Report> {
-    let mut one = |store: &mut dyn Store| -> Result<Report> {
-        let mut report = verify::alone(store, depth, watch)?;
-        if let Some((other, there)) = &mut against {
-            verify::remade(&mut report, store, there, *other, watch)?;
-        }
-        Ok(report)
-    };
-    let mut report = one(&mut *open(place, Access::Read, options)?)?;
-    let means = means(options);
-    for settings in store::archives(&place.place, &means)? {
-        let mut archive = ArchiveStore::open(settings, Access::Read, means.s3.clone())?;
-        report.absorb(one(&mut archive)?);
-    }
-    Ok(report)
 }
 
 fn two_directories<'a>(ours: &'a Location, theirs: &'a Location) -> Result<(&'a Path, &'a Path)> {
@@ -210,9 +213,4 @@ fn two_directories<'a>(ours: &'a Location, theirs: &'a Location) -> Result<(&'a 
             ))
         }
     }
-}
-
-/// Whether these words are about this command.
-pub(super) fn is_meant(word: &OsStr) -> bool {
-    word == "verify"
 }

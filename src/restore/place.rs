@@ -44,7 +44,10 @@ impl Place {
                 "there is something of that name already: move it away, or give another --target",
             ));
         }
-        let filesystem = Filesystem::open(&parent)?;
+        let filesystem = Filesystem::open(&parent).map_err(|error| {
+            let said = format!("{error}; --target has to be on btrfs");
+            Error::new(error.kind, doing(), said)
+        })?;
         let base = match Filesystem::open(base) {
             Ok(other) if other.fsid()? == filesystem.fsid()? => base
                 .canonicalize()
@@ -58,6 +61,19 @@ impl Place {
             parent,
             base,
         })
+    }
+
+    /// Refuses what is mounted read-only, before anything is paid for.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        for dir in [&self.base, &self.parent] {
+            let doing = || format!("cannot restore into {}", shown(dir));
+            let filesystem = Filesystem::open(dir)?;
+            if sys::is_read_only(filesystem.fd()).doing(doing)? {
+                let said = "it is mounted read-only: remount it, or give another --target";
+                return Err(Error::refused(doing(), said));
+            }
+        }
+        Ok(())
     }
 
     /// Bytes that can be written there.

@@ -5,7 +5,7 @@ use crate::proof::Verdict;
 use crate::snapshot::{Listing, Snapshot, shown};
 
 /// Adds to the report what the other place has to say, and what this place lacks.
-pub(super) fn compare(report: &mut Report, there: &Listing) {
+pub fn same_snapshots(report: &mut Report, there: &Listing) {
     let here = report.listing.snapshots.clone();
     for snapshot in here.iter().filter(|s| counts(s)) {
         let verdict = verdict(snapshot, there);
@@ -67,7 +67,7 @@ mod tests {
             findings: Vec::new(),
             listing: listing(here),
         };
-        compare(&mut report, &listing(there));
+        same_snapshots(&mut report, &listing(there));
         let rank = |f: &crate::proof::Finding| (shown(&f.path), f.verdict.rank());
         report.findings.iter().map(rank).collect()
     }

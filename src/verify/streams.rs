@@ -9,15 +9,21 @@ use crate::snapshot::{Diff, Listing, Offer, Snapshot, Uuid, shown};
 use crate::store::Store;
 use std::collections::BTreeSet;
 
-pub(super) fn compare(
+/// Adds to the report on a store whether another makes the streams that are stored there; nothing
+/// unless the one stores streams and the other makes them.
+///
+/// # Errors
+/// If a signal asks to stop.
+pub fn same_streams(
     report: &mut Report,
     store: &mut dyn Store,
     there: &Listing,
     other: &mut dyn Store,
     watch: &mut Watch,
 ) -> Result<()> {
-    let Offer::Only(diffs) = report.listing.offer.clone() else {
-        return Ok(());
+    let diffs = match (&report.listing.offer, &there.offer) {
+        (Offer::Only(diffs), Offer::AnyPair) => diffs.clone(),
+        _ => return Ok(()),
     };
     let here = report.listing.snapshots.clone();
     let mut verdicts: Vec<(&Snapshot, Verdict)> = Vec::new();

@@ -9,7 +9,11 @@ use crate::snapshot::{Listing, Snapshot, shown};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-pub(super) fn compare(
+/// Compares the snapshots that are in two directories of this machine, byte by byte.
+///
+/// # Errors
+/// If a signal asks to stop.
+pub fn content(
     report: &mut Report,
     dir: &Path,
     there: &Listing,
@@ -24,14 +28,18 @@ pub(super) fn compare(
             continue; // that it is missing or altered there has been said
         };
         watch(&shown(&snapshot.path));
-        let verdict = pair(&dir.join(&snapshot.path), &other.join(&copy.path), None)?;
+        let verdict = copies(&dir.join(&snapshot.path), &other.join(&copy.path), None)?;
         report.add(snapshot, verdict, true);
     }
     Ok(())
 }
 
-/// Compares two copies; with `sample`, the contents of so many files only.
-pub(super) fn pair(ours: &Path, theirs: &Path, sample: Option<usize>) -> Result<Verdict> {
+/// Compares two copies of one snapshot on this machine: everything, or with `sample` all names and
+/// attributes but the contents of only so many files.
+///
+/// # Errors
+/// If a signal asks to stop.
+pub fn copies(ours: &Path, theirs: &Path, sample: Option<usize>) -> Result<Verdict> {
     let options = Options {
         xattrs: true,
         ignore_stubs: true,

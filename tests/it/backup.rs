@@ -718,28 +718,24 @@ fn an_altered_latest_is_no_parent() {
 fn the_units_capabilities_suffice() {
     let (home, b) = scene();
     script(&home, EVERYTHING);
-    let unit =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/systemd/buttersink-backup@.service");
-    let unit = std::fs::read_to_string(unit).unwrap();
-    let kept = unit
-        .lines()
-        .find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
-    let kept = kept
-        .unwrap()
-        .to_lowercase()
-        .replace("cap_", ",+")
-        .replace(' ', "");
-    let (bounding, program) = (format!("--bounding-set=-all{kept}"), binary("buttersink"));
-    let words = [
-        &bounding,
-        "--no-new-privs",
-        text(&program),
-        "backup",
-        text(&home),
-        text(&b),
-    ];
-    run("setpriv", words);
+    let mut command = within("buttersink-backup@.service", &binary("buttersink"));
+    let output = output(command.arg("backup").args([&home, &b]));
+    assert!(output.status.success());
     sound(&home, &b);
+}
+
+/// A program with the capabilities that a systemd unit of ours leaves it.
+pub(crate) fn within(unit: &str, program: &Path) -> Command {
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/systemd");
+    let unit = std::fs::read_to_string(units.join(unit)).unwrap();
+    let mut lines = unit.lines();
+    let kept = lines.find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+    let kept = kept.unwrap().to_lowercase();
+    let kept = kept.replace("cap_", ",+").replace(' ', "");
+    let mut command = Command::new("setpriv");
+    command.args([&format!("--bounding-set=-all{kept}"), "--no-new-privs"]);
+    command.arg(program);
+    command
 }
 
 /// In a bucket the newest is a difference from older ones, which stay therefore; and it comes back.

@@ -26,6 +26,8 @@ mod btrfs;
 mod btrfslist;
 mod checksum;
 mod clean;
+mod cold;
+mod cut;
 mod documents;
 mod faults;
 mod local;
@@ -46,6 +48,7 @@ mod stores;
 mod streams;
 mod sync;
 mod verify;
+mod verify_archives;
 mod wire;
 
 fn main() -> std::process::ExitCode {
@@ -61,6 +64,8 @@ fn main() -> std::process::ExitCode {
             btrfslist::TESTS,
             &checksum::TESTS.concat(),
             clean::TESTS,
+            cold::TESTS,
+            cut::TESTS,
             documents::TESTS,
             faults::TESTS,
             local::TESTS,
@@ -84,6 +89,7 @@ fn main() -> std::process::ExitCode {
             sync::TESTS,
             verify::TESTS,
             verify::BUCKETS,
+            verify_archives::TESTS,
             wire::TESTS,
         ]
         .concat(),

@@ -55,36 +55,36 @@ const CUT: usize = 100_000;
 const FOLDER: &str = "host/subvol/live";
 
 /// A chain of three backups of `from/live` in a bucket, and a filesystem to restore to.
-struct Scene {
-    server: Server,
-    bucket: String,
-    from: PathBuf,
-    to: PathBuf,
-    config: PathBuf,
+pub(crate) struct Scene {
+    pub(crate) server: Server,
+    pub(crate) bucket: String,
+    pub(crate) from: PathBuf,
+    pub(crate) to: PathBuf,
+    pub(crate) config: PathBuf,
     /// Keys of chunks in order, with their bytes and classes.
-    chunks: Vec<(String, Vec<u8>, &'static str)>,
-    manifests: Vec<String>,
+    pub(crate) chunks: Vec<(String, Vec<u8>, &'static str)>,
+    pub(crate) manifests: Vec<String>,
 }
 
 /// How the bucket is filled.
-struct Way {
+pub(crate) struct Way {
     /// The classes of the full backup and of the others.
     classes: [&'static str; 2],
     /// Manifests have UUIDs.
     uuids: bool,
 }
 
-const PLAIN: Way = Way {
+pub(crate) const PLAIN: Way = Way {
     classes: ["STANDARD", "STANDARD"],
     uuids: true,
 };
-const COLD: Way = Way {
+pub(crate) const COLD: Way = Way {
     classes: ["DEEP_ARCHIVE", "GLACIER"],
     uuids: true,
 };
 
 impl Scene {
-    fn new(server: Server, way: &Way) -> Scene {
+    pub(crate) fn new(server: Server, way: &Way) -> Scene {
         let bucket = server.bucket();
         let (from, to) = (btrfs("from", 512), btrfs("to", 512));
         history(&from, 3);
@@ -119,11 +119,11 @@ impl Scene {
         std::fs::write(&self.config, text).unwrap();
     }
 
-    fn put(&self, key: &str, body: &[u8]) {
+    pub(crate) fn put(&self, key: &str, body: &[u8]) {
         assert_eq!(self.server.plain("PUT", &self.bucket, key, body).0, 200);
     }
 
-    fn snapshot(&self, number: usize) -> PathBuf {
+    pub(crate) fn snapshot(&self, number: usize) -> PathBuf {
         self.from.join(format!("snaps/{number}"))
     }
 
@@ -168,11 +168,11 @@ impl Scene {
         self.manifests.push(key);
     }
 
-    fn target(&self, name: &str) -> PathBuf {
+    pub(crate) fn target(&self, name: &str) -> PathBuf {
         self.to.join(name)
     }
 
-    fn command(&self, endpoint: &str, target: &Path, options: &[&str]) -> Command {
+    pub(crate) fn command(&self, endpoint: &str, target: &Path, options: &[&str]) -> Command {
         let config = self.config.to_str().unwrap();
         let words = [
             "restore",
@@ -201,7 +201,7 @@ impl Scene {
 
     /// The target is what the snapshot is, and nothing unfinished is about.
     #[track_caller]
-    fn same(&self, number: usize, target: &Path) {
+    pub(crate) fn same(&self, number: usize, target: &Path) {
         assert_same(&self.snapshot(number), target);
         assert!(left_over(&self.to).is_empty());
     }
@@ -426,6 +426,13 @@ fn where_it_may_not_go() {
         .env_remove("AWS_SECRET_ACCESS_KEY");
     let said = self::said(bare.env("AWS_EC2_METADATA_DISABLED", "true"));
     assert!(said.code != 0 && said.stderr.contains("credentials"));
+    let said = scene.restore(Path::new("/dev/shm/target"), &[]);
+    assert!(said.code == 1 && said.stderr.contains("has to be on btrfs"));
+    // Said before anything is thawed.
+    script(&scene.to, "mount -o remount,ro .");
+    let said = scene.restore(&scene.target("x"), &["-n"]);
+    assert!(said.code == 1 && said.stderr.contains("read-only"));
+    script(&scene.to, "mount -o remount,rw .");
     // A directory for what is received that is on another filesystem is no use.
     scene.configure(&scene.from);
     let target = scene.target("target");

@@ -1,11 +1,12 @@
 //! Scheduled backups of a configuration, on real filesystems and servers: weeks of them, what is
 //! kept, kills at any moment, lost states, failing destinations, hooks.
 
+use crate::backup::within;
 use crate::bucket::{Bucket, command, said};
 use crate::runner::Test;
 use crate::s3::options;
 use crate::servers::{Server, shared};
-use crate::subvolumes::{id, script, snapshot, subvolume};
+use crate::subvolumes::{EVERYTHING, id, script, snapshot, subvolume};
 use crate::support::{Said, btrfs, here};
 use crate::tests;
 use crate::tree::assert_same;
@@ -48,18 +49,19 @@ pub(crate) const TESTS: &[Test] = tests![
     hooks_stand_around_a_run,
     what_cannot_be_done_is_said,
     a_spool_on_disk,
+    the_units_capabilities_suffice,
 ];
 
 /// Subvolumes `data` and `home`, a directory for their snapshots, and a bucket.
-struct Scene {
-    server: Server,
-    bucket: String,
-    from: PathBuf,
-    config: PathBuf,
+pub(crate) struct Scene {
+    pub(crate) server: Server,
+    pub(crate) bucket: String,
+    pub(crate) from: PathBuf,
+    pub(crate) config: PathBuf,
 }
 
 impl Scene {
-    fn new(kind: &'static str, more: &str) -> Scene {
+    pub(crate) fn new(kind: &'static str, more: &str) -> Scene {
         let server = shared(kind);
         let bucket = server.bucket();
         let from = btrfs("from", 512);
@@ -98,7 +100,7 @@ impl Scene {
         std::fs::write(&self.config, text).unwrap();
     }
 
-    fn order(&self) -> Order {
+    pub(crate) fn order(&self) -> Order {
         Order {
             config: Config::read(&self.config).unwrap(),
             file: self.config.clone(),
@@ -110,9 +112,13 @@ impl Scene {
     }
 
     /// A run at a time; what it said was due.
-    fn run(&self, now: &Zoned) -> Result<Vec<String>> {
-        let (means, mut due) = (means(&self.server), Vec::new());
-        let done = scheduled::run(&self.order(), &means, now, &mut |event| {
+    pub(crate) fn run(&self, now: &Zoned) -> Result<Vec<String>> {
+        self.run_with(now, &means(&self.server))
+    }
+
+    pub(crate) fn run_with(&self, now: &Zoned, means: &Means) -> Result<Vec<String>> {
+        let mut due = Vec::new();
+        let done = scheduled::run(&self.order(), means, now, &mut |event| {
             println!("{event:?}");
             if let Event::Due(path, what) = event {
                 let name = path.file_name().unwrap().to_string_lossy();
@@ -122,6 +128,13 @@ impl Scene {
         done.map(|()| due)
     }
 
+    /// Changes the file.
+    pub(crate) fn replace(&self, old: &str, new: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        assert!(text.contains(old), "{text}");
+        std::fs::write(&self.config, text.replace(old, new)).unwrap();
+    }
+
     /// The program, with these options.
     fn backup(&self, options: &[&str]) -> Said {
         let config = self.config.to_str().unwrap();
@@ -129,36 +142,36 @@ impl Scene {
         said(&mut command(&self.server.endpoint, &words))
     }
 
-    fn write(&self, words: &str) {
+    pub(crate) fn write(&self, words: &str) {
         for name in ["data", "home"] {
             let words = format!("echo {words} >>d/small; head -c 200000 /dev/urandom >d/{words}");
             script(&self.from.join(name), &words);
         }
     }
 
-    fn snapshots(&self) -> PathBuf {
+    pub(crate) fn snapshots(&self) -> PathBuf {
         self.from.join("snapshots")
     }
 
     /// The names of the snapshots of a subvolume that are here.
-    fn names(&self, of: &str) -> Vec<String> {
+    pub(crate) fn names(&self, of: &str) -> Vec<String> {
         in_order(&self.snapshots(), of)
     }
 
-    fn archive(&self, name: &str) -> ArchiveStore {
+    pub(crate) fn archive(&self, name: &str) -> ArchiveStore {
         let config = self.order().config;
         let settings = archive::settings(&config, name);
         let options = archive::options(&config, &options(&self.server.endpoint));
         ArchiveStore::open(settings, Access::Read, options).unwrap()
     }
 
-    fn listing(&self, name: &str) -> Listing {
+    pub(crate) fn listing(&self, name: &str) -> Listing {
         self.archive(name).list().unwrap()
     }
 
     /// Restores every backup of a subvolume to a filesystem of its own, and compares those whose
     /// originals are still here; how many there are.
-    fn restore_all(&self, name: &str, to: &str) -> usize {
+    pub(crate) fn restore_all(&self, name: &str, to: &str) -> usize {
         let to = btrfs(to, 512);
         let mut from = self.archive(name);
         let place = Place::Local(to.clone());
@@ -194,7 +207,7 @@ fn in_order(dir: &Path, of: &str) -> Vec<String> {
         .collect()
 }
 
-fn means(server: &Server) -> Means {
+pub(crate) fn means(server: &Server) -> Means {
     Means {
         manner: Manner {
             priority: Priority::Normal,
@@ -208,7 +221,7 @@ fn means(server: &Server) -> Means {
     }
 }
 
-fn day(number: i64) -> Zoned {
+pub(crate) fn day(number: i64) -> Zoned {
     let first: Zoned = "2026-02-01T03:00:00[Europe/Berlin]".parse().unwrap();
     first.checked_add(number.days()).unwrap()
 }
@@ -595,6 +608,13 @@ fn what_cannot_be_done_is_said() {
         "{}",
         failed.stderr
     );
+    assert!(!other.join("snapshots").exists());
+    assert_eq!(scene.backup(&["--dry-run"]).code, 1);
+    let nowhere = text.replace("/snapshots'", "/no/such/snapshots'");
+    std::fs::write(&scene.config, nowhere).unwrap();
+    let failed = scene.backup(&[]);
+    assert_eq!(failed.code, 1);
+    assert!(failed.stderr.contains("make it first"), "{}", failed.stderr);
     // One of two subvolumes is missing; the other has its backup.
     std::fs::write(&scene.config, text.replace("/home'", "/gone'")).unwrap();
     let partly = scene.backup(&[]);
@@ -619,6 +639,17 @@ fn what_cannot_be_done_is_said() {
     );
     assert_eq!(scene.backup(&["--once"]).code, 0);
     assert!(scene.snapshots().join("data__x__full").exists());
+    // Where the state cannot be written, all have their backups nevertheless.
+    std::fs::write(
+        &scene.config,
+        text.replace("/state/state.json", "/no/such/dir/x"),
+    )
+    .unwrap();
+    std::fs::write(here().join("no"), "").unwrap();
+    let partly = scene.backup(&["--once"]);
+    assert_eq!(partly.code, 10);
+    assert!(partly.stderr.contains("/no/such/dir"), "{}", partly.stderr);
+    assert_eq!(scene.listing("home").snapshots.len(), 2);
 }
 
 fn a_spool_on_disk() {
@@ -630,4 +661,35 @@ fn a_spool_on_disk() {
     assert_eq!(scene.backup(&["--once"]).code, 0);
     assert!(scene.restore_all("data", "to") >= 1);
     assert_eq!(here().join("spool").read_dir().unwrap().count(), 0);
+}
+
+/// With no more than the systemd unit leaves it, every kind of file gets into a bucket and onto a disk.
+fn the_units_capabilities_suffice() {
+    let disk = btrfs("disk", 512);
+    let hook = here().join("hook");
+    std::fs::write(&hook, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let more = format!(
+        "hooks.before = ['{}']\n[[destination]]\nlocation = '{}/'",
+        hook.display(),
+        disk.display()
+    );
+    let scene = Scene::new("seaweedfs", "");
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    std::fs::write(&scene.config, more.replacen('\n', &format!("\n{text}"), 1)).unwrap();
+    script(&scene.from.join("data"), EVERYTHING);
+    let config = scene.config.to_str().unwrap();
+    let usual = command(&scene.server.endpoint, &["backup", "--config", config]);
+    let mut within = within("buttersink-config@.service", Path::new(usual.get_program()));
+    within.args(usual.get_args());
+    for (name, value) in usual.get_envs() {
+        match value {
+            Some(value) => within.env(name, value),
+            None => within.env_remove(name),
+        };
+    }
+    assert_eq!(said(&mut within).code, 0);
+    let name = scene.names("data").pop().unwrap();
+    assert_same(&scene.snapshots().join(&name), &disk.join(&name));
+    assert_eq!(scene.restore_all("data", "to"), 1);
 }

@@ -161,7 +161,7 @@ fn by_the_protocol() {
     let report = verify::alone(&mut remote, Depth::Download, &mut |_| ()).unwrap();
     assert_eq!(report.counts(), [1, 0, 1]);
     let mut report = verify::alone(&mut remote, Depth::Quick, &mut |_| ()).unwrap();
-    verify::against(&mut report, &mut remote, &mut *local(&snaps), &mut |_| ()).unwrap();
+    verify::same_snapshots(&mut report, &local(&snaps).list().unwrap());
     assert_eq!(report.counts(), [1, 0, 1]);
 }
 
@@ -429,7 +429,10 @@ fn against_a_filesystem(server: &Server) {
     // What the source has lost or altered proves nothing.
     alter_in(&snaps.join("base"));
     let mut report = verify::alone(&mut store(), Depth::Quick, &mut |_| ()).unwrap();
-    verify::against(&mut report, &mut store(), &mut *local(&snaps), &mut |_| ()).unwrap();
+    let (mut other, mut store) = (local(&snaps), store());
+    let there = other.list().unwrap();
+    verify::same_streams(&mut report, &mut store, &there, &mut *other, &mut |_| ()).unwrap();
+    verify::same_snapshots(&mut report, &there);
     assert!(report.counts()[0] < 2, "{report:?}");
     let proved = |f: &buttersink::proof::Finding| matches!(f.verdict, Verdict::Proved(_));
     assert!(

@@ -2,12 +2,14 @@
 
 use super::{Costed, Dest, Event, Keeps, Run};
 use crate::backup::retention::{self, Bonds, Candidate, Verdict};
+use crate::backup::state::moment;
 use crate::error::Result;
 use crate::log;
 use crate::plan::Plan;
 use crate::process;
 use crate::snapshot::{Listing, Offer, Snapshot, State, Uuid, shown};
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::path::Path;
 
 impl Run<'_, '_> {
@@ -49,7 +51,31 @@ impl Run<'_, '_> {
             }
             Keeps::Chains(chains) => chains.judge(candidates, &bonds, self.now.timestamp()),
         };
+        if coming.is_none() && matches!(dest.keeps, Keeps::Chains(_)) {
+            self.clean(dest, there)?;
+        }
         self.delete(Some(dest), &verdicts)
+    }
+
+    /// What a run that ended early left in an archive, in the middle of sending or of deleting: once a
+    /// newer backup has arrived, nobody goes on with it.
+    fn clean(&mut self, dest: &mut Dest, there: &Listing) -> Result<()> {
+        let is_left = |s: &&Snapshot| s.state == State::Partial;
+        let whole = there.snapshots.iter().filter(|s| !is_left(s));
+        let newest = whole.filter_map(|s| s.created).max();
+        for left in there.snapshots.iter().filter(is_left) {
+            let name = left.path.file_name().and_then(OsStr::to_str);
+            let made = name.and_then(|name| moment(name.strip_prefix("chunk-")?));
+            if made.is_some_and(|made| Some(made.as_second()) < newest) {
+                process::check("deleting what interrupted runs left")?;
+                dest.store()?.delete(&left.path)?;
+                let (path, place) = (shown(&left.path), &dest.name);
+                self.note(&format!(
+                    "removed {path} in {place}, left by an interrupted run"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// After everything arrived everywhere: the link, and what the source need not keep.
