@@ -520,7 +520,6 @@ fn excluded_snapshots_are_left_alone() {
 
 fn what_comes_later_says_so() {
     for words in [
-        vec!["s3://bucket/prefix/"],
         vec!["backup", "/x"],
         vec!["restore", "/x"],
         vec!["--no-such-option", "/x/"],
