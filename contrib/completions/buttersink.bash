@@ -22,6 +22,12 @@ _buttersink() {
         --endpoint-url | --region | --profile | -j | --concurrency | --part-size | --max-chain | \
         --s3-quirks | --older-than) return ;;
     esac
+    if [[ ${COMP_WORDS[1]-} =~ ^(backup|restore|verify)$ && $word == -* ]]; then
+        # These have options of their own, which their help names.
+        mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" "${COMP_WORDS[1]}" --help |
+            grep -oE '^ +(-[a-zA-Z], )?--[a-z0-9-]+' | tr -d ,)" -- "$word")
+        return
+    fi
     if [[ $word = -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
             -n --dry-run -d --delete -e --estimate --exclude -q --quiet -l --logfile --json

@@ -1,6 +1,15 @@
 # Completion of buttersink for fish. A test compares the options with what --help says.
 
+# Some commands have options of their own, which their help names.
+function __buttersink_own_options
+    set -l words (commandline -opc)
+    $words[1] $words[2] --help |
+        string replace -rf '^ +(?:-[A-Za-z], )?(--[a-z0-9-]+)(?: [A-Z]+)* *(.*)$' '$1\t$2'
+end
+
 complete -c buttersink -f
+complete -c buttersink -n '__fish_seen_subcommand_from backup restore verify' \
+    -a '(__buttersink_own_options)'
 complete -c buttersink -n __fish_is_first_arg -a list -d 'list the snapshots of a location'
 complete -c buttersink -n __fish_is_first_arg -a sync -d 'bring the snapshots of SRC to DST'
 complete -c buttersink -n __fish_is_first_arg -a backup -d 'make a snapshot and bring it to every destination'

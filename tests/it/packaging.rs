@@ -148,10 +148,18 @@ fn bash_offers(words: &[&str]) -> Vec<String> {
         _\"$1\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
     let mut command = Command::new("bash");
     command.args(["-uc", script, "bash"]).args(words);
-    let said = output(command.current_dir(top()).env("DIR", some_files()));
+    command.current_dir(top()).env("DIR", some_files());
+    let said = output(command.env("PATH", our_path()));
     assert!(said.status.success() && said.stderr.is_empty());
     let text = String::from_utf8(said.stdout).unwrap();
     text.lines().map(str::to_owned).collect()
+}
+
+/// The programs under test first.
+fn our_path() -> String {
+    let ours = binary("buttersink");
+    let others = std::env::var("PATH").unwrap();
+    format!("{}:{others}", ours.parent().unwrap().display())
 }
 
 fn bash_completes() {
@@ -160,6 +168,12 @@ fn bash_completes() {
     assert_eq!(bash_offers(&["buttersink", "-l", "sa"]), ["saved.log"]);
     assert_eq!(bash_offers(&["buttersink", "-n", "s"]), ["snaps/"]);
     assert_eq!(bash_offers(&["buttersink", "s"]), ["sync", "snaps/"]);
+    assert_eq!(bash_offers(&["buttersink", "backup", "--al"]), ["--always"]);
+    assert_eq!(
+        bash_offers(&["buttersink", "restore", "--ta"]),
+        ["--target"]
+    );
+    assert_eq!(bash_offers(&["buttersink", "sync", "--al"]), [""]);
     assert_eq!(bash_offers(&["btrfslist", "--s"]), ["--sizes"]);
     assert_eq!(bash_offers(&["checksumdir", "-o", "s"]), ["snaps"]);
 }
@@ -169,11 +183,16 @@ fn zsh_completes() {
     need("zsh");
     let script = "autoload -Uz compinit; fpath=($PWD/contrib/completions $fpath)
         compinit -u -D; print -l $_comps[buttersink] $_comps[btrfslist] $_comps[checksumdir]
-        zsh -n contrib/completions/_buttersink";
+        zsh -n contrib/completions/_buttersink
+        autoload -Uz +X _buttersink; eval \"${functions[_buttersink]%_\\$*}\"
+        words=(buttersink backup --al); _describe() { print -l -- ${(M)own:#--al*}; }
+        _buttersink_own_options";
     let mut command = Command::new("zsh");
-    let said = output(command.args(["-fc", script]).current_dir(top()));
+    command.args(["-fc", script]).env("PATH", our_path());
+    let said = output(command.current_dir(top()));
     let text = String::from_utf8(said.stdout).unwrap();
-    assert_eq!(text, "_buttersink\n".repeat(3));
+    let always = "--always:make a snapshot even if nothing changed\n";
+    assert_eq!(text, "_buttersink\n".repeat(3) + always);
     assert!(said.status.success() && said.stderr.is_empty());
 }
 
@@ -187,7 +206,7 @@ fn fish_completes() {
         command
             .args(["-N", "-c", &script])
             .current_dir(some_files());
-        let said = output(command.env("HOME", here()));
+        let said = output(command.env("HOME", here()).env("PATH", our_path()));
         assert!(said.status.success() && said.stderr.is_empty());
         let text = String::from_utf8(said.stdout).unwrap();
         let words = text
@@ -199,6 +218,8 @@ fn fish_completes() {
     assert_eq!(offers("buttersink --mode "), ["a", "r", "w"]);
     assert_eq!(offers("buttersink -n s"), ["snaps/"]);
     assert_eq!(offers("buttersink ve"), ["verify"]);
+    assert_eq!(offers("buttersink backup --al"), ["--always"]);
+    assert_eq!(offers("buttersink verify --ag"), ["--against"]);
     assert_eq!(offers("btrfslist --s"), ["--sizes"]);
     assert_eq!(offers("checksumdir --li"), ["--links"]);
 }
