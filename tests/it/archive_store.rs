@@ -302,6 +302,7 @@ fn killed_at_every_step() {
             !running.wait().unwrap().success(),
             "step {step}: it was not killed"
         );
+        proxy.settle();
         let mut store = open(&server.endpoint, settings(&bucket, &prefix, 6 * MIB));
         let listing = store.list().unwrap();
         println!("step {step}: {:?} {:?}", listing.snapshots, listing.notes);

@@ -74,6 +74,8 @@ type Rule = Box<dyn FnMut(&Seen<'_>) -> Option<Fault> + Send>;
 pub(crate) struct Proxy {
     pub(crate) endpoint: String,
     pub(crate) seen: Arc<Mutex<Vec<String>>>,
+    /// One more than the requests under way.
+    under_way: Arc<()>,
 }
 
 impl Proxy {
@@ -87,15 +89,32 @@ impl Proxy {
         let rule: Arc<Mutex<Rule>> = Arc::new(Mutex::new(Box::new(rule)));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let list = Arc::clone(&seen);
+        let under_way = Arc::new(());
+        let held = Arc::downgrade(&under_way);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (rule, list, upstream) =
                     (Arc::clone(&rule), Arc::clone(&list), upstream.clone());
+                let held = held.upgrade();
                 // A broken connection is what this is for.
-                std::thread::spawn(move || serve(&client, &upstream, &rule, &list));
+                std::thread::spawn(move || {
+                    let _held = held;
+                    serve(&client, &upstream, &rule, &list)
+                });
             }
         });
-        Proxy { endpoint, seen }
+        Proxy {
+            endpoint,
+            seen,
+            under_way,
+        }
+    }
+
+    /// Waits until the server has answered what a client sent before it died.
+    pub(crate) fn settle(&self) {
+        while Arc::strong_count(&self.under_way) > 1 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn count(&self, word: &str) -> usize {
