@@ -7,6 +7,7 @@ use crate::contract;
 use crate::runner::Test;
 use crate::s3::{MIB, open, options};
 use crate::servers::shared;
+use crate::sshd::{self, Sshd, far};
 use crate::streams::{diff, stream};
 use crate::subvolumes::{history, script};
 use crate::support::{btrfs, buttersink, program};
@@ -16,11 +17,13 @@ use buttersink::store::archive::{ArchiveStore, Settings};
 use buttersink::store::local::{Local, Manner};
 use buttersink::store::{Access, Store};
 use serde_json::Value;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_directory_is_cleaned,
+    a_far_directory_is_cleaned,
     both_layouts_of_a_bucket_are_cleaned,
     what_may_be_of_a_newer_program_stays,
     archives_are_listed,
@@ -49,6 +52,33 @@ fn lines(stdout: &str) -> Vec<Value> {
     lines
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
+}
+
+fn a_far_directory_is_cleaned() {
+    let _sshd = Sshd::start();
+    let dir = btrfs("a", 512);
+    history(&dir, 1);
+    let snaps = dir.join("snaps");
+    script(&snaps, "btrfs -q subvolume create x.part");
+    let words = |options: &[&str]| {
+        let words = options.iter().map(OsString::from);
+        words.chain([far(&snaps)]).collect::<Vec<_>>()
+    };
+    let said = sshd::buttersink(words(&["clean", "-n"]));
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(snaps.join("x.part").exists());
+    let said = sshd::buttersink(words(&["clean"]));
+    assert!(
+        said.stdout.starts_with("removed: x.part in ssh://"),
+        "{}",
+        said.stdout
+    );
+    assert!(!snaps.join("x.part").exists());
+    let said = sshd::buttersink(words(&["clean"]));
+    assert_eq!(
+        (said.code, said.stdout.as_str()),
+        (0, "0 removed, 0 kept\n")
+    );
 }
 
 fn a_directory_is_cleaned() {
