@@ -157,6 +157,17 @@ pub enum Access {
     Write,
 }
 
+impl Access {
+    /// Refuses what a store was opened for less than.
+    fn must_allow(self, needed: Access, location: &str, doing: &str) -> Result<()> {
+        if self < needed {
+            let said = format!("{location} was opened for less than that");
+            return Err(Error::refused(doing, said));
+        }
+        Ok(())
+    }
+}
+
 /// By what means stores are reached and do their work.
 #[derive(Clone, Debug)]
 pub struct Means {

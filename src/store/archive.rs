@@ -15,7 +15,7 @@ mod spool;
 pub mod stamp;
 pub(super) mod survey;
 
-use super::keys::is_path;
+use super::keys::path_text;
 use super::{Access, Effort, Sink, Store};
 use crate::error::{Error, Result};
 use crate::log;
@@ -167,24 +167,13 @@ impl ArchiveStore {
     }
 
     fn need(&self, access: Access, doing: &str) -> Result<()> {
-        if self.access < access {
-            let said = format!("{} was opened for less than that", self.location());
-            return Err(Error::refused(doing, said));
-        }
-        Ok(())
+        self.access.must_allow(access, &self.location(), doing)
     }
 
     /// A snapshot's path as manifests have it.
     fn name(&self, path: &Path) -> Result<String> {
         let doing = format!("cannot keep {} in {}", shown(path), self.location());
-        match path.to_str() {
-            Some(text) if is_path(text) => Ok(text.to_owned()),
-            Some(_) => Err(Error::refused(doing, "it is not a plain relative path")),
-            None => Err(Error::refused(
-                doing,
-                "manifests are UTF-8 and this name is not: rename it",
-            )),
-        }
+        path_text(path, doing)
     }
 
     /// The newest backup that holds this diff.

@@ -1,6 +1,9 @@
 //! What more than one store has to know about keys: which belong to archives, and what can be the
 //! path of a snapshot. Knows text only.
 
+use crate::error::{Error, Result};
+use std::path::Path;
+
 /// A key of an archive, `{prefix}subvol/{name}/…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Archived<'a> {
@@ -52,6 +55,18 @@ impl<'a> Part<'a> {
         let (stamp, number) = rest.rsplit_once('-')?;
         let index: u64 = number.parse().ok()?;
         (index.to_string() == number).then_some(Part::Chunk(kind, stamp, index))
+    }
+}
+
+/// A snapshot's path as text, for stores that write it into keys or documents.
+pub(super) fn path_text(path: &Path, doing: String) -> Result<String> {
+    match path.to_str() {
+        Some(text) if is_path(text) => Ok(text.to_owned()),
+        Some(_) => Err(Error::refused(doing, "it is not a plain relative path")),
+        None => {
+            let said = "a bucket's names are UTF-8 and this one is not: rename it";
+            Err(Error::refused(doing, said))
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod layout;
 mod records;
 mod sink;
 
+use super::keys::path_text;
 use super::{Access, Effort, Sink, Store};
 use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
@@ -95,24 +96,13 @@ impl S3Store {
     }
 
     fn need(&self, access: Access, doing: &str) -> Result<()> {
-        if self.access < access {
-            let said = format!("{} was opened for less than that", self.location());
-            return Err(Error::refused(doing, said));
-        }
-        Ok(())
+        self.access.must_allow(access, &self.location(), doing)
     }
 
     /// The part of keys that names the snapshot.
     fn key_path(&self, path: &Path) -> Result<String> {
         let doing = format!("cannot keep {} in {}", shown(path), self.location());
-        match path.to_str() {
-            Some(text) if layout::is_path(text) => Ok(text.to_owned()),
-            Some(_) => Err(Error::refused(doing, "it is not a plain relative path")),
-            None => Err(Error::refused(
-                doing,
-                "keys are UTF-8 and this name is not: rename it",
-            )),
-        }
+        path_text(path, doing)
     }
 
     /// How much of an unfinished upload is there, and when something last arrived.

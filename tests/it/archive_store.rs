@@ -439,17 +439,18 @@ fn whatever_goes_wrong_on_the_way(server: &Server) {
     assert_eq!(direct.list().unwrap().notes, [""; 0]);
 }
 
+/// A full backup of this length, and a difference.
+fn save_two(store: &mut ArchiveStore, length: usize) {
+    let full = stream(1, None, length);
+    save(store, &diff(1, None, length), FULL, &full).unwrap();
+    let inc = stream(2, Some(1), 300);
+    save(store, &diff(2, Some(1), 300), INC, &inc).unwrap();
+}
+
 fn backups_go_in_order(server: &Server) {
     let bucket = server.bucket();
     let mut store = open(&server.endpoint, settings(&bucket, "/", 200));
-    save(&mut store, &diff(1, None, 500), FULL, &stream(1, None, 500)).unwrap();
-    save(
-        &mut store,
-        &diff(2, Some(1), 300),
-        INC,
-        &stream(2, Some(1), 300),
-    )
-    .unwrap();
+    save_two(&mut store, 500);
     let error = store.delete(Path::new(FULL)).unwrap_err().to_string();
     assert!(error.contains(INC), "{error}");
     store.copy(Path::new(FULL), Path::new("again")).unwrap();
@@ -509,14 +510,7 @@ fn identities_that_nobody_wrote_down() {
     let bucket = server.bucket();
     // The first command does not fit into a chunk.
     let mut store = open(&server.endpoint, settings(&bucket, "/", 50));
-    save(&mut store, &diff(1, None, 400), FULL, &stream(1, None, 400)).unwrap();
-    save(
-        &mut store,
-        &diff(2, Some(1), 300),
-        INC,
-        &stream(2, Some(1), 300),
-    )
-    .unwrap();
+    save_two(&mut store, 400);
     let forget = |kind: &str, stamp: &str| {
         let key = format!("subvol/data/{kind}/manifest-{stamp}.json");
         let mut manifest = json(&server, &bucket, &key);
