@@ -16,11 +16,14 @@ mod request;
 mod retry;
 pub(crate) mod sum;
 pub mod thaw;
+mod tree_hash;
 pub mod upload;
 mod xml;
 
 pub use config::Environment;
 pub(crate) use errors::{in_words, transport};
+pub use hashing::Digests;
+pub(crate) use hashing::Sums;
 pub use options::{Checksum, S3Options, Sse};
 pub use quirks::{Quirks, TABLE};
 pub(crate) use request::{Answer, Fault, Request, Response};

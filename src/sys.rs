@@ -6,10 +6,12 @@
 
 mod child;
 pub mod dir;
+mod lanes;
 
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
 };
+pub use lanes::{Hash, LANES, sha256_of_eight};
 
 use std::ffi::{CString, OsStr};
 use std::fs::{File, TryLockError};

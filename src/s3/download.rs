@@ -2,7 +2,7 @@
 //! range for each thread, the one being read, and one that is still being hashed. The end of the
 //! stream comes only when all of it was there and its checksum is right.
 
-use super::hashing::{Buffer, Hashing};
+use super::hashing::{Buffer, Digests, Hashing};
 use super::objects::unquoted;
 use super::{Client, Request, Response};
 use crate::error::{Error, Result};
@@ -40,8 +40,8 @@ pub struct Download {
     home: Sender<Vec<u8>>,
     /// Only if there is something to compare it with.
     hashing: Option<Hashing>,
-    /// What the stream's SHA-256 must be, if somebody recorded it.
-    recorded: Option<String>,
+    /// What its digest must be, if one was recorded.
+    recorded: Digests,
     /// Why no more comes. An error is never followed by bytes or an end.
     failed: Option<Error>,
 }
@@ -60,14 +60,14 @@ struct State {
     read: u64,
     ready: BTreeMap<u64, Result<Vec<u8>>>,
     spare: Receiver<Vec<u8>>,
-    /// What the object's own metadata says.
-    recorded: Option<String>,
+    /// The SHA-256 in the object's own metadata.
+    told: Option<String>,
 }
 
 impl Download {
-    /// Begins to fetch. The SHA-256 that `recorded` holds, else the one in the metadata of a
+    /// Begins to fetch. The digest that is `recorded`, else the SHA-256 in the metadata of a
     /// single object, is compared at the end.
-    pub fn new(client: Arc<Client>, sources: Vec<Source>, recorded: Option<String>) -> Download {
+    pub fn new(client: Arc<Client>, sources: Vec<Source>, recorded: Digests) -> Download {
         let (home, spare) = channel();
         let shared = Arc::new(Shared {
             client,
@@ -77,7 +77,7 @@ impl Download {
                 read: 0,
                 ready: BTreeMap::new(),
                 spare,
-                recorded: None,
+                told: None,
             }),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
@@ -93,7 +93,7 @@ impl Download {
             range: None,
             at: 0,
             home,
-            hashing: recorded.is_some().then(|| Hashing::start(WAITING)),
+            hashing: hashing(&recorded),
             recorded,
             failed: None,
         }
@@ -105,10 +105,10 @@ impl Download {
         let Some(bytes) = self.shared.take()? else {
             return self.end().map(|()| false);
         };
-        if self.recorded.is_none() {
-            self.recorded = self.shared.state().recorded.take();
+        if self.hashing.is_none() {
+            self.recorded.sha256 = self.shared.state().told.take();
             // Told with the first range, so that nothing has passed unhashed.
-            self.hashing = self.recorded.as_ref().map(|_| Hashing::start(WAITING));
+            self.hashing = hashing(&self.recorded);
         }
         let range = Buffer::new(bytes, &self.home);
         if let Some(hashing) = &self.hashing {
@@ -120,16 +120,22 @@ impl Download {
 
     fn end(&mut self) -> Result<()> {
         let found = self.hashing.take().map(Hashing::finish).transpose()?;
-        match (&self.recorded, found) {
-            (Some(recorded), Some(found)) if !recorded.eq_ignore_ascii_case(&found) => {
+        match (self.recorded.quickest(), found) {
+            (Some((kind, recorded)), Some(found)) if !recorded.eq_ignore_ascii_case(&found) => {
                 let said = format!(
-                    "its SHA-256 is {found}, and {recorded} was recorded when it was uploaded"
+                    "its {} is {found}, and {recorded} was recorded when it was uploaded",
+                    kind.name()
                 );
                 Err(Error::damaged(self.shared.doing(0), said))
             }
             _ => Ok(()),
         }
     }
+}
+
+fn hashing(recorded: &Digests) -> Option<Hashing> {
+    let (kind, _) = recorded.quickest()?;
+    Some(Hashing::start(kind, WAITING))
 }
 
 impl Read for Download {
@@ -277,7 +283,7 @@ impl Shared {
         self.check(index, start, length, &response)?;
         if self.sources.len() == 1 && number == 0 {
             let told = response.header("x-amz-meta-sha256");
-            self.state().recorded = (!told.is_empty()).then(|| told.to_owned());
+            self.state().told = (!told.is_empty()).then(|| told.to_owned());
         }
         Ok(response.body)
     }

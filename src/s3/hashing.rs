@@ -1,14 +1,58 @@
-//! The SHA-256 of a stream, computed on a thread of its own: without instructions for it a
+//! Digests of a stream, computed on threads of their own: without instructions for SHA-256 a
 //! processor hashes more slowly than it does anything else to a stream. And the buffers that
 //! stream and hash share.
 
-use super::upload::hex;
+use super::sum::{Kind, Rolling};
 use crate::error::{Error, Result};
 use crate::sys;
-use ring::digest::{Context, SHA256};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+
+/// What is recorded of a stream's bytes, in hexadecimal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Digests {
+    /// The SHA-256 of the whole.
+    pub sha256: Option<String>,
+    /// The SHA-256 tree hash, which proves as much and takes less time.
+    pub tree_hash: Option<String>,
+}
+
+impl Digests {
+    /// The one that takes the least time to compute again.
+    pub(crate) fn quickest(&self) -> Option<(Kind, &str)> {
+        let tree_hash = self.tree_hash.as_deref().map(|sum| (Kind::TreeHash, sum));
+        tree_hash.or(self.sha256.as_deref().map(|sum| (Kind::Sha256, sum)))
+    }
+}
+
+/// All digests, on the thread that has the bytes.
+pub(crate) struct Sums {
+    sha256: Rolling,
+    tree_hash: Rolling,
+}
+
+impl Sums {
+    /// Of nothing yet.
+    pub(crate) fn new() -> Sums {
+        Sums {
+            sha256: Rolling::new(Kind::Sha256, None),
+            tree_hash: Rolling::new(Kind::TreeHash, None),
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        self.tree_hash.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> Digests {
+        Digests {
+            sha256: Some(self.sha256.hex()),
+            tree_hash: Some(self.tree_hash.hex()),
+        }
+    }
+}
 
 /// Bytes of a stream that several threads look at. When the last is done with them, the memory goes
 /// home, to be filled again.
@@ -35,7 +79,7 @@ impl Drop for Buffer {
     }
 }
 
-/// A hash that is being computed. Dropped, it is given up.
+/// A digest that is being computed. Dropped, it is given up.
 pub(super) struct Hashing {
     work: SyncSender<Arc<Buffer>>,
     thread: JoinHandle<String>,
@@ -43,9 +87,9 @@ pub(super) struct Hashing {
 
 impl Hashing {
     /// A thread for which so many buffers may wait.
-    pub(super) fn start(waiting: usize) -> Hashing {
+    pub(super) fn start(kind: Kind, waiting: usize) -> Hashing {
         let (work, buffers) = sync_channel(waiting);
-        let thread = std::thread::spawn(move || sha256(&buffers));
+        let thread = std::thread::spawn(move || digest(kind, &buffers));
         Hashing { work, thread }
     }
 
@@ -62,13 +106,13 @@ impl Hashing {
     }
 }
 
-fn sha256(buffers: &Receiver<Arc<Buffer>>) -> String {
+fn digest(kind: Kind, buffers: &Receiver<Arc<Buffer>>) -> String {
     sys::quiet_thread();
-    let mut hash = Context::new(&SHA256);
+    let mut rolling = Rolling::new(kind, None);
     for buffer in buffers {
-        hash.update(buffer.bytes());
+        rolling.update(buffer.bytes());
     }
-    hex(hash.finish().as_ref())
+    rolling.hex()
 }
 
 fn panicked() -> Error {
@@ -83,7 +127,7 @@ mod tests {
     #[test]
     fn hashes_in_order_and_memory_comes_home() {
         let (home, spare) = channel();
-        let hashing = Hashing::start(1);
+        let hashing = Hashing::start(Kind::Sha256, 1);
         for piece in [&b"a"[..], b"", b"bc"] {
             let buffer = Buffer::new(piece.to_vec(), &home);
             hashing.add(&buffer).unwrap();

@@ -1,6 +1,7 @@
 //! Checksums as services compute them: of a whole object, or of the checksums of its parts, with
 //! the number of parts behind a dash.
 
+use super::tree_hash::TreeHash;
 use super::upload::hex;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use md5::{Digest, Md5};
@@ -12,6 +13,8 @@ pub(crate) enum Kind {
     Md5,
     Crc32c,
     Sha256,
+    /// No service computes it; it is for what we record ourselves.
+    TreeHash,
 }
 
 impl Kind {
@@ -20,6 +23,7 @@ impl Kind {
             Kind::Md5 => "MD5",
             Kind::Crc32c => "CRC-32C",
             Kind::Sha256 => "SHA-256",
+            Kind::TreeHash => "SHA-256 tree hash",
         }
     }
 }
@@ -28,6 +32,7 @@ enum State {
     Md5(Md5),
     Crc32c(u32),
     Sha256(Box<Context>),
+    TreeHash(TreeHash),
 }
 
 impl State {
@@ -36,6 +41,7 @@ impl State {
             Kind::Md5 => State::Md5(Md5::new()),
             Kind::Crc32c => State::Crc32c(0),
             Kind::Sha256 => State::Sha256(Box::new(Context::new(&SHA256))),
+            Kind::TreeHash => State::TreeHash(TreeHash::default()),
         }
     }
 
@@ -44,6 +50,7 @@ impl State {
             State::Md5(md5) => md5.update(bytes),
             State::Crc32c(crc) => *crc = crc32c::crc32c_append(*crc, bytes),
             State::Sha256(sha) => sha.update(bytes),
+            State::TreeHash(tree) => tree.update(bytes),
         }
     }
 
@@ -52,6 +59,7 @@ impl State {
             State::Md5(md5) => md5.finalize().to_vec(),
             State::Crc32c(crc) => crc.to_be_bytes().to_vec(),
             State::Sha256(sha) => sha.finish().as_ref().to_vec(),
+            State::TreeHash(tree) => tree.finish().to_vec(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! A stream becomes an object: by parts on several threads, going on where an earlier run stopped,
 //! and checked at the end. Memory is a part for each thread and one more, whatever the length: the
-//! thread that hashes the stream looks at the same buffers.
+//! threads that hash the stream look at the same buffers.
 
 mod crew;
 mod sizing;
 mod sums;
 
+use super::hashing::{self, Digests};
 use super::multipart::{Part, Unfinished};
 use super::{Checksum, Client, Fault};
 use crate::error::{Error, Kind, Result};
@@ -13,7 +14,6 @@ use crate::log;
 use crate::snapshot::Size;
 use crew::{Crew, Done, Piece};
 use md5::{Digest, Md5};
-use ring::digest::{SHA256, digest};
 use sizing::Sizing;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -40,8 +40,8 @@ pub struct Target {
 pub struct Made {
     /// Bytes of the stream.
     pub bytes: u64,
-    /// Of the stream, in hexadecimal.
-    pub sha256: String,
+    /// Of the stream.
+    pub digests: Digests,
     /// The objects, in order: key, size and ETag.
     pub objects: Vec<(String, u64, String)>,
     /// Whether it was cut, so that the keys are not the one asked for.
@@ -127,7 +127,7 @@ impl Upload {
         };
         let Done {
             parts: mut done,
-            sha256,
+            digests,
             skipped,
         } = crew.join()?;
         done.sort_by_key(|(piece, part)| (*piece, part.number));
@@ -140,7 +140,7 @@ impl Upload {
         self.abort_others();
         Ok(Made {
             bytes: self.bytes,
-            sha256,
+            digests,
             objects,
             split: self.sizing.split(),
             parts: self.parts,
@@ -340,7 +340,10 @@ impl Upload {
 
     /// The whole stream fits in one part, and so in one request.
     fn put_whole(mut self) -> Result<Made> {
-        let sha256 = hex(digest(&SHA256, &self.part).as_ref());
+        let mut sums = hashing::Sums::new();
+        sums.update(&self.part);
+        let digests = sums.finish();
+        let sha256 = digests.sha256.clone().unwrap_or_default();
         self.meta.push(("sha256", sha256.clone()));
         let mut headers = self.headers();
         headers.extend(Sums::of(&self.part, self.client.checksum()).headers());
@@ -371,7 +374,7 @@ impl Upload {
         self.abort_others();
         Ok(Made {
             bytes: self.bytes,
-            sha256,
+            digests,
             objects: vec![object],
             split: false,
             parts: 1,

@@ -23,11 +23,11 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::{Download, Source};
 use crate::s3::thaw::Frost;
 use crate::s3::upload::Upload;
-use crate::s3::{Client, S3Options};
+use crate::s3::{Client, Digests, S3Options};
 use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
 use index::Archive;
 use manifest::Manifest;
-use send::Chunks;
+use send::{Chunks, Expected};
 use sink::ArchiveSink;
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
@@ -207,12 +207,17 @@ impl ArchiveStore {
                 .map_or(String::new(), |object| object.etag.clone()),
         };
         let sources = manifest.chunks.iter().map(source).collect();
-        let download = Download::new(Arc::clone(client), sources, None);
-        let sums = manifest.chunks.iter().map(|chunk| {
-            let url = client.url(&chunk.key);
-            (url, chunk.size, chunk.sha256.clone())
+        let download = Download::new(Arc::clone(client), sources, Digests::default());
+        let expected = manifest.chunks.iter().map(|chunk| {
+            let (kind, digest) = chunk.recorded();
+            Expected {
+                from: client.url(&chunk.key),
+                size: chunk.size,
+                kind,
+                digest: digest.to_owned(),
+            }
         });
-        Chunks::new(download, sums.collect())
+        Chunks::new(download, expected.collect())
     }
 }
 

@@ -1,10 +1,11 @@
-//! The threads that send parts, and the one that hashes the stream. Each sends one part at a time;
+//! The threads that send parts, and those that hash the stream. Each sends one part at a time;
 //! the first error stops them all. There are so many buffers and no more, so who fills them waits
 //! for the slowest.
 
-use super::super::hashing::{Buffer, Hashing};
+use super::super::hashing::{Buffer, Digests, Hashing};
 use super::super::multipart::{Listed, Part};
 use super::super::objects::unquoted;
+use super::super::sum::Kind;
 use super::super::{Checksum, Client, Request};
 use super::sums::{Sums, hex};
 use crate::error::{Error, Result};
@@ -40,8 +41,8 @@ type Sent = (usize, Part);
 /// What there is when all parts have arrived.
 pub(super) struct Done {
     pub(super) parts: Vec<Sent>,
-    /// Of the stream, in hexadecimal.
-    pub(super) sha256: String,
+    /// Of the stream.
+    pub(super) digests: Digests,
     /// How many parts were there already.
     pub(super) skipped: u64,
 }
@@ -57,7 +58,8 @@ struct Shared {
 pub(super) struct Crew {
     shared: Arc<Shared>,
     jobs: Option<SyncSender<Job>>,
-    hashing: Option<Hashing>,
+    /// The SHA-256, and the tree hash.
+    hashing: Option<[Hashing; 2]>,
     /// Where buffers go when nobody needs them any more, to be filled again.
     home: Sender<Vec<u8>>,
     spare: Receiver<Vec<u8>>,
@@ -91,7 +93,7 @@ impl Crew {
         Crew {
             shared,
             jobs: Some(jobs),
-            hashing: Some(Hashing::start(most)),
+            hashing: Some([Kind::Sha256, Kind::TreeHash].map(|kind| Hashing::start(kind, most))),
             home,
             spare,
             made: 1,
@@ -103,7 +105,7 @@ impl Crew {
     /// Waits for a free thread and gives it the part.
     pub(super) fn hand_over(&self, piece: Arc<Piece>, number: u64, data: Vec<u8>) -> Result<()> {
         let data = Buffer::new(data, &self.home);
-        if let Some(hashing) = &self.hashing {
+        for hashing in self.hashing.iter().flatten() {
             hashing.add(&data)?;
         }
         let job = Job {
@@ -140,7 +142,13 @@ impl Crew {
         if self.shared.stop.load(Ordering::Relaxed) {
             return Err(self.shared.error());
         }
-        let sha256 = self.hashing.take().map(Hashing::finish).transpose()?;
+        let digests = match self.hashing.take() {
+            Some([sha256, tree_hash]) => Digests {
+                sha256: Some(sha256.finish()?),
+                tree_hash: Some(tree_hash.finish()?),
+            },
+            None => Digests::default(),
+        };
         let mut sent = self
             .shared
             .sent
@@ -148,7 +156,7 @@ impl Crew {
             .unwrap_or_else(PoisonError::into_inner);
         Ok(Done {
             parts: std::mem::take(&mut sent),
-            sha256: sha256.unwrap_or_default(),
+            digests,
             skipped: self.shared.skipped.load(Ordering::Relaxed),
         })
     }

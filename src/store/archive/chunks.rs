@@ -5,15 +5,14 @@ use super::index::Leftover;
 use super::manifest::Chunk;
 use crate::error::{Error, Kind, Result};
 use crate::log;
-use crate::s3::Client;
 use crate::s3::claim::Claim;
 use crate::s3::download::Source;
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::Object;
 use crate::s3::sum::Rolling;
-use crate::s3::upload::{Meta, Target, Upload, hex};
+use crate::s3::upload::{Meta, Target, Upload};
+use crate::s3::{Client, Sums};
 use crate::snapshot::Size;
-use ring::digest::{Context, SHA256};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -48,7 +47,7 @@ struct Compare {
     object: Object,
     claim: Claim,
     rolling: Rolling,
-    sum: Context,
+    sums: Sums,
 }
 
 impl Cutter {
@@ -180,7 +179,7 @@ impl Cutter {
             object: object.clone(),
             rolling: claim.rolling(),
             claim,
-            sum: Context::new(&SHA256),
+            sums: Sums::new(),
         }))
     }
 
@@ -202,7 +201,7 @@ impl Cutter {
             object,
             claim,
             rolling,
-            sum,
+            sums,
         } = compare;
         if self.filled == object.size && claim.holds(rolling) {
             let part = claim.part().unwrap_or(object.size).max(1);
@@ -210,12 +209,8 @@ impl Cutter {
             let skipped = &self.client.counters.parts_skipped;
             skipped.fetch_add(parts, Ordering::Relaxed);
             log::line(|| format!("{} is there already", self.client.url(&object.key)));
-            return Ok(Chunk {
-                key: object.key,
-                size: object.size,
-                sha256: hex(sum.finish().as_ref()),
-                etag: Some(object.etag),
-            });
+            let (key, etag) = (object.key, Some(object.etag));
+            return Ok(Chunk::new(key, object.size, etag, sums.finish()));
         }
         let mut keys: Vec<String> = self.there.keys().cloned().collect();
         keys.push(object.key.clone());
@@ -229,19 +224,17 @@ impl Cutter {
 impl Compare {
     fn update(&mut self, bytes: &[u8]) {
         self.rolling.update(bytes);
-        self.sum.update(bytes);
+        self.sums.update(bytes);
     }
 }
 
 fn made(upload: Upload) -> Result<Chunk> {
     let made = upload.finish()?;
     match <[_; 1]>::try_from(made.objects) {
-        Ok([(key, size, etag)]) if !made.split => Ok(Chunk {
-            key,
-            size,
-            sha256: made.sha256,
-            etag: (!etag.is_empty()).then_some(etag),
-        }),
+        Ok([(key, size, etag)]) if !made.split => {
+            let etag = (!etag.is_empty()).then_some(etag);
+            Ok(Chunk::new(key, size, etag, made.digests))
+        }
         _ => Err(Error::failed(
             "cannot upload a chunk",
             "it did not become one object",

@@ -10,10 +10,9 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::claim::Claim;
 use crate::s3::download::Source;
 use crate::s3::objects::unquoted;
-use crate::s3::upload::hex;
+use crate::s3::sum::Rolling;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
-use ring::digest::{Context, SHA256};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 
@@ -234,7 +233,8 @@ fn compare_chunk(
     etag: &str,
     stream: &mut dyn Read,
 ) -> Result<(Verdict, u64)> {
-    let mut sum = Context::new(&SHA256);
+    let (kind, recorded) = chunk.recorded();
+    let mut sum = Rolling::new(kind, None);
     let mut rolling = claim.as_ref().map(Claim::rolling);
     let taken = read_all(stream, chunk.size, &mut |piece| {
         sum.update(piece);
@@ -242,12 +242,12 @@ fn compare_chunk(
             rolling.update(piece);
         }
     })?;
-    let found = hex(sum.finish().as_ref());
-    if !found.eq_ignore_ascii_case(&chunk.sha256) {
+    let found = sum.hex();
+    if !found.eq_ignore_ascii_case(recorded) {
         let words = format!(
-            "the SHA-256 of {} is {} by its manifest, and that of the stream made again is {found}",
+            "the {} of {} is {recorded} by its manifest, and that of the stream made again is {found}",
+            kind.name(),
             shown(&chunk.key),
-            chunk.sha256
         );
         return Ok((Verdict::Different(words), taken));
     }

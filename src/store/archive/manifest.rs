@@ -2,6 +2,8 @@
 //! format, version 1, and where things lie below a prefix; does no input or output.
 
 use crate::error::{Error, Result};
+use crate::s3::Digests;
+use crate::s3::sum::Kind;
 use crate::snapshot::{Uuid, shown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -57,9 +59,33 @@ pub struct Chunk {
     pub size: u64,
     /// Hexadecimal.
     pub sha256: String,
+    /// The SHA-256 tree hash, hexadecimal; the old program records none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree_hash: Option<String>,
     /// As the service gave it.
     #[serde(default)]
     pub etag: Option<String>,
+}
+
+impl Chunk {
+    /// An object that was just made.
+    pub(super) fn new(key: String, size: u64, etag: Option<String>, digests: Digests) -> Chunk {
+        Chunk {
+            key,
+            size,
+            sha256: digests.sha256.unwrap_or_default(),
+            tree_hash: digests.tree_hash,
+            etag,
+        }
+    }
+
+    /// The digest that its bytes are held against: of those recorded the one that takes less time.
+    pub(super) fn recorded(&self) -> (Kind, &str) {
+        match &self.tree_hash {
+            Some(tree_hash) => (Kind::TreeHash, tree_hash),
+            None => (Kind::Sha256, &self.sha256),
+        }
+    }
 }
 
 /// How chunks are stored.

@@ -1,48 +1,61 @@
 //! The chunks of a backup as one stream. The last bytes of a chunk are passed on only after all of
-//! it had the SHA-256 that its manifest says.
+//! it had the digest that its manifest says.
 
 use crate::error::{Error, Result};
-use crate::s3::upload::hex;
-use ring::digest::{Context, SHA256};
+use crate::s3::sum::{Kind, Rolling};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
 /// A stream that is being put together.
 pub(super) struct Chunks<R> {
     inner: R,
-    /// What is still to come: where each chunk is from, its size and its SHA-256.
-    ahead: VecDeque<(String, u64, String)>,
-    /// Bytes of the first one that were read.
+    /// What is still to come.
+    ahead: VecDeque<Expected>,
+    /// Bytes of the first one that were read, and their digest.
     taken: u64,
-    sum: Context,
+    sum: Rolling,
     /// Why no more comes. An error is never followed by bytes or an end.
     failed: Option<Error>,
 }
 
+/// A chunk as its manifest has it.
+pub(super) struct Expected {
+    pub(super) from: String,
+    pub(super) size: u64,
+    pub(super) kind: Kind,
+    pub(super) digest: String,
+}
+
+fn begin(ahead: &VecDeque<Expected>) -> Rolling {
+    Rolling::new(ahead.front().map_or(Kind::Sha256, |chunk| chunk.kind), None)
+}
+
 impl<R: Read> Chunks<R> {
-    pub(super) fn new(inner: R, chunks: VecDeque<(String, u64, String)>) -> Chunks<R> {
+    pub(super) fn new(inner: R, chunks: VecDeque<Expected>) -> Chunks<R> {
         Chunks {
             inner,
+            sum: begin(&chunks),
             ahead: chunks,
             taken: 0,
-            sum: Context::new(&SHA256),
             failed: None,
         }
     }
 
     /// Ends the chunks of which all was read.
     fn close(&mut self) -> Result<()> {
-        while let Some((from, size, recorded)) = self.ahead.front() {
-            if self.taken < *size {
-                return Ok(());
+        while self
+            .ahead
+            .front()
+            .is_some_and(|chunk| self.taken == chunk.size)
+            && let Some(chunk) = self.ahead.pop_front()
+        {
+            let sum = std::mem::replace(&mut self.sum, begin(&self.ahead));
+            let found = sum.hex();
+            if !chunk.digest.eq_ignore_ascii_case(&found) {
+                let (kind, recorded) = (chunk.kind.name(), chunk.digest);
+                let said = format!("its {kind} is {found}, and its manifest says '{recorded}'");
+                return Err(Error::damaged(format!("cannot use {}", chunk.from), said));
             }
-            let sum = std::mem::replace(&mut self.sum, Context::new(&SHA256));
-            let found = hex(sum.finish().as_ref());
-            if !recorded.eq_ignore_ascii_case(&found) {
-                let said = format!("its SHA-256 is {found}, and its manifest says '{recorded}'");
-                return Err(Error::damaged(format!("cannot use {from}"), said));
-            }
-            self.ahead.pop_front();
             self.taken = 0;
         }
         Ok(())
@@ -50,7 +63,7 @@ impl<R: Read> Chunks<R> {
 
     fn next(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.close()?;
-        let Some((from, size, _)) = self.ahead.front() else {
+        let Some(Expected { from, size, .. }) = self.ahead.front() else {
             // The reader below has an end of its own to check.
             let doing = "cannot use the backup";
             return match self.inner.read(buffer) {
@@ -101,10 +114,19 @@ impl<R: Read> Read for Chunks<R> {
 mod tests {
     use super::*;
 
-    fn chunks(parts: &[&[u8]]) -> VecDeque<(String, u64, String)> {
-        let sum = |part: &&[u8]| hex(ring::digest::digest(&SHA256, part).as_ref());
-        let chunk = |part: &&[u8]| ("c".to_owned(), part.len() as u64, sum(part));
-        parts.iter().map(chunk).collect()
+    fn chunks(parts: &[&[u8]]) -> VecDeque<Expected> {
+        let kinds = [Kind::Sha256, Kind::TreeHash].into_iter().cycle();
+        let chunk = |(part, kind): (&&[u8], Kind)| {
+            let mut sum = Rolling::new(kind, None);
+            sum.update(part);
+            Expected {
+                from: "c".to_owned(),
+                size: part.len() as u64,
+                kind,
+                digest: sum.hex(),
+            }
+        };
+        parts.iter().zip(kinds).map(chunk).collect()
     }
 
     fn read(bytes: &[u8], parts: &[&[u8]]) -> io::Result<Vec<u8>> {

@@ -33,7 +33,8 @@ impl S3Store {
             return Ok(verdict);
         }
         let mut stream = begin.chain(stream);
-        let mut whole = Rolling::new(Sum::Sha256, None);
+        let kind = record.digests.quickest().map(|(kind, _)| kind);
+        let mut whole = Rolling::new(kind.unwrap_or(Sum::Sha256), None);
         let (mut verdict, mut bytes) = (None, 0);
         for object in &kept.objects {
             let claim = self.client.claim(object)?;
@@ -52,9 +53,9 @@ impl S3Store {
         }
         let unreplaced = record.etags.iter().eq(kept.objects.iter().map(|o| &o.etag));
         let verdict = verdict.unwrap_or_else(|| Verdict::Different("it is empty".to_owned()));
-        Ok(match (verdict, record.sha256) {
-            (Verdict::Unverifiable(_), Some(sha256)) if unreplaced => {
-                by_record(&sha256, &whole.hex())
+        Ok(match (verdict, record.digests.quickest()) {
+            (Verdict::Unverifiable(_), Some((kind, recorded))) if unreplaced => {
+                by_record(kind.name(), recorded, &whole.hex())
             }
             (verdict, _) => verdict,
         })
@@ -80,14 +81,13 @@ impl S3Store {
     }
 }
 
-fn by_record(recorded: &str, found: &str) -> Verdict {
+fn by_record(kind: &str, recorded: &str, found: &str) -> Verdict {
     match recorded.eq_ignore_ascii_case(found) {
-        true => Verdict::Proved(
-            "its ETag is unchanged, and the SHA-256 recorded with it is that of the stream made again"
-                .to_owned(),
-        ),
+        true => Verdict::Proved(format!(
+            "its ETag is unchanged, and the {kind} recorded with it is that of the stream made again"
+        )),
         false => Verdict::Different(format!(
-            "the SHA-256 recorded when it was uploaded is {recorded}, and that of the stream made again is {found}"
+            "the {kind} recorded when it was uploaded is {recorded}, and that of the stream made again is {found}"
         )),
     }
 }

@@ -1,6 +1,7 @@
 //! The `.bs` file beside a snapshot's diffs: sizes that are known, and, on lines that ButterSink
-//! skips, the SHA-256 of what was uploaded. Knows its text only.
+//! skips, digests of what was uploaded. Knows its text only.
 
+use crate::s3::Digests;
 use crate::snapshot::{Diff, Size, Uuid};
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ type Pair = (Uuid, Option<Uuid>);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hints {
     sizes: BTreeMap<Pair, u64>,
-    /// ETag of the object and SHA-256 of its bytes.
-    sums: BTreeMap<Pair, (String, String)>,
+    /// ETag of the object, and digests of its bytes.
+    sums: BTreeMap<Pair, (String, Digests)>,
 }
 
 impl Hints {
@@ -26,15 +27,27 @@ impl Hints {
                         hints.sizes.insert(pair, size);
                     }
                 }
-                ["sha256", to, from, etag, sum] => {
+                [kind @ ("sha256" | "tree-hash"), to, from, etag, sum] => {
                     if let Some(pair) = pair(to, from) {
-                        hints.sums.insert(pair, (etag.to_owned(), sum.to_owned()));
+                        hints.digest(pair, kind, etag, sum);
                     }
                 }
                 _ => {}
             }
         }
         hints
+    }
+
+    /// Lines about another object than the last one say nothing of it.
+    fn digest(&mut self, pair: Pair, kind: &str, etag: &str, sum: &str) {
+        let (known, digests) = self.sums.entry(pair).or_default();
+        if known != etag {
+            (*known, *digests) = (etag.to_owned(), Digests::default());
+        }
+        match kind {
+            "sha256" => digests.sha256 = Some(sum.to_owned()),
+            _ => digests.tree_hash = Some(sum.to_owned()),
+        }
     }
 
     /// The file's text.
@@ -44,8 +57,17 @@ impl Hints {
         for ((to, parent), size) in &self.sizes {
             text.push_str(&format!("{to}\t{}\t{size}\n", from(parent)));
         }
-        for ((to, parent), (etag, sum)) in &self.sums {
-            text.push_str(&format!("sha256\t{to}\t{}\t{etag}\t{sum}\n", from(parent)));
+        for ((to, parent), (etag, digests)) in &self.sums {
+            let lines = [
+                ("sha256", &digests.sha256),
+                ("tree-hash", &digests.tree_hash),
+            ];
+            for (kind, sum) in lines {
+                let sum = sum.iter();
+                text.extend(
+                    sum.map(|sum| format!("{kind}\t{to}\t{}\t{etag}\t{sum}\n", from(parent))),
+                );
+            }
         }
         text
     }
@@ -57,28 +79,28 @@ impl Hints {
     }
 
     /// What the diff's bytes were when they were uploaded, unless the object is another by now.
-    pub(super) fn sha256(&self, diff: &Diff, etag: &str) -> Option<String> {
-        let (known, sum) = self.sums.get(&(diff.to, diff.from))?;
-        (known == etag).then(|| sum.clone())
+    pub(super) fn digests(&self, diff: &Diff, etag: &str) -> Digests {
+        let uploaded = self.uploaded(diff).filter(|(known, _)| known == etag);
+        uploaded.map(|(_, digests)| digests).unwrap_or_default()
     }
 
-    /// ETag and SHA-256 of what was uploaded, whatever is there by now.
-    pub(super) fn sum(&self, diff: &Diff) -> Option<(String, String)> {
+    /// ETag and digests of what was uploaded, whatever is there by now.
+    pub(super) fn uploaded(&self, diff: &Diff) -> Option<(String, Digests)> {
         self.sums.get(&(diff.to, diff.from)).cloned()
     }
 
     /// The diffs that were uploaded.
-    pub(super) fn uploaded(&self) -> impl Iterator<Item = Pair> {
+    pub(super) fn all_uploaded(&self) -> impl Iterator<Item = Pair> {
         self.sums.keys().copied()
     }
 
-    /// Remembers what was uploaded; `etag` is empty if the sum is kept elsewhere.
-    pub(super) fn add(&mut self, diff: &Diff, bytes: u64, etag: &str, sum: &str) {
+    /// Remembers what was uploaded; `etag` is empty if the digests are kept elsewhere.
+    pub(super) fn add(&mut self, diff: &Diff, bytes: u64, etag: &str, digests: &Digests) {
         let pair = (diff.to, diff.from);
         self.sizes.insert(pair, bytes);
-        let words = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
-        if words(etag) && words(sum) {
-            self.sums.insert(pair, (etag.to_owned(), sum.to_owned()));
+        let word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
+        if word(etag) {
+            self.sums.insert(pair, (etag.to_owned(), digests.clone()));
         }
     }
 }
@@ -112,12 +134,16 @@ mod tests {
         };
         assert_eq!(hints.size(&full), Some(Size::Exact(12)));
         assert_eq!(hints.size(&diff), Some(Size::Exact(7)));
-        hints.add(&diff, 9, "etag", "sum");
+        let digests = Digests {
+            sha256: Some("sum".to_owned()),
+            tree_hash: Some("tree".to_owned()),
+        };
+        hints.add(&diff, 9, "etag", &digests);
         let back = Hints::parse(&hints.text());
         assert_eq!(back, hints);
         assert_eq!(back.size(&diff), Some(Size::Exact(9)));
-        assert_eq!(back.sha256(&diff, "etag"), Some("sum".to_owned()));
-        assert_eq!(back.sha256(&diff, "other"), None);
+        assert_eq!(back.digests(&diff, "etag"), digests);
+        assert_eq!(back.digests(&diff, "other"), Digests::default());
         let skipped = hints
             .text()
             .lines()
@@ -127,5 +153,25 @@ mod tests {
             skipped, 2,
             "the old program reads these lines and no others"
         );
+    }
+
+    #[test]
+    fn a_tree_hash_belongs_to_its_object() {
+        let a = Uuid([1; 16]);
+        let diff = Diff {
+            to: a,
+            from: None,
+            size: Size::Unknown,
+        };
+        let hints = |lines: &[&str]| {
+            let lines = lines.iter().map(|line| line.replace("A", &a.to_string()));
+            Hints::parse(&lines.collect::<Vec<_>>().join("\n"))
+        };
+        let old = hints(&["sha256 A None e s"]);
+        assert_eq!(old.digests(&diff, "e").sha256.as_deref(), Some("s"));
+        assert_eq!(old.digests(&diff, "e").tree_hash, None);
+        let replaced = hints(&["tree-hash A None e t", "sha256 A None f s"]);
+        assert_eq!(replaced.digests(&diff, "f").sha256.as_deref(), Some("s"));
+        assert_eq!(replaced.digests(&diff, "f").tree_hash, None);
     }
 }

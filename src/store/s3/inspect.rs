@@ -96,7 +96,7 @@ impl S3Store {
                 .filter(|kept| kept.name.path == path)
                 .map(|kept| (kept.name.to, kept.name.from))
                 .collect();
-            let gone: Vec<_> = self.hints(&path)?.uploaded().collect();
+            let gone: Vec<_> = self.hints(&path)?.all_uploaded().collect();
             for (to, from) in gone.into_iter().filter(|pair| !there.contains(pair)) {
                 let from = from.map_or("None".to_owned(), |uuid| uuid.to_string());
                 let words = format!("{to}_{from} was uploaded and is missing");
@@ -185,7 +185,7 @@ impl S3Store {
             _ => None,
         };
         let told = told.map_or(String::new(), |head| head.meta("sha256").to_owned());
-        let recorded = record.sha256.is_some() || !told.is_empty();
+        let recorded = record.digests.quickest().is_some() || !told.is_empty();
         match self.read(kept, record, heads) {
             Ok(bytes) => Ok(Verdict::Proved(format!(
                 "{bytes} bytes read: each command's checksum, END and names are right, and {}",
@@ -204,7 +204,7 @@ impl S3Store {
 
     fn read(&self, kept: &Kept, record: Record, heads: &mut Heads) -> Result<u64> {
         let objects = kept.objects.clone();
-        let download = Download::new(Arc::clone(&self.client), objects, record.sha256);
+        let download = Download::new(Arc::clone(&self.client), objects, record.digests);
         let expected = |head: &mut Head| heads.take(kept, head);
         let mut stream = Checked::new(download, expected)?;
         let (mut piece, mut bytes) = (vec![0; PIECE], 0);

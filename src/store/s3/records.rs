@@ -7,6 +7,7 @@ use super::index::Kept;
 use super::layout::Name;
 use super::sink;
 use crate::error::{Error, Result};
+use crate::s3::Digests;
 use crate::s3::upload::Made;
 use crate::snapshot::{Diff, Size};
 
@@ -16,10 +17,22 @@ struct Marker {
     version: u32,
     bytes: u64,
     sha256: String,
+    /// Older ones have none.
+    #[serde(default)]
+    tree_hash: Option<String>,
     sizes: Vec<u64>,
     /// Older ones have none.
     #[serde(default)]
     etags: Vec<String>,
+}
+
+impl Marker {
+    fn digests(&self) -> Digests {
+        Digests {
+            sha256: Some(self.sha256.clone()),
+            tree_hash: self.tree_hash.clone(),
+        }
+    }
 }
 
 /// What was recorded of a stream when it was uploaded.
@@ -27,7 +40,7 @@ struct Marker {
 pub(super) struct Record {
     /// Its length.
     pub(super) bytes: Option<u64>,
-    pub(super) sha256: Option<String>,
+    pub(super) digests: Digests,
     /// Of its objects, in order; none if they were not recorded.
     pub(super) etags: Vec<String>,
 }
@@ -65,10 +78,10 @@ impl S3Store {
 
     /// Writes down what is known about a diff. The diff is whole without it, so that a failure is
     /// a remark and no error.
-    pub(super) fn hint(&mut self, path: &str, diff: &Diff, bytes: u64, etag: &str, sum: &str) {
+    pub(super) fn hint(&mut self, path: &str, diff: &Diff, bytes: u64, etag: &str, sums: &Digests) {
         let key = format!("{}{path}.bs", self.prefix);
         let written = self.hints(path).and_then(|mut hints| {
-            hints.add(diff, bytes, etag, sum);
+            hints.add(diff, bytes, etag, sums);
             self.client.put(&key, hints.text().as_bytes(), Vec::new())?;
             self.hints.insert(path.to_owned(), hints);
             self.index()?.hints.insert(path.to_owned());
@@ -93,7 +106,8 @@ impl S3Store {
                 &Marker {
                     version: 1,
                     bytes: made.bytes,
-                    sha256: made.sha256.clone(),
+                    sha256: made.digests.sha256.clone().unwrap_or_default(),
+                    tree_hash: made.digests.tree_hash.clone(),
                     sizes: made.objects.iter().map(|(_, size, _)| *size).collect(),
                     etags: made
                         .objects
@@ -109,24 +123,24 @@ impl S3Store {
             _ => String::new(),
         };
         let diff = sink::diff(&name, made.bytes);
-        self.hint(&name.path.clone(), &diff, made.bytes, &etag, &made.sha256);
+        self.hint(&name.path.clone(), &diff, made.bytes, &etag, &made.digests);
         let index = self.index()?;
         index.leftovers.remove(&name);
         index.kept.push(sink::kept(name, made, marker));
         Ok(())
     }
 
-    /// The SHA-256 that was recorded for a diff outside of its object.
-    pub(super) fn recorded(&mut self, kept: &Kept) -> Result<Option<String>> {
+    /// The digests that were recorded for a diff outside of its object.
+    pub(super) fn recorded(&mut self, kept: &Kept) -> Result<Digests> {
         let Some(key) = &kept.marker else {
             let etag = kept
                 .objects
                 .first()
                 .map_or("", |object| &object.etag)
                 .to_owned();
-            return Ok(self.hints(&kept.name.path)?.sha256(&kept.diff(), &etag));
+            return Ok(self.hints(&kept.name.path)?.digests(&kept.diff(), &etag));
         };
-        Ok(Some(self.read_marker(key, kept)?.sha256))
+        Ok(self.read_marker(key, kept)?.digests())
     }
 
     /// All that was recorded of a diff, whether its objects are the same by now or not.
@@ -137,19 +151,16 @@ impl S3Store {
             let marker = self.read_marker(key, kept)?;
             return Ok(Record {
                 bytes,
-                sha256: Some(marker.sha256),
+                digests: marker.digests(),
                 etags: marker.etags,
             });
         }
-        let (etags, sums) = hints
-            .sum(&kept.diff())
-            .into_iter()
-            .unzip::<_, _, _, Vec<_>>();
-        let sha256 = sums.into_iter().next();
+        let uploaded = hints.uploaded(&kept.diff());
+        let (etag, digests) = uploaded.unzip();
         Ok(Record {
             bytes,
-            sha256,
-            etags,
+            digests: digests.unwrap_or_default(),
+            etags: etag.into_iter().collect(),
         })
     }
 

@@ -1,0 +1,149 @@
+//! The SHA-256 tree hash of Amazon S3 Glacier: the SHA-256 of each MiB, then of each two of these
+//! together, and so on until one is left; one that is left over goes up as it is. It proves as much
+//! as the SHA-256 of the whole, and its leaves can be hashed at once.
+
+use crate::sys::{self, Hash, LANES};
+use ring::digest::{Context, SHA256};
+
+/// Bytes of a leaf, but for the last.
+const LEAF: usize = 1 << 20;
+
+/// Bytes that are hashed at once.
+const AT_ONCE: usize = LANES * LEAF;
+
+/// A tree hash that grows with its bytes.
+#[derive(Default)]
+pub(super) struct TreeHash {
+    /// What waits for more; no memory if all bytes come in pieces of as many as are hashed at once.
+    begun: Vec<u8>,
+    /// How many leaves are hashed.
+    leaves: u64,
+    /// Roots of trees that are complete, each larger than the next.
+    roots: Vec<Hash>,
+}
+
+impl TreeHash {
+    pub(super) fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let taken = bytes.len().min(AT_ONCE - self.begun.len());
+            let (now, later) = bytes.split_at(taken);
+            bytes = later;
+            if taken == AT_ONCE {
+                self.add_all(now);
+                continue;
+            }
+            self.begun.extend_from_slice(now);
+            if self.begun.len() == AT_ONCE {
+                self.add_begun();
+            }
+        }
+    }
+
+    fn add_begun(&mut self) {
+        let mut begun = std::mem::take(&mut self.begun);
+        self.add_all(&begun);
+        begun.clear();
+        self.begun = begun;
+    }
+
+    /// The next leaves, of which only the very last may be short.
+    fn add_all(&mut self, leaves: &[u8]) {
+        hashes(leaves).into_iter().for_each(|hash| self.add(hash));
+    }
+
+    /// The next leaf; trees of the same height become one.
+    fn add(&mut self, leaf: Hash) {
+        self.leaves += 1;
+        let grown = self.leaves.trailing_zeros() as usize;
+        let right = (0..grown).fold(leaf, |right, _| joined(self.roots.pop(), right));
+        self.roots.push(right);
+    }
+
+    pub(super) fn finish(mut self) -> Hash {
+        self.add_begun();
+        if self.leaves == 0 {
+            self.add(sha256(&[]));
+        }
+        let last = self.roots.pop().unwrap_or_default();
+        let root = self.roots.into_iter().rev();
+        root.fold(last, |right, left| joined(Some(left), right))
+    }
+}
+
+fn joined(left: Option<Hash>, right: Hash) -> Hash {
+    left.map_or(right, |left| sha256(&[&left, &right]))
+}
+
+/// Of up to as many leaves as are hashed at once.
+fn hashes(leaves: &[u8]) -> Vec<Hash> {
+    let eight = match leaves.len() {
+        AT_ONCE => {
+            sys::sha256_of_eight(&std::array::from_fn(|lane| &leaves[lane * LEAF..][..LEAF]))
+        }
+        _ => None,
+    };
+    match eight {
+        Some(hashes) => hashes.to_vec(),
+        None => leaves.chunks(LEAF).map(|leaf| sha256(&[leaf])).collect(),
+    }
+}
+
+fn sha256(pieces: &[&[u8]]) -> Hash {
+    let mut hash = Context::new(&SHA256);
+    pieces.iter().for_each(|piece| hash.update(piece));
+    let mut found = Hash::default();
+    found.copy_from_slice(hash.finish().as_ref());
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s3::upload::hex;
+
+    /// As Amazon describes it, level by level.
+    fn by_levels(bytes: &[u8]) -> Hash {
+        let mut level: Vec<Hash> = bytes.chunks(LEAF).map(|leaf| sha256(&[leaf])).collect();
+        if level.is_empty() {
+            level = vec![sha256(&[])];
+        }
+        while level.len() > 1 {
+            let pair = |pair: &[Hash]| match pair {
+                [left, right] => sha256(&[left, right]),
+                _ => pair[0],
+            };
+            level = level.chunks(2).map(pair).collect();
+        }
+        level[0]
+    }
+
+    #[test]
+    fn any_length_in_any_pieces() {
+        let bytes: Vec<u8> = (0..17 * LEAF + 5).map(|i| (i * 7 / 5) as u8).collect();
+        for leaves in [0, 1, 2, 3, 5, 7, 8, 9, 16, 17] {
+            for length in [leaves * LEAF, leaves * LEAF + 5] {
+                for piece in [LEAF / 2 + 1, 8 * LEAF, 20 * LEAF] {
+                    let mut tree = TreeHash::default();
+                    bytes[..length]
+                        .chunks(piece)
+                        .for_each(|piece| tree.update(piece));
+                    assert_eq!(
+                        tree.finish(),
+                        by_levels(&bytes[..length]),
+                        "{length} {piece}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_leaves_of_zeros() {
+        let mut tree = TreeHash::default();
+        tree.update(&vec![0; 2 * LEAF]);
+        assert_eq!(
+            hex(&tree.finish()),
+            "861890b487038d840e9d71d43bbc0fd4571453fb9d9b1f370caa3582a29b0ec7"
+        );
+    }
+}
