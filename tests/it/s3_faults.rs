@@ -366,11 +366,23 @@ fn corruption_on_the_way_down(server: &Server) {
         let object = seen.method == "GET" && seen.target.contains("_None?");
         object.then_some(Fault::CorruptDown)
     });
-    let mut store = proxy.store(&bucket, |_| {});
-    for known in [known, diff(2, None, 900)] {
+    let mut expected = "its SHA-256 tree hash is";
+    for known in [known, diff(2, None, 900), known] {
+        let mut store = proxy.store(&bucket, |_| {});
         let error = get(&mut store, &known).unwrap_err();
         assert_eq!(error.kind, Kind::Damaged);
-        assert!(error.to_string().contains("SHA-256"), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+        if known.to == uuid(2) {
+            // The last one as it was recorded before there were tree hashes.
+            let (_, hints) = server.ask("GET", &bucket, "host/s.bs", &[], b"");
+            let hints = String::from_utf8(hints).unwrap();
+            let (old, new): (Vec<_>, Vec<_>) = hints
+                .split_inclusive('\n')
+                .partition(|line| !line.starts_with("tree-hash"));
+            assert_eq!(new.len(), 1);
+            server.ask("PUT", &bucket, "host/s.bs", &[], old.concat().as_bytes());
+            expected = "its SHA-256 is";
+        }
         // Whoever reads on is told so again.
         let mut from = store.send(&known).unwrap();
         for _ in 0..2 {
