@@ -129,10 +129,11 @@ impl Plan {
             .filter(|step| step.action == Action::Transfer)
     }
 
-    /// Chosen diffs whose size nobody knows yet. Measure them and plan again.
+    /// Chosen diffs whose size nobody knows yet. Measure them and plan again. Of those that are
+    /// [`Size::Beyond`] something, that is all that the choice depends on.
     pub fn unmeasured(&self) -> Vec<Diff> {
         self.transfers()
-            .filter(|step| step.size == Size::Unknown)
+            .filter(|step| step.size.bytes().is_none())
             .map(Step::diff)
             .collect()
     }

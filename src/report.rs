@@ -178,7 +178,7 @@ fn size(size: Size) -> String {
     match size {
         Size::Exact(bytes) => format!("{bytes} bytes"),
         Size::Estimate(bytes) => format!("about {}", human(bytes)),
-        Size::Unknown => "-".to_owned(),
+        Size::Beyond(_) | Size::Unknown => "-".to_owned(),
     }
 }
 

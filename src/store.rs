@@ -35,6 +35,8 @@ pub trait Store {
 
     /// The exact stream lengths of diffs between listed snapshots, in the order asked.
     ///
+    /// Of a diff that is asked about as [`Size::Beyond`] it is enough to know whether it is.
+    ///
     /// # Errors
     /// If one of them cannot be measured.
     fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>>;

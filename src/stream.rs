@@ -8,7 +8,7 @@
 mod watch;
 
 use crate::error::{Error, Kind, Result};
-use crate::snapshot::Uuid;
+use crate::snapshot::{Size, Uuid};
 use std::io::{self, Read};
 pub use watch::Watch;
 
@@ -395,11 +395,12 @@ impl<R: Read> Read for Checked<R> {
 }
 
 /// The exact length of the version 1 stream whose metadata-only form (`btrfs send --no-data`) is
-/// read here: each UPDATE_EXTENT stands for the WRITEs that the kernel would have sent.
+/// read here: each UPDATE_EXTENT stands for the WRITEs that the kernel would have sent. As soon as
+/// it is more than `enough` bytes no more is read.
 ///
 /// # Errors
 /// If the stream is damaged or cannot be read.
-pub fn exact_size(metadata: &mut impl Read) -> Result<u64> {
+pub fn exact_size(metadata: &mut impl Read, enough: Option<u64>) -> Result<Size> {
     let head = Head::read(metadata)?.encode();
     let (mut total, mut body, mut header) = (head.len() as u64, Vec::new(), [0; COMMAND]);
     loop {
@@ -419,8 +420,11 @@ pub fn exact_size(metadata: &mut impl Read) -> Result<u64> {
         }
         match le16(&header[4..]) {
             CMD_UPDATE_EXTENT => total += written(&body[COMMAND..])?,
-            CMD_END => return Ok(total + body.len() as u64),
+            CMD_END => return Ok(Size::Exact(total + body.len() as u64)),
             _ => total += body.len() as u64,
+        }
+        if let Some(enough) = enough.filter(|&enough| total > enough) {
+            return Ok(Size::Beyond(enough));
         }
     }
 }
@@ -558,7 +562,15 @@ mod tests {
         .concat();
         let writes = 3 * (10 + 4 + 8 + 12 + 4) + 2 * WRITE_BYTES + 1;
         let expected = head(None).encode().len() as u64 + writes + 10;
-        assert_eq!(exact_size(&mut &bytes[..]).unwrap(), expected);
+        let size = |enough| exact_size(&mut &bytes[..], enough).unwrap();
+        assert_eq!(size(None), Size::Exact(expected));
+        assert_eq!(size(Some(expected)), Size::Exact(expected));
+        assert_eq!(size(Some(WRITE_BYTES)), Size::Beyond(WRITE_BYTES));
+        // Nothing is read that does not matter.
+        let cut = &bytes[..bytes.len() - 5];
+        let beyond = exact_size(&mut &cut[..], Some(WRITE_BYTES)).unwrap();
+        assert_eq!(beyond, Size::Beyond(WRITE_BYTES));
+        exact_size(&mut &cut[..], None).unwrap_err();
     }
 
     #[test]
@@ -574,7 +586,7 @@ mod tests {
                 bytes[at] = (seed >> 20) as u8;
             }
             let _ = read(&bytes);
-            let _ = exact_size(&mut &bytes[..]);
+            let _ = exact_size(&mut &bytes[..], None);
         }
     }
 }

@@ -43,7 +43,7 @@ impl<'a> Planner<'a> {
             if !wished.contains(&diff.to) {
                 why.push_str("; needed by what follows");
             }
-            let Diff { to, from, size } = diff;
+            let Diff { to, from, size } = self.with_limit(diff, &candidates, &full_only);
             self.plan.steps.push(Step {
                 action: Action::Transfer,
                 path,
@@ -72,15 +72,11 @@ impl<'a> Planner<'a> {
             let Some(&to) = index.get(&diff.to) else {
                 continue;
             };
-            let forced = full_only.contains(&diff.to)
-                && diff.from.is_some()
-                && self.has_full(diff.to, candidates);
             let from = match diff.from {
-                None => Some(0),
-                Some(parent) if self.parents.contains(&parent) => Some(0),
-                Some(parent) => index.get(&parent).copied(),
+                Some(parent) if !self.at_hand(diff) => index.get(&parent).copied(),
+                _ => Some(0),
             };
-            if let (Some(from), false) = (from, forced) {
+            if let (Some(from), false) = (from, self.ruled_out(diff, candidates, full_only)) {
                 edges.push(Edge {
                     from,
                     to,
@@ -100,10 +96,33 @@ impl<'a> Planner<'a> {
             .collect()
     }
 
-    fn has_full(&self, to: Uuid, candidates: &[Diff]) -> bool {
-        candidates
-            .iter()
-            .any(|diff| diff.to == to && diff.from.is_none())
+    /// Whether the destination has all that the diff builds on.
+    fn at_hand(&self, diff: &Diff) -> bool {
+        diff.from.is_none_or(|from| self.parents.contains(&from))
+    }
+
+    /// Whether the chain of diffs would get too long, and there is another way.
+    fn ruled_out(&self, diff: &Diff, candidates: &[Diff], full_only: &HashSet<Uuid>) -> bool {
+        let whole = |other: &Diff| other.to == diff.to && other.from.is_none();
+        full_only.contains(&diff.to) && diff.from.is_some() && candidates.iter().any(whole)
+    }
+
+    /// A diff that is not measured yet, and how much of it is worth to be: whatever it builds on,
+    /// if it costs more than one that the destination can take at once, that one will be taken.
+    fn with_limit(&self, diff: Diff, candidates: &[Diff], full_only: &HashSet<Uuid>) -> Diff {
+        let measured = candidates.iter().filter(|other| {
+            other.to == diff.to
+                && self.at_hand(other)
+                && self.size(other).is_exact()
+                && !self.ruled_out(other, candidates, full_only)
+        });
+        let least = measured.map(|other| self.cost(other)).min();
+        let size = match (diff.size, least) {
+            (Size::Unknown | Size::Beyond(_), Some(least)) => Size::Beyond(least),
+            (Size::Unknown | Size::Beyond(_), None) => Size::Unknown,
+            (known, _) => known,
+        };
+        Diff { size, ..diff }
     }
 
     fn size(&self, diff: &Diff) -> Size {
@@ -128,7 +147,11 @@ impl<'a> Planner<'a> {
                 candidates::at_least(target, diff, &self.families, self.sizes)
             }
         };
-        let bytes = self.size(diff).bytes().unwrap_or_else(unknown);
+        let bytes = match self.size(diff) {
+            Size::Exact(bytes) | Size::Estimate(bytes) => bytes,
+            Size::Beyond(bytes) => bytes + 1,
+            Size::Unknown => unknown(),
+        };
         let link = self.keeps_diffs() && diff.from.is_some();
         bytes + if link { LINK_PENALTY + bytes / 8 } else { 0 }
     }

@@ -64,11 +64,11 @@ fn plan_measured(
         if unknown.is_empty() {
             return (plan, sizes.len());
         }
-        sizes.extend(
-            unknown
-                .iter()
-                .map(|d| ((d.to, d.from), Size::Exact(size(d.to, d.from)))),
-        );
+        let measured = |d: &Diff| match (size(d.to, d.from), d.size) {
+            (bytes, Size::Beyond(enough)) if bytes > enough => Size::Beyond(enough),
+            (bytes, _) => Size::Exact(bytes),
+        };
+        sizes.extend(unknown.iter().map(|d| ((d.to, d.from), measured(d))));
     }
 }
 
@@ -481,4 +481,35 @@ fn chains_at_the_destination_stay_short() {
         assert!(length <= 10, "{length}");
     }
     assert!(plan.transfers().filter(|step| step.from.is_none()).count() <= 5);
+}
+
+#[test]
+fn only_what_matters_is_measured() {
+    let source = listing(vec![snapshot(0, 0), snapshot(1, 0)]);
+    let mut dest = listing(vec![received(0)]);
+    let size = |_, from: Option<Uuid>| if from.is_some() { 1 << 20 } else { 1 << 30 };
+    let known = Sizes::from([((uuid(1), Some(uuid(0))), Size::Exact(1 << 20))]);
+    let asked = |dest: &Listing, wish: &Wish| {
+        let plan = plan(&source, dest, wish, &known).unwrap();
+        let asked = plan.unmeasured();
+        asked.iter().map(|d| (d.from, d.size)).collect::<Vec<_>>()
+    };
+    let chosen = |dest: &Listing, wish: &Wish| {
+        let (plan, _) = plan_measured(&source, dest, wish, &size);
+        plan.transfers().map(Step::diff).collect::<Vec<_>>()
+    };
+    let wish = Wish::default();
+    assert_eq!(asked(&dest, &wish), [(None, Size::Beyond(1 << 20))]);
+    assert_eq!(chosen(&dest, &wish)[0].size, Size::Exact(1 << 20));
+    // A chain that is too long leaves no choice; then the whole is measured to its end.
+    dest.offer = Offer::Only(vec![Diff {
+        to: uuid(0),
+        from: None,
+        size: Size::Exact(5),
+    }]);
+    let wish = Wish {
+        max_chain: Some(1),
+        ..Wish::default()
+    };
+    assert_eq!(chosen(&dest, &wish)[0].size, Size::Exact(1 << 30));
 }

@@ -227,7 +227,16 @@ impl Store for Local {
 
     fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
         let path = |id| self.path_of(id);
-        let pair = |diff: &Diff| Ok((path(diff.to)?, diff.from.map(path).transpose()?));
+        let pair = |diff: &Diff| {
+            Ok(measure::Pair {
+                snapshot: path(diff.to)?,
+                parent: diff.from.map(path).transpose()?,
+                enough: match diff.size {
+                    Size::Beyond(enough) => Some(enough),
+                    _ => None,
+                },
+            })
+        };
         let pairs = diffs.iter().map(pair).collect::<Result<Vec<_>>>()?;
         measure::all(&pairs)
     }

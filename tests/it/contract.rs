@@ -162,6 +162,17 @@ fn measures(world: &mut dyn World) {
         .collect();
     assert_eq!(sizes, real);
     assert_eq!(source.measure(&[]).unwrap(), []);
+    // Asked only whether it is more than this, a store may stop there.
+    for (diff, &size) in diffs.iter().zip(&real) {
+        let bytes = size.bytes().unwrap();
+        let mut limited = |enough| {
+            let size = Size::Beyond(enough);
+            source.measure(&[Diff { size, ..*diff }]).unwrap()[0]
+        };
+        assert_eq!(limited(bytes), size);
+        let less = limited(bytes / 2);
+        assert!(less == size || less == Size::Beyond(bytes / 2), "{less:?}");
+    }
 }
 
 fn streams(world: &mut dyn World) {

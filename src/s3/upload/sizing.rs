@@ -34,7 +34,7 @@ impl Sizing {
         }
         let total = match size {
             Size::Exact(bytes) => Some(bytes),
-            Size::Estimate(_) | Size::Unknown => None,
+            Size::Estimate(_) | Size::Beyond(_) | Size::Unknown => None,
         };
         // An estimate may be wrong by a good deal.
         let likely = total.or(size.bytes().map(|bytes| bytes.saturating_mul(2)));

@@ -11,8 +11,13 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A diff by paths: the snapshot, and its parent if it has one.
-pub(super) type Pair = (PathBuf, Option<PathBuf>);
+/// A diff by paths.
+pub(super) struct Pair {
+    pub(super) snapshot: PathBuf,
+    pub(super) parent: Option<PathBuf>,
+    /// How many bytes of it are worth to be counted.
+    pub(super) enough: Option<u64>,
+}
 
 /// Measures all, on as many threads as there are processors (four at most: it is the kernel that
 /// works).
@@ -42,12 +47,12 @@ pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Size>> {
             .collect()
     });
     for (at, size) in done {
-        sizes[at] = Size::Exact(size?);
+        sizes[at] = size?;
     }
     Ok(sizes)
 }
 
-fn one(pair: &Pair) -> Result<u64> {
+fn one(pair: &Pair) -> Result<Size> {
     match once(pair) {
         // The kernel starts the stream afresh after a suspend; the second try is undisturbed.
         Err(error) if matches!(error.kind, Kind::Restarted | Kind::Damaged) => once(pair),
@@ -55,7 +60,12 @@ fn one(pair: &Pair) -> Result<u64> {
     }
 }
 
-fn once((snapshot, parent): &Pair) -> Result<u64> {
+fn once(pair: &Pair) -> Result<Size> {
+    let Pair {
+        snapshot,
+        parent,
+        enough,
+    } = pair;
     let doing = || format!("cannot measure {}", shown(snapshot));
     let open = |path: &Path| File::open(path).doing(|| format!("cannot open {}", shown(path)));
     let snapshot_file = open(snapshot)?;
@@ -71,7 +81,10 @@ fn once((snapshot, parent): &Pair) -> Result<u64> {
             sys::quiet_thread();
             btrfs::send_metadata(&snapshot_file, parent, writer.as_fd())
         });
-        let size = stream::exact_size(&mut BufReader::with_capacity(256 << 10, File::from(reader)));
+        let mut metadata = BufReader::with_capacity(256 << 10, File::from(reader));
+        let size = stream::exact_size(&mut metadata, *enough);
+        // Whoever still writes is told that nobody reads.
+        drop(metadata);
         match sender.join() {
             // What the kernel says explains why the stream is short; EPIPE explains nothing.
             Ok(Err(error)) if error.kind() != std::io::ErrorKind::BrokenPipe => {
