@@ -1,5 +1,5 @@
 //! System calls that std does not offer: ioctl, openat2, renameat2; in `child` signals and
-//! children, in `dir` directories. All the `unsafe` there is; what it offers is safe, and knows
+//! children, in `dir` directories; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
 //! nothing of btrfs.
 
 #![allow(unsafe_code)]
