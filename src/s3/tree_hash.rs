@@ -8,13 +8,16 @@ use ring::digest::{Context, SHA256};
 /// Bytes of a leaf, but for the last.
 const LEAF: usize = 1 << 20;
 
-/// Bytes that are hashed at once.
+/// Bytes that are hashed at once, at most.
 const AT_ONCE: usize = LANES * LEAF;
+
+/// From so many on it takes less time to hash them at once than one after the other.
+const WORTHWHILE: usize = 3 * LEAF;
 
 /// A tree hash that grows with its bytes.
 #[derive(Default)]
 pub(super) struct TreeHash {
-    /// What waits for more; no memory if all bytes come in pieces of as many as are hashed at once.
+    /// What waits for more: less than a leaf, if pieces are large enough to be hashed as they are.
     begun: Vec<u8>,
     /// How many leaves are hashed.
     leaves: u64,
@@ -23,20 +26,22 @@ pub(super) struct TreeHash {
 }
 
 impl TreeHash {
-    pub(super) fn update(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let taken = bytes.len().min(AT_ONCE - self.begun.len());
-            let (now, later) = bytes.split_at(taken);
-            bytes = later;
-            if taken == AT_ONCE {
-                self.add_all(now);
-                continue;
-            }
-            self.begun.extend_from_slice(now);
-            if self.begun.len() == AT_ONCE {
-                self.add_begun();
-            }
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        let end = match bytes.len() < WORTHWHILE {
+            true => AT_ONCE,
+            false => self.begun.len().next_multiple_of(LEAF),
+        };
+        let missing = (end - self.begun.len()).min(bytes.len());
+        let (first, rest) = bytes.split_at(missing);
+        self.begun.extend_from_slice(first);
+        if self.begun.len() == end {
+            self.add_begun();
         }
+        let (leaves, rest) = rest.split_at(rest.len() / LEAF * LEAF);
+        leaves
+            .chunks(AT_ONCE)
+            .for_each(|leaves| self.add_all(leaves));
+        self.begun.extend_from_slice(rest);
     }
 
     fn add_begun(&mut self) {
@@ -76,16 +81,20 @@ fn joined(left: Option<Hash>, right: Hash) -> Hash {
 
 /// Of up to as many leaves as are hashed at once.
 fn hashes(leaves: &[u8]) -> Vec<Hash> {
-    let eight = match leaves.len() {
-        AT_ONCE => {
-            sys::sha256_of_eight(&std::array::from_fn(|lane| &leaves[lane * LEAF..][..LEAF]))
-        }
-        _ => None,
+    let whole = leaves.chunks_exact(LEAF);
+    let (count, rest) = (whole.len(), whole.remainder());
+    let leaf = |lane: usize| whole.clone().nth(lane % count).unwrap_or_default();
+    let at_once = match count * LEAF < WORTHWHILE {
+        true => None,
+        // Lanes that are left over do one again.
+        false => sys::sha256_of_eight(&std::array::from_fn(leaf)),
     };
-    match eight {
-        Some(hashes) => hashes.to_vec(),
-        None => leaves.chunks(LEAF).map(|leaf| sha256(&[leaf])).collect(),
-    }
+    let mut hashes = match at_once {
+        Some(hashes) => hashes[..count].to_vec(),
+        None => whole.map(|leaf| sha256(&[leaf])).collect(),
+    };
+    hashes.extend((!rest.is_empty()).then(|| sha256(&[rest])));
+    hashes
 }
 
 fn sha256(pieces: &[&[u8]]) -> Hash {
@@ -122,16 +131,13 @@ mod tests {
         let bytes: Vec<u8> = (0..17 * LEAF + 5).map(|i| (i * 7 / 5) as u8).collect();
         for leaves in [0, 1, 2, 3, 5, 7, 8, 9, 16, 17] {
             for length in [leaves * LEAF, leaves * LEAF + 5] {
-                for piece in [LEAF / 2 + 1, 8 * LEAF, 20 * LEAF] {
+                let expected = by_levels(&bytes[..length]);
+                for piece in [LEAF / 2 + 1, LEAF, 5 * LEAF + 7, 8 * LEAF, 20 * LEAF] {
                     let mut tree = TreeHash::default();
                     bytes[..length]
                         .chunks(piece)
                         .for_each(|piece| tree.update(piece));
-                    assert_eq!(
-                        tree.finish(),
-                        by_levels(&bytes[..length]),
-                        "{length} {piece}"
-                    );
+                    assert_eq!(tree.finish(), expected, "{length} {piece}");
                 }
             }
         }
