@@ -11,7 +11,6 @@ use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::report;
 use crate::snapshot::{Listing, Offer, Snapshot, State, shown};
-use crate::store::archive::ArchiveStore;
 use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
@@ -65,7 +64,8 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
         Access::Read
     };
     let location = Location::directory(place)?;
-    let mut store = open(&location, access, options)?;
+    let means = means(options);
+    let (mut store, archives) = store::open_all(&location.place, access, &means)?;
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
     if removing {
@@ -85,9 +85,7 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
         || report::listing(&listing),
         || report::json::listing(&listing),
     );
-    let means = means(options);
-    for settings in store::archives(&location.place, &means)? {
-        let archive = ArchiveStore::open(settings, Access::Read, means.s3.clone())?;
+    for archive in archives {
         config::show(archive, commands, &means.s3, &mut progress)?;
     }
     progress.close()

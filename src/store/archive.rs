@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::{Download, Source};
+use crate::s3::objects::Inventory;
 use crate::s3::thaw::Frost;
 use crate::s3::upload::Upload;
 use crate::s3::{Client, S3Options};
@@ -64,6 +65,8 @@ pub struct ArchiveStore {
     folder: String,
     access: Access,
     reading: Option<Archive>,
+    /// A listing that was made for this and other stores, until it is used.
+    found: Option<Inventory>,
     /// UUIDs of snapshots by their names, as far as somebody told.
     known: HashMap<String, Uuid>,
 }
@@ -99,6 +102,7 @@ impl ArchiveStore {
             folder,
             access,
             reading: None,
+            found: None,
             known: HashMap::new(),
         })
     }
@@ -110,6 +114,18 @@ impl ArchiveStore {
     pub fn archive(&mut self) -> Result<&Archive> {
         self.reading()?;
         Ok(self.reading.get_or_insert_default())
+    }
+
+    /// Whether all its keys begin so.
+    pub fn is_below(&self, prefix: &str) -> bool {
+        self.folder.starts_with(prefix)
+    }
+
+    /// Takes what a listing of the bucket has of it, which serves for the first reading.
+    #[must_use]
+    pub fn among(mut self, found: &Inventory) -> ArchiveStore {
+        self.found = Some(found.below(&self.folder));
+        self
     }
 
     /// Tells which UUIDs snapshots of these names have, for backups of the old program whose frozen
@@ -154,7 +170,11 @@ impl ArchiveStore {
     fn reading(&mut self) -> Result<&mut Archive> {
         if self.reading.is_none() {
             let (prefix, name) = (&self.settings.prefix, &self.settings.name);
-            let mut archive = index::read(&self.client, prefix, name)?;
+            let found = match self.found.take() {
+                Some(found) => found,
+                None => self.client.inventory(&self.folder)?,
+            };
+            let mut archive = index::of(&self.client, prefix, name, found)?;
             archive.identify(&self.client, &self.known)?;
             self.reading = Some(archive);
         }

@@ -5,7 +5,7 @@ use super::identity::Identity;
 use super::manifest::{self, Manifest, Pointer};
 use crate::error::Result;
 use crate::s3::multipart::Unfinished;
-use crate::s3::objects::Object;
+use crate::s3::objects::{Inventory, Object};
 use crate::s3::{Client, in_words};
 use crate::snapshot::{Diff, Size, Uuid, shown};
 use crate::store::keys::{Archived, Part, is_path};
@@ -60,6 +60,12 @@ pub struct Leftover {
 /// # Errors
 /// If the bucket cannot be read.
 pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
+    let found = client.inventory(&manifest::folder(prefix, name))?;
+    of(client, prefix, name, found)
+}
+
+/// The same, of all that a listing has in the folder of the archive.
+pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) -> Result<Archive> {
     let folder = manifest::folder(prefix, name);
     let mut archive = Archive {
         name: name.to_owned(),
@@ -68,7 +74,7 @@ pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
     };
     let pointer = format!("{folder}current.json");
     let mut keys = Vec::new();
-    for object in client.list(&folder)? {
+    for object in found.objects {
         match manifest::is_manifest(&folder, &object.key) {
             true => keys.push(object.key),
             false => drop(archive.objects.insert(object.key.clone(), object)),
@@ -91,9 +97,8 @@ pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
         archive.current = pointer.map(|pointer| pointer.manifest_key);
     }
     archive.judge();
-    let (uploads, remark) = client.unfinished_if_told(&folder)?;
-    archive.remarks.extend(remark);
-    archive.find_leftovers(client, uploads)?;
+    archive.remarks.extend(found.remark);
+    archive.find_leftovers(client, found.uploads)?;
     Ok(archive)
 }
 
