@@ -5,6 +5,7 @@ use crate::backup::within;
 use crate::bucket::{Bucket, command, said};
 use crate::runner::Test;
 use crate::s3::options;
+use crate::s3_faults::{Fault, Proxy, Seen};
 use crate::servers::{Server, shared};
 use crate::subvolumes::{EVERYTHING, id, script, snapshot, subvolume};
 use crate::support::{Said, btrfs, here};
@@ -45,6 +46,8 @@ pub(crate) const TESTS: &[Test] = tests![
     without_credentials_there_is_no_snapshot,
     a_dry_run_shows_everything_and_does_nothing,
     no_s3_is_a_snapshot_only,
+    an_upload_is_finished_though_a_newer_snapshot_is_there,
+    what_nobody_goes_on_with_is_said,
     one_run_at_a_time,
     hooks_stand_around_a_run,
     what_cannot_be_done_is_said,
@@ -530,6 +533,100 @@ fn no_s3_is_a_snapshot_only() {
     let due = scene.run(&day(8)).unwrap();
     assert!(due[0].starts_with("data: full"), "{due:?}");
     assert_eq!(scene.restore_all("data", "to"), 1);
+}
+
+/// The days of upload behind it are not thrown away for a snapshot that was made meanwhile.
+fn an_upload_is_finished_though_a_newer_snapshot_is_there() {
+    let scene = Scene::new("seaweedfs", "");
+    scene.replace(&format!(", '{}/home'", scene.from.display()), "");
+    let through = |rule: fn(&Seen<'_>) -> Option<Fault>| {
+        let proxy = Proxy::before(&scene.server, rule);
+        let s3 = buttersink::s3::S3Options {
+            endpoint_url: Some(proxy.endpoint.clone()),
+            retries: 0,
+            ..options(&scene.server.endpoint)
+        };
+        let means = Means {
+            s3,
+            ..means(&scene.server)
+        };
+        (proxy, means)
+    };
+    let breaks = |seen: &Seen<'_>| {
+        let chunk = seen.method != "GET" && seen.target.contains("-1.bin");
+        chunk.then_some(Fault::Reset)
+    };
+    scene.run_with(&day(0), &through(breaks).1).unwrap_err();
+    let mut order = scene.order();
+    order.no_s3 = true;
+    scene.write("later");
+    scheduled::run(&order, &means(&scene.server), &day(7), &mut |_| {}).unwrap();
+    assert_eq!(scene.names("data").len(), 2);
+    let (proxy, counted) = through(|_| None);
+    let due = scene.run_with(&day(8), &counted).unwrap();
+    let [first, second, last] = &due[..] else {
+        panic!("{due:?}");
+    };
+    let name = &scene.names("data")[0];
+    let why = format!("(the upload of {name} was interrupted)");
+    assert!(
+        first.starts_with("data: full") && first.ends_with(&why),
+        "{first}"
+    );
+    assert!(
+        second.contains("incremental backup of the snapshot that is there"),
+        "{second}"
+    );
+    assert!(last.contains("nothing is due"), "{last}");
+    // Each object is written in one request, and the first chunk was there.
+    let seen = proxy.seen.lock().unwrap().clone();
+    let written = |word: &str| {
+        let lines = seen.iter().filter(|line| line.starts_with("PUT "));
+        lines.filter(|line| line.contains(word)).count()
+    };
+    assert_eq!(
+        (written("full/chunk-"), written("-0.bin")),
+        (2, 1),
+        "{seen:#?}"
+    );
+    assert_eq!(scene.names("data").len(), 2, "no further snapshot");
+    let listing = scene.listing("data");
+    assert!(listing.notes.is_empty(), "{:?}", listing.notes);
+    assert_eq!(scene.restore_all("data", "to"), 2);
+}
+
+/// Whose snapshot is gone, nobody finishes; it is said.
+fn what_nobody_goes_on_with_is_said() {
+    let scene = Scene::new("seaweedfs", "");
+    let bucket = Bucket {
+        server: &scene.server,
+        name: scene.bucket.clone(),
+    };
+    bucket.put("host 1/subvol/data/full/chunk-20260101T020000Z-0.bin", b"x");
+    let mut notes = Vec::new();
+    scheduled::run(
+        &scene.order(),
+        &means(&scene.server),
+        &day(0),
+        &mut |event| {
+            if let Event::Note(note) = event {
+                notes.push(note.to_owned());
+            }
+        },
+    )
+    .unwrap();
+    let said = notes
+        .iter()
+        .find(|note| note.starts_with("nobody goes on with"));
+    let said = said.unwrap_or_else(|| panic!("{notes:?}"));
+    assert!(
+        said.contains("full/chunk-20260101T020000Z in s3://"),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("its snapshot is not here any more"),
+        "{said}"
+    );
 }
 
 fn one_run_at_a_time() {

@@ -43,7 +43,9 @@ impl Run<'_, '_> {
                 parents.entry(step.to).or_default().extend(step.from);
             }
         }
-        let pinned = pin(ours.last(), "the newest in common with the source");
+        let has: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
+        let common = ours.iter().rev().find(|s| has.contains(&s.id()));
+        let pinned = pin(common, "the newest in common with the source");
         let bonds = Bonds { pinned, parents };
         let verdicts = match &dest.keeps {
             Keeps::Policy(policy) => {

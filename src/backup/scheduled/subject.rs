@@ -13,7 +13,7 @@ use crate::backup::schedule::{Kind, Past};
 use crate::backup::source::Source;
 use crate::backup::state::moment;
 use crate::error::{Error, Result};
-use crate::snapshot::{Listing, Snapshot};
+use crate::snapshot::{Listing, Snapshot, Uuid, shown};
 use crate::store::archive::ArchiveStore;
 use crate::store::{Means, Store};
 use std::collections::HashSet;
@@ -37,6 +37,16 @@ pub(super) struct Todo {
     pub(super) backups: Vec<Backup>,
     /// Why the bucket could not be read.
     pub(super) unread: Option<Error>,
+}
+
+impl Todo {
+    /// The snapshot that was made before and is to arrive now.
+    pub(super) fn finishes(&self) -> Option<Uuid> {
+        match self.agenda {
+            Agenda::Finish(id, ..) => Some(id),
+            Agenda::New(..) | Agenda::Owed | Agenda::Later(..) => None,
+        }
+    }
 }
 
 impl Subject {
@@ -82,11 +92,17 @@ impl Round<'_, '_> {
         };
         let ours: Vec<Snapshot> = source.ours(&here).into_iter().cloned().collect();
         let (mut chain, mut pending) = (Chain::default(), None);
-        let (mut backups, mut unread) = (Vec::new(), None);
+        let (mut backups, mut unread, mut abandoned) = (Vec::new(), None, Vec::new());
         match subject.listing(&ours) {
             Some(Ok(there)) => {
                 chain = Chain::newest(&there);
                 pending = agenda::pending(&ours, &chain, &there);
+                let left = agenda::abandoned(&ours, &chain, &there, pending.as_ref());
+                let note = |(path, why): (&Path, _)| {
+                    let place = &there.location;
+                    format!("nobody goes on with {} in {place}: {why}", shown(path))
+                };
+                abandoned = left.into_iter().map(note).collect();
                 backups = dests::backups(&there);
             }
             Some(Err(error)) if config.destinations.is_empty() => return Err(error),
@@ -103,6 +119,11 @@ impl Round<'_, '_> {
         let agenda = agenda::decide(schedule, &past, pending, owed, self.now, once);
         let words = self.words(&agenda, &subject.name);
         (self.watch)(Event::Due(&subject.path, &words));
+        if !matches!(agenda, Agenda::Later(..)) {
+            abandoned
+                .iter()
+                .for_each(|note| (self.watch)(Event::Note(note)));
+        }
         match (&agenda, unread) {
             (Agenda::Later(..), None) => Ok(None),
             (Agenda::Later(..), Some(error)) => Err(error),
@@ -120,7 +141,7 @@ impl Round<'_, '_> {
     fn words(&self, agenda: &Agenda, name: &str) -> String {
         match agenda {
             Agenda::New(kind, why) => format!("{kind} backup now ({why})"),
-            Agenda::Finish(kind, why) => {
+            Agenda::Finish(_, kind, why) => {
                 format!("{kind} backup of the snapshot that is there ({why})")
             }
             Agenda::Owed => format!("the last snapshot for {}", self.owed(name).join(", ")),
@@ -159,26 +180,31 @@ impl Round<'_, '_> {
         past
     }
 
-    /// Makes a backup, and a new one after it if that only finished an old one.
+    /// Makes a backup, and what is due after it if that only finished an old one.
     pub(super) fn back_up(&mut self, subject: &mut Subject, todo: Todo) -> Result<()> {
-        let finishing = matches!(todo.agenda, Agenda::Finish(..));
-        self.back_up_once(subject, todo)?;
-        if !finishing || self.order.dry_run {
-            return Ok(());
+        let mut next = Some(todo);
+        let mut finished = HashSet::new();
+        while let Some(todo) = next.take() {
+            let finishes = todo.finishes();
+            self.back_up_once(subject, todo)?;
+            let Some(id) = finishes.filter(|_| !self.order.dry_run) else {
+                return Ok(());
+            };
+            finished.insert(id);
+            next = self.look(subject)?.filter(|todo| match todo.agenda {
+                Agenda::New(..) => true,
+                Agenda::Finish(id, ..) => !finished.contains(&id),
+                Agenda::Owed | Agenda::Later(..) => false,
+            });
         }
-        match self.look(subject)? {
-            Some(todo) if matches!(todo.agenda, Agenda::New(..)) => {
-                self.back_up_once(subject, todo)
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn back_up_once(&mut self, subject: &mut Subject, mut todo: Todo) -> Result<()> {
         let owed = matches!(todo.agenda, Agenda::Owed).then(|| self.owed(&subject.name));
         let (make, kind) = match todo.agenda {
             Agenda::New(kind, ref why) => (Make::Always(why.clone()), kind),
-            Agenda::Finish(kind, _) | Agenda::Later(_, kind) => (Make::No, kind),
+            Agenda::Finish(_, kind, _) | Agenda::Later(_, kind) => (Make::No, kind),
             Agenda::Owed => (Make::No, Kind::Incremental),
         };
         todo.source.naming = Naming::Scheduled(subject.name.clone(), kind);
@@ -194,7 +220,8 @@ impl Round<'_, '_> {
             }
         }
         let mut links = todo.ours.iter().rev().map(Snapshot::id);
-        let parent = links.find(|id| todo.chain.links.contains(id));
+        let finishes = todo.finishes();
+        let parent = links.find(|id| todo.chain.links.contains(id) || finishes == Some(*id));
         let why = "the next difference in the bucket builds on it";
         let keeps = Policy {
             newest: usize::try_from(config.snapshots.retain).ok(),
