@@ -3,7 +3,7 @@
 
 use super::names;
 use super::retention::root;
-use super::run::parents;
+use super::run::{own_chains, parents};
 use super::schedule::{Due, Kind, Past, Schedule};
 use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
 use crate::store::archive::stamp;
@@ -51,6 +51,14 @@ pub struct Pending {
 }
 
 impl Chain {
+    /// Whether it is of another subvolume than this one, of which these snapshots are here.
+    pub fn is_strange(&self, ours: &[Snapshot], archive: &Listing, subvolume: Uuid) -> bool {
+        let own = own_chains(archive, ours, subvolume);
+        let parents = parents(&archive.offer);
+        let mut roots = self.links.iter().map(|id| root(*id, &parents));
+        roots.next().is_some_and(|root| !own.contains(&root))
+    }
+
     /// The newest chain of what can be restored.
     pub fn newest(listing: &Listing) -> Chain {
         let sound = || listing.snapshots.iter().filter(|s| s.state == State::Ok);
@@ -71,20 +79,27 @@ impl Chain {
 
 /// Of our snapshots that are newer than the last backup and not in the bucket, the one to be sent:
 /// the newest of those whose upload was begun, since days may be behind it, else the newest of all.
-pub fn pending(ours: &[Snapshot], chain: &Chain, archive: &Listing) -> Option<Pending> {
+/// Backups that were `lost` there still have their names, so that they cannot be made again.
+pub fn pending(
+    ours: &[Snapshot],
+    chain: &Chain,
+    archive: &Listing,
+    lost: &[String],
+) -> Option<Pending> {
     let begun: Vec<(&str, Kind)> = leftovers(archive).filter_map(begun).collect();
-    let lost = !ours.iter().any(|s| chain.links.contains(&s.id()));
+    let broken = !ours.iter().any(|s| chain.links.contains(&s.id()));
     let newest = ours.last()?.id();
     let waiting = |s: &Snapshot| {
         let name = s.path.to_str()?;
         let (_, made, kind) = names::scheduled_parts(name)?;
-        if chain.links.contains(&s.id()) || chain.last.is_some_and(|last| made <= last) {
+        let known = chain.links.contains(&s.id()) || lost.iter().any(|lost| lost == name);
+        if known || chain.last.is_some_and(|last| made <= last) {
             return None;
         }
         let stamp = stamp::stamp(made);
         let begun = begun.iter().filter(|(of, _)| *of == stamp);
         // A difference is of no use without what it was made from. The newest goes whole then.
-        let serves = |kind: Kind| kind == Kind::Full || !lost || s.id() == newest;
+        let serves = |kind: Kind| kind == Kind::Full || !broken || s.id() == newest;
         Some(Pending {
             id: s.id(),
             name: name.to_owned(),
@@ -320,7 +335,7 @@ mod tests {
         let (sound, lost) = (chain(&[1]), chain(&[9]));
         let found = |chain: &Chain, names: &[&str]| {
             let left = left(names);
-            let pending = pending(&ours, chain, &left).unwrap();
+            let pending = pending(&ours, chain, &left, &[]).unwrap();
             let abandoned = abandoned(&ours, chain, &left, Some(&pending));
             let why = abandoned.iter().map(|(_, why)| *why).collect::<Vec<_>>();
             (pending.id.0[0], pending.begun, why.join(", "))
@@ -332,6 +347,8 @@ mod tests {
         assert_eq!(found(&sound, &[]), (3, None, String::new()));
         let kind = Some(Kind::Incremental);
         assert_eq!(found(&sound, &[second]), (2, kind, String::new()));
+        let taken = ["data__20260322T020000Z__inc".to_owned()];
+        assert_eq!(pending(&ours, &sound, &left(&[]), &taken), None);
         let (number, kind, why) = found(&sound, &[second, third]);
         assert_eq!((number, kind), (3, Some(Kind::Full)));
         assert_eq!(why, "a newer one is gone on with");

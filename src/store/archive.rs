@@ -69,6 +69,8 @@ pub struct ArchiveStore {
     found: Option<Inventory>,
     /// UUIDs of snapshots by their names, as far as somebody told.
     known: HashMap<String, Uuid>,
+    /// What new backups are of, if somebody told.
+    subvolume: Option<Uuid>,
 }
 
 impl ArchiveStore {
@@ -104,6 +106,7 @@ impl ArchiveStore {
             reading: None,
             found: None,
             known: HashMap::new(),
+            subvolume: None,
         })
     }
 
@@ -133,6 +136,11 @@ impl ArchiveStore {
     pub fn know(&mut self, names: HashMap<String, Uuid>) {
         self.known = names;
         self.reading = None;
+    }
+
+    /// Tells which subvolume new backups are of, so that they can be told from another's.
+    pub fn is_of(&mut self, subvolume: Uuid) {
+        self.subvolume = Some(subvolume);
     }
 
     /// The client, whose counters tell what was done.
@@ -362,6 +370,7 @@ fn snapshots(archive: &Archive) -> Vec<Snapshot> {
             snapshots.push(Snapshot {
                 path: name.into(),
                 uuid,
+                parent_uuid: manifest.snapshot.subvolume_uuid,
                 created: stamp::seconds(&manifest.created_at),
                 read_only: true,
                 ..Snapshot::default()

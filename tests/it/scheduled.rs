@@ -48,6 +48,8 @@ pub(crate) const TESTS: &[Test] = tests![
     no_s3_is_a_snapshot_only,
     an_upload_is_finished_though_a_newer_snapshot_is_there,
     what_nobody_goes_on_with_is_said,
+    another_subvolume_of_the_name_is_refused,
+    what_was_lost_in_the_bucket_is_said_at_once,
     one_run_at_a_time,
     hooks_stand_around_a_run,
     what_cannot_be_done_is_said,
@@ -627,6 +629,81 @@ fn what_nobody_goes_on_with_is_said() {
         said.ends_with("its snapshot is not here any more"),
         "{said}"
     );
+}
+
+/// A machine with the configuration of another neither waits for the other's schedule nor deletes its
+/// backups.
+fn another_subvolume_of_the_name_is_refused() {
+    let scene = Scene::new("seaweedfs", "retain_full_chains = 1");
+    scene.replace(&format!(", '{}/home'", scene.from.display()), "");
+    scene.run(&day(0)).unwrap();
+    let fresh = "btrfs -q subvolume delete data snapshots/data__*; btrfs -q subvolume create data; \
+                 head -c 400000 /dev/urandom >data/big";
+    script(&scene.from, fresh);
+    for number in [1, 7] {
+        let error = scene.run(&day(number)).unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        assert!(error.said.contains("of another subvolume"), "{error}");
+        assert!(error.said.contains("--once"), "{error}");
+    }
+    assert!(scene.names("data").is_empty());
+    let mut order = scene.order();
+    order.once = true;
+    scheduled::run(&order, &means(&scene.server), &day(8), &mut |_| {}).unwrap();
+    script(&scene.from.join("data"), "echo 2 >small");
+    let due = scene.run(&day(15)).unwrap();
+    assert!(due[0].starts_with("data: incremental"), "{due:?}");
+    let listing = scene.listing("data");
+    let names: Vec<_> = listing.snapshots.iter().map(|s| s.path.clone()).collect();
+    assert_eq!(names.len(), 3, "the other's is kept: {names:?}");
+    // After a rollback it is the same one still, and then its old chains go as they should.
+    let back = "btrfs -q subvolume delete data; btrfs -q subvolume snapshot snapshots/data__20260216* data";
+    script(&scene.from, back);
+    let due = scene.run(&day(22)).unwrap();
+    assert!(due[0].starts_with("data: incremental"), "{due:?}");
+    let due = scene.run(&day(36)).unwrap();
+    assert!(due[0].starts_with("data: full"), "{due:?}");
+    let listing = scene.listing("data");
+    let names: Vec<_> = listing.snapshots.iter().map(|s| s.path.clone()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!(names[0].to_str(), Some("data__20260201T020000Z__full"));
+}
+
+/// A chunk that somebody deleted is told of even when nothing is due.
+fn what_was_lost_in_the_bucket_is_said_at_once() {
+    let scene = Scene::new("seaweedfs", "");
+    scene.run(&day(0)).unwrap();
+    scene.write("more");
+    scene.run(&day(7)).unwrap();
+    let state = scene.order().config.global.state_path;
+    std::fs::remove_file(&state).unwrap();
+    let key = "host 1/subvol/data/incremental/chunk-20260208T020000Z-0.bin";
+    assert_eq!(scene.server.plain("DELETE", &scene.bucket, key, b"").0, 204);
+    let mut notes = Vec::new();
+    let done = scheduled::run(
+        &scene.order(),
+        &means(&scene.server),
+        &day(6),
+        &mut |event| {
+            if let Event::Note(note) = event {
+                notes.push(note.to_owned());
+            }
+        },
+    );
+    done.unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("cannot be restored") && notes[0].ends_with("is missing"));
+    // The snapshot cannot be sent again under its name, so that a new one is.
+    let due = scene.run(&day(7).checked_add(1.hour()).unwrap()).unwrap();
+    assert!(
+        due[0].starts_with("data: incremental backup now"),
+        "{due:?}"
+    );
+    assert_eq!(scene.names("data").len(), 3);
+    // What is remembered is what the bucket has, from a lost state too.
+    let (state, _) = State::read(&state);
+    let last = state.subvolumes["data"].last_full_at.as_deref();
+    assert_eq!(last, Some("20260201T020000Z"));
 }
 
 fn one_run_at_a_time() {

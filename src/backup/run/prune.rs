@@ -28,6 +28,11 @@ impl Run<'_, '_> {
             .snapshots
             .iter()
             .filter(|s| self.source.is_our_name(&s.path));
+        let strangers = match &dest.keeps {
+            Keeps::Chains(_) => self.strangers(there, ours),
+            Keeps::Policy(_) => HashSet::new(),
+        };
+        let present = present.filter(|s| !strangers.contains(&s.id()));
         let coming_too = coming.map_or(&[][..], |(_, snapshots)| snapshots);
         let candidates = present
             .filter(sound)
@@ -57,6 +62,22 @@ impl Run<'_, '_> {
             self.clean(dest, there)?;
         }
         self.delete(Some(dest), &verdicts)
+    }
+
+    /// Backups of another subvolume with the same prefix and name: who sends them lets them go.
+    fn strangers(&mut self, there: &Listing, ours: &[Snapshot]) -> HashSet<Uuid> {
+        let own = own_chains(there, ours, self.source.uuid());
+        let parents = parents(&there.offer);
+        let whole = there.snapshots.iter().filter(|s| s.state == State::Ok);
+        let others = whole.filter(|s| !own.contains(&retention::root(s.id(), &parents)));
+        let others: Vec<&Snapshot> = others.collect();
+        if let Some(newest) = others.iter().max_by_key(|s| s.created) {
+            let (newest, place) = (shown(&newest.path), &there.location);
+            self.note(&format!(
+                "backups of another subvolume stay in {place}, the newest of them {newest}"
+            ));
+        }
+        others.iter().map(|s| s.id()).collect()
     }
 
     /// What a run that ended early left in an archive, in the middle of sending or of deleting: once a
@@ -155,6 +176,14 @@ pub fn parents(offer: &Offer) -> HashMap<Uuid, Vec<Uuid>> {
         parents.remove(&diff.to);
     }
     parents
+}
+
+/// The roots of the chains in an archive that are of a subvolume, of which these snapshots are here.
+pub fn own_chains(there: &Listing, ours: &[Snapshot], subvolume: Uuid) -> HashSet<Uuid> {
+    let whole = there.snapshots.iter().filter(|s| s.state == State::Ok);
+    let backups: Vec<_> = whole.map(|s| (s.id(), s.parent_uuid)).collect();
+    let here = ours.iter().map(Snapshot::id).collect();
+    retention::own(&backups, &parents(&there.offer), &here, subvolume)
 }
 
 /// Each path once: what is coming may be there already.

@@ -3,7 +3,7 @@
 
 use super::dests::{self, Backup};
 use super::{Order, Round};
-use crate::backup::agenda::{self, Agenda, Chain};
+use crate::backup::agenda::{self, Agenda, Chain, Pending};
 use crate::backup::archive;
 use crate::backup::names::{self, Naming};
 use crate::backup::oneshot::access;
@@ -18,6 +18,8 @@ use crate::store::archive::ArchiveStore;
 use crate::store::{Means, Store};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+
+const NOTHING_HERE: &str = "no snapshot of the chain in the bucket is here any more";
 
 /// A subvolume, and where its backups are.
 pub(super) struct Subject {
@@ -37,6 +39,16 @@ pub(super) struct Todo {
     pub(super) backups: Vec<Backup>,
     /// Why the bucket could not be read.
     pub(super) unread: Option<Error>,
+}
+
+/// What the bucket has of a subvolume.
+#[derive(Default)]
+struct There {
+    chain: Chain,
+    pending: Option<Pending>,
+    backups: Vec<Backup>,
+    /// What nobody goes on with, in words.
+    abandoned: Vec<String>,
 }
 
 impl Todo {
@@ -69,14 +81,29 @@ impl Subject {
     }
 
     /// What there is in the bucket, if it is asked at all.
-    fn listing(&mut self, ours: &[Snapshot]) -> Option<Result<Listing>> {
-        let archive = self.archive.as_mut()?;
+    fn listing(&mut self, source: &Source, ours: &[Snapshot]) -> Result<Option<Listing>> {
+        let Some(archive) = &mut self.archive else {
+            return Ok(None);
+        };
+        archive.is_of(source.uuid());
         // What the old program did not write down is known as long as the snapshots are here.
         let known = ours
             .iter()
             .filter_map(|s| Some((s.path.to_str()?.to_owned(), s.id())));
         archive.know(known.collect());
-        Some(archive.list())
+        archive.list().map(Some)
+    }
+
+    /// What the last listing had that cannot be restored: words, and names of snapshots.
+    fn losses(&mut self) -> Result<(Vec<String>, Vec<String>)> {
+        let Some(archive) = &mut self.archive else {
+            return Ok(Default::default());
+        };
+        let archive = archive.archive()?;
+        let broken = archive.broken.keys();
+        let manifests = broken.filter_map(|key| archive.manifests.get(key));
+        let names = manifests.map(|manifest| manifest.snapshot.name.clone());
+        Ok((archive.losses().collect(), names.collect()))
     }
 }
 
@@ -91,51 +118,78 @@ impl Round<'_, '_> {
             false => Listing::default(),
         };
         let ours: Vec<Snapshot> = source.ours(&here).into_iter().cloned().collect();
-        let (mut chain, mut pending) = (Chain::default(), None);
-        let (mut backups, mut unread, mut abandoned) = (Vec::new(), None, Vec::new());
-        match subject.listing(&ours) {
-            Some(Ok(there)) => {
-                chain = Chain::newest(&there);
-                pending = agenda::pending(&ours, &chain, &there);
-                let left = agenda::abandoned(&ours, &chain, &there, pending.as_ref());
-                let note = |(path, why): (&Path, _)| {
-                    let place = &there.location;
-                    format!("nobody goes on with {} in {place}: {why}", shown(path))
-                };
-                abandoned = left.into_iter().map(note).collect();
-                backups = dests::backups(&there);
-            }
-            Some(Err(error)) if config.destinations.is_empty() => return Err(error),
-            Some(Err(error)) => unread = Some(error),
-            None => {}
-        }
-        let asked = subject.archive.is_some() && unread.is_none();
-        let past = match asked {
-            true => past(&chain, &ours),
-            false => self.remembered(&subject.name, &ours),
+        let (there, unread) = match self.ask(subject, &source, &ours) {
+            Ok(there) => (there, None),
+            Err(error) if config.destinations.is_empty() => return Err(error),
+            Err(error) => (None, Some(error)),
         };
-        let owed = asked && !self.owed(&subject.name).is_empty();
+        let past = match &there {
+            Some(there) => past(&there.chain, &ours),
+            None => self.remembered(&subject.name, &ours),
+        };
+        let owed = there.is_some() && !self.owed(&subject.name).is_empty();
+        let there = there.unwrap_or_default();
         let (schedule, once) = (&config.schedule, self.order.once);
-        let agenda = agenda::decide(schedule, &past, pending, owed, self.now, once);
+        let agenda = agenda::decide(schedule, &past, there.pending, owed, self.now, once);
         let words = self.words(&agenda, &subject.name);
         (self.watch)(Event::Due(&subject.path, &words));
-        if !matches!(agenda, Agenda::Later(..)) {
-            abandoned
-                .iter()
-                .for_each(|note| (self.watch)(Event::Note(note)));
+        match (&agenda, &unread) {
+            (Agenda::Later(..), None) => return Ok(None),
+            (Agenda::Later(..), Some(error)) => return Err(error.clone()),
+            _ => there.abandoned.into_iter().for_each(|note| self.note(note)),
         }
-        match (&agenda, unread) {
-            (Agenda::Later(..), None) => Ok(None),
-            (Agenda::Later(..), Some(error)) => Err(error),
-            (_, unread) => Ok(Some(Todo {
-                agenda,
-                source,
-                ours,
-                chain,
-                backups,
-                unread,
-            })),
+        Ok(Some(Todo {
+            agenda,
+            source,
+            ours,
+            chain: there.chain,
+            backups: there.backups,
+            unread,
+        }))
+    }
+
+    /// What the bucket has of a subvolume, if it is asked at all. What was lost there is said, whether
+    /// or not anything is due.
+    fn ask(
+        &mut self,
+        subject: &mut Subject,
+        source: &Source,
+        ours: &[Snapshot],
+    ) -> Result<Option<There>> {
+        let Some(listing) = subject.listing(source, ours)? else {
+            return Ok(None);
+        };
+        let (losses, lost) = subject.losses()?;
+        losses.into_iter().for_each(|loss| self.note(loss));
+        let chain = Chain::newest(&listing);
+        if !self.order.once && chain.is_strange(ours, &listing, source.uuid()) {
+            let (path, place) = (shown(&source.path), &listing.location);
+            let said = "the newest backups there are of another subvolume, and none of their \
+                        snapshots is here: give each machine, and each subvolume of that name, an \
+                        s3.prefix of its own; if this one takes the place of that one, begin with \
+                        a full backup by --once";
+            let doing = format!("cannot back up {path} to {place}");
+            return Err(Error::refused(doing, said));
         }
+        let mut links = chain.links.iter();
+        let none = links.len() > 0 && links.all(|id| ours.iter().all(|s| s.id() != *id));
+        if none {
+            let place = &listing.location;
+            let so = "the next backup is a full one";
+            self.note(format!("{NOTHING_HERE} ({place}): {so}"));
+        }
+        let pending = agenda::pending(ours, &chain, &listing, &lost);
+        let abandoned = agenda::abandoned(ours, &chain, &listing, pending.as_ref());
+        let note = |(path, why): (&Path, _)| {
+            let place = &listing.location;
+            format!("nobody goes on with {} in {place}: {why}", shown(path))
+        };
+        Ok(Some(There {
+            abandoned: abandoned.into_iter().map(note).collect(),
+            backups: dests::backups(&listing),
+            pending,
+            chain,
+        }))
     }
 
     fn words(&self, agenda: &Agenda, name: &str) -> String {
@@ -236,7 +290,7 @@ impl Round<'_, '_> {
             dry_run: self.order.dry_run,
             max_chain: None,
             pinned: parent.map(|id| (id, why.to_owned())).into_iter().collect(),
-            said: HashSet::new(),
+            said: self.said.clone(),
             watch: self.watch,
         }
         .go(dests)?;
@@ -268,20 +322,13 @@ impl Round<'_, '_> {
             return Ok(());
         }
         let archive = archive.archive()?;
+        let sound = |key: &String| !archive.broken.contains_key(key);
         let mut newest_first = archive.in_order().into_iter().rev();
-        let newest = newest_first.find(|(key, _)| !archive.broken.contains_key(*key));
-        if let Some((key, manifest)) = newest {
-            let made = moment(&manifest.created_at).unwrap_or_default();
-            let kind = match manifest.parent_manifest {
-                Some(_) => Kind::Incremental,
-                None => Kind::Full,
-            };
-            last.arrived(
-                manifest.snapshot.path.clone().into(),
-                key.clone(),
-                made,
-                kind,
-            );
+        let full = newest_first.find(|(key, m)| m.parent_manifest.is_none() && sound(key));
+        if let Some((key, manifest)) = archive.newest() {
+            let path = manifest.snapshot.path.clone().into();
+            let full = full.and_then(|(_, full)| moment(&full.created_at));
+            last.arrived(path, key.clone(), full);
         }
         Ok(())
     }
@@ -293,6 +340,6 @@ fn past(chain: &Chain, ours: &[Snapshot]) -> Past<'static> {
     Past {
         last_full: chain.last_full,
         last: chain.last,
-        broken: (!parent).then_some("no snapshot of the chain in the bucket is here any more"),
+        broken: (!parent).then_some(NOTHING_HERE),
     }
 }

@@ -269,12 +269,16 @@ impl Archive {
         left || taken(key("full")) || taken(key("incremental"))
     }
 
+    /// What cannot be restored, in words.
+    pub fn losses(&self) -> impl Iterator<Item = String> {
+        let broken = self.broken.iter();
+        broken.map(|(key, why)| format!("{} cannot be restored: {why}", shown(key)))
+    }
+
     /// Remarks for a person.
     pub(super) fn notes(&self, now: Timestamp) -> Vec<String> {
         let mut notes = self.remarks.clone();
-        for (key, why) in &self.broken {
-            notes.push(format!("{} cannot be restored: {why}", shown(key)));
-        }
+        notes.extend(self.losses());
         for (key, manifest) in self.in_order() {
             if let Some(Identity::Hidden(uuid)) = self.identities.get(key) {
                 notes.push(format!(

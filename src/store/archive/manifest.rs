@@ -46,6 +46,9 @@ pub struct Origin {
     /// That of its parent.
     #[serde(default)]
     pub parent_uuid: Option<Uuid>,
+    /// That of the subvolume which it is a snapshot of, if somebody told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subvolume_uuid: Option<Uuid>,
 }
 
 /// A piece of a stream.
