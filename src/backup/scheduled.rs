@@ -2,6 +2,7 @@
 //! that goes. Tells what happens; prints nothing.
 
 mod dests;
+mod outlook;
 mod subject;
 
 use super::config::Config;
@@ -16,6 +17,7 @@ use crate::store::archive::stamp;
 use crate::store::{self, Access, Means, Place, Store};
 use crate::sys;
 use jiff::Zoned;
+pub use outlook::{outlook, remembered};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;

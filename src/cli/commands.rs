@@ -1,9 +1,10 @@
 //! Listing and synchronising, from options to verdict.
 
+use super::help::HELP;
 use super::means::{means, open};
 use super::options::Options;
 use super::slash;
-use super::{HELP, Task, backup, clean, config, restore, scheduled, verify};
+use super::{Task, backup, clean, config, restore, scheduled, verify};
 use crate::error::{Doing, Error, Result};
 use crate::glob;
 use crate::log;
@@ -45,7 +46,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::RestoreHelp => report::print(restore::HELP),
         Task::Restore(task) => restore::run(task, options),
         Task::ListConfig(file, commands) => config::list(file, *commands, options),
-        Task::CheckConfig(file) => config::check(file),
+        Task::CheckConfig(task) => config::check(task, options),
         Task::Backup(order) => backup::run(order, options),
         Task::Scheduled(request) => scheduled::run(request, options),
     };

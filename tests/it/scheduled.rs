@@ -50,6 +50,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_nobody_goes_on_with_is_said,
     another_subvolume_of_the_name_is_refused,
     what_was_lost_in_the_bucket_is_said_at_once,
+    a_configuration_is_checked_with_its_bucket,
     one_run_at_a_time,
     hooks_stand_around_a_run,
     what_cannot_be_done_is_said,
@@ -704,6 +705,70 @@ fn what_was_lost_in_the_bucket_is_said_at_once() {
     let (state, _) = State::read(&state);
     let last = state.subvolumes["data"].last_full_at.as_deref();
     assert_eq!(last, Some("20260201T020000Z"));
+}
+
+/// What a run would do, by the bucket and not by what is remembered; and what the bucket does by itself.
+fn a_configuration_is_checked_with_its_bucket() {
+    let scene = Scene::new("seaweedfs", "");
+    let check = |options: &[&str]| {
+        let words = [
+            &["config", "check"],
+            options,
+            &[scene.config.to_str().unwrap()],
+        ]
+        .concat();
+        said(&mut command(&scene.server.endpoint, &words))
+    };
+    let said = check(&[]);
+    assert_eq!(said.code, 0);
+    for words in [
+        "data: no backup in s3://",
+        "home: full backup now",
+        "keeps no versions",
+    ] {
+        assert!(said.stdout.contains(words), "{words}");
+    }
+    assert!(!scene.snapshots().exists());
+    assert_eq!(scene.backup(&[]).code, 0);
+    std::fs::remove_file(scene.order().config.global.state_path).unwrap();
+    let rules = b"<LifecycleConfiguration><Rule><ID>old</ID><Status>Enabled</Status>\
+        <Filter><Prefix>host 1/subvol/</Prefix></Filter><Expiration><Days>30</Days></Expiration></Rule>\
+        <Rule><ID>other</ID><Status>Enabled</Status><Filter><Prefix>elsewhere/</Prefix></Filter>\
+        <Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>";
+    let query = [("lifecycle", "")];
+    let (status, _) = scene.server.ask("PUT", &scene.bucket, "", &query, rules);
+    assert_eq!(status, 200);
+    let said = check(&[]);
+    assert_eq!(said.code, 0);
+    assert!(said.stdout.contains("data/: 1, the newest 2"));
+    assert!(
+        said.stdout
+            .contains("data: nothing is due; incremental backup from")
+    );
+    assert!(
+        said.stdout
+            .contains("rule 'old' deletes what begins with host 1/subvol/ after 30 days")
+    );
+    assert!(!said.stdout.contains("'other'"));
+    // Without the bucket it is not all right, unless that is what was asked for.
+    let offline = check(&["--offline"]);
+    assert_eq!(offline.code, 0);
+    assert!(!offline.stdout.contains("s3://"), "the bucket is not asked");
+    assert!(
+        offline
+            .stdout
+            .contains("full backup now (there is no full backup yet), as far as is")
+    );
+    let away = check(&["--endpoint-url", "http://127.0.0.1:1"]);
+    assert_eq!(away.code, 1);
+    assert!(away.stdout.contains("data: full backup now") && away.stdout.contains("is remembered"));
+    assert!(away.stderr.contains("Connection refused"));
+    assert_eq!(check(&["--once"]).code, 2);
+    script(&scene.from, "btrfs -q subvolume delete home");
+    let lacking = check(&[]);
+    assert_eq!(lacking.code, 1);
+    assert!(lacking.stdout.contains("data: nothing is due"));
+    assert!(lacking.stderr.contains("/home"));
 }
 
 fn one_run_at_a_time() {

@@ -94,6 +94,23 @@ impl Subject {
         archive.list().map(Some)
     }
 
+    /// What the last listing had, in words.
+    pub(super) fn there(&mut self) -> Result<Option<String>> {
+        let Some(archive) = &mut self.archive else {
+            return Ok(None);
+        };
+        let place = archive.location();
+        let archive = archive.archive()?;
+        let words = match (archive.newest(), archive.manifests.len()) {
+            (Some((_, newest)), count) => {
+                let (count, made) = (count.to_string(), shown(&newest.created_at));
+                format!("backups in {place}: {count}, the newest {made}")
+            }
+            (None, _) => format!("no backup in {place}"),
+        };
+        Ok(Some(words))
+    }
+
     /// What the last listing had that cannot be restored: words, and names of snapshots.
     fn losses(&mut self) -> Result<(Vec<String>, Vec<String>)> {
         let Some(archive) = &mut self.archive else {

@@ -167,9 +167,14 @@ impl Manifest {
 
 /// Where the backups of a subvolume lie.
 pub fn folder(prefix: &str, name: &str) -> String {
+    format!("{}subvol/{name}/", top(prefix))
+}
+
+/// A prefix as keys have it: empty, or with a slash at its end.
+pub fn top(prefix: &str) -> String {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let slash = if prefix.is_empty() { "" } else { "/" };
-    format!("{prefix}{slash}subvol/{name}/")
+    format!("{prefix}{slash}")
 }
 
 /// Whether a key below a folder is that of a manifest.
