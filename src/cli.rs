@@ -45,6 +45,7 @@ enum Task {
     CheckConfig(config::Check),
     ListConfig(PathBuf, bool),
     Clean(OsString, Option<SignedDuration>),
+    CleanBackup(clean::backup::Task),
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -123,9 +124,12 @@ fn wrong_words(said: &str) -> Error {
 }
 
 fn task(words: Vec<OsString>, only: &Only) -> Result<Task> {
-    let list = matches!(&words[..], [list] if list == "list");
-    let task = match &only.config {
-        Some(file) if list => Task::ListConfig(file.clone(), only.commands),
+    let alone = |command: &str| matches!(&words[..], [word] if word == command);
+    let task = match (&only.config, &only.backup) {
+        (Some(file), None) if alone("list") => Task::ListConfig(file.clone(), only.commands),
+        (Some(file), Some(backup)) if alone("clean") => {
+            Task::CleanBackup(clean::backup::Task::parse(file.clone(), backup)?)
+        }
         _ => by_words(words, only)?,
     };
     only.must_fit(&task)?;
@@ -263,6 +267,20 @@ mod tests {
             &["list", "--older-than", "3d", "a"],
             &["list", "--config", "f", "a"],
             &["--config", "f", "a"],
+            &["clean", "--config", "f"],
+            &["clean", "--backup", "a/20261121T020000Z", "a"],
+            &["clean", "--config", "f", "--backup", "a/yesterday"],
+            &["clean", "--config", "f", "--backup", "20261121T020000Z"],
+            &["list", "--config", "f", "--backup", "a/20261121T020000Z"],
+            &[
+                "clean",
+                "--config",
+                "f",
+                "--backup",
+                "a/20261121T020000Z",
+                "--older-than",
+                "1d",
+            ],
             &["clean", "--commands", "a"],
             &["--commands", "a", "b"],
         ] {

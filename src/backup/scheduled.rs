@@ -265,7 +265,10 @@ fn open_base(order: &Order, means: &Means) -> Result<Box<dyn Store>> {
 }
 
 /// One run at a time.
-fn lock(path: &Path) -> Result<File> {
+///
+/// # Errors
+/// [`Kind::Busy`] if another run is at work.
+pub fn lock(path: &Path) -> Result<File> {
     let doing = || format!("cannot lock {}", shown(path));
     let file = OpenOptions::new()
         .write(true)

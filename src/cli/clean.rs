@@ -1,5 +1,7 @@
 //! `buttersink clean`: what runs left at a location, from options to verdict.
 
+pub(super) mod backup;
+
 use super::means::means;
 use super::options::Options;
 use crate::error::{Error, Kind, Result};

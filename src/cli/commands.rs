@@ -38,6 +38,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::Version => report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION"))),
         Task::List(place, commands) => list(place, *commands, options),
         Task::Clean(place, age) => clean::run(place, *age, options),
+        Task::CleanBackup(task) => clean::backup::run(task, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Verify(task) => verify::run(task, options),
         Task::VerifyHelp => report::print(verify::HELP),

@@ -19,6 +19,8 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
                                          its backups in the bucket, and how to restore by hand
        buttersink clean [-n] [--older-than AGE] LOCATION
                                          remove what interrupted runs left
+       buttersink clean [-n] --config FILE --backup NAME/TIME
+                                         delete one backup in the bucket
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
              ssh://[user@]host[:port]/path/to/directory/[snapshot]
@@ -29,7 +31,7 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
 options:
   -n, --dry-run          show the plan, with exact sizes, and do nothing
   -d, --delete           after everything arrived, delete snapshots of DST that SRC does not have;
-                         when listing, remove what interrupted transfers left
+                         when listing, remove what interrupted transfers left (not backups)
   -e, --estimate         plan with guessed sizes, without measuring
       --exclude PATTERN  leave alone the snapshots whose name matches (may be repeated)
   -q, --quiet            once: no progress; twice: errors only
@@ -53,7 +55,8 @@ options:
       --storage-class C  the storage class of uploads
       --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
       --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
-      --config FILE      with list: the backups that a configuration file names
+      --config FILE      with list and clean: the backups that a configuration file names
+      --backup NAME/TIME with clean: this backup, as they are listed; no other may build on it
       --offline          with config check: do not ask the bucket
       --commands         with list: how each backup in chunks is restored by hand
       --older-than AGE   with clean: what is younger stays: 0, 90m, 12h, 3d, 2w (in buckets 1d,

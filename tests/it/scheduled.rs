@@ -51,6 +51,7 @@ pub(crate) const TESTS: &[Test] = tests![
     another_subvolume_of_the_name_is_refused,
     what_was_lost_in_the_bucket_is_said_at_once,
     a_configuration_is_checked_with_its_bucket,
+    one_backup_is_deleted,
     one_run_at_a_time,
     hooks_stand_around_a_run,
     what_cannot_be_done_is_said,
@@ -769,6 +770,89 @@ fn a_configuration_is_checked_with_its_bucket() {
     assert_eq!(lacking.code, 1);
     assert!(lacking.stdout.contains("data: nothing is due"));
     assert!(lacking.stderr.contains("/home"));
+}
+
+fn one_backup_is_deleted() {
+    let scene = Scene::new("seaweedfs", "");
+    for number in [0, 7, 14] {
+        scene.write(&number.to_string());
+        scene.run(&day(number)).unwrap();
+    }
+    let clean = |options: &[&str], backup: &str| {
+        let config = scene.config.to_str().unwrap();
+        let words = [&["clean", "--config", config, "--backup", backup], options].concat();
+        said(&mut command(&scene.server.endpoint, &words))
+    };
+    let bucket = Bucket {
+        server: &scene.server,
+        name: scene.bucket.clone(),
+    };
+    let [full, first, second] =
+        ["20260201", "20260208", "20260215"].map(|d| format!("data/{d}T020000Z"));
+    let all = bucket.keys("");
+    for (built_on, by) in [(&full, "20260208T020000Z"), (&first, "20260215T020000Z")] {
+        let refused = clean(&[], built_on);
+        assert_eq!(refused.code, 1);
+        assert!(
+            refused
+                .stderr
+                .contains(&format!("to be deleted before: {by}")),
+            "{}",
+            refused.stderr
+        );
+    }
+    assert_eq!(clean(&[], "data/20260101T020000Z").code, 1);
+    let dry = clean(&["-n"], &second);
+    assert_eq!(dry.code, 0);
+    assert!(
+        dry.stdout
+            .starts_with("removable: 20260215T020000Z  incremental")
+    );
+    let lock = std::fs::File::create(here().join("lock")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(clean(&[], &second).code, 3);
+    drop(lock);
+    assert_eq!(bucket.keys(""), all);
+    let done = clean(&["--json"], &second);
+    assert_eq!(done.code, 0);
+    let line: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(
+        (&line["event"], &line["result"]),
+        (&json!("backup"), &json!("removed"))
+    );
+    let gone: Vec<&String> = all
+        .iter()
+        .filter(|key| key.contains("data/") && key.contains("0215T"))
+        .collect();
+    let left = bucket.keys("");
+    assert_eq!(all.len() - left.len(), gone.len());
+    assert!(!gone.is_empty() && gone.iter().all(|key| !left.contains(key)));
+    let pointer: serde_json::Value =
+        serde_json::from_slice(&bucket.get("host 1/subvol/data/current.json")).unwrap();
+    assert_eq!(pointer["created_at"], "20260208T020000Z");
+    assert_eq!(scene.restore_all("data", "to"), 2);
+    // A manifest that names what is another's, as in a copy of an archive: that stays.
+    let theirs = "host 1/subvol/home/full/manifest-20260201T020000Z.json";
+    let body = String::from_utf8(bucket.get(theirs)).unwrap();
+    bucket.put(
+        "host 1/subvol/data/full/manifest-20260301T020000Z.json",
+        body.replace("\"created_at\": \"20260201", "\"created_at\": \"20260301")
+            .as_bytes(),
+    );
+    assert_eq!(clean(&[], "data/20260301T020000Z").code, 0);
+    assert_eq!(bucket.keys(""), left);
+    // Nobody knows what a newer program's builds on.
+    bucket.put(
+        "host 1/subvol/data/full/manifest-20270101T020000Z.json",
+        br#"{"version": 2}"#,
+    );
+    let refused = clean(&["-n"], &first);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("may build on it"),
+        "{}",
+        refused.stderr
+    );
 }
 
 fn one_run_at_a_time() {
