@@ -50,6 +50,16 @@ pub struct Pending {
     pub begun: Option<Kind>,
 }
 
+/// The latest of some times. A clock that was wrong for a while leaves times of the future, which
+/// must not stand in the way until they come: such a one counts only if there is no other.
+pub fn latest(times: impl Iterator<Item = Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    times.max_by_key(|time| order(*time, now))
+}
+
+fn order(time: Timestamp, now: Timestamp) -> (bool, Timestamp) {
+    (time <= now, time)
+}
+
 impl Chain {
     /// Whether it is of another subvolume than this one, of which these snapshots are here.
     pub fn is_strange(&self, ours: &[Snapshot], archive: &Listing, subvolume: Uuid) -> bool {
@@ -60,18 +70,22 @@ impl Chain {
     }
 
     /// The newest chain of what can be restored.
-    pub fn newest(listing: &Listing) -> Chain {
+    pub fn newest(listing: &Listing, now: Timestamp) -> Chain {
         let sound = || listing.snapshots.iter().filter(|s| s.state == State::Ok);
         let parents = parents(&listing.offer);
         let made = |s: &Snapshot| Timestamp::from_second(s.created?).ok();
         let full = sound().filter(|s| !parents.contains_key(&s.id()));
-        let Some(newest) = sound().max_by_key(|s| (s.created, &s.path)) else {
+        let age = |s: &Snapshot| (made(s).map(|made| order(made, now)), s.path.clone());
+        let Some(newest) = sound().max_by_key(|s| age(s)) else {
             return Chain::default();
         };
         let of = |s: &&Snapshot| root(s.id(), &parents) == root(newest.id(), &parents);
+        let last = made(newest);
         Chain {
-            last_full: full.filter_map(made).max(),
-            last: made(newest),
+            // A full one of the future is no later than what came after it.
+            last_full: latest(full.filter_map(made), now)
+                .map(|full| full.min(last.unwrap_or(full))),
+            last,
             links: sound().filter(of).map(Snapshot::id).collect(),
         }
     }
@@ -398,10 +412,17 @@ mod tests {
             ]),
             ..Listing::default()
         };
-        let chain = Chain::newest(&listing);
+        let day = |day: i64| Timestamp::from_second(day * 86_400).unwrap();
+        let chain = Chain::newest(&listing, day(9));
         assert_eq!(chain.links, HashSet::from([id(3), id(4), id(5)]));
         assert_eq!(chain.last_full, Timestamp::from_second(3 * 86_400).ok());
         assert_eq!(chain.last, Timestamp::from_second(5 * 86_400).ok());
-        assert!(Chain::newest(&Listing::default()).links.is_empty());
+        // Seen from before, the later ones are of a clock that was wrong.
+        let chain = Chain::newest(&listing, day(2));
+        assert_eq!(chain.links, HashSet::from([id(1), id(2)]));
+        assert_eq!((chain.last_full, chain.last), (Some(day(1)), Some(day(2))));
+        let chain = Chain::newest(&listing, day(0));
+        assert_eq!((chain.last_full, chain.last), (Some(day(3)), Some(day(5))));
+        assert!(Chain::newest(&Listing::default(), day(9)).links.is_empty());
     }
 }

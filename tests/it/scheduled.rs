@@ -15,6 +15,7 @@ use buttersink::backup::archive;
 use buttersink::backup::config::Config;
 use buttersink::backup::names;
 use buttersink::backup::run::Event;
+use buttersink::backup::schedule::Kind;
 use buttersink::backup::scheduled::{self, Order};
 use buttersink::backup::state::State;
 use buttersink::error::Result;
@@ -52,6 +53,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_was_lost_in_the_bucket_is_said_at_once,
     a_configuration_is_checked_with_its_bucket,
     one_backup_is_deleted,
+    a_clock_that_was_wrong_for_a_while,
     one_run_at_a_time,
     hooks_stand_around_a_run,
     what_cannot_be_done_is_said,
@@ -853,6 +855,47 @@ fn one_backup_is_deleted() {
         "{}",
         refused.stderr
     );
+}
+
+/// A backup of next year neither stops the others nor makes every run make one, and a restore takes
+/// what is newest now.
+fn a_clock_that_was_wrong_for_a_while() {
+    let scene = Scene::new("seaweedfs", "");
+    scene.replace(&format!(", '{}/home'", scene.from.display()), "");
+    let run = |number: i64| {
+        scene.write(&number.to_string());
+        scene.run(&day(number)).unwrap().remove(0)
+    };
+    let century = 36_524;
+    assert!(run(century).starts_with("data: full backup now"));
+    let named = |number: i64| {
+        let mut archive = scene.archive("data");
+        let archive = archive.archive().unwrap();
+        let name = names::scheduled("data", day(number).timestamp(), Kind::Incremental);
+        assert_eq!(archive.newest().unwrap().1.snapshot.name, name);
+        assert_eq!(archive.current.as_ref(), Some(archive.newest().unwrap().0));
+    };
+    let due = run(0);
+    assert!(
+        due.ends_with("incremental backup now (the last backup is dated in the future)"),
+        "{due}"
+    );
+    named(0);
+    for number in [1, 2, 6] {
+        assert!(run(number).contains("nothing is due"));
+    }
+    assert!(run(7).ends_with("incremental backup now (the last backup is 7 days old)"));
+    named(7);
+    assert!(run(8).contains("nothing is due; incremental backup from 2026-02-15"));
+    assert_eq!(scene.restore_all("data", "to"), 3);
+    // Neither does one that was only made here.
+    let mut order = scene.order();
+    order.no_s3 = true;
+    scene.run(&day(century)).unwrap();
+    for number in [14, 15] {
+        scheduled::run(&order, &means(&scene.server), &day(number), &mut |_| {}).unwrap();
+    }
+    assert_eq!(scene.names("data").len(), 5);
 }
 
 fn one_run_at_a_time() {

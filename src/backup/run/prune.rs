@@ -85,7 +85,11 @@ impl Run<'_, '_> {
     fn clean(&mut self, dest: &mut Dest, there: &Listing) -> Result<()> {
         let is_left = |s: &&Snapshot| s.state == State::Partial;
         let whole = there.snapshots.iter().filter(|s| !is_left(s));
-        let newest = whole.filter_map(|s| s.created).max();
+        let now = self.now.timestamp().as_second();
+        let newest = whole
+            .filter_map(|s| s.created)
+            .filter(|made| *made <= now)
+            .max();
         for left in there.snapshots.iter().filter(is_left) {
             let name = left.path.file_name().and_then(OsStr::to_str);
             let made = name.and_then(|name| moment(name.strip_prefix("chunk-")?));

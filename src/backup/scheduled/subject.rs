@@ -178,7 +178,7 @@ impl Round<'_, '_> {
         };
         let (losses, lost) = subject.losses()?;
         losses.into_iter().for_each(|loss| self.note(loss));
-        let chain = Chain::newest(&listing);
+        let chain = Chain::newest(&listing, self.now.timestamp());
         if !self.order.once && chain.is_strange(ours, &listing, source.uuid()) {
             let (path, place) = (shown(&source.path), &listing.location);
             let said = "the newest backups there are of another subvolume, and none of their \
@@ -238,16 +238,14 @@ impl Round<'_, '_> {
     fn remembered(&self, name: &str, ours: &[Snapshot]) -> Past<'static> {
         let mut past = self.state.past(name, Path::is_dir);
         past.broken = past.broken.filter(|_| ours.is_empty());
-        for snapshot in ours {
-            let path = snapshot.path.to_str();
-            let Some((_, made, kind)) = path.and_then(names::scheduled_parts) else {
-                continue;
-            };
-            past.last = past.last.max(Some(made));
-            if kind == Kind::Full {
-                past.last_full = past.last_full.max(Some(made));
-            }
-        }
+        let names = ours.iter().filter_map(|s| s.path.to_str());
+        let made: Vec<_> = names.filter_map(names::scheduled_parts).collect();
+        let full = made.iter().filter(|(_, _, kind)| *kind == Kind::Full);
+        let now = self.now.timestamp();
+        let full = full.map(|(_, made, _)| *made).chain(past.last_full);
+        past.last_full = agenda::latest(full, now);
+        let all = made.iter().map(|(_, made, _)| *made).chain(past.last);
+        past.last = agenda::latest(all, now);
         past
     }
 

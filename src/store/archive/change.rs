@@ -18,9 +18,12 @@ impl ArchiveStore {
         let key = archive.manifest_key(&manifest.kind, &manifest.created_at);
         self.write(&key, &text(&manifest)?)?;
         archive.add(key.clone(), manifest, Identity::Known(diff.to));
+        let (made, newest) = (archive.manifests.get(&key), archive.newest());
         // A backup that was made for a time before the newest one is not the newest.
-        match archive.newest() {
-            Some((newest, manifest)) if *newest == key => self.point(&key, manifest)?,
+        match made.zip(newest) {
+            Some((made, (_, newest))) if newest.created_at <= made.created_at => {
+                self.point(&key, made)?;
+            }
             _ => return Ok(()),
         }
         archive.current = Some(key);

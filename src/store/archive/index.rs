@@ -3,6 +3,7 @@
 
 use super::identity::Identity;
 use super::manifest::{self, Manifest, Pointer};
+use super::stamp;
 use crate::error::Result;
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::{Inventory, Object};
@@ -35,6 +36,8 @@ pub struct Archive {
     pub objects: HashMap<String, Object>,
     /// Which snapshots the backups are of, by key.
     pub(super) identities: HashMap<String, Identity>,
+    /// When it was read, as manifests have it.
+    read_at: String,
     remarks: Vec<String>,
 }
 
@@ -70,6 +73,7 @@ pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) ->
     let mut archive = Archive {
         name: name.to_owned(),
         folder: folder.clone(),
+        read_at: stamp::stamp((client.options.now)()),
         ..Archive::default()
     };
     let pointer = format!("{folder}current.json");
@@ -224,11 +228,12 @@ impl Archive {
         all
     }
 
-    /// The newest backup that can be restored.
+    /// The newest backup that can be restored. What is dated in the future, for which some clock was
+    /// wrong, is it only if there is no other.
     pub fn newest(&self) -> Option<(&String, &Manifest)> {
-        let all = self.in_order().into_iter().rev();
-        let mut sound = all.filter(|(key, _)| !self.broken.contains_key(*key));
-        sound.next()
+        let all = self.in_order().into_iter();
+        let sound = all.filter(|(key, _)| !self.broken.contains_key(*key));
+        sound.max_by_key(|(_, manifest)| manifest.created_at <= self.read_at)
     }
 
     /// The effective UUID of the snapshot of a backup, or what stands for it.
