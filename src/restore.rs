@@ -334,7 +334,7 @@ impl Run<'_, '_> {
             ),
             n => format!(
                 "{name} was not compared with its source, which is not on this machine; the SHA-256 \
-                 of each of {n} chunks and the checksum of every command were right"
+                 of each chunk ({n}) and the checksum of every command were right"
             ),
         }
     }

@@ -1022,9 +1022,15 @@ fn what_cannot_be_done_is_said() {
 
 fn a_spool_on_disk() {
     let scene = Scene::new("seaweedfs", "spool_enabled = true");
-    let missing = scene.backup(&[]);
-    assert_ne!(missing.code, 0);
-    assert!(missing.stderr.contains("spool"), "{}", missing.stderr);
+    for options in [&["-n"][..], &[]] {
+        let missing = scene.backup(options);
+        assert_eq!(missing.code, 2);
+        assert!(missing.stderr.contains("spool_dir"), "{}", missing.stderr);
+    }
+    assert!(
+        scene.names("data").is_empty(),
+        "nothing is made that cannot be sent"
+    );
     std::fs::create_dir(here().join("spool")).unwrap();
     assert_eq!(scene.backup(&["--once"]).code, 0);
     assert!(scene.restore_all("data", "to") >= 1);

@@ -5,6 +5,7 @@ use super::dests::{self, Backup};
 use super::{Order, Round};
 use crate::backup::agenda::{self, Agenda, Chain, Pending};
 use crate::backup::archive;
+use crate::backup::config::Config;
 use crate::backup::names::{self, Naming};
 use crate::backup::oneshot::access;
 use crate::backup::retention::Policy;
@@ -67,6 +68,7 @@ impl Subject {
         let archive = match order.no_s3 {
             true => None,
             false => {
+                check_spool(config)?;
                 let access = access(order.dry_run, config.s3.keeps.keeps_all());
                 let settings = archive::settings(config, name);
                 let options = archive::options(config, &means.s3);
@@ -346,6 +348,21 @@ impl Round<'_, '_> {
             last.arrived(path, key.clone(), full);
         }
         Ok(())
+    }
+}
+
+/// Better before there is a snapshot than when it is to be sent.
+fn check_spool(config: &Config) -> Result<()> {
+    let dir = &config.global.spool_dir;
+    match config.s3.spool_enabled && !dir.is_dir() {
+        true => {
+            let doing = format!("cannot spool in {}", shown(dir));
+            Err(Error::usage(
+                doing,
+                "there is no such directory (global.spool_dir)",
+            ))
+        }
+        false => Ok(()),
     }
 }
 

@@ -204,7 +204,10 @@ pub fn chain<'a>(all: &'a BTreeMap<String, Manifest>, newest: &'a str) -> Result
             return broken(format!("{} builds on itself", shown(key)));
         }
         let Some(manifest) = all.get(key) else {
-            return broken(format!("it builds on {}, which is not there", shown(key)));
+            return broken(format!(
+                "it builds on {}, which is not there or cannot be used",
+                shown(key)
+            ));
         };
         keys.push(key);
         next = manifest.parent_manifest.as_deref();
