@@ -6,6 +6,7 @@ mod backup;
 mod clean;
 mod commands;
 mod config;
+mod help;
 mod means;
 mod only;
 mod options;
@@ -26,77 +27,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What `--help` prints.
-pub const HELP: &str = "\
-buttersink synchronises sets of btrfs snapshots.
-
-usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
-       buttersink [options] DST          list the snapshots of DST
-       buttersink [options] sync SRC DST, buttersink [options] list DST
-                                         the same, said in words
-       buttersink backup ...             make a backup; see buttersink backup --help
-       buttersink restore ...            bring a backup back; see buttersink restore --help
-       buttersink verify [options] LOCATION
-                                         prove what is stored; see buttersink verify --help
-       buttersink config check FILE      what a configuration file of backups says
-       buttersink list --config FILE [--commands]
-                                         its backups in the bucket, and how to restore by hand
-       buttersink clean [-n] [--older-than AGE] LOCATION
-                                         remove what interrupted runs left
-
-  SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
-             ssh://[user@]host[:port]/path/to/directory/[snapshot]
-             s3://bucket/prefix/[snapshot]
-             The slash at the end matters: with it all snapshots in the directory, without it
-             (SRC only) the one snapshot. DST is always a directory.
-
-options:
-  -n, --dry-run          show the plan, with exact sizes, and do nothing
-  -d, --delete           after everything arrived, delete snapshots of DST that SRC does not have;
-                         when listing, remove what interrupted transfers left
-  -e, --estimate         plan with guessed sizes, without measuring
-      --exclude PATTERN  leave alone the snapshots whose name matches (may be repeated)
-  -q, --quiet            once: no progress; twice: errors only
-  -l, --logfile FILE     append a debug log to FILE
-      --json             results as JSON, one object a line
-      --full-speed       do not yield to other programs
-      --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
-      --bwlimit RATE     send and receive no faster: KiB per second, or with a unit: 500, 10M
-      --ssh-command CMD  CMD instead of 'ssh', with arguments (also BUTTERSINK_SSH)
-      --ssh-option OPT   'ssh -o OPT' (may be repeated)
-      --remote-sudo CMD  become root at the far side with CMD instead of 'sudo'; '' for not at all
-      --remote-command CMD
-                         CMD instead of 'buttersink' at the far side
-      --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
-      --region NAME      the bucket's region (also AWS_REGION)
-      --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
-  -j, --concurrency N    requests at the same time in one transfer (4)
-      --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
-      --checksum NAME    what the service checks parts by: md5, crc32c or sha256
-      --sse WHAT         encryption at the service: none, AES256, aws:kms or aws:kms:KEY
-      --storage-class C  the storage class of uploads
-      --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
-      --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
-      --config FILE      with list: the backups that a configuration file names
-      --commands         with list: how each backup in chunks is restored by hand
-      --older-than AGE   with clean: what is younger stays: 0, 90m, 12h, 3d, 2w (in buckets 1d,
-                         else 0)
-      --server --mode r|a|w DIR
-                         serve DIR to the buttersink at the other end of standard input and output:
-                         r to read, a also to add, w also to delete
-  -h, --help             show this help
-  -V, --version          show the version
-
-exit status:
-  0    all done
-  1    failed
-  2    usage or configuration
-  3    another run holds the lock, nothing done
-  4    verification found a difference
-  10   some tasks failed, others done
-  130  interrupted
-";
-
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Task {
@@ -112,9 +42,10 @@ enum Task {
     Scheduled(Box<scheduled::Request>),
     Restore(Box<restore::Task>),
     RestoreHelp,
-    CheckConfig(PathBuf),
+    CheckConfig(config::Check),
     ListConfig(PathBuf, bool),
     Clean(OsString, Option<SignedDuration>),
+    CleanBackup(clean::backup::Task),
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -141,7 +72,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
         return restore::parse(arguments);
     }
     if arguments.next_if(|word| word == "config").is_some() {
-        return Ok((Task::CheckConfig(config::parse(arguments)?), Options::new()));
+        let (check, options) = config::parse(arguments)?;
+        return Ok((Task::CheckConfig(check), options));
     }
     let mut options = Options::new();
     let (mut server, mut mode) = (false, None);
@@ -192,9 +124,12 @@ fn wrong_words(said: &str) -> Error {
 }
 
 fn task(words: Vec<OsString>, only: &Only) -> Result<Task> {
-    let list = matches!(&words[..], [list] if list == "list");
-    let task = match &only.config {
-        Some(file) if list => Task::ListConfig(file.clone(), only.commands),
+    let alone = |command: &str| matches!(&words[..], [word] if word == command);
+    let task = match (&only.config, &only.backup) {
+        (Some(file), None) if alone("list") => Task::ListConfig(file.clone(), only.commands),
+        (Some(file), Some(backup)) if alone("clean") => {
+            Task::CleanBackup(clean::backup::Task::parse(file.clone(), backup)?)
+        }
         _ => by_words(words, only)?,
     };
     only.must_fit(&task)?;
@@ -332,6 +267,20 @@ mod tests {
             &["list", "--older-than", "3d", "a"],
             &["list", "--config", "f", "a"],
             &["--config", "f", "a"],
+            &["clean", "--config", "f"],
+            &["clean", "--backup", "a/20261121T020000Z", "a"],
+            &["clean", "--config", "f", "--backup", "a/yesterday"],
+            &["clean", "--config", "f", "--backup", "20261121T020000Z"],
+            &["list", "--config", "f", "--backup", "a/20261121T020000Z"],
+            &[
+                "clean",
+                "--config",
+                "f",
+                "--backup",
+                "a/20261121T020000Z",
+                "--older-than",
+                "1d",
+            ],
             &["clean", "--commands", "a"],
             &["--commands", "a", "b"],
         ] {

@@ -135,16 +135,27 @@ impl Run<'_, '_> {
         (self.watch)(Event::Plan(&plan));
         plan::check_tier(&plan, self.order.thaw.tier)?;
         self.place.check_writable()?;
-        let free = self.place.free()?;
-        if plan.bytes > free {
-            let doing = format!("cannot restore into {}", shown(&self.place.base));
-            let said = format!(
-                "no space left on device (needs {} bytes, {free} are free)",
-                plan.bytes
-            );
-            return Err(Error::failed(doing, said));
-        }
+        self.check_space(plan.bytes)?;
         self.check_rivals()
+    }
+
+    fn check_space(&mut self, needed: u64) -> Result<()> {
+        let free = self.place.free()?;
+        if needed <= free {
+            return Ok(());
+        }
+        let base = shown(&self.place.base);
+        let short = format!("needs {needed} bytes, {free} are free");
+        if !self.place.compresses() {
+            let said = format!(
+                "no space left on device ({short}; mounted with compress=zstd it may hold more)"
+            );
+            return Err(Error::failed(format!("cannot restore into {base}"), said));
+        }
+        let so = "whether all of it fits is known only at the end";
+        let note = format!("{base} {short}; it is mounted to compress, so that {so}");
+        (self.watch)(Event::Note(&note));
+        Ok(())
     }
 
     /// Better before anything is paid for than at the second snapshot.
@@ -323,7 +334,7 @@ impl Run<'_, '_> {
             ),
             n => format!(
                 "{name} was not compared with its source, which is not on this machine; the SHA-256 \
-                 of each of {n} chunks and the checksum of every command were right"
+                 of each chunk ({n}) and the checksum of every command were right"
             ),
         }
     }

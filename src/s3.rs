@@ -7,6 +7,7 @@ mod credentials;
 pub mod download;
 mod endpoint;
 mod errors;
+pub mod habits;
 mod hashing;
 pub mod multipart;
 pub mod objects;

@@ -14,8 +14,9 @@ pub mod serve;
 use crate::error::{Error, Result};
 use crate::process::Priority;
 use crate::proof::{Depth, Finding, Verdict};
-use crate::s3::{Client, S3Options};
+use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Size, shown};
+use archive::ArchiveStore;
 use local::{Local, Manner};
 pub use location::{Location, Place};
 use s3::S3Store;
@@ -204,33 +205,43 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
     }
 }
 
-/// What it takes to open each archive below a place, to look at it or to clean up; nothing where
-/// there can be none.
+/// Opens the store at a place, and where that is in a bucket, the archives below it. All of a bucket
+/// is listed once.
 ///
 /// # Errors
-/// If the bucket cannot be read.
-pub fn archives(place: &Place, means: &Means) -> Result<Vec<archive::Settings>> {
+/// As [`open`] says, and if the bucket cannot be listed.
+pub fn open_all(
+    place: &Place,
+    access: Access,
+    means: &Means,
+) -> Result<(Box<dyn Store>, Vec<ArchiveStore>)> {
     let Place::S3(rest) = place else {
-        return Ok(Vec::new());
+        return Ok((open(place, access, means)?, Vec::new()));
     };
     let (bucket, prefix) = bucket_and_prefix(rest)?;
-    let mut top = prefix.trim_start_matches('/').to_owned();
-    if !top.is_empty() && !top.ends_with('/') {
-        top.push('/');
+    let mut store = S3Store::open(bucket, prefix, access, means.s3.clone())?;
+    let top = store.prefix().to_owned();
+    let found = store.inventory()?;
+    let mut archives = Vec::new();
+    for (prefix, name) in archive::survey::among(found) {
+        let settings = archive::Settings {
+            bucket: bucket.to_owned(),
+            prefix,
+            name,
+            origin: "/".into(),
+            chunk_size: 1,
+            class_chunks: None,
+            class_manifest: None,
+            spool: None,
+        };
+        let archive = ArchiveStore::open(settings, access, means.s3.clone())?;
+        archives.push(match archive.is_below(&top) {
+            true => archive.among(found),
+            // A part of one was listed.
+            false => archive,
+        });
     }
-    let client = Client::new(bucket, means.s3.clone())?;
-    let found = archive::survey::below(&client, &top)?.into_iter();
-    let settings = found.map(|(prefix, name)| archive::Settings {
-        bucket: bucket.to_owned(),
-        prefix,
-        name,
-        origin: "/".into(),
-        chunk_size: 1,
-        class_chunks: None,
-        class_manifest: None,
-        spool: None,
-    });
-    Ok(settings.collect())
+    Ok((Box::new(store), archives))
 }
 
 /// The two halves of what follows `s3://`.

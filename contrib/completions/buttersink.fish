@@ -45,6 +45,8 @@ complete -c buttersink -l max-chain -x -d 'diffs in a bucket to make one snapsho
 complete -c buttersink -l s3-quirks -x -d 'what the service cannot do'
 complete -c buttersink -l config -r -d 'a configuration file of backups'
 complete -c buttersink -l commands -d 'how each backup is restored by hand'
+complete -c buttersink -l backup -x -d 'with clean: this backup, which is deleted'
+complete -c buttersink -l offline -d 'with config check: do not ask the bucket'
 complete -c buttersink -l older-than -x -d 'with clean: what is younger stays'
 complete -c buttersink -l server -d 'serve a directory to the other end'
 complete -c buttersink -l mode -x -a 'r a w' -d 'what a server lets do'

@@ -3,20 +3,21 @@
 
 use super::names;
 use super::retention::root;
-use super::run::parents;
+use super::run::{own_chains, parents};
 use super::schedule::{Due, Kind, Past, Schedule};
-use crate::snapshot::{Listing, Snapshot, State, Uuid};
+use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
 use crate::store::archive::stamp;
 use jiff::{Timestamp, Zoned};
 use std::collections::HashSet;
+use std::path::Path;
 
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Agenda {
     /// A new snapshot, to be sent in this way, and why.
     New(Kind, String),
-    /// The newest snapshot has not arrived yet; and why it is sent before there is a new one.
-    Finish(Kind, String),
+    /// This snapshot has not arrived yet; how it is sent, and why before there is a new one.
+    Finish(Uuid, Kind, String),
     /// The newest has not arrived at all destinations.
     Owed,
     /// Nothing before this moment, and what then.
@@ -34,51 +35,135 @@ pub struct Chain {
     pub links: HashSet<Uuid>,
 }
 
-/// The newest snapshot here, if it has not arrived in the bucket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A snapshot that has not arrived in the bucket.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pending {
+    /// Its effective UUID.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
     /// When it was made.
     pub made: Timestamp,
     /// As its name says.
     pub kind: Kind,
-    /// Parts of it are in the bucket.
-    pub begun: bool,
+    /// Parts of it are in the bucket, as a backup of this kind.
+    pub begun: Option<Kind>,
+}
+
+/// The latest of some times. A clock that was wrong for a while leaves times of the future, which
+/// must not stand in the way until they come: such a one counts only if there is no other.
+pub fn latest(times: impl Iterator<Item = Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    times.max_by_key(|time| order(*time, now))
+}
+
+fn order(time: Timestamp, now: Timestamp) -> (bool, Timestamp) {
+    (time <= now, time)
 }
 
 impl Chain {
+    /// Whether it is of another subvolume than this one, of which these snapshots are here.
+    pub fn is_strange(&self, ours: &[Snapshot], archive: &Listing, subvolume: Uuid) -> bool {
+        let own = own_chains(archive, ours, subvolume);
+        let parents = parents(&archive.offer);
+        let mut roots = self.links.iter().map(|id| root(*id, &parents));
+        roots.next().is_some_and(|root| !own.contains(&root))
+    }
+
     /// The newest chain of what can be restored.
-    pub fn newest(listing: &Listing) -> Chain {
+    pub fn newest(listing: &Listing, now: Timestamp) -> Chain {
         let sound = || listing.snapshots.iter().filter(|s| s.state == State::Ok);
         let parents = parents(&listing.offer);
         let made = |s: &Snapshot| Timestamp::from_second(s.created?).ok();
         let full = sound().filter(|s| !parents.contains_key(&s.id()));
-        let Some(newest) = sound().max_by_key(|s| (s.created, &s.path)) else {
+        let age = |s: &Snapshot| (made(s).map(|made| order(made, now)), s.path.clone());
+        let Some(newest) = sound().max_by_key(|s| age(s)) else {
             return Chain::default();
         };
         let of = |s: &&Snapshot| root(s.id(), &parents) == root(newest.id(), &parents);
+        let last = made(newest);
         Chain {
-            last_full: full.filter_map(made).max(),
-            last: made(newest),
+            // A full one of the future is no later than what came after it.
+            last_full: latest(full.filter_map(made), now)
+                .map(|full| full.min(last.unwrap_or(full))),
+            last,
             links: sound().filter(of).map(Snapshot::id).collect(),
         }
     }
 }
 
-/// The newest of our snapshots, if it is newer than the last backup and not in the bucket.
-pub fn pending(ours: &[Snapshot], chain: &Chain, archive: &Listing) -> Option<Pending> {
-    let newest = ours.last()?;
-    let name = newest.path.to_str()?;
-    let (_, made, kind) = names::scheduled_parts(name)?;
-    if chain.links.contains(&newest.id()) || chain.last.is_some_and(|last| made <= last) {
-        return None;
-    }
-    let stamp = stamp::stamp(made);
-    let mut leftovers = archive
-        .snapshots
-        .iter()
-        .filter(|s| s.state == State::Partial);
-    let begun = leftovers.any(|s| s.path.to_string_lossy().contains(&stamp));
-    Some(Pending { made, kind, begun })
+/// Of our snapshots that are newer than the last backup and not in the bucket, the one to be sent:
+/// the newest of those whose upload was begun, since days may be behind it, else the newest of all.
+/// Backups that were `lost` there still have their names, so that they cannot be made again.
+pub fn pending(
+    ours: &[Snapshot],
+    chain: &Chain,
+    archive: &Listing,
+    lost: &[String],
+) -> Option<Pending> {
+    let begun: Vec<(&str, Kind)> = leftovers(archive).filter_map(begun).collect();
+    let broken = !ours.iter().any(|s| chain.links.contains(&s.id()));
+    let newest = ours.last()?.id();
+    let waiting = |s: &Snapshot| {
+        let name = s.path.to_str()?;
+        let (_, made, kind) = names::scheduled_parts(name)?;
+        let known = chain.links.contains(&s.id()) || lost.iter().any(|lost| lost == name);
+        if known || chain.last.is_some_and(|last| made <= last) {
+            return None;
+        }
+        let stamp = stamp::stamp(made);
+        let begun = begun.iter().filter(|(of, _)| *of == stamp);
+        // A difference is of no use without what it was made from. The newest goes whole then.
+        let serves = |kind: Kind| kind == Kind::Full || !broken || s.id() == newest;
+        Some(Pending {
+            id: s.id(),
+            name: name.to_owned(),
+            made,
+            kind,
+            begun: begun.map(|(_, kind)| *kind).find(|kind| serves(*kind)),
+        })
+    };
+    let all: Vec<Pending> = ours.iter().filter_map(waiting).collect();
+    let newest = all.last().filter(|last| last.id == newest).cloned();
+    let interrupted = all.into_iter().rev().find(|p| p.begun.is_some());
+    interrupted.or(newest)
+}
+
+/// What interrupted runs left in the bucket that no run will go on with, and why.
+pub fn abandoned<'a>(
+    ours: &[Snapshot],
+    chain: &Chain,
+    archive: &'a Listing,
+    pending: Option<&Pending>,
+) -> Vec<(&'a Path, &'static str)> {
+    let names = ours.iter().filter_map(|s| s.path.to_str());
+    let here: HashSet<Timestamp> = names
+        .filter_map(|name| Some(names::scheduled_parts(name)?.1))
+        .collect();
+    let why = |left: &'a Snapshot| {
+        let (stamp, kind) = begun(left)?;
+        let made = stamp::moment(stamp)?;
+        match pending {
+            Some(p) if p.made == made && p.begun == Some(kind) => None,
+            _ if !here.contains(&made) => Some("its snapshot is not here any more"),
+            _ if chain.last.is_some_and(|last| made <= last) => Some("a newer backup has arrived"),
+            Some(p) if p.begun.is_some() => Some("a newer one is gone on with"),
+            _ => Some("what it is the difference from is not here any more"),
+        }
+    };
+    let all = leftovers(archive);
+    all.filter_map(|left| Some((&*left.path, why(left)?)))
+        .collect()
+}
+
+fn leftovers(archive: &Listing) -> impl Iterator<Item = &Snapshot> {
+    let all = archive.snapshots.iter();
+    all.filter(|s| s.state == State::Partial)
+}
+
+/// The time and the kind of the backup that a leftover is of: `full/chunk-TIME`.
+fn begun(left: &Snapshot) -> Option<(&str, Kind)> {
+    let (kind, stamp) = left.path.to_str()?.split_once("/chunk-")?;
+    Some((stamp, Kind::parse(kind)?))
 }
 
 /// Decides. `force` makes a backup in any case; `owed` says that a destination lacks the newest
@@ -96,15 +181,16 @@ pub fn decide(
         // An incremental one that has nothing to build on any more goes whole.
         let kind = match past.broken.is_some() || past.last_full.is_none() {
             true => Kind::Full,
-            false => pending.kind,
+            false => pending.begun.unwrap_or(pending.kind),
         };
-        if pending.begun {
-            return Agenda::Finish(kind, "its upload was interrupted".to_owned());
+        if pending.begun.is_some() {
+            let why = format!("the upload of {} was interrupted", shown(&pending.name));
+            return Agenda::Finish(pending.id, kind, why);
         }
         if let (Due::Now(..), false) = (&due, force)
             && let Due::Later(..) = schedule.due(&counting(past, &pending), now, false)
         {
-            return Agenda::Finish(kind, "it has not arrived yet".to_owned());
+            return Agenda::Finish(pending.id, kind, "it has not arrived yet".to_owned());
         }
     }
     match due {
@@ -155,8 +241,10 @@ mod tests {
         }
     }
 
-    fn pending(made: &str, begun: bool) -> Option<Pending> {
+    fn waiting(made: &str, begun: Option<Kind>) -> Option<Pending> {
         Some(Pending {
+            id: Uuid([7; 16]),
+            name: "data__x__inc".to_owned(),
             made: at(made),
             kind: Kind::Incremental,
             begun,
@@ -166,58 +254,125 @@ mod tests {
     #[test]
     fn what_was_interrupted_is_finished_first() {
         let finish = |kind: Kind, agenda: Agenda| match agenda {
-            Agenda::Finish(found, _) => assert_eq!(found, kind),
+            Agenda::Finish(_, found, _) => assert_eq!(found, kind),
             other => panic!("{other:?}"),
         };
         // Whenever that is, and even if a backup is asked for.
-        let begun = pending("03-15T02:00:00", true);
+        let begun = |kind| waiting("03-15T02:00:00", Some(kind));
+        let difference = || begun(Kind::Incremental);
         for now in ["03-15T03:00:00", "03-16T03:00:00", "06-01T00:00:00"] {
-            finish(Kind::Incremental, decided(&past(), begun, now, false));
-            finish(Kind::Incremental, decided(&past(), begun, now, true));
+            for force in [false, true] {
+                let kind = Kind::Incremental;
+                finish(kind, decided(&past(), difference(), now, force));
+            }
         }
+        // What was begun whole is finished whole.
+        let now = "03-15T03:00:00";
+        finish(Kind::Full, decided(&past(), begun(Kind::Full), now, false));
         // Without its parent it goes whole.
         let broken = Past {
             broken: Some("gone"),
             ..past()
         };
-        finish(Kind::Full, decided(&broken, begun, "03-15T03:00:00", false));
-        let none = Past::default();
-        finish(Kind::Full, decided(&none, begun, "03-15T03:00:00", false));
+        finish(Kind::Full, decided(&broken, difference(), now, false));
+        finish(
+            Kind::Full,
+            decided(&Past::default(), difference(), now, false),
+        );
     }
 
     #[test]
     fn what_did_not_even_begin_serves_until_the_next_is_due() {
-        let waiting = pending("03-15T02:00:00", false);
+        let pending = || waiting("03-15T02:00:00", None);
         let is_finish = |agenda: Agenda| matches!(agenda, Agenda::Finish(..));
         assert!(is_finish(decided(
             &past(),
-            waiting,
+            pending(),
             "03-16T03:00:00",
             false
         )));
         assert!(is_finish(decided(
             &past(),
-            waiting,
+            pending(),
             "03-21T03:00:00",
             false
         )));
         // A week later there has to be a new one, and whenever one is asked for.
         assert!(!is_finish(decided(
             &past(),
-            waiting,
+            pending(),
             "03-22T03:00:00",
             false
         )));
         assert!(!is_finish(decided(
             &past(),
-            waiting,
+            pending(),
             "03-16T03:00:00",
             true
         )));
         // It is none of our business before anything is due.
-        let early = pending("03-09T02:00:00", false);
+        let early = waiting("03-09T02:00:00", None);
         let agenda = decided(&past(), early, "03-10T03:00:00", false);
         assert!(matches!(agenda, Agenda::Later(..)), "{agenda:?}");
+    }
+
+    #[test]
+    fn what_was_begun_is_found_though_it_is_not_the_newest() {
+        let id = |n: u8| Uuid([n; 16]);
+        let named = |n: u8, name: &str| Snapshot {
+            path: name.into(),
+            uuid: id(n),
+            read_only: true,
+            ..Snapshot::default()
+        };
+        let ours = [
+            named(1, "data__20260308T020000Z__inc"),
+            named(2, "data__20260315T020000Z__inc"),
+            named(3, "data__20260322T020000Z__inc"),
+        ];
+        let chain = |links: &[u8]| Chain {
+            last: past().last,
+            last_full: past().last_full,
+            links: links.iter().map(|n| id(*n)).collect(),
+        };
+        let left = |names: &[&str]| Listing {
+            snapshots: names
+                .iter()
+                .map(|name| Snapshot {
+                    path: name.into(),
+                    state: State::Partial,
+                    ..Snapshot::default()
+                })
+                .collect(),
+            ..Listing::default()
+        };
+        let (sound, lost) = (chain(&[1]), chain(&[9]));
+        let found = |chain: &Chain, names: &[&str]| {
+            let left = left(names);
+            let pending = pending(&ours, chain, &left, &[]).unwrap();
+            let abandoned = abandoned(&ours, chain, &left, Some(&pending));
+            let why = abandoned.iter().map(|(_, why)| *why).collect::<Vec<_>>();
+            (pending.id.0[0], pending.begun, why.join(", "))
+        };
+        let (second, third) = (
+            "incremental/chunk-20260315T020000Z",
+            "full/chunk-20260322T020000Z",
+        );
+        assert_eq!(found(&sound, &[]), (3, None, String::new()));
+        let kind = Some(Kind::Incremental);
+        assert_eq!(found(&sound, &[second]), (2, kind, String::new()));
+        let taken = ["data__20260322T020000Z__inc".to_owned()];
+        assert_eq!(pending(&ours, &sound, &left(&[]), &taken), None);
+        let (number, kind, why) = found(&sound, &[second, third]);
+        assert_eq!((number, kind), (3, Some(Kind::Full)));
+        assert_eq!(why, "a newer one is gone on with");
+        let (number, kind, why) = found(&lost, &[second]);
+        assert_eq!((number, kind), (3, None));
+        assert!(why.contains("the difference from"), "{why}");
+        let gone = found(&sound, &["full/chunk-20260301T020000Z"]).2;
+        assert!(gone.contains("not here any more"), "{gone}");
+        let old = found(&sound, &["full/chunk-20260308T020000Z"]).2;
+        assert!(old.contains("newer backup"), "{old}");
     }
 
     #[test]
@@ -257,10 +412,17 @@ mod tests {
             ]),
             ..Listing::default()
         };
-        let chain = Chain::newest(&listing);
+        let day = |day: i64| Timestamp::from_second(day * 86_400).unwrap();
+        let chain = Chain::newest(&listing, day(9));
         assert_eq!(chain.links, HashSet::from([id(3), id(4), id(5)]));
         assert_eq!(chain.last_full, Timestamp::from_second(3 * 86_400).ok());
         assert_eq!(chain.last, Timestamp::from_second(5 * 86_400).ok());
-        assert!(Chain::newest(&Listing::default()).links.is_empty());
+        // Seen from before, the later ones are of a clock that was wrong.
+        let chain = Chain::newest(&listing, day(2));
+        assert_eq!(chain.links, HashSet::from([id(1), id(2)]));
+        assert_eq!((chain.last_full, chain.last), (Some(day(1)), Some(day(2))));
+        let chain = Chain::newest(&listing, day(0));
+        assert_eq!((chain.last_full, chain.last), (Some(day(3)), Some(day(5))));
+        assert!(Chain::newest(&Listing::default(), day(9)).links.is_empty());
     }
 }

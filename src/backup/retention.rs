@@ -5,7 +5,7 @@ mod chains;
 
 use crate::error::{Error, Result};
 use crate::snapshot::Uuid;
-pub use chains::{Chains, root};
+pub use chains::{Chains, own, root};
 use jiff::civil::{DateTime, Weekday};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use std::collections::{HashMap, HashSet};

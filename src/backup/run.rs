@@ -12,7 +12,7 @@ use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
 use crate::store::Store;
 use crate::sync;
 use jiff::Zoned;
-pub use prune::parents;
+pub use prune::{own_chains, parents};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
@@ -33,8 +33,8 @@ pub enum Make {
 pub enum Wants {
     /// Whatever was made since the newest that it has, over any way.
     Missing,
-    /// The newest, whole or as the difference from one of these.
-    Newest(HashSet<Uuid>),
+    /// This one, or the newest if none is named; whole or as the difference from one of those.
+    One(Option<Uuid>, HashSet<Uuid>),
 }
 
 /// What a destination does not let go.
@@ -339,13 +339,14 @@ fn wanted<'a>(
     ours: &'a [Snapshot],
     there: &Listing,
 ) -> (Vec<&'a Snapshot>, Cow<'a, Listing>) {
-    let parents = match wants {
+    let (named, parents) = match wants {
         Wants::Missing => return (missing(ours, there), Cow::Borrowed(here)),
-        Wants::Newest(parents) => parents,
+        Wants::One(named, parents) => (named, parents),
     };
-    let newest: Vec<&Snapshot> = ours.last().into_iter().collect();
+    let meant = |s: &&Snapshot| named.is_none_or(|id| s.id() == id);
+    let wanted: Vec<&Snapshot> = ours.iter().rev().find(meant).into_iter().collect();
     let of_use = |s: &&Snapshot| {
-        parents.contains(&s.id()) || newest.iter().any(|newest| newest.id() == s.id())
+        parents.contains(&s.id()) || wanted.iter().any(|wanted| wanted.id() == s.id())
     };
     let listing = Listing {
         snapshots: here.snapshots.iter().filter(of_use).cloned().collect(),
@@ -353,7 +354,7 @@ fn wanted<'a>(
         offer: here.offer.clone(),
         ..Listing::default()
     };
-    (newest, Cow::Owned(listing))
+    (wanted, Cow::Owned(listing))
 }
 
 /// What a destination should get: the newest, and what was made since the newest that it has. Older

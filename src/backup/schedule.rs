@@ -53,6 +53,14 @@ impl fmt::Display for Kind {
     }
 }
 
+impl Kind {
+    /// As keys have it.
+    pub fn parse(text: &str) -> Option<Kind> {
+        let all = [Kind::Full, Kind::Incremental];
+        all.into_iter().find(|kind| kind.to_string() == text)
+    }
+}
+
 impl Schedule {
     /// What is due. Whatever was missed is caught up by one backup, since only the days since the
     /// last one count. With `force` a backup is made in any case.

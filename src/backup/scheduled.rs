@@ -2,6 +2,7 @@
 //! that goes. Tells what happens; prints nothing.
 
 mod dests;
+mod outlook;
 mod subject;
 
 use super::config::Config;
@@ -16,6 +17,8 @@ use crate::store::archive::stamp;
 use crate::store::{self, Access, Means, Place, Store};
 use crate::sys;
 use jiff::Zoned;
+pub use outlook::{outlook, remembered};
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -69,6 +72,8 @@ pub(super) struct Round<'a, 'b> {
     store: Box<dyn Store>,
     /// The further destinations, in the order of the configuration.
     others: Vec<Result<Box<dyn Store>>>,
+    /// Remarks made already.
+    said: HashSet<String>,
     watch: &'a mut Watch<'b>,
 }
 
@@ -97,12 +102,20 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
         state,
         store: open_base(order, means)?,
         others: Vec::new(),
+        said: HashSet::new(),
         watch,
     };
     round.all(subjects)
 }
 
 impl Round<'_, '_> {
+    fn note(&mut self, text: String) {
+        if !self.said.contains(&text) {
+            (self.watch)(Event::Note(&text));
+            self.said.insert(text);
+        }
+    }
+
     fn all(&mut self, mut subjects: Vec<Subject>) -> Result<()> {
         let mut errors: Vec<(PathBuf, Error)> = Vec::new();
         let mut todo: Vec<(&mut Subject, Todo)> = Vec::new();
@@ -252,7 +265,10 @@ fn open_base(order: &Order, means: &Means) -> Result<Box<dyn Store>> {
 }
 
 /// One run at a time.
-fn lock(path: &Path) -> Result<File> {
+///
+/// # Errors
+/// [`Kind::Busy`] if another run is at work.
+pub fn lock(path: &Path) -> Result<File> {
     let doing = || format!("cannot lock {}", shown(path));
     let file = OpenOptions::new()
         .write(true)

@@ -72,6 +72,11 @@ impl Source {
         })
     }
 
+    /// The UUID of the subvolume.
+    pub fn uuid(&self) -> Uuid {
+        self.subvolume.uuid
+    }
+
     /// The snapshots in the folder that backups of this subvolume made, oldest first.
     pub fn ours<'a>(&self, listing: &'a Listing) -> Vec<&'a Snapshot> {
         let named = |s: &&Snapshot| self.is_our_name(&s.path);

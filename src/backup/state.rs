@@ -1,7 +1,7 @@
 //! What is remembered of the last scheduled runs: a JSON file that the old program wrote too. A
 //! cache: whoever reads it must do without it as well.
 
-use super::schedule::{Kind, Past};
+use super::schedule::Past;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::store::archive::stamp;
@@ -39,13 +39,11 @@ pub struct Last {
 }
 
 impl Last {
-    /// Notes a backup that arrived in the bucket.
-    pub fn arrived(&mut self, snapshot: PathBuf, manifest: String, made: Timestamp, kind: Kind) {
+    /// Notes the newest backup in the bucket, and when the newest full one was made.
+    pub fn arrived(&mut self, snapshot: PathBuf, manifest: String, full: Option<Timestamp>) {
         self.last_snapshot = Some(snapshot);
         self.last_manifest = Some(manifest);
-        if kind == Kind::Full {
-            self.last_full_at = Some(stamp::stamp(made));
-        }
+        self.last_full_at = full.map(stamp::stamp);
     }
 }
 
@@ -151,8 +149,7 @@ mod tests {
         let mut state = State::default();
         let made: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
         let last = state.subvolumes.entry("data".to_owned()).or_default();
-        last.arrived("/s/a".into(), "k1".to_owned(), made, Kind::Full);
-        last.arrived("/s/b".into(), "k2".to_owned(), made, Kind::Incremental);
+        last.arrived("/s/b".into(), "k2".to_owned(), Some(made));
         assert_eq!(last.last_full_at.as_deref(), Some("20261121T020000Z"));
         state.write(&path).unwrap();
         state.write(&path).unwrap();

@@ -34,6 +34,13 @@ pub(super) struct Line {
 }
 
 impl Filesystem {
+    /// Whether what is written here is compressed, as far as the mount says: then nobody knows how
+    /// much of it fits.
+    pub fn compresses(&self) -> bool {
+        // `compress-force` too; the kernel shows neither where nothing is compressed.
+        of_file(self.fd()).is_some_and(|mount| mount.option(b"compress").is_some())
+    }
+
     /// Every place where this filesystem is mounted, as far as this process can see.
     ///
     /// # Errors

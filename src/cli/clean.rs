@@ -1,6 +1,8 @@
 //! `buttersink clean`: what runs left at a location, from options to verdict.
 
-use super::means::{means, open};
+pub(super) mod backup;
+
+use super::means::means;
 use super::options::Options;
 use crate::error::{Error, Kind, Result};
 use crate::process;
@@ -8,7 +10,6 @@ use crate::progress::Progress;
 use crate::report::{human, json};
 use crate::s3::in_words;
 use crate::snapshot::{Snapshot, State, shown};
-use crate::store::archive::ArchiveStore;
 use crate::store::{self, Access, Location, Place, Store};
 use jiff::{SignedDuration, Timestamp};
 use std::ffi::OsStr;
@@ -45,10 +46,9 @@ pub(super) fn run(place: &OsStr, age: Option<SignedDuration>, options: &Options)
         kept: 0,
         failed: 0,
     };
-    let means = means(options);
-    cleaning.clean(&mut *open(&location, access, options)?)?;
-    for settings in store::archives(&location.place, &means)? {
-        let mut archive = ArchiveStore::open(settings, access, means.s3.clone())?;
+    let (mut store, archives) = store::open_all(&location.place, access, &means(options))?;
+    cleaning.clean(&mut *store)?;
+    for mut archive in archives {
         cleaning.clean(&mut archive)?;
     }
     let verdict = cleaning.verdict();

@@ -1,9 +1,10 @@
 //! Listing and synchronising, from options to verdict.
 
+use super::help::HELP;
 use super::means::{means, open};
 use super::options::Options;
 use super::slash;
-use super::{HELP, Task, backup, clean, config, restore, scheduled, verify};
+use super::{Task, backup, clean, config, restore, scheduled, verify};
 use crate::error::{Doing, Error, Result};
 use crate::glob;
 use crate::log;
@@ -11,7 +12,6 @@ use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::report;
 use crate::snapshot::{Listing, Offer, Snapshot, State, shown};
-use crate::store::archive::ArchiveStore;
 use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
@@ -38,6 +38,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::Version => report::print(&format!("buttersink {}\n", env!("CARGO_PKG_VERSION"))),
         Task::List(place, commands) => list(place, *commands, options),
         Task::Clean(place, age) => clean::run(place, *age, options),
+        Task::CleanBackup(task) => clean::backup::run(task, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Verify(task) => verify::run(task, options),
         Task::VerifyHelp => report::print(verify::HELP),
@@ -46,7 +47,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::RestoreHelp => report::print(restore::HELP),
         Task::Restore(task) => restore::run(task, options),
         Task::ListConfig(file, commands) => config::list(file, *commands, options),
-        Task::CheckConfig(file) => config::check(file),
+        Task::CheckConfig(task) => config::check(task, options),
         Task::Backup(order) => backup::run(order, options),
         Task::Scheduled(request) => scheduled::run(request, options),
     };
@@ -65,7 +66,8 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
         Access::Read
     };
     let location = Location::directory(place)?;
-    let mut store = open(&location, access, options)?;
+    let means = means(options);
+    let (mut store, archives) = store::open_all(&location.place, access, &means)?;
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
     if removing {
@@ -85,9 +87,7 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
         || report::listing(&listing),
         || report::json::listing(&listing),
     );
-    let means = means(options);
-    for settings in store::archives(&location.place, &means)? {
-        let archive = ArchiveStore::open(settings, Access::Read, means.s3.clone())?;
+    for archive in archives {
         config::show(archive, commands, &means.s3, &mut progress)?;
     }
     progress.close()

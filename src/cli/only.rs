@@ -1,6 +1,6 @@
 //! Options that belong to one of the commands without a parser of their own. Knows which to which.
 
-use super::values::age;
+use super::values::{age, text};
 use super::{Task, wrong, wrong_words};
 use crate::error::Result;
 use jiff::SignedDuration;
@@ -13,6 +13,7 @@ pub(super) struct Only {
     pub(super) config: Option<PathBuf>,
     pub(super) commands: bool,
     pub(super) age: Option<SignedDuration>,
+    pub(super) backup: Option<String>,
 }
 
 impl Only {
@@ -21,6 +22,7 @@ impl Only {
         match name {
             "--config" => self.config = Some(words.value().map_err(wrong)?.into()),
             "--commands" => self.commands = true,
+            "--backup" => self.backup = Some(text(name, &words.value().map_err(wrong)?)?),
             "--older-than" => self.age = Some(age(&words.value().map_err(wrong)?)?),
             _ => return Ok(false),
         }
@@ -35,8 +37,11 @@ impl Only {
             _ if self.age.is_some() && !matches!(task, Task::Clean(..)) => {
                 "--older-than is for 'clean'"
             }
-            Task::ListConfig(..) => return Ok(()),
-            _ if self.config.is_some() => "--config comes with: buttersink list --config FILE",
+            _ if self.backup.is_some() && !matches!(task, Task::CleanBackup(..)) => {
+                "--backup comes with: buttersink clean --config FILE --backup NAME/TIME"
+            }
+            Task::ListConfig(..) | Task::CleanBackup(..) => return Ok(()),
+            _ if self.config.is_some() => "--config is for 'list', and for 'clean' with --backup",
             _ => return Ok(()),
         };
         Err(wrong_words(said))

@@ -90,14 +90,13 @@ fn verify_location(
         Some(other) if task.content => Some(two_directories(&place, other)?),
         _ => None,
     };
-    let mut store = open(&place, Access::Read, options)?;
+    let means = means(options);
+    let (mut store, archives) = store::open_all(&place.place, Access::Read, &means)?;
     let opened = other.as_ref().map(|other| Other::open(other, options));
     let mut other = opened.transpose()?;
     let watch = &mut |name: &str| progress.draw(&format!("verifying {name}"));
     let mut report = alone(&mut *store, task.depth, &mut other, watch)?;
-    let means = means(options);
-    for settings in store::archives(&place.place, &means)? {
-        let archive = ArchiveStore::open(settings, Access::Read, means.s3.clone())?;
+    for archive in archives {
         add(&mut report, archive, task.depth, &mut other, watch)?;
     }
     if let Some(other) = other {

@@ -81,6 +81,11 @@ impl Place {
         sys::free_bytes(self.filesystem.fd()).doing(|| format!("cannot read {}", shown(&self.base)))
     }
 
+    /// Whether what is written there is compressed.
+    pub(super) fn compresses(&self) -> bool {
+        self.filesystem.compresses()
+    }
+
     /// Where a snapshot is that `btrfs receive` can build on, for each of some UUIDs.
     pub(super) fn present(&self, ids: &[Option<Uuid>]) -> Result<Vec<Option<PathBuf>>> {
         let all = self.filesystem.subvolumes()?.all;

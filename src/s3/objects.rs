@@ -1,6 +1,7 @@
 //! What can be asked about objects and unfinished uploads, one function for each of S3's requests.
 //! Moving the bytes of streams is the business of `upload` and `download`.
 
+use super::multipart::Unfinished;
 use super::xml::{Node, escaped};
 use super::{Answer, Client, Fault, Request, Response, Sse};
 use crate::error::{Error, Kind, Result};
@@ -21,6 +22,30 @@ pub struct Object {
     pub etag: String,
     /// When it was written.
     pub modified: Option<Timestamp>,
+}
+
+/// Everything below a prefix, as one listing showed it.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The objects.
+    pub objects: Vec<Object>,
+    /// The uploads that were not finished.
+    pub uploads: Vec<Unfinished>,
+    /// Why these are not known, if so.
+    pub remark: Option<String>,
+}
+
+impl Inventory {
+    /// The part of it whose keys begin so.
+    pub fn below(&self, prefix: &str) -> Inventory {
+        let objects = self.objects.iter().filter(|o| o.key.starts_with(prefix));
+        let uploads = self.uploads.iter().filter(|u| u.key.starts_with(prefix));
+        Inventory {
+            objects: objects.cloned().collect(),
+            uploads: uploads.cloned().collect(),
+            remark: self.remark.clone(),
+        }
+    }
 }
 
 /// What a request about a single object tells.
@@ -86,6 +111,20 @@ impl Client {
             objects.push(object(page, node));
         })?;
         Ok(objects)
+    }
+
+    /// Every object, and every unfinished upload as far as these are told, whose keys begin so.
+    ///
+    /// # Errors
+    /// If the bucket cannot be listed.
+    pub fn inventory(&self, prefix: &str) -> Result<Inventory> {
+        let objects = self.list(prefix)?;
+        let (uploads, remark) = self.unfinished_if_told(prefix)?;
+        Ok(Inventory {
+            objects,
+            uploads,
+            remark,
+        })
     }
 
     /// Shows every object of a listing, with its page, to `each`.

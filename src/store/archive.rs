@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::{Download, Source};
+use crate::s3::objects::Inventory;
 use crate::s3::thaw::Frost;
 use crate::s3::upload::Upload;
 use crate::s3::{Client, Digests, S3Options};
@@ -64,8 +65,12 @@ pub struct ArchiveStore {
     folder: String,
     access: Access,
     reading: Option<Archive>,
+    /// A listing that was made for this and other stores, until it is used.
+    found: Option<Inventory>,
     /// UUIDs of snapshots by their names, as far as somebody told.
     known: HashMap<String, Uuid>,
+    /// What new backups are of, if somebody told.
+    subvolume: Option<Uuid>,
 }
 
 impl ArchiveStore {
@@ -99,7 +104,9 @@ impl ArchiveStore {
             folder,
             access,
             reading: None,
+            found: None,
             known: HashMap::new(),
+            subvolume: None,
         })
     }
 
@@ -112,11 +119,28 @@ impl ArchiveStore {
         Ok(self.reading.get_or_insert_default())
     }
 
+    /// Whether all its keys begin so.
+    pub fn is_below(&self, prefix: &str) -> bool {
+        self.folder.starts_with(prefix)
+    }
+
+    /// Takes what a listing of the bucket has of it, which serves for the first reading.
+    #[must_use]
+    pub fn among(mut self, found: &Inventory) -> ArchiveStore {
+        self.found = Some(found.below(&self.folder));
+        self
+    }
+
     /// Tells which UUIDs snapshots of these names have, for backups of the old program whose frozen
     /// chunks cannot tell.
     pub fn know(&mut self, names: HashMap<String, Uuid>) {
         self.known = names;
         self.reading = None;
+    }
+
+    /// Tells which subvolume new backups are of, so that they can be told from another's.
+    pub fn is_of(&mut self, subvolume: Uuid) {
+        self.subvolume = Some(subvolume);
     }
 
     /// The client, whose counters tell what was done.
@@ -154,7 +178,11 @@ impl ArchiveStore {
     fn reading(&mut self) -> Result<&mut Archive> {
         if self.reading.is_none() {
             let (prefix, name) = (&self.settings.prefix, &self.settings.name);
-            let mut archive = index::read(&self.client, prefix, name)?;
+            let found = match self.found.take() {
+                Some(found) => found,
+                None => self.client.inventory(&self.folder)?,
+            };
+            let mut archive = index::of(&self.client, prefix, name, found)?;
             archive.identify(&self.client, &self.known)?;
             self.reading = Some(archive);
         }
@@ -347,6 +375,7 @@ fn snapshots(archive: &Archive) -> Vec<Snapshot> {
             snapshots.push(Snapshot {
                 path: name.into(),
                 uuid,
+                parent_uuid: manifest.snapshot.subvolume_uuid,
                 created: stamp::seconds(&manifest.created_at),
                 read_only: true,
                 ..Snapshot::default()

@@ -195,10 +195,8 @@ impl Local {
     fn check_space(&self, size: Size, path: &Path) -> Result<()> {
         let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
         let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
-        match size
-            .bytes()
-            .filter(|_| size.is_exact() && !self.manner.compressed)
-        {
+        let packed = self.manner.compressed || self.filesystem.compresses();
+        match size.bytes().filter(|_| size.is_exact() && !packed) {
             Some(needed) if needed > free => Err(Error::failed(
                 doing(),
                 format!("no space left on device (needs {needed} bytes, {free} are free)"),

@@ -17,6 +17,7 @@ use super::{Access, Effort, Sink, Store};
 use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::Download;
+use crate::s3::objects::Inventory;
 use crate::s3::upload::{Target, Upload};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Listing, Size, State, shown};
@@ -39,6 +40,8 @@ pub struct S3Store {
     prefix: String,
     access: Access,
     index: Option<Index>,
+    /// A listing that was made for this and other stores, until it is used.
+    found: Option<Inventory>,
     hints: BTreeMap<String, Hints>,
     remarks: Vec<String>,
 }
@@ -71,9 +74,24 @@ impl S3Store {
             prefix,
             access,
             index: None,
+            found: None,
             hints: BTreeMap::new(),
             remarks: Vec::new(),
         })
+    }
+
+    /// What all its keys begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Lists the bucket now, for this store and others; it serves for this one's first reading.
+    ///
+    /// # Errors
+    /// If the bucket cannot be listed.
+    pub fn inventory(&mut self) -> Result<&Inventory> {
+        let found = self.client.inventory(&self.prefix)?;
+        Ok(self.found.insert(found))
     }
 
     /// The client, whose counters tell what was done.
@@ -87,10 +105,12 @@ impl S3Store {
 
     fn index(&mut self) -> Result<&mut Index> {
         if self.index.is_none() {
-            let objects = self.client.list(&self.prefix)?;
-            let (uploads, remark) = self.client.unfinished_if_told(&self.prefix)?;
-            self.remarks.extend(remark);
-            self.index = Some(Index::of(&self.prefix, objects, uploads));
+            let found = match self.found.take() {
+                Some(found) => found,
+                None => self.client.inventory(&self.prefix)?,
+            };
+            self.remarks.extend(found.remark);
+            self.index = Some(Index::of(&self.prefix, found.objects, found.uploads));
         }
         Ok(self.index.get_or_insert_default())
     }

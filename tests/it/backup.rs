@@ -795,7 +795,7 @@ fn configuration_is_checked() {
     let open = open.replace("/root/.local/state/btrfs_to_s3/state.json", text(&state));
     let check = |text_of: &str| {
         std::fs::write(&file, text_of).unwrap();
-        buttersink(["config", "check", text(&file)])
+        buttersink(["config", "check", "--offline", text(&file)])
     };
     let keys = |said: &Said| -> Vec<String> {
         let lines = said.stdout.lines().filter(|line| line.contains(" = "));
@@ -846,9 +846,9 @@ fn configuration_is_checked() {
     std::fs::write(&state, "{").unwrap();
     let said = check(&open);
     assert!(
-        said.stdout.contains("state.json is damaged"),
+        said.stderr.contains("state.json is damaged"),
         "{}",
-        said.stdout
+        said.stderr
     );
     let said = check(&open.replace("retain", "retian"));
     assert_eq!(said.code, 2);

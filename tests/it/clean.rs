@@ -2,10 +2,11 @@
 //! in `verify s3://…`.
 
 use crate::archive_suites::settings;
-use crate::bucket::Bucket;
+use crate::bucket::{self, Bucket};
 use crate::contract;
 use crate::runner::Test;
 use crate::s3::{MIB, open, options};
+use crate::s3_faults::Proxy;
 use crate::servers::shared;
 use crate::sshd::{self, Sshd, far};
 use crate::streams::{diff, stream};
@@ -25,6 +26,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_directory_is_cleaned,
     a_far_directory_is_cleaned,
     both_layouts_of_a_bucket_are_cleaned,
+    a_bucket_is_listed_once,
     what_may_be_of_a_newer_program_stays,
     archives_are_listed,
     archives_are_verified,
@@ -171,6 +173,37 @@ fn both_layouts_of_a_bucket_are_cleaned() {
         contract::bytes(&mut archive(&bucket, "host/deep"), &diff(1, None, 400)).len(),
         400
     );
+}
+
+/// However many archives there are, and whatever is done.
+fn a_bucket_is_listed_once() {
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    let small = stream(1, None, 400);
+    let mut stores: Vec<Box<dyn Store>> = vec![Box::new(open(&server.endpoint, &bucket.name))];
+    for prefix in ["host", "other"] {
+        stores.push(Box::new(archive(&bucket, prefix)));
+    }
+    for store in &mut stores {
+        contract::put(&mut **store, &diff(1, None, 400), Path::new(FULL), &small).unwrap();
+    }
+    let proxy = Proxy::before(&server, |_| None);
+    let place = bucket.url("");
+    for (number, words) in [&["list"][..], &["clean"], &["verify"]].iter().enumerate() {
+        let words = [words, &[&*place][..]].concat();
+        let said = bucket::said(&mut bucket::command(&proxy.endpoint, &words));
+        assert_eq!(said.code, 0, "{words:?}");
+        let asked = ["list-type=2", "uploads="].map(|word| proxy.count(word));
+        assert_eq!(asked, [number + 1; 2], "{words:?}");
+    }
+    // A place in the middle of an archive shows all of it.
+    let said = bucket.fine(&["list", &bucket.url("host/subvol/data/full/")]);
+    assert!(
+        said.stdout.contains("data: 1 backup in "),
+        "{}",
+        said.stdout
+    );
+    assert!(said.stdout.contains("  newest  "), "{}", said.stdout);
 }
 
 /// A manifest that is not understood may name any chunk.

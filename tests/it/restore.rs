@@ -4,6 +4,7 @@
 use crate::bucket::{command, said};
 use crate::runner::Test;
 use crate::s3_faults::{Fault, Proxy, Seen};
+use crate::scheduled;
 use crate::servers::{Server, shared};
 use crate::subvolumes::{alter, change, history, id, script, shown};
 use crate::support::*;
@@ -45,6 +46,7 @@ pub(crate) const OWN: &[Test] = crate::tests![
     killed_at_any_moment,
     a_broken_chain,
     no_room,
+    what_fits_compressed_comes_back,
     where_it_may_not_go,
     through_another_mount,
     compared_with_the_source,
@@ -408,6 +410,43 @@ fn no_room() {
     assert_eq!(said.code, 1);
     assert!(said.stderr.contains("no space left on device (needs "));
     assert!(!small.join("target").exists() && !small.join("1").exists());
+}
+
+/// A disk of the same size takes what was compressed, though its stream is larger.
+fn what_fits_compressed_comes_back() {
+    let scene = scheduled::Scene::new("seaweedfs", "");
+    scene.replace("chunk_size_bytes = 150000", "chunk_size_bytes = 50000000");
+    let data = scene.from.join("data");
+    script(&data, "yes all the same | head -c 150M >much");
+    scene.run(&scheduled::day(0)).unwrap();
+    let small = btrfs("small", 128);
+    let target = small.join("target");
+    let restore = || {
+        let words = [
+            "restore",
+            "--config",
+            scene.config.to_str().unwrap(),
+            "--subvolume",
+            "data",
+        ];
+        let words = [&words[..], &["--target", target.to_str().unwrap()]].concat();
+        said(&mut command(&scene.server.endpoint, &words))
+    };
+    let said = restore();
+    assert_eq!(said.code, 1);
+    assert!(
+        said.stderr
+            .contains("mounted with compress=zstd it may hold more")
+    );
+    script(&small, "mount -o remount,compress=zstd .");
+    let said = restore();
+    assert_eq!(said.code, 0);
+    assert!(
+        said.stderr.contains("known only at the end"),
+        "{}",
+        said.stderr
+    );
+    assert_same(&data, &target);
 }
 
 fn where_it_may_not_go() {

@@ -5,6 +5,7 @@ use crate::backup::within;
 use crate::bucket::{Bucket, command, said};
 use crate::runner::Test;
 use crate::s3::options;
+use crate::s3_faults::{Fault, Proxy, Seen};
 use crate::servers::{Server, shared};
 use crate::subvolumes::{EVERYTHING, id, script, snapshot, subvolume};
 use crate::support::{Said, btrfs, here};
@@ -14,6 +15,7 @@ use buttersink::backup::archive;
 use buttersink::backup::config::Config;
 use buttersink::backup::names;
 use buttersink::backup::run::Event;
+use buttersink::backup::schedule::Kind;
 use buttersink::backup::scheduled::{self, Order};
 use buttersink::backup::state::State;
 use buttersink::error::Result;
@@ -45,6 +47,13 @@ pub(crate) const TESTS: &[Test] = tests![
     without_credentials_there_is_no_snapshot,
     a_dry_run_shows_everything_and_does_nothing,
     no_s3_is_a_snapshot_only,
+    an_upload_is_finished_though_a_newer_snapshot_is_there,
+    what_nobody_goes_on_with_is_said,
+    another_subvolume_of_the_name_is_refused,
+    what_was_lost_in_the_bucket_is_said_at_once,
+    a_configuration_is_checked_with_its_bucket,
+    one_backup_is_deleted,
+    a_clock_that_was_wrong_for_a_while,
     one_run_at_a_time,
     hooks_stand_around_a_run,
     what_cannot_be_done_is_said,
@@ -532,6 +541,363 @@ fn no_s3_is_a_snapshot_only() {
     assert_eq!(scene.restore_all("data", "to"), 1);
 }
 
+/// The days of upload behind it are not thrown away for a snapshot that was made meanwhile.
+fn an_upload_is_finished_though_a_newer_snapshot_is_there() {
+    let scene = Scene::new("seaweedfs", "");
+    scene.replace(&format!(", '{}/home'", scene.from.display()), "");
+    let through = |rule: fn(&Seen<'_>) -> Option<Fault>| {
+        let proxy = Proxy::before(&scene.server, rule);
+        let s3 = buttersink::s3::S3Options {
+            endpoint_url: Some(proxy.endpoint.clone()),
+            retries: 0,
+            ..options(&scene.server.endpoint)
+        };
+        let means = Means {
+            s3,
+            ..means(&scene.server)
+        };
+        (proxy, means)
+    };
+    let breaks = |seen: &Seen<'_>| {
+        let chunk = seen.method != "GET" && seen.target.contains("-1.bin");
+        chunk.then_some(Fault::Reset)
+    };
+    scene.run_with(&day(0), &through(breaks).1).unwrap_err();
+    let mut order = scene.order();
+    order.no_s3 = true;
+    scene.write("later");
+    scheduled::run(&order, &means(&scene.server), &day(7), &mut |_| {}).unwrap();
+    assert_eq!(scene.names("data").len(), 2);
+    let (proxy, counted) = through(|_| None);
+    let due = scene.run_with(&day(8), &counted).unwrap();
+    let [first, second, last] = &due[..] else {
+        panic!("{due:?}");
+    };
+    let name = &scene.names("data")[0];
+    let why = format!("(the upload of {name} was interrupted)");
+    assert!(
+        first.starts_with("data: full") && first.ends_with(&why),
+        "{first}"
+    );
+    assert!(
+        second.contains("incremental backup of the snapshot that is there"),
+        "{second}"
+    );
+    assert!(last.contains("nothing is due"), "{last}");
+    // Each object is written in one request, and the first chunk was there.
+    let seen = proxy.seen.lock().unwrap().clone();
+    let written = |word: &str| {
+        let lines = seen.iter().filter(|line| line.starts_with("PUT "));
+        lines.filter(|line| line.contains(word)).count()
+    };
+    assert_eq!(
+        (written("full/chunk-"), written("-0.bin")),
+        (2, 1),
+        "{seen:#?}"
+    );
+    assert_eq!(scene.names("data").len(), 2, "no further snapshot");
+    let listing = scene.listing("data");
+    assert!(listing.notes.is_empty(), "{:?}", listing.notes);
+    assert_eq!(scene.restore_all("data", "to"), 2);
+}
+
+/// Whose snapshot is gone, nobody finishes; it is said.
+fn what_nobody_goes_on_with_is_said() {
+    let scene = Scene::new("seaweedfs", "");
+    let bucket = Bucket {
+        server: &scene.server,
+        name: scene.bucket.clone(),
+    };
+    bucket.put("host 1/subvol/data/full/chunk-20260101T020000Z-0.bin", b"x");
+    let mut notes = Vec::new();
+    scheduled::run(
+        &scene.order(),
+        &means(&scene.server),
+        &day(0),
+        &mut |event| {
+            if let Event::Note(note) = event {
+                notes.push(note.to_owned());
+            }
+        },
+    )
+    .unwrap();
+    let said = notes
+        .iter()
+        .find(|note| note.starts_with("nobody goes on with"));
+    let said = said.unwrap_or_else(|| panic!("{notes:?}"));
+    assert!(
+        said.contains("full/chunk-20260101T020000Z in s3://"),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("its snapshot is not here any more"),
+        "{said}"
+    );
+}
+
+/// A machine with the configuration of another neither waits for the other's schedule nor deletes its
+/// backups.
+fn another_subvolume_of_the_name_is_refused() {
+    let scene = Scene::new("seaweedfs", "retain_full_chains = 1");
+    scene.replace(&format!(", '{}/home'", scene.from.display()), "");
+    scene.run(&day(0)).unwrap();
+    let fresh = "btrfs -q subvolume delete data snapshots/data__*; btrfs -q subvolume create data; \
+                 head -c 400000 /dev/urandom >data/big";
+    script(&scene.from, fresh);
+    for number in [1, 7] {
+        let error = scene.run(&day(number)).unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        assert!(error.said.contains("of another subvolume"), "{error}");
+        assert!(error.said.contains("--once"), "{error}");
+    }
+    assert!(scene.names("data").is_empty());
+    let mut order = scene.order();
+    order.once = true;
+    scheduled::run(&order, &means(&scene.server), &day(8), &mut |_| {}).unwrap();
+    script(&scene.from.join("data"), "echo 2 >small");
+    let due = scene.run(&day(15)).unwrap();
+    assert!(due[0].starts_with("data: incremental"), "{due:?}");
+    let listing = scene.listing("data");
+    let names: Vec<_> = listing.snapshots.iter().map(|s| s.path.clone()).collect();
+    assert_eq!(names.len(), 3, "the other's is kept: {names:?}");
+    // After a rollback it is the same one still, and then its old chains go as they should.
+    let back = "btrfs -q subvolume delete data; btrfs -q subvolume snapshot snapshots/data__20260216* data";
+    script(&scene.from, back);
+    let due = scene.run(&day(22)).unwrap();
+    assert!(due[0].starts_with("data: incremental"), "{due:?}");
+    let due = scene.run(&day(36)).unwrap();
+    assert!(due[0].starts_with("data: full"), "{due:?}");
+    let listing = scene.listing("data");
+    let names: Vec<_> = listing.snapshots.iter().map(|s| s.path.clone()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!(names[0].to_str(), Some("data__20260201T020000Z__full"));
+}
+
+/// A chunk that somebody deleted is told of even when nothing is due.
+fn what_was_lost_in_the_bucket_is_said_at_once() {
+    let scene = Scene::new("seaweedfs", "");
+    scene.run(&day(0)).unwrap();
+    scene.write("more");
+    scene.run(&day(7)).unwrap();
+    let state = scene.order().config.global.state_path;
+    std::fs::remove_file(&state).unwrap();
+    let key = "host 1/subvol/data/incremental/chunk-20260208T020000Z-0.bin";
+    assert_eq!(scene.server.plain("DELETE", &scene.bucket, key, b"").0, 204);
+    let mut notes = Vec::new();
+    let done = scheduled::run(
+        &scene.order(),
+        &means(&scene.server),
+        &day(6),
+        &mut |event| {
+            if let Event::Note(note) = event {
+                notes.push(note.to_owned());
+            }
+        },
+    );
+    done.unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("cannot be restored") && notes[0].ends_with("is missing"));
+    // The snapshot cannot be sent again under its name, so that a new one is.
+    let due = scene.run(&day(7).checked_add(1.hour()).unwrap()).unwrap();
+    assert!(
+        due[0].starts_with("data: incremental backup now"),
+        "{due:?}"
+    );
+    assert_eq!(scene.names("data").len(), 3);
+    // What is remembered is what the bucket has, from a lost state too.
+    let (state, _) = State::read(&state);
+    let last = state.subvolumes["data"].last_full_at.as_deref();
+    assert_eq!(last, Some("20260201T020000Z"));
+}
+
+/// What a run would do, by the bucket and not by what is remembered; and what the bucket does by itself.
+fn a_configuration_is_checked_with_its_bucket() {
+    let scene = Scene::new("seaweedfs", "");
+    let check = |options: &[&str]| {
+        let words = [
+            &["config", "check"],
+            options,
+            &[scene.config.to_str().unwrap()],
+        ]
+        .concat();
+        said(&mut command(&scene.server.endpoint, &words))
+    };
+    let said = check(&[]);
+    assert_eq!(said.code, 0);
+    for words in [
+        "data: no backup in s3://",
+        "home: full backup now",
+        "keeps no versions",
+    ] {
+        assert!(said.stdout.contains(words), "{words}");
+    }
+    assert!(!scene.snapshots().exists());
+    assert_eq!(scene.backup(&[]).code, 0);
+    std::fs::remove_file(scene.order().config.global.state_path).unwrap();
+    let rules = b"<LifecycleConfiguration><Rule><ID>old</ID><Status>Enabled</Status>\
+        <Filter><Prefix>host 1/subvol/</Prefix></Filter><Expiration><Days>30</Days></Expiration></Rule>\
+        <Rule><ID>other</ID><Status>Enabled</Status><Filter><Prefix>elsewhere/</Prefix></Filter>\
+        <Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>";
+    let query = [("lifecycle", "")];
+    let (status, _) = scene.server.ask("PUT", &scene.bucket, "", &query, rules);
+    assert_eq!(status, 200);
+    let said = check(&[]);
+    assert_eq!(said.code, 0);
+    assert!(said.stdout.contains("data/: 1, the newest 2"));
+    assert!(
+        said.stdout
+            .contains("data: nothing is due; incremental backup from")
+    );
+    assert!(
+        said.stdout
+            .contains("rule 'old' deletes what begins with host 1/subvol/ after 30 days")
+    );
+    assert!(!said.stdout.contains("'other'"));
+    // Without the bucket it is not all right, unless that is what was asked for.
+    let offline = check(&["--offline"]);
+    assert_eq!(offline.code, 0);
+    assert!(!offline.stdout.contains("s3://"), "the bucket is not asked");
+    assert!(
+        offline
+            .stdout
+            .contains("full backup now (there is no full backup yet), as far as is")
+    );
+    let away = check(&["--endpoint-url", "http://127.0.0.1:1"]);
+    assert_eq!(away.code, 1);
+    assert!(away.stdout.contains("data: full backup now") && away.stdout.contains("is remembered"));
+    assert!(away.stderr.contains("Connection refused"));
+    assert_eq!(check(&["--once"]).code, 2);
+    script(&scene.from, "btrfs -q subvolume delete home");
+    let lacking = check(&[]);
+    assert_eq!(lacking.code, 1);
+    assert!(lacking.stdout.contains("data: nothing is due"));
+    assert!(lacking.stderr.contains("/home"));
+}
+
+fn one_backup_is_deleted() {
+    let scene = Scene::new("seaweedfs", "");
+    for number in [0, 7, 14] {
+        scene.write(&number.to_string());
+        scene.run(&day(number)).unwrap();
+    }
+    let clean = |options: &[&str], backup: &str| {
+        let config = scene.config.to_str().unwrap();
+        let words = [&["clean", "--config", config, "--backup", backup], options].concat();
+        said(&mut command(&scene.server.endpoint, &words))
+    };
+    let bucket = Bucket {
+        server: &scene.server,
+        name: scene.bucket.clone(),
+    };
+    let [full, first, second] =
+        ["20260201", "20260208", "20260215"].map(|d| format!("data/{d}T020000Z"));
+    let all = bucket.keys("");
+    for (built_on, by) in [(&full, "20260208T020000Z"), (&first, "20260215T020000Z")] {
+        let refused = clean(&[], built_on);
+        assert_eq!(refused.code, 1);
+        assert!(
+            refused
+                .stderr
+                .contains(&format!("to be deleted before: {by}")),
+            "{}",
+            refused.stderr
+        );
+    }
+    assert_eq!(clean(&[], "data/20260101T020000Z").code, 1);
+    let dry = clean(&["-n"], &second);
+    assert_eq!(dry.code, 0);
+    assert!(
+        dry.stdout
+            .starts_with("removable: 20260215T020000Z  incremental")
+    );
+    let lock = std::fs::File::create(here().join("lock")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(clean(&[], &second).code, 3);
+    drop(lock);
+    assert_eq!(bucket.keys(""), all);
+    let done = clean(&["--json"], &second);
+    assert_eq!(done.code, 0);
+    let line: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(
+        (&line["event"], &line["result"]),
+        (&json!("backup"), &json!("removed"))
+    );
+    let gone: Vec<&String> = all
+        .iter()
+        .filter(|key| key.contains("data/") && key.contains("0215T"))
+        .collect();
+    let left = bucket.keys("");
+    assert_eq!(all.len() - left.len(), gone.len());
+    assert!(!gone.is_empty() && gone.iter().all(|key| !left.contains(key)));
+    let pointer: serde_json::Value =
+        serde_json::from_slice(&bucket.get("host 1/subvol/data/current.json")).unwrap();
+    assert_eq!(pointer["created_at"], "20260208T020000Z");
+    assert_eq!(scene.restore_all("data", "to"), 2);
+    // A manifest that names what is another's, as in a copy of an archive: that stays.
+    let theirs = "host 1/subvol/home/full/manifest-20260201T020000Z.json";
+    let body = String::from_utf8(bucket.get(theirs)).unwrap();
+    bucket.put(
+        "host 1/subvol/data/full/manifest-20260301T020000Z.json",
+        body.replace("\"created_at\": \"20260201", "\"created_at\": \"20260301")
+            .as_bytes(),
+    );
+    assert_eq!(clean(&[], "data/20260301T020000Z").code, 0);
+    assert_eq!(bucket.keys(""), left);
+    // Nobody knows what a newer program's builds on.
+    bucket.put(
+        "host 1/subvol/data/full/manifest-20270101T020000Z.json",
+        br#"{"version": 2}"#,
+    );
+    let refused = clean(&["-n"], &first);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("may build on it"),
+        "{}",
+        refused.stderr
+    );
+}
+
+/// A backup of next year neither stops the others nor makes every run make one, and a restore takes
+/// what is newest now.
+fn a_clock_that_was_wrong_for_a_while() {
+    let scene = Scene::new("seaweedfs", "");
+    scene.replace(&format!(", '{}/home'", scene.from.display()), "");
+    let run = |number: i64| {
+        scene.write(&number.to_string());
+        scene.run(&day(number)).unwrap().remove(0)
+    };
+    let century = 36_524;
+    assert!(run(century).starts_with("data: full backup now"));
+    let named = |number: i64| {
+        let mut archive = scene.archive("data");
+        let archive = archive.archive().unwrap();
+        let name = names::scheduled("data", day(number).timestamp(), Kind::Incremental);
+        assert_eq!(archive.newest().unwrap().1.snapshot.name, name);
+        assert_eq!(archive.current.as_ref(), Some(archive.newest().unwrap().0));
+    };
+    let due = run(0);
+    assert!(
+        due.ends_with("incremental backup now (the last backup is dated in the future)"),
+        "{due}"
+    );
+    named(0);
+    for number in [1, 2, 6] {
+        assert!(run(number).contains("nothing is due"));
+    }
+    assert!(run(7).ends_with("incremental backup now (the last backup is 7 days old)"));
+    named(7);
+    assert!(run(8).contains("nothing is due; incremental backup from 2026-02-15"));
+    assert_eq!(scene.restore_all("data", "to"), 3);
+    // Neither does one that was only made here.
+    let mut order = scene.order();
+    order.no_s3 = true;
+    scene.run(&day(century)).unwrap();
+    for number in [14, 15] {
+        scheduled::run(&order, &means(&scene.server), &day(number), &mut |_| {}).unwrap();
+    }
+    assert_eq!(scene.names("data").len(), 5);
+}
+
 fn one_run_at_a_time() {
     let scene = Scene::new("seaweedfs", "");
     let lock = std::fs::File::create(here().join("lock")).unwrap();
@@ -656,9 +1022,15 @@ fn what_cannot_be_done_is_said() {
 
 fn a_spool_on_disk() {
     let scene = Scene::new("seaweedfs", "spool_enabled = true");
-    let missing = scene.backup(&[]);
-    assert_ne!(missing.code, 0);
-    assert!(missing.stderr.contains("spool"), "{}", missing.stderr);
+    for options in [&["-n"][..], &[]] {
+        let missing = scene.backup(options);
+        assert_eq!(missing.code, 2);
+        assert!(missing.stderr.contains("spool_dir"), "{}", missing.stderr);
+    }
+    assert!(
+        scene.names("data").is_empty(),
+        "nothing is made that cannot be sent"
+    );
     std::fs::create_dir(here().join("spool")).unwrap();
     assert_eq!(scene.backup(&["--once"]).code, 0);
     assert!(scene.restore_all("data", "to") >= 1);

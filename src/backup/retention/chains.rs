@@ -101,6 +101,34 @@ impl Chains {
     }
 }
 
+/// The chains that are of a subvolume, by their roots. `backups` are UUIDs of snapshots, and of
+/// what these are snapshots of as far as that was written down. A chain is of the subvolume if that
+/// is so for one of its backups, or unknown, or if its snapshot is `here`; and then, so is whatever
+/// else one of its backups is a snapshot of: a rollback gives a subvolume another UUID.
+pub fn own(
+    backups: &[(Uuid, Option<Uuid>)],
+    parents: &HashMap<Uuid, Vec<Uuid>>,
+    here: &HashSet<Uuid>,
+    subvolume: Uuid,
+) -> HashSet<Uuid> {
+    let (mut names, mut own) = (HashSet::from([subvolume]), HashSet::new());
+    loop {
+        let before = own.len();
+        for (id, of) in backups {
+            if here.contains(id) || of.is_none_or(|of| names.contains(&of)) {
+                own.insert(root(*id, parents));
+            }
+        }
+        let theirs = backups
+            .iter()
+            .filter(|(id, _)| own.contains(&root(*id, parents)));
+        names.extend(theirs.filter_map(|(_, of)| *of));
+        if own.len() == before {
+            return own;
+        }
+    }
+}
+
 /// What a backup is built on in the end.
 pub fn root(id: Uuid, parents: &HashMap<Uuid, Vec<Uuid>>) -> Uuid {
     let (mut root, mut seen) = (id, HashSet::from([id]));
@@ -148,6 +176,29 @@ mod tests {
         let mut kept: Vec<u8> = kept.map(|v| v.candidate.id.0[0]).collect();
         kept.sort_unstable();
         kept
+    }
+
+    #[test]
+    fn chains_of_another_subvolume_are_told_apart() {
+        let (_, bonds, _) = quarter();
+        let own = |of: &dyn Fn(u8) -> Option<u8>, here: &[u8]| {
+            let backups: Vec<_> = (1..=16).map(|n| (id(n), of(n).map(id))).collect();
+            let here = here.iter().map(|n| id(*n)).collect();
+            let own = super::own(&backups, &bonds.parents, &here, id(100));
+            let mut own: Vec<u8> = own.iter().map(|id| id.0[0]).collect();
+            own.sort_unstable();
+            own
+        };
+        assert_eq!(own(&|_| Some(200), &[]), [0; 0]);
+        assert_eq!(own(&|_| None, &[]), [1, 5, 9, 13]);
+        let other = |n: u8| Some(if n < 9 { 200 } else { 100 });
+        assert_eq!(own(&other, &[]), [9, 13]);
+        assert_eq!(own(&other, &[6]), [1, 5, 9, 13]);
+        // Another UUID in the middle of a chain.
+        assert_eq!(
+            own(&|n| Some(if n < 11 { 200 } else { 100 }), &[]),
+            [1, 5, 9, 13]
+        );
     }
 
     #[test]

@@ -28,6 +28,11 @@ impl Run<'_, '_> {
             .snapshots
             .iter()
             .filter(|s| self.source.is_our_name(&s.path));
+        let strangers = match &dest.keeps {
+            Keeps::Chains(_) => self.strangers(there, ours),
+            Keeps::Policy(_) => HashSet::new(),
+        };
+        let present = present.filter(|s| !strangers.contains(&s.id()));
         let coming_too = coming.map_or(&[][..], |(_, snapshots)| snapshots);
         let candidates = present
             .filter(sound)
@@ -43,7 +48,9 @@ impl Run<'_, '_> {
                 parents.entry(step.to).or_default().extend(step.from);
             }
         }
-        let pinned = pin(ours.last(), "the newest in common with the source");
+        let has: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
+        let common = ours.iter().rev().find(|s| has.contains(&s.id()));
+        let pinned = pin(common, "the newest in common with the source");
         let bonds = Bonds { pinned, parents };
         let verdicts = match &dest.keeps {
             Keeps::Policy(policy) => {
@@ -57,12 +64,32 @@ impl Run<'_, '_> {
         self.delete(Some(dest), &verdicts)
     }
 
+    /// Backups of another subvolume with the same prefix and name: who sends them lets them go.
+    fn strangers(&mut self, there: &Listing, ours: &[Snapshot]) -> HashSet<Uuid> {
+        let own = own_chains(there, ours, self.source.uuid());
+        let parents = parents(&there.offer);
+        let whole = there.snapshots.iter().filter(|s| s.state == State::Ok);
+        let others = whole.filter(|s| !own.contains(&retention::root(s.id(), &parents)));
+        let others: Vec<&Snapshot> = others.collect();
+        if let Some(newest) = others.iter().max_by_key(|s| s.created) {
+            let (newest, place) = (shown(&newest.path), &there.location);
+            self.note(&format!(
+                "backups of another subvolume stay in {place}, the newest of them {newest}"
+            ));
+        }
+        others.iter().map(|s| s.id()).collect()
+    }
+
     /// What a run that ended early left in an archive, in the middle of sending or of deleting: once a
     /// newer backup has arrived, nobody goes on with it.
     fn clean(&mut self, dest: &mut Dest, there: &Listing) -> Result<()> {
         let is_left = |s: &&Snapshot| s.state == State::Partial;
         let whole = there.snapshots.iter().filter(|s| !is_left(s));
-        let newest = whole.filter_map(|s| s.created).max();
+        let now = self.now.timestamp().as_second();
+        let newest = whole
+            .filter_map(|s| s.created)
+            .filter(|made| *made <= now)
+            .max();
         for left in there.snapshots.iter().filter(is_left) {
             let name = left.path.file_name().and_then(OsStr::to_str);
             let made = name.and_then(|name| moment(name.strip_prefix("chunk-")?));
@@ -153,6 +180,14 @@ pub fn parents(offer: &Offer) -> HashMap<Uuid, Vec<Uuid>> {
         parents.remove(&diff.to);
     }
     parents
+}
+
+/// The roots of the chains in an archive that are of a subvolume, of which these snapshots are here.
+pub fn own_chains(there: &Listing, ours: &[Snapshot], subvolume: Uuid) -> HashSet<Uuid> {
+    let whole = there.snapshots.iter().filter(|s| s.state == State::Ok);
+    let backups: Vec<_> = whole.map(|s| (s.id(), s.parent_uuid)).collect();
+    let here = ours.iter().map(Snapshot::id).collect();
+    retention::own(&backups, &parents(&there.offer), &here, subvolume)
 }
 
 /// Each path once: what is coming may be there already.

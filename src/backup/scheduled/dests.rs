@@ -54,6 +54,7 @@ pub(super) fn bucket<'a>(
         Kind::Full => HashSet::new(),
         Kind::Incremental => todo.chain.links.clone(),
     };
+    let wants = Wants::One(todo.finishes(), parents);
     let costs = costs(config, archive, todo, now);
     Dest {
         name: archive.location(),
@@ -61,7 +62,7 @@ pub(super) fn bucket<'a>(
             Some(error) => Err(error.clone()),
             None => Ok(archive),
         },
-        wants: Wants::Newest(parents),
+        wants,
         keeps: Keeps::Chains(config.s3.keeps),
         costs: Some(costs),
     }

@@ -125,6 +125,32 @@ pub fn leftover(location: &str, left: &Snapshot, result: &str, error: Option<Str
 }
 
 #[derive(Serialize)]
+struct DeletedLine<'a> {
+    version: u32,
+    event: &'static str,
+    location: &'a str,
+    created_at: &'a str,
+    kind: &'a str,
+    snapshot: &'a str,
+    bytes: u64,
+    result: &'a str,
+}
+
+/// A backup that was deleted on its own: `removed` or, in a dry run, `removable`.
+pub fn deleted(location: &str, manifest: &Manifest, result: &str) -> String {
+    line(&DeletedLine {
+        version: VERSION,
+        event: "backup",
+        location,
+        created_at: &manifest.created_at,
+        kind: &manifest.kind,
+        snapshot: &manifest.snapshot.name,
+        bytes: manifest.total_bytes,
+        result,
+    })
+}
+
+#[derive(Serialize)]
 struct CleanLine {
     version: u32,
     event: &'static str,

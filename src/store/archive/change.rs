@@ -18,9 +18,12 @@ impl ArchiveStore {
         let key = archive.manifest_key(&manifest.kind, &manifest.created_at);
         self.write(&key, &text(&manifest)?)?;
         archive.add(key.clone(), manifest, Identity::Known(diff.to));
+        let (made, newest) = (archive.manifests.get(&key), archive.newest());
         // A backup that was made for a time before the newest one is not the newest.
-        match archive.newest() {
-            Some((newest, manifest)) if *newest == key => self.point(&key, manifest)?,
+        match made.zip(newest) {
+            Some((made, (_, newest))) if newest.created_at <= made.created_at => {
+                self.point(&key, made)?;
+            }
             _ => return Ok(()),
         }
         archive.current = Some(key);
@@ -127,6 +130,59 @@ impl ArchiveStore {
         Ok(())
     }
 
+    /// The key and the manifest of the backup of a time, if nothing builds on it or may do so.
+    ///
+    /// # Errors
+    /// If there is none, or what builds on it.
+    pub fn removable(&mut self, stamp: &str) -> Result<(String, Manifest)> {
+        let doing = format!("cannot delete {stamp} in {}", self.location());
+        let archive = self.archive()?;
+        let mut of = archive
+            .manifests
+            .iter()
+            .filter(|(_, m)| m.created_at == stamp);
+        let (key, manifest) = match (of.next(), of.next()) {
+            (Some(one), None) => one,
+            (Some(_), Some(_)) => return Err(Error::refused(doing, "there are several")),
+            (None, _) => return Err(Error::failed(doing, "there is no backup of that time")),
+        };
+        let builds = |m: &&Manifest| m.parent_manifest.as_deref() == Some(key);
+        let above: Vec<String> = archive
+            .manifests
+            .values()
+            .filter(builds)
+            .map(|m| shown(&m.created_at))
+            .collect();
+        if !above.is_empty() {
+            let said = format!(
+                "built on it, and to be deleted before: {}",
+                above.join(", ")
+            );
+            return Err(Error::refused(doing, said));
+        }
+        let mut broken = archive.broken.keys();
+        match broken.find(|key| !archive.manifests.contains_key(*key)) {
+            Some(unread) => {
+                let said = format!("{} is not understood, and may build on it", shown(unread));
+                Err(Error::refused(doing, said))
+            }
+            None => Ok((key.clone(), manifest.clone())),
+        }
+    }
+
+    /// Removes the backup with this key, which must be one that is [`ArchiveStore::removable`].
+    ///
+    /// # Errors
+    /// If it is not there, or the bucket refuses.
+    pub fn remove(&mut self, key: &str) -> Result<()> {
+        let doing = format!("cannot delete {}", self.client.url(key));
+        self.need(Access::Write, &doing)?;
+        match self.archive()?.manifests.get(key).cloned() {
+            Some(manifest) => self.delete_backup(key, &manifest),
+            None => Err(Error::failed(doing, "it is not there")),
+        }
+    }
+
     /// The pointer first, then the manifest, then chunks that no other manifest names.
     fn delete_backup(&mut self, key: &str, manifest: &Manifest) -> Result<()> {
         let pointer = self.pointer();
@@ -144,9 +200,10 @@ impl ArchiveStore {
         self.client.remove(&[key.to_owned()])?;
         let others = after.manifests.values().flat_map(|m| &m.chunks);
         let used: HashSet<&str> = others.map(|chunk| chunk.key.as_str()).collect();
+        // What a manifest names elsewhere in the bucket is another archive's.
         let chunks = manifest.chunks.iter().map(|chunk| &chunk.key);
         let unused: Vec<String> = chunks
-            .filter(|key| !used.contains(key.as_str()))
+            .filter(|key| !used.contains(key.as_str()) && key.starts_with(&self.folder))
             .cloned()
             .collect();
         self.client.remove(&unused)?;

@@ -3,9 +3,10 @@
 
 use super::identity::Identity;
 use super::manifest::{self, Manifest, Pointer};
+use super::stamp;
 use crate::error::Result;
 use crate::s3::multipart::Unfinished;
-use crate::s3::objects::Object;
+use crate::s3::objects::{Inventory, Object};
 use crate::s3::{Client, in_words};
 use crate::snapshot::{Diff, Size, Uuid, shown};
 use crate::store::keys::{Archived, Part, is_path};
@@ -35,6 +36,8 @@ pub struct Archive {
     pub objects: HashMap<String, Object>,
     /// Which snapshots the backups are of, by key.
     pub(super) identities: HashMap<String, Identity>,
+    /// When it was read, as manifests have it.
+    read_at: String,
     remarks: Vec<String>,
 }
 
@@ -60,15 +63,22 @@ pub struct Leftover {
 /// # Errors
 /// If the bucket cannot be read.
 pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
+    let found = client.inventory(&manifest::folder(prefix, name))?;
+    of(client, prefix, name, found)
+}
+
+/// The same, of all that a listing has in the folder of the archive.
+pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) -> Result<Archive> {
     let folder = manifest::folder(prefix, name);
     let mut archive = Archive {
         name: name.to_owned(),
         folder: folder.clone(),
+        read_at: stamp::stamp((client.options.now)()),
         ..Archive::default()
     };
     let pointer = format!("{folder}current.json");
     let mut keys = Vec::new();
-    for object in client.list(&folder)? {
+    for object in found.objects {
         match manifest::is_manifest(&folder, &object.key) {
             true => keys.push(object.key),
             false => drop(archive.objects.insert(object.key.clone(), object)),
@@ -91,9 +101,8 @@ pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
         archive.current = pointer.map(|pointer| pointer.manifest_key);
     }
     archive.judge();
-    let (uploads, remark) = client.unfinished_if_told(&folder)?;
-    archive.remarks.extend(remark);
-    archive.find_leftovers(client, uploads)?;
+    archive.remarks.extend(found.remark);
+    archive.find_leftovers(client, found.uploads)?;
     Ok(archive)
 }
 
@@ -219,11 +228,12 @@ impl Archive {
         all
     }
 
-    /// The newest backup that can be restored.
+    /// The newest backup that can be restored. What is dated in the future, for which some clock was
+    /// wrong, is it only if there is no other.
     pub fn newest(&self) -> Option<(&String, &Manifest)> {
-        let all = self.in_order().into_iter().rev();
-        let mut sound = all.filter(|(key, _)| !self.broken.contains_key(*key));
-        sound.next()
+        let all = self.in_order().into_iter();
+        let sound = all.filter(|(key, _)| !self.broken.contains_key(*key));
+        sound.max_by_key(|(_, manifest)| manifest.created_at <= self.read_at)
     }
 
     /// The effective UUID of the snapshot of a backup, or what stands for it.
@@ -264,12 +274,16 @@ impl Archive {
         left || taken(key("full")) || taken(key("incremental"))
     }
 
+    /// What cannot be restored, in words.
+    pub fn losses(&self) -> impl Iterator<Item = String> {
+        let broken = self.broken.iter();
+        broken.map(|(key, why)| format!("{} cannot be restored: {why}", shown(key)))
+    }
+
     /// Remarks for a person.
     pub(super) fn notes(&self, now: Timestamp) -> Vec<String> {
         let mut notes = self.remarks.clone();
-        for (key, why) in &self.broken {
-            notes.push(format!("{} cannot be restored: {why}", shown(key)));
-        }
+        notes.extend(self.losses());
         for (key, manifest) in self.in_order() {
             if let Some(Identity::Hidden(uuid)) = self.identities.get(key) {
                 notes.push(format!(

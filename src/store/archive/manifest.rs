@@ -48,6 +48,9 @@ pub struct Origin {
     /// That of its parent.
     #[serde(default)]
     pub parent_uuid: Option<Uuid>,
+    /// That of the subvolume which it is a snapshot of, if somebody told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subvolume_uuid: Option<Uuid>,
 }
 
 /// A piece of a stream.
@@ -190,9 +193,14 @@ impl Manifest {
 
 /// Where the backups of a subvolume lie.
 pub fn folder(prefix: &str, name: &str) -> String {
+    format!("{}subvol/{name}/", top(prefix))
+}
+
+/// A prefix as keys have it: empty, or with a slash at its end.
+pub fn top(prefix: &str) -> String {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let slash = if prefix.is_empty() { "" } else { "/" };
-    format!("{prefix}{slash}subvol/{name}/")
+    format!("{prefix}{slash}")
 }
 
 /// Whether a key below a folder is that of a manifest.
@@ -222,7 +230,10 @@ pub fn chain<'a>(all: &'a BTreeMap<String, Manifest>, newest: &'a str) -> Result
             return broken(format!("{} builds on itself", shown(key)));
         }
         let Some(manifest) = all.get(key) else {
-            return broken(format!("it builds on {}, which is not there", shown(key)));
+            return broken(format!(
+                "it builds on {}, which is not there or cannot be used",
+                shown(key)
+            ));
         };
         keys.push(key);
         next = manifest.parent_manifest.as_deref();

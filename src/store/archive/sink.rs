@@ -183,6 +183,7 @@ fn note(
             path: settings.origin.join(name).to_string_lossy().into_owned(),
             uuid: Some(diff.to),
             parent_uuid: diff.from.filter(|_| parent.is_some()),
+            subvolume_uuid: store.subvolume,
         },
         parent_manifest: parent,
         chunk_size: settings.chunk_size,

@@ -1,26 +1,24 @@
-//! Which archives there are below a prefix, and whether their backups can be read at once or must be
+//! Which archives there are in a listing, and whether their backups can be read at once or must be
 //! thawed first. Changes nothing.
 
 use super::manifest::Manifest;
 use crate::error::Result;
 use crate::s3::Client;
+use crate::s3::objects::Inventory;
 use crate::s3::thaw::{Frost, freezes};
 use crate::store::keys::Archived;
 use std::collections::{BTreeSet, HashMap};
 
-/// Prefix and name of every archive of which a key begins so.
-pub(in crate::store) fn below(client: &Client, prefix: &str) -> Result<Vec<(String, String)>> {
-    let mut keys: Vec<String> = client.list(prefix)?.into_iter().map(|o| o.key).collect();
-    // Who may not list uploads can do all else; the archive itself says so.
-    let (uploads, _) = client.unfinished_if_told(prefix)?;
-    keys.extend(uploads.into_iter().map(|upload| upload.key));
-    let found = keys.iter().filter_map(|key| Archived::parse(key));
+/// Prefix and name of every archive that has a key there.
+pub(in crate::store) fn among(found: &Inventory) -> BTreeSet<(String, String)> {
+    let objects = found.objects.iter().map(|object| &object.key);
+    let keys = objects.chain(found.uploads.iter().map(|upload| &upload.key));
+    let archived = keys.filter_map(|key| Archived::parse(key));
     // What was deleted from elsewhere is no archive.
-    let found = found.filter(|archived| !archived.prefix.starts_with("trash/"));
-    let found: BTreeSet<_> = found
+    let archived = archived.filter(|archived| !archived.prefix.starts_with("trash/"));
+    archived
         .map(|archived| (archived.prefix.to_owned(), archived.name.to_owned()))
-        .collect();
-    Ok(found.into_iter().collect())
+        .collect()
 }
 
 /// Whether the chunks of each of these backups can be read, the worst of each, by their keys.

@@ -1,0 +1,92 @@
+//! `buttersink clean --config FILE --backup NAME/TIME`: one backup less in the bucket.
+
+use crate::backup::archive;
+use crate::backup::config::Config;
+use crate::backup::scheduled;
+use crate::cli::means::means;
+use crate::cli::options::Options;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::report::{human, json};
+use crate::snapshot::shown;
+use crate::store::Access;
+use crate::store::archive::costs::Prices;
+use crate::store::archive::{ArchiveStore, stamp};
+use jiff::Timestamp;
+use std::path::PathBuf;
+
+/// What is to be deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::cli) struct Task {
+    file: PathBuf,
+    /// Of the backups.
+    name: String,
+    /// Its time, as keys have it.
+    stamp: String,
+}
+
+impl Task {
+    /// Takes `NAME/TIME` apart.
+    pub(in crate::cli) fn parse(file: PathBuf, word: &str) -> Result<Task> {
+        let parts = word.rsplit_once('/');
+        match parts.filter(|(name, time)| !name.is_empty() && stamp::moment(time).is_some()) {
+            Some((name, time)) => Ok(Task {
+                file,
+                name: name.to_owned(),
+                stamp: time.to_owned(),
+            }),
+            None => {
+                let said = "it is NAME/TIME as buttersink list shows them: home/20261121T020000Z";
+                Err(Error::usage(
+                    format!("cannot use --backup {}", shown(word)),
+                    said,
+                ))
+            }
+        }
+    }
+}
+
+pub(in crate::cli) fn run(task: &Task, options: &Options) -> Result<()> {
+    let config = Config::read(&task.file)?;
+    let (access, _lock) = match options.dry_run {
+        true => (Access::Read, None),
+        // A run might build on it just now.
+        false => {
+            let lock = scheduled::lock(&config.global.lock_path)?;
+            (Access::Write, Some(lock))
+        }
+    };
+    let settings = archive::settings(&config, &task.name);
+    let s3 = archive::options(&config, &means(options).s3);
+    let mut store = ArchiveStore::open(settings, access, s3)?;
+    let (key, manifest) = store.removable(&task.stamp)?;
+    let mut progress = Progress::new(options.voice, options.json);
+    let word = match options.dry_run {
+        true => "removable",
+        false => {
+            store.remove(&key)?;
+            "removed"
+        }
+    };
+    let days = stamp::moment(&manifest.created_at).map_or(0, |made| {
+        let hours = Timestamp::now().duration_since(made).as_hours();
+        u32::try_from(hours / 24).unwrap_or(0)
+    });
+    let (bytes, class) = (manifest.total_bytes, &manifest.s3.storage_class);
+    let prices = Prices::of(store.client().is_aws());
+    let cost = prices.deleting_early(bytes, class, days);
+    let location = store.location();
+    progress.result(
+        || {
+            let (made, kind, name) = (
+                shown(&manifest.created_at),
+                shown(&manifest.kind),
+                shown(&manifest.snapshot.name),
+            );
+            let size = human(bytes);
+            format!("{word}: {made}  {kind}  {size}  {name} in {location}\ndeleting: {cost}\n")
+        },
+        || json::archives::deleted(&location, &manifest, word),
+    );
+    progress.close()
+}
