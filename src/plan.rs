@@ -192,7 +192,14 @@ impl<'a> Planner<'a> {
         {
             parents.remove(&twin.id());
         }
-        let by_id = source.snapshots.iter().map(|s| (s.id(), s)).collect();
+        // Of twins, the first that is sound.
+        let mut by_id: HashMap<Uuid, &Snapshot> = HashMap::new();
+        for snapshot in &source.snapshots {
+            let best = by_id.entry(snapshot.id()).or_insert(snapshot);
+            if !may_be_source(best) {
+                *best = snapshot;
+            }
+        }
         Planner {
             source,
             dest,

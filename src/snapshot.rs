@@ -1,6 +1,8 @@
 //! The vocabulary: snapshots, diffs, sizes and listings.
 //! Does no input or output, and knows no store.
 
+pub mod path_text;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -231,6 +233,17 @@ pub struct Listing {
     pub notes: Vec<String>,
 }
 
+impl Listing {
+    /// The note on a listing that may lack some of what is there: that something is missing in it
+    /// proves nothing.
+    pub const INCOMPLETE: &str = "not all snapshots that are there could be listed";
+
+    /// Whether it has everything that is there.
+    pub fn is_complete(&self) -> bool {
+        !self.notes.iter().any(|note| note == Listing::INCOMPLETE)
+    }
+}
+
 /// Shows a path on a terminal or in a log: control characters, backslashes and bytes that are
 /// not UTF-8 are escaped, so that no name can forge output.
 pub fn shown(path: impl AsRef<Path>) -> String {
@@ -255,59 +268,6 @@ pub fn shown(path: impl AsRef<Path>) -> String {
 /// Marks that reorder or hide text.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-/// Paths as JSON text: `%` and bytes that are not UTF-8 as `%XX`, so that every name survives.
-pub mod path_text {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use std::ffi::OsString;
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    use std::path::{Path, PathBuf};
-
-    /// The text for a path.
-    pub fn encode(path: &Path) -> String {
-        let mut text = String::new();
-        for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-            text.push_str(&chunk.valid().replace('%', "%25"));
-            for byte in chunk.invalid() {
-                text.push_str(&format!("%{byte:02X}"));
-            }
-        }
-        text
-    }
-
-    /// The path for a text; `None` if a `%` is not followed by two hexadecimal digits.
-    pub fn decode(text: &str) -> Option<PathBuf> {
-        let mut bytes = Vec::with_capacity(text.len());
-        let mut rest = text.as_bytes().iter();
-        while let Some(&byte) = rest.next() {
-            if byte != b'%' {
-                bytes.push(byte);
-                continue;
-            }
-            let mut digit = || rest.next().and_then(|&b| char::from(b).to_digit(16));
-            let (high, low) = (digit()?, digit()?);
-            bytes.push((high * 16 + low) as u8);
-        }
-        Some(OsString::from_vec(bytes).into())
-    }
-
-    /// For `#[serde(with = "path_text")]`.
-    ///
-    /// # Errors
-    /// Whatever the serializer says.
-    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&encode(path))
-    }
-
-    /// For `#[serde(with = "path_text")]`.
-    ///
-    /// # Errors
-    /// If the text is not an encoded path.
-    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<PathBuf, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        decode(&text).ok_or_else(|| D::Error::custom("a % without two hexadecimal digits"))
-    }
 }
 
 #[cfg(test)]

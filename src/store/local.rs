@@ -94,7 +94,7 @@ impl Local {
             self.notes
                 .push(format!("removed {name}, left by an interrupted transfer"));
         }
-        Ok(())
+        state::ended(&self.dir)
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -214,6 +214,10 @@ impl Store for Local {
         let states = states(&self.dir, &subvolumes.all)?;
         let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
         self.known.clone_from(&snapshots);
+        let incomplete = match subvolumes.complete {
+            true => Vec::new(),
+            false => vec![Listing::INCOMPLETE.to_owned()],
+        };
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
         Ok(Listing {
@@ -221,7 +225,14 @@ impl Store for Local {
             snapshots,
             offer: Offer::AnyPair,
             free: Some(free),
-            notes: [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat(),
+            notes: [
+                self.notes.clone(),
+                subvolumes.notes,
+                incomplete,
+                states.notes,
+                remarks,
+            ]
+            .concat(),
         })
     }
 
@@ -235,16 +246,17 @@ impl Store for Local {
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         let snapshot = self.find(diff.to)?;
         let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
-        let generation = snapshot.generation();
-        let parent = match diff.from {
-            Some(id) => Some((id, self.find(id)?.generation())),
-            None => None,
-        };
+        let parent = diff.from.map(|id| self.find(id)).transpose()?;
         let command = self.send_command(diff)?;
         log::line(|| format!("{command:?}"));
         let child = process::Reader::start(command, self.manner.priority, doing.clone())?;
         let names = |head: &mut Head| {
-            (head.uuid, head.ctransid, head.parent) = (diff.to, generation, parent);
+            must_be(snapshot, (head.uuid, head.ctransid), &doing)?;
+            (head.uuid, head.ctransid) = (diff.to, snapshot.generation());
+            if let (Some(parent), Some(there)) = (parent, head.parent) {
+                must_be(parent, there, &doing)?;
+            }
+            head.parent = diff.from.zip(parent.map(Snapshot::generation));
             Ok(())
         };
         let stream = Checked::new(child, names).map_err(|error| restarted(error, &doing))?;
@@ -290,9 +302,15 @@ impl Store for Local {
                 "another run is at work there",
             ));
         }
-        let uuid = btrfs::subvolume(&whole)?.uuid;
+        let now = btrfs::subvolume(&whole)?;
+        let same = |s: &&Snapshot| s.path == path && s.uuid == now.uuid;
+        let listed = self.known.iter().find(same);
+        if listed.is_none_or(|s| s.read_only && !now.read_only) {
+            let said = "it is not the snapshot that was listed under this name: run it again";
+            return Err(Error::refused(doing(), said));
+        }
         remove(&whole)?;
-        state::remove(&self.dir, uuid)?;
+        state::remove(&self.dir, now.uuid)?;
         self.known.retain(|snapshot| snapshot.path != path);
         sys::syncfs(self.filesystem.fd()).doing(doing)
     }
@@ -307,6 +325,21 @@ impl Store for Local {
         };
         Ok(snapshots.iter().map(finding).collect())
     }
+}
+
+/// A name may have been given to another snapshot since it was listed, as by those who rotate
+/// `daily.0` to `daily.1`. The kernel names the two that it really sends.
+fn must_be(listed: &Snapshot, (uuid, ctransid): (Uuid, u64), doing: &str) -> Result<()> {
+    let same = uuid == listed.uuid || uuid == listed.id();
+    // That of a received one moves with the first sync after it came.
+    if same && (listed.received_uuid.is_some() || ctransid == listed.ctransid) {
+        return Ok(());
+    }
+    let said = format!(
+        "{} was renamed, replaced or altered since it was listed: run it again",
+        shown(&listed.path)
+    );
+    Err(Error::refused(doing, said))
 }
 
 /// A stream from `btrfs send` on this machine, where damage can only mean that the kernel

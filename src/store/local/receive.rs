@@ -177,7 +177,7 @@ impl Sink for Receiving<'_> {
         }
         self.flow.finish()?;
         self.part.check(head.uuid, head.ctransid)?;
-        let snapshot = self.part.publish(&self.local.dir, &self.path)?;
+        let snapshot = self.part.publish(&self.path)?;
         self.local.known.push(snapshot);
         Ok(Receipt::of(bytes))
     }
@@ -192,6 +192,7 @@ impl Drop for Receiving<'_> {
 
 /// A subvolume under its unfinished name. Dropped before it is published, it is removed.
 struct Part {
+    store: PathBuf,
     dir: PathBuf,
     name: OsString,
     part: OsString,
@@ -204,12 +205,17 @@ impl Part {
     fn claim(store: &Path, path: &Path, dir: &Path, name: &OsStr) -> Result<Part> {
         let part = part_name(name);
         if dir.join(&part).symlink_metadata().is_ok() {
-            let said = format!("{} is in the way: rename or remove it", shown(&part));
+            let said = format!(
+                "{} is in the way: rename it, or remove it with buttersink clean {}",
+                shown(path.with_file_name(&part)),
+                shown(store)
+            );
             let doing = format!("cannot receive {}", shown(dir.join(name)));
             return Err(Error::refused(doing, said));
         }
         state::begin(store, &path.with_file_name(&part))?;
         Ok(Part {
+            store: store.to_owned(),
             dir: dir.to_owned(),
             name: name.to_owned(),
             part,
@@ -247,7 +253,7 @@ impl Part {
     }
 
     /// Makes it durable, gives it its name, makes that durable too, and seals it.
-    fn publish(&mut self, store: &Path, path: &Path) -> Result<Snapshot> {
+    fn publish(&mut self, path: &Path) -> Result<Snapshot> {
         let dir = open_dir(&self.dir)?;
         sync(&dir, || self.doing())?;
         sys::rename_noreplace(dir.as_fd(), &self.part, &self.name).doing(|| self.doing())?;
@@ -260,7 +266,8 @@ impl Part {
             stransid: now.stransid,
             ctransid: now.ctransid,
         };
-        state::add(store, now.uuid, &seal)?;
+        state::add(&self.store, now.uuid, &seal)?;
+        state::ended(&self.store)?;
         Ok(Snapshot {
             path: path.to_owned(),
             uuid: now.uuid,
@@ -278,11 +285,15 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        let path = self.path();
-        if self.published || path.symlink_metadata().is_err() {
+        if self.published {
             return;
         }
-        match remove(&path) {
+        let path = self.path();
+        let removed = match path.symlink_metadata() {
+            Ok(_) => remove(&path),
+            Err(_) => Ok(()),
+        };
+        match removed.and_then(|()| state::ended(&self.store)) {
             Ok(()) => log::line(|| format!("removed the unfinished {}", shown(&path))),
             // The next run removes it; a listing shows it until then.
             Err(error) => log::line(|| error.to_string()),
@@ -319,7 +330,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::set_received(&path, id, generation)?;
     btrfs::set_read_only(&path, true)?;
     part.check(id, generation)?;
-    let snapshot = part.publish(&local.dir, to)?;
+    let snapshot = part.publish(to)?;
     local.known.push(snapshot);
     Ok(())
 }
