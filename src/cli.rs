@@ -4,6 +4,7 @@ mod backup;
 mod clean;
 mod commands;
 mod config;
+mod help;
 mod means;
 mod only;
 mod options;
@@ -26,7 +27,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What `--help` prints.
-pub const HELP: &str = "\
+pub const HELP: &str = concat!(
+    "\
 buttersink synchronises sets of btrfs snapshots.
 
 usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
@@ -55,28 +57,14 @@ options:
                          when listing, remove what interrupted transfers left
   -e, --estimate         plan with guessed sizes, without measuring
       --exclude PATTERN  leave alone the snapshots whose name matches (may be repeated)
-  -q, --quiet            once: no progress; twice: errors only
-  -l, --logfile FILE     append a debug log to FILE
-      --json             results as JSON, one object a line
-      --full-speed       do not yield to other programs
-      --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
+",
+    help::common!(),
+    "      --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
       --bwlimit RATE     send and receive no faster: KiB per second, or with a unit: 500, 10M
-      --ssh-command CMD  CMD instead of 'ssh', with arguments (also BUTTERSINK_SSH)
-      --ssh-option OPT   'ssh -o OPT' (may be repeated)
-      --remote-sudo CMD  become root at the far side with CMD instead of 'sudo'; '' for not at all
-      --remote-command CMD
-                         CMD instead of 'buttersink' at the far side
-      --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
-      --region NAME      the bucket's region (also AWS_REGION)
-      --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
-  -j, --concurrency N    requests at the same time in one transfer (4)
-      --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
-      --checksum NAME    what the service checks parts by: md5, crc32c or sha256
-      --sse WHAT         encryption at the service: none, AES256, aws:kms or aws:kms:KEY
-      --storage-class C  the storage class of uploads
-      --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
-      --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
-      --config FILE      with list: the backups that a configuration file names
+",
+    help::ssh!(),
+    help::s3!(),
+    "      --config FILE      with list: the backups that a configuration file names
       --commands         with list: how each backup in chunks is restored by hand
       --older-than AGE   with clean: what is younger stays: 0, 90m, 12h, 3d, 2w (in buckets 1d,
                          else 0)
@@ -86,15 +74,9 @@ options:
   -h, --help             show this help
   -V, --version          show the version
 
-exit status:
-  0    all done
-  1    failed
-  2    usage or configuration
-  3    another run holds the lock, nothing done
-  4    verification found a difference
-  10   some tasks failed, others done
-  130  interrupted
-";
+",
+    help::exit_status!(),
+);
 
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
