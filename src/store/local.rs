@@ -266,14 +266,7 @@ impl Store for Local {
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let name = checked_name(path)?;
         let parent = self.parent_of(path)?;
-        let final_path = parent.join(name);
-        if final_path.symlink_metadata().is_ok() {
-            let doing = format!("cannot receive {}", shown(&final_path));
-            return Err(Error::refused(
-                doing,
-                "there is something of that name already: rename or remove it",
-            ));
-        }
+        receive::must_be_free(&parent.join(name))?;
         if let Some(from) = diff.from {
             self.check_parent(from, path)?;
         }
@@ -310,7 +303,10 @@ impl Store for Local {
             return Err(Error::refused(doing(), said));
         }
         remove(&whole)?;
-        state::remove(&self.dir, now.uuid)?;
+        // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
+        if let Err(error) = state::remove(&self.dir, now.uuid) {
+            log::line(|| error.to_string());
+        }
         self.known.retain(|snapshot| snapshot.path != path);
         sys::syncfs(self.filesystem.fd()).doing(doing)
     }

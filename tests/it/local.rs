@@ -19,6 +19,8 @@ pub(crate) const TESTS: &[Test] = tests![
     names_that_were_rotated_send_nothing_wrong,
     what_replaced_a_listed_snapshot_is_not_deleted,
     what_cannot_all_be_listed_deletes_nothing,
+    deleting_needs_no_space,
+    names_that_cannot_be_are_refused_at_once,
     places_that_cannot_be_used_are_named,
     leftovers_of_a_run_at_work_are_its_own,
     results_that_cannot_be_written_are_an_error,
@@ -140,6 +142,33 @@ fn what_replaced_a_listed_snapshot_is_not_deleted() {
     store.list().unwrap();
     store.delete(Path::new("one")).unwrap();
     assert!(!is_there(&source.join("one")));
+}
+
+/// As keys of a bucket may have them.
+fn names_that_cannot_be_are_refused_at_once() {
+    let (source, _) = pair();
+    let (mut store, [one, _]) = listed(&source, Access::Append);
+    let long = "x".repeat(256);
+    let refused = store.receive(&one, Path::new(&long)).err().unwrap();
+    assert!(refused.said.contains("too long"), "{refused}");
+    assert!(store.receive(&one, Path::new(&long[1..])).is_ok());
+}
+
+fn deleting_needs_no_space() {
+    let (source, dest) = pair();
+    assert_eq!(buttersink([&source, &dest]).code, 0);
+    for name in ["two", "three"] {
+        snapshot(&dest, &dest.join(name));
+    }
+    // Nothing can be written there, as on a full disk.
+    std::fs::create_dir(dest.join(".buttersink/seals.new")).unwrap();
+    let gone = source.join("one");
+    run("btrfs", ["subvolume", "delete", gone.to_str().unwrap()]);
+    snapshot(&source.join("../live"), &source.join("new"));
+    assert_eq!(buttersink([&source, &dest]).code, 0);
+    let said = buttersink(["-d".as_ref(), source.as_os_str(), dest.as_os_str()]);
+    assert_eq!(said.code, 0);
+    assert!(!is_there(&dest.join("one")) && !is_there(&dest.join("three")));
 }
 
 fn what_cannot_all_be_listed_deletes_nothing() {

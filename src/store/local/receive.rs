@@ -41,6 +41,19 @@ pub(super) fn part_name(name: &OsStr) -> OsString {
     part
 }
 
+/// Nothing may be there yet, and the name must be one that the filesystem can have.
+pub(super) fn must_be_free(path: &Path) -> Result<()> {
+    let doing = || format!("cannot receive {}", shown(path));
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(doing(), error)),
+        Ok(_) => Err(Error::refused(
+            doing(),
+            "there is something of that name already: rename or remove it",
+        )),
+    }
+}
+
 /// A snapshot on its way in. Dropped before it is finished, what has arrived is removed.
 pub(super) struct Receiving<'a> {
     local: &'a mut Local,
@@ -204,15 +217,11 @@ impl Part {
     /// it finds there.
     fn claim(store: &Path, path: &Path, dir: &Path, name: &OsStr) -> Result<Part> {
         let part = part_name(name);
-        if dir.join(&part).symlink_metadata().is_ok() {
-            let said = format!(
-                "{} is in the way: rename it, or remove it with buttersink clean {}",
-                shown(path.with_file_name(&part)),
-                shown(store)
-            );
-            let doing = format!("cannot receive {}", shown(dir.join(name)));
-            return Err(Error::refused(doing, said));
-        }
+        must_be_free(&dir.join(&part)).map_err(|mut error| {
+            let way = shown(store);
+            error.said = format!("{} (buttersink clean {way} removes leftovers)", error.said);
+            error
+        })?;
         state::begin(store, &path.with_file_name(&part))?;
         Ok(Part {
             store: store.to_owned(),
@@ -316,13 +325,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
         Some(uuid) => (uuid, original.stransid),
         None => (original.uuid, original.ctransid),
     };
-    if dir.join(name).symlink_metadata().is_ok() {
-        let doing = format!("cannot copy {} to {}", shown(from), shown(to));
-        return Err(Error::refused(
-            doing,
-            "there is something of that name already: rename or remove it",
-        ));
-    }
+    must_be_free(&dir.join(name))?;
     let mut part = Part::claim(&local.dir, to, &dir, name)?;
     let path = part.path();
     let (part_dir, part_name) = split(&path)?;
