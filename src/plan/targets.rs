@@ -118,7 +118,8 @@ impl<'a> Planner<'a> {
             }
             State::RwReceived => {
                 let what = format!(
-                    "the copy at the destination, {at}, is read-write: remove it to have it sent again"
+                    "the copy at the destination, {at}, is read-write: if it is in use, use a \
+                     'btrfs subvolume snapshot' of it instead; then remove it to have it sent again"
                 );
                 self.obstacle(&snapshot.path, what, true);
                 return true;

@@ -1,7 +1,7 @@
 //! What a local store may touch: leftovers that are ours, and nothing else.
 
 use crate::runner::Test;
-use crate::subvolumes::{snapshot, subvolume};
+use crate::subvolumes::{script, set_read_only, snapshot, subvolume};
 use crate::support::*;
 use crate::tests;
 use buttersink::process::Priority;
@@ -19,6 +19,8 @@ pub(crate) const TESTS: &[Test] = tests![
     names_that_were_rotated_send_nothing_wrong,
     what_replaced_a_listed_snapshot_is_not_deleted,
     what_cannot_all_be_listed_deletes_nothing,
+    snapshots_of_what_was_received_are_told_apart,
+    a_received_subvolume_in_use_is_not_backed_up,
     deleting_needs_no_space,
     names_that_cannot_be_are_refused_at_once,
     places_that_cannot_be_used_are_named,
@@ -120,9 +122,9 @@ fn names_that_were_rotated_send_nothing_wrong() {
     assert!(said.contains("one was renamed"), "{said}");
     assert!(sent(&mut store, &Diff { from: None, ..two }).is_ok());
     // The same name, and content that came later.
-    crate::subvolumes::set_read_only(&source.join("two"), false);
+    set_read_only(&source.join("two"), false);
     std::fs::write(source.join("two/file"), "altered").unwrap();
-    crate::subvolumes::set_read_only(&source.join("two"), true);
+    set_read_only(&source.join("two"), true);
     let said = sent(&mut store, &Diff { from: None, ..two }).unwrap_err();
     assert!(said.contains("altered since"), "{said}");
 }
@@ -133,7 +135,7 @@ fn what_replaced_a_listed_snapshot_is_not_deleted() {
     subvolume(&source.join("mine"));
     std::fs::rename(source.join("one"), source.join("old")).unwrap();
     snapshot(&source.join("../live"), &source.join("one"));
-    crate::subvolumes::set_read_only(&source.join("two"), false);
+    set_read_only(&source.join("two"), false);
     for name in ["one", "two", "mine"] {
         let said = store.delete(Path::new(name)).unwrap_err().to_string();
         assert!(said.contains("not the snapshot that was listed"), "{said}");
@@ -152,6 +154,81 @@ fn names_that_cannot_be_are_refused_at_once() {
     let refused = store.receive(&one, Path::new(&long)).err().unwrap();
     assert!(refused.said.contains("too long"), "{refused}");
     assert!(store.receive(&one, Path::new(&long[1..])).is_ok());
+}
+
+/// Names and states of a listing.
+fn states(dir: &Path) -> Vec<(String, String)> {
+    let said = buttersink(["--json".as_ref(), dir.as_os_str()]);
+    let listing: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let text = |field: &serde_json::Value| field.as_str().unwrap().to_owned();
+    let all = listing["snapshots"].as_array().unwrap().iter();
+    all.map(|s| (text(&s["path"]), text(&s["state"]))).collect()
+}
+
+/// All of them have the received UUID, and not all of them its content.
+fn snapshots_of_what_was_received_are_told_apart() {
+    let (source, dest) = pair();
+    for sealed in [true, false] {
+        let (there, far) = (dest.join(format!("{sealed}")), dest.join("far"));
+        let clones = there.join("clones/");
+        std::fs::create_dir_all(&clones).unwrap();
+        std::fs::create_dir_all(&far).unwrap();
+        match sealed {
+            true => assert_eq!(buttersink([&source, &there]).code, 0),
+            false => drop(script(
+                &there,
+                &format!(
+                    "btrfs -q send {}/one | btrfs -q receive .",
+                    source.display()
+                ),
+            )),
+        }
+        let (one, state) = (there.join("one"), |all: &[(String, String)], name: &str| {
+            all.iter().find(|(n, _)| n == name).unwrap().1.clone()
+        });
+        snapshot(&one, &clones.join("before"));
+        run("sync", ["-f".as_ref(), dest.as_os_str()]);
+        // Both are what was received.
+        for (_, state) in states(&there) {
+            assert_eq!(state, "duplicate");
+        }
+        set_read_only(&one, false);
+        for name in ["first", "second"] {
+            std::fs::write(one.join("file"), name).unwrap();
+            snapshot(&one, &clones.join(name));
+        }
+        let all = states(&there);
+        assert_eq!(state(&all, "clones/first"), "altered");
+        assert_eq!(state(&all, "clones/second"), "altered");
+        // Without a seal nobody knows.
+        let known = if sealed { "duplicate" } else { "altered" };
+        assert_eq!(state(&all, "clones/before"), known);
+        let said = buttersink([&clones, &far]);
+        assert_eq!(said.code, if sealed { 10 } else { 1 });
+        assert!(!is_there(&far.join("first")), "under a wrong identity");
+        run("btrfs", ["subvolume", "delete", one.to_str().unwrap()]);
+        // The original is gone; that they differ can still be seen.
+        let all = states(&clones);
+        assert_ne!(state(&all, "before"), "altered");
+        assert_eq!(state(&all, "second"), "altered");
+        script(&clones, "btrfs -q subvolume delete *");
+    }
+}
+
+fn a_received_subvolume_in_use_is_not_backed_up() {
+    let (source, dest) = pair();
+    assert_eq!(buttersink([&source, &dest]).code, 0);
+    let live = dest.join("one");
+    set_read_only(&live, false);
+    let said = buttersink([
+        "backup".as_ref(),
+        live.as_os_str(),
+        source.join("..").as_os_str(),
+    ]);
+    assert_eq!(said.code, 1);
+    let way = "btrfs subvolume snapshot";
+    assert!(said.stderr.contains(way), "{}", said.stderr);
+    assert!(!is_there(&live.join("snapshot")));
 }
 
 fn deleting_needs_no_space() {
