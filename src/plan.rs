@@ -173,6 +173,14 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(source: &'a Listing, dest: &'a Listing, wish: &'a Wish, sizes: &'a Sizes) -> Self {
+        // Of twins, the first that is sound.
+        let mut by_id: HashMap<Uuid, &Snapshot> = HashMap::new();
+        for snapshot in &source.snapshots {
+            let best = by_id.entry(snapshot.id()).or_insert(snapshot);
+            if snapshot.rank() < best.rank() {
+                *best = snapshot;
+            }
+        }
         let mut parents: HashSet<Uuid> = dest
             .snapshots
             .iter()
@@ -181,7 +189,8 @@ impl<'a> Planner<'a> {
             .collect();
         // Two states of one snapshot: one of the sides was altered, and a diff would go wrong.
         for (ours, theirs) in pairs(source, dest) {
-            if conflicting(ours, theirs) || !may_be_source(ours) {
+            let sound = by_id.get(&ours.id()).is_some_and(|s| s.may_be_source());
+            if conflicting(ours, theirs) || !sound {
                 parents.remove(&ours.id());
             }
         }
@@ -191,14 +200,6 @@ impl<'a> Planner<'a> {
             .filter(|s| s.state == State::RwReceived || s.state == State::Duplicate)
         {
             parents.remove(&twin.id());
-        }
-        // Of twins, the first that is sound.
-        let mut by_id: HashMap<Uuid, &Snapshot> = HashMap::new();
-        for snapshot in &source.snapshots {
-            let best = by_id.entry(snapshot.id()).or_insert(snapshot);
-            if !may_be_source(best) {
-                *best = snapshot;
-            }
         }
         Planner {
             source,
@@ -229,11 +230,6 @@ impl<'a> Planner<'a> {
             self.obstacle(Path::new(""), what, false);
         }
     }
-}
-
-/// A sound source, of whole streams and of diffs alike.
-fn may_be_source(snapshot: &Snapshot) -> bool {
-    snapshot.may_be_parent() || snapshot.state == State::Duplicate
 }
 
 /// The same snapshot on both sides.

@@ -167,6 +167,16 @@ impl Snapshot {
     pub fn may_be_parent(&self) -> bool {
         self.read_only && matches!(self.state, State::Ok | State::Unsealed)
     }
+
+    /// Whether it is a sound source, of whole streams and of diffs alike.
+    pub fn may_be_source(&self) -> bool {
+        self.may_be_parent() || self.state == State::Duplicate
+    }
+
+    /// For the soundest of those that have one identity: the least.
+    pub fn rank(&self) -> (bool, bool) {
+        (!self.may_be_parent(), !self.may_be_source())
+    }
 }
 
 /// How long a diff's stream is, in bytes.

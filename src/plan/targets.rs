@@ -93,7 +93,7 @@ impl<'a> Planner<'a> {
             .snapshots
             .iter()
             .filter(here)
-            .min_by_key(|s| !s.may_be_parent())
+            .min_by_key(|s| s.rank())
         else {
             return false;
         };

@@ -103,7 +103,7 @@ impl Local {
             .known
             .iter()
             .filter(|s| s.id() == id && s.state != State::Partial);
-        same.min_by_key(|s| !s.may_be_parent()).ok_or_else(|| {
+        same.min_by_key(|s| s.rank()).ok_or_else(|| {
             Error::failed(
                 format!("cannot find {id}"),
                 format!("no such snapshot in {}", shown(&self.dir)),

@@ -169,7 +169,10 @@ fn states(dir: &Path) -> Vec<(String, String)> {
 fn snapshots_of_what_was_received_are_told_apart() {
     let (source, dest) = pair();
     for sealed in [true, false] {
-        let (there, far) = (dest.join(format!("{sealed}")), dest.join("far"));
+        let (there, far) = (
+            dest.join(format!("{sealed}")),
+            dest.join(format!("far-{sealed}")),
+        );
         let clones = there.join("clones/");
         std::fs::create_dir_all(&clones).unwrap();
         std::fs::create_dir_all(&far).unwrap();
@@ -193,19 +196,26 @@ fn snapshots_of_what_was_received_are_told_apart() {
             assert_eq!(state, "duplicate");
         }
         set_read_only(&one, false);
-        for name in ["first", "second"] {
+        for name in ["a-first", "second"] {
             std::fs::write(one.join("file"), name).unwrap();
             snapshot(&one, &clones.join(name));
         }
         let all = states(&there);
-        assert_eq!(state(&all, "clones/first"), "altered");
+        assert_eq!(state(&all, "clones/a-first"), "altered");
         assert_eq!(state(&all, "clones/second"), "altered");
         // Without a seal nobody knows.
         let known = if sealed { "duplicate" } else { "altered" };
         assert_eq!(state(&all, "clones/before"), known);
         let said = buttersink([&clones, &far]);
         assert_eq!(said.code, if sealed { 10 } else { 1 });
-        assert!(!is_there(&far.join("first")), "under a wrong identity");
+        assert!(!is_there(&far.join("a-first")), "under a wrong identity");
+        let sent = std::fs::read_to_string(far.join("before/file"));
+        assert_eq!(sent.ok().as_deref(), sealed.then_some("content"));
+        if sealed {
+            // What differs there is no reason to call what is right altered.
+            let said = buttersink([&source, &there]);
+            assert_eq!(said.code, 0);
+        }
         run("btrfs", ["subvolume", "delete", one.to_str().unwrap()]);
         // The original is gone; that they differ can still be seen.
         let all = states(&clones);
