@@ -109,7 +109,8 @@ impl<'a> Planner<'a> {
             return true;
         }
         match there.state {
-            State::Altered => {
+            // One that was not received has changed until it was sent from there: its generation tells.
+            State::Altered if there.received_uuid.is_some() || snapshot.generation() == 0 => {
                 let what = format!(
                     "the copy at the destination, {at}, was altered: remove it to have it sent again"
                 );

@@ -528,3 +528,24 @@ fn what_may_be_missing_from_the_listing_only_deletes_nothing() {
     let error = plan(&source, &dest, &wish, &Sizes::new()).unwrap_err();
     assert_eq!(error.exit_code(), 1);
 }
+
+#[test]
+fn what_comes_back_to_where_it_was_made_is_there() {
+    let made = Snapshot {
+        otransid: 3,
+        state: State::Altered,
+        ..snapshot(1, 0)
+    };
+    let came_back = |dest: Snapshot| obstacles(vec![received(1)], vec![dest]).0;
+    assert!(!came_back(made.clone()).is_blocked());
+    let since = Snapshot {
+        ctransid: 99,
+        ..made
+    };
+    assert!(came_back(since).is_blocked());
+    let altered = Snapshot {
+        state: State::Altered,
+        ..received(1)
+    };
+    assert!(came_back(altered).is_blocked());
+}

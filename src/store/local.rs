@@ -251,10 +251,16 @@ impl Store for Local {
         log::line(|| format!("{command:?}"));
         let child = process::Reader::start(command, self.manner.priority, doing.clone())?;
         let names = |head: &mut Head| {
-            must_be(snapshot, (head.uuid, head.ctransid), &doing)?;
-            (head.uuid, head.ctransid) = (diff.to, snapshot.generation());
-            if let (Some(parent), Some(there)) = (parent, head.parent) {
-                must_be(parent, there, &doing)?;
+            must_be(snapshot, head.uuid, &doing)?;
+            head.uuid = diff.to;
+            // Else the kernel's own, which is that of the content: what lay in memory when it was
+            // listed may have raised it since.
+            if snapshot.received_uuid.is_some() {
+                head.ctransid = snapshot.generation();
+            }
+            if let (Some(parent), Some((uuid, ctransid))) = (parent, head.parent) {
+                must_be(parent, uuid, &doing)?;
+                unaltered(parent, ctransid, &doing)?;
             }
             head.parent = diff.from.zip(parent.map(Snapshot::generation));
             Ok(())
@@ -325,17 +331,26 @@ impl Store for Local {
 
 /// A name may have been given to another snapshot since it was listed, as by those who rotate
 /// `daily.0` to `daily.1`. The kernel names the two that it really sends.
-fn must_be(listed: &Snapshot, (uuid, ctransid): (Uuid, u64), doing: &str) -> Result<()> {
-    let same = uuid == listed.uuid || uuid == listed.id();
-    // That of a received one moves with the first sync after it came.
-    if same && (listed.received_uuid.is_some() || ctransid == listed.ctransid) {
-        return Ok(());
+fn must_be(listed: &Snapshot, uuid: Uuid, doing: &str) -> Result<()> {
+    match uuid == listed.uuid || uuid == listed.id() {
+        true => Ok(()),
+        false => Err(not_as_listed(listed, doing)),
     }
-    let said = format!(
-        "{} was renamed, replaced or altered since it was listed: run it again",
-        shown(&listed.path)
-    );
-    Err(Error::refused(doing, said))
+}
+
+/// The parent at the other side is what was listed. The generation of a received one moves with
+/// the first sync after it came, and so tells nothing.
+fn unaltered(parent: &Snapshot, ctransid: u64, doing: &str) -> Result<()> {
+    match parent.received_uuid.is_some() || ctransid == parent.ctransid {
+        true => Ok(()),
+        false => Err(not_as_listed(parent, doing)),
+    }
+}
+
+fn not_as_listed(listed: &Snapshot, doing: &str) -> Error {
+    let name = shown(&listed.path);
+    let said = format!("{name} was renamed, replaced or altered since it was listed: run it again");
+    Error::refused(doing, said)
 }
 
 /// A stream from `btrfs send` on this machine, where damage can only mean that the kernel

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_is_named_like_a_leftover_may_be_somebody_elses,
     what_gets_the_name_of_a_leftover_later_is_not_ours,
     names_that_were_rotated_send_nothing_wrong,
+    what_was_made_read_only_just_now_arrives,
     what_replaced_a_listed_snapshot_is_not_deleted,
     what_cannot_all_be_listed_deletes_nothing,
     snapshots_of_what_was_received_are_told_apart,
@@ -107,7 +108,7 @@ fn names_that_were_rotated_send_nothing_wrong() {
     let (mut store, [one, two]) = listed(&source, Access::Read);
     assert!(sent(&mut store, &one).is_ok() && sent(&mut store, &two).is_ok());
     // daily.0 becomes daily.1, and so on.
-    std::fs::rename(source.join("one"), source.join("zero")).unwrap();
+    std::fs::rename(source.join("one"), source.join("old")).unwrap();
     std::fs::rename(source.join("two"), source.join("one")).unwrap();
     snapshot(&source.join("../live"), &source.join("two"));
     for diff in [one, two, Diff { from: None, ..two }] {
@@ -121,12 +122,27 @@ fn names_that_were_rotated_send_nothing_wrong() {
     let said = sent(&mut store, &two).unwrap_err();
     assert!(said.contains("one was renamed"), "{said}");
     assert!(sent(&mut store, &Diff { from: None, ..two }).is_ok());
-    // The same name, and content that came later.
-    set_read_only(&source.join("two"), false);
-    std::fs::write(source.join("two/file"), "altered").unwrap();
-    set_read_only(&source.join("two"), true);
-    let said = sent(&mut store, &Diff { from: None, ..two }).unwrap_err();
+    // What is altered is sent whole as it is; to build on it would be wrong.
+    let mut store = open(&source, Access::Read);
+    store.list().unwrap();
+    set_read_only(&source.join("old"), false);
+    std::fs::write(source.join("old/file"), "altered").unwrap();
+    set_read_only(&source.join("old"), true);
+    assert!(sent(&mut store, &one).is_ok());
+    let said = sent(&mut store, &two).unwrap_err();
     assert!(said.contains("altered since"), "{said}");
+}
+
+/// What was written before still lies in memory, and raises the generation when it is sent.
+fn what_was_made_read_only_just_now_arrives() {
+    let (source, dest) = pair();
+    subvolume(&source.join("new"));
+    script(&source.join("new"), "head -c 5M /dev/urandom >file");
+    set_read_only(&source.join("new"), true);
+    for _ in 0..2 {
+        assert_eq!(buttersink([&source, &dest]).code, 0);
+    }
+    assert!(is_there(&dest.join("new/file")));
 }
 
 fn what_replaced_a_listed_snapshot_is_not_deleted() {
