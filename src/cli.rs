@@ -1,7 +1,5 @@
 //! The command line of `buttersink`: words into values. What is done with them is in `commands`.
 
-#![allow(clippy::print_stderr)]
-
 mod backup;
 mod clean;
 mod commands;
@@ -24,6 +22,7 @@ use lexopt::Arg;
 use only::Only;
 use options::Options;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -53,7 +52,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match parse(arguments).and_then(|(task, options)| commands::run(&task, &options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("buttersink: {error}");
+            // Where nobody can be told, the exit status still tells.
+            let _ = writeln!(io::stderr(), "buttersink: {error}");
             ExitCode::from(error.exit_code())
         }
     }

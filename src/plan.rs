@@ -174,6 +174,14 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(source: &'a Listing, dest: &'a Listing, wish: &'a Wish, sizes: &'a Sizes) -> Self {
+        // Of twins, the first that is sound.
+        let mut by_id: HashMap<Uuid, &Snapshot> = HashMap::new();
+        for snapshot in &source.snapshots {
+            let best = by_id.entry(snapshot.id()).or_insert(snapshot);
+            if snapshot.rank() < best.rank() {
+                *best = snapshot;
+            }
+        }
         let mut parents: HashSet<Uuid> = dest
             .snapshots
             .iter()
@@ -182,7 +190,8 @@ impl<'a> Planner<'a> {
             .collect();
         // Two states of one snapshot: one of the sides was altered, and a diff would go wrong.
         for (ours, theirs) in pairs(source, dest) {
-            if conflicting(ours, theirs) || !may_be_source(ours) {
+            let sound = by_id.get(&ours.id()).is_some_and(|s| s.may_be_source());
+            if conflicting(ours, theirs) || !sound {
                 parents.remove(&ours.id());
             }
         }
@@ -193,7 +202,6 @@ impl<'a> Planner<'a> {
         {
             parents.remove(&twin.id());
         }
-        let by_id = source.snapshots.iter().map(|s| (s.id(), s)).collect();
         Planner {
             source,
             dest,
@@ -223,11 +231,6 @@ impl<'a> Planner<'a> {
             self.obstacle(Path::new(""), what, false);
         }
     }
-}
-
-/// A sound source, of whole streams and of diffs alike.
-fn may_be_source(snapshot: &Snapshot) -> bool {
-    snapshot.may_be_parent() || snapshot.state == State::Duplicate
 }
 
 /// The same snapshot on both sides.

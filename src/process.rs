@@ -10,9 +10,8 @@ use crate::sys;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::thread::JoinHandle;
 pub use within::run_within;
-use words::last_words;
+use words::Words;
 
 /// A pipe as large as an ordinary user may make one: fewer turns between the two ends.
 const PIPE: usize = 1 << 20;
@@ -32,7 +31,7 @@ pub enum Priority {
 struct Running {
     child: Child,
     doing: String,
-    words: Option<JoinHandle<String>>,
+    words: Option<Words>,
     done: bool,
 }
 
@@ -45,8 +44,7 @@ impl Running {
     fn spawn(command: &mut Command, doing: String) -> Result<Running> {
         let spawned = command.stderr(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| not_started(error, command, &doing))?;
-        let stderr = child.stderr.take();
-        let words = stderr.map(|stderr| std::thread::spawn(move || last_words(stderr)));
+        let words = child.stderr.take().map(Words::listen);
         Ok(Running {
             child,
             doing,
@@ -59,17 +57,13 @@ impl Running {
     fn wait(&mut self) -> Result<()> {
         let status = self.child.wait().doing(|| self.doing.clone())?;
         self.done = true;
-        let words = self
-            .words
-            .take()
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default();
         if status.success() {
             return Ok(());
         }
         if sys::interrupted() {
             return Err(interrupted(&self.doing));
         }
+        let words = self.words.as_ref().map_or_else(String::new, Words::last);
         let said = if words.is_empty() {
             format!("it ended with {status}")
         } else {
@@ -247,4 +241,22 @@ pub fn run(command: Command, doing: &str) -> Result<String> {
         .read_to_string(&mut text)
         .doing(|| doing.to_owned())?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn what_a_child_leaves_running_holds_up_nobody() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 30 >/dev/null & echo $! >&2; exit 3"]);
+        let error = run(command, "running").unwrap_err();
+        let left = Path::new("/proc").join(&error.said);
+        assert!(left.exists(), "waited for it: {error}");
+        let mut kill = Command::new("kill");
+        kill.arg(&error.said);
+        run(kill, "ending it").unwrap();
+    }
 }

@@ -167,6 +167,16 @@ impl Snapshot {
     pub fn may_be_parent(&self) -> bool {
         self.read_only && matches!(self.state, State::Ok | State::Unsealed)
     }
+
+    /// Whether it is a sound source, of whole streams and of diffs alike.
+    pub fn may_be_source(&self) -> bool {
+        self.may_be_parent() || self.state == State::Duplicate
+    }
+
+    /// For the soundest of those that have one identity: the least.
+    pub fn rank(&self) -> (bool, bool) {
+        (!self.may_be_parent(), !self.may_be_source())
+    }
 }
 
 /// How long a diff's stream is, in bytes.
@@ -233,6 +243,17 @@ pub struct Listing {
     pub free: Option<u64>,
     /// What could not be read, and other remarks for a person.
     pub notes: Vec<String>,
+}
+
+impl Listing {
+    /// The note on a listing that may lack some of what is there: that something is missing in it
+    /// proves nothing.
+    pub const INCOMPLETE: &str = "not all snapshots that are there could be listed";
+
+    /// Whether it has everything that is there.
+    pub fn is_complete(&self) -> bool {
+        !self.notes.iter().any(|note| note == Listing::INCOMPLETE)
+    }
 }
 
 /// Shows a path on a terminal or in a log: control characters, backslashes and bytes that are

@@ -125,7 +125,9 @@ pub fn carry_out(
                 summary.kept += 1;
                 continue;
             }
-            Action::Delete if summary.failed > 0 => Err(not_deleted(step)),
+            Action::Delete if summary.failed > 0 => {
+                Err(not_deleted(step, blocked > 0 || !lost.is_empty()))
+            }
             Action::Transfer if step.from.is_some_and(|from| lost.contains(&from)) => {
                 Err(orphan(step))
             }
@@ -141,7 +143,9 @@ pub fn carry_out(
                 if error.kind == Kind::Interrupted {
                     return Err(error);
                 }
-                lost.insert(step.to);
+                if step.action != Action::Delete {
+                    lost.insert(step.to);
+                }
                 summary.failed += usize::from(step.action != Action::Delete || summary.failed == 0);
             }
         }
@@ -171,8 +175,11 @@ fn snapshots(count: usize) -> String {
     }
 }
 
-fn not_deleted(step: &Step) -> Error {
-    let said = "nothing is deleted, since not every snapshot arrived";
+fn not_deleted(step: &Step, missing: bool) -> Error {
+    let said = match missing {
+        true => "nothing is deleted, since not every snapshot arrived",
+        false => "nothing more is deleted, since a deletion failed",
+    };
     Error::refused(
         format!("keeping {}", crate::snapshot::shown(&step.path)),
         said,

@@ -85,7 +85,8 @@ pub fn oneshot_time(prefix: &OsStr, name: &OsStr) -> Option<DateTime> {
     let number = |text: &str| text.parse::<i16>().ok();
     let (year, date) = match date.len() {
         8 => (number(&date[..4])?, &date[4..]),
-        6 => (2000 + number(&date[..2])?, &date[2..]),
+        // With a prefix that ends so, the rest of a whole year would look like this.
+        6 if !prefix.as_bytes().ends_with(b"20") => (2000 + number(&date[..2])?, &date[2..]),
         _ => return None,
     };
     let two = |text: &str, at: usize| text[at..at + 2].parse::<i8>().ok();
@@ -198,6 +199,10 @@ mod tests {
             assert_eq!(time("", other), None, "{other}");
         }
         assert_eq!(time("home-", "20261121-020304"), None);
+        // A snapshot with the prefix `web` is none with the prefix `web20`.
+        assert_eq!(time("web", "web20261121-020304"), expected);
+        assert_eq!(time("web20", "web20261121-020304"), None);
+        assert_eq!(time("web20", "web2020261121-020304"), expected);
     }
 
     #[test]

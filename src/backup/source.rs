@@ -50,6 +50,17 @@ impl Source {
                 said,
             ));
         }
+        if found.received_uuid.is_some() {
+            let said = format!(
+                "it was received and then made read-write, so that all its snapshots would pass for what was \
+                 received: use another in its place, made by btrfs subvolume snapshot {} NEW",
+                shown(&path)
+            );
+            return Err(Error::refused(
+                format!("cannot back up {}", shown(&path)),
+                said,
+            ));
+        }
         let folder = path.join(folder);
         check_folder(&path, &folder)?;
         if make {

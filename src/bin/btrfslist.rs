@@ -1,12 +1,11 @@
 //! `btrfslist`: arguments and `main`, nothing else.
 
-#![allow(clippy::print_stderr)]
-
 use buttersink::error::{Error, Result};
 use buttersink::list::View;
 use buttersink::report::print;
 use buttersink::snapshot::shown;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -46,10 +45,15 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("btrfslist: {error}");
+            say(&error.to_string());
             error.exit_code().into()
         }
     }
+}
+
+/// Where nobody can be told, the exit status still tells.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "btrfslist: {text}");
 }
 
 fn run() -> Result<()> {
@@ -58,7 +62,7 @@ fn run() -> Result<()> {
     };
     let view = View::read(Path::new(&wish.dir), wish.sizes)?;
     for note in view.notes() {
-        eprintln!("btrfslist: {note}");
+        say(note);
     }
     match wish.json {
         true => print(&(view.json()? + "\n")),

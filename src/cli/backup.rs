@@ -1,6 +1,7 @@
 //! The command line of `buttersink backup`: words into an order, and the order shown while it runs.
 
 use super::Task;
+use super::help;
 use super::means::means;
 use super::options::Options;
 use crate::backup;
@@ -17,7 +18,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// What `backup --help` prints.
-pub(super) const HELP: &str = "\
+pub(super) const HELP: &str = concat!(
+    "\
 buttersink backup makes a snapshot of a subvolume, brings it to every destination, and lets old
 ones go.
 
@@ -49,39 +51,20 @@ options:
                          DIR instead of 'snapshot', relative to SUBVOLUME
       --snapshot-prefix PREFIX
                          names of snapshots begin with PREFIX
-  -q, --quiet            once: no progress; twice: errors only
-  -l, --logfile FILE     append a debug log to FILE
   -d, --debug            the debug log on standard error
-      --json             results as JSON, one object a line
-      --full-speed       do not yield to other programs
-      --compressed-data  send compressed extents as they are
-      --ssh-command CMD  CMD instead of 'ssh', with arguments (also BUTTERSINK_SSH)
-      --ssh-option OPT   'ssh -o OPT' (may be repeated)
-      --remote-sudo CMD  become root at the far side with CMD instead of 'sudo'; '' for not at all
-      --remote-command CMD
-                         CMD instead of 'buttersink' at the far side
-      --bwlimit RATE     send no faster: KiB per second, or with a unit: 500, 10M
-      --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
-      --region NAME      the bucket's region (also AWS_REGION)
-      --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
-  -j, --concurrency N    requests at the same time in one transfer (4)
-      --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
-      --checksum NAME    what the service checks parts by: md5, crc32c or sha256
-      --sse WHAT         encryption at the service: none, AES256, aws:kms or aws:kms:KEY
-      --storage-class C  the storage class of uploads
-      --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
-      --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
-  -h, --help             show this help
+",
+    help::common!(),
+    "      --compressed-data  send compressed extents as they are
+",
+    help::ssh!(),
+    "      --bwlimit RATE     send no faster: KiB per second, or with a unit: 500, 10M
+",
+    help::s3!(),
+    "  -h, --help             show this help
 
-exit status:
-  0    all done
-  1    failed
-  2    usage or configuration
-  3    another run holds the lock, nothing done
-  4    verification found a difference
-  10   some tasks failed, others done
-  130  interrupted
-";
+",
+    help::exit_status!(),
+);
 
 /// Options of other commands that mean nothing here.
 const FOREIGN: &[&str] = &["--delete", "-e", "--estimate", "--exclude"];

@@ -118,7 +118,10 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         .for_each(|note| progress.note(note));
     if here.snapshots.is_empty() {
         slash::refuse_one_snapshot(source, &from)?;
-        progress.note(&format!("there are no snapshots in {}", here.location));
+        let place = &here.location;
+        progress.note(&format!(
+            "there are no snapshots in {place} (buttersink backup makes them)"
+        ));
     }
     let excluded = |path: &Path| excludes(&options.exclude, path);
     let wish = Wish {

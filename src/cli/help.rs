@@ -1,7 +1,66 @@
-//! What `buttersink --help` prints. Commands with help of their own keep it beside them.
+//! What `buttersink --help` prints, and what the helps of several commands have in common, once
+//! each: macros, since `concat!` takes nothing but literals. Commands with help of their own keep it
+//! beside them.
+
+/// How much is said, where, and at whose cost.
+macro_rules! common {
+    () => {
+        "  -q, --quiet            once: no progress; twice: errors only
+  -l, --logfile FILE     append a debug log to FILE
+      --json             results as JSON, one object a line
+      --full-speed       do not yield to other programs
+"
+    };
+}
+
+/// How far sides are reached.
+macro_rules! ssh {
+    () => {
+        "      --ssh-command CMD  CMD instead of 'ssh', with arguments (also BUTTERSINK_SSH)
+      --ssh-option OPT   'ssh -o OPT' (may be repeated)
+      --remote-sudo CMD  become root at the far side with CMD instead of 'sudo'; '' for not at all
+      --remote-command CMD
+                         CMD instead of 'buttersink' at the far side
+"
+    };
+}
+
+/// How buckets are reached and used.
+macro_rules! s3 {
+    () => {
+        "      --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
+      --region NAME      the bucket's region (also AWS_REGION)
+      --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
+  -j, --concurrency N    requests at the same time in one transfer (4)
+      --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
+      --checksum NAME    what the service checks parts by: md5, crc32c or sha256
+      --sse WHAT         encryption at the service: none, AES256, aws:kms or aws:kms:KEY
+      --storage-class C  the storage class of uploads
+      --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
+      --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
+"
+    };
+}
+
+/// What the exit status means.
+macro_rules! exit_status {
+    () => {
+        "\
+exit status:
+  0    all done
+  1    failed
+  2    usage or configuration
+  3    another run holds the lock, nothing done
+  4    verification found a difference
+  10   some tasks failed, others done
+  130  interrupted
+"
+    };
+}
 
 /// What `--help` prints.
-pub(super) const HELP: &str = "\
+pub(super) const HELP: &str = concat!(
+    "\
 buttersink synchronises sets of btrfs snapshots.
 
 usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
@@ -34,28 +93,14 @@ options:
                          when listing, remove what interrupted transfers left (not backups)
   -e, --estimate         plan with guessed sizes, without measuring
       --exclude PATTERN  leave alone the snapshots whose name matches (may be repeated)
-  -q, --quiet            once: no progress; twice: errors only
-  -l, --logfile FILE     append a debug log to FILE
-      --json             results as JSON, one object a line
-      --full-speed       do not yield to other programs
-      --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
+",
+    common!(),
+    "      --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
       --bwlimit RATE     send and receive no faster: KiB per second, or with a unit: 500, 10M
-      --ssh-command CMD  CMD instead of 'ssh', with arguments (also BUTTERSINK_SSH)
-      --ssh-option OPT   'ssh -o OPT' (may be repeated)
-      --remote-sudo CMD  become root at the far side with CMD instead of 'sudo'; '' for not at all
-      --remote-command CMD
-                         CMD instead of 'buttersink' at the far side
-      --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
-      --region NAME      the bucket's region (also AWS_REGION)
-      --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
-  -j, --concurrency N    requests at the same time in one transfer (4)
-      --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
-      --checksum NAME    what the service checks parts by: md5, crc32c or sha256
-      --sse WHAT         encryption at the service: none, AES256, aws:kms or aws:kms:KEY
-      --storage-class C  the storage class of uploads
-      --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
-      --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
-      --config FILE      with list and clean: the backups that a configuration file names
+",
+    ssh!(),
+    s3!(),
+    "      --config FILE      with list and clean: the backups that a configuration file names
       --backup NAME/TIME with clean: this backup, as they are listed; no other may build on it
       --offline          with config check: do not ask the bucket
       --commands         with list: how each backup in chunks is restored by hand
@@ -67,12 +112,8 @@ options:
   -h, --help             show this help
   -V, --version          show the version
 
-exit status:
-  0    all done
-  1    failed
-  2    usage or configuration
-  3    another run holds the lock, nothing done
-  4    verification found a difference
-  10   some tasks failed, others done
-  130  interrupted
-";
+",
+    exit_status!(),
+);
+
+pub(super) use {common, exit_status, s3, ssh};

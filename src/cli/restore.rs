@@ -3,6 +3,7 @@
 
 mod words;
 
+use super::help;
 use super::means::means;
 use super::options::Options;
 use crate::backup;
@@ -18,7 +19,8 @@ use std::time::Duration;
 pub(super) use words::{Task, parse};
 
 /// What `restore --help` prints.
-pub(super) const HELP: &str = "\
+pub(super) const HELP: &str = concat!(
+    "\
 buttersink restore brings a backup back from the bucket that a configuration file names.
 
 usage: buttersink restore [options] --config FILE --subvolume NAME --target PATH
@@ -45,11 +47,9 @@ options:
                          wait no longer than so many seconds
       --restore-tier T   thaw by Standard, Bulk or Expedited
   -n, --dry-run          show what it takes, and do nothing
-  -q, --quiet            once: no progress; twice: errors only
-  -l, --logfile FILE     append a debug log to FILE
-      --json             results as JSON, one object a line
-      --full-speed       do not yield to other programs
-      --bwlimit RATE     no faster than this: KiB per second, or with a unit: 500, 10M
+",
+    help::common!(),
+    "      --bwlimit RATE     no faster than this: KiB per second, or with a unit: 500, 10M
       --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
       --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
   -j, --concurrency N    requests at the same time (s3.concurrency of the file)
@@ -64,7 +64,8 @@ exit status:
   4    verification found a difference
   10   objects are being thawed, nothing restored yet; the same command goes on
   130  interrupted
-";
+"
+);
 
 /// The order that the words and the file make together.
 fn order(task: &Task, options: &Options, config: &Config) -> Result<Order> {

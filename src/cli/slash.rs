@@ -32,7 +32,9 @@ pub(super) fn hint(mut error: Error, typed: &OsStr, location: &Location) -> Erro
         Place::Local(_) => matches!(error.kind, Kind::Usage | Kind::Failed),
         Place::S3(_) | Place::Ssh(_) => error.kind == Kind::Usage,
     };
-    if location.snapshot.is_some() && mistyped {
+    if let Some(said) = read_write(typed, location).filter(|_| error.kind == Kind::Usage) {
+        error.said = said;
+    } else if location.snapshot.is_some() && mistyped {
         error.kind = Kind::Usage;
         error.said = format!(
             "{} (for all snapshots in a directory, end it with a slash: {}/)",
@@ -41,4 +43,19 @@ pub(super) fn hint(mut error: Error, typed: &OsStr, location: &Location) -> Erro
         );
     }
     error
+}
+
+/// What to do about a subvolume that is in use.
+fn read_write(typed: &OsStr, location: &Location) -> Option<String> {
+    let (Place::Local(dir), Some(name)) = (&location.place, &location.snapshot) else {
+        return None;
+    };
+    let found = btrfs::subvolume(&dir.join(name)).ok()?;
+    let typed = shown(typed);
+    (!found.read_only).then(|| {
+        format!(
+            "it is read-write, and only snapshots that are not are sent: make one with \
+             btrfs subvolume snapshot -r {typed} {typed}-snapshot, or use buttersink backup {typed}"
+        )
+    })
 }

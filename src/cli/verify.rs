@@ -2,6 +2,7 @@
 
 mod words;
 
+use super::help;
 use super::means::{means, open};
 use super::options::Options;
 use crate::backup::archive;
@@ -20,7 +21,8 @@ use words::What;
 pub(super) use words::{Task, is_meant, parse};
 
 /// What `buttersink verify --help` prints.
-pub(super) const HELP: &str = "\
+pub(super) const HELP: &str = concat!(
+    "\
 buttersink verify proves what is stored, without trusting that it was written well.
 
 usage: buttersink verify [options] LOCATION
@@ -40,11 +42,9 @@ options:
                          that the service has, so that nothing need be downloaded
       --config FILE      the backups in the bucket that a configuration file names
       --content          with --against, both on this machine: compare the trees byte by byte
-      --json             results as JSON, one object a line
-  -q, --quiet            once: no progress; twice: errors only
-  -l, --logfile FILE     append a debug log to FILE
-      --full-speed       do not yield to other programs
-      --compressed-data  the streams were uploaded with this option
+",
+    help::common!(),
+    "      --compressed-data  the streams were uploaded with this option
       --bwlimit RATE     no faster than this: KiB per second, or with a unit: 500, 10M
       --ssh-command CMD, --ssh-option OPT, --remote-sudo CMD, --remote-command CMD
                          how far sides are reached; see buttersink(1)
@@ -59,7 +59,8 @@ exit status:
   2    usage or configuration
   4    verification found a difference
   130  interrupted
-";
+"
+);
 
 pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     let mut progress = Progress::new(options.voice, options.json);

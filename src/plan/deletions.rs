@@ -7,17 +7,18 @@ use std::collections::HashSet;
 
 impl Planner<'_> {
     pub(super) fn deletions(&mut self) -> Result<()> {
-        if !self
-            .source
-            .snapshots
-            .iter()
-            .any(|s| s.state != State::Partial)
-        {
-            let said = "the source has no snapshots, so everything would go: is it mounted?";
-            return Err(Error::refused(
-                format!("cannot delete in {}", self.dest.location),
-                said,
-            ));
+        let refuse = |said| {
+            let doing = format!("cannot delete in {}", self.dest.location);
+            Err(Error::refused(doing, said))
+        };
+        let mut all = self.source.snapshots.iter();
+        if !all.any(|s| s.state != State::Partial) {
+            return refuse("the source has no snapshots, so everything would go: is it mounted?");
+        }
+        if !self.source.is_complete() {
+            return refuse(
+                "not all snapshots of the source could be listed, and the others would go: run it as root there",
+            );
         }
         let wanted: HashSet<Uuid> = self.source.snapshots.iter().map(Snapshot::id).collect();
         let needed = self.needed_links(&wanted);

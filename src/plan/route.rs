@@ -16,6 +16,8 @@ const UNMEASURED: u64 = 1 << 50;
 impl<'a> Planner<'a> {
     /// Finds the cheapest way to the targets, and makes steps of it.
     pub(super) fn route(&mut self, targets: &[&'a Snapshot]) {
+        // Of twins, the one that was asked for.
+        self.by_id.extend(targets.iter().map(|s| (s.id(), *s)));
         let candidates = candidates::all(self.source, &self.families, targets, &self.parents);
         let (nodes, lost) = candidates::reachable(&candidates, &self.parents, targets);
         for (snapshot, why) in lost {

@@ -93,7 +93,7 @@ impl<'a> Planner<'a> {
             .snapshots
             .iter()
             .filter(here)
-            .min_by_key(|s| !s.may_be_parent())
+            .min_by_key(|s| s.rank())
         else {
             return false;
         };
@@ -109,7 +109,8 @@ impl<'a> Planner<'a> {
             return true;
         }
         match there.state {
-            State::Altered => {
+            // One that was not received has changed until it was sent from there: its generation tells.
+            State::Altered if there.received_uuid.is_some() || snapshot.generation() == 0 => {
                 let what = format!(
                     "the copy at the destination, {at}, was altered: remove it to have it sent again"
                 );
@@ -118,7 +119,8 @@ impl<'a> Planner<'a> {
             }
             State::RwReceived => {
                 let what = format!(
-                    "the copy at the destination, {at}, is read-write: remove it to have it sent again"
+                    "the copy at the destination, {at}, is read-write: if it is in use, use a \
+                     'btrfs subvolume snapshot' of it instead; then remove it to have it sent again"
                 );
                 self.obstacle(&snapshot.path, what, true);
                 return true;

@@ -513,3 +513,70 @@ fn only_what_matters_is_measured() {
     };
     assert_eq!(chosen(&dest, &wish)[0].size, Size::Exact(1 << 30));
 }
+
+#[test]
+fn of_twins_the_one_that_was_asked_for_is_sent() {
+    let twin = Snapshot {
+        path: "z".into(),
+        uuid: uuid(600_000),
+        state: State::Duplicate,
+        ..received(1)
+    };
+    let first = Snapshot {
+        state: State::Duplicate,
+        ..received(1)
+    };
+    let left = Snapshot {
+        path: "s0001.part".into(),
+        uuid: uuid(700_000),
+        state: State::Partial,
+        ..received(1)
+    };
+    let source = listing(vec![first, left, twin]);
+    for name in ["s0001", "z"] {
+        let wish = Wish {
+            only: Some(Path::new(name)),
+            ..Wish::default()
+        };
+        let plan = plan(&source, &listing(vec![]), &wish, &Sizes::new()).unwrap();
+        let paths: Vec<_> = plan.transfers().map(|step| step.path.as_path()).collect();
+        assert_eq!(paths, [Path::new(name)]);
+    }
+}
+
+#[test]
+fn what_may_be_missing_from_the_listing_only_deletes_nothing() {
+    let (mut source, dest) = (
+        listing(vec![snapshot(1, 0)]),
+        listing(vec![received(1), received(2)]),
+    );
+    let wish = Wish {
+        delete: true,
+        ..Wish::default()
+    };
+    assert!(plan(&source, &dest, &wish, &Sizes::new()).is_ok());
+    source.notes.push(Listing::INCOMPLETE.to_owned());
+    let error = plan(&source, &dest, &wish, &Sizes::new()).unwrap_err();
+    assert_eq!(error.exit_code(), 1);
+}
+
+#[test]
+fn what_comes_back_to_where_it_was_made_is_there() {
+    let made = Snapshot {
+        otransid: 3,
+        state: State::Altered,
+        ..snapshot(1, 0)
+    };
+    let came_back = |dest: Snapshot| obstacles(vec![received(1)], vec![dest]).0;
+    assert!(!came_back(made.clone()).is_blocked());
+    let since = Snapshot {
+        ctransid: 99,
+        ..made
+    };
+    assert!(came_back(since).is_blocked());
+    let altered = Snapshot {
+        state: State::Altered,
+        ..received(1)
+    };
+    assert!(came_back(altered).is_blocked());
+}

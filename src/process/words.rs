@@ -2,30 +2,67 @@
 
 use crate::sys;
 use std::io::Read;
+use std::process::ChildStderr;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// How much of a child's standard error is kept: its last words.
 const WORDS: usize = 4096;
 
-/// The last lines of what a child says, as one line.
-pub(super) fn last_words(mut stderr: impl Read) -> String {
+/// How long to listen once the child has ended. What it left running, such as a shared ssh
+/// connection or the daemon that a hook started, may keep its standard error open for ever.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a child has said so far, and a thread that listens.
+#[derive(Debug)]
+pub(super) struct Words {
+    kept: Arc<Mutex<Vec<u8>>>,
+    /// Nothing is ever sent; it ends with the thread.
+    end: Receiver<()>,
+}
+
+impl Words {
+    pub(super) fn listen(stderr: ChildStderr) -> Words {
+        let (ends, end) = channel();
+        let words = Words {
+            kept: Arc::default(),
+            end,
+        };
+        let kept = Arc::clone(&words.kept);
+        std::thread::spawn(move || {
+            keep(stderr, &kept);
+            drop(ends);
+        });
+        words
+    }
+
+    /// The last lines of what a child said that has ended, as one line.
+    pub(super) fn last(&self) -> String {
+        // Whether it ends or time does: what was said is there.
+        let _ = self.end.recv_timeout(PATIENCE);
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(&kept);
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !is_chatter(line));
+        let lines: Vec<String> = lines.map(crate::snapshot::shown).collect();
+        lines.join("; ")
+    }
+}
+
+fn keep(mut stderr: impl Read, kept: &Mutex<Vec<u8>>) {
     sys::quiet_thread();
-    let (mut kept, mut buffer) = (Vec::new(), [0; 1024]);
-    loop {
-        match stderr.read(&mut buffer) {
-            Ok(0) | Err(_) => break,
-            Ok(n) => kept.extend_from_slice(&buffer[..n]),
-        }
+    let mut buffer = [0; 1024];
+    while let Ok(n @ 1..) = stderr.read(&mut buffer) {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(&buffer[..n]);
         if kept.len() > 2 * WORDS {
-            kept.drain(..kept.len() - WORDS);
+            let old = kept.len() - WORDS;
+            kept.drain(..old);
         }
     }
-    let text = String::from_utf8_lossy(&kept);
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !is_chatter(line));
-    let lines: Vec<String> = lines.map(crate::snapshot::shown).collect();
-    lines.join("; ")
 }
 
 /// What btrfs-progs says when all is well.

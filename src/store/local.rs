@@ -94,7 +94,7 @@ impl Local {
             self.notes
                 .push(format!("removed {name}, left by an interrupted transfer"));
         }
-        Ok(())
+        state::ended(&self.dir)
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -103,7 +103,7 @@ impl Local {
             .known
             .iter()
             .filter(|s| s.id() == id && s.state != State::Partial);
-        same.min_by_key(|s| !s.may_be_parent()).ok_or_else(|| {
+        same.min_by_key(|s| s.rank()).ok_or_else(|| {
             Error::failed(
                 format!("cannot find {id}"),
                 format!("no such snapshot in {}", shown(&self.dir)),
@@ -212,6 +212,10 @@ impl Store for Local {
         let states = states(&self.dir, &subvolumes.all)?;
         let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
         self.known.clone_from(&snapshots);
+        let incomplete = match subvolumes.complete {
+            true => Vec::new(),
+            false => vec![Listing::INCOMPLETE.to_owned()],
+        };
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
         Ok(Listing {
@@ -219,7 +223,14 @@ impl Store for Local {
             snapshots,
             offer: Offer::AnyPair,
             free: Some(free),
-            notes: [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat(),
+            notes: [
+                self.notes.clone(),
+                subvolumes.notes,
+                incomplete,
+                states.notes,
+                remarks,
+            ]
+            .concat(),
         })
     }
 
@@ -242,16 +253,23 @@ impl Store for Local {
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         let snapshot = self.find(diff.to)?;
         let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
-        let generation = snapshot.generation();
-        let parent = match diff.from {
-            Some(id) => Some((id, self.find(id)?.generation())),
-            None => None,
-        };
+        let parent = diff.from.map(|id| self.find(id)).transpose()?;
         let command = self.send_command(diff)?;
         log::line(|| format!("{command:?}"));
         let child = process::Reader::start(command, self.manner.priority, doing.clone())?;
         let names = |head: &mut Head| {
-            (head.uuid, head.ctransid, head.parent) = (diff.to, generation, parent);
+            must_be(snapshot, head.uuid, &doing)?;
+            head.uuid = diff.to;
+            // Else the kernel's own, which is that of the content: what lay in memory when it was
+            // listed may have raised it since.
+            if snapshot.received_uuid.is_some() {
+                head.ctransid = snapshot.generation();
+            }
+            if let (Some(parent), Some((uuid, ctransid))) = (parent, head.parent) {
+                must_be(parent, uuid, &doing)?;
+                unaltered(parent, ctransid, &doing)?;
+            }
+            head.parent = diff.from.zip(parent.map(Snapshot::generation));
             Ok(())
         };
         let stream = Checked::new(child, names).map_err(|error| restarted(error, &doing))?;
@@ -261,14 +279,7 @@ impl Store for Local {
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let name = checked_name(path)?;
         let parent = self.parent_of(path)?;
-        let final_path = parent.join(name);
-        if final_path.symlink_metadata().is_ok() {
-            let doing = format!("cannot receive {}", shown(&final_path));
-            return Err(Error::refused(
-                doing,
-                "there is something of that name already: rename or remove it",
-            ));
-        }
+        receive::must_be_free(&parent.join(name))?;
         if let Some(from) = diff.from {
             self.check_parent(from, path)?;
         }
@@ -297,9 +308,18 @@ impl Store for Local {
                 "another run is at work there",
             ));
         }
-        let uuid = btrfs::subvolume(&whole)?.uuid;
+        let now = btrfs::subvolume(&whole)?;
+        let same = |s: &&Snapshot| s.path == path && s.uuid == now.uuid;
+        let listed = self.known.iter().find(same);
+        if listed.is_none_or(|s| s.read_only && !now.read_only) {
+            let said = "it is not the snapshot that was listed under this name: run it again";
+            return Err(Error::refused(doing(), said));
+        }
         remove(&whole)?;
-        state::remove(&self.dir, uuid)?;
+        // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
+        if let Err(error) = state::remove(&self.dir, now.uuid) {
+            log::line(|| error.to_string());
+        }
         self.known.retain(|snapshot| snapshot.path != path);
         sys::syncfs(self.filesystem.fd()).doing(doing)
     }
@@ -314,6 +334,30 @@ impl Store for Local {
         };
         Ok(snapshots.iter().map(finding).collect())
     }
+}
+
+/// A name may have been given to another snapshot since it was listed, as by those who rotate
+/// `daily.0` to `daily.1`. The kernel names the two that it really sends.
+fn must_be(listed: &Snapshot, uuid: Uuid, doing: &str) -> Result<()> {
+    match uuid == listed.uuid || uuid == listed.id() {
+        true => Ok(()),
+        false => Err(not_as_listed(listed, doing)),
+    }
+}
+
+/// The parent at the other side is what was listed. The generation of a received one moves with
+/// the first sync after it came, and so tells nothing.
+fn unaltered(parent: &Snapshot, ctransid: u64, doing: &str) -> Result<()> {
+    match parent.received_uuid.is_some() || ctransid == parent.ctransid {
+        true => Ok(()),
+        false => Err(not_as_listed(parent, doing)),
+    }
+}
+
+fn not_as_listed(listed: &Snapshot, doing: &str) -> Error {
+    let name = shown(&listed.path);
+    let said = format!("{name} was renamed, replaced or altered since it was listed: run it again");
+    Error::refused(doing, said)
 }
 
 /// A stream from `btrfs send` on this machine, where damage can only mean that the kernel

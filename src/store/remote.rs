@@ -247,6 +247,10 @@ impl Line {
 
     /// After a failed write: the reason that the far side left for us, or else that of the write.
     fn last_words(&mut self, error: io::Error) -> Error {
+        // Stopped by a signal we may be in the middle of a frame, and the far side waits for more.
+        if let Err(stopped) = process::check(&format!("talking to {}", self.host)) {
+            return stopped;
+        }
         match self.wire.head() {
             Ok(Some((Tag::Fail, length))) => match self.failure(length) {
                 Ok((error, _)) | Err(error) => error,

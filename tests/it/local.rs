@@ -1,15 +1,30 @@
 //! What a local store may touch: leftovers that are ours, and nothing else.
 
 use crate::runner::Test;
-use crate::subvolumes::{snapshot, subvolume};
+use crate::subvolumes::{script, set_read_only, snapshot, subvolume};
 use crate::support::*;
 use crate::tests;
+use buttersink::process::Priority;
+use buttersink::snapshot::Diff;
+use buttersink::store::local::{Local, Manner};
+use buttersink::store::{Access, Store};
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 pub(crate) const TESTS: &[Test] = tests![
     what_is_named_like_a_leftover_may_be_somebody_elses,
+    what_gets_the_name_of_a_leftover_later_is_not_ours,
+    names_that_were_rotated_send_nothing_wrong,
+    what_was_made_read_only_just_now_arrives,
+    what_replaced_a_listed_snapshot_is_not_deleted,
+    what_cannot_all_be_listed_deletes_nothing,
+    snapshots_of_what_was_received_are_told_apart,
+    a_received_subvolume_in_use_is_not_backed_up,
+    deleting_needs_no_space,
+    names_that_cannot_be_are_refused_at_once,
+    places_that_cannot_be_used_are_named,
     leftovers_of_a_run_at_work_are_its_own,
     results_that_cannot_be_written_are_an_error,
     seals_that_only_root_may_read,
@@ -48,6 +63,264 @@ fn what_is_named_like_a_leftover_may_be_somebody_elses() {
     assert!(!is_there(&dest.join("disk.part")));
 }
 
+fn what_gets_the_name_of_a_leftover_later_is_not_ours() {
+    let (source, dest) = pair();
+    assert_eq!(buttersink([&source, &dest]).code, 0);
+    subvolume(&dest.join("one.part"));
+    assert_eq!(buttersink([&source, &dest]).code, 0);
+    assert!(is_there(&dest.join("one.part")));
+}
+
+fn open(dir: &Path, access: Access) -> Local {
+    let manner = Manner {
+        priority: Priority::Normal,
+        compressed: false,
+    };
+    Local::open(dir, access, manner).unwrap()
+}
+
+/// `one` and `two` with different content, listed; `two` is a diff from `one`.
+fn listed(source: &Path, access: Access) -> (Local, [Diff; 2]) {
+    std::fs::write(source.join("../live/file"), "other").unwrap();
+    snapshot(&source.join("../live"), &source.join("two"));
+    let mut store = open(source, access);
+    let listing = store.list().unwrap();
+    let [one, two] = ["one", "two"].map(|name| {
+        let named = |s: &&buttersink::snapshot::Snapshot| s.path == Path::new(name);
+        listing.snapshots.iter().find(named).unwrap().id()
+    });
+    let diff = |to, from| Diff {
+        to,
+        from,
+        size: buttersink::snapshot::Size::Unknown,
+    };
+    (store, [diff(one, None), diff(two, Some(one))])
+}
+
+fn sent(store: &mut Local, diff: &Diff) -> Result<usize, String> {
+    let mut bytes = Vec::new();
+    let mut stream = store.send(diff).map_err(|error| error.to_string())?;
+    stream.read_to_end(&mut bytes).map_err(|e| e.to_string())
+}
+
+fn names_that_were_rotated_send_nothing_wrong() {
+    let (source, _) = pair();
+    let (mut store, [one, two]) = listed(&source, Access::Read);
+    assert!(sent(&mut store, &one).is_ok() && sent(&mut store, &two).is_ok());
+    // daily.0 becomes daily.1, and so on.
+    std::fs::rename(source.join("one"), source.join("old")).unwrap();
+    std::fs::rename(source.join("two"), source.join("one")).unwrap();
+    snapshot(&source.join("../live"), &source.join("two"));
+    for diff in [one, two, Diff { from: None, ..two }] {
+        let said = sent(&mut store, &diff).unwrap_err();
+        assert!(said.contains("since it was listed"), "{said}");
+    }
+    // The right snapshot, and the wrong parent.
+    std::fs::rename(source.join("two"), source.join("three")).unwrap();
+    std::fs::rename(source.join("one"), source.join("two")).unwrap();
+    snapshot(&source.join("../live"), &source.join("one"));
+    let said = sent(&mut store, &two).unwrap_err();
+    assert!(said.contains("one was renamed"), "{said}");
+    assert!(sent(&mut store, &Diff { from: None, ..two }).is_ok());
+    // What is altered is sent whole as it is; to build on it would be wrong.
+    let mut store = open(&source, Access::Read);
+    store.list().unwrap();
+    set_read_only(&source.join("old"), false);
+    std::fs::write(source.join("old/file"), "altered").unwrap();
+    set_read_only(&source.join("old"), true);
+    assert!(sent(&mut store, &one).is_ok());
+    let said = sent(&mut store, &two).unwrap_err();
+    assert!(said.contains("altered since"), "{said}");
+}
+
+/// What was written before still lies in memory, and raises the generation when it is sent.
+fn what_was_made_read_only_just_now_arrives() {
+    let (source, dest) = pair();
+    subvolume(&source.join("new"));
+    script(&source.join("new"), "head -c 5M /dev/urandom >file");
+    set_read_only(&source.join("new"), true);
+    for _ in 0..2 {
+        assert_eq!(buttersink([&source, &dest]).code, 0);
+    }
+    assert!(is_there(&dest.join("new/file")));
+}
+
+fn what_replaced_a_listed_snapshot_is_not_deleted() {
+    let (source, _) = pair();
+    let (mut store, _) = listed(&source, Access::Write);
+    subvolume(&source.join("mine"));
+    std::fs::rename(source.join("one"), source.join("old")).unwrap();
+    snapshot(&source.join("../live"), &source.join("one"));
+    set_read_only(&source.join("two"), false);
+    for name in ["one", "two", "mine"] {
+        let said = store.delete(Path::new(name)).unwrap_err().to_string();
+        assert!(said.contains("not the snapshot that was listed"), "{said}");
+        assert!(is_there(&source.join(name)));
+    }
+    store.list().unwrap();
+    store.delete(Path::new("one")).unwrap();
+    assert!(!is_there(&source.join("one")));
+}
+
+/// As keys of a bucket may have them.
+fn names_that_cannot_be_are_refused_at_once() {
+    let (source, _) = pair();
+    let (mut store, [one, _]) = listed(&source, Access::Append);
+    let long = "x".repeat(256);
+    let refused = store.receive(&one, Path::new(&long)).err().unwrap();
+    assert!(refused.said.contains("too long"), "{refused}");
+    assert!(store.receive(&one, Path::new(&long[1..])).is_ok());
+}
+
+/// Names and states of a listing.
+fn states(dir: &Path) -> Vec<(String, String)> {
+    let said = buttersink(["--json".as_ref(), dir.as_os_str()]);
+    let listing: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let text = |field: &serde_json::Value| field.as_str().unwrap().to_owned();
+    let all = listing["snapshots"].as_array().unwrap().iter();
+    all.map(|s| (text(&s["path"]), text(&s["state"]))).collect()
+}
+
+/// All of them have the received UUID, and not all of them its content.
+fn snapshots_of_what_was_received_are_told_apart() {
+    let (source, dest) = pair();
+    for sealed in [true, false] {
+        let (there, far) = (
+            dest.join(format!("{sealed}")),
+            dest.join(format!("far-{sealed}")),
+        );
+        let clones = there.join("clones/");
+        std::fs::create_dir_all(&clones).unwrap();
+        std::fs::create_dir_all(&far).unwrap();
+        match sealed {
+            true => assert_eq!(buttersink([&source, &there]).code, 0),
+            false => drop(script(
+                &there,
+                &format!(
+                    "btrfs -q send {}/one | btrfs -q receive .",
+                    source.display()
+                ),
+            )),
+        }
+        let (one, state) = (there.join("one"), |all: &[(String, String)], name: &str| {
+            all.iter().find(|(n, _)| n == name).unwrap().1.clone()
+        });
+        snapshot(&one, &clones.join("before"));
+        run("sync", ["-f".as_ref(), dest.as_os_str()]);
+        // Both are what was received.
+        for (_, state) in states(&there) {
+            assert_eq!(state, "duplicate");
+        }
+        set_read_only(&one, false);
+        for name in ["a-first", "second"] {
+            std::fs::write(one.join("file"), name).unwrap();
+            snapshot(&one, &clones.join(name));
+        }
+        let all = states(&there);
+        assert_eq!(state(&all, "clones/a-first"), "altered");
+        assert_eq!(state(&all, "clones/second"), "altered");
+        // Without a seal nobody knows.
+        let known = if sealed { "duplicate" } else { "altered" };
+        assert_eq!(state(&all, "clones/before"), known);
+        let said = buttersink([&clones, &far]);
+        assert_eq!(said.code, if sealed { 10 } else { 1 });
+        assert!(!is_there(&far.join("a-first")), "under a wrong identity");
+        let sent = std::fs::read_to_string(far.join("before/file"));
+        assert_eq!(sent.ok().as_deref(), sealed.then_some("content"));
+        if sealed {
+            // What differs there is no reason to call what is right altered.
+            let said = buttersink([&source, &there]);
+            assert_eq!(said.code, 0);
+        }
+        run("btrfs", ["subvolume", "delete", one.to_str().unwrap()]);
+        // The original is gone; that they differ can still be seen.
+        let all = states(&clones);
+        assert_ne!(state(&all, "before"), "altered");
+        assert_eq!(state(&all, "second"), "altered");
+        script(&clones, "btrfs -q subvolume delete *");
+    }
+}
+
+fn a_received_subvolume_in_use_is_not_backed_up() {
+    let (source, dest) = pair();
+    assert_eq!(buttersink([&source, &dest]).code, 0);
+    let live = dest.join("one");
+    set_read_only(&live, false);
+    let said = buttersink([
+        "backup".as_ref(),
+        live.as_os_str(),
+        source.join("..").as_os_str(),
+    ]);
+    assert_eq!(said.code, 1);
+    let way = "btrfs subvolume snapshot";
+    assert!(said.stderr.contains(way), "{}", said.stderr);
+    assert!(!is_there(&live.join("snapshot")));
+}
+
+fn deleting_needs_no_space() {
+    let (source, dest) = pair();
+    assert_eq!(buttersink([&source, &dest]).code, 0);
+    for name in ["two", "three"] {
+        snapshot(&dest, &dest.join(name));
+    }
+    // Nothing can be written there, as on a full disk.
+    std::fs::create_dir(dest.join(".buttersink/seals.new")).unwrap();
+    let gone = source.join("one");
+    run("btrfs", ["subvolume", "delete", gone.to_str().unwrap()]);
+    snapshot(&source.join("../live"), &source.join("new"));
+    assert_eq!(buttersink([&source, &dest]).code, 0);
+    let said = buttersink(["-d".as_ref(), source.as_os_str(), dest.as_os_str()]);
+    assert_eq!(said.code, 0);
+    assert!(!is_there(&dest.join("one")) && !is_there(&dest.join("three")));
+}
+
+fn what_cannot_all_be_listed_deletes_nothing() {
+    let (source, dest) = pair();
+    std::fs::create_dir(source.join("closed")).unwrap();
+    snapshot(&source.join("../live"), &source.join("closed/two"));
+    assert_eq!(buttersink([&source, &dest]).code, 0);
+    run("chmod", ["700".as_ref(), source.join("closed").as_os_str()]);
+    let program = dest.join("buttersink");
+    std::fs::copy(binary("buttersink"), &program).unwrap();
+    // A far side where we are not root, without ssh.
+    let far = dest.join("far");
+    let words = format!(
+        "#!/bin/sh\nwhile [ \"$1\" != far ]; do shift; done; shift 2; cd /
+         exec setpriv --reuid=65534 --regid=65534 --clear-groups '{}' \"$@\"",
+        program.display()
+    );
+    std::fs::write(&far, words).unwrap();
+    run("chmod", ["755".as_ref(), far.as_os_str()]);
+    let from = format!("ssh://far{}/", source.display());
+    for more in ["-n", "-q"] {
+        let said = buttersink([
+            "-d".as_ref(),
+            more.as_ref(),
+            "--ssh-command".as_ref(),
+            far.as_os_str(),
+            "--remote-sudo=".as_ref(),
+            from.as_ref(),
+            dest.as_os_str(),
+        ]);
+        assert_eq!(said.code, 1);
+        assert!(said.stderr.contains("run it as root"), "{}", said.stderr);
+        assert!(is_there(&dest.join("closed/two")));
+    }
+}
+
+fn places_that_cannot_be_used_are_named() {
+    let (source, dest) = pair();
+    let live = source.join("../live");
+    let said = buttersink([&live, &dest]);
+    assert_eq!(said.code, 2);
+    let way = "btrfs subvolume snapshot -r";
+    assert!(said.stderr.contains(way), "{}", said.stderr);
+    let said = buttersink([&source, &source.join("one")]);
+    assert_eq!(said.code, 1);
+    let what = "read-only: a snapshot";
+    assert!(said.stderr.contains(what), "{}", said.stderr);
+}
+
 fn leftovers_of_a_run_at_work_are_its_own() {
     let (_, dest) = pair();
     let inner = dest.join("inner");
@@ -72,6 +345,13 @@ fn results_that_cannot_be_written_are_an_error() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("standard output"), "{stderr}");
+    // The error itself cannot be told either: the exit status is the documented one.
+    for (name, code) in [("buttersink", 1), ("btrfslist", 1), ("checksumdir", 1)] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(binary(name));
+        let status = command.arg("/nowhere/").stderr(full).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{name}");
+    }
 }
 
 fn seals_that_only_root_may_read() {

@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_far_disk_fills_up,
     a_stopped_peer_is_noticed,
     ctrl_c_leaves_nothing,
+    a_signal_to_us_alone_ends_the_run,
 ];
 
 /// Starts a slow transfer, and returns when it is under way.
@@ -226,6 +227,18 @@ fn ctrl_c_leaves_nothing() {
     let child = slow(&[&near(&snaps), &far(&there)], || part(&there));
     let us = child.id();
     signal("INT", &[&processes("ssh -F", &there)[..], &[us]].concat());
+    let (code, text) = ended(child);
+    assert_eq!(code, 130, "{text}");
+    wait_for("the far side to clean up", || servers(&there).is_empty());
+    assert!(!part(&there) && !there.join("base").exists());
+}
+
+/// As `kill` sends it: nobody tells ssh, and the far side waits for the rest of a frame.
+fn a_signal_to_us_alone_ends_the_run() {
+    let _sshd = Sshd::start();
+    let (snaps, there) = large_dirs();
+    let child = slow(&[&near(&snaps), &far(&there)], || part(&there));
+    signal("TERM", &[child.id()]);
     let (code, text) = ended(child);
     assert_eq!(code, 130, "{text}");
     wait_for("the far side to clean up", || servers(&there).is_empty());

@@ -9,7 +9,7 @@ pub(super) fn verdict(snapshot: &Snapshot, sealed: bool) -> Verdict {
     let unverifiable = |words: &str| Verdict::Unverifiable(words.to_owned());
     match snapshot.state {
         State::Altered if snapshot.received_uuid.is_some() => Verdict::Different(
-            "altered since it was received: its UUIDs or generations are not those of its seal"
+            "altered since it was received: its UUIDs or generations are not those of its seal, or of what it is a snapshot of"
                 .to_owned(),
         ),
         State::Altered => Verdict::Different(format!(

@@ -2,6 +2,7 @@
 
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
+use crate::process;
 use crate::snapshot::{Size, shown};
 use crate::stream;
 use crate::sys;
@@ -34,7 +35,7 @@ pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Size>> {
             let Some(pair) = pairs.get(at) else {
                 return done;
             };
-            done.push((at, one(pair)));
+            done.push((at, process::check("measuring").and_then(|()| one(pair))));
         }
     };
     let mut sizes = vec![Size::Unknown; pairs.len()];

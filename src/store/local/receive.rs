@@ -41,6 +41,19 @@ pub(super) fn part_name(name: &OsStr) -> OsString {
     part
 }
 
+/// Nothing may be there yet, and the name must be one that the filesystem can have.
+pub(super) fn must_be_free(path: &Path) -> Result<()> {
+    let doing = || format!("cannot receive {}", shown(path));
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(doing(), error)),
+        Ok(_) => Err(Error::refused(
+            doing(),
+            "there is something of that name already: rename or remove it",
+        )),
+    }
+}
+
 /// A snapshot on its way in. Dropped before it is finished, what has arrived is removed.
 pub(super) struct Receiving<'a> {
     local: &'a mut Local,
@@ -177,7 +190,7 @@ impl Sink for Receiving<'_> {
         }
         self.flow.finish()?;
         self.part.check(head.uuid, head.ctransid)?;
-        let snapshot = self.part.publish(&self.local.dir, &self.path)?;
+        let snapshot = self.part.publish(&self.path)?;
         self.local.known.push(snapshot);
         Ok(Receipt::of(bytes))
     }
@@ -192,6 +205,7 @@ impl Drop for Receiving<'_> {
 
 /// A subvolume under its unfinished name. Dropped before it is published, it is removed.
 struct Part {
+    store: PathBuf,
     dir: PathBuf,
     name: OsString,
     part: OsString,
@@ -203,13 +217,14 @@ impl Part {
     /// it finds there.
     fn claim(store: &Path, path: &Path, dir: &Path, name: &OsStr) -> Result<Part> {
         let part = part_name(name);
-        if dir.join(&part).symlink_metadata().is_ok() {
-            let said = format!("{} is in the way: rename or remove it", shown(&part));
-            let doing = format!("cannot receive {}", shown(dir.join(name)));
-            return Err(Error::refused(doing, said));
-        }
+        must_be_free(&dir.join(&part)).map_err(|mut error| {
+            let way = shown(store);
+            error.said = format!("{} (buttersink clean {way} removes leftovers)", error.said);
+            error
+        })?;
         state::begin(store, &path.with_file_name(&part))?;
         Ok(Part {
+            store: store.to_owned(),
             dir: dir.to_owned(),
             name: name.to_owned(),
             part,
@@ -247,7 +262,7 @@ impl Part {
     }
 
     /// Makes it durable, gives it its name, makes that durable too, and seals it.
-    fn publish(&mut self, store: &Path, path: &Path) -> Result<Snapshot> {
+    fn publish(&mut self, path: &Path) -> Result<Snapshot> {
         let dir = open_dir(&self.dir)?;
         sync(&dir, || self.doing())?;
         sys::rename_noreplace(dir.as_fd(), &self.part, &self.name).doing(|| self.doing())?;
@@ -260,7 +275,8 @@ impl Part {
             stransid: now.stransid,
             ctransid: now.ctransid,
         };
-        state::add(store, now.uuid, &seal)?;
+        state::add(&self.store, now.uuid, &seal)?;
+        state::ended(&self.store)?;
         Ok(Snapshot {
             path: path.to_owned(),
             uuid: now.uuid,
@@ -278,11 +294,15 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        let path = self.path();
-        if self.published || path.symlink_metadata().is_err() {
+        if self.published {
             return;
         }
-        match remove(&path) {
+        let path = self.path();
+        let removed = match path.symlink_metadata() {
+            Ok(_) => remove(&path),
+            Err(_) => Ok(()),
+        };
+        match removed.and_then(|()| state::ended(&self.store)) {
             Ok(()) => log::line(|| format!("removed the unfinished {}", shown(&path))),
             // The next run removes it; a listing shows it until then.
             Err(error) => log::line(|| error.to_string()),
@@ -305,13 +325,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
         Some(uuid) => (uuid, original.stransid),
         None => (original.uuid, original.ctransid),
     };
-    if dir.join(name).symlink_metadata().is_ok() {
-        let doing = format!("cannot copy {} to {}", shown(from), shown(to));
-        return Err(Error::refused(
-            doing,
-            "there is something of that name already: rename or remove it",
-        ));
-    }
+    must_be_free(&dir.join(name))?;
     let mut part = Part::claim(&local.dir, to, &dir, name)?;
     let path = part.path();
     let (part_dir, part_name) = split(&path)?;
@@ -319,7 +333,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::set_received(&path, id, generation)?;
     btrfs::set_read_only(&path, true)?;
     part.check(id, generation)?;
-    let snapshot = part.publish(&local.dir, to)?;
+    let snapshot = part.publish(to)?;
     local.known.push(snapshot);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The state directory of a destination: its lock, the seals of what was received there, and the
 //! name of what is being received. Knows files and lines; judges nothing.
 
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, path_text, shown};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -108,7 +108,18 @@ pub(super) fn begin(dir: &Path, path: &Path) -> Result<()> {
     replace(dir, UNFINISHED, &line)
 }
 
-/// What was being received last, finished or not.
+/// Forgets it again: it has its name, or is gone. What others call so later is theirs.
+pub(super) fn ended(dir: &Path) -> Result<()> {
+    let path = dir.join(STATE).join(UNFINISHED);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).doing(|| format!("cannot remove {}", shown(&path)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What was being received when the last run ended.
 pub(super) fn begun(dir: &Path) -> Result<Option<PathBuf>> {
     let path = dir.join(STATE).join(UNFINISHED);
     match std::fs::read_to_string(&path) {
@@ -140,17 +151,26 @@ pub(super) fn open_lock(dir: &Path) -> Result<File> {
     let state = dir.join(STATE);
     match std::fs::DirBuilder::new().mode(0o700).create(&state) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(error).doing(|| format!("cannot make {}", shown(&state)));
+            return Err(refused(error, format!("cannot make {}", shown(&state))));
         }
         _ => {}
     }
     let path = lock_path(dir);
-    options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .doing(|| format!("cannot open {}", shown(&path)))
+    let mut options = options();
+    let lock = options.write(true).create(true).truncate(false).open(&path);
+    lock.map_err(|error| refused(error, format!("cannot open {}", shown(&path))))
+}
+
+/// Nothing can be received where nothing can be written.
+fn refused(error: std::io::Error, doing: String) -> Error {
+    match error.kind() {
+        ErrorKind::ReadOnlyFilesystem => Error::failed(
+            doing,
+            "the directory is read-only: a snapshot, or on a filesystem that is mounted so (dmesg \
+             tells if the kernel made it so after an error)",
+        ),
+        _ => Error::io(doing, error),
+    }
 }
 
 /// Where the lock of a directory is, if it has one.

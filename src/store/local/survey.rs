@@ -34,12 +34,14 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
     for uuid in subvolumes.iter().filter_map(|s| s.received_uuid) {
         *copies.entry(uuid).or_default() += 1;
     }
+    let lineages = lineages(subvolumes, &seals);
+    let unaltered = |s: &Subvolume| lineages.get(&lineage(s)).is_none_or(|l| l.has(s.ctransid));
     let here = subvolumes
         .iter()
         .filter(|s| s.below.as_ref().is_some_and(|p| !p.as_os_str().is_empty()));
     states.of = here
         .clone()
-        .filter_map(|s| Some((s.id, state(s, seals.get(&s.uuid), &copies)?)))
+        .filter_map(|s| Some((s.id, state(s, seals.get(&s.uuid), &copies, unaltered(s))?)))
         .collect();
     let sealed = here.filter(|s| s.read_only && seals.get(&s.uuid) == now(s).as_ref());
     states.sealed = sealed
@@ -58,10 +60,51 @@ fn now(subvolume: &Subvolume) -> Option<Seal> {
     })
 }
 
+/// What was received once, and the read-only snapshots of it. These keep its UUID, even if it was
+/// made read-write and changed before.
+#[derive(Default)]
+struct Lineage {
+    /// The generation that was sealed.
+    sealed: Option<u64>,
+    read_write: bool,
+    /// The lowest generation of the read-only ones.
+    least: Option<u64>,
+}
+
+impl Lineage {
+    /// Whether one of this generation is as it was received, as far as anybody can know.
+    fn has(&self, ctransid: u64) -> bool {
+        match self.sealed {
+            Some(sealed) => ctransid == sealed,
+            None => !self.read_write && self.least == Some(ctransid),
+        }
+    }
+}
+
+/// What all snapshots of one that was received share with it.
+fn lineage(subvolume: &Subvolume) -> (Option<Uuid>, u64) {
+    (subvolume.received_uuid, subvolume.rtransid)
+}
+
+fn lineages(subvolumes: &[Subvolume], seals: &Seals) -> HashMap<(Option<Uuid>, u64), Lineage> {
+    let mut all: HashMap<_, Lineage> = HashMap::new();
+    for subvolume in subvolumes.iter().filter(|s| s.received_uuid.is_some()) {
+        let found = all.entry(lineage(subvolume)).or_default();
+        let seal = seals.get(&subvolume.uuid);
+        found.sealed = found.sealed.or(seal.map(|seal| seal.ctransid));
+        match subvolume.read_only {
+            true => found.least = found.least.into_iter().chain([subvolume.ctransid]).min(),
+            false => found.read_write = true,
+        }
+    }
+    all
+}
+
 fn state(
     subvolume: &Subvolume,
     seal: Option<&Seal>,
     copies: &HashMap<Uuid, usize>,
+    unaltered: bool,
 ) -> Option<State> {
     let named_part = subvolume
         .path
@@ -78,6 +121,7 @@ fn state(
         (true, Some(_)) if named_part && seal.is_none() => Some(State::Partial),
         (true, Some(received_uuid)) => Some(match seal {
             seal if seal.is_some() && seal != now(subvolume).as_ref() => State::Altered,
+            None if !unaltered => State::Altered,
             _ if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
             Some(_) => State::Ok,
             None => State::Unsealed,
