@@ -5,10 +5,12 @@
 //! then commands: length of the body le32, command le16, CRC-32C le32 over header (with zeros
 //! for itself) and body, seed 0, not inverted; then attributes: type le16, length le16, value.
 
+mod paths;
 mod watch;
 
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Size, Uuid};
+use paths::Paths;
 use std::io::{self, Read};
 pub use watch::Watch;
 
@@ -234,17 +236,19 @@ pub struct Check {
     have: usize,
     left: u32,
     sum: u32,
+    paths: Paths,
     ended: bool,
     passed: u64,
     sound: u64,
 }
 
 impl Check {
-    /// A check that begins after a head of so many bytes.
-    pub fn after(head: usize) -> Check {
+    /// A check that begins after a head, which took so many bytes.
+    pub fn after(head: &Head, length: usize) -> Check {
         Check {
-            passed: head as u64,
-            sound: head as u64,
+            paths: Paths::new(head.version),
+            passed: length as u64,
+            sound: length as u64,
             ..Check::default()
         }
     }
@@ -252,13 +256,13 @@ impl Check {
     /// Looks at the next bytes.
     ///
     /// # Errors
-    /// Damage; or [`Kind::Restarted`] if a second stream begins.
+    /// Damage; paths that lead out of the snapshot; or [`Kind::Restarted`] if a second stream begins.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let taken = if self.have < COMMAND {
                 self.take_header(bytes)?
             } else {
-                self.take_body(bytes)
+                self.take_body(bytes)?
             };
             self.passed += taken as u64;
             bytes = &bytes[taken..];
@@ -285,15 +289,23 @@ impl Check {
                 return Err(self.wrong("has a command of impossible length"));
             }
             self.sum = crc(crc(0, &self.header[..6]), &[0; 4]);
+            let command = le16(&self.header[4..]);
+            if matches!(command, CMD_SUBVOL | CMD_SNAPSHOT) {
+                return Err(self.wrong("makes a second snapshot"));
+            }
+            self.paths.begin(command);
         }
         Ok(taken)
     }
 
-    fn take_body(&mut self, bytes: &[u8]) -> usize {
+    fn take_body(&mut self, bytes: &[u8]) -> Result<usize> {
         let taken = bytes.len().min(self.left as usize);
         self.sum = crc(self.sum, &bytes[..taken]);
         self.left -= taken as u32;
-        taken
+        match self.paths.feed(&bytes[..taken]) {
+            true => Ok(taken),
+            false => Err(self.wrong("has a path that leads out of its snapshot")),
+        }
     }
 
     fn close_command(&mut self) -> Result<()> {
@@ -363,11 +375,11 @@ impl<R: Read> Checked<R> {
     pub fn new(mut inner: R, change: impl FnOnce(&mut Head) -> Result<()>) -> Result<Self> {
         let mut head = Head::read(&mut inner)?;
         change(&mut head)?;
-        let head = head.encode();
+        let encoded = head.encode();
         Ok(Checked {
-            check: Check::after(head.len()),
+            check: Check::after(&head, encoded.len()),
             inner,
-            head,
+            head: encoded,
             given: 0,
         })
     }
@@ -401,13 +413,13 @@ impl<R: Read> Read for Checked<R> {
 /// # Errors
 /// If the stream is damaged or cannot be read.
 pub fn exact_size(metadata: &mut impl Read, enough: Option<u64>) -> Result<Size> {
-    let head = Head::read(metadata)?.encode();
-    let (mut total, mut body, mut header) = (head.len() as u64, Vec::new(), [0; COMMAND]);
+    let head = Head::read(metadata)?;
+    let (mut total, mut body, mut header) = (head.encode().len() as u64, Vec::new(), [0; COMMAND]);
     loop {
         metadata.read_exact(&mut header).map_err(cut_off)?;
         let length = le32(&header);
         if header == MAGIC[..COMMAND] {
-            return Err(Check::after(total as usize).restarted());
+            return Err(Check::after(&head, total as usize).restarted());
         }
         if length > MAX_BODY {
             return Err(damaged("it has a command of impossible length"));

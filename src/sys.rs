@@ -1,16 +1,18 @@
 //! System calls that std does not offer: ioctl, openat2, renameat2; in `child` signals and
-//! children, in `dir` directories; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
+//! children, in `confine` what a child may reach, in `dir` directories; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
 //! nothing of btrfs.
 
 #![allow(unsafe_code)]
 
 mod child;
+mod confine;
 pub mod dir;
 mod lanes;
 
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
 };
+pub use confine::confine;
 pub use lanes::{Hash, LANES, sha256_of_eight};
 
 use std::ffi::{CString, OsStr};

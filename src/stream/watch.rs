@@ -27,7 +27,7 @@ impl Watch {
             return Ok(None);
         };
         let begin = std::mem::take(&mut self.begin);
-        let mut check = Check::after(length);
+        let mut check = Check::after(&head, length);
         check.feed(&begin[length..])?;
         self.rest = Some(check);
         Ok(Some(head))

@@ -30,6 +30,7 @@ mod cold;
 mod cut;
 mod documents;
 mod faults;
+mod hostile;
 mod local;
 mod packaging;
 mod remote;
@@ -68,6 +69,7 @@ fn main() -> std::process::ExitCode {
             cut::TESTS,
             documents::TESTS,
             faults::TESTS,
+            hostile::TESTS,
             local::TESTS,
             packaging::TESTS,
             remote::TESTS,

@@ -75,7 +75,21 @@ pub(crate) fn write(path: &[u8], data: &[u8]) -> Vec<u8> {
 /// What a WRITE is longer than its data by: header, path, offset, and the data's own header.
 const WRITE: usize = 10 + 5 + 12 + 4;
 
-fn command(kind: u16, attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
+/// A full stream of these commands, with head and end.
+pub(crate) fn of_commands(to: u8, commands: &[Vec<u8>]) -> Vec<u8> {
+    let head = [
+        (15, b"snap".to_vec()),
+        (1, vec![to; 16]),
+        (2, 7u64.to_le_bytes().into()),
+    ];
+    let mut stream = b"btrfs-stream\0\x01\0\0\0".to_vec();
+    stream.extend(command(1, &head));
+    stream.extend(commands.concat());
+    stream.extend(command(21, &[]));
+    stream
+}
+
+pub(crate) fn command(kind: u16, attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
     let mut body = Vec::new();
     for (kind, value) in attributes {
         body.extend(kind.to_le_bytes());
