@@ -7,7 +7,7 @@ use crate::snapshot::{Size, shown};
 use crate::stream;
 use crate::sys;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,6 +61,16 @@ fn one(pair: &Pair) -> Result<Size> {
     }
 }
 
+/// A reader that ends with an error once a signal asks to stop: a large tree takes minutes.
+struct Attentive(File);
+
+impl Read for Attentive {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        process::check("measuring")?;
+        self.0.read(buffer)
+    }
+}
+
 fn once(pair: &Pair) -> Result<Size> {
     let Pair {
         snapshot,
@@ -82,13 +92,14 @@ fn once(pair: &Pair) -> Result<Size> {
             sys::quiet_thread();
             btrfs::send_metadata(&snapshot_file, parent, writer.as_fd())
         });
-        let mut metadata = BufReader::with_capacity(256 << 10, File::from(reader));
+        let reader = Attentive(File::from(reader));
+        let mut metadata = BufReader::with_capacity(256 << 10, reader);
         let size = stream::exact_size(&mut metadata, *enough);
         // Whoever still writes is told that nobody reads.
         drop(metadata);
         match sender.join() {
             // What the kernel says explains why the stream is short; EPIPE explains nothing.
-            Ok(Err(error)) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(error).doing(doing)
             }
             Ok(_) => size,
