@@ -99,9 +99,7 @@ fn once(pair: &Pair) -> Result<Size> {
         drop(metadata);
         match sender.join() {
             // What the kernel says explains why the stream is short; EPIPE explains nothing.
-            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(error).doing(doing)
-            }
+            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).doing(doing),
             Ok(_) => size,
             Err(_) => Err(Error::failed(doing(), "the measuring thread died")),
         }
