@@ -21,7 +21,7 @@ struct Document<'a> {
 struct About<'a> {
     uuid: Uuid,
     metadata_uuid: Option<Uuid>,
-    generation: u64,
+    generation: Option<u64>,
     node_bytes: u32,
     total_bytes: u64,
     used_bytes: Option<u64>,
