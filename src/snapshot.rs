@@ -235,6 +235,16 @@ pub struct Listing {
     pub notes: Vec<String>,
 }
 
+/// How a note begins that says which snapshots are not in a listing although they are there.
+pub const NOT_LISTED: &str = "not listed: ";
+
+impl Listing {
+    /// Whether everything that is there could be listed, as far as the notes tell.
+    pub fn is_complete(&self) -> bool {
+        !self.notes.iter().any(|note| note.starts_with(NOT_LISTED))
+    }
+}
+
 /// Shows a path on a terminal or in a log: control characters, backslashes and bytes that are
 /// not UTF-8 are escaped, so that no name can forge output.
 pub fn shown(path: impl AsRef<Path>) -> String {

@@ -58,6 +58,10 @@ impl Report {
                 Kind::Failed,
                 "there are no snapshots, so nothing is proved".into(),
             ),
+            [_, 0, 0] if !self.listing.is_complete() => error(
+                Kind::Failed,
+                "there may be snapshots that could not be listed, and these are not proved; root sees all".into(),
+            ),
             [_, 0, 0] => Ok(()),
             [_, open, 0] => error(Kind::Failed, format!("{open} could not be verified")),
             [_, _, wrong] => error(Kind::Different, format!("{wrong} not as they should be")),
@@ -108,7 +112,7 @@ fn is_sound(snapshot: &Snapshot) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::Uuid;
+    use crate::snapshot::{NOT_LISTED, Uuid};
 
     fn report(verdicts: &[Verdict]) -> Report {
         let finding = |verdict: &Verdict| Finding {
@@ -136,6 +140,11 @@ mod tests {
         assert_eq!(code(&[]), 1);
         assert_eq!(code(std::slice::from_ref(&proved)), 0);
         assert_eq!(code(&[proved.clone(), open.clone()]), 1);
-        assert_eq!(code(&[proved, open, wrong]), 4);
+        assert_eq!(code(&[proved.clone(), open, wrong]), 4);
+        let mut partial = report(&[proved]);
+        partial.listing.notes.push("some remark".to_owned());
+        assert!(partial.verdict().is_ok());
+        partial.listing.notes.push(format!("{NOT_LISTED}one"));
+        assert_eq!(partial.verdict().unwrap_err().exit_code(), 1);
     }
 }

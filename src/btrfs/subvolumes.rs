@@ -6,7 +6,7 @@ use super::change::open_subvolume;
 use super::search::{Buffer, Key, Search};
 use super::{Filesystem, lookup, sizes, walk};
 use crate::error::{Doing, Result};
-use crate::snapshot::{Uuid, shown};
+use crate::snapshot::{NOT_LISTED, Uuid, shown};
 use crate::sys;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -285,7 +285,7 @@ impl<'a> Places<'a> {
                 Some(libc::ENOENT) => Ok(None),
                 Some(libc::ENAMETOOLONG) => {
                     self.notes.push(format!(
-                        "subvolumes in one directory of subvolume {tree} are missing: its path \
+                        "{NOT_LISTED}subvolumes in one directory of subvolume {tree}, whose path \
                          is longer than the kernel can tell"
                     ));
                     Ok(None)

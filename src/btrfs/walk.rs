@@ -4,7 +4,7 @@
 use super::abi::{self, zeroed};
 use super::subvolumes::{Subvolume, Subvolumes, subvolume_of};
 use super::{Filesystem, as_path, is_subvolume, mounts};
-use crate::snapshot::shown;
+use crate::snapshot::{NOT_LISTED, shown};
 use crate::sys;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -103,13 +103,13 @@ impl Walk {
         )];
         if self.hidden > 0 {
             notes.push(format!(
-                "not listed: subvolumes elsewhere or in directories that may not be entered, {}",
+                "{NOT_LISTED}subvolumes elsewhere or in directories that may not be entered, {}",
                 self.hidden
             ));
         }
         if let Some(first) = self.closed.first() {
             notes.push(format!(
-                "not listed: subvolumes that may not be read or that a mount hides, {}, such as {}",
+                "{NOT_LISTED}subvolumes that may not be read or that a mount hides, {}, such as {}",
                 self.closed.len(),
                 shown(first)
             ));
