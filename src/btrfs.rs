@@ -16,7 +16,7 @@ pub use change::{
 pub use changed::{Written, changed_since, written};
 pub use mounts::{Mount, mount_point, swap_files};
 pub use sizes::Usage;
-pub use subvolumes::{Subvolume, Subvolumes, subvolume, subvolume_of};
+pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
 
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
@@ -45,8 +45,8 @@ pub struct Info {
     pub metadata_uuid: Option<Uuid>,
     /// Bytes of one node of its trees.
     pub nodesize: u32,
-    /// The last transaction.
-    pub generation: u64,
+    /// The last transaction; `None` from a kernel that does not tell.
+    pub generation: Option<u64>,
     /// The devices it is made of.
     pub devices: Vec<Device>,
     /// Bytes of all devices.
@@ -107,7 +107,7 @@ impl Filesystem {
             fsid,
             metadata_uuid: differs.then_some(Uuid(fs.metadata_uuid)),
             nodesize: fs.nodesize,
-            generation: fs.generation,
+            generation: (fs.flags & abi::FS_INFO_GENERATION != 0).then_some(fs.generation),
             total: devices.iter().map(|device| device.total).sum(),
             devices,
             used: used_bytes(fsid),
@@ -127,7 +127,7 @@ impl Filesystem {
 
     fn fs_info(&self) -> io::Result<abi::FsInfo> {
         let mut fs = abi::FsInfo {
-            flags: abi::FS_INFO_METADATA_UUID,
+            flags: abi::FS_INFO_METADATA_UUID | abi::FS_INFO_GENERATION,
             ..abi::zeroed()
         };
         sys::ioctl(self.fd(), &abi::FS_INFO, &mut fs)?;

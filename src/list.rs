@@ -3,7 +3,7 @@
 
 mod json;
 
-use crate::btrfs::{Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
+use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
 use crate::error::{Doing, Error, Result};
 use crate::report::human;
 use crate::snapshot::{State, Uuid, shown};
@@ -134,7 +134,7 @@ impl View {
 
 /// Sizes by extents, or why not.
 fn usage(filesystem: &Filesystem, subvolumes: &Subvolumes) -> Result<HashMap<u64, Usage>> {
-    if subvolumes.complete {
+    if subvolumes.coverage == Coverage::Whole {
         return filesystem.usage_by_extents(&subvolumes.all);
     }
     let doing = format!("cannot compute sizes for {}", shown(filesystem.dir()));

@@ -203,12 +203,12 @@ impl Progress {
         )
     }
 
-    /// Replaces the terminal's line, unless it was drawn a moment ago.
+    /// Replaces the terminal's line. What does not fit is cut off: the next line is not wiped.
     pub fn draw(&mut self, text: &str) {
         if !self.terminal || self.voice < Voice::Full {
             return;
         }
-        let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+        let _ = write!(io::stderr().lock(), "\r\x1b[K\x1b[?7l{text}\x1b[?7h");
         self.drawn = true;
         self.shown_at = Some(Instant::now());
     }

@@ -105,6 +105,7 @@ impl Client {
             counters: Counters::default(),
             options,
         };
+        endpoint::check_proxy(&client.agent, &client.place())?;
         log::line(|| format!("{}: {}", client.url(""), client.described()));
         Ok(client)
     }
@@ -382,7 +383,10 @@ impl Client {
         };
         let (kind, code, said) = match trouble {
             Trouble::Refused(refusal) => (Kind::Failed, &refusal.code[..], refusal.said(&about)),
-            Trouble::Lost(said, _) => (Kind::Failed, "", format!("{said} ({})", about.place)),
+            Trouble::Lost(said, _) => {
+                let by = endpoint::on_the_way(&self.agent, place);
+                (Kind::Failed, "", format!("{said} ({}{by})", about.place))
+            }
             Trouble::Stopped => (Kind::Interrupted, "", "interrupted".to_owned()),
         };
         let said = format!("{}{tries}", redacted(said, keys));

@@ -241,19 +241,11 @@ pub struct Listing {
     pub offer: Offer,
     /// Bytes that can still be written here; `None` if there is no limit that we know.
     pub free: Option<u64>,
+    /// Whether there may be more than it has: that something is missing in it proves nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// What could not be read, and other remarks for a person.
     pub notes: Vec<String>,
-}
-
-impl Listing {
-    /// The note on a listing that may lack some of what is there: that something is missing in it
-    /// proves nothing.
-    pub const INCOMPLETE: &str = "not all snapshots that are there could be listed";
-
-    /// Whether it has everything that is there.
-    pub fn is_complete(&self) -> bool {
-        !self.notes.iter().any(|note| note == Listing::INCOMPLETE)
-    }
 }
 
 /// Shows a path on a terminal or in a log: control characters, backslashes and bytes that are

@@ -58,6 +58,10 @@ impl Report {
                 Kind::Failed,
                 "there are no snapshots, so nothing is proved".into(),
             ),
+            [_, 0, 0] if self.listing.partial => error(
+                Kind::Failed,
+                "there may be snapshots that could not be listed, and these are not proved; root sees all".into(),
+            ),
             [_, 0, 0] => Ok(()),
             [_, open, 0] => error(Kind::Failed, format!("{open} could not be verified")),
             [_, _, wrong] => error(Kind::Different, format!("{wrong} not as they should be")),
@@ -136,6 +140,11 @@ mod tests {
         assert_eq!(code(&[]), 1);
         assert_eq!(code(std::slice::from_ref(&proved)), 0);
         assert_eq!(code(&[proved.clone(), open.clone()]), 1);
-        assert_eq!(code(&[proved, open, wrong]), 4);
+        assert_eq!(code(&[proved.clone(), open, wrong]), 4);
+        let mut partial = report(&[proved]);
+        partial.listing.notes.push("some remark".to_owned());
+        assert!(partial.verdict().is_ok());
+        partial.listing.partial = true;
+        assert_eq!(partial.verdict().unwrap_err().exit_code(), 1);
     }
 }

@@ -58,13 +58,25 @@ pub struct Subvolume {
     pub exclusive: Option<u64>,
 }
 
+/// How many of a filesystem's subvolumes could be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coverage {
+    /// All.
+    #[default]
+    Whole,
+    /// All below the directory it was opened by; who is not root sees no more.
+    Below,
+    /// Some below that directory may be missing.
+    Part,
+}
+
 /// The subvolumes of a filesystem, in the order of their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subvolumes {
     /// Every subvolume, the top included; without those being deleted.
     pub all: Vec<Subvolume>,
-    /// Nothing is missing.
-    pub complete: bool,
+    /// Which ones these are.
+    pub coverage: Coverage,
     /// What is missing, and other remarks for a person.
     pub notes: Vec<String>,
 }
@@ -141,7 +153,10 @@ impl Filesystem {
         }
         Ok(Subvolumes {
             all,
-            complete: places.notes.is_empty(),
+            coverage: match places.notes.is_empty() {
+                true => Coverage::Whole,
+                false => Coverage::Part,
+            },
             notes: places.notes,
         })
     }
@@ -285,7 +300,7 @@ impl<'a> Places<'a> {
                 Some(libc::ENOENT) => Ok(None),
                 Some(libc::ENAMETOOLONG) => {
                     self.notes.push(format!(
-                        "subvolumes in one directory of subvolume {tree} are missing: its path \
+                        "not listed: subvolumes in one directory of subvolume {tree}, whose path \
                          is longer than the kernel can tell"
                     ));
                     Ok(None)

@@ -2,7 +2,7 @@
 //! subvolume. Knows what that cannot see, and says so.
 
 use super::abi::{self, zeroed};
-use super::subvolumes::{Subvolume, Subvolumes, subvolume_of};
+use super::subvolumes::{Coverage, Subvolume, Subvolumes, subvolume_of};
 use super::{Filesystem, as_path, is_subvolume, mounts};
 use crate::snapshot::shown;
 use crate::sys;
@@ -43,11 +43,15 @@ pub(super) fn below(filesystem: &Filesystem) -> io::Result<Subvolumes> {
     if !top_is_known {
         notes.push("the mount cannot be seen from here, so that paths start below it".to_owned());
     }
+    let coverage = match walk.hidden == 0 && walk.closed.is_empty() {
+        true => Coverage::Below,
+        false => Coverage::Part,
+    };
     let mut all = walk.all;
     all.sort_by_key(|subvolume| subvolume.id);
     Ok(Subvolumes {
         all,
-        complete: false,
+        coverage,
         notes,
     })
 }

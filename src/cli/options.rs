@@ -1,6 +1,6 @@
 //! Options by their names: each sets one value. What follows from them is elsewhere.
 
-use super::values::{mebibytes, number, rate, text};
+use super::values::{number, part_size, rate, text};
 use super::{wrong, wrong_words};
 use crate::error::Result;
 use crate::progress::Voice;
@@ -94,7 +94,7 @@ impl Options {
             "--profile" => self.s3.profile = Some(text(name, &value()?)?),
             "--storage-class" => self.s3.storage_class = Some(text(name, &value()?)?),
             "--s3-quirks" => self.s3.quirks = Some(text(name, &value()?)?),
-            "--part-size" => self.s3.part_size = Some(mebibytes(&value()?)?),
+            "--part-size" => self.s3.part_size = Some(part_size(&value()?)?),
             "-j" | "--concurrency" => self.s3.concurrency = number(name, &value()?)?,
             "--checksum" => self.s3.checksum = Some(text(name, &value()?)?.parse()?),
             "--sse" => self.s3.sse = text(name, &value()?)?.parse()?,

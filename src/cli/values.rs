@@ -1,6 +1,7 @@
 //! The values of options: modes, sizes and rates. Words in, values out.
 
 use crate::error::{Error, Result};
+use crate::s3::upload::check_part;
 use crate::snapshot::shown;
 use crate::store::Access;
 use jiff::SignedDuration;
@@ -32,13 +33,14 @@ pub(super) fn rate(text: &OsStr) -> Result<u64> {
     bytes(text, 10).ok_or_else(wrong)
 }
 
-/// A size in MiB, or with a unit K, M, G or T; in bytes.
-pub(super) fn mebibytes(text: &OsStr) -> Result<u64> {
+/// The size of a part: in MiB, or with a unit K, M, G or T; in bytes.
+pub(super) fn part_size(text: &OsStr) -> Result<u64> {
     let wrong = || {
         let said = "it is a number of MiB, or has a unit: 64, 64M, 1G";
         Error::usage(format!("cannot use the part size '{}'", shown(text)), said)
     };
-    bytes(text, 20).ok_or_else(wrong)
+    let part = bytes(text, 20).ok_or_else(wrong)?;
+    check_part(part).map(|()| part)
 }
 
 /// A whole number from 1 up.
@@ -145,12 +147,12 @@ mod tests {
 
     #[test]
     fn part_sizes_are_mebibytes() {
-        let size = |text: &str| mebibytes(OsStr::new(text)).ok();
+        let size = |text: &str| part_size(OsStr::new(text)).ok();
         assert_eq!(size("64"), Some(64 << 20));
         assert_eq!(size("64M"), Some(64 << 20));
         assert_eq!(size("1G"), Some(1 << 30));
-        assert_eq!(size("512KiB"), Some(512 << 10));
-        for wrong in ["", "0", "x", "-1", "1X", "99999999999T"] {
+        assert_eq!(size("5120KiB"), Some(5 << 20));
+        for wrong in ["", "0", "x", "-1", "1X", "99999999999T", "4", "1K", "6G"] {
             assert_eq!(size(wrong), None, "{wrong}");
         }
     }

@@ -1,7 +1,7 @@
 //! `btrfslist --json`: the document, as the man page describes it.
 
 use super::View;
-use crate::btrfs::{Device, Info, Subvolume};
+use crate::btrfs::{Coverage, Device, Info, Subvolume};
 use crate::error::{Error, Result};
 use crate::snapshot::{State, Uuid, path_text};
 use serde::{Serialize, Serializer};
@@ -21,7 +21,7 @@ struct Document<'a> {
 struct About<'a> {
     uuid: Uuid,
     metadata_uuid: Option<Uuid>,
-    generation: u64,
+    generation: Option<u64>,
     node_bytes: u32,
     total_bytes: u64,
     used_bytes: Option<u64>,
@@ -71,7 +71,7 @@ impl View {
         let document = Document {
             version: 1,
             filesystem: about(&self.info),
-            complete: self.subvolumes.complete,
+            complete: self.subvolumes.coverage == Coverage::Whole,
             notes: &self.subvolumes.notes,
             sizes: self.sizes,
             subvolumes: self.subvolumes.all.iter().map(|s| self.entry(s)).collect(),

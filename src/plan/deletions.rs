@@ -15,7 +15,7 @@ impl Planner<'_> {
         if !all.any(|s| s.state != State::Partial) {
             return refuse("the source has no snapshots, so everything would go: is it mounted?");
         }
-        if !self.source.is_complete() {
+        if self.source.partial {
             return refuse(
                 "not all snapshots of the source could be listed, and the others would go: run it as root there",
             );

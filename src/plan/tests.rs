@@ -425,7 +425,7 @@ fn what_may_be_missing_from_the_listing_only_deletes_nothing() {
         ..Wish::default()
     };
     assert!(plan(&source, &dest, &wish, &Sizes::new()).is_ok());
-    source.notes.push(Listing::INCOMPLETE.to_owned());
+    source.partial = true;
     let error = plan(&source, &dest, &wish, &Sizes::new()).unwrap_err();
     assert_eq!(error.exit_code(), 1);
 }

@@ -19,6 +19,7 @@ struct ListingLine<'a> {
     location: &'a str,
     snapshots: Vec<Row<'a>>,
     free_bytes: Option<u64>,
+    partial: bool,
     notes: &'a [String],
 }
 
@@ -40,6 +41,7 @@ pub fn listing(listing: &Listing) -> String {
         location: &listing.location,
         snapshots: rows.collect(),
         free_bytes: listing.free,
+        partial: listing.partial,
         notes: &listing.notes,
     })
 }

@@ -9,8 +9,8 @@ use rusty_s3::{Bucket, UrlStyle};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy, ProxyProtocol};
 use url::Url;
 
 /// A bucket's address, which a redirect to another region may change.
@@ -187,6 +187,33 @@ pub(crate) fn agent(options: &S3Options, profile: &Profile) -> Result<Agent> {
         config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
     }
     Ok(config.build().new_agent())
+}
+
+/// The proxy on the way to a bucket, in words; empty if there is none.
+pub(crate) fn on_the_way(agent: &Agent, place: &Place) -> String {
+    proxy(agent, place).map_or(String::new(), |proxy| {
+        format!(", by the proxy {}:{}", proxy.host(), proxy.port())
+    })
+}
+
+/// A proxy that we cannot talk to is not passed over: it may be there for a reason.
+pub(crate) fn check_proxy(agent: &Agent, place: &Place) -> Result<()> {
+    let known =
+        |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
+    match proxy(agent, place).filter(|proxy| !known(proxy)) {
+        None => Ok(()),
+        Some(proxy) => Err(Error::usage(
+            format!("cannot use the proxy {}:{}", proxy.host(), proxy.port()),
+            "its address does not begin with http:// (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY; NO_PROXY \
+             names hosts that are reached without it)",
+        )),
+    }
+}
+
+fn proxy<'a>(agent: &'a Agent, place: &Place) -> Option<&'a Proxy> {
+    let url = place.bucket.base_url().as_str().parse();
+    let used = |proxy: &&Proxy| url.as_ref().is_ok_and(|url| !proxy.is_no_proxy(url));
+    agent.config().proxy().filter(used)
 }
 
 fn bundle(environment: &Environment, profile: &Profile) -> Option<String> {

@@ -221,9 +221,17 @@ pub(crate) fn transport(error: &ureq::Error) -> String {
         E::Timeout(_) => "the connection was silent for too long".to_owned(),
         E::HostNotFound => "the host name is not known".to_owned(),
         E::BadUri(_) => "the address is malformed".to_owned(),
-        E::Io(error) => certificate(&error.to_string())
+        E::Io(error) => tls(&error.to_string())
             .unwrap_or_else(|| Error::io("", io::Error::new(error.kind(), error.to_string())).said),
-        other => certificate(&other.to_string()).unwrap_or_else(|| other.to_string()),
+        other => tls(&other.to_string()).unwrap_or_else(|| other.to_string()),
+    }
+}
+
+/// What is wrong with the encryption; `None` if it is not about that. Only the words tell.
+fn tls(said: &str) -> Option<String> {
+    match said.contains("corrupt message of type InvalidContentType") {
+        true => Some("the service does not speak TLS: does its address begin with http://?".into()),
+        false => certificate(said),
     }
 }
 

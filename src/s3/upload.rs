@@ -15,6 +15,7 @@ use crate::snapshot::Size;
 use crew::{Crew, Done, Piece};
 use md5::{Digest, Md5};
 use sizing::Sizing;
+pub(crate) use sizing::check_part;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -279,6 +279,7 @@ impl Store for ArchiveStore {
             snapshots: snapshots(archive),
             offer: Offer::Only(offer(archive)),
             free: None,
+            partial: false,
             notes,
         })
     }

@@ -10,7 +10,7 @@ mod survey;
 
 pub use survey::states;
 
-use crate::btrfs::{self, Filesystem, Subvolume};
+use crate::btrfs::{self, Coverage, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
@@ -212,10 +212,6 @@ impl Store for Local {
         let states = states(&self.dir, &subvolumes.all)?;
         let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
         self.known.clone_from(&snapshots);
-        let incomplete = match subvolumes.complete {
-            true => Vec::new(),
-            false => vec![Listing::INCOMPLETE.to_owned()],
-        };
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
         Ok(Listing {
@@ -223,14 +219,8 @@ impl Store for Local {
             snapshots,
             offer: Offer::AnyPair,
             free: Some(free),
-            notes: [
-                self.notes.clone(),
-                subvolumes.notes,
-                incomplete,
-                states.notes,
-                remarks,
-            ]
-            .concat(),
+            partial: subvolumes.coverage == Coverage::Part,
+            notes: [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat(),
         })
     }
 

@@ -179,6 +179,7 @@ impl Store for S3Store {
             snapshots,
             offer: index.offer(),
             free: None,
+            partial: false,
             notes,
         })
     }

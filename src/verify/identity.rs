@@ -17,7 +17,15 @@ pub fn same_snapshots(report: &mut Report, there: &Listing) {
             "{} has it, and {} does not",
             there.location, report.listing.location
         );
-        report.add(snapshot, Verdict::Different(words), false);
+        report.add(snapshot, missing_in(&report.listing, words), false);
+    }
+}
+
+/// What it proves that a listing does not have a snapshot.
+fn missing_in(listing: &Listing, words: String) -> Verdict {
+    match listing.partial {
+        false => Verdict::Different(words),
+        true => Verdict::Unverifiable(format!("{words}, as far as it could be listed")),
     }
 }
 
@@ -26,7 +34,7 @@ fn verdict(snapshot: &Snapshot, there: &Listing) -> Verdict {
     let same = |s: &&Snapshot| counts(s) && s.id() == snapshot.id();
     let copies: Vec<_> = there.snapshots.iter().filter(same).collect();
     let Some(copy) = copies.iter().find(|s| is_sound(s)).or(copies.first()) else {
-        return Verdict::Different(format!("missing in {place}"));
+        return missing_in(there, format!("missing in {place}"));
     };
     let name = shown(&copy.path);
     // Listings of buckets know no generations.
@@ -70,6 +78,17 @@ mod tests {
         same_snapshots(&mut report, &listing(there));
         let rank = |f: &crate::proof::Finding| (shown(&f.path), f.verdict.rank());
         report.findings.iter().map(rank).collect()
+    }
+
+    #[test]
+    fn what_could_not_be_listed_is_not_missing() {
+        let some = Listing {
+            partial: true,
+            ..Listing::default()
+        };
+        let missing = |there| verdict(&snapshot("a", 1, 7), there);
+        assert_eq!(missing(&some).rank(), 1);
+        assert_eq!(missing(&Listing::default()).rank(), 2);
     }
 
     #[test]

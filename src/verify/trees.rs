@@ -6,6 +6,9 @@ use crate::error::{Doing, Kind, Result};
 use crate::process;
 use crate::proof::Verdict;
 use crate::snapshot::{Listing, Snapshot, shown};
+use crate::sys::dir;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -24,14 +27,29 @@ pub fn content(
     for snapshot in here.iter().filter(|s| counts(s)) {
         process::check("verifying")?;
         let same = |s: &&Snapshot| is_sound(s) && s.id() == snapshot.id();
-        let Some(copy) = there.snapshots.iter().find(same) else {
+        let there = there.snapshots.iter().filter(same);
+        let there: Vec<_> = there.map(|copy| other.join(&copy.path)).collect();
+        let Some(any) = there.first() else {
             continue; // that it is missing or altered there has been said
         };
         watch(&shown(&snapshot.path));
-        let verdict = copies(&dir.join(&snapshot.path), &other.join(&copy.path), None)?;
+        let ours = dir.join(&snapshot.path);
+        let verdict = match there.iter().find(|theirs| !is_itself(&ours, theirs)) {
+            Some(theirs) => copies(&ours, theirs, None)?,
+            None => Verdict::Unverifiable(format!(
+                "{} is this snapshot itself and no copy of it",
+                shown(any)
+            )),
+        };
         report.add(snapshot, verdict, true);
     }
     Ok(())
+}
+
+/// Whether two paths lead to one subvolume, which is always like itself.
+fn is_itself(ours: &Path, theirs: &Path) -> bool {
+    let place = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino()));
+    matches!((place(ours), place(theirs)), (Ok(ours), Ok(theirs)) if ours == theirs)
 }
 
 /// Compares two copies of one snapshot on this machine: everything, or with `sample` all names and
@@ -58,23 +76,24 @@ pub fn copies(ours: &Path, theirs: &Path, sample: Option<usize>) -> Result<Verdi
     }
 }
 
-/// Whether the two top directories have one mode and owner. Their times may differ: btrfs receive
-/// works in there.
+/// Whether the two top directories have one mode and owner, and the same extended attributes. Their
+/// times may differ: btrfs receive works in there.
 fn tops(ours: &Path, theirs: &Path) -> Result<bool> {
     let look = |path: &Path| {
-        let found = path.symlink_metadata();
-        found.doing(|| format!("cannot look at {}", shown(path)))
+        let top = File::open(path)?;
+        let found = top.metadata()?;
+        let xattrs = dir::xattrs_at(top.as_fd(), b".")?;
+        Ok((found.mode(), found.uid(), found.gid(), xattrs))
     };
-    let (ours, theirs) = (look(ours)?, look(theirs)?);
-    let of = |top: &std::fs::Metadata| (top.mode(), top.uid(), top.gid());
-    Ok(of(&ours) == of(&theirs))
+    let look = |path: &Path| look(path).doing(|| format!("cannot look at {}", shown(path)));
+    Ok(look(ours)? == look(theirs)?)
 }
 
 fn judged(same_top: bool, outcome: &Outcome, theirs: &Path, sample: Option<usize>) -> Verdict {
     let theirs = shown(theirs);
     match (&outcome.differences[..], &outcome.errors[..]) {
         ([], _) if !same_top => Verdict::Different(format!(
-            "the mode or owner of its top is not that of {theirs}"
+            "the mode, owner or extended attributes of its top are not those of {theirs}"
         )),
         ([], []) => Verdict::Proved(match sample {
             None => format!("byte by byte the same as {theirs}"),

@@ -87,6 +87,9 @@ fn the_table() {
         view["filesystem"]["uuid"].as_str().unwrap()
     )));
     assert!(text.contains("\nsize       256.0 MiB, used "));
+    let all = view["subvolumes"].as_array().unwrap().iter();
+    let newest = all.filter_map(|s| s["generation"].as_u64()).max();
+    assert!(view["filesystem"]["generation"].as_u64() >= newest);
     assert!(text.contains("\ndevice 1   /dev/loop"));
     let s = subvolume(&view, "home/.snapshots/1/snapshot");
     let home = subvolume(&view, "home");

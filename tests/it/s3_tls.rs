@@ -199,7 +199,7 @@ fn wrong_certificates() {
     }
     let plain = list(&server.endpoint.replace("http:", "https:"), "ca.pem");
     assert_eq!(plain.code, 1);
-    println!("{}", plain.stderr);
+    assert!(plain.stderr.contains("begin with http://?"));
 }
 
 fn through_a_proxy() {
@@ -225,6 +225,13 @@ fn through_a_proxy() {
         Some(&format!("CONNECT 127.0.0.1:{}", tls.port)[..])
     );
     // A proxy that is not there is no way round it, unless the host is excepted.
-    assert_eq!(list("http://127.0.0.1:9", "").code, 1);
+    let absent = list("http://127.0.0.1:9", "");
+    assert_eq!(absent.code, 1);
+    assert!(absent.stderr.contains("by the proxy 127.0.0.1:9"));
     assert_eq!(list("http://127.0.0.1:9", "127.0.0.1").code, 0);
+    // Neither is one of a kind that we do not know.
+    let socks = list("socks5://127.0.0.1:9", "");
+    assert_eq!(socks.code, 2);
+    assert!(socks.stderr.contains("HTTPS_PROXY"));
+    assert_eq!(list("socks5://127.0.0.1:9", "127.0.0.1").code, 0);
 }

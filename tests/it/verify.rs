@@ -67,6 +67,9 @@ fn filesystems() {
     ends(1, &[there], &["1 proved, 1 unverifiable", "no seal"]);
     ends(1, &against, &["1 unverifiable"]);
     ends(0, &content, &["2 proved"]);
+    // A copy proves nothing by being like itself.
+    let itself = [there, "--against".as_ref(), there, "--content".as_ref()];
+    ends(1, &itself, &["2 unverifiable", "no copy of it"]);
     // A forged one is as bad as an altered snapshot.
     let uuid = &kept[..36];
     fs::write(&seals, kept.clone() + &format!("{uuid} {uuid} 1 1\n")).unwrap();
@@ -101,6 +104,55 @@ fn filesystems() {
         &["different     next: altered since it was made"],
     );
     leftovers(&copies);
+    tops();
+    on_a_terminal(&snaps);
+    hidden(&snaps);
+}
+
+/// The attributes of the top directory count too.
+fn tops() {
+    for name in ["top", "copy"] {
+        fs::create_dir(here().join(name)).unwrap();
+    }
+    let compare = || verify::copies(&here().join("top"), &here().join("copy"), None).unwrap();
+    assert_eq!(compare().rank(), 0);
+    script(&here(), "setfattr -n user.mark -v 1 top");
+    assert_eq!(compare().rank(), 2);
+    script(&here(), "setfattr -n user.mark -v 1 copy");
+    assert_eq!(compare().rank(), 0);
+}
+
+/// What is drawn on a terminal does not go on in the next line, however narrow that is.
+fn on_a_terminal(snaps: &Path) {
+    let (program, snaps) = (binary("buttersink"), snaps.display());
+    let command = format!(
+        "{} verify --content --against {snaps} {snaps}",
+        program.display()
+    );
+    let shown = output(Command::new("script").args(["-qec", &command, "/dev/null"])).stdout;
+    let shown = String::from_utf8_lossy(&shown);
+    let drawn = "\r\u{1b}[K\u{1b}[?7lverifying base\u{1b}[?7h";
+    assert!(shown.contains(drawn), "{shown:?}");
+}
+
+/// Who does not see all does not prove all.
+fn hidden(snaps: &Path) {
+    let dir = snaps.join("../some");
+    script(
+        snaps,
+        "btrfs -q subvolume create ../some; mkdir ../some/closed",
+    );
+    let code = || {
+        let mut verify = Command::new("setpriv");
+        verify.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        verify.arg(binary("buttersink")).arg("verify").arg(&dir);
+        output(&mut verify).status.code()
+    };
+    snapshot(&snaps.join("../work"), &dir.join("open"));
+    assert_eq!(code(), Some(0));
+    snapshot(&snaps.join("../work"), &dir.join("closed/a"));
+    script(&dir, "chmod 700 closed");
+    assert_eq!(code(), Some(1));
 }
 
 /// What is neither a snapshot nor a proof of anything is shown.
@@ -256,7 +308,7 @@ fn objects(server: &Server) {
         Bucket::key(3, Some(2)),
     ];
     bucket.shows(Depth::Quick, [0; 3], "chain of 3 diffs");
-    bucket.shows(Depth::Download, [0; 3], "SHA-256 is the recorded one");
+    bucket.shows(Depth::Download, [0; 3], "tree hash is the recorded one");
     // Every way of damage to the first one is found, without reading it, in what builds on it too.
     let whole = bucket.get(&keys[0]);
     let damages: Vec<(&str, Vec<u8>)> = vec![
@@ -352,7 +404,7 @@ fn split_objects(server: &Server) {
     store.copy(Path::new("s1"), Path::new("s2")).unwrap();
     let bucket = Bucket { server, name };
     bucket.shows(Depth::Quick, [0, 0, 9], "3 parts");
-    bucket.shows(Depth::Download, [0, 0, 9], "SHA-256 is the recorded one");
+    bucket.shows(Depth::Download, [0, 0, 9], "tree hash is the recorded one");
     let piece = |n: u8| format!("host/s1/{}_None.{n}", uuid(7));
     let second = bucket.get(&piece(2));
     bucket.put(&piece(2), &flipped(&second, 5));

@@ -28,10 +28,7 @@ pub(super) struct Sizing {
 
 impl Sizing {
     pub(super) fn of(size: Size, wanted: Option<u64>, quirks: &Quirks) -> Result<Sizing> {
-        if let Some(part) = wanted.filter(|part| !(LEAST..=MOST).contains(part)) {
-            let doing = format!("cannot use parts of {part} bytes");
-            return Err(Error::usage(doing, "S3 takes parts of 5 MiB to 5 GiB"));
-        }
+        wanted.map_or(Ok(()), check_part)?;
         let total = match size {
             Size::Exact(bytes) => Some(bytes),
             Size::Estimate(_) | Size::Beyond(_) | Size::Unknown => None,
@@ -90,6 +87,18 @@ impl Sizing {
     pub(super) fn first_buffer(&self) -> usize {
         self.total.unwrap_or(self.part).min(self.part) as usize
     }
+}
+
+/// Whether parts may have so many bytes.
+///
+/// # Errors
+/// If not.
+pub(crate) fn check_part(bytes: u64) -> Result<()> {
+    if (LEAST..=MOST).contains(&bytes) {
+        return Ok(());
+    }
+    let doing = format!("cannot use parts of {bytes} bytes");
+    Err(Error::usage(doing, "S3 takes parts of 5 MiB to 5 GiB"))
 }
 
 fn fitting(likely: Option<u64>, quirks: &Quirks) -> u64 {

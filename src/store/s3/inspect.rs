@@ -11,6 +11,7 @@ use crate::process;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::claim::parts_in;
 use crate::s3::download::{Download, Source};
+use crate::s3::sum::Kind as Sum;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,14 +186,14 @@ impl S3Store {
             _ => None,
         };
         let told = told.map_or(String::new(), |head| head.meta("sha256").to_owned());
-        let recorded = record.digests.quickest().is_some() || !told.is_empty();
+        let told = (!told.is_empty()).then_some(Sum::Sha256);
+        let recorded = record.digests.quickest().map(|(kind, _)| kind).or(told);
         match self.read(kept, record, heads) {
             Ok(bytes) => Ok(Verdict::Proved(format!(
                 "{bytes} bytes read: each command's checksum, END and names are right, and {}",
-                match recorded {
-                    true => "the SHA-256 is the recorded one",
-                    false => "no SHA-256 was recorded",
-                }
+                recorded.map_or("no SHA-256 was recorded".to_owned(), |kind| {
+                    format!("the {} is the recorded one", kind.name())
+                })
             ))),
             Err(error) => match error.kind {
                 Kind::Interrupted => Err(error),
