@@ -177,6 +177,8 @@ fn written_as_described() {
         format!("{folder}/manifest-20261128T020000Z.json"),
         format!("{folder}/chunk-20261128T020000Z-0.bin"),
     );
+    // A tree hash of one leaf is the leaf's SHA-256.
+    let sum = sum(&next);
     let expected = format!(
         r#"{{
   "chunk_size": 400,
@@ -184,8 +186,9 @@ fn written_as_described() {
     {{
       "etag": "{}",
       "key": "{chunk}",
-      "sha256": "{}",
-      "size": 300
+      "sha256": "{sum}",
+      "size": 300,
+      "tree_hash": "{sum}"
     }}
   ],
   "created_at": "20261128T020000Z",
@@ -205,7 +208,6 @@ fn written_as_described() {
   "version": 1
 }}"#,
         etag(&next),
-        sum(&next),
         uuid(1),
         uuid(2)
     );
