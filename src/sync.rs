@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// Pieces in which a stream moves, in bytes: as much as a pipe holds.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 128 << 10;
 
 /// What happens during a run, for whoever shows it.
 #[derive(Debug)]

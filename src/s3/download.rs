@@ -1,12 +1,15 @@
 //! Objects become a stream: ranges are fetched on several threads, and come in order. Memory is a
-//! range for each thread, the one being read, and one that is still being hashed. The end of the
-//! stream comes only when all of it was there and its checksum is right.
+//! range for each thread, the one being read, and one that is still being hashed if that is not
+//! done by the threads that fetch. The end of the stream comes only when all of it was there and its
+//! checksum is right.
 
 use super::hashing::{Buffer, Digests, Hashing};
 use super::objects::unquoted;
+use super::tree_hash::{self, TreeHash};
+use super::upload::hex;
 use super::{Client, Request, Response};
 use crate::error::{Error, Result};
-use crate::sys;
+use crate::sys::{self, Hash};
 use rusty_s3::Method;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -26,6 +29,7 @@ pub struct Source {
     pub etag: String,
 }
 
+/// As many leaves of a tree hash as are hashed at once.
 const RANGE: u64 = 8 << 20;
 /// How many ranges may wait to be hashed.
 const WAITING: usize = 0;
@@ -39,16 +43,34 @@ pub struct Download {
     /// Where ranges go that were read.
     home: Sender<Vec<u8>>,
     /// Only if there is something to compare it with.
-    hashing: Option<Hashing>,
+    digest: Option<Digest>,
     /// What its digest must be, if one was recorded.
     recorded: Digests,
     /// Why no more comes. An error is never followed by bytes or an end.
     failed: Option<Error>,
 }
 
+/// What was recorded, computed again.
+enum Digest {
+    /// On a thread of its own, which sees all bytes in their order.
+    InOrder(Hashing),
+    /// Of leaves that were hashed as they came.
+    Tree(TreeHash),
+}
+
+/// A part of the stream.
+#[derive(Default)]
+struct Range {
+    bytes: Vec<u8>,
+    /// Their hashes, if [`Shared::leaves`].
+    leaves: Vec<Hash>,
+}
+
 struct Shared {
     client: Arc<Client>,
     sources: Vec<Source>,
+    /// Whether ranges are leaves of the tree hash that was recorded, and hashed by who fetches them.
+    leaves: bool,
     state: Mutex<State>,
     changed: Condvar,
     stop: AtomicBool,
@@ -58,7 +80,7 @@ struct State {
     /// The next range to fetch, and the next to read.
     fetch: u64,
     read: u64,
-    ready: BTreeMap<u64, Result<Vec<u8>>>,
+    ready: BTreeMap<u64, Result<Range>>,
     spare: Receiver<Vec<u8>>,
     /// The SHA-256 in the object's own metadata.
     told: Option<String>,
@@ -69,9 +91,11 @@ impl Download {
     /// single object, is compared at the end.
     pub fn new(client: Arc<Client>, sources: Vec<Source>, recorded: Digests) -> Download {
         let (home, spare) = channel();
+        let leaves = recorded.tree_hash.is_some() && are_leaves(&sources);
         let shared = Arc::new(Shared {
             client,
             sources,
+            leaves,
             state: Mutex::new(State {
                 fetch: 0,
                 read: 0,
@@ -93,7 +117,10 @@ impl Download {
             range: None,
             at: 0,
             home,
-            hashing: hashing(&recorded),
+            digest: match leaves {
+                true => Some(Digest::Tree(TreeHash::default())),
+                false => in_order(&recorded),
+            },
             recorded,
             failed: None,
         }
@@ -102,24 +129,30 @@ impl Download {
     /// The next range in the place of the one that was read; false at the end.
     fn advance(&mut self) -> Result<bool> {
         (self.range, self.at) = (None, 0);
-        let Some(bytes) = self.shared.take()? else {
+        let Some(Range { bytes, leaves }) = self.shared.take()? else {
             return self.end().map(|()| false);
         };
-        if self.hashing.is_none() {
+        if self.digest.is_none() {
             self.recorded.sha256 = self.shared.state().told.take();
             // Told with the first range, so that nothing has passed unhashed.
-            self.hashing = hashing(&self.recorded);
+            self.digest = in_order(&self.recorded);
         }
         let range = Buffer::new(bytes, &self.home);
-        if let Some(hashing) = &self.hashing {
-            hashing.add(&range)?;
+        match &mut self.digest {
+            Some(Digest::InOrder(hashing)) => hashing.add(&range)?,
+            Some(Digest::Tree(tree)) => tree.add_hashed(leaves),
+            None => {}
         }
         self.range = Some(range);
         Ok(true)
     }
 
     fn end(&mut self) -> Result<()> {
-        let found = self.hashing.take().map(Hashing::finish).transpose()?;
+        let found = match self.digest.take() {
+            Some(Digest::InOrder(hashing)) => Some(hashing.finish()?),
+            Some(Digest::Tree(tree)) => Some(hex(&tree.finish())),
+            None => None,
+        };
         match (self.recorded.quickest(), found) {
             (Some((kind, recorded)), Some(found)) if !recorded.eq_ignore_ascii_case(&found) => {
                 let said = format!(
@@ -133,9 +166,16 @@ impl Download {
     }
 }
 
-fn hashing(recorded: &Digests) -> Option<Hashing> {
+fn in_order(recorded: &Digests) -> Option<Digest> {
     let (kind, _) = recorded.quickest()?;
-    Some(Hashing::start(kind, WAITING))
+    Some(Digest::InOrder(Hashing::start(kind, WAITING)))
+}
+
+/// Whether no leaf of a tree hash is in two objects.
+fn are_leaves(sources: &[Source]) -> bool {
+    let (_, all_but_last) = sources.split_last().unzip();
+    let mut others = all_but_last.into_iter().flatten();
+    others.all(|source| source.size.is_multiple_of(tree_hash::LEAF as u64))
 }
 
 impl Read for Download {
@@ -181,7 +221,7 @@ impl Shared {
     }
 
     /// The next range to read, when it has come; `None` at the end.
-    fn take(&self) -> Result<Option<Vec<u8>>> {
+    fn take(&self) -> Result<Option<Range>> {
         let mut state = self.state();
         if state.read == self.count() {
             return Ok(None);
@@ -268,7 +308,7 @@ impl Shared {
         }
     }
 
-    fn fetch(&self, number: u64, buffer: Vec<u8>) -> Result<Vec<u8>> {
+    fn fetch(&self, number: u64, buffer: Vec<u8>) -> Result<Range> {
         let Some((index, start, length)) = self.place(number) else {
             return Err(Error::failed(self.doing(0), "a range beyond its end"));
         };
@@ -285,7 +325,12 @@ impl Shared {
             let told = response.header("x-amz-meta-sha256");
             self.state().told = (!told.is_empty()).then(|| told.to_owned());
         }
-        Ok(response.body)
+        let bytes = response.body;
+        let leaves = match self.leaves {
+            true => tree_hash::leaves(&bytes),
+            false => Vec::new(),
+        };
+        Ok(Range { bytes, leaves })
     }
 
     /// The answer must be about the bytes that were asked for, and about the same object as the

@@ -6,7 +6,7 @@ use crate::sys::{self, Hash, LANES};
 use ring::digest::{Context, SHA256};
 
 /// Bytes of a leaf, but for the last.
-const LEAF: usize = 1 << 20;
+pub(super) const LEAF: usize = 1 << 20;
 
 /// Bytes that are hashed at once, at most.
 const AT_ONCE: usize = LANES * LEAF;
@@ -53,7 +53,13 @@ impl TreeHash {
 
     /// The next leaves, of which only the very last may be short.
     fn add_all(&mut self, leaves: &[u8]) {
-        hashes(leaves).into_iter().for_each(|hash| self.add(hash));
+        self.add_hashed(hashes(leaves));
+    }
+
+    /// The next leaves, whose hashes are known, when all before them were whole.
+    pub(super) fn add_hashed(&mut self, hashes: Vec<Hash>) {
+        debug_assert!(self.begun.is_empty());
+        hashes.into_iter().for_each(|hash| self.add(hash));
     }
 
     /// The next leaf; trees of the same height become one.
@@ -77,6 +83,11 @@ impl TreeHash {
 
 fn joined(left: Option<Hash>, right: Hash) -> Hash {
     left.map_or(right, |left| sha256(&[&left, &right]))
+}
+
+/// The hashes of leaves, of which only the last may be short.
+pub(super) fn leaves(bytes: &[u8]) -> Vec<Hash> {
+    bytes.chunks(AT_ONCE).flat_map(hashes).collect()
 }
 
 /// Of up to as many leaves as are hashed at once.

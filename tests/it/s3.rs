@@ -8,6 +8,7 @@ use buttersink::s3::{Checksum, Environment, S3Options};
 use buttersink::snapshot::{Diff, Offer, Size, State};
 use buttersink::store::s3::S3Store;
 use buttersink::store::{Access, Store};
+use ring::digest::{SHA256, digest};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +33,7 @@ pub(crate) const TESTS: &[Test] = on_both![
     resume,
     resume_of_something_else,
     split_over_objects,
+    objects_that_end_within_a_leaf,
     laid_out_by_hand,
     copy_and_delete,
     damaged_streams_stay_out,
@@ -458,6 +460,48 @@ fn split_over_objects(server: &Server) {
     let leftover = listing.snapshots[0].path.clone();
     store.delete(&leftover).unwrap();
     assert_eq!(store.list().unwrap().snapshots.len(), 0);
+}
+
+/// Amazon Glacier's: two hashes at a time become one, until one is left.
+fn tree_hash(bytes: &[u8]) -> String {
+    let sha256 = |bytes: &[u8]| digest(&SHA256, bytes).as_ref().to_vec();
+    let mut level: Vec<_> = bytes.chunks(MIB).map(sha256).collect();
+    while level.len() > 1 {
+        let joined = |pair: &[Vec<u8>]| match pair {
+            [left, right] => sha256(&[&left[..], right].concat()),
+            _ => pair[0].clone(),
+        };
+        level = level.chunks(2).map(joined).collect();
+    }
+    level[0].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The tree hash is of the whole stream, wherever its objects end.
+fn objects_that_end_within_a_leaf(server: &Server) {
+    let bucket = server.bucket();
+    for part in [5 * MIB, 5 * MIB + 512] {
+        let prefix = format!("{part}/");
+        let open = || {
+            let mut options = options(&server.endpoint);
+            options.quirks = Some("max-parts=2".to_owned());
+            options.part_size = Some(part as u64);
+            S3Store::open(&bucket, &prefix, Access::Write, options).unwrap()
+        };
+        let length = 12 * MIB;
+        let (bytes, known) = (stream(1, None, length), diff(1, None, length));
+        put(&mut open(), &known, "s", &bytes).unwrap();
+        same(&get(&mut open(), &known).unwrap(), &bytes);
+        let marker = format!("{prefix}s/{}_None.all-2-{length}", uuid(1));
+        let (_, text) = server.plain("GET", &bucket, &marker, b"");
+        let mut record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(record["tree_hash"], tree_hash(&bytes));
+        record["tree_hash"] = "0".repeat(64).into();
+        let text = record.to_string();
+        let put = server.plain("PUT", &bucket, &marker, text.as_bytes());
+        assert_eq!(put.0, 200);
+        let error = get(&mut open(), &known).unwrap_err();
+        assert!(error.to_string().contains("tree hash"), "{error}");
+    }
 }
 
 /// As ButterSink left it, and as people put things beside it.
