@@ -19,6 +19,15 @@ pub struct Digests {
 }
 
 impl Digests {
+    /// Remembers a digest of the stream; other kinds are nothing to record.
+    pub(super) fn set(&mut self, kind: Kind, sum: String) {
+        match kind {
+            Kind::Sha256 => self.sha256 = Some(sum),
+            Kind::TreeHash => self.tree_hash = Some(sum),
+            Kind::Md5 | Kind::Crc32c => {}
+        }
+    }
+
     /// The one that takes the least time to compute again.
     pub(crate) fn quickest(&self) -> Option<(Kind, &str)> {
         let tree_hash = self.tree_hash.as_deref().map(|sum| (Kind::TreeHash, sum));

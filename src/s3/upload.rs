@@ -1,6 +1,6 @@
 //! A stream becomes an object: by parts on several threads, going on where an earlier run stopped,
 //! and checked at the end. Memory is a part for each thread and one more, whatever the length: the
-//! threads that hash the stream look at the same buffers.
+//! threads that send a part also hash it.
 
 mod crew;
 mod sizing;
@@ -8,11 +8,12 @@ mod sums;
 
 use super::hashing::{self, Digests};
 use super::multipart::{Part, Unfinished};
+use super::tree_hash;
 use super::{Checksum, Client, Fault};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::snapshot::Size;
-use crew::{Crew, Done, Piece};
+use crew::{Crew, Done, Piece, Wanted};
 use md5::{Digest, Md5};
 use sizing::Sizing;
 pub(crate) use sizing::check_part;
@@ -34,6 +35,9 @@ pub struct Target {
     pub size: Size,
     /// Uploads of this key, or of such keys, that were begun and not finished.
     pub unfinished: Vec<Unfinished>,
+    /// Whether the SHA-256 is wanted, beside the tree hash, of a stream of several parts. It can only
+    /// be computed one byte after the other.
+    pub sha256: bool,
 }
 
 /// What an upload made.
@@ -59,6 +63,7 @@ pub struct Upload {
     key: String,
     sizing: Sizing,
     unfinished: Vec<Unfinished>,
+    sha256: bool,
     meta: Meta,
     /// The part that is being filled.
     part: Vec<u8>,
@@ -90,6 +95,7 @@ impl Upload {
             key: target.key,
             sizing,
             unfinished: target.unfinished,
+            sha256: target.sha256,
             meta: Meta::new(),
             bytes: 0,
             crew: None,
@@ -127,11 +133,10 @@ impl Upload {
             return self.put_whole();
         };
         let Done {
-            parts: mut done,
+            parts: done,
             digests,
             skipped,
         } = crew.join()?;
-        done.sort_by_key(|(piece, part)| (*piece, part.number));
         let mut objects = Vec::new();
         for (index, piece) in std::mem::take(&mut self.pieces).iter().enumerate() {
             let parts = done.iter().filter(|(piece, _)| *piece == index);
@@ -167,9 +172,13 @@ impl Upload {
         }
         let piece = Arc::clone(&self.pieces[index]);
         let client = &self.client;
+        let wanted = Wanted {
+            sha256: self.sha256,
+            leaves: self.sizing.part.is_multiple_of(tree_hash::LEAF as u64),
+        };
         let crew = self
             .crew
-            .get_or_insert_with(|| Crew::new(Arc::clone(client)));
+            .get_or_insert_with(|| Crew::new(Arc::clone(client), wanted));
         crew.hand_over(piece, number, std::mem::take(&mut self.part))?;
         self.parts += 1;
         Ok(crew)

@@ -8,7 +8,7 @@ mod receive;
 mod state;
 mod survey;
 
-pub use survey::states;
+pub use survey::{leftover, states};
 
 use crate::btrfs::{self, Coverage, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Kind, Result};

@@ -265,6 +265,7 @@ impl Store for S3Store {
             key,
             size: diff.size,
             unfinished: leftover.uploads,
+            sha256: false,
         };
         let upload = Upload::new(Arc::clone(&self.client), target)?;
         let watch = Watch::default();

@@ -44,6 +44,7 @@ pub(crate) const OWN: &[Test] = crate::tests![
     what_is_there_is_not_fetched,
     killed_in_the_middle,
     killed_at_any_moment,
+    killed_before_it_had_its_name,
     a_broken_chain,
     no_room,
     what_fits_compressed_comes_back,
@@ -378,6 +379,22 @@ fn killed_at_any_moment() {
     let again = scene.target("again");
     scene.fine(&again, &[]);
     scene.same(3, &again);
+}
+
+/// Received whole, and not yet renamed: the next run removes it, and so it is nothing to stumble over.
+fn killed_before_it_had_its_name() {
+    let scene = Scene::new(shared("seaweedfs"), &PLAIN);
+    let first = scene.target("first");
+    scene.fine(&first, &["--snapshot", "1"]);
+    let received_in = scene.to.join("received");
+    script(&received_in, "mv 1 1.part; rm .buttersink/seals");
+    let target = scene.target("target");
+    // It may be somebody else's, whose name ends like that.
+    let said = scene.restore(&target, &[]);
+    assert!(said.code == 1 && said.stderr.contains("1.part"));
+    script(&received_in, "echo 1.part >.buttersink/unfinished");
+    assert_eq!(received(&scene.fine(&target, &[])), 3);
+    scene.same(3, &target);
 }
 
 fn a_broken_chain() {

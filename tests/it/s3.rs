@@ -464,7 +464,6 @@ fn split_over_objects(server: &Server) {
 
 /// Amazon Glacier's: two hashes at a time become one, until one is left.
 fn tree_hash(bytes: &[u8]) -> String {
-    let sha256 = |bytes: &[u8]| digest(&SHA256, bytes).as_ref().to_vec();
     let mut level: Vec<_> = bytes.chunks(MIB).map(sha256).collect();
     while level.len() > 1 {
         let joined = |pair: &[Vec<u8>]| match pair {
@@ -473,7 +472,15 @@ fn tree_hash(bytes: &[u8]) -> String {
         };
         level = level.chunks(2).map(joined).collect();
     }
-    level[0].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&level[0])
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
+    digest(&SHA256, bytes).as_ref().to_vec()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The tree hash is of the whole stream, wherever its objects end.

@@ -2,7 +2,7 @@
 //! with a clear error, and never with a wrong object.
 
 use crate::runner::Test;
-use crate::s3::{MIB, get, open, options, put, same};
+use crate::s3::{MIB, get, hex, open, options, put, same, sha256};
 use crate::servers::{Server, shared};
 use crate::streams::{diff, stream, uuid};
 use buttersink::error::Kind;
@@ -376,11 +376,12 @@ fn corruption_on_the_way_down(server: &Server) {
             // The last one as it was recorded before there were tree hashes.
             let (_, hints) = server.ask("GET", &bucket, "host/s.bs", &[], b"");
             let hints = String::from_utf8(hints).unwrap();
-            let (old, new): (Vec<_>, Vec<_>) = hints
-                .split_inclusive('\n')
-                .partition(|line| !line.starts_with("tree-hash"));
-            assert_eq!(new.len(), 1);
-            server.ask("PUT", &bucket, "host/s.bs", &[], old.concat().as_bytes());
+            let (before, sum) = hints.trim_end().rsplit_once('\t').unwrap();
+            assert_eq!(sum.len(), 64);
+            let old = before.replace("tree-hash", "sha256");
+            assert_ne!(old, before);
+            let old = format!("{old}\t{}\n", hex(&sha256(&bytes)));
+            server.ask("PUT", &bucket, "host/s.bs", &[], old.as_bytes());
             expected = "its SHA-256 is";
         }
         // Whoever reads on is told so again.

@@ -1,21 +1,23 @@
-//! The threads that send parts, and those that hash the stream. Each sends one part at a time;
-//! the first error stops them all. There are so many buffers and no more, so who fills them waits
+//! The threads that send parts, and hash the leaves of the tree hash in them; what needs all bytes
+//! in their order has a thread beside them. Each sends one part at a time; the first error stops
+//! them all. There are so many buffers and no more, so who fills them waits
 //! for the slowest.
 
 use super::super::hashing::{Buffer, Digests, Hashing};
 use super::super::multipart::{Listed, Part};
 use super::super::objects::unquoted;
 use super::super::sum::Kind;
+use super::super::tree_hash::{self, TreeHash};
 use super::super::{Checksum, Client, Request};
 use super::sums::{Sums, hex};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::sys;
+use crate::sys::{self, Hash};
 use md5::{Digest, Md5};
 use rusty_s3::Method;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 /// An object that is being made.
@@ -38,6 +40,15 @@ struct Job {
 /// A part that arrived, and which object it belongs to.
 type Sent = (usize, Part);
 
+/// What is computed of the whole stream.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// Its SHA-256.
+    pub(super) sha256: bool,
+    /// Whether all parts but the last are whole leaves of the tree hash.
+    pub(super) leaves: bool,
+}
+
 /// What there is when all parts have arrived.
 pub(super) struct Done {
     pub(super) parts: Vec<Sent>,
@@ -49,7 +60,9 @@ pub(super) struct Done {
 
 struct Shared {
     client: Arc<Client>,
-    sent: Mutex<Vec<Sent>>,
+    /// Whether who sends a part hashes its leaves.
+    leaves: bool,
+    sent: Mutex<Vec<(Sent, Vec<Hash>)>>,
     skipped: AtomicU64,
     error: Mutex<Option<Error>>,
     stop: AtomicBool,
@@ -58,8 +71,8 @@ struct Shared {
 pub(super) struct Crew {
     shared: Arc<Shared>,
     jobs: Option<SyncSender<Job>>,
-    /// The SHA-256, and the tree hash.
-    hashing: Option<[Hashing; 2]>,
+    /// Digests that need all bytes in their order.
+    hashing: Vec<(Kind, Hashing)>,
     /// Where buffers go when nobody needs them any more, to be filled again.
     home: Sender<Vec<u8>>,
     spare: Receiver<Vec<u8>>,
@@ -71,10 +84,11 @@ pub(super) struct Crew {
 
 impl Crew {
     /// For the parts that follow the first, whose buffer the caller has made.
-    pub(super) fn new(client: Arc<Client>) -> Crew {
+    pub(super) fn new(client: Arc<Client>, wanted: Wanted) -> Crew {
         let count = client.options.concurrency.max(1);
         let shared = Arc::new(Shared {
             client,
+            leaves: wanted.leaves,
             sent: Mutex::default(),
             skipped: AtomicU64::new(0),
             error: Mutex::default(),
@@ -90,10 +104,13 @@ impl Crew {
         };
         let threads = (0..count).map(thread).collect();
         let most = count + 1;
+        let sha256 = wanted.sha256.then_some(Kind::Sha256);
+        let tree_hash = (!wanted.leaves).then_some(Kind::TreeHash);
+        let hashing = |kind| (kind, Hashing::start(kind, most));
         Crew {
             shared,
             jobs: Some(jobs),
-            hashing: Some([Kind::Sha256, Kind::TreeHash].map(|kind| Hashing::start(kind, most))),
+            hashing: sha256.into_iter().chain(tree_hash).map(hashing).collect(),
             home,
             spare,
             made: 1,
@@ -105,7 +122,7 @@ impl Crew {
     /// Waits for a free thread and gives it the part.
     pub(super) fn hand_over(&self, piece: Arc<Piece>, number: u64, data: Vec<u8>) -> Result<()> {
         let data = Buffer::new(data, &self.home);
-        for hashing in self.hashing.iter().flatten() {
+        for (_, hashing) in &self.hashing {
             hashing.add(&data)?;
         }
         let job = Job {
@@ -142,20 +159,20 @@ impl Crew {
         if self.shared.stop.load(Ordering::Relaxed) {
             return Err(self.shared.error());
         }
-        let digests = match self.hashing.take() {
-            Some([sha256, tree_hash]) => Digests {
-                sha256: Some(sha256.finish()?),
-                tree_hash: Some(tree_hash.finish()?),
-            },
-            None => Digests::default(),
-        };
-        let mut sent = self
-            .shared
-            .sent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut digests = Digests::default();
+        for (kind, hashing) in self.hashing.drain(..) {
+            digests.set(kind, hashing.finish()?);
+        }
+        let mut sent = std::mem::take(&mut *self.shared.sent());
+        sent.sort_by_key(|((piece, part), _)| (*piece, part.number));
+        let (parts, leaves): (_, Vec<_>) = sent.into_iter().unzip();
+        if self.shared.leaves {
+            let mut tree = TreeHash::default();
+            tree.add_hashed(leaves.concat());
+            digests.set(Kind::TreeHash, hex(&tree.finish()));
+        }
         Ok(Done {
-            parts: std::mem::take(&mut sent),
+            parts,
             digests,
             skipped: self.shared.skipped.load(Ordering::Relaxed),
         })
@@ -186,14 +203,19 @@ impl Shared {
         while !self.stop.load(Ordering::Relaxed) {
             let job = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(job) = job else { return };
+            let leaves = match self.leaves {
+                true => tree_hash::leaves(job.data.bytes()),
+                false => Vec::new(),
+            };
             match self.deliver(&job) {
-                Ok(part) => {
-                    let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-                    sent.push((job.piece.index, part));
-                }
+                Ok(part) => self.sent().push(((job.piece.index, part), leaves)),
                 Err(error) => return self.fail(error),
             }
         }
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Vec<(Sent, Vec<Hash>)>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fail(&self, error: Error) {

@@ -147,6 +147,8 @@ impl Cutter {
             size: self.length().map_or(guess, Size::Exact),
             unfinished: mine,
             key,
+            // btrfs_to_s3 restores by it.
+            sha256: true,
         };
         let mut upload = Upload::new(Arc::clone(&self.client), target)?;
         upload.describe(self.meta.clone());

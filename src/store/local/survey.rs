@@ -100,6 +100,22 @@ fn lineages(subvolumes: &[Subvolume], seals: &Seals) -> HashMap<(Option<Uuid>, u
     all
 }
 
+/// The number of the subvolume that an interrupted transfer left, of all there are: whoever opens
+/// the directory to write removes it.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn leftover(dir: &Path, subvolumes: &[Subvolume]) -> Result<Option<u64>> {
+    let Some(path) = files::begun(dir)? else {
+        return Ok(None);
+    };
+    let states = states(dir, subvolumes)?;
+    let partial = |s: &&Subvolume| states.of.get(&s.id) == Some(&State::Partial);
+    let found = subvolumes.iter().filter(partial);
+    let mut found = found.filter(|s| s.below.as_ref() == Some(&path));
+    Ok(found.next().map(|s| s.id))
+}
+
 fn state(
     subvolume: &Subvolume,
     seal: Option<&Seal>,

@@ -16,7 +16,9 @@ use crate::snapshot::{Diff, Size};
 struct Marker {
     version: u32,
     bytes: u64,
-    sha256: String,
+    /// Only older ones have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
     /// Older ones have none.
     #[serde(default)]
     tree_hash: Option<String>,
@@ -29,7 +31,7 @@ struct Marker {
 impl Marker {
     fn digests(&self) -> Digests {
         Digests {
-            sha256: Some(self.sha256.clone()),
+            sha256: self.sha256.clone(),
             tree_hash: self.tree_hash.clone(),
         }
     }
@@ -106,7 +108,7 @@ impl S3Store {
                 &Marker {
                     version: 1,
                     bytes: made.bytes,
-                    sha256: made.digests.sha256.clone().unwrap_or_default(),
+                    sha256: made.digests.sha256.clone(),
                     tree_hash: made.digests.tree_hash.clone(),
                     sizes: made.objects.iter().map(|(_, size, _)| *size).collect(),
                     etags: made
