@@ -392,7 +392,7 @@ fn killed_before_it_had_its_name() {
     // It may be somebody else's, whose name ends like that.
     let said = scene.restore(&target, &[]);
     assert!(said.code == 1 && said.stderr.contains("1.part"));
-    script(&received_in, "echo 1.part >.buttersink/unfinished");
+    script(&received_in, "printf 1.part >.buttersink/unfinished");
     assert_eq!(received(&scene.fine(&target, &[])), 3);
     scene.same(3, &target);
 }
