@@ -1,5 +1,5 @@
-//! Stored streams against those that a filesystem makes now: equal checksums prove the stored
-//! bytes without fetching them.
+//! Stored streams against those that a filesystem makes now: by equal checksums the stored bytes
+//! are those, and none is fetched.
 
 use super::{Report, Watch, is_sound};
 use crate::error::{Kind, Result};
@@ -38,9 +38,9 @@ pub fn same_streams(
         }
         verdicts.extend(all.map(|verdict| (snapshot, verdict)));
     }
-    let proved = restorable(&diffs, &verdicts);
+    let good = restorable(&diffs, &verdicts);
     for (snapshot, verdict) in verdicts {
-        report.add(snapshot, verdict, proved.contains(&snapshot.id()));
+        report.add(snapshot, verdict, good.contains(&snapshot.id()));
     }
     Ok(())
 }
@@ -78,7 +78,7 @@ fn one(
     }
 }
 
-/// The snapshots that can be made of proved streams alone.
+/// The snapshots that can be made of streams that were made again, alone.
 fn restorable(diffs: &[Diff], verdicts: &[(&Snapshot, Verdict)]) -> BTreeSet<Uuid> {
     let bad: BTreeSet<Uuid> = verdicts
         .iter()
@@ -90,8 +90,8 @@ fn restorable(diffs: &[Diff], verdicts: &[(&Snapshot, Verdict)]) -> BTreeSet<Uui
     loop {
         let before = made.len();
         for diff in diffs {
-            let proved = good.contains(&diff.to) && !bad.contains(&diff.to);
-            if proved && diff.from.is_none_or(|from| made.contains(&from)) {
+            let is_good = good.contains(&diff.to) && !bad.contains(&diff.to);
+            if is_good && diff.from.is_none_or(|from| made.contains(&from)) {
                 made.insert(diff.to);
             }
         }
