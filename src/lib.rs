@@ -1,4 +1,4 @@
-//! Move sets of btrfs snapshots, keep them, and prove that they are whole.
+//! Move sets of btrfs snapshots, keep them, and look again whether they are whole.
 //!
 //! A **store** holds snapshots. It can *list*, *send*, *receive*, *copy* and *delete*.
 //! A **diff** makes one snapshot out of another, or out of nothing.

@@ -23,12 +23,14 @@ pub(super) use words::{Task, is_meant, parse};
 /// What `buttersink verify --help` prints.
 pub(super) const HELP: &str = concat!(
     "\
-buttersink verify proves what is stored, without trusting that it was written well.
+buttersink verify looks at what is stored again, without trusting that it was written well.
 
 usage: buttersink verify [options] LOCATION
        buttersink verify [options] --config FILE
 
-Of each snapshot it says what was proved and how, what differs, or why it cannot be verified.
+Of each snapshot it says what was seen and how, what differs, or why it cannot be verified:
+sealed (unaltered since it was received or made), intact (what is stored is what was sent),
+regenerated (the same stream comes out of the source now), same (compared with another copy).
 On btrfs, seals and generations tell what was altered; in a bucket, sizes, parts and checksums
 are held against those recorded, and chains of diffs must be complete; backups in chunks below
 LOCATION, or those that a configuration file names, are held against their manifests. The far side
@@ -54,7 +56,7 @@ options:
   -h, --help             show this help
 
 exit status:
-  0    all proved
+  0    nothing speaks against any, and something was seen of each
   1    failed, or something could not be verified
   2    usage or configuration
   4    verification found a difference
