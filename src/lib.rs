@@ -19,6 +19,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+/// Version of every JSON object that the programs print. It changes if the meaning of a field does.
+pub const JSON_VERSION: u32 = 2;
+
 // What everything speaks of.
 pub mod error;
 pub mod snapshot;

@@ -8,7 +8,7 @@ mod route;
 mod targets;
 
 use crate::error::Result;
-use crate::snapshot::{Diff, Listing, Size, Sizes, Snapshot, State, Uuid};
+use crate::snapshot::{Diff, Listing, Mended, Size, Sizes, Snapshot, State, Uuid};
 use crate::store::Effort;
 use candidates::Families;
 use serde::{Serialize, Serializer};
@@ -67,6 +67,8 @@ pub struct Step {
     /// Bytes of the stream; 0 where nothing is sent.
     #[serde(flatten, serialize_with = "size_fields")]
     pub size: Size,
+    /// What the sender changes in the kernel's stream, as far as measuring found it.
+    pub mended: Mended,
     /// Why this way, for a person.
     pub why: String,
 }

@@ -52,6 +52,11 @@ impl<'a> Planner<'a> {
                 to,
                 from,
                 size,
+                mended: self
+                    .sizes
+                    .get(&(to, from))
+                    .map(|known| known.mended.clone())
+                    .unwrap_or_default(),
                 why,
             });
         }
