@@ -49,6 +49,27 @@ pub trait Store {
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
 
+    /// Whether the stream of a diff is, or was when it was stored, one of a sender that mends what the
+    /// kernel's streams get wrong, whether or not there was anything to mend.
+    ///
+    /// # Errors
+    /// If what is stored cannot be asked.
+    fn mends(&mut self, _diff: &Diff) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// The stream of a diff as the kernel makes it, to be held against what an older sender stored.
+    ///
+    /// # Errors
+    /// As [`Store::send`], and if this store has none.
+    fn send_plain(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        if self.mends(diff)? {
+            let doing = format!("cannot send {} as the kernel does", diff.to);
+            return Err(Error::failed(doing, "this sender mends what it sends"));
+        }
+        self.send(diff)
+    }
+
     /// Somewhere to write a diff's stream so that its snapshot appears at `path`, durably, when
     /// the sink is finished, and not before.
     ///
@@ -104,6 +125,10 @@ pub trait Store {
 
 /// Takes a stream. Drop means abort: what is written does not exist until [`Sink::finish`].
 pub trait Sink: Write {
+    /// Hears, before the first byte, that the stream is of a sender that mends. Stores of streams
+    /// write that down, so that the same stream can be made again.
+    fn is_mended(&mut self) {}
+
     /// Makes what was written exist, durably.
     ///
     /// # Errors
