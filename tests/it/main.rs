@@ -32,6 +32,7 @@ mod documents;
 mod faults;
 mod hostile;
 mod local;
+mod mended;
 mod packaging;
 mod remote;
 mod restore;
@@ -71,6 +72,7 @@ fn main() -> std::process::ExitCode {
             faults::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::TESTS,
             packaging::TESTS,
             remote::TESTS,
             restore::TESTS,
