@@ -141,7 +141,7 @@ impl Progress {
                 "{} {} ({})",
                 report::doing(step.action),
                 shown(&step.path),
-                report::reason(step)
+                step.why
             )
         });
         self.shown_at = None;
@@ -158,11 +158,7 @@ impl Progress {
             Action::Transfer => {
                 let rate = (self.step_bytes as f64 / took.max(0.001)) as u64;
                 let (path, bytes) = (shown(&step.path), human(self.step_bytes));
-                format!(
-                    "sent {path} ({}), {bytes} at {}/s\n",
-                    report::reason(step),
-                    human(rate)
-                )
+                format!("sent {path} ({}), {bytes} at {}/s\n", step.why, human(rate))
             }
             _ => format!("{} {}\n", report::done(step.action), shown(&step.path)),
         }

@@ -8,7 +8,7 @@ pub mod restore;
 
 use crate::backup::retention::Verdict;
 use crate::error::{Error, Result};
-use crate::plan::{Action, Obstacle, Plan, Step};
+use crate::plan::{Action, Obstacle, Plan};
 use crate::snapshot::{Listing, Size, Snapshot, shown};
 use crate::store::Effort;
 use crate::sync::Summary;
@@ -107,14 +107,6 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
-/// Why a step is done so, and what is mended on the way.
-pub fn reason(step: &Step) -> String {
-    match step.mended.is_empty() {
-        true => step.why.clone(),
-        false => format!("{}; mended: {}", step.why, step.mended),
-    }
-}
-
 /// A plan for people: each step with its size and its reason, what is in the way, and the total.
 pub fn plan(plan: &Plan) -> String {
     let mut rows = Vec::new();
@@ -133,7 +125,7 @@ pub fn plan(plan: &Plan) -> String {
         rows.push([
             verb.to_owned(),
             size,
-            format!("{}  ({})", shown(&step.path), reason(step)),
+            format!("{}  ({})", shown(&step.path), step.why),
         ]);
     }
     let mut text = table(&rows);

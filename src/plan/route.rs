@@ -3,7 +3,7 @@
 use super::arborescence::{self, Edge};
 use super::candidates;
 use super::{Action, Planner, Step};
-use crate::snapshot::{Diff, Offer, Size, Snapshot, Uuid};
+use crate::snapshot::{Diff, Mended, Offer, Size, Snapshot, Uuid};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a further link in a stored chain costs beside its bytes: a chain is as good as its
@@ -45,6 +45,10 @@ impl<'a> Planner<'a> {
             if !wished.contains(&diff.to) {
                 why.push_str("; needed by what follows");
             }
+            let mended = self.mended(&diff);
+            if !mended.is_empty() {
+                why.push_str(&format!("; mended: {mended}"));
+            }
             let Diff { to, from, size } = self.with_limit(diff, &candidates, &full_only);
             self.plan.steps.push(Step {
                 action: Action::Transfer,
@@ -52,14 +56,16 @@ impl<'a> Planner<'a> {
                 to,
                 from,
                 size,
-                mended: self
-                    .sizes
-                    .get(&(to, from))
-                    .map(|known| known.mended.clone())
-                    .unwrap_or_default(),
+                mended,
                 why,
             });
         }
+    }
+
+    /// What the sender changes in the kernel's stream, as far as measuring found it.
+    fn mended(&self, diff: &Diff) -> Mended {
+        let known = self.sizes.get(&diff.pair());
+        known.map(|known| known.mended.clone()).unwrap_or_default()
     }
 
     /// The minimum-cost arborescence over the candidates.
