@@ -59,18 +59,12 @@ pub trait Store {
         Ok(false)
     }
 
-    /// The stream of a diff as the kernel makes it, to be held against what an older sender stored.
+    /// The same as the kernel makes it, with its faults, to be held against what an earlier version
+    /// stored. Stores that keep streams have one kind only.
     ///
     /// # Errors
-    /// As [`Store::send`], and if this store has none.
-    fn send_plain(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
-        if self.mends(diff)? {
-            let said = "its sender has no other than mended ones";
-            return Err(Error::failed(
-                "cannot send a stream as the kernel does",
-                said,
-            ));
-        }
+    /// As [`Store::send`] says.
+    fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         self.send(diff)
     }
 

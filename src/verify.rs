@@ -1,6 +1,7 @@
 //! Looks at what is stored, without trusting that it was written well: each store holds its snapshots
 //! against its records, and another place against its own. Changes nothing and prints nothing.
 
+mod drill;
 mod identity;
 mod streams;
 mod trees;
@@ -9,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Store;
+pub use drill::{Ground, Outcome, Received, drill};
 pub use identity::same_snapshots;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -5,9 +5,11 @@ mod flow;
 mod inspect;
 mod measure;
 mod receive;
+mod scratch;
 mod state;
 mod survey;
 
+pub use scratch::Scratch;
 pub use survey::{leftover, states};
 
 use crate::btrfs::{self, Coverage, Filesystem, Subvolume};

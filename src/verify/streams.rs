@@ -124,7 +124,7 @@ fn held_against(
     let mut attempt = || {
         let mut stream = match manner {
             Manner::Mended => other.send(diff)?,
-            Manner::Plain => other.send_plain(diff)?,
+            Manner::Plain => other.send_unmended(diff)?,
         };
         store.compare(path, diff, &mut *stream)
     };

@@ -29,6 +29,7 @@ mod clean;
 mod cold;
 mod cut;
 mod documents;
+mod drill;
 mod faults;
 mod hostile;
 mod local;
@@ -69,6 +70,7 @@ fn main() -> std::process::ExitCode {
             cold::TESTS,
             cut::TESTS,
             documents::TESTS,
+            drill::TESTS,
             faults::TESTS,
             hostile::TESTS,
             local::TESTS,

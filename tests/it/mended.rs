@@ -113,7 +113,7 @@ impl Store for Source {
         Ok(self.mends)
     }
 
-    fn send_plain(&mut self, _: &Diff) -> Result<Box<dyn Read + '_>> {
+    fn send_unmended(&mut self, _: &Diff) -> Result<Box<dyn Read + '_>> {
         Ok(Box::new(Cursor::new(stream(1, None, self.plain))))
     }
 
