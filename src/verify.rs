@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Store;
-pub use drill::{Ground, Outcome, Received, drill};
+pub use drill::{Ground, InMind, Outcome, Received, drill};
 pub use identity::same_snapshots;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -8,9 +8,14 @@ use crate::process;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Diff, Offer, Snapshot, Uuid, shown};
 use crate::store::Store;
+use crate::stream::Head;
+use crate::stream::rehearsal::Model;
+use crate::stream::stored::{Rehearsed, rehearse};
+use crate::stream::tree::Tree;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::Read;
+use std::rc::Rc;
 
 /// Where streams are tried, one after the other, what they build on before.
 pub trait Ground {
@@ -242,6 +247,47 @@ impl Ground for Received<'_> {
 
     fn how(&self) -> String {
         format!("received in {}", self.place)
+    }
+}
+
+/// The model of a tree: nothing is received, and no disk is needed.
+#[derive(Default)]
+pub struct InMind {
+    /// What the streams made that were rehearsed.
+    made: BTreeMap<Uuid, Rc<Model<'static>>>,
+}
+
+impl Ground for InMind {
+    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<Outcome> {
+        let parent = match diff.from {
+            None => None,
+            Some(from) => match self.made.get(&from) {
+                Some(model) => Some(Rc::clone(model) as Rc<dyn Tree>),
+                None => return Ok(Outcome::Untried("its parent is too large".to_owned())),
+            },
+        };
+        let stream = match store.send(diff) {
+            Ok(stream) => stream,
+            Err(error) => return unread(error),
+        };
+        let must_make = |head: &mut Head| {
+            head.must_make(diff.to, diff.from, "another snapshot's stream is there")
+        };
+        match rehearse(stream, parent, must_make) {
+            Ok(Rehearsed::Whole(model)) => {
+                self.made.insert(diff.to, Rc::new(model));
+                Ok(Outcome::Applies)
+            }
+            Ok(Rehearsed::TooLarge) => Ok(Outcome::Untried(
+                "it touches too many files to be kept in mind; --scratch receives it".to_owned(),
+            )),
+            Err(error) if error.kind == Kind::Unreceivable => Ok(Outcome::Fails(error.to_string())),
+            Err(error) => unread(error),
+        }
+    }
+
+    fn how(&self) -> String {
+        "rehearsed".to_owned()
     }
 }
 

@@ -145,9 +145,23 @@ fn as_the_kernel_does(diff: &Diff, equal: Verdict, other: &mut dyn Store) -> Res
         Some(Measured {
             refused: Some(why), ..
         }) => Verdict::Different(format!("nobody can receive it: {why}; send it again")),
-        Some(Measured { mended, .. }) if !mended.is_empty() => Verdict::Different(lacks(&mended)),
-        _ => equal,
+        Some(Measured { mended, .. }) => judged(equal, mended),
+        None => equal,
     })
+}
+
+/// The times of the top are no property of what is in it, and wrong in most old streams.
+fn judged(equal: Verdict, mut mended: Mended) -> Verdict {
+    let all = mended.0.len();
+    let of_top = |mend: &Mend| mend.count == 1 && mend.path.is_empty();
+    mended
+        .0
+        .retain(|mend| mend.fault != Fault::MovedTimes || !of_top(mend));
+    match (mended.is_empty(), all) {
+        (false, _) => Verdict::Different(lacks(&mended)),
+        (true, 0) => equal,
+        (true, _) => equal.remarked("received, its top directory has the time of the receipt"),
+    }
 }
 
 /// What a stream that was not mended lacks.

@@ -7,19 +7,21 @@ use crate::error::Result;
 use crate::snapshot::shown;
 use crate::store::Store;
 use crate::store::local::Scratch;
-use crate::verify::{self, Received, Report};
+use crate::verify::{self, InMind, Received, Report};
+use std::path::PathBuf;
 
 /// A drill that goes on from one store of a location to the next.
 pub(super) struct Ground {
     sample: Option<usize>,
-    scratch: Scratch,
+    scratch: Option<Scratch>,
 }
 
 impl Ground {
     pub(super) fn of(drill: &Drill, options: &Options) -> Result<Ground> {
+        let make = |dir: &PathBuf| Scratch::make(dir, means(options).manner);
         Ok(Ground {
             sample: drill.sample,
-            scratch: Scratch::make(&drill.scratch, means(options).manner)?,
+            scratch: drill.scratch.as_ref().map(make).transpose()?,
         })
     }
 
@@ -30,9 +32,14 @@ impl Ground {
         store: &mut dyn Store,
         watch: &mut verify::Watch,
     ) -> Result<()> {
-        let place = shown(self.scratch.dir());
-        let mut ground = Received::into(self.scratch.store()?, place);
-        let drawn = verify::drill(report, store, &mut ground, self.sample, watch)?;
+        let drawn = match &mut self.scratch {
+            None => verify::drill(report, store, &mut InMind::default(), self.sample, watch)?,
+            Some(scratch) => {
+                let place = shown(scratch.dir());
+                let mut ground = Received::into(scratch.store()?, place);
+                verify::drill(report, store, &mut ground, self.sample, watch)?
+            }
+        };
         if self.sample.is_some() && !drawn.is_empty() {
             let note = format!("drawn for the drill: {}", drawn.join(", "));
             report.listing.notes.push(note);
@@ -41,6 +48,6 @@ impl Ground {
     }
 
     pub(super) fn finish(self) -> Result<()> {
-        self.scratch.finish()
+        self.scratch.map_or(Ok(()), Scratch::finish)
     }
 }

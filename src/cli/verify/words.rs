@@ -47,8 +47,8 @@ pub(in crate::cli) struct Task {
 pub(super) struct Drill {
     /// How many chains of each store.
     pub(super) sample: Option<usize>,
-    /// Where the streams are received.
-    pub(super) scratch: PathBuf,
+    /// Where the streams are received; `None` to rehearse them.
+    pub(super) scratch: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,8 +109,7 @@ pub(in crate::cli) fn parse(
         return Err(wrong_words("--content needs --against OTHER"));
     }
     let drill = match (is_drill, scratch) {
-        (true, Some(scratch)) => Some(Drill { sample, scratch }),
-        (true, None) => return Err(wrong_words("--drill needs --scratch DIR")),
+        (true, scratch) => Some(Drill { sample, scratch }),
         (false, scratch) if scratch.is_some() || sample.is_some() => {
             return Err(wrong_words("--sample and --scratch go with --drill"));
         }

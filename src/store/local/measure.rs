@@ -3,7 +3,7 @@
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::process;
-use crate::snapshot::{Measured, Size, shown};
+use crate::snapshot::{Measured, shown};
 use crate::stream;
 use crate::sys;
 use std::fs::File;
@@ -48,16 +48,32 @@ pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Measured>> {
             .collect()
     });
     for (at, size) in done {
-        sizes[at] = size?.into();
+        sizes[at] = size?;
     }
     Ok(sizes)
 }
 
-fn one(pair: &Pair) -> Result<Size> {
+fn one(pair: &Pair) -> Result<Measured> {
     match once(pair) {
         // The kernel starts the stream afresh after a suspend; the second try is undisturbed.
         Err(error) if matches!(error.kind, Kind::Restarted | Kind::Damaged) => once(pair),
         other => other,
+    }
+    .or_else(refused)
+}
+
+/// A diff that cannot be received, or read, is no candidate; others are.
+fn refused(error: Error) -> Result<Measured> {
+    match error.kind {
+        Kind::Interrupted => Err(error),
+        Kind::Unreceivable => Ok(Measured {
+            refused: Some(error.said),
+            ..Measured::default()
+        }),
+        _ => Ok(Measured {
+            refused: Some(error.to_string()),
+            ..Measured::default()
+        }),
     }
 }
 
@@ -71,7 +87,7 @@ impl Read for Attentive {
     }
 }
 
-fn once(pair: &Pair) -> Result<Size> {
+fn once(pair: &Pair) -> Result<Measured> {
     let Pair {
         snapshot,
         parent,
@@ -80,6 +96,8 @@ fn once(pair: &Pair) -> Result<Size> {
     let doing = || format!("cannot measure {}", shown(snapshot));
     let open = |path: &Path| File::open(path).doing(|| format!("cannot open {}", shown(path)));
     let snapshot_file = open(snapshot)?;
+    let trees = super::mending().then(|| super::trees(snapshot, parent.as_deref()));
+    let trees = trees.transpose()?;
     let parent = match parent {
         Some(path) => Some(btrfs::root_id(open(path)?.as_fd()).doing(doing)?),
         None => None,
@@ -94,7 +112,7 @@ fn once(pair: &Pair) -> Result<Size> {
         });
         let reader = Attentive(File::from(reader));
         let mut metadata = BufReader::with_capacity(256 << 10, reader);
-        let size = stream::exact_size(&mut metadata, *enough);
+        let size = stream::mended_size(&mut metadata, trees, *enough);
         // Whoever still writes is told that nobody reads.
         drop(metadata);
         match sender.join() {
