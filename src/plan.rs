@@ -4,6 +4,7 @@
 mod arborescence;
 mod candidates;
 mod deletions;
+mod reasons;
 mod route;
 mod targets;
 
@@ -24,6 +25,8 @@ pub struct Wish<'a> {
     pub excluded: Option<&'a dyn Fn(&Path) -> bool>,
     /// Whether the destination loses what the source does not have.
     pub delete: bool,
+    /// Nothing builds on anything else, where the source leaves a choice.
+    pub whole: bool,
     /// Sizes are guessed from the listings, and nothing is measured.
     pub estimate: bool,
     /// Measure nothing more than what no plan can do without. See [`Plan::unmeasured`].

@@ -2,15 +2,17 @@
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
 mod flow;
+mod inherited;
 mod inspect;
 mod measure;
+mod parent;
 mod receive;
 mod state;
 mod survey;
 
 pub use survey::{leftover, states};
 
-use crate::btrfs::{self, Coverage, Filesystem, Subvolume};
+use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
@@ -154,44 +156,6 @@ impl Local {
         Ok(self.dir.join(relative))
     }
 
-    /// The one subvolume of the filesystem that `btrfs receive` will take for the parent; it
-    /// must be sound.
-    fn check_parent(&self, parent: Uuid, path: &Path) -> Result<()> {
-        let all = self.filesystem.subvolumes()?.all;
-        let states = states(&self.dir, &all)?;
-        let refuse = |what: String| {
-            Err(Error::refused(
-                format!("cannot receive {}", shown(path)),
-                what,
-            ))
-        };
-        let received: Vec<&Subvolume> = all
-            .iter()
-            .filter(|s| s.received_uuid == Some(parent))
-            .collect();
-        let found = match &received[..] {
-            [] => all.iter().find(|s| s.uuid == parent),
-            [one] => Some(*one),
-            [..] => {
-                return refuse(format!(
-                    "{} subvolumes have its parent's received UUID {parent}",
-                    received.len()
-                ));
-            }
-        };
-        let Some(found) = found else {
-            return refuse(format!("its parent {parent} is not on this filesystem"));
-        };
-        let name = shown(&found.path);
-        match states.of.get(&found.id) {
-            _ if !found.read_only => refuse(format!("its parent {name} is read-write")),
-            Some(State::Altered) => refuse(format!(
-                "its parent {name} was altered, and would give a wrong snapshot"
-            )),
-            _ => Ok(()),
-        }
-    }
-
     fn check_space(&self, size: Size, path: &Path) -> Result<()> {
         let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
         let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
@@ -270,11 +234,12 @@ impl Store for Local {
         let name = checked_name(path)?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
-        if let Some(from) = diff.from {
-            self.check_parent(from, path)?;
-        }
+        let exact = diff.from.map(|from| parent::find(self, from, path));
+        let exact = exact.transpose()?;
         self.check_space(diff.size, path)?;
-        Ok(Box::new(Receiving::start(self, diff, path, &parent, name)?))
+        Ok(Box::new(Receiving::start(
+            self, diff, path, &parent, name, exact,
+        )?))
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
