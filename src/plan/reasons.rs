@@ -77,8 +77,8 @@ impl Planner<'_> {
     }
 
     /// Why nobody can receive a diff, or read it.
-    pub(super) fn refusal(&self, _diff: &Diff) -> Option<&str> {
-        None
+    pub(super) fn refusal(&self, diff: &Diff) -> Option<&str> {
+        self.sizes.get(&diff.pair())?.refused.as_deref()
     }
 
     /// What is wrong with it at the source.

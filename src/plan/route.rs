@@ -4,7 +4,7 @@ use super::arborescence::{self, Edge};
 use super::candidates;
 use super::reasons::Chosen;
 use super::{Action, Planner, Step};
-use crate::snapshot::{Diff, Offer, Size, Snapshot, Uuid};
+use crate::snapshot::{Diff, Mended, Offer, Size, Snapshot, Uuid};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a further link in a stored chain costs beside its bytes: a chain is as good as its
@@ -30,6 +30,12 @@ impl<'a> Planner<'a> {
         candidates.retain(|diff| self.refusal(diff).is_none());
         let (nodes, lost) = candidates::reachable(&candidates, &self.parents, targets);
         for (snapshot, why) in lost {
+            let whole = Diff {
+                to: snapshot.id(),
+                from: None,
+                size: Size::Unknown,
+            };
+            let why = self.refusal(&whole).map_or(why, str::to_owned);
             self.obstacle(&snapshot.path, why, true);
         }
         let mut full_only = HashSet::new();
@@ -54,6 +60,11 @@ impl<'a> Planner<'a> {
             if !wished.contains(&diff.to) {
                 why.push_str("; needed by what follows");
             }
+            let measured = self.sizes.get(&diff.pair());
+            let mended = measured.map_or_else(Mended::default, |m| m.mended.clone());
+            if !mended.is_empty() {
+                why.push_str(&format!("; mended: {mended}"));
+            }
             let Diff { to, from, size } = self.with_limit(diff, &candidates, &full_only);
             self.plan.steps.push(Step {
                 action: Action::Transfer,
@@ -61,6 +72,7 @@ impl<'a> Planner<'a> {
                 to,
                 from,
                 size,
+                mended,
                 why,
             });
         }

@@ -343,6 +343,11 @@ fn restarted(error: Error, doing: &str) -> Error {
             );
             Error::new(Kind::Restarted, doing, said)
         }
+        // What `btrfs send` cannot make, it may make out of another parent.
+        Kind::Failed if !error.said.contains("it ended with signal") => Error {
+            kind: Kind::Unreceivable,
+            ..error
+        },
         _ => error,
     }
 }

@@ -48,9 +48,21 @@ pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Measured>> {
             .collect()
     });
     for (at, size) in done {
-        sizes[at] = size?.into();
+        sizes[at] = match size {
+            Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
+            Err(error) => unreadable(error),
+            Ok(size) => size.into(),
+        };
     }
     Ok(sizes)
+}
+
+/// What cannot be read, or has paths that are too long, is no candidate; the others may be.
+fn unreadable(error: Error) -> Measured {
+    Measured {
+        refused: Some(format!("it cannot be read: {}", error.said)),
+        ..Measured::default()
+    }
 }
 
 fn one(pair: &Pair) -> Result<Size> {

@@ -9,7 +9,7 @@ use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
-use crate::process::Writer;
+use crate::process::{self, Writer};
 use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::renamed::{Names, Renamed, remove_from_top};
@@ -194,12 +194,20 @@ impl<'a> Receiving<'a> {
     }
 }
 
+/// What `btrfs receive` cannot make of this diff it may make of another.
+fn unreceivable(mut error: Error) -> Error {
+    if process::is_about_input(&error) {
+        error.kind = Kind::Unreceivable;
+    }
+    error
+}
+
 fn pass(writer: &mut Option<Writer>, bytes: &[u8]) -> Result<()> {
     let doing = "cannot write to btrfs receive";
     match writer {
         Some(writer) => writer
             .write_all(bytes)
-            .map_err(|error| Error::io(doing, error)),
+            .map_err(|error| unreceivable(Error::io(doing, error))),
         None => Err(Error::failed(doing, "it was finished before")),
     }
 }
@@ -233,7 +241,7 @@ impl Sink for Receiving<'_> {
         check.complete()?;
         let (head, bytes) = (head.clone(), check.passed());
         if let Some(writer) = self.writer.take() {
-            writer.finish()?;
+            writer.finish().map_err(unreceivable)?;
         }
         self.flow.finish()?;
         let parent = self.parent.map(|exact| exact.uuid);
