@@ -62,8 +62,7 @@ fn fit(
         .find(|s| s.received_uuid == Some(now.uuid) && s.uuid != now.uuid)
     {
         return Err(format!(
-            "the subvolume {} of this filesystem claims to be its parent {name}: it has the UUID {} as its received \
-             UUID; delete it, or move what is in it to one that has none",
+            "the subvolume {} claims to be its parent {name}: its received UUID is {}; see who made it, and delete it",
             shown(&claims.path),
             now.uuid
         ));
