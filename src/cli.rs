@@ -108,6 +108,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
     let task = if server || mode.is_some() {
         serve(words, server, mode)?
     } else {
+        options.whole = only.whole;
         task(words, &only)?
     };
     Ok((task, options))
@@ -283,6 +284,8 @@ mod tests {
             ],
             &["clean", "--commands", "a"],
             &["--commands", "a", "b"],
+            &["--whole", "a"],
+            &["clean", "--whole", "a"],
         ] {
             assert_eq!(parsed(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

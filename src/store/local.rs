@@ -1,9 +1,12 @@
 //! A directory of a btrfs filesystem as a store. Knows paths, leftovers and the lock; which
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
+mod alias;
 mod flow;
+mod inherited;
 mod inspect;
 mod measure;
+mod parent;
 mod receive;
 mod state;
 mod survey;
@@ -11,7 +14,7 @@ mod tree;
 
 pub use survey::{leftover, states};
 
-use crate::btrfs::{self, Coverage, Filesystem, Subvolume};
+use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
@@ -86,6 +89,7 @@ impl Local {
     /// Removes what the last run was receiving when it was interrupted. Other subvolumes may be
     /// named like that, and be somebody's only copy.
     fn remove_leftover(&mut self) -> Result<()> {
+        alias::remove_leftover(&self.dir)?;
         let Some(path) = state::begun(&self.dir)? else {
             return Ok(());
         };
@@ -155,44 +159,6 @@ impl Local {
             }
         }
         Ok(self.dir.join(relative))
-    }
-
-    /// The one subvolume of the filesystem that `btrfs receive` will take for the parent; it
-    /// must be sound.
-    fn check_parent(&self, parent: Uuid, path: &Path) -> Result<()> {
-        let all = self.filesystem.subvolumes()?.all;
-        let states = states(&self.dir, &all)?;
-        let refuse = |what: String| {
-            Err(Error::refused(
-                format!("cannot receive {}", shown(path)),
-                what,
-            ))
-        };
-        let received: Vec<&Subvolume> = all
-            .iter()
-            .filter(|s| s.received_uuid == Some(parent))
-            .collect();
-        let found = match &received[..] {
-            [] => all.iter().find(|s| s.uuid == parent),
-            [one] => Some(*one),
-            [..] => {
-                return refuse(format!(
-                    "{} subvolumes have its parent's received UUID {parent}",
-                    received.len()
-                ));
-            }
-        };
-        let Some(found) = found else {
-            return refuse(format!("its parent {parent} is not on this filesystem"));
-        };
-        let name = shown(&found.path);
-        match states.of.get(&found.id) {
-            _ if !found.read_only => refuse(format!("its parent {name} is read-write")),
-            Some(State::Altered) => refuse(format!(
-                "its parent {name} was altered, and would give a wrong snapshot"
-            )),
-            _ => Ok(()),
-        }
     }
 
     fn check_space(&self, size: Size, path: &Path) -> Result<()> {
@@ -290,11 +256,12 @@ impl Store for Local {
         let name = checked_name(path)?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
-        if let Some(from) = diff.from {
-            self.check_parent(from, path)?;
-        }
+        let exact = diff.from.map(|from| parent::find(self, from, path));
+        let exact = exact.transpose()?;
         self.check_space(diff.size, path)?;
-        Ok(Box::new(Receiving::start(self, diff, path, &parent, name)?))
+        Ok(Box::new(Receiving::start(
+            self, diff, path, &parent, name, exact,
+        )?))
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
@@ -411,6 +378,11 @@ fn restarted(error: Error, doing: &str) -> Error {
             );
             Error::new(Kind::Restarted, doing, said)
         }
+        // What `btrfs send` cannot make, it may make out of another parent.
+        Kind::Failed if !error.said.contains("it ended with signal") => Error {
+            kind: Kind::Unreceivable,
+            ..error
+        },
         _ => error,
     }
 }
