@@ -2,13 +2,14 @@
 //! Moving the bytes of streams is the business of `upload` and `download`.
 
 use super::multipart::Unfinished;
+use super::sign::UNRESERVED;
 use super::xml::{Node, escaped};
 use super::{Answer, Client, Fault, Request, Response, Sse};
 use crate::error::{Error, Kind, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use md5::{Digest, Md5};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 use rusty_s3::Method;
 
 /// An object as a listing shows it.
@@ -92,12 +93,7 @@ impl Head {
 }
 
 /// What ends in a path may stay as it is.
-const KEEP: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~')
-    .remove(b'/');
+const KEEP: &AsciiSet = &UNRESERVED.remove(b'/');
 const PAGE: usize = 1000;
 
 impl Client {

@@ -41,6 +41,7 @@ mod s3_suites;
 mod s3_sync;
 mod s3_tls;
 mod scheduled;
+mod security;
 mod servers;
 mod smoke;
 mod ssh;
@@ -84,6 +85,8 @@ fn main() -> std::process::ExitCode {
             s3_sync::OWN,
             s3_tls::TESTS,
             scheduled::TESTS,
+            security::TESTS,
+            security::buckets::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
