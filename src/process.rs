@@ -3,11 +3,13 @@
 //! get the keys for buckets.
 
 pub mod duplex;
+mod secrets;
 mod within;
 mod words;
 
 use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
+pub use secrets::keep_secrets;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -16,30 +18,6 @@ use words::Words;
 
 /// A pipe as large as an ordinary user may make one: fewer turns between the two ends.
 const PIPE: usize = 1 << 20;
-
-/// Variables that are worth something to who reads the environment of a process.
-const SECRETS: [&str; 5] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_SECURITY_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-];
-
-/// Lets a child have the keys for buckets that are in our own environment: for a program that
-/// fetches keys, and no other.
-pub fn keep_secrets(command: &mut Command) {
-    let own = |name: &str| Some((name.to_owned(), std::env::var_os(name)?));
-    command.envs(SECRETS.into_iter().filter_map(own));
-}
-
-fn drop_secrets(command: &mut Command) {
-    for name in SECRETS {
-        if command.get_envs().all(|(given, _)| given != name) {
-            command.env_remove(name);
-        }
-    }
-}
 
 /// Whether children yield to everything else on the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +45,7 @@ impl Running {
     }
 
     fn spawn(command: &mut Command, doing: String) -> Result<Running> {
-        drop_secrets(command);
+        secrets::drop_secrets(command);
         let spawned = command.stderr(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| not_started(error, command, &doing))?;
         let words = child.stderr.take().map(Words::listen);
@@ -273,17 +251,6 @@ pub fn run(command: Command, doing: &str) -> Result<String> {
 mod tests {
     use super::*;
     use std::path::Path;
-
-    #[test]
-    fn only_who_asks_gets_keys() {
-        let mut command = Command::new("env");
-        command.env("AWS_SESSION_TOKEN", "asked for");
-        drop_secrets(&mut command);
-        for (name, value) in command.get_envs() {
-            assert_eq!(value.is_some(), name == "AWS_SESSION_TOKEN", "{name:?}");
-        }
-        assert_eq!(command.get_envs().count(), SECRETS.len());
-    }
 
     #[test]
     fn what_a_child_leaves_running_holds_up_nobody() {

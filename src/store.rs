@@ -256,12 +256,13 @@ fn bucket_and_prefix(rest: &OsStr) -> Result<(&str, &str)> {
     }
 }
 
-/// Serves a place to the client at the other end of two pipes, in the manner that it wishes.
+/// Serves a place to the client at the other end of two pipes, in the manner that it wishes. The place
+/// is looked for once the client has greeted, so that it hears why there is none.
 ///
 /// # Errors
 /// As [`serve::serve`] says.
 pub fn serve_place(
-    place: &Place,
+    find: impl FnOnce() -> Result<Place>,
     access: Access,
     reader: impl Read,
     writer: impl Write,
@@ -277,7 +278,7 @@ pub fn serve_place(
             compressed: client.compressed,
         };
         open(
-            place,
+            &find()?,
             access,
             &Means {
                 manner,

@@ -1,5 +1,6 @@
 //! System calls that std does not offer: ioctl, openat2, renameat2; in `child` signals and
-//! children, in `confine` what a child may reach, in `dir` directories; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
+//! children, in `confine` what a child may reach, in `dir` directories, in `look` what others may have
+//! put there; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
 //! nothing of btrfs.
 
 #![allow(unsafe_code)]
@@ -8,6 +9,7 @@ mod child;
 mod confine;
 pub mod dir;
 mod lanes;
+pub mod look;
 
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
@@ -232,6 +234,15 @@ pub fn free_bytes(file: BorrowedFd) -> io::Result<u64> {
 /// What the kernel says.
 pub fn is_read_only(file: BorrowedFd) -> io::Result<bool> {
     Ok(statvfs(file)?.f_flag & libc::ST_RDONLY != 0)
+}
+
+/// Whether programs where `file` is cannot give their user more rights, nor nodes stand for devices.
+///
+/// # Errors
+/// What the kernel says.
+pub fn is_harmless(file: BorrowedFd) -> io::Result<bool> {
+    let both = libc::ST_NOSUID | libc::ST_NODEV;
+    Ok(statvfs(file)?.f_flag & both == both)
 }
 
 fn statvfs(file: BorrowedFd) -> io::Result<libc::statvfs> {

@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn the_same_signature_as_in_an_address() {
         let now: Timestamp = "2026-11-29T23:59:59Z".parse().unwrap();
-        let cases: &[(Method, &str, &str, &[(&str, &str)], &[(&str, &str)])] = &[
+        type Pairs = &'static [(&'static str, &'static str)];
+        let cases: &[(Method, &str, &str, Pairs, Pairs)] = &[
             (
                 Method::Get,
                 "https://b.s3.eu-west-1.amazonaws.com/",

@@ -1,6 +1,8 @@
 //! The lines of buttersink-security(7): each has a test of its name, from the attacker's side.
 
 pub(crate) mod buckets;
+mod client;
+pub(crate) mod servers;
 
 use crate::runner::Test;
 use crate::support::*;
@@ -74,4 +76,38 @@ fn children_get_no_keys() {
     for secret in ["AKIA", "s3cr3t", "t0k3n"] {
         assert!(!text.contains(secret), "{text}");
     }
+}
+
+/// Names of tests stand in the page, and the tests in the sources.
+fn each_line_has_a_test() {
+    let page = crate::documents::text("man/buttersink-security.7");
+    let (held, not_held) = page.split_once(".Sh NOT HELD").unwrap();
+    let lines = held.split("\n.It\n").skip(1);
+    let mut sources = String::new();
+    for dir in ["src", "tests"] {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+        sources += &run(
+            "find",
+            [
+                top.as_os_str(),
+                "-name".as_ref(),
+                "*.rs".as_ref(),
+                "-exec".as_ref(),
+                "cat".as_ref(),
+                "{}".as_ref(),
+                "+".as_ref(),
+            ],
+        );
+    }
+    let mut count = 0;
+    for line in lines {
+        let names = line.lines().filter_map(|line| line.strip_prefix(".Pq Li "));
+        let names: Vec<&str> = names.flat_map(|names| names.split(" , ")).collect();
+        assert!(!names.is_empty(), "no test of: {line}");
+        for name in names {
+            assert!(sources.contains(&format!("fn {name}(")), "no test {name}");
+            count += 1;
+        }
+    }
+    assert!(count > 5 && !not_held.contains(".Pq Li "));
 }
