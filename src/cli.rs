@@ -108,6 +108,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
             name => options.set(name, &mut parser)?,
         }
     }
+    options.whole = only.whole;
     let task = task(words, &only)?;
     Ok((task, options))
 }
@@ -271,6 +272,8 @@ mod tests {
             ],
             &["clean", "--commands", "a"],
             &["--commands", "a", "b"],
+            &["--whole", "a"],
+            &["clean", "--whole", "a"],
         ] {
             assert_eq!(parsed(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

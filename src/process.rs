@@ -224,6 +224,20 @@ impl Write for Writer {
     }
 }
 
+/// Whether a child's failure is about what it was given, so that something else may do: not about
+/// room, a broken disk, or a signal, which the next one would meet as well.
+pub fn is_about_input(error: &Error) -> bool {
+    const OUTSIDE: [&str; 6] = [
+        "No space left on device",
+        "Disk quota exceeded",
+        "Read-only file system",
+        "Input/output error",
+        "Cannot allocate memory",
+        "it ended with signal",
+    ];
+    error.kind == Kind::Failed && !OUTSIDE.iter().any(|words| error.said.contains(words))
+}
+
 /// An error if a signal has asked us to stop.
 ///
 /// # Errors

@@ -15,14 +15,14 @@ use crate::error::{Error, Result};
 use crate::process::Priority;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::S3Options;
-use crate::snapshot::{Diff, Listing, Size, shown};
+use crate::snapshot::{Diff, Listing, Sizes, shown};
 use archive::ArchiveStore;
 use local::{Local, Manner};
 pub use location::{Location, Place};
 use s3::S3Store;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 pub use wire::Hello;
 
 /// Something that holds snapshots: a directory of a btrfs filesystem, a prefix of a bucket, a
@@ -34,13 +34,13 @@ pub trait Store {
     /// If it cannot be read. What could be read only in part is a note in the listing.
     fn list(&mut self) -> Result<Listing>;
 
-    /// The exact stream lengths of diffs between listed snapshots, in the order asked.
+    /// The exact stream lengths of diffs between listed snapshots, and which of them nobody can receive.
     ///
-    /// Of a diff that is asked about as [`Size::Beyond`] it is enough to know whether it is.
+    /// Of a diff that is asked about as [`crate::snapshot::Size::Beyond`] it is enough to know whether it is.
     ///
     /// # Errors
     /// If one of them cannot be measured.
-    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>>;
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes>;
 
     /// The stream of a diff between listed snapshots. End of stream means complete: reading
     /// returns `Ok(0)` only when every byte was delivered and its producer succeeded.
@@ -256,13 +256,13 @@ fn bucket_and_prefix(rest: &OsStr) -> Result<(&str, &str)> {
     }
 }
 
-/// Serves a place to the client at the other end of two pipes, in the manner that it wishes. The place
-/// is looked for once the client has greeted, so that it hears why there is none.
+/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes. The
+/// directory is looked for once the client has greeted, so that it hears why there is none.
 ///
 /// # Errors
 /// As [`serve::serve`] says.
-pub fn serve_place(
-    find: impl FnOnce() -> Result<Place>,
+pub fn serve_directory(
+    find: impl FnOnce() -> Result<PathBuf>,
     access: Access,
     reader: impl Read,
     writer: impl Write,
@@ -277,15 +277,7 @@ pub fn serve_place(
             priority,
             compressed: client.compressed,
         };
-        open(
-            &find()?,
-            access,
-            &Means {
-                manner,
-                ssh: remote::ssh::Options::default(),
-                s3: S3Options::default(),
-            },
-        )
+        Ok(Box::new(Local::open(&find()?, access, manner)?.walled()))
     };
     serve::serve(open, access, reader, writer)
 }

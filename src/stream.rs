@@ -6,6 +6,7 @@
 //! for itself) and body, seed 0, not inverted; then attributes: type le16, length le16, value.
 
 mod paths;
+pub mod renamed;
 mod watch;
 
 use crate::error::{Error, Kind, Result};

@@ -197,10 +197,10 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Opens `path` below `dir` with `open` flags, and refuses to leave `dir` on the way, be it by
-/// `..`, by a symbolic link or by a magic link. New files get mode 0600.
+/// `..`, by a symbolic link, by a magic link, or by what is mounted there. New files get mode 0600.
 ///
 /// # Errors
-/// `EXDEV` for a path that leaves `dir`; else what `open` says.
+/// `EXDEV` for a path that leaves `dir` or its mount; else what `open` says.
 pub fn open_beneath(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<OwnedFd> {
     let path = text(path.as_os_str())?;
     // Sound: zero is a valid `open_how`.
@@ -209,7 +209,7 @@ pub fn open_beneath(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<Owne
     if flags & libc::O_CREAT != 0 {
         how.mode = 0o600;
     }
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_NO_XDEV;
     // Sound: `path` ends in a zero byte and both outlive the call; a success is a new descriptor
     // that nobody else owns.
     unsafe {

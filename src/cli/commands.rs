@@ -126,6 +126,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         excluded: Some(&excluded),
         delete: options.delete,
         estimate: options.estimate,
+        whole: options.whole,
         max_chain: Some(options.max_chain),
         ..Wish::default()
     };
@@ -141,6 +142,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     let resumes = matches!(there.offer, Offer::Only(_));
     carry_out(
         &plan,
+        (&here, &wish),
         &mut *source_store,
         &mut *dest_store,
         resumes,
@@ -150,13 +152,15 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
 
 fn carry_out(
     plan: &Plan,
+    (here, wish): (&Listing, &Wish),
     source: &mut dyn Store,
     dest: &mut dyn Store,
     resumes: bool,
     mut progress: Progress,
 ) -> Result<()> {
     progress.begin(plan);
-    let done = sync::carry_out(plan, source, dest, &mut |event| progress.event(&event));
+    let watch = &mut |event: sync::Event| progress.event(&event);
+    let done = sync::carry_out(plan, here, wish, source, dest, watch);
     match done {
         Ok(summary) => {
             progress.result(

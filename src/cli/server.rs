@@ -5,7 +5,7 @@ use super::{values, wrong};
 use crate::error::{Doing, Error, Result};
 use crate::log::system;
 use crate::snapshot::shown;
-use crate::store::{self, Access, Place};
+use crate::store::{self, Access};
 use crate::sys;
 use crate::sys::look::Found;
 use lexopt::Arg;
@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// What may be done where, and by whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,11 +88,12 @@ pub(super) fn run(grant: &Grant) -> Result<()> {
     system::open(grant.name.as_deref());
     let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
     let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
-    store::serve_place(|| place(grant), grant.access, reader, writer)
+    store::serve_directory(|| directory(grant), grant.access, reader, writer)
         .inspect_err(|error| system::line(|| error.to_string()))
 }
 
-fn place(grant: &Grant) -> Result<Place> {
+/// Where it is, if it may be served.
+fn directory(grant: &Grant) -> Result<PathBuf> {
     let doing = || format!("cannot serve {}", shown(&grant.dir));
     let found = Found::at(Path::new(&grant.dir)).doing(doing)?;
     let path = found.path().doing(doing)?;
@@ -104,7 +105,7 @@ fn place(grant: &Grant) -> Result<Place> {
         }
         system::line(|| format!("{}: {said}", shown(&path)));
     }
-    Ok(Place::Local(path))
+    Ok(path)
 }
 
 #[cfg(test)]

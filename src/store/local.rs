@@ -2,20 +2,22 @@
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
 mod flow;
+mod inherited;
 mod inspect;
 mod measure;
+mod parent;
 mod receive;
 mod state;
 mod survey;
 
 pub use survey::{leftover, states};
 
-use crate::btrfs::{self, Coverage, Filesystem, Subvolume};
+use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
 use crate::store::{Access, Sink, Store};
 use crate::stream::{Checked, Head};
 use crate::sys;
@@ -46,6 +48,7 @@ pub struct Local {
     /// What the last listing said, and what was received since.
     known: Vec<Snapshot>,
     notes: Vec<String>,
+    walled: bool,
     /// Held as long as we may write.
     _lock: Option<File>,
 }
@@ -72,6 +75,7 @@ impl Local {
             manner,
             known: Vec::new(),
             notes: Vec::new(),
+            walled: false,
             _lock: lock,
         };
         if access > Access::Read {
@@ -111,8 +115,38 @@ impl Local {
         })
     }
 
+    /// Where a listed snapshot is: exactly that one, and not behind something that is mounted there.
     fn path_of(&self, id: Uuid) -> Result<PathBuf> {
-        Ok(self.dir.join(&self.find(id)?.path))
+        let snapshot = self.find(id)?;
+        let path = self.dir.join(&snapshot.path);
+        let doing = || format!("cannot open {}", shown(&path));
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let file = sys::open_beneath(self.filesystem.fd(), &snapshot.path, flags).doing(doing)?;
+        match btrfs::subvolume_of(file.as_fd()).doing(doing)?.uuid == snapshot.uuid {
+            true => Ok(path),
+            false => Err(not_as_listed(snapshot, &doing())),
+        }
+    }
+
+    /// The same store for somebody who may see nothing outside of it, nor be in the way of others there.
+    pub fn walled(self) -> Local {
+        Local {
+            walled: true,
+            ..self
+        }
+    }
+
+    /// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever
+    /// builds on that.
+    fn must_claim_nothing(&self, to: Uuid, path: &Path) -> Result<()> {
+        let all = self.filesystem.subvolumes()?.all;
+        match self.walled && all.iter().any(|s| s.uuid == to) {
+            false => Ok(()),
+            true => Err(Error::refused(
+                format!("cannot receive {}", shown(path)),
+                format!("{to} is the UUID of a subvolume that was made here"),
+            )),
+        }
     }
 
     /// The command that sends a diff.
@@ -154,44 +188,6 @@ impl Local {
         Ok(self.dir.join(relative))
     }
 
-    /// The one subvolume of the filesystem that `btrfs receive` will take for the parent; it
-    /// must be sound.
-    fn check_parent(&self, parent: Uuid, path: &Path) -> Result<()> {
-        let all = self.filesystem.subvolumes()?.all;
-        let states = states(&self.dir, &all)?;
-        let refuse = |what: String| {
-            Err(Error::refused(
-                format!("cannot receive {}", shown(path)),
-                what,
-            ))
-        };
-        let received: Vec<&Subvolume> = all
-            .iter()
-            .filter(|s| s.received_uuid == Some(parent))
-            .collect();
-        let found = match &received[..] {
-            [] => all.iter().find(|s| s.uuid == parent),
-            [one] => Some(*one),
-            [..] => {
-                return refuse(format!(
-                    "{} subvolumes have its parent's received UUID {parent}",
-                    received.len()
-                ));
-            }
-        };
-        let Some(found) = found else {
-            return refuse(format!("its parent {parent} is not on this filesystem"));
-        };
-        let name = shown(&found.path);
-        match states.of.get(&found.id) {
-            _ if !found.read_only => refuse(format!("its parent {name} is read-write")),
-            Some(State::Altered) => refuse(format!(
-                "its parent {name} was altered, and would give a wrong snapshot"
-            )),
-            _ => Ok(()),
-        }
-    }
-
     fn check_space(&self, size: Size, path: &Path) -> Result<()> {
         let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
         let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
@@ -224,7 +220,7 @@ impl Store for Local {
         })
     }
 
-    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
         let path = |id| self.path_of(id);
         let pair = |diff: &Diff| {
             Ok(measure::Pair {
@@ -237,7 +233,8 @@ impl Store for Local {
             })
         };
         let pairs = diffs.iter().map(pair).collect::<Result<Vec<_>>>()?;
-        measure::all(&pairs)
+        let measured = measure::all(&pairs)?;
+        Ok(diffs.iter().map(Diff::pair).zip(measured).collect())
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
@@ -270,11 +267,13 @@ impl Store for Local {
         let name = checked_name(path)?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
-        if let Some(from) = diff.from {
-            self.check_parent(from, path)?;
-        }
+        self.must_claim_nothing(diff.to, path)?;
+        let exact = diff.from.map(|from| parent::find(self, from, path));
+        let exact = exact.transpose()?;
         self.check_space(diff.size, path)?;
-        Ok(Box::new(Receiving::start(self, diff, path, &parent, name)?))
+        Ok(Box::new(Receiving::start(
+            self, diff, path, &parent, name, exact,
+        )?))
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
@@ -377,6 +376,11 @@ fn restarted(error: Error, doing: &str) -> Error {
             );
             Error::new(Kind::Restarted, doing, said)
         }
+        // What `btrfs send` cannot make, it may make out of another parent.
+        Kind::Failed if !error.said.contains("it ended with signal") => Error {
+            kind: Kind::Unreceivable,
+            ..error
+        },
         _ => error,
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::log::system;
-use crate::snapshot::{Diff, shown};
+use crate::snapshot::{Diff, Measured, shown};
 use crate::store::wire::{Failure, Hello, Request, Tag, Wire, again, letter, plain, strange};
 use crate::store::{Access, Receipt, Sink, Store};
 use serde::Serialize;
@@ -82,7 +82,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
 ) -> Result<()> {
     match request {
         Request::List => reply(wire, store.list()),
-        Request::Measure { diffs } => reply(wire, store.measure(&diffs)),
+        Request::Measure { diffs } => reply(wire, measure(store, &diffs)),
         Request::Copy { from, to } => {
             let done = store.copy(&from, &to);
             record(&done, || {
@@ -107,6 +107,13 @@ fn record<T>(outcome: &Result<T>, what: impl FnOnce() -> String) {
         Ok(_) => what(),
         Err(error) => error.to_string(),
     });
+}
+
+/// What is known of the diffs, in the order asked.
+fn measure<S: Store + ?Sized>(store: &mut S, diffs: &[Diff]) -> Result<Vec<Measured>> {
+    let mut sizes = store.measure(diffs)?;
+    let known = |diff: &Diff| sizes.remove(&diff.pair()).unwrap_or_default();
+    Ok(diffs.iter().map(known).collect())
 }
 
 fn reply<T: Serialize, R: Read, W: Write>(wire: &mut Wire<R, W>, outcome: Result<T>) -> Result<()> {

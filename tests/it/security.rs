@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub(crate) const TESTS: &[Test] = tests![children_get_no_keys,];
+pub(crate) const TESTS: &[Test] = tests![children_get_no_keys, each_line_has_a_test];
 
 /// A directory of programs that write their environment to `here()/environment` and then do what
 /// the shell is told to do.

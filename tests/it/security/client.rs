@@ -1,6 +1,6 @@
 //! A client that keeps to the frames of the protocol and to nothing else, in front of a real server.
 
-use crate::streams::{command, uuid, write};
+use crate::streams::{command, of_commands, uuid, write};
 use crate::support::*;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
@@ -85,7 +85,7 @@ impl Client {
         &mut self,
         path: &str,
         to: u8,
-        from: Option<Value>,
+        from: Option<&str>,
         stream: &[u8],
     ) -> Answer {
         let diff = json!({"to": uuid(to).to_string(), "from": from, "size": "unknown"});
@@ -122,4 +122,36 @@ pub(super) fn file(name: &str, data: &[u8]) -> Vec<u8> {
     let number = 300u64.to_le_bytes().to_vec();
     let made = command(3, &[(3, number), (15, name.into())]);
     [made, write(name.as_bytes(), data)].concat()
+}
+
+/// A CLONE of 4096 bytes out of a file of another subvolume.
+pub(super) fn clone(name: &str, of: [u8; 16], path: &str) -> Vec<u8> {
+    let number = |n: u64| n.to_le_bytes().to_vec();
+    let attributes = [
+        (15, name.into()),
+        (18, number(0)),
+        (24, number(4096)),
+        (20, of.to_vec()),
+        (21, number(7)),
+        (22, path.into()),
+        (23, number(0)),
+    ];
+    command(16, &attributes)
+}
+
+/// A stream out of a parent.
+pub(super) fn of_parent(to: u8, from: Option<[u8; 16]>, commands: &[Vec<u8>]) -> Vec<u8> {
+    let Some(from) = from else {
+        return of_commands(to, commands);
+    };
+    let generation = 7u64.to_le_bytes().to_vec();
+    let head = [
+        (15, b"snap".to_vec()),
+        (1, vec![to; 16]),
+        (2, generation.clone()),
+        (20, from.to_vec()),
+        (21, generation),
+    ];
+    let whole = [command(2, &head), commands.concat(), command(21, &[])];
+    [b"btrfs-stream\0\x01\0\0\0".to_vec(), whole.concat()].concat()
 }

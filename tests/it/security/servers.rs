@@ -1,6 +1,6 @@
 //! What the holder of a key or of a line in sudoers can do, and cannot.
 
-use super::client::{Client, file};
+use super::client::{Client, clone, file, of_parent};
 use crate::runner::Test;
 use crate::streams::{of_commands, uuid};
 use crate::support::*;
@@ -9,7 +9,7 @@ use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ pub(crate) const TESTS: &[Test] = tests![
     servers_follow_only_links_of_roots_alone,
     strict_servers_refuse_what_others_could_use,
     sessions_are_in_the_system_log,
+    keys_of_one_filesystem_see_only_their_own,
+    nobody_is_blocked_by_who_claims_his_uuid,
+    mounts_in_the_directory_are_not_crossed,
 ];
 
 /// Whatever stands where a wildcard of sudoers does.
@@ -183,4 +186,139 @@ fn sessions_are_in_the_system_log() {
     for words in expected {
         assert!(rest.any(|line| line.contains(words)), "{words}");
     }
+}
+
+/// Two directories of two keys on one filesystem, and what the second has: the snapshot `monday`.
+fn two_tenants() -> (PathBuf, PathBuf) {
+    let root = btrfs("far", 256);
+    let (one, two) = (root.join("host1"), root.join("host2"));
+    fs::create_dir(&one).unwrap();
+    fs::create_dir(&two).unwrap();
+    let monday = of_commands(2, &[file("secret", &[b's'; 8192])]);
+    Client::serving("a", &two)
+        .receive("monday", 2, None, &monday)
+        .unwrap();
+    (one, two)
+}
+
+fn tell_nothing(said: &str) {
+    for word in ["host2", "monday"] {
+        assert!(!said.contains(word), "{said}");
+    }
+}
+
+/// By the UUIDs that others have, which anybody may be told.
+fn keys_of_one_filesystem_see_only_their_own() {
+    let (one, two) = two_tenants();
+    let theirs = uuid(2).to_string();
+    let own = Client::serving("r", &two).list()[0]["uuid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut client = Client::serving("w", &one);
+    assert!(client.list().is_empty());
+    for known in [&theirs, &own] {
+        tell_nothing(&client.send(known, None).unwrap_err());
+        let diff = json!({"to": known, "from": null, "size": "unknown"});
+        tell_nothing(
+            &client
+                .ask(&json!({"ask": "measure", "diffs": [diff]}))
+                .unwrap_err(),
+        );
+        let id: buttersink::snapshot::Uuid = known.parse().unwrap();
+        // A snapshot of it, and a file out of it.
+        let snapshot = of_parent(3, Some(id.0), &[]);
+        tell_nothing(
+            &client
+                .receive("stolen", 3, Some(known), &snapshot)
+                .unwrap_err(),
+        );
+        let cloned = of_commands(3, &[file("f", b""), clone("f", id.0, "secret")]);
+        tell_nothing(&client.receive("stolen", 3, None, &cloned).unwrap_err());
+        client = Client::serving("w", &one);
+    }
+    for path in ["../host2/monday", "/monday"] {
+        tell_nothing(
+            &client
+                .ask(&json!({"ask": "delete", "path": path}))
+                .unwrap_err()
+                .replace(path, ""),
+        );
+    }
+    assert!(client.list().is_empty());
+    assert_eq!(
+        fs::read_dir(&one).unwrap().count(),
+        1,
+        "the state directory"
+    );
+}
+
+/// Whoever claims to be the snapshot of somebody else is not in his way.
+fn nobody_is_blocked_by_who_claims_his_uuid() {
+    let (one, two) = two_tenants();
+    let own = Client::serving("r", &two).list()[0]["uuid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut client = Client::serving("a", &one);
+    client
+        .receive("evil", 2, None, &of_commands(2, &[]))
+        .unwrap();
+    let id: buttersink::snapshot::Uuid = own.parse().unwrap();
+    let diff = json!({"to": own, "from": null, "size": "unknown"});
+    let said = client.ask(&json!({"ask": "receive", "diff": diff, "path": "more"}));
+    tell_nothing(&said.unwrap_err());
+    assert_eq!(client.close(), 0);
+    let mut client = Client::serving("a", &two);
+    let listed = client.list();
+    assert_eq!((listed.len(), listed[0]["state"].as_str()), (1, Some("ok")));
+    let tuesday = of_parent(3, Some([2; 16]), &[file("new", b"x")]);
+    client
+        .receive("tuesday", 3, Some(&uuid(2).to_string()), &tuesday)
+        .unwrap();
+    let listed = client.list();
+    let parent = listed.iter().find(|s| s["path"] == "tuesday").unwrap()["parent_uuid"].clone();
+    assert_eq!(parent, id.to_string(), "made of the owner's");
+    assert_eq!(fs::read(two.join("tuesday/secret")).unwrap(), [b's'; 8192]);
+}
+
+/// What is mounted in the directory is not in it.
+fn mounts_in_the_directory_are_not_crossed() {
+    let root = btrfs("far", 256);
+    let (dir, outside) = (root.join("dir"), root.join("outside"));
+    fs::create_dir_all(dir.join("in")).unwrap();
+    fs::create_dir(&outside).unwrap();
+    Client::serving("a", &outside)
+        .receive("s", 2, None, &of_commands(2, &[]))
+        .unwrap();
+    // And one below it that has the name of one outside.
+    Client::serving("a", &dir)
+        .receive("in/s", 4, None, &of_commands(4, &[]))
+        .unwrap();
+    run(
+        "mount",
+        [
+            "--bind".as_ref(),
+            outside.as_os_str(),
+            dir.join("in").as_os_str(),
+        ],
+    );
+    let mut client = Client::serving("w", &dir);
+    assert_eq!(client.list().len(), 1);
+    let refused = |said: Result<_, String>| {
+        let said = said.unwrap_err();
+        assert!(
+            said.contains("cross-device") || said.contains("link"),
+            "{said}"
+        );
+    };
+    refused(client.ask(&json!({"ask": "copy", "from": "in/s", "to": "got"})));
+    refused(client.ask(&json!({"ask": "delete", "path": "in/s"})));
+    refused(client.receive("in/new", 3, None, &of_commands(3, &[])));
+    refused(client.send(&uuid(4).to_string(), None).map(|_| json!(null)));
+    let diff = json!({"to": uuid(4).to_string(), "from": null, "size": "unknown"});
+    refused(client.ask(&json!({"ask": "measure", "diffs": [diff]})));
+    client.close();
+    assert!(outside.join("s").exists() && !outside.join("new").exists());
+    run("umount", [dir.join("in")]);
 }
