@@ -121,8 +121,11 @@ impl Progress {
                     self.step + plan.transfers().count(),
                 );
                 let other = plan.transfers().find(|other| other.to == step.to);
-                let how = other.map_or("", |other| &other.why);
-                self.note(&format!("{error}; instead {how}"));
+                let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
+                self.note(&format!(
+                    "{error}; sent {} instead",
+                    how.unwrap_or("another way")
+                ));
             }
             Event::Done(step, receipt) => {
                 let (path, bytes) = (shown(&step.path), receipt.bytes);

@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
         watch: &mut Watch,
     ) -> Result<bool> {
         let refused = Measured {
-            refused: Some(error.said.clone()),
+            refused: Some(error.said.trim_start_matches("ERROR: ").to_owned()),
             ..Measured::default()
         };
         self.measured.insert(step.diff().pair(), refused);

@@ -1,6 +1,7 @@
 //! A directory of a btrfs filesystem as a store. Knows paths, leftovers and the lock; which
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
+mod alias;
 mod flow;
 mod inherited;
 mod inspect;
@@ -87,6 +88,7 @@ impl Local {
     /// Removes what the last run was receiving when it was interrupted. Other subvolumes may be
     /// named like that, and be somebody's only copy.
     fn remove_leftover(&mut self) -> Result<()> {
+        alias::remove_leftover(&self.dir)?;
         let Some(path) = state::begun(&self.dir)? else {
             return Ok(());
         };

@@ -1,6 +1,6 @@
-//! A stream with another parent's name in it: where its CLONE commands name the parent, they name
-//! the exact subvolume instead that it is received onto. Knows bytes as they pass, in pieces of any
-//! length; the head, whose names change too, has passed before.
+//! A stream with another name for its parent in its CLONE commands: the one that the parent, and nothing
+//! else, has where it is received. Knows bytes as they pass, in pieces of any length; the head, whose
+//! names change too, has passed before.
 
 use super::{ATTR_CLONE_UUID, ATTR_PATH, COMMAND, command_crc, damaged, le16, le32, put};
 use crate::error::{Error, Result};
@@ -14,6 +14,9 @@ const ATTR_XATTR_NAME: u16 = 13;
 /// Two paths and some numbers: no CLONE is longer.
 const MAX_CLONE: usize = 64 << 10;
 
+/// Takes pieces of a stream.
+pub type Pass<'a> = dyn FnMut(Piece) -> Result<()> + 'a;
+
 /// Who is called how.
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
@@ -21,6 +24,24 @@ pub struct Names {
     pub child: Uuid,
     /// The parent as the stream has it, and as it is to be called; `None` for a full stream.
     pub parent: Option<(Uuid, Uuid)>,
+}
+
+/// What a piece of a stream has become.
+#[derive(Debug)]
+pub enum Piece<'a> {
+    /// Nothing in it clones from the parent.
+    Bytes(&'a [u8]),
+    /// One command that does.
+    FromParent(&'a [u8]),
+}
+
+impl Piece<'_> {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Bytes(bytes) | Piece::FromParent(bytes) => bytes,
+        }
+    }
 }
 
 /// Changes names in what follows the head of a stream.
@@ -48,7 +69,7 @@ impl Renamed {
     ///
     /// # Errors
     /// Those of `pass`; and if the stream clones from what is neither its parent nor itself.
-    pub fn feed(&mut self, bytes: &[u8], pass: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub fn feed(&mut self, bytes: &[u8], pass: &mut Pass) -> Result<()> {
         // What needs no change is handed on in one piece.
         let mut as_is: Range<usize> = 0..0;
         let mut at = 0;
@@ -77,7 +98,7 @@ impl Renamed {
     }
 
     /// Holds what has to be seen as a whole; how many bytes that took.
-    fn hold(&mut self, bytes: &[u8], pass: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<usize> {
+    fn hold(&mut self, bytes: &[u8], pass: &mut Pass) -> Result<usize> {
         let wanted = match self.held.len() {
             have if have < COMMAND => COMMAND,
             _ => COMMAND + le32(&self.held) as usize,
@@ -94,16 +115,19 @@ impl Renamed {
         } else if length > MAX_CLONE {
             return Err(damaged("it has a CLONE of impossible length"));
         } else if self.held.len() == COMMAND + length {
-            let command = std::mem::take(&mut self.held);
-            pass_on(&self.names.renamed(command)?, pass)?;
+            let mut command = std::mem::take(&mut self.held);
+            match self.names.rename(&mut command)? {
+                true => pass(Piece::FromParent(&command))?,
+                false => pass(Piece::Bytes(&command))?,
+            }
         }
         Ok(taken)
     }
 }
 
 impl Names {
-    /// A CLONE with the new name of its source.
-    fn renamed(&self, mut command: Vec<u8>) -> Result<Vec<u8>> {
+    /// Gives the source of a CLONE its new name; whether that is the parent.
+    fn rename(&self, command: &mut [u8]) -> Result<bool> {
         let found = value_of(&command[COMMAND..], ATTR_CLONE_UUID);
         let place = found.filter(|place| place.len() == 16);
         let place = place.ok_or_else(|| damaged("a CLONE does not say where from"))?;
@@ -111,8 +135,8 @@ impl Names {
         let mut source = Uuid::default();
         source.0.copy_from_slice(&command[place.clone()]);
         match self.parent {
-            _ if source == self.child => return Ok(command),
-            Some((parent, exact)) if source == parent => command[place].copy_from_slice(&exact.0),
+            _ if source == self.child => return Ok(false),
+            Some((parent, new)) if source == parent => command[place].copy_from_slice(&new.0),
             // Whoever sends it may not read what that is.
             _ => {
                 return Err(Error::refused(
@@ -121,16 +145,16 @@ impl Names {
                 ));
             }
         }
-        let sum = command_crc(&command);
+        let sum = command_crc(command);
         command[6..COMMAND].copy_from_slice(&sum.to_le_bytes());
-        Ok(command)
+        Ok(true)
     }
 }
 
-fn pass_on(bytes: &[u8], pass: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+fn pass_on(bytes: &[u8], pass: &mut Pass) -> Result<()> {
     match bytes.is_empty() {
         true => Ok(()),
-        false => pass(bytes),
+        false => pass(Piece::Bytes(bytes)),
     }
 }
 
@@ -206,8 +230,8 @@ mod tests {
     fn renamed(bytes: &[u8], piece: usize, names: Names) -> Result<Vec<u8>> {
         let (mut renamed, mut out) = (Renamed::after_head(names), Vec::new());
         for piece in bytes.chunks(piece) {
-            renamed.feed(piece, &mut |bytes| {
-                out.extend_from_slice(bytes);
+            renamed.feed(piece, &mut |piece| {
+                out.extend_from_slice(piece.bytes());
                 Ok(())
             })?;
         }

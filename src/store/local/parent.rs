@@ -7,15 +7,19 @@ use super::{Local, states};
 use crate::btrfs::Subvolume;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Snapshot, State, Uuid, shown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The subvolume that a diff builds on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Exact {
     /// Its own UUID: that of nothing else.
     pub(super) uuid: Uuid,
     /// Its own generation.
     pub(super) generation: u64,
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Whether it is what is found by the received UUID that streams name it by.
+    pub(super) found_by_received: bool,
 }
 
 /// Of the listed subvolumes that are this snapshot, one that a diff can build on.
@@ -31,7 +35,8 @@ pub(super) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
     let mut wrong = format!("its parent {parent} is not in {}", shown(&local.dir));
     for (at, snapshot) in listed.into_iter().enumerate() {
         let now = all.iter().find(|s| s.uuid == snapshot.uuid);
-        match fit(snapshot, now, now.and_then(|s| states.of.get(&s.id)), &all) {
+        let state = now.and_then(|s| states.of.get(&s.id));
+        match fit(snapshot, now, state, &all, &local.dir) {
             Ok(exact) => return Ok(exact),
             Err(said) if at == 0 => wrong = said,
             Err(_) => {}
@@ -46,6 +51,7 @@ fn fit(
     now: Option<&Subvolume>,
     state: Option<&State>,
     all: &[Subvolume],
+    dir: &Path,
 ) -> std::result::Result<Exact, String> {
     let name = shown(&listed.path);
     let Some(now) = now else {
@@ -71,6 +77,13 @@ fn fit(
         Some(State::Ok | State::Unsealed) => Ok(Exact {
             uuid: now.uuid,
             generation: now.ctransid,
+            path: dir.join(&listed.path),
+            found_by_received: all
+                .iter()
+                .filter(|s| s.received_uuid == Some(listed.id()))
+                .count()
+                == 1
+                && now.received_uuid.is_some(),
         }),
         Some(State::Duplicate) => Err(format!(
             "its parent {name} has no seal, and other subvolumes have its received UUID"

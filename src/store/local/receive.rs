@@ -1,5 +1,6 @@
 //! Receiving one snapshot so that its name appears only when it is whole and durable.
 
+use super::alias::Alias;
 use super::flow::Flow;
 use super::inherited;
 use super::parent::Exact;
@@ -12,7 +13,7 @@ use crate::log;
 use crate::process::{self, Writer};
 use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
-use crate::stream::renamed::{Names, Renamed, remove_from_top};
+use crate::stream::renamed::{Names, Piece, Renamed, remove_from_top};
 use crate::stream::{Check, Head, Parsed};
 use crate::sys;
 use sha2::{Digest, Sha256};
@@ -79,6 +80,8 @@ pub(super) struct Receiving<'a> {
     path: PathBuf,
     part: Part,
     parent: Option<Exact>,
+    /// By which CLONE commands find the parent, where they would find another.
+    alias: Option<Alias>,
     /// Extended attributes that it has from the beginning, and its source has not.
     inherited: Vec<Vec<u8>>,
     writer: Option<Writer>,
@@ -110,6 +113,10 @@ impl<'a> Receiving<'a> {
             Some(_) => Vec::new(),
             None => inherited::by_new_subvolume(dir, &part.part)?,
         };
+        let alias = parent.as_ref().filter(|parent| !parent.found_by_received);
+        let alias = alias
+            .map(|parent| Alias::of(parent, &local.dir))
+            .transpose()?;
         let mut command = Command::new("btrfs");
         command.args(["receive", "-q"]).arg(dir);
         log::line(|| format!("{command:?}"));
@@ -124,6 +131,7 @@ impl<'a> Receiving<'a> {
             path: path.to_owned(),
             part,
             parent,
+            alias,
             inherited,
             writer: Some(writer),
             flow,
@@ -150,17 +158,22 @@ impl<'a> Receiving<'a> {
         };
         let rest = so_far.split_off(length);
         self.expect(&head)?;
-        let parents = head.parent.zip(self.parent);
+        let alias = self.alias.as_ref().map(Alias::uuid);
         let mut renamed = Renamed::after_head(Names {
             child: head.uuid,
-            parent: parents.map(|((named, _), exact)| (named, exact.uuid)),
+            parent: head
+                .parent
+                .map(|(named, _)| (named, alias.unwrap_or(named))),
         });
         head.path = self.part.part.as_bytes().to_vec();
-        head.parent = self.parent.map(|exact| (exact.uuid, exact.generation));
+        let exact = self.parent.as_ref();
+        head.parent = exact.map(|exact| (exact.uuid, exact.generation));
         self.begin(&head)?;
         let mut check = Check::after(&head, length);
         check.feed(&rest)?;
-        renamed.feed(&rest, &mut |bytes| pass(&mut self.writer, bytes))?;
+        renamed.feed(&rest, &mut |piece| {
+            pass_piece(&mut self.writer, &mut self.alias, &piece)
+        })?;
         self.stage = Stage::Rest {
             head,
             check,
@@ -202,6 +215,14 @@ fn unreceivable(mut error: Error) -> Error {
     error
 }
 
+/// What clones from the parent must find it.
+fn pass_piece(writer: &mut Option<Writer>, alias: &mut Option<Alias>, piece: &Piece) -> Result<()> {
+    if let (Piece::FromParent(_), Some(alias)) = (piece, alias) {
+        alias.make()?;
+    }
+    pass(writer, piece.bytes())
+}
+
 fn pass(writer: &mut Option<Writer>, bytes: &[u8]) -> Result<()> {
     let doing = "cannot write to btrfs receive";
     match writer {
@@ -218,7 +239,8 @@ impl Write for Receiving<'_> {
             Stage::Head(_) => self.take_head(bytes)?,
             Stage::Rest { check, renamed, .. } => {
                 check.feed(bytes)?;
-                renamed.feed(bytes, &mut |bytes| pass(&mut self.writer, bytes))?;
+                let (writer, alias) = (&mut self.writer, &mut self.alias);
+                renamed.feed(bytes, &mut |piece| pass_piece(writer, alias, &piece))?;
                 self.flow.passed(bytes.len() as u64);
             }
         }
@@ -244,7 +266,7 @@ impl Sink for Receiving<'_> {
             writer.finish().map_err(unreceivable)?;
         }
         self.flow.finish()?;
-        let parent = self.parent.map(|exact| exact.uuid);
+        let parent = self.parent.as_ref().map(|exact| exact.uuid);
         self.part.check(head.uuid, head.ctransid, parent)?;
         let snapshot = self.part.publish(&self.path)?;
         self.local.known.push(snapshot);
@@ -254,7 +276,7 @@ impl Sink for Receiving<'_> {
 
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
-        // The child first: it must not write while its subvolume goes.
+        // The child first: it must not write while its subvolume goes, or read while the alias does.
         self.writer = None;
     }
 }
