@@ -87,6 +87,7 @@ fn main() -> std::process::ExitCode {
             scheduled::TESTS,
             security::TESTS,
             security::buckets::TESTS,
+            security::buckets::OWN,
             security::servers::TESTS,
             smoke::TESTS,
             ssh::TESTS,

@@ -1,11 +1,15 @@
 //! What buckets, their servers, and whoever reads the logs on the way may get out of us.
 
+use crate::bucket::{Bucket, said};
 use crate::runner::Test;
 use crate::s3::{MIB, get, open, put};
-use crate::s3_faults::Proxy;
+use crate::s3_faults::{Fault, Proxy};
 use crate::servers::{Server, shared};
 use crate::streams::{diff, stream};
+use crate::support::*;
+use crate::tests;
 use buttersink::store::Store;
+use std::process::Command;
 
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
@@ -17,6 +21,9 @@ macro_rules! on_both {
 }
 
 pub(crate) const TESTS: &[Test] = on_both![no_log_can_be_replayed];
+
+/// One server is enough.
+pub(crate) const OWN: &[Test] = tests![answers_have_bounds];
 
 /// The address of every request of an upload, a download, a listing and a removal, asked again
 /// without keys, as whoever reads a log can.
@@ -52,5 +59,40 @@ fn no_log_can_be_replayed(server: &Server) {
             _ => agent.run(request.body(()).unwrap()),
         };
         assert_eq!(answer.unwrap().status(), 403, "{line}");
+    }
+}
+
+/// With little memory, and answers that want much.
+fn answers_have_bounds() {
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    let many = format!(
+        "<ListBucketResult>{}</ListBucketResult>",
+        "<a/>".repeat(4 << 20)
+    );
+    let long = format!(
+        "<ListBucketResult>{}</ListBucketResult>",
+        "x".repeat(64 << 20)
+    );
+    let deep = "<ListBucketResult>".to_owned() + &"<a>".repeat(1 << 20);
+    for body in [many, long, deep] {
+        let body: &str = body.leak();
+        let proxy = Proxy::before(&server, |_| Some(Fault::Body(body)));
+        let mut command = Command::new("prlimit");
+        command.args(["--as=400000000"]).arg(binary("buttersink"));
+        for (name, value) in bucket.command(&[]).get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let said = said(
+            command
+                .arg(bucket.url("host/"))
+                .env("AWS_ENDPOINT_URL", &proxy.endpoint),
+        );
+        assert_eq!(said.code, 1);
+        assert!(said.stderr.contains("cannot list s3://"), "{}", said.stderr);
+        assert_eq!(proxy.count("GET"), 1, "it is not asked again");
     }
 }
