@@ -52,6 +52,7 @@ pub struct Local {
     /// What the last listing said, and what was received since.
     known: Vec<Snapshot>,
     notes: Vec<String>,
+    walled: bool,
     /// Held as long as we may write.
     _lock: Option<File>,
 }
@@ -78,6 +79,7 @@ impl Local {
             manner,
             known: Vec::new(),
             notes: Vec::new(),
+            walled: false,
             _lock: lock,
         };
         if access > Access::Read {
@@ -118,8 +120,38 @@ impl Local {
         })
     }
 
+    /// Where a listed snapshot is: exactly that one, and not behind something that is mounted there.
     fn path_of(&self, id: Uuid) -> Result<PathBuf> {
-        Ok(self.dir.join(&self.find(id)?.path))
+        let snapshot = self.find(id)?;
+        let path = self.dir.join(&snapshot.path);
+        let doing = || format!("cannot open {}", shown(&path));
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let file = sys::open_beneath(self.filesystem.fd(), &snapshot.path, flags).doing(doing)?;
+        match btrfs::subvolume_of(file.as_fd()).doing(doing)?.uuid == snapshot.uuid {
+            true => Ok(path),
+            false => Err(not_as_listed(snapshot, &doing())),
+        }
+    }
+
+    /// The same store for somebody who may see nothing outside of it, nor be in the way of others there.
+    pub fn walled(self) -> Local {
+        Local {
+            walled: true,
+            ..self
+        }
+    }
+
+    /// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever
+    /// builds on that.
+    fn must_claim_nothing(&self, to: Uuid, path: &Path) -> Result<()> {
+        let all = self.filesystem.subvolumes()?.all;
+        match self.walled && all.iter().any(|s| s.uuid == to) {
+            false => Ok(()),
+            true => Err(Error::refused(
+                format!("cannot receive {}", shown(path)),
+                format!("{to} is the UUID of a subvolume that was made here"),
+            )),
+        }
     }
 
     /// The command that sends a diff.
@@ -256,6 +288,7 @@ impl Store for Local {
         let name = checked_name(path)?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
+        self.must_claim_nothing(diff.to, path)?;
         let exact = diff.from.map(|from| parent::find(self, from, path));
         let exact = exact.transpose()?;
         self.check_space(diff.size, path)?;
