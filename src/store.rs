@@ -24,7 +24,7 @@ pub use location::{Location, Place};
 use s3::S3Store;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 pub use wire::Hello;
 
 /// Something that holds snapshots: a directory of a btrfs filesystem, a prefix of a bucket, a
@@ -253,12 +253,13 @@ fn bucket_and_prefix(rest: &OsStr) -> Result<(&str, &str)> {
     }
 }
 
-/// Serves a place to the client at the other end of two pipes, in the manner that it wishes.
+/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes. The
+/// directory is looked for once the client has greeted, so that it hears why there is none.
 ///
 /// # Errors
 /// As [`serve::serve`] says.
-pub fn serve_place(
-    place: &Place,
+pub fn serve_directory(
+    find: impl FnOnce() -> Result<PathBuf>,
     access: Access,
     reader: impl Read,
     writer: impl Write,
@@ -273,15 +274,7 @@ pub fn serve_place(
             priority,
             compressed: client.compressed,
         };
-        open(
-            place,
-            access,
-            &Means {
-                manner,
-                ssh: remote::ssh::Options::default(),
-                s3: S3Options::default(),
-            },
-        )
+        Ok(Box::new(Local::open(&find()?, access, manner)?.walled()))
     };
     serve::serve(open, access, reader, writer)
 }

@@ -9,6 +9,7 @@ pub mod command;
 mod mend;
 mod paths;
 pub mod rehearsal;
+pub mod renamed;
 pub mod stored;
 pub mod tree;
 mod watch;

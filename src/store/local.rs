@@ -1,9 +1,12 @@
 //! A directory of a btrfs filesystem as a store. Knows paths, leftovers and the lock; which
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
+mod alias;
 mod flow;
+mod inherited;
 mod inspect;
 mod measure;
+mod parent;
 mod receive;
 mod scratch;
 mod state;
@@ -13,7 +16,7 @@ mod tree;
 pub use scratch::Scratch;
 pub use survey::{leftover, states};
 
-use crate::btrfs::{self, Coverage, Filesystem, Subvolume};
+use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
@@ -51,6 +54,7 @@ pub struct Local {
     /// What the last listing said, and what was received since.
     known: Vec<Snapshot>,
     notes: Vec<String>,
+    walled: bool,
     /// Held as long as we may write.
     _lock: Option<File>,
 }
@@ -77,6 +81,7 @@ impl Local {
             manner,
             known: Vec::new(),
             notes: Vec::new(),
+            walled: false,
             _lock: lock,
         };
         if access > Access::Read {
@@ -88,6 +93,7 @@ impl Local {
     /// Removes what the last run was receiving when it was interrupted. Other subvolumes may be
     /// named like that, and be somebody's only copy.
     fn remove_leftover(&mut self) -> Result<()> {
+        alias::remove_leftover(&self.dir)?;
         let Some(path) = state::begun(&self.dir)? else {
             return Ok(());
         };
@@ -116,8 +122,38 @@ impl Local {
         })
     }
 
+    /// Where a listed snapshot is: exactly that one, and not behind something that is mounted there.
     fn path_of(&self, id: Uuid) -> Result<PathBuf> {
-        Ok(self.dir.join(&self.find(id)?.path))
+        let snapshot = self.find(id)?;
+        let path = self.dir.join(&snapshot.path);
+        let doing = || format!("cannot open {}", shown(&path));
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let file = sys::open_beneath(self.filesystem.fd(), &snapshot.path, flags).doing(doing)?;
+        match btrfs::subvolume_of(file.as_fd()).doing(doing)?.uuid == snapshot.uuid {
+            true => Ok(path),
+            false => Err(not_as_listed(snapshot, &doing())),
+        }
+    }
+
+    /// The same store for somebody who may see nothing outside of it, nor be in the way of others there.
+    pub fn walled(self) -> Local {
+        Local {
+            walled: true,
+            ..self
+        }
+    }
+
+    /// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever
+    /// builds on that.
+    fn must_claim_nothing(&self, to: Uuid, path: &Path) -> Result<()> {
+        let all = self.filesystem.subvolumes()?.all;
+        match self.walled && all.iter().any(|s| s.uuid == to) {
+            false => Ok(()),
+            true => Err(Error::refused(
+                format!("cannot receive {}", shown(path)),
+                format!("{to} is the UUID of a subvolume that was made here"),
+            )),
+        }
     }
 
     /// The command that sends a diff.
@@ -157,44 +193,6 @@ impl Local {
             }
         }
         Ok(self.dir.join(relative))
-    }
-
-    /// The one subvolume of the filesystem that `btrfs receive` will take for the parent; it
-    /// must be sound.
-    fn check_parent(&self, parent: Uuid, path: &Path) -> Result<()> {
-        let all = self.filesystem.subvolumes()?.all;
-        let states = states(&self.dir, &all)?;
-        let refuse = |what: String| {
-            Err(Error::refused(
-                format!("cannot receive {}", shown(path)),
-                what,
-            ))
-        };
-        let received: Vec<&Subvolume> = all
-            .iter()
-            .filter(|s| s.received_uuid == Some(parent))
-            .collect();
-        let found = match &received[..] {
-            [] => all.iter().find(|s| s.uuid == parent),
-            [one] => Some(*one),
-            [..] => {
-                return refuse(format!(
-                    "{} subvolumes have its parent's received UUID {parent}",
-                    received.len()
-                ));
-            }
-        };
-        let Some(found) = found else {
-            return refuse(format!("its parent {parent} is not on this filesystem"));
-        };
-        let name = shown(&found.path);
-        match states.of.get(&found.id) {
-            _ if !found.read_only => refuse(format!("its parent {name} is read-write")),
-            Some(State::Altered) => refuse(format!(
-                "its parent {name} was altered, and would give a wrong snapshot"
-            )),
-            _ => Ok(()),
-        }
     }
 
     fn check_space(&self, size: Size, path: &Path) -> Result<()> {
@@ -296,11 +294,13 @@ impl Store for Local {
         let name = checked_name(path)?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
-        if let Some(from) = diff.from {
-            self.check_parent(from, path)?;
-        }
+        self.must_claim_nothing(diff.to, path)?;
+        let exact = diff.from.map(|from| parent::find(self, from, path));
+        let exact = exact.transpose()?;
         self.check_space(diff.size, path)?;
-        Ok(Box::new(Receiving::start(self, diff, path, &parent, name)?))
+        Ok(Box::new(Receiving::start(
+            self, diff, path, &parent, name, exact,
+        )?))
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
@@ -417,6 +417,11 @@ fn restarted(error: Error, doing: &str) -> Error {
             );
             Error::new(Kind::Restarted, doing, said)
         }
+        // What `btrfs send` cannot make, it may make out of another parent.
+        Kind::Failed if !error.said.contains("it ended with signal") => Error {
+            kind: Kind::Unreceivable,
+            ..error
+        },
         _ => error,
     }
 }

@@ -35,6 +35,7 @@ mod hostile;
 mod local;
 mod mended;
 mod packaging;
+mod parents;
 mod remote;
 mod restore;
 mod s3;
@@ -43,6 +44,7 @@ mod s3_suites;
 mod s3_sync;
 mod s3_tls;
 mod scheduled;
+mod security;
 mod servers;
 mod smoke;
 mod ssh;
@@ -76,6 +78,7 @@ fn main() -> std::process::ExitCode {
             local::TESTS,
             mended::TESTS,
             packaging::TESTS,
+            parents::TESTS,
             remote::TESTS,
             restore::TESTS,
             restore::FROZEN,
@@ -88,6 +91,10 @@ fn main() -> std::process::ExitCode {
             s3_sync::OWN,
             s3_tls::TESTS,
             scheduled::TESTS,
+            security::TESTS,
+            security::buckets::TESTS,
+            security::buckets::OWN,
+            security::servers::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,

@@ -48,9 +48,26 @@ pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Measured>> {
             .collect()
     });
     for (at, size) in done {
-        sizes[at] = size?;
+        sizes[at] = match size {
+            Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
+            Err(error) => refused(error),
+            Ok(measured) => measured,
+        };
     }
     Ok(sizes)
+}
+
+/// What cannot be read, has paths that are too long, or can be received by nobody, is no candidate;
+/// the others may be.
+fn refused(error: Error) -> Measured {
+    let said = error.said;
+    Measured {
+        refused: Some(match error.kind {
+            Kind::Unreceivable => said,
+            _ => format!("it cannot be read: {said}"),
+        }),
+        ..Measured::default()
+    }
 }
 
 fn one(pair: &Pair) -> Result<Measured> {
@@ -58,22 +75,6 @@ fn one(pair: &Pair) -> Result<Measured> {
         // The kernel starts the stream afresh after a suspend; the second try is undisturbed.
         Err(error) if matches!(error.kind, Kind::Restarted | Kind::Damaged) => once(pair),
         other => other,
-    }
-    .or_else(refused)
-}
-
-/// A diff that cannot be received, or read, is no candidate; others are.
-fn refused(error: Error) -> Result<Measured> {
-    match error.kind {
-        Kind::Interrupted => Err(error),
-        Kind::Unreceivable => Ok(Measured {
-            refused: Some(error.said),
-            ..Measured::default()
-        }),
-        _ => Ok(Measured {
-            refused: Some(error.to_string()),
-            ..Measured::default()
-        }),
     }
 }
 
