@@ -36,17 +36,18 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
     access: Access,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
-    let mode = Some(access);
-    let us = Hello {
-        mode,
-        ..Hello::here()
-    };
-    wire.say(Tag::Hello, &us).map_err(lost)?;
     let client: Hello = match wire.head().map_err(lost)? {
         Some((Tag::Hello, length)) => wire.body(length).map_err(lost)?,
         Some(_) => return Err(strange("it does not greet")),
         None => return Ok(()),
     };
+    let here = Hello::here();
+    let us = Hello {
+        mode: Some(access),
+        protocol: here.common(&client),
+        ..here
+    };
+    wire.say(Tag::Hello, &us).map_err(lost)?;
     us.agrees(&client, "the client")?;
     let mut store = open(&client)?;
     let mut listed = false;
@@ -55,7 +56,8 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
             return Err(strange("it speaks out of turn"));
         }
         let request: Request = wire.body(length).map_err(lost)?;
-        match request.permitted(access) {
+        let permitted = request.permitted(access);
+        match permitted.and_then(|()| request.must_be_known_to(&client, "the client")) {
             Err(refusal) => fail(wire, &refusal, false)?,
             Ok(()) => {
                 // A store knows what it has listed; this may be the second connection of a run.
