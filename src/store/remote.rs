@@ -9,7 +9,7 @@ mod stream;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Size};
+use crate::snapshot::{Diff, Listing, Measured, Size, Sizes};
 use crate::store::wire::{Hello, Request, inside, plain, strange};
 use crate::store::{Access, Sink, Store};
 use line::Line;
@@ -131,14 +131,25 @@ impl Store for Remote {
         Ok(listing)
     }
 
-    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
+        let pairs: Vec<_> = diffs.iter().map(Diff::pair).collect();
         let diffs = diffs.to_vec();
-        let asked = diffs.len();
-        let sizes: Vec<Size> = self.call(&Request::Measure { diffs })?;
-        if sizes.len() != asked {
+        let old = self.line()?.far.protocol < 3;
+        let request = Request::Measure { diffs };
+        let measured: Vec<Measured> = match old {
+            true => {
+                let sizes: Vec<Size> = self.call(&request)?;
+                sizes.into_iter().map(Measured::from).collect()
+            }
+            false => self.call(&request)?,
+        };
+        if measured.len() != pairs.len() {
             return Err(strange("it measured something else than it was asked"));
         }
-        Ok(sizes)
+        Ok(pairs
+            .into_iter()
+            .zip(measured.into_iter().map(harmless))
+            .collect())
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
@@ -173,4 +184,13 @@ impl Store for Remote {
         }
         Ok(findings)
     }
+}
+
+/// What the far side knows of a diff, in words that play no tricks.
+fn harmless(mut measured: Measured) -> Measured {
+    measured.refused = measured.refused.map(|why| plain(&why));
+    for mend in &mut measured.mended.0 {
+        mend.path = plain(&mend.path);
+    }
+    measured
 }

@@ -7,6 +7,7 @@ use crate::runner::Test;
 use crate::tests;
 use buttersink::error::{Error, Kind, Result};
 use buttersink::proof::Depth;
+use buttersink::snapshot::Size;
 use buttersink::store::remote::{Pipes, Remote};
 use buttersink::store::serve::serve;
 use buttersink::store::{Access, Hello, Store};
@@ -155,6 +156,19 @@ fn the_old_protocol_is_served() {
         said.iter().any(|(_, text)| text.starts_with(sizes)),
         "{said:?}"
     );
+    let mut new = Vec::new();
+    serve(
+        opened(&memory),
+        Access::Write,
+        &conversation(3)[..],
+        &mut new,
+    )
+    .unwrap();
+    let sizes = r#"[{"size":{"exact":"#;
+    assert!(
+        frames(&new).iter().any(|(_, text)| text.starts_with(sizes)),
+        "{new:?}"
+    );
     let (_, refusal) = said.last().unwrap();
     assert!(
         refusal.contains("upgrade buttersink on the client"),
@@ -173,12 +187,20 @@ fn an_old_server_hears_its_own_protocol() {
         let listing = serde_json::to_vec(&listing.list().unwrap()).unwrap();
         let said = match dialed {
             1 => hello(2),
-            _ => [hello(2), frame(b'A', &listing)].concat(),
+            _ => [
+                hello(2),
+                frame(b'A', &listing),
+                frame(b'A', br#"[{"exact":5}]"#),
+            ]
+            .concat(),
         };
         Ok((Box::new(io::Cursor::new(said)), Box::new(Ear(ears.clone()))))
     };
     let mut far = Remote::connect("far", Access::Read, Hello::here(), Box::new(dial)).unwrap();
     assert_eq!(far.list().unwrap().snapshots.len(), 2);
+    let [base, _] = chain(&mut Memory::with_snapshots(10));
+    let sizes = far.measure(&[base]).unwrap();
+    assert_eq!(sizes[&base.pair()].size, Size::Exact(5));
     let error = far.inspect(Depth::Quick, &mut |_| ()).unwrap_err();
     assert!(error.said.contains("upgrade buttersink on far"), "{error}");
     let heard = frames(&heard.lock().unwrap());
@@ -187,7 +209,7 @@ fn an_old_server_hears_its_own_protocol() {
         assert!(frame.1.contains(protocol), "{frame:?}");
     }
     let kinds: String = heard.iter().map(|(kind, _)| *kind).collect();
-    assert_eq!(kinds, "HHQ");
+    assert_eq!(kinds, "HHQQ");
 }
 
 /// Remembers what is said to it.
