@@ -26,6 +26,8 @@ pub struct Wish<'a> {
     pub delete: bool,
     /// Sizes are guessed from the listings, and nothing is measured.
     pub estimate: bool,
+    /// What arrives is held against its source: see [`Plan::compare`].
+    pub compare: bool,
     /// Measure nothing more than what no plan can do without. See [`Plan::unmeasured`].
     pub settled: bool,
     /// For destinations that keep diffs: how long a chain of diffs may get.
@@ -111,6 +113,8 @@ pub struct Plan {
     pub obstacles: Vec<Obstacle>,
     /// What the destination makes of it, where requests are counted.
     pub effort: Option<Effort>,
+    /// What arrives is held against its source before it counts as sent.
+    pub compare: bool,
 }
 
 impl Plan {
@@ -207,7 +211,10 @@ impl<'a> Planner<'a> {
             parents,
             by_id,
             families: Families::new(&source.snapshots),
-            plan: Plan::default(),
+            plan: Plan {
+                compare: wish.compare,
+                ..Plan::default()
+            },
         }
     }
 

@@ -114,6 +114,19 @@ impl Progress {
                 self.step_bytes = 0;
                 self.say(&format!("note: {error}; trying once more"));
             }
+            Event::Comparing(step, entries) => {
+                let path = shown(&step.path);
+                self.draw(&format!("comparing {path}, {entries} entries so far"));
+            }
+            Event::Compared(step, outcome) => {
+                let (path, entries) = (shown(&step.path), outcome.entries);
+                log::line(|| format!("compared {path}: {entries} entries are the same"));
+                if outcome.everything {
+                    self.note(&format!(
+                        "too much changed in {path} to keep in mind, so everything was compared"
+                    ));
+                }
+            }
             Event::Done(step, receipt) => {
                 let (path, bytes) = (shown(&step.path), receipt.bytes);
                 log::line(|| format!("{} {path}: {bytes} bytes", report::done(step.action)));

@@ -6,12 +6,14 @@
 //! for itself) and body, seed 0, not inverted; then attributes: type le16, length le16, value.
 
 mod paths;
+mod touched;
 mod watch;
 
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Size, Uuid};
 use paths::Paths;
 use std::io::{self, Read};
+pub use touched::{MOST, Touched};
 pub use watch::Watch;
 
 const MAGIC: &[u8; 13] = b"btrfs-stream\0";

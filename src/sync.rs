@@ -1,11 +1,15 @@
 //! Carries out what a plan says: measures until every chosen diff is known, then one transfer
 //! after the other. Knows stores only as what they promise, and prints nothing.
 
+mod held;
+
+use crate::compare::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{self, Action, Plan, Step, Wish};
 use crate::process;
 use crate::snapshot::{Diff, Listing, Sizes, Uuid};
 use crate::store::{Parts, Receipt, Store};
+pub use held::must_compare;
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -24,6 +28,10 @@ pub enum Event<'a> {
     Moved(u64),
     /// The kernel spoilt the stream; the step begins once more.
     Again(&'a Step, &'a Error),
+    /// What the step brought is held against its source; so many entries so far.
+    Comparing(&'a Step, u64),
+    /// It is the same.
+    Compared(&'a Step, &'a Outcome),
     /// The step is done.
     Done(&'a Step, Receipt),
     /// The step failed, or cannot be done since another one failed.
@@ -40,6 +48,8 @@ pub struct Summary {
     pub kept: usize,
     /// Snapshots sent.
     pub sent: usize,
+    /// Snapshots sent that were compared with their source, and are the same.
+    pub compared: usize,
     /// Bytes of their streams.
     pub bytes: u64,
     /// Snapshots deleted at the destination.
@@ -112,13 +122,15 @@ const ROUNDS: usize = 8;
 /// Carries out a plan. A step that fails takes with it only what builds on it, and all deletions.
 ///
 /// # Errors
-/// Only if a signal asked us to stop; other failures are told to `watch` and counted.
+/// If a signal asked us to stop, or the plan asks for a comparison that cannot be; other failures are
+/// told to `watch` and counted.
 pub fn carry_out(
     plan: &Plan,
     source: &mut dyn Store,
     dest: &mut dyn Store,
     watch: &mut Watch,
 ) -> Result<Summary> {
+    must_compare(plan, source, dest)?;
     let blocked = plan.obstacles.iter().filter(|o| o.blocks).count();
     let mut summary = Summary {
         failed: blocked,
@@ -137,7 +149,9 @@ pub fn carry_out(
             Action::Transfer if step.from.is_some_and(|from| lost.contains(&from)) => {
                 Err(orphan(step))
             }
-            _ => one_step(step, source, dest, watch),
+            _ => one_step(step, source, dest, watch).and_then(|receipt| {
+                held::hold(plan, step, source, dest, &mut summary, watch).map(|()| receipt)
+            }),
         };
         match result {
             Ok(receipt) => {

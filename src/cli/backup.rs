@@ -46,6 +46,7 @@ options:
       --num-backups N    keep at each DEST the newest N
       --num-snapshots N  keep in SUBVOLUME/snapshot/ the newest N
       --latest-only      keep in SUBVOLUME/snapshot/ only the newest
+      --compare          read what arrived, on both sides, before it counts as sent
       --require-mount    refuse a DEST on this machine that no filesystem is mounted for
       --snapshot-folder DIR
                          DIR instead of 'snapshot', relative to SUBVOLUME
@@ -80,6 +81,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
         dest_keeps: Policy::default(),
         always: false,
         require_mount: false,
+        compare: false,
         dry_run: false,
         max_chain: 0,
     };
@@ -105,6 +107,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
         }
     }
     (order.dry_run, order.max_chain) = (options.dry_run, options.max_chain);
+    order.compare = options.compare;
     locations(&mut order, words)?;
     Ok((Task::Backup(Box::new(order)), options))
 }

@@ -129,12 +129,14 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         excluded: Some(&excluded),
         delete: options.delete,
         estimate: options.estimate,
+        compare: options.compare,
         max_chain: Some(options.max_chain),
         ..Wish::default()
     };
     let watch = &mut |event: sync::Event| progress.event(&event);
     let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
         .map_err(|error| slash::hint(error, source, &from))?;
+    sync::must_compare(&plan, &mut *source_store, &mut *dest_store)?;
     if options.dry_run {
         let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
         plan.effort = dest_store.effort(&diffs);

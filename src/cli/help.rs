@@ -92,6 +92,7 @@ options:
   -d, --delete           after everything arrived, delete snapshots of DST that SRC does not have;
                          when listing, remove what interrupted transfers left (not backups)
   -e, --estimate         plan with guessed sizes, without measuring
+      --compare          read what arrived, on both sides, before it counts as sent
       --exclude PATTERN  leave alone the snapshots whose name matches (may be repeated)
 ",
     common!(),

@@ -85,6 +85,11 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         Request::Copy { from, to } => reply(wire, store.copy(&from, &to)),
         Request::Delete { path } => reply(wire, store.delete(&path)),
         Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
+        Request::Reject { path } => reply(wire, store.reject(&path)),
+        Request::Digest { digest } => {
+            let looked = store.digest(&digest).and_then(|looking| looking());
+            reply(wire, looked)
+        }
         Request::Send { diff } => send(store, &diff, wire),
         Request::Receive { diff, path } => receive(store, &diff, &path, wire),
     }

@@ -154,6 +154,7 @@ fn order(home: &Path, dests: &[&Path]) -> Order {
         dest_keeps: Policy::default(),
         always: false,
         require_mount: false,
+        compare: false,
         dry_run: false,
         max_chain: 30,
     }

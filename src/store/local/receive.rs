@@ -206,7 +206,7 @@ impl Sink for Receiving<'_> {
         self.flow.finish()?;
         self.part.check(head.uuid, head.ctransid)?;
         let snapshot = self.part.publish(&self.path)?;
-        self.local.known.push(snapshot);
+        self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }
 }
@@ -349,7 +349,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::set_read_only(&path, true)?;
     part.check(id, generation)?;
     let snapshot = part.publish(to)?;
-    local.known.push(snapshot);
+    local.arrived(snapshot);
     Ok(())
 }
 
