@@ -119,6 +119,19 @@ pub trait Store {
         self.delete(path).map(|()| Rejected::Removed)
     }
 
+    /// Gives the snapshot at `new` the name of the one at `old`, which has its identity and lies in
+    /// the same directory, and removes that one.
+    ///
+    /// # Errors
+    /// If one is missing, they are not copies of one snapshot, or the store cannot.
+    fn exchange(&mut self, _new: &Path, old: &Path) -> Result<()> {
+        let doing = format!("cannot replace {}", shown(old));
+        Err(Error::refused(
+            doing,
+            "nothing is exchanged there: delete it, and send it again",
+        ))
+    }
+
     /// Whether what is kept of a listed diff at `path` is this stream, without fetching what is
     /// kept; `None` if no stream is kept there.
     ///

@@ -2,6 +2,7 @@
 //! after the other. Knows stores only as what they promise, and prints nothing.
 
 mod held;
+pub mod resend;
 
 use crate::compare::Outcome;
 use crate::error::{Error, Kind, Result};

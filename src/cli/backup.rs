@@ -68,7 +68,7 @@ options:
 );
 
 /// Options of other commands that mean nothing here.
-const FOREIGN: &[&str] = &["--delete", "-e", "--estimate", "--exclude"];
+const FOREIGN: &[&str] = &["--delete", "-e", "--estimate", "--exclude", "--resend"];
 
 /// What follows the word `backup`.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {

@@ -3,6 +3,7 @@
 use super::help::HELP;
 use super::means::{means, open};
 use super::options::Options;
+use super::resend;
 use super::slash;
 use super::{Task, backup, clean, config, restore, scheduled, verify};
 use crate::error::{Doing, Error, Result};
@@ -101,6 +102,9 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
             shown(source)
         );
         return Err(Error::usage("cannot delete", said));
+    }
+    if !options.resend.is_empty() {
+        return resend::run(&from, &to, options);
     }
     let access = match (options.dry_run, options.delete) {
         (true, _) => Access::Read,

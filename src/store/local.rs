@@ -1,6 +1,7 @@
 //! A directory of a btrfs filesystem as a store. Knows paths, leftovers and the lock; which
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
+mod exchange;
 mod flow;
 mod inspect;
 mod look;
@@ -354,6 +355,10 @@ impl Store for Local {
         let marked = self.known.iter_mut().filter(|s| s.path == path);
         marked.for_each(|s| s.state = State::Altered);
         Ok(Rejected::Marked)
+    }
+
+    fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
+        exchange::exchange(self, new, old)
     }
 
     fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {

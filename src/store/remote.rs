@@ -202,6 +202,11 @@ impl Store for Remote {
         self.call(&Request::Reject { path })
     }
 
+    fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
+        let (new, old) = (new.to_owned(), old.to_owned());
+        self.call(&Request::Exchange { new, old })
+    }
+
     /// The far side verifies itself: its data does not travel.
     fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
         watch(&self.host);

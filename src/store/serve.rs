@@ -86,6 +86,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         Request::Delete { path } => reply(wire, store.delete(&path)),
         Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
         Request::Reject { path } => reply(wire, store.reject(&path)),
+        Request::Exchange { new, old } => reply(wire, store.exchange(&new, &old)),
         Request::Digest { digest } => {
             let looked = store.digest(&digest).and_then(|looking| looking());
             reply(wire, looked)

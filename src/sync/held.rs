@@ -53,8 +53,8 @@ pub(super) fn hold(
     Err(rejected(step, dest, error))
 }
 
-/// The error, with what became of the copy.
-fn rejected(step: &Step, dest: &mut dyn Store, error: Error) -> Error {
+/// Takes back what a step brought: the error, with what became of the copy.
+pub(super) fn rejected(step: &Step, dest: &mut dyn Store, error: Error) -> Error {
     let became = match dest.reject(&step.path) {
         Ok(Rejected::Removed) => "it was removed".to_owned(),
         Ok(Rejected::Marked) => {

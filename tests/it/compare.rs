@@ -5,18 +5,21 @@ use crate::memory::Memory;
 use crate::remote::{over, pipes};
 use crate::runner::Test;
 use crate::subvolumes::{EVERYTHING, script, set_read_only, shown, snapshot, subvolume};
-use crate::support::{btrfs, buttersink};
+use crate::support::{binary, btrfs, buttersink, output};
 use crate::tests;
+use buttersink::checksum::Found;
 use buttersink::error::{Kind, Result};
 use buttersink::plan::Wish;
 use buttersink::process::Priority;
-use buttersink::snapshot::{Diff, Listing, Sizes, State};
+use buttersink::proof::Depth;
+use buttersink::snapshot::{Diff, Listing, Sizes, State, Uuid};
 use buttersink::store::local::{Local, Manner};
-use buttersink::store::look::{Digest, Looking};
+use buttersink::store::look::{Digest, Extent, Looking};
 use buttersink::store::{Access, Receipt, Rejected, Sink, Store};
 use buttersink::sync::{self, Event, Summary};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 pub(crate) const TESTS: &[Test] = tests![
     the_same_is_compared_and_kept,
@@ -26,6 +29,10 @@ pub(crate) const TESTS: &[Test] = tests![
     what_was_there_before_is_marked,
     streams_have_nothing_to_compare_with,
     what_the_kernel_gets_wrong_is_found,
+    wrong_copies_are_found_and_replaced,
+    only_what_changed_is_looked_at,
+    a_far_side_replaces_a_copy,
+    digests_are_of_what_is_inside,
 ];
 
 fn local(dir: &Path, access: Access) -> Local {
@@ -388,6 +395,13 @@ fn streams_have_nothing_to_compare_with() {
     assert!(dest.held().kept.is_empty());
 }
 
+/// Runs without mending what the kernel's streams get wrong.
+fn unmended(args: &[&str]) -> Output {
+    let mut command = Command::new(binary("buttersink"));
+    command.env("BUTTERSINK_TEST_NO_MENDING", "1").args(args);
+    output(&mut command)
+}
+
 /// A new owner takes the set-user-ID bit away, and nobody says so in the stream. Whoever mends that
 /// at the source must be kept from it here.
 fn what_the_kernel_gets_wrong_is_found() {
@@ -395,11 +409,7 @@ fn what_the_kernel_gets_wrong_is_found() {
     snapshot(&live, &snaps.join("1"));
     script(&live, "chown 7 tool; chmod 4755 tool; echo y >other");
     snapshot(&live, &snaps.join("2"));
-    let run = |args: &[&str]| {
-        let mut command = std::process::Command::new(crate::support::binary("buttersink"));
-        command.env("BUTTERSINK_TEST_NO_MENDING", "1").args(args);
-        crate::support::output(&mut command)
-    };
+    let run = unmended;
     let (from, to) = (format!("{}/", snaps.display()), b.display().to_string());
     let output = run(&["--compare", &format!("{from}1"), &to]);
     assert_eq!(output.status.code(), Some(0));
@@ -409,4 +419,184 @@ fn what_the_kernel_gets_wrong_is_found() {
     let words = "what arrived is not what was sent: tool differs: mode -rwsr-xr-x -> -rwxr-xr-x; it was removed";
     assert!(said.contains(words), "{said}");
     assert!(b.join("1").exists() && !b.join("2").exists());
+}
+
+/// Three snapshots of which the second arrives without a mode bit, and the third is made of that.
+fn wrong_chain() -> (String, PathBuf) {
+    let (live, snaps, b) = places("echo tool >tool; chmod 4755 tool; echo x >other");
+    snapshot(&live, &snaps.join("1"));
+    script(&live, "chown 7 tool; chmod 4755 tool; echo y >other");
+    snapshot(&live, &snaps.join("2"));
+    script(&live, "echo z >other; head -c 200000 /dev/urandom >more");
+    snapshot(&live, &snaps.join("3"));
+    let (from, to) = (format!("{}/", snaps.display()), b.display().to_string());
+    // One after the other, so that each is made from the one before.
+    for name in ["1", "2", "3"] {
+        let said = unmended(&[&format!("{from}{name}"), &to]);
+        assert_eq!(said.status.code(), Some(0));
+    }
+    (from, b)
+}
+
+fn wrong_copies_are_found_and_replaced() {
+    let (from, b) = wrong_chain();
+    let to = b.display().to_string();
+    let verify = || buttersink(["verify", &to, "--against", &from, "--content"]);
+    let said = verify();
+    assert_eq!(said.code, 4);
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    assert!(lines[1].starts_with("different     2: "), "{lines:?}");
+    assert!(
+        lines[1].contains("tool: mode") && lines[1].ends_with("; built on it: 3"),
+        "{lines:?}"
+    );
+    assert!(lines[2].starts_with("different     3: "), "{lines:?}");
+    let before = shown(&b.join("2"), "UUID");
+    for (args, code, words) in [
+        (
+            &["--resend", "9"][..],
+            2,
+            "no received snapshot of that name",
+        ),
+        (&["--resend", "2"], 1, "3 was built on it"),
+        (
+            &["-d", "--resend", "2", "--resend", "3"],
+            2,
+            "nothing is deleted",
+        ),
+    ] {
+        let said = buttersink([args, &[&from, &to]].concat());
+        assert_eq!(said.code, code, "{args:?}");
+        assert!(said.stderr.contains(words), "{args:?}: {}", said.stderr);
+    }
+    let resend = ["--resend", "3", "--resend", "2"];
+    let plan = buttersink([&["-n"], &resend[..], &[&from, &to]].concat());
+    assert_eq!(
+        (plan.code, shown(&b.join("2"), "UUID")),
+        (0, before.clone())
+    );
+    assert!(plan.stdout.contains("2 to send"), "{}", plan.stdout);
+    let said = unmended(&[&resend[..], &[&from, &to]].concat());
+    assert_eq!(said.status.code(), Some(0));
+    assert_ne!(shown(&b.join("2"), "UUID"), before);
+    let said = verify();
+    assert_eq!(said.code, 0, "{}", said.stdout);
+    let names: Vec<_> = std::fs::read_dir(&b)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(
+        names.len(),
+        4,
+        "three snapshots and the state directory: {names:?}"
+    );
+    // Nothing is left to do, and what comes next builds on the new ones.
+    let said = buttersink(["-n", &from, &to]);
+    assert!(said.stdout.contains("nothing to do"), "{}", said.stdout);
+}
+
+fn only_what_changed_is_looked_at() {
+    let (from, b) = wrong_chain();
+    let to = b.display().to_string();
+    let said = buttersink(["verify", &to, "--against", &from, "--content", "--changed"]);
+    assert_eq!(said.code, 4);
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    assert!(!lines[0].starts_with("different"), "{lines:?}");
+    assert!(lines[1].starts_with("different     2: "), "{lines:?}");
+    assert!(
+        !lines[2].starts_with("different"),
+        "what it took over is not its own: {lines:?}"
+    );
+    assert!(
+        lines[2].contains("where it differs from its parent"),
+        "{lines:?}"
+    );
+    let said = buttersink(["verify", &to, "--changed"]);
+    assert_eq!(said.code, 2);
+}
+
+fn a_far_side_replaces_a_copy() {
+    let (from, b) = wrong_chain();
+    let far = {
+        let b = b.clone();
+        move |access| {
+            let b = b.clone();
+            let make = move || Box::new(local(&b, access)) as Box<dyn Store>;
+            over(make, access, access, pipes).unwrap()
+        }
+    };
+    let mut source = local(Path::new(&from), Access::Read);
+    let here = source.list().unwrap();
+    let names = ["2", "3"].map(PathBuf::from);
+    let mut dest = far(Access::Append);
+    let there = dest.list().unwrap();
+    let plan = sync::resend::plan(&names, &here, &there).unwrap();
+    let resend = |dest: &mut dyn Store| {
+        let mut source = local(Path::new(&from), Access::Read);
+        source.list().unwrap();
+        dest.list().unwrap();
+        sync::resend::carry_out(&plan, &mut source, dest, &mut |_| ()).unwrap()
+    };
+    // Who may only add cannot take away what is there.
+    assert_eq!(resend(&mut dest).failed, 2);
+    let left = dest.list().unwrap().snapshots;
+    let left: Vec<_> = left.iter().map(|s| s.path.to_str().unwrap()).collect();
+    assert_eq!(left, ["1", "2", "3"]);
+    drop(dest);
+    let summary = resend(&mut far(Access::Write));
+    assert_eq!((summary.failed, summary.sent, summary.compared), (0, 2, 2));
+    let mut store = far(Access::Read);
+    let mut report = buttersink::verify::alone(&mut store, Depth::Quick, &mut |_| ()).unwrap();
+    let quiet = &mut |_: &str| ();
+    buttersink::verify::files(&mut report, &mut store, &here, &mut source, false, quiet).unwrap();
+    report.verdict().unwrap();
+}
+
+/// Who may ask for digests learns nothing of what lies outside of the snapshots that it may read.
+fn digests_are_of_what_is_inside() {
+    let (live, snaps, _) =
+        places("mkdir d; echo x >d/file; ln -s / root; ln -s d inner; ln -s ../.. up");
+    snapshot(&live, &snaps.join("one"));
+    std::fs::write(snaps.join("secret"), "x").unwrap();
+    let snaps_there = snaps.clone();
+    let make = move || Box::new(local(&snaps_there, Access::Read)) as Box<dyn Store>;
+    let mut far = over(make, Access::Read, Access::Read, pipes).unwrap();
+    let one = far.list().unwrap().snapshots[0].clone();
+    let mut digest = |path: Option<&str>, extent: Extent| {
+        let digest = Digest {
+            id: one.id(),
+            path: path.map(PathBuf::from),
+            extent,
+            from_disk: false,
+        };
+        far.digest(&digest).and_then(|looking| looking())
+    };
+    let these = |paths: &[&str]| Extent::These(paths.iter().map(PathBuf::from).collect());
+    let through = [
+        "root/etc/passwd",
+        "root/etc",
+        "inner/file",
+        "up/secret",
+        "d/file/x",
+        "none",
+    ];
+    let page = digest(Some("one"), these(&through)).unwrap();
+    for seen in page.seen {
+        assert_eq!(seen.found, Found::Nothing, "{:?}", seen.path);
+    }
+    let page = digest(None, these(&["", "root", "d/file"])).unwrap();
+    for seen in page.seen {
+        assert!(matches!(seen.found, Found::Entry(_)), "{:?}", seen.path);
+    }
+    for outside in ["../secret", "/etc/passwd", "d/../../secret"] {
+        assert_eq!(
+            digest(Some("one"), these(&[outside])).unwrap_err().kind,
+            Kind::Refused
+        );
+    }
+    for other in ["secret", "two", "one/d", "."] {
+        digest(Some(other), these(&["file"])).unwrap_err();
+    }
+    digest(None, Extent::Next).unwrap_err();
+    digest(None, Extent::First(Some(Uuid([9; 16])))).unwrap_err();
 }

@@ -48,6 +48,12 @@ pub(crate) enum Request {
         #[serde(with = "path_text")]
         path: PathBuf,
     },
+    Exchange {
+        #[serde(with = "path_text")]
+        new: PathBuf,
+        #[serde(with = "path_text")]
+        old: PathBuf,
+    },
 }
 
 impl Request {
@@ -62,7 +68,7 @@ impl Request {
             // It is of what was received over this connection; else it only marks.
             Request::Reject { .. } => Access::Append,
             Request::Receive { .. } | Request::Copy { .. } => Access::Append,
-            Request::Delete { .. } => Access::Write,
+            Request::Delete { .. } | Request::Exchange { .. } => Access::Write,
         }
     }
 
@@ -70,7 +76,10 @@ impl Request {
     fn since(&self) -> u32 {
         match self {
             // Its verdicts have other names since.
-            Request::Inspect { .. } | Request::Digest { .. } | Request::Reject { .. } => 3,
+            Request::Inspect { .. }
+            | Request::Digest { .. }
+            | Request::Reject { .. }
+            | Request::Exchange { .. } => 3,
             _ => 2,
         }
     }
@@ -79,6 +88,7 @@ impl Request {
     fn word(&self) -> Option<&'static str> {
         match self {
             Request::Digest { .. } | Request::Reject { .. } => Some("digest"),
+            Request::Exchange { .. } => Some("exchange"),
             _ => None,
         }
     }
@@ -112,6 +122,7 @@ impl Request {
             Request::Inspect { .. } => "cannot verify",
             Request::Digest { .. } => "cannot compare",
             Request::Reject { .. } => "cannot reject",
+            Request::Exchange { .. } => "cannot replace",
         }
     }
 
@@ -130,6 +141,7 @@ impl Request {
                 inside(path)
             }
             Request::Digest { digest } => digestible(digest),
+            Request::Exchange { new, old } => inside(new).and_then(|()| inside(old)),
             Request::Copy { from, to } => inside(from).and_then(|()| inside(to)),
             Request::List
             | Request::Measure { .. }
@@ -233,6 +245,13 @@ mod tests {
             ),
             (digest(&[""]), "raw"),
             (Request::Reject { path: path() }, "aw"),
+            (
+                Request::Exchange {
+                    new: path(),
+                    old: path(),
+                },
+                "w",
+            ),
         ];
         for (request, modes) in table {
             for access in [Access::Read, Access::Append, Access::Write] {
