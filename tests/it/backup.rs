@@ -155,6 +155,7 @@ fn order(home: &Path, dests: &[&Path]) -> Order {
         always: false,
         whole: false,
         require_mount: false,
+        compare: false,
         dry_run: false,
         max_chain: 30,
     }

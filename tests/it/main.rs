@@ -27,6 +27,7 @@ mod btrfslist;
 mod checksum;
 mod clean;
 mod cold;
+mod compare;
 mod cut;
 mod documents;
 mod faults;
@@ -68,6 +69,7 @@ fn main() -> std::process::ExitCode {
             &checksum::TESTS.concat(),
             clean::TESTS,
             cold::TESTS,
+            compare::TESTS,
             cut::TESTS,
             documents::TESTS,
             faults::TESTS,
