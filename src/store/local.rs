@@ -10,10 +10,12 @@ mod look;
 mod measure;
 mod parent;
 mod receive;
+mod scratch;
 mod state;
 mod survey;
 mod tree;
 
+pub use scratch::Scratch;
 pub use survey::{leftover, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
@@ -292,6 +294,10 @@ impl Store for Local {
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         self.stream(diff, true)
+    }
+
+    fn mends(&mut self, _diff: &Diff) -> Result<bool> {
+        Ok(mending())
     }
 
     fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {

@@ -30,9 +30,11 @@ mod cold;
 mod compare;
 mod cut;
 mod documents;
+mod drill;
 mod faults;
 mod hostile;
 mod local;
+mod mended;
 mod packaging;
 mod parents;
 mod remote;
@@ -72,9 +74,11 @@ fn main() -> std::process::ExitCode {
             compare::TESTS,
             cut::TESTS,
             documents::TESTS,
+            drill::TESTS,
             faults::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::TESTS,
             packaging::TESTS,
             parents::TESTS,
             remote::TESTS,
