@@ -2,13 +2,15 @@
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
 mod flow;
+mod home;
 mod inspect;
 mod measure;
 mod receive;
 mod state;
 mod survey;
 
-pub use survey::{leftover, states};
+pub use home::STATE;
+pub use survey::{leftovers, states};
 
 use crate::btrfs::{self, Coverage, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Kind, Result};
@@ -46,13 +48,14 @@ pub struct Local {
     /// What the last listing said, and what was received since.
     known: Vec<Snapshot>,
     notes: Vec<String>,
+    /// What interrupted transfers left was looked for.
+    tidied: bool,
     /// Held as long as we may write.
     _lock: Option<File>,
 }
 
 impl Local {
-    /// Opens a directory. With more than read access, takes its lock and removes the leftovers
-    /// of transfers that did not end well.
+    /// Opens a directory. With more than read access, takes its lock.
     ///
     /// # Errors
     /// If it is not a directory on btrfs, or another run holds the lock.
@@ -61,40 +64,49 @@ impl Local {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        let lock = if access > Access::Read {
-            Some(lock(&dir)?)
-        } else {
-            None
-        };
-        let mut local = Local {
+        if home::is_inside(&dir) {
+            let said = "it is where buttersink keeps what it remembers";
+            return Err(Error::refused(format!("cannot open {}", shown(&dir)), said));
+        }
+        let writes = access > Access::Read;
+        if writes {
+            must_be_writable(&dir, &filesystem)?;
+        }
+        let lock = writes.then(|| lock(&dir)).transpose()?;
+        if writes {
+            take_over(&dir)?;
+        }
+        Ok(Local {
             dir,
             filesystem,
             manner,
             known: Vec::new(),
             notes: Vec::new(),
+            tidied: false,
             _lock: lock,
-        };
-        if access > Access::Read {
-            local.remove_leftover()?;
-        }
-        Ok(local)
+        })
     }
 
-    /// Removes what the last run was receiving when it was interrupted. Other subvolumes may be
-    /// named like that, and be somebody's only copy.
-    fn remove_leftover(&mut self) -> Result<()> {
-        let Some(path) = state::begun(&self.dir)? else {
+    /// Removes what earlier runs were receiving here when they were interrupted, before something new
+    /// comes. Other subvolumes may be named like that, and be somebody's only copy.
+    fn remove_leftovers(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
-        };
-        let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
-        if self.list()?.snapshots.iter().any(unfinished) {
-            self.delete(&path)?;
-            let name = shown(&path);
-            log::line(|| format!("removed the unfinished {name}"));
-            self.notes
-                .push(format!("removed {name}, left by an interrupted transfer"));
         }
-        state::ended(&self.dir)
+        for path in state::begun(&self.dir)? {
+            let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
+            let known = std::mem::take(&mut self.known);
+            if self.list()?.snapshots.iter().any(unfinished) {
+                self.delete(&path)?;
+                let name = shown(&path);
+                log::line(|| format!("removed the unfinished {name}"));
+                self.notes
+                    .push(format!("removed {name}, left by an interrupted transfer"));
+            }
+            self.known = known;
+            state::ended(&self.dir, &path)?;
+        }
+        Ok(())
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -268,6 +280,7 @@ impl Store for Local {
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let name = checked_name(path)?;
+        self.remove_leftovers()?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
         if let Some(from) = diff.from {
@@ -307,7 +320,8 @@ impl Store for Local {
         }
         remove(&whole)?;
         // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
-        if let Err(error) = state::remove(&self.dir, now.uuid) {
+        let forgotten = state::remove(&self.dir, now.uuid);
+        if let Err(error) = forgotten.and_then(|()| state::ended(&self.dir, path)) {
             log::line(|| error.to_string());
         }
         self.known.retain(|snapshot| snapshot.path != path);
@@ -381,8 +395,30 @@ fn restarted(error: Error, doing: &str) -> Error {
     }
 }
 
+/// Nothing can be received where nothing can be written.
+fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()> {
+    let doing = || format!("cannot write to {}", shown(dir));
+    let subvolume = btrfs::subvolume_of(filesystem.fd()).doing(doing)?;
+    match subvolume.read_only || sys::is_read_only(filesystem.fd()).doing(doing)? {
+        true => Err(home::read_only(doing())),
+        false => Ok(()),
+    }
+}
+
+/// Takes over what earlier releases remembered of a directory. Where nothing may be kept, that is
+/// said when something is to be.
+fn take_over(dir: &Path) -> Result<()> {
+    match state::take_over(dir) {
+        Err(error) if error.kind != Kind::Busy => {
+            log::line(|| error.to_string());
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 fn lock(dir: &Path) -> Result<File> {
-    let file = state::open_lock(dir)?;
+    let file = home::open_lock(dir)?;
     let doing = || format!("cannot lock {}", shown(dir));
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),
@@ -396,8 +432,11 @@ fn lock(dir: &Path) -> Result<File> {
 
 /// Whether another run holds the lock of a directory above `path`, other than our own.
 fn in_other_hands(path: &Path, ours: &Path) -> Result<bool> {
-    for dir in path.ancestors().skip(1).filter(|dir| *dir != ours) {
-        let lock = state::lock_path(dir);
+    for dir in home::ancestors(path.parent().unwrap_or(path)) {
+        if dir == ours {
+            continue;
+        }
+        let lock = home::lock_path(dir)?;
         match OpenOptions::new().write(true).open(&lock) {
             Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
                 return Ok(true);
@@ -434,7 +473,7 @@ fn checked_name(path: &Path) -> Result<&OsStr> {
         ))
     };
     match path.file_name() {
-        Some(_) if path.starts_with(state::STATE) => refused("it is where seals are kept"),
+        Some(_) if home::is_inside(path) => refused("it is where seals are kept"),
         Some(name) if plain && !nul => Ok(name),
         _ => refused("it leads out of the directory"),
     }
