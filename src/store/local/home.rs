@@ -60,10 +60,11 @@ impl Home {
 
     fn in_directory(above: BorrowedFd, name: &Path, make: bool) -> io::Result<Option<Home>> {
         let by_descriptor = format!("/proc/self/fd/{}/{STATE}", above.as_raw_fd());
-        match DirBuilder::new().mode(0o700).create(by_descriptor) {
-            _ if !make => {}
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+        if make
+            && let Err(error) = DirBuilder::new().mode(0o700).create(by_descriptor)
+            && error.kind() != ErrorKind::AlreadyExists
+        {
+            return Err(error);
         }
         let file = match open_at(above, STATE.as_bytes(), DIRECTORY | libc::O_PATH) {
             Ok(file) => File::from(file),

@@ -4,10 +4,14 @@ use crate::error::{Error, Result};
 use crate::proof::Depth;
 use crate::snapshot::{Diff, path_text};
 use crate::store::Access;
+use crate::store::wire::{Hello, plain};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
 
 /// What a client can ask for: the methods of [`crate::store::Store`].
+///
+/// An optional member that is added later is an `Option` that is left out when it is `None`, and a
+/// client leaves it `None` unless the server's [`Hello::words`] have the word for it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Request {
@@ -49,6 +53,37 @@ impl Request {
             Request::Receive { .. } | Request::Copy { .. } => Access::Append,
             Request::Delete { .. } => Access::Write,
         }
+    }
+
+    /// The protocol in which it was added or took its present form.
+    fn since(&self) -> u32 {
+        match self {
+            // Its verdicts have other names since.
+            Request::Inspect { .. } => 3,
+            _ => 2,
+        }
+    }
+
+    /// The word that a server must have to understand it, if it came after its protocol.
+    fn word(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether the other side, `place`, understands this request or its answer.
+    ///
+    /// # Errors
+    /// If not: then the other side has to upgrade.
+    pub(crate) fn must_be_known_to(&self, far: &Hello, place: &str) -> Result<()> {
+        if far.protocol >= self.since() && self.word().is_none_or(|word| far.can(word)) {
+            return Ok(());
+        }
+        let program = plain(&far.program);
+        let said =
+            format!("buttersink {program} is too old for that: upgrade buttersink on {place}");
+        Err(Error::failed(
+            format!("{} with {place}", self.doing()),
+            said,
+        ))
     }
 
     /// What the request does, as the first half of an error.
