@@ -37,6 +37,7 @@ mod local;
 mod mended;
 mod packaging;
 mod parents;
+mod places;
 mod remote;
 mod restore;
 mod s3;
@@ -81,6 +82,7 @@ fn main() -> std::process::ExitCode {
             mended::TESTS,
             packaging::TESTS,
             parents::TESTS,
+            places::TESTS,
             remote::TESTS,
             restore::TESTS,
             restore::FROZEN,
