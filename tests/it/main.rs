@@ -30,6 +30,7 @@ mod cold;
 mod cut;
 mod documents;
 mod faults;
+mod histories;
 mod hostile;
 mod local;
 mod packaging;
@@ -53,6 +54,9 @@ mod verify_archives;
 mod wire;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = histories::asked() {
+        return code;
+    }
     runner::main(
         &[
             architecture::TESTS,
@@ -69,6 +73,7 @@ fn main() -> std::process::ExitCode {
             cut::TESTS,
             documents::TESTS,
             faults::TESTS,
+            histories::TESTS,
             hostile::TESTS,
             local::TESTS,
             packaging::TESTS,
