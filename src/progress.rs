@@ -114,6 +114,19 @@ impl Progress {
                 self.step_bytes = 0;
                 self.say(&format!("note: {error}; trying once more"));
             }
+            Event::Instead(step, error, plan) => {
+                log::line(|| format!("{error}; plan: {}", report::plan(plan)));
+                (self.total, self.steps) = (
+                    self.before + plan.total_bytes(),
+                    self.step + plan.transfers().count(),
+                );
+                let other = plan.transfers().find(|other| other.to == step.to);
+                let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
+                self.note(&format!(
+                    "{error}; sent {} instead",
+                    how.unwrap_or("another way")
+                ));
+            }
             Event::Done(step, receipt) => {
                 let (path, bytes) = (shown(&step.path), receipt.bytes);
                 log::line(|| format!("{} {path}: {bytes} bytes", report::done(step.action)));

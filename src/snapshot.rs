@@ -96,8 +96,8 @@ pub enum State {
     Unsealed,
     /// Read-write and yet with a received UUID: a trap for later incrementals.
     RwReceived,
-    /// Another subvolume of the filesystem has the same received UUID, so `btrfs receive` may
-    /// pick the wrong parent.
+    /// There is no seal to compare with, and another subvolume of the filesystem has the same
+    /// received UUID: nobody knows which of them is right.
     Duplicate,
 }
 

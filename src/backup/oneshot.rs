@@ -30,6 +30,8 @@ pub struct Order {
     pub dest_keeps: Policy,
     /// A snapshot is made even if nothing changed.
     pub always: bool,
+    /// Everything is sent whole.
+    pub whole: bool,
     /// Destinations on this machine must be on filesystems mounted for them.
     pub require_mount: bool,
     /// Nothing is changed.
@@ -70,6 +72,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
         keeps: order.source_keeps.clone(),
         dry_run: order.dry_run,
         max_chain: Some(order.max_chain),
+        whole: order.whole,
         pinned: Vec::new(),
         said: HashSet::new(),
         watch,

@@ -140,6 +140,8 @@ pub struct Run<'a, 'b> {
     /// Where differences are kept: how long a chain of them may get. `None` where somebody else
     /// decides when a new one begins.
     pub max_chain: Option<usize>,
+    /// Nothing is sent as the difference from another.
+    pub whole: bool,
     /// What the source keeps in any case, and why.
     pub pinned: Vec<(Uuid, String)>,
     /// Remarks made already: each listing repeats them.
@@ -297,6 +299,7 @@ impl Run<'_, '_> {
             // What is not there yet cannot be measured.
             estimate: imagined,
             max_chain: self.max_chain,
+            whole: self.whole,
             ..Wish::default()
         };
         let watch = &mut *self.watch;
@@ -321,7 +324,7 @@ impl Run<'_, '_> {
         }
         let watch = &mut *self.watch;
         let sync_watch = &mut |event: sync::Event| watch(Event::Sync(event));
-        let summary = sync::carry_out(&plan, self.store, dest.store()?, sync_watch)?;
+        let summary = sync::carry_out(&plan, &here, &wish, self.store, dest.store()?, sync_watch)?;
         summary.verdict()?;
         (self.watch)(Event::Arrived(&dest.name, &summary));
         if dest.keeps.all() {

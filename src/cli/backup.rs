@@ -36,6 +36,7 @@ usage: buttersink backup [options] SUBVOLUME DEST...
 options:
   -n, --dry-run          show what would be done, and do nothing
       --always           make a snapshot even if nothing changed
+      --whole            send it whole, and not as the difference from another
       --config FILE      the scheduled backups that this file describes
       --subvolume NAME   with --config: only the backups of this name (may be repeated)
       --once             with --config: make a backup even if none is due
@@ -79,6 +80,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
         source_keeps: Policy::default(),
         dest_keeps: Policy::default(),
         always: false,
+        whole: false,
         require_mount: false,
         dry_run: false,
         max_chain: 0,
@@ -113,6 +115,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
 fn set(order: &mut Order, name: &str, parser: &mut lexopt::Parser) -> Result<bool> {
     match name {
         "--always" => order.always = true,
+        "--whole" => order.whole = true,
         "--require-mount" => order.require_mount = true,
         "--latest-only" => order.source_keeps.newest = Some(1),
         "--num-snapshots" => order.source_keeps.newest = Some(count(&value(parser)?)?),

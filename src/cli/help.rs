@@ -92,6 +92,7 @@ options:
   -d, --delete           after everything arrived, delete snapshots of DST that SRC does not have;
                          when listing, remove what interrupted transfers left (not backups)
   -e, --estimate         plan with guessed sizes, without measuring
+      --whole            send every snapshot whole, and none as the difference from another
       --exclude PATTERN  leave alone the snapshots whose name matches (may be repeated)
 ",
     common!(),
@@ -109,6 +110,9 @@ options:
       --server --mode r|a|w DIR
                          serve DIR to the buttersink at the other end of standard input and output:
                          r to read, a also to add, w also to delete
+      --as NAME          with --server, before DIR: what the system log calls the client
+      --strict           with --server, before DIR: refuse a DIR in which others could use what is
+                         received
   -h, --help             show this help
   -V, --version          show the version
 

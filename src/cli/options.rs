@@ -16,6 +16,8 @@ pub(super) struct Options {
     pub(super) dry_run: bool,
     pub(super) delete: bool,
     pub(super) estimate: bool,
+    /// Nothing is made out of anything else.
+    pub(super) whole: bool,
     pub(super) exclude: Vec<OsString>,
     pub(super) voice: Voice,
     pub(super) logfile: Option<PathBuf>,
@@ -38,6 +40,7 @@ impl Options {
             dry_run: false,
             delete: false,
             estimate: false,
+            whole: false,
             exclude: Vec::new(),
             voice: Voice::Full,
             logfile: None,

@@ -34,6 +34,7 @@ mod histories;
 mod hostile;
 mod local;
 mod packaging;
+mod parents;
 mod remote;
 mod restore;
 mod s3;
@@ -42,6 +43,7 @@ mod s3_suites;
 mod s3_sync;
 mod s3_tls;
 mod scheduled;
+mod security;
 mod servers;
 mod smoke;
 mod ssh;
@@ -77,6 +79,7 @@ fn main() -> std::process::ExitCode {
             hostile::TESTS,
             local::TESTS,
             packaging::TESTS,
+            parents::TESTS,
             remote::TESTS,
             restore::TESTS,
             restore::FROZEN,
@@ -89,6 +92,10 @@ fn main() -> std::process::ExitCode {
             s3_sync::OWN,
             s3_tls::TESTS,
             scheduled::TESTS,
+            security::TESTS,
+            security::buckets::TESTS,
+            security::buckets::OWN,
+            security::servers::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,

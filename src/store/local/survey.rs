@@ -138,8 +138,8 @@ fn state(
         (true, Some(received_uuid)) => Some(match seal {
             seal if seal.is_some() && seal != now(subvolume).as_ref() => State::Altered,
             None if !unaltered => State::Altered,
-            _ if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
             Some(_) => State::Ok,
+            None if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
             None => State::Unsealed,
         }),
     }
