@@ -32,6 +32,7 @@ mod cut;
 mod documents;
 mod drill;
 mod faults;
+mod histories;
 mod hostile;
 mod local;
 mod mended;
@@ -59,6 +60,9 @@ mod verify_archives;
 mod wire;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = histories::asked() {
+        return code;
+    }
     runner::main(
         &[
             architecture::TESTS,
@@ -77,6 +81,7 @@ fn main() -> std::process::ExitCode {
             documents::TESTS,
             drill::TESTS,
             faults::TESTS,
+            histories::TESTS,
             hostile::TESTS,
             local::TESTS,
             mended::TESTS,
