@@ -6,6 +6,7 @@ pub mod archive;
 mod keys;
 pub mod local;
 mod location;
+pub mod look;
 pub mod s3;
 mod wire;
 
@@ -21,6 +22,8 @@ pub use access::Access;
 use archive::ArchiveStore;
 use local::{Local, Manner};
 pub use location::{Location, Place};
+pub use look::Rejected;
+use look::{Digest, Looking};
 use s3::S3Store;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -104,6 +107,48 @@ pub trait Store {
             .iter()
             .map(|s| Finding::of(s, verdict()))
             .collect())
+    }
+
+    /// Whether the files of its snapshots can be looked at: see [`Store::digest`].
+    ///
+    /// # Errors
+    /// If not: why.
+    fn has_files(&mut self) -> Result<()> {
+        let said = "what is kept there are streams, and there is nothing to compare with before a \
+                    restore (restore --verify full compares then)";
+        Err(Error::refused("cannot compare", said))
+    }
+
+    /// Begins to look at files of a snapshot that was listed or received, so that what another
+    /// store sees in its own can be held against them.
+    ///
+    /// # Errors
+    /// If it cannot begin. What cannot be read of it is said in the page.
+    fn digest(&mut self, _digest: &Digest) -> Result<Looking<'_>> {
+        self.has_files()?;
+        Err(Error::failed("cannot compare", "nobody looks at its files"))
+    }
+
+    /// What was received at this path is not what was sent: removes it if it came since the store
+    /// was opened, and otherwise, or if that fails, marks it, so that nothing builds on it.
+    ///
+    /// # Errors
+    /// If neither can be done.
+    fn reject(&mut self, path: &Path) -> Result<Rejected> {
+        self.delete(path).map(|()| Rejected::Removed)
+    }
+
+    /// Gives the snapshot at `new` the name of the one at `old`, which has its identity and lies in
+    /// the same directory, and removes that one.
+    ///
+    /// # Errors
+    /// If one is missing, they are not copies of one snapshot, or the store cannot.
+    fn exchange(&mut self, _new: &Path, old: &Path) -> Result<()> {
+        let doing = format!("cannot replace {}", shown(old));
+        Err(Error::refused(
+            doing,
+            "nothing is exchanged there: delete it, and send it again",
+        ))
     }
 
     /// Whether what is kept of a listed diff at `path` is this stream, without fetching what is

@@ -2,6 +2,7 @@
 //! against its records, and another place against its own. Changes nothing and prints nothing.
 
 mod drill;
+mod files;
 mod identity;
 mod streams;
 mod trees;
@@ -11,6 +12,7 @@ use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Store;
 pub use drill::{Ground, InMind, Outcome, Received, drill};
+pub use files::files;
 pub use identity::same_snapshots;
 use serde::Serialize;
 use std::collections::BTreeMap;

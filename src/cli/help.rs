@@ -93,6 +93,9 @@ options:
                          when listing, remove what interrupted transfers left (not backups)
   -e, --estimate         plan with guessed sizes, without measuring
       --whole            send every snapshot whole, and none as the difference from another
+      --compare          read what arrived, on both sides, before it counts as sent
+      --resend NAME      replace this copy in DST, and nothing else: it is sent again, compared and
+                         exchanged (may be repeated)
       --exclude PATTERN  leave alone the snapshots whose name matches (may be repeated)
 ",
     common!(),

@@ -51,6 +51,8 @@ struct PlanLine<'a> {
     steps: &'a [Step],
     obstacles: &'a [Obstacle],
     total_bytes: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    compare: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     effort: Option<Effort>,
 }
@@ -62,6 +64,7 @@ pub fn plan(plan: &Plan) -> String {
         steps: &plan.steps,
         obstacles: &plan.obstacles,
         total_bytes: plan.total_bytes(),
+        compare: plan.compare,
         effort: plan.effort,
     })
 }

@@ -37,6 +37,8 @@ pub(in crate::cli) struct Task {
     pub(super) depth: Depth,
     pub(super) against: Option<OsString>,
     pub(super) content: bool,
+    /// Only what changed since the parent of each.
+    pub(super) changed: bool,
     pub(super) drill: Option<Drill>,
     /// A number of requests was given.
     pub(super) concurrency: bool,
@@ -63,7 +65,7 @@ pub(in crate::cli) fn parse(
     parser: &mut lexopt::Parser,
     options: &mut Options,
 ) -> Result<Option<Task>> {
-    let (mut quick, mut download, mut content) = (false, false, false);
+    let (mut quick, mut download, mut content, mut changed) = (false, false, false, false);
     let (mut against, mut config, mut locations) = (None, None, Vec::new());
     let (mut concurrency, mut is_drill, mut sample, mut scratch) = (false, false, None, None);
     while let Some(argument) = parser.next().map_err(wrong)? {
@@ -80,6 +82,7 @@ pub(in crate::cli) fn parse(
             "--quick" => quick = true,
             "--download" => download = true,
             "--content" => content = true,
+            "--changed" => changed = true,
             "--drill" => is_drill = true,
             "--sample" => sample = Some(number(&parser.value().map_err(wrong)?)?),
             "--scratch" => scratch = Some(parser.value().map_err(wrong)?.into()),
@@ -108,6 +111,9 @@ pub(in crate::cli) fn parse(
     if content && against.is_none() {
         return Err(wrong_words("--content needs --against OTHER"));
     }
+    if changed && !content {
+        return Err(wrong_words("--changed needs --content"));
+    }
     let drill = match (is_drill, scratch) {
         (true, scratch) => Some(Drill { sample, scratch }),
         (false, scratch) if scratch.is_some() || sample.is_some() => {
@@ -124,6 +130,7 @@ pub(in crate::cli) fn parse(
         depth,
         against,
         content,
+        changed,
         drill,
         concurrency,
     }))
