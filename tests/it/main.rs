@@ -84,6 +84,7 @@ fn main() -> std::process::ExitCode {
             histories::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::OWN,
             mended::TESTS,
             packaging::TESTS,
             parents::TESTS,
