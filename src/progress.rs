@@ -127,6 +127,19 @@ impl Progress {
                     how.unwrap_or("another way")
                 ));
             }
+            Event::Comparing(step, entries) => {
+                let path = shown(&step.path);
+                self.draw(&format!("comparing {path}, {entries} entries so far"));
+            }
+            Event::Compared(step, outcome) => {
+                let (path, entries) = (shown(&step.path), outcome.entries);
+                log::line(|| format!("compared {path}: {entries} entries are the same"));
+                if outcome.everything {
+                    self.note(&format!(
+                        "too much changed in {path} to keep in mind, so everything was compared"
+                    ));
+                }
+            }
             Event::Done(step, receipt) => {
                 let (path, bytes) = (shown(&step.path), receipt.bytes);
                 log::line(|| format!("{} {path}: {bytes} bytes", report::done(step.action)));
