@@ -11,7 +11,7 @@ mod receive;
 mod state;
 mod survey;
 
-pub use survey::{leftover, states};
+pub use survey::{leftover, state_at, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -113,6 +113,15 @@ impl Local {
                 format!("no such snapshot in {}", shown(&self.dir)),
             )
         })
+    }
+
+    /// Lets diffs build on a snapshot of this filesystem that is in no listing of ours.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn adopt(&mut self, path: &Path) -> Result<()> {
+        self.known.push(survey::adopted(path)?);
+        Ok(())
     }
 
     fn path_of(&self, id: Uuid) -> Result<PathBuf> {

@@ -119,15 +119,11 @@ impl Store for Remote {
     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
         let diffs = diffs.to_vec();
         let pairs: Vec<_> = diffs.iter().map(Diff::pair).collect();
-        let mut sizes: Vec<Measured> = self.call(&Request::Measure { diffs })?;
+        let sizes: Vec<Measured> = self.call(&Request::Measure { diffs })?;
         if sizes.len() != pairs.len() {
             return Err(strange("it measured something else than it was asked"));
         }
-        for measured in &mut sizes {
-            measured.refused = measured.refused.take().map(|why| plain(&why));
-            let mends = measured.mended.0.iter_mut();
-            mends.for_each(|mend| mend.path = plain(&mend.path));
-        }
+        let sizes = sizes.into_iter().map(|m| m.reworded(plain));
         Ok(pairs.into_iter().zip(sizes).collect())
     }
 

@@ -3,6 +3,7 @@
 //! anybody may give a subvolume of theirs any received UUID. So it is told the parent's own UUID, which
 //! the kernel gave it, and nobody else may claim that.
 
+use super::survey::state_at;
 use super::{Local, states};
 use crate::btrfs::Subvolume;
 use crate::error::{Error, Kind, Result};
@@ -35,7 +36,11 @@ pub(super) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
     let mut wrong = format!("its parent {parent} is not in {}", shown(&local.dir));
     for (at, snapshot) in listed.into_iter().enumerate() {
         let now = all.iter().find(|s| s.uuid == snapshot.uuid);
-        let state = now.and_then(|s| states.of.get(&s.id));
+        let state = match now {
+            Some(now) if now.below.is_none() => state_at(&snapshot.path, now.id)?,
+            Some(now) => states.of.get(&now.id).copied(),
+            None => None,
+        };
         match fit(snapshot, now, state, &all, &local.dir) {
             Ok(exact) => return Ok(exact),
             Err(said) if at == 0 => wrong = said,
@@ -49,7 +54,7 @@ pub(super) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
 fn fit(
     listed: &Snapshot,
     now: Option<&Subvolume>,
-    state: Option<&State>,
+    state: Option<State>,
     all: &[Subvolume],
     dir: &Path,
 ) -> std::result::Result<Exact, String> {
