@@ -22,7 +22,7 @@ pub use location::{Location, Place};
 use s3::S3Store;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 pub use wire::Hello;
 
 /// Something that holds snapshots: a directory of a btrfs filesystem, a prefix of a bucket, a
@@ -48,6 +48,15 @@ pub trait Store {
     /// # Errors
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
+
+    /// The same as the kernel makes it, with its faults, to be held against what an earlier version
+    /// stored. Stores that keep streams have one kind only.
+    ///
+    /// # Errors
+    /// As [`Store::send`] says.
+    fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        self.send(diff)
+    }
 
     /// Somewhere to write a diff's stream so that its snapshot appears at `path`, durably, when
     /// the sink is finished, and not before.
@@ -256,12 +265,13 @@ fn bucket_and_prefix(rest: &OsStr) -> Result<(&str, &str)> {
     }
 }
 
-/// Serves a place to the client at the other end of two pipes, in the manner that it wishes.
+/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes. The
+/// directory is looked for once the client has greeted, so that it hears why there is none.
 ///
 /// # Errors
 /// As [`serve::serve`] says.
-pub fn serve_place(
-    place: &Place,
+pub fn serve_directory(
+    find: impl FnOnce() -> Result<PathBuf>,
     access: Access,
     reader: impl Read,
     writer: impl Write,
@@ -276,15 +286,7 @@ pub fn serve_place(
             priority,
             compressed: client.compressed,
         };
-        open(
-            place,
-            access,
-            &Means {
-                manner,
-                ssh: remote::ssh::Options::default(),
-                s3: S3Options::default(),
-            },
-        )
+        Ok(Box::new(Local::open(&find()?, access, manner)?.walled()))
     };
     serve::serve(open, access, reader, writer)
 }

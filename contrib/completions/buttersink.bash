@@ -34,7 +34,7 @@ _buttersink() {
             --json --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo
             --remote-command --endpoint-url --region --profile -j --concurrency --part-size
             --checksum --sse --storage-class --max-chain --s3-quirks --config --commands
-            --older-than --backup --offline --server --mode
+            --older-than --backup --offline --server --mode --as --strict
             -h --help -V --version' -- "$word")
     else
         local commands=

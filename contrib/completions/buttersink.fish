@@ -51,5 +51,7 @@ complete -c buttersink -l offline -d 'with config check: do not ask the bucket'
 complete -c buttersink -l older-than -x -d 'with clean: what is younger stays'
 complete -c buttersink -l server -d 'serve a directory to the other end'
 complete -c buttersink -l mode -x -a 'r a w' -d 'what a server lets do'
+complete -c buttersink -l as -x -d 'what the system log calls the client'
+complete -c buttersink -l strict -d 'refuse a directory in which others could use what is received'
 complete -c buttersink -s h -l help -d help
 complete -c buttersink -s V -l version -d version

@@ -4,8 +4,8 @@ use super::help::HELP;
 use super::means::{means, open};
 use super::options::Options;
 use super::slash;
-use super::{Task, backup, clean, config, restore, scheduled, verify};
-use crate::error::{Doing, Error, Result};
+use super::{Task, backup, clean, config, restore, scheduled, server, verify};
+use crate::error::{Error, Result};
 use crate::glob;
 use crate::log;
 use crate::plan::{Plan, Step, Wish};
@@ -16,9 +16,6 @@ use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::IsTerminal;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -42,7 +39,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Verify(task) => verify::run(task, options),
         Task::VerifyHelp => report::print(verify::HELP),
-        Task::Serve(access, dir) => serve(*access, dir),
+        Task::Serve(grant) => server::run(grant),
         Task::BackupHelp => report::print(backup::HELP),
         Task::RestoreHelp => report::print(restore::HELP),
         Task::Restore(task) => restore::run(task, options),
@@ -193,19 +190,6 @@ fn carry_out(
 fn leftovers(listing: &Listing) -> impl Iterator<Item = &Snapshot> {
     let all = listing.snapshots.iter();
     all.filter(|snapshot| snapshot.state == State::Partial)
-}
-
-/// The far half of ssh. Duplicates of the descriptors, since std's have buffers of their own.
-fn serve(access: Access, dir: &OsStr) -> Result<()> {
-    let (input, output) = (std::io::stdin(), std::io::stdout());
-    if input.is_terminal() {
-        let said = "it is for the buttersink at the other end of ssh, and this is a terminal";
-        return Err(Error::usage("cannot serve", said));
-    }
-    let doing = || "cannot serve".to_owned();
-    let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
-    let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
-    store::serve_place(&Location::directory(dir)?.place, access, reader, writer)
 }
 
 fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {

@@ -110,6 +110,9 @@ options:
       --server --mode r|a|w DIR
                          serve DIR to the buttersink at the other end of standard input and output:
                          r to read, a also to add, w also to delete
+      --as NAME          with --server, before DIR: what the system log calls the client
+      --strict           with --server, before DIR: refuse a DIR in which others could use what is
+                         received
   -h, --help             show this help
   -V, --version          show the version
 

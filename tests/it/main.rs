@@ -42,6 +42,7 @@ mod s3_suites;
 mod s3_sync;
 mod s3_tls;
 mod scheduled;
+mod security;
 mod servers;
 mod smoke;
 mod ssh;
@@ -86,6 +87,10 @@ fn main() -> std::process::ExitCode {
             s3_sync::OWN,
             s3_tls::TESTS,
             scheduled::TESTS,
+            security::TESTS,
+            security::buckets::TESTS,
+            security::buckets::OWN,
+            security::servers::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,

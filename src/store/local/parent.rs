@@ -66,9 +66,14 @@ fn fit(
         .iter()
         .find(|s| s.received_uuid == Some(now.uuid) && s.uuid != now.uuid)
     {
+        // What lies elsewhere is nothing to whoever may only be here.
+        let which = match &claims.below {
+            Some(path) => format!("the subvolume {}", shown(path)),
+            None => "a subvolume elsewhere".to_owned(),
+        };
         return Err(format!(
-            "the subvolume {} claims to be its parent {name}: its received UUID is {}; see who made it, and delete it",
-            shown(&claims.path),
+            "{which} of this filesystem claims to be its parent {name}: its received UUID is {}; see who made it, \
+             and delete it",
             now.uuid
         ));
     }
