@@ -47,7 +47,7 @@ $(BINARIES) &: $(SOURCES)
 	$(CARGO) build --release --locked --bins
 	@touch $(BINARIES)
 
-demo: $(BINARIES) ## two scratch filesystems, a synchronisation and its proof (root)
+demo: $(BINARIES) ## two scratch filesystems, a synchronisation, and both sides compared (root)
 	@contrib/demo.sh '$(TARGET)/release'
 
 setup: ## install what demo, check and bench need and the machine lacks (root)

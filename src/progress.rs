@@ -110,10 +110,21 @@ impl Progress {
                 log::line(|| format!("{error}; plan: {}", report::plan(plan)));
                 self.total = self.before + plan.total_bytes();
                 self.steps = self.step + plan.transfers().count();
-                self.note(&format!(
-                    "{error}; trying it {}",
-                    report::instead(step, plan)
-                ));
+                let way = report::instead(step, plan);
+                self.note(&format!("{error}; trying it {way}"));
+            }
+            Event::Comparing(step, entries) => {
+                let path = shown(&step.path);
+                self.draw(&format!("comparing {path}, {entries} entries so far"));
+            }
+            Event::Compared(step, outcome) => {
+                let (path, entries) = (shown(&step.path), outcome.entries);
+                log::line(|| format!("compared {path}: {entries} entries are the same"));
+                if outcome.everything {
+                    self.note(&format!(
+                        "too much changed in {path} to keep in mind, so everything was compared"
+                    ));
+                }
             }
             Event::Done(step, receipt) => {
                 let (path, bytes) = (shown(&step.path), receipt.bytes);

@@ -3,6 +3,7 @@
 use super::help::HELP;
 use super::means::{means, open};
 use super::options::Options;
+use super::resend;
 use super::slash;
 use super::{Task, backup, clean, config, restore, scheduled, server, verify};
 use crate::error::{Error, Result};
@@ -99,6 +100,9 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         );
         return Err(Error::usage("cannot delete", said));
     }
+    if !options.resend.is_empty() {
+        return resend::run(&from, &to, options);
+    }
     let access = match (options.dry_run, options.delete) {
         (true, _) => Access::Read,
         (false, false) => Access::Append,
@@ -127,12 +131,14 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         delete: options.delete,
         estimate: options.estimate,
         whole: options.whole,
+        compare: options.compare,
         max_chain: Some(options.max_chain),
         ..Wish::default()
     };
     let watch = &mut |event: sync::Event| progress.event(&event);
     let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
         .map_err(|error| slash::hint(error, source, &from))?;
+    sync::must_compare(&plan, &mut *source_store, &mut *dest_store)?;
     if options.dry_run {
         let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
         plan.effort = dest_store.effort(&diffs);

@@ -26,18 +26,6 @@ pub struct Measured {
     pub refused: Option<String>,
 }
 
-impl Measured {
-    /// With other words of the same meaning, as for those of a far side.
-    #[must_use]
-    pub fn reworded(mut self, words: impl Fn(&str) -> String) -> Measured {
-        self.refused = self.refused.map(|why| words(&why));
-        for mend in &mut self.mended.0 {
-            mend.path = words(&mend.path);
-        }
-        self
-    }
-}
-
 impl From<Size> for Measured {
     fn from(size: Size) -> Measured {
         Measured {

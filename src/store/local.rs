@@ -2,16 +2,20 @@
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
 mod alias;
+mod exchange;
 mod flow;
 mod inherited;
 mod inspect;
+mod look;
 mod measure;
 mod parent;
 mod receive;
+mod scratch;
 mod state;
 mod survey;
 mod tree;
 
+pub use scratch::Scratch;
 pub use survey::{leftover, state_at, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
@@ -20,7 +24,8 @@ use crate::log;
 use crate::process::{self, Priority};
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
-use crate::store::{Access, Sink, Store};
+use crate::store::look::{Digest, Looking};
+use crate::store::{Access, Rejected, Sink, Store};
 use crate::stream::{self, Checked, Head, MendedStream, Trees};
 use crate::sys;
 use receive::Receiving;
@@ -51,6 +56,10 @@ pub struct Local {
     manner: Manner,
     /// What the last listing said, and what was received since.
     known: Vec<Snapshot>,
+    /// What was received since it was opened, by its own UUID.
+    arrived: Vec<Uuid>,
+    /// The snapshot whose files are being gone through.
+    round: Option<look::Round>,
     notes: Vec<String>,
     walled: bool,
     /// Held as long as we may write.
@@ -78,6 +87,8 @@ impl Local {
             filesystem,
             manner,
             known: Vec::new(),
+            arrived: Vec::new(),
+            round: None,
             notes: Vec::new(),
             walled: false,
             _lock: lock,
@@ -104,6 +115,11 @@ impl Local {
                 .push(format!("removed {name}, left by an interrupted transfer"));
         }
         state::ended(&self.dir)
+    }
+
+    fn arrived(&mut self, snapshot: Snapshot) {
+        self.arrived.push(snapshot.uuid);
+        self.known.push(snapshot);
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -289,6 +305,10 @@ impl Store for Local {
         self.stream(diff, true)
     }
 
+    fn mends(&mut self, _diff: &Diff) -> Result<bool> {
+        Ok(mending())
+    }
+
     fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         self.stream(diff, false)
     }
@@ -343,13 +363,48 @@ impl Store for Local {
         sys::syncfs(self.filesystem.fd()).doing(doing)
     }
 
+    fn has_files(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
+        look::look(self, digest)
+    }
+
+    fn reject(&mut self, path: &Path) -> Result<Rejected> {
+        let listed = self.known.iter().find(|s| s.path == path);
+        let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
+        if self.arrived.contains(&uuid) {
+            match self.delete(path) {
+                Ok(()) => return Ok(Rejected::Removed),
+                Err(error) => log::line(|| error.to_string()),
+            }
+        }
+        let doing = || format!("cannot mark {}", shown(self.dir.join(path)));
+        let now = btrfs::subvolume(&self.dir.join(path))?;
+        match now.received_uuid.filter(|_| now.uuid == uuid) {
+            Some(received) => state::mark(&self.dir, uuid, received, now.stransid)?,
+            None => return Err(Error::refused(doing(), "it was not received here")),
+        }
+        let marked = self.known.iter_mut().filter(|s| s.path == path);
+        marked.for_each(|s| s.state = State::Altered);
+        Ok(Rejected::Marked)
+    }
+
+    fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
+        exchange::exchange(self, new, old)
+    }
+
     fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
         let (snapshots, _) = survey::snapshots(&subvolumes.all, &states.of);
         let finding = |s: &Snapshot| {
             let sealed = states.sealed.contains(&s.uuid);
-            Finding::of(s, inspect::verdict(s, sealed))
+            Finding::of(
+                s,
+                inspect::verdict(s, sealed, states.rejected.contains(&s.uuid)),
+            )
         };
         Ok(snapshots.iter().map(finding).collect())
     }

@@ -155,6 +155,7 @@ fn order(home: &Path, dests: &[&Path]) -> Order {
         always: false,
         whole: false,
         require_mount: false,
+        compare: false,
         dry_run: false,
         max_chain: 30,
     }
@@ -582,7 +583,7 @@ fn results_as_json() {
     );
     assert_eq!(results[1]["result"], "failed");
     assert!(results[1]["error"].as_str().unwrap().contains("gone"));
-    assert!(done.iter().all(|event| event["version"] == 1));
+    assert!(done.iter().all(|event| event["version"] == 2));
 }
 
 fn what_is_not_in_the_snapshot_is_named() {

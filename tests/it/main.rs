@@ -27,11 +27,14 @@ mod btrfslist;
 mod checksum;
 mod clean;
 mod cold;
+mod compare;
 mod cut;
 mod documents;
+mod drill;
 mod faults;
 mod hostile;
 mod local;
+mod mended;
 mod packaging;
 mod parents;
 mod remote;
@@ -68,11 +71,14 @@ fn main() -> std::process::ExitCode {
             &checksum::TESTS.concat(),
             clean::TESTS,
             cold::TESTS,
+            compare::TESTS,
             cut::TESTS,
             documents::TESTS,
+            drill::TESTS,
             faults::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::TESTS,
             packaging::TESTS,
             parents::TESTS,
             remote::TESTS,

@@ -41,7 +41,7 @@ pub(super) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
             Some(now) => states.of.get(&now.id).copied(),
             None => None,
         };
-        match fit(snapshot, now, state, &all, &local.dir) {
+        match fit(snapshot, now, state, &all, local) {
             Ok(exact) => return Ok(exact),
             Err(said) if at == 0 => wrong = said,
             Err(_) => {}
@@ -56,7 +56,7 @@ fn fit(
     now: Option<&Subvolume>,
     state: Option<State>,
     all: &[Subvolume],
-    dir: &Path,
+    local: &Local,
 ) -> std::result::Result<Exact, String> {
     let name = shown(&listed.path);
     let Some(now) = now else {
@@ -68,8 +68,8 @@ fn fit(
     {
         // What lies elsewhere is nothing to whoever may only be here.
         let which = match &claims.below {
-            Some(path) => format!("the subvolume {}", shown(path)),
-            None => "a subvolume elsewhere".to_owned(),
+            None if local.walled => "a subvolume elsewhere".to_owned(),
+            _ => format!("the subvolume {}", shown(&claims.path)),
         };
         return Err(format!(
             "{which} of this filesystem claims to be its parent {name}: its received UUID is {}; see who made it, \
@@ -82,7 +82,7 @@ fn fit(
         Some(State::Ok | State::Unsealed) => Ok(Exact {
             uuid: now.uuid,
             generation: now.ctransid,
-            path: dir.join(&listed.path),
+            path: local.dir.join(&listed.path),
             found_by_received: all
                 .iter()
                 .filter(|s| s.received_uuid == Some(listed.id()))

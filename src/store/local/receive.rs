@@ -269,7 +269,7 @@ impl Sink for Receiving<'_> {
         let parent = self.parent.as_ref().map(|exact| exact.uuid);
         self.part.check(head.uuid, head.ctransid, parent)?;
         let snapshot = self.part.publish(&self.path)?;
-        self.local.known.push(snapshot);
+        self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }
 }
@@ -426,7 +426,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::set_read_only(&path, true)?;
     part.check(id, generation, Some(original.uuid))?;
     let snapshot = part.publish(to)?;
-    local.known.push(snapshot);
+    local.arrived(snapshot);
     Ok(())
 }
 
