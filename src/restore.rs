@@ -217,6 +217,7 @@ impl Run<'_, '_> {
         // Held to the end: nobody else works in there.
         let mut dest = Local::open(&self.place.base, Access::Append, manner)?;
         let (first, mut at) = self.progress()?;
+        at.iter().try_for_each(|at| dest.adopt(at))?;
         for number in first..self.links.all.len() {
             process::check("restoring")?;
             self.bring_link(number, &mut dest)?;
