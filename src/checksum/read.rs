@@ -24,9 +24,9 @@ pub(super) struct Quiet {
 }
 
 impl Quiet {
-    pub(super) fn open(tree: &Tree, path: &[u8]) -> io::Result<Quiet> {
+    pub(super) fn open(tree: &Tree, index: u32) -> io::Result<Quiet> {
         let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOATIME;
-        let fd = tree.open(path, flags)?;
+        let fd = tree.open(index, &tree.relative(index), flags)?;
         let stat = dir::stat_at(fd.as_fd(), b"")?;
         if u32::from(stat.mode) & libc::S_IFMT != libc::S_IFREG {
             return Err(io::Error::other("no longer a regular file"));
