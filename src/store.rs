@@ -49,6 +49,15 @@ pub trait Store {
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
 
+    /// The same as the kernel makes it, with its faults, to be held against what an earlier version
+    /// stored. Stores that keep streams have one kind only.
+    ///
+    /// # Errors
+    /// As [`Store::send`] says.
+    fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        self.send(diff)
+    }
+
     /// Somewhere to write a diff's stream so that its snapshot appears at `path`, durably, when
     /// the sink is finished, and not before.
     ///

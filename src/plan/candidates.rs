@@ -74,7 +74,7 @@ impl Clock {
         }
     }
 
-    fn age<'a>(self, snapshot: &'a Snapshot) -> (i128, u64, &'a Path) {
+    fn age(self, snapshot: &Snapshot) -> (i128, u64, &Path) {
         let (time, generation) = (snapshot.created.unwrap_or(0), snapshot.generation());
         match self {
             Clock::Generation => (generation.into(), 0, &snapshot.path),

@@ -10,6 +10,7 @@ mod parent;
 mod receive;
 mod state;
 mod survey;
+mod tree;
 
 pub use survey::{leftover, states};
 
@@ -20,7 +21,7 @@ use crate::process::{self, Priority};
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
 use crate::store::{Access, Sink, Store};
-use crate::stream::{Checked, Head};
+use crate::stream::{self, Checked, Head, MendedStream, Trees};
 use crate::sys;
 use receive::Receiving;
 use std::ffi::OsStr;
@@ -30,6 +31,8 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
+use tree::SnapshotTree;
 
 /// How a local store does its work.
 #[derive(Clone, Copy, Debug)]
@@ -202,6 +205,40 @@ impl Local {
             _ => Ok(()),
         }
     }
+
+    /// The stream of a diff, mended or as the kernel makes it.
+    fn stream(&self, diff: &Diff, mend: bool) -> Result<Box<dyn Read + '_>> {
+        let snapshot = self.find(diff.to)?;
+        let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
+        let parent = diff.from.map(|id| self.find(id)).transpose()?;
+        let from = diff.from.map(|id| self.path_of(id)).transpose()?;
+        let command = self.send_command(diff)?;
+        log::line(|| format!("{command:?}"));
+        let child = process::Reader::start(command, self.manner.priority, doing.clone())?;
+        let names = |head: &mut Head| {
+            must_be(snapshot, head.uuid, &doing)?;
+            head.uuid = diff.to;
+            // Else the kernel's own, which is that of the content: what lay in memory when it was
+            // listed may have raised it since.
+            if snapshot.received_uuid.is_some() {
+                head.ctransid = snapshot.generation();
+            }
+            if let (Some(parent), Some((uuid, ctransid))) = (parent, head.parent) {
+                must_be(parent, uuid, &doing)?;
+                unaltered(parent, ctransid, &doing)?;
+            }
+            head.parent = diff.from.zip(parent.map(Snapshot::generation));
+            Ok(())
+        };
+        let again = |error| restarted(error, &doing);
+        if !(mend && mending()) {
+            let stream = Checked::new(child, names).map_err(again)?;
+            return Ok(Box::new(FromKernel { stream, doing }));
+        }
+        let trees = trees(&self.path_of(diff.to)?, from.as_deref())?;
+        let stream = MendedStream::new(child, trees, names).map_err(again)?;
+        Ok(Box::new(FromKernel { stream, doing }))
+    }
 }
 
 impl Store for Local {
@@ -240,29 +277,11 @@ impl Store for Local {
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
-        let snapshot = self.find(diff.to)?;
-        let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
-        let parent = diff.from.map(|id| self.find(id)).transpose()?;
-        let command = self.send_command(diff)?;
-        log::line(|| format!("{command:?}"));
-        let child = process::Reader::start(command, self.manner.priority, doing.clone())?;
-        let names = |head: &mut Head| {
-            must_be(snapshot, head.uuid, &doing)?;
-            head.uuid = diff.to;
-            // Else the kernel's own, which is that of the content: what lay in memory when it was
-            // listed may have raised it since.
-            if snapshot.received_uuid.is_some() {
-                head.ctransid = snapshot.generation();
-            }
-            if let (Some(parent), Some((uuid, ctransid))) = (parent, head.parent) {
-                must_be(parent, uuid, &doing)?;
-                unaltered(parent, ctransid, &doing)?;
-            }
-            head.parent = diff.from.zip(parent.map(Snapshot::generation));
-            Ok(())
-        };
-        let stream = Checked::new(child, names).map_err(|error| restarted(error, &doing))?;
-        Ok(Box::new(FromKernel { stream, doing }))
+        self.stream(diff, true)
+    }
+
+    fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        self.stream(diff, false)
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
@@ -327,6 +346,20 @@ impl Store for Local {
     }
 }
 
+/// The trees that a stream is rehearsed on.
+fn trees(snapshot: &Path, parent: Option<&Path>) -> Result<Trees<'static>> {
+    let parent = parent.map(SnapshotTree::open).transpose()?;
+    Ok(Trees {
+        child: Rc::new(SnapshotTree::open(snapshot)?),
+        parent: parent.map(|parent| Rc::new(parent) as Rc<dyn stream::tree::Tree>),
+    })
+}
+
+/// Tests of what the kernel gets wrong turn mending off.
+fn mending() -> bool {
+    std::env::var_os("BUTTERSINK_TEST_NO_MENDING").is_none()
+}
+
 /// A name may have been given to another snapshot since it was listed, as by those who rotate
 /// `daily.0` to `daily.1`. The kernel names the two that it really sends.
 fn must_be(listed: &Snapshot, uuid: Uuid, doing: &str) -> Result<()> {
@@ -353,12 +386,12 @@ fn not_as_listed(listed: &Snapshot, doing: &str) -> Error {
 
 /// A stream from `btrfs send` on this machine, where damage can only mean that the kernel
 /// started it afresh: a pipe loses nothing.
-struct FromKernel {
-    stream: Checked<process::Reader>,
+struct FromKernel<R> {
+    stream: R,
     doing: String,
 }
 
-impl Read for FromKernel {
+impl<R: Read> Read for FromKernel<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream
             .read(buf)

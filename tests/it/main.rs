@@ -33,6 +33,7 @@ mod faults;
 mod hostile;
 mod local;
 mod packaging;
+mod parents;
 mod remote;
 mod restore;
 mod s3;
@@ -73,6 +74,7 @@ fn main() -> std::process::ExitCode {
             hostile::TESTS,
             local::TESTS,
             packaging::TESTS,
+            parents::TESTS,
             remote::TESTS,
             restore::TESTS,
             restore::FROZEN,

@@ -67,8 +67,7 @@ fn fit(
             None => "a subvolume elsewhere".to_owned(),
         };
         return Err(format!(
-            "{which} of this filesystem claims to be its parent {name}: it has the UUID {} as its received \
-             UUID; delete it, or move what is in it to one that has none",
+            "{which} claims to be its parent {name}: its received UUID is {}; see who made it, and delete it",
             now.uuid
         ));
     }

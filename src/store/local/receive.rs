@@ -93,9 +93,9 @@ pub(super) struct Receiving<'a> {
 enum Stage {
     Head(Vec<u8>),
     Rest {
-        head: Head,
-        check: Check,
-        renamed: Renamed,
+        head: Box<Head>,
+        check: Box<Check>,
+        renamed: Box<Renamed>,
     },
 }
 
@@ -175,9 +175,9 @@ impl<'a> Receiving<'a> {
             pass_piece(&mut self.writer, &mut self.alias, &piece)
         })?;
         self.stage = Stage::Rest {
-            head,
-            check,
-            renamed,
+            head: Box::new(head),
+            check: Box::new(check),
+            renamed: Box::new(renamed),
         };
         Ok(())
     }
