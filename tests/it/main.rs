@@ -104,6 +104,7 @@ fn main() -> std::process::ExitCode {
             security::buckets::TESTS,
             security::buckets::OWN,
             security::servers::TESTS,
+            security::users::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
