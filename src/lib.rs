@@ -33,6 +33,7 @@ pub mod sys;
 
 pub mod btrfs;
 pub mod log;
+pub mod machine;
 pub mod process;
 
 pub mod pace;
@@ -43,6 +44,7 @@ pub mod s3;
 pub mod store;
 
 // What thinks, and what does.
+pub mod attribution;
 pub mod plan;
 pub mod sync;
 

@@ -2,7 +2,10 @@
 //! Does no input or output, and knows no store.
 
 mod measured;
+mod origin;
 pub mod path_text;
+
+pub use origin::{Origin, Origins, Subject};
 
 pub use measured::{Fault, Measured, Mend, Mended, Pair, Sizes};
 
@@ -149,6 +152,9 @@ pub struct Snapshot {
     /// Subvolumes inside it, relative to it: they do not travel with it.
     #[serde(default)]
     pub nested: Vec<String>,
+    /// What it is of, if that was recorded, or is certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl Snapshot {
@@ -256,6 +262,15 @@ pub struct Listing {
     pub partial: bool,
     /// What could not be read, and other remarks for a person.
     pub notes: Vec<String>,
+}
+
+impl Listing {
+    /// What its snapshots are of, as far as it knows.
+    pub fn origins(&self) -> Origins {
+        let all = self.snapshots.iter();
+        all.filter_map(|s| Some((s.id(), s.origin.clone()?)))
+            .collect()
+    }
 }
 
 /// Shows a path on a terminal or in a log: control characters, backslashes and bytes that are

@@ -109,7 +109,8 @@ pub fn make_plan(
 /// How often to look for something cheaper than what was measured before settling for it.
 const ROUNDS: usize = 8;
 
-/// Carries out a plan. A step that fails takes with it only what builds on it, and all deletions.
+/// Carries out a plan. A step that fails takes with it only what builds on it, and all deletions; one
+/// deletion that fails takes nothing with it.
 ///
 /// # Errors
 /// Only if a signal asked us to stop; other failures are told to `watch` and counted.
@@ -131,8 +132,9 @@ pub fn carry_out(
                 summary.kept += 1;
                 continue;
             }
-            Action::Delete if summary.failed > 0 => {
-                Err(not_deleted(step, blocked > 0 || !lost.is_empty()))
+            Action::Delete if blocked > 0 || !lost.is_empty() => {
+                watch(Event::Failed(step, &not_deleted(step)));
+                continue;
             }
             Action::Transfer if step.from.is_some_and(|from| lost.contains(&from)) => {
                 Err(orphan(step))
@@ -152,7 +154,7 @@ pub fn carry_out(
                 if step.action != Action::Delete {
                     lost.insert(step.to);
                 }
-                summary.failed += usize::from(step.action != Action::Delete || summary.failed == 0);
+                summary.failed += 1;
             }
         }
     }
@@ -181,11 +183,8 @@ fn snapshots(count: usize) -> String {
     }
 }
 
-fn not_deleted(step: &Step, missing: bool) -> Error {
-    let said = match missing {
-        true => "nothing is deleted, since not every snapshot arrived",
-        false => "nothing more is deleted, since a deletion failed",
-    };
+fn not_deleted(step: &Step) -> Error {
+    let said = "nothing is deleted, since not every snapshot arrived";
     Error::refused(
         format!("keeping {}", crate::snapshot::shown(&step.path)),
         said,

@@ -17,7 +17,9 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
+use crate::snapshot::{
+    Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
+};
 use crate::store::{Access, Sink, Store};
 use crate::stream::{Checked, Head};
 use crate::sys;
@@ -29,6 +31,15 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
+
+/// What the subvolumes of the filesystem of a directory are of, by their own UUIDs, as far as that was
+/// recorded.
+///
+/// # Errors
+/// If it cannot be read, other than for lack of permission.
+pub fn origins(dir: &Path) -> Result<Origins> {
+    Ok(state::read(dir)?.unwrap_or_default().origins)
+}
 
 /// How a local store does its work.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +59,8 @@ pub struct Local {
     /// What the last listing said, and what was received since.
     known: Vec<Snapshot>,
     notes: Vec<String>,
+    /// What is going to be received is of.
+    coming: Origins,
     /// What interrupted transfers left was looked for.
     tidied: bool,
     /// Held as long as we may write.
@@ -82,6 +95,7 @@ impl Local {
             manner,
             known: Vec::new(),
             notes: Vec::new(),
+            coming: Origins::new(),
             tidied: false,
             _lock: lock,
         })
@@ -222,7 +236,9 @@ impl Store for Local {
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
-        let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        let (mut snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        let filesystem = self.filesystem.fsid()?;
+        survey::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
@@ -279,6 +295,10 @@ impl Store for Local {
         Ok(Box::new(FromKernel { stream, doing }))
     }
 
+    fn attribute(&mut self, origins: Origins) {
+        self.coming = origins;
+    }
+
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let name = checked_name(path)?;
         self.remove_leftovers()?;
@@ -327,6 +347,23 @@ impl Store for Local {
         }
         self.known.retain(|snapshot| snapshot.path != path);
         sys::syncfs(self.filesystem.fd()).doing(doing)
+    }
+
+    fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        checked_name(path)?;
+        let now = btrfs::subvolume(&self.dir.join(path))?;
+        if !self
+            .known
+            .iter()
+            .any(|s| s.path == path && s.uuid == now.uuid)
+        {
+            let said = "it is not the snapshot that was listed under this name: run it again";
+            return Err(Error::refused(
+                format!("cannot adopt {}", shown(path)),
+                said,
+            ));
+        }
+        state::add(&self.dir, now.uuid, None, Some(origin.clone()))
     }
 
     fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {

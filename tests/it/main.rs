@@ -44,6 +44,7 @@ mod s3_tls;
 mod scheduled;
 mod servers;
 mod smoke;
+mod soak;
 mod ssh;
 mod ssh_faults;
 mod stores;
@@ -87,6 +88,7 @@ fn main() -> std::process::ExitCode {
             s3_tls::TESTS,
             scheduled::TESTS,
             smoke::TESTS,
+            soak::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
             stores::TESTS,

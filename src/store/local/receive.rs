@@ -8,7 +8,7 @@ use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::log;
 use crate::process::Writer;
-use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Origin, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{Check, Head, Parsed};
 use crate::sys;
@@ -205,7 +205,8 @@ impl Sink for Receiving<'_> {
         }
         self.flow.finish()?;
         self.part.check(head.uuid, head.ctransid)?;
-        let snapshot = self.part.publish(&self.path)?;
+        let origin = self.local.coming.get(&self.diff.to).cloned();
+        let snapshot = self.part.publish(&self.path, origin)?;
         self.local.known.push(snapshot);
         Ok(Receipt::of(bytes))
     }
@@ -281,7 +282,7 @@ impl Part {
     }
 
     /// Makes it durable, gives it its name, makes that durable too, and seals it.
-    fn publish(&mut self, path: &Path) -> Result<Snapshot> {
+    fn publish(&mut self, path: &Path, origin: Option<Origin>) -> Result<Snapshot> {
         let dir = open_dir(&self.dir)?;
         sync(&dir, || self.doing())?;
         sys::rename_noreplace(dir.as_fd(), &self.part, &self.name).doing(|| self.doing())?;
@@ -294,7 +295,7 @@ impl Part {
             stransid: now.stransid,
             ctransid: now.ctransid,
         };
-        state::add(&self.store, now.uuid, &seal)?;
+        state::add(&self.store, now.uuid, Some(seal), origin.clone())?;
         state::ended(&self.store, &self.mark)?;
         Ok(Snapshot {
             path: path.to_owned(),
@@ -306,6 +307,7 @@ impl Part {
             stransid: now.stransid,
             read_only: true,
             state: State::Ok,
+            origin,
             ..Snapshot::default()
         })
     }
@@ -352,7 +354,9 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::set_received(&path, id, generation)?;
     btrfs::set_read_only(&path, true)?;
     part.check(id, generation)?;
-    let snapshot = part.publish(to)?;
+    let same = |s: &&Snapshot| s.uuid == original.uuid;
+    let origin = local.known.iter().find(same).and_then(|s| s.origin.clone());
+    let snapshot = part.publish(to, origin)?;
     local.known.push(snapshot);
     Ok(())
 }
