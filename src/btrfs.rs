@@ -11,7 +11,8 @@ mod subvolumes;
 mod walk;
 
 pub use change::{
-    create_snapshot, delete_subvolume, is_read_only, send_metadata, set_read_only, set_received,
+    create_snapshot, create_subvolume, delete_subvolume, is_read_only, send_metadata,
+    set_read_only, set_received,
 };
 pub use changed::{Written, changed_since, written};
 pub use mounts::{Mount, mount_point, mount_root, swap_files};

@@ -12,7 +12,7 @@ use crate::plan::{Action, Step};
 use crate::process;
 use crate::proof::Verdict;
 use crate::s3::{Client, S3Options};
-use crate::snapshot::{Size, shown};
+use crate::snapshot::{Mended, Size, shown};
 use crate::store::archive::index;
 use crate::store::local::{Local, Manner};
 use crate::store::{Access, Receipt, Store};
@@ -275,6 +275,7 @@ impl Run<'_, '_> {
             to: diff.to,
             from: diff.from,
             size: Size::Exact(link.manifest.total_bytes),
+            mended: Mended::default(),
             why,
         })
     }
@@ -346,7 +347,7 @@ impl Run<'_, '_> {
 fn compared(at: &Path, source: &Path, sample: Option<usize>) -> Result<String> {
     let doing = || format!("verifying {}", shown(at));
     match verify::copies(at, source, sample)? {
-        Verdict::Proved(words) => Ok(format!("{}: {words}", shown(at))),
+        Verdict::Good(_, words) => Ok(format!("{}: {words}", shown(at))),
         Verdict::Unverifiable(words) => Err(Error::failed(doing(), words)),
         Verdict::Different(words) => Err(Error::new(
             Kind::Different,

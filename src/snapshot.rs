@@ -99,8 +99,8 @@ pub enum State {
     Unsealed,
     /// Read-write and yet with a received UUID: a trap for later incrementals.
     RwReceived,
-    /// Another subvolume of the filesystem has the same received UUID, so `btrfs receive` may
-    /// pick the wrong parent.
+    /// There is no seal to compare with, and another subvolume of the filesystem has the same
+    /// received UUID: nobody knows which of them is right.
     Duplicate,
 }
 
@@ -257,7 +257,7 @@ pub struct Listing {
     pub offer: Offer,
     /// Bytes that can still be written here; `None` if there is no limit that we know.
     pub free: Option<u64>,
-    /// Whether there may be more than it has: that something is missing in it proves nothing.
+    /// Whether there may be more than it has: that something is missing in it means nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
     /// What could not be read, and other remarks for a person.
@@ -270,6 +270,26 @@ impl Listing {
         let all = self.snapshots.iter();
         all.filter_map(|s| Some((s.id(), s.origin.clone()?)))
             .collect()
+    }
+
+    /// What descends from the snapshot with this own UUID, near and far, in the order of the listing.
+    pub fn built_on(&self, uuid: Uuid) -> Vec<&Snapshot> {
+        let mut line = vec![uuid];
+        let mut at = 0;
+        while let Some(&parent) = line.get(at) {
+            let children = self
+                .snapshots
+                .iter()
+                .filter(|s| s.parent_uuid == Some(parent));
+            let new: Vec<_> = children
+                .map(|s| s.uuid)
+                .filter(|uuid| !line.contains(uuid))
+                .collect();
+            line.extend(new);
+            at += 1;
+        }
+        let descends = |s: &&Snapshot| s.uuid != uuid && line.contains(&s.uuid);
+        self.snapshots.iter().filter(descends).collect()
     }
 }
 

@@ -178,6 +178,7 @@ kernel_struct! {
 
 const MAGIC: u8 = 0x94;
 
+pub(super) const SUBVOL_CREATE: Request<VolArgs> = Request::write(MAGIC, 14);
 pub(super) const SNAP_DESTROY: Request<VolArgs> = Request::write(MAGIC, 15);
 pub(super) const TREE_SEARCH_V2: Request<SearchArgs> = Request::both(MAGIC, 17);
 pub(super) const INO_LOOKUP: Request<InoLookup> = Request::both(MAGIC, 18);
@@ -355,6 +356,7 @@ mod tests {
 
     /// What gcc 12 computed from linux-libc-dev 6.1, x86-64.
     const GOLDEN: &str = "\
+        SUBVOL_CREATE 0x5000940e\n\
         SNAP_DESTROY 0x5000940f\n\
         TREE_SEARCH_V2 0xc0709411\n\
         INO_LOOKUP 0xd0009412\n\
@@ -373,6 +375,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_headers() {
         let ours = [
+            ("SUBVOL_CREATE", SUBVOL_CREATE.number()),
             ("SNAP_DESTROY", SNAP_DESTROY.number()),
             ("TREE_SEARCH_V2", TREE_SEARCH_V2.number()),
             ("INO_LOOKUP", INO_LOOKUP.number()),

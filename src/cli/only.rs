@@ -17,6 +17,7 @@ pub(super) struct Only {
     pub(super) subvolume: Option<PathBuf>,
     pub(super) yes: bool,
     pub(super) take_over: bool,
+    pub(super) whole: bool,
 }
 
 impl Only {
@@ -27,6 +28,7 @@ impl Only {
             "--as" => self.subvolume = Some(words.value().map_err(wrong)?.into()),
             "--yes" => self.yes = true,
             "--take-over" => self.take_over = true,
+            "--whole" => self.whole = true,
             "--commands" => self.commands = true,
             "--backup" => self.backup = Some(text(name, &words.value().map_err(wrong)?)?),
             "--older-than" => self.age = Some(age(&words.value().map_err(wrong)?)?),
@@ -42,6 +44,9 @@ impl Only {
         let said = match task {
             _ if adopts && !matches!(task, Task::Adopt(..)) => {
                 "--as, --yes and --take-over are for 'adopt'"
+            }
+            _ if self.whole && !matches!(task, Task::Sync(..)) => {
+                "--whole is for synchronising, and for backups without --config"
             }
             _ if self.commands && !listing => "--commands is for listing",
             _ if self.age.is_some() && !matches!(task, Task::Clean(..)) => {

@@ -68,8 +68,8 @@ pub enum Fault {
     LeftDirectory,
     /// What the top hands down to all that is made in it.
     Inherited,
-    /// The top's times, which are set before the last change to it.
-    TopTimes,
+    /// Times that a later command of the stream moves again, mostly those of the top.
+    MovedTimes,
 }
 
 impl Mended {
@@ -102,7 +102,7 @@ impl fmt::Display for Mended {
                 Fault::StrayTimes => format!("{count} times of what is gone"),
                 Fault::LeftDirectory => format!("{count} directories left behind"),
                 Fault::Inherited => format!("{count} inherited attributes"),
-                Fault::TopTimes => "the top's times".to_owned(),
+                Fault::MovedTimes => format!("{count} times"),
             };
             write!(f, "{comma}{what}")?;
             if !path.is_empty() {

@@ -6,16 +6,18 @@ mod line;
 pub mod ssh;
 mod stream;
 
+use crate::checksum::Found;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{Diff, Listing, Measured, Origins, Size, Sizes};
+use crate::store::look::{Digest, Looking, Page};
 use crate::store::wire::{Hello, ORIGIN, Request, inside, plain, strange};
-use crate::store::{Access, Sink, Store};
+use crate::store::{Access, Rejected, Sink, Store};
 use line::Line;
 use serde::de::DeserializeOwned;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use stream::{Incoming, Outgoing};
 
 /// The two pipes of a connection: what the far side says, and what it hears.
@@ -185,6 +187,38 @@ impl Store for Remote {
         self.call(&Request::Delete { path })
     }
 
+    fn has_files(&mut self) -> Result<()> {
+        let host = self.host.clone();
+        let path = PathBuf::new();
+        Request::Reject { path }.must_be_known_to(&self.line()?.far, &host)
+    }
+
+    /// The far side looks while we do.
+    fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
+        self.has_files()?;
+        let digest = digest.clone();
+        let line = self.line.take();
+        let mut line = line.ok_or_else(|| strange("there is no connection"))?;
+        line.ask(&Request::Digest { digest })?;
+        let (slot, host) = (&mut self.line, &self.host);
+        // Until the answer is read nobody else may ask; if it never is, the connection ends here.
+        Ok(Box::new(move || {
+            let page: Result<Page> = line.answer()?;
+            *slot = Some(line);
+            honest(page?, host)
+        }))
+    }
+
+    fn reject(&mut self, path: &Path) -> Result<Rejected> {
+        let path = path.to_owned();
+        self.call(&Request::Reject { path })
+    }
+
+    fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
+        let (new, old) = (new.to_owned(), old.to_owned());
+        self.call(&Request::Exchange { new, old })
+    }
+
     /// The far side verifies itself: its data does not travel.
     fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
         watch(&self.host);
@@ -196,6 +230,25 @@ impl Store for Remote {
         }
         Ok(findings)
     }
+}
+
+/// A page with names that stay inside the snapshot, and words that play no tricks.
+fn honest(mut page: Page, host: &str) -> Result<Page> {
+    for seen in &mut page.seen {
+        if !seen.path.as_os_str().is_empty() {
+            inside(&seen.path)
+                .map_err(|said| Error::damaged(format!("cannot compare with {host}"), said))?;
+        }
+        match &mut seen.found {
+            Found::Nothing => {}
+            Found::Unread(why) => *why = plain(why),
+            Found::Entry(entry) => {
+                let xattrs = std::mem::take(&mut entry.xattrs).into_iter();
+                entry.xattrs = xattrs.map(|(name, sum)| (plain(&name), sum)).collect();
+            }
+        }
+    }
+    Ok(page)
 }
 
 /// What the far side knows of a diff, in words that play no tricks.

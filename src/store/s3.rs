@@ -252,6 +252,13 @@ impl Store for S3Store {
         (self.coming, self.told) = (origins, true);
     }
 
+    fn mends(&mut self, diff: &Diff) -> Result<bool> {
+        match self.index()?.find(diff).cloned() {
+            Some(kept) => Ok(self.recorded_all(&kept)?.mended),
+            None => Ok(false),
+        }
+    }
+
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let doing = format!("cannot receive {} into {}", shown(path), self.location());
         self.need(Access::Append, &doing)?;
@@ -298,6 +305,7 @@ impl Store for S3Store {
             name,
             size: diff.size,
             watch,
+            mended: false,
         }))
     }
 

@@ -153,7 +153,9 @@ fn order(home: &Path, dests: &[&Path]) -> Order {
         source_keeps: Policy::default(),
         dest_keeps: Policy::default(),
         always: false,
+        whole: false,
         require_mount: false,
+        compare: false,
         dry_run: false,
         max_chain: 30,
     }
@@ -574,7 +576,7 @@ fn results_as_json() {
     );
     assert_eq!(results[1]["result"], "failed");
     assert!(results[1]["error"].as_str().unwrap().contains("gone"));
-    assert!(done.iter().all(|event| event["version"] == 1));
+    assert!(done.iter().all(|event| event["version"] == 2));
 }
 
 fn what_is_not_in_the_snapshot_is_named() {
@@ -771,7 +773,7 @@ fn a_bucket_keeps_what_is_built_upon() {
     let mut back = back.unwrap();
     let (there, wish) = (back.list().unwrap(), Wish::default());
     let plan = sync::make_plan(&mut *store, &kept, &there, &wish, &mut |_| ()).unwrap();
-    let done = sync::carry_out(&plan, &mut *store, &mut *back, &mut |_| ()).unwrap();
+    let done = sync::carry_out(&plan, &kept, &wish, &mut *store, &mut *back, &mut |_| ()).unwrap();
     assert_eq!((done.sent, done.failed), (3, 0));
     sound(&home, &b);
 }

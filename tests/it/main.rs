@@ -27,12 +27,18 @@ mod btrfslist;
 mod checksum;
 mod clean;
 mod cold;
+mod compare;
 mod cut;
 mod documents;
+mod drill;
 mod faults;
+mod histories;
 mod hostile;
 mod local;
+mod mended;
+mod origin;
 mod packaging;
+mod parents;
 mod places;
 mod remote;
 mod restore;
@@ -42,6 +48,7 @@ mod s3_suites;
 mod s3_sync;
 mod s3_tls;
 mod scheduled;
+mod security;
 mod servers;
 mod smoke;
 mod soak;
@@ -55,6 +62,9 @@ mod verify_archives;
 mod wire;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = histories::asked() {
+        return code;
+    }
     runner::main(
         &[
             architecture::TESTS,
@@ -68,12 +78,18 @@ fn main() -> std::process::ExitCode {
             &checksum::TESTS.concat(),
             clean::TESTS,
             cold::TESTS,
+            compare::TESTS,
             cut::TESTS,
             documents::TESTS,
+            drill::TESTS,
             faults::TESTS,
+            histories::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::TESTS,
+            origin::TESTS,
             packaging::TESTS,
+            parents::TESTS,
             places::TESTS,
             remote::TESTS,
             restore::TESTS,
@@ -87,6 +103,10 @@ fn main() -> std::process::ExitCode {
             s3_sync::OWN,
             s3_tls::TESTS,
             scheduled::TESTS,
+            security::TESTS,
+            security::buckets::TESTS,
+            security::buckets::OWN,
+            security::servers::TESTS,
             smoke::TESTS,
             soak::TESTS,
             ssh::TESTS,

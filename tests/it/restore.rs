@@ -151,8 +151,10 @@ impl Scene {
                 class => self.server.put_class(&self.bucket, &key, class, piece),
             }
             let sum = Sha256::digest(piece);
-            let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-            chunks.push(json!({"key": key, "size": piece.len(), "sha256": sum, "etag": null}));
+            let hex =
+                |sum: &[u8]| -> String { sum.iter().map(|byte| format!("{byte:02x}")).collect() };
+            let (sum, etag) = (hex(&sum), hex(&md5::Md5::digest(piece)));
+            chunks.push(json!({"key": key, "size": piece.len(), "sha256": sum, "etag": etag}));
             self.chunks.push((key, piece.to_vec(), class));
         }
         let uuid = |number: usize| {
@@ -760,7 +762,7 @@ fn the_listing_tells() {
     }
     let text: &str = (text + "</ListBucketResult>").leak();
     let proxy = Proxy::before(&scene.server, move |seen| {
-        let asked = seen.target.contains("x-amz-optional-object-attributes");
+        let asked = seen.signed.contains("x-amz-optional-object-attributes");
         asked.then_some(Fault::Body(text))
     });
     let target = scene.target("target");

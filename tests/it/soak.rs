@@ -70,7 +70,7 @@ impl Soak {
                     path,
                     keeps,
                     arrived: Vec::new(),
-                gone: 0,
+                    gone: 0,
                 }
             });
         Soak {

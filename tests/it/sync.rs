@@ -356,7 +356,7 @@ fn the_plan_as_json() {
     history(&a, 2);
     let args = [slash(&a.join("snaps")), slash(&b)];
     let full = plan(&[&args[0], &args[1]]);
-    assert_eq!(full["version"], 1);
+    assert_eq!(full["version"], 2);
     let step = &full["steps"][0];
     assert_eq!(
         (&step["action"], &step["path"]),

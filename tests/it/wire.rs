@@ -156,7 +156,7 @@ fn the_old_protocol_is_served() {
         said.iter().any(|(_, text)| text.starts_with(sizes)),
         "{said:?}"
     );
-    let mut new = Vec::new();
+    let (memory, mut new) = (Memory::with_snapshots(2000), Vec::new());
     serve(
         opened(&memory),
         Access::Write,
@@ -167,7 +167,7 @@ fn the_old_protocol_is_served() {
     let sizes = r#"[{"size":{"exact":"#;
     assert!(
         frames(&new).iter().any(|(_, text)| text.starts_with(sizes)),
-        "{new:?}"
+        "no sizes"
     );
     let (_, refusal) = said.last().unwrap();
     assert!(

@@ -1,15 +1,19 @@
 //! Receiving one snapshot so that its name appears only when it is whole and durable.
 
+use super::alias::Alias;
 use super::flow::Flow;
+use super::inherited;
+use super::parent::Exact;
 use super::state::{self, Seal};
 use super::survey::PART;
 use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
-use crate::process::Writer;
+use crate::process::{self, Writer};
 use crate::snapshot::{Diff, Origin, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
+use crate::stream::renamed::{Names, Piece, Renamed, remove_from_top};
 use crate::stream::{Check, Head, Parsed};
 use crate::sys;
 use sha2::{Digest, Sha256};
@@ -75,6 +79,11 @@ pub(super) struct Receiving<'a> {
     /// Relative to the store.
     path: PathBuf,
     part: Part,
+    parent: Option<Exact>,
+    /// By which CLONE commands find the parent, where they would find another.
+    alias: Option<Alias>,
+    /// Extended attributes that it has from the beginning, and its source has not.
+    inherited: Vec<Vec<u8>>,
     writer: Option<Writer>,
     flow: Flow,
     stage: Stage,
@@ -83,7 +92,11 @@ pub(super) struct Receiving<'a> {
 /// The stream's head decides under which name the rest is received.
 enum Stage {
     Head(Vec<u8>),
-    Rest { head: Head, check: Check },
+    Rest {
+        head: Box<Head>,
+        check: Box<Check>,
+        renamed: Box<Renamed>,
+    },
 }
 
 impl<'a> Receiving<'a> {
@@ -93,8 +106,17 @@ impl<'a> Receiving<'a> {
         path: &Path,
         dir: &Path,
         name: &OsStr,
+        parent: Option<Exact>,
     ) -> Result<Receiving<'a>> {
         let part = Part::claim(&local.dir, path, dir, name)?;
+        let inherited = match parent {
+            Some(_) => Vec::new(),
+            None => inherited::by_new_subvolume(dir, &part.part)?,
+        };
+        let alias = parent.as_ref().filter(|parent| !parent.found_by_received);
+        let alias = alias
+            .map(|parent| Alias::of(parent, &local.dir))
+            .transpose()?;
         let mut command = Command::new("btrfs");
         command.args(["receive", "-q"]).arg(dir);
         log::line(|| format!("{command:?}"));
@@ -108,6 +130,9 @@ impl<'a> Receiving<'a> {
             diff: *diff,
             path: path.to_owned(),
             part,
+            parent,
+            alias,
+            inherited,
             writer: Some(writer),
             flow,
             stage,
@@ -121,7 +146,7 @@ impl<'a> Receiving<'a> {
         )
     }
 
-    /// Collects the head, and passes it on with the part's name in it.
+    /// Collects the head, and passes it on with the part's name in it, and the parent's own.
     fn take_head(&mut self, bytes: &[u8]) -> Result<()> {
         let Stage::Head(so_far) = &mut self.stage else {
             return Ok(());
@@ -133,13 +158,35 @@ impl<'a> Receiving<'a> {
         };
         let rest = so_far.split_off(length);
         self.expect(&head)?;
+        let alias = self.alias.as_ref().map(Alias::uuid);
+        let mut renamed = Renamed::after_head(Names {
+            child: head.uuid,
+            parent: head
+                .parent
+                .map(|(named, _)| (named, alias.unwrap_or(named))),
+        });
         head.path = self.part.part.as_bytes().to_vec();
-        let encoded = head.encode();
-        self.pass(&encoded)?;
+        let exact = self.parent.as_ref();
+        head.parent = exact.map(|exact| (exact.uuid, exact.generation));
+        self.begin(&head)?;
         let mut check = Check::after(&head, length);
         check.feed(&rest)?;
-        self.stage = Stage::Rest { head, check };
-        self.pass(&rest)
+        renamed.feed(&rest, &mut |piece| {
+            pass_piece(&mut self.writer, &mut self.alias, &piece)
+        })?;
+        self.stage = Stage::Rest {
+            head: Box::new(head),
+            check: Box::new(check),
+            renamed: Box::new(renamed),
+        };
+        Ok(())
+    }
+
+    /// Passes the head on; what a new subvolume inherits where it is made is taken from it at once.
+    fn begin(&mut self, head: &Head) -> Result<()> {
+        pass(&mut self.writer, &head.encode())?;
+        let mut each = self.inherited.iter();
+        each.try_for_each(|xattr| pass(&mut self.writer, &remove_from_top(xattr)))
     }
 
     /// The stream must be the one that was announced.
@@ -158,17 +205,31 @@ impl<'a> Receiving<'a> {
         );
         Err(Error::damaged(self.doing(), said))
     }
+}
 
-    fn pass(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.writer {
-            Some(writer) => writer
-                .write_all(bytes)
-                .map_err(|error| Error::io("cannot write to btrfs receive", error)),
-            None => Err(Error::failed(
-                self.doing(),
-                "written to after it was finished",
-            )),
-        }
+/// What `btrfs receive` cannot make of this diff it may make of another.
+fn unreceivable(mut error: Error) -> Error {
+    if process::is_about_input(&error) {
+        error.kind = Kind::Unreceivable;
+    }
+    error
+}
+
+/// What clones from the parent must find it.
+fn pass_piece(writer: &mut Option<Writer>, alias: &mut Option<Alias>, piece: &Piece) -> Result<()> {
+    if let (Piece::FromParent(_), Some(alias)) = (piece, alias) {
+        alias.make()?;
+    }
+    pass(writer, piece.bytes())
+}
+
+fn pass(writer: &mut Option<Writer>, bytes: &[u8]) -> Result<()> {
+    let doing = "cannot write to btrfs receive";
+    match writer {
+        Some(writer) => writer
+            .write_all(bytes)
+            .map_err(|error| unreceivable(Error::io(doing, error))),
+        None => Err(Error::failed(doing, "it was finished before")),
     }
 }
 
@@ -176,9 +237,10 @@ impl Write for Receiving<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.stage {
             Stage::Head(_) => self.take_head(bytes)?,
-            Stage::Rest { check, .. } => {
+            Stage::Rest { check, renamed, .. } => {
                 check.feed(bytes)?;
-                self.pass(bytes)?;
+                let (writer, alias) = (&mut self.writer, &mut self.alias);
+                renamed.feed(bytes, &mut |piece| pass_piece(writer, alias, &piece))?;
                 self.flow.passed(bytes.len() as u64);
             }
         }
@@ -201,20 +263,21 @@ impl Sink for Receiving<'_> {
         check.complete()?;
         let (head, bytes) = (head.clone(), check.passed());
         if let Some(writer) = self.writer.take() {
-            writer.finish()?;
+            writer.finish().map_err(unreceivable)?;
         }
         self.flow.finish()?;
-        self.part.check(head.uuid, head.ctransid)?;
+        let parent = self.parent.as_ref().map(|exact| exact.uuid);
+        self.part.check(head.uuid, head.ctransid, parent)?;
         let origin = self.local.coming.get(&self.diff.to).cloned();
         let snapshot = self.part.publish(&self.path, origin)?;
-        self.local.known.push(snapshot);
+        self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }
 }
 
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
-        // The child first: it must not write while its subvolume goes.
+        // The child first: it must not write while its subvolume goes, or read while the alias does.
         self.writer = None;
     }
 }
@@ -260,8 +323,9 @@ impl Part {
         format!("cannot receive {}", shown(self.dir.join(&self.name)))
     }
 
-    /// The exit status of `btrfs receive` is not proof: the subvolume must be what was sent.
-    fn check(&self, uuid: Uuid, generation: u64) -> Result<()> {
+    /// The exit status of `btrfs receive` is not proof: the subvolume must be what was sent, made from
+    /// the parent that was meant.
+    fn check(&self, uuid: Uuid, generation: u64, parent: Option<Uuid>) -> Result<()> {
         let wrong = |what: String| Err(Error::damaged(self.doing(), what));
         if self.path().symlink_metadata().is_err() {
             return wrong("btrfs receive ended well and made no subvolume".to_owned());
@@ -277,6 +341,9 @@ impl Part {
                 "its generation is {}, not {generation}",
                 now.stransid
             )),
+            _ if now.parent_uuid != parent => {
+                Err(another_parent(self.doing(), now.parent_uuid, parent))
+            }
             _ => Ok(()),
         }
     }
@@ -331,6 +398,16 @@ impl Drop for Part {
     }
 }
 
+fn another_parent(doing: String, found: Option<Uuid>, meant: Option<Uuid>) -> Error {
+    let name = |uuid: Option<Uuid>| uuid.map_or("nothing".to_owned(), |uuid| uuid.to_string());
+    let said = format!(
+        "btrfs receive made it from {}, and not from {}: removed",
+        name(found),
+        name(meant)
+    );
+    Error::new(Kind::Unreceivable, doing, said)
+}
+
 /// A second copy with the same identity, made by the filesystem itself.
 pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     checked_name(from)?;
@@ -353,11 +430,11 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::create_snapshot(&source, part_dir, part_name, false)?;
     btrfs::set_received(&path, id, generation)?;
     btrfs::set_read_only(&path, true)?;
-    part.check(id, generation)?;
+    part.check(id, generation, Some(original.uuid))?;
     let same = |s: &&Snapshot| s.uuid == original.uuid;
     let origin = local.known.iter().find(same).and_then(|s| s.origin.clone());
     let snapshot = part.publish(to, origin)?;
-    local.known.push(snapshot);
+    local.arrived(snapshot);
     Ok(())
 }
 

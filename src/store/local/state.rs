@@ -44,6 +44,17 @@ pub(super) struct Line {
 /// The form of [`Line`]; lines of version 1 had four fields and no version.
 const VERSION: u32 = 2;
 
+/// The generation in the seal of a copy that was found to be unlike its source. None has it, so
+/// that it is taken for altered, also by those who do not know what this means.
+const REJECTED: u64 = 0;
+
+impl Seal {
+    /// Whether it says that the copy is unlike its source.
+    pub(super) fn rejects(&self) -> bool {
+        self.ctransid == REJECTED
+    }
+}
+
 /// Seals by the UUID of the received subvolume.
 pub(super) type Seals = HashMap<Uuid, Seal>;
 
@@ -153,7 +164,7 @@ fn old_mark(home: &Home) -> Result<Option<PathBuf>> {
     Ok(path.filter(|path| !path.as_os_str().is_empty()))
 }
 
-fn the_home(dir: &Path) -> Result<Home> {
+pub(super) fn the_home(dir: &Path) -> Result<Home> {
     let none = || {
         Error::failed(
             format!("cannot open the state of {}", shown(dir)),
@@ -228,6 +239,16 @@ fn append(home: &Home, lines: &str) -> Result<()> {
         file.sync_all()
     };
     add().doing(|| format!("cannot write {}", home.shown(SEALS)))
+}
+
+/// Records durably that a received snapshot is not what was sent.
+pub(super) fn reject(dir: &Path, uuid: Uuid, received_uuid: Uuid, stransid: u64) -> Result<()> {
+    let seal = Seal {
+        received_uuid,
+        stransid,
+        ctransid: REJECTED,
+    };
+    add(dir, uuid, Some(seal), None)
 }
 
 /// Whether a crash tore the last line.

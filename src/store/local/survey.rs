@@ -22,6 +22,8 @@ pub struct States {
     pub sealed: HashSet<Uuid>,
     /// What subvolumes are of, by their own UUIDs, as far as that was recorded.
     pub origins: Origins,
+    /// Received ones whose seals say that they are not what was sent.
+    pub rejected: HashSet<Uuid>,
     /// What could not be read.
     pub notes: Vec<String>,
 }
@@ -52,6 +54,8 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
             Some((s.id, state(s, marked, seal, &copies, unaltered(s))?))
         })
         .collect();
+    let rejected = |s: &&Subvolume| seals.get(&s.uuid).is_some_and(Seal::rejects);
+    states.rejected = here.clone().filter(rejected).map(|s| s.uuid).collect();
     let sealed = here.filter(|s| s.read_only && seals.get(&s.uuid) == now(s).as_ref());
     states.sealed = sealed
         .filter(|s| s.received_uuid.is_some())
@@ -143,8 +147,8 @@ fn state(
         (true, Some(received_uuid)) => Some(match seal {
             seal if seal.is_some() && seal != now(subvolume).as_ref() => State::Altered,
             None if !unaltered => State::Altered,
-            _ if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
             Some(_) => State::Ok,
+            None if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
             None => State::Unsealed,
         }),
     }

@@ -63,12 +63,18 @@ impl Line {
         if let Err(too_old) = request.must_be_known_to(&self.far, &self.host) {
             return Ok(Err(too_old));
         }
+        self.ask(request)?;
+        self.answer()
+    }
+
+    /// A question, whose answer is to be read later.
+    pub(super) fn ask(&mut self, request: &Request) -> Result<()> {
         if self.owed {
             self.answer::<()>()??;
             self.owed = false;
         }
         match self.wire.say(Tag::Request, request) {
-            Ok(()) => self.answer(),
+            Ok(()) => Ok(()),
             Err(error) => Err(self.last_words(error)),
         }
     }

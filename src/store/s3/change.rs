@@ -66,7 +66,7 @@ impl S3Store {
     /// Copies the objects of a diff, its marker last, and what is known about it.
     pub(super) fn copy_diff(&mut self, kept: &Kept, to: &str) -> Result<()> {
         crate::process::check("cannot copy")?;
-        let recorded = self.recorded(kept)?;
+        let recorded = self.recorded_all(kept)?;
         let origin = self.hints(&kept.name.path)?.origin(kept.name.to);
         self.coming
             .extend(origin.map(|origin| (kept.name.to, origin)));

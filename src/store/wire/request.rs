@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::proof::Depth;
 use crate::snapshot::{Diff, Origin, path_text};
 use crate::store::Access;
+use crate::store::look::{Digest, Extent, PAGE};
 use crate::store::wire::{Hello, plain};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
@@ -43,6 +44,19 @@ pub(crate) enum Request {
     Inspect {
         depth: Depth,
     },
+    Digest {
+        digest: Digest,
+    },
+    Reject {
+        #[serde(with = "path_text")]
+        path: PathBuf,
+    },
+    Exchange {
+        #[serde(with = "path_text")]
+        new: PathBuf,
+        #[serde(with = "path_text")]
+        old: PathBuf,
+    },
 }
 
 impl Request {
@@ -52,9 +66,12 @@ impl Request {
             Request::List
             | Request::Measure { .. }
             | Request::Send { .. }
-            | Request::Inspect { .. } => Access::Read,
+            | Request::Inspect { .. }
+            | Request::Digest { .. } => Access::Read,
+            // It is of what was received over this connection; else it only marks.
+            Request::Reject { .. } => Access::Append,
             Request::Receive { .. } | Request::Copy { .. } => Access::Append,
-            Request::Delete { .. } => Access::Write,
+            Request::Delete { .. } | Request::Exchange { .. } => Access::Write,
         }
     }
 
@@ -62,14 +79,21 @@ impl Request {
     fn since(&self) -> u32 {
         match self {
             // Its verdicts have other names since.
-            Request::Inspect { .. } => 3,
+            Request::Inspect { .. }
+            | Request::Digest { .. }
+            | Request::Reject { .. }
+            | Request::Exchange { .. } => 3,
             _ => 2,
         }
     }
 
     /// The word that a server must have to understand it, if it came after its protocol.
     fn word(&self) -> Option<&'static str> {
-        None
+        match self {
+            Request::Digest { .. } | Request::Reject { .. } => Some("digest"),
+            Request::Exchange { .. } => Some("exchange"),
+            _ => None,
+        }
     }
 
     /// Whether the other side, `place`, understands this request or its answer.
@@ -99,6 +123,9 @@ impl Request {
             Request::Copy { .. } => "cannot copy",
             Request::Delete { .. } => "cannot delete",
             Request::Inspect { .. } => "cannot verify",
+            Request::Digest { .. } => "cannot compare",
+            Request::Reject { .. } => "cannot reject",
+            Request::Exchange { .. } => "cannot replace",
         }
     }
 
@@ -113,7 +140,11 @@ impl Request {
             return Err(Error::refused(self.doing(), said));
         }
         match self {
-            Request::Receive { path, .. } | Request::Delete { path } => inside(path),
+            Request::Receive { path, .. } | Request::Delete { path } | Request::Reject { path } => {
+                inside(path)
+            }
+            Request::Digest { digest } => digestible(digest),
+            Request::Exchange { new, old } => inside(new).and_then(|()| inside(old)),
             Request::Copy { from, to } => inside(from).and_then(|()| inside(to)),
             Request::List
             | Request::Measure { .. }
@@ -121,6 +152,21 @@ impl Request {
             | Request::Inspect { .. } => Ok(()),
         }
         .map_err(|said| Error::refused(self.doing(), said))
+    }
+}
+
+/// Whether a digest is asked for of names inside one snapshot, and not of too many.
+fn digestible(digest: &Digest) -> std::result::Result<(), String> {
+    digest.path.as_deref().map_or(Ok(()), inside)?;
+    match &digest.extent {
+        Extent::These(paths) if paths.len() > PAGE => {
+            Err(format!("{} paths are more than {PAGE}", paths.len()))
+        }
+        Extent::These(paths) => {
+            let mut named = paths.iter().filter(|path| !path.as_os_str().is_empty());
+            named.try_for_each(|path| inside(path))
+        }
+        Extent::First(_) | Extent::Next => Ok(()),
     }
 }
 
@@ -207,6 +253,15 @@ mod tests {
                 },
                 "raw",
             ),
+            (digest(&[""]), "raw"),
+            (Request::Reject { path: path() }, "aw"),
+            (
+                Request::Exchange {
+                    new: path(),
+                    old: path(),
+                },
+                "w",
+            ),
         ];
         for (request, modes) in table {
             for access in [Access::Read, Access::Append, Access::Write] {
@@ -218,6 +273,37 @@ mod tests {
                 );
             }
         }
+    }
+
+    fn digest(paths: &[&str]) -> Request {
+        let digest = Digest {
+            id: crate::snapshot::Uuid([1; 16]),
+            path: Some("a".into()),
+            extent: Extent::These(paths.iter().map(PathBuf::from).collect()),
+            from_disk: true,
+        };
+        Request::Digest { digest }
+    }
+
+    #[test]
+    fn digests_are_of_names_inside() {
+        assert!(digest(&["", "a", "a/b"]).permitted(Access::Read).is_ok());
+        for bad in ["..", "/a", "a/../b", "a//b", "a\0"] {
+            assert!(
+                digest(&["a", bad]).permitted(Access::Write).is_err(),
+                "{bad}"
+            );
+        }
+        assert!(
+            digest(&vec!["a"; PAGE + 1])
+                .permitted(Access::Read)
+                .is_err()
+        );
+        let Request::Digest { mut digest } = digest(&[]) else {
+            unreachable!()
+        };
+        digest.path = Some("../a".into());
+        assert!(Request::Digest { digest }.permitted(Access::Read).is_err());
     }
 
     #[test]
