@@ -36,6 +36,7 @@ mod histories;
 mod hostile;
 mod local;
 mod mended;
+mod origin;
 mod packaging;
 mod parents;
 mod places;
@@ -50,6 +51,7 @@ mod scheduled;
 mod security;
 mod servers;
 mod smoke;
+mod soak;
 mod ssh;
 mod ssh_faults;
 mod stores;
@@ -85,6 +87,7 @@ fn main() -> std::process::ExitCode {
             hostile::TESTS,
             local::TESTS,
             mended::TESTS,
+            origin::TESTS,
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,
@@ -106,6 +109,7 @@ fn main() -> std::process::ExitCode {
             security::servers::TESTS,
             security::users::TESTS,
             smoke::TESTS,
+            soak::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
             stores::TESTS,

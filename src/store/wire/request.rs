@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::proof::Depth;
-use crate::snapshot::{Diff, path_text};
+use crate::snapshot::{Diff, Origin, path_text};
 use crate::store::Access;
 use crate::store::look::{Digest, Extent, PAGE};
 use crate::store::wire::{Hello, plain};
@@ -27,6 +27,9 @@ pub(crate) enum Request {
         diff: Diff,
         #[serde(with = "path_text")]
         path: PathBuf,
+        /// What the snapshot is of: said to who has the word `origin`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
     },
     Copy {
         #[serde(with = "path_text")]
@@ -240,7 +243,14 @@ mod tests {
             (Request::List, "raw"),
             (Request::Measure { diffs: vec![diff] }, "raw"),
             (Request::Send { diff }, "raw"),
-            (Request::Receive { diff, path: path() }, "aw"),
+            (
+                Request::Receive {
+                    diff,
+                    path: path(),
+                    origin: None,
+                },
+                "aw",
+            ),
             (
                 Request::Copy {
                     from: path(),
