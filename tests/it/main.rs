@@ -32,11 +32,13 @@ mod cut;
 mod documents;
 mod drill;
 mod faults;
+mod histories;
 mod hostile;
 mod local;
 mod mended;
 mod packaging;
 mod parents;
+mod places;
 mod remote;
 mod restore;
 mod s3;
@@ -58,6 +60,9 @@ mod verify_archives;
 mod wire;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = histories::asked() {
+        return code;
+    }
     runner::main(
         &[
             architecture::TESTS,
@@ -76,11 +81,13 @@ fn main() -> std::process::ExitCode {
             documents::TESTS,
             drill::TESTS,
             faults::TESTS,
+            histories::TESTS,
             hostile::TESTS,
             local::TESTS,
             mended::TESTS,
             packaging::TESTS,
             parents::TESTS,
+            places::TESTS,
             remote::TESTS,
             restore::TESTS,
             restore::FROZEN,

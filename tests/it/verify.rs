@@ -7,7 +7,7 @@ use crate::s3::{MIB, open, options, put};
 use crate::servers::{KEY, SECRET, Server, shared};
 use crate::stores::{delete, two_snapshots};
 use crate::streams::{diff, stream, uuid};
-use crate::subvolumes::{script, set_read_only, snapshot};
+use crate::subvolumes::{script, set_read_only, snapshot, unfinished};
 use crate::support::*;
 use buttersink::process::Priority;
 use buttersink::proof::{Depth, Seen};
@@ -69,7 +69,7 @@ fn filesystems() {
     ends(2, &[there, "--download".as_ref()], &[]);
     json(there);
     // A seal that is gone: nothing is known, until the bytes are compared.
-    let seals = copies.join(".buttersink/seals");
+    let seals = copies.join("../.buttersink/seals");
     let kept = fs::read_to_string(&seals).unwrap();
     fs::write(&seals, kept.lines().next().unwrap().to_owned() + "\n").unwrap();
     ends(1, &[there], &["1 sealed, 1 unverifiable", "no seal"]);
@@ -165,14 +165,7 @@ fn hidden(snaps: &Path) {
 
 /// What is no snapshot is shown, and not called good.
 fn leftovers(copies: &Path) {
-    run(
-        "btrfs",
-        [
-            OsStr::new("subvolume"),
-            "create".as_ref(),
-            copies.join("x.part").as_ref(),
-        ],
-    );
+    unfinished(copies, "x.part");
     ends(4, &[copies.as_ref()], &["unverifiable  x.part: left by"]);
     set_read_only(&copies.join("next"), false);
     ends(

@@ -3,36 +3,40 @@
 //! the parent, a snapshot of it with a received UUID of its own, that nobody else can know, is it.
 
 use super::parent::Exact;
+use super::receive::{must_be_free, part_name};
 use super::{remove, state};
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::log;
 use crate::snapshot::{Uuid, shown};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-
-/// In the state directory, which is root's alone. A destination has one lock, so there is one.
-const NAME: &str = "parent.part";
 
 /// Where the kernel makes a new UUID for everybody who reads it.
 const RANDOM: &str = "/proc/sys/kernel/random/uuid";
 
-/// Made when it is needed first; removed when it is dropped.
+/// Made when it is needed first; removed when it is dropped. It lies beside what is received, is recorded
+/// as unfinished, and so goes with what a crash leaves.
 pub(super) struct Alias {
-    dir: PathBuf,
+    store: PathBuf,
+    /// Relative to the store.
+    path: PathBuf,
     parent: Exact,
     uuid: Uuid,
     made: bool,
 }
 
 impl Alias {
-    /// Of a parent, for a store in this directory.
-    pub(super) fn of(parent: &Exact, store: &Path) -> Result<Alias> {
+    /// Of the parent of what is received at `path` of the store in this directory.
+    pub(super) fn of(parent: &Exact, store: &Path, path: &Path) -> Result<Alias> {
         let doing = || format!("cannot read {RANDOM}");
         let text = std::fs::read_to_string(RANDOM).doing(doing)?;
         let uuid = text.trim().parse();
+        let mut name = OsString::from(path.file_name().unwrap_or_default());
+        name.push("-parent");
         Ok(Alias {
-            dir: store.join(state::STATE),
+            store: store.to_owned(),
+            path: path.with_file_name(part_name(&name)),
             parent: parent.clone(),
             uuid: uuid.map_err(|said: String| Error::failed(doing(), said))?,
             made: false,
@@ -49,12 +53,16 @@ impl Alias {
         if self.made {
             return Ok(());
         }
-        btrfs::create_snapshot(&self.parent.path, &self.dir, OsStr::new(NAME), false)?;
+        let whole = self.store.join(&self.path);
+        must_be_free(&whole)?;
+        state::begin(&self.store, &self.path)?;
         self.made = true;
-        let path = self.dir.join(NAME);
-        btrfs::set_received(&path, self.uuid, self.parent.generation)?;
-        btrfs::set_read_only(&path, true)?;
-        let of = btrfs::subvolume(&path)?.parent_uuid;
+        let dir = whole.parent().unwrap_or(&self.store);
+        let name = whole.file_name().unwrap_or(OsStr::new(""));
+        btrfs::create_snapshot(&self.parent.path, dir, name, false)?;
+        btrfs::set_received(&whole, self.uuid, self.parent.generation)?;
+        btrfs::set_read_only(&whole, true)?;
+        let of = btrfs::subvolume(&whole)?.parent_uuid;
         match of == Some(self.parent.uuid) {
             true => Ok(()),
             false => Err(Error::refused(
@@ -67,20 +75,17 @@ impl Alias {
 
 impl Drop for Alias {
     fn drop(&mut self) {
-        if self.made
-            && let Err(error) = remove(&self.dir.join(NAME))
-        {
+        if !self.made {
+            return;
+        }
+        let whole = self.store.join(&self.path);
+        let removed = match whole.symlink_metadata() {
+            Ok(_) => remove(&whole),
+            Err(_) => Ok(()),
+        };
+        if let Err(error) = removed.and_then(|()| state::ended(&self.store, &self.path)) {
             // The next run removes it.
             log::line(|| error.to_string());
         }
-    }
-}
-
-/// Removes what an interrupted run left.
-pub(super) fn remove_leftover(store: &Path) -> Result<()> {
-    let path = store.join(state::STATE).join(NAME);
-    match path.symlink_metadata() {
-        Ok(_) => remove(&path),
-        Err(_) => Ok(()),
     }
 }
