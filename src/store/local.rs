@@ -123,7 +123,6 @@ impl Local {
     /// Removes what earlier runs were receiving here when they were interrupted, before something new
     /// comes. Other subvolumes may be named like that, and be somebody's only copy.
     fn remove_leftovers(&mut self) -> Result<()> {
-        alias::remove_leftover(&self.dir)?;
         if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
         }

@@ -115,7 +115,7 @@ impl<'a> Receiving<'a> {
         };
         let alias = parent.as_ref().filter(|parent| !parent.found_by_received);
         let alias = alias
-            .map(|parent| Alias::of(parent, &local.dir))
+            .map(|parent| Alias::of(parent, &local.dir, path))
             .transpose()?;
         let mut command = Command::new("btrfs");
         command.args(["receive", "-q"]).arg(dir);
