@@ -1,10 +1,11 @@
 //! `buttersink verify`: which stores are verified, and against what.
 
 mod drill;
+mod one;
 mod words;
 
 use super::help;
-use super::means::{means, open};
+use super::means::means;
 use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
@@ -14,9 +15,10 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::report::findings;
 use crate::snapshot::{Listing, Uuid};
 use crate::store::archive::ArchiveStore;
-use crate::store::{self, Access, Location, Place, Store};
+use crate::store::{self, Access, Location, Place};
 use crate::verify::{self, Report};
 use drill::Ground;
+use one::{Other, add, alone};
 use std::ffi::OsStr;
 use std::path::Path;
 use words::What;
@@ -188,56 +190,6 @@ fn verify_config(
 fn ground(task: &Task, options: &Options) -> Result<Option<Ground>> {
     let drill = task.drill.as_ref();
     drill.map(|drill| Ground::of(drill, options)).transpose()
-}
-
-/// What a store is held against besides its own records.
-type With<'a> = (Option<&'a mut Other>, Option<&'a mut Ground>);
-
-/// A place to compare with.
-struct Other {
-    store: Box<dyn Store>,
-    listing: Listing,
-}
-
-impl Other {
-    fn open(location: &Location, options: &Options) -> Result<Other> {
-        let mut store = open(location, Access::Read, options)?;
-        let listing = store.list()?;
-        Ok(Other { store, listing })
-    }
-}
-
-/// One store, whether the other place makes the streams that it has, and whether they can be received.
-fn alone(
-    store: &mut dyn Store,
-    depth: Depth,
-    (other, ground): &mut With,
-    watch: &mut verify::Watch,
-) -> Result<Report> {
-    let mut report = verify::alone(store, depth, watch)?;
-    if let Some(other) = other {
-        let there = &other.listing;
-        verify::same_streams(&mut report, store, there, &mut *other.store, watch)?;
-    }
-    if let Some(ground) = ground {
-        ground.try_all(&mut report, store, watch)?;
-    }
-    Ok(report)
-}
-
-/// An archive is a part of the place below which it lies.
-fn add(
-    report: &mut Report,
-    mut archive: ArchiveStore,
-    depth: Depth,
-    with: &mut With,
-    watch: &mut verify::Watch,
-) -> Result<()> {
-    let location = archive.location();
-    let below = location.strip_prefix(&report.listing.location);
-    let at = below.unwrap_or(&location).to_owned();
-    report.join(alone(&mut archive, depth, with, watch)?, Path::new(&at));
-    Ok(())
 }
 
 fn show(report: &Report, mut progress: Progress) -> Result<()> {

@@ -96,6 +96,12 @@ impl Remote {
         line.admit(&self.us, self.needs, said)
     }
 
+    fn incoming(&mut self, diff: &Diff, unmended: Option<bool>) -> Result<Box<dyn Read + '_>> {
+        let diff = *diff;
+        self.call::<()>(&Request::Send { diff, unmended })?;
+        Ok(Box::new(Incoming::begin(&mut self.line, &diff)))
+    }
+
     /// A question and its answer. A connection that breaks on the way is not used again.
     fn call<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T> {
         let outcome = self.line()?.call(request);
@@ -161,8 +167,17 @@ impl Store for Remote {
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
-        self.call::<()>(&Request::Send { diff: *diff })?;
-        Ok(Box::new(Incoming::begin(&mut self.line, diff)))
+        self.incoming(diff, None)
+    }
+
+    fn mends(&mut self, _diff: &Diff) -> Result<bool> {
+        Ok(self.line()?.far.can("mend"))
+    }
+
+    fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        // An older far side has no other streams.
+        let unmended = self.mends(diff)?.then_some(true);
+        self.incoming(diff, unmended)
     }
 
     fn attribute(&mut self, origins: Origins) {

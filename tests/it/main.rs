@@ -86,6 +86,7 @@ fn main() -> std::process::ExitCode {
             histories::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::OWN,
             mended::TESTS,
             origin::TESTS,
             packaging::TESTS,

@@ -22,6 +22,9 @@ pub(crate) enum Request {
     },
     Send {
         diff: Diff,
+        /// As the kernel makes it, with its faults.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unmended: Option<bool>,
     },
     Receive {
         diff: Diff,
@@ -92,6 +95,7 @@ impl Request {
         match self {
             Request::Digest { .. } | Request::Reject { .. } => Some("digest"),
             Request::Exchange { .. } => Some("exchange"),
+            Request::Send { unmended, .. } => unmended.map(|_| "mend"),
             _ => None,
         }
     }
@@ -242,7 +246,13 @@ mod tests {
         let table = [
             (Request::List, "raw"),
             (Request::Measure { diffs: vec![diff] }, "raw"),
-            (Request::Send { diff }, "raw"),
+            (
+                Request::Send {
+                    diff,
+                    unmended: None,
+                },
+                "raw",
+            ),
             (
                 Request::Receive {
                     diff,
