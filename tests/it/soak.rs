@@ -172,7 +172,7 @@ impl Soak {
         let names: Vec<String> = self.found().into_values().collect();
         let ours: Vec<&String> = names
             .iter()
-            .filter(|name| name.starts_with("2026"))
+            .filter(|name| name.starts_with("20") && !name.starts_with("2020"))
             .collect();
         if ours.is_empty() {
             return;
@@ -203,13 +203,11 @@ impl Soak {
         let there =
             |text: &String| assert!(found.contains_key(text), "'{text}' is gone: {found:?}");
         self.strangers.iter().for_each(there);
-        for subject in &self.subjects {
-            subject
-                .arrived
-                .iter()
-                .rev()
-                .take(subject.keeps)
-                .for_each(there);
+        for subject in &mut self.subjects {
+            let old = subject.arrived.len().saturating_sub(subject.keeps);
+            subject.arrived.drain(..old);
+            subject.gone += old;
+            subject.arrived.iter().for_each(there);
         }
     }
 }
