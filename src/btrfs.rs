@@ -2,18 +2,27 @@
 //! Knows nothing of stores, streams' content, or what is worth keeping.
 
 mod abi;
+mod at;
 mod change;
 mod changed;
+mod content;
 mod mounts;
 mod search;
 mod sizes;
 mod subvolumes;
 mod walk;
 
+pub use at::{
+    create_snapshot_at, create_subvolume_at, delete_subvolume_at, make_read_only, set_received_of,
+};
 pub use change::{
     create_snapshot, delete_subvolume, is_read_only, send_metadata, set_read_only, set_received,
 };
-pub use changed::{Written, changed_since, written};
+pub use changed::{Written, changed_since, touched_since, written};
+pub use content::{
+    COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, inode_flags, set_inode_flags,
+    write_encoded,
+};
 pub use mounts::{Mount, mount_point, swap_files};
 pub use sizes::Usage;
 pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};

@@ -37,6 +37,8 @@ pub mod process;
 
 pub mod pace;
 
+pub mod receive;
+
 pub mod s3;
 
 // What holds snapshots: the promise, and the stores.

@@ -17,6 +17,7 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Size, shown};
 use archive::ArchiveStore;
+pub use local::ReceiveWith;
 use local::{Local, Manner};
 pub use location::{Location, Place};
 use s3::S3Store;
@@ -197,6 +198,7 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
         Place::Ssh(rest) => {
             let us = Hello {
                 compressed: means.manner.compressed,
+                receive_with: means.manner.receive_with,
                 background: means.manner.priority == Priority::Background,
                 ..Hello::here()
             };
@@ -275,6 +277,7 @@ pub fn serve_place(
         let manner = Manner {
             priority,
             compressed: client.compressed,
+            receive_with: client.receive_with,
         };
         open(
             place,

@@ -1,9 +1,10 @@
 //! System calls that std does not offer: ioctl, openat2, renameat2; in `child` signals and
-//! children, in `confine` what a child may reach, in `dir` directories; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
+//! children, in `confine` what a child may reach, in `dir` directories, in `at` what changes them; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
 //! nothing of btrfs.
 
 #![allow(unsafe_code)]
 
+pub mod at;
 mod child;
 mod confine;
 pub mod dir;

@@ -5,6 +5,7 @@ use super::{wrong, wrong_words};
 use crate::error::Result;
 use crate::progress::Voice;
 use crate::s3::S3Options;
+use crate::store::ReceiveWith;
 use crate::store::remote::ssh;
 use lexopt::Parser;
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ pub(super) struct Options {
     pub(super) json: bool,
     pub(super) full_speed: bool,
     pub(super) compressed: bool,
+    pub(super) receive_with: Option<ReceiveWith>,
     pub(super) max_chain: usize,
     pub(super) ssh: ssh::Options,
     pub(super) s3: S3Options,
@@ -44,6 +46,9 @@ impl Options {
             json: false,
             full_speed: false,
             compressed: false,
+            receive_with: std::env::var("BUTTERSINK_RECEIVE_WITH")
+                .ok()
+                .and_then(|word| word.parse().ok()),
             max_chain: 30,
             ssh,
             s3: S3Options::default(),
@@ -60,6 +65,10 @@ impl Options {
             "--json" => self.json = true,
             "--full-speed" => self.full_speed = true,
             "--compressed-data" => self.compressed = true,
+            "--receive-with" => {
+                let word = text(name, &words.value().map_err(wrong)?)?;
+                self.receive_with = Some(word.parse()?);
+            }
             "--exclude" => self.exclude.push(words.value().map_err(wrong)?),
             "-l" | "--logfile" => self.logfile = Some(words.value().map_err(wrong)?.into()),
             "--max-chain" => self.max_chain = number(name, &words.value().map_err(wrong)?)?,

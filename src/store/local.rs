@@ -1,6 +1,7 @@
 //! A directory of a btrfs filesystem as a store. Knows paths, leftovers and the lock; which
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
+mod builtin;
 mod flow;
 mod inspect;
 mod measure;
@@ -8,6 +9,7 @@ mod receive;
 mod state;
 mod survey;
 
+pub use builtin::ReceiveWith;
 pub use survey::{leftover, states};
 
 use crate::btrfs::{self, Coverage, Filesystem, Subvolume};
@@ -35,6 +37,8 @@ pub struct Manner {
     pub priority: Priority,
     /// Protocol 2 with compressed extents as they are, where kernel and tools can.
     pub compressed: bool,
+    /// How snapshots are received; if nothing is said, by the program `btrfs` where there is one.
+    pub receive_with: Option<ReceiveWith>,
 }
 
 /// A directory of a btrfs filesystem.
@@ -76,6 +80,10 @@ impl Local {
         };
         if access > Access::Read {
             local.remove_leftover()?;
+            if builtin::remove_leftover(&local)? {
+                let note = "removed what an interrupted transfer had received";
+                local.notes.push(note.to_owned());
+            }
         }
         Ok(local)
     }
@@ -270,7 +278,9 @@ impl Store for Local {
         let name = checked_name(path)?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
-        if let Some(from) = diff.from {
+        if let Some(from) = diff.from
+            && !builtin::is_chosen(self.manner)?
+        {
             self.check_parent(from, path)?;
         }
         self.check_space(diff.size, path)?;

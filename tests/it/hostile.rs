@@ -59,6 +59,7 @@ fn receive(dest: &Path, commands: &[Vec<u8>]) -> Result<(), Error> {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     let mut local = Local::open(dest, Access::Write, manner)?;
     let mut sink = local.receive(&diff(1, None, stream.len()), Path::new("snap"))?;

@@ -1,5 +1,6 @@
 //! Receiving one snapshot so that its name appears only when it is whole and durable.
 
+use super::builtin::{self, Quarantined};
 use super::flow::Flow;
 use super::state::{self, Seal};
 use super::survey::PART;
@@ -75,9 +76,31 @@ pub(super) struct Receiving<'a> {
     /// Relative to the store.
     path: PathBuf,
     part: Part,
-    writer: Option<Writer>,
+    way: Way,
     flow: Flow,
     stage: Stage,
+}
+
+/// Who makes a tree of it.
+enum Way {
+    /// The program `btrfs`, until it has all.
+    Child(Option<Writer>),
+    Builtin(Box<Quarantined>),
+}
+
+impl Way {
+    fn start(local: &Local, diff: &Diff, path: &Path, dir: &Path, doing: String) -> Result<Way> {
+        if builtin::is_chosen(local.manner)? {
+            let quarantined = Quarantined::prepare(local, diff.from, path, doing)?;
+            return Ok(Way::Builtin(Box::new(quarantined)));
+        }
+        let mut command = Command::new("btrfs");
+        command.args(["receive", "-q"]).arg(dir);
+        log::line(|| format!("{command:?}"));
+        confine(&mut command, dir)?;
+        let writer = Writer::start(command, local.manner.priority, doing)?;
+        Ok(Way::Child(Some(writer)))
+    }
 }
 
 /// The stream's head decides under which name the rest is received.
@@ -95,20 +118,16 @@ impl<'a> Receiving<'a> {
         name: &OsStr,
     ) -> Result<Receiving<'a>> {
         let part = Part::claim(&local.dir, path, dir, name)?;
-        let mut command = Command::new("btrfs");
-        command.args(["receive", "-q"]).arg(dir);
-        log::line(|| format!("{command:?}"));
-        confine(&mut command, dir)?;
         let doing = format!("cannot receive {}", shown(dir.join(name)));
         let flow = Flow::start(open_dir(dir)?, doing.clone());
-        let writer = Writer::start(command, local.manner.priority, doing)?;
+        let way = Way::start(local, diff, path, dir, doing)?;
         let stage = Stage::Head(Vec::new());
         Ok(Receiving {
             local,
             diff: *diff,
             path: path.to_owned(),
             part,
-            writer: Some(writer),
+            way,
             flow,
             stage,
         })
@@ -133,9 +152,13 @@ impl<'a> Receiving<'a> {
         };
         let rest = so_far.split_off(length);
         self.expect(&head)?;
-        head.path = self.part.part.as_bytes().to_vec();
-        let encoded = head.encode();
-        self.pass(&encoded)?;
+        if let Way::Builtin(quarantined) = &mut self.way {
+            quarantined.begin(&head)?;
+        } else {
+            head.path = self.part.part.as_bytes().to_vec();
+            let encoded = head.encode();
+            self.pass(&encoded)?;
+        }
         let mut check = Check::after(&head, length);
         check.feed(&rest)?;
         self.stage = Stage::Rest { head, check };
@@ -160,11 +183,12 @@ impl<'a> Receiving<'a> {
     }
 
     fn pass(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.writer {
-            Some(writer) => writer
+        match &mut self.way {
+            Way::Builtin(quarantined) => quarantined.pass(bytes),
+            Way::Child(Some(writer)) => writer
                 .write_all(bytes)
                 .map_err(|error| Error::io("cannot write to btrfs receive", error)),
-            None => Err(Error::failed(
+            Way::Child(None) => Err(Error::failed(
                 self.doing(),
                 "written to after it was finished",
             )),
@@ -200,10 +224,15 @@ impl Sink for Receiving<'_> {
         };
         check.complete()?;
         let (head, bytes) = (head.clone(), check.passed());
-        if let Some(writer) = self.writer.take() {
-            writer.finish()?;
+        if let Way::Child(writer) = &mut self.way {
+            writer.take().map_or(Ok(()), Writer::finish)?;
         }
         self.flow.finish()?;
+        if let Way::Builtin(quarantined) = &mut self.way {
+            let dir = open_dir(&self.part.dir)?;
+            let notes = quarantined.leave(&head, &dir, &self.part.part)?;
+            self.local.notes.extend(notes);
+        }
         self.part.check(head.uuid, head.ctransid)?;
         let snapshot = self.part.publish(&self.path)?;
         self.local.known.push(snapshot);
@@ -214,7 +243,9 @@ impl Sink for Receiving<'_> {
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
         // The child first: it must not write while its subvolume goes.
-        self.writer = None;
+        if let Way::Child(writer) = &mut self.way {
+            *writer = None;
+        }
     }
 }
 

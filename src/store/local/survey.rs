@@ -190,7 +190,7 @@ pub(super) fn snapshots(
         let Some(path) = subvolume
             .below
             .as_ref()
-            .filter(|path| !path.as_os_str().is_empty())
+            .filter(|path| !path.as_os_str().is_empty() && !path.starts_with(files::STATE))
         else {
             continue;
         };

@@ -4,7 +4,7 @@ use super::{PROTOCOL, plain};
 use crate::btrfs;
 use crate::error::{Error, Result};
 use crate::process;
-use crate::store::Access;
+use crate::store::{Access, ReceiveWith};
 use serde::{Deserialize, Serialize};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -34,6 +34,9 @@ pub struct Hello {
     /// From a client: the work has priority over nothing.
     #[serde(default)]
     pub background: bool,
+    /// From a client: how the other side is to receive snapshots, if that matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receive_with: Option<ReceiveWith>,
 }
 
 /// Asked for once: a process has no time to be told of upgrades.

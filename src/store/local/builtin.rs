@@ -1,0 +1,282 @@
+//! Our own way to receive a snapshot, without `btrfs receive`: in quarantine, a directory of root's
+//! alone, until all of it is there; then under its unfinished name, and read-only before anybody
+//! has had time to change it. Who publishes it is `receive`'s business.
+
+use super::state::STATE;
+use super::{Local, Manner, states};
+use crate::btrfs::{self, Subvolume};
+use crate::error::{Doing, Error, Result};
+use crate::log;
+use crate::receive::{self, Received, Receiver};
+use crate::snapshot::{State, Uuid, shown};
+use crate::stream::Head;
+use crate::sys;
+use crate::sys::at::{make_dir_at, open_within, rename_at};
+use crate::sys::dir::stat_at;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::str::FromStr;
+
+/// How local stores receive snapshots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReceiveWith {
+    /// By what we know ourselves.
+    Builtin,
+    /// By the program `btrfs`.
+    Btrfs,
+}
+
+impl FromStr for ReceiveWith {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<ReceiveWith> {
+        match word {
+            "builtin" => Ok(ReceiveWith::Builtin),
+            "btrfs" => Ok(ReceiveWith::Btrfs),
+            _ => {
+                let said = "snapshots are received with builtin or btrfs";
+                Err(Error::usage(format!("cannot use '{}'", shown(word)), said))
+            }
+        }
+    }
+}
+
+/// Whether snapshots are received by ourselves: where that is wanted, and where nothing is said and
+/// there is no program `btrfs`.
+pub(super) fn is_chosen(manner: Manner) -> Result<bool> {
+    let able = receive::is_possible();
+    match manner.receive_with {
+        Some(ReceiveWith::Btrfs) => Ok(false),
+        Some(ReceiveWith::Builtin) if !able => Err(Error::failed(
+            "cannot receive with builtin",
+            "that needs Linux 5.6 or later, and /proc: use --receive-with btrfs",
+        )),
+        Some(ReceiveWith::Builtin) => Ok(true),
+        None => Ok(able && !crate::process::is_there("btrfs")),
+    }
+}
+
+/// Below the state directory.
+const QUARANTINE: &str = "quarantine";
+/// There is one at a time: a destination has one lock.
+const NAME: &str = "incoming";
+
+/// Where snapshots are received; only root gets in.
+fn quarantine(store: BorrowedFd) -> io::Result<File> {
+    let open = |path: &str| {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+        open_within(store, path.as_bytes(), flags, 0).map(File::from)
+    };
+    match make_dir_at(open(STATE)?.as_fd(), QUARANTINE.as_bytes(), 0o700) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let dir = open(&format!("{STATE}/{QUARANTINE}"))?;
+    let stat = stat_at(dir.as_fd(), b"")?;
+    match stat.uid == 0 && stat.mode & 0o077 == 0 {
+        true => Ok(dir),
+        false => Err(io::Error::other(
+            "the directory for what is being received is not root's alone",
+        )),
+    }
+}
+
+/// Removes what was being received when the last run ended; whether there was something. Only we
+/// make anything there.
+pub(super) fn remove_leftover(local: &Local) -> Result<bool> {
+    let path = format!("{STATE}/{QUARANTINE}");
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let Ok(dir) = open_within(local.filesystem.fd(), path.as_bytes(), flags, 0) else {
+        return Ok(false);
+    };
+    if stat_at(dir.as_fd(), NAME.as_bytes()).is_err() {
+        return Ok(false);
+    }
+    let gone = btrfs::delete_subvolume_at(dir.as_fd(), NAME.as_ref());
+    gone.doing(|| format!("cannot delete {}", shown(local.dir.join(path).join(NAME))))?;
+    Ok(true)
+}
+
+/// A snapshot in quarantine. Dropped before it has left, it is removed.
+pub(super) struct Quarantined {
+    dir: File,
+    parent: Option<Parent>,
+    receiver: Option<Receiver>,
+    inside: bool,
+    doing: String,
+}
+
+/// The very subvolume that the plan named, open.
+struct Parent {
+    top: File,
+    uuid: Uuid,
+}
+
+impl Quarantined {
+    /// Nothing is made before the stream's head is there.
+    pub(super) fn prepare(
+        local: &Local,
+        parent: Option<Uuid>,
+        path: &Path,
+        doing: String,
+    ) -> Result<Quarantined> {
+        let parent = parent.map(|id| find_parent(local, id, path)).transpose()?;
+        Ok(Quarantined {
+            dir: quarantine(local.filesystem.fd()).doing(|| doing.clone())?,
+            parent,
+            receiver: None,
+            inside: false,
+            doing,
+        })
+    }
+
+    /// The stream begins.
+    pub(super) fn begin(&mut self, head: &Head) -> Result<()> {
+        let (dir, name) = (self.dir.as_fd(), OsStr::new(NAME));
+        let made = match &self.parent {
+            None => btrfs::create_subvolume_at(dir, name),
+            Some(parent) => btrfs::create_snapshot_at(parent.top.as_fd(), dir, name),
+        };
+        made.doing(|| self.doing.clone())?;
+        self.inside = true;
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+        let top = open_within(dir, NAME.as_bytes(), flags, 0).doing(|| self.doing.clone())?;
+        let parent = self.parent.as_ref().map(|parent| parent.top.try_clone());
+        let parent = parent.transpose().doing(|| self.doing.clone())?;
+        self.receiver = Some(Receiver::new(head, top.into(), parent)?);
+        Ok(())
+    }
+
+    /// What follows the head.
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.receiver {
+            Some(receiver) => receiver.feed(bytes),
+            None => Err(Error::failed(&self.doing, "written to before its head")),
+        }
+    }
+
+    /// All has come: it goes to its directory under its unfinished name, is what it was sent as, and
+    /// read-only. What is worth a word.
+    pub(super) fn leave(&mut self, head: &Head, dir: &File, part: &OsStr) -> Result<Vec<String>> {
+        let receiver = self.receiver.take();
+        let received =
+            receiver.ok_or_else(|| Error::failed(&self.doing, "nothing was received"))?;
+        let received = received.finish()?;
+        let doing = || self.doing.clone();
+        self.must_descend(received.top())?;
+        sys::syncfs(received.top()).doing(doing)?;
+        let since = btrfs::subvolume_of(received.top()).doing(doing)?.generation;
+        let (from, name) = (self.dir.as_fd(), NAME.as_bytes());
+        rename_at(from, name, dir.as_fd(), part.as_bytes(), false).doing(doing)?;
+        self.inside = false;
+        self.close(head, &received, since)?;
+        Ok(received.notes)
+    }
+
+    /// The kernel's own word for what it is a snapshot of.
+    fn must_descend(&self, top: BorrowedFd) -> Result<()> {
+        let now = btrfs::subvolume_of(top).doing(|| self.doing.clone())?;
+        match now.parent_uuid == self.parent.as_ref().map(|parent| parent.uuid) {
+            true => Ok(()),
+            false => Err(Error::damaged(
+                &self.doing,
+                "it was made from another parent",
+            )),
+        }
+    }
+
+    /// Between the top's own rights and the flag somebody may have opened a file, and be writing to
+    /// it still. That shows by the transaction; afterwards the seal's generation shows it.
+    fn close(&self, head: &Head, received: &Received, since: u64) -> Result<()> {
+        let (top, doing) = (received.top(), || self.doing.clone());
+        btrfs::set_received_of(top, head.uuid, head.ctransid).doing(doing)?;
+        received.settle()?;
+        btrfs::make_read_only(top).doing(doing)?;
+        sys::syncfs(top).doing(doing)?;
+        match btrfs::touched_since(top, since).doing(doing)? {
+            false => Ok(()),
+            true => Err(Error::refused(
+                doing(),
+                "somebody changed it before it was read-only: run it again",
+            )),
+        }
+    }
+}
+
+impl Drop for Quarantined {
+    fn drop(&mut self) {
+        // It must not be written to while it goes.
+        self.receiver = None;
+        if !self.inside {
+            return;
+        }
+        // The next run removes it if this fails.
+        if let Err(error) = btrfs::delete_subvolume_at(self.dir.as_fd(), NAME.as_ref()) {
+            log::line(|| {
+                format!(
+                    "{}: cannot remove what was received of it: {error}",
+                    self.doing
+                )
+            });
+        }
+    }
+}
+
+/// The soundest copy of the parent below the store's directory, wherever else others may be.
+fn find_parent(local: &Local, id: Uuid, path: &Path) -> Result<Parent> {
+    let refuse = |what: String| Error::refused(format!("cannot receive {}", shown(path)), what);
+    let all = local.filesystem.subvolumes()?.all;
+    let states = states(&local.dir, &all)?;
+    let here = |s: &&Subvolume| {
+        s.received_uuid.unwrap_or(s.uuid) == id && s.below.as_ref().is_some_and(|p| *p != *"")
+    };
+    let state = |s: &Subvolume| states.of.get(&s.id).copied();
+    let rank = |s: &Subvolume| match state(s) {
+        Some(State::Ok) => Some(0),
+        Some(State::Duplicate) => Some(if states.sealed.contains(&s.uuid) {
+            1
+        } else {
+            2
+        }),
+        Some(State::Unsealed) => Some(3),
+        _ => None,
+    };
+    let sound = all
+        .iter()
+        .filter(here)
+        .filter(|s| s.read_only && rank(s).is_some());
+    let Some(found) = sound.min_by_key(|s| rank(s)) else {
+        let reason = match all.iter().find(here) {
+            None => format!("its parent {id} is not in {}", shown(&local.dir)),
+            Some(s) if !s.read_only => format!("its parent {} is read-write", shown(&s.path)),
+            Some(s) => format!(
+                "its parent {} was altered, and would give a wrong snapshot",
+                shown(&s.path)
+            ),
+        };
+        return Err(refuse(reason));
+    };
+    open_parent(local, found).doing(|| format!("cannot receive {}", shown(path)))
+}
+
+fn open_parent(local: &Local, found: &Subvolume) -> io::Result<Parent> {
+    let below = found.below.as_deref().unwrap_or(Path::new(""));
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let path = below.as_os_str().as_bytes();
+    let top = open_within(local.filesystem.fd(), path, flags, 0)?;
+    let now = btrfs::subvolume_of(top.as_fd())?;
+    match now.uuid == found.uuid && now.ctransid == found.ctransid {
+        true => Ok(Parent {
+            top: top.into(),
+            uuid: found.uuid,
+        }),
+        false => Err(io::Error::other(
+            "its parent was renamed or altered since it was looked for: run it again",
+        )),
+    }
+}
