@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use buttersink::error::{Error, Result};
-use buttersink::snapshot::{Diff, Listing, Size, Uuid};
+use buttersink::snapshot::{Diff, Listing, Size, Sizes, Uuid};
 use buttersink::store::remote::Remote;
 use buttersink::store::serve::serve;
 use buttersink::store::{Access, Hello, Receipt, Sink, Store};
@@ -54,7 +54,7 @@ impl Store for Nothing {
         Ok(Listing::default())
     }
 
-    fn measure(&mut self, _: &[Diff]) -> Result<Vec<Size>> {
+    fn measure(&mut self, _: &[Diff]) -> Result<Sizes> {
         Err(Error::failed("measuring", "not here"))
     }
 

@@ -28,6 +28,8 @@ pub enum Kind {
     /// The kernel started a send stream afresh in the middle (suspend, stop, freezer); the same
     /// transfer can be tried again. Exit 1.
     Restarted,
+    /// Nobody can receive the diff, whatever is tried: another parent, or the whole. Exit 1.
+    Unreceivable,
 }
 
 /// An error with two halves: what we were doing, and what the other side said about it.
@@ -91,7 +93,9 @@ impl Error {
             Kind::Different => 4,
             Kind::Partly => 10,
             Kind::Interrupted => 130,
-            Kind::Failed | Kind::Refused | Kind::Damaged | Kind::Restarted => 1,
+            Kind::Failed | Kind::Refused | Kind::Damaged | Kind::Restarted | Kind::Unreceivable => {
+                1
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ mod route;
 mod targets;
 
 use crate::error::Result;
-use crate::snapshot::{Diff, Listing, Size, Snapshot, State, Uuid};
+use crate::snapshot::{Diff, Listing, Size, Sizes, Snapshot, State, Uuid};
 use crate::store::Effort;
 use candidates::Families;
 use serde::{Serialize, Serializer};
@@ -37,9 +37,6 @@ impl Wish<'_> {
         self.excluded.is_some_and(|excluded| excluded(path))
     }
 }
-
-/// What has been measured: sizes of diffs by (to, from).
-pub type Sizes = HashMap<(Uuid, Option<Uuid>), Size>;
 
 /// What a step does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]

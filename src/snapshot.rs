@@ -1,7 +1,10 @@
 //! The vocabulary: snapshots, diffs, sizes and listings.
 //! Does no input or output, and knows no store.
 
+mod measured;
 pub mod path_text;
+
+pub use measured::{Fault, Measured, Mend, Mended, Pair, Sizes};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -218,6 +221,13 @@ pub struct Diff {
     pub from: Option<Uuid>,
     /// The length of its stream.
     pub size: Size,
+}
+
+impl Diff {
+    /// What tells it from others: which snapshot it makes, and out of which.
+    pub fn pair(&self) -> Pair {
+        (self.to, self.from)
+    }
 }
 
 /// Which diffs a store can send.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::process::Priority;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::S3Options;
-use crate::snapshot::{Diff, Listing, Size, shown};
+use crate::snapshot::{Diff, Listing, Sizes, shown};
 use archive::ArchiveStore;
 pub use local::ReceiveWith;
 use local::{Local, Manner};
@@ -35,13 +35,13 @@ pub trait Store {
     /// If it cannot be read. What could be read only in part is a note in the listing.
     fn list(&mut self) -> Result<Listing>;
 
-    /// The exact stream lengths of diffs between listed snapshots, in the order asked.
+    /// The exact stream lengths of diffs between listed snapshots, and which of them nobody can receive.
     ///
-    /// Of a diff that is asked about as [`Size::Beyond`] it is enough to know whether it is.
+    /// Of a diff that is asked about as [`crate::snapshot::Size::Beyond`] it is enough to know whether it is.
     ///
     /// # Errors
     /// If one of them cannot be measured.
-    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>>;
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes>;
 
     /// The stream of a diff between listed snapshots. End of stream means complete: reading
     /// returns `Ok(0)` only when every byte was delivered and its producer succeeded.

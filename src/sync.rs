@@ -2,9 +2,9 @@
 //! after the other. Knows stores only as what they promise, and prints nothing.
 
 use crate::error::{Error, Kind, Result};
-use crate::plan::{self, Action, Plan, Sizes, Step, Wish};
+use crate::plan::{self, Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Diff, Listing, Uuid};
+use crate::snapshot::{Diff, Listing, Sizes, Uuid};
 use crate::store::{Parts, Receipt, Store};
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
@@ -94,8 +94,14 @@ pub fn make_plan(
         process::check("planning")?;
         watch(Event::Measuring(unknown.len()));
         let measured = source.measure(&unknown)?;
-        let keys = unknown.iter().map(|diff| (diff.to, diff.from));
-        sizes.extend(keys.zip(measured));
+        if let Some(diff) = unknown
+            .iter()
+            .find(|diff| !measured.contains_key(&diff.pair()))
+        {
+            let doing = format!("cannot measure the diff that makes {}", diff.to);
+            return Err(Error::failed(doing, "the source said nothing of it"));
+        }
+        sizes.extend(measured);
         rounds += 1;
     }
 }

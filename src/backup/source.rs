@@ -4,8 +4,7 @@
 use super::names::Naming;
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
-use crate::plan::Sizes;
-use crate::snapshot::{Listing, Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Listing, Size, Sizes, Snapshot, State, Uuid, shown};
 use crate::sys;
 use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
 use std::collections::HashSet;
@@ -203,7 +202,7 @@ impl Source {
         let all = ours.iter().filter(|s| !is_imagined(s)).map(from);
         let all = all.chain([(None, written.since(0))]);
         Ok(all
-            .map(|(from, bytes)| ((IMAGINED, from), Size::Estimate(bytes)))
+            .map(|(from, bytes)| ((IMAGINED, from), Size::Estimate(bytes).into()))
             .collect())
     }
 

@@ -1,8 +1,7 @@
 //! Which diffs are worth a thought, which snapshots they can reach, and what an unmeasured one
 //! is likely to cost.
 
-use super::Sizes;
-use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -228,7 +227,7 @@ pub(super) fn at_least(
         return SHORTEST;
     };
     let relatives = families.of(target);
-    let known = |s: &&Snapshot| Some((sizes.get(&(s.id(), None))?.bytes()?, s.tree_bytes));
+    let known = |s: &&Snapshot| Some((sizes.get(&(s.id(), None))?.size.bytes()?, s.tree_bytes));
     let like = |(size, tree): (u64, u64)| {
         (u128::from(size) * u128::from(target.tree_bytes) / u128::from(tree.max(1))) as u64
     };

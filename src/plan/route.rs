@@ -128,8 +128,8 @@ impl<'a> Planner<'a> {
     }
 
     fn size(&self, diff: &Diff) -> Size {
-        match self.sizes.get(&(diff.to, diff.from)) {
-            Some(size) => *size,
+        match self.sizes.get(&diff.pair()) {
+            Some(measured) => measured.size,
             None if diff.size == Size::Unknown && self.wish.estimate => self.estimate(diff),
             None => diff.size,
         }

@@ -70,7 +70,7 @@ fn plan_measured(
             (bytes, Size::Beyond(enough)) if bytes > enough => Size::Beyond(enough),
             (bytes, _) => Size::Exact(bytes),
         };
-        sizes.extend(unknown.iter().map(|d| ((d.to, d.from), measured(d))));
+        sizes.extend(unknown.iter().map(|d| (d.pair(), measured(d).into())));
     }
 }
 

@@ -4,7 +4,7 @@
 use super::chain::Link;
 use crate::error::{Error, Kind, Result};
 use crate::s3::Client;
-use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, Uuid, shown};
+use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, Uuid, shown};
 use crate::store::{Sink, Store, archive};
 use std::io::Read;
 use std::path::Path;
@@ -66,8 +66,11 @@ impl Store for Links {
         })
     }
 
-    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
-        let size = |diff: &Diff| Ok(Size::Exact(self.find(diff.to)?.manifest.total_bytes));
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
+        let size = |diff: &Diff| {
+            let size = Size::Exact(self.find(diff.to)?.manifest.total_bytes);
+            Ok((diff.pair(), size.into()))
+        };
         diffs.iter().map(size).collect()
     }
 

@@ -25,7 +25,7 @@ use crate::s3::objects::Inventory;
 use crate::s3::thaw::Frost;
 use crate::s3::upload::Upload;
 use crate::s3::{Client, Digests, S3Options};
-use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
 use index::Archive;
 use manifest::Manifest;
 use send::{Chunks, Expected};
@@ -284,12 +284,13 @@ impl Store for ArchiveStore {
         })
     }
 
-    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
-        let mut sizes = Vec::new();
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
+        let mut sizes = Sizes::new();
         for diff in diffs {
             let found = self.find(diff)?;
             let (_, manifest) = found.ok_or_else(|| self.missing("measure", diff))?;
-            sizes.push(Size::Exact(manifest.total_bytes));
+            let size = Size::Exact(manifest.total_bytes);
+            sizes.insert(diff.pair(), size.into());
         }
         Ok(sizes)
     }

@@ -17,7 +17,7 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Offer, Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
 use crate::store::{Access, Sink, Store};
 use crate::stream::{Checked, Head};
 use crate::sys;
@@ -232,7 +232,7 @@ impl Store for Local {
         })
     }
 
-    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
         let path = |id| self.path_of(id);
         let pair = |diff: &Diff| {
             Ok(measure::Pair {
@@ -245,7 +245,8 @@ impl Store for Local {
             })
         };
         let pairs = diffs.iter().map(pair).collect::<Result<Vec<_>>>()?;
-        measure::all(&pairs)
+        let measured = measure::all(&pairs)?;
+        Ok(diffs.iter().map(Diff::pair).zip(measured).collect())
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {

@@ -8,7 +8,7 @@ mod stream;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Size};
+use crate::snapshot::{Diff, Listing, Measured, Sizes};
 use crate::store::wire::{Failure, Hello, Request, Tag, Wire, inside, letter, plain, strange};
 use crate::store::{Access, Sink, Store};
 use serde::de::DeserializeOwned;
@@ -116,14 +116,14 @@ impl Store for Remote {
         Ok(listing)
     }
 
-    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
         let diffs = diffs.to_vec();
-        let asked = diffs.len();
-        let sizes: Vec<Size> = self.call(&Request::Measure { diffs })?;
-        if sizes.len() != asked {
+        let pairs: Vec<_> = diffs.iter().map(Diff::pair).collect();
+        let sizes: Vec<Measured> = self.call(&Request::Measure { diffs })?;
+        if sizes.len() != pairs.len() {
             return Err(strange("it measured something else than it was asked"));
         }
-        Ok(sizes)
+        Ok(pairs.into_iter().zip(sizes).collect())
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {

@@ -20,7 +20,7 @@ use crate::s3::download::Download;
 use crate::s3::objects::Inventory;
 use crate::s3::upload::{Target, Upload};
 use crate::s3::{Client, S3Options};
-use crate::snapshot::{Diff, Listing, Size, State, shown};
+use crate::snapshot::{Diff, Listing, Sizes, State, shown};
 use crate::stream::Watch;
 use hints::Hints;
 use index::{Index, Kept, Leftover, TRASH};
@@ -184,8 +184,8 @@ impl Store for S3Store {
         })
     }
 
-    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
-        let mut sizes = Vec::new();
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
+        let mut sizes = Sizes::new();
         for diff in diffs {
             let index = self.index()?;
             let mut found = index.find(diff).map(|kept| kept.diff().size);
@@ -196,7 +196,7 @@ impl Store for S3Store {
                     found = self.hints(&path)?.size(diff);
                 }
             }
-            sizes.push(found.ok_or_else(|| {
+            let size = found.ok_or_else(|| {
                 let from = diff
                     .from
                     .map_or("nothing".to_owned(), |uuid| uuid.to_string());
@@ -205,7 +205,8 @@ impl Store for S3Store {
                     doing,
                     format!("{} neither has it nor knows its size", self.location()),
                 )
-            })?);
+            })?;
+            sizes.insert(diff.pair(), size.into());
         }
         Ok(sizes)
     }

@@ -2,7 +2,7 @@
 //! Never trusts what comes in: what was granted is checked here, for every request.
 
 use crate::error::{Error, Kind, Result};
-use crate::snapshot::Diff;
+use crate::snapshot::{Diff, Measured};
 use crate::store::wire::{Failure, Hello, Request, Tag, Wire, again, plain, strange};
 use crate::store::{Access, Receipt, Sink, Store};
 use serde::Serialize;
@@ -77,13 +77,20 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
 ) -> Result<()> {
     match request {
         Request::List => reply(wire, store.list()),
-        Request::Measure { diffs } => reply(wire, store.measure(&diffs)),
+        Request::Measure { diffs } => reply(wire, measure(store, &diffs)),
         Request::Copy { from, to } => reply(wire, store.copy(&from, &to)),
         Request::Delete { path } => reply(wire, store.delete(&path)),
         Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
         Request::Send { diff } => send(store, &diff, wire),
         Request::Receive { diff, path } => receive(store, &diff, &path, wire),
     }
+}
+
+/// What is known of the diffs, in the order asked.
+fn measure<S: Store + ?Sized>(store: &mut S, diffs: &[Diff]) -> Result<Vec<Measured>> {
+    let mut sizes = store.measure(diffs)?;
+    let known = |diff: &Diff| sizes.remove(&diff.pair()).unwrap_or_default();
+    Ok(diffs.iter().map(known).collect())
 }
 
 fn reply<T: Serialize, R: Read, W: Write>(wire: &mut Wire<R, W>, outcome: Result<T>) -> Result<()> {

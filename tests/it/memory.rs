@@ -2,7 +2,7 @@
 //! fill up or fail. A snapshot's content is a string of bytes; a later one begins as its parent.
 
 use buttersink::error::{Error, Result};
-use buttersink::snapshot::{Diff, Listing, Size, Snapshot, State, Uuid};
+use buttersink::snapshot::{Diff, Listing, Size, Sizes, Snapshot, State, Uuid};
 use buttersink::store::{Receipt, Sink, Store};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -111,9 +111,12 @@ impl Store for Memory {
         })
     }
 
-    fn measure(&mut self, diffs: &[Diff]) -> Result<Vec<Size>> {
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
         let held = self.held();
-        let size = |diff| held.stream(diff).map(|s| Size::Exact(s.len() as u64));
+        let size = |diff: &Diff| {
+            let length = held.stream(diff)?.len() as u64;
+            Ok((diff.pair(), Size::Exact(length).into()))
+        };
         diffs.iter().map(size).collect()
     }
 

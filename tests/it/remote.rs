@@ -1,7 +1,7 @@
 //! The two halves of ssh over a pair of pipes, without ssh: the suites, permissions, and cut
 //! connections.
 
-use crate::contract::{self, World, bytes, chain, put, sound};
+use crate::contract::{self, World, bytes, chain, put, size, sound};
 use crate::damage;
 use crate::memory::Memory;
 use crate::runner::Test;
@@ -364,7 +364,7 @@ fn a_cut_push_leaves_nothing() {
     let mut source = Memory::with_snapshots(200_000);
     let [mut base, _] = chain(&mut source);
     let stream = bytes(&mut source, &base);
-    base.size = source.measure(&[base]).unwrap()[0];
+    base.size = size(&mut source, &base).unwrap();
     for (place, (there, back)) in
         places().flat_map(|n| [(n, (n, usize::MAX)), (n, (usize::MAX, n))])
     {
@@ -401,7 +401,7 @@ fn a_cut_pull_is_never_whole() {
     let memory = Memory::with_snapshots(200_000);
     let [mut base, _] = chain(&mut memory.clone());
     let whole = bytes(&mut memory.clone(), &base);
-    base.size = memory.clone().measure(&[base]).unwrap()[0];
+    base.size = size(&mut memory.clone(), &base).unwrap();
     let mut midway = 0;
     for place in places() {
         let pull = || -> Result<(Vec<u8>, io::Result<usize>)> {

@@ -1,5 +1,6 @@
 //! The S3 client and the store on it, against two servers that know nothing of each other.
 
+use crate::contract;
 use crate::runner::Test;
 use crate::servers::{KEY, SECRET, Server, shared};
 use crate::streams::{diff, stream, uuid};
@@ -126,7 +127,7 @@ fn lengths_around_parts(server: &Server) {
         );
         assert_eq!(sent.unwrap(), length as u64);
         // The store knows what it just made, and so does one that begins afresh.
-        assert_eq!(store.measure(&[known]).unwrap(), [known.size]);
+        assert_eq!(contract::size(&mut store, &known).unwrap(), known.size);
         let mut store = open(&server.endpoint, &bucket);
         let listing = store.list().unwrap();
         assert_eq!(listing.notes, Vec::<String>::new());
@@ -135,7 +136,7 @@ fn lengths_around_parts(server: &Server) {
             panic!("diffs only")
         };
         assert!(diffs.contains(&known), "{diffs:?}");
-        assert_eq!(store.measure(&[known]).unwrap(), [known.size]);
+        assert_eq!(contract::size(&mut store, &known).unwrap(), known.size);
         same(&get(&mut store, &known).unwrap(), &bytes);
     }
     // What is there is never written again.
@@ -557,7 +558,10 @@ fn laid_out_by_hand(server: &Server) {
         size: Size::Unknown,
         ..diff(2, None, 0)
     };
-    assert_eq!(store.measure(&[hinted]).unwrap(), [Size::Exact(12345)]);
+    assert_eq!(
+        contract::size(&mut store, &hinted).unwrap(),
+        Size::Exact(12345)
+    );
     assert!(
         store
             .measure(&[Diff {

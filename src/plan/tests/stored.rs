@@ -108,7 +108,7 @@ fn only_what_matters_is_measured() {
     let source = listing(vec![snapshot(0, 0), snapshot(1, 0)]);
     let mut dest = listing(vec![received(0)]);
     let size = |_, from: Option<Uuid>| if from.is_some() { 1 << 20 } else { 1 << 30 };
-    let known = Sizes::from([((uuid(1), Some(uuid(0))), Size::Exact(1 << 20))]);
+    let known = Sizes::from([((uuid(1), Some(uuid(0))), Size::Exact(1 << 20).into())]);
     let asked = |dest: &Listing, wish: &Wish| {
         let plan = plan(&source, dest, wish, &known).unwrap();
         let asked = plan.unmeasured();

@@ -3,7 +3,7 @@
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::process;
-use crate::snapshot::{Size, shown};
+use crate::snapshot::{Measured, Size, shown};
 use crate::stream;
 use crate::sys;
 use std::fs::File;
@@ -22,7 +22,7 @@ pub(super) struct Pair {
 
 /// Measures all, on as many threads as there are processors (four at most: it is the kernel that
 /// works).
-pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Size>> {
+pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Measured>> {
     let threads = std::thread::available_parallelism()
         .map_or(1, |n| n.get().min(4))
         .min(pairs.len());
@@ -38,7 +38,7 @@ pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Size>> {
             done.push((at, process::check("measuring").and_then(|()| one(pair))));
         }
     };
-    let mut sizes = vec![Size::Unknown; pairs.len()];
+    let mut sizes = vec![Measured::default(); pairs.len()];
     let done: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads
@@ -48,7 +48,7 @@ pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Size>> {
             .collect()
     });
     for (at, size) in done {
-        sizes[at] = size?;
+        sizes[at] = size?.into();
     }
     Ok(sizes)
 }

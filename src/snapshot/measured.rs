@@ -1,0 +1,114 @@
+//! What is known of diffs that were looked at: sizes, what the sender mends in them, and which of
+//! them nobody can receive. Looks at nothing itself.
+
+use super::{Size, Uuid, shown};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+/// The snapshot that a diff makes, and its parent; `None` for a whole stream.
+pub type Pair = (Uuid, Option<Uuid>);
+
+/// What measuring found out of diffs.
+pub type Sizes = HashMap<Pair, Measured>;
+
+/// What is known of a diff that was looked at.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Measured {
+    /// The length of its stream, as it is sent: mended.
+    pub size: Size,
+    /// What the sender changes in the kernel's stream.
+    #[serde(default, skip_serializing_if = "Mended::is_empty")]
+    pub mended: Mended,
+    /// Why it is no candidate, if it is none: nobody can receive it, or it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+impl From<Size> for Measured {
+    fn from(size: Size) -> Measured {
+        Measured {
+            size,
+            ..Measured::default()
+        }
+    }
+}
+
+/// What a sender changed in the kernel's stream, so that what is received is what was sent.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Mended(pub Vec<Mend>);
+
+/// Faults of one kind that were mended in a stream.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Mend {
+    /// What was wrong.
+    pub fault: Fault,
+    /// How often; bytes where bytes are missing.
+    pub count: u64,
+    /// The first path that it concerned, relative to the snapshot, as a person reads it.
+    pub path: String,
+}
+
+/// What the kernel's streams get wrong and a command more or less mends. buttersink-kernel(7)
+/// describes each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// Bytes behind the end that a file has in the parent are missing.
+    LostBytes,
+    /// A new owner takes set-user-ID and set-group-ID bits away.
+    LostMode,
+    /// An xattr that grows does not fit beside its old value.
+    LargeXattr,
+    /// Times of what is gone.
+    StrayTimes,
+    /// A directory that was deleted stays under a temporary name.
+    LeftDirectory,
+    /// What the top hands down to all that is made in it.
+    Inherited,
+    /// Times that a later command of the stream moves again, mostly those of the top.
+    MovedTimes,
+}
+
+impl Mended {
+    /// Whether the stream is as the kernel made it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Counts a fault that was mended.
+    pub fn add(&mut self, fault: Fault, count: u64, path: &Path) {
+        match self.0.iter_mut().find(|mend| mend.fault == fault) {
+            Some(mend) => mend.count += count,
+            None => self.0.push(Mend {
+                fault,
+                count,
+                path: shown(path),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Mended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, mend) in self.0.iter().enumerate() {
+            let (comma, Mend { count, path, .. }) = (if at > 0 { ", " } else { "" }, mend);
+            let what = match mend.fault {
+                Fault::LostBytes => format!("{count} lost bytes"),
+                Fault::LostMode => format!("{count} lost modes"),
+                Fault::LargeXattr => format!("{count} large xattrs"),
+                Fault::StrayTimes => format!("{count} times of what is gone"),
+                Fault::LeftDirectory => format!("{count} directories left behind"),
+                Fault::Inherited => format!("{count} inherited attributes"),
+                Fault::MovedTimes => format!("{count} times"),
+            };
+            write!(f, "{comma}{what}")?;
+            if !path.is_empty() {
+                write!(f, " ({path})")?;
+            }
+        }
+        Ok(())
+    }
+}
