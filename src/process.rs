@@ -2,14 +2,15 @@
 //! Its standard error is always drained, and its own words are the error when it fails.
 
 pub mod duplex;
+mod found;
 mod within;
 mod words;
 
 use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
+pub use found::program;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 pub use within::run_within;
 use words::Words;
@@ -230,18 +231,6 @@ pub fn check(doing: &str) -> Result<()> {
         true => Err(interrupted(doing)),
         false => Ok(()),
     }
-}
-
-/// Whether there is a program of this name in `PATH`.
-pub fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let executable = |file: std::path::PathBuf| {
-        let mode = file
-            .metadata()
-            .map(|metadata| metadata.permissions().mode());
-        mode.is_ok_and(|mode| mode & 0o111 != 0)
-    };
-    std::env::split_paths(&path).any(|dir| executable(dir.join(program)))
 }
 
 /// Runs a command to its end; what it printed.

@@ -1,16 +1,17 @@
-//! The commands of a send stream, from bytes to values. Knows what each kind must have; its
-//! checksum was looked at before.
+//! What the commands of a send stream ask for, as values. Knows what each kind must have, and what
+//! paths may be.
 
 use crate::btrfs::Encoded;
 use crate::error::{Error, Result};
 use crate::snapshot::Uuid;
+use crate::stream::command::{Attr, Command as Raw, Verb};
 use crate::sys::at::Time;
 
 /// Length le32, kind le16, checksum le32.
 const HEADER: usize = 10;
 /// No kernel sends longer commands (a compressed extent of 128 KiB, and 16 KiB); a longer one would
 /// have to be held in memory.
-const MAX_BODY: usize = 2 << 20;
+const MAX: usize = 2 << 20;
 
 /// What a stream asks for. Paths are relative to the top of the tree, which itself is empty.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -89,21 +90,14 @@ pub(super) struct Range<'a> {
 /// # Errors
 /// If no kernel would send it.
 pub(super) fn length(bytes: &[u8]) -> Result<std::result::Result<usize, usize>> {
-    let Some(body) = bytes.get(..4).and_then(|b| <[u8; 4]>::try_from(b).ok()) else {
-        return Ok(Err(HEADER - bytes.len()));
-    };
-    let body = u32::from_le_bytes(body) as usize;
-    if body > MAX_BODY {
-        return Err(damaged(
+    match Raw::length(bytes) {
+        None => Ok(Err(HEADER - bytes.len())),
+        Some(whole) if whole > MAX => Err(damaged(
             "has a command that is longer than any kernel sends",
-        ));
+        )),
+        Some(whole) if bytes.len() < whole => Ok(Err(whole - bytes.len())),
+        Some(whole) => Ok(Ok(whole)),
     }
-    let whole = HEADER + body;
-    Ok(if bytes.len() < whole {
-        Err(whole - bytes.len())
-    } else {
-        Ok(whole)
-    })
 }
 
 impl<'a> Command<'a> {
@@ -112,82 +106,74 @@ impl<'a> Command<'a> {
     /// # Errors
     /// If it lacks a field, or a path in it is none.
     pub(super) fn decode(version: u32, bytes: &'a [u8]) -> Result<Command<'a>> {
-        let kind = bytes.get(4..6).and_then(|b| <[u8; 2]>::try_from(b).ok());
-        let kind = kind.map_or(0, u16::from_le_bytes);
-        let fields = Fields::read(version, bytes.get(HEADER..).unwrap_or_default())?;
-        match kind {
-            3..=8 => fields.make(kind),
-            9..=12 => fields.names(kind),
-            13..=14 => fields.xattr(kind),
-            15..=17 | 23 | 25 => fields.content(kind),
-            18..=20 => fields.attributes(kind),
-            21 => Ok(Command::End),
-            22 => Ok(Command::NoData),
-            24 => Ok(Command::Flags),
-            _ => Err(damaged(&format!(
-                "has a command of the unknown kind {kind}"
-            ))),
+        let raw = Raw::sound(bytes, version);
+        let verb = raw
+            .verb()
+            .ok_or_else(|| damaged("has a command of an unknown kind"))?;
+        let fields = Fields::read(&raw)?;
+        match verb {
+            Verb::Mkfile
+            | Verb::Mkdir
+            | Verb::Mknod
+            | Verb::Mkfifo
+            | Verb::Mksock
+            | Verb::Symlink => fields.make(verb),
+            Verb::Rename | Verb::Link | Verb::Unlink | Verb::Rmdir => fields.names(verb),
+            Verb::SetXattr | Verb::RemoveXattr => fields.xattr(verb),
+            Verb::Write | Verb::Clone | Verb::Truncate | Verb::Fallocate | Verb::EncodedWrite => {
+                fields.content(verb)
+            }
+            Verb::Chmod | Verb::Chown | Verb::Utimes => fields.attributes(verb),
+            Verb::End => Ok(Command::End),
+            Verb::UpdateExtent => Ok(Command::NoData),
+            Verb::Fileattr => Ok(Command::Flags),
+            Verb::Subvol | Verb::Snapshot => Err(damaged("makes a second snapshot")),
+            Verb::EnableVerity => Err(damaged("has a command that its protocol does not have")),
         }
     }
 }
 
-const KINDS: usize = 32;
-const DATA: usize = 19;
+const KINDS: usize = Attr::Encryption as usize + 1;
 
 /// The fields of a command, by their numbers.
 struct Fields<'a>([Option<&'a [u8]>; KINDS]);
 
 impl<'a> Fields<'a> {
-    fn read(version: u32, mut body: &'a [u8]) -> Result<Fields<'a>> {
+    fn read(raw: &Raw<'a>) -> Result<Fields<'a>> {
         let mut all = [None; KINDS];
-        while let [a, b, rest @ ..] = body {
-            let kind = usize::from(u16::from_le_bytes([*a, *b]));
-            // From version 2 on data has no length: it is the rest of the command.
-            let (value, after) = match rest {
-                _ if version >= 2 && kind == DATA => (Some(rest), &[][..]),
-                [c, d, rest @ ..] => {
-                    let length = usize::from(u16::from_le_bytes([*c, *d]));
-                    (rest.get(..length), rest.get(length..).unwrap_or_default())
-                }
-                _ => (None, &[][..]),
-            };
-            let field = all
-                .get_mut(kind)
-                .ok_or_else(|| damaged("has an unknown field"))?;
-            *field = Some(value.ok_or_else(|| damaged("has a field that is cut off"))?);
-            body = after;
+        for field in raw.attributes() {
+            let (kind, value) = field.ok_or_else(|| damaged("has a field that is cut off"))?;
+            let field = all.get_mut(usize::from(kind));
+            *field.ok_or_else(|| damaged("has an unknown field"))? = Some(value);
         }
-        match body {
-            [] => Ok(Fields(all)),
-            _ => Err(damaged("has a field that is cut off")),
-        }
+        Ok(Fields(all))
     }
 
-    fn get(&self, kind: usize) -> Result<&'a [u8]> {
-        self.0[kind].ok_or_else(|| damaged("has a command that lacks a field"))
+    fn get(&self, kind: Attr) -> Result<&'a [u8]> {
+        self.0[kind as usize].ok_or_else(|| damaged("has a command that lacks a field"))
     }
 
-    fn array<const N: usize>(&self, kind: usize) -> Result<[u8; N]> {
+    fn array<const N: usize>(&self, kind: Attr) -> Result<[u8; N]> {
         let value = self.get(kind)?.try_into();
         value.map_err(|_| damaged("has a field of a wrong length"))
     }
 
-    fn u64(&self, kind: usize) -> Result<u64> {
+    fn u64(&self, kind: Attr) -> Result<u64> {
         self.array(kind).map(u64::from_le_bytes)
     }
 
-    fn u32(&self, kind: usize) -> Result<u32> {
+    fn u32(&self, kind: Attr) -> Result<u32> {
         self.array(kind).map(u32::from_le_bytes)
     }
 
     /// A number that takes more room than it needs.
-    fn small(&self, kind: usize) -> Result<u32> {
+    fn small(&self, kind: Attr) -> Result<u32> {
         let number = self.u64(kind)?.try_into();
         number.map_err(|_| damaged("has a number that is too large"))
     }
 
     /// Of names that lead somewhere below the top, or of nothing, which is the top.
-    fn path(&self, kind: usize) -> Result<&'a [u8]> {
+    fn path(&self, kind: Attr) -> Result<&'a [u8]> {
         let path = self.get(kind)?;
         let mut names = path.split(|&byte| byte == b'/');
         let odd = |name: &[u8]| matches!(name, b"" | b"." | b"..") || name.contains(&0);
@@ -200,14 +186,14 @@ impl<'a> Fields<'a> {
     }
 
     /// The same of something that has a name.
-    fn name(&self, kind: usize) -> Result<&'a [u8]> {
+    fn name(&self, kind: Attr) -> Result<&'a [u8]> {
         match self.path(kind)? {
             [] => Err(damaged("makes, moves or removes the top of its snapshot")),
             path => Ok(path),
         }
     }
 
-    fn time(&self, kind: usize) -> Result<Time> {
+    fn time(&self, kind: Attr) -> Result<Time> {
         let [a, b, c, d, e, f, g, h, nanoseconds @ ..] = self.array::<12>(kind)?;
         let seconds = i64::from_le_bytes([a, b, c, d, e, f, g, h]);
         match u32::from_le_bytes(nanoseconds) {
@@ -217,65 +203,67 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn make(&self, kind: u16) -> Result<Command<'a>> {
+    fn make(&self, verb: Verb) -> Result<Command<'a>> {
         const FORMAT: u32 = libc::S_IFMT;
-        let make = match kind {
-            3 => Make::File,
-            4 => Make::Directory,
-            5 => match self.small(5)? & FORMAT {
-                device @ (libc::S_IFCHR | libc::S_IFBLK) => Make::Node(device, self.u64(8)?),
+        let make = match verb {
+            Verb::Mkfile => Make::File,
+            Verb::Mkdir => Make::Directory,
+            Verb::Mknod => match self.small(Attr::Mode)? & FORMAT {
+                device @ (libc::S_IFCHR | libc::S_IFBLK) => {
+                    Make::Node(device, self.u64(Attr::Rdev)?)
+                }
                 _ => return Err(damaged("makes a device node that is none")),
             },
-            6 => Make::Node(libc::S_IFIFO, 0),
-            7 => Make::Node(libc::S_IFSOCK, 0),
-            _ => Make::Symlink(self.get(17)?),
+            Verb::Mkfifo => Make::Node(libc::S_IFIFO, 0),
+            Verb::Mksock => Make::Node(libc::S_IFSOCK, 0),
+            _ => Make::Symlink(self.get(Attr::PathLink)?),
         };
-        Ok(Command::Make(self.name(15)?, make))
+        Ok(Command::Make(self.name(Attr::Path)?, make))
     }
 
-    fn names(&self, kind: u16) -> Result<Command<'a>> {
-        let path = self.name(15)?;
-        Ok(match kind {
-            9 => Command::Rename {
+    fn names(&self, verb: Verb) -> Result<Command<'a>> {
+        let path = self.name(Attr::Path)?;
+        Ok(match verb {
+            Verb::Rename => Command::Rename {
                 from: path,
-                to: self.name(16)?,
+                to: self.name(Attr::PathTo)?,
             },
-            10 => Command::Link {
-                from: self.name(17)?,
+            Verb::Link => Command::Link {
+                from: self.name(Attr::PathLink)?,
                 to: path,
             },
-            11 => Command::Unlink(path),
+            Verb::Unlink => Command::Unlink(path),
             _ => Command::Rmdir(path),
         })
     }
 
-    fn xattr(&self, kind: u16) -> Result<Command<'a>> {
-        let (path, name) = (self.path(15)?, self.get(13)?);
-        Ok(match kind {
-            13 => Command::SetXattr {
+    fn xattr(&self, verb: Verb) -> Result<Command<'a>> {
+        let (path, name) = (self.path(Attr::Path)?, self.get(Attr::XattrName)?);
+        Ok(match verb {
+            Verb::SetXattr => Command::SetXattr {
                 path,
                 name,
-                value: self.get(14)?,
+                value: self.get(Attr::XattrData)?,
             },
             _ => Command::RemoveXattr { path, name },
         })
     }
 
-    fn content(&self, kind: u16) -> Result<Command<'a>> {
-        let path = self.name(15)?;
-        Ok(match kind {
-            15 => Command::Write {
+    fn content(&self, verb: Verb) -> Result<Command<'a>> {
+        let path = self.name(Attr::Path)?;
+        Ok(match verb {
+            Verb::Write => Command::Write {
                 path,
-                offset: self.u64(18)?,
-                data: self.get(DATA)?,
+                offset: self.u64(Attr::FileOffset)?,
+                data: self.get(Attr::Data)?,
             },
-            16 => Command::Clone(path, self.range()?),
-            17 => Command::Truncate(path, self.u64(4)?),
-            23 => Command::Allocate {
+            Verb::Clone => Command::Clone(path, self.range()?),
+            Verb::Truncate => Command::Truncate(path, self.u64(Attr::Size)?),
+            Verb::Fallocate => Command::Allocate {
                 path,
-                mode: self.u32(25)?.cast_signed(),
-                offset: self.u64(18)?,
-                length: self.u64(4)?,
+                mode: self.u32(Attr::FallocateMode)?.cast_signed(),
+                offset: self.u64(Attr::FileOffset)?,
+                length: self.u64(Attr::Size)?,
             },
             _ => Command::Encoded(path, self.encoded()?),
         })
@@ -283,37 +271,38 @@ impl<'a> Fields<'a> {
 
     fn range(&self) -> Result<Range<'a>> {
         Ok(Range {
-            offset: self.u64(18)?,
-            snapshot: Uuid(self.array(20)?),
-            source: self.name(22)?,
-            source_offset: self.u64(23)?,
-            length: self.u64(24)?,
+            offset: self.u64(Attr::FileOffset)?,
+            snapshot: Uuid(self.array(Attr::CloneUuid)?),
+            source: self.name(Attr::ClonePath)?,
+            source_offset: self.u64(Attr::CloneOffset)?,
+            length: self.u64(Attr::CloneLen)?,
         })
     }
 
     fn encoded(&self) -> Result<Encoded<'a>> {
-        if self.0[31].is_some() && self.u32(31)? != 0 {
+        if self.0[Attr::Encryption as usize].is_some() && self.u32(Attr::Encryption)? != 0 {
             return Err(damaged("has encrypted data"));
         }
         Ok(Encoded {
-            offset: self.u64(18)?,
-            data: self.get(DATA)?,
-            len: self.u64(27)?,
-            unencoded_len: self.u64(28)?,
-            unencoded_offset: self.u64(29)?,
-            compression: self.0[30].map_or(Ok(0), |_| self.u32(30))?,
+            offset: self.u64(Attr::FileOffset)?,
+            data: self.get(Attr::Data)?,
+            len: self.u64(Attr::UnencodedFileLen)?,
+            unencoded_len: self.u64(Attr::UnencodedLen)?,
+            unencoded_offset: self.u64(Attr::UnencodedOffset)?,
+            compression: self.0[Attr::Compression as usize]
+                .map_or(Ok(0), |_| self.u32(Attr::Compression))?,
         })
     }
 
-    fn attributes(&self, kind: u16) -> Result<Command<'a>> {
-        let path = self.path(15)?;
-        Ok(match kind {
-            18 => Command::Chmod(path, self.small(5)? & 0o7777),
-            19 => Command::Chown(path, self.small(6)?, self.small(7)?),
+    fn attributes(&self, verb: Verb) -> Result<Command<'a>> {
+        let path = self.path(Attr::Path)?;
+        Ok(match verb {
+            Verb::Chmod => Command::Chmod(path, self.small(Attr::Mode)? & 0o7777),
+            Verb::Chown => Command::Chown(path, self.small(Attr::Uid)?, self.small(Attr::Gid)?),
             _ => Command::Times {
                 path,
-                read: self.time(11)?,
-                changed: self.time(10)?,
+                read: self.time(Attr::Atime)?,
+                changed: self.time(Attr::Mtime)?,
             },
         })
     }

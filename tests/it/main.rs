@@ -33,6 +33,7 @@ mod faults;
 mod hostile;
 mod local;
 mod packaging;
+mod receive;
 mod remote;
 mod restore;
 mod s3;
@@ -72,6 +73,7 @@ fn main() -> std::process::ExitCode {
             hostile::TESTS,
             local::TESTS,
             packaging::TESTS,
+            receive::TESTS,
             remote::TESTS,
             restore::TESTS,
             restore::FROZEN,

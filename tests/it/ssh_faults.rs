@@ -86,9 +86,10 @@ fn part(dir: &Path) -> bool {
         .unwrap()
         .flatten()
         .map(|entry| entry.file_name());
-    names
+    let part = names
         .into_iter()
-        .any(|name| name.as_bytes().ends_with(b".part"))
+        .any(|name| name.as_bytes().ends_with(b".part"));
+    part || dir.join(".buttersink/quarantine/incoming").exists()
 }
 
 fn lost(said: &(i32, String)) {

@@ -57,7 +57,7 @@ pub(super) fn is_chosen(manner: Manner) -> Result<bool> {
             "that needs Linux 5.6 or later, and /proc: use --receive-with btrfs",
         )),
         Some(ReceiveWith::Builtin) => Ok(true),
-        None => Ok(able && !crate::process::is_there("btrfs")),
+        None => Ok(able && crate::process::program("btrfs").is_none()),
     }
 }
 
