@@ -372,7 +372,7 @@ fn errors_name_the_file_and_leave_nothing() {
     assert!(said.contains("No space left on device"), "{said}");
     assert!(said.len() < 300, "{said}");
     clean(&b, "1");
-    script(&b, "btrfs -q subvolume sync .; sync -f .");
+    script(&b, "sync -f .; btrfs -q subvolume sync .");
     let value = (14, noise(3, 20_000));
     let large = command(13, &[(15, b"f".into()), (13, b"user.x".into()), value]);
     let stream = of_commands(1, &[make(3, "f", &[]), large]);

@@ -8,7 +8,7 @@ use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::log;
-use crate::process::Writer;
+use crate::process::{Writer, program};
 use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{Check, Head, Parsed};
@@ -56,10 +56,15 @@ pub(super) fn must_be_free(path: &Path) -> Result<()> {
 }
 
 /// `btrfs receive` follows symbolic links that the stream makes, and writes to device nodes. A stream
-/// that somebody made who means harm must not get anywhere by that.
+/// that somebody made who means harm must not get anywhere by that. Of all that is mounted it sees
+/// what it needs only: else a disk that is unmounted meanwhile would stay in use, and not be written
+/// out.
 fn confine(command: &mut Command, dir: &Path) -> Result<()> {
+    let program = program("btrfs").unwrap_or_default();
+    let system = ["/", "/usr", "/proc", "/dev"].map(Path::new);
+    let others = btrfs::mounts_without(&[&system[..], &[dir, &program]].concat())?;
     let confined = match btrfs::mount_point(dir)? {
-        Some(mount) => sys::confine(command, &mount),
+        Some(mount) => sys::confine(command, &mount, &others),
         None => Err(io::Error::other("where it is mounted cannot be seen")),
     };
     if let Err(error) = confined {
