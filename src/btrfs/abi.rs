@@ -30,6 +30,8 @@ pub(super) const SUBVOLUME_READ_ONLY: u64 = 1 << 1;
 /// The same in the flags of a root item.
 pub(super) const ROOT_READ_ONLY: u64 = 1;
 pub(super) const SEND_NO_FILE_DATA: u64 = 1;
+pub(super) const SEND_VERSION: u64 = 8;
+pub(super) const SEND_COMPRESSED: u64 = 16;
 pub(super) const FS_INFO_GENERATION: u64 = 1 << 1;
 pub(super) const FS_INFO_METADATA_UUID: u64 = 1 << 2;
 

@@ -46,13 +46,18 @@ impl Options {
             json: false,
             full_speed: false,
             compressed: false,
-            receive_with: std::env::var("BUTTERSINK_RECEIVE_WITH")
-                .ok()
-                .and_then(|word| word.parse().ok()),
+            receive_with: Options::environment().ok().flatten(),
             max_chain: 30,
             ssh,
             s3: S3Options::default(),
         }
+    }
+
+    /// How snapshots are received as far as the environment says.
+    pub(super) fn environment() -> Result<Option<ReceiveWith>> {
+        let name = "BUTTERSINK_RECEIVE_WITH";
+        let word = std::env::var_os(name).filter(|text| !text.is_empty());
+        word.map(|word| text(name, &word)?.parse()).transpose()
     }
 
     /// Sets the option of this name, and takes its value from the words that follow.

@@ -6,6 +6,7 @@ mod flow;
 mod inspect;
 mod measure;
 mod receive;
+pub mod sender;
 mod state;
 mod survey;
 
@@ -125,6 +126,12 @@ impl Local {
 
     /// The command that sends a diff.
     fn send_command(&self, diff: &Diff) -> Result<Command> {
+        if process::program("btrfs").is_none() {
+            let parent = diff.from.map(|id| self.path_of(id)).transpose()?;
+            let compressed = self.manner.compressed && btrfs::highest_send_protocol() >= 2;
+            let snapshot = self.path_of(diff.to)?;
+            return Ok(sender::command(&snapshot, parent.as_deref(), compressed));
+        }
         let mut command = Command::new("btrfs");
         command.args(["send", "-q"]);
         if self.manner.compressed && btrfs::highest_send_protocol() >= 2 {

@@ -478,20 +478,22 @@ fn the_words_of_children_are_the_error() {
     all_arrives(&a, &b);
 }
 
+/// A machine without btrfs-progs.
 fn without_btrfs() {
-    let (a, b) = sides(1);
-    let said = said(command(&a, &b, &[]).env("PATH", "/nowhere"));
-    assert_ne!(said.code, 0);
-    assert!(
-        said.stderr.contains("btrfs-progs"),
-        "does not say what to install"
-    );
+    let (a, b) = sides(3);
+    let without = |more: &[&str]| said(command(&a, &b, more).env("PATH", "/nowhere"));
+    // Who asks for the program is told what to install.
+    let asked = without(&["--receive-with", "btrfs"]);
+    assert_ne!(asked.code, 0);
+    assert!(asked.stderr.contains("btrfs-progs"), "{}", asked.stderr);
     assert_eq!(names(&b), [""; 0]);
-    let listing = Command::new(binary("buttersink"))
-        .arg(slash(&a))
-        .env("PATH", "/nowhere")
-        .output();
-    assert!(listing.unwrap().status.success(), "listing needs no tools");
+    assert_eq!(without(&[]).code, 0);
+    all_arrives(&a, &b);
+    for number in ["1", "2"] {
+        assert_same(&a.join("snaps").join(number), &b.join(number));
+    }
+    script(&b, "btrfs -q subvolume delete *");
+    assert_eq!(without(&["--compressed-data"]).code, 0);
     all_arrives(&a, &b);
 }
 

@@ -65,8 +65,13 @@ impl Hello {
         }
     }
 
-    /// Whether its btrfs-progs unpack what `--compressed-data` sends: 6.2 or later.
-    fn takes_compressed(&self) -> bool {
+    /// Whether its btrfs-progs unpack what `--compressed-data` sends: 6.2 or later. Where there are
+    /// none, or they are not wanted, the kernel takes it as it is: one that sends it.
+    fn takes_compressed(&self, client: &Hello) -> bool {
+        let wanted = client.receive_with;
+        if wanted == Some(ReceiveWith::Builtin) || wanted.is_none() && self.progs.is_empty() {
+            return self.sends >= 2;
+        }
         let digits = |n: &str| n.split_once('-').map_or(n, |(n, _)| n).parse::<u32>().ok();
         let mut numbers = self.progs.split('.').map_while(digits);
         (numbers.next(), numbers.next().or(Some(0))) >= (Some(6), Some(2))
@@ -76,7 +81,7 @@ impl Hello {
     pub(crate) fn can_do(&self, client: &Hello, access: Access, place: &str) -> Result<()> {
         let (what, able) = match access {
             Access::Read => ("send", self.sends >= 2),
-            _ => ("receive", self.takes_compressed()),
+            _ => ("receive", self.takes_compressed(client)),
         };
         if able || !client.compressed {
             return Ok(());
@@ -122,7 +127,7 @@ mod tests {
                 progs,
                 ..Hello::default()
             };
-            hello.takes_compressed()
+            hello.takes_compressed(&hello)
         };
         for new in ["6.2", "6.2.1", "6.10", "7.0", "6.12-rc1.2"] {
             assert!(takes(new), "{new}");
