@@ -16,8 +16,8 @@ pub use at::{
     create_snapshot_at, create_subvolume_at, delete_subvolume_at, make_read_only, set_received_of,
 };
 pub use change::{
-    create_snapshot, delete_subvolume, is_read_only, send_metadata, send_stream, set_read_only,
-    set_received,
+    create_snapshot, create_subvolume, delete_subvolume, is_read_only, send_metadata, send_stream,
+    set_read_only, set_received,
 };
 pub use changed::{Written, changed_since, touched_since, written};
 pub use content::{

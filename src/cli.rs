@@ -8,15 +8,16 @@ mod help;
 mod means;
 mod only;
 mod options;
+mod resend;
 mod restore;
 mod scheduled;
+mod server;
 mod slash;
 mod values;
 mod verify;
 
 use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
-use crate::store::Access;
 use crate::store::local::sender;
 use jiff::SignedDuration;
 use lexopt::Arg;
@@ -37,7 +38,7 @@ enum Task {
     Sync(OsString, OsString),
     Verify(verify::Task),
     VerifyHelp,
-    Serve(Access, OsString),
+    Serve(server::Grant),
     Backup(Box<Order>),
     BackupHelp,
     Scheduled(Box<scheduled::Request>),
@@ -83,17 +84,17 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
         let (check, options) = config::parse(arguments)?;
         return Ok((Task::CheckConfig(check), options));
     }
+    if arguments.next_if(|word| server::is_meant(word)).is_some() {
+        return Ok((Task::Serve(server::parse(arguments)?), Options::new()));
+    }
     let mut options = Options::new();
-    let (mut server, mut mode) = (false, None);
     let mut only = Only::default();
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next().map_err(wrong)? {
         let name = match argument {
             // What follows this word is its own.
-            Arg::Value(word)
-                if words.is_empty() && !server && mode.is_none() && verify::is_meant(&word) =>
-            {
+            Arg::Value(word) if words.is_empty() && verify::is_meant(&word) => {
                 let task = verify::parse(&mut parser, &mut options)?;
                 return Ok((task.map_or(Task::VerifyHelp, Task::Verify), options));
             }
@@ -107,17 +108,17 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
         match name.as_str() {
             "-h" | "--help" => return Ok((Task::Help, options)),
             "-V" | "--version" => return Ok((Task::Version, options)),
-            "--server" => server = true,
-            "--mode" => mode = Some(values::access(&parser.value().map_err(wrong)?)?),
+            "--server" | "--mode" => {
+                return Err(wrong_words(
+                    "--server comes first, and its options follow it",
+                ));
+            }
             name if only.set(name, &mut parser)? => {}
             name => options.set(name, &mut parser)?,
         }
     }
-    let task = if server || mode.is_some() {
-        serve(words, server, mode)?
-    } else {
-        task(words, &only)?
-    };
+    options.whole = only.whole;
+    let task = task(words, &only)?;
     Ok((task, options))
 }
 
@@ -176,17 +177,6 @@ fn by_words(mut words: Vec<OsString>, only: &Only) -> Result<Task> {
         (_, n) => usage(&format!(
             "it names {n} locations, and there can be two at most"
         )),
-    }
-}
-
-/// `--server --mode M DIR`, just as sudoers and authorized_keys name it.
-fn serve(mut words: Vec<OsString>, server: bool, mode: Option<Access>) -> Result<Task> {
-    match (server, mode, words.pop()) {
-        (true, Some(mode), Some(dir)) if words.is_empty() => Ok(Task::Serve(mode, dir)),
-        _ => {
-            let said = "a server is started as: buttersink --server --mode r|a|w DIR";
-            Err(Error::usage("cannot understand the command line", said))
-        }
     }
 }
 
@@ -291,21 +281,23 @@ mod tests {
             ],
             &["clean", "--commands", "a"],
             &["--commands", "a", "b"],
+            &["--whole", "a"],
+            &["clean", "--whole", "a"],
         ] {
             assert_eq!(parsed(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
     }
 
     #[test]
-    fn servers_are_started_as_sudoers_name_them() {
+    fn servers_have_a_command_line_of_their_own() {
         let (task, _) = parsed(&["--server", "--mode", "a", "/b/"]).unwrap();
-        assert_eq!(task, Task::Serve(Access::Append, "/b/".into()));
+        assert!(matches!(task, Task::Serve(_)));
         for wrong in [
             &["--server", "/b/"][..],
             &["--mode", "r", "/b/"],
-            &["--server", "--mode", "r"],
-            &["--server", "--mode", "x", "/b/"],
-            &["--server", "--mode", "w", "/b/", "/c/"],
+            &["--mode", "r", "--server", "/b/"],
+            &["-l", "/x", "--server", "--mode", "r", "/b/"],
+            &["--server", "--mode", "w", "/b/", "-n"],
         ] {
             assert_eq!(parsed(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

@@ -15,22 +15,70 @@ pub fn matches(pattern: &[u8], path: &Path) -> bool {
     whole.split(|&b| b == b'/').any(|name| fits(pattern, name))
 }
 
+/// In the order of pattern times text: what of the pattern may come next is followed byte by byte, for
+/// names are chosen by others.
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern, text) {
-        ([], _) => text.is_empty(),
-        ([b'*', b'*', rest @ ..], _) => (0..=text.len()).any(|i| fits(rest, &text[i..])),
-        ([b'*', rest @ ..], _) => {
-            let stop = text.iter().position(|&b| b == b'/').unwrap_or(text.len());
-            (0..=stop).any(|i| fits(rest, &text[i..]))
+    let parts = parts(pattern);
+    let mut at = vec![false; parts.len() + 1];
+    at[0] = true;
+    skip_stars(&parts, &mut at);
+    for &byte in text {
+        let mut next = vec![false; at.len()];
+        for (i, part) in parts.iter().enumerate().filter(|(i, _)| at[*i]) {
+            match part {
+                Part::Star | Part::Stars => next[i] |= part.takes(byte),
+                one => next[i + 1] |= one.takes(byte),
+            }
         }
-        ([b'?', rest @ ..], [c, tail @ ..]) => *c != b'/' && fits(rest, tail),
-        ([b'[', rest @ ..], [c, tail @ ..]) if set(rest, *c).is_some() => {
-            set(rest, *c).is_some_and(|(inside, after)| inside && *c != b'/' && fits(after, tail))
+        skip_stars(&parts, &mut next);
+        at = next;
+    }
+    at[parts.len()]
+}
+
+/// A star may stand for nothing.
+fn skip_stars(parts: &[Part<'_>], at: &mut [bool]) {
+    for (i, part) in parts.iter().enumerate() {
+        at[i + 1] |= at[i] && matches!(part, Part::Star | Part::Stars);
+    }
+}
+
+enum Part<'a> {
+    Stars,
+    Star,
+    Any,
+    /// What follows its `[`.
+    Set(&'a [u8]),
+    Byte(u8),
+}
+
+impl Part<'_> {
+    fn takes(&self, byte: u8) -> bool {
+        match self {
+            Part::Stars => true,
+            Part::Star | Part::Any => byte != b'/',
+            Part::Set(after) => byte != b'/' && set(after, byte).is_some_and(|(inside, _)| inside),
+            Part::Byte(one) => *one == byte,
         }
-        ([b'\\', c, rest @ ..], [d, tail @ ..]) | ([c, rest @ ..], [d, tail @ ..]) => {
-            c == d && fits(rest, tail)
-        }
-        _ => false,
+    }
+}
+
+fn parts(mut pattern: &[u8]) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    loop {
+        let (part, rest) = match pattern {
+            [] => return parts,
+            [b'*', b'*', rest @ ..] => (Part::Stars, rest),
+            [b'*', rest @ ..] => (Part::Star, rest),
+            [b'?', rest @ ..] => (Part::Any, rest),
+            [b'[', inside @ ..] => match set(inside, 0) {
+                Some((_, rest)) => (Part::Set(inside), rest),
+                None => (Part::Byte(b'['), inside),
+            },
+            [b'\\', byte, rest @ ..] | [byte, rest @ ..] => (Part::Byte(*byte), rest),
+        };
+        parts.push(part);
+        pattern = rest;
     }
 }
 
@@ -87,5 +135,57 @@ mod tests {
                 "{pattern} {path}"
             );
         }
+    }
+
+    /// What they mean, without care for time.
+    fn slowly(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([], _) => text.is_empty(),
+            ([b'*', b'*', rest @ ..], _) => (0..=text.len()).any(|i| slowly(rest, &text[i..])),
+            ([b'*', rest @ ..], _) => {
+                let stop = text.iter().position(|&b| b == b'/').unwrap_or(text.len());
+                (0..=stop).any(|i| slowly(rest, &text[i..]))
+            }
+            ([b'?', rest @ ..], [c, tail @ ..]) => *c != b'/' && slowly(rest, tail),
+            ([b'[', rest @ ..], [c, tail @ ..]) if set(rest, *c).is_some() => set(rest, *c)
+                .is_some_and(|(inside, after)| inside && *c != b'/' && slowly(after, tail)),
+            ([b'\\', c, rest @ ..], [d, tail @ ..]) | ([c, rest @ ..], [d, tail @ ..]) => {
+                c == d && slowly(rest, tail)
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn short_patterns_mean_what_they_mean() {
+        let mut state = 1u64;
+        let mut some = |letters: &[u8], most: u64| -> Vec<u8> {
+            let mut number = |below: u64| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % below
+            };
+            let length = number(most + 1);
+            (0..length)
+                .map(|_| letters[number(letters.len() as u64) as usize])
+                .collect()
+        };
+        let mut fitting = 0;
+        for _ in 0..200_000 {
+            let (pattern, text) = (some(b"ab*?[]-!\\/", 7), some(b"ab/[-", 6));
+            let fit = fits(&pattern, &text);
+            assert_eq!(fit, slowly(&pattern, &text), "{pattern:?} {text:?}");
+            fitting += u32::from(fit);
+        }
+        assert!(fitting > 1000, "{fitting}");
+    }
+
+    /// It would take longer than there is time if it were tried in every way.
+    #[test]
+    fn patterns_of_many_stars_end() {
+        let (pattern, name) = ("*-".repeat(60) + "x", "-".repeat(255));
+        assert!(!matches(pattern.as_bytes(), Path::new(&name)));
+        assert!(matches(pattern.as_bytes(), Path::new(&(name + "x"))));
     }
 }

@@ -41,16 +41,19 @@ pub mod receive;
 
 pub mod s3;
 
+pub mod checksum;
+
 // What holds snapshots: the promise, and the stores.
 pub mod store;
 
 // What thinks, and what does.
+
+pub mod compare;
+
 pub mod plan;
 pub mod sync;
 
 pub mod backup;
-
-pub mod checksum;
 
 pub mod verify;
 

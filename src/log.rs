@@ -1,5 +1,7 @@
 //! The debug log of `--logfile`: lines with times. Off unless somebody opened it.
 
+pub mod system;
+
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
 use std::fs::{File, OpenOptions};

@@ -4,11 +4,12 @@
 mod arborescence;
 mod candidates;
 mod deletions;
+mod reasons;
 mod route;
 mod targets;
 
 use crate::error::Result;
-use crate::snapshot::{Diff, Listing, Size, Sizes, Snapshot, State, Uuid};
+use crate::snapshot::{Diff, Listing, Mended, Size, Sizes, Snapshot, State, Uuid};
 use crate::store::Effort;
 use candidates::Families;
 use serde::{Serialize, Serializer};
@@ -24,8 +25,12 @@ pub struct Wish<'a> {
     pub excluded: Option<&'a dyn Fn(&Path) -> bool>,
     /// Whether the destination loses what the source does not have.
     pub delete: bool,
+    /// Nothing builds on anything else, where the source leaves a choice.
+    pub whole: bool,
     /// Sizes are guessed from the listings, and nothing is measured.
     pub estimate: bool,
+    /// What arrives is held against its source: see [`Plan::compare`].
+    pub compare: bool,
     /// Measure nothing more than what no plan can do without. See [`Plan::unmeasured`].
     pub settled: bool,
     /// For destinations that keep diffs: how long a chain of diffs may get.
@@ -33,7 +38,8 @@ pub struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    fn excludes(&self, path: &Path) -> bool {
+    /// Whether the run leaves this path alone.
+    pub(crate) fn excludes(&self, path: &Path) -> bool {
         self.excluded.is_some_and(|excluded| excluded(path))
     }
 }
@@ -67,6 +73,8 @@ pub struct Step {
     /// Bytes of the stream; 0 where nothing is sent.
     #[serde(flatten, serialize_with = "size_fields")]
     pub size: Size,
+    /// What the sender mends in the kernel's stream.
+    pub mended: Mended,
     /// Why this way, for a person.
     pub why: String,
 }
@@ -111,6 +119,10 @@ pub struct Plan {
     pub obstacles: Vec<Obstacle>,
     /// What the destination makes of it, where requests are counted.
     pub effort: Option<Effort>,
+    /// What is known of the diffs that were measured for it.
+    pub measured: Sizes,
+    /// What arrives is held against its source before it counts as sent.
+    pub compare: bool,
 }
 
 impl Plan {
@@ -207,7 +219,10 @@ impl<'a> Planner<'a> {
             parents,
             by_id,
             families: Families::new(&source.snapshots),
-            plan: Plan::default(),
+            plan: Plan {
+                compare: wish.compare,
+                ..Plan::default()
+            },
         }
     }
 

@@ -1,14 +1,17 @@
 //! A child process as a `Read` or as something to write to; nothing else here spawns.
-//! Its standard error is always drained, and its own words are the error when it fails.
+//! Its standard error is always drained, and its own words are the error when it fails. It does not
+//! get the keys for buckets.
 
 pub mod duplex;
 mod found;
+mod secrets;
 mod within;
 mod words;
 
 use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
 pub use found::program;
+pub use secrets::keep_secrets;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -44,6 +47,7 @@ impl Running {
     }
 
     fn spawn(command: &mut Command, doing: String) -> Result<Running> {
+        secrets::drop_secrets(command);
         let spawned = command.stderr(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| not_started(error, command, &doing))?;
         let words = child.stderr.take().map(Words::listen);
@@ -220,6 +224,20 @@ impl Write for Writer {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether a child's failure is about what it was given, so that something else may do: not about
+/// room, a broken disk, or a signal, which the next one would meet as well.
+pub fn is_about_input(error: &Error) -> bool {
+    const OUTSIDE: [&str; 6] = [
+        "No space left on device",
+        "Disk quota exceeded",
+        "Read-only file system",
+        "Input/output error",
+        "Cannot allocate memory",
+        "it ended with signal",
+    ];
+    error.kind == Kind::Failed && !OUTSIDE.iter().any(|words| error.said.contains(words))
 }
 
 /// An error if a signal has asked us to stop.

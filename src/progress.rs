@@ -114,6 +114,32 @@ impl Progress {
                 self.step_bytes = 0;
                 self.say(&format!("note: {error}; trying once more"));
             }
+            Event::Instead(step, error, plan) => {
+                log::line(|| format!("{error}; plan: {}", report::plan(plan)));
+                (self.total, self.steps) = (
+                    self.before + plan.total_bytes(),
+                    self.step + plan.transfers().count(),
+                );
+                let other = plan.transfers().find(|other| other.to == step.to);
+                let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
+                self.note(&format!(
+                    "{error}; sent {} instead",
+                    how.unwrap_or("another way")
+                ));
+            }
+            Event::Comparing(step, entries) => {
+                let path = shown(&step.path);
+                self.draw(&format!("comparing {path}, {entries} entries so far"));
+            }
+            Event::Compared(step, outcome) => {
+                let (path, entries) = (shown(&step.path), outcome.entries);
+                log::line(|| format!("compared {path}: {entries} entries are the same"));
+                if outcome.everything {
+                    self.note(&format!(
+                        "too much changed in {path} to keep in mind, so everything was compared"
+                    ));
+                }
+            }
             Event::Done(step, receipt) => {
                 let (path, bytes) = (shown(&step.path), receipt.bytes);
                 log::line(|| format!("{} {path}: {bytes} bytes", report::done(step.action)));

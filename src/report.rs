@@ -202,6 +202,11 @@ pub fn summary(summary: &Summary) -> String {
         1 => format!("1 snapshot sent, {}", human(summary.bytes)),
         n => format!("{n} snapshots sent, {}", human(summary.bytes)),
     };
+    match summary.compared {
+        0 => {}
+        n if n == summary.sent => text.push_str(", compared with the source"),
+        n => text.push_str(&format!(", {n} of them compared with the source")),
+    }
     if summary.kept > 0 {
         text.push_str(&format!("; {} already there", summary.kept));
     }

@@ -12,7 +12,7 @@ use crate::plan::{Action, Step};
 use crate::process;
 use crate::proof::Verdict;
 use crate::s3::{Client, S3Options};
-use crate::snapshot::{Size, shown};
+use crate::snapshot::{Mended, Size, shown};
 use crate::store::archive::index;
 use crate::store::local::{Local, Manner};
 use crate::store::{Access, Receipt};
@@ -272,6 +272,7 @@ impl Run<'_, '_> {
             to: diff.to,
             from: diff.from,
             size: Size::Exact(link.manifest.total_bytes),
+            mended: Mended::default(),
             why,
         })
     }

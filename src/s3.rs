@@ -15,6 +15,7 @@ mod options;
 mod quirks;
 mod request;
 mod retry;
+mod sign;
 pub(crate) mod sum;
 pub mod thaw;
 mod tree_hash;
@@ -283,7 +284,7 @@ impl Client {
         *self.place.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    /// One signed exchange. Secrets are in the address, so it must not leave this function.
+    /// One signed exchange. Its headers hold what proves who we are, and must not leave this function.
     fn exchange(
         &self,
         request: &mut Request<'_>,
@@ -291,11 +292,21 @@ impl Client {
         keys: &Keys,
         into: &mut Vec<u8>,
     ) -> std::result::Result<http::response::Parts, ureq::Error> {
-        let address = self.signed(request, place, keys);
+        let mut url = place.bucket.object_url(request.key);
+        let query = sign::query(&request.query);
+        url.set_query((!query.is_empty()).then_some(query.as_str()));
+        let message = sign::Message {
+            method: request.method,
+            url: &url,
+            headers: &request.headers,
+            payload: &request.payload(),
+        };
+        let now = (self.options.now)();
+        let headers = sign::signed(&message, keys, place.bucket.region(), now);
         let mut built = http::Request::builder()
             .method(request.method.to_str())
-            .uri(address.as_str());
-        for (name, value) in &request.headers {
+            .uri(url.as_str());
+        for (name, value) in &headers {
             built = built.header(*name, value);
         }
         let silence = if request.slow { 10 } else { 1 } * self.options.silence;
@@ -333,33 +344,6 @@ impl Client {
         };
         request::read_whole(from, into, likely)?;
         Ok(head)
-    }
-
-    fn signed(&self, request: &mut Request<'_>, place: &Place, keys: &Keys) -> url::Url {
-        request.query.sort();
-        request.headers.sort();
-        let pairs = |list: &[(&'_ str, String)]| -> Vec<(String, String)> {
-            list.iter()
-                .map(|(n, v)| ((*n).to_owned(), v.clone()))
-                .collect()
-        };
-        let (query, headers) = (pairs(&request.query), pairs(&request.headers));
-        rusty_s3::signing::sign(
-            &(self.options.now)(),
-            request.method,
-            place.bucket.object_url(request.key),
-            &keys.id,
-            &keys.secret.0,
-            keys.token.as_ref().map(|token| token.0.as_str()),
-            place.bucket.region(),
-            3600,
-            query
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str())),
-            headers
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str())),
-        )
     }
 
     fn fault(

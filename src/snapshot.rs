@@ -96,8 +96,8 @@ pub enum State {
     Unsealed,
     /// Read-write and yet with a received UUID: a trap for later incrementals.
     RwReceived,
-    /// Another subvolume of the filesystem has the same received UUID, so `btrfs receive` may
-    /// pick the wrong parent.
+    /// There is no seal to compare with, and another subvolume of the filesystem has the same
+    /// received UUID: nobody knows which of them is right.
     Duplicate,
 }
 
@@ -256,6 +256,28 @@ pub struct Listing {
     pub partial: bool,
     /// What could not be read, and other remarks for a person.
     pub notes: Vec<String>,
+}
+
+impl Listing {
+    /// What descends from the snapshot with this own UUID, near and far, in the order of the listing.
+    pub fn built_on(&self, uuid: Uuid) -> Vec<&Snapshot> {
+        let mut line = vec![uuid];
+        let mut at = 0;
+        while let Some(&parent) = line.get(at) {
+            let children = self
+                .snapshots
+                .iter()
+                .filter(|s| s.parent_uuid == Some(parent));
+            let new: Vec<_> = children
+                .map(|s| s.uuid)
+                .filter(|uuid| !line.contains(uuid))
+                .collect();
+            line.extend(new);
+            at += 1;
+        }
+        let descends = |s: &&Snapshot| s.uuid != uuid && line.contains(&s.uuid);
+        self.snapshots.iter().filter(descends).collect()
+    }
 }
 
 /// Shows a path on a terminal or in a log: control characters, backslashes and bytes that are

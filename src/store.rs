@@ -5,6 +5,7 @@ pub mod archive;
 mod keys;
 pub mod local;
 mod location;
+pub mod look;
 pub mod s3;
 mod wire;
 
@@ -20,10 +21,12 @@ use archive::ArchiveStore;
 pub use local::ReceiveWith;
 use local::{Local, Manner};
 pub use location::{Location, Place};
+pub use look::Rejected;
+use look::{Digest, Looking};
 use s3::S3Store;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 pub use wire::Hello;
 
 /// Something that holds snapshots: a directory of a btrfs filesystem, a prefix of a bucket, a
@@ -49,6 +52,15 @@ pub trait Store {
     /// # Errors
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
+
+    /// The same as the kernel makes it, with its faults, to be held against what an earlier version
+    /// stored. Stores that keep streams have one kind only.
+    ///
+    /// # Errors
+    /// As [`Store::send`] says.
+    fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        self.send(diff)
+    }
 
     /// Somewhere to write a diff's stream so that its snapshot appears at `path`, durably, when
     /// the sink is finished, and not before.
@@ -86,6 +98,48 @@ pub trait Store {
             .iter()
             .map(|s| Finding::of(s, verdict()))
             .collect())
+    }
+
+    /// Whether the files of its snapshots can be looked at: see [`Store::digest`].
+    ///
+    /// # Errors
+    /// If not: why.
+    fn has_files(&mut self) -> Result<()> {
+        let said = "what is kept there are streams, and there is nothing to compare with before a \
+                    restore (restore --verify full compares then)";
+        Err(Error::refused("cannot compare", said))
+    }
+
+    /// Begins to look at files of a snapshot that was listed or received, so that what another
+    /// store sees in its own can be held against them.
+    ///
+    /// # Errors
+    /// If it cannot begin. What cannot be read of it is said in the page.
+    fn digest(&mut self, _digest: &Digest) -> Result<Looking<'_>> {
+        self.has_files()?;
+        Err(Error::failed("cannot compare", "nobody looks at its files"))
+    }
+
+    /// What was received at this path is not what was sent: removes it if it came since the store
+    /// was opened, and otherwise, or if that fails, marks it, so that nothing builds on it.
+    ///
+    /// # Errors
+    /// If neither can be done.
+    fn reject(&mut self, path: &Path) -> Result<Rejected> {
+        self.delete(path).map(|()| Rejected::Removed)
+    }
+
+    /// Gives the snapshot at `new` the name of the one at `old`, which has its identity and lies in
+    /// the same directory, and removes that one.
+    ///
+    /// # Errors
+    /// If one is missing, they are not copies of one snapshot, or the store cannot.
+    fn exchange(&mut self, _new: &Path, old: &Path) -> Result<()> {
+        let doing = format!("cannot replace {}", shown(old));
+        Err(Error::refused(
+            doing,
+            "nothing is exchanged there: delete it, and send it again",
+        ))
     }
 
     /// Whether what is kept of a listed diff at `path` is this stream, without fetching what is
@@ -258,12 +312,13 @@ fn bucket_and_prefix(rest: &OsStr) -> Result<(&str, &str)> {
     }
 }
 
-/// Serves a place to the client at the other end of two pipes, in the manner that it wishes.
+/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes. The
+/// directory is looked for once the client has greeted, so that it hears why there is none.
 ///
 /// # Errors
 /// As [`serve::serve`] says.
-pub fn serve_place(
-    place: &Place,
+pub fn serve_directory(
+    find: impl FnOnce() -> Result<PathBuf>,
     access: Access,
     reader: impl Read,
     writer: impl Write,
@@ -279,15 +334,7 @@ pub fn serve_place(
             compressed: client.compressed,
             receive_with: client.receive_with,
         };
-        open(
-            place,
-            access,
-            &Means {
-                manner,
-                ssh: remote::ssh::Options::default(),
-                s3: S3Options::default(),
-            },
-        )
+        Ok(Box::new(Local::open(&find()?, access, manner)?.walled()))
     };
     serve::serve(open, access, reader, writer)
 }

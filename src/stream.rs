@@ -6,13 +6,20 @@
 //! for itself) and body, seed 0, not inverted; then attributes: type le16, length le16, value.
 
 pub mod command;
+mod mend;
 mod paths;
+pub mod rehearsal;
+pub mod renamed;
+mod touched;
+pub mod tree;
 mod watch;
 
 use crate::error::{Error, Kind, Result};
-use crate::snapshot::{Size, Uuid};
+use crate::snapshot::Uuid;
+pub use mend::{MendedStream, Mender, Trees, mended_size};
 use paths::Paths;
 use std::io::{self, Read};
+pub use touched::{MOST, Touched};
 pub use watch::Watch;
 
 const MAGIC: &[u8; 13] = b"btrfs-stream\0";
@@ -26,7 +33,6 @@ const MAX_HEAD: u32 = 64 << 10;
 const CMD_SUBVOL: u16 = 1;
 const CMD_SNAPSHOT: u16 = 2;
 const CMD_END: u16 = 21;
-const CMD_UPDATE_EXTENT: u16 = 22;
 
 const ATTR_UUID: u16 = 1;
 const ATTR_CTRANSID: u16 = 2;
@@ -226,6 +232,15 @@ fn command_crc(command: &[u8]) -> u32 {
     crc(crc(sum, &[0; 4]), &command[COMMAND..])
 }
 
+/// A second stream begins after so many bytes.
+fn restarted(passed: u64) -> Error {
+    Error::new(
+        Kind::Restarted,
+        "the send stream was started afresh in the middle",
+        format!("a second one begins at byte {passed}"),
+    )
+}
+
 fn damaged(what: &str) -> Error {
     Error::damaged("the send stream is damaged", what)
 }
@@ -349,12 +364,7 @@ impl Check {
     }
 
     fn restarted(&self) -> Error {
-        let said = format!("a second one begins at byte {}", self.passed);
-        Error::new(
-            Kind::Restarted,
-            "the send stream was started afresh in the middle",
-            said,
-        )
+        restarted(self.passed)
     }
 }
 
@@ -404,41 +414,6 @@ impl<R: Read> Read for Checked<R> {
             self.check.feed(&buf[..n])?;
         }
         Ok(n)
-    }
-}
-
-/// The exact length of the version 1 stream whose metadata-only form (`btrfs send --no-data`) is
-/// read here: each UPDATE_EXTENT stands for the WRITEs that the kernel would have sent. As soon as
-/// it is more than `enough` bytes no more is read.
-///
-/// # Errors
-/// If the stream is damaged or cannot be read.
-pub fn exact_size(metadata: &mut impl Read, enough: Option<u64>) -> Result<Size> {
-    let head = Head::read(metadata)?;
-    let (mut total, mut body, mut header) = (head.encode().len() as u64, Vec::new(), [0; COMMAND]);
-    loop {
-        metadata.read_exact(&mut header).map_err(cut_off)?;
-        let length = le32(&header);
-        if header == MAGIC[..COMMAND] {
-            return Err(Check::after(&head, total as usize).restarted());
-        }
-        if length > MAX_BODY {
-            return Err(damaged("it has a command of impossible length"));
-        }
-        body.resize(COMMAND + length as usize, 0);
-        body[..COMMAND].copy_from_slice(&header);
-        metadata.read_exact(&mut body[COMMAND..]).map_err(cut_off)?;
-        if command_crc(&body) != le32(&header[6..]) {
-            return Err(damaged("the checksum of a command is wrong"));
-        }
-        match le16(&header[4..]) {
-            CMD_UPDATE_EXTENT => total += written(&body[COMMAND..])?,
-            CMD_END => return Ok(Size::Exact(total + body.len() as u64)),
-            _ => total += body.len() as u64,
-        }
-        if let Some(enough) = enough.filter(|&enough| total > enough) {
-            return Ok(Size::Beyond(enough));
-        }
     }
 }
 
@@ -562,31 +537,6 @@ mod tests {
     }
 
     #[test]
-    fn sizes_follow_the_kernels_writes() {
-        let mut update = Vec::new();
-        put(&mut update, ATTR_PATH, b"dir/file");
-        put(&mut update, 18, &0u64.to_le_bytes());
-        put(&mut update, ATTR_SIZE, &(2 * WRITE_BYTES + 1).to_le_bytes());
-        let bytes = [
-            head(None).encode(),
-            command(CMD_UPDATE_EXTENT, &update),
-            command(CMD_END, &[]),
-        ]
-        .concat();
-        let writes = 3 * (10 + 4 + 8 + 12 + 4) + 2 * WRITE_BYTES + 1;
-        let expected = head(None).encode().len() as u64 + writes + 10;
-        let size = |enough| exact_size(&mut &bytes[..], enough).unwrap();
-        assert_eq!(size(None), Size::Exact(expected));
-        assert_eq!(size(Some(expected)), Size::Exact(expected));
-        assert_eq!(size(Some(WRITE_BYTES)), Size::Beyond(WRITE_BYTES));
-        // Nothing is read that does not matter.
-        let cut = &bytes[..bytes.len() - 5];
-        let beyond = exact_size(&mut &cut[..], Some(WRITE_BYTES)).unwrap();
-        assert_eq!(beyond, Size::Beyond(WRITE_BYTES));
-        exact_size(&mut &cut[..], None).unwrap_err();
-    }
-
-    #[test]
     fn arbitrary_bytes_do_no_harm() {
         let mut seed = 1u64;
         for _ in 0..2000 {
@@ -599,7 +549,7 @@ mod tests {
                 bytes[at] = (seed >> 20) as u8;
             }
             let _ = read(&bytes);
-            let _ = exact_size(&mut &bytes[..], None);
+            let _ = mended_size(&mut &bytes[..], None, None);
         }
     }
 }

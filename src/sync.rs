@@ -1,14 +1,19 @@
 //! Carries out what a plan says: measures until every chosen diff is known, then one transfer
 //! after the other. Knows stores only as what they promise, and prints nothing.
 
+mod held;
+pub mod resend;
+
+use crate::compare::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{self, Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Diff, Listing, Sizes, Uuid};
+use crate::snapshot::{Diff, Listing, Measured, Size, Sizes, Uuid};
 use crate::store::{Parts, Receipt, Store};
-use std::collections::HashSet;
+pub use held::must_compare;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Pieces in which a stream moves, in bytes: as much as a pipe holds.
 const PIECE: usize = 128 << 10;
@@ -24,6 +29,12 @@ pub enum Event<'a> {
     Moved(u64),
     /// The kernel spoilt the stream; the step begins once more.
     Again(&'a Step, &'a Error),
+    /// The step's diff cannot be received; the rest goes by this plan, which has another for it.
+    Instead(&'a Step, &'a Error, &'a Plan),
+    /// What the step brought is held against its source; so many entries so far.
+    Comparing(&'a Step, u64),
+    /// It is the same.
+    Compared(&'a Step, &'a Outcome),
     /// The step is done.
     Done(&'a Step, Receipt),
     /// The step failed, or cannot be done since another one failed.
@@ -40,6 +51,8 @@ pub struct Summary {
     pub kept: usize,
     /// Snapshots sent.
     pub sent: usize,
+    /// Snapshots sent that were compared with their source, and are the same.
+    pub compared: usize,
     /// Bytes of their streams.
     pub bytes: u64,
     /// Snapshots deleted at the destination.
@@ -71,7 +84,8 @@ impl Summary {
 /// Plans with exact sizes: plans, measures what was chosen, and plans again until all is known.
 ///
 /// # Errors
-/// If a diff cannot be measured, or as [`plan::plan`] says.
+/// If nothing can be measured, or as [`plan::plan`] says. What is wrong with one diff is its own:
+/// it is no candidate.
 pub fn make_plan(
     source: &mut dyn Store,
     from: &Listing,
@@ -79,29 +93,42 @@ pub fn make_plan(
     wish: &Wish,
     watch: &mut Watch,
 ) -> Result<Plan> {
-    let mut sizes = Sizes::new();
+    plan_from(Sizes::new(), source, from, dest, wish, watch)
+}
+
+/// Likewise, with what is known already.
+fn plan_from(
+    mut sizes: Sizes,
+    source: &mut dyn Store,
+    from: &Listing,
+    dest: &Listing,
+    wish: &Wish,
+    watch: &mut Watch,
+) -> Result<Plan> {
     let mut rounds = 0;
     loop {
         let wish = Wish {
             settled: rounds >= ROUNDS,
             ..*wish
         };
-        let plan = plan::plan(from, dest, &wish, &sizes)?;
+        let mut plan = plan::plan(from, dest, &wish, &sizes)?;
         let unknown = plan.unmeasured();
         if unknown.is_empty() || wish.estimate {
+            plan.measured = sizes;
             return Ok(plan);
         }
         process::check("planning")?;
         watch(Event::Measuring(unknown.len()));
-        let measured = source.measure(&unknown)?;
-        if let Some(diff) = unknown
-            .iter()
-            .find(|diff| !measured.contains_key(&diff.pair()))
-        {
-            let doing = format!("cannot measure the diff that makes {}", diff.to);
-            return Err(Error::failed(doing, "the source said nothing of it"));
-        }
-        sizes.extend(measured);
+        let mut measured = source.measure(&unknown)?;
+        sizes.extend(unknown.iter().map(|diff| {
+            let found = measured.remove(&diff.pair());
+            (
+                diff.pair(),
+                found
+                    .filter(|m| answers(diff, m))
+                    .unwrap_or_else(unmeasured),
+            )
+        }));
         rounds += 1;
     }
 }
@@ -109,54 +136,176 @@ pub fn make_plan(
 /// How often to look for something cheaper than what was measured before settling for it.
 const ROUNDS: usize = 8;
 
-/// Carries out a plan. A step that fails takes with it only what builds on it, and all deletions.
+/// Whether what was measured is what was asked; else it would be asked again, for ever.
+fn answers(asked: &Diff, measured: &Measured) -> bool {
+    match (asked.size, measured.size) {
+        _ if measured.refused.is_some() => true,
+        (Size::Beyond(enough), Size::Beyond(counted)) => counted >= enough,
+        (_, found) => found.bytes().is_some(),
+    }
+}
+
+fn unmeasured() -> Measured {
+    Measured {
+        refused: Some("it could not be measured".to_owned()),
+        ..Measured::default()
+    }
+}
+
+/// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
+/// takes with it only what builds on it, and all deletions. A diff that cannot be received is planned
+/// again at once without it: with another parent, in the end whole.
 ///
 /// # Errors
-/// Only if a signal asked us to stop; other failures are told to `watch` and counted.
+/// If a signal asked us to stop, or the plan asks for a comparison that cannot be; other failures are
+/// told to `watch` and counted.
 pub fn carry_out(
     plan: &Plan,
+    here: &Listing,
+    wish: &Wish,
     source: &mut dyn Store,
     dest: &mut dyn Store,
     watch: &mut Watch,
 ) -> Result<Summary> {
-    let blocked = plan.obstacles.iter().filter(|o| o.blocks).count();
-    let mut summary = Summary {
-        failed: blocked,
-        ..Summary::default()
-    };
-    let mut lost: HashSet<Uuid> = HashSet::new();
-    for step in &plan.steps {
+    must_compare(plan, source, dest)?;
+    let mut run = Run::new(plan, here, wish);
+    while let Some(step) = run.todo.pop_front() {
         let result = match step.action {
             Action::Keep => {
-                summary.kept += 1;
+                run.summary.kept += 1;
                 continue;
             }
-            Action::Delete if summary.failed > 0 => {
-                Err(not_deleted(step, blocked > 0 || !lost.is_empty()))
+            Action::Delete if run.summary.failed > 0 => {
+                Err(not_deleted(&step, run.blocked || !run.lost.is_empty()))
             }
-            Action::Transfer if step.from.is_some_and(|from| lost.contains(&from)) => {
-                Err(orphan(step))
+            Action::Transfer if step.from.is_some_and(|from| run.lost.contains(&from)) => {
+                Err(orphan(&step))
             }
-            _ => one_step(step, source, dest, watch),
+            _ => one_step(&step, source, dest, watch).and_then(|receipt| {
+                held::hold(plan, &step, source, dest, &mut run.summary, watch).map(|()| receipt)
+            }),
         };
         match result {
             Ok(receipt) => {
-                summary.count(step, &receipt);
-                watch(Event::Done(step, receipt));
+                run.summary.count(&step, &receipt);
+                watch(Event::Done(&step, receipt));
             }
-            Err(error) => {
-                watch(Event::Failed(step, &error));
-                if error.kind == Kind::Interrupted {
-                    return Err(error);
-                }
-                if step.action != Action::Delete {
-                    lost.insert(step.to);
-                }
-                summary.failed += usize::from(step.action != Action::Delete || summary.failed == 0);
-            }
+            Err(error)
+                if error.kind == Kind::Unreceivable
+                    && run.plan_again(&step, &error, source, dest, watch)? => {}
+            Err(error) => run.failed(&step, error, watch)?,
         }
     }
-    Ok(summary)
+    Ok(run.summary)
+}
+
+/// What is left of a plan, and what has become of the rest.
+struct Run<'a> {
+    here: &'a Listing,
+    wish: &'a Wish<'a>,
+    measured: Sizes,
+    todo: VecDeque<Step>,
+    /// Whether the plan could not bring something from the beginning.
+    blocked: bool,
+    /// What did not arrive, and under which paths it would have.
+    lost: HashSet<Uuid>,
+    lost_paths: HashSet<PathBuf>,
+    summary: Summary,
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &Plan, here: &'a Listing, wish: &'a Wish<'a>) -> Run<'a> {
+        let failed = plan.obstacles.iter().filter(|o| o.blocks).count();
+        Run {
+            here,
+            wish,
+            measured: plan.measured.clone(),
+            todo: plan.steps.iter().cloned().collect(),
+            blocked: failed > 0,
+            lost: HashSet::new(),
+            lost_paths: HashSet::new(),
+            summary: Summary {
+                failed,
+                ..Summary::default()
+            },
+        }
+    }
+
+    fn failed(&mut self, step: &Step, error: Error, watch: &mut Watch) -> Result<()> {
+        watch(Event::Failed(step, &error));
+        if error.kind == Kind::Interrupted {
+            return Err(error);
+        }
+        if step.action != Action::Delete {
+            self.lost.insert(step.to);
+            self.lost_paths.insert(step.path.clone());
+        }
+        let first = self.summary.failed == 0;
+        self.summary.failed += usize::from(step.action != Action::Delete || first);
+        Ok(())
+    }
+
+    /// Plans what is left without a diff that cannot be received; whether the step has another way.
+    /// If it has none, the steps that would have built on it have.
+    fn plan_again(
+        &mut self,
+        step: &Step,
+        error: &Error,
+        source: &mut dyn Store,
+        dest: &mut dyn Store,
+        watch: &mut Watch,
+    ) -> Result<bool> {
+        let refused = Measured {
+            refused: Some(error.said.trim_start_matches("ERROR: ").to_owned()),
+            ..Measured::default()
+        };
+        self.measured.insert(step.diff().pair(), refused);
+        let plan = match self.plan_rest(source, dest, watch) {
+            Ok(plan) => plan,
+            Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
+            // The error that we have says more than that the far side is gone.
+            Err(_) => return Ok(false),
+        };
+        let another_way = plan.transfers().any(|other| other.to == step.to);
+        if another_way {
+            watch(Event::Instead(step, error, &plan));
+        }
+        let dropped = self.take(plan);
+        for other in dropped.iter().filter(|other| other.to != step.to) {
+            self.failed(other, orphan(other), watch)?;
+        }
+        Ok(another_way)
+    }
+
+    /// Goes by another plan from now on; the steps that it has no way for.
+    fn take(&mut self, plan: Plan) -> Vec<Step> {
+        let blocked = plan.obstacles.iter().filter(|o| o.blocks);
+        let blocked: HashSet<PathBuf> = blocked.map(|o| o.path.clone()).collect();
+        let old = std::mem::replace(&mut self.todo, plan.steps.into());
+        self.todo.retain(|step| step.action != Action::Keep);
+        self.measured = plan.measured;
+        let sends = |step: &Step| step.action == Action::Transfer;
+        old.into_iter()
+            .filter(|step| sends(step) && blocked.contains(&step.path))
+            .collect()
+    }
+
+    /// A plan for what is not there yet and has not failed.
+    fn plan_rest(
+        &self,
+        source: &mut dyn Store,
+        dest: &mut dyn Store,
+        watch: &mut Watch,
+    ) -> Result<Plan> {
+        let there = dest.list()?;
+        let excluded = |path: &Path| self.lost_paths.contains(path) || self.wish.excludes(path);
+        let wish = Wish {
+            excluded: Some(&excluded),
+            ..*self.wish
+        };
+        let known = self.measured.clone();
+        plan_from(known, source, self.here, &there, &wish, watch)
+    }
 }
 
 impl Summary {

@@ -1,5 +1,6 @@
 //! System calls that std does not offer: ioctl, openat2, renameat2; in `child` signals and
-//! children, in `confine` what a child may reach, in `dir` directories, in `at` what changes them; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
+//! children, in `confine` what a child may reach, in `dir` directories, in `at` what changes them, in `look` what others may have
+//! put there; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
 //! nothing of btrfs.
 
 #![allow(unsafe_code)]
@@ -9,6 +10,7 @@ mod child;
 mod confine;
 pub mod dir;
 mod lanes;
+pub mod look;
 
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
@@ -196,11 +198,25 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Opens `path` below `dir` with `open` flags, and refuses to leave `dir` on the way, be it by
-/// `..`, by a symbolic link or by a magic link. New files get mode 0600.
+/// `..`, by a symbolic link, by a magic link, or by what is mounted there. New files get mode 0600.
 ///
 /// # Errors
-/// `EXDEV` for a path that leaves `dir`; else what `open` says.
+/// `EXDEV` for a path that leaves `dir` or its mount; else what `open` says.
 pub fn open_beneath(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<OwnedFd> {
+    open_resolved(dir, path, flags, libc::RESOLVE_BENEATH)
+}
+
+/// As [`open_beneath`], and follows no symbolic link at all; the last name may be one for flags
+/// that say so (`O_PATH | O_NOFOLLOW`).
+///
+/// # Errors
+/// `ELOOP` for a link on the way; else as there.
+pub fn open_without_links(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<OwnedFd> {
+    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+    open_resolved(dir, path, flags, resolve)
+}
+
+fn open_resolved(dir: BorrowedFd, path: &Path, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
     let path = text(path.as_os_str())?;
     // Sound: zero is a valid `open_how`.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
@@ -208,7 +224,7 @@ pub fn open_beneath(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<Owne
     if flags & libc::O_CREAT != 0 {
         how.mode = 0o600;
     }
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+    how.resolve = resolve | libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_NO_XDEV;
     // Sound: `path` ends in a zero byte and both outlive the call; a success is a new descriptor
     // that nobody else owns.
     unsafe {
@@ -235,6 +251,15 @@ pub fn is_read_only(file: BorrowedFd) -> io::Result<bool> {
     Ok(statvfs(file)?.f_flag & libc::ST_RDONLY != 0)
 }
 
+/// Whether programs where `file` is cannot give their user more rights, nor nodes stand for devices.
+///
+/// # Errors
+/// What the kernel says.
+pub fn is_harmless(file: BorrowedFd) -> io::Result<bool> {
+    let both = libc::ST_NOSUID | libc::ST_NODEV;
+    Ok(statvfs(file)?.f_flag & both == both)
+}
+
 fn statvfs(file: BorrowedFd) -> io::Result<libc::statvfs> {
     // Sound: zero is a valid `statvfs`, which the call fills in.
     unsafe {
@@ -249,8 +274,20 @@ fn statvfs(file: BorrowedFd) -> io::Result<libc::statvfs> {
 /// # Errors
 /// `EEXIST` if `to` is there; else what `rename` says.
 pub fn rename_noreplace(dir: BorrowedFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    rename_at(dir, from, to, libc::RENAME_NOREPLACE)
+}
+
+/// Exchanges two names of a directory, in one step.
+///
+/// # Errors
+/// `ENOENT` if one of them is missing; else what `rename` says.
+pub fn rename_exchange(dir: BorrowedFd, one: &OsStr, other: &OsStr) -> io::Result<()> {
+    rename_at(dir, one, other, libc::RENAME_EXCHANGE)
+}
+
+fn rename_at(dir: BorrowedFd, from: &OsStr, to: &OsStr, flags: u32) -> io::Result<()> {
     let (from, to, dir) = (text(from)?, text(to)?, dir.as_raw_fd());
-    let (from, to, flags) = (from.as_ptr(), to.as_ptr(), libc::RENAME_NOREPLACE);
+    let (from, to) = (from.as_ptr(), to.as_ptr());
     // Sound: both names end in a zero byte and outlive the call.
     let answer = unsafe { libc::syscall(libc::SYS_renameat2, dir, from, dir, to, flags) };
     checked(answer as libc::c_int).map(drop)

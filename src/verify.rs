@@ -1,6 +1,7 @@
 //! Proves what is stored, without trusting that it was written well: each store holds its snapshots
 //! against its records, and another place against its own. Changes nothing and prints nothing.
 
+mod files;
 mod identity;
 mod streams;
 mod trees;
@@ -9,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Store;
+pub use files::files;
 pub use identity::same_snapshots;
 use std::path::{Path, PathBuf};
 pub use streams::same_streams;

@@ -30,11 +30,11 @@ _buttersink() {
     fi
     if [[ $word = -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
-            -n --dry-run -d --delete -e --estimate --exclude -q --quiet -l --logfile --json
-            --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo
+            -n --dry-run -d --delete -e --estimate --whole --compare --resend --exclude -q --quiet -l --logfile
+            --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo
             --remote-command --endpoint-url --region --profile -j --concurrency --part-size
             --checksum --sse --storage-class --max-chain --s3-quirks --config --commands
-            --older-than --backup --offline --server --mode
+            --older-than --backup --offline --server --mode --as --strict
             -h --help -V --version' -- "$word")
     else
         local commands=

@@ -117,6 +117,8 @@ pub struct Destination {
     pub keeps: Policy,
     /// On this machine it must be on a filesystem mounted for it.
     pub require_mount: bool,
+    /// What arrives there is held against its source.
+    pub compare: bool,
 }
 
 /// The way back.
@@ -290,9 +292,16 @@ fn destination(file: &mut Reader) -> Result<Destination> {
     };
     let newest = file.optional_number("destination.retain", 1)?;
     keeps.newest = newest.map(|newest| usize::try_from(newest).unwrap_or(usize::MAX));
+    let compare = file.flag("destination.compare", false)?;
+    if compare && matches!(place.place, Place::S3(_)) {
+        let what = "is true, and in a bucket there is nothing to compare with before a restore \
+                    (restore --verify full compares then)";
+        return Err(file.wrong("destination.compare", what));
+    }
     Ok(Destination {
         place: place.place,
         keeps,
+        compare,
         require_mount: file.flag("destination.require_mount", false)?,
     })
 }

@@ -30,8 +30,12 @@ pub struct Order {
     pub dest_keeps: Policy,
     /// A snapshot is made even if nothing changed.
     pub always: bool,
+    /// Everything is sent whole.
+    pub whole: bool,
     /// Destinations on this machine must be on filesystems mounted for them.
     pub require_mount: bool,
+    /// What arrives is held against its source.
+    pub compare: bool,
     /// Nothing is changed.
     pub dry_run: bool,
     /// Where differences are kept: how long a chain of them may get.
@@ -56,6 +60,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
         wants: Wants::Missing,
         keeps: Keeps::Policy(order.dest_keeps.clone()),
         costs: None,
+        compare: order.compare,
     });
     let dests = dests.collect();
     let make = match order.always {
@@ -70,6 +75,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
         keeps: order.source_keeps.clone(),
         dry_run: order.dry_run,
         max_chain: Some(order.max_chain),
+        whole: order.whole,
         pinned: Vec::new(),
         said: HashSet::new(),
         watch,

@@ -68,6 +68,8 @@ pub struct Dest<'a> {
     pub keeps: Keeps,
     /// What things cost there, in words.
     pub costs: Option<Box<Costs<'a>>>,
+    /// Whether what arrives is held against its source.
+    pub compare: bool,
 }
 
 /// Tells what something costs at a destination.
@@ -140,6 +142,8 @@ pub struct Run<'a, 'b> {
     /// Where differences are kept: how long a chain of them may get. `None` where somebody else
     /// decides when a new one begins.
     pub max_chain: Option<usize>,
+    /// Nothing is sent as the difference from another.
+    pub whole: bool,
     /// What the source keeps in any case, and why.
     pub pinned: Vec<(Uuid, String)>,
     /// Remarks made already: each listing repeats them.
@@ -297,6 +301,8 @@ impl Run<'_, '_> {
             // What is not there yet cannot be measured.
             estimate: imagined,
             max_chain: self.max_chain,
+            whole: self.whole,
+            compare: dest.compare,
             ..Wish::default()
         };
         let watch = &mut *self.watch;
@@ -305,6 +311,7 @@ impl Run<'_, '_> {
             true => plan::plan(&here, &there, &wish, &self.source.imagined_sizes(ours)?)?,
             false => sync::make_plan(self.store, &here, &there, &wish, sync_watch)?,
         };
+        sync::must_compare(&plan, self.store, dest.store()?)?;
         if self.dry_run {
             let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
             plan.effort = dest.store()?.effort(&diffs);
@@ -321,7 +328,7 @@ impl Run<'_, '_> {
         }
         let watch = &mut *self.watch;
         let sync_watch = &mut |event: sync::Event| watch(Event::Sync(event));
-        let summary = sync::carry_out(&plan, self.store, dest.store()?, sync_watch)?;
+        let summary = sync::carry_out(&plan, &here, &wish, self.store, dest.store()?, sync_watch)?;
         summary.verdict()?;
         (self.watch)(Event::Arrived(&dest.name, &summary));
         if dest.keeps.all() {

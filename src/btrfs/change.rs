@@ -52,6 +52,27 @@ pub fn create_snapshot(source: &Path, dir: &Path, name: &OsStr, read_only: bool)
     )
 }
 
+/// Makes an empty subvolume `name` in the directory `dir`.
+///
+/// # Errors
+/// If the name is taken or no name, or the directory is read-only.
+pub fn create_subvolume(dir: &Path, name: &OsStr) -> Result<()> {
+    let doing = || format!("cannot make the subvolume {}", shown(dir.join(name)));
+    let mut args = abi::VolArgs {
+        fd: 0,
+        name: field(name, doing)?,
+    };
+    let made = sys::ioctl(open_dir(dir)?.as_fd(), &abi::SUBVOL_CREATE, &mut args);
+    explained(
+        made,
+        doing,
+        &[
+            (libc::EEXIST, "the name is taken"),
+            (libc::EROFS, "the directory is read-only"),
+        ],
+    )
+}
+
 /// Deletes the subvolume `name` in the directory `dir`. The kernel frees its space later, and
 /// the deletion is durable only after the next `syncfs`.
 ///

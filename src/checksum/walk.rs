@@ -218,7 +218,7 @@ impl Tree {
             libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NOATIME,
         )?;
         let names = &mut self.names;
-        let result = dir::read_dir(fd.as_fd(), |inode, name| {
+        let result = dir::read_dir(fd.as_fd(), |inode, _, name| {
             let start = names.len();
             names.extend_from_slice(name);
             found.push((inode, start..names.len()));

@@ -36,6 +36,7 @@ usage: buttersink backup [options] SUBVOLUME DEST...
 options:
   -n, --dry-run          show what would be done, and do nothing
       --always           make a snapshot even if nothing changed
+      --whole            send it whole, and not as the difference from another
       --config FILE      the scheduled backups that this file describes
       --subvolume NAME   with --config: only the backups of this name (may be repeated)
       --once             with --config: make a backup even if none is due
@@ -46,6 +47,7 @@ options:
       --num-backups N    keep at each DEST the newest N
       --num-snapshots N  keep in SUBVOLUME/snapshot/ the newest N
       --latest-only      keep in SUBVOLUME/snapshot/ only the newest
+      --compare          read what arrived, on both sides, before it counts as sent
       --require-mount    refuse a DEST on this machine that no filesystem is mounted for
       --snapshot-folder DIR
                          DIR instead of 'snapshot', relative to SUBVOLUME
@@ -68,7 +70,7 @@ options:
 );
 
 /// Options of other commands that mean nothing here.
-const FOREIGN: &[&str] = &["--delete", "-e", "--estimate", "--exclude"];
+const FOREIGN: &[&str] = &["--delete", "-e", "--estimate", "--exclude", "--resend"];
 
 /// What follows the word `backup`.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {
@@ -80,7 +82,9 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
         source_keeps: Policy::default(),
         dest_keeps: Policy::default(),
         always: false,
+        whole: false,
         require_mount: false,
+        compare: false,
         dry_run: false,
         max_chain: 0,
     };
@@ -106,6 +110,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
         }
     }
     (order.dry_run, order.max_chain) = (options.dry_run, options.max_chain);
+    order.compare = options.compare;
     locations(&mut order, words)?;
     Ok((Task::Backup(Box::new(order)), options))
 }
@@ -114,6 +119,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
 fn set(order: &mut Order, name: &str, parser: &mut lexopt::Parser) -> Result<bool> {
     match name {
         "--always" => order.always = true,
+        "--whole" => order.whole = true,
         "--require-mount" => order.require_mount = true,
         "--latest-only" => order.source_keeps.newest = Some(1),
         "--num-snapshots" => order.source_keeps.newest = Some(count(&value(parser)?)?),

@@ -3,9 +3,10 @@
 use super::help::HELP;
 use super::means::{means, open};
 use super::options::Options;
+use super::resend;
 use super::slash;
-use super::{Task, backup, clean, config, restore, scheduled, verify};
-use crate::error::{Doing, Error, Result};
+use super::{Task, backup, clean, config, restore, scheduled, server, verify};
+use crate::error::{Error, Result};
 use crate::glob;
 use crate::log;
 use crate::plan::{Plan, Step, Wish};
@@ -16,9 +17,6 @@ use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::IsTerminal;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -43,7 +41,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Verify(task) => verify::run(task, options),
         Task::VerifyHelp => report::print(verify::HELP),
-        Task::Serve(access, dir) => serve(*access, dir),
+        Task::Serve(grant) => server::run(grant),
         Task::BackupHelp => report::print(backup::HELP),
         Task::RestoreHelp => report::print(restore::HELP),
         Task::Restore(task) => restore::run(task, options),
@@ -103,6 +101,9 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         );
         return Err(Error::usage("cannot delete", said));
     }
+    if !options.resend.is_empty() {
+        return resend::run(&from, &to, options);
+    }
     let access = match (options.dry_run, options.delete) {
         (true, _) => Access::Read,
         (false, false) => Access::Append,
@@ -130,12 +131,15 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         excluded: Some(&excluded),
         delete: options.delete,
         estimate: options.estimate,
+        whole: options.whole,
+        compare: options.compare,
         max_chain: Some(options.max_chain),
         ..Wish::default()
     };
     let watch = &mut |event: sync::Event| progress.event(&event);
     let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
         .map_err(|error| slash::hint(error, source, &from))?;
+    sync::must_compare(&plan, &mut *source_store, &mut *dest_store)?;
     if options.dry_run {
         let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
         plan.effort = dest_store.effort(&diffs);
@@ -145,6 +149,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     let resumes = matches!(there.offer, Offer::Only(_));
     carry_out(
         &plan,
+        (&here, &wish),
         &mut *source_store,
         &mut *dest_store,
         resumes,
@@ -154,13 +159,15 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
 
 fn carry_out(
     plan: &Plan,
+    (here, wish): (&Listing, &Wish),
     source: &mut dyn Store,
     dest: &mut dyn Store,
     resumes: bool,
     mut progress: Progress,
 ) -> Result<()> {
     progress.begin(plan);
-    let done = sync::carry_out(plan, source, dest, &mut |event| progress.event(&event));
+    let watch = &mut |event: sync::Event| progress.event(&event);
+    let done = sync::carry_out(plan, here, wish, source, dest, watch);
     match done {
         Ok(summary) => {
             progress.result(
@@ -190,19 +197,6 @@ fn carry_out(
 fn leftovers(listing: &Listing) -> impl Iterator<Item = &Snapshot> {
     let all = listing.snapshots.iter();
     all.filter(|snapshot| snapshot.state == State::Partial)
-}
-
-/// The far half of ssh. Duplicates of the descriptors, since std's have buffers of their own.
-fn serve(access: Access, dir: &OsStr) -> Result<()> {
-    let (input, output) = (std::io::stdin(), std::io::stdout());
-    if input.is_terminal() {
-        let said = "it is for the buttersink at the other end of ssh, and this is a terminal";
-        return Err(Error::usage("cannot serve", said));
-    }
-    let doing = || "cannot serve".to_owned();
-    let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
-    let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
-    store::serve_place(&Location::directory(dir)?.place, access, reader, writer)
 }
 
 fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {

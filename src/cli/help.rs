@@ -92,6 +92,10 @@ options:
   -d, --delete           after everything arrived, delete snapshots of DST that SRC does not have;
                          when listing, remove what interrupted transfers left (not backups)
   -e, --estimate         plan with guessed sizes, without measuring
+      --whole            send every snapshot whole, and none as the difference from another
+      --compare          read what arrived, on both sides, before it counts as sent
+      --resend NAME      replace this copy in DST, and nothing else: it is sent again, compared and
+                         exchanged (may be repeated)
       --exclude PATTERN  leave alone the snapshots whose name matches (may be repeated)
 ",
     common!(),
@@ -110,6 +114,9 @@ options:
       --server --mode r|a|w DIR
                          serve DIR to the buttersink at the other end of standard input and output:
                          r to read, a also to add, w also to delete
+      --as NAME          with --server, before DIR: what the system log calls the client
+      --strict           with --server, before DIR: refuse a DIR in which others could use what is
+                         received
   -h, --help             show this help
   -V, --version          show the version
 

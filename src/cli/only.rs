@@ -14,6 +14,7 @@ pub(super) struct Only {
     pub(super) commands: bool,
     pub(super) age: Option<SignedDuration>,
     pub(super) backup: Option<String>,
+    pub(super) whole: bool,
 }
 
 impl Only {
@@ -21,6 +22,7 @@ impl Only {
     pub(super) fn set(&mut self, name: &str, words: &mut Parser) -> Result<bool> {
         match name {
             "--config" => self.config = Some(words.value().map_err(wrong)?.into()),
+            "--whole" => self.whole = true,
             "--commands" => self.commands = true,
             "--backup" => self.backup = Some(text(name, &words.value().map_err(wrong)?)?),
             "--older-than" => self.age = Some(age(&words.value().map_err(wrong)?)?),
@@ -33,6 +35,9 @@ impl Only {
     pub(super) fn must_fit(&self, task: &Task) -> Result<()> {
         let listing = matches!(task, Task::List(..) | Task::ListConfig(..));
         let said = match task {
+            _ if self.whole && !matches!(task, Task::Sync(..)) => {
+                "--whole is for synchronising, and for backups without --config"
+            }
             _ if self.commands && !listing => "--commands is for listing",
             _ if self.age.is_some() && !matches!(task, Task::Clean(..)) => {
                 "--older-than is for 'clean'"

@@ -41,7 +41,9 @@ options:
                          make the streams of OTHER again and compare their checksums with those
                          that the service has, so that nothing need be downloaded
       --config FILE      the backups in the bucket that a configuration file names
-      --content          with --against, both on this machine: compare the trees byte by byte
+      --content          with --against, neither a bucket: compare the files of both, content and
+                         metadata; over ssh each side reads its own
+      --changed          with --content: only what each snapshot has other than its parent
 ",
     help::common!(),
     "      --compressed-data  the streams were uploaded with this option
@@ -88,7 +90,7 @@ fn verify_location(
         .map(Location::directory)
         .transpose()?;
     let dirs = match &other {
-        Some(other) if task.content => Some(two_directories(&place, other)?),
+        Some(other) if task.content => two_directories(&place, other)?,
         _ => None,
     };
     let means = means(options);
@@ -100,10 +102,29 @@ fn verify_location(
     for archive in archives {
         add(&mut report, archive, task.depth, &mut other, watch)?;
     }
-    if let Some(other) = other {
+    if let Some(mut other) = other {
         verify::same_snapshots(&mut report, &other.listing);
-        if let Some((ours, theirs)) = dirs {
-            verify::content(&mut report, ours, &other.listing, theirs, watch)?;
+        match dirs.filter(|_| !task.changed) {
+            Some((ours, theirs)) => {
+                verify::content(&mut report, ours, &other.listing, theirs, watch)?;
+            }
+            None if task.content => {
+                let Other {
+                    store: source,
+                    listing,
+                } = &mut other;
+                store.has_files()?;
+                source.has_files()?;
+                verify::files(
+                    &mut report,
+                    &mut *store,
+                    listing,
+                    &mut **source,
+                    task.changed,
+                    watch,
+                )?;
+            }
+            None => {}
         }
         report.listing.notes.extend(other.listing.notes);
     }
@@ -202,15 +223,18 @@ fn show(report: &Report, mut progress: Progress) -> Result<()> {
     report.verdict().and(progress.close())
 }
 
-fn two_directories<'a>(ours: &'a Location, theirs: &'a Location) -> Result<(&'a Path, &'a Path)> {
+/// The directories, if both are on this machine. Streams have no files to compare.
+fn two_directories<'a>(
+    ours: &'a Location,
+    theirs: &'a Location,
+) -> Result<Option<(&'a Path, &'a Path)>> {
     match (&ours.place, &theirs.place) {
-        (Place::Local(ours), Place::Local(theirs)) => Ok((ours, theirs)),
-        (Place::Local(_), other) | (other, _) => {
-            let doing = format!("cannot compare the content of {other}");
-            Err(Error::usage(
-                doing,
-                "both sides must be directories of this machine",
-            ))
+        (Place::Local(ours), Place::Local(theirs)) => Ok(Some((ours, theirs))),
+        (Place::S3(_), _) | (_, Place::S3(_)) => {
+            let said = "a bucket has streams and no files, so that there is nothing to compare with \
+                        before a restore (restore --verify full compares then)";
+            Err(Error::usage("cannot compare the content", said))
         }
+        _ => Ok(None),
     }
 }

@@ -29,14 +29,13 @@ fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) 
     for &target in targets {
         let mut from: Vec<Uuid> = Vec::new();
         if target.state != State::Altered {
-            let relatives = families.of(target);
             let kin = |s: &Snapshot| {
                 reachable(s)
                     && (Some(s.uuid) == target.parent_uuid || s.parent_uuid == Some(target.uuid))
             };
-            from.extend(nearest(target, relatives, there));
-            from.extend(nearest(target, relatives, reachable));
-            from.extend(nearest(target, relatives, kin));
+            from.extend(families.nearest(target, there));
+            from.extend(families.nearest(target, reachable));
+            from.extend(families.nearest(target, kin));
         }
         let mut seen = HashSet::from([target.id()]);
         from.retain(|id| seen.insert(*id));
@@ -51,21 +50,37 @@ fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) 
     diffs
 }
 
-/// The relatives next to the target in age, one older and one newer, for which `wanted` holds.
-fn nearest(
-    target: &Snapshot,
-    relatives: &[&Snapshot],
-    wanted: impl Fn(&Snapshot) -> bool,
-) -> Vec<Uuid> {
-    let at = relatives.partition_point(|s| age(s) < age(target));
-    let older = relatives[..at].iter().rev().find(|s| wanted(s));
-    let other = |s: &&&Snapshot| s.id() != target.id() && wanted(s);
-    let newer = relatives[at..].iter().find(other);
-    older.into_iter().chain(newer).map(|s| s.id()).collect()
+/// What tells the order in which the snapshots of a family were made.
+#[derive(Clone, Copy)]
+enum Clock {
+    /// Generations of one filesystem: exact.
+    Generation,
+    /// Of several filesystems: only the recorded times can be compared.
+    Time,
 }
 
-fn age(snapshot: &Snapshot) -> (u64, &Path) {
-    (snapshot.generation(), &snapshot.path)
+impl Clock {
+    /// Generations are of one filesystem if all snapshots were made here, or all came from elsewhere.
+    fn of(family: &[&Snapshot]) -> Clock {
+        let all = |wanted: &dyn Fn(&Snapshot) -> bool| {
+            let mut sound = family.iter().filter(|s| s.state != State::Partial);
+            sound.all(|s| wanted(s))
+        };
+        let one = all(&|s| s.received_uuid.is_none()) || all(&|s| s.received_uuid.is_some());
+        let counted = all(&|s| s.generation() != 0);
+        match (one && counted) || !all(&|s| s.created.is_some()) {
+            true => Clock::Generation,
+            false => Clock::Time,
+        }
+    }
+
+    fn age(self, snapshot: &Snapshot) -> (i128, u64, &Path) {
+        let (time, generation) = (snapshot.created.unwrap_or(0), snapshot.generation());
+        match self {
+            Clock::Generation => (generation.into(), 0, &snapshot.path),
+            Clock::Time => (time.into(), generation, &snapshot.path),
+        }
+    }
 }
 
 /// Snapshots by the subvolume that they descend from, each family by age. Only relatives share
@@ -73,7 +88,8 @@ fn age(snapshot: &Snapshot) -> (u64, &Path) {
 #[derive(Default)]
 pub(super) struct Families<'a> {
     families: Vec<Vec<&'a Snapshot>>,
-    number: HashMap<Uuid, usize>,
+    /// By effective UUID: which family, and where in it.
+    place: HashMap<Uuid, (usize, usize)>,
 }
 
 impl<'a> Families<'a> {
@@ -94,19 +110,63 @@ impl<'a> Families<'a> {
                 .or_insert(next);
             all.families.resize(numbers.len(), Vec::new());
             all.families[number].push(snapshot);
-            all.number.insert(snapshot.id(), number);
         }
-        all.families
-            .iter_mut()
-            .for_each(|family| family.sort_by_key(|s| age(s)));
+        for (number, family) in all.families.iter_mut().enumerate() {
+            let clock = Clock::of(family);
+            family.sort_by_key(|s| clock.age(s));
+            let places = family.iter().enumerate();
+            all.place
+                .extend(places.map(|(at, s)| (s.id(), (number, at))));
+        }
         all
     }
 
     /// The relatives of a snapshot, and itself.
     pub(super) fn of(&self, snapshot: &Snapshot) -> &[&'a Snapshot] {
-        self.number
+        self.place
             .get(&snapshot.id())
-            .map_or(&[], |&number| &self.families[number])
+            .map_or(&[], |&(number, _)| &self.families[number])
+    }
+
+    /// The relatives older than a snapshot and those that are newer, each the nearest first.
+    fn around(
+        &self,
+        snapshot: &Snapshot,
+    ) -> (
+        impl Iterator<Item = &'a Snapshot>,
+        impl Iterator<Item = &'a Snapshot>,
+    ) {
+        let at = self.place.get(&snapshot.id()).map_or(0, |&(_, at)| at);
+        let (older, newer) = self.of(snapshot).split_at(at);
+        let id = snapshot.id();
+        let other = move |s: &&Snapshot| s.id() != id;
+        (
+            older.iter().rev().copied().filter(other),
+            newer.iter().copied().filter(other),
+        )
+    }
+
+    /// The relatives next to the target in age, one older and one newer, for which `wanted` holds.
+    fn nearest(&self, target: &Snapshot, wanted: impl Fn(&Snapshot) -> bool) -> Vec<Uuid> {
+        let (mut older, mut newer) = self.around(target);
+        let older = older.find(|s| wanted(s));
+        let newer = newer.find(|s| wanted(s));
+        older.into_iter().chain(newer).map(Snapshot::id).collect()
+    }
+
+    /// The nearest older relative: what people expect a snapshot to be sent from.
+    pub(super) fn natural_parent(&self, target: &Snapshot) -> Option<&'a Snapshot> {
+        let (mut older, _) = self.around(target);
+        older.find(|s| s.state != State::Partial)
+    }
+
+    /// Whether a diff goes back in time; false where nobody knows.
+    pub(super) fn is_against_time(&self, diff: &Diff) -> bool {
+        let place = |id| self.place.get(&id);
+        match (diff.from.and_then(place), place(diff.to)) {
+            (Some((family, from)), Some((other, to))) => family == other && from > to,
+            _ => false,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Action, Planner, Step};
 use crate::error::{Error, Result};
-use crate::snapshot::{Offer, Size, Snapshot, State, Uuid};
+use crate::snapshot::{Mended, Offer, Size, Snapshot, State, Uuid};
 use std::collections::HashSet;
 
 impl Planner<'_> {
@@ -42,6 +42,7 @@ impl Planner<'_> {
                 to: id,
                 from: None,
                 size: Size::Exact(0),
+                mended: Mended::default(),
                 why: "the source does not have it".to_owned(),
             };
             self.plan.steps.push(step);

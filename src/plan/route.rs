@@ -2,13 +2,18 @@
 
 use super::arborescence::{self, Edge};
 use super::candidates;
+use super::reasons::Chosen;
 use super::{Action, Planner, Step};
-use crate::snapshot::{Diff, Offer, Size, Snapshot, Uuid};
+use crate::snapshot::{Diff, Mended, Offer, Size, Snapshot, Uuid};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a further link in a stored chain costs beside its bytes: a chain is as good as its
 /// weakest link, and each is a request to make and an object to keep.
 const LINK_PENALTY: u64 = 64 << 10;
+
+/// Going back in time costs one part in so many of a diff's bytes: people expect the order in which
+/// snapshots were made, and what is lost with one of them is then only what came after it.
+const AGAINST_TIME: u64 = 9;
 
 /// More than any stream that was measured: the way over it is taken only if there is no other.
 const UNMEASURED: u64 = 1 << 50;
@@ -18,9 +23,19 @@ impl<'a> Planner<'a> {
     pub(super) fn route(&mut self, targets: &[&'a Snapshot]) {
         // Of twins, the one that was asked for.
         self.by_id.extend(targets.iter().map(|s| (s.id(), *s)));
-        let candidates = candidates::all(self.source, &self.families, targets, &self.parents);
+        let mut candidates = candidates::all(self.source, &self.families, targets, &self.parents);
+        if self.wish.whole && self.source.offer == Offer::AnyPair {
+            candidates.retain(|diff| diff.from.is_none());
+        }
+        candidates.retain(|diff| self.refusal(diff).is_none());
         let (nodes, lost) = candidates::reachable(&candidates, &self.parents, targets);
         for (snapshot, why) in lost {
+            let whole = Diff {
+                to: snapshot.id(),
+                from: None,
+                size: Size::Unknown,
+            };
+            let why = self.refusal(&whole).map_or(why, str::to_owned);
             self.obstacle(&snapshot.path, why, true);
         }
         let mut full_only = HashSet::new();
@@ -41,9 +56,14 @@ impl<'a> Planner<'a> {
                 .get(&diff.to)
                 .map(|s| s.path.clone())
                 .unwrap_or_default();
-            let mut why = self.why(&diff, full_only.contains(&diff.to));
+            let mut why = self.why(&diff, &chosen, full_only.contains(&diff.to));
             if !wished.contains(&diff.to) {
                 why.push_str("; needed by what follows");
+            }
+            let measured = self.sizes.get(&diff.pair());
+            let mended = measured.map_or_else(Mended::default, |m| m.mended.clone());
+            if !mended.is_empty() {
+                why.push_str(&format!("; mended: {mended}"));
             }
             let Diff { to, from, size } = self.with_limit(diff, &candidates, &full_only);
             self.plan.steps.push(Step {
@@ -52,18 +72,14 @@ impl<'a> Planner<'a> {
                 to,
                 from,
                 size,
+                mended,
                 why,
             });
         }
     }
 
     /// The minimum-cost arborescence over the candidates.
-    fn cheapest(
-        &self,
-        nodes: &[Uuid],
-        candidates: &[Diff],
-        full_only: &HashSet<Uuid>,
-    ) -> HashMap<Uuid, Diff> {
+    fn cheapest(&self, nodes: &[Uuid], candidates: &[Diff], full_only: &HashSet<Uuid>) -> Chosen {
         let index: HashMap<Uuid, usize> = nodes
             .iter()
             .enumerate()
@@ -140,22 +156,45 @@ impl<'a> Planner<'a> {
         candidates::estimate(find(diff.to), diff.from.and_then(find), diff)
     }
 
-    /// Bytes of the stream, or the least that they can be; a link in a stored chain costs more.
+    /// What a diff is worth to be avoided: its bytes, and more if it goes against time or makes a
+    /// stored chain longer. The arborescence goes by that, and sizes that are shown do not.
     fn cost(&self, diff: &Diff) -> u64 {
-        let unknown = || match self.wish.settled {
-            true => UNMEASURED,
-            false => {
+        let bytes = self.least_bytes(diff);
+        let against = match self.families.is_against_time(diff) {
+            true => bytes / AGAINST_TIME,
+            false => 0,
+        };
+        bytes + against + self.link(diff, bytes)
+    }
+
+    /// Bytes of the stream, or the least that they can be.
+    fn least_bytes(&self, diff: &Diff) -> u64 {
+        match self.size(diff) {
+            Size::Exact(bytes) | Size::Estimate(bytes) => bytes,
+            Size::Beyond(bytes) => bytes + 1,
+            Size::Unknown if self.wish.settled => UNMEASURED,
+            Size::Unknown => {
                 let target = self.by_id.get(&diff.to).copied();
                 candidates::at_least(target, diff, &self.families, self.sizes)
             }
-        };
-        let bytes = match self.size(diff) {
-            Size::Exact(bytes) | Size::Estimate(bytes) => bytes,
-            Size::Beyond(bytes) => bytes + 1,
-            Size::Unknown => unknown(),
-        };
-        let link = self.keeps_diffs() && diff.from.is_some();
-        bytes + if link { LINK_PENALTY + bytes / 8 } else { 0 }
+        }
+    }
+
+    /// What a further link in a stored chain costs: an eighth of it too if it hardly saves anything.
+    fn link(&self, diff: &Diff, bytes: u64) -> u64 {
+        if !self.keeps_diffs() || diff.from.is_none() {
+            return 0;
+        }
+        let whole = self.least_bytes(&Diff {
+            from: None,
+            size: Size::Unknown,
+            ..*diff
+        });
+        let dear = LINK_PENALTY + bytes / 8;
+        match bytes + dear < whole {
+            true => LINK_PENALTY,
+            false => dear,
+        }
     }
 
     fn keeps_diffs(&self) -> bool {
@@ -163,7 +202,7 @@ impl<'a> Planner<'a> {
     }
 
     /// A snapshot whose chain at the destination would get too long, the first on its chain.
-    fn too_long(&self, nodes: &[Uuid], chosen: &HashMap<Uuid, Diff>) -> Option<Uuid> {
+    fn too_long(&self, nodes: &[Uuid], chosen: &Chosen) -> Option<Uuid> {
         let limit = self.wish.max_chain.filter(|_| self.keeps_diffs())?;
         let stored = chain_lengths(&self.dest.offer);
         let mut first: Option<(usize, Uuid)> = None;
@@ -186,21 +225,6 @@ impl<'a> Planner<'a> {
             }
         }
         first.map(|(_, node)| node)
-    }
-
-    fn why(&self, diff: &Diff, forced: bool) -> String {
-        let Some(parent) = diff.from else {
-            return match (forced, &self.source.offer) {
-                (true, _) => "whole: its chain of diffs would get too long".to_owned(),
-                (_, Offer::Only(_)) => "whole, as it is stored".to_owned(),
-                (_, Offer::AnyPair) => "whole: no smaller diff from a related snapshot".to_owned(),
-            };
-        };
-        let name = candidates::name(&self.by_id, parent);
-        match self.parents.contains(&parent) {
-            true => format!("from {name}, which the destination has"),
-            false => format!("from {name}, sent before it"),
-        }
     }
 }
 
@@ -229,11 +253,7 @@ fn chain_lengths(offer: &Offer) -> HashMap<Uuid, usize> {
 }
 
 /// Parents first; otherwise by age.
-fn in_order(
-    nodes: &[Uuid],
-    chosen: &HashMap<Uuid, Diff>,
-    by_id: &HashMap<Uuid, &Snapshot>,
-) -> Vec<Diff> {
+fn in_order(nodes: &[Uuid], chosen: &Chosen, by_id: &HashMap<Uuid, &Snapshot>) -> Vec<Diff> {
     let mut children: BTreeMap<Option<Uuid>, Vec<Uuid>> = BTreeMap::new();
     for &node in nodes {
         if let Some(diff) = chosen.get(&node) {

@@ -2,7 +2,7 @@
 
 use super::{Action, Planner, Step, conflicting};
 use crate::error::{Error, Result};
-use crate::snapshot::{Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Mended, Size, Snapshot, State, Uuid, shown};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -150,6 +150,7 @@ impl<'a> Planner<'a> {
             to,
             from: None,
             size: Size::Exact(0),
+            mended: Mended::default(),
             why,
         });
     }

@@ -52,6 +52,8 @@ struct PlanLine<'a> {
     steps: &'a [Step],
     obstacles: &'a [Obstacle],
     total_bytes: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    compare: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     effort: Option<Effort>,
 }
@@ -63,6 +65,7 @@ pub fn plan(plan: &Plan) -> String {
         steps: &plan.steps,
         obstacles: &plan.obstacles,
         total_bytes: plan.total_bytes(),
+        compare: plan.compare,
         effort: plan.effort,
     })
 }

@@ -141,7 +141,6 @@ impl Refusal {
             "PermanentRedirect"
             | "TemporaryRedirect"
             | "AuthorizationHeaderMalformed"
-            | "AuthorizationQueryParametersError"
             | "IllegalLocationConstraintException" => {
                 format!("the bucket is not at {place}: give its --region or --endpoint-url")
             }

@@ -1,13 +1,13 @@
 //! Uploads by parts, one function for each of S3's requests about them.
 //! Which parts, and what becomes of a lost answer, is decided by the callers.
 
-use super::objects::{Head, decoded, unquoted};
+use super::objects::{Bound, ENDLESS, Head, decoded, unquoted};
 use super::xml::{Node, escaped};
 use super::{Answer, Client, Request};
 use crate::error::Result;
 use jiff::Timestamp;
 use rusty_s3::Method;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// A multipart upload that was neither completed nor aborted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,7 @@ impl Client {
     /// Every unfinished upload for keys that begin so.
     pub(crate) fn unfinished(&self, prefix: &str) -> Answer<Vec<Unfinished>> {
         let mut uploads: Vec<Unfinished> = Vec::new();
+        let (mut seen, mut bound) = (HashSet::new(), Bound::default());
         let mut marker = (String::new(), String::new());
         loop {
             let (doing, action) = (
@@ -78,9 +79,13 @@ impl Client {
                 request.query.push(("upload-id-marker", marker.1.clone()));
             }
             let page = self.document(request, "ListMultipartUploadsResult")?;
+            if !bound.takes(page.all("Upload")) {
+                return Err(self.malformed(doing, "", ENDLESS).into());
+            }
             for node in page.all("Upload") {
                 let upload = unfinished(&page, node);
-                if !uploads.contains(&upload) && upload.key.starts_with(prefix) {
+                let new = seen.insert((upload.key.clone(), upload.id.clone()));
+                if new && upload.key.starts_with(prefix) {
                     uploads.push(upload);
                 }
             }
@@ -128,7 +133,8 @@ impl Client {
             let page = self.document(request, "ListPartsResult")?;
             parts.extend(page.all("Part").filter_map(listed));
             let next = page.number("NextPartNumberMarker").unwrap_or(0);
-            if page.text("IsTruncated") != "true" || next <= marker {
+            // No service has as many.
+            if page.text("IsTruncated") != "true" || next <= marker || parts.len() > 100_000 {
                 break;
             }
             marker = next;

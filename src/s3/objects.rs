@@ -2,13 +2,14 @@
 //! Moving the bytes of streams is the business of `upload` and `download`.
 
 use super::multipart::Unfinished;
+use super::sign::UNRESERVED;
 use super::xml::{Node, escaped};
 use super::{Answer, Client, Fault, Request, Response, Sse};
 use crate::error::{Error, Kind, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use md5::{Digest, Md5};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 use rusty_s3::Method;
 
 /// An object as a listing shows it.
@@ -92,13 +93,30 @@ impl Head {
 }
 
 /// What ends in a path may stay as it is.
-const KEEP: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~')
-    .remove(b'/');
+const KEEP: &AsciiSet = &UNRESERVED.remove(b'/');
 const PAGE: usize = 1000;
+pub(super) const ENDLESS: &str = "it has more than 10 million keys, or they are longer than 1 GiB";
+
+/// How much of a listing there can be: a service could go on for ever.
+#[derive(Default)]
+pub(super) struct Bound {
+    keys: u64,
+    bytes: u64,
+}
+
+impl Bound {
+    /// Counts a page; false if that is too many.
+    pub(super) fn takes<'a>(&mut self, nodes: impl Iterator<Item = &'a Node>) -> bool {
+        let before = self.keys;
+        for node in nodes {
+            self.keys += 1;
+            self.bytes += node.exact("Key").len() as u64;
+        }
+        // Short pages are honest, and yet there cannot be any number of them.
+        self.keys = self.keys.max(before + 100);
+        self.keys <= 10_000_000 && self.bytes <= 1 << 30
+    }
+}
 
 impl Client {
     /// Every object whose key begins so, page by page.
@@ -134,7 +152,7 @@ impl Client {
         headers: &[(&'static str, String)],
         each: &mut dyn FnMut(&Node, &Node),
     ) -> Result<()> {
-        let mut token = String::new();
+        let (mut token, mut bound) = (String::new(), Bound::default());
         loop {
             let mut request = Request::new(Method::Get, "", "list", "s3:ListBucket");
             request.headers = headers.to_vec();
@@ -148,6 +166,9 @@ impl Client {
                 request.query.push(("continuation-token", token.clone()));
             }
             let page = self.document(request, "ListBucketResult")?;
+            if !bound.takes(page.all("Contents")) {
+                return Err(self.malformed("list", "", ENDLESS));
+            }
             page.all("Contents").for_each(|node| each(&page, node));
             let next = page.text("NextContinuationToken");
             if page.text("IsTruncated") != "true" {
@@ -323,7 +344,8 @@ impl Client {
     }
 
     /// A request whose answer is a document with this root.
-    pub(super) fn document(&self, request: Request<'_>, root: &str) -> Answer<Node> {
+    pub(super) fn document(&self, mut request: Request<'_>, root: &str) -> Answer<Node> {
+        request.limit = super::xml::LONGEST;
         let (doing, key) = (request.doing, request.key);
         let response = self.request(request)?;
         let text = String::from_utf8_lossy(&response.body);
@@ -369,5 +391,25 @@ fn object(page: &Node, node: &Node) -> Object {
         size: node.number("Size").unwrap_or(0),
         etag: unquoted(node.text("ETag")).to_owned(),
         modified: node.text("LastModified").parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_have_an_end() {
+        let pages = |key: &str, keys: usize| {
+            let contents = format!("<Contents><Key>{key}</Key></Contents>").repeat(keys);
+            let page = Node::parse(&format!("<L>{contents}</L>")).unwrap();
+            let mut bound = Bound::default();
+            (0..)
+                .take_while(|_| bound.takes(page.all("Contents")))
+                .count()
+        };
+        assert_eq!(pages("k", 1000), 10_000);
+        assert_eq!(pages("k", 0), 100_000, "empty pages");
+        assert_eq!(pages(&"k".repeat(1024), 1000), 1048);
     }
 }

@@ -1,13 +1,19 @@
 //! A request, what comes of it, and the pace of its bytes.
 //! Plain data: sending is the client's business.
 
+use super::sign;
+use super::upload::hex;
 use crate::error::Error;
 use crate::pace::Pace;
 use crate::sys;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use rusty_s3::Method;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use ureq::http::HeaderMap;
+
+/// Bytes whose SHA-256 takes a millisecond or two.
+const SHORT: usize = 1 << 20;
 
 /// A request for a bucket or for an object in it.
 pub(crate) struct Request<'a> {
@@ -49,6 +55,18 @@ impl<'a> Request<'a> {
             once: false,
             slow: false,
             stop: None,
+        }
+    }
+
+    /// What a signature says of the body: its SHA-256 where a header has it or it costs nothing to
+    /// speak of, as with what commands something; else nothing, and the checksum is signed.
+    pub(super) fn payload(&self) -> String {
+        let mut headers = self.headers.iter();
+        let told = headers.find(|(name, _)| *name == "x-amz-checksum-sha256");
+        match told.and_then(|(_, value)| BASE64_STANDARD.decode(value).ok()) {
+            Some(sum) => hex(&sum),
+            None if self.body.len() <= SHORT => sign::of_body(self.body),
+            None => sign::UNSIGNED.to_owned(),
         }
     }
 

@@ -13,13 +13,21 @@ pub(crate) struct Node {
 
 /// Nobody's answer is nested deeper; a hostile one must not exhaust the stack when dropped.
 const DEPTH: usize = 32;
+/// Nor is it longer, in bytes: a page of a thousand of the longest keys has two million.
+pub(crate) const LONGEST: u64 = 16 << 20;
+/// Nor has it more elements, each of which takes more memory than its text.
+const ELEMENTS: usize = 200_000;
 
 impl Node {
     /// The root element of a document; `None` if it is not well formed.
     pub(crate) fn parse(text: &str) -> Option<Node> {
-        let mut open = vec![Node::default()];
+        let (mut open, mut elements) = (vec![Node::default()], 0);
+        if text.len() as u64 > LONGEST {
+            return None;
+        }
         for token in Tokenizer::from(text) {
-            match token.ok()? {
+            let token = token.ok()?;
+            match token {
                 Token::ElementStart { local, .. } => open.push(Node {
                     name: local.as_str().to_owned(),
                     ..Node::default()
@@ -36,7 +44,9 @@ impl Node {
                 Token::Cdata { text, .. } => open.last_mut()?.text.push_str(text.as_str()),
                 _ => {}
             }
-            if open.len() > DEPTH {
+            elements += usize::from(matches!(token, Token::ElementStart { .. }));
+            // The first of them is the document.
+            if open.len() > DEPTH + 1 || elements > ELEMENTS {
                 return None;
             }
         }
@@ -156,6 +166,13 @@ mod tests {
             assert_eq!(Node::parse(text), None, "{text}");
         }
         assert_eq!(Node::parse(&"<a>".repeat(100_000)), None);
+        let nested = |depth: usize| "<a>".repeat(depth) + &"</a>".repeat(depth);
+        assert!(Node::parse(&nested(32)).is_some() && Node::parse(&nested(33)).is_none());
+        let with = |inside: String| Node::parse(&format!("<a>{inside}</a>"));
+        assert!(with("<b/>".repeat(199_999)).is_some());
+        assert!(with("<b/>".repeat(200_000)).is_none());
+        assert!(with("x".repeat((16 << 20) - 7)).is_some());
+        assert!(with("x".repeat((16 << 20) - 6)).is_none());
     }
 
     #[test]

@@ -1,26 +1,34 @@
 //! A directory of a btrfs filesystem as a store. Knows paths, leftovers and the lock; which
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
+mod alias;
 mod builtin;
+mod child;
+mod exchange;
 mod flow;
+mod inherited;
 mod inspect;
+mod look;
 mod measure;
+mod parent;
 mod receive;
 pub mod sender;
 mod state;
 mod survey;
+mod tree;
 
 pub use builtin::ReceiveWith;
 pub use survey::{leftover, states};
 
-use crate::btrfs::{self, Coverage, Filesystem, Subvolume};
+use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
-use crate::store::{Access, Sink, Store};
-use crate::stream::{Checked, Head};
+use crate::store::look::{Digest, Looking};
+use crate::store::{Access, Rejected, Sink, Store};
+use crate::stream::{self, Checked, Head, MendedStream, Trees};
 use crate::sys;
 use receive::Receiving;
 use std::ffi::OsStr;
@@ -30,6 +38,8 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
+use tree::SnapshotTree;
 
 /// How a local store does its work.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +60,12 @@ pub struct Local {
     manner: Manner,
     /// What the last listing said, and what was received since.
     known: Vec<Snapshot>,
+    /// What was received since it was opened, by its own UUID.
+    arrived: Vec<Uuid>,
+    /// The snapshot whose files are being gone through.
+    round: Option<look::Round>,
     notes: Vec<String>,
+    walled: bool,
     /// Held as long as we may write.
     _lock: Option<File>,
 }
@@ -76,7 +91,10 @@ impl Local {
             filesystem,
             manner,
             known: Vec::new(),
+            arrived: Vec::new(),
+            round: None,
             notes: Vec::new(),
+            walled: false,
             _lock: lock,
         };
         if access > Access::Read {
@@ -92,6 +110,7 @@ impl Local {
     /// Removes what the last run was receiving when it was interrupted. Other subvolumes may be
     /// named like that, and be somebody's only copy.
     fn remove_leftover(&mut self) -> Result<()> {
+        alias::remove_leftover(&self.dir)?;
         let Some(path) = state::begun(&self.dir)? else {
             return Ok(());
         };
@@ -104,6 +123,11 @@ impl Local {
                 .push(format!("removed {name}, left by an interrupted transfer"));
         }
         state::ended(&self.dir)
+    }
+
+    fn arrived(&mut self, snapshot: Snapshot) {
+        self.arrived.push(snapshot.uuid);
+        self.known.push(snapshot);
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -120,8 +144,38 @@ impl Local {
         })
     }
 
+    /// Where a listed snapshot is: exactly that one, and not behind something that is mounted there.
     fn path_of(&self, id: Uuid) -> Result<PathBuf> {
-        Ok(self.dir.join(&self.find(id)?.path))
+        let snapshot = self.find(id)?;
+        let path = self.dir.join(&snapshot.path);
+        let doing = || format!("cannot open {}", shown(&path));
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let file = sys::open_beneath(self.filesystem.fd(), &snapshot.path, flags).doing(doing)?;
+        match btrfs::subvolume_of(file.as_fd()).doing(doing)?.uuid == snapshot.uuid {
+            true => Ok(path),
+            false => Err(not_as_listed(snapshot, &doing())),
+        }
+    }
+
+    /// The same store for somebody who may see nothing outside of it, nor be in the way of others there.
+    pub fn walled(self) -> Local {
+        Local {
+            walled: true,
+            ..self
+        }
+    }
+
+    /// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever
+    /// builds on that.
+    fn must_claim_nothing(&self, to: Uuid, path: &Path) -> Result<()> {
+        let all = self.filesystem.subvolumes()?.all;
+        match self.walled && all.iter().any(|s| s.uuid == to) {
+            false => Ok(()),
+            true => Err(Error::refused(
+                format!("cannot receive {}", shown(path)),
+                format!("{to} is the UUID of a subvolume that was made here"),
+            )),
+        }
     }
 
     /// The command that sends a diff.
@@ -169,44 +223,6 @@ impl Local {
         Ok(self.dir.join(relative))
     }
 
-    /// The one subvolume of the filesystem that `btrfs receive` will take for the parent; it
-    /// must be sound.
-    fn check_parent(&self, parent: Uuid, path: &Path) -> Result<()> {
-        let all = self.filesystem.subvolumes()?.all;
-        let states = states(&self.dir, &all)?;
-        let refuse = |what: String| {
-            Err(Error::refused(
-                format!("cannot receive {}", shown(path)),
-                what,
-            ))
-        };
-        let received: Vec<&Subvolume> = all
-            .iter()
-            .filter(|s| s.received_uuid == Some(parent))
-            .collect();
-        let found = match &received[..] {
-            [] => all.iter().find(|s| s.uuid == parent),
-            [one] => Some(*one),
-            [..] => {
-                return refuse(format!(
-                    "{} subvolumes have its parent's received UUID {parent}",
-                    received.len()
-                ));
-            }
-        };
-        let Some(found) = found else {
-            return refuse(format!("its parent {parent} is not on this filesystem"));
-        };
-        let name = shown(&found.path);
-        match states.of.get(&found.id) {
-            _ if !found.read_only => refuse(format!("its parent {name} is read-write")),
-            Some(State::Altered) => refuse(format!(
-                "its parent {name} was altered, and would give a wrong snapshot"
-            )),
-            _ => Ok(()),
-        }
-    }
-
     fn check_space(&self, size: Size, path: &Path) -> Result<()> {
         let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
         let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
@@ -218,6 +234,40 @@ impl Local {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The stream of a diff, mended or as the kernel makes it.
+    fn stream(&self, diff: &Diff, mend: bool) -> Result<Box<dyn Read + '_>> {
+        let snapshot = self.find(diff.to)?;
+        let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
+        let parent = diff.from.map(|id| self.find(id)).transpose()?;
+        let from = diff.from.map(|id| self.path_of(id)).transpose()?;
+        let command = self.send_command(diff)?;
+        log::line(|| format!("{command:?}"));
+        let child = process::Reader::start(command, self.manner.priority, doing.clone())?;
+        let names = |head: &mut Head| {
+            must_be(snapshot, head.uuid, &doing)?;
+            head.uuid = diff.to;
+            // Else the kernel's own, which is that of the content: what lay in memory when it was
+            // listed may have raised it since.
+            if snapshot.received_uuid.is_some() {
+                head.ctransid = snapshot.generation();
+            }
+            if let (Some(parent), Some((uuid, ctransid))) = (parent, head.parent) {
+                must_be(parent, uuid, &doing)?;
+                unaltered(parent, ctransid, &doing)?;
+            }
+            head.parent = diff.from.zip(parent.map(Snapshot::generation));
+            Ok(())
+        };
+        let again = |error| restarted(error, &doing);
+        if !(mend && mending()) {
+            let stream = Checked::new(child, names).map_err(again)?;
+            return Ok(Box::new(FromKernel { stream, doing }));
+        }
+        let trees = trees(&self.path_of(diff.to)?, from.as_deref())?;
+        let stream = MendedStream::new(child, trees, names).map_err(again)?;
+        Ok(Box::new(FromKernel { stream, doing }))
     }
 }
 
@@ -257,42 +307,24 @@ impl Store for Local {
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
-        let snapshot = self.find(diff.to)?;
-        let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
-        let parent = diff.from.map(|id| self.find(id)).transpose()?;
-        let command = self.send_command(diff)?;
-        log::line(|| format!("{command:?}"));
-        let child = process::Reader::start(command, self.manner.priority, doing.clone())?;
-        let names = |head: &mut Head| {
-            must_be(snapshot, head.uuid, &doing)?;
-            head.uuid = diff.to;
-            // Else the kernel's own, which is that of the content: what lay in memory when it was
-            // listed may have raised it since.
-            if snapshot.received_uuid.is_some() {
-                head.ctransid = snapshot.generation();
-            }
-            if let (Some(parent), Some((uuid, ctransid))) = (parent, head.parent) {
-                must_be(parent, uuid, &doing)?;
-                unaltered(parent, ctransid, &doing)?;
-            }
-            head.parent = diff.from.zip(parent.map(Snapshot::generation));
-            Ok(())
-        };
-        let stream = Checked::new(child, names).map_err(|error| restarted(error, &doing))?;
-        Ok(Box::new(FromKernel { stream, doing }))
+        self.stream(diff, true)
+    }
+
+    fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        self.stream(diff, false)
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let name = checked_name(path)?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
-        if let Some(from) = diff.from
-            && !builtin::is_chosen(self.manner)?
-        {
-            self.check_parent(from, path)?;
-        }
+        self.must_claim_nothing(diff.to, path)?;
+        let exact = diff.from.map(|from| parent::find(self, from, path));
+        let exact = exact.transpose()?;
         self.check_space(diff.size, path)?;
-        Ok(Box::new(Receiving::start(self, diff, path, &parent, name)?))
+        Ok(Box::new(Receiving::start(
+            self, diff, path, &parent, name, exact,
+        )?))
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
@@ -332,16 +364,65 @@ impl Store for Local {
         sys::syncfs(self.filesystem.fd()).doing(doing)
     }
 
+    fn has_files(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
+        look::look(self, digest)
+    }
+
+    fn reject(&mut self, path: &Path) -> Result<Rejected> {
+        let listed = self.known.iter().find(|s| s.path == path);
+        let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
+        if self.arrived.contains(&uuid) {
+            match self.delete(path) {
+                Ok(()) => return Ok(Rejected::Removed),
+                Err(error) => log::line(|| error.to_string()),
+            }
+        }
+        let doing = || format!("cannot mark {}", shown(self.dir.join(path)));
+        let now = btrfs::subvolume(&self.dir.join(path))?;
+        match now.received_uuid.filter(|_| now.uuid == uuid) {
+            Some(received) => state::mark(&self.dir, uuid, received, now.stransid)?,
+            None => return Err(Error::refused(doing(), "it was not received here")),
+        }
+        let marked = self.known.iter_mut().filter(|s| s.path == path);
+        marked.for_each(|s| s.state = State::Altered);
+        Ok(Rejected::Marked)
+    }
+
+    fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
+        exchange::exchange(self, new, old)
+    }
+
     fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
         let (snapshots, _) = survey::snapshots(&subvolumes.all, &states.of);
         let finding = |s: &Snapshot| {
             let sealed = states.sealed.contains(&s.uuid);
-            Finding::of(s, inspect::verdict(s, sealed))
+            Finding::of(
+                s,
+                inspect::verdict(s, sealed, states.rejected.contains(&s.uuid)),
+            )
         };
         Ok(snapshots.iter().map(finding).collect())
     }
+}
+
+/// The trees that a stream is rehearsed on.
+fn trees(snapshot: &Path, parent: Option<&Path>) -> Result<Trees<'static>> {
+    let parent = parent.map(SnapshotTree::open).transpose()?;
+    Ok(Trees {
+        child: Rc::new(SnapshotTree::open(snapshot)?),
+        parent: parent.map(|parent| Rc::new(parent) as Rc<dyn stream::tree::Tree>),
+    })
+}
+
+/// Tests of what the kernel gets wrong turn mending off.
+fn mending() -> bool {
+    std::env::var_os("BUTTERSINK_TEST_NO_MENDING").is_none()
 }
 
 /// A name may have been given to another snapshot since it was listed, as by those who rotate
@@ -370,12 +451,12 @@ fn not_as_listed(listed: &Snapshot, doing: &str) -> Error {
 
 /// A stream from `btrfs send` on this machine, where damage can only mean that the kernel
 /// started it afresh: a pipe loses nothing.
-struct FromKernel {
-    stream: Checked<process::Reader>,
+struct FromKernel<R> {
+    stream: R,
     doing: String,
 }
 
-impl Read for FromKernel {
+impl<R: Read> Read for FromKernel<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.stream
             .read(buf)
@@ -395,6 +476,11 @@ fn restarted(error: Error, doing: &str) -> Error {
             );
             Error::new(Kind::Restarted, doing, said)
         }
+        // What `btrfs send` cannot make, it may make out of another parent.
+        Kind::Failed if !error.said.contains("it ended with signal") => Error {
+            kind: Kind::Unreceivable,
+            ..error
+        },
         _ => error,
     }
 }

@@ -2,8 +2,9 @@
 //! Never trusts what comes in: what was granted is checked here, for every request.
 
 use crate::error::{Error, Kind, Result};
-use crate::snapshot::{Diff, Measured};
-use crate::store::wire::{Failure, Hello, Request, Tag, Wire, again, plain, strange};
+use crate::log::system;
+use crate::snapshot::{Diff, Measured, Size, shown};
+use crate::store::wire::{Failure, Hello, Request, Tag, Wire, again, letter, plain, strange};
 use crate::store::{Access, Receipt, Sink, Store};
 use serde::Serialize;
 use std::io::{self, Read, Write};
@@ -36,33 +37,39 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
     access: Access,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
-    let mode = Some(access);
-    let us = Hello {
-        mode,
-        ..Hello::here()
-    };
-    wire.say(Tag::Hello, &us).map_err(lost)?;
     let client: Hello = match wire.head().map_err(lost)? {
         Some((Tag::Hello, length)) => wire.body(length).map_err(lost)?,
         Some(_) => return Err(strange("it does not greet")),
         None => return Ok(()),
     };
+    let here = Hello::here();
+    let us = Hello {
+        mode: Some(access),
+        protocol: here.common(&client),
+        ..here
+    };
+    wire.say(Tag::Hello, &us).map_err(lost)?;
     us.agrees(&client, "the client")?;
     let mut store = open(&client)?;
+    system::line(|| format!("mode {} was granted", letter(access)));
     let mut listed = false;
     while let Some((tag, length)) = wire.head().map_err(lost)? {
         if tag != Tag::Request {
             return Err(strange("it speaks out of turn"));
         }
         let request: Request = wire.body(length).map_err(lost)?;
-        match request.permitted(access) {
-            Err(refusal) => fail(wire, &refusal, false)?,
+        let permitted = request.permitted(access);
+        match permitted.and_then(|()| request.must_be_known_to(&client, "the client")) {
+            Err(refusal) => {
+                system::line(|| format!("refused: {refusal}"));
+                fail(wire, &refusal, false)?;
+            }
             Ok(()) => {
                 // A store knows what it has listed; this may be the second connection of a run.
                 if !std::mem::replace(&mut listed, true) && request != Request::List {
                     store.list()?;
                 }
-                turn(&mut *store, request, wire)?;
+                turn(&mut *store, request, &client, wire)?;
             }
         }
     }
@@ -73,17 +80,43 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
 fn turn<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
     request: Request,
+    client: &Hello,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
     match request {
         Request::List => reply(wire, store.list()),
+        Request::Measure { diffs } if client.protocol < 3 => reply(wire, sizes(store, &diffs)),
         Request::Measure { diffs } => reply(wire, measure(store, &diffs)),
-        Request::Copy { from, to } => reply(wire, store.copy(&from, &to)),
-        Request::Delete { path } => reply(wire, store.delete(&path)),
+        Request::Copy { from, to } => {
+            let done = store.copy(&from, &to);
+            record(&done, || {
+                format!("copied {} to {}", shown(&from), shown(&to))
+            });
+            reply(wire, done)
+        }
+        Request::Delete { path } => {
+            let done = store.delete(&path);
+            record(&done, || format!("deleted {}", shown(&path)));
+            reply(wire, done)
+        }
         Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
+        Request::Reject { path } => reply(wire, store.reject(&path)),
+        Request::Exchange { new, old } => reply(wire, store.exchange(&new, &old)),
+        Request::Digest { digest } => {
+            let looked = store.digest(&digest).and_then(|looking| looking());
+            reply(wire, looked)
+        }
         Request::Send { diff } => send(store, &diff, wire),
         Request::Receive { diff, path } => receive(store, &diff, &path, wire),
     }
+}
+
+/// For the administrator of this machine.
+fn record<T>(outcome: &Result<T>, what: impl FnOnce() -> String) {
+    system::line(|| match outcome {
+        Ok(_) => what(),
+        Err(error) => error.to_string(),
+    });
 }
 
 /// What is known of the diffs, in the order asked.
@@ -91,6 +124,15 @@ fn measure<S: Store + ?Sized>(store: &mut S, diffs: &[Diff]) -> Result<Vec<Measu
     let mut sizes = store.measure(diffs)?;
     let known = |diff: &Diff| sizes.remove(&diff.pair()).unwrap_or_default();
     Ok(diffs.iter().map(known).collect())
+}
+
+/// The same for a client that knows only sizes: it must not choose what nobody can receive.
+fn sizes<S: Store + ?Sized>(store: &mut S, diffs: &[Diff]) -> Result<Vec<Size>> {
+    let size = |measured: Measured| match measured.refused {
+        Some(why) => Err(Error::refused("cannot measure", why)),
+        None => Ok(measured.size),
+    };
+    measure(store, diffs)?.into_iter().map(size).collect()
 }
 
 fn reply<T: Serialize, R: Read, W: Write>(wire: &mut Wire<R, W>, outcome: Result<T>) -> Result<()> {
@@ -127,7 +169,10 @@ fn send<S: Store + ?Sized, R: Read, W: Write>(
             .or_else(|e| again(e).map(|()| usize::MAX))
         {
             Ok(usize::MAX) => {}
-            Ok(0) => return wire.say(Tag::End, &Receipt::of(bytes)).map_err(lost),
+            Ok(0) => {
+                system::line(|| format!("sent {} ({bytes} bytes)", diff.to));
+                return wire.say(Tag::End, &Receipt::of(bytes)).map_err(lost);
+            }
             Ok(n) => {
                 wire.put(Tag::Data, &buffer[..n]).map_err(lost)?;
                 bytes += n as u64;
@@ -159,7 +204,11 @@ fn receive<S: Store + ?Sized, R: Read, W: Write>(
     // An error drops the sink before it is reported: when the client hears of it, the leftovers
     // are gone.
     match take(sink.as_mut(), wire)? {
-        Ended::Whole => reply(wire, sink.finish()),
+        Ended::Whole => {
+            let done = sink.finish();
+            record(&done, || format!("received {} as {}", diff.to, shown(path)));
+            reply(wire, done)
+        }
         Ended::Aborted => {
             drop(sink);
             reply(wire, Ok(()))

@@ -1,5 +1,6 @@
 //! The same snapshots in two directories of this machine, compared byte by byte.
 
+use super::files::with_heirs;
 use super::{Report, Watch, counts, is_sound};
 use crate::checksum::{Options, Outcome, Progress, compare_trees};
 use crate::error::{Doing, Kind, Result};
@@ -41,6 +42,7 @@ pub fn content(
                 shown(any)
             )),
         };
+        let verdict = with_heirs(verdict, snapshot, &report.listing);
         report.add(snapshot, verdict, true);
     }
     Ok(())

@@ -154,7 +154,9 @@ fn order(home: &Path, dests: &[&Path]) -> Order {
         source_keeps: Policy::default(),
         dest_keeps: Policy::default(),
         always: false,
+        whole: false,
         require_mount: false,
+        compare: false,
         dry_run: false,
         max_chain: 30,
     }
@@ -779,7 +781,7 @@ fn a_bucket_keeps_what_is_built_upon() {
     let mut back = back.unwrap();
     let (there, wish) = (back.list().unwrap(), Wish::default());
     let plan = sync::make_plan(&mut *store, &kept, &there, &wish, &mut |_| ()).unwrap();
-    let done = sync::carry_out(&plan, &mut *store, &mut *back, &mut |_| ()).unwrap();
+    let done = sync::carry_out(&plan, &kept, &wish, &mut *store, &mut *back, &mut |_| ()).unwrap();
     assert_eq!((done.sent, done.failed), (3, 0));
     sound(&home, &b);
 }

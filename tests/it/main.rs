@@ -27,12 +27,14 @@ mod btrfslist;
 mod checksum;
 mod clean;
 mod cold;
+mod compare;
 mod cut;
 mod documents;
 mod faults;
 mod hostile;
 mod local;
 mod packaging;
+mod parents;
 mod receive;
 mod remote;
 mod restore;
@@ -42,6 +44,7 @@ mod s3_suites;
 mod s3_sync;
 mod s3_tls;
 mod scheduled;
+mod security;
 mod servers;
 mod smoke;
 mod ssh;
@@ -67,12 +70,14 @@ fn main() -> std::process::ExitCode {
             &checksum::TESTS.concat(),
             clean::TESTS,
             cold::TESTS,
+            compare::TESTS,
             cut::TESTS,
             documents::TESTS,
             faults::TESTS,
             hostile::TESTS,
             local::TESTS,
             packaging::TESTS,
+            parents::TESTS,
             receive::TESTS,
             remote::TESTS,
             restore::TESTS,
@@ -86,6 +91,10 @@ fn main() -> std::process::ExitCode {
             s3_sync::OWN,
             s3_tls::TESTS,
             scheduled::TESTS,
+            security::TESTS,
+            security::buckets::TESTS,
+            security::buckets::OWN,
+            security::servers::TESTS,
             smoke::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,

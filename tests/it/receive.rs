@@ -80,6 +80,7 @@ fn receive(dest: &Path, name: &str, stream: &[u8], piece: usize) -> Result<()> {
         size: Size::Unknown,
     };
     let mut local = Local::open(dest, Access::Write, manner(ReceiveWith::Builtin))?;
+    local.list()?;
     let mut sink = local.receive(&diff, Path::new(name))?;
     for piece in stream.chunks(piece) {
         sink.write_all(piece)

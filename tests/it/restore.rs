@@ -757,7 +757,7 @@ fn the_listing_tells() {
     }
     let text: &str = (text + "</ListBucketResult>").leak();
     let proxy = Proxy::before(&scene.server, move |seen| {
-        let asked = seen.target.contains("x-amz-optional-object-attributes");
+        let asked = seen.signed.contains("x-amz-optional-object-attributes");
         asked.then_some(Fault::Body(text))
     });
     let target = scene.target("target");

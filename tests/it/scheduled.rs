@@ -190,7 +190,7 @@ impl Scene {
         let wish = Wish::default();
         let quiet = &mut |_: sync::Event| {};
         let plan = sync::make_plan(&mut from, &here, &there, &wish, quiet).unwrap();
-        let done = sync::carry_out(&plan, &mut from, &mut *dest, quiet).unwrap();
+        let done = sync::carry_out(&plan, &here, &wish, &mut from, &mut *dest, quiet).unwrap();
         done.verdict().unwrap();
         let restored = in_order(&to, name);
         for copy in &restored {

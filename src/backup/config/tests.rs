@@ -192,6 +192,7 @@ require_mount = true
 [[destination]]
 location = 'ssh://host/backups/'
 retain = 3
+compare = true
 [hooks]
 before = ['/usr/local/bin/dump', '--all']
 "
@@ -203,6 +204,7 @@ before = ['/usr/local/bin/dump', '--all']
     assert_eq!(disk.place.to_string(), "/mnt/disk/snapshots/");
     assert_eq!(disk.keeps.periods.len(), 2);
     assert_eq!((disk.require_mount, host.require_mount), (true, false));
+    assert_eq!((disk.compare, host.compare), (false, true));
     assert_eq!((disk.keeps.newest, host.keeps.newest), (None, Some(3)));
     assert_eq!(config.hooks.before.unwrap()[1], "--all");
     assert_eq!(config.hooks.timeout.as_secs(), 600);
@@ -213,6 +215,10 @@ before = ['/usr/local/bin/dump', '--all']
     refused(
         &with("location = '/a/'\nkeep = '1x'"),
         "destination.keep is wrong",
+    );
+    refused(
+        &with("location = 's3://b/p/'\ncompare = true"),
+        "nothing to compare with before a restore",
     );
     refused(
         &with("location = '/a/'\nkep = '1d'"),

@@ -306,6 +306,7 @@ impl Round<'_, '_> {
             keeps,
             dry_run: self.order.dry_run,
             max_chain: None,
+            whole: false,
             pinned: parent.map(|id| (id, why.to_owned())).into_iter().collect(),
             said: self.said.clone(),
             watch: self.watch,

@@ -37,6 +37,8 @@ pub(in crate::cli) struct Task {
     pub(super) depth: Depth,
     pub(super) against: Option<OsString>,
     pub(super) content: bool,
+    /// Only what changed since the parent of each.
+    pub(super) changed: bool,
     /// A number of requests was given.
     pub(super) concurrency: bool,
 }
@@ -53,7 +55,7 @@ pub(in crate::cli) fn parse(
     parser: &mut lexopt::Parser,
     options: &mut Options,
 ) -> Result<Option<Task>> {
-    let (mut quick, mut download, mut content) = (false, false, false);
+    let (mut quick, mut download, mut content, mut changed) = (false, false, false, false);
     let (mut against, mut config, mut locations) = (None, None, Vec::new());
     let mut concurrency = false;
     while let Some(argument) = parser.next().map_err(wrong)? {
@@ -70,6 +72,7 @@ pub(in crate::cli) fn parse(
             "--quick" => quick = true,
             "--download" => download = true,
             "--content" => content = true,
+            "--changed" => changed = true,
             "--against" => against = Some(parser.value().map_err(wrong)?),
             "--config" => config = Some(parser.value().map_err(wrong)?),
             name if SHARED.contains(&name) => {
@@ -95,6 +98,9 @@ pub(in crate::cli) fn parse(
     if content && against.is_none() {
         return Err(wrong_words("--content needs --against OTHER"));
     }
+    if changed && !content {
+        return Err(wrong_words("--changed needs --content"));
+    }
     let depth = match download {
         true => Depth::Download,
         false => Depth::Quick,
@@ -104,6 +110,7 @@ pub(in crate::cli) fn parse(
         depth,
         against,
         content,
+        changed,
         concurrency,
     }))
 }

@@ -4,7 +4,7 @@
 use super::identity::Identity;
 use super::manifest::{self, Manifest, Pointer};
 use super::stamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::{Inventory, Object};
 use crate::s3::{Client, in_words};
@@ -67,6 +67,9 @@ pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
     of(client, prefix, name, found)
 }
 
+/// As many bytes as the manifests of an archive may have together; one may have 64 MiB.
+const MANIFESTS: usize = 1 << 30;
+
 /// The same, of all that a listing has in the folder of the archive.
 pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) -> Result<Archive> {
     let folder = manifest::folder(prefix, name);
@@ -84,7 +87,18 @@ pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) ->
             false => drop(archive.objects.insert(object.key.clone(), object)),
         }
     }
-    let bodies = at_once(client, &keys, |key| client.small(key));
+    let total = AtomicUsize::new(0);
+    let bodies = at_once(client, &keys, |key| {
+        let body = client.small(key)?;
+        let length = body.as_ref().map_or(0, Vec::len);
+        match total.fetch_add(length, Ordering::Relaxed) + length > MANIFESTS {
+            true => Err(Error::refused(
+                format!("cannot read the manifests in {}", client.url(&folder)),
+                "together they are longer than 1 GiB",
+            )),
+            false => Ok(body),
+        }
+    });
     for (key, body) in keys.iter().zip(bodies) {
         match body? {
             Some(body) => archive.take(key, &body),

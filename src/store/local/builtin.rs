@@ -2,13 +2,14 @@
 //! alone, until all of it is there; then under its unfinished name, and read-only before anybody
 //! has had time to change it. Who publishes it is `receive`'s business.
 
+use super::parent::Exact;
 use super::state::STATE;
-use super::{Local, Manner, states};
-use crate::btrfs::{self, Subvolume};
+use super::{Local, Manner};
+use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::log;
 use crate::receive::{self, Received, Receiver};
-use crate::snapshot::{State, Uuid, shown};
+use crate::snapshot::{Uuid, shown};
 use crate::stream::Head;
 use crate::sys;
 use crate::sys::at::{make_dir_at, open_within, rename_at};
@@ -18,7 +19,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::str::FromStr;
 
 /// How local stores receive snapshots.
@@ -121,11 +121,11 @@ impl Quarantined {
     /// Nothing is made before the stream's head is there.
     pub(super) fn prepare(
         local: &Local,
-        parent: Option<Uuid>,
-        path: &Path,
+        parent: Option<&Exact>,
         doing: String,
     ) -> Result<Quarantined> {
-        let parent = parent.map(|id| find_parent(local, id, path)).transpose()?;
+        let parent = parent.map(|exact| open_parent(local, exact).doing(|| doing.clone()));
+        let parent = parent.transpose()?;
         Ok(Quarantined {
             dir: quarantine(local.filesystem.fd()).doing(|| doing.clone())?,
             parent,
@@ -227,53 +227,17 @@ impl Drop for Quarantined {
     }
 }
 
-/// The soundest copy of the parent below the store's directory, wherever else others may be.
-fn find_parent(local: &Local, id: Uuid, path: &Path) -> Result<Parent> {
-    let refuse = |what: String| Error::refused(format!("cannot receive {}", shown(path)), what);
-    let all = local.filesystem.subvolumes()?.all;
-    let states = states(&local.dir, &all)?;
-    let here = |s: &&Subvolume| {
-        s.received_uuid.unwrap_or(s.uuid) == id && s.below.as_ref().is_some_and(|p| *p != *"")
-    };
-    let state = |s: &Subvolume| states.of.get(&s.id).copied();
-    let rank = |s: &Subvolume| match state(s) {
-        Some(State::Ok) => Some(0),
-        Some(State::Duplicate) => Some(if states.sealed.contains(&s.uuid) {
-            1
-        } else {
-            2
-        }),
-        Some(State::Unsealed) => Some(3),
-        _ => None,
-    };
-    let sound = all
-        .iter()
-        .filter(here)
-        .filter(|s| s.read_only && rank(s).is_some());
-    let Some(found) = sound.min_by_key(|s| rank(s)) else {
-        let reason = match all.iter().find(here) {
-            None => format!("its parent {id} is not in {}", shown(&local.dir)),
-            Some(s) if !s.read_only => format!("its parent {} is read-write", shown(&s.path)),
-            Some(s) => format!(
-                "its parent {} was altered, and would give a wrong snapshot",
-                shown(&s.path)
-            ),
-        };
-        return Err(refuse(reason));
-    };
-    open_parent(local, found).doing(|| format!("cannot receive {}", shown(path)))
-}
-
-fn open_parent(local: &Local, found: &Subvolume) -> io::Result<Parent> {
-    let below = found.below.as_deref().unwrap_or(Path::new(""));
+/// Opens the parent; it must be still what was found.
+fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
+    let below = exact.path.strip_prefix(&local.dir).unwrap_or(&exact.path);
     let flags = libc::O_RDONLY | libc::O_DIRECTORY;
     let path = below.as_os_str().as_bytes();
     let top = open_within(local.filesystem.fd(), path, flags, 0)?;
     let now = btrfs::subvolume_of(top.as_fd())?;
-    match now.uuid == found.uuid && now.ctransid == found.ctransid {
+    match now.uuid == exact.uuid && now.ctransid == exact.generation && now.read_only {
         true => Ok(Parent {
             top: top.into(),
-            uuid: found.uuid,
+            uuid: exact.uuid,
         }),
         false => Err(io::Error::other(
             "its parent was renamed or altered since it was looked for: run it again",

@@ -4,10 +4,13 @@
 use crate::proof::Verdict;
 use crate::snapshot::{Snapshot, State};
 
-pub(super) fn verdict(snapshot: &Snapshot, sealed: bool) -> Verdict {
+pub(super) fn verdict(snapshot: &Snapshot, sealed: bool, rejected: bool) -> Verdict {
     let proved = |words: &str| Verdict::Proved(words.to_owned());
     let unverifiable = |words: &str| Verdict::Unverifiable(words.to_owned());
     match snapshot.state {
+        State::Altered if rejected => Verdict::Different(
+            "not what its source has: a comparison found that when it was received".to_owned(),
+        ),
         State::Altered if snapshot.received_uuid.is_some() => Verdict::Different(
             "altered since it was received: its UUIDs or generations are not those of its seal, or of what it is a snapshot of"
                 .to_owned(),
@@ -61,7 +64,8 @@ mod tests {
             (received(State::RwReceived), false, 1),
             (received(State::Partial), false, 1),
         ] {
-            assert_eq!(verdict(&snapshot, sealed).rank(), rank, "{snapshot:?}");
+            let verdict = verdict(&snapshot, sealed, false);
+            assert_eq!(verdict.rank(), rank, "{snapshot:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::process;
-use crate::snapshot::{Measured, Size, shown};
+use crate::snapshot::{Measured, shown};
 use crate::stream;
 use crate::sys;
 use std::fs::File;
@@ -48,12 +48,29 @@ pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Measured>> {
             .collect()
     });
     for (at, size) in done {
-        sizes[at] = size?.into();
+        sizes[at] = match size {
+            Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
+            Err(error) => refused(error),
+            Ok(measured) => measured,
+        };
     }
     Ok(sizes)
 }
 
-fn one(pair: &Pair) -> Result<Size> {
+/// What cannot be read, has paths that are too long, or can be received by nobody, is no candidate;
+/// the others may be.
+fn refused(error: Error) -> Measured {
+    let said = error.said;
+    Measured {
+        refused: Some(match error.kind {
+            Kind::Unreceivable => said,
+            _ => format!("it cannot be read: {said}"),
+        }),
+        ..Measured::default()
+    }
+}
+
+fn one(pair: &Pair) -> Result<Measured> {
     match once(pair) {
         // The kernel starts the stream afresh after a suspend; the second try is undisturbed.
         Err(error) if matches!(error.kind, Kind::Restarted | Kind::Damaged) => once(pair),
@@ -71,7 +88,7 @@ impl Read for Attentive {
     }
 }
 
-fn once(pair: &Pair) -> Result<Size> {
+fn once(pair: &Pair) -> Result<Measured> {
     let Pair {
         snapshot,
         parent,
@@ -80,6 +97,8 @@ fn once(pair: &Pair) -> Result<Size> {
     let doing = || format!("cannot measure {}", shown(snapshot));
     let open = |path: &Path| File::open(path).doing(|| format!("cannot open {}", shown(path)));
     let snapshot_file = open(snapshot)?;
+    let trees = super::mending().then(|| super::trees(snapshot, parent.as_deref()));
+    let trees = trees.transpose()?;
     let parent = match parent {
         Some(path) => Some(btrfs::root_id(open(path)?.as_fd()).doing(doing)?),
         None => None,
@@ -94,7 +113,7 @@ fn once(pair: &Pair) -> Result<Size> {
         });
         let reader = Attentive(File::from(reader));
         let mut metadata = BufReader::with_capacity(256 << 10, reader);
-        let size = stream::exact_size(&mut metadata, *enough);
+        let size = stream::mended_size(&mut metadata, trees, *enough);
         // Whoever still writes is told that nobody reads.
         drop(metadata);
         match sender.join() {

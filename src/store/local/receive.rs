@@ -1,14 +1,15 @@
 //! Receiving one snapshot so that its name appears only when it is whole and durable.
 
 use super::builtin::{self, Quarantined};
+use super::child::Child;
 use super::flow::Flow;
+use super::parent::Exact;
 use super::state::{self, Seal};
 use super::survey::PART;
 use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
-use crate::process::{Writer, program};
 use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{Check, Head, Parsed};
@@ -19,7 +20,6 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The longest name that a btrfs directory entry can have, in bytes.
 const NAME_MAX: usize = 255;
@@ -55,63 +55,46 @@ pub(super) fn must_be_free(path: &Path) -> Result<()> {
     }
 }
 
-/// `btrfs receive` follows symbolic links that the stream makes, and writes to device nodes. A stream
-/// that somebody made who means harm must not get anywhere by that. Of all that is mounted it sees
-/// what it needs only: else a disk that is unmounted meanwhile would stay in use, and not be written
-/// out.
-fn confine(command: &mut Command, dir: &Path) -> Result<()> {
-    let program = program("btrfs").unwrap_or_default();
-    let system = ["/", "/usr", "/proc", "/dev"].map(Path::new);
-    let others = btrfs::mounts_without(&[&system[..], &[dir, &program]].concat())?;
-    let confined = match btrfs::mount_point(dir)? {
-        Some(mount) => sys::confine(command, &mount, &others),
-        None => Err(io::Error::other("where it is mounted cannot be seen")),
-    };
-    if let Err(error) = confined {
-        // Old kernels and some containers; and what is received mostly comes from friends.
-        log::line(|| format!("btrfs receive is not confined to {}: {error}", shown(dir)));
-    }
-    Ok(())
-}
-
 /// A snapshot on its way in. Dropped before it is finished, what has arrived is removed.
 pub(super) struct Receiving<'a> {
     local: &'a mut Local,
     diff: Diff,
     /// Relative to the store.
     path: PathBuf,
-    part: Part,
+    // Before the part: nobody must write to what is removed.
     way: Way,
+    part: Part,
+    parent: Option<Exact>,
     flow: Flow,
     stage: Stage,
-}
-
-/// Who makes a tree of it.
-enum Way {
-    /// The program `btrfs`, until it has all.
-    Child(Option<Writer>),
-    Builtin(Box<Quarantined>),
-}
-
-impl Way {
-    fn start(local: &Local, diff: &Diff, path: &Path, dir: &Path, doing: String) -> Result<Way> {
-        if builtin::is_chosen(local.manner)? {
-            let quarantined = Quarantined::prepare(local, diff.from, path, doing)?;
-            return Ok(Way::Builtin(Box::new(quarantined)));
-        }
-        let mut command = Command::new("btrfs");
-        command.args(["receive", "-q"]).arg(dir);
-        log::line(|| format!("{command:?}"));
-        confine(&mut command, dir)?;
-        let writer = Writer::start(command, local.manner.priority, doing)?;
-        Ok(Way::Child(Some(writer)))
-    }
 }
 
 /// The stream's head decides under which name the rest is received.
 enum Stage {
     Head(Vec<u8>),
-    Rest { head: Head, check: Check },
+    Rest { head: Box<Head>, check: Box<Check> },
+}
+
+/// Who makes a tree of it.
+enum Way {
+    Child(Box<Child>),
+    Builtin(Box<Quarantined>),
+}
+
+impl Way {
+    fn begin(&mut self, head: &Head, part: &OsStr) -> Result<()> {
+        match self {
+            Way::Child(child) => child.begin(head, part),
+            Way::Builtin(quarantined) => quarantined.begin(head),
+        }
+    }
+
+    fn pass(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Way::Child(child) => child.pass(bytes),
+            Way::Builtin(quarantined) => quarantined.pass(bytes),
+        }
+    }
 }
 
 impl<'a> Receiving<'a> {
@@ -121,18 +104,26 @@ impl<'a> Receiving<'a> {
         path: &Path,
         dir: &Path,
         name: &OsStr,
+        parent: Option<Exact>,
     ) -> Result<Receiving<'a>> {
         let part = Part::claim(&local.dir, path, dir, name)?;
         let doing = format!("cannot receive {}", shown(dir.join(name)));
         let flow = Flow::start(open_dir(dir)?, doing.clone());
-        let way = Way::start(local, diff, path, dir, doing)?;
+        let exact = parent.as_ref();
+        let way = if builtin::is_chosen(local.manner)? {
+            Way::Builtin(Box::new(Quarantined::prepare(local, exact, doing)?))
+        } else {
+            let child = Child::start(local, exact, dir, &part.part, doing)?;
+            Way::Child(Box::new(child))
+        };
         let stage = Stage::Head(Vec::new());
         Ok(Receiving {
             local,
             diff: *diff,
             path: path.to_owned(),
-            part,
             way,
+            part,
+            parent,
             flow,
             stage,
         })
@@ -145,29 +136,27 @@ impl<'a> Receiving<'a> {
         )
     }
 
-    /// Collects the head, and passes it on with the part's name in it.
+    /// Collects the head, which says what is to be made.
     fn take_head(&mut self, bytes: &[u8]) -> Result<()> {
         let Stage::Head(so_far) = &mut self.stage else {
             return Ok(());
         };
         so_far.extend_from_slice(bytes);
-        let (mut head, length) = match Head::parse(so_far)? {
+        let (head, length) = match Head::parse(so_far)? {
             Parsed::Needs(_) => return Ok(()),
             Parsed::Whole(head, length) => (head, length),
         };
         let rest = so_far.split_off(length);
         self.expect(&head)?;
-        if let Way::Builtin(quarantined) = &mut self.way {
-            quarantined.begin(&head)?;
-        } else {
-            head.path = self.part.part.as_bytes().to_vec();
-            let encoded = head.encode();
-            self.pass(&encoded)?;
-        }
+        self.way.begin(&head, &self.part.part)?;
         let mut check = Check::after(&head, length);
         check.feed(&rest)?;
-        self.stage = Stage::Rest { head, check };
-        self.pass(&rest)
+        self.way.pass(&rest)?;
+        self.stage = Stage::Rest {
+            head: Box::new(head),
+            check: Box::new(check),
+        };
+        Ok(())
     }
 
     /// The stream must be the one that was announced.
@@ -186,19 +175,6 @@ impl<'a> Receiving<'a> {
         );
         Err(Error::damaged(self.doing(), said))
     }
-
-    fn pass(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.way {
-            Way::Builtin(quarantined) => quarantined.pass(bytes),
-            Way::Child(Some(writer)) => writer
-                .write_all(bytes)
-                .map_err(|error| Error::io("cannot write to btrfs receive", error)),
-            Way::Child(None) => Err(Error::failed(
-                self.doing(),
-                "written to after it was finished",
-            )),
-        }
-    }
 }
 
 impl Write for Receiving<'_> {
@@ -207,7 +183,7 @@ impl Write for Receiving<'_> {
             Stage::Head(_) => self.take_head(bytes)?,
             Stage::Rest { check, .. } => {
                 check.feed(bytes)?;
-                self.pass(bytes)?;
+                self.way.pass(bytes)?;
                 self.flow.passed(bytes.len() as u64);
             }
         }
@@ -229,8 +205,8 @@ impl Sink for Receiving<'_> {
         };
         check.complete()?;
         let (head, bytes) = (head.clone(), check.passed());
-        if let Way::Child(writer) = &mut self.way {
-            writer.take().map_or(Ok(()), Writer::finish)?;
+        if let Way::Child(child) = &mut self.way {
+            child.finish()?;
         }
         self.flow.finish()?;
         if let Way::Builtin(quarantined) = &mut self.way {
@@ -238,19 +214,11 @@ impl Sink for Receiving<'_> {
             let notes = quarantined.leave(&head, &dir, &self.part.part)?;
             self.local.notes.extend(notes);
         }
-        self.part.check(head.uuid, head.ctransid)?;
+        let parent = self.parent.as_ref().map(|exact| exact.uuid);
+        self.part.check(head.uuid, head.ctransid, parent)?;
         let snapshot = self.part.publish(&self.path)?;
-        self.local.known.push(snapshot);
+        self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
-    }
-}
-
-impl Drop for Receiving<'_> {
-    fn drop(&mut self) {
-        // The child first: it must not write while its subvolume goes.
-        if let Way::Child(writer) = &mut self.way {
-            *writer = None;
-        }
     }
 }
 
@@ -291,8 +259,9 @@ impl Part {
         format!("cannot receive {}", shown(self.dir.join(&self.name)))
     }
 
-    /// The exit status of `btrfs receive` is not proof: the subvolume must be what was sent.
-    fn check(&self, uuid: Uuid, generation: u64) -> Result<()> {
+    /// The exit status of `btrfs receive` is not proof: the subvolume must be what was sent, made from
+    /// the parent that was meant.
+    fn check(&self, uuid: Uuid, generation: u64, parent: Option<Uuid>) -> Result<()> {
         let wrong = |what: String| Err(Error::damaged(self.doing(), what));
         if self.path().symlink_metadata().is_err() {
             return wrong("btrfs receive ended well and made no subvolume".to_owned());
@@ -308,6 +277,9 @@ impl Part {
                 "its generation is {}, not {generation}",
                 now.stransid
             )),
+            _ if now.parent_uuid != parent => {
+                Err(another_parent(self.doing(), now.parent_uuid, parent))
+            }
             _ => Ok(()),
         }
     }
@@ -361,6 +333,16 @@ impl Drop for Part {
     }
 }
 
+fn another_parent(doing: String, found: Option<Uuid>, meant: Option<Uuid>) -> Error {
+    let name = |uuid: Option<Uuid>| uuid.map_or("nothing".to_owned(), |uuid| uuid.to_string());
+    let said = format!(
+        "btrfs receive made it from {}, and not from {}: removed",
+        name(found),
+        name(meant)
+    );
+    Error::new(Kind::Unreceivable, doing, said)
+}
+
 /// A second copy with the same identity, made by the filesystem itself.
 pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     checked_name(from)?;
@@ -383,9 +365,9 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::create_snapshot(&source, part_dir, part_name, false)?;
     btrfs::set_received(&path, id, generation)?;
     btrfs::set_read_only(&path, true)?;
-    part.check(id, generation)?;
+    part.check(id, generation, Some(original.uuid))?;
     let snapshot = part.publish(to)?;
-    local.known.push(snapshot);
+    local.arrived(snapshot);
     Ok(())
 }
 

@@ -23,6 +23,17 @@ pub(super) struct Seal {
     pub(super) ctransid: u64,
 }
 
+/// The generation in the seal of a copy that was found to be unlike its source. None has it, so
+/// that it is taken for altered, also by those who do not know what this means.
+const REJECTED: u64 = 0;
+
+impl Seal {
+    /// Whether it says that the copy is unlike its source.
+    pub(super) fn rejects(&self) -> bool {
+        self.ctransid == REJECTED
+    }
+}
+
 /// Seals by the UUID of the received subvolume.
 pub(super) type Seals = HashMap<Uuid, Seal>;
 
@@ -68,6 +79,16 @@ pub(super) fn add(dir: &Path, uuid: Uuid, seal: &Seal) -> Result<()> {
         file.sync_all()
     };
     add().doing(|| format!("cannot write {}", shown(&path)))
+}
+
+/// Records durably that a received snapshot is not what was sent.
+pub(super) fn mark(dir: &Path, uuid: Uuid, received_uuid: Uuid, stransid: u64) -> Result<()> {
+    let seal = Seal {
+        received_uuid,
+        stransid,
+        ctransid: REJECTED,
+    };
+    add(dir, uuid, &seal)
 }
 
 /// Whether a crash tore the last line.

@@ -19,6 +19,8 @@ pub struct States {
     pub of: HashMap<u64, State>,
     /// Received ones that are still what their seals say.
     pub sealed: HashSet<Uuid>,
+    /// Received ones whose seals say that they are not what was sent.
+    pub rejected: HashSet<Uuid>,
     /// What could not be read.
     pub notes: Vec<String>,
 }
@@ -43,6 +45,8 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
         .clone()
         .filter_map(|s| Some((s.id, state(s, seals.get(&s.uuid), &copies, unaltered(s))?)))
         .collect();
+    let rejected = |s: &&Subvolume| seals.get(&s.uuid).is_some_and(Seal::rejects);
+    states.rejected = here.clone().filter(rejected).map(|s| s.uuid).collect();
     let sealed = here.filter(|s| s.read_only && seals.get(&s.uuid) == now(s).as_ref());
     states.sealed = sealed
         .filter(|s| s.received_uuid.is_some())
@@ -138,8 +142,8 @@ fn state(
         (true, Some(received_uuid)) => Some(match seal {
             seal if seal.is_some() && seal != now(subvolume).as_ref() => State::Altered,
             None if !unaltered => State::Altered,
-            _ if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
             Some(_) => State::Ok,
+            None if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
             None => State::Unsealed,
         }),
     }

@@ -1,0 +1,86 @@
+//! A second name for the parent of what is being received. `btrfs receive` looks for the sources of CLONE
+//! commands by received UUID alone, and takes the first subvolume that has it. Where that would not be
+//! the parent, a snapshot of it with a received UUID of its own, that nobody else can know, is it.
+
+use super::parent::Exact;
+use super::{remove, state};
+use crate::btrfs;
+use crate::error::{Doing, Error, Result};
+use crate::log;
+use crate::snapshot::{Uuid, shown};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// In the state directory, which is root's alone. A destination has one lock, so there is one.
+const NAME: &str = "parent.part";
+
+/// Where the kernel makes a new UUID for everybody who reads it.
+const RANDOM: &str = "/proc/sys/kernel/random/uuid";
+
+/// Made when it is needed first; removed when it is dropped.
+pub(super) struct Alias {
+    dir: PathBuf,
+    parent: Exact,
+    uuid: Uuid,
+    made: bool,
+}
+
+impl Alias {
+    /// Of a parent, for a store in this directory.
+    pub(super) fn of(parent: &Exact, store: &Path) -> Result<Alias> {
+        let doing = || format!("cannot read {RANDOM}");
+        let text = std::fs::read_to_string(RANDOM).doing(doing)?;
+        let uuid = text.trim().parse();
+        Ok(Alias {
+            dir: store.join(state::STATE),
+            parent: parent.clone(),
+            uuid: uuid.map_err(|said: String| Error::failed(doing(), said))?,
+            made: false,
+        })
+    }
+
+    /// The received UUID that it has once it is there.
+    pub(super) fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// Makes it, if it is not there yet.
+    pub(super) fn make(&mut self) -> Result<()> {
+        if self.made {
+            return Ok(());
+        }
+        btrfs::create_snapshot(&self.parent.path, &self.dir, OsStr::new(NAME), false)?;
+        self.made = true;
+        let path = self.dir.join(NAME);
+        btrfs::set_received(&path, self.uuid, self.parent.generation)?;
+        btrfs::set_read_only(&path, true)?;
+        let of = btrfs::subvolume(&path)?.parent_uuid;
+        match of == Some(self.parent.uuid) {
+            true => Ok(()),
+            false => Err(Error::refused(
+                format!("cannot use {}", shown(&self.parent.path)),
+                "it was replaced since it was listed: run it again",
+            )),
+        }
+    }
+}
+
+impl Drop for Alias {
+    fn drop(&mut self) {
+        if self.made
+            && let Err(error) = remove(&self.dir.join(NAME))
+        {
+            // The next run removes it.
+            log::line(|| error.to_string());
+        }
+    }
+}
+
+/// Removes what an interrupted run left.
+pub(super) fn remove_leftover(store: &Path) -> Result<()> {
+    let path = store.join(state::STATE).join(NAME);
+    match path.symlink_metadata() {
+        Ok(_) => remove(&path),
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,95 @@
+//! The subvolume that a diff is received onto: exactly the one that was listed, and unaltered.
+//! `btrfs receive` looks a parent up by UUID over the whole filesystem, received UUIDs first, and
+//! anybody may give a subvolume of theirs any received UUID. So it is told the parent's own UUID, which
+//! the kernel gave it, and nobody else may claim that.
+
+use super::{Local, states};
+use crate::btrfs::Subvolume;
+use crate::error::{Error, Kind, Result};
+use crate::snapshot::{Snapshot, State, Uuid, shown};
+use std::path::{Path, PathBuf};
+
+/// The subvolume that a diff builds on.
+#[derive(Clone, Debug)]
+pub(super) struct Exact {
+    /// Its own UUID: that of nothing else.
+    pub(super) uuid: Uuid,
+    /// Its own generation.
+    pub(super) generation: u64,
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Whether it is what is found by the received UUID that streams name it by.
+    pub(super) found_by_received: bool,
+}
+
+/// Of the listed subvolumes that are this snapshot, one that a diff can build on.
+///
+/// # Errors
+/// [`Kind::Unreceivable`] if none of them can: what is wrong with the soundest.
+pub(super) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
+    let all = local.filesystem.subvolumes()?.all;
+    let states = states(&local.dir, &all)?;
+    let mut listed: Vec<&Snapshot> = local.known.iter().filter(|s| s.id() == parent).collect();
+    listed.retain(|s| s.state != State::Partial);
+    listed.sort_by_key(|s| (s.rank(), s.state == State::Unsealed));
+    let mut wrong = format!("its parent {parent} is not in {}", shown(&local.dir));
+    for (at, snapshot) in listed.into_iter().enumerate() {
+        let now = all.iter().find(|s| s.uuid == snapshot.uuid);
+        let state = now.and_then(|s| states.of.get(&s.id));
+        match fit(snapshot, now, state, &all, &local.dir) {
+            Ok(exact) => return Ok(exact),
+            Err(said) if at == 0 => wrong = said,
+            Err(_) => {}
+        }
+    }
+    let doing = format!("cannot receive {}", shown(path));
+    Err(Error::new(Kind::Unreceivable, doing, wrong))
+}
+
+fn fit(
+    listed: &Snapshot,
+    now: Option<&Subvolume>,
+    state: Option<&State>,
+    all: &[Subvolume],
+    dir: &Path,
+) -> std::result::Result<Exact, String> {
+    let name = shown(&listed.path);
+    let Some(now) = now else {
+        return Err(format!("its parent {name} is gone since it was listed"));
+    };
+    if let Some(claims) = all
+        .iter()
+        .find(|s| s.received_uuid == Some(now.uuid) && s.uuid != now.uuid)
+    {
+        // What lies elsewhere is nothing to whoever may only be here.
+        let which = match &claims.below {
+            Some(path) => format!("the subvolume {}", shown(path)),
+            None => "a subvolume elsewhere".to_owned(),
+        };
+        return Err(format!(
+            "{which} of this filesystem claims to be its parent {name}: its received UUID is {}; see who made it, \
+             and delete it",
+            now.uuid
+        ));
+    }
+    match state {
+        _ if !now.read_only => Err(format!("its parent {name} is read-write")),
+        Some(State::Ok | State::Unsealed) => Ok(Exact {
+            uuid: now.uuid,
+            generation: now.ctransid,
+            path: dir.join(&listed.path),
+            found_by_received: all
+                .iter()
+                .filter(|s| s.received_uuid == Some(listed.id()))
+                .count()
+                == 1
+                && now.received_uuid.is_some(),
+        }),
+        Some(State::Duplicate) => Err(format!(
+            "its parent {name} has no seal, and other subvolumes have its received UUID"
+        )),
+        _ => Err(format!(
+            "its parent {name} was altered, and would give a wrong snapshot"
+        )),
+    }
+}

@@ -1,0 +1,231 @@
+//! Mends the kernel's streams as they pass: each command is rehearsed, and where a command more or
+//! less makes the tree right that would else be wrong, it is added or left out. What cannot be
+//! mended is an error. buttersink-kernel(7) describes the faults.
+
+mod end;
+mod reader;
+mod size;
+
+use super::Head;
+use super::command::{Attr, Command, Verb, Writer};
+use super::rehearsal::{self, Id, Model, TOP, is_inherited};
+use super::tree::{Files, Tree};
+use crate::error::{Error, Kind, Result};
+use crate::snapshot::{Fault, Mended};
+pub use reader::MendedStream;
+pub use size::mended_size;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::rc::Rc;
+
+/// The trees that a stream is about.
+#[derive(Clone)]
+pub struct Trees<'a> {
+    /// The snapshot that the stream makes.
+    pub child: Rc<dyn Files + 'a>,
+    /// The one that it is made out of; `None` for a whole stream.
+    pub parent: Option<Rc<dyn Tree + 'a>>,
+}
+
+/// Mends one stream, command by command.
+pub struct Mender<'a> {
+    child: Rc<dyn Files + 'a>,
+    /// `None` when a whole stream has become too large to be rehearsed.
+    model: Option<Model<'a>>,
+    writer: Writer,
+    mended: Mended,
+    /// Permissions that a new owner has taken away, and whose they are.
+    taken: Option<(Vec<u8>, Id, u32)>,
+    /// What the top must not hand down until the end.
+    withheld: bool,
+}
+
+impl<'a> Mender<'a> {
+    /// For the stream that begins with this head.
+    ///
+    /// # Errors
+    /// If the parent cannot be read.
+    pub fn new(head: &Head, trees: Trees<'a>) -> Result<Mender<'a>> {
+        let model = Model::new(head.uuid, trees.parent).map_err(rehearsal::unreadable)?;
+        let model = match model.is_whole() {
+            true => model.forgetting(Rc::clone(&trees.child)),
+            false => model,
+        };
+        Ok(Mender {
+            child: trees.child,
+            model: Some(model),
+            writer: Writer {
+                version: head.version,
+            },
+            mended: Mended::default(),
+            taken: None,
+            withheld: false,
+        })
+    }
+
+    /// What was mended so far.
+    pub fn mended(&self) -> &Mended {
+        &self.mended
+    }
+
+    /// Rehearses the next command. Appends to `before` what has to come before it; whether the
+    /// command itself is to be passed on.
+    ///
+    /// # Errors
+    /// [`Kind::Unreceivable`] if nobody could receive the stream, or what it makes is wrong and
+    /// cannot be mended; damage; or if a tree cannot be read.
+    pub fn pass(&mut self, command: &Command, before: &mut Vec<u8>) -> Result<bool> {
+        self.give_back(command, before)?;
+        let keep = match command.verb() {
+            Some(Verb::End) => return self.finish(before).map(|()| true),
+            Some(Verb::Utimes) => self.has_a_target(command)?,
+            Some(Verb::SetXattr) => self.make_room(command, before).map(|()| true)?,
+            Some(Verb::Chown) => self.keep_permissions(command).map(|()| true)?,
+            Some(verb) if (Verb::Mkfile as u16..=Verb::Symlink as u16).contains(&(verb as u16)) => {
+                self.withhold(before).map(|()| true)?
+            }
+            _ => true,
+        };
+        if keep && let Some(model) = &mut self.model {
+            model.apply(command)?;
+        }
+        self.stay_small()?;
+        Ok(keep)
+    }
+
+    /// What is too large to be rehearsed is not sent as a diff. A whole stream has few faults, and
+    /// there is nothing to send in its place.
+    fn stay_small(&mut self) -> Result<()> {
+        match &self.model {
+            Some(model) if model.is_full() && model.is_whole() => self.model = None,
+            Some(model) if model.is_full() => {
+                return Err(Error::new(
+                    Kind::Unreceivable,
+                    "this diff cannot be rehearsed",
+                    "it touches more than 500,000 files",
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Appends a command, and rehearses it.
+    fn put(&mut self, to: &mut Vec<u8>, verb: Verb, attributes: &[(Attr, &[u8])]) -> Result<()> {
+        let start = to.len();
+        self.writer.put(to, verb, attributes);
+        let command = Command::checked(&to[start..], self.writer.version);
+        if let (Some(model), Some(command)) = (&mut self.model, command) {
+            model.apply(&command)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, fault: Fault, count: u64, path: &[u8]) {
+        let path = Path::new(OsStr::from_bytes(path));
+        self.mended.add(fault, count, path);
+    }
+
+    /// Times of what is gone are left out: the kernel looked the directory up by a number that is
+    /// used again.
+    fn has_a_target(&mut self, command: &Command) -> Result<bool> {
+        let path = rehearsal::needed(command, Attr::Path)?;
+        let there = match &mut self.model {
+            Some(model) => model.find(path)?.is_some(),
+            None => true,
+        };
+        if !there {
+            self.note(Fault::StrayTimes, 1, path);
+        }
+        Ok(there)
+    }
+
+    /// Remembers the permissions that a new owner takes away.
+    fn keep_permissions(&mut self, command: &Command) -> Result<()> {
+        let path = rehearsal::needed(command, Attr::Path)?;
+        let Some(model) = &mut self.model else {
+            return Ok(());
+        };
+        if let Some(id) = model.find(path)?
+            && let Some(before) = model.node(id).permissions()
+        {
+            self.taken = Some((path.to_vec(), id, before));
+        }
+        Ok(())
+    }
+
+    /// Gives back permissions that a new owner has taken away, unless this command sets them.
+    fn give_back(&mut self, command: &Command, before: &mut Vec<u8>) -> Result<()> {
+        let Some((path, id, mode)) = self.taken.take() else {
+            return Ok(());
+        };
+        let sets =
+            command.verb() == Some(Verb::Chmod) && command.get(Attr::Path) == Some(path.as_slice());
+        let lost = |model: &Model| model.node(id).permissions() != Some(mode);
+        if sets || !self.model.as_ref().is_some_and(lost) {
+            return Ok(());
+        }
+        self.note(Fault::LostMode, 1, &path);
+        let bits = u64::from(mode).to_le_bytes();
+        self.put(
+            before,
+            Verb::Chmod,
+            &[(Attr::Path, &path), (Attr::Mode, &bits)],
+        )
+    }
+
+    /// An attribute that grows needs room for both values in one leaf of the receiver's tree.
+    fn make_room(&mut self, command: &Command, before: &mut Vec<u8>) -> Result<()> {
+        let path = rehearsal::needed(command, Attr::Path)?;
+        let name = rehearsal::needed(command, Attr::XattrName)?;
+        let value = rehearsal::needed(command, Attr::XattrData)?;
+        let Some(model) = &mut self.model else {
+            return Ok(());
+        };
+        let Some(id) = model.find(path)? else {
+            return Ok(()); // Applying it says so.
+        };
+        let old = model.xattrs(id)?.get(name).map(Vec::len);
+        if !old.is_some_and(|old| collides(name.len(), old, value.len())) {
+            return Ok(());
+        }
+        if name.starts_with(b"system.") {
+            // Without its ACL for a moment, more people than before could read the file.
+            return Err(rehearsal::cannot(
+                "set an ACL of",
+                path,
+                "it does not fit beside the old one",
+            ));
+        }
+        self.note(Fault::LargeXattr, 1, path);
+        let attributes = [(Attr::Path, path), (Attr::XattrName, name)];
+        self.put(before, Verb::RemoveXattr, &attributes)
+    }
+
+    /// Everything is made in the top under a temporary name first. What the top hands down must
+    /// not be there then.
+    fn withhold(&mut self, before: &mut Vec<u8>) -> Result<()> {
+        if std::mem::replace(&mut self.withheld, true) {
+            return Ok(());
+        }
+        let Some(model) = &mut self.model else {
+            return Ok(());
+        };
+        let names: Vec<Vec<u8>> = model.xattrs(TOP)?.keys().cloned().collect();
+        for name in names.iter().filter(|name| is_inherited(name)) {
+            let attributes = [(Attr::Path, &b""[..]), (Attr::XattrName, name.as_slice())];
+            self.put(before, Verb::RemoveXattr, &attributes)?;
+            self.note(Fault::Inherited, 1, b"");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a value of so many bytes cannot replace the old one in the smallest leaf that is full:
+/// 16 KiB less its header, in which the kernel counts each item with its own.
+fn collides(name: usize, old: usize, new: usize) -> bool {
+    const LEAF: usize = (16 << 10) - 101;
+    const ITEM: usize = 25 + 30;
+    new > old && old + new + 2 * (ITEM + name) > LEAF
+}

@@ -1,0 +1,110 @@
+//! The exact length of a mended stream, and what is mended in it, from its metadata-only form.
+
+use super::{Mender, Trees};
+use crate::error::Result;
+use crate::snapshot::{Measured, Size};
+use crate::stream::command::{Command, Verb};
+use crate::stream::{COMMAND, Head, MAGIC, MAX_BODY, cut_off, damaged, restarted, written};
+use std::io::Read;
+
+/// Measures and rehearses the version 1 stream whose metadata-only form (`btrfs send --no-data`)
+/// is read here: each UPDATE_EXTENT stands for the WRITEs that the kernel would have sent. As soon
+/// as it is more than `enough` bytes no more is read. Without trees the stream is measured as the
+/// kernel makes it.
+///
+/// # Errors
+/// [`crate::error::Kind::Unreceivable`] if nobody can receive it; if it is damaged; or if it or a
+/// tree cannot be read.
+pub fn mended_size(
+    metadata: &mut impl Read,
+    trees: Option<Trees>,
+    enough: Option<u64>,
+) -> Result<Measured> {
+    let head = Head::read(metadata)?;
+    let mut mender = trees.map(|trees| Mender::new(&head, trees)).transpose()?;
+    let mut total = head.encode().len() as u64;
+    let (mut bytes, mut before) = (Vec::new(), Vec::new());
+    loop {
+        read_command(metadata, &mut bytes, total)?;
+        let command = Command::checked(&bytes, head.version);
+        let command = command.ok_or_else(|| damaged("the checksum of a command is wrong"))?;
+        before.clear();
+        let keep = match &mut mender {
+            Some(mender) => mender.pass(&command, &mut before)?,
+            None => true,
+        };
+        total += before.len() as u64;
+        if keep {
+            total += match command.verb() {
+                Some(Verb::UpdateExtent) => written(&bytes[COMMAND..])?,
+                _ => bytes.len() as u64,
+            };
+        }
+        if command.verb() == Some(Verb::End) {
+            return Ok(Measured {
+                size: Size::Exact(total),
+                mended: mender.map(|m| m.mended).unwrap_or_default(),
+                refused: None,
+            });
+        }
+        if let Some(enough) = enough.filter(|&enough| total > enough) {
+            return Ok(Size::Beyond(enough).into());
+        }
+    }
+}
+
+/// Reads the next command, whole.
+fn read_command(from: &mut impl Read, bytes: &mut Vec<u8>, passed: u64) -> Result<()> {
+    bytes.resize(COMMAND, 0);
+    from.read_exact(bytes).map_err(cut_off)?;
+    if bytes[..] == MAGIC[..COMMAND] {
+        return Err(restarted(passed));
+    }
+    let length = Command::length(bytes).unwrap_or_default();
+    if length > COMMAND + MAX_BODY as usize {
+        return Err(damaged("it has a command of impossible length"));
+    }
+    bytes.resize(length, 0);
+    from.read_exact(&mut bytes[COMMAND..]).map_err(cut_off)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Uuid;
+    use crate::stream::WRITE_BYTES;
+    use crate::stream::command::{Attr, Writer};
+
+    #[test]
+    fn sizes_follow_the_kernels_writes() {
+        let head = Head {
+            version: 1,
+            path: b"snap".to_vec(),
+            uuid: Uuid([7; 16]),
+            ctransid: 42,
+            parent: None,
+        };
+        let mut bytes = head.encode();
+        let begin = bytes.len() as u64;
+        let (offset, size) = (0u64.to_le_bytes(), (2 * WRITE_BYTES + 1).to_le_bytes());
+        let update = [
+            (Attr::Path, &b"dir/file"[..]),
+            (Attr::FileOffset, &offset),
+            (Attr::Size, &size),
+        ];
+        let writer = Writer { version: 1 };
+        writer.put(&mut bytes, Verb::UpdateExtent, &update);
+        writer.put(&mut bytes, Verb::End, &[]);
+        let writes = 3 * (10 + 4 + 8 + 12 + 4) + 2 * WRITE_BYTES + 1;
+        let expected = begin + writes + 10;
+        let size = |enough| mended_size(&mut &bytes[..], None, enough).unwrap().size;
+        assert_eq!(size(None), Size::Exact(expected));
+        assert_eq!(size(Some(expected)), Size::Exact(expected));
+        assert_eq!(size(Some(WRITE_BYTES)), Size::Beyond(WRITE_BYTES));
+        // Nothing is read that does not matter.
+        let cut = &bytes[..bytes.len() - 5];
+        let beyond = mended_size(&mut &cut[..], None, Some(WRITE_BYTES)).unwrap();
+        assert_eq!(beyond.size, Size::Beyond(WRITE_BYTES));
+        mended_size(&mut &cut[..], None, None).unwrap_err();
+    }
+}

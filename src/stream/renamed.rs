@@ -1,0 +1,293 @@
+//! A stream with another name for its parent in its CLONE commands: the one that the parent, and nothing
+//! else, has where it is received. Knows bytes as they pass, in pieces of any length; the head, whose
+//! names change too, has passed before.
+
+use super::{ATTR_CLONE_UUID, ATTR_PATH, COMMAND, command_crc, damaged, le16, le32, put};
+use crate::error::{Error, Result};
+use crate::snapshot::Uuid;
+use std::ops::Range;
+
+const CMD_REMOVE_XATTR: u16 = 14;
+const CMD_CLONE: u16 = 16;
+const ATTR_XATTR_NAME: u16 = 13;
+
+/// Two paths and some numbers: no CLONE is longer.
+const MAX_CLONE: usize = 64 << 10;
+
+/// Takes pieces of a stream.
+pub type Pass<'a> = dyn FnMut(Piece) -> Result<()> + 'a;
+
+/// Who is called how.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// The snapshot that the stream makes: it clones from itself, too.
+    pub child: Uuid,
+    /// The parent as the stream has it, and as it is to be called; `None` for a full stream.
+    pub parent: Option<(Uuid, Uuid)>,
+}
+
+/// What a piece of a stream has become.
+#[derive(Debug)]
+pub enum Piece<'a> {
+    /// Nothing in it clones from the parent.
+    Bytes(&'a [u8]),
+    /// One command that does.
+    FromParent(&'a [u8]),
+}
+
+impl Piece<'_> {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Bytes(bytes) | Piece::FromParent(bytes) => bytes,
+        }
+    }
+}
+
+/// Changes names in what follows the head of a stream.
+#[derive(Debug)]
+pub struct Renamed {
+    names: Names,
+    /// The beginning of a command, until it is known what it is; and all of a CLONE.
+    held: Vec<u8>,
+    /// Bytes of the command under way that pass as they are.
+    left: usize,
+}
+
+impl Renamed {
+    /// Of a stream whose head has passed.
+    pub fn after_head(names: Names) -> Renamed {
+        Renamed {
+            names,
+            held: Vec::new(),
+            left: 0,
+        }
+    }
+
+    /// Takes the next bytes, and hands on what they become. What is handed on last may be less:
+    /// the rest of it follows with the next bytes.
+    ///
+    /// # Errors
+    /// Those of `pass`; and if the stream clones from what is neither its parent nor itself.
+    pub fn feed(&mut self, bytes: &[u8], pass: &mut Pass) -> Result<()> {
+        // What needs no change is handed on in one piece.
+        let mut as_is: Range<usize> = 0..0;
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            if self.left > 0 {
+                let taken = rest.len().min(self.left);
+                self.left -= taken;
+                at += taken;
+                as_is.end = at;
+            } else if let Some(length) = self.passes_as_is(rest) {
+                self.left = length;
+            } else {
+                pass_on(&bytes[as_is], pass)?;
+                at += self.hold(rest, pass)?;
+                as_is = at..at;
+            }
+        }
+        pass_on(&bytes[as_is], pass)
+    }
+
+    /// The length of the command that begins here, if its header is whole and it is none of ours.
+    fn passes_as_is(&self, bytes: &[u8]) -> Option<usize> {
+        let header = bytes.get(..COMMAND).filter(|_| self.held.is_empty())?;
+        (le16(&header[4..]) != CMD_CLONE).then(|| COMMAND + le32(header) as usize)
+    }
+
+    /// Holds what has to be seen as a whole; how many bytes that took.
+    fn hold(&mut self, bytes: &[u8], pass: &mut Pass) -> Result<usize> {
+        let wanted = match self.held.len() {
+            have if have < COMMAND => COMMAND,
+            _ => COMMAND + le32(&self.held) as usize,
+        };
+        let taken = bytes.len().min(wanted - self.held.len());
+        self.held.extend_from_slice(&bytes[..taken]);
+        if self.held.len() < COMMAND {
+            return Ok(taken);
+        }
+        let length = le32(&self.held) as usize;
+        if le16(&self.held[4..]) != CMD_CLONE {
+            self.left = length;
+            pass_on(&std::mem::take(&mut self.held), pass)?;
+        } else if length > MAX_CLONE {
+            return Err(damaged("it has a CLONE of impossible length"));
+        } else if self.held.len() == COMMAND + length {
+            let mut command = std::mem::take(&mut self.held);
+            match self.names.rename(&mut command)? {
+                true => pass(Piece::FromParent(&command))?,
+                false => pass(Piece::Bytes(&command))?,
+            }
+        }
+        Ok(taken)
+    }
+}
+
+impl Names {
+    /// Gives the source of a CLONE its new name; whether that is the parent.
+    fn rename(&self, command: &mut [u8]) -> Result<bool> {
+        let found = value_of(&command[COMMAND..], ATTR_CLONE_UUID);
+        let place = found.filter(|place| place.len() == 16);
+        let place = place.ok_or_else(|| damaged("a CLONE does not say where from"))?;
+        let place = COMMAND + place.start..COMMAND + place.end;
+        let mut source = Uuid::default();
+        source.0.copy_from_slice(&command[place.clone()]);
+        match self.parent {
+            _ if source == self.child => return Ok(false),
+            Some((parent, new)) if source == parent => command[place].copy_from_slice(&new.0),
+            // Whoever sends it may not read what that is.
+            _ => {
+                return Err(Error::refused(
+                    "cannot use the send stream",
+                    format!("it takes data from {source}, which is not its parent"),
+                ));
+            }
+        }
+        let sum = command_crc(command);
+        command[6..COMMAND].copy_from_slice(&sum.to_le_bytes());
+        Ok(true)
+    }
+}
+
+fn pass_on(bytes: &[u8], pass: &mut Pass) -> Result<()> {
+    match bytes.is_empty() {
+        true => Ok(()),
+        false => pass(Piece::Bytes(bytes)),
+    }
+}
+
+/// Where in a body an attribute's value is.
+fn value_of(body: &[u8], wanted: u16) -> Option<Range<usize>> {
+    let mut at = 0;
+    while let Some(head) = body.get(at..at + 4) {
+        let value = at + 4..at + 4 + usize::from(le16(&head[2..]));
+        body.get(value.clone())?;
+        if le16(head) == wanted {
+            return Some(value);
+        }
+        at = value.end;
+    }
+    None
+}
+
+/// The command that takes an extended attribute from the top of a snapshot.
+pub fn remove_from_top(xattr: &[u8]) -> Vec<u8> {
+    let mut command = vec![0; COMMAND];
+    put(&mut command, ATTR_PATH, b"");
+    put(&mut command, ATTR_XATTR_NAME, xattr);
+    let length = (command.len() - COMMAND) as u32;
+    command[..4].copy_from_slice(&length.to_le_bytes());
+    command[4..6].copy_from_slice(&CMD_REMOVE_XATTR.to_le_bytes());
+    let sum = command_crc(&command);
+    command[6..COMMAND].copy_from_slice(&sum.to_le_bytes());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{Check, Head};
+
+    const CHILD: Uuid = Uuid([7; 16]);
+    const PARENT: Uuid = Uuid([3; 16]);
+    const EXACT: Uuid = Uuid([9; 16]);
+
+    fn command(kind: u16, body: &[u8]) -> Vec<u8> {
+        let mut bytes = (body.len() as u32).to_le_bytes().to_vec();
+        bytes.extend_from_slice(&kind.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(body);
+        let sum = command_crc(&bytes);
+        bytes[6..10].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn clone_from(source: Uuid) -> Vec<u8> {
+        let mut body = Vec::new();
+        put(&mut body, 18, &0u64.to_le_bytes());
+        put(&mut body, ATTR_PATH, b"dir/file");
+        put(&mut body, ATTR_CLONE_UUID, &source.0);
+        put(&mut body, 21, &5u64.to_le_bytes());
+        command(CMD_CLONE, &body)
+    }
+
+    fn stream(parent: Uuid) -> Vec<u8> {
+        let write = command(15, &[CMD_CLONE as u8; 3000]);
+        [
+            clone_from(parent),
+            write.clone(),
+            clone_from(CHILD),
+            clone_from(parent),
+            write,
+            remove_from_top(b"btrfs.compression"),
+            command(21, &[]),
+        ]
+        .concat()
+    }
+
+    fn renamed(bytes: &[u8], piece: usize, names: Names) -> Result<Vec<u8>> {
+        let (mut renamed, mut out) = (Renamed::after_head(names), Vec::new());
+        for piece in bytes.chunks(piece) {
+            renamed.feed(piece, &mut |piece| {
+                out.extend_from_slice(piece.bytes());
+                Ok(())
+            })?;
+        }
+        Ok(out)
+    }
+
+    fn names() -> Names {
+        Names {
+            child: CHILD,
+            parent: Some((PARENT, EXACT)),
+        }
+    }
+
+    #[test]
+    fn the_parent_gets_its_exact_name_in_pieces_of_any_length() {
+        for piece in (1..200).chain([3000, 1 << 20]) {
+            let out = renamed(&stream(PARENT), piece, names()).unwrap();
+            assert!(out == stream(EXACT), "{piece}");
+        }
+    }
+
+    #[test]
+    fn what_comes_out_is_sound() {
+        let head = Head {
+            version: 2,
+            path: b"s".to_vec(),
+            uuid: CHILD,
+            ctransid: 1,
+            parent: Some((EXACT, 1)),
+        };
+        let mut check = Check::after(&head, 0);
+        let out = renamed(&stream(PARENT), 77, names()).unwrap();
+        check.feed(&out).unwrap();
+        check.complete().unwrap();
+    }
+
+    #[test]
+    fn nobody_clones_from_a_stranger() {
+        let stranger = Uuid([1; 16]);
+        let error = renamed(&clone_from(stranger), 64, names()).unwrap_err();
+        assert!(error.said.contains(&stranger.to_string()), "{error}");
+        let full = Names {
+            parent: None,
+            ..names()
+        };
+        renamed(&clone_from(PARENT), 64, full).unwrap_err();
+        renamed(&clone_from(CHILD), 64, full).unwrap();
+    }
+
+    #[test]
+    fn damage_does_no_harm() {
+        let huge = [&(1u32 << 30).to_le_bytes()[..], &[16, 0, 0, 0, 0, 0]].concat();
+        renamed(&huge, 3, names()).unwrap_err();
+        renamed(&command(CMD_CLONE, b"x"), 3, names()).unwrap_err();
+        let mut short = clone_from(PARENT);
+        short.truncate(30);
+        assert_eq!(renamed(&short, 7, names()).unwrap(), b"");
+    }
+}

@@ -1,0 +1,113 @@
+//! The lines of buttersink-security(7): each has a test of its name, from the attacker's side.
+
+pub(crate) mod buckets;
+mod client;
+pub(crate) mod servers;
+
+use crate::runner::Test;
+use crate::support::*;
+use crate::tests;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub(crate) const TESTS: &[Test] = tests![children_get_no_keys, each_line_has_a_test];
+
+/// A directory of programs that write their environment to `here()/environment` and then do what
+/// the shell is told to do.
+fn spies(names: &[(&str, &str)]) -> PathBuf {
+    let dir = here().join("spies");
+    std::fs::create_dir_all(&dir).unwrap();
+    for (name, then) in names {
+        let path = dir.join(name);
+        let log = here().join("environment");
+        let script = format!(
+            "#!/bin/sh\necho '== {name}' >> {0}; env >> {0}\n{then}\n",
+            log.display()
+        );
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    dir
+}
+
+fn with_keys(args: &[&str], spies: &Path) -> Said {
+    let mut path = spies.as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    let mut command = Command::new(binary("buttersink"));
+    command.args(args).env("PATH", path);
+    command
+        .env("AWS_ACCESS_KEY_ID", "AKIA")
+        .env("AWS_SESSION_TOKEN", "t0k3n");
+    crate::bucket::said(command.env("AWS_SECRET_ACCESS_KEY", "s3cr3t"))
+}
+
+/// `btrfs` and `ssh`; that of hooks is in `scheduled`.
+fn children_get_no_keys() {
+    let (a, b) = (btrfs("a", 256), btrfs("b", 256));
+    let v = a.join("v");
+    run("btrfs", [Path::new("subvolume"), "create".as_ref(), &v]);
+    std::fs::create_dir(a.join("snapshots")).unwrap();
+    let one = a.join("snapshots/one");
+    run(
+        "btrfs",
+        [
+            "subvolume".as_ref(),
+            "snapshot".as_ref(),
+            "-r".as_ref(),
+            v.as_os_str(),
+            one.as_os_str(),
+        ],
+    );
+    let real = run("sh", ["-c", "command -v btrfs"]);
+    let spies = spies(&[
+        ("btrfs", &format!("exec {} \"$@\"", real.trim())),
+        ("ssh", "exit 1"),
+    ]);
+    let (from, to) = (
+        format!("{}/snapshots/", a.display()),
+        format!("{}/", b.display()),
+    );
+    assert_eq!(with_keys(&[&from, &to], &spies).code, 0);
+    assert_eq!(with_keys(&["ssh://h/x/"], &spies).code, 1);
+    let text = std::fs::read_to_string(here().join("environment")).unwrap();
+    assert!(text.contains("== btrfs") && text.contains("== ssh") && text.contains("PATH="));
+    for secret in ["AKIA", "s3cr3t", "t0k3n"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+/// Names of tests stand in the page, and the tests in the sources.
+fn each_line_has_a_test() {
+    let page = crate::documents::text("man/buttersink-security.7");
+    let (held, not_held) = page.split_once(".Sh NOT HELD").unwrap();
+    let lines = held.split("\n.It\n").skip(1);
+    let mut sources = String::new();
+    for dir in ["src", "tests"] {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+        sources += &run(
+            "find",
+            [
+                top.as_os_str(),
+                "-name".as_ref(),
+                "*.rs".as_ref(),
+                "-exec".as_ref(),
+                "cat".as_ref(),
+                "{}".as_ref(),
+                "+".as_ref(),
+            ],
+        );
+    }
+    let mut count = 0;
+    for line in lines {
+        let names = line.lines().filter_map(|line| line.strip_prefix(".Pq Li "));
+        let names: Vec<&str> = names.flat_map(|names| names.split(" , ")).collect();
+        assert!(!names.is_empty(), "no test of: {line}");
+        for name in names {
+            assert!(sources.contains(&format!("fn {name}(")), "no test {name}");
+            count += 1;
+        }
+    }
+    assert!(count > 5 && !not_held.contains(".Pq Li "));
+}

@@ -1,0 +1,324 @@
+//! What the holder of a key or of a line in sudoers can do, and cannot.
+
+use super::client::{Client, clone, file, of_parent};
+use crate::runner::Test;
+use crate::streams::{of_commands, uuid};
+use crate::support::*;
+use crate::tests;
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_wildcard_adds_nothing,
+    servers_follow_only_links_of_roots_alone,
+    strict_servers_refuse_what_others_could_use,
+    sessions_are_in_the_system_log,
+    keys_of_one_filesystem_see_only_their_own,
+    nobody_is_blocked_by_who_claims_his_uuid,
+    mounts_in_the_directory_are_not_crossed,
+];
+
+/// Whatever stands where a wildcard of sudoers does.
+fn a_wildcard_adds_nothing() {
+    let (root, log) = (btrfs("far", 256), here().join("log"));
+    let dir = root.join("bak/x");
+    fs::create_dir_all(&dir).unwrap();
+    fs::create_dir(root.join("other")).unwrap();
+    let (dir, log) = (dir.to_str().unwrap(), log.to_str().unwrap());
+    let up = format!("{dir}/../../other");
+    for words in [
+        &[dir, "--mode", "w"][..],
+        &["--mode", "w", dir],
+        &[dir, "-l", log],
+        &["-l", log, dir],
+        &[dir, "--exclude", "x\n* * * * * root id\n", "-l", log],
+        &[dir, dir],
+        &[&up],
+        &["s3://b/x"],
+        &["ssh://localhost/x/"],
+        &["btrfs:///"],
+        &[""],
+        &["bak/x"],
+    ] {
+        let words = [&["--server", "--mode", "a"], words].concat();
+        let said = buttersink(&words);
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{words:?}");
+        assert!(!Path::new(log).exists() && !Path::new(dir).join(".buttersink").exists());
+    }
+    let mut client = Client::serving("a", dir);
+    assert!(client.list().is_empty());
+    assert_eq!(client.close(), 0);
+}
+
+fn servers_follow_only_links_of_roots_alone() {
+    let root = btrfs("far", 256);
+    let (dir, theirs) = (root.join("dir"), root.join("theirs"));
+    fs::create_dir(&dir).unwrap();
+    fs::create_dir(&theirs).unwrap();
+    symlink(&dir, root.join("way")).unwrap();
+    assert!(Client::serving("a", root.join("way")).list().is_empty());
+    symlink("/", theirs.join("way")).unwrap();
+    let refused = |place: &Path| {
+        let mut client = Client::of(&["--mode".as_ref(), "a".as_ref(), place.as_os_str()]);
+        client.hear().unwrap();
+        let said = client.hear().unwrap_err();
+        assert!(said.contains("root's alone"), "{said}");
+    };
+    chown(&theirs, Some(65534), None).unwrap();
+    refused(&theirs.join("way"));
+    refused(&theirs.join("way/etc"));
+    chown(&theirs, Some(0), None).unwrap();
+    fs::set_permissions(&theirs, PermissionsExt::from_mode(0o777)).unwrap();
+    refused(&theirs.join("way"));
+    // A link of a user's own, in a directory of root's.
+    let nobody = [
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "ln",
+        "-s",
+    ];
+    fs::set_permissions(&theirs, PermissionsExt::from_mode(0o1777)).unwrap();
+    run(
+        "setpriv",
+        nobody
+            .iter()
+            .map(|w| (*w).into())
+            .chain([dir.clone(), theirs.join("own")]),
+    );
+    refused(&theirs.join("own"));
+}
+
+fn strict_servers_refuse_what_others_could_use() {
+    let root = btrfs("far", 256);
+    let dir = root.join("above/dir");
+    fs::create_dir_all(&dir).unwrap();
+    let strict = || {
+        let words = [
+            "--strict".as_ref(),
+            "--mode".as_ref(),
+            "a".as_ref(),
+            dir.as_os_str(),
+        ];
+        let mut client = Client::of(&words);
+        client.hear().unwrap();
+        client.ask(&json!({"ask": "list"}))
+    };
+    // The tests' own directory may be root's alone already.
+    let private = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077 == 0;
+    if here().ancestors().any(private) {
+        skip("a directory above this one is for root only");
+    }
+    let said = strict().unwrap_err();
+    assert!(said.contains("nosuid and nodev"), "{said}");
+    fs::set_permissions(root.join("above"), PermissionsExt::from_mode(0o700)).unwrap();
+    strict().unwrap();
+    fs::set_permissions(root.join("above"), PermissionsExt::from_mode(0o755)).unwrap();
+    run(
+        "mount",
+        ["-o", "remount,nosuid,nodev", root.to_str().unwrap()],
+    );
+    strict().unwrap();
+}
+
+/// In a namespace of its own, where this test is the system's logger.
+fn sessions_are_in_the_system_log() {
+    let root = btrfs("far", 256);
+    let socket = here().join("log");
+    let logger = UnixDatagram::bind(&socket).unwrap();
+    logger
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let script =
+        "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && mknod /dev/urandom c 1 9 &&
+        touch /dev/log && mount --bind \"$1\" /dev/log && shift && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["-m", "sh", "-c", script, "sh"])
+        .arg(&socket)
+        .arg(binary("buttersink"));
+    command
+        .args(["--server", "--as", "host\n1", "--mode", "a"])
+        .arg(&root);
+    command
+        .env("SSH_CONNECTION", "192.0.2.7 1 2 3")
+        .env("SUDO_USER", "mallory");
+    let mut client = Client::start(&mut command);
+    client.hear().unwrap();
+    client
+        .receive("good", 7, None, &of_commands(7, &[file("f", b"x")]))
+        .unwrap();
+    client.receive("bad", 8, None, b"nothing").unwrap_err();
+    client.close();
+    let mut client = Client::start(&mut command);
+    client.hear().unwrap();
+    client
+        .ask(&json!({"ask": "delete", "path": "good"}))
+        .unwrap_err();
+    client.send(&uuid(7).to_string(), None).unwrap();
+    client.close();
+    let mut lines = Vec::new();
+    logger.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 4096];
+    while let Ok(length) = logger.recv(&mut buffer) {
+        lines.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+    }
+    println!("{lines:#?}");
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.contains(": host\\n1 at 192.0.2.7: "))
+    );
+    let expected = [
+        "mode a was granted",
+        "received 07070707-0707-0707-0707-070707070707 as good",
+        "damaged",
+        "mode a was granted",
+        "refused: cannot delete",
+        "sent 07070707-0707-0707-0707-070707070707 (",
+    ];
+    let mut rest = lines.iter();
+    for words in expected {
+        assert!(rest.any(|line| line.contains(words)), "{words}");
+    }
+}
+
+/// Two directories of two keys on one filesystem, and what the second has: the snapshot `monday`.
+fn two_tenants() -> (PathBuf, PathBuf) {
+    let root = btrfs("far", 256);
+    let (one, two) = (root.join("host1"), root.join("host2"));
+    fs::create_dir(&one).unwrap();
+    fs::create_dir(&two).unwrap();
+    let monday = of_commands(2, &[file("secret", &[b's'; 8192])]);
+    Client::serving("a", &two)
+        .receive("monday", 2, None, &monday)
+        .unwrap();
+    (one, two)
+}
+
+fn tell_nothing(said: &str) {
+    for word in ["host2", "monday"] {
+        assert!(!said.contains(word), "{said}");
+    }
+}
+
+/// By the UUIDs that others have, which anybody may be told.
+fn keys_of_one_filesystem_see_only_their_own() {
+    let (one, two) = two_tenants();
+    let theirs = uuid(2).to_string();
+    let own = Client::serving("r", &two).list()[0]["uuid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut client = Client::serving("w", &one);
+    assert!(client.list().is_empty());
+    for known in [&theirs, &own] {
+        tell_nothing(&client.send(known, None).unwrap_err());
+        let diff = json!({"to": known, "from": null, "size": "unknown"});
+        tell_nothing(
+            &client
+                .ask(&json!({"ask": "measure", "diffs": [diff]}))
+                .unwrap_err(),
+        );
+        let id: buttersink::snapshot::Uuid = known.parse().unwrap();
+        // A snapshot of it, and a file out of it.
+        let snapshot = of_parent(3, Some(id.0), &[]);
+        tell_nothing(
+            &client
+                .receive("stolen", 3, Some(known), &snapshot)
+                .unwrap_err(),
+        );
+        let cloned = of_commands(3, &[file("f", b""), clone("f", id.0, "secret")]);
+        tell_nothing(&client.receive("stolen", 3, None, &cloned).unwrap_err());
+        client = Client::serving("w", &one);
+    }
+    for path in ["../host2/monday", "/monday"] {
+        tell_nothing(
+            &client
+                .ask(&json!({"ask": "delete", "path": path}))
+                .unwrap_err()
+                .replace(path, ""),
+        );
+    }
+    assert!(client.list().is_empty());
+    assert_eq!(
+        fs::read_dir(&one).unwrap().count(),
+        1,
+        "the state directory"
+    );
+}
+
+/// Whoever claims to be the snapshot of somebody else is not in his way.
+fn nobody_is_blocked_by_who_claims_his_uuid() {
+    let (one, two) = two_tenants();
+    let own = Client::serving("r", &two).list()[0]["uuid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut client = Client::serving("a", &one);
+    client
+        .receive("evil", 2, None, &of_commands(2, &[]))
+        .unwrap();
+    let id: buttersink::snapshot::Uuid = own.parse().unwrap();
+    let diff = json!({"to": own, "from": null, "size": "unknown"});
+    let said = client.ask(&json!({"ask": "receive", "diff": diff, "path": "more"}));
+    tell_nothing(&said.unwrap_err());
+    assert_eq!(client.close(), 0);
+    let mut client = Client::serving("a", &two);
+    let listed = client.list();
+    assert_eq!((listed.len(), listed[0]["state"].as_str()), (1, Some("ok")));
+    let tuesday = of_parent(3, Some([2; 16]), &[file("new", b"x")]);
+    client
+        .receive("tuesday", 3, Some(&uuid(2).to_string()), &tuesday)
+        .unwrap();
+    let listed = client.list();
+    let parent = listed.iter().find(|s| s["path"] == "tuesday").unwrap()["parent_uuid"].clone();
+    assert_eq!(parent, id.to_string(), "made of the owner's");
+    assert_eq!(fs::read(two.join("tuesday/secret")).unwrap(), [b's'; 8192]);
+}
+
+/// What is mounted in the directory is not in it.
+fn mounts_in_the_directory_are_not_crossed() {
+    let root = btrfs("far", 256);
+    let (dir, outside) = (root.join("dir"), root.join("outside"));
+    fs::create_dir_all(dir.join("in")).unwrap();
+    fs::create_dir(&outside).unwrap();
+    Client::serving("a", &outside)
+        .receive("s", 2, None, &of_commands(2, &[]))
+        .unwrap();
+    // And one below it that has the name of one outside.
+    Client::serving("a", &dir)
+        .receive("in/s", 4, None, &of_commands(4, &[]))
+        .unwrap();
+    run(
+        "mount",
+        [
+            "--bind".as_ref(),
+            outside.as_os_str(),
+            dir.join("in").as_os_str(),
+        ],
+    );
+    let mut client = Client::serving("w", &dir);
+    assert_eq!(client.list().len(), 1);
+    let refused = |said: Result<_, String>| {
+        let said = said.unwrap_err();
+        assert!(
+            said.contains("cross-device") || said.contains("link"),
+            "{said}"
+        );
+    };
+    refused(client.ask(&json!({"ask": "copy", "from": "in/s", "to": "got"})));
+    refused(client.ask(&json!({"ask": "delete", "path": "in/s"})));
+    refused(client.receive("in/new", 3, None, &of_commands(3, &[])));
+    refused(client.send(&uuid(4).to_string(), None).map(|_| json!(null)));
+    let diff = json!({"to": uuid(4).to_string(), "from": null, "size": "unknown"});
+    refused(client.ask(&json!({"ask": "measure", "diffs": [diff]})));
+    client.close();
+    assert!(outside.join("s").exists() && !outside.join("new").exists());
+    run("umount", [dir.join("in")]);
+}
