@@ -24,7 +24,7 @@ pub use content::{
     COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, inode_flags, set_inode_flags,
     write_encoded,
 };
-pub use mounts::{Mount, mount_point, mounts_without, swap_files};
+pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
 pub use sizes::Usage;
 pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
 

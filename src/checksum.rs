@@ -1,4 +1,4 @@
-//! Proves that two trees are the same: files that describe a tree in the form of GNU find and
+//! Shows whether two trees are the same: files that describe a tree in the form of GNU find and
 //! sha256sum, a check of such files against a tree, a comparison of two trees, and of what two machines see
 //! in theirs.
 //! Knows nothing of snapshots and stores, follows no symlink, changes nothing in a tree.

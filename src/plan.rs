@@ -73,7 +73,7 @@ pub struct Step {
     /// Bytes of the stream; 0 where nothing is sent.
     #[serde(flatten, serialize_with = "size_fields")]
     pub size: Size,
-    /// What the sender mends in the kernel's stream.
+    /// What the sender changes in the kernel's stream, as far as measuring found it.
     pub mended: Mended,
     /// Why this way, for a person.
     pub why: String,

@@ -344,7 +344,7 @@ impl Run<'_, '_> {
 fn compared(at: &Path, source: &Path, sample: Option<usize>) -> Result<String> {
     let doing = || format!("verifying {}", shown(at));
     match verify::copies(at, source, sample)? {
-        Verdict::Proved(words) => Ok(format!("{}: {words}", shown(at))),
+        Verdict::Good(_, words) => Ok(format!("{}: {words}", shown(at))),
         Verdict::Unverifiable(words) => Err(Error::failed(doing(), words)),
         Verdict::Different(words) => Err(Error::new(
             Kind::Different,

@@ -251,7 +251,7 @@ pub struct Listing {
     pub offer: Offer,
     /// Bytes that can still be written here; `None` if there is no limit that we know.
     pub free: Option<u64>,
-    /// Whether there may be more than it has: that something is missing in it proves nothing.
+    /// Whether there may be more than it has: that something is missing in it means nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
     /// What could not be read, and other remarks for a person.

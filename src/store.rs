@@ -1,6 +1,7 @@
 //! What a store is, how a location is written, and which store stands behind it.
 //! Knows the kinds of store by name only; how each works is its own business.
 
+mod access;
 pub mod archive;
 mod keys;
 pub mod local;
@@ -17,6 +18,7 @@ use crate::process::Priority;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Sizes, shown};
+pub use access::Access;
 use archive::ArchiveStore;
 pub use local::ReceiveWith;
 use local::{Local, Manner};
@@ -52,6 +54,14 @@ pub trait Store {
     /// # Errors
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
+
+    /// Whether the stream of a diff is of a sender that mends, whether or not there is anything to mend.
+    ///
+    /// # Errors
+    /// If what is stored cannot be asked.
+    fn mends(&mut self, _diff: &Diff) -> Result<bool> {
+        Ok(false)
+    }
 
     /// The same as the kernel makes it, with its faults, to be held against what an earlier version
     /// stored. Stores that keep streams have one kind only.
@@ -159,6 +169,9 @@ pub trait Store {
 
 /// Takes a stream. Drop means abort: what is written does not exist until [`Sink::finish`].
 pub trait Sink: Write {
+    /// Hears, before the first byte, that the sender mends. Stores of streams write that down.
+    fn is_mended(&mut self) {}
+
     /// Makes what was written exist, durably.
     ///
     /// # Errors
@@ -199,31 +212,6 @@ pub struct Effort {
     pub requests: u64,
     /// Parts of the streams among them.
     pub parts: u64,
-}
-
-/// What a run may do to a store; `--mode r|a|w` of a server.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Access {
-    /// List, measure, send.
-    Read,
-    /// Also receive what is new.
-    Append,
-    /// Also delete.
-    Write,
-}
-
-impl Access {
-    /// Refuses what a store was opened for less than.
-    fn must_allow(self, needed: Access, location: &str, doing: &str) -> Result<()> {
-        if self < needed {
-            let said = format!("{location} was opened for less than that");
-            return Err(Error::refused(doing, said));
-        }
-        Ok(())
-    }
 }
 
 /// By what means stores are reached and do their work.

@@ -10,6 +10,7 @@ mod mend;
 mod paths;
 pub mod rehearsal;
 pub mod renamed;
+pub mod stored;
 mod touched;
 pub mod tree;
 mod watch;

@@ -384,7 +384,11 @@ pub fn transfer(
     path: &Path,
     moved: &mut dyn FnMut(u64),
 ) -> Result<Receipt> {
+    let mended = source.mends(diff)?;
     let mut sink = dest.receive(diff, path)?;
+    if mended {
+        sink.is_mended();
+    }
     pump(&mut source.send(diff)?, &mut sink, moved)?;
     sink.finish()
 }

@@ -13,7 +13,7 @@ complete -c buttersink -n '__fish_seen_subcommand_from backup restore verify' \
 complete -c buttersink -n __fish_is_first_arg -a list -d 'list the snapshots of a location'
 complete -c buttersink -n __fish_is_first_arg -a sync -d 'bring the snapshots of SRC to DST'
 complete -c buttersink -n __fish_is_first_arg -a backup -d 'make a snapshot and bring it to every destination'
-complete -c buttersink -n __fish_is_first_arg -a verify -d 'prove what is stored'
+complete -c buttersink -n __fish_is_first_arg -a verify -d 'look at what is stored again'
 complete -c buttersink -n __fish_is_first_arg -a config -d 'look at a configuration file of backups'
 complete -c buttersink -n __fish_is_first_arg -a restore -d 'bring a scheduled backup back'
 complete -c buttersink -n __fish_is_first_arg -a clean -d 'remove what interrupted runs left'

@@ -12,7 +12,7 @@ use crate::log;
 use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::report;
-use crate::snapshot::{Listing, Offer, Snapshot, State, shown};
+use crate::snapshot::{Listing, Offer, shown};
 use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
@@ -70,7 +70,9 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
     if removing {
-        for leftover in leftovers(&listing) {
+        let limit = clean::usual(&location.place);
+        let all = clean::leftovers(&listing, &options.exclude);
+        for leftover in all.filter(|left| clean::is_old(left, limit)) {
             store.delete(&leftover.path)?;
             let name = shown(&leftover.path);
             progress.note(&format!("removed {name}, left by an interrupted transfer"));
@@ -183,7 +185,7 @@ fn carry_out(
         }
         Err(error) => {
             if let Ok(listing) = dest.list() {
-                leftovers(&listing).for_each(|leftover| {
+                clean::leftovers(&listing, &[]).for_each(|leftover| {
                     let name = shown(&leftover.path);
                     let said = format!("{name} is left unfinished; the next run removes it");
                     progress.note(&said);
@@ -194,12 +196,7 @@ fn carry_out(
     }
 }
 
-fn leftovers(listing: &Listing) -> impl Iterator<Item = &Snapshot> {
-    let all = listing.snapshots.iter();
-    all.filter(|snapshot| snapshot.state == State::Partial)
-}
-
-fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
+pub(super) fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
     patterns
         .iter()
         .any(|pattern| glob::matches(pattern.as_bytes(), path))

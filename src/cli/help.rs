@@ -70,7 +70,7 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink backup ...             make a backup; see buttersink backup --help
        buttersink restore ...            bring a backup back; see buttersink restore --help
        buttersink verify [options] LOCATION
-                                         prove what is stored; see buttersink verify --help
+                                         look at what is stored again; see buttersink verify --help
        buttersink config check [--offline] FILE
                                          what a configuration file of backups says, what its
                                          bucket is like, and what would run when

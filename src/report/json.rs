@@ -10,8 +10,7 @@ use crate::store::{Effort, Parts, Receipt};
 use crate::sync::Summary;
 use serde::Serialize;
 
-/// Version of every JSON object that the programs print.
-pub const VERSION: u32 = 1;
+pub(super) use crate::JSON_VERSION as VERSION;
 
 #[derive(Serialize)]
 struct ListingLine<'a> {

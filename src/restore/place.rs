@@ -108,10 +108,10 @@ impl Place {
     /// built on, and yet `btrfs receive` may take it for the new one.
     pub(super) fn rival(&self, ids: &[Uuid]) -> Result<Option<PathBuf>> {
         let all = self.filesystem.subvolumes()?.all;
-        let leftover = local::leftover(&self.base, &all)?;
+        let leftovers = local::leftovers(&self.base, &all)?;
         let mut rivals = all.into_iter().filter(|s| {
             let same = s.received_uuid.is_some_and(|id| ids.contains(&id));
-            same && leftover != Some(s.id)
+            same && !leftovers.contains(&s.id)
         });
         Ok(rivals.next().map(|rival| rival.path))
     }

@@ -6,19 +6,23 @@ mod builtin;
 mod child;
 mod exchange;
 mod flow;
+mod home;
 mod inherited;
 mod inspect;
 mod look;
 mod measure;
 mod parent;
 mod receive;
+mod scratch;
 pub mod sender;
 mod state;
 mod survey;
 mod tree;
 
 pub use builtin::ReceiveWith;
-pub use survey::{leftover, states};
+pub use home::STATE;
+pub use scratch::Scratch;
+pub use survey::{leftovers, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -66,13 +70,14 @@ pub struct Local {
     round: Option<look::Round>,
     notes: Vec<String>,
     walled: bool,
+    /// What interrupted transfers left was looked for.
+    tidied: bool,
     /// Held as long as we may write.
     _lock: Option<File>,
 }
 
 impl Local {
-    /// Opens a directory. With more than read access, takes its lock and removes the leftovers
-    /// of transfers that did not end well.
+    /// Opens a directory. With more than read access, takes its lock.
     ///
     /// # Errors
     /// If it is not a directory on btrfs, or another run holds the lock.
@@ -81,12 +86,19 @@ impl Local {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        let lock = if access > Access::Read {
-            Some(lock(&dir)?)
-        } else {
-            None
-        };
-        let mut local = Local {
+        if home::is_inside(&dir) {
+            let said = "it is where buttersink keeps what it remembers";
+            return Err(Error::refused(format!("cannot open {}", shown(&dir)), said));
+        }
+        let writes = access > Access::Read;
+        if writes {
+            must_be_writable(&dir, &filesystem)?;
+        }
+        let lock = writes.then(|| lock(&dir)).transpose()?;
+        if writes {
+            take_over(&dir)?;
+        }
+        Ok(Local {
             dir,
             filesystem,
             manner,
@@ -95,34 +107,36 @@ impl Local {
             round: None,
             notes: Vec::new(),
             walled: false,
+            tidied: false,
             _lock: lock,
-        };
-        if access > Access::Read {
-            local.remove_leftover()?;
-            if builtin::remove_leftover(&local)? {
-                let note = "removed what an interrupted transfer had received";
-                local.notes.push(note.to_owned());
-            }
-        }
-        Ok(local)
+        })
     }
 
-    /// Removes what the last run was receiving when it was interrupted. Other subvolumes may be
-    /// named like that, and be somebody's only copy.
-    fn remove_leftover(&mut self) -> Result<()> {
+    /// Removes what earlier runs were receiving here when they were interrupted, before something new
+    /// comes. Other subvolumes may be named like that, and be somebody's only copy.
+    fn remove_leftovers(&mut self) -> Result<()> {
         alias::remove_leftover(&self.dir)?;
-        let Some(path) = state::begun(&self.dir)? else {
+        if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
-        };
-        let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
-        if self.list()?.snapshots.iter().any(unfinished) {
-            self.delete(&path)?;
-            let name = shown(&path);
-            log::line(|| format!("removed the unfinished {name}"));
-            self.notes
-                .push(format!("removed {name}, left by an interrupted transfer"));
         }
-        state::ended(&self.dir)
+        if builtin::remove_leftover(&self.dir)? {
+            let note = "removed what an interrupted transfer had received";
+            self.notes.push(note.to_owned());
+        }
+        for path in state::begun(&self.dir)? {
+            let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
+            let known = std::mem::take(&mut self.known);
+            if self.list()?.snapshots.iter().any(unfinished) {
+                self.delete(&path)?;
+                let name = shown(&path);
+                log::line(|| format!("removed the unfinished {name}"));
+                self.notes
+                    .push(format!("removed {name}, left by an interrupted transfer"));
+            }
+            self.known = known;
+            state::ended(&self.dir, &path)?;
+        }
+        Ok(())
     }
 
     fn arrived(&mut self, snapshot: Snapshot) {
@@ -310,12 +324,17 @@ impl Store for Local {
         self.stream(diff, true)
     }
 
+    fn mends(&mut self, _diff: &Diff) -> Result<bool> {
+        Ok(mending())
+    }
+
     fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         self.stream(diff, false)
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let name = checked_name(path)?;
+        self.remove_leftovers()?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
         self.must_claim_nothing(diff.to, path)?;
@@ -357,7 +376,8 @@ impl Store for Local {
         }
         remove(&whole)?;
         // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
-        if let Err(error) = state::remove(&self.dir, now.uuid) {
+        let forgotten = state::remove(&self.dir, now.uuid);
+        if let Err(error) = forgotten.and_then(|()| state::ended(&self.dir, path)) {
             log::line(|| error.to_string());
         }
         self.known.retain(|snapshot| snapshot.path != path);
@@ -384,7 +404,7 @@ impl Store for Local {
         let doing = || format!("cannot mark {}", shown(self.dir.join(path)));
         let now = btrfs::subvolume(&self.dir.join(path))?;
         match now.received_uuid.filter(|_| now.uuid == uuid) {
-            Some(received) => state::mark(&self.dir, uuid, received, now.stransid)?,
+            Some(received) => state::reject(&self.dir, uuid, received, now.stransid)?,
             None => return Err(Error::refused(doing(), "it was not received here")),
         }
         let marked = self.known.iter_mut().filter(|s| s.path == path);
@@ -485,8 +505,30 @@ fn restarted(error: Error, doing: &str) -> Error {
     }
 }
 
+/// Nothing can be received where nothing can be written.
+fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()> {
+    let doing = || format!("cannot write to {}", shown(dir));
+    let subvolume = btrfs::subvolume_of(filesystem.fd()).doing(doing)?;
+    match subvolume.read_only || sys::is_read_only(filesystem.fd()).doing(doing)? {
+        true => Err(home::read_only(doing())),
+        false => Ok(()),
+    }
+}
+
+/// Takes over what earlier releases remembered of a directory. Where nothing may be kept, that is
+/// said when something is to be.
+fn take_over(dir: &Path) -> Result<()> {
+    match state::take_over(dir) {
+        Err(error) if error.kind != Kind::Busy => {
+            log::line(|| error.to_string());
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 fn lock(dir: &Path) -> Result<File> {
-    let file = state::open_lock(dir)?;
+    let file = home::open_lock(dir)?;
     let doing = || format!("cannot lock {}", shown(dir));
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),
@@ -500,8 +542,11 @@ fn lock(dir: &Path) -> Result<File> {
 
 /// Whether another run holds the lock of a directory above `path`, other than our own.
 fn in_other_hands(path: &Path, ours: &Path) -> Result<bool> {
-    for dir in path.ancestors().skip(1).filter(|dir| *dir != ours) {
-        let lock = state::lock_path(dir);
+    for dir in home::ancestors(path.parent().unwrap_or(path)) {
+        if dir == ours {
+            continue;
+        }
+        let lock = home::lock_path(dir)?;
         match OpenOptions::new().write(true).open(&lock) {
             Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
                 return Ok(true);
@@ -538,7 +583,7 @@ fn checked_name(path: &Path) -> Result<&OsStr> {
         ))
     };
     match path.file_name() {
-        Some(_) if path.starts_with(state::STATE) => refused("it is where seals are kept"),
+        Some(_) if home::is_inside(path) => refused("it is where seals are kept"),
         Some(name) if plain && !nul => Ok(name),
         _ => refused("it leads out of the directory"),
     }

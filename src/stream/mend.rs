@@ -224,7 +224,7 @@ impl<'a> Mender<'a> {
 
 /// Whether a value of so many bytes cannot replace the old one in the smallest leaf that is full:
 /// 16 KiB less its header, in which the kernel counts each item with its own.
-fn collides(name: usize, old: usize, new: usize) -> bool {
+pub(super) fn collides(name: usize, old: usize, new: usize) -> bool {
     const LEAF: usize = (16 << 10) - 101;
     const ITEM: usize = 25 + 30;
     new > old && old + new + 2 * (ITEM + name) > LEAF

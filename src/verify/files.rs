@@ -5,7 +5,7 @@ use super::{Report, Watch, counts, is_sound};
 use crate::compare::{self, Pair};
 use crate::error::{Kind, Result};
 use crate::process;
-use crate::proof::Verdict;
+use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
 use crate::store::Store;
 
@@ -43,9 +43,13 @@ pub fn files(
             true => parent(snapshot, &here, there),
             false => None,
         };
-        let verdict = one(snapshot, original, since, store, there, other, watch)?;
-        let verdict = with_heirs(verdict, snapshot, &report.listing);
-        report.add(snapshot, verdict, since.is_none());
+        match one(snapshot, original, since, store, there, other, watch)? {
+            Ok(remark) => report.remark(snapshot, &remark),
+            Err(verdict) => {
+                let verdict = with_heirs(verdict, snapshot, &report.listing);
+                report.add(snapshot, verdict, true);
+            }
+        }
     }
     Ok(())
 }
@@ -57,6 +61,7 @@ fn parent(snapshot: &Snapshot, here: &[Snapshot], there: &Listing) -> Option<Uui
     there.snapshots.iter().any(has).then(|| parent.id())
 }
 
+/// A verdict; a remark if only a part was looked at and is the same, which says little of the rest.
 fn one(
     snapshot: &Snapshot,
     original: &Snapshot,
@@ -65,7 +70,7 @@ fn one(
     there: &Listing,
     other: &mut dyn Store,
     watch: &mut Watch,
-) -> Result<Verdict> {
+) -> Result<std::result::Result<String, Verdict>> {
     let pair = Pair {
         id: snapshot.id(),
         source: Some(&original.path),
@@ -78,21 +83,24 @@ fn one(
     let name = shown(&snapshot.path);
     let each = &mut |entries| watch(&format!("{name}, {entries} entries so far"));
     let theirs = format!("{} in {}", shown(&original.path), there.location);
-    match compare::copies(other, store, &pair, each) {
-        Err(error) if error.kind == Kind::Interrupted => Err(error),
-        Err(error) => Ok(Verdict::Unverifiable(error.to_string())),
-        Ok(outcome) if outcome.different > 0 => Ok(Verdict::Different(format!(
-            "unlike {theirs}: {}",
-            outcome.words()
-        ))),
-        Ok(outcome) if !outcome.is_same() => Ok(Verdict::Unverifiable(outcome.words())),
-        Ok(outcome) => Ok(Verdict::Proved(
-            match since.filter(|_| !outcome.everything) {
-                None => format!("in content and metadata the same as {theirs}"),
-                Some(_) => format!("where it differs from its parent, the same as {theirs}"),
-            },
-        )),
-    }
+    let verdict = match compare::copies(other, store, &pair, each) {
+        Err(error) if error.kind == Kind::Interrupted => return Err(error),
+        Err(error) => Verdict::Unverifiable(error.to_string()),
+        Ok(outcome) if outcome.different > 0 => {
+            Verdict::Different(format!("unlike {theirs}: {}", outcome.words()))
+        }
+        Ok(outcome) if !outcome.is_same() => Verdict::Unverifiable(outcome.words()),
+        Ok(outcome) if since.is_some() && !outcome.everything => {
+            return Ok(Ok(format!(
+                "where it differs from its parent, the same as {theirs}"
+            )));
+        }
+        Ok(_) => Verdict::seen(
+            Seen::Same,
+            format!("in content and metadata the same as {theirs}"),
+        ),
+    };
+    Ok(Err(verdict))
 }
 
 /// A wrong copy, and what was built on it: that may have the same wrong bytes.

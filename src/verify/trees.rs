@@ -5,7 +5,7 @@ use super::{Report, Watch, counts, is_sound};
 use crate::checksum::{Options, Outcome, Progress, compare_trees};
 use crate::error::{Doing, Kind, Result};
 use crate::process;
-use crate::proof::Verdict;
+use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, shown};
 use crate::sys::dir;
 use std::fs::File;
@@ -97,12 +97,15 @@ fn judged(same_top: bool, outcome: &Outcome, theirs: &Path, sample: Option<usize
         ([], _) if !same_top => Verdict::Different(format!(
             "the mode, owner or extended attributes of its top are not those of {theirs}"
         )),
-        ([], []) => Verdict::Proved(match sample {
-            None => format!("byte by byte the same as {theirs}"),
-            Some(files) => format!(
-                "as {theirs} in all names and attributes, and in the contents of {files} files at most"
-            ),
-        }),
+        ([], []) => Verdict::seen(
+            Seen::Same,
+            match sample {
+                None => format!("byte by byte the same as {theirs}"),
+                Some(files) => format!(
+                    "as {theirs} in all names and attributes, and in the contents of {files} files at most"
+                ),
+            },
+        ),
         ([], [error, ..]) => Verdict::Unverifiable(error.to_string()),
         ([first, rest @ ..], _) => {
             let more = match rest.len() {

@@ -30,11 +30,15 @@ mod cold;
 mod compare;
 mod cut;
 mod documents;
+mod drill;
 mod faults;
+mod histories;
 mod hostile;
 mod local;
+mod mended;
 mod packaging;
 mod parents;
+mod places;
 mod receive;
 mod remote;
 mod restore;
@@ -57,6 +61,9 @@ mod verify_archives;
 mod wire;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = histories::asked() {
+        return code;
+    }
     runner::main(
         &[
             architecture::TESTS,
@@ -73,11 +80,15 @@ fn main() -> std::process::ExitCode {
             compare::TESTS,
             cut::TESTS,
             documents::TESTS,
+            drill::TESTS,
             faults::TESTS,
+            histories::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::TESTS,
             packaging::TESTS,
             parents::TESTS,
+            places::TESTS,
             receive::TESTS,
             remote::TESTS,
             restore::TESTS,

@@ -4,7 +4,7 @@
 use crate::runner::Test;
 use crate::streams::{command, noise, of_commands, write};
 use crate::subvolumes::{EVERYTHING, id, script, set_read_only, shown, snapshot, subvolume};
-use crate::support::{btrfs, btrfs_with, here, mount_image, output};
+use crate::support::{btrfs, btrfs_with, here, in_quarantine, mount_image, output};
 use crate::tests;
 use crate::tree::{assert_same, differences};
 use buttersink::error::{Error, Result};
@@ -104,13 +104,10 @@ fn plain(dest: &Path, stream: &[u8]) {
 /// Nothing is left of what was being received.
 #[track_caller]
 fn clean(dest: &Path, name: &str) {
-    for path in [
-        name,
-        &format!("{name}.part"),
-        ".buttersink/quarantine/incoming",
-    ] {
+    for path in [name, &format!("{name}.part")] {
         assert!(dest.join(path).symlink_metadata().is_err(), "{path}");
     }
+    assert!(!in_quarantine(dest));
 }
 
 /// Also what [`assert_same`] lets pass, since `btrfs receive` gets it wrong.

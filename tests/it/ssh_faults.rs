@@ -89,7 +89,7 @@ fn part(dir: &Path) -> bool {
     let part = names
         .into_iter()
         .any(|name| name.as_bytes().ends_with(b".part"));
-    part || dir.join(".buttersink/quarantine/incoming").exists()
+    part || crate::support::in_quarantine(dir)
 }
 
 fn lost(said: &(i32, String)) {

@@ -25,6 +25,12 @@ pub(crate) fn receive_with() -> Option<ReceiveWith> {
     Some(word.parse().expect("builtin or btrfs"))
 }
 
+/// Whether something is being received into the filesystem that is mounted here.
+pub(crate) fn in_quarantine(mount: &Path) -> bool {
+    let all = std::fs::read_dir(mount.join(".buttersink/quarantine"));
+    all.is_ok_and(|mut all| all.next().is_some())
+}
+
 /// This test's own directory.
 pub(crate) fn here() -> PathBuf {
     std::env::var_os("BUTTERSINK_TEST_SCRATCH")

@@ -2,8 +2,8 @@
 //! alone, until all of it is there; then under its unfinished name, and read-only before anybody
 //! has had time to change it. Who publishes it is `receive`'s business.
 
+use super::home::{self, Home};
 use super::parent::Exact;
-use super::state::STATE;
 use super::{Local, Manner};
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
@@ -19,6 +19,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::str::FromStr;
 
 /// How local stores receive snapshots.
@@ -63,48 +64,49 @@ pub(super) fn is_chosen(manner: Manner) -> Result<bool> {
 
 /// Below the state directory.
 const QUARANTINE: &str = "quarantine";
-/// There is one at a time: a destination has one lock.
-const NAME: &str = "incoming";
+const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
 
 /// Where snapshots are received; only root gets in.
-fn quarantine(store: BorrowedFd) -> io::Result<File> {
-    let open = |path: &str| {
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-        open_within(store, path.as_bytes(), flags, 0).map(File::from)
-    };
-    match make_dir_at(open(STATE)?.as_fd(), QUARANTINE.as_bytes(), 0o700) {
+fn quarantine(home: &Home) -> io::Result<File> {
+    match make_dir_at(home.fd(), QUARANTINE.as_bytes(), 0o700) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let dir = open(&format!("{STATE}/{QUARANTINE}"))?;
+    let dir = open_within(home.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0)?;
     let stat = stat_at(dir.as_fd(), b"")?;
     match stat.uid == 0 && stat.mode & 0o077 == 0 {
-        true => Ok(dir),
+        true => Ok(dir.into()),
         false => Err(io::Error::other(
             "the directory for what is being received is not root's alone",
         )),
     }
 }
 
-/// Removes what was being received when the last run ended; whether there was something. Only we
-/// make anything there.
-pub(super) fn remove_leftover(local: &Local) -> Result<bool> {
-    let path = format!("{STATE}/{QUARANTINE}");
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-    let Ok(dir) = open_within(local.filesystem.fd(), path.as_bytes(), flags, 0) else {
+/// Removes what was being received into a directory, whose lock we hold, when the last run ended;
+/// whether there was something. A directory has one name in quarantine, and only we make anything
+/// there.
+pub(super) fn remove_leftover(store: &Path) -> Result<bool> {
+    let Some(home) = Home::of(store, false)? else {
         return Ok(false);
     };
-    if stat_at(dir.as_fd(), NAME.as_bytes()).is_err() {
+    let Ok(dir) = open_within(home.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0) else {
+        return Ok(false);
+    };
+    let name = home::key(store)?;
+    if stat_at(dir.as_fd(), name.as_bytes()).is_err() {
         return Ok(false);
     }
-    let gone = btrfs::delete_subvolume_at(dir.as_fd(), NAME.as_ref());
-    gone.doing(|| format!("cannot delete {}", shown(local.dir.join(path).join(NAME))))?;
+    let gone = btrfs::delete_subvolume_at(dir.as_fd(), name.as_ref());
+    let path = Path::new(QUARANTINE).join(name);
+    gone.doing(|| format!("cannot delete {}", home.shown(&shown(path))))?;
     Ok(true)
 }
 
 /// A snapshot in quarantine. Dropped before it has left, it is removed.
 pub(super) struct Quarantined {
     dir: File,
+    /// There is one at a time for each directory: it has one lock.
+    name: String,
     parent: Option<Parent>,
     receiver: Option<Receiver>,
     inside: bool,
@@ -126,8 +128,11 @@ impl Quarantined {
     ) -> Result<Quarantined> {
         let parent = parent.map(|exact| open_parent(local, exact).doing(|| doing.clone()));
         let parent = parent.transpose()?;
+        let no_place = || Error::failed(&doing, "there is no place for what is being received");
+        let home = Home::of(&local.dir, true)?.ok_or_else(no_place)?;
         Ok(Quarantined {
-            dir: quarantine(local.filesystem.fd()).doing(|| doing.clone())?,
+            dir: quarantine(&home).doing(|| doing.clone())?,
+            name: home::key(&local.dir)?,
             parent,
             receiver: None,
             inside: false,
@@ -137,15 +142,15 @@ impl Quarantined {
 
     /// The stream begins.
     pub(super) fn begin(&mut self, head: &Head) -> Result<()> {
-        let (dir, name) = (self.dir.as_fd(), OsStr::new(NAME));
+        let (dir, name) = (self.dir.as_fd(), OsStr::new(&self.name));
         let made = match &self.parent {
             None => btrfs::create_subvolume_at(dir, name),
             Some(parent) => btrfs::create_snapshot_at(parent.top.as_fd(), dir, name),
         };
         made.doing(|| self.doing.clone())?;
         self.inside = true;
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-        let top = open_within(dir, NAME.as_bytes(), flags, 0).doing(|| self.doing.clone())?;
+        let top = open_within(dir, self.name.as_bytes(), DIRECTORY, 0);
+        let top = top.doing(|| self.doing.clone())?;
         let parent = self.parent.as_ref().map(|parent| parent.top.try_clone());
         let parent = parent.transpose().doing(|| self.doing.clone())?;
         self.receiver = Some(Receiver::new(head, top.into(), parent)?);
@@ -171,7 +176,7 @@ impl Quarantined {
         self.must_descend(received.top())?;
         sys::syncfs(received.top()).doing(doing)?;
         let since = btrfs::subvolume_of(received.top()).doing(doing)?.generation;
-        let (from, name) = (self.dir.as_fd(), NAME.as_bytes());
+        let (from, name) = (self.dir.as_fd(), self.name.as_bytes());
         rename_at(from, name, dir.as_fd(), part.as_bytes(), false).doing(doing)?;
         self.inside = false;
         self.close(head, &received, since)?;
@@ -216,7 +221,7 @@ impl Drop for Quarantined {
             return;
         }
         // The next run removes it if this fails.
-        if let Err(error) = btrfs::delete_subvolume_at(self.dir.as_fd(), NAME.as_ref()) {
+        if let Err(error) = btrfs::delete_subvolume_at(self.dir.as_fd(), self.name.as_ref()) {
             log::line(|| {
                 format!(
                     "{}: cannot remove what was received of it: {error}",
@@ -230,9 +235,8 @@ impl Drop for Quarantined {
 /// Opens the parent; it must be still what was found.
 fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
     let below = exact.path.strip_prefix(&local.dir).unwrap_or(&exact.path);
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
     let path = below.as_os_str().as_bytes();
-    let top = open_within(local.filesystem.fd(), path, flags, 0)?;
+    let top = open_within(local.filesystem.fd(), path, DIRECTORY, 0)?;
     let now = btrfs::subvolume_of(top.as_fd())?;
     match now.uuid == exact.uuid && now.ctransid == exact.generation && now.read_only {
         true => Ok(Parent {

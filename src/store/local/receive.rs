@@ -225,6 +225,8 @@ impl Sink for Receiving<'_> {
 /// A subvolume under its unfinished name. Dropped before it is published, it is removed.
 struct Part {
     store: PathBuf,
+    /// Relative to the store, and what the mark names.
+    mark: PathBuf,
     dir: PathBuf,
     name: OsString,
     part: OsString,
@@ -241,9 +243,11 @@ impl Part {
             error.said = format!("{} (buttersink clean {way} removes leftovers)", error.said);
             error
         })?;
-        state::begin(store, &path.with_file_name(&part))?;
+        let mark = path.with_file_name(&part);
+        state::begin(store, &mark)?;
         Ok(Part {
             store: store.to_owned(),
+            mark,
             dir: dir.to_owned(),
             name: name.to_owned(),
             part,
@@ -299,7 +303,7 @@ impl Part {
             ctransid: now.ctransid,
         };
         state::add(&self.store, now.uuid, &seal)?;
-        state::ended(&self.store)?;
+        state::ended(&self.store, &self.mark)?;
         Ok(Snapshot {
             path: path.to_owned(),
             uuid: now.uuid,
@@ -325,7 +329,7 @@ impl Drop for Part {
             Ok(_) => remove(&path),
             Err(_) => Ok(()),
         };
-        match removed.and_then(|()| state::ended(&self.store)) {
+        match removed.and_then(|()| state::ended(&self.store, &self.mark)) {
             Ok(()) => log::line(|| format!("removed the unfinished {}", shown(&path))),
             // The next run removes it; a listing shows it until then.
             Err(error) => log::line(|| error.to_string()),
