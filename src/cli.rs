@@ -19,12 +19,14 @@ mod verify;
 
 use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
+use crate::store::local::sender;
 use jiff::SignedDuration;
 use lexopt::Arg;
 use only::Only;
 use options::Options;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -52,7 +54,13 @@ enum Task {
 
 /// Runs `buttersink` with these arguments (without the program's name).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match parse(arguments).and_then(|(task, options)| commands::run(&task, &options)) {
+    let mut arguments = arguments.into_iter().peekable();
+    let is_sender = |word: &OsString| word == sender::WORD;
+    let done = match arguments.next_if(is_sender) {
+        Some(_) => sender::main(arguments, io::stdout().as_fd()),
+        None => parse(arguments).and_then(|(task, options)| commands::run(&task, &options)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where nobody can be told, the exit status still tells.

@@ -41,6 +41,8 @@ pub mod process;
 
 pub mod pace;
 
+pub mod receive;
+
 pub mod s3;
 
 pub mod checksum;

@@ -20,6 +20,7 @@ use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
 use archive::ArchiveStore;
+pub use local::ReceiveWith;
 use local::{Local, Manner};
 pub use location::{Location, Place};
 pub use look::Rejected;
@@ -254,6 +255,7 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
         Place::Ssh(rest) => {
             let us = Hello {
                 compressed: means.manner.compressed,
+                receive_with: means.manner.receive_with,
                 background: means.manner.priority == Priority::Background,
                 ..Hello::here()
             };
@@ -333,6 +335,7 @@ pub fn serve_directory(
         let manner = Manner {
             priority,
             compressed: client.compressed,
+            receive_with: client.receive_with,
         };
         Ok(Box::new(Local::open(&find()?, access, manner)?.walled()))
     };

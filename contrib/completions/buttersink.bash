@@ -31,7 +31,7 @@ _buttersink() {
     if [[ $word = -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
             -n --dry-run -d --delete -e --estimate --whole --compare --resend --exclude -q --quiet -l --logfile
-            --json --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo
+            --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo
             --remote-command --endpoint-url --region --profile -j --concurrency --part-size
             --checksum --sse --storage-class --max-chain --s3-quirks --config --commands
             --older-than --backup --yes --take-over --offline --server --mode --as --strict

@@ -22,6 +22,7 @@ use std::path::Path;
 
 pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     sys::catch_signals();
+    Options::environment()?;
     if let Some(path) = &options.logfile {
         log::open(path)?;
         log::line(|| {

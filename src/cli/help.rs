@@ -102,6 +102,7 @@ options:
 ",
     common!(),
     "      --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
+      --receive-with WAY how btrfs filesystems receive: 'builtin', or 'btrfs' (if it is there)
       --bwlimit RATE     send and receive no faster: KiB per second, or with a unit: 500, 10M
 ",
     ssh!(),

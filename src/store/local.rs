@@ -2,6 +2,8 @@
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
 mod alias;
+mod builtin;
+mod child;
 mod exchange;
 mod flow;
 mod home;
@@ -12,10 +14,12 @@ mod measure;
 mod parent;
 mod receive;
 mod scratch;
+pub mod sender;
 mod state;
 mod survey;
 mod tree;
 
+pub use builtin::ReceiveWith;
 pub use home::STATE;
 pub use scratch::Scratch;
 pub use survey::{leftovers, state_at, states};
@@ -59,6 +63,8 @@ pub struct Manner {
     pub priority: Priority,
     /// Protocol 2 with compressed extents as they are, where kernel and tools can.
     pub compressed: bool,
+    /// How snapshots are received; if nothing is said, by the program `btrfs` where there is one.
+    pub receive_with: Option<ReceiveWith>,
 }
 
 /// A directory of a btrfs filesystem.
@@ -125,6 +131,10 @@ impl Local {
     fn remove_leftovers(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
+        }
+        if builtin::remove_leftover(&self.dir)? {
+            let note = "removed what an interrupted transfer had received";
+            self.notes.push(note.to_owned());
         }
         for path in state::begun(&self.dir)? {
             let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
@@ -206,6 +216,12 @@ impl Local {
 
     /// The command that sends a diff.
     fn send_command(&self, diff: &Diff) -> Result<Command> {
+        if process::program("btrfs").is_none() {
+            let parent = diff.from.map(|id| self.path_of(id)).transpose()?;
+            let compressed = self.manner.compressed && btrfs::highest_send_protocol() >= 2;
+            let snapshot = self.path_of(diff.to)?;
+            return Ok(sender::command(&snapshot, parent.as_deref(), compressed));
+        }
         let mut command = Command::new("btrfs");
         command.args(["send", "-q"]);
         if self.manner.compressed && btrfs::highest_send_protocol() >= 2 {

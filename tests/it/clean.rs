@@ -46,6 +46,7 @@ fn local(dir: &Path) -> Local {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     Local::open(dir, Access::Read, manner).unwrap()
 }

@@ -40,6 +40,7 @@ mod origin;
 mod packaging;
 mod parents;
 mod places;
+mod receive;
 mod remote;
 mod restore;
 mod s3;
@@ -92,6 +93,7 @@ fn main() -> std::process::ExitCode {
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,
+            receive::TESTS,
             remote::TESTS,
             restore::TESTS,
             restore::FROZEN,

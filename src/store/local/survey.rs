@@ -236,7 +236,7 @@ pub(super) fn snapshots(
         let Some(path) = subvolume
             .below
             .as_ref()
-            .filter(|path| !path.as_os_str().is_empty())
+            .filter(|path| !path.as_os_str().is_empty() && !home::is_inside(path))
         else {
             continue;
         };
