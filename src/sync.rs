@@ -85,7 +85,7 @@ impl Summary {
 }
 
 /// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
-/// takes with it only what builds on it, and all deletions. A diff that cannot be received is planned
+/// takes with it only what builds on it, and all deletions; one deletion that fails takes nothing with it. A diff that cannot be received is planned
 /// again at once without it: with another parent, in the end whole.
 ///
 /// # Errors
@@ -107,8 +107,9 @@ pub fn carry_out(
                 run.summary.kept += 1;
                 continue;
             }
-            Action::Delete if run.summary.failed > 0 => {
-                Err(not_deleted(&step, run.blocked || !run.lost.is_empty()))
+            Action::Delete if run.blocked || !run.lost.is_empty() => {
+                watch(Event::Failed(&step, &not_deleted(&step)));
+                continue;
             }
             Action::Transfer if step.from.is_some_and(|from| run.lost.contains(&from)) => {
                 Err(orphan(&step))
@@ -172,8 +173,7 @@ impl<'a> Run<'a> {
             self.lost.insert(step.to);
             self.lost_paths.insert(step.path.clone());
         }
-        let first = self.summary.failed == 0;
-        self.summary.failed += usize::from(step.action != Action::Delete || first);
+        self.summary.failed += 1;
         Ok(())
     }
 
@@ -262,11 +262,8 @@ fn snapshots(count: usize) -> String {
     }
 }
 
-fn not_deleted(step: &Step, missing: bool) -> Error {
-    let said = match missing {
-        true => "nothing is deleted, since not every snapshot arrived",
-        false => "nothing more is deleted, since a deletion failed",
-    };
+fn not_deleted(step: &Step) -> Error {
+    let said = "nothing is deleted, since not every snapshot arrived";
     Error::refused(
         format!("keeping {}", crate::snapshot::shown(&step.path)),
         said,

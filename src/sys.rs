@@ -1,10 +1,11 @@
 //! System calls that std does not offer: ioctl, openat2, renameat2; in `child` signals and
-//! children, in `confine` what a child may reach, in `dir` directories, in `look` what others may have
+//! children, in `confine` what a child may reach, in `dir` directories, in `at` what changes them, in `look` what others may have
 //! put there; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
 //! nothing of btrfs.
 
 #![allow(unsafe_code)]
 
+pub mod at;
 mod child;
 mod confine;
 pub mod dir;

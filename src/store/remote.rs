@@ -10,9 +10,9 @@ use crate::checksum::Found;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Measured, Size, Sizes};
+use crate::snapshot::{Diff, Listing, Measured, Origins, Size, Sizes};
 use crate::store::look::{Digest, Looking, Page};
-use crate::store::wire::{Hello, Request, inside, plain, strange};
+use crate::store::wire::{Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
 use line::Line;
 use serde::de::DeserializeOwned;
@@ -34,6 +34,8 @@ pub struct Remote {
     line: Option<Line>,
     /// The location as a person writes it, and the directory that was asked for.
     named: Option<(String, String)>,
+    /// What is going to be sent there is of.
+    coming: Origins,
 }
 
 impl Remote {
@@ -55,6 +57,7 @@ impl Remote {
             dial,
             line: None,
             named: None,
+            coming: Origins::new(),
         };
         remote.line()?;
         Ok(remote)
@@ -115,6 +118,9 @@ impl Store for Remote {
         for snapshot in &mut listing.snapshots {
             inside(&snapshot.path)
                 .map_err(|said| Error::damaged(format!("cannot list {}", self.host), said))?;
+            if let Some(origin) = &mut snapshot.origin {
+                (origin.machine, origin.host) = (plain(&origin.machine), plain(&origin.host));
+            }
             snapshot
                 .nested
                 .iter_mut()
@@ -174,9 +180,15 @@ impl Store for Remote {
         self.incoming(diff, unmended)
     }
 
+    fn attribute(&mut self, origins: Origins) {
+        self.coming = origins;
+    }
+
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let (diff, path) = (*diff, path.to_owned());
-        self.call::<()>(&Request::Receive { diff, path })?;
+        let knows = self.line()?.far.can(ORIGIN);
+        let origin = self.coming.get(&diff.to).filter(|_| knows).cloned();
+        self.call::<()>(&Request::Receive { diff, path, origin })?;
         Ok(Box::new(Outgoing::begin(&mut self.line, &diff)))
     }
 

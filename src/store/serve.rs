@@ -107,7 +107,10 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             reply(wire, looked)
         }
         Request::Send { diff, unmended } => send(store, &diff, unmended == Some(true), wire),
-        Request::Receive { diff, path } => receive(store, &diff, &path, wire),
+        Request::Receive { diff, path, origin } => {
+            store.attribute(origin.map(|origin| (diff.to, origin)).into_iter().collect());
+            receive(store, &diff, &path, wire)
+        }
     }
 }
 
