@@ -34,7 +34,7 @@ FILES    := $(foreach p,$(PROGRAMS),$(FROM)/$(p)=$(BINDIR)/$(p)) \
 .DEFAULT_GOAL := all
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help all demo setup check fmt lint test bench install uninstall static rescue-test dist \
+.PHONY: help all demo setup check fmt lint test torture bench install uninstall static rescue-test dist \
         deb clean
 
 help: ## this list
@@ -47,7 +47,7 @@ $(BINARIES) &: $(SOURCES)
 	$(CARGO) build --release --locked --bins
 	@touch $(BINARIES)
 
-demo: $(BINARIES) ## two scratch filesystems, a synchronisation and its proof (root)
+demo: $(BINARIES) ## two scratch filesystems, a synchronisation, and both sides compared (root)
 	@contrib/demo.sh '$(TARGET)/release'
 
 setup: ## install what demo, check and bench need and the machine lacks (root)
@@ -64,6 +64,11 @@ lint: ## the compiler's and clippy's opinion
 
 test: ## unit, documentation and integration tests
 	$(CARGO) test --locked
+
+# BUTTERSINK_TORTURE_MINUTES is how long (10), BUTTERSINK_TORTURE_SEED where to begin. What fails is
+# made small, and printed with the command that shows it again.
+torture: ## random histories of snapshots, every pair sent and compared, for some minutes (root)
+	$(CARGO) test --locked --test it -- --torture
 
 bench: $(BINARIES) ## figures beside those of the plain tools; ARGS=--quick for a glance (root)
 	@contrib/setup.sh

@@ -61,8 +61,8 @@ Description: ${short,}
  It brings sets of read-only snapshots from one btrfs filesystem to another,
  through ssh, or to a bucket of S3, with as few bytes as possible, and says
  that it is done when they are whole and on the disk. The package also holds
- btrfslist, which shows subvolumes in detail, and checksumdir, which proves
- that two directory trees are the same.
+ btrfslist, which shows subvolumes in detail, and checksumdir, which shows whether
+ two directory trees are the same.
 END
 (cd "$tree" && find . -path ./DEBIAN -prune -o -type f -printf '%P\n' | LC_ALL=C sort | xargs md5sum) \
     >"$tree.sums"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make demo: two btrfs filesystems in files, snapshots on one, a synchronisation to the other,
-# and the proof that both hold the same. Everything is removed again, whatever happens.
+# and a comparison of both sides. Everything is removed again, whatever happens.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
@@ -43,15 +43,15 @@ tree() (
     find . -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
 )
 
-prove() {
+compare() {
     local name=$1 side
     if [ -x "$programs/checksumdir" ]; then
         for side in SRC DST; do
-            mkdir -p "proof/$side"
-            (cd "proof/$side" && "$programs/checksumdir" "$scratch/$side/$name")
+            mkdir -p "lists/$side"
+            (cd "lists/$side" && "$programs/checksumdir" "$scratch/$side/$name")
         done
-        run diff -r proof/SRC proof/DST
-        rm -r proof
+        run diff -r lists/SRC lists/DST
+        rm -r lists
     else
         diff <(tree "SRC/$name") <(tree "DST/$name") | head -20
     fi
@@ -107,15 +107,15 @@ say 'What is there now'
 run buttersink SRC/snaps/
 run buttersink DST/snaps/
 if [ -x "$programs/btrfslist" ]; then run btrfslist DST; fi
-say 'Proof that they arrived whole'
-prove snaps/monday
-prove snaps/tuesday
+say 'Did they arrive whole? Both sides are read and compared'
+compare snaps/monday
+compare snaps/tuesday
 
 say 'A third snapshot: only what changed travels'
 echo 'one more line' >>SRC/home/letters/1
 run btrfs -q subvolume snapshot -r SRC/home SRC/snaps/wednesday
 run buttersink SRC/snaps/ DST/snaps/
-prove snaps/wednesday
+compare snaps/wednesday
 say 'Once more: there is nothing to do'
 run buttersink SRC/snaps/ DST/snaps/
 say 'Done; the scratch filesystems are removed'

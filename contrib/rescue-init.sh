@@ -143,7 +143,7 @@ write_lists() {
     cd /
 }
 
-# From a source of snapshots: bring all, make the newest the running system, and prove it.
+# From a source of snapshots: bring all, make the newest the running system, and check it.
 bring_back() {
     expect 0 '4 snapshots sent' buttersink -q "$1" /system/snaps/
     for name in root home; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make rescue-test: a virtual machine makes a small system, backs it up to a second disk and to a
-# bucket, and is destroyed; another one, with a new disk, gets the system back from each and proves
+# bucket, and is destroyed; another one, with a new disk, gets the system back from each and checks
 # it. The machines hold nothing but busybox, btrfs-progs and our static programs, and run Debian's
 # own kernel, which makes this a test on a second kernel too.
 #

@@ -15,7 +15,7 @@ pub use change::{
     set_read_only, set_received,
 };
 pub use changed::{Written, changed_since, written};
-pub use mounts::{Mount, mount_point, swap_files};
+pub use mounts::{Mount, mount_point, mount_root, swap_files};
 pub use sizes::Usage;
 pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
 

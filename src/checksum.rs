@@ -1,5 +1,6 @@
-//! Proves that two trees are the same: files that describe a tree in the form of GNU find and
-//! sha256sum, a check of such files against a tree, and a comparison of two trees.
+//! Shows whether two trees are the same: files that describe a tree in the form of GNU find and
+//! sha256sum, a check of such files against a tree, a comparison of two trees, and of what two machines see
+//! in theirs.
 //! Knows nothing of snapshots and stores, follows no symlink, changes nothing in a tree.
 
 mod line;
@@ -20,11 +21,17 @@ mod write;
 
 mod report;
 
+mod seen;
+
+mod look;
+
 pub use check::check;
 pub use compare::compare_trees;
 pub use difference::{Aspect, Change, Difference, What};
 pub use list::List;
+pub use look::{Look, Paths, look};
 pub use report::Report;
+pub use seen::{Entry, Found, Seen};
 pub use sums::Wanted;
 pub use write::{Target, Written, names_of, write_lists};
 

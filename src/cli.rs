@@ -8,6 +8,7 @@ mod help;
 mod means;
 mod only;
 mod options;
+mod resend;
 mod restore;
 mod scheduled;
 mod server;

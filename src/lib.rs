@@ -1,4 +1,4 @@
-//! Move sets of btrfs snapshots, keep them, and prove that they are whole.
+//! Move sets of btrfs snapshots, keep them, and look again whether they are whole.
 //!
 //! A **store** holds snapshots. It can *list*, *send*, *receive*, *copy* and *delete*.
 //! A **diff** makes one snapshot out of another, or out of nothing.
@@ -18,6 +18,9 @@
 //! The modules stand in reading order; each uses only those above it (a test checks this).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+/// Version of every JSON object that the programs print. It changes if the meaning of a field does.
+pub const JSON_VERSION: u32 = 2;
 
 // What everything speaks of.
 pub mod error;
@@ -39,16 +42,19 @@ pub mod pace;
 
 pub mod s3;
 
+pub mod checksum;
+
 // What holds snapshots: the promise, and the stores.
 pub mod store;
 
 // What thinks, and what does.
+
+pub mod compare;
+
 pub mod plan;
 pub mod sync;
 
 pub mod backup;
-
-pub mod checksum;
 
 pub mod verify;
 

@@ -29,6 +29,8 @@ pub struct Wish<'a> {
     pub whole: bool,
     /// Sizes are guessed from the listings, and nothing is measured.
     pub estimate: bool,
+    /// What arrives is held against its source: see [`Plan::compare`].
+    pub compare: bool,
     /// Measure nothing more than what no plan can do without. See [`Plan::unmeasured`].
     pub settled: bool,
     /// For destinations that keep diffs: how long a chain of diffs may get.
@@ -71,7 +73,7 @@ pub struct Step {
     /// Bytes of the stream; 0 where nothing is sent.
     #[serde(flatten, serialize_with = "size_fields")]
     pub size: Size,
-    /// What the sender mends in the kernel's stream.
+    /// What the sender changes in the kernel's stream, as far as measuring found it.
     pub mended: Mended,
     /// Why this way, for a person.
     pub why: String,
@@ -119,6 +121,8 @@ pub struct Plan {
     pub effort: Option<Effort>,
     /// What is known of the diffs that were measured for it.
     pub measured: Sizes,
+    /// What arrives is held against its source before it counts as sent.
+    pub compare: bool,
 }
 
 impl Plan {
@@ -215,7 +219,10 @@ impl<'a> Planner<'a> {
             parents,
             by_id,
             families: Families::new(&source.snapshots),
-            plan: Plan::default(),
+            plan: Plan {
+                compare: wish.compare,
+                ..Plan::default()
+            },
         }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::snapshot::{Snapshot, Uuid, path_text};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// How closely a store looks at what it holds.
@@ -15,54 +16,109 @@ pub enum Depth {
     Download,
 }
 
+/// What can be seen of a snapshot. Each says what was looked at, and no more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// Unaltered since it was made or received, by generations and the seal. Compared with nothing.
+    Sealed,
+    /// What is stored is what was sent, by the checksums that the words name.
+    Intact,
+    /// It can be received: it was rehearsed, or drilled.
+    Applies,
+    /// The stream that is stored comes out of the source now.
+    Regenerated,
+    /// Compared with a copy elsewhere, content and metadata.
+    Same,
+}
+
+impl Seen {
+    /// All of them; what says more comes later.
+    pub const ALL: [Seen; 5] = [
+        Seen::Sealed,
+        Seen::Intact,
+        Seen::Applies,
+        Seen::Regenerated,
+        Seen::Same,
+    ];
+
+    /// The word that people and scripts see.
+    pub fn word(self) -> &'static str {
+        match self {
+            Seen::Sealed => "sealed",
+            Seen::Intact => "intact",
+            Seen::Applies => "applies",
+            Seen::Regenerated => "regenerated",
+            Seen::Same => "same",
+        }
+    }
+}
+
 /// What is known after a check, and how.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "verdict", content = "words")]
+#[serde(into = "Told", try_from = "Told")]
 pub enum Verdict {
-    /// It is what it claims to be: how that was proved.
-    Proved(String),
-    /// Nothing speaks against it, and nothing proves it: why.
+    /// Nothing speaks against it: what was seen, which is never nothing, and in which words.
+    Good(BTreeSet<Seen>, String),
+    /// Nothing speaks against it, and nothing for it either: why.
     Unverifiable(String),
     /// It is not what it claims to be: in what way.
     Different(String),
 }
 
 impl Verdict {
+    /// One thing was seen, and how.
+    pub fn seen(what: Seen, words: impl Into<String>) -> Verdict {
+        Verdict::Good(BTreeSet::from([what]), words.into())
+    }
+
+    /// Whether this was seen, and nothing speaks against it.
+    pub fn has(&self, what: Seen) -> bool {
+        matches!(self, Verdict::Good(seen, _) if seen.contains(&what))
+    }
+
     /// Both together: the worse one holds, and what is equally bad is said side by side.
     #[must_use]
     pub fn and(self, other: Verdict) -> Verdict {
-        if self.rank() != other.rank() {
-            return if self.rank() > other.rank() {
-                self
-            } else {
-                other
-            };
-        }
-        let both = |a: String, b: String| match (a.contains(&b), b.contains(&a)) {
-            (true, _) => a,
-            (_, true) => b,
-            _ => format!("{a}; {b}"),
-        };
         match (self, other) {
-            (Verdict::Proved(a), Verdict::Proved(b)) => Verdict::Proved(both(a, b)),
+            (Verdict::Good(mut seen, a), Verdict::Good(more, b)) => {
+                seen.extend(more);
+                Verdict::Good(seen, both(a, b))
+            }
             (Verdict::Different(a), Verdict::Different(b)) => Verdict::Different(both(a, b)),
-            (a, b) => Verdict::Unverifiable(both(a.into_words(), b.into_words())),
+            (Verdict::Unverifiable(a), Verdict::Unverifiable(b)) => {
+                Verdict::Unverifiable(both(a, b))
+            }
+            (a, b) if a.rank() > b.rank() => a,
+            (_, b) => b,
         }
     }
 
-    /// 0 for proved, 1 for unverifiable, 2 for different.
+    /// 0 for good, 1 for unverifiable, 2 for different.
     pub fn rank(&self) -> u8 {
         match self {
-            Verdict::Proved(_) => 0,
+            Verdict::Good(..) => 0,
             Verdict::Unverifiable(_) => 1,
             Verdict::Different(_) => 2,
+        }
+    }
+
+    /// What was seen, or that it is unverifiable or different: `sealed, same`.
+    pub fn label(&self) -> String {
+        match self {
+            Verdict::Good(seen, _) => {
+                let seen: Vec<_> = seen.iter().map(|seen| seen.word()).collect();
+                seen.join(", ")
+            }
+            Verdict::Unverifiable(_) => "unverifiable".to_owned(),
+            Verdict::Different(_) => "different".to_owned(),
         }
     }
 
     /// How, why, or in what way.
     pub fn words(&self) -> &str {
         match self {
-            Verdict::Proved(words) | Verdict::Unverifiable(words) | Verdict::Different(words) => {
+            Verdict::Good(_, words) | Verdict::Unverifiable(words) | Verdict::Different(words) => {
                 words
             }
         }
@@ -72,17 +128,73 @@ impl Verdict {
     #[must_use]
     pub fn reworded(self, change: impl FnOnce(String) -> String) -> Verdict {
         match self {
-            Verdict::Proved(words) => Verdict::Proved(change(words)),
+            Verdict::Good(seen, words) => Verdict::Good(seen, change(words)),
             Verdict::Unverifiable(words) => Verdict::Unverifiable(change(words)),
             Verdict::Different(words) => Verdict::Different(change(words)),
         }
     }
 
-    fn into_words(self) -> String {
+    /// A good verdict with a remark that makes it no better; others stay as they are.
+    #[must_use]
+    pub fn remarked(self, remark: &str) -> Verdict {
         match self {
-            Verdict::Proved(words) | Verdict::Unverifiable(words) | Verdict::Different(words) => {
-                words
+            Verdict::Good(seen, words) => Verdict::Good(seen, both(words, remark.to_owned())),
+            other => other,
+        }
+    }
+}
+
+/// Both texts, unless one has the other in it.
+fn both(a: String, b: String) -> String {
+    match (a.contains(&b), b.contains(&a)) {
+        (true, _) => a,
+        (_, true) => b,
+        _ => format!("{a}; {b}"),
+    }
+}
+
+/// A verdict as scripts and the other side of a pipe get it.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    /// The last of what was seen, or `unverifiable` or `different`.
+    verdict: String,
+    /// All that was seen.
+    #[serde(default)]
+    seen: BTreeSet<Seen>,
+    words: String,
+}
+
+impl From<Verdict> for Told {
+    fn from(verdict: Verdict) -> Told {
+        let label = verdict.label();
+        match verdict {
+            Verdict::Good(seen, words) => Told {
+                verdict: seen.last().map_or("", |seen| seen.word()).to_owned(),
+                seen,
+                words,
+            },
+            Verdict::Unverifiable(words) | Verdict::Different(words) => Told {
+                verdict: label,
+                seen: BTreeSet::new(),
+                words,
+            },
+        }
+    }
+}
+
+impl TryFrom<Told> for Verdict {
+    type Error = String;
+    fn try_from(told: Told) -> Result<Verdict, String> {
+        match &*told.verdict {
+            "unverifiable" => Ok(Verdict::Unverifiable(told.words)),
+            "different" => Ok(Verdict::Different(told.words)),
+            // Version 2 of the protocol says this. Its far sides are directories of snapshots, and
+            // look at seals and generations only.
+            "proved" => Ok(Verdict::seen(Seen::Sealed, told.words)),
+            word if told.seen.last().is_some_and(|seen| seen.word() == word) => {
+                Ok(Verdict::Good(told.seen, told.words))
             }
+            word => Err(format!("'{}' is no verdict", word.escape_default())),
         }
     }
 }
@@ -117,29 +229,70 @@ mod tests {
 
     #[test]
     fn the_worse_verdict_holds() {
-        let proved = || Verdict::Proved("a".to_owned());
+        let sealed = || Verdict::seen(Seen::Sealed, "a");
         let open = || Verdict::Unverifiable("b".to_owned());
         let different = || Verdict::Different("c".to_owned());
-        assert_eq!(proved().and(open()), open());
+        assert_eq!(sealed().and(open()), open());
         assert_eq!(different().and(open()), different());
-        assert_eq!(proved().and(different()), different());
-        let more = Verdict::Proved("d".to_owned());
-        assert_eq!(proved().and(more), Verdict::Proved("a; d".to_owned()));
+        assert_eq!(sealed().and(different()), different());
         assert_eq!(open().and(open()), open());
+        let more = sealed().and(Verdict::seen(Seen::Same, "d"));
+        assert_eq!(
+            (more.label().as_str(), more.words()),
+            ("sealed, same", "a; d")
+        );
+        assert!(more.has(Seen::Same) && !more.has(Seen::Intact));
+        assert_eq!(sealed().remarked("e").label(), "sealed");
+        assert_eq!(open().remarked("e"), open());
+    }
+
+    fn finding(verdict: Verdict) -> Finding {
+        Finding {
+            path: "a%b".into(),
+            id: Uuid([7; 16]),
+            verdict,
+        }
     }
 
     #[test]
     fn findings_survive_json() {
-        let finding = Finding {
-            path: "a%b".into(),
-            id: Uuid([7; 16]),
-            verdict: Verdict::Different("x".to_owned()),
+        let good = Verdict::seen(Seen::Intact, "x").and(Verdict::seen(Seen::Applies, "y"));
+        for (verdict, written) in [
+            (
+                Verdict::Different("x".to_owned()),
+                r#""verdict":"different","seen":[],"words":"x""#,
+            ),
+            (
+                good,
+                r#""verdict":"applies","seen":["intact","applies"],"words":"x; y""#,
+            ),
+        ] {
+            let finding = finding(verdict);
+            let text = serde_json::to_string(&finding).unwrap();
+            assert!(text.contains(written), "{text}");
+            assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), finding);
+        }
+    }
+
+    /// What an older far side calls proved was compared with nothing.
+    #[test]
+    fn an_old_word_is_read_as_no_more_than_it_says() {
+        let read = |rest: &str| {
+            let text = format!(r#"{{"path":"a%25b","id":"{}",{rest}}}"#, Uuid([7; 16]));
+            serde_json::from_str::<Finding>(&text)
         };
-        let text = serde_json::to_string(&finding).unwrap();
-        assert!(
-            text.contains(r#""verdict":"different","words":"x""#),
-            "{text}"
-        );
-        assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), finding);
+        let old = read(r#""verdict":"proved","words":"its seal is right""#).unwrap();
+        let sealed = Verdict::seen(Seen::Sealed, "its seal is right");
+        assert_eq!(old, finding(sealed));
+        let open = read(r#""verdict":"unverifiable","words":"w""#).unwrap();
+        assert_eq!(open.verdict.rank(), 1);
+        for wrong in [
+            r#""verdict":"same","words":"w""#,
+            r#""verdict":"same","seen":["sealed"],"words":"w""#,
+            r#""verdict":"perfect","words":"w""#,
+            r#""verdict":"perfect","seen":["perfect"],"words":"w""#,
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -8,7 +8,7 @@ pub mod restore;
 
 use crate::backup::retention::Verdict;
 use crate::error::{Error, Result};
-use crate::plan::{Action, Obstacle, Plan};
+use crate::plan::{Action, Obstacle, Plan, Step};
 use crate::snapshot::{Listing, Size, Snapshot, shown};
 use crate::store::Effort;
 use crate::sync::Summary;
@@ -153,6 +153,13 @@ pub fn plan(plan: &Plan) -> String {
     text
 }
 
+/// How a plan sends the snapshot that another one had another way for.
+pub fn instead<'a>(step: &Step, plan: &'a Plan) -> &'a str {
+    let other = plan.transfers().find(|other| other.to == step.to);
+    let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
+    how.unwrap_or("another way")
+}
+
 /// What has been done to a snapshot.
 pub fn done(action: Action) -> &'static str {
     match action {
@@ -202,6 +209,11 @@ pub fn summary(summary: &Summary) -> String {
         1 => format!("1 snapshot sent, {}", human(summary.bytes)),
         n => format!("{n} snapshots sent, {}", human(summary.bytes)),
     };
+    match summary.compared {
+        0 => {}
+        n if n == summary.sent => text.push_str(", compared with the source"),
+        n => text.push_str(&format!(", {n} of them compared with the source")),
+    }
     if summary.kept > 0 {
         text.push_str(&format!("; {} already there", summary.kept));
     }

@@ -217,6 +217,7 @@ impl Run<'_, '_> {
         // Held to the end: nobody else works in there.
         let mut dest = Local::open(&self.place.base, Access::Append, manner)?;
         let (first, mut at) = self.progress()?;
+        at.iter().try_for_each(|at| dest.adopt(at))?;
         for number in first..self.links.all.len() {
             process::check("restoring")?;
             self.bring_link(number, &mut dest)?;
@@ -344,7 +345,7 @@ impl Run<'_, '_> {
 fn compared(at: &Path, source: &Path, sample: Option<usize>) -> Result<String> {
     let doing = || format!("verifying {}", shown(at));
     match verify::copies(at, source, sample)? {
-        Verdict::Proved(words) => Ok(format!("{}: {words}", shown(at))),
+        Verdict::Good(_, words) => Ok(format!("{}: {words}", shown(at))),
         Verdict::Unverifiable(words) => Err(Error::failed(doing(), words)),
         Verdict::Different(words) => Err(Error::new(
             Kind::Different,

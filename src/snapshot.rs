@@ -251,11 +251,33 @@ pub struct Listing {
     pub offer: Offer,
     /// Bytes that can still be written here; `None` if there is no limit that we know.
     pub free: Option<u64>,
-    /// Whether there may be more than it has: that something is missing in it proves nothing.
+    /// Whether there may be more than it has: that something is missing in it means nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
     /// What could not be read, and other remarks for a person.
     pub notes: Vec<String>,
+}
+
+impl Listing {
+    /// What descends from the snapshot with this own UUID, near and far, in the order of the listing.
+    pub fn built_on(&self, uuid: Uuid) -> Vec<&Snapshot> {
+        let mut line = vec![uuid];
+        let mut at = 0;
+        while let Some(&parent) = line.get(at) {
+            let children = self
+                .snapshots
+                .iter()
+                .filter(|s| s.parent_uuid == Some(parent));
+            let new: Vec<_> = children
+                .map(|s| s.uuid)
+                .filter(|uuid| !line.contains(uuid))
+                .collect();
+            line.extend(new);
+            at += 1;
+        }
+        let descends = |s: &&Snapshot| s.uuid != uuid && line.contains(&s.uuid);
+        self.snapshots.iter().filter(descends).collect()
+    }
 }
 
 /// Shows a path on a terminal or in a log: control characters, backslashes and bytes that are

@@ -1,10 +1,12 @@
 //! What a store is, how a location is written, and which store stands behind it.
 //! Knows the kinds of store by name only; how each works is its own business.
 
+mod access;
 pub mod archive;
 mod keys;
 pub mod local;
 mod location;
+pub mod look;
 pub mod s3;
 mod wire;
 
@@ -16,9 +18,12 @@ use crate::process::Priority;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Sizes, shown};
+pub use access::Access;
 use archive::ArchiveStore;
 use local::{Local, Manner};
 pub use location::{Location, Place};
+pub use look::Rejected;
+use look::{Digest, Looking};
 use s3::S3Store;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -48,6 +53,14 @@ pub trait Store {
     /// # Errors
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
+
+    /// Whether the stream of a diff is of a sender that mends, whether or not there is anything to mend.
+    ///
+    /// # Errors
+    /// If what is stored cannot be asked.
+    fn mends(&mut self, _diff: &Diff) -> Result<bool> {
+        Ok(false)
+    }
 
     /// The same as the kernel makes it, with its faults, to be held against what an earlier version
     /// stored. Stores that keep streams have one kind only.
@@ -96,6 +109,48 @@ pub trait Store {
             .collect())
     }
 
+    /// Whether the files of its snapshots can be looked at: see [`Store::digest`].
+    ///
+    /// # Errors
+    /// If not: why.
+    fn has_files(&mut self) -> Result<()> {
+        let said = "what is kept there are streams, and there is nothing to compare with before a \
+                    restore (restore --verify full compares then)";
+        Err(Error::refused("cannot compare", said))
+    }
+
+    /// Begins to look at files of a snapshot that was listed or received, so that what another
+    /// store sees in its own can be held against them.
+    ///
+    /// # Errors
+    /// If it cannot begin. What cannot be read of it is said in the page.
+    fn digest(&mut self, _digest: &Digest) -> Result<Looking<'_>> {
+        self.has_files()?;
+        Err(Error::failed("cannot compare", "nobody looks at its files"))
+    }
+
+    /// What was received at this path is not what was sent: removes it if it came since the store
+    /// was opened, and otherwise, or if that fails, marks it, so that nothing builds on it.
+    ///
+    /// # Errors
+    /// If neither can be done.
+    fn reject(&mut self, path: &Path) -> Result<Rejected> {
+        self.delete(path).map(|()| Rejected::Removed)
+    }
+
+    /// Gives the snapshot at `new` the name of the one at `old`, which has its identity and lies in
+    /// the same directory, and removes that one.
+    ///
+    /// # Errors
+    /// If one is missing, they are not copies of one snapshot, or the store cannot.
+    fn exchange(&mut self, _new: &Path, old: &Path) -> Result<()> {
+        let doing = format!("cannot replace {}", shown(old));
+        Err(Error::refused(
+            doing,
+            "nothing is exchanged there: delete it, and send it again",
+        ))
+    }
+
     /// Whether what is kept of a listed diff at `path` is this stream, without fetching what is
     /// kept; `None` if no stream is kept there.
     ///
@@ -113,6 +168,9 @@ pub trait Store {
 
 /// Takes a stream. Drop means abort: what is written does not exist until [`Sink::finish`].
 pub trait Sink: Write {
+    /// Hears, before the first byte, that the sender mends. Stores of streams write that down.
+    fn is_mended(&mut self) {}
+
     /// Makes what was written exist, durably.
     ///
     /// # Errors
@@ -153,31 +211,6 @@ pub struct Effort {
     pub requests: u64,
     /// Parts of the streams among them.
     pub parts: u64,
-}
-
-/// What a run may do to a store; `--mode r|a|w` of a server.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Access {
-    /// List, measure, send.
-    Read,
-    /// Also receive what is new.
-    Append,
-    /// Also delete.
-    Write,
-}
-
-impl Access {
-    /// Refuses what a store was opened for less than.
-    fn must_allow(self, needed: Access, location: &str, doing: &str) -> Result<()> {
-        if self < needed {
-            let said = format!("{location} was opened for less than that");
-            return Err(Error::refused(doing, said));
-        }
-        Ok(())
-    }
 }
 
 /// By what means stores are reached and do their work.

@@ -10,6 +10,8 @@ mod mend;
 mod paths;
 pub mod rehearsal;
 pub mod renamed;
+pub mod stored;
+mod touched;
 pub mod tree;
 mod watch;
 
@@ -18,6 +20,7 @@ use crate::snapshot::Uuid;
 pub use mend::{MendedStream, Mender, Trees, mended_size};
 use paths::Paths;
 use std::io::{self, Read};
+pub use touched::{MOST, Touched};
 pub use watch::Watch;
 
 const MAGIC: &[u8; 13] = b"btrfs-stream\0";

@@ -1,11 +1,19 @@
 //! Carries out what a plan says: measures until every chosen diff is known, then one transfer
 //! after the other. Knows stores only as what they promise, and prints nothing.
 
+mod held;
+mod planning;
+pub mod resend;
+
+use crate::compare::Outcome;
 use crate::error::{Error, Kind, Result};
-use crate::plan::{self, Action, Plan, Step, Wish};
+use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Diff, Listing, Measured, Size, Sizes, Uuid};
+use crate::snapshot::{Diff, Listing, Measured, Sizes, Uuid};
 use crate::store::{Parts, Receipt, Store};
+pub use held::must_compare;
+pub use planning::make_plan;
+use planning::plan_from;
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -26,6 +34,10 @@ pub enum Event<'a> {
     Again(&'a Step, &'a Error),
     /// The step's diff cannot be received; the rest goes by this plan, which has another for it.
     Instead(&'a Step, &'a Error, &'a Plan),
+    /// What the step brought is held against its source; so many entries so far.
+    Comparing(&'a Step, u64),
+    /// It is the same.
+    Compared(&'a Step, &'a Outcome),
     /// The step is done.
     Done(&'a Step, Receipt),
     /// The step failed, or cannot be done since another one failed.
@@ -42,6 +54,8 @@ pub struct Summary {
     pub kept: usize,
     /// Snapshots sent.
     pub sent: usize,
+    /// Snapshots sent that were compared with their source, and are the same.
+    pub compared: usize,
     /// Bytes of their streams.
     pub bytes: u64,
     /// Snapshots deleted at the destination.
@@ -70,83 +84,13 @@ impl Summary {
     }
 }
 
-/// Plans with exact sizes: plans, measures what was chosen, and plans again until all is known.
-///
-/// # Errors
-/// If nothing can be measured, or as [`plan::plan`] says. What is wrong with one diff is its own:
-/// it is no candidate.
-pub fn make_plan(
-    source: &mut dyn Store,
-    from: &Listing,
-    dest: &Listing,
-    wish: &Wish,
-    watch: &mut Watch,
-) -> Result<Plan> {
-    plan_from(Sizes::new(), source, from, dest, wish, watch)
-}
-
-/// Likewise, with what is known already.
-fn plan_from(
-    mut sizes: Sizes,
-    source: &mut dyn Store,
-    from: &Listing,
-    dest: &Listing,
-    wish: &Wish,
-    watch: &mut Watch,
-) -> Result<Plan> {
-    let mut rounds = 0;
-    loop {
-        let wish = Wish {
-            settled: rounds >= ROUNDS,
-            ..*wish
-        };
-        let mut plan = plan::plan(from, dest, &wish, &sizes)?;
-        let unknown = plan.unmeasured();
-        if unknown.is_empty() || wish.estimate {
-            plan.measured = sizes;
-            return Ok(plan);
-        }
-        process::check("planning")?;
-        watch(Event::Measuring(unknown.len()));
-        let mut measured = source.measure(&unknown)?;
-        sizes.extend(unknown.iter().map(|diff| {
-            let found = measured.remove(&diff.pair());
-            (
-                diff.pair(),
-                found
-                    .filter(|m| answers(diff, m))
-                    .unwrap_or_else(unmeasured),
-            )
-        }));
-        rounds += 1;
-    }
-}
-
-/// How often to look for something cheaper than what was measured before settling for it.
-const ROUNDS: usize = 8;
-
-/// Whether what was measured is what was asked; else it would be asked again, for ever.
-fn answers(asked: &Diff, measured: &Measured) -> bool {
-    match (asked.size, measured.size) {
-        _ if measured.refused.is_some() => true,
-        (Size::Beyond(enough), Size::Beyond(counted)) => counted >= enough,
-        (_, found) => found.bytes().is_some(),
-    }
-}
-
-fn unmeasured() -> Measured {
-    Measured {
-        refused: Some("it could not be measured".to_owned()),
-        ..Measured::default()
-    }
-}
-
 /// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
 /// takes with it only what builds on it, and all deletions. A diff that cannot be received is planned
 /// again at once without it: with another parent, in the end whole.
 ///
 /// # Errors
-/// Only if a signal asked us to stop; other failures are told to `watch` and counted.
+/// If a signal asked us to stop, or the plan asks for a comparison that cannot be; other failures are
+/// told to `watch` and counted.
 pub fn carry_out(
     plan: &Plan,
     here: &Listing,
@@ -155,6 +99,7 @@ pub fn carry_out(
     dest: &mut dyn Store,
     watch: &mut Watch,
 ) -> Result<Summary> {
+    must_compare(plan, source, dest)?;
     let mut run = Run::new(plan, here, wish);
     while let Some(step) = run.todo.pop_front() {
         let result = match step.action {
@@ -168,7 +113,9 @@ pub fn carry_out(
             Action::Transfer if step.from.is_some_and(|from| run.lost.contains(&from)) => {
                 Err(orphan(&step))
             }
-            _ => one_step(&step, source, dest, watch),
+            _ => one_step(&step, source, dest, watch).and_then(|receipt| {
+                held::hold(plan, &step, source, dest, &mut run.summary, watch).map(|()| receipt)
+            }),
         };
         match result {
             Ok(receipt) => {
@@ -369,7 +316,11 @@ pub fn transfer(
     path: &Path,
     moved: &mut dyn FnMut(u64),
 ) -> Result<Receipt> {
+    let mended = source.mends(diff)?;
     let mut sink = dest.receive(diff, path)?;
+    if mended {
+        sink.is_mended();
+    }
     pump(&mut source.send(diff)?, &mut sink, moved)?;
     sink.finish()
 }

@@ -202,6 +202,20 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// `EXDEV` for a path that leaves `dir` or its mount; else what `open` says.
 pub fn open_beneath(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<OwnedFd> {
+    open_resolved(dir, path, flags, libc::RESOLVE_BENEATH)
+}
+
+/// As [`open_beneath`], and follows no symbolic link at all; the last name may be one for flags
+/// that say so (`O_PATH | O_NOFOLLOW`).
+///
+/// # Errors
+/// `ELOOP` for a link on the way; else as there.
+pub fn open_without_links(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<OwnedFd> {
+    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+    open_resolved(dir, path, flags, resolve)
+}
+
+fn open_resolved(dir: BorrowedFd, path: &Path, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
     let path = text(path.as_os_str())?;
     // Sound: zero is a valid `open_how`.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
@@ -209,7 +223,7 @@ pub fn open_beneath(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<Owne
     if flags & libc::O_CREAT != 0 {
         how.mode = 0o600;
     }
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_NO_XDEV;
+    how.resolve = resolve | libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_NO_XDEV;
     // Sound: `path` ends in a zero byte and both outlive the call; a success is a new descriptor
     // that nobody else owns.
     unsafe {
@@ -259,8 +273,20 @@ fn statvfs(file: BorrowedFd) -> io::Result<libc::statvfs> {
 /// # Errors
 /// `EEXIST` if `to` is there; else what `rename` says.
 pub fn rename_noreplace(dir: BorrowedFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    rename_at(dir, from, to, libc::RENAME_NOREPLACE)
+}
+
+/// Exchanges two names of a directory, in one step.
+///
+/// # Errors
+/// `ENOENT` if one of them is missing; else what `rename` says.
+pub fn rename_exchange(dir: BorrowedFd, one: &OsStr, other: &OsStr) -> io::Result<()> {
+    rename_at(dir, one, other, libc::RENAME_EXCHANGE)
+}
+
+fn rename_at(dir: BorrowedFd, from: &OsStr, to: &OsStr, flags: u32) -> io::Result<()> {
     let (from, to, dir) = (text(from)?, text(to)?, dir.as_raw_fd());
-    let (from, to, flags) = (from.as_ptr(), to.as_ptr(), libc::RENAME_NOREPLACE);
+    let (from, to) = (from.as_ptr(), to.as_ptr());
     // Sound: both names end in a zero byte and outlive the call.
     let answer = unsafe { libc::syscall(libc::SYS_renameat2, dir, from, dir, to, flags) };
     checked(answer as libc::c_int).map(drop)

@@ -1,15 +1,21 @@
-//! Proves what is stored, without trusting that it was written well: each store holds its snapshots
+//! Looks at what is stored, without trusting that it was written well: each store holds its snapshots
 //! against its records, and another place against its own. Changes nothing and prints nothing.
 
+mod drill;
+mod files;
 mod identity;
 mod streams;
 mod trees;
 
 use crate::error::{Error, Kind, Result};
-use crate::proof::{Depth, Finding, Verdict};
+use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Store;
+pub use drill::{Ground, InMind, Outcome, Received, drill};
+pub use files::files;
 pub use identity::same_snapshots;
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 pub use streams::same_streams;
 pub use trees::{content, copies};
@@ -37,12 +43,20 @@ pub fn alone(store: &mut dyn Store, depth: Depth, watch: &mut Watch) -> Result<R
 }
 
 impl Report {
-    /// How many findings are proved, unverifiable and different.
-    pub fn counts(&self) -> [usize; 3] {
-        [0, 1, 2].map(|rank| {
-            let same = |finding: &&Finding| finding.verdict.rank() == rank;
-            self.findings.iter().filter(same).count()
-        })
+    /// How many there are of each kind of finding.
+    pub fn counts(&self) -> Counts {
+        let count = |is: &dyn Fn(&Verdict) -> bool| {
+            let verdicts = self.findings.iter().map(|finding| &finding.verdict);
+            verdicts.filter(|verdict| is(verdict)).count()
+        };
+        Counts {
+            seen: Seen::ALL
+                .into_iter()
+                .map(|seen| (seen, count(&|verdict| verdict.has(seen))))
+                .collect(),
+            unverifiable: count(&|verdict| verdict.rank() == 1),
+            different: count(&|verdict| verdict.rank() == 2),
+        }
     }
 
     /// What it comes to as a whole. A difference weighs more than what could not be checked.
@@ -53,18 +67,19 @@ impl Report {
     pub fn verdict(&self) -> Result<()> {
         let place = &self.listing.location;
         let error = |kind, said: String| Err(Error::new(kind, format!("verifying {place}"), said));
-        match self.counts() {
-            [0, 0, 0] => error(
+        let counts = self.counts();
+        match (counts.unverifiable, counts.different) {
+            (0, 0) if self.findings.is_empty() => error(
                 Kind::Failed,
-                "there are no snapshots, so nothing is proved".into(),
+                "there are no snapshots, so nothing was verified".into(),
             ),
-            [_, 0, 0] if self.listing.partial => error(
+            (0, 0) if self.listing.partial => error(
                 Kind::Failed,
-                "there may be snapshots that could not be listed, and these are not proved; root sees all".into(),
+                "there may be snapshots that could not be listed, and these are not verified; root sees all".into(),
             ),
-            [_, 0, 0] => Ok(()),
-            [_, open, 0] => error(Kind::Failed, format!("{open} could not be verified")),
-            [_, _, wrong] => error(Kind::Different, format!("{wrong} not as they should be")),
+            (0, 0) => Ok(()),
+            (open, 0) => error(Kind::Failed, format!("{open} could not be verified")),
+            (_, wrong) => error(Kind::Different, format!("{wrong} not as they should be")),
         }
     }
 
@@ -84,19 +99,45 @@ impl Report {
         self.listing.notes.extend(part.listing.notes);
     }
 
-    /// Adds a verdict to what is known of a snapshot. A proof of its content makes up for missing
-    /// records.
-    fn add(&mut self, snapshot: &Snapshot, verdict: Verdict, proves_content: bool) {
+    /// Adds a remark to what is known of a snapshot, which makes it no better.
+    fn remark(&mut self, snapshot: &Snapshot, remark: &str) {
+        match self.finding(snapshot) {
+            Some(finding) => finding.verdict = finding.verdict.clone().remarked(remark),
+            None => {
+                let verdict = Verdict::Unverifiable(format!("{remark}, and nothing else is known"));
+                self.findings.push(Finding::of(snapshot, verdict));
+            }
+        }
+    }
+
+    fn finding(&mut self, snapshot: &Snapshot) -> Option<&mut Finding> {
         let of = |f: &&mut Finding| f.path == snapshot.path && f.id == snapshot.id();
-        let Some(finding) = self.findings.iter_mut().find(of) else {
+        self.findings.iter_mut().find(of)
+    }
+
+    /// Adds a verdict to what is known of a snapshot. Who has seen its content needs no records.
+    fn add(&mut self, snapshot: &Snapshot, verdict: Verdict, has_seen_content: bool) {
+        let Some(finding) = self.finding(snapshot) else {
             return self.findings.push(Finding::of(snapshot, verdict));
         };
         let before = finding.verdict.clone();
-        finding.verdict = match proves_content && before.rank() == 1 && verdict.rank() == 0 {
+        finding.verdict = match has_seen_content && before.rank() == 1 && verdict.rank() == 0 {
             true => verdict,
             false => before.and(verdict),
         };
     }
+}
+
+/// How many findings there are of each kind. What was seen of one can be several things.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Counts {
+    /// Of how many each thing was seen, and nothing speaks against them.
+    #[serde(flatten)]
+    pub seen: BTreeMap<Seen, usize>,
+    /// Those of which nothing was seen.
+    pub unverifiable: usize,
+    /// Those that are not as they should be.
+    pub different: usize,
 }
 
 /// Whether it is a snapshot, and no leftover or the like.
@@ -127,9 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn only_proofs_are_success() {
-        let (proved, open, wrong) = (
-            Verdict::Proved(String::new()),
+    fn only_what_was_seen_is_success() {
+        let (seen, open, wrong) = (
+            Verdict::seen(Seen::Sealed, ""),
             Verdict::Unverifiable(String::new()),
             Verdict::Different(String::new()),
         );
@@ -138,10 +179,10 @@ mod tests {
             verdict.map_or_else(|error| error.exit_code(), |()| 0)
         };
         assert_eq!(code(&[]), 1);
-        assert_eq!(code(std::slice::from_ref(&proved)), 0);
-        assert_eq!(code(&[proved.clone(), open.clone()]), 1);
-        assert_eq!(code(&[proved.clone(), open, wrong]), 4);
-        let mut partial = report(&[proved]);
+        assert_eq!(code(std::slice::from_ref(&seen)), 0);
+        assert_eq!(code(&[seen.clone(), open.clone()]), 1);
+        assert_eq!(code(&[seen.clone(), open, wrong]), 4);
+        let mut partial = report(&[seen]);
         partial.listing.notes.push("some remark".to_owned());
         assert!(partial.verdict().is_ok());
         partial.listing.partial = true;

@@ -30,7 +30,7 @@ _buttersink() {
     fi
     if [[ $word = -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
-            -n --dry-run -d --delete -e --estimate --whole --exclude -q --quiet -l --logfile
+            -n --dry-run -d --delete -e --estimate --whole --compare --resend --exclude -q --quiet -l --logfile
             --json --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo
             --remote-command --endpoint-url --region --profile -j --concurrency --part-size
             --checksum --sse --storage-class --max-chain --s3-quirks --config --commands

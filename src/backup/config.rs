@@ -65,6 +65,9 @@ pub struct Global {
     pub log_level: String,
     /// Where the last runs are remembered.
     pub state_path: PathBuf,
+    /// Where btrfs_to_s3 remembered them, if the file names no other place: read as long as there is
+    /// nothing in the new one.
+    pub old_state: Option<PathBuf>,
     /// The lock that one run at a time holds.
     pub lock_path: PathBuf,
     /// Where parts wait on disk, if they do.
@@ -120,6 +123,8 @@ pub struct Destination {
     pub keeps: Policy,
     /// On this machine it must be on a filesystem mounted for it.
     pub require_mount: bool,
+    /// What arrives there is held against its source.
+    pub compare: bool,
 }
 
 /// The way back.
@@ -139,6 +144,35 @@ pub struct Restore {
     pub restore_tier: Tier,
 }
 
+/// Where state and lock of a file are that names no other places.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Places {
+    /// What is remembered of its runs.
+    pub state: PathBuf,
+    /// Its lock.
+    pub lock: PathBuf,
+    /// What btrfs_to_s3 remembered of all files.
+    pub old_state: PathBuf,
+}
+
+impl Places {
+    /// Those of a file, by its name.
+    pub fn of(file: &Path) -> Places {
+        let below = |variable: &str, usual: &str, ending: &str| {
+            let dir = std::env::var_os(variable).unwrap_or_else(|| usual.into());
+            let mut name = file.file_stem().unwrap_or_default().to_owned();
+            name.push(ending);
+            Path::new(&dir).join(name)
+        };
+        let home = std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
+        Places {
+            state: below("BUTTERSINK_STATE_DIR", "/var/lib/buttersink", ".json"),
+            lock: below("BUTTERSINK_RUN_DIR", "/run/buttersink", ".lock"),
+            old_state: home.join(".local/state/btrfs_to_s3/state.json"),
+        }
+    }
+}
+
 impl Config {
     /// Reads a file.
     ///
@@ -154,20 +188,20 @@ impl Config {
         let found = Found::at(path).doing(doing)?;
         let text = look::read_found(&found, LONGEST).doing(doing)?;
         let text = String::from_utf8(text).map_err(|_| Error::usage(doing(), "it is not UTF-8"))?;
-        let home = std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
-        let config = Config::parse(&name, &text, &home)?;
+        let places = Places::of(path);
+        let config = Config::parse(&name, &text, &places)?;
         config.hooks.check(path, found.strange.as_ref())?;
         Ok(config)
     }
 
-    /// Understands the text of the file `name`. `home` is where `~` is in defaults.
+    /// Understands the text of the file `name`.
     ///
     /// # Errors
     /// If it is no TOML, has keys that are unknown or mistyped, or lacks one.
-    pub fn parse(name: &str, text: &str, home: &Path) -> Result<Config> {
+    pub fn parse(name: &str, text: &str, places: &Places) -> Result<Config> {
         let mut file = Reader::new(name, text)?;
         let config = Config {
-            global: global(&mut file, home)?,
+            global: global(&mut file, places)?,
             schedule: schedule(&mut file)?,
             snapshots: Snapshots {
                 base_dir: file.path("snapshots.base_dir", "/srv/snapshots".into())?,
@@ -192,13 +226,14 @@ impl Config {
     }
 }
 
-fn global(file: &mut Reader, home: &Path) -> Result<Global> {
+fn global(file: &mut Reader, places: &Places) -> Result<Global> {
     const LEVELS: &[&str] = &["debug", "info", "warning", "error", "critical"];
-    let state = home.join(".local/state/btrfs_to_s3/state.json");
+    let state_path = file.path("global.state_path", places.state.clone())?;
     Ok(Global {
         log_level: file.choice("global.log_level", "info", LEVELS)?,
-        state_path: file.path("global.state_path", state)?,
-        lock_path: file.path("global.lock_path", "/var/lock/btrfs_to_s3.lock".into())?,
+        old_state: (state_path == places.state).then(|| places.old_state.clone()),
+        state_path,
+        lock_path: file.path("global.lock_path", places.lock.clone())?,
         spool_dir: file.path("global.spool_dir", "/mnt/ssd/btrfs_to_s3_spool".into())?,
         spool_size_bytes: file.number("global.spool_size_bytes", GIB_200, 1)?,
     })
@@ -294,9 +329,16 @@ fn destination(file: &mut Reader) -> Result<Destination> {
     };
     let newest = file.optional_number("destination.retain", 1)?;
     keeps.newest = newest.map(|newest| usize::try_from(newest).unwrap_or(usize::MAX));
+    let compare = file.flag("destination.compare", false)?;
+    if compare && matches!(place.place, Place::S3(_)) {
+        let what = "is true, and in a bucket there is nothing to compare with before a restore \
+                    (restore --verify full compares then)";
+        return Err(file.wrong("destination.compare", what));
+    }
     Ok(Destination {
         place: place.place,
         keeps,
+        compare,
         require_mount: file.flag("destination.require_mount", false)?,
     })
 }

@@ -34,6 +34,8 @@ pub struct Order {
     pub whole: bool,
     /// Destinations on this machine must be on filesystems mounted for them.
     pub require_mount: bool,
+    /// What arrives is held against its source.
+    pub compare: bool,
     /// Nothing is changed.
     pub dry_run: bool,
     /// Where differences are kept: how long a chain of them may get.
@@ -58,6 +60,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
         wants: Wants::Missing,
         keeps: Keeps::Policy(order.dest_keeps.clone()),
         costs: None,
+        compare: order.compare,
     });
     let dests = dests.collect();
     let make = match order.always {

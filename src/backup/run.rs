@@ -68,6 +68,8 @@ pub struct Dest<'a> {
     pub keeps: Keeps,
     /// What things cost there, in words.
     pub costs: Option<Box<Costs<'a>>>,
+    /// Whether what arrives is held against its source.
+    pub compare: bool,
 }
 
 /// Tells what something costs at a destination.
@@ -300,6 +302,7 @@ impl Run<'_, '_> {
             estimate: imagined,
             max_chain: self.max_chain,
             whole: self.whole,
+            compare: dest.compare,
             ..Wish::default()
         };
         let watch = &mut *self.watch;
@@ -308,6 +311,7 @@ impl Run<'_, '_> {
             true => plan::plan(&here, &there, &wish, &self.source.imagined_sizes(ours)?)?,
             false => sync::make_plan(self.store, &here, &there, &wish, sync_watch)?,
         };
+        sync::must_compare(&plan, self.store, dest.store()?)?;
         if self.dry_run {
             let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
             plan.effort = dest.store()?.effort(&diffs);

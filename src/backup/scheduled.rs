@@ -19,8 +19,8 @@ use crate::sys;
 use jiff::Zoned;
 pub use outlook::{outlook, remembered};
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use subject::{Subject, Todo};
 
@@ -88,7 +88,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
         false => Some(lock(&order.config.global.lock_path)?),
     };
     let selected = order.selected()?;
-    let (state, damaged) = State::read(&order.config.global.state_path);
+    let (state, damaged) = State::of(&order.config.global);
     damaged.iter().for_each(|remark| watch(Event::Note(remark)));
     // Without credentials nothing is done at all.
     let mut subjects = Vec::new();
@@ -270,6 +270,13 @@ fn open_base(order: &Order, means: &Means) -> Result<Box<dyn Store>> {
 /// [`Kind::Busy`] if another run is at work.
 pub fn lock(path: &Path) -> Result<File> {
     let doing = || format!("cannot lock {}", shown(path));
+    if let Some(dir) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .doing(doing)?;
+    }
     // To read too: then what is a FIFO opens, and is seen to be one.
     let file = OpenOptions::new()
         .read(true)

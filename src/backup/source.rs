@@ -5,6 +5,7 @@ use super::names::Naming;
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Listing, Size, Sizes, Snapshot, State, Uuid, shown};
+use crate::store::local::STATE;
 use crate::sys;
 use crate::sys::look::Found;
 use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
@@ -130,14 +131,19 @@ impl Source {
         Ok(changed.then(|| format!("changed since {name}")))
     }
 
-    /// Inodes of the folder and of what is in it: our own doing is no change. None if the folder
-    /// is not in the subvolume itself.
+    /// Inodes of the folder, of what the filesystem is remembered by, and of what is in them: our own
+    /// doing is no change. None of what is not in the subvolume itself.
     fn own_inodes(&self) -> std::io::Result<HashSet<u64>> {
         let mut inodes = HashSet::new();
         let device = self.path.metadata()?.dev();
-        let mut open = vec![self.folder.clone()];
+        let mut open = vec![self.folder.clone(), self.path.join(STATE)];
+        let mount = btrfs::mount_point(&self.path).ok().flatten();
+        open.extend(mount.map(|at| at.join(STATE)));
         while let Some(path) = open.pop() {
-            let metadata = path.symlink_metadata()?;
+            let metadata = match path.symlink_metadata() {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
             if metadata.dev() != device {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! What is remembered of the last scheduled runs: a JSON file that the old program wrote too. A
 //! cache: whoever reads it must do without it as well.
 
+use super::config::Global;
 use super::schedule::Past;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
@@ -49,6 +50,15 @@ impl Last {
 }
 
 impl State {
+    /// Reads what is remembered of a configuration; as long as there is nothing, what the program before
+    /// remembered.
+    pub fn of(global: &Global) -> (State, Option<String>) {
+        match &global.old_state {
+            Some(old) if !global.state_path.exists() => State::read(old),
+            _ => State::read(&global.state_path),
+        }
+    }
+
     /// Reads a state, or a remark why nothing is known.
     pub fn read(path: &Path) -> (State, Option<String>) {
         let name = shown(path);

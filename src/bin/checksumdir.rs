@@ -15,7 +15,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 const HELP: &str = "\
-checksumdir proves that two directory trees are the same.
+checksumdir shows whether two directory trees are the same.
 
 usage: checksumdir [options] DIR...                   write NAME.ls, NAME.files, NAME.sha256sum
        checksumdir [options] --check LIST... [DIR]    compare lists with DIR as it is now

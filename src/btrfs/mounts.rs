@@ -5,8 +5,10 @@ use super::Filesystem;
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A place where a btrfs, or a part of it, is mounted.
@@ -69,8 +71,18 @@ pub(super) fn of_file(file: BorrowedFd) -> Option<Line> {
 /// # Errors
 /// If the path cannot be opened.
 pub fn mount_point(path: &Path) -> Result<Option<PathBuf>> {
-    let file = std::fs::File::open(path).doing(|| format!("cannot open {}", shown(path)))?;
+    let file = File::open(path).doing(|| format!("cannot open {}", shown(path)))?;
     Ok(of_file(file.as_fd()).map(|mount| mount.at))
+}
+
+/// The root of the mount that an open file was reached by, held open, and where that is; `None` if it
+/// cannot be seen from here, or something else is mounted over it.
+pub fn mount_root(file: BorrowedFd) -> Option<(File, PathBuf)> {
+    let at = of_file(file)?.at;
+    let mut options = File::options();
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let root = options.read(true).custom_flags(flags).open(&at).ok()?;
+    (id_of(root.as_fd()) == id_of(file)).then_some((root, at))
 }
 
 /// Files in which the kernel swaps; none where it does not tell.

@@ -263,6 +263,10 @@ impl Pair<'_> {
         let mut left = Quiet::open(&self.a, left).map_err(in_a)?;
         let mut right = Quiet::open(&self.b, right).map_err(in_b)?;
         loop {
+            let data = left.data().map_err(in_a)?.min(right.data().map_err(in_b)?);
+            progress.bytes.fetch_add(data - left.position(), Relaxed);
+            left.skip_to(data);
+            right.skip_to(data);
             let a_length = left.fill(a).map_err(in_a)?;
             let b_length = right.fill(b).map_err(in_b)?;
             if a[..a_length] != b[..b_length] {

@@ -61,6 +61,8 @@ pub enum Aspect {
     Target,
     /// Which device a device file stands for.
     Device,
+    /// Which names a directory has in it.
+    Entries,
     /// An extended attribute, of which access control lists and capabilities are two.
     Xattr,
 }
@@ -92,6 +94,7 @@ impl fmt::Display for Aspect {
             Aspect::Names => "names",
             Aspect::Target => "target",
             Aspect::Device => "device",
+            Aspect::Entries => "entries",
             Aspect::Xattr => "xattr",
         })
     }

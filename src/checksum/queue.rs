@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 const LARGE: u64 = 8 << 20;
 
 /// One file to read.
+#[derive(Clone)]
 pub(super) struct Job {
     pub(super) number: u32,
     pub(super) size: u64,

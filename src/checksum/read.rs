@@ -1,10 +1,11 @@
-//! Reads a file once from start to end and leaves the page cache as it found it.
+//! Reads a file once from start to end, without its holes, and leaves the page cache as it found it.
 
 use super::walk::Tree;
 use crate::sys::{dir, interrupted};
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
 /// How much is looked at and dropped at a time: well above what the kernel reads ahead, which on
 /// btrfs is twice 4 MiB for a file that is read in sequence, with as much again under way.
@@ -21,12 +22,21 @@ pub(super) struct Quiet {
     /// Whether this window, and the next, were wholly uncached. The next is asked about before
     /// the kernel reads ahead into it.
     fresh: [bool; 2],
+    /// Where the data at the position or after it begins and ends, as far as that is known: there
+    /// are zeros before it. `None` for a file without holes.
+    data: Option<(u64, u64)>,
 }
+
+/// How files are opened to be read.
+pub(super) const FLAGS: i32 =
+    libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOATIME;
 
 impl Quiet {
     pub(super) fn open(tree: &Tree, index: u32) -> io::Result<Quiet> {
-        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOATIME;
-        let fd = tree.open(index, &tree.relative(index), flags)?;
+        Quiet::new(tree.open(index, &tree.relative(index), FLAGS)?)
+    }
+
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Quiet> {
         let stat = dir::stat_at(fd.as_fd(), b"")?;
         if u32::from(stat.mode) & libc::S_IFMT != libc::S_IFREG {
             return Err(io::Error::other("no longer a regular file"));
@@ -37,6 +47,7 @@ impl Quiet {
             position: 0,
             window: 0,
             fresh: [false; 2],
+            data: (stat.blocks < stat.size / 512).then_some((0, 0)),
         };
         quiet.fresh = [quiet.is_fresh(0), quiet.is_fresh(WINDOW)];
         if stat.size > 1 << 20 {
@@ -70,18 +81,65 @@ impl Quiet {
         }
         let mut filled = 0;
         while filled < buffer.len() {
-            match self.file.read(&mut buffer[filled..]) {
+            let hole = (self.data()? - self.position).min((buffer.len() - filled) as u64);
+            if hole > 0 {
+                buffer[filled..][..hole as usize].fill(0);
+                self.position += hole;
+                filled += hole as usize;
+                continue;
+            }
+            match self.file.read_at(&mut buffer[filled..], self.position) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
                 Ok(0) => break,
-                Ok(length) => filled += length,
+                Ok(length) => {
+                    self.position += length as u64;
+                    filled += length;
+                }
             }
         }
-        self.position += filled as u64;
+        self.leave_behind();
+        Ok(filled)
+    }
+
+    /// Where the next data is: the position, or the end of the hole that it is in.
+    ///
+    /// # Errors
+    /// Those of `lseek`.
+    pub(super) fn data(&mut self) -> io::Result<u64> {
+        let Some((_, end)) = self.data else {
+            return Ok(self.position);
+        };
+        if self.position >= end && self.position < self.size {
+            let found = dir::next_data(self.file.as_fd(), self.position)?;
+            self.data = Some(found.unwrap_or((self.size, self.size)));
+        }
+        let start = self.data.map_or(0, |(start, _)| start);
+        Ok(start.max(self.position))
+    }
+
+    /// Goes on from there, which is in the hole that the position is in, or at its end.
+    pub(super) fn skip_to(&mut self, position: u64) {
+        self.position = position;
+        if position >= self.window + 2 * WINDOW {
+            self.leave_window();
+            self.window = position / WINDOW * WINDOW;
+            self.fresh = [
+                self.is_fresh(self.window),
+                self.is_fresh(self.window + WINDOW),
+            ];
+        }
+        self.leave_behind();
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn leave_behind(&mut self) {
         while self.position >= self.window + WINDOW {
             self.leave_window();
         }
-        Ok(filled)
     }
 }
 

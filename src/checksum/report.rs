@@ -48,7 +48,7 @@ impl Report {
     /// One line of JSON.
     pub fn json(&self) -> String {
         let errors: Vec<String> = self.errors().iter().map(ToString::to_string).collect();
-        let mut line = json!({"version": 1, "errors": errors});
+        let mut line = json!({"version": crate::JSON_VERSION, "errors": errors});
         match self {
             Report::Outcome(outcome) => {
                 line["same"] = (self.exit_code() == 0).into();

@@ -216,7 +216,7 @@ impl Tree {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NOATIME;
         let fd = self.open(index, path, flags)?;
         let names = &mut self.names;
-        let result = dir::read_dir(fd.as_fd(), |inode, name| {
+        let result = dir::read_dir(fd.as_fd(), |inode, _, name| {
             let start = names.len();
             names.extend_from_slice(name);
             found.push((inode, start..names.len()));

@@ -47,6 +47,7 @@ options:
       --num-backups N    keep at each DEST the newest N
       --num-snapshots N  keep in SUBVOLUME/snapshot/ the newest N
       --latest-only      keep in SUBVOLUME/snapshot/ only the newest
+      --compare          read what arrived, on both sides, before it counts as sent
       --require-mount    refuse a DEST on this machine that no filesystem is mounted for
       --snapshot-folder DIR
                          DIR instead of 'snapshot', relative to SUBVOLUME
@@ -68,7 +69,7 @@ options:
 );
 
 /// Options of other commands that mean nothing here.
-const FOREIGN: &[&str] = &["--delete", "-e", "--estimate", "--exclude"];
+const FOREIGN: &[&str] = &["--delete", "-e", "--estimate", "--exclude", "--resend"];
 
 /// What follows the word `backup`.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options)> {
@@ -82,6 +83,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
         always: false,
         whole: false,
         require_mount: false,
+        compare: false,
         dry_run: false,
         max_chain: 0,
     };
@@ -107,6 +109,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
         }
     }
     (order.dry_run, order.max_chain) = (options.dry_run, options.max_chain);
+    order.compare = options.compare;
     locations(&mut order, words)?;
     Ok((Task::Backup(Box::new(order)), options))
 }

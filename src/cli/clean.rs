@@ -2,6 +2,7 @@
 
 pub(super) mod backup;
 
+use super::commands::excludes;
 use super::means::means;
 use super::options::Options;
 use crate::error::{Error, Kind, Result};
@@ -9,17 +10,25 @@ use crate::process;
 use crate::progress::Progress;
 use crate::report::{human, json};
 use crate::s3::in_words;
-use crate::snapshot::{Snapshot, State, shown};
+use crate::snapshot::{Listing, Snapshot, State, shown};
 use crate::store::{self, Access, Location, Place, Store};
 use jiff::{SignedDuration, Timestamp};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
-/// Another machine may be uploading right now; a directory has a lock.
-const BUCKET: SignedDuration = SignedDuration::from_hours(24);
+/// The age from which what is left may go: another machine may be uploading right now, and nobody
+/// here can see it; a directory has a lock.
+pub(super) fn usual(place: &Place) -> SignedDuration {
+    match place {
+        Place::S3(_) => SignedDuration::from_hours(24),
+        Place::Local(_) | Place::Ssh(_) => SignedDuration::ZERO,
+    }
+}
 
 /// One run over all the stores of a location.
 struct Cleaning<'a> {
     age: SignedDuration,
+    /// Patterns of what is left alone.
+    exclude: &'a [OsString],
     dry_run: bool,
     progress: &'a mut Progress,
     removed: usize,
@@ -29,17 +38,14 @@ struct Cleaning<'a> {
 
 pub(super) fn run(place: &OsStr, age: Option<SignedDuration>, options: &Options) -> Result<()> {
     let location = Location::directory(place)?;
-    let usual = match location.place {
-        Place::S3(_) => BUCKET,
-        Place::Local(_) | Place::Ssh(_) => SignedDuration::ZERO,
-    };
     let access = match options.dry_run {
         true => Access::Read,
         false => Access::Write,
     };
     let mut progress = Progress::new(options.voice, options.json);
     let mut cleaning = Cleaning {
-        age: age.unwrap_or(usual),
+        age: age.unwrap_or(usual(&location.place)),
+        exclude: &options.exclude,
         dry_run: options.dry_run,
         progress: &mut progress,
         removed: 0,
@@ -58,8 +64,7 @@ pub(super) fn run(place: &OsStr, age: Option<SignedDuration>, options: &Options)
 impl Cleaning<'_> {
     fn clean(&mut self, store: &mut dyn Store) -> Result<()> {
         let listing = store.list()?;
-        let all = listing.snapshots.iter();
-        for left in all.filter(|snapshot| snapshot.state == State::Partial) {
+        for left in leftovers(&listing, self.exclude) {
             process::check("cleaning up")?;
             let (word, error) = match (self.is_old(left), self.dry_run) {
                 (false, _) => ("kept", None),
@@ -77,10 +82,8 @@ impl Cleaning<'_> {
         Ok(())
     }
 
-    /// Of what nobody knows the age, any might be too young.
     fn is_old(&self, left: &Snapshot) -> bool {
-        let age = age(left);
-        self.age.is_zero() || age.is_some_and(|age| age >= self.age)
+        is_old(left, self.age)
     }
 
     fn tell(&mut self, location: &str, left: &Snapshot, word: &str, error: Option<&Error>) {
@@ -128,6 +131,20 @@ impl Cleaning<'_> {
         let said = format!("{failed} could not be removed");
         Err(Error::new(kind, "cannot clean up", said))
     }
+}
+
+/// What is left at a location, but for what somebody wants to be left alone.
+pub(super) fn leftovers<'a>(
+    listing: &'a Listing,
+    exclude: &'a [OsString],
+) -> impl Iterator<Item = &'a Snapshot> {
+    let all = listing.snapshots.iter();
+    all.filter(|s| s.state == State::Partial && !excludes(exclude, &s.path))
+}
+
+/// Of what nobody knows the age, any might be too young.
+pub(super) fn is_old(left: &Snapshot, limit: SignedDuration) -> bool {
+    limit.is_zero() || age(left).is_some_and(|age| age >= limit)
 }
 
 fn age(left: &Snapshot) -> Option<SignedDuration> {

@@ -3,6 +3,7 @@
 use super::help::HELP;
 use super::means::{means, open};
 use super::options::Options;
+use super::resend;
 use super::slash;
 use super::{Task, backup, clean, config, restore, scheduled, server, verify};
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use crate::log;
 use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::report;
-use crate::snapshot::{Listing, Offer, Snapshot, State, shown};
+use crate::snapshot::{Listing, Offer, shown};
 use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
@@ -68,7 +69,9 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
     if removing {
-        for leftover in leftovers(&listing) {
+        let limit = clean::usual(&location.place);
+        let all = clean::leftovers(&listing, &options.exclude);
+        for leftover in all.filter(|left| clean::is_old(left, limit)) {
             store.delete(&leftover.path)?;
             let name = shown(&leftover.path);
             progress.note(&format!("removed {name}, left by an interrupted transfer"));
@@ -99,6 +102,9 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         );
         return Err(Error::usage("cannot delete", said));
     }
+    if !options.resend.is_empty() {
+        return resend::run(&from, &to, options);
+    }
     let access = match (options.dry_run, options.delete) {
         (true, _) => Access::Read,
         (false, false) => Access::Append,
@@ -127,12 +133,14 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         delete: options.delete,
         estimate: options.estimate,
         whole: options.whole,
+        compare: options.compare,
         max_chain: Some(options.max_chain),
         ..Wish::default()
     };
     let watch = &mut |event: sync::Event| progress.event(&event);
     let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
         .map_err(|error| slash::hint(error, source, &from))?;
+    sync::must_compare(&plan, &mut *source_store, &mut *dest_store)?;
     if options.dry_run {
         let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
         plan.effort = dest_store.effort(&diffs);
@@ -176,7 +184,7 @@ fn carry_out(
         }
         Err(error) => {
             if let Ok(listing) = dest.list() {
-                leftovers(&listing).for_each(|leftover| {
+                clean::leftovers(&listing, &[]).for_each(|leftover| {
                     let name = shown(&leftover.path);
                     let said = format!("{name} is left unfinished; the next run removes it");
                     progress.note(&said);
@@ -187,12 +195,7 @@ fn carry_out(
     }
 }
 
-fn leftovers(listing: &Listing) -> impl Iterator<Item = &Snapshot> {
-    let all = listing.snapshots.iter();
-    all.filter(|snapshot| snapshot.state == State::Partial)
-}
-
-fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
+pub(super) fn excludes(patterns: &[std::ffi::OsString], path: &Path) -> bool {
     patterns
         .iter()
         .any(|pattern| glob::matches(pattern.as_bytes(), path))

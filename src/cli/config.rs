@@ -128,7 +128,7 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
     };
     let done = match task.offline {
         true => {
-            let (state, damaged) = State::read(&order.config.global.state_path);
+            let (state, damaged) = State::of(&order.config.global);
             damaged.iter().for_each(|remark| progress.note(remark));
             let watch = &mut |event: Event| show_event(&mut progress, true, &event);
             scheduled::remembered(&order, &state, &now, watch);

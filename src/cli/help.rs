@@ -70,7 +70,7 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
        buttersink backup ...             make a backup; see buttersink backup --help
        buttersink restore ...            bring a backup back; see buttersink restore --help
        buttersink verify [options] LOCATION
-                                         prove what is stored; see buttersink verify --help
+                                         look at what is stored again; see buttersink verify --help
        buttersink config check [--offline] FILE
                                          what a configuration file of backups says, what its
                                          bucket is like, and what would run when
@@ -93,6 +93,9 @@ options:
                          when listing, remove what interrupted transfers left (not backups)
   -e, --estimate         plan with guessed sizes, without measuring
       --whole            send every snapshot whole, and none as the difference from another
+      --compare          read what arrived, on both sides, before it counts as sent
+      --resend NAME      replace this copy in DST, and nothing else: it is sent again, compared and
+                         exchanged (may be repeated)
       --exclude PATTERN  leave alone the snapshots whose name matches (may be repeated)
 ",
     common!(),

@@ -1,5 +1,6 @@
 //! `buttersink verify`: which stores are verified, and against what.
 
+mod drill;
 mod words;
 
 use super::help;
@@ -15,6 +16,7 @@ use crate::snapshot::{Listing, Uuid};
 use crate::store::archive::ArchiveStore;
 use crate::store::{self, Access, Location, Place, Store};
 use crate::verify::{self, Report};
+use drill::Ground;
 use std::ffi::OsStr;
 use std::path::Path;
 use words::What;
@@ -23,12 +25,15 @@ pub(super) use words::{Task, is_meant, parse};
 /// What `buttersink verify --help` prints.
 pub(super) const HELP: &str = concat!(
     "\
-buttersink verify proves what is stored, without trusting that it was written well.
+buttersink verify looks at what is stored again, without trusting that it was written well.
 
 usage: buttersink verify [options] LOCATION
        buttersink verify [options] --config FILE
 
-Of each snapshot it says what was proved and how, what differs, or why it cannot be verified.
+Of each snapshot it says what was seen and how, what differs, or why it cannot be verified:
+sealed (unaltered since it was received or made), intact (what is stored is what was sent),
+applies (a drill could receive it), regenerated (the same stream comes out of the source now),
+same (compared with another copy).
 On btrfs, seals and generations tell what was altered; in a bucket, sizes, parts and checksums
 are held against those recorded, and chains of diffs must be complete; backups in chunks below
 LOCATION, or those that a configuration file names, are held against their manifests. The far side
@@ -40,8 +45,13 @@ options:
       --against OTHER    both have the same snapshots; if LOCATION is a bucket and OTHER is not,
                          make the streams of OTHER again and compare their checksums with those
                          that the service has, so that nothing need be downloaded
+      --drill            rehearse what is stored in a bucket: whether it can be received
+      --sample N         with --drill: only N chains that are drawn at random
+      --scratch DIR      with --drill: receive it, in a subvolume that is removed again
       --config FILE      the backups in the bucket that a configuration file names
-      --content          with --against, both on this machine: compare the trees byte by byte
+      --content          with --against, neither a bucket: compare the files of both, content and
+                         metadata; over ssh each side reads its own
+      --changed          with --content: only what each snapshot has other than its parent
 ",
     help::common!(),
     "      --compressed-data  the streams were uploaded with this option
@@ -54,7 +64,7 @@ options:
   -h, --help             show this help
 
 exit status:
-  0    all proved
+  0    nothing speaks against any, and something was seen of each
   1    failed, or something could not be verified
   2    usage or configuration
   4    verification found a difference
@@ -82,28 +92,55 @@ fn verify_location(
         let said = "--download is for buckets; here --against OTHER --content reads the data";
         return Err(Error::usage(format!("cannot verify {}", place.place), said));
     }
+    if task.drill.is_some() && !matches!(place.place, Place::S3(_)) {
+        let said =
+            "a drill is for streams that are stored; here --against OTHER --content reads the data";
+        return Err(Error::usage(format!("cannot verify {}", place.place), said));
+    }
     let other = task
         .against
         .as_deref()
         .map(Location::directory)
         .transpose()?;
     let dirs = match &other {
-        Some(other) if task.content => Some(two_directories(&place, other)?),
+        Some(other) if task.content => two_directories(&place, other)?,
         _ => None,
     };
     let means = means(options);
     let (mut store, archives) = store::open_all(&place.place, Access::Read, &means)?;
     let opened = other.as_ref().map(|other| Other::open(other, options));
     let mut other = opened.transpose()?;
+    let mut ground = ground(task, options)?;
     let watch = &mut |name: &str| progress.draw(&format!("verifying {name}"));
-    let mut report = alone(&mut *store, task.depth, &mut other, watch)?;
+    let (with, depth) = (&mut (other.as_mut(), ground.as_mut()), task.depth);
+    let mut report = alone(&mut *store, depth, with, watch)?;
     for archive in archives {
-        add(&mut report, archive, task.depth, &mut other, watch)?;
+        add(&mut report, archive, depth, with, watch)?;
     }
-    if let Some(other) = other {
+    ground.map_or(Ok(()), Ground::finish)?;
+    if let Some(mut other) = other {
         verify::same_snapshots(&mut report, &other.listing);
-        if let Some((ours, theirs)) = dirs {
-            verify::content(&mut report, ours, &other.listing, theirs, watch)?;
+        match dirs.filter(|_| !task.changed) {
+            Some((ours, theirs)) => {
+                verify::content(&mut report, ours, &other.listing, theirs, watch)?;
+            }
+            None if task.content => {
+                let Other {
+                    store: source,
+                    listing,
+                } = &mut other;
+                store.has_files()?;
+                source.has_files()?;
+                verify::files(
+                    &mut report,
+                    &mut *store,
+                    listing,
+                    &mut **source,
+                    task.changed,
+                    watch,
+                )?;
+            }
+            None => {}
         }
         report.listing.notes.extend(other.listing.notes);
     }
@@ -122,6 +159,7 @@ fn verify_config(
     if task.concurrency {
         s3.concurrency = options.s3.concurrency;
     }
+    let mut ground = ground(task, options)?;
     let watch = &mut |name: &str| progress.draw(&format!("verifying {name}"));
     let mut report = Report {
         findings: Vec::new(),
@@ -133,7 +171,8 @@ fn verify_config(
         let (bucket, prefix) = archive.place();
         report.listing.location = format!("s3://{bucket}/{prefix}");
         let before = report.findings.len();
-        add(&mut report, archive, task.depth, &mut None, watch)?;
+        let with = &mut (None, ground.as_mut());
+        add(&mut report, archive, task.depth, with, watch)?;
         if report.findings.len() == before {
             report.findings.push(Finding {
                 path: format!("subvol/{name}").into(),
@@ -142,8 +181,17 @@ fn verify_config(
             });
         }
     }
+    ground.map_or(Ok(()), Ground::finish)?;
     Ok(report)
 }
+
+fn ground(task: &Task, options: &Options) -> Result<Option<Ground>> {
+    let drill = task.drill.as_ref();
+    drill.map(|drill| Ground::of(drill, options)).transpose()
+}
+
+/// What a store is held against besides its own records.
+type With<'a> = (Option<&'a mut Other>, Option<&'a mut Ground>);
 
 /// A place to compare with.
 struct Other {
@@ -159,17 +207,20 @@ impl Other {
     }
 }
 
-/// One store, and whether the other place makes the streams that it has.
+/// One store, whether the other place makes the streams that it has, and whether they can be received.
 fn alone(
     store: &mut dyn Store,
     depth: Depth,
-    other: &mut Option<Other>,
+    (other, ground): &mut With,
     watch: &mut verify::Watch,
 ) -> Result<Report> {
     let mut report = verify::alone(store, depth, watch)?;
     if let Some(other) = other {
         let there = &other.listing;
         verify::same_streams(&mut report, store, there, &mut *other.store, watch)?;
+    }
+    if let Some(ground) = ground {
+        ground.try_all(&mut report, store, watch)?;
     }
     Ok(report)
 }
@@ -179,13 +230,13 @@ fn add(
     report: &mut Report,
     mut archive: ArchiveStore,
     depth: Depth,
-    other: &mut Option<Other>,
+    with: &mut With,
     watch: &mut verify::Watch,
 ) -> Result<()> {
     let location = archive.location();
     let below = location.strip_prefix(&report.listing.location);
     let at = below.unwrap_or(&location).to_owned();
-    report.join(alone(&mut archive, depth, other, watch)?, Path::new(&at));
+    report.join(alone(&mut archive, depth, with, watch)?, Path::new(&at));
     Ok(())
 }
 
@@ -202,15 +253,18 @@ fn show(report: &Report, mut progress: Progress) -> Result<()> {
     report.verdict().and(progress.close())
 }
 
-fn two_directories<'a>(ours: &'a Location, theirs: &'a Location) -> Result<(&'a Path, &'a Path)> {
+/// The directories, if both are on this machine. Streams have no files to compare.
+fn two_directories<'a>(
+    ours: &'a Location,
+    theirs: &'a Location,
+) -> Result<Option<(&'a Path, &'a Path)>> {
     match (&ours.place, &theirs.place) {
-        (Place::Local(ours), Place::Local(theirs)) => Ok((ours, theirs)),
-        (Place::Local(_), other) | (other, _) => {
-            let doing = format!("cannot compare the content of {other}");
-            Err(Error::usage(
-                doing,
-                "both sides must be directories of this machine",
-            ))
+        (Place::Local(ours), Place::Local(theirs)) => Ok(Some((ours, theirs))),
+        (Place::S3(_), _) | (_, Place::S3(_)) => {
+            let said = "a bucket has streams and no files, so that there is nothing to compare with \
+                        before a restore (restore --verify full compares then)";
+            Err(Error::usage("cannot compare the content", said))
         }
+        _ => Ok(None),
     }
 }

@@ -69,7 +69,7 @@ impl View {
     /// None that could be thought of: everything in the document can be written.
     pub fn json(&self) -> Result<String> {
         let document = Document {
-            version: 1,
+            version: crate::JSON_VERSION,
             filesystem: about(&self.info),
             complete: self.subvolumes.coverage == Coverage::Whole,
             notes: &self.subvolumes.notes,

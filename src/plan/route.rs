@@ -60,8 +60,7 @@ impl<'a> Planner<'a> {
             if !wished.contains(&diff.to) {
                 why.push_str("; needed by what follows");
             }
-            let measured = self.sizes.get(&diff.pair());
-            let mended = measured.map_or_else(Mended::default, |m| m.mended.clone());
+            let mended = self.mended(&diff);
             if !mended.is_empty() {
                 why.push_str(&format!("; mended: {mended}"));
             }
@@ -76,6 +75,12 @@ impl<'a> Planner<'a> {
                 why,
             });
         }
+    }
+
+    /// What the sender changes in the kernel's stream, as far as measuring found it.
+    fn mended(&self, diff: &Diff) -> Mended {
+        let known = self.sizes.get(&diff.pair());
+        known.map(|known| known.mended.clone()).unwrap_or_default()
     }
 
     /// The minimum-cost arborescence over the candidates.

@@ -1,33 +1,30 @@
 //! What a verification found, as lines for people and for scripts.
 
 use super::json::VERSION;
-use crate::proof::{Finding, Verdict};
+use crate::proof::Finding;
 use crate::snapshot::shown;
-use crate::verify::Report;
+use crate::verify::{Counts, Report};
 use serde::Serialize;
 
 /// A line about a snapshot.
 pub fn line(finding: &Finding) -> String {
-    let word = match finding.verdict {
-        Verdict::Proved(_) => "proved",
-        Verdict::Unverifiable(_) => "unverifiable",
-        Verdict::Different(_) => "different",
-    };
-    let words = finding.verdict.words();
+    let (word, words) = (finding.verdict.label(), finding.verdict.words());
     format!("{word:12}  {}: {words}\n", shown(&finding.path))
 }
 
 /// How many there are of each kind.
 pub fn summary(report: &Report) -> String {
-    let [proved, open, different] = report.counts();
+    let counts = report.counts();
     let words = match report.findings.len() {
         1 => "snapshot",
         _ => "snapshots",
     };
-    format!(
-        "{} {words}: {proved} proved, {open} unverifiable, {different} different\n",
-        report.findings.len()
-    )
+    let mut text = format!("{} {words}: ", report.findings.len());
+    for (seen, count) in counts.seen.iter().filter(|(_, count)| **count > 0) {
+        text.push_str(&format!("{count} {}, ", seen.word()));
+    }
+    let (open, different) = (counts.unverifiable, counts.different);
+    text + &format!("{open} unverifiable, {different} different\n")
 }
 
 #[derive(Serialize)]
@@ -52,20 +49,16 @@ struct Summary<'a> {
     version: u32,
     event: &'static str,
     location: &'a str,
-    proved: usize,
-    unverifiable: usize,
-    different: usize,
+    #[serde(flatten)]
+    counts: Counts,
 }
 
 /// The same for scripts.
 pub fn json_summary(report: &Report) -> String {
-    let [proved, unverifiable, different] = report.counts();
     super::json::line(&Summary {
         version: VERSION,
         event: "summary",
         location: &report.listing.location,
-        proved,
-        unverifiable,
-        different,
+        counts: report.counts(),
     })
 }

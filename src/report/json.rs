@@ -10,8 +10,7 @@ use crate::store::{Effort, Parts, Receipt};
 use crate::sync::Summary;
 use serde::Serialize;
 
-/// Version of every JSON object that the programs print.
-pub const VERSION: u32 = 1;
+pub(super) use crate::JSON_VERSION as VERSION;
 
 #[derive(Serialize)]
 struct ListingLine<'a> {
@@ -52,6 +51,8 @@ struct PlanLine<'a> {
     steps: &'a [Step],
     obstacles: &'a [Obstacle],
     total_bytes: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    compare: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     effort: Option<Effort>,
 }
@@ -63,6 +64,7 @@ pub fn plan(plan: &Plan) -> String {
         steps: &plan.steps,
         obstacles: &plan.obstacles,
         total_bytes: plan.total_bytes(),
+        compare: plan.compare,
         effort: plan.effort,
     })
 }

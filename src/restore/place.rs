@@ -108,10 +108,10 @@ impl Place {
     /// built on, and yet `btrfs receive` may take it for the new one.
     pub(super) fn rival(&self, ids: &[Uuid]) -> Result<Option<PathBuf>> {
         let all = self.filesystem.subvolumes()?.all;
-        let leftover = local::leftover(&self.base, &all)?;
+        let leftovers = local::leftovers(&self.base, &all)?;
         let mut rivals = all.into_iter().filter(|s| {
             let same = s.received_uuid.is_some_and(|id| ids.contains(&id));
-            same && leftover != Some(s.id)
+            same && !leftovers.contains(&s.id)
         });
         Ok(rivals.next().map(|rival| rival.path))
     }
@@ -148,14 +148,9 @@ fn identity(subvolume: &Subvolume) -> Uuid {
 
 /// Whether a snapshot is what it was when it was made or received.
 fn is_sound(path: &Path) -> Result<bool> {
-    let Some(dir) = path.parent() else {
-        return Ok(false);
-    };
-    let all = Filesystem::open(dir)?.subvolumes()?.all;
     let id = btrfs::subvolume(path)?.id;
-    let states = local::states(dir, &all)?;
     Ok(matches!(
-        states.of.get(&id),
+        local::state_at(path, id)?,
         Some(State::Ok | State::Unsealed)
     ))
 }

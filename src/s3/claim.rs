@@ -6,7 +6,7 @@ use super::download::Source;
 use super::objects::Head;
 use super::sum::{Kind as Sum, Rolling};
 use crate::error::Result;
-use crate::proof::Verdict;
+use crate::proof::{Seen, Verdict};
 
 /// What the service says of an object, and how to compute the same.
 pub(crate) struct Claim {
@@ -92,7 +92,10 @@ impl Claim {
             None => format!("{name} is that"),
         };
         match (found == self.value, self.sure) {
-            (true, _) => Verdict::Proved(format!("the service's {of} of the stream made again")),
+            (true, _) => Verdict::seen(
+                Seen::Regenerated,
+                format!("the service's {of} of the stream made again"),
+            ),
             (false, true) => Verdict::Different(format!(
                 "the service's {name} is {}, and that of the stream made again is {found}",
                 self.value

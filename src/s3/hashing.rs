@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 pub struct Digests {
     /// The SHA-256 of the whole.
     pub sha256: Option<String>,
-    /// The SHA-256 tree hash, which proves as much and takes less time.
+    /// The SHA-256 tree hash, which says as much and takes less time.
     pub tree_hash: Option<String>,
 }
 

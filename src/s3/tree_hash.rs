@@ -1,5 +1,5 @@
 //! The SHA-256 tree hash of Amazon S3 Glacier: the SHA-256 of each MiB, then of each two of these
-//! together, and so on until one is left; one that is left over goes up as it is. It proves as much
+//! together, and so on until one is left; one that is left over goes up as it is. It says as much
 //! as the SHA-256 of the whole, and its leaves can be hashed at once.
 
 use crate::sys::{self, Hash, LANES};

@@ -47,5 +47,56 @@ pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::
 /// If the text is not an encoded path.
 pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<PathBuf, D::Error> {
     let text = String::deserialize(deserializer)?;
-    decode(&text).ok_or_else(|| D::Error::custom("a % without two hexadecimal digits"))
+    parse(&text)
+}
+
+fn parse<E: Error>(text: &str) -> Result<PathBuf, E> {
+    decode(text).ok_or_else(|| E::custom("a % without two hexadecimal digits"))
+}
+
+/// For `#[serde(with = …)]` on a path that may be missing.
+pub mod optional {
+    use super::{Deserialize, Deserializer, PathBuf, Serializer};
+
+    /// As text, or null.
+    ///
+    /// # Errors
+    /// What the serializer says.
+    pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+        match path {
+            Some(path) => super::serialize(path, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    /// From text, or null.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| super::parse(&text)).transpose()
+    }
+}
+
+/// For `#[serde(with = …)]` on a list of paths.
+pub mod list {
+    use super::{Deserialize, Deserializer, PathBuf, Serializer, encode};
+
+    /// As a list of texts.
+    ///
+    /// # Errors
+    /// What the serializer says.
+    pub fn serialize<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(paths.iter().map(|path| encode(path)))
+    }
+
+    /// From a list of texts.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        texts.iter().map(|text| super::parse(text)).collect()
+    }
 }

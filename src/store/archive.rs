@@ -303,6 +303,11 @@ impl Store for ArchiveStore {
         Ok(Box::new(Self::stream(&client, &manifest, self.reading()?)))
     }
 
+    fn mends(&mut self, diff: &Diff) -> Result<bool> {
+        let found = self.find(diff)?;
+        Ok(found.is_some_and(|(_, manifest)| manifest.mended))
+    }
+
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let doing = format!("cannot receive {} into {}", shown(path), self.location());
         self.need(Access::Append, &doing)?;

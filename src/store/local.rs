@@ -2,17 +2,23 @@
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
 mod alias;
+mod exchange;
 mod flow;
+mod home;
 mod inherited;
 mod inspect;
+mod look;
 mod measure;
 mod parent;
 mod receive;
+mod scratch;
 mod state;
 mod survey;
 mod tree;
 
-pub use survey::{leftover, states};
+pub use home::STATE;
+pub use scratch::Scratch;
+pub use survey::{leftovers, state_at, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -20,7 +26,8 @@ use crate::log;
 use crate::process::{self, Priority};
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
-use crate::store::{Access, Sink, Store};
+use crate::store::look::{Digest, Looking};
+use crate::store::{Access, Rejected, Sink, Store};
 use crate::stream::{self, Checked, Head, MendedStream, Trees};
 use crate::sys;
 use receive::Receiving;
@@ -51,15 +58,20 @@ pub struct Local {
     manner: Manner,
     /// What the last listing said, and what was received since.
     known: Vec<Snapshot>,
+    /// What was received since it was opened, by its own UUID.
+    arrived: Vec<Uuid>,
+    /// The snapshot whose files are being gone through.
+    round: Option<look::Round>,
     notes: Vec<String>,
     walled: bool,
+    /// What interrupted transfers left was looked for.
+    tidied: bool,
     /// Held as long as we may write.
     _lock: Option<File>,
 }
 
 impl Local {
-    /// Opens a directory. With more than read access, takes its lock and removes the leftovers
-    /// of transfers that did not end well.
+    /// Opens a directory. With more than read access, takes its lock.
     ///
     /// # Errors
     /// If it is not a directory on btrfs, or another run holds the lock.
@@ -68,42 +80,58 @@ impl Local {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        let lock = if access > Access::Read {
-            Some(lock(&dir)?)
-        } else {
-            None
-        };
-        let mut local = Local {
+        if home::is_inside(&dir) {
+            let said = "it is where buttersink keeps what it remembers";
+            return Err(Error::refused(format!("cannot open {}", shown(&dir)), said));
+        }
+        let writes = access > Access::Read;
+        if writes {
+            must_be_writable(&dir, &filesystem)?;
+        }
+        let lock = writes.then(|| lock(&dir)).transpose()?;
+        if writes {
+            take_over(&dir)?;
+        }
+        Ok(Local {
             dir,
             filesystem,
             manner,
             known: Vec::new(),
+            arrived: Vec::new(),
+            round: None,
             notes: Vec::new(),
             walled: false,
+            tidied: false,
             _lock: lock,
-        };
-        if access > Access::Read {
-            local.remove_leftover()?;
-        }
-        Ok(local)
+        })
     }
 
-    /// Removes what the last run was receiving when it was interrupted. Other subvolumes may be
-    /// named like that, and be somebody's only copy.
-    fn remove_leftover(&mut self) -> Result<()> {
+    /// Removes what earlier runs were receiving here when they were interrupted, before something new
+    /// comes. Other subvolumes may be named like that, and be somebody's only copy.
+    fn remove_leftovers(&mut self) -> Result<()> {
         alias::remove_leftover(&self.dir)?;
-        let Some(path) = state::begun(&self.dir)? else {
+        if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
-        };
-        let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
-        if self.list()?.snapshots.iter().any(unfinished) {
-            self.delete(&path)?;
-            let name = shown(&path);
-            log::line(|| format!("removed the unfinished {name}"));
-            self.notes
-                .push(format!("removed {name}, left by an interrupted transfer"));
         }
-        state::ended(&self.dir)
+        for path in state::begun(&self.dir)? {
+            let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
+            let known = std::mem::take(&mut self.known);
+            if self.list()?.snapshots.iter().any(unfinished) {
+                self.delete(&path)?;
+                let name = shown(&path);
+                log::line(|| format!("removed the unfinished {name}"));
+                self.notes
+                    .push(format!("removed {name}, left by an interrupted transfer"));
+            }
+            self.known = known;
+            state::ended(&self.dir, &path)?;
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, snapshot: Snapshot) {
+        self.arrived.push(snapshot.uuid);
+        self.known.push(snapshot);
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -118,6 +146,15 @@ impl Local {
                 format!("no such snapshot in {}", shown(&self.dir)),
             )
         })
+    }
+
+    /// Lets diffs build on a snapshot of this filesystem that is in no listing of ours.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn adopt(&mut self, path: &Path) -> Result<()> {
+        self.known.push(survey::adopted(path)?);
+        Ok(())
     }
 
     /// Where a listed snapshot is: exactly that one, and not behind something that is mounted there.
@@ -280,12 +317,17 @@ impl Store for Local {
         self.stream(diff, true)
     }
 
+    fn mends(&mut self, _diff: &Diff) -> Result<bool> {
+        Ok(mending())
+    }
+
     fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         self.stream(diff, false)
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let name = checked_name(path)?;
+        self.remove_leftovers()?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
         self.must_claim_nothing(diff.to, path)?;
@@ -327,11 +369,44 @@ impl Store for Local {
         }
         remove(&whole)?;
         // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
-        if let Err(error) = state::remove(&self.dir, now.uuid) {
+        let forgotten = state::remove(&self.dir, now.uuid);
+        if let Err(error) = forgotten.and_then(|()| state::ended(&self.dir, path)) {
             log::line(|| error.to_string());
         }
         self.known.retain(|snapshot| snapshot.path != path);
         sys::syncfs(self.filesystem.fd()).doing(doing)
+    }
+
+    fn has_files(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
+        look::look(self, digest)
+    }
+
+    fn reject(&mut self, path: &Path) -> Result<Rejected> {
+        let listed = self.known.iter().find(|s| s.path == path);
+        let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
+        if self.arrived.contains(&uuid) {
+            match self.delete(path) {
+                Ok(()) => return Ok(Rejected::Removed),
+                Err(error) => log::line(|| error.to_string()),
+            }
+        }
+        let doing = || format!("cannot mark {}", shown(self.dir.join(path)));
+        let now = btrfs::subvolume(&self.dir.join(path))?;
+        match now.received_uuid.filter(|_| now.uuid == uuid) {
+            Some(received) => state::reject(&self.dir, uuid, received, now.stransid)?,
+            None => return Err(Error::refused(doing(), "it was not received here")),
+        }
+        let marked = self.known.iter_mut().filter(|s| s.path == path);
+        marked.for_each(|s| s.state = State::Altered);
+        Ok(Rejected::Marked)
+    }
+
+    fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
+        exchange::exchange(self, new, old)
     }
 
     fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
@@ -340,7 +415,10 @@ impl Store for Local {
         let (snapshots, _) = survey::snapshots(&subvolumes.all, &states.of);
         let finding = |s: &Snapshot| {
             let sealed = states.sealed.contains(&s.uuid);
-            Finding::of(s, inspect::verdict(s, sealed))
+            Finding::of(
+                s,
+                inspect::verdict(s, sealed, states.rejected.contains(&s.uuid)),
+            )
         };
         Ok(snapshots.iter().map(finding).collect())
     }
@@ -420,8 +498,30 @@ fn restarted(error: Error, doing: &str) -> Error {
     }
 }
 
+/// Nothing can be received where nothing can be written.
+fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()> {
+    let doing = || format!("cannot write to {}", shown(dir));
+    let subvolume = btrfs::subvolume_of(filesystem.fd()).doing(doing)?;
+    match subvolume.read_only || sys::is_read_only(filesystem.fd()).doing(doing)? {
+        true => Err(home::read_only(doing())),
+        false => Ok(()),
+    }
+}
+
+/// Takes over what earlier releases remembered of a directory. Where nothing may be kept, that is
+/// said when something is to be.
+fn take_over(dir: &Path) -> Result<()> {
+    match state::take_over(dir) {
+        Err(error) if error.kind != Kind::Busy => {
+            log::line(|| error.to_string());
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 fn lock(dir: &Path) -> Result<File> {
-    let file = state::open_lock(dir)?;
+    let file = home::open_lock(dir)?;
     let doing = || format!("cannot lock {}", shown(dir));
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),
@@ -435,8 +535,11 @@ fn lock(dir: &Path) -> Result<File> {
 
 /// Whether another run holds the lock of a directory above `path`, other than our own.
 fn in_other_hands(path: &Path, ours: &Path) -> Result<bool> {
-    for dir in path.ancestors().skip(1).filter(|dir| *dir != ours) {
-        let lock = state::lock_path(dir);
+    for dir in home::ancestors(path.parent().unwrap_or(path)) {
+        if dir == ours {
+            continue;
+        }
+        let lock = home::lock_path(dir)?;
         match OpenOptions::new().write(true).open(&lock) {
             Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
                 return Ok(true);
@@ -473,7 +576,7 @@ fn checked_name(path: &Path) -> Result<&OsStr> {
         ))
     };
     match path.file_name() {
-        Some(_) if path.starts_with(state::STATE) => refused("it is where seals are kept"),
+        Some(_) if home::is_inside(path) => refused("it is where seals are kept"),
         Some(name) if plain && !nul => Ok(name),
         _ => refused("it leads out of the directory"),
     }

@@ -2,18 +2,22 @@
 //! Knows the protocol's turns; what runs at the other end, and how it was reached, is the
 //! business of whoever dials.
 
+mod line;
 pub mod ssh;
 mod stream;
 
-use crate::error::{Error, Kind, Result};
+use crate::checksum::Found;
+use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Measured, Sizes};
-use crate::store::wire::{Failure, Hello, Request, Tag, Wire, inside, letter, plain, strange};
-use crate::store::{Access, Sink, Store};
+use crate::snapshot::{Diff, Listing, Measured, Size, Sizes};
+use crate::store::look::{Digest, Looking, Page};
+use crate::store::wire::{Hello, Request, inside, plain, strange};
+use crate::store::{Access, Rejected, Sink, Store};
+use line::Line;
 use serde::de::DeserializeOwned;
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use stream::{Incoming, Outgoing};
 
 /// The two pipes of a connection: what the far side says, and what it hears.
@@ -70,10 +74,23 @@ impl Remote {
             None => {
                 // Whoever was asked to stop does not call again.
                 process::check(&format!("connecting to {}", self.host))?;
-                Line::open(&self.host, self.needs, &self.us, (self.dial)()?)?
+                self.open()?
             }
         };
         Ok(self.line.insert(line))
+    }
+
+    /// A far side that is older hears the version that it knows, if we still know that one: it has
+    /// hung up on the newer.
+    fn open(&mut self) -> Result<Line> {
+        let (mut line, mut said) = Line::greet(&self.host, &self.us, (self.dial)()?)?;
+        let common = self.us.common(&line.far);
+        if common < self.us.protocol {
+            drop(line);
+            self.us.protocol = common;
+            (line, said) = Line::greet(&self.host, &self.us, (self.dial)()?)?;
+        }
+        line.admit(&self.us, self.needs, said)
     }
 
     /// A question and its answer. A connection that breaks on the way is not used again.
@@ -117,18 +134,24 @@ impl Store for Remote {
     }
 
     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
-        let diffs = diffs.to_vec();
         let pairs: Vec<_> = diffs.iter().map(Diff::pair).collect();
-        let mut sizes: Vec<Measured> = self.call(&Request::Measure { diffs })?;
-        if sizes.len() != pairs.len() {
+        let diffs = diffs.to_vec();
+        let old = self.line()?.far.protocol < 3;
+        let request = Request::Measure { diffs };
+        let measured: Vec<Measured> = match old {
+            true => {
+                let sizes: Vec<Size> = self.call(&request)?;
+                sizes.into_iter().map(Measured::from).collect()
+            }
+            false => self.call(&request)?,
+        };
+        if measured.len() != pairs.len() {
             return Err(strange("it measured something else than it was asked"));
         }
-        for measured in &mut sizes {
-            measured.refused = measured.refused.take().map(|why| plain(&why));
-            let mends = measured.mended.0.iter_mut();
-            mends.for_each(|mend| mend.path = plain(&mend.path));
-        }
-        Ok(pairs.into_iter().zip(sizes).collect())
+        Ok(pairs
+            .into_iter()
+            .zip(measured.into_iter().map(harmless))
+            .collect())
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
@@ -152,6 +175,38 @@ impl Store for Remote {
         self.call(&Request::Delete { path })
     }
 
+    fn has_files(&mut self) -> Result<()> {
+        let host = self.host.clone();
+        let path = PathBuf::new();
+        Request::Reject { path }.must_be_known_to(&self.line()?.far, &host)
+    }
+
+    /// The far side looks while we do.
+    fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
+        self.has_files()?;
+        let digest = digest.clone();
+        let line = self.line.take();
+        let mut line = line.ok_or_else(|| strange("there is no connection"))?;
+        line.ask(&Request::Digest { digest })?;
+        let (slot, host) = (&mut self.line, &self.host);
+        // Until the answer is read nobody else may ask; if it never is, the connection ends here.
+        Ok(Box::new(move || {
+            let page: Result<Page> = line.answer()?;
+            *slot = Some(line);
+            honest(page?, host)
+        }))
+    }
+
+    fn reject(&mut self, path: &Path) -> Result<Rejected> {
+        let path = path.to_owned();
+        self.call(&Request::Reject { path })
+    }
+
+    fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
+        let (new, old) = (new.to_owned(), old.to_owned());
+        self.call(&Request::Exchange { new, old })
+    }
+
     /// The far side verifies itself: its data does not travel.
     fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
         watch(&self.host);
@@ -165,149 +220,30 @@ impl Store for Remote {
     }
 }
 
-/// A connection between two turns.
-struct Line {
-    wire: Wire<Box<dyn Read + Send>, Box<dyn Write + Send>>,
-    host: String,
-    far: Hello,
-    /// We gave up a stream, and the far side has not yet said that its leftovers are gone.
-    owed: bool,
-    /// In a stream: bytes so far, and bytes to come in all, if that is known.
-    moved: Option<(u64, Option<u64>)>,
-}
-
-impl Line {
-    fn open(host: &str, needs: Access, us: &Hello, (reader, writer): Pipes) -> Result<Line> {
-        let mut line = Line {
-            wire: Wire::new(reader, writer),
-            host: host.to_owned(),
-            far: Hello::default(),
-            owed: false,
-            moved: None,
-        };
-        // If it cannot be said, then what the far side says next is the reason.
-        let said = line.wire.say(Tag::Hello, us);
-        line.far = match line.head()? {
-            (Tag::Hello, length) => line.body(length)?,
-            (Tag::Fail, length) => return Err(line.failure(length)?.0),
-            _ => return Err(strange("it does not greet")),
-        };
-        us.agrees(&line.far, host)?;
-        said.map_err(|error| line.lost(error))?;
-        match line.far.mode {
-            Some(mode) if mode >= needs => {
-                line.far.can_do(us, needs, host)?;
-                Ok(line)
-            }
-            granted => Err(too_little(host, granted, needs)),
+/// A page with names that stay inside the snapshot, and words that play no tricks.
+fn honest(mut page: Page, host: &str) -> Result<Page> {
+    for seen in &mut page.seen {
+        if !seen.path.as_os_str().is_empty() {
+            inside(&seen.path)
+                .map_err(|said| Error::damaged(format!("cannot compare with {host}"), said))?;
         }
-    }
-
-    /// The outer error is a broken connection, the inner one the far side's refusal.
-    fn call<T: DeserializeOwned>(&mut self, request: &Request) -> Result<Result<T>> {
-        if self.owed {
-            self.answer::<()>()??;
-            self.owed = false;
-        }
-        match self.wire.say(Tag::Request, request) {
-            Ok(()) => self.answer(),
-            Err(error) => Err(self.last_words(error)),
-        }
-    }
-
-    fn answer<T: DeserializeOwned>(&mut self) -> Result<Result<T>> {
-        match self.head()? {
-            (Tag::Answer, length) => Ok(Ok(self.body(length)?)),
-            (Tag::Fail, length) => match self.failure(length)? {
-                (error, true) => Err(error),
-                (error, false) => Ok(Err(error)),
-            },
-            _ => Err(strange("it speaks out of turn")),
-        }
-    }
-
-    fn head(&mut self) -> Result<(Tag, usize)> {
-        match self.wire.head() {
-            Ok(Some(head)) => Ok(head),
-            Ok(None) => Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
-            Err(error) => Err(self.lost(error)),
-        }
-    }
-
-    fn body<T: DeserializeOwned>(&mut self, length: usize) -> Result<T> {
-        self.wire.body(length).map_err(|error| self.lost(error))
-    }
-
-    /// What the far side says of its failure, and whether it hangs up.
-    fn failure(&mut self, length: usize) -> Result<(Error, bool)> {
-        let Failure { error, hangs_up } = self.body(length)?;
-        let kind = match error.kind {
-            // Its signal, its command line: nothing that our caller did.
-            Kind::Interrupted | Kind::Usage => Kind::Failed,
-            kind => kind,
-        };
-        let doing = format!("{}: {}", self.host, plain(&error.doing));
-        Ok((Error::new(kind, doing, plain(&error.said)), hangs_up))
-    }
-
-    /// After a failed write: the reason that the far side left for us, or else that of the write.
-    fn last_words(&mut self, error: io::Error) -> Error {
-        // Stopped by a signal we may be in the middle of a frame, and the far side waits for more.
-        if let Err(stopped) = process::check(&format!("talking to {}", self.host)) {
-            return stopped;
-        }
-        match self.wire.head() {
-            Ok(Some((Tag::Fail, length))) => match self.failure(length) {
-                Ok((error, _)) | Err(error) => error,
-            },
-            Ok(None | Some(_)) => self.lost(error),
-            Err(reason) => self.lost(reason),
-        }
-    }
-
-    /// The connection ended where it should not; `error` may have the words of who carried it.
-    fn lost(&self, error: io::Error) -> Error {
-        let quiet = matches!(
-            error.kind(),
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe
-        );
-        let error = Error::io("", error);
-        if error.kind != Kind::Failed {
-            return error;
-        }
-        let said = if quiet {
-            "the far side ended without a word".to_owned()
-        } else {
-            error.said
-        };
-        Error::failed(self.losing(), said)
-    }
-
-    fn count(&mut self, bytes: usize) {
-        if let Some((moved, _)) = &mut self.moved {
-            *moved += bytes as u64;
-        }
-    }
-
-    fn losing(&self) -> String {
-        let host = &self.host;
-        match (self.moved, self.far.mode) {
-            (_, None) => format!("cannot connect to {host}"),
-            (None, _) => format!("connection to {host} lost"),
-            (Some((bytes, None)), _) => format!("connection to {host} lost after {bytes} bytes"),
-            (Some((bytes, Some(all))), _) => {
-                format!("connection to {host} lost after {bytes} of {all} bytes")
+        match &mut seen.found {
+            Found::Nothing => {}
+            Found::Unread(why) => *why = plain(why),
+            Found::Entry(entry) => {
+                let xattrs = std::mem::take(&mut entry.xattrs).into_iter();
+                entry.xattrs = xattrs.map(|(name, sum)| (plain(&name), sum)).collect();
             }
         }
     }
+    Ok(page)
 }
 
-/// A forced command or a line in sudoers decides what is granted, not we.
-fn too_little(host: &str, granted: Option<Access>, needs: Access) -> Error {
-    let granted = granted.map_or_else(|| "nothing".to_owned(), |a| format!("mode {}", letter(a)));
-    let said = format!(
-        "it grants {granted}, and this run needs mode {}: see its authorized_keys or sudoers",
-        letter(needs)
-    );
-    Error::refused(format!("cannot use {host}"), said)
+/// What the far side knows of a diff, in words that play no tricks.
+fn harmless(mut measured: Measured) -> Measured {
+    measured.refused = measured.refused.map(|why| plain(&why));
+    for mend in &mut measured.mended.0 {
+        mend.path = plain(&mend.path);
+    }
+    measured
 }

@@ -230,6 +230,13 @@ impl Store for S3Store {
         )))
     }
 
+    fn mends(&mut self, diff: &Diff) -> Result<bool> {
+        match self.index()?.find(diff).cloned() {
+            Some(kept) => Ok(self.recorded_all(&kept)?.mended),
+            None => Ok(false),
+        }
+    }
+
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let doing = format!("cannot receive {} into {}", shown(path), self.location());
         self.need(Access::Append, &doing)?;
@@ -276,6 +283,7 @@ impl Store for S3Store {
             name,
             size: diff.size,
             watch,
+            mended: false,
         }))
     }
 

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::log::system;
-use crate::snapshot::{Diff, Measured, shown};
+use crate::snapshot::{Diff, Measured, Size, shown};
 use crate::store::wire::{Failure, Hello, Request, Tag, Wire, again, letter, plain, strange};
 use crate::store::{Access, Receipt, Sink, Store};
 use serde::Serialize;
@@ -37,17 +37,18 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
     access: Access,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
-    let mode = Some(access);
-    let us = Hello {
-        mode,
-        ..Hello::here()
-    };
-    wire.say(Tag::Hello, &us).map_err(lost)?;
     let client: Hello = match wire.head().map_err(lost)? {
         Some((Tag::Hello, length)) => wire.body(length).map_err(lost)?,
         Some(_) => return Err(strange("it does not greet")),
         None => return Ok(()),
     };
+    let here = Hello::here();
+    let us = Hello {
+        mode: Some(access),
+        protocol: here.common(&client),
+        ..here
+    };
+    wire.say(Tag::Hello, &us).map_err(lost)?;
     us.agrees(&client, "the client")?;
     let mut store = open(&client)?;
     system::line(|| format!("mode {} was granted", letter(access)));
@@ -57,7 +58,8 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
             return Err(strange("it speaks out of turn"));
         }
         let request: Request = wire.body(length).map_err(lost)?;
-        match request.permitted(access) {
+        let permitted = request.permitted(access);
+        match permitted.and_then(|()| request.must_be_known_to(&client, "the client")) {
             Err(refusal) => {
                 system::line(|| format!("refused: {refusal}"));
                 fail(wire, &refusal, false)?;
@@ -67,7 +69,7 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
                 if !std::mem::replace(&mut listed, true) && request != Request::List {
                     store.list()?;
                 }
-                turn(&mut *store, request, wire)?;
+                turn(&mut *store, request, &client, wire)?;
             }
         }
     }
@@ -78,10 +80,12 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
 fn turn<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
     request: Request,
+    client: &Hello,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
     match request {
         Request::List => reply(wire, store.list()),
+        Request::Measure { diffs } if client.protocol < 3 => reply(wire, sizes(store, &diffs)),
         Request::Measure { diffs } => reply(wire, measure(store, &diffs)),
         Request::Copy { from, to } => {
             let done = store.copy(&from, &to);
@@ -96,6 +100,22 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             reply(wire, done)
         }
         Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
+        Request::Reject { path } => {
+            let done = store.reject(&path);
+            record(&done, || format!("rejected {}", shown(&path)));
+            reply(wire, done)
+        }
+        Request::Exchange { new, old } => {
+            let done = store.exchange(&new, &old);
+            record(&done, || {
+                format!("put {} in the place of {}", shown(&new), shown(&old))
+            });
+            reply(wire, done)
+        }
+        Request::Digest { digest } => {
+            let looked = store.digest(&digest).and_then(|looking| looking());
+            reply(wire, looked)
+        }
         Request::Send { diff } => send(store, &diff, wire),
         Request::Receive { diff, path } => receive(store, &diff, &path, wire),
     }
@@ -114,6 +134,15 @@ fn measure<S: Store + ?Sized>(store: &mut S, diffs: &[Diff]) -> Result<Vec<Measu
     let mut sizes = store.measure(diffs)?;
     let known = |diff: &Diff| sizes.remove(&diff.pair()).unwrap_or_default();
     Ok(diffs.iter().map(known).collect())
+}
+
+/// The same for a client that knows only sizes: it must not choose what nobody can receive.
+fn sizes<S: Store + ?Sized>(store: &mut S, diffs: &[Diff]) -> Result<Vec<Size>> {
+    let size = |measured: Measured| match measured.refused {
+        Some(why) => Err(Error::refused("cannot measure", why)),
+        None => Ok(measured.size),
+    };
+    measure(store, diffs)?.into_iter().map(size).collect()
 }
 
 fn reply<T: Serialize, R: Read, W: Write>(wire: &mut Wire<R, W>, outcome: Result<T>) -> Result<()> {

@@ -13,8 +13,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
-/// The version of everything below. Two programs talk only if theirs are equal.
-pub(crate) const PROTOCOL: u32 = 2;
+/// The version of everything below. What is added to it later is a word in [`Hello::words`].
+pub(crate) const PROTOCOL: u32 = 3;
+/// The oldest version that we still talk with.
+pub(crate) const OLDEST: u32 = 2;
 /// The longest body of a [`Tag::Data`] frame.
 pub(crate) const MAX_DATA: usize = 1 << 20;
 /// The longest body of any other frame: a listing of some ten thousand snapshots.

@@ -168,13 +168,14 @@ impl<'p> Model<'p> {
         id
     }
 
-    /// What was made by this stream, found right, and forgotten.
+    /// What was made by this stream, found right, and forgotten. What has several names never is, so
+    /// such a name was not given yet.
     fn finished_child(&mut self, dir: Id, name: &[u8]) -> Result<Option<Id>> {
         let Some((finished, dir)) = self.finished.as_ref().zip(self.path_of(dir)) else {
             return Ok(None);
         };
         let entry = finished.look(&join(&dir, name)).map_err(unreadable)?;
-        let file = entry.filter(|entry| entry.mode & TYPE != DIRECTORY);
+        let file = entry.filter(|entry| entry.mode & TYPE != DIRECTORY && entry.links == 1);
         Ok(file.map(|entry| self.add(Node::finished(&entry))))
     }
 

@@ -18,6 +18,8 @@ pub struct Stat {
     pub gid: u32,
     /// Length in bytes.
     pub size: u64,
+    /// Bytes that it takes on the disk, in units of 512: fewer than its length if it has holes.
+    pub blocks: u64,
     /// Inode number.
     pub ino: u64,
     /// Device it is on, major number in the upper half.
@@ -100,6 +102,7 @@ pub fn stat_at(dir: BorrowedFd<'_>, path: &[u8]) -> io::Result<Stat> {
         uid: raw.stx_uid,
         gid: raw.stx_gid,
         size: raw.stx_size,
+        blocks: raw.stx_blocks,
         ino: raw.stx_ino,
         dev: pair(raw.stx_dev_major, raw.stx_dev_minor),
         rdev: pair(raw.stx_rdev_major, raw.stx_rdev_minor),
@@ -109,11 +112,12 @@ pub fn stat_at(dir: BorrowedFd<'_>, path: &[u8]) -> io::Result<Stat> {
     })
 }
 
-/// Calls `each` with the inode number and the name of every entry but `.` and `..`.
+/// Calls `each` with the inode number, the type (`DT_DIR` and the like) and the name of every entry
+/// but `.` and `..`.
 ///
 /// # Errors
 /// Those of `getdents64`; entries before the error have been delivered.
-pub fn read_dir(dir: BorrowedFd<'_>, mut each: impl FnMut(u64, &[u8])) -> io::Result<()> {
+pub fn read_dir(dir: BorrowedFd<'_>, mut each: impl FnMut(u64, u8, &[u8])) -> io::Result<()> {
     let mut buffer = vec![0_u8; 64 << 10];
     loop {
         // SAFETY: the kernel writes at most the length given into the buffer.
@@ -136,7 +140,7 @@ pub fn read_dir(dir: BorrowedFd<'_>, mut each: impl FnMut(u64, &[u8])) -> io::Re
             let name = CStr::from_bytes_until_nul(&rest[19..length])
                 .map_err(|_| io::Error::other("a directory entry without an end"))?;
             if !matches!(name.to_bytes(), b"." | b"..") {
-                each(inode, name.to_bytes());
+                each(inode, rest[18], name.to_bytes());
             }
             rest = &rest[length..];
         }
@@ -228,6 +232,26 @@ fn xattr(path: &CStr, name: &CStr) -> io::Result<Vec<u8>> {
             ) as libc::c_long
         })
     })
+}
+
+/// Where the next data begins, from this offset on, and where the hole after it does; `None` if
+/// there is no more data. A filesystem that knows no holes has data everywhere.
+///
+/// # Errors
+/// Those of `lseek`. The position of the file moves.
+pub fn next_data(file: BorrowedFd<'_>, offset: u64) -> io::Result<Option<(u64, u64)>> {
+    let seek = |offset: u64, whence| {
+        // SAFETY: only numbers are passed.
+        checked(unsafe { libc::lseek(file.as_raw_fd(), offset as i64, whence) } as libc::c_long)
+    };
+    match seek(offset, libc::SEEK_DATA) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        Err(error) => Err(error),
+        Ok(data) => Ok(Some((
+            data as u64,
+            seek(data as u64, libc::SEEK_HOLE)? as u64,
+        ))),
+    }
 }
 
 /// Tells the kernel how a range of a file will be used (`POSIX_FADV_…`). It is advice: whether

@@ -8,8 +8,10 @@ use crate::snapshot::{Listing, Snapshot, shown};
 pub fn same_snapshots(report: &mut Report, there: &Listing) {
     let here = report.listing.snapshots.clone();
     for snapshot in here.iter().filter(|s| counts(s)) {
-        let verdict = verdict(snapshot, there);
-        report.add(snapshot, verdict, false);
+        match held_against(snapshot, there) {
+            Ok(remark) => report.remark(snapshot, &remark),
+            Err(verdict) => report.add(snapshot, verdict, false),
+        }
     }
     let missing = |s: &&Snapshot| counts(s) && !here.iter().any(|h| counts(h) && h.id() == s.id());
     for snapshot in there.snapshots.iter().filter(missing) {
@@ -21,7 +23,7 @@ pub fn same_snapshots(report: &mut Report, there: &Listing) {
     }
 }
 
-/// What it proves that a listing does not have a snapshot.
+/// What follows if a listing does not have a snapshot.
 fn missing_in(listing: &Listing, words: String) -> Verdict {
     match listing.partial {
         false => Verdict::Different(words),
@@ -29,31 +31,33 @@ fn missing_in(listing: &Listing, words: String) -> Verdict {
     }
 }
 
-fn verdict(snapshot: &Snapshot, there: &Listing) -> Verdict {
+/// A remark if they agree: listings say what snapshots claim to be, which is nothing seen of them.
+fn held_against(snapshot: &Snapshot, there: &Listing) -> Result<String, Verdict> {
     let place = &there.location;
     let same = |s: &&Snapshot| counts(s) && s.id() == snapshot.id();
     let copies: Vec<_> = there.snapshots.iter().filter(same).collect();
     let Some(copy) = copies.iter().find(|s| is_sound(s)).or(copies.first()) else {
-        return missing_in(there, format!("missing in {place}"));
+        return Err(missing_in(there, format!("missing in {place}")));
     };
     let name = shown(&copy.path);
     // Listings of buckets know no generations.
     let generations = (snapshot.generation(), copy.generation());
     match generations {
-        _ if !is_sound(copy) => {
-            Verdict::Different(format!("its copy {name} in {place} was altered"))
-        }
-        (0, _) | (_, 0) => Verdict::Proved(format!("the same UUID as {name} in {place}")),
-        (ours, theirs) if ours != theirs => Verdict::Different(format!(
+        _ if !is_sound(copy) => Err(Verdict::Different(format!(
+            "its copy {name} in {place} was altered"
+        ))),
+        (0, _) | (_, 0) => Ok(format!("the same UUID as {name} in {place}")),
+        (ours, theirs) if ours != theirs => Err(Verdict::Different(format!(
             "its generation is {ours}, and that of {name} in {place} is {theirs}"
-        )),
-        _ => Verdict::Proved(format!("the same UUID and generation as {name} in {place}")),
+        ))),
+        _ => Ok(format!("the same UUID and generation as {name} in {place}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proof::{Finding, Seen};
     use crate::snapshot::{State, Uuid};
 
     fn snapshot(path: &str, id: u8, generation: u64) -> Snapshot {
@@ -71,12 +75,16 @@ mod tests {
             snapshots: snapshots.to_vec(),
             ..Listing::default()
         };
+        let sealed = Verdict::seen(Seen::Sealed, "its seal is right");
         let mut report = Report {
-            findings: Vec::new(),
+            findings: here
+                .iter()
+                .map(|s| Finding::of(s, sealed.clone()))
+                .collect(),
             listing: listing(here),
         };
         same_snapshots(&mut report, &listing(there));
-        let rank = |f: &crate::proof::Finding| (shown(&f.path), f.verdict.rank());
+        let rank = |f: &Finding| (shown(&f.path), f.verdict.rank());
         report.findings.iter().map(rank).collect()
     }
 
@@ -86,9 +94,35 @@ mod tests {
             partial: true,
             ..Listing::default()
         };
-        let missing = |there| verdict(&snapshot("a", 1, 7), there);
+        let missing = |there| held_against(&snapshot("a", 1, 7), there).unwrap_err();
         assert_eq!(missing(&some).rank(), 1);
         assert_eq!(missing(&Listing::default()).rank(), 2);
+    }
+
+    #[test]
+    fn to_be_listed_alike_is_nothing_seen() {
+        let a = snapshot("a", 1, 7);
+        let there = Listing {
+            snapshots: vec![a.clone()],
+            ..Listing::default()
+        };
+        let mut report = Report {
+            findings: vec![Finding::of(
+                &a,
+                Verdict::seen(Seen::Sealed, "its seal is right"),
+            )],
+            listing: there.clone(),
+        };
+        same_snapshots(&mut report, &there);
+        let verdict = &report.findings[0].verdict;
+        assert_eq!(verdict.label(), "sealed");
+        assert!(
+            verdict.words().contains("same UUID and generation"),
+            "{verdict:?}"
+        );
+        report.findings.clear();
+        same_snapshots(&mut report, &there);
+        assert_eq!(report.findings[0].verdict.rank(), 1);
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! Stored streams against those that a filesystem makes now: equal checksums prove the stored
-//! bytes without fetching them.
+//! Stored streams against those that a filesystem makes now: by equal checksums the stored bytes
+//! are those, and none is fetched.
 
 use super::{Report, Watch, is_sound};
 use crate::error::{Kind, Result};
 use crate::process;
-use crate::proof::Verdict;
-use crate::snapshot::{Diff, Listing, Offer, Snapshot, Uuid, shown};
+use crate::proof::{Seen, Verdict};
+use crate::snapshot::{
+    Diff, Fault, Listing, Measured, Mend, Mended, Offer, Size, Snapshot, Uuid, shown,
+};
 use crate::store::Store;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Adds to the report on a store whether another makes the streams that are stored there; nothing
 /// unless the one stores streams and the other makes them.
@@ -38,9 +41,9 @@ pub fn same_streams(
         }
         verdicts.extend(all.map(|verdict| (snapshot, verdict)));
     }
-    let proved = restorable(&diffs, &verdicts);
+    let good = restorable(&diffs, &verdicts);
     for (snapshot, verdict) in verdicts {
-        report.add(snapshot, verdict, proved.contains(&snapshot.id()));
+        report.add(snapshot, verdict, good.contains(&snapshot.id()));
     }
     Ok(())
 }
@@ -63,22 +66,116 @@ fn one(
             return Ok(Some(Verdict::Unverifiable(words)));
         }
     }
-    let mut attempt = || {
-        let mut stream = other.send(diff)?;
-        store.compare(&snapshot.path, diff, &mut *stream)
-    };
-    let outcome = match attempt() {
-        Err(error) if error.kind == Kind::Restarted => attempt(),
-        outcome => outcome,
-    };
-    match outcome {
+    match made_again(&snapshot.path, diff, store, other) {
         Err(error) if error.kind == Kind::Interrupted => Err(error),
         Err(error) => Ok(Some(Verdict::Unverifiable(error.to_string()))),
         verdict => verdict,
     }
 }
 
-/// The snapshots that can be made of proved streams alone.
+/// How a sender makes a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// What the kernel's stream lacks is mended.
+    Mended,
+    /// As the kernel does.
+    Plain,
+}
+
+/// The stream is made as the record says that it was. Without a record it is the kernel's own, of an
+/// older sender; and if it is not that, its record may have been lost.
+fn made_again(
+    path: &Path,
+    diff: &Diff,
+    store: &mut dyn Store,
+    other: &mut dyn Store,
+) -> Result<Option<Verdict>> {
+    let recorded = store.mends(diff)?;
+    if recorded && !other.mends(diff)? {
+        let words = "it was stored by a sender that mends, and this one does not";
+        return Ok(Some(Verdict::Unverifiable(words.to_owned())));
+    }
+    if recorded {
+        return held_against(path, diff, Manner::Mended, store, other);
+    }
+    let plain = held_against(path, diff, Manner::Plain, store, other)?;
+    Ok(match plain {
+        Some(verdict) if verdict.has(Seen::Regenerated) && other.mends(diff)? => {
+            Some(as_the_kernel_does(diff, verdict, other)?)
+        }
+        Some(Verdict::Different(words)) if other.mends(diff)? => {
+            let mended = held_against(path, diff, Manner::Mended, store, other)?;
+            Some(match mended {
+                Some(verdict) if verdict.has(Seen::Regenerated) => verdict,
+                _ => Verdict::Different(words),
+            })
+        }
+        other => other,
+    })
+}
+
+fn held_against(
+    path: &Path,
+    diff: &Diff,
+    manner: Manner,
+    store: &mut dyn Store,
+    other: &mut dyn Store,
+) -> Result<Option<Verdict>> {
+    let mut attempt = || {
+        let mut stream = match manner {
+            Manner::Mended => other.send(diff)?,
+            Manner::Plain => other.send_unmended(diff)?,
+        };
+        store.compare(path, diff, &mut *stream)
+    };
+    match attempt() {
+        Err(error) if error.kind == Kind::Restarted => attempt(),
+        outcome => outcome,
+    }
+}
+
+/// What is stored is the kernel's own stream: whether that makes the snapshot.
+fn as_the_kernel_does(diff: &Diff, equal: Verdict, other: &mut dyn Store) -> Result<Verdict> {
+    let asked = Diff {
+        size: Size::Unknown,
+        ..*diff
+    };
+    let known = other.measure(&[asked])?.remove(&diff.pair());
+    Ok(match known {
+        Some(Measured {
+            refused: Some(why), ..
+        }) => Verdict::Different(format!("nobody can receive it: {why}; send it again")),
+        Some(Measured { mended, .. }) => judged(equal, mended),
+        None => equal,
+    })
+}
+
+/// The times of the top are no property of what is in it, and wrong in most old streams.
+fn judged(equal: Verdict, mut mended: Mended) -> Verdict {
+    let all = mended.0.len();
+    let of_top = |mend: &Mend| mend.count == 1 && mend.path.is_empty();
+    mended
+        .0
+        .retain(|mend| mend.fault != Fault::MovedTimes || !of_top(mend));
+    match (mended.is_empty(), all) {
+        (false, _) => Verdict::Different(lacks(&mended)),
+        (true, 0) => equal,
+        (true, _) => equal.remarked("received, its top directory has the time of the receipt"),
+    }
+}
+
+/// What a stream that was not mended lacks.
+fn lacks(mended: &Mended) -> String {
+    let lost = mended.0.iter().find(|mend| mend.fault == Fault::LostBytes);
+    match lost {
+        Some(Mend { count, path, .. }) => {
+            format!("stored without {count} bytes of {path}; send it again")
+        }
+        None => format!("stored as the kernel sends it, and not mended: {mended}; send it again"),
+    }
+}
+
+/// The snapshots that can be made of streams that were made again, alone.
 fn restorable(diffs: &[Diff], verdicts: &[(&Snapshot, Verdict)]) -> BTreeSet<Uuid> {
     let bad: BTreeSet<Uuid> = verdicts
         .iter()
@@ -90,8 +187,8 @@ fn restorable(diffs: &[Diff], verdicts: &[(&Snapshot, Verdict)]) -> BTreeSet<Uui
     loop {
         let before = made.len();
         for diff in diffs {
-            let proved = good.contains(&diff.to) && !bad.contains(&diff.to);
-            if proved && diff.from.is_none_or(|from| made.contains(&from)) {
+            let is_good = good.contains(&diff.to) && !bad.contains(&diff.to);
+            if is_good && diff.from.is_none_or(|from| made.contains(&from)) {
                 made.insert(diff.to);
             }
         }

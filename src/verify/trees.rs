@@ -1,10 +1,11 @@
 //! The same snapshots in two directories of this machine, compared byte by byte.
 
+use super::files::with_heirs;
 use super::{Report, Watch, counts, is_sound};
 use crate::checksum::{Options, Outcome, Progress, compare_trees};
 use crate::error::{Doing, Kind, Result};
 use crate::process;
-use crate::proof::Verdict;
+use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, shown};
 use crate::sys::dir;
 use std::fs::File;
@@ -41,6 +42,7 @@ pub fn content(
                 shown(any)
             )),
         };
+        let verdict = with_heirs(verdict, snapshot, &report.listing);
         report.add(snapshot, verdict, true);
     }
     Ok(())
@@ -95,12 +97,15 @@ fn judged(same_top: bool, outcome: &Outcome, theirs: &Path, sample: Option<usize
         ([], _) if !same_top => Verdict::Different(format!(
             "the mode, owner or extended attributes of its top are not those of {theirs}"
         )),
-        ([], []) => Verdict::Proved(match sample {
-            None => format!("byte by byte the same as {theirs}"),
-            Some(files) => format!(
-                "as {theirs} in all names and attributes, and in the contents of {files} files at most"
-            ),
-        }),
+        ([], []) => Verdict::seen(
+            Seen::Same,
+            match sample {
+                None => format!("byte by byte the same as {theirs}"),
+                Some(files) => format!(
+                    "as {theirs} in all names and attributes, and in the contents of {files} files at most"
+                ),
+            },
+        ),
         ([], [error, ..]) => Verdict::Unverifiable(error.to_string()),
         ([first, rest @ ..], _) => {
             let more = match rest.len() {

@@ -31,7 +31,7 @@ const THINK: &[&str] = &[
 ];
 
 /// Parts of a store that several stores share.
-const SHARED: &[&str] = &["store::wire", "store::keys"];
+const SHARED: &[&str] = &["store::wire", "store::keys", "store::look"];
 
 /// Lines without tests that a file may have; the first prefix that fits counts. A quarter more is
 /// let pass, and nothing above [`LONGEST`].
@@ -40,7 +40,7 @@ const BUDGETS: &[(&str, usize)] = &[
     ("src/stream", 400),
     ("src/plan", 450),
     ("src/sync", 300),
-    ("src/store.rs", 250),
+    ("src/store.rs", 280),
     ("src/store/local", 450),
     ("src/store/s3", 400),
     ("src/store/archive", 450),
@@ -53,7 +53,7 @@ const BUDGETS: &[(&str, usize)] = &[
     ("src/restore", 350),
     ("src/verify", 350),
     ("src/checksum", 350),
-    ("src/progress.rs", 200),
+    ("src/progress.rs", 220),
     ("src/report.rs", 200),
     ("src/error.rs", 200),
     ("src/cli", 200),

@@ -155,6 +155,7 @@ fn order(home: &Path, dests: &[&Path]) -> Order {
         always: false,
         whole: false,
         require_mount: false,
+        compare: false,
         dry_run: false,
         max_chain: 30,
     }
@@ -403,14 +404,8 @@ fn killed_in_the_middle() {
 fn a_second_run_is_refused() {
     let (home, b) = scene();
     ok(&[], &home, &[&b]);
-    let lock = home.join("snapshot/.buttersink/lock");
-    let mut holder = Command::new("flock")
-        .args([text(&lock), "sh", "-c", "echo; exec sleep 600"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut byte = [0];
-    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut byte).unwrap();
+    let folder = Place::Local(home.join("snapshot"));
+    let held = store::open(&folder, Access::Append, &means()).unwrap();
     write(&home, "2");
     let said = backup(&[], &home, &[&b]);
     assert_eq!(said.code, 3);
@@ -419,8 +414,7 @@ fn a_second_run_is_refused() {
         (names(&b).len(), names(&home.join("snapshot")).len()),
         (1, 1)
     );
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    drop(held);
 }
 
 fn the_latest_only() {
@@ -582,7 +576,7 @@ fn results_as_json() {
     );
     assert_eq!(results[1]["result"], "failed");
     assert!(results[1]["error"].as_str().unwrap().contains("gone"));
-    assert!(done.iter().all(|event| event["version"] == 1));
+    assert!(done.iter().all(|event| event["version"] == 2));
 }
 
 fn what_is_not_in_the_snapshot_is_named() {
@@ -793,7 +787,9 @@ fn configuration_is_checked() {
         .replace("\nbuttersink", "\n# buttersink")
         .replace("\na space", "\n# a space");
     let (file, state) = (here().join("config.toml"), here().join("state.json"));
-    let open = open.replace("/root/.local/state/btrfs_to_s3/state.json", text(&state));
+    let open = open
+        .replace("/var/lib/buttersink/NAME.json", text(&state))
+        .replace("NAME.lock", "config.lock");
     let check = |text_of: &str| {
         std::fs::write(&file, text_of).unwrap();
         buttersink(["config", "check", "--offline", text(&file)])
@@ -907,7 +903,7 @@ fn a_signal_ends_it_and_the_next_run_goes_on() {
         .spawn()
         .unwrap();
     // As soon as something arrives.
-    while !b.join(".buttersink/lock").exists() || names(&b).is_empty() {
+    while names(&b).is_empty() {
         assert!(
             child.try_wait().unwrap().is_none(),
             "it was faster than this test"

@@ -193,7 +193,7 @@ fn the_json() {
     create(&a.join("d/s"));
     create(&a.join("else"));
     let view = json(&a.join("d"), &[]);
-    assert_eq!(view["version"], 1);
+    assert_eq!(view["version"], 2);
     assert_eq!(view["complete"], true);
     assert_eq!(view["notes"], Value::Array(vec![]));
     assert_eq!(view["sizes"], Value::Null);

@@ -10,7 +10,7 @@ use crate::s3_faults::Proxy;
 use crate::servers::shared;
 use crate::sshd::{self, Sshd, far};
 use crate::streams::{diff, stream};
-use crate::subvolumes::{history, script};
+use crate::subvolumes::{history, script, unfinished};
 use crate::support::{btrfs, buttersink, program};
 use crate::tests;
 use buttersink::process::Priority;
@@ -61,7 +61,7 @@ fn a_far_directory_is_cleaned() {
     let dir = btrfs("a", 512);
     history(&dir, 1);
     let snaps = dir.join("snaps");
-    script(&snaps, "btrfs -q subvolume create x.part");
+    unfinished(&snaps, "x.part");
     let words = |options: &[&str]| {
         let words = options.iter().map(OsString::from);
         words.chain([far(&snaps)]).collect::<Vec<_>>()
@@ -87,9 +87,10 @@ fn a_directory_is_cleaned() {
     let dir = btrfs("a", 512);
     history(&dir, 1);
     let snaps = dir.join("snaps");
+    unfinished(&snaps, "x.part");
     script(
         &snaps,
-        "btrfs -q subvolume create x.part; btrfs -q subvolume create other",
+        "btrfs -q subvolume create other; btrfs -q subvolume create precious.part",
     );
     let place = format!("{}/", snaps.to_str().unwrap());
     let said = buttersink(["clean", "-n", &place]);
@@ -103,6 +104,13 @@ fn a_directory_is_cleaned() {
     let said = buttersink(["clean", "--older-than", "1h", &place]);
     assert!(said.stdout.starts_with("kept: x.part in ") && said.stdout.contains("younger"));
     assert!(snaps.join("x.part").exists());
+    for words in [
+        &["clean", "--exclude", "x*"][..],
+        &["-d", "--exclude", "x*"],
+    ] {
+        assert_eq!(buttersink([words, &[&place]].concat()).code, 0);
+        assert!(snaps.join("x.part").exists(), "{words:?}");
+    }
     let said = buttersink(["clean", "--json", &place]);
     assert_eq!(said.code, 0);
     let found = lines(&said.stdout);
@@ -117,6 +125,9 @@ fn a_directory_is_cleaned() {
     assert!(!snaps.join("x.part").exists());
     assert!(snaps.join("other").exists() && snaps.join("1").exists());
     assert_eq!(buttersink(["clean", &place]).stdout, "0 removed, 0 kept\n");
+    assert_eq!(buttersink(["-d", &place]).code, 0);
+    // No record of ours names it.
+    assert!(snaps.join("precious.part").exists());
     assert_eq!(
         program("buttersink", ["clean", "--older-than", "x", &place]).code,
         2
@@ -247,10 +258,18 @@ fn archives_are_verified() {
         parent = Some(snapshot.id());
     }
     let place = bucket.url("host/");
-    for options in [&[][..], &["--download"], &["--against", &snaps]] {
+    let depths = [
+        (&[][..], "4 intact"),
+        (&["--download"], "4 intact"),
+        (&["--against", &snaps], "4 intact, 4 regenerated"),
+    ];
+    for (options, good) in depths {
         let said = bucket.fine(&[&["verify"], options, &[&place]].concat());
         let last = said.stdout.lines().last().unwrap();
-        assert_eq!(last, "4 snapshots: 4 proved, 0 unverifiable, 0 different");
+        assert_eq!(
+            last,
+            format!("4 snapshots: {good}, 0 unverifiable, 0 different")
+        );
         assert!(
             said.stdout.contains("chain of 2 backups"),
             "{}",
@@ -261,13 +280,12 @@ fn archives_are_verified() {
     let mut chunk = bucket.get(&key);
     chunk[100] ^= 1;
     bucket.put(&key, &chunk);
-    for options in [&[][..], &["--download"], &["--against", &snaps]] {
+    for (options, good) in depths {
+        let good = good.replace('4', "3");
         let said = bucket.run(&[&["verify"], options, &[&place]].concat());
         let last = said.stdout.lines().last().unwrap();
-        assert_eq!(
-            (said.code, last),
-            (4, "4 snapshots: 3 proved, 0 unverifiable, 1 different")
-        );
+        let good = format!("4 snapshots: {good}, 0 unverifiable, 1 different");
+        assert_eq!((said.code, last), (4, &*good));
     }
 }
 

@@ -2,7 +2,7 @@
 //! destinations. Whatever happens, a finished name stands for a whole snapshot.
 
 use crate::runner::Test;
-use crate::subvolumes::{alter, change, history, id, script, set_read_only, snapshot};
+use crate::subvolumes::{alter, change, history, id, script, set_read_only, snapshot, unfinished};
 use crate::support::{Said, binary, btrfs, buttersink, here, image, mount_image, output, run};
 use crate::tests;
 use crate::tree::assert_same;
@@ -474,10 +474,8 @@ fn states_in_words() {
     script(&b.join("foreign"), &send("2"));
     set_read_only(&b.join("foreign/2"), false);
     assert_eq!(buttersink([a.join("snaps/3"), b.clone()]).code, 0);
-    script(
-        &b,
-        "btrfs -q subvolume create interrupted.part; btrfs -q subvolume snapshot -r foreign/1 again",
-    );
+    unfinished(&b, "interrupted.part");
+    script(&b, "btrfs -q subvolume snapshot -r foreign/1 again");
     let listing = buttersink([slash(&b)]);
     let state = |name: &str| {
         let line = listing

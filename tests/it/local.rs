@@ -1,13 +1,14 @@
 //! What a local store may touch: leftovers that are ours, and nothing else.
 
 use crate::runner::Test;
-use crate::subvolumes::{script, set_read_only, snapshot, subvolume};
+use crate::subvolumes::{script, set_read_only, snapshot, subvolume, unfinished};
 use crate::support::*;
 use crate::tests;
 use buttersink::process::Priority;
 use buttersink::snapshot::Diff;
 use buttersink::store::local::{Local, Manner};
 use buttersink::store::{Access, Store};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -57,10 +58,14 @@ fn what_is_named_like_a_leftover_may_be_somebody_elses() {
             said.stderr
         );
     }
-    // It is shown, and whoever asks for it by name has it removed.
-    assert!(buttersink([&dest]).stdout.contains("partial"));
-    assert_eq!(buttersink(["-d".as_ref(), dest.as_os_str()]).code, 0);
-    assert!(!is_there(&dest.join("disk.part")));
+    // No record of ours names it: it is shown as a stranger's, and stays.
+    let said = buttersink([&dest]);
+    assert!(!said.stdout.contains("partial") && said.stderr.contains("disk.part is read-write"));
+    for words in [&["-d"][..], &["clean"]] {
+        let words = words.iter().map(OsStr::new).chain([dest.as_os_str()]);
+        assert_eq!(buttersink(words).code, 0);
+        assert!(is_there(&dest.join("disk.part/precious")));
+    }
 }
 
 fn what_gets_the_name_of_a_leftover_later_is_not_ours() {
@@ -325,14 +330,13 @@ fn places_that_cannot_be_used_are_named() {
 fn leftovers_of_a_run_at_work_are_its_own() {
     let (_, dest) = pair();
     let inner = dest.join("inner");
-    std::fs::create_dir_all(inner.join(".buttersink")).unwrap();
-    subvolume(&inner.join("coming.part"));
-    let lock = File::create(inner.join(".buttersink/lock")).unwrap();
-    lock.lock().unwrap();
+    std::fs::create_dir(&inner).unwrap();
+    unfinished(&inner, "coming.part");
+    let held = open(&inner, Access::Append);
     let remove = || buttersink(["-d".as_ref(), dest.as_os_str()]).code;
     assert_eq!(remove(), 3);
     assert!(is_there(&inner.join("coming.part")), "another run's");
-    lock.unlock().unwrap();
+    drop(held);
     assert_eq!(remove(), 0);
     assert!(!is_there(&inner.join("coming.part")), "nobody's any more");
 }

@@ -27,13 +27,18 @@ mod btrfslist;
 mod checksum;
 mod clean;
 mod cold;
+mod compare;
 mod cut;
 mod documents;
+mod drill;
 mod faults;
+mod histories;
 mod hostile;
 mod local;
+mod mended;
 mod packaging;
 mod parents;
+mod places;
 mod remote;
 mod restore;
 mod s3;
@@ -55,6 +60,9 @@ mod verify_archives;
 mod wire;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = histories::asked() {
+        return code;
+    }
     runner::main(
         &[
             architecture::TESTS,
@@ -68,13 +76,18 @@ fn main() -> std::process::ExitCode {
             &checksum::TESTS.concat(),
             clean::TESTS,
             cold::TESTS,
+            compare::TESTS,
             cut::TESTS,
             documents::TESTS,
+            drill::TESTS,
             faults::TESTS,
+            histories::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::TESTS,
             packaging::TESTS,
             parents::TESTS,
+            places::TESTS,
             remote::TESTS,
             restore::TESTS,
             restore::FROZEN,

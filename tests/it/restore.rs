@@ -151,8 +151,10 @@ impl Scene {
                 class => self.server.put_class(&self.bucket, &key, class, piece),
             }
             let sum = Sha256::digest(piece);
-            let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-            chunks.push(json!({"key": key, "size": piece.len(), "sha256": sum, "etag": null}));
+            let hex =
+                |sum: &[u8]| -> String { sum.iter().map(|byte| format!("{byte:02x}")).collect() };
+            let (sum, etag) = (hex(&sum), hex(&md5::Md5::digest(piece)));
+            chunks.push(json!({"key": key, "size": piece.len(), "sha256": sum, "etag": etag}));
             self.chunks.push((key, piece.to_vec(), class));
         }
         let uuid = |number: usize| {
@@ -387,12 +389,15 @@ fn killed_before_it_had_its_name() {
     let first = scene.target("first");
     scene.fine(&first, &["--snapshot", "1"]);
     let received_in = scene.to.join("received");
-    script(&received_in, "mv 1 1.part; rm .buttersink/seals");
+    script(&received_in, "mv 1 1.part; rm ../.buttersink/seals");
     let target = scene.target("target");
     // It may be somebody else's, whose name ends like that.
     let said = scene.restore(&target, &[]);
     assert!(said.code == 1 && said.stderr.contains("1.part"));
-    script(&received_in, "printf 1.part >.buttersink/unfinished");
+    script(
+        &received_in,
+        "mkdir -m 700 .buttersink; printf 1.part >.buttersink/unfinished",
+    );
     assert_eq!(received(&scene.fine(&target, &[])), 3);
     scene.same(3, &target);
 }
@@ -537,7 +542,7 @@ fn compared_with_the_source() {
     let said = scene.fine(&scene.target("none"), &["--verify", "none"]);
     assert!(!said.stdout.contains("all names") && !said.stdout.contains("byte by byte"));
     // Without its seal nobody knows that it was altered; a comparison does.
-    std::fs::remove_file(scene.to.join("received/.buttersink/seals")).unwrap();
+    std::fs::remove_file(scene.to.join(".buttersink/seals")).unwrap();
     alter(&scene.to.join("received/3"));
     let target = scene.target("target");
     let said = scene.restore(&target, &[]);

@@ -77,13 +77,25 @@ fn run_all(tests: &[Test]) -> Vec<(&'static str, Outcome)> {
 }
 
 fn run_one(name: &str) -> Outcome {
+    let (status, text) = alone(name, &["--only", name]);
+    match status {
+        Some(0) => Outcome::Passed,
+        Some(SKIPPED) => Outcome::Skipped(text.lines().last().unwrap_or_default().to_owned()),
+        None => Outcome::Failed(format!("{text}\nkilled, or no end within {TIME_LIMIT:?}")),
+        Some(_) => Outcome::Failed(text),
+    }
+}
+
+/// Runs ourselves with these words, in a scratch directory of that name, and cleans up; the exit code
+/// and what was printed. There is no code if it was killed, as it is after [`TIME_LIMIT`].
+pub(crate) fn alone(name: &str, words: &[&str]) -> (Option<i32>, String) {
     let dir = support::scratch_dir(name);
     clean(&dir);
     std::fs::create_dir_all(&dir).expect("scratch directory");
     let log = dir.join("output");
     let output = std::fs::File::create(&log).expect("output file");
     let mut child = Command::new(std::env::current_exe().expect("own path"))
-        .args(["--only", name])
+        .args(words)
         .env("BUTTERSINK_TEST_SCRATCH", &dir)
         .stdin(Stdio::null())
         .stdout(output.try_clone().expect("output file"))
@@ -111,12 +123,7 @@ fn run_one(name: &str) -> Outcome {
         text = String::from_utf8_lossy(&bytes).into_owned();
     }
     clean(&dir);
-    match status {
-        Some(0) => Outcome::Passed,
-        Some(SKIPPED) => Outcome::Skipped(text.lines().last().unwrap_or_default().to_owned()),
-        None => Outcome::Failed(format!("{text}\nkilled, or no end within {TIME_LIMIT:?}")),
-        Some(_) => Outcome::Failed(text),
-    }
+    (status, text)
 }
 
 fn report(done: &[(&'static str, Outcome)]) -> ExitCode {

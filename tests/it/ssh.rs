@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     push_pull_list_and_delete,
     from_far_to_far,
     odd_names_travel,
+    what_arrives_is_compared_and_replaced,
     compressed_data_travels,
     a_forced_command_decides,
     each_mode_is_refused_what_it_must_be,
@@ -176,6 +177,46 @@ fn compressed_data_travels() {
     let back = btrfs("back", 512);
     fine([OsStr::new("--compressed-data"), &far(&far_fs), &near(&back)]);
     assert_same(&snaps.join("one"), &back.join("one"));
+}
+
+fn what_arrives_is_compared_and_replaced() {
+    let _sshd = Sshd::start();
+    let (snaps, root) = dirs();
+    let home = btrfs("home", 512);
+    for (from, to) in [(near(&snaps), far(&root)), (far(&snaps), near(&home))] {
+        let said = fine([OsStr::new("--compare"), &from, &to]);
+        let words = "2 snapshots sent";
+        assert!(said.stdout.contains(words), "{}", said.stdout);
+        assert!(
+            said.stdout.contains("compared with the source"),
+            "{}",
+            said.stdout
+        );
+    }
+    let verify = |at: &OsStr, source: &OsStr| {
+        let words = ["verify", "--content", "--against"].map(OsStr::new);
+        buttersink(words.into_iter().chain([source, at]))
+    };
+    assert_eq!(verify(&far(&root), &near(&snaps)).code, 0);
+    assert_eq!(verify(&near(&home), &far(&snaps)).code, 0);
+    crate::subvolumes::set_read_only(&root.join("base"), false);
+    fs::write(root.join("base/first/2"), "something else").unwrap();
+    crate::subvolumes::set_read_only(&root.join("base"), true);
+    let said = verify(&far(&root), &near(&snaps));
+    assert_eq!(said.code, 4);
+    assert!(
+        said.stdout.contains("first/2 differs: content"),
+        "{}",
+        said.stdout
+    );
+    assert!(said.stdout.contains("built on it: next"), "{}", said.stdout);
+    let resend = ["--resend", "base", "--resend", "next"].map(OsStr::new);
+    let (from, to) = (near(&snaps), far(&root));
+    fine(resend.into_iter().chain([from.as_os_str(), to.as_os_str()]));
+    assert_eq!(verify(&to, &from).code, 0);
+    for name in ["base", "next"] {
+        assert_same(&snaps.join(name), &root.join(name));
+    }
 }
 
 /// From now on a client gets this command, whatever it asks for.

@@ -18,6 +18,15 @@ pub(crate) fn subvolume(at: &Path) {
 }
 
 /// Makes a read-only snapshot.
+/// What an interrupted transfer into a directory leaves, as releases before 1.1 noted it down.
+pub(crate) fn unfinished(dir: &Path, name: &str) {
+    subvolume(&dir.join(name));
+    script(
+        dir,
+        &format!("mkdir -pm 700 .buttersink; printf {name} >.buttersink/unfinished"),
+    );
+}
+
 pub(crate) fn snapshot(of: &Path, to: &Path) {
     let words = ["-q", "subvolume", "snapshot", "-r"].map(OsStr::new);
     run(

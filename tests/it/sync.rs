@@ -7,6 +7,9 @@ use crate::subvolumes::{
 use crate::support::{Said, btrfs, btrfs_with, buttersink, run};
 use crate::tests;
 use crate::tree::{assert_same, differences};
+use buttersink::process::Priority;
+use buttersink::store::Access;
+use buttersink::store::local::{Local, Manner};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -221,7 +224,7 @@ fn names_of_snapshots() {
 fn without_state(dir: &Path) -> PathBuf {
     script(
         dir,
-        "rm -r .buttersink; touch -r ../../a/snaps .; for d in $(find ../../a/snaps -name deep -o -name er); do touch -r $d ${d/a/b}; done",
+        "touch -r ../../a/snaps .; for d in $(find ../../a/snaps -name deep -o -name er); do touch -r $d ${d/a/b}; done",
     );
     dir.to_owned()
 }
@@ -353,7 +356,7 @@ fn the_plan_as_json() {
     history(&a, 2);
     let args = [slash(&a.join("snaps")), slash(&b)];
     let full = plan(&[&args[0], &args[1]]);
-    assert_eq!(full["version"], 1);
+    assert_eq!(full["version"], 2);
     let step = &full["steps"][0];
     assert_eq!(
         (&step["action"], &step["path"]),
@@ -392,7 +395,7 @@ fn delete_removes_what_the_source_lacks() {
         .map(|e| e.unwrap().file_name())
         .collect();
     left.sort();
-    assert_eq!(left, [".buttersink", "1", "3", "writable"]);
+    assert_eq!(left, ["1", "3", "writable"]);
     assert!(b.join("outside").exists());
 }
 
@@ -418,19 +421,17 @@ fn a_locked_destination_is_left_alone() {
     history(&a, 1);
     sync(&a.join("snaps"), &b);
     snapshot(&a.join("live"), &a.join("snaps/2"));
-    let lock = b.join(".buttersink/lock");
-    let file = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open(lock)
-        .unwrap();
-    file.lock().unwrap();
+    let manner = Manner {
+        priority: Priority::Normal,
+        compressed: false,
+    };
+    let held = Local::open(&b, Access::Append, manner).unwrap();
     let said = buttersink([slash(&a.join("snaps")), slash(&b)]);
     assert_eq!(said.code, 3);
     assert!(said.stderr.contains("another run") && !b.join("2").exists());
     ok(&["-n", &slash(&a.join("snaps")), &slash(&b)]);
     ok(&[&slash(&b)]);
-    drop(file);
+    drop(held);
     sync(&a.join("snaps"), &b);
     assert!(b.join("2").exists());
 }
@@ -494,7 +495,7 @@ fn one_snapshot_alone() {
         .map(|e| e.unwrap().file_name())
         .collect();
     there.sort();
-    assert_eq!(there, [".buttersink", "1", "2"]);
+    assert_eq!(there, ["1", "2"]);
     assert_same(&a.join("snaps/2"), &b.join("snaps/2"));
 }
 

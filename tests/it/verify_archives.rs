@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(crate) const TESTS: &[Test] = tests![
     what_is_whole_and_what_is_not,
     with_the_streams_made_again,
-    what_is_frozen_is_not_proved,
+    what_is_frozen_was_not_read,
 ];
 
 fn verify(scene: &Scene, words: &[&str]) -> Said {
@@ -47,28 +47,29 @@ fn what_is_whole_and_what_is_not() {
         &scene,
         &[],
         0,
-        &["3 snapshots: 3 proved", "chain of 2 backups"],
+        &["3 snapshots: 3 intact", "chain of 2 backups"],
     );
-    ends(&scene, &deep, 0, &["3 proved", "each chunk's SHA-256"]);
+    ends(&scene, &deep, 0, &["3 intact", "each chunk's SHA-256"]);
     // The full backup has several chunks; one of them has another byte.
     let (key, bytes, _) = scene.chunks[1].clone();
     let mut changed = bytes.clone();
     changed[7] ^= 1;
     scene.put(&key, &changed);
-    ends(&scene, &[], 0, &["3 proved"]);
+    ends(&scene, &[], 4, &["3 different", "its ETag is another"]);
     ends(&scene, &deep, 4, &["3 different", "it builds on"]);
     scene.put(&key, &bytes);
-    ends(&scene, &deep, 0, &["3 proved"]);
+    ends(&scene, &deep, 0, &["3 intact"]);
+    without_etags(&scene);
     // The last one is gone: the others are good.
     let (key, bytes, _) = scene.chunks.last().unwrap();
     scene.server.plain("DELETE", &scene.bucket, key, b"");
     for depth in [&[][..], &deep] {
-        ends(&scene, depth, 4, &["2 proved", "1 different", "is missing"]);
+        ends(&scene, depth, 4, &["2 intact", "1 different", "is missing"]);
     }
     scene.put(key, bytes);
     // A manifest that cannot be read, and a subvolume without backups.
     scene.put("host/subvol/live/full/manifest-20260109T020000Z.json", b"{");
-    ends(&scene, &[], 4, &["3 proved", "1 different", "20260109"]);
+    ends(&scene, &[], 4, &["3 intact", "1 different", "20260109"]);
     let key = "host/subvol/live/full/manifest-20260109T020000Z.json";
     scene.server.plain("DELETE", &scene.bucket, key, b"");
     let text = std::fs::read_to_string(&scene.config).unwrap();
@@ -87,12 +88,25 @@ fn what_is_whole_and_what_is_not() {
         verdict(&lines[3]),
         ("subvol/other".into(), "unverifiable".into())
     );
-    assert_eq!(lines[4]["proved"], 3);
+    assert_eq!(lines[4]["intact"], 3);
     assert_eq!(lines[4]["location"], format!("s3://{}/host/", scene.bucket));
-    // Where nothing is, nothing is proved.
+    // Where nothing is, nothing is verified.
     let none = format!("s3://{}/none/", scene.bucket);
     let said = verify(&scene, &[&none]);
     assert!(said.code == 1 && said.stderr.contains("no snapshots"));
+}
+
+/// The length alone says nothing of the bytes.
+fn without_etags(scene: &Scene) {
+    let manifest = scene.manifests.last().unwrap();
+    let (status, kept) = scene.server.plain("GET", &scene.bucket, manifest, b"");
+    assert_eq!(status, 200);
+    let mut text: Value = serde_json::from_slice(&kept).unwrap();
+    text["chunks"][0]["etag"] = Value::Null;
+    scene.put(manifest, text.to_string().as_bytes());
+    ends(scene, &[], 1, &["2 intact, 1 unverifiable", "no ETags"]);
+    ends(scene, &["--download"], 0, &["3 intact, 0 unverifiable"]);
+    scene.put(manifest, &kept);
 }
 
 fn with_the_streams_made_again() {
@@ -101,7 +115,7 @@ fn with_the_streams_made_again() {
     let snaps = scene.from.join("snaps");
     let words = [&place, "--against", snaps.to_str().unwrap()];
     let good = verify(&scene, &words);
-    assert!(good.code == 0 && good.stdout.contains("3 proved"));
+    assert!(good.code == 0 && good.stdout.contains("3 intact, 3 regenerated"));
     let (key, bytes, _) = &scene.chunks[0];
     let mut changed = bytes.clone();
     changed[bytes.len() / 2] ^= 1;
@@ -114,10 +128,10 @@ fn with_the_streams_made_again() {
     assert!(lacking.code == 4 && lacking.stdout.contains("missing in"));
 }
 
-fn what_is_frozen_is_not_proved() {
+fn what_is_frozen_was_not_read() {
     let scene = Scene::new(shared("ministack"), &COLD);
-    ends(&scene, &[], 0, &["3 proved", "of the lengths"]);
-    let words = ["0 proved, 3 unverifiable, 0 different", ": frozen: "];
+    ends(&scene, &[], 0, &["3 intact", "the sizes and the ETags"]);
+    let words = ["3 snapshots: 3 unverifiable, 0 different", ": frozen: "];
     ends(&scene, &["--download"], 1, &words);
     // Frozen or not, what is missing is known.
     let (key, ..) = scene.chunks.last().unwrap();

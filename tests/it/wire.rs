@@ -6,6 +6,8 @@ use crate::remote::opened;
 use crate::runner::Test;
 use crate::tests;
 use buttersink::error::{Error, Kind, Result};
+use buttersink::proof::Depth;
+use buttersink::snapshot::Size;
 use buttersink::store::remote::{Pipes, Remote};
 use buttersink::store::serve::serve;
 use buttersink::store::{Access, Hello, Store};
@@ -15,6 +17,8 @@ pub(crate) const TESTS: &[Test] = tests![
     names_of_a_lying_server_are_refused,
     a_lying_peer_is_understood_or_refused,
     another_protocol_says_who_upgrades,
+    the_old_protocol_is_served,
+    an_old_server_hears_its_own_protocol,
     who_cannot_serve_says_why,
     noise_for_a_server_does_no_harm,
     noise_for_a_client_does_no_harm,
@@ -51,7 +55,7 @@ fn names_of_a_lying_server_are_refused() {
         let body = serde_json::to_string(&listing)
             .unwrap()
             .replace("NAME", name);
-        let mut far = hears([hello(2), frame(b'A', body.as_bytes())].concat()).unwrap();
+        let mut far = hears([hello(3), frame(b'A', body.as_bytes())].concat()).unwrap();
         assert_eq!(far.list().unwrap_err().kind, Kind::Damaged, "{name}");
     }
 }
@@ -59,7 +63,7 @@ fn names_of_a_lying_server_are_refused() {
 fn a_lying_peer_is_understood_or_refused() {
     let [base, _] = chain(&mut Memory::with_snapshots(10));
     let pull = |rest: &[Vec<u8>]| {
-        let said = [&[hello(2), frame(b'A', b"null")], rest].concat().concat();
+        let said = [&[hello(3), frame(b'A', b"null")], rest].concat().concat();
         let (mut far, mut got) = (hears(said).unwrap(), Vec::new());
         let outcome = far.send(&base).unwrap().read_to_end(&mut got);
         outcome.map(|_| got)
@@ -99,28 +103,134 @@ fn a_lying_peer_is_understood_or_refused() {
 }
 
 fn another_protocol_says_who_upgrades() {
-    let text = hears(hello(3)).err().unwrap().to_string();
+    let text = hears(hello(4)).err().unwrap().to_string();
     assert!(
         text.contains("upgrade buttersink on this machine"),
         "{text}"
     );
-    let text = hears(hello(0)).err().unwrap().to_string();
+    let text = hears(hello(1)).err().unwrap().to_string();
     assert!(text.contains("upgrade buttersink on far"), "{text}");
     let mut said = Vec::new();
     let error = serve(
         opened(&Memory::default()),
         Access::Write,
-        &hello(3)[..],
+        &hello(4)[..],
         &mut said,
     );
     assert!(error.unwrap_err().to_string().contains("upgrade"));
+}
+
+/// The frames that a server said, as letters and texts.
+fn frames(mut said: &[u8]) -> Vec<(char, String)> {
+    let mut all = Vec::new();
+    while let [kind, a, b, c, d, rest @ ..] = said {
+        let (body, after) = rest.split_at(u32::from_le_bytes([*a, *b, *c, *d]) as usize);
+        all.push((
+            char::from(*kind),
+            String::from_utf8_lossy(body).into_owned(),
+        ));
+        said = after;
+    }
+    all
+}
+
+fn the_old_protocol_is_served() {
+    let mut said = Vec::new();
+    let memory = Memory::with_snapshots(2000);
+    let talk = [
+        conversation(2),
+        frame(b'Q', br#"{"ask":"inspect","depth":"quick"}"#),
+    ]
+    .concat();
+    serve(opened(&memory), Access::Write, &talk[..], &mut said).unwrap();
+    let said = frames(&said);
+    let kinds: String = said
+        .iter()
+        .map(|(kind, _)| *kind)
+        .filter(|&kind| kind != 'D')
+        .collect();
+    assert_eq!(kinds, "HAAEAAFAAF", "{said:?}");
+    assert!(said[0].1.contains(r#""protocol":2"#), "{}", said[0].1);
+    let sizes = r#"[{"exact":"#;
+    assert!(
+        said.iter().any(|(_, text)| text.starts_with(sizes)),
+        "{said:?}"
+    );
+    let (memory, mut new) = (Memory::with_snapshots(2000), Vec::new());
+    serve(
+        opened(&memory),
+        Access::Write,
+        &conversation(3)[..],
+        &mut new,
+    )
+    .unwrap();
+    let sizes = r#"[{"size":{"exact":"#;
+    assert!(
+        frames(&new).iter().any(|(_, text)| text.starts_with(sizes)),
+        "no sizes"
+    );
+    let (_, refusal) = said.last().unwrap();
+    assert!(
+        refusal.contains("upgrade buttersink on the client"),
+        "{refusal}"
+    );
+}
+
+/// A server that knows nothing but protocol 2, as the releases before this one.
+fn an_old_server_hears_its_own_protocol() {
+    let mut dialed = 0;
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let ears = heard.clone();
+    let dial = move || -> Result<Pipes> {
+        dialed += 1;
+        let mut listing = Memory::with_snapshots(10);
+        let listing = serde_json::to_vec(&listing.list().unwrap()).unwrap();
+        let said = match dialed {
+            1 => hello(2),
+            _ => [
+                hello(2),
+                frame(b'A', &listing),
+                frame(b'A', br#"[{"exact":5}]"#),
+            ]
+            .concat(),
+        };
+        Ok((Box::new(io::Cursor::new(said)), Box::new(Ear(ears.clone()))))
+    };
+    let mut far = Remote::connect("far", Access::Read, Hello::here(), Box::new(dial)).unwrap();
+    assert_eq!(far.list().unwrap().snapshots.len(), 2);
+    let [base, _] = chain(&mut Memory::with_snapshots(10));
+    let sizes = far.measure(&[base]).unwrap();
+    assert_eq!(sizes[&base.pair()].size, Size::Exact(5));
+    let error = far.inspect(Depth::Quick, &mut |_| ()).unwrap_err();
+    assert!(error.said.contains("upgrade buttersink on far"), "{error}");
+    let heard = frames(&heard.lock().unwrap());
+    let protocols: Vec<_> = ["\"protocol\":3", "\"protocol\":2"].to_vec();
+    for (frame, protocol) in heard.iter().zip(protocols) {
+        assert!(frame.1.contains(protocol), "{frame:?}");
+    }
+    let kinds: String = heard.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, "HHQQ");
+}
+
+/// Remembers what is said to it.
+struct Ear(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl io::Write for Ear {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn who_cannot_serve_says_why() {
     let mut said = Vec::new();
     let busy = || Error::new(Kind::Busy, "cannot open /x", "another run holds the lock");
     let open = |_: &Hello| Err::<Box<Memory>, _>(busy());
-    serve(open, Access::Write, &hello(2)[..], &mut said).unwrap_err();
+    serve(open, Access::Write, &hello(3)[..], &mut said).unwrap_err();
     let heard = hears(said).unwrap().list().unwrap_err();
     assert_eq!(
         heard.to_string(),
@@ -130,13 +240,13 @@ fn who_cannot_serve_says_why() {
 }
 
 /// A conversation that a client might have.
-fn conversation() -> Vec<u8> {
+fn conversation(protocol: u32) -> Vec<u8> {
     let mut source = Memory::with_snapshots(2000);
     let [base, _] = chain(&mut source);
     let base = serde_json::to_string(&base).unwrap();
     let ask = |text: &str| frame(b'Q', text.as_bytes());
     [
-        hello(2),
+        hello(protocol),
         ask(r#"{"ask":"list"}"#),
         ask(&format!(r#"{{"ask":"send","diff":{base}}}"#)),
         ask(&format!(r#"{{"ask":"measure","diffs":[{base}]}}"#)),
@@ -171,7 +281,7 @@ fn spoilt(sane: &[u8], seed: usize) -> Vec<u8> {
 }
 
 fn noise_for_a_server_does_no_harm() {
-    let sane = conversation();
+    let sane = conversation(3);
     let mut said = Vec::new();
     serve(
         opened(&Memory::with_snapshots(2000)),
@@ -198,7 +308,7 @@ fn noise_for_a_client_does_no_harm() {
     serve(
         opened(&memory),
         Access::Write,
-        &conversation()[..],
+        &conversation(3)[..],
         &mut sane,
     )
     .unwrap();

@@ -38,6 +38,7 @@ const KEYS: &[&str] = &[
     "destination.keep",
     "destination.retain",
     "destination.require_mount",
+    "destination.compare",
     "hooks.before",
     "hooks.after",
     "hooks.timeout_seconds",

@@ -51,10 +51,16 @@ region = 'us-east-1'
 prefix = 'btrfs/host-01'
 [global]
 state_path = '/var/lib/btrfs_to_s3/state.json'
+lock_path = '/var/lock/btrfs_to_s3.lock'
 ";
 
 fn parse(text: &str) -> Result<Config> {
-    Config::parse("x.toml", text, Path::new("/home/me"))
+    let places = Places {
+        state: "/var/lib/buttersink/x.json".into(),
+        lock: "/run/buttersink/x.lock".into(),
+        old_state: "/home/me/.local/state/btrfs_to_s3/state.json".into(),
+    };
+    Config::parse("x.toml", text, &places)
 }
 
 #[track_caller]
@@ -92,14 +98,20 @@ fn the_old_example_is_the_default() {
     assert!(old.entries.iter().all(|entry| !entry.default));
     assert_eq!(old.entries.len(), least.entries.len());
     assert_eq!(old.subvolumes[1], ("home".to_owned(), "/srv/home".into()));
-    let state = parse(&LEAST.replace("state_path", "lock_path"))
-        .unwrap()
-        .global
-        .state_path;
-    assert_eq!(
-        state,
-        Path::new("/home/me/.local/state/btrfs_to_s3/state.json")
-    );
+}
+
+#[test]
+fn state_and_lock_have_places_of_their_own() {
+    let cut = LEAST.find("[global]").unwrap();
+    let global = parse(&LEAST[..cut]).unwrap().global;
+    assert_eq!(global.state_path, Path::new("/var/lib/buttersink/x.json"));
+    assert_eq!(global.lock_path, Path::new("/run/buttersink/x.lock"));
+    let old = Path::new("/home/me/.local/state/btrfs_to_s3/state.json");
+    assert_eq!(global.old_state.as_deref(), Some(old));
+    // Who says where it is means that.
+    assert_eq!(parse(LEAST).unwrap().global.old_state, None);
+    let places = Places::of(Path::new("/etc/buttersink/home.toml"));
+    assert!(places.lock.ends_with("home.lock") && places.state.ends_with("home.json"));
 }
 
 #[test]
@@ -178,7 +190,7 @@ fn what_is_missing_or_twice() {
     );
     refused(&LEAST.replace("/srv/data", "/"), "has no name");
     refused("[s3\n", "line 1");
-    refused(&format!("{LEAST}\n\n= 3"), "line 11");
+    refused(&format!("{LEAST}\n\n= 3"), "line 12");
 }
 
 #[test]
@@ -192,6 +204,7 @@ require_mount = true
 [[destination]]
 location = 'ssh://host/backups/'
 retain = 3
+compare = true
 [hooks]
 before = ['/usr/local/bin/dump', '--all']
 "
@@ -203,6 +216,7 @@ before = ['/usr/local/bin/dump', '--all']
     assert_eq!(disk.place.to_string(), "/mnt/disk/snapshots/");
     assert_eq!(disk.keeps.periods.len(), 2);
     assert_eq!((disk.require_mount, host.require_mount), (true, false));
+    assert_eq!((disk.compare, host.compare), (false, true));
     assert_eq!((disk.keeps.newest, host.keeps.newest), (None, Some(3)));
     assert_eq!(config.hooks.before.unwrap()[1], "--all");
     assert_eq!(config.hooks.timeout.as_secs(), 600);
@@ -213,6 +227,10 @@ before = ['/usr/local/bin/dump', '--all']
     refused(
         &with("location = '/a/'\nkeep = '1x'"),
         "destination.keep is wrong",
+    );
+    refused(
+        &with("location = 's3://b/p/'\ncompare = true"),
+        "nothing to compare with before a restore",
     );
     refused(
         &with("location = '/a/'\nkep = '1d'"),

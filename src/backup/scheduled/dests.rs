@@ -65,6 +65,7 @@ pub(super) fn bucket<'a>(
         wants,
         keeps: Keeps::Chains(config.s3.keeps),
         costs: Some(costs),
+        compare: false,
     }
 }
 
@@ -85,6 +86,7 @@ pub(super) fn other<'a>(
         wants: Wants::Missing,
         keeps: Keeps::Policy(dest.keeps.clone()),
         costs: None,
+        compare: dest.compare,
     }
 }
 

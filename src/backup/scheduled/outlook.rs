@@ -18,7 +18,7 @@ use std::path::Path;
 /// # Errors
 /// If a run could not do what the file says.
 pub fn outlook(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Result<()> {
-    let (state, damaged) = State::read(&order.config.global.state_path);
+    let (state, damaged) = State::of(&order.config.global);
     damaged.iter().for_each(|remark| watch(Event::Note(remark)));
     let store = match open_base(order, means) {
         Ok(store) => store,

@@ -37,8 +37,20 @@ pub(in crate::cli) struct Task {
     pub(super) depth: Depth,
     pub(super) against: Option<OsString>,
     pub(super) content: bool,
+    /// Only what changed since the parent of each.
+    pub(super) changed: bool,
+    pub(super) drill: Option<Drill>,
     /// A number of requests was given.
     pub(super) concurrency: bool,
+}
+
+/// How a drill is made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Drill {
+    /// How many chains of each store.
+    pub(super) sample: Option<usize>,
+    /// Where the streams are received; `None` to rehearse them.
+    pub(super) scratch: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,9 +65,9 @@ pub(in crate::cli) fn parse(
     parser: &mut lexopt::Parser,
     options: &mut Options,
 ) -> Result<Option<Task>> {
-    let (mut quick, mut download, mut content) = (false, false, false);
+    let (mut quick, mut download, mut content, mut changed) = (false, false, false, false);
     let (mut against, mut config, mut locations) = (None, None, Vec::new());
-    let mut concurrency = false;
+    let (mut concurrency, mut is_drill, mut sample, mut scratch) = (false, false, None, None);
     while let Some(argument) = parser.next().map_err(wrong)? {
         let name = match argument {
             Arg::Value(word) => {
@@ -70,6 +82,10 @@ pub(in crate::cli) fn parse(
             "--quick" => quick = true,
             "--download" => download = true,
             "--content" => content = true,
+            "--changed" => changed = true,
+            "--drill" => is_drill = true,
+            "--sample" => sample = Some(number(&parser.value().map_err(wrong)?)?),
+            "--scratch" => scratch = Some(parser.value().map_err(wrong)?.into()),
             "--against" => against = Some(parser.value().map_err(wrong)?),
             "--config" => config = Some(parser.value().map_err(wrong)?),
             name if SHARED.contains(&name) => {
@@ -95,6 +111,16 @@ pub(in crate::cli) fn parse(
     if content && against.is_none() {
         return Err(wrong_words("--content needs --against OTHER"));
     }
+    if changed && !content {
+        return Err(wrong_words("--changed needs --content"));
+    }
+    let drill = match (is_drill, scratch) {
+        (true, scratch) => Some(Drill { sample, scratch }),
+        (false, scratch) if scratch.is_some() || sample.is_some() => {
+            return Err(wrong_words("--sample and --scratch go with --drill"));
+        }
+        _ => None,
+    };
     let depth = match download {
         true => Depth::Download,
         false => Depth::Quick,
@@ -104,8 +130,17 @@ pub(in crate::cli) fn parse(
         depth,
         against,
         content,
+        changed,
+        drill,
         concurrency,
     }))
+}
+
+fn number(word: &OsStr) -> Result<usize> {
+    let number = word.to_str().and_then(|text| text.parse().ok());
+    number
+        .filter(|&number| number > 0)
+        .ok_or_else(|| wrong_words("--sample takes a number of chains, 1 or more"))
 }
 
 /// Whether these words are about this command.

@@ -1,4 +1,4 @@
-//! What proves that bytes arrived: checksums of parts, and what follows from them for the whole.
+//! What says that bytes arrived: checksums of parts, and what follows from them for the whole.
 
 use super::super::multipart::Part;
 use super::super::objects::Head;

@@ -6,7 +6,7 @@ use super::index::{Archive, at_once};
 use super::manifest::{self, Chunk, Manifest};
 use crate::error::{Error, Kind, Result};
 use crate::process;
-use crate::proof::{Depth, Finding, Verdict};
+use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::s3::claim::Claim;
 use crate::s3::download::Source;
 use crate::s3::objects::unquoted;
@@ -63,9 +63,12 @@ impl ArchiveStore {
             }
         }
         Ok(match self.read(archive, key, manifest) {
-            Ok(bytes) => Verdict::Proved(format!(
-                "{bytes} bytes read: each chunk's SHA-256, each command's checksum, END and names are right"
-            )),
+            Ok(bytes) => Verdict::seen(
+                Seen::Intact,
+                format!(
+                    "{bytes} bytes read: each chunk's SHA-256, each command's checksum, END and names are right"
+                ),
+            ),
             Err(error) => match error.kind {
                 Kind::Interrupted => return Err(error),
                 Kind::Damaged | Kind::Restarted => Verdict::Different(error.to_string()),
@@ -172,14 +175,25 @@ fn quick(archive: &Archive, key: &str, manifest: &Manifest, depth: Depth) -> Ver
     });
     match archive.broken.get(key).cloned().or(complete) {
         Some(why) => Verdict::Different(why),
-        None => {
-            let count = manifest.chunks.len();
-            let word = if count == 1 { "chunk" } else { "chunks" };
-            Verdict::Proved(format!(
-                "{} bytes in {count} {word}, of the lengths that the manifest says",
-                manifest.total_bytes
-            ))
-        }
+        None => by_listing(manifest),
+    }
+}
+
+/// Lengths alone say nothing of the bytes; an ETag that is what it was says that nobody replaced them.
+fn by_listing(manifest: &Manifest) -> Verdict {
+    let count = manifest.chunks.len();
+    let word = if count == 1 { "chunk" } else { "chunks" };
+    let bytes = format!("{} bytes in {count} {word}", manifest.total_bytes);
+    let has_etag = |chunk: &Chunk| chunk.etag.as_deref().is_some_and(|etag| !etag.is_empty());
+    match manifest.chunks.iter().all(has_etag) {
+        true => Verdict::seen(
+            Seen::Intact,
+            format!("{bytes}, with the sizes and the ETags that the manifest has"),
+        ),
+        false => Verdict::Unverifiable(format!(
+            "{bytes}, of the lengths that the manifest says; it has no ETags to hold them against; \
+             --download reads them"
+        )),
     }
 }
 
@@ -257,9 +271,9 @@ fn compare_chunk(
             let written = claim.written(rolling);
             claim.judge(&written)
         }
-        None if !recorded.is_empty() && recorded == etag => Verdict::Proved(
-            "its chunks' ETags are unchanged, and their SHA-256s are those of the stream made again"
-                .to_owned(),
+        None if !recorded.is_empty() && recorded == etag => Verdict::seen(
+            Seen::Regenerated,
+            "its chunks' ETags are unchanged, and their SHA-256s are those of the stream made again",
         ),
         None => crate::s3::claim::unclaimed(),
     };

@@ -33,6 +33,9 @@ pub struct Manifest {
     pub chunk_size: u64,
     /// How it is stored.
     pub s3: Storage,
+    /// The stream is of a sender that mends; the old program's never are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mended: bool,
 }
 
 /// A snapshot on the machine that was backed up. The old program leaves the UUIDs out.
@@ -128,6 +131,8 @@ pub(super) struct Note {
     pub(super) chunk_size: u64,
     /// The storage class of the chunks.
     pub(super) storage_class: String,
+    /// The stream is of a sender that mends.
+    pub(super) mended: bool,
 }
 
 impl Note {
@@ -146,6 +151,7 @@ impl Note {
             s3: Storage {
                 storage_class: self.storage_class,
             },
+            mended: self.mended,
         }
     }
 }

@@ -188,6 +188,7 @@ fn note(
         parent_manifest: parent,
         chunk_size: settings.chunk_size,
         storage_class: class.to_owned(),
+        mended: false,
     }
 }
 
@@ -219,6 +220,10 @@ impl Write for ArchiveSink<'_> {
 /// Chunks, manifest, pointer: in this order, so that a manifest implies its chunks, and a pointer
 /// its manifest.
 impl Sink for ArchiveSink<'_> {
+    fn is_mended(&mut self) {
+        self.note.mended = true;
+    }
+
     fn finish(self: Box<Self>) -> Result<Receipt> {
         self.watch.complete(&self.doing)?;
         let ArchiveSink {

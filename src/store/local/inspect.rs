@@ -1,13 +1,16 @@
 //! The verdict on a snapshot of a filesystem, from what was recorded of it and what it is now.
 //! Looks at no content: the filesystem's own checksums guard that, and other stores' copies.
 
-use crate::proof::Verdict;
+use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Snapshot, State};
 
-pub(super) fn verdict(snapshot: &Snapshot, sealed: bool) -> Verdict {
-    let proved = |words: &str| Verdict::Proved(words.to_owned());
+pub(super) fn verdict(snapshot: &Snapshot, sealed: bool, rejected: bool) -> Verdict {
+    let unaltered = |words: &str| Verdict::seen(Seen::Sealed, words);
     let unverifiable = |words: &str| Verdict::Unverifiable(words.to_owned());
     match snapshot.state {
+        State::Altered if rejected => Verdict::Different(
+            "not what its source has: a comparison found that when it was received".to_owned(),
+        ),
         State::Altered if snapshot.received_uuid.is_some() => Verdict::Different(
             "altered since it was received: its UUIDs or generations are not those of its seal, or of what it is a snapshot of"
                 .to_owned(),
@@ -23,10 +26,10 @@ pub(super) fn verdict(snapshot: &Snapshot, sealed: bool) -> Verdict {
             "read-write although it was received, so that anything may have changed in it",
         ),
         State::Ok | State::Duplicate if sealed => {
-            proved("unaltered since it was received: its seal is right")
+            unaltered("unaltered since it was received: its seal is right")
         }
         State::Ok if snapshot.received_uuid.is_none() => {
-            proved("unaltered since it was made: its generation is that of its making")
+            unaltered("unaltered since it was made: its generation is that of its making")
         }
         State::Ok | State::Unsealed | State::Duplicate => unverifiable(
             "no seal, as another program received it or a crash came before; compare it with its \
@@ -41,7 +44,7 @@ mod tests {
     use crate::snapshot::Uuid;
 
     #[test]
-    fn nothing_is_proved_without_a_record() {
+    fn nothing_is_sealed_without_a_record() {
         let made = |state| Snapshot {
             state,
             ..Snapshot::default()
@@ -61,7 +64,8 @@ mod tests {
             (received(State::RwReceived), false, 1),
             (received(State::Partial), false, 1),
         ] {
-            assert_eq!(verdict(&snapshot, sealed).rank(), rank, "{snapshot:?}");
+            let verdict = verdict(&snapshot, sealed, false);
+            assert_eq!(verdict.rank(), rank, "{snapshot:?}");
         }
     }
 }

@@ -269,7 +269,7 @@ impl Sink for Receiving<'_> {
         let parent = self.parent.as_ref().map(|exact| exact.uuid);
         self.part.check(head.uuid, head.ctransid, parent)?;
         let snapshot = self.part.publish(&self.path)?;
-        self.local.known.push(snapshot);
+        self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }
 }
@@ -284,6 +284,8 @@ impl Drop for Receiving<'_> {
 /// A subvolume under its unfinished name. Dropped before it is published, it is removed.
 struct Part {
     store: PathBuf,
+    /// Relative to the store, and what the mark names.
+    mark: PathBuf,
     dir: PathBuf,
     name: OsString,
     part: OsString,
@@ -300,9 +302,11 @@ impl Part {
             error.said = format!("{} (buttersink clean {way} removes leftovers)", error.said);
             error
         })?;
-        state::begin(store, &path.with_file_name(&part))?;
+        let mark = path.with_file_name(&part);
+        state::begin(store, &mark)?;
         Ok(Part {
             store: store.to_owned(),
+            mark,
             dir: dir.to_owned(),
             name: name.to_owned(),
             part,
@@ -358,7 +362,7 @@ impl Part {
             ctransid: now.ctransid,
         };
         state::add(&self.store, now.uuid, &seal)?;
-        state::ended(&self.store)?;
+        state::ended(&self.store, &self.mark)?;
         Ok(Snapshot {
             path: path.to_owned(),
             uuid: now.uuid,
@@ -384,7 +388,7 @@ impl Drop for Part {
             Ok(_) => remove(&path),
             Err(_) => Ok(()),
         };
-        match removed.and_then(|()| state::ended(&self.store)) {
+        match removed.and_then(|()| state::ended(&self.store, &self.mark)) {
             Ok(()) => log::line(|| format!("removed the unfinished {}", shown(&path))),
             // The next run removes it; a listing shows it until then.
             Err(error) => log::line(|| error.to_string()),
@@ -426,7 +430,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::set_read_only(&path, true)?;
     part.check(id, generation, Some(original.uuid))?;
     let snapshot = part.publish(to)?;
-    local.known.push(snapshot);
+    local.arrived(snapshot);
     Ok(())
 }
 

@@ -1,19 +1,23 @@
-//! The state directory of a destination: its lock, the seals of what was received there, and the
-//! name of what is being received. Knows files and lines; judges nothing.
+//! What is remembered of a filesystem: the seals of what was received, and the names of what is being
+//! received. Knows files and lines; where they lie is `home`'s business. Judges nothing.
 
-use crate::error::{Doing, Error, Result};
+use super::home::{self, Home};
+use crate::error::{Doing, Error, Kind, Result};
+use crate::log;
 use crate::snapshot::{Uuid, path_text, shown};
+use crate::sys;
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The directory below a destination that holds what we must remember about it.
-pub(super) const STATE: &str = ".buttersink";
 const SEALS: &str = "seals";
-const LOCK: &str = "lock";
-const UNFINISHED: &str = "unfinished";
+const MARKS: &str = "marks";
+/// What earlier releases had in each destination beside their seals.
+const OLD_LOCK: &str = "lock";
+const OLD_MARK: &str = "unfinished";
 
 /// What was recorded of a received snapshot when it was whole and durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,23 +27,128 @@ pub(super) struct Seal {
     pub(super) ctransid: u64,
 }
 
+/// The generation in the seal of a copy that was found to be unlike its source. None has it, so
+/// that it is taken for altered, also by those who do not know what this means.
+const REJECTED: u64 = 0;
+
+impl Seal {
+    /// Whether it says that the copy is unlike its source.
+    pub(super) fn rejects(&self) -> bool {
+        self.ctransid == REJECTED
+    }
+}
+
 /// Seals by the UUID of the received subvolume.
 pub(super) type Seals = HashMap<Uuid, Seal>;
 
-/// Adds the seals kept in `dir` to those known; false if we may not read them. Lines that are not
-/// seals (the last one may be torn by a crash) are passed over; later lines win.
-pub(super) fn read(dir: &Path, seals: &mut Seals) -> Result<bool> {
-    let path = dir.join(STATE).join(SEALS);
-    match std::fs::read(&path).map_err(|error| (error.kind(), error)) {
-        Ok(text) => {
-            let text = String::from_utf8_lossy(&text);
-            seals.extend(text.split_inclusive('\n').filter_map(parse));
+/// What a filesystem remembers.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    pub(super) seals: Seals,
+    /// By the key of a directory, what is being received there, relative to it.
+    marks: HashMap<String, Vec<PathBuf>>,
+}
+
+impl Recorded {
+    /// What is being received in a directory, relative to it.
+    pub(super) fn unfinished(&self, dir: &Path) -> Vec<PathBuf> {
+        if self.marks.is_empty() {
+            return Vec::new();
         }
-        Err((ErrorKind::NotFound | ErrorKind::NotADirectory, _)) => {}
-        Err((ErrorKind::PermissionDenied, _)) => return Ok(false),
-        Err((_, error)) => return Err(error).doing(|| format!("cannot read {}", shown(&path))),
+        let key = home::key(dir).unwrap_or_default();
+        self.marks.get(&key).cloned().unwrap_or_default()
     }
-    Ok(true)
+
+    /// Adds what an earlier release left in a directory, if nobody but root can have written it.
+    pub(super) fn add_old(&mut self, dir: &Path) -> Result<()> {
+        let new = Home::of(dir, false).ok().flatten();
+        let old = Home::old(dir, new.as_ref()).or(new);
+        let Some(old) = old.filter(Home::is_readable) else {
+            return Ok(());
+        };
+        let known = std::mem::take(&mut self.seals);
+        self.read_seals(&old)?;
+        self.seals.extend(known);
+        if let Some(path) = old_mark(&old)? {
+            self.marks.entry(home::key(dir)?).or_default().push(path);
+        }
+        Ok(())
+    }
+
+    /// Lines that are not seals (the last one may be torn by a crash) are passed over; later lines win.
+    fn read_seals(&mut self, home: &Home) -> Result<()> {
+        let text = content(home, SEALS)?.unwrap_or_default();
+        self.seals
+            .extend(text.split_inclusive('\n').filter_map(parse));
+        Ok(())
+    }
+
+    fn read_marks(&mut self, home: &Home) -> Result<()> {
+        let entries = match std::fs::read_dir(home.path(MARKS)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.doing(|| format!("cannot read {}", home.shown(MARKS)))?,
+        };
+        for name in entries.flatten().map(|entry| entry.file_name()) {
+            let file = format!("{MARKS}/{}", name.to_string_lossy());
+            let Some((key, _)) = file[MARKS.len() + 1..].split_once('-') else {
+                continue;
+            };
+            // One that was not written to its end marks nothing: no transfer began.
+            if file.ends_with(".new") {
+                continue;
+            }
+            let path = content(home, &file)?.and_then(|text| path_text::decode(&text));
+            let path = path.filter(|path| !path.as_os_str().is_empty());
+            self.marks.entry(key.to_owned()).or_default().extend(path);
+        }
+        Ok(())
+    }
+}
+
+/// What the filesystem of a directory remembers; `None` if we may not read it.
+pub(super) fn read(dir: &Path) -> Result<Option<Recorded>> {
+    let mut recorded = Recorded::default();
+    let Some(home) = Home::of(dir, false)? else {
+        return Ok(Some(recorded));
+    };
+    if !home.is_readable() {
+        return Ok(None);
+    }
+    recorded.read_seals(&home)?;
+    recorded.read_marks(&home)?;
+    Ok(Some(recorded))
+}
+
+/// The text of a state file; `None` if there is none.
+fn content(home: &Home, name: &str) -> Result<Option<String>> {
+    let read = || {
+        let mut bytes = Vec::new();
+        let mut file = options().read(true).open(home.path(name))?;
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    match read() {
+        Err::<String, std::io::Error>(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        text => text
+            .map(Some)
+            .doing(|| format!("cannot read {}", home.shown(name))),
+    }
+}
+
+/// What an earlier release was receiving.
+fn old_mark(home: &Home) -> Result<Option<PathBuf>> {
+    let path = content(home, OLD_MARK)?.and_then(|text| path_text::decode(&text));
+    Ok(path.filter(|path| !path.as_os_str().is_empty()))
+}
+
+pub(super) fn the_home(dir: &Path) -> Result<Home> {
+    let none = || {
+        Error::failed(
+            format!("cannot open the state of {}", shown(dir)),
+            "it is gone",
+        )
+    };
+    Home::of(dir, true)?.ok_or_else(none)
 }
 
 fn parse(line: &str) -> Option<(Uuid, Seal)> {
@@ -59,15 +168,38 @@ fn parse(line: &str) -> Option<(Uuid, Seal)> {
 
 /// Records a seal durably.
 pub(super) fn add(dir: &Path, uuid: Uuid, seal: &Seal) -> Result<()> {
-    let path = dir.join(STATE).join(SEALS);
-    let line = line(&uuid, seal);
+    append(&the_home(dir)?, &line(&uuid, seal))
+}
+
+fn append(home: &Home, lines: &str) -> Result<()> {
     let add = || {
-        let mut file = options().read(true).append(true).create(true).open(&path)?;
+        let mut options = options();
+        options.read(true).append(true).create(true);
+        let mut file = options.open(home.path(SEALS))?;
+        // Two runs into two directories have the same seals.
+        file.lock()?;
         let torn = ends_torn(&mut file)?;
-        file.write_all(if torn { format!("\n{line}") } else { line }.as_bytes())?;
+        file.write_all(
+            if torn {
+                format!("\n{lines}")
+            } else {
+                lines.to_owned()
+            }
+            .as_bytes(),
+        )?;
         file.sync_all()
     };
-    add().doing(|| format!("cannot write {}", shown(&path)))
+    add().doing(|| format!("cannot write {}", home.shown(SEALS)))
+}
+
+/// Records durably that a received snapshot is not what was sent.
+pub(super) fn reject(dir: &Path, uuid: Uuid, received_uuid: Uuid, stransid: u64) -> Result<()> {
+    let seal = Seal {
+        received_uuid,
+        stransid,
+        ctransid: REJECTED,
+    };
+    add(dir, uuid, &seal)
 }
 
 /// Whether a crash tore the last line.
@@ -92,47 +224,113 @@ fn line(uuid: &Uuid, seal: &Seal) -> String {
 
 /// Forgets the seal of a subvolume that is gone, so that the file does not grow for ever.
 pub(super) fn remove(dir: &Path, uuid: Uuid) -> Result<()> {
-    let mut seals = Seals::new();
-    read(dir, &mut seals)?;
-    if seals.remove(&uuid).is_none() {
+    let Some(home) = Home::of(dir, false)? else {
         return Ok(());
+    };
+    let held = match options().read(true).write(true).open(home.path(SEALS)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        file => file.doing(|| format!("cannot open {}", home.shown(SEALS)))?,
+    };
+    held.lock()
+        .doing(|| format!("cannot lock {}", home.shown(SEALS)))?;
+    let gone = uuid.to_string();
+    let text = content(&home, SEALS)?.unwrap_or_default();
+    let lines = text
+        .split_inclusive('\n')
+        .filter(|line| parse(line).is_some());
+    let kept: String = lines.clone().filter(|line| !line.contains(&gone)).collect();
+    match kept.len() == lines.map(str::len).sum::<usize>() {
+        true => Ok(()),
+        false => replace(&home, SEALS, &kept),
     }
-    let text: String = seals.iter().map(|(uuid, seal)| line(uuid, seal)).collect();
-    replace(dir, SEALS, &text)
 }
 
-/// Records durably that the snapshot at `path` (relative to `dir`) is being received. A
-/// destination has one lock, so there is one at a time.
+/// Records durably that the snapshot at `path` (relative to `dir`) is being received.
 pub(super) fn begin(dir: &Path, path: &Path) -> Result<()> {
-    let line = path_text::encode(path);
-    replace(dir, UNFINISHED, &line)
+    let home = the_home(dir)?;
+    match DirBuilder::new().mode(0o700).create(home.path(MARKS)) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(error).doing(|| format!("cannot make {}", home.shown(MARKS)));
+        }
+        _ => {}
+    }
+    replace(&home, &mark(dir, path)?, &path_text::encode(path))
+}
+
+/// The file that names what is being received at `path`, relative to `dir`.
+fn mark(dir: &Path, path: &Path) -> Result<String> {
+    let name = home::digest(path.as_os_str().as_bytes());
+    Ok(format!("{MARKS}/{}-{name}", home::key(dir)?))
 }
 
 /// Forgets it again: it has its name, or is gone. What others call so later is theirs.
-pub(super) fn ended(dir: &Path) -> Result<()> {
-    let path = dir.join(STATE).join(UNFINISHED);
-    match std::fs::remove_file(&path) {
+pub(super) fn ended(dir: &Path, path: &Path) -> Result<()> {
+    match Home::of(dir, false)? {
+        Some(home) => unlink(&home, &mark(dir, path)?),
+        None => Ok(()),
+    }
+}
+
+fn unlink(home: &Home, name: &str) -> Result<()> {
+    match std::fs::remove_file(home.path(name)) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).doing(|| format!("cannot remove {}", shown(&path)))
+            Err(error).doing(|| format!("cannot remove {}", home.shown(name)))
         }
         _ => Ok(()),
     }
 }
 
-/// What was being received when the last run ended.
-pub(super) fn begun(dir: &Path) -> Result<Option<PathBuf>> {
-    let path = dir.join(STATE).join(UNFINISHED);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(path_text::decode(&text).filter(|path| !path.as_os_str().is_empty())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).doing(|| format!("cannot read {}", shown(&path))),
+/// What was being received in a directory when the last run ended.
+pub(super) fn begun(dir: &Path) -> Result<Vec<PathBuf>> {
+    let recorded = read(dir)?.unwrap_or_default();
+    Ok(recorded.unfinished(dir))
+}
+
+/// Takes over what earlier releases remembered of a directory, once; a word if that cannot be.
+///
+/// # Errors
+/// [`Kind::Busy`] if one of them is at work.
+pub(super) fn take_over(dir: &Path) -> Result<()> {
+    let new = the_home(dir)?;
+    let old = Home::old(dir, Some(&new));
+    let from = old.as_ref().unwrap_or(&new);
+    let lock = options().write(true).open(from.path(OLD_LOCK));
+    if let Ok(lock) = &lock
+        && !sys::lock(lock).doing(|| format!("cannot lock {}", from.shown(OLD_LOCK)))?
+    {
+        let said = "an earlier release of buttersink is at work there; nothing was done";
+        return Err(Error::new(
+            Kind::Busy,
+            format!("cannot lock {}", shown(dir)),
+            said,
+        ));
     }
+    if let Some(path) = old_mark(from)? {
+        begin(dir, &path)?;
+    }
+    if let Some(old) = &old {
+        let text = content(old, SEALS)?.unwrap_or_default();
+        let known = content(&new, SEALS)?.unwrap_or_default();
+        let seals = text
+            .split_inclusive('\n')
+            .filter(|line| parse(line).is_some());
+        let missing: String = seals.filter(|line| !known.contains(*line)).collect();
+        if !missing.is_empty() {
+            append(&new, &missing)?;
+        }
+        unlink(old, SEALS)?;
+    }
+    unlink(from, OLD_MARK)?;
+    unlink(from, OLD_LOCK)?;
+    if let Some(Err(error)) = old.map(Home::remove) {
+        log::line(|| error.to_string());
+    }
+    Ok(())
 }
 
 /// Gives a state file new content, durably, and all of it or nothing.
-fn replace(dir: &Path, name: &str, text: &str) -> Result<()> {
-    let path = dir.join(STATE).join(name);
-    let new = path.with_extension("new");
+fn replace(home: &Home, name: &str, text: &str) -> Result<()> {
+    let (path, new) = (home.path(name), home.path(&format!("{name}.new")));
     let replace = || {
         let mut file = options()
             .write(true)
@@ -143,45 +341,15 @@ fn replace(dir: &Path, name: &str, text: &str) -> Result<()> {
         file.sync_all()?;
         std::fs::rename(&new, &path)
     };
-    replace().doing(|| format!("cannot write {}", shown(&path)))
+    replace().doing(|| format!("cannot write {}", home.shown(name)))
 }
 
-/// Opens the lock file of a destination, making the state directory if need be.
-pub(super) fn open_lock(dir: &Path) -> Result<File> {
-    let state = dir.join(STATE);
-    match std::fs::DirBuilder::new().mode(0o700).create(&state) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(refused(error, format!("cannot make {}", shown(&state))));
-        }
-        _ => {}
-    }
-    let path = lock_path(dir);
-    let mut options = options();
-    let lock = options.write(true).create(true).truncate(false).open(&path);
-    lock.map_err(|error| refused(error, format!("cannot open {}", shown(&path))))
-}
-
-/// Nothing can be received where nothing can be written.
-fn refused(error: std::io::Error, doing: String) -> Error {
-    match error.kind() {
-        ErrorKind::ReadOnlyFilesystem => Error::failed(
-            doing,
-            "the directory is read-only: a snapshot, or on a filesystem that is mounted so (dmesg \
-             tells if the kernel made it so after an error)",
-        ),
-        _ => Error::io(doing, error),
-    }
-}
-
-/// Where the lock of a directory is, if it has one.
-pub(super) fn lock_path(dir: &Path) -> PathBuf {
-    dir.join(STATE).join(LOCK)
-}
-
-/// The state directory may lie in a directory that others can write to: no links are followed.
+/// No links are followed, and nothing waits for the other end of a pipe that lies where a file should.
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    options
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     options
 }
 

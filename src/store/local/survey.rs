@@ -1,12 +1,12 @@
 //! What the subvolumes of a filesystem are worth: which are snapshots, which were altered, which
 //! are leftovers. Reads seals; changes nothing.
 
+use super::home;
 use super::state::{self as files, Seal, Seals};
-use crate::btrfs::Subvolume;
+use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::Result;
 use crate::snapshot::{Snapshot, State, Uuid, shown};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// How the names of unfinished snapshots end.
@@ -19,6 +19,8 @@ pub struct States {
     pub of: HashMap<u64, State>,
     /// Received ones that are still what their seals say.
     pub sealed: HashSet<Uuid>,
+    /// Received ones whose seals say that they are not what was sent.
+    pub rejected: HashSet<Uuid>,
     /// What could not be read.
     pub notes: Vec<String>,
 }
@@ -29,7 +31,7 @@ pub struct States {
 /// If seals cannot be read, other than for lack of permission.
 pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
     let mut states = States::default();
-    let seals = all_seals(dir, subvolumes, &mut states.notes)?;
+    let (seals, unfinished) = recorded(dir, subvolumes, &mut states.notes)?;
     let mut copies: HashMap<Uuid, usize> = HashMap::new();
     for uuid in subvolumes.iter().filter_map(|s| s.received_uuid) {
         *copies.entry(uuid).or_default() += 1;
@@ -41,8 +43,14 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
         .filter(|s| s.below.as_ref().is_some_and(|p| !p.as_os_str().is_empty()));
     states.of = here
         .clone()
-        .filter_map(|s| Some((s.id, state(s, seals.get(&s.uuid), &copies, unaltered(s))?)))
+        .filter_map(|s| {
+            let marked = s.below.as_ref().is_some_and(|p| unfinished.contains(p));
+            let seal = seals.get(&s.uuid);
+            Some((s.id, state(s, marked, seal, &copies, unaltered(s))?))
+        })
         .collect();
+    let rejected = |s: &&Subvolume| seals.get(&s.uuid).is_some_and(Seal::rejects);
+    states.rejected = here.clone().filter(rejected).map(|s| s.uuid).collect();
     let sealed = here.filter(|s| s.read_only && seals.get(&s.uuid) == now(s).as_ref());
     states.sealed = sealed
         .filter(|s| s.received_uuid.is_some())
@@ -100,41 +108,37 @@ fn lineages(subvolumes: &[Subvolume], seals: &Seals) -> HashMap<(Option<Uuid>, u
     all
 }
 
-/// The number of the subvolume that an interrupted transfer left, of all there are: whoever opens
-/// the directory to write removes it.
+/// The numbers of the subvolumes that interrupted transfers left, of all there are: whoever opens the
+/// directory to write removes them.
 ///
 /// # Errors
 /// If the directory cannot be read.
-pub fn leftover(dir: &Path, subvolumes: &[Subvolume]) -> Result<Option<u64>> {
-    let Some(path) = files::begun(dir)? else {
-        return Ok(None);
-    };
+pub fn leftovers(dir: &Path, subvolumes: &[Subvolume]) -> Result<Vec<u64>> {
+    let begun = files::begun(dir)?;
     let states = states(dir, subvolumes)?;
     let partial = |s: &&Subvolume| states.of.get(&s.id) == Some(&State::Partial);
     let found = subvolumes.iter().filter(partial);
-    let mut found = found.filter(|s| s.below.as_ref() == Some(&path));
-    Ok(found.next().map(|s| s.id))
+    let found = found.filter(|s| s.below.as_ref().is_some_and(|below| begun.contains(below)));
+    Ok(found.map(|s| s.id).collect())
 }
 
+/// A subvolume is unfinished only if a record says so: others may be called like that, and be
+/// somebody's only copy.
 fn state(
     subvolume: &Subvolume,
+    unfinished: bool,
     seal: Option<&Seal>,
     copies: &HashMap<Uuid, usize>,
     unaltered: bool,
 ) -> Option<State> {
-    let named_part = subvolume
-        .path
-        .as_os_str()
-        .as_bytes()
-        .ends_with(PART.as_bytes());
     match (subvolume.read_only, subvolume.received_uuid) {
-        (false, _) if named_part => Some(State::Partial),
+        (false, _) if unfinished => Some(State::Partial),
         (false, None) => None,
         (false, Some(_)) => Some(State::RwReceived),
         (true, None) if subvolume.ctransid > subvolume.otransid => Some(State::Altered),
         (true, None) => Some(State::Ok),
         // Received whole, and not yet renamed: nobody knows whether it is durable.
-        (true, Some(_)) if named_part && seal.is_none() => Some(State::Partial),
+        (true, Some(_)) if unfinished && seal.is_none() => Some(State::Partial),
         (true, Some(received_uuid)) => Some(match seal {
             seal if seal.is_some() && seal != now(subvolume).as_ref() => State::Altered,
             None if !unaltered => State::Altered,
@@ -145,31 +149,68 @@ fn state(
     }
 }
 
-/// The seals of every destination directory that these subvolumes may have been received into:
-/// each directory between a subvolume and the root.
-fn all_seals(dir: &Path, subvolumes: &[Subvolume], notes: &mut Vec<String>) -> Result<Seals> {
-    let mut dirs: BTreeSet<&Path> = dir.ancestors().collect();
-    let below: BTreeSet<&Path> = subvolumes
-        .iter()
-        .filter_map(|s| s.below.as_deref()?.parent())
-        .flat_map(Path::ancestors)
-        .collect();
-    let below: Vec<_> = below
-        .into_iter()
-        .map(|relative| dir.join(relative))
-        .collect();
-    dirs.extend(below.iter().map(PathBuf::as_path));
-    let mut seals = Seals::new();
-    for dir in dirs {
-        if !files::read(dir, &mut seals)? {
-            let what = "only root may read the seals in";
-            notes.push(format!(
-                "{what} {}: altered snapshots are not recognised",
-                shown(dir)
-            ));
-        }
+/// What is recorded of the filesystem, and what earlier releases recorded in every destination
+/// directory that these subvolumes may have been received into, each between a subvolume and the root
+/// of the mount: seals, and what is unfinished below `dir`.
+fn recorded(
+    dir: &Path,
+    subvolumes: &[Subvolume],
+    notes: &mut Vec<String>,
+) -> Result<(Seals, HashSet<PathBuf>)> {
+    let Some(mut recorded) = files::read(dir)? else {
+        let what = "only root may read the seals of";
+        let dir = shown(dir);
+        notes.push(format!(
+            "{what} {dir}: altered snapshots are not recognised"
+        ));
+        return Ok(Default::default());
+    };
+    let above = home::ancestors(dir).into_iter().map(Path::to_owned);
+    let mut dirs: BTreeSet<PathBuf> = above.collect();
+    dirs.extend(directories(dir, subvolumes));
+    for place in &dirs {
+        recorded.add_old(place)?;
     }
-    Ok(seals)
+    let mut unfinished = HashSet::new();
+    for place in &dirs {
+        let marks = recorded.unfinished(place).into_iter();
+        let below =
+            marks.filter_map(|path| Some(place.join(path).strip_prefix(dir).ok()?.to_owned()));
+        unfinished.extend(below);
+    }
+    Ok((recorded.seals, unfinished))
+}
+
+/// The directories below `dir` that these subvolumes lie in, but for those inside of a snapshot: what
+/// is there was written by whoever made it.
+fn directories(dir: &Path, subvolumes: &[Subvolume]) -> BTreeSet<PathBuf> {
+    let closed = subvolumes.iter().filter(|s| s.read_only);
+    let closed: HashSet<&Path> = closed.filter_map(|s| s.below.as_deref()).collect();
+    let inside = subvolumes
+        .iter()
+        .filter_map(|s| s.below.as_deref()?.parent());
+    let inside = inside.flat_map(Path::ancestors);
+    let open = inside.filter(|at| !at.ancestors().any(|above| closed.contains(above)));
+    open.map(|below| dir.join(below)).collect()
+}
+
+/// A subvolume by its absolute path.
+pub(super) fn adopted(path: &Path) -> Result<Snapshot> {
+    let subvolume = btrfs::subvolume(path)?;
+    let state = state_at(path, subvolume.id)?.unwrap_or(State::Altered);
+    Ok(snapshot(&subvolume, path, state))
+}
+
+/// The state of the subvolume with this number, by its absolute path; `None` if it has none.
+///
+/// # Errors
+/// As [`states`] says.
+pub fn state_at(path: &Path, id: u64) -> Result<Option<State>> {
+    let Some(dir) = path.parent() else {
+        return Ok(None);
+    };
+    let all = Filesystem::open(dir)?.subvolumes()?.all;
+    Ok(states(dir, &all)?.of.get(&id).copied())
 }
 
 /// The snapshots and leftovers among subvolumes, by path, and a word on what is left out.

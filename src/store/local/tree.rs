@@ -50,13 +50,8 @@ impl Tree for SnapshotTree {
 
     fn names(&self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
         let dir = self.open_path(path, libc::O_DIRECTORY)?;
-        let mut names = Vec::new();
-        sys::dir::read_dir(dir.as_fd(), |ino, name| {
-            if ino != PLACE {
-                names.push(name.to_vec());
-            }
-        })?;
-        // The kernel lists a nested subvolume by another number than it has there.
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        sys::dir::read_dir(dir.as_fd(), |_, _, name| names.push(name.to_vec()))?;
         let mut there = Vec::new();
         for name in names {
             if self

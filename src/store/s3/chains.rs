@@ -2,14 +2,14 @@
 //! Thinks only: the verdicts on the single diffs come from elsewhere.
 
 use super::layout::Name;
-use crate::proof::Verdict;
+use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Uuid, shown};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Diffs and the verdict on each.
 pub(super) struct Chains {
     diffs: Vec<(Name, Verdict)>,
-    /// How many diffs make a snapshot, by the worst verdict that is let pass: proved only, and
+    /// How many diffs make a snapshot, by the worst verdict that is let pass: good ones only, and
     /// all but different ones.
     links: [BTreeMap<Uuid, usize>; 2],
 }
@@ -22,12 +22,15 @@ impl Chains {
 
     /// What the snapshot of this UUID has below it.
     pub(super) fn verdict(&self, id: Uuid) -> Verdict {
-        let [proved, possible] = &self.links;
-        if let Some(links) = proved.get(&id) {
-            return Verdict::Proved(match links {
-                1 => "whole".to_owned(),
-                n => format!("chain of {n} diffs to a full one"),
-            });
+        let [good, possible] = &self.links;
+        if let Some(links) = good.get(&id) {
+            return Verdict::seen(
+                Seen::Intact,
+                match links {
+                    1 => "whole".to_owned(),
+                    n => format!("chain of {n} diffs to a full one"),
+                },
+            );
         }
         let weak = self.weakest(id);
         match possible.contains_key(&id) {
@@ -36,7 +39,7 @@ impl Chains {
         }
     }
 
-    /// The first link on the way down that is missing or not proved.
+    /// The first link on the way down that is missing or not intact.
     fn weakest(&self, id: Uuid) -> String {
         let (mut id, mut seen) = (id, BTreeSet::new());
         loop {
@@ -52,7 +55,7 @@ impl Chains {
                 (0, Some(from)) => id = from,
                 (_, _) if seen.len() == 1 => return verdict.words().to_owned(),
                 (2, _) => return format!("it builds on {}, which is damaged", shown(&name.path)),
-                _ => return format!("it builds on {}, which is not proved", shown(&name.path)),
+                _ => return format!("it builds on {}, which is unverifiable", shown(&name.path)),
             }
         }
     }
@@ -88,11 +91,11 @@ mod tests {
                 from: from.map(|n| Uuid([n; 16])),
             };
             let verdict = match rank {
-                0 => Verdict::Proved,
-                1 => Verdict::Unverifiable,
-                _ => Verdict::Different,
+                0 => Verdict::seen(Seen::Intact, "own"),
+                1 => Verdict::Unverifiable("own".to_owned()),
+                _ => Verdict::Different("own".to_owned()),
             };
-            (name, verdict("own".to_owned()))
+            (name, verdict)
         };
         Chains::of(diffs.iter().map(diff).collect())
     }
@@ -104,7 +107,7 @@ mod tests {
             (&[(2, None, 0), (1, Some(2), 0)], 0, "chain of 2"),
             (&[(1, Some(2), 0)], 2, "parent 02020202"),
             (&[(2, None, 2), (1, Some(2), 0)], 2, "s2, which is damaged"),
-            (&[(2, None, 1), (1, Some(2), 0)], 1, "s2, which is not"),
+            (&[(2, None, 1), (1, Some(2), 0)], 1, "s2, which is unver"),
             (&[(2, Some(1), 0), (1, Some(2), 0)], 2, "each other's"),
             // A second way down is as good as the first.
             (&[(2, None, 2), (1, Some(2), 0), (1, None, 0)], 0, "whole"),

@@ -50,7 +50,7 @@ impl S3Store {
     /// Copies the objects of a diff, its marker last, and what is known about it.
     pub(super) fn copy_diff(&mut self, kept: &Kept, to: &str) -> Result<()> {
         crate::process::check("cannot copy")?;
-        let recorded = self.recorded(kept)?;
+        let recorded = self.recorded_all(kept)?;
         let name = Name {
             path: to.to_owned(),
             ..kept.name.clone()

@@ -5,7 +5,7 @@ use super::S3Store;
 use super::index::Kept;
 use crate::error::{Error, Kind, Result};
 use crate::process;
-use crate::proof::Verdict;
+use crate::proof::{Seen, Verdict};
 use crate::s3::claim::{Claim, unclaimed};
 use crate::s3::sum::{Kind as Sum, Rolling};
 use std::io::{ErrorKind, Read};
@@ -83,9 +83,12 @@ impl S3Store {
 
 fn by_record(kind: &str, recorded: &str, found: &str) -> Verdict {
     match recorded.eq_ignore_ascii_case(found) {
-        true => Verdict::Proved(format!(
-            "its ETag is unchanged, and the {kind} recorded with it is that of the stream made again"
-        )),
+        true => Verdict::seen(
+            Seen::Regenerated,
+            format!(
+                "its ETag is unchanged, and the {kind} recorded with it is that of the stream made again"
+            ),
+        ),
         false => Verdict::Different(format!(
             "the {kind} recorded when it was uploaded is {recorded}, and that of the stream made again is {found}"
         )),

@@ -7,13 +7,26 @@ use std::collections::BTreeMap;
 
 type Pair = (Uuid, Option<Uuid>);
 
+/// What is written down of a stream outside of its objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Recorded {
+    pub(super) digests: Digests,
+    /// It is of a sender that mends.
+    pub(super) mended: bool,
+}
+
 /// What a `.bs` file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hints {
     sizes: BTreeMap<Pair, u64>,
     /// ETag of the object, and digests of its bytes.
     sums: BTreeMap<Pair, (String, Digests)>,
+    /// ETags of objects whose streams are of a sender that mends; [`ELSEWHERE`] for a split one.
+    mended: BTreeMap<Pair, String>,
 }
+
+/// What stands for the ETag of a stream in several objects.
+const ELSEWHERE: &str = "-";
 
 impl Hints {
     /// Lines that are neither kind are skipped: hints are hints.
@@ -31,6 +44,12 @@ impl Hints {
                     if let Some(pair) = pair(to, from) {
                         hints.digest(pair, kind, etag, sum);
                     }
+                }
+                ["mended", to, from, etag] => {
+                    let pair = pair(to, from);
+                    hints
+                        .mended
+                        .extend(pair.map(|pair| (pair, etag.to_owned())));
                 }
                 _ => {}
             }
@@ -69,13 +88,26 @@ impl Hints {
                 );
             }
         }
+        for ((to, parent), etag) in &self.mended {
+            text.push_str(&format!("mended\t{to}\t{}\t{etag}\n", from(parent)));
+        }
         text
     }
 
+    /// The length of the stream. Older senders wrote down that of the kernel's stream, which a mended
+    /// one need not have.
     pub(super) fn size(&self, diff: &Diff) -> Option<Size> {
-        self.sizes
-            .get(&(diff.to, diff.from))
-            .map(|&bytes| Size::Exact(bytes))
+        let bytes = *self.sizes.get(&diff.pair())?;
+        Some(match self.mended.contains_key(&diff.pair()) {
+            true => Size::Exact(bytes),
+            false => Size::Estimate(bytes),
+        })
+    }
+
+    /// Whether the object with this ETag, empty for a split stream, is of a sender that mends.
+    pub(super) fn is_mended(&self, diff: &Diff, etag: &str) -> bool {
+        let known = self.mended.get(&diff.pair());
+        known.is_some_and(|known| known == or_elsewhere(etag))
     }
 
     /// What the diff's bytes were when they were uploaded, unless the object is another by now.
@@ -95,13 +127,24 @@ impl Hints {
     }
 
     /// Remembers what was uploaded; `etag` is empty if the digests are kept elsewhere.
-    pub(super) fn add(&mut self, diff: &Diff, bytes: u64, etag: &str, digests: &Digests) {
-        let pair = (diff.to, diff.from);
+    pub(super) fn add(&mut self, diff: &Diff, bytes: u64, etag: &str, record: &Recorded) {
+        let (pair, digests) = (diff.pair(), &record.digests);
         self.sizes.insert(pair, bytes);
+        match record.mended {
+            true => self.mended.insert(pair, or_elsewhere(etag).to_owned()),
+            false => self.mended.remove(&pair),
+        };
         let word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
         if word(etag) {
             self.sums.insert(pair, (etag.to_owned(), digests.clone()));
         }
+    }
+}
+
+fn or_elsewhere(etag: &str) -> &str {
+    match etag {
+        "" => ELSEWHERE,
+        etag => etag,
     }
 }
 
@@ -132,18 +175,25 @@ mod tests {
             from: Some(b),
             size: Size::Unknown,
         };
-        assert_eq!(hints.size(&full), Some(Size::Exact(12)));
-        assert_eq!(hints.size(&diff), Some(Size::Exact(7)));
+        assert_eq!(hints.size(&full), Some(Size::Estimate(12)));
+        assert_eq!(hints.size(&diff), Some(Size::Estimate(7)));
         let digests = Digests {
             sha256: Some("sum".to_owned()),
             tree_hash: Some("tree".to_owned()),
         };
-        hints.add(&diff, 9, "etag", &digests);
+        let mut record = Recorded {
+            digests: digests.clone(),
+            mended: true,
+        };
+        hints.add(&diff, 9, "etag", &record);
         let back = Hints::parse(&hints.text());
         assert_eq!(back, hints);
         assert_eq!(back.size(&diff), Some(Size::Exact(9)));
         assert_eq!(back.digests(&diff, "etag"), digests);
         assert_eq!(back.digests(&diff, "other"), Digests::default());
+        assert!(back.is_mended(&diff, "etag") && !back.is_mended(&diff, "other"));
+        assert!(!back.is_mended(&full, "etag"));
+        assert_eq!(back.size(&full), Some(Size::Estimate(12)));
         let skipped = hints
             .text()
             .lines()
@@ -153,6 +203,22 @@ mod tests {
             skipped, 2,
             "the old program reads these lines and no others"
         );
+        let first_other = hints
+            .text()
+            .lines()
+            .position(|line| line.split('\t').count() != 3);
+        assert_eq!(
+            first_other,
+            Some(2),
+            "it may stop at the first line of another kind"
+        );
+        // A split stream's objects are named by its marker; a stream that nobody mended has no mark.
+        hints.add(&diff, 9, "", &record);
+        assert!(Hints::parse(&hints.text()).is_mended(&diff, ""));
+        record.mended = false;
+        hints.add(&diff, 9, "", &record);
+        assert!(!Hints::parse(&hints.text()).is_mended(&diff, ""));
+        assert_eq!(hints.size(&diff), Some(Size::Estimate(9)));
     }
 
     #[test]

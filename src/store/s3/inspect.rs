@@ -8,7 +8,7 @@ use super::index::Kept;
 use super::records::Record;
 use crate::error::{Error, Kind, Result};
 use crate::process;
-use crate::proof::{Depth, Finding, Verdict};
+use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::s3::claim::parts_in;
 use crate::s3::download::{Download, Source};
 use crate::s3::sum::Kind as Sum;
@@ -138,9 +138,12 @@ impl S3Store {
             )
         } else {
             let word = if parts == 1 { "part" } else { "parts" };
-            Verdict::Proved(format!(
-                "{bytes} bytes in {parts} {word}, with the size and the ETag recorded when they were uploaded"
-            ))
+            Verdict::seen(
+                Seen::Intact,
+                format!(
+                    "{bytes} bytes in {parts} {word}, with the size and the ETag recorded when they were uploaded"
+                ),
+            )
         })
     }
 
@@ -189,12 +192,15 @@ impl S3Store {
         let told = (!told.is_empty()).then_some(Sum::Sha256);
         let recorded = record.digests.quickest().map(|(kind, _)| kind).or(told);
         match self.read(kept, record, heads) {
-            Ok(bytes) => Ok(Verdict::Proved(format!(
-                "{bytes} bytes read: each command's checksum, END and names are right, and {}",
-                recorded.map_or("no SHA-256 was recorded".to_owned(), |kind| {
-                    format!("the {} is the recorded one", kind.name())
-                })
-            ))),
+            Ok(bytes) => Ok(Verdict::seen(
+                Seen::Intact,
+                format!(
+                    "{bytes} bytes read: each command's checksum, END and names are right, and {}",
+                    recorded.map_or("no SHA-256 was recorded".to_owned(), |kind| {
+                        format!("the {} is the recorded one", kind.name())
+                    })
+                ),
+            )),
             Err(error) => match error.kind {
                 Kind::Interrupted => Err(error),
                 Kind::Damaged | Kind::Restarted => Ok(Verdict::Different(error.to_string())),

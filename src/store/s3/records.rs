@@ -2,7 +2,7 @@
 
 use super::S3Store;
 use super::abreast::abreast;
-use super::hints::Hints;
+use super::hints::{Hints, Recorded};
 use super::index::Kept;
 use super::layout::Name;
 use super::sink;
@@ -26,6 +26,9 @@ struct Marker {
     /// Older ones have none.
     #[serde(default)]
     etags: Vec<String>,
+    /// The stream is of a sender that mends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    mended: bool,
 }
 
 impl Marker {
@@ -33,6 +36,13 @@ impl Marker {
         Digests {
             sha256: self.sha256.clone(),
             tree_hash: self.tree_hash.clone(),
+        }
+    }
+
+    fn recorded(&self) -> Recorded {
+        Recorded {
+            digests: self.digests(),
+            mended: self.mended,
         }
     }
 }
@@ -80,10 +90,17 @@ impl S3Store {
 
     /// Writes down what is known about a diff. The diff is whole without it, so that a failure is
     /// a remark and no error.
-    pub(super) fn hint(&mut self, path: &str, diff: &Diff, bytes: u64, etag: &str, sums: &Digests) {
+    pub(super) fn hint(
+        &mut self,
+        path: &str,
+        diff: &Diff,
+        bytes: u64,
+        etag: &str,
+        record: &Recorded,
+    ) {
         let key = format!("{}{path}.bs", self.prefix);
         let written = self.hints(path).and_then(|mut hints| {
-            hints.add(diff, bytes, etag, sums);
+            hints.add(diff, bytes, etag, record);
             self.client.put(&key, hints.text().as_bytes(), Vec::new())?;
             self.hints.insert(path.to_owned(), hints);
             self.index()?.hints.insert(path.to_owned());
@@ -95,7 +112,7 @@ impl S3Store {
     }
 
     /// The stream is there: what remains is the marker of a split one, the hints, and our index.
-    pub(super) fn keep(&mut self, name: Name, made: &Made) -> Result<()> {
+    pub(super) fn keep(&mut self, name: Name, made: &Made, mended: bool) -> Result<()> {
         let mut marker = None;
         if made.split {
             let key = format!(
@@ -116,6 +133,7 @@ impl S3Store {
                         .iter()
                         .map(|(_, _, etag)| etag.clone())
                         .collect(),
+                    mended,
                 },
             )?;
             marker = Some(key);
@@ -125,11 +143,31 @@ impl S3Store {
             _ => String::new(),
         };
         let diff = sink::diff(&name, made.bytes);
-        self.hint(&name.path.clone(), &diff, made.bytes, &etag, &made.digests);
+        let record = Recorded {
+            digests: made.digests.clone(),
+            mended,
+        };
+        self.hint(&name.path.clone(), &diff, made.bytes, &etag, &record);
         let index = self.index()?;
         index.leftovers.remove(&name);
         index.kept.push(sink::kept(name, made, marker));
         Ok(())
+    }
+
+    /// What was recorded of a diff, beside its objects and in their metadata.
+    pub(super) fn recorded_all(&mut self, kept: &Kept) -> Result<Recorded> {
+        if let Some(key) = &kept.marker {
+            return Ok(self.read_marker(key, kept)?.recorded());
+        }
+        let digests = self.recorded(kept)?;
+        let object = kept.objects.first();
+        let (key, etag) = object.map_or(("", ""), |object| (&object.key, &object.etag));
+        let mut mended = self.hints(&kept.name.path)?.is_mended(&kept.diff(), etag);
+        if !mended {
+            let head = self.client.head(key)?;
+            mended = head.is_some_and(|head| head.meta("mended") == "1");
+        }
+        Ok(Recorded { digests, mended })
     }
 
     /// The digests that were recorded for a diff outside of its object.

@@ -17,6 +17,8 @@ pub(super) struct S3Sink<'a> {
     pub(super) name: Name,
     pub(super) size: Size,
     pub(super) watch: Watch,
+    /// The stream is of a sender that mends.
+    pub(super) mended: bool,
 }
 
 impl S3Sink<'_> {
@@ -29,11 +31,12 @@ impl S3Sink<'_> {
 
     fn identify(&mut self, head: &Head) -> Result<()> {
         head.must_make(self.name.to, self.name.from, &doing(&self.name))?;
-        self.upload.describe(meta(
-            head,
-            self.size,
-            (self.store.client.options.now)().to_string(),
-        ));
+        let created = (self.store.client.options.now)().to_string();
+        let mut meta = meta(head, self.size, created);
+        if self.mended {
+            meta.push(("mended", "1".to_owned()));
+        }
+        self.upload.describe(meta);
         Ok(())
     }
 }
@@ -70,17 +73,22 @@ impl Write for S3Sink<'_> {
 }
 
 impl Sink for S3Sink<'_> {
+    fn is_mended(&mut self) {
+        self.mended = true;
+    }
+
     fn finish(self: Box<Self>) -> Result<Receipt> {
         let S3Sink {
             store,
             upload,
             name,
             watch,
+            mended,
             ..
         } = *self;
         watch.complete(&doing(&name))?;
         let made = upload.finish()?;
-        store.keep(name, &made)?;
+        store.keep(name, &made, mended)?;
         Ok(Receipt {
             bytes: made.bytes,
             parts: Some(Parts {

@@ -1,6 +1,6 @@
 //! The greeting: who speaks, which version, and what the machine can do with send streams.
 
-use super::{PROTOCOL, plain};
+use super::{OLDEST, PROTOCOL, plain};
 use crate::btrfs;
 use crate::error::{Error, Result};
 use crate::process;
@@ -14,8 +14,12 @@ use std::sync::OnceLock;
 pub struct Hello {
     /// The program's release.
     pub program: String,
-    /// The version of this protocol that it speaks, and the only one.
+    /// The version of this protocol: from a client the one that it wants, from a server the one
+    /// that it goes on in, which is no higher.
     pub protocol: u32,
+    /// What it can beyond that version: see [`WORDS`].
+    #[serde(default)]
+    pub words: Vec<String>,
     /// The kernel's release.
     #[serde(default)]
     pub kernel: String,
@@ -36,6 +40,10 @@ pub struct Hello {
     pub background: bool,
 }
 
+/// A word for each thing that was added since version 3 was new. A request that needs one, and an
+/// optional member of a request, is said only to who has the word.
+const WORDS: &[&str] = &["digest", "exchange"];
+
 /// Asked for once: a process has no time to be told of upgrades.
 static PROGS: OnceLock<String> = OnceLock::new();
 
@@ -55,10 +63,24 @@ impl Hello {
         Hello {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
+            words: WORDS.iter().map(|&word| word.to_owned()).collect(),
             kernel: kernel.unwrap_or_default().trim().to_owned(),
             progs: PROGS.get_or_init(progs_version).clone(),
             sends: btrfs::highest_send_protocol(),
             ..Hello::default()
+        }
+    }
+
+    /// Whether this side has a word of [`WORDS`].
+    pub(crate) fn can(&self, word: &str) -> bool {
+        self.words.iter().any(|known| known == word)
+    }
+
+    /// The version in which to go on with who greets so: the lower one, if that is still known.
+    pub(crate) fn common(&self, far: &Hello) -> u32 {
+        match far.protocol {
+            known @ OLDEST.. => known.min(self.protocol),
+            _ => self.protocol,
         }
     }
 

@@ -4,10 +4,15 @@ use crate::error::{Error, Result};
 use crate::proof::Depth;
 use crate::snapshot::{Diff, path_text};
 use crate::store::Access;
+use crate::store::look::{Digest, Extent, PAGE};
+use crate::store::wire::{Hello, plain};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
 
 /// What a client can ask for: the methods of [`crate::store::Store`].
+///
+/// An optional member that is added later is an `Option` that is left out when it is `None`, and a
+/// client leaves it `None` unless the server's [`Hello::words`] have the word for it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Request {
@@ -36,6 +41,19 @@ pub(crate) enum Request {
     Inspect {
         depth: Depth,
     },
+    Digest {
+        digest: Digest,
+    },
+    Reject {
+        #[serde(with = "path_text")]
+        path: PathBuf,
+    },
+    Exchange {
+        #[serde(with = "path_text")]
+        new: PathBuf,
+        #[serde(with = "path_text")]
+        old: PathBuf,
+    },
 }
 
 impl Request {
@@ -45,10 +63,51 @@ impl Request {
             Request::List
             | Request::Measure { .. }
             | Request::Send { .. }
-            | Request::Inspect { .. } => Access::Read,
+            | Request::Inspect { .. }
+            | Request::Digest { .. } => Access::Read,
+            // It is of what was received over this connection; else it only marks.
+            Request::Reject { .. } => Access::Append,
             Request::Receive { .. } | Request::Copy { .. } => Access::Append,
-            Request::Delete { .. } => Access::Write,
+            Request::Delete { .. } | Request::Exchange { .. } => Access::Write,
         }
+    }
+
+    /// The protocol in which it was added or took its present form.
+    fn since(&self) -> u32 {
+        match self {
+            // Its verdicts have other names since.
+            Request::Inspect { .. }
+            | Request::Digest { .. }
+            | Request::Reject { .. }
+            | Request::Exchange { .. } => 3,
+            _ => 2,
+        }
+    }
+
+    /// The word that a server must have to understand it, if it came after its protocol.
+    fn word(&self) -> Option<&'static str> {
+        match self {
+            Request::Digest { .. } | Request::Reject { .. } => Some("digest"),
+            Request::Exchange { .. } => Some("exchange"),
+            _ => None,
+        }
+    }
+
+    /// Whether the other side, `place`, understands this request or its answer.
+    ///
+    /// # Errors
+    /// If not: then the other side has to upgrade.
+    pub(crate) fn must_be_known_to(&self, far: &Hello, place: &str) -> Result<()> {
+        if far.protocol >= self.since() && self.word().is_none_or(|word| far.can(word)) {
+            return Ok(());
+        }
+        let program = plain(&far.program);
+        let said =
+            format!("buttersink {program} is too old for that: upgrade buttersink on {place}");
+        Err(Error::failed(
+            format!("{} with {place}", self.doing()),
+            said,
+        ))
     }
 
     /// What the request does, as the first half of an error.
@@ -61,6 +120,9 @@ impl Request {
             Request::Copy { .. } => "cannot copy",
             Request::Delete { .. } => "cannot delete",
             Request::Inspect { .. } => "cannot verify",
+            Request::Digest { .. } => "cannot compare",
+            Request::Reject { .. } => "cannot reject",
+            Request::Exchange { .. } => "cannot replace",
         }
     }
 
@@ -75,7 +137,11 @@ impl Request {
             return Err(Error::refused(self.doing(), said));
         }
         match self {
-            Request::Receive { path, .. } | Request::Delete { path } => a_name(path),
+            Request::Receive { path, .. } | Request::Delete { path } | Request::Reject { path } => {
+                a_name(path)
+            }
+            Request::Digest { digest } => digestible(digest),
+            Request::Exchange { new, old } => a_name(new).and_then(|()| a_name(old)),
             Request::Copy { from, to } => a_name(from).and_then(|()| a_name(to)),
             Request::List
             | Request::Measure { .. }
@@ -83,6 +149,21 @@ impl Request {
             | Request::Inspect { .. } => Ok(()),
         }
         .map_err(|said| Error::refused(self.doing(), said))
+    }
+}
+
+/// Whether a digest is asked for of names inside one snapshot, and not of too many.
+fn digestible(digest: &Digest) -> std::result::Result<(), String> {
+    digest.path.as_deref().map_or(Ok(()), a_name)?;
+    match &digest.extent {
+        Extent::These(paths) if paths.len() > PAGE => {
+            Err(format!("{} paths are more than {PAGE}", paths.len()))
+        }
+        Extent::These(paths) => {
+            let mut named = paths.iter().filter(|path| !path.as_os_str().is_empty());
+            named.try_for_each(|path| inside(path))
+        }
+        Extent::First(_) | Extent::Next => Ok(()),
     }
 }
 
@@ -174,6 +255,15 @@ mod tests {
                 },
                 "raw",
             ),
+            (digest(&[""]), "raw"),
+            (Request::Reject { path: path() }, "aw"),
+            (
+                Request::Exchange {
+                    new: path(),
+                    old: path(),
+                },
+                "w",
+            ),
         ];
         for (request, modes) in table {
             for access in [Access::Read, Access::Append, Access::Write] {
@@ -185,6 +275,37 @@ mod tests {
                 );
             }
         }
+    }
+
+    fn digest(paths: &[&str]) -> Request {
+        let digest = Digest {
+            id: crate::snapshot::Uuid([1; 16]),
+            path: Some("a".into()),
+            extent: Extent::These(paths.iter().map(PathBuf::from).collect()),
+            from_disk: true,
+        };
+        Request::Digest { digest }
+    }
+
+    #[test]
+    fn digests_are_of_names_inside() {
+        assert!(digest(&["", "a", "a/b"]).permitted(Access::Read).is_ok());
+        for bad in ["..", "/a", "a/../b", "a//b", "a\0"] {
+            assert!(
+                digest(&["a", bad]).permitted(Access::Write).is_err(),
+                "{bad}"
+            );
+        }
+        assert!(
+            digest(&vec!["a"; PAGE + 1])
+                .permitted(Access::Read)
+                .is_err()
+        );
+        let Request::Digest { mut digest } = digest(&[]) else {
+            unreachable!()
+        };
+        digest.path = Some("../a".into());
+        assert!(Request::Digest { digest }.permitted(Access::Read).is_err());
     }
 
     #[test]

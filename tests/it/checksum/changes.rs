@@ -379,7 +379,7 @@ fn standard_output_and_json() {
     assert_eq!(said.stdout.lines().count(), 1);
     assert_eq!(
         (&json["version"], &json["trees"][0]["files"]),
-        (&1.into(), &5.into())
+        (&2.into(), &5.into())
     );
     let sum = run("sha256sum", [out.join("a.ls")]);
     assert_eq!(json["trees"][0]["sha256"]["ls"], sum[..64]);

@@ -125,15 +125,20 @@ fn stopped(child: Child) {
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
-/// Files of a terabyte without content would take hours to read.
+/// One file under thousands of names is read under each of them, which would take minutes.
 fn a_signal_ends_reading() {
     let [a, b, out] = ["a", "b", "out"].map(|name| here().join(name));
     for tree in [&a, &b, &out] {
         fs::create_dir(tree).unwrap();
     }
     for tree in [&a, &b] {
-        let file = File::create(tree.join("huge")).unwrap();
-        file.set_len(1 << 40).unwrap();
+        let huge = tree.join("huge");
+        fs::write(&huge, vec![7; 64 << 20]).unwrap();
+        for number in 0..4000 {
+            let dir = tree.join(number.to_string());
+            fs::create_dir(&dir).unwrap();
+            fs::hard_link(&huge, dir.join("huge")).unwrap();
+        }
     }
     let runs: [&[&OsStr]; 2] = [
         &["-o".as_ref(), out.as_ref(), a.as_ref()],

@@ -1,0 +1,45 @@
+//! `buttersink sync --resend NAME SRC DST`: wrong copies, replaced.
+
+use super::means::open;
+use super::options::Options;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::report;
+use crate::store::{Access, Location};
+use crate::sync::resend;
+use std::path::PathBuf;
+
+pub(super) fn run(from: &Location, to: &Location, options: &Options) -> Result<()> {
+    if options.delete || from.snapshot.is_some() {
+        let said = "--resend replaces copies by their names in DST, and does nothing else: SRC is a \
+                    directory, and nothing is deleted";
+        return Err(Error::usage("cannot send again", said));
+    }
+    let access = match options.dry_run {
+        true => Access::Read,
+        false => Access::Write,
+    };
+    let mut source = open(from, Access::Read, options)?;
+    let mut dest = open(to, access, options)?;
+    let mut progress = Progress::new(options.voice, options.json);
+    let (here, there) = (source.list()?, dest.list()?);
+    here.notes
+        .iter()
+        .chain(&there.notes)
+        .for_each(|note| progress.note(note));
+    let names: Vec<PathBuf> = options.resend.iter().map(PathBuf::from).collect();
+    let plan = resend::plan(&names, &here, &there)?;
+    crate::sync::must_compare(&plan, &mut *source, &mut *dest)?;
+    if options.dry_run {
+        progress.result(|| report::plan(&plan), || report::json::plan(&plan));
+        return progress.close();
+    }
+    progress.begin(&plan);
+    let watch = &mut |event: crate::sync::Event| progress.event(&event);
+    let summary = resend::carry_out(&plan, &mut *source, &mut *dest, watch)?;
+    progress.result(
+        || report::summary(&summary),
+        || report::json::summary(&summary),
+    );
+    summary.verdict().and(progress.close())
+}

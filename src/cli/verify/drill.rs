@@ -1,0 +1,53 @@
+//! Where a drill is made, and that nothing of it stays.
+
+use super::words::Drill;
+use crate::cli::means::means;
+use crate::cli::options::Options;
+use crate::error::Result;
+use crate::snapshot::shown;
+use crate::store::Store;
+use crate::store::local::Scratch;
+use crate::verify::{self, InMind, Received, Report};
+use std::path::PathBuf;
+
+/// A drill that goes on from one store of a location to the next.
+pub(super) struct Ground {
+    sample: Option<usize>,
+    scratch: Option<Scratch>,
+}
+
+impl Ground {
+    pub(super) fn of(drill: &Drill, options: &Options) -> Result<Ground> {
+        let make = |dir: &PathBuf| Scratch::make(dir, means(options).manner);
+        Ok(Ground {
+            sample: drill.sample,
+            scratch: drill.scratch.as_ref().map(make).transpose()?,
+        })
+    }
+
+    /// Tries what a store holds. Which chains were drawn is a note.
+    pub(super) fn try_all(
+        &mut self,
+        report: &mut Report,
+        store: &mut dyn Store,
+        watch: &mut verify::Watch,
+    ) -> Result<()> {
+        let drawn = match &mut self.scratch {
+            None => verify::drill(report, store, &mut InMind::default(), self.sample, watch)?,
+            Some(scratch) => {
+                let place = shown(scratch.dir());
+                let mut ground = Received::into(scratch.store()?, place);
+                verify::drill(report, store, &mut ground, self.sample, watch)?
+            }
+        };
+        if self.sample.is_some() && !drawn.is_empty() {
+            let note = format!("drawn for the drill: {}", drawn.join(", "));
+            report.listing.notes.push(note);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        self.scratch.map_or(Ok(()), Scratch::finish)
+    }
+}

@@ -1,0 +1,49 @@
+//! A copy that takes the place of another: two names of one directory are exchanged in one step, so
+//! that at every moment one of the two has the name.
+
+use super::{Local, checked_name, open_dir, sync};
+use crate::btrfs;
+use crate::error::{Doing, Error, Result};
+use crate::snapshot::shown;
+use crate::store::Store;
+use crate::sys;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> {
+    let doing = || format!("cannot replace {}", shown(local.dir.join(old)));
+    let (new_name, old_name) = (checked_name(new)?, checked_name(old)?);
+    if new.parent() != old.parent() || new == old {
+        let said = "its replacement is not beside it, in the same directory";
+        return Err(Error::refused(doing(), said));
+    }
+    must_be_twins(local, new, old).map_err(|said| Error::refused(doing(), said))?;
+    let dir = open_dir(&local.parent_of(old)?)?;
+    sys::rename_exchange(dir.as_fd(), new_name, old_name).doing(doing)?;
+    sync(&dir, doing)?;
+    for snapshot in &mut local.known {
+        if snapshot.path == new {
+            snapshot.path = old.to_owned();
+        } else if snapshot.path == old {
+            snapshot.path = new.to_owned();
+        }
+    }
+    local.delete(new)
+}
+
+/// What was listed or received under the two names, and is there still, has one identity.
+fn must_be_twins(local: &Local, new: &Path, old: &Path) -> std::result::Result<(), String> {
+    let known = |path: &Path| {
+        let listed = local.known.iter().find(|s| s.path == path);
+        let listed = listed.ok_or_else(|| format!("{} was not listed", shown(path)))?;
+        let now = btrfs::subvolume(&local.dir.join(path)).map_err(|error| error.to_string())?;
+        match now.uuid == listed.uuid && now.read_only {
+            true => Ok(listed.id()),
+            false => Err(format!("{} was replaced since it was listed", shown(path))),
+        }
+    };
+    match known(new)? == known(old)? {
+        true => Ok(()),
+        false => Err("the two are not copies of one snapshot".to_owned()),
+    }
+}

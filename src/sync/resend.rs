@@ -1,0 +1,243 @@
+//! Copies that turned out to be wrong, replaced one by one: sent again beside the old copy, compared,
+//! and exchanged with it. What was built on a wrong copy may be wrong too, and is never passed over.
+
+use super::{Event, Summary, Watch, held, transfer};
+use crate::error::{Error, Kind, Result};
+use crate::plan::{Action, Plan, Step};
+use crate::process;
+use crate::snapshot::{Listing, Mended, Size, Snapshot, Uuid, shown};
+use crate::store::{Receipt, Store};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// What the names of copies end with until they are compared.
+const BESIDE: &str = ".resent";
+
+/// Plans to send these snapshots of the destination again, each before what was built on it: whole,
+/// or as the difference from one that is sent again before it.
+///
+/// # Errors
+/// If a name is none of the destination's, the source does not have it unaltered, or something else
+/// was built on it: then what.
+pub fn plan(names: &[PathBuf], here: &Listing, there: &Listing) -> Result<Plan> {
+    let mut wrong = names
+        .iter()
+        .map(|name| copy(name, there))
+        .collect::<Result<Vec<_>>>()?;
+    wrong.sort_by_key(|s| (age(s, there), s.path.clone()));
+    wrong.dedup_by_key(|s| s.uuid);
+    complete(&wrong, there)?;
+    let mut plan = Plan {
+        compare: true,
+        ..Plan::default()
+    };
+    for copy in &wrong {
+        let sound = |s: &&Snapshot| s.id() == copy.id() && s.may_be_source();
+        let Some(original) = here.snapshots.iter().find(sound) else {
+            let said = format!("{} does not have it unaltered", here.location);
+            return Err(Error::refused(doing(&copy.path), said));
+        };
+        let parent = wrong.iter().find(|s| copy.parent_uuid == Some(s.uuid));
+        plan.steps.push(Step {
+            action: Action::Transfer,
+            path: copy.path.clone(),
+            to: original.id(),
+            from: parent.map(|s| s.id()),
+            size: Size::Unknown,
+            why: "sent again, to replace the copy".to_owned(),
+            mended: Mended::default(),
+        });
+    }
+    Ok(plan)
+}
+
+fn doing(path: &Path) -> String {
+    format!("cannot send {} again", shown(path))
+}
+
+fn copy<'a>(name: &Path, there: &'a Listing) -> Result<&'a Snapshot> {
+    let found = there.snapshots.iter().find(|s| s.path == name);
+    match found.filter(|s| s.read_only && s.received_uuid.is_some()) {
+        Some(copy) => Ok(copy),
+        None => {
+            let said = format!("{} has no received snapshot of that name", there.location);
+            Err(Error::usage(doing(name), said))
+        }
+    }
+}
+
+/// How many others stand between a snapshot and the first of its line.
+fn age(snapshot: &Snapshot, there: &Listing) -> usize {
+    let (mut age, mut at) = (0, snapshot.parent_uuid);
+    while let Some(parent) = there.snapshots.iter().find(|s| Some(s.uuid) == at) {
+        age += 1;
+        at = parent.parent_uuid.filter(|_| age < there.snapshots.len());
+    }
+    age
+}
+
+/// What was built on a wrong copy is sent again as well.
+fn complete(wrong: &[&Snapshot], there: &Listing) -> Result<()> {
+    let named: HashSet<Uuid> = wrong.iter().map(|s| s.uuid).collect();
+    for copy in wrong {
+        let all = there.built_on(copy.uuid);
+        let mut missing: Vec<_> = all.iter().filter(|s| !named.contains(&s.uuid)).collect();
+        missing.sort_by_key(|s| age(s, there));
+        if missing.is_empty() {
+            continue;
+        }
+        let names: Vec<String> = missing.iter().map(|s| shown(&s.path)).collect();
+        let words: Vec<String> = wrong
+            .iter()
+            .map(|s| shown(&s.path))
+            .chain(names.clone())
+            .collect();
+        let said = format!(
+            "{} built on it, and may have the same wrong bytes: send them again too (--resend {}), or delete them",
+            match &names[..] {
+                [one] => format!("{one} was"),
+                _ => format!("{} were", names.join(", ")),
+            },
+            words.join(" --resend ")
+        );
+        return Err(Error::refused(doing(&copy.path), said));
+    }
+    Ok(())
+}
+
+/// Carries out such a plan.
+///
+/// # Errors
+/// As [`super::carry_out`] says.
+pub fn carry_out(
+    plan: &Plan,
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    watch: &mut Watch,
+) -> Result<Summary> {
+    held::must_compare(plan, source, dest)?;
+    let mut summary = Summary::default();
+    let mut lost = HashSet::new();
+    for step in &plan.steps {
+        let lost_parent = step.from.is_some_and(|from| lost.contains(&from));
+        let result = match lost_parent {
+            true => Err(super::orphan(step)),
+            false => replace(plan, step, source, dest, &mut summary, watch),
+        };
+        match result {
+            Ok(receipt) => {
+                summary.count(step, &receipt);
+                watch(Event::Done(step, receipt));
+            }
+            Err(error) => {
+                watch(Event::Failed(step, &error));
+                if error.kind == Kind::Interrupted {
+                    return Err(error);
+                }
+                lost.insert(step.to);
+                summary.failed += 1;
+            }
+        }
+    }
+    Ok(summary)
+}
+
+/// Sends one beside its copy, compares it, and exchanges the two. Where the difference from its
+/// parent does not come out right, it is sent whole.
+fn replace(
+    plan: &Plan,
+    step: &Step,
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    summary: &mut Summary,
+    watch: &mut Watch,
+) -> Result<Receipt> {
+    process::check("synchronising")?;
+    watch(Event::Started(step));
+    let mut name = step.path.clone().into_os_string();
+    name.push(BESIDE);
+    let mut beside = Step {
+        path: name.into(),
+        ..step.clone()
+    };
+    let mut bring = |beside: &Step| -> Result<Receipt> {
+        let moved = &mut |n| watch(Event::Moved(n));
+        let receipt = transfer(source, dest, &beside.diff(), &beside.path, moved)?;
+        held::hold(plan, beside, source, dest, summary, watch)?;
+        Ok(receipt)
+    };
+    let receipt = match bring(&beside) {
+        Err(error) if beside.from.is_some() && error.kind != Kind::Interrupted => {
+            beside.from = None;
+            bring(&beside)
+        }
+        other => other,
+    }?;
+    match dest.exchange(&beside.path, &step.path) {
+        Ok(()) => Ok(receipt),
+        Err(error) => Err(held::rejected(&beside, dest, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(n: u8, parent: Option<u8>) -> Snapshot {
+        Snapshot {
+            path: n.to_string().into(),
+            uuid: Uuid([n + 100; 16]),
+            received_uuid: Some(Uuid([n; 16])),
+            parent_uuid: parent.map(|n| Uuid([n + 100; 16])),
+            read_only: true,
+            ..Snapshot::default()
+        }
+    }
+
+    fn listing(snapshots: Vec<Snapshot>) -> Listing {
+        Listing {
+            snapshots,
+            ..Listing::default()
+        }
+    }
+
+    fn planned(names: &[&str]) -> Result<Vec<(String, Option<Uuid>)>> {
+        let there = listing(vec![
+            snapshot(3, Some(2)),
+            snapshot(2, Some(1)),
+            snapshot(1, None),
+            snapshot(4, None),
+        ]);
+        let here = listing((1..=3).map(|n| snapshot(n, None)).collect());
+        let names: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
+        let plan = plan(&names, &here, &there)?;
+        Ok(plan
+            .steps
+            .iter()
+            .map(|s| (shown(&s.path), s.from))
+            .collect())
+    }
+
+    #[test]
+    fn what_was_built_on_it_comes_along() {
+        assert_eq!(planned(&["3"]).unwrap(), [("3".to_owned(), None)]);
+        let all = planned(&["3", "1", "2", "2"]).unwrap();
+        let from = |n| Some(Uuid([n; 16]));
+        let expected = [("1", None), ("2", from(1)), ("3", from(2))];
+        assert_eq!(all, expected.map(|(name, from)| (name.to_owned(), from)));
+        let error = planned(&["1", "3"]).unwrap_err();
+        assert!(error.said.contains("2 was built on it"), "{error}");
+        let error = planned(&["1"]).unwrap_err();
+        assert!(
+            error.said.contains("--resend 1 --resend 2 --resend 3)"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn only_what_both_have_is_sent_again() {
+        assert_eq!(planned(&["5"]).unwrap_err().exit_code(), 2);
+        let error = planned(&["4"]).unwrap_err();
+        assert!(error.said.contains("does not have it unaltered"), "{error}");
+    }
+}

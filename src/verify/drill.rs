@@ -1,0 +1,349 @@
+//! A drill: chains of stored streams are tried where they can be, so that it is said of those only
+//! that they can be received. Which chains, and what follows from one that fails; where they are tried
+//! is the ground's business.
+
+use super::{Report, Watch, is_sound};
+use crate::error::{Error, Kind, Result};
+use crate::process;
+use crate::proof::{Seen, Verdict};
+use crate::snapshot::{Diff, Offer, Snapshot, Uuid, shown};
+use crate::store::Store;
+use crate::stream::Head;
+use crate::stream::rehearsal::Model;
+use crate::stream::stored::{Rehearsed, rehearse};
+use crate::stream::tree::Tree;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::io::Read;
+use std::rc::Rc;
+
+/// Where streams are tried, one after the other, what they build on before.
+pub trait Ground {
+    /// Tries a stored stream whose parent was tried before.
+    ///
+    /// # Errors
+    /// If a signal asks to stop.
+    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<Outcome>;
+
+    /// What can be said of a stream that passed: `rehearsed`.
+    fn how(&self) -> String;
+}
+
+/// What became of a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It applies.
+    Applies,
+    /// It does not, and why.
+    Fails(String),
+    /// It could not be tried, and why: no fault of the stream.
+    Untried(String),
+}
+
+/// Tries chains of what a store holds, all or so many that are drawn, and adds to the report what came
+/// of it. Returns the paths of the snapshots whose chains were drawn.
+///
+/// # Errors
+/// If the store keeps no streams, or a signal asks to stop.
+pub fn drill(
+    report: &mut Report,
+    store: &mut dyn Store,
+    ground: &mut dyn Ground,
+    sample: Option<usize>,
+    watch: &mut Watch,
+) -> Result<Vec<String>> {
+    let Offer::Only(diffs) = report.listing.offer.clone() else {
+        let doing = format!("cannot make a drill of {}", report.listing.location);
+        return Err(Error::usage(doing, "it keeps no streams"));
+    };
+    let snapshots = report.listing.snapshots.clone();
+    let mut known: BTreeMap<Uuid, &Snapshot> = BTreeMap::new();
+    for snapshot in snapshots.iter().filter(|s| is_sound(s)) {
+        known.entry(snapshot.id()).or_insert(snapshot);
+    }
+    let ways = Ways::of(&diffs);
+    let mut drawn: Vec<Uuid> = ways.order.clone();
+    drawn.retain(|id| known.contains_key(id));
+    if let Some(count) = sample {
+        drawn = draw(drawn, count)?;
+    }
+    let name = |id: Uuid| known.get(&id).map_or(id.to_string(), |s| shown(&s.path));
+    let mut tried: BTreeMap<Uuid, Outcome> = BTreeMap::new();
+    for diff in drawn.iter().flat_map(|&id| ways.chain(id)) {
+        if ways.stands(diff.from, &tried) && !tried.contains_key(&diff.to) {
+            process::check("the drill")?;
+            watch(&name(diff.to));
+            tried.insert(diff.to, ground.attempt(store, &diff)?);
+        }
+    }
+    for snapshot in snapshots.iter().filter(|s| is_sound(s)) {
+        if let Some(verdict) = verdict(&ways.chain(snapshot.id()), &tried, &name, &ground.how()) {
+            report.add(snapshot, verdict, true);
+        }
+    }
+    Ok(drawn.into_iter().map(name).collect())
+}
+
+/// What is known of the last link of a chain; `None` if it was not tried, and nothing that it builds
+/// on failed.
+fn verdict(
+    chain: &[Diff],
+    tried: &BTreeMap<Uuid, Outcome>,
+    name: &dyn Fn(Uuid) -> String,
+    how: &str,
+) -> Option<Verdict> {
+    let last = chain.last()?;
+    for link in chain {
+        let (at, own) = (name(link.to), link.to == last.to);
+        return Some(match tried.get(&link.to)? {
+            Outcome::Applies if own => Verdict::seen(
+                Seen::Applies,
+                match chain.len() {
+                    1 => how.to_owned(),
+                    links => format!("{how}, with the {} that it builds on", links - 1),
+                },
+            ),
+            Outcome::Applies => continue,
+            Outcome::Fails(why) if own => {
+                Verdict::Different(format!("it cannot be received: {why}"))
+            }
+            Outcome::Fails(why) => Verdict::Different(format!(
+                "it builds on {at}, which cannot be received: {why}"
+            )),
+            Outcome::Untried(why) if own => Verdict::Unverifiable(format!("not tried: {why}")),
+            Outcome::Untried(why) => {
+                Verdict::Unverifiable(format!("it builds on {at}, which was not tried: {why}"))
+            }
+        });
+    }
+    None
+}
+
+/// How each snapshot that can be made of stored diffs is made, by as few as possible.
+struct Ways {
+    by: BTreeMap<Uuid, Diff>,
+    /// Parents before what builds on them, and near together.
+    order: Vec<Uuid>,
+}
+
+impl Ways {
+    fn of(diffs: &[Diff]) -> Ways {
+        let mut children: BTreeMap<Option<Uuid>, Vec<&Diff>> = BTreeMap::new();
+        for diff in diffs {
+            children.entry(diff.from).or_default().push(diff);
+        }
+        let (mut by, mut order): (BTreeMap<Uuid, Diff>, _) = (BTreeMap::new(), Vec::new());
+        let mut todo = VecDeque::from([None]);
+        while let Some(at) = todo.pop_front() {
+            for diff in children.get(&at).into_iter().flatten() {
+                if let std::collections::btree_map::Entry::Vacant(entry) = by.entry(diff.to) {
+                    entry.insert(**diff);
+                    order.push(diff.to);
+                    todo.push_back(Some(diff.to));
+                }
+            }
+        }
+        Ways { by, order }
+    }
+
+    /// From a whole stream to this snapshot; empty if there is no way.
+    fn chain(&self, id: Uuid) -> Vec<Diff> {
+        let mut chain = Vec::new();
+        let mut next = Some(id);
+        while let Some(diff) = next.and_then(|id| self.by.get(&id)) {
+            chain.push(*diff);
+            next = diff.from;
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// Whether what a diff builds on was tried and applies.
+    fn stands(&self, from: Option<Uuid>, tried: &BTreeMap<Uuid, Outcome>) -> bool {
+        from.is_none_or(|from| tried.get(&from) == Some(&Outcome::Applies))
+    }
+}
+
+/// So many at random, each as likely as any other.
+fn draw(mut all: Vec<Uuid>, count: usize) -> Result<Vec<Uuid>> {
+    let mut random =
+        File::open("/dev/urandom").map_err(|error| Error::io("cannot draw a sample", error))?;
+    let mut drawn = BTreeSet::new();
+    while drawn.len() < count && !all.is_empty() {
+        let mut bytes = [0; 8];
+        random
+            .read_exact(&mut bytes)
+            .map_err(|error| Error::io("cannot draw a sample", error))?;
+        let at = u64::from_le_bytes(bytes) % all.len() as u64;
+        drawn.insert(all.swap_remove(at as usize));
+    }
+    Ok(drawn.into_iter().collect())
+}
+
+/// A store in which what is tried is received for good.
+pub struct Received<'a> {
+    store: &'a mut dyn Store,
+    place: String,
+    count: usize,
+}
+
+/// With less than so much room, an error may be for want of it.
+const ROOM: u64 = 64 << 20;
+
+impl<'a> Received<'a> {
+    /// Receives into a store, under names of its own; `place` is for people.
+    pub fn into(store: &'a mut dyn Store, place: String) -> Received<'a> {
+        Received {
+            store,
+            place,
+            count: 0,
+        }
+    }
+
+    /// A stream that arrived whole and could not be received is at fault, unless the disk is full.
+    fn refused(&mut self, error: &Error) -> Result<Outcome> {
+        let free = self.store.list().ok().and_then(|listing| listing.free);
+        Ok(match error.kind {
+            Kind::Interrupted => return Err(error.clone()),
+            _ if free.is_none_or(|free| free < ROOM) => Outcome::Untried(error.to_string()),
+            _ => Outcome::Fails(error.to_string()),
+        })
+    }
+}
+
+impl Ground for Received<'_> {
+    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<Outcome> {
+        self.count += 1;
+        let path = self.count.to_string();
+        let mut stream = match store.send(diff) {
+            Ok(stream) => stream,
+            Err(error) => return unread(error),
+        };
+        let mut sink = match self.store.receive(diff, path.as_ref()) {
+            Ok(sink) => sink,
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) => return Ok(Outcome::Untried(error.to_string())),
+        };
+        let mut piece = vec![0; 1 << 20];
+        let written = loop {
+            process::check("the drill")?;
+            match stream.read(&mut piece) {
+                Ok(0) => break sink.finish().map(|_| ()),
+                Ok(n) => {
+                    if let Err(error) = sink.write_all(&piece[..n]) {
+                        drop(sink);
+                        break Err(Error::io("cannot receive it", error));
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return unread(Error::io("cannot read it", error)),
+            }
+        };
+        match written {
+            Ok(()) => Ok(Outcome::Applies),
+            Err(error) => self.refused(&error),
+        }
+    }
+
+    fn how(&self) -> String {
+        format!("received in {}", self.place)
+    }
+}
+
+/// The model of a tree: nothing is received, and no disk is needed.
+#[derive(Default)]
+pub struct InMind {
+    /// What the streams made that were rehearsed.
+    made: BTreeMap<Uuid, Rc<Model<'static>>>,
+}
+
+impl Ground for InMind {
+    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<Outcome> {
+        let parent = match diff.from {
+            None => None,
+            Some(from) => match self.made.get(&from) {
+                Some(model) => Some(Rc::clone(model) as Rc<dyn Tree>),
+                None => return Ok(Outcome::Untried("its parent is too large".to_owned())),
+            },
+        };
+        let stream = match store.send(diff) {
+            Ok(stream) => stream,
+            Err(error) => return unread(error),
+        };
+        let must_make = |head: &mut Head| {
+            head.must_make(diff.to, diff.from, "another snapshot's stream is there")
+        };
+        match rehearse(stream, parent, must_make) {
+            Ok(Rehearsed::Whole(model)) => {
+                self.made.insert(diff.to, Rc::new(model));
+                Ok(Outcome::Applies)
+            }
+            Ok(Rehearsed::TooLarge) => Ok(Outcome::Untried(
+                "it touches too many files to be kept in mind; --scratch receives it".to_owned(),
+            )),
+            Err(error) if error.kind == Kind::Unreceivable => Ok(Outcome::Fails(error.to_string())),
+            Err(error) => unread(error),
+        }
+    }
+
+    fn how(&self) -> String {
+        "rehearsed".to_owned()
+    }
+}
+
+/// A stream that could not be read; at fault itself only if it is damaged.
+fn unread(error: Error) -> Result<Outcome> {
+    match error.kind {
+        Kind::Interrupted => Err(error),
+        Kind::Damaged | Kind::Restarted => Ok(Outcome::Fails(error.to_string())),
+        _ => Ok(Outcome::Untried(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Size;
+
+    fn diff(to: u8, from: Option<u8>) -> Diff {
+        Diff {
+            to: Uuid([to; 16]),
+            from: from.map(|n| Uuid([n; 16])),
+            size: Size::Unknown,
+        }
+    }
+
+    #[test]
+    fn the_link_that_fails_is_named() {
+        let ways = Ways::of(&[
+            diff(3, Some(2)),
+            diff(1, None),
+            diff(2, Some(1)),
+            diff(9, Some(8)),
+        ]);
+        let id = |n| Uuid([n; 16]);
+        assert_eq!(ways.order, [1, 2, 3].map(id));
+        assert!(ways.chain(id(9)).is_empty() && ways.chain(id(3)).len() == 3);
+        let tried = BTreeMap::from([
+            (id(1), Outcome::Applies),
+            (id(2), Outcome::Fails("no such file".to_owned())),
+        ]);
+        let of = |n| {
+            let name = |id: Uuid| format!("s{}", id.0[0]);
+            verdict(&ways.chain(id(n)), &tried, &name, "rehearsed")
+        };
+        assert_eq!(of(1), Some(Verdict::seen(Seen::Applies, "rehearsed")));
+        assert_eq!(of(2).unwrap().rank(), 2);
+        let words = "it builds on s2, which cannot be received: no such file";
+        assert_eq!(of(3), Some(Verdict::Different(words.to_owned())));
+        assert!(ways.stands(Some(id(1)), &tried) && !ways.stands(Some(id(2)), &tried));
+    }
+
+    #[test]
+    fn a_sample_has_each_once() {
+        let all: Vec<Uuid> = (0..9).map(|n| Uuid([n; 16])).collect();
+        assert_eq!(draw(all.clone(), 20).unwrap(), all);
+        assert_eq!(draw(all.clone(), 3).unwrap().len(), 3);
+        assert!(draw(all, 0).unwrap().is_empty());
+    }
+}
