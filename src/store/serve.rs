@@ -100,8 +100,18 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             reply(wire, done)
         }
         Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
-        Request::Reject { path } => reply(wire, store.reject(&path)),
-        Request::Exchange { new, old } => reply(wire, store.exchange(&new, &old)),
+        Request::Reject { path } => {
+            let done = store.reject(&path);
+            record(&done, || format!("rejected {}", shown(&path)));
+            reply(wire, done)
+        }
+        Request::Exchange { new, old } => {
+            let done = store.exchange(&new, &old);
+            record(&done, || {
+                format!("put {} in the place of {}", shown(&new), shown(&old))
+            });
+            reply(wire, done)
+        }
         Request::Digest { digest } => {
             let looked = store.digest(&digest).and_then(|looking| looking());
             reply(wire, looked)

@@ -161,7 +161,7 @@ impl Request {
 
 /// Whether a digest is asked for of names inside one snapshot, and not of too many.
 fn digestible(digest: &Digest) -> std::result::Result<(), String> {
-    digest.path.as_deref().map_or(Ok(()), inside)?;
+    digest.path.as_deref().map_or(Ok(()), a_name)?;
     match &digest.extent {
         Extent::These(paths) if paths.len() > PAGE => {
             Err(format!("{} paths are more than {PAGE}", paths.len()))
