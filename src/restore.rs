@@ -220,6 +220,7 @@ impl Run<'_, '_> {
         let origin = |link: &Link| Some((link.id?, link.manifest.snapshot.origin.clone()?));
         dest.attribute(links.filter_map(origin).collect());
         let (first, mut at) = self.progress()?;
+        at.iter().try_for_each(|at| dest.adopt(at))?;
         for number in first..self.links.all.len() {
             process::check("restoring")?;
             self.bring_link(number, &mut dest)?;

@@ -9,10 +9,10 @@ use crate::machine;
 use crate::snapshot::{Listing, Origin, Size, Sizes, Snapshot, State, Uuid, shown};
 use crate::store::local::{self, STATE};
 use crate::sys;
+use crate::sys::look::Found;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned, tz::TimeZone};
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -273,24 +273,28 @@ impl Source {
     /// # Errors
     /// If something else has its name, or the folder cannot be written to.
     pub fn move_link(&self, to: &Path) -> Result<bool> {
-        let Some(mut new) = self.naming.link() else {
+        let Some(new) = self.naming.link() else {
             return Ok(false);
         };
-        let link = self.folder.join(&new);
-        let doing = || format!("cannot replace the link {}", shown(&link));
+        let doing = || format!("cannot replace the link {}", shown(self.folder.join(&new)));
+        // It may lie in what belongs to a user, who must not lead us elsewhere meanwhile.
+        let found = Found::at(&self.folder).doing(doing)?;
+        let folder = found.handle();
+        let link = folder.join(&new);
         match std::fs::read_link(&link) {
             Ok(there) if there == to => return Ok(false),
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
             _ => {}
         }
-        new.push(".new");
-        let new = self.folder.join(new);
-        match std::fs::remove_file(&new) {
+        let mut other = new.clone();
+        other.push(".new");
+        let other = folder.join(other);
+        match std::fs::remove_file(&other) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
             _ => {}
         }
-        std::os::unix::fs::symlink(to, &new).doing(doing)?;
-        std::fs::rename(&new, &link).doing(doing)?;
+        std::os::unix::fs::symlink(to, &other).doing(doing)?;
+        std::fs::rename(&other, &link).doing(doing)?;
         sync(&self.folder)?;
         Ok(true)
     }
@@ -354,6 +358,11 @@ pub(super) fn check_folder(path: &Path, folder: &Path) -> Result<()> {
         let (path, folder) = (shown(path), shown(folder));
         format!("cannot keep snapshots of {path} in {folder}")
     };
+    if let Err(error) = Found::at(folder)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error).doing(doing);
+    }
     let there = match folder.is_dir() {
         true => folder,
         false => folder.parent().unwrap_or(folder),
@@ -383,5 +392,6 @@ pub(super) fn make_folder(folder: &Path) -> Result<()> {
 
 fn sync(folder: &Path) -> Result<()> {
     let doing = || format!("cannot write {}", shown(folder));
-    sys::syncfs(File::open(folder).doing(doing)?.as_fd()).doing(doing)
+    let folder = Found::at(folder).and_then(|found| found.open_directory());
+    sys::syncfs(folder.doing(doing)?.as_fd()).doing(doing)
 }

@@ -32,7 +32,7 @@ usage: buttersink verify [options] LOCATION
 
 Of each snapshot it says what was seen and how, what differs, or why it cannot be verified:
 sealed (unaltered since it was received or made), intact (what is stored is what was sent),
-applies (it was received in a drill), regenerated (the same stream comes out of the source now),
+applies (a drill could receive it), regenerated (the same stream comes out of the source now),
 same (compared with another copy).
 On btrfs, seals and generations tell what was altered; in a bucket, sizes, parts and checksums
 are held against those recorded, and chains of diffs must be complete; backups in chunks below
@@ -45,9 +45,9 @@ options:
       --against OTHER    both have the same snapshots; if LOCATION is a bucket and OTHER is not,
                          make the streams of OTHER again and compare their checksums with those
                          that the service has, so that nothing need be downloaded
-      --drill            receive what is stored, to see whether it can be; needs --scratch
+      --drill            rehearse what is stored in a bucket: whether it can be received
       --sample N         with --drill: only N chains that are drawn at random
-      --scratch DIR      with --drill: in a subvolume in this directory, which is removed again
+      --scratch DIR      with --drill: receive it, in a subvolume that is removed again
       --config FILE      the backups in the bucket that a configuration file names
       --content          with --against, neither a bucket: compare the files of both, content and
                          metadata; over ssh each side reads its own

@@ -18,7 +18,7 @@ mod tree;
 
 pub use home::STATE;
 pub use scratch::Scratch;
-pub use survey::{leftovers, states};
+pub use survey::{leftovers, state_at, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -160,6 +160,15 @@ impl Local {
                 format!("no such snapshot in {}", shown(&self.dir)),
             )
         })
+    }
+
+    /// Lets diffs build on a snapshot of this filesystem that is in no listing of ours.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn adopt(&mut self, path: &Path) -> Result<()> {
+        self.known.push(survey::adopted(path)?);
+        Ok(())
     }
 
     /// Where a listed snapshot is: exactly that one, and not behind something that is mounted there.

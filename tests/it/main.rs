@@ -107,6 +107,7 @@ fn main() -> std::process::ExitCode {
             security::buckets::TESTS,
             security::buckets::OWN,
             security::servers::TESTS,
+            security::users::TESTS,
             smoke::TESTS,
             soak::TESTS,
             ssh::TESTS,

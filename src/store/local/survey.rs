@@ -3,7 +3,7 @@
 
 use super::home;
 use super::state::{self as files, Recorded, Seal, Seals};
-use crate::btrfs::Subvolume;
+use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::Result;
 use crate::machine;
 use crate::snapshot::{Origin, Origins, Snapshot, State, Uuid, shown};
@@ -197,6 +197,25 @@ fn directories(dir: &Path, subvolumes: &[Subvolume]) -> BTreeSet<PathBuf> {
     let inside = inside.flat_map(Path::ancestors);
     let open = inside.filter(|at| !at.ancestors().any(|above| closed.contains(above)));
     open.map(|below| dir.join(below)).collect()
+}
+
+/// A subvolume by its absolute path.
+pub(super) fn adopted(path: &Path) -> Result<Snapshot> {
+    let subvolume = btrfs::subvolume(path)?;
+    let state = state_at(path, subvolume.id)?.unwrap_or(State::Altered);
+    Ok(snapshot(&subvolume, path, state))
+}
+
+/// The state of the subvolume with this number, by its absolute path; `None` if it has none.
+///
+/// # Errors
+/// As [`states`] says.
+pub fn state_at(path: &Path, id: u64) -> Result<Option<State>> {
+    let Some(dir) = path.parent() else {
+        return Ok(None);
+    };
+    let all = Filesystem::open(dir)?.subvolumes()?.all;
+    Ok(states(dir, &all)?.of.get(&id).copied())
 }
 
 /// The snapshots and leftovers among subvolumes, by path, and a word on what is left out.

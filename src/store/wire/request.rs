@@ -141,11 +141,11 @@ impl Request {
         }
         match self {
             Request::Receive { path, .. } | Request::Delete { path } | Request::Reject { path } => {
-                inside(path)
+                a_name(path)
             }
             Request::Digest { digest } => digestible(digest),
-            Request::Exchange { new, old } => inside(new).and_then(|()| inside(old)),
-            Request::Copy { from, to } => inside(from).and_then(|()| inside(to)),
+            Request::Exchange { new, old } => a_name(new).and_then(|()| a_name(old)),
+            Request::Copy { from, to } => a_name(from).and_then(|()| a_name(to)),
             Request::List
             | Request::Measure { .. }
             | Request::Send { .. }
@@ -176,6 +176,18 @@ pub(crate) fn letter(access: Access) -> char {
         Access::Read => 'r',
         Access::Append => 'a',
         Access::Write => 'w',
+    }
+}
+
+/// Where a store remembers things, wherever in its directory that is.
+const STATE: &str = ".buttersink";
+
+/// Whether a client may use a name.
+fn a_name(path: &Path) -> std::result::Result<(), String> {
+    inside(path)?;
+    match path.iter().any(|part| part == STATE) {
+        false => Ok(()),
+        true => Err(format!("nothing is called {STATE} but what is remembered")),
     }
 }
 
@@ -304,6 +316,35 @@ mod tests {
         };
         digest.path = Some("../a".into());
         assert!(Request::Digest { digest }.permitted(Access::Read).is_err());
+    }
+
+    #[test]
+    fn what_is_remembered_is_no_clients_business() {
+        let ask = |path: &str| {
+            let path = PathBuf::from(path);
+            let to = path.clone();
+            let all = [
+                Request::Delete { path: path.clone() },
+                Request::Copy {
+                    from: path,
+                    to: "x".into(),
+                },
+                Request::Copy {
+                    from: "x".into(),
+                    to,
+                },
+            ];
+            all.map(|request| request.permitted(Access::Write).is_ok())
+        };
+        for path in [
+            ".buttersink",
+            ".buttersink/seals",
+            "a/.buttersink",
+            "a/.buttersink/b",
+        ] {
+            assert_eq!(ask(path), [false; 3], "{path}");
+        }
+        assert_eq!(ask("a/.buttersink2/x.buttersink"), [true; 3]);
     }
 
     #[test]
