@@ -223,6 +223,45 @@ def fill_small(source, count):
     snapshot(live, source / "1")
     for number, path in enumerate(files[::20]):
         write_file(path, number * 499 % 8192)
+
+
+def comparing(args, program):
+    """What --compare costs on top of a transfer: a full one of large files, one of small files, and
+    an incremental one with 5 % of the files rewritten."""
+    kinds = {
+        f"{args.size} MiB in files of 64 MiB": (max(args.size // 64, 1), 64 * MIB),
+        f"{args.size * 30} files of 4 KiB": (args.size * 30, 4096),
+    }
+    dst = shlex.quote(str(args.scratch / "dst"))
+    for what, (count, length) in kinds.items():
+        full, incremental = Table(f"compare: {what}"), Table(f"compare: 5 % of {what}")
+        room = count * length // MIB * 2 + 2048
+        with Filesystem(args.scratch, "src", room) as source:
+            many(source, count, length)
+            src = shlex.quote(str(source))
+            for _ in range(args.runs):
+                for name in "", " --compare":
+                    with Filesystem(args.scratch, "dst", room):
+                        cold()
+                        full.add(f"buttersink{name}", timed(f"{program} -q{name} {src}/1 {dst}/"))
+                        cold()
+                        words = f"{program} -q{name} {src}/2 {dst}/"
+                        incremental.add(f"buttersink{name}", timed(words))
+        full.print()
+        incremental.print()
+
+
+def many(source, count, length):
+    """So many files of one length, a hundred to a directory; two snapshots, 5 % apart."""
+    live = source / "live"
+    run("btrfs", "subvolume", "create", live)
+    files = [live / str(number // 100) / str(number) for number in range(count)]
+    for path in files:
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, length)
+    snapshot(live, source / "1")
+    for path in files[::20]:
+        write_file(path, length)
     snapshot(live, source / "2")
     os.sync()
 
@@ -297,7 +336,9 @@ def arguments():
     parser.add_argument("--listed", type=int, default=1000, help="snapshots to list")
     parser.add_argument("--runs", type=int, default=5, help="turns of each contender")
     parser.add_argument("--quick", action="store_true", help="a quick look: small sizes, few turns")
-    parser.add_argument("only", nargs="*", help="transfers, small, planning, listing")
+    parser.add_argument(
+        "only", nargs="*", help="transfers, small, comparing, planning, listing"
+    )
     args = parser.parse_args()
     if args.quick:
         args.size, args.snapshots, args.step, args.listed, args.runs = 64, 20, 2, 100, 1
@@ -310,7 +351,13 @@ def main():
     args = arguments()
     if os.geteuid():
         sys.exit("bench: mounting scratch filesystems needs root: sudo make bench")
-    benches = {"transfers": transfers, "small": small, "planning": planning, "listing": listing}
+    benches = {
+        "transfers": transfers,
+        "small": small,
+        "comparing": comparing,
+        "planning": planning,
+        "listing": listing,
+    }
     unknown = set(args.only) - set(benches)
     if unknown:
         sys.exit(f"bench: no such benchmark: {' '.join(sorted(unknown))}")

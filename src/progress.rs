@@ -113,16 +113,38 @@ impl Progress {
                 let way = report::instead(step, plan);
                 self.note(&format!("{error}; trying it {way}"));
             }
-            Event::Comparing(step, entries) => {
-                let path = shown(&step.path);
-                self.draw(&format!("comparing {path}, {entries} entries so far"));
+            Event::Comparing(step, n) => self.draw(&report::comparing(step, *n)),
+            Event::Compared(step, outcome) => {
+                log::line(|| report::compared(step, outcome));
+                if outcome.everything {
+                    self.note(&report::compared(step, outcome));
+                }
+            }
+            Event::Instead(step, error, plan) => {
+                log::line(|| format!("{error}; plan: {}", report::plan(plan)));
+                (self.total, self.steps) = (
+                    self.before + plan.total_bytes(),
+                    self.step + plan.transfers().count(),
+                );
+                let other = plan.transfers().find(|other| other.to == step.to);
+                let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
+                self.note(&format!(
+                    "{error}; sent {} instead",
+                    how.unwrap_or("another way")
+                ));
+            }
+            Event::Comparing(step, n) => {
+                self.draw(&format!(
+                    "comparing {}, {n} entries so far",
+                    shown(&step.path)
+                ));
             }
             Event::Compared(step, outcome) => {
                 let (path, entries) = (shown(&step.path), outcome.entries);
                 log::line(|| format!("compared {path}: {entries} entries are the same"));
                 if outcome.everything {
                     self.note(&format!(
-                        "too much changed in {path} to keep in mind, so everything was compared"
+                        "too much changed in {path}: everything was compared"
                     ));
                 }
             }

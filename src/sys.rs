@@ -24,7 +24,6 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-
 use std::path::Path;
 
 /// Plain memory: no padding, no pointers, and every pattern of bits is a value.
@@ -206,8 +205,7 @@ pub fn open_beneath(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<Owne
     open_resolved(dir, path, flags, libc::RESOLVE_BENEATH)
 }
 
-/// As [`open_beneath`], and follows no symbolic link at all; the last name may be one for flags
-/// that say so (`O_PATH | O_NOFOLLOW`).
+/// As [`open_beneath`], following no symbolic link; the last name may be one (`O_NOFOLLOW`).
 ///
 /// # Errors
 /// `ELOOP` for a link on the way; else as there.

@@ -1,6 +1,7 @@
 //! `buttersink verify`: which stores are verified, and against what.
 
 mod drill;
+mod files;
 mod one;
 mod words;
 
@@ -105,7 +106,9 @@ fn verify_location(
         .map(Location::directory)
         .transpose()?;
     let dirs = match &other {
-        Some(other) if task.content => two_directories(&place, other)?,
+        Some(other) if task.content => {
+            files::two_directories(&place, other)?.filter(|_| !task.changed)
+        }
         _ => None,
     };
     let means = means(options);
@@ -122,27 +125,15 @@ fn verify_location(
     ground.map_or(Ok(()), Ground::finish)?;
     if let Some(mut other) = other {
         verify::same_snapshots(&mut report, &other.listing);
-        match dirs.filter(|_| !task.changed) {
-            Some((ours, theirs)) => {
-                verify::content(&mut report, ours, &other.listing, theirs, watch)?;
-            }
-            None if task.content => {
-                let Other {
-                    store: source,
-                    listing,
-                } = &mut other;
-                store.has_files()?;
-                source.has_files()?;
-                verify::files(
-                    &mut report,
-                    &mut *store,
-                    listing,
-                    &mut **source,
-                    task.changed,
-                    watch,
-                )?;
-            }
-            None => {}
+        if task.content {
+            files::compare(
+                &mut report,
+                &mut *store,
+                &mut other,
+                dirs,
+                task.changed,
+                watch,
+            )?;
         }
         report.listing.notes.extend(other.listing.notes);
     }
@@ -203,20 +194,4 @@ fn show(report: &Report, mut progress: Progress) -> Result<()> {
         || findings::json_summary(report),
     );
     report.verdict().and(progress.close())
-}
-
-/// The directories, if both are on this machine. Streams have no files to compare.
-fn two_directories<'a>(
-    ours: &'a Location,
-    theirs: &'a Location,
-) -> Result<Option<(&'a Path, &'a Path)>> {
-    match (&ours.place, &theirs.place) {
-        (Place::Local(ours), Place::Local(theirs)) => Ok(Some((ours, theirs))),
-        (Place::S3(_), _) | (_, Place::S3(_)) => {
-            let said = "a bucket has streams and no files, so that there is nothing to compare with \
-                        before a restore (restore --verify full compares then)";
-            Err(Error::usage("cannot compare the content", said))
-        }
-        _ => Ok(None),
-    }
 }

@@ -152,11 +152,6 @@ impl Local {
         Ok(())
     }
 
-    fn arrived(&mut self, snapshot: Snapshot) {
-        self.arrived.push(snapshot.uuid);
-        self.known.push(snapshot);
-    }
-
     /// The soundest of the listed snapshots with this effective UUID.
     fn find(&self, id: Uuid) -> Result<&Snapshot> {
         let same = self
@@ -438,23 +433,7 @@ impl Store for Local {
     }
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
-        let listed = self.known.iter().find(|s| s.path == path);
-        let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
-        if self.arrived.contains(&uuid) {
-            match self.delete(path) {
-                Ok(()) => return Ok(Rejected::Removed),
-                Err(error) => log::line(|| error.to_string()),
-            }
-        }
-        let doing = || format!("cannot mark {}", shown(self.dir.join(path)));
-        let now = btrfs::subvolume(&self.dir.join(path))?;
-        match now.received_uuid.filter(|_| now.uuid == uuid) {
-            Some(received) => state::reject(&self.dir, uuid, received, now.stransid)?,
-            None => return Err(Error::refused(doing(), "it was not received here")),
-        }
-        let marked = self.known.iter_mut().filter(|s| s.path == path);
-        marked.for_each(|s| s.state = State::Altered);
-        Ok(Rejected::Marked)
+        exchange::reject(self, path)
     }
 
     fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
