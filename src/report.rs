@@ -8,7 +8,7 @@ pub mod restore;
 
 use crate::backup::retention::Verdict;
 use crate::error::{Error, Result};
-use crate::plan::{Action, Obstacle, Plan};
+use crate::plan::{Action, Obstacle, Plan, Step};
 use crate::snapshot::{Listing, Size, Snapshot, shown};
 use crate::store::Effort;
 use crate::sync::Summary;
@@ -151,6 +151,13 @@ pub fn plan(plan: &Plan) -> String {
         ),
     });
     text
+}
+
+/// How a plan sends the snapshot that another one had another way for.
+pub fn instead<'a>(step: &Step, plan: &'a Plan) -> &'a str {
+    let other = plan.transfers().find(|other| other.to == step.to);
+    let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
+    how.unwrap_or("another way")
 }
 
 /// What has been done to a snapshot.

@@ -36,6 +36,7 @@ mod histories;
 mod hostile;
 mod local;
 mod mended;
+mod origin;
 mod packaging;
 mod parents;
 mod places;
@@ -51,6 +52,7 @@ mod scheduled;
 mod security;
 mod servers;
 mod smoke;
+mod soak;
 mod ssh;
 mod ssh_faults;
 mod stores;
@@ -85,7 +87,9 @@ fn main() -> std::process::ExitCode {
             histories::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::OWN,
             mended::TESTS,
+            origin::TESTS,
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,
@@ -106,7 +110,9 @@ fn main() -> std::process::ExitCode {
             security::buckets::TESTS,
             security::buckets::OWN,
             security::servers::TESTS,
+            security::users::TESTS,
             smoke::TESTS,
+            soak::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
             stores::TESTS,

@@ -37,7 +37,7 @@ impl Child {
         local: &Local,
         parent: Option<&Exact>,
         dir: &Path,
-        part: &OsStr,
+        (path, part): (&Path, &OsStr),
         doing: String,
     ) -> Result<Child> {
         let inherited = match parent {
@@ -46,7 +46,7 @@ impl Child {
         };
         let alias = parent.filter(|parent| !parent.found_by_received);
         let alias = alias
-            .map(|parent| Alias::of(parent, &local.dir))
+            .map(|parent| Alias::of(parent, &local.dir, path))
             .transpose()?;
         let mut command = Command::new("btrfs");
         command.args(["receive", "-q"]).arg(dir);

@@ -10,7 +10,7 @@ use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
-use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Origin, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{Check, Head, Parsed};
 use crate::sys;
@@ -113,7 +113,7 @@ impl<'a> Receiving<'a> {
         let way = if builtin::is_chosen(local.manner)? {
             Way::Builtin(Box::new(Quarantined::prepare(local, exact, doing)?))
         } else {
-            let child = Child::start(local, exact, dir, &part.part, doing)?;
+            let child = Child::start(local, exact, dir, (path, &part.part), doing)?;
             Way::Child(Box::new(child))
         };
         let stage = Stage::Head(Vec::new());
@@ -216,7 +216,8 @@ impl Sink for Receiving<'_> {
         }
         let parent = self.parent.as_ref().map(|exact| exact.uuid);
         self.part.check(head.uuid, head.ctransid, parent)?;
-        let snapshot = self.part.publish(&self.path)?;
+        let origin = self.local.coming.get(&self.diff.to).cloned();
+        let snapshot = self.part.publish(&self.path, origin)?;
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }
@@ -289,7 +290,7 @@ impl Part {
     }
 
     /// Makes it durable, gives it its name, makes that durable too, and seals it.
-    fn publish(&mut self, path: &Path) -> Result<Snapshot> {
+    fn publish(&mut self, path: &Path, origin: Option<Origin>) -> Result<Snapshot> {
         let dir = open_dir(&self.dir)?;
         sync(&dir, || self.doing())?;
         sys::rename_noreplace(dir.as_fd(), &self.part, &self.name).doing(|| self.doing())?;
@@ -302,7 +303,7 @@ impl Part {
             stransid: now.stransid,
             ctransid: now.ctransid,
         };
-        state::add(&self.store, now.uuid, &seal)?;
+        state::add(&self.store, now.uuid, Some(seal), origin.clone())?;
         state::ended(&self.store, &self.mark)?;
         Ok(Snapshot {
             path: path.to_owned(),
@@ -314,6 +315,7 @@ impl Part {
             stransid: now.stransid,
             read_only: true,
             state: State::Ok,
+            origin,
             ..Snapshot::default()
         })
     }
@@ -370,7 +372,9 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::set_received(&path, id, generation)?;
     btrfs::set_read_only(&path, true)?;
     part.check(id, generation, Some(original.uuid))?;
-    let snapshot = part.publish(to)?;
+    let same = |s: &&Snapshot| s.uuid == original.uuid;
+    let origin = local.known.iter().find(same).and_then(|s| s.origin.clone());
+    let snapshot = part.publish(to, origin)?;
     local.arrived(snapshot);
     Ok(())
 }
