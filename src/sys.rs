@@ -14,6 +14,7 @@ pub mod look;
 
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
+    yield_to_others,
 };
 pub use confine::confine;
 pub use lanes::{Hash, LANES, sha256_of_eight};

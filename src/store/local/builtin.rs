@@ -8,6 +8,7 @@ use super::{Local, Manner};
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::log;
+use crate::process::{self, Priority};
 use crate::receive::{self, Received, Receiver};
 use crate::snapshot::{Uuid, shown};
 use crate::stream::Head;
@@ -58,7 +59,7 @@ pub(super) fn is_chosen(manner: Manner) -> Result<bool> {
             "that needs Linux 5.6 or later, and /proc: use --receive-with btrfs",
         )),
         Some(ReceiveWith::Builtin) => Ok(true),
-        None => Ok(able && crate::process::program("btrfs").is_none()),
+        None => Ok(able && process::program("btrfs").is_none()),
     }
 }
 
@@ -128,6 +129,9 @@ impl Quarantined {
     ) -> Result<Quarantined> {
         let parent = parent.map(|exact| open_parent(local, exact).doing(|| doing.clone()));
         let parent = parent.transpose()?;
+        if local.manner.priority == Priority::Background {
+            sys::yield_to_others();
+        }
         let no_place = || Error::failed(&doing, "there is no place for what is being received");
         let home = Home::of(&local.dir, true)?.ok_or_else(no_place)?;
         Ok(Quarantined {
