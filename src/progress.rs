@@ -120,34 +120,6 @@ impl Progress {
                     self.note(&report::compared(step, outcome));
                 }
             }
-            Event::Instead(step, error, plan) => {
-                log::line(|| format!("{error}; plan: {}", report::plan(plan)));
-                (self.total, self.steps) = (
-                    self.before + plan.total_bytes(),
-                    self.step + plan.transfers().count(),
-                );
-                let other = plan.transfers().find(|other| other.to == step.to);
-                let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
-                self.note(&format!(
-                    "{error}; sent {} instead",
-                    how.unwrap_or("another way")
-                ));
-            }
-            Event::Comparing(step, n) => {
-                self.draw(&format!(
-                    "comparing {}, {n} entries so far",
-                    shown(&step.path)
-                ));
-            }
-            Event::Compared(step, outcome) => {
-                let (path, entries) = (shown(&step.path), outcome.entries);
-                log::line(|| format!("compared {path}: {entries} entries are the same"));
-                if outcome.everything {
-                    self.note(&format!(
-                        "too much changed in {path}: everything was compared"
-                    ));
-                }
-            }
             Event::Done(step, receipt) => {
                 let (path, bytes) = (shown(&step.path), receipt.bytes);
                 log::line(|| format!("{} {path}: {bytes} bytes", report::done(step.action)));

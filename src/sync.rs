@@ -10,7 +10,7 @@ use crate::compare::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Diff, Listing, Measured, Sizes, Uuid};
+use crate::snapshot::{Listing, Measured, Sizes, Uuid};
 use crate::store::{Parts, Receipt, Store};
 pub use held::must_compare;
 pub use planning::make_plan;
