@@ -4,7 +4,6 @@ use super::{Mender, Trees};
 use crate::error::Result;
 use crate::snapshot::{Measured, Size};
 use crate::stream::command::{Attr, Command, Verb};
-use crate::stream::rehearsal::needed;
 use crate::stream::{COMMAND, Head, MAGIC, MAX_BODY, cut_off, damaged, restarted, written};
 use std::io::Read;
 
@@ -99,7 +98,7 @@ fn unsaid(
 
 /// Takes note of an extent. Of what is new no holes are written.
 fn reach(command: &Command, grown: &mut Option<Grown>, mender: Option<&mut Mender>) -> Result<()> {
-    let path = needed(command, Attr::Path)?;
+    let path = command.need(Attr::Path)?;
     let number = |attr| command.number_of(attr).unwrap_or_default();
     let length = match command.verb() {
         Some(Verb::Clone) => Attr::CloneLen,
