@@ -91,8 +91,7 @@ fn fit(
             _ => format!("the subvolume {}", shown(&claims.path)),
         };
         return Err(format!(
-            "{which} of this filesystem claims to be its parent {name}: its received UUID is {}; see who made it, \
-             and delete it",
+            "{which} claims to be its parent {name}: its received UUID is {}; see who made it, and delete it",
             now.uuid
         ));
     }
