@@ -250,15 +250,6 @@ pub fn is_read_only(file: BorrowedFd) -> io::Result<bool> {
     Ok(statvfs(file)?.f_flag & libc::ST_RDONLY != 0)
 }
 
-/// Whether programs where `file` is cannot give their user more rights, nor nodes stand for devices.
-///
-/// # Errors
-/// What the kernel says.
-pub fn is_harmless(file: BorrowedFd) -> io::Result<bool> {
-    let both = libc::ST_NOSUID | libc::ST_NODEV;
-    Ok(statvfs(file)?.f_flag & both == both)
-}
-
 fn statvfs(file: BorrowedFd) -> io::Result<libc::statvfs> {
     // Sound: zero is a valid `statvfs`, which the call fills in.
     unsafe {

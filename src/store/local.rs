@@ -196,19 +196,6 @@ impl Local {
         }
     }
 
-    /// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever
-    /// builds on that.
-    fn must_claim_nothing(&self, to: Uuid, path: &Path) -> Result<()> {
-        let all = self.filesystem.subvolumes()?.all;
-        match self.walled && all.iter().any(|s| s.uuid == to) {
-            false => Ok(()),
-            true => Err(Error::refused(
-                format!("cannot receive {}", shown(path)),
-                format!("{to} is the UUID of a subvolume that was made here"),
-            )),
-        }
-    }
-
     /// The command that sends a diff.
     fn send_command(&self, diff: &Diff) -> Result<Command> {
         if process::program("btrfs").is_none() {
@@ -360,7 +347,7 @@ impl Store for Local {
         self.remove_leftovers()?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
-        self.must_claim_nothing(diff.to, path)?;
+        parent::must_claim_nothing(self, diff.to, path)?;
         let exact = diff.from.map(|from| parent::find(self, from, path));
         let exact = exact.transpose()?;
         self.check_space(diff.size, path)?;

@@ -108,6 +108,15 @@ impl Found {
         }
     }
 
+    /// Whether programs there cannot give their user more rights, nor nodes stand for devices.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn is_harmless(&self) -> io::Result<bool> {
+        let both = libc::ST_NOSUID | libc::ST_NODEV;
+        Ok(super::statvfs(self.place.as_fd())?.f_flag & both == both)
+    }
+
     /// Opens it if it is an ordinary file.
     ///
     /// # Errors
