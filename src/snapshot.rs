@@ -265,13 +265,6 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// What its snapshots are of, as far as it knows.
-    pub fn origins(&self) -> Origins {
-        let all = self.snapshots.iter();
-        all.filter_map(|s| Some((s.id(), s.origin.clone()?)))
-            .collect()
-    }
-
     /// What descends from the snapshot with this own UUID, near and far, in the order of the listing.
     pub fn built_on(&self, uuid: Uuid) -> Vec<&Snapshot> {
         let mut line = vec![uuid];

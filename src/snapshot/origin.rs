@@ -1,6 +1,6 @@
 //! What a snapshot is of: a subvolume of a filesystem of a machine. Knows no store, and asks nobody.
 
-use super::Uuid;
+use super::{Listing, Uuid};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
@@ -44,6 +44,15 @@ impl Origin {
             filesystem: self.filesystem,
             subvolume: self.subvolume,
         }
+    }
+}
+
+impl Listing {
+    /// What its snapshots are of, as far as it knows.
+    pub fn origins(&self) -> Origins {
+        let all = self.snapshots.iter();
+        all.filter_map(|s| Some((s.id(), s.origin.clone()?)))
+            .collect()
     }
 }
 

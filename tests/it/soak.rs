@@ -134,7 +134,8 @@ impl Soak {
     /// The newest snapshot, writable, in the place of the subvolume.
     fn roll_back(&mut self, which: usize) {
         let subject = &self.subjects[which];
-        if subject.arrived.is_empty() {
+        // There may have been no backup since the last one.
+        if !subject.path.join("snapshot/.latest").exists() {
             return;
         }
         let name = subject.path.file_name().unwrap().to_str().unwrap();
