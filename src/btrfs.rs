@@ -2,20 +2,29 @@
 //! Knows nothing of stores, streams' content, or what is worth keeping.
 
 mod abi;
+mod at;
 mod change;
 mod changed;
+mod content;
 mod mounts;
 mod search;
 mod sizes;
 mod subvolumes;
 mod walk;
 
+pub use at::{
+    create_snapshot_at, create_subvolume_at, delete_subvolume_at, make_read_only, set_received_of,
+};
 pub use change::{
-    create_snapshot, create_subvolume, delete_subvolume, is_read_only, send_metadata,
+    create_snapshot, create_subvolume, delete_subvolume, is_read_only, send_metadata, send_stream,
     set_read_only, set_received,
 };
-pub use changed::{Written, changed_since, written};
-pub use mounts::{Mount, mount_point, mount_root, swap_files};
+pub use changed::{Written, changed_since, touched_since, written};
+pub use content::{
+    COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, inode_flags, set_inode_flags,
+    write_encoded,
+};
+pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
 pub use sizes::Usage;
 pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
 

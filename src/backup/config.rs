@@ -142,6 +142,8 @@ pub struct Restore {
     pub restore_timeout_seconds: u64,
     /// How fast they are thawed, and so for how much.
     pub restore_tier: Tier,
+    /// How snapshots are received: builtin, btrfs or auto.
+    pub receive_with: String,
 }
 
 /// Where state and lock of a file are that names no other places.
@@ -355,6 +357,7 @@ fn hooks(file: &mut Reader) -> Result<Hooks> {
 fn restore(file: &mut Reader) -> Result<Restore> {
     const MODES: &[&str] = &["full", "sample", "none"];
     const TIERS: &[&str] = &["Standard", "Bulk", "Expedited"];
+    const WAYS: &[&str] = &["auto", "builtin", "btrfs"];
     Ok(Restore {
         target_base_dir: file.path("restore.target_base_dir", "/srv/restore".into())?,
         verify_mode: file.choice("restore.verify_mode", "full", MODES)?,
@@ -364,6 +367,7 @@ fn restore(file: &mut Reader) -> Result<Restore> {
         restore_tier: file
             .choice("restore.restore_tier", "Standard", TIERS)?
             .parse()?,
+        receive_with: file.choice("restore.receive_with", "auto", WAYS)?,
     })
 }
 

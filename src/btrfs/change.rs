@@ -195,6 +195,39 @@ pub fn set_received(path: &Path, uuid: Uuid, stransid: u64) -> Result<()> {
 /// # Errors
 /// What the kernel says: EPERM if we are not root or one of the two is read-write.
 pub fn send_metadata(snapshot: &File, parent: Option<u64>, out: BorrowedFd) -> io::Result<()> {
+    send(snapshot, parent, out, abi::SEND_NO_FILE_DATA, 0)
+}
+
+/// Writes the send stream as `btrfs send` does; with `compressed`, in protocol 2 and with extents as
+/// they are. Blocks as [`send_metadata`] does.
+///
+/// # Errors
+/// As there.
+pub fn send_stream(
+    snapshot: &File,
+    parent: Option<u64>,
+    out: BorrowedFd,
+    compressed: bool,
+) -> io::Result<()> {
+    match compressed {
+        true => send(
+            snapshot,
+            parent,
+            out,
+            abi::SEND_VERSION | abi::SEND_COMPRESSED,
+            2,
+        ),
+        false => send(snapshot, parent, out, 0, 0),
+    }
+}
+
+fn send(
+    snapshot: &File,
+    parent: Option<u64>,
+    out: BorrowedFd,
+    flags: u64,
+    version: u32,
+) -> io::Result<()> {
     // As `btrfs send -p` has it, the parent is also the one clone source.
     let sources: Vec<u64> = parent.into_iter().collect();
     let mut args = abi::Send {
@@ -202,7 +235,8 @@ pub fn send_metadata(snapshot: &File, parent: Option<u64>, out: BorrowedFd) -> i
         clone_sources_count: sources.len() as u64,
         clone_sources: sources.as_ptr().expose_provenance() as u64,
         parent: parent.unwrap_or(0),
-        flags: abi::SEND_NO_FILE_DATA,
+        flags,
+        version,
         ..zeroed()
     };
     sys::ioctl(snapshot.as_fd(), &abi::SEND, &mut args)

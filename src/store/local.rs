@@ -2,6 +2,8 @@
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
 mod alias;
+mod builtin;
+mod child;
 mod exchange;
 mod flow;
 mod home;
@@ -12,10 +14,12 @@ mod measure;
 mod parent;
 mod receive;
 mod scratch;
+pub mod sender;
 mod state;
 mod survey;
 mod tree;
 
+pub use builtin::ReceiveWith;
 pub use home::STATE;
 pub use scratch::Scratch;
 pub use survey::{leftovers, state_at, states};
@@ -25,7 +29,9 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
+use crate::snapshot::{
+    Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
+};
 use crate::store::look::{Digest, Looking};
 use crate::store::{Access, Rejected, Sink, Store};
 use crate::stream::{self, Checked, Head, MendedStream, Trees};
@@ -41,6 +47,15 @@ use std::process::Command;
 use std::rc::Rc;
 use tree::SnapshotTree;
 
+/// What the subvolumes of the filesystem of a directory are of, by their own UUIDs, as far as that was
+/// recorded.
+///
+/// # Errors
+/// If it cannot be read, other than for lack of permission.
+pub fn origins(dir: &Path) -> Result<Origins> {
+    Ok(state::read(dir)?.unwrap_or_default().origins)
+}
+
 /// How a local store does its work.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
@@ -48,6 +63,8 @@ pub struct Manner {
     pub priority: Priority,
     /// Protocol 2 with compressed extents as they are, where kernel and tools can.
     pub compressed: bool,
+    /// How snapshots are received; if nothing is said, by the program `btrfs` where there is one.
+    pub receive_with: Option<ReceiveWith>,
 }
 
 /// A directory of a btrfs filesystem.
@@ -63,6 +80,8 @@ pub struct Local {
     /// The snapshot whose files are being gone through.
     round: Option<look::Round>,
     notes: Vec<String>,
+    /// What is going to be received is of.
+    coming: Origins,
     walled: bool,
     /// What interrupted transfers left was looked for.
     tidied: bool,
@@ -100,6 +119,7 @@ impl Local {
             arrived: Vec::new(),
             round: None,
             notes: Vec::new(),
+            coming: Origins::new(),
             walled: false,
             tidied: false,
             _lock: lock,
@@ -109,9 +129,12 @@ impl Local {
     /// Removes what earlier runs were receiving here when they were interrupted, before something new
     /// comes. Other subvolumes may be named like that, and be somebody's only copy.
     fn remove_leftovers(&mut self) -> Result<()> {
-        alias::remove_leftover(&self.dir)?;
         if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
+        }
+        if builtin::remove_leftover(&self.dir)? {
+            let note = "removed what an interrupted transfer had received";
+            self.notes.push(note.to_owned());
         }
         for path in state::begun(&self.dir)? {
             let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
@@ -127,11 +150,6 @@ impl Local {
             state::ended(&self.dir, &path)?;
         }
         Ok(())
-    }
-
-    fn arrived(&mut self, snapshot: Snapshot) {
-        self.arrived.push(snapshot.uuid);
-        self.known.push(snapshot);
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -193,6 +211,12 @@ impl Local {
 
     /// The command that sends a diff.
     fn send_command(&self, diff: &Diff) -> Result<Command> {
+        if process::program("btrfs").is_none() {
+            let parent = diff.from.map(|id| self.path_of(id)).transpose()?;
+            let compressed = self.manner.compressed && btrfs::highest_send_protocol() >= 2;
+            let snapshot = self.path_of(diff.to)?;
+            return Ok(sender::command(&snapshot, parent.as_deref(), compressed));
+        }
         let mut command = Command::new("btrfs");
         command.args(["send", "-q"]);
         if self.manner.compressed && btrfs::highest_send_protocol() >= 2 {
@@ -282,7 +306,9 @@ impl Store for Local {
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
-        let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        let (mut snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        let filesystem = self.filesystem.fsid()?;
+        survey::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
@@ -323,6 +349,10 @@ impl Store for Local {
 
     fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         self.stream(diff, false)
+    }
+
+    fn attribute(&mut self, origins: Origins) {
+        self.coming = origins;
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
@@ -377,6 +407,23 @@ impl Store for Local {
         sys::syncfs(self.filesystem.fd()).doing(doing)
     }
 
+    fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        checked_name(path)?;
+        let now = btrfs::subvolume(&self.dir.join(path))?;
+        if !self
+            .known
+            .iter()
+            .any(|s| s.path == path && s.uuid == now.uuid)
+        {
+            let said = "it is not the snapshot that was listed under this name: run it again";
+            return Err(Error::refused(
+                format!("cannot adopt {}", shown(path)),
+                said,
+            ));
+        }
+        state::add(&self.dir, now.uuid, None, Some(origin.clone()))
+    }
+
     fn has_files(&mut self) -> Result<()> {
         Ok(())
     }
@@ -386,23 +433,7 @@ impl Store for Local {
     }
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
-        let listed = self.known.iter().find(|s| s.path == path);
-        let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
-        if self.arrived.contains(&uuid) {
-            match self.delete(path) {
-                Ok(()) => return Ok(Rejected::Removed),
-                Err(error) => log::line(|| error.to_string()),
-            }
-        }
-        let doing = || format!("cannot mark {}", shown(self.dir.join(path)));
-        let now = btrfs::subvolume(&self.dir.join(path))?;
-        match now.received_uuid.filter(|_| now.uuid == uuid) {
-            Some(received) => state::reject(&self.dir, uuid, received, now.stransid)?,
-            None => return Err(Error::refused(doing(), "it was not received here")),
-        }
-        let marked = self.known.iter_mut().filter(|s| s.path == path);
-        marked.for_each(|s| s.state = State::Altered);
-        Ok(Rejected::Marked)
+        exchange::reject(self, path)
     }
 
     fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::proof::Depth;
-use crate::snapshot::{Diff, path_text};
+use crate::snapshot::{Diff, Origin, path_text};
 use crate::store::Access;
 use crate::store::look::{Digest, Extent, PAGE};
 use crate::store::wire::{Hello, plain};
@@ -22,11 +22,17 @@ pub(crate) enum Request {
     },
     Send {
         diff: Diff,
+        /// As the kernel makes it, with its faults.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unmended: Option<bool>,
     },
     Receive {
         diff: Diff,
         #[serde(with = "path_text")]
         path: PathBuf,
+        /// What the snapshot is of: said to who has the word `origin`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
     },
     Copy {
         #[serde(with = "path_text")]
@@ -89,6 +95,7 @@ impl Request {
         match self {
             Request::Digest { .. } | Request::Reject { .. } => Some("digest"),
             Request::Exchange { .. } => Some("exchange"),
+            Request::Send { unmended, .. } => unmended.map(|_| "mend"),
             _ => None,
         }
     }
@@ -154,7 +161,7 @@ impl Request {
 
 /// Whether a digest is asked for of names inside one snapshot, and not of too many.
 fn digestible(digest: &Digest) -> std::result::Result<(), String> {
-    digest.path.as_deref().map_or(Ok(()), inside)?;
+    digest.path.as_deref().map_or(Ok(()), a_name)?;
     match &digest.extent {
         Extent::These(paths) if paths.len() > PAGE => {
             Err(format!("{} paths are more than {PAGE}", paths.len()))
@@ -239,8 +246,21 @@ mod tests {
         let table = [
             (Request::List, "raw"),
             (Request::Measure { diffs: vec![diff] }, "raw"),
-            (Request::Send { diff }, "raw"),
-            (Request::Receive { diff, path: path() }, "aw"),
+            (
+                Request::Send {
+                    diff,
+                    unmended: None,
+                },
+                "raw",
+            ),
+            (
+                Request::Receive {
+                    diff,
+                    path: path(),
+                    origin: None,
+                },
+                "aw",
+            ),
             (
                 Request::Copy {
                     from: path(),
