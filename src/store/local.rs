@@ -12,6 +12,7 @@ mod measure;
 mod parent;
 mod receive;
 mod scratch;
+mod sent;
 mod state;
 mod survey;
 mod tree;
@@ -31,6 +32,7 @@ use crate::store::{Access, Rejected, Sink, Store};
 use crate::stream::{self, Checked, Head, MendedStream, Trees};
 use crate::sys;
 use receive::Receiving;
+use sent::{FromKernel, must_be, not_as_listed, restarted, unaltered};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -307,9 +309,19 @@ impl Store for Local {
                 },
             })
         };
-        let pairs = diffs.iter().map(pair).collect::<Result<Vec<_>>>()?;
-        let measured = measure::all(&pairs)?;
-        Ok(diffs.iter().map(Diff::pair).zip(measured).collect())
+        let mut sizes = Sizes::new();
+        let mut pairs = Vec::new();
+        for diff in diffs {
+            self.find(diff.to)?;
+            match pair(diff) {
+                Ok(pair) => pairs.push((diff.pair(), pair)),
+                // It was renamed, or is behind something that is mounted there.
+                Err(error) => drop(sizes.insert(diff.pair(), measure::refused(error))),
+            }
+        }
+        let (names, pairs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        sizes.extend(names.into_iter().zip(measure::all(&pairs)?));
+        Ok(sizes)
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
@@ -435,66 +447,6 @@ fn trees(snapshot: &Path, parent: Option<&Path>) -> Result<Trees<'static>> {
 /// Tests of what the kernel gets wrong turn mending off.
 fn mending() -> bool {
     std::env::var_os("BUTTERSINK_TEST_NO_MENDING").is_none()
-}
-
-/// A name may have been given to another snapshot since it was listed, as by those who rotate
-/// `daily.0` to `daily.1`. The kernel names the two that it really sends.
-fn must_be(listed: &Snapshot, uuid: Uuid, doing: &str) -> Result<()> {
-    match uuid == listed.uuid || uuid == listed.id() {
-        true => Ok(()),
-        false => Err(not_as_listed(listed, doing)),
-    }
-}
-
-/// The parent at the other side is what was listed. The generation of a received one moves with
-/// the first sync after it came, and so tells nothing.
-fn unaltered(parent: &Snapshot, ctransid: u64, doing: &str) -> Result<()> {
-    match parent.received_uuid.is_some() || ctransid == parent.ctransid {
-        true => Ok(()),
-        false => Err(not_as_listed(parent, doing)),
-    }
-}
-
-fn not_as_listed(listed: &Snapshot, doing: &str) -> Error {
-    let name = shown(&listed.path);
-    let said = format!("{name} was renamed, replaced or altered since it was listed: run it again");
-    Error::refused(doing, said)
-}
-
-/// A stream from `btrfs send` on this machine, where damage can only mean that the kernel
-/// started it afresh: a pipe loses nothing.
-struct FromKernel<R> {
-    stream: R,
-    doing: String,
-}
-
-impl<R: Read> Read for FromKernel<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.stream
-            .read(buf)
-            .map_err(|error| match error.downcast::<Error>() {
-                Ok(ours) => restarted(ours, &self.doing).into(),
-                Err(other) => other,
-            })
-    }
-}
-
-fn restarted(error: Error, doing: &str) -> Error {
-    match error.kind {
-        Kind::Damaged | Kind::Restarted => {
-            let said = format!(
-                "the kernel started the stream afresh in the middle, as it does when btrfs send is stopped, frozen or \
-                 suspended ({error})"
-            );
-            Error::new(Kind::Restarted, doing, said)
-        }
-        // What `btrfs send` cannot make, it may make out of another parent.
-        Kind::Failed if !error.said.contains("it ended with signal") => Error {
-            kind: Kind::Unreceivable,
-            ..error
-        },
-        _ => error,
-    }
 }
 
 /// Nothing can be received where nothing can be written.
