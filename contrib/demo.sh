@@ -98,7 +98,7 @@ say 'Some files change, and there is a second snapshot'
 change_files
 run btrfs -q subvolume snapshot -r SRC/home SRC/snaps/tuesday
 
-say 'What would be done: whatever costs least, one in full, the other as a difference'
+say 'What would be done: the first in full, the second as the difference from it'
 mkdir DST/snaps
 run buttersink -n SRC/snaps/ DST/snaps/
 say 'Do it'

@@ -102,7 +102,7 @@ impl fmt::Display for Mended {
                 Fault::StrayTimes => format!("{count} times of what is gone"),
                 Fault::LeftDirectory => format!("{count} directories left behind"),
                 Fault::Inherited => format!("{count} inherited attributes"),
-                Fault::MovedTimes => format!("{count} times"),
+                Fault::MovedTimes => format!("{count} moved times"),
             };
             write!(f, "{comma}{what}")?;
             if !path.is_empty() {

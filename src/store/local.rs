@@ -265,9 +265,19 @@ impl Store for Local {
                 },
             })
         };
-        let pairs = diffs.iter().map(pair).collect::<Result<Vec<_>>>()?;
-        let measured = measure::all(&pairs)?;
-        Ok(diffs.iter().map(Diff::pair).zip(measured).collect())
+        let mut sizes = Sizes::new();
+        let mut pairs = Vec::new();
+        for diff in diffs {
+            self.find(diff.to)?;
+            match pair(diff) {
+                Ok(pair) => pairs.push((diff.pair(), pair)),
+                // It was renamed, or is behind something that is mounted there.
+                Err(error) => drop(sizes.insert(diff.pair(), measure::refused(error))),
+            }
+        }
+        let (names, pairs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        sizes.extend(names.into_iter().zip(measure::all(&pairs)?));
+        Ok(sizes)
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {

@@ -136,3 +136,37 @@ fn the_reason_names_what_was_passed_over() {
         "from s0000, which the destination has; not from s0001, which is read-write at the destination",
     );
 }
+
+#[test]
+fn what_is_refused_is_no_candidate() {
+    let (source, dest) = (
+        listing(vec![snapshot(0, 0), snapshot(1, 0), snapshot(2, 0)]),
+        listing(vec![received(0)]),
+    );
+    let refused = |words: &str| crate::snapshot::Measured {
+        refused: Some(words.to_owned()),
+        ..Default::default()
+    };
+    let mut sizes = Sizes::from([
+        ((uuid(1), Some(uuid(0))), refused("it goes in a circle")),
+        ((uuid(1), None), Size::Exact(900).into()),
+        ((uuid(1), Some(uuid(2))), Size::Exact(800).into()),
+        ((uuid(2), None), Size::Exact(5000).into()),
+        ((uuid(2), Some(uuid(0))), Size::Exact(4000).into()),
+        ((uuid(2), Some(uuid(1))), Size::Exact(10).into()),
+    ]);
+    let plan_of = |sizes: &Sizes| plan(&source, &dest, &Wish::default(), sizes).unwrap();
+    let chosen = plan_of(&sizes);
+    assert_eq!(
+        parents(&chosen),
+        [(uuid(1), None), (uuid(2), Some(uuid(1)))]
+    );
+    let why = &chosen.transfers().next().unwrap().why;
+    assert_eq!(why, "whole: not from s0000, because it goes in a circle");
+    // With no way left it is one that fails, and the others go on without it.
+    sizes.insert((uuid(1), None), refused("it cannot be read"));
+    sizes.insert((uuid(1), Some(uuid(2))), refused("it cannot be read"));
+    let chosen = plan_of(&sizes);
+    assert_eq!(parents(&chosen), [(uuid(2), Some(uuid(0)))]);
+    assert!(chosen.is_blocked() && chosen.obstacles[0].what == "it cannot be read");
+}

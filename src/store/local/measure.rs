@@ -59,7 +59,7 @@ pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Measured>> {
 
 /// What cannot be read, has paths that are too long, or can be received by nobody, is no candidate;
 /// the others may be.
-fn refused(error: Error) -> Measured {
+pub(super) fn refused(error: Error) -> Measured {
     let said = error.said;
     Measured {
         refused: Some(match error.kind {
