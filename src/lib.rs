@@ -36,6 +36,7 @@ pub mod sys;
 
 pub mod btrfs;
 pub mod log;
+pub mod machine;
 pub mod process;
 
 pub mod pace;
@@ -48,6 +49,7 @@ pub mod checksum;
 pub mod store;
 
 // What thinks, and what does.
+pub mod attribution;
 
 pub mod compare;
 

@@ -15,6 +15,7 @@ use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 pub use within::run_within;
 use words::Words;
+pub use words::is_about_input;
 
 /// A pipe as large as an ordinary user may make one: fewer turns between the two ends.
 const PIPE: usize = 1 << 20;
@@ -222,20 +223,6 @@ impl Write for Writer {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Whether a child's failure is about what it was given, so that something else may do: not about
-/// room, a broken disk, or a signal, which the next one would meet as well.
-pub fn is_about_input(error: &Error) -> bool {
-    const OUTSIDE: [&str; 6] = [
-        "No space left on device",
-        "Disk quota exceeded",
-        "Read-only file system",
-        "Input/output error",
-        "Cannot allocate memory",
-        "it ended with signal",
-    ];
-    error.kind == Kind::Failed && !OUTSIDE.iter().any(|words| error.said.contains(words))
 }
 
 /// An error if a signal has asked us to stop.

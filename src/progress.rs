@@ -1,6 +1,8 @@
 //! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere,
 //! as JSON lines for scripts, and in the debug log.
 
+mod voice;
+
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::plan::{Action, Plan, Step};
@@ -9,21 +11,11 @@ use crate::snapshot::shown;
 use crate::sync::Event;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
+pub use voice::Voice;
 
 /// How often a terminal's line is drawn, and how often a line is written elsewhere.
 const REDRAW: Duration = Duration::from_millis(200);
 const LINE: Duration = Duration::from_secs(60);
-
-/// How much a run says.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Voice {
-    /// Errors only (`-qq`).
-    Errors,
-    /// Results, but no progress (`-q`).
-    Results,
-    /// Everything.
-    Full,
-}
 
 /// Watches one run.
 #[derive(Debug)]
@@ -116,50 +108,16 @@ impl Progress {
             }
             Event::Instead(step, error, plan) => {
                 log::line(|| format!("{error}; plan: {}", report::plan(plan)));
-                (self.total, self.steps) = (
-                    self.before + plan.total_bytes(),
-                    self.step + plan.transfers().count(),
-                );
-                let other = plan.transfers().find(|other| other.to == step.to);
-                let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
-                self.note(&format!(
-                    "{error}; sent {} instead",
-                    how.unwrap_or("another way")
-                ));
+                self.total = self.before + plan.total_bytes();
+                self.steps = self.step + plan.transfers().count();
+                let way = report::instead(step, plan);
+                self.note(&format!("{error}; trying it {way}"));
             }
             Event::Comparing(step, n) => self.draw(&report::comparing(step, *n)),
             Event::Compared(step, outcome) => {
                 log::line(|| report::compared(step, outcome));
                 if outcome.everything {
                     self.note(&report::compared(step, outcome));
-                }
-            }
-            Event::Instead(step, error, plan) => {
-                log::line(|| format!("{error}; plan: {}", report::plan(plan)));
-                (self.total, self.steps) = (
-                    self.before + plan.total_bytes(),
-                    self.step + plan.transfers().count(),
-                );
-                let other = plan.transfers().find(|other| other.to == step.to);
-                let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
-                self.note(&format!(
-                    "{error}; sent {} instead",
-                    how.unwrap_or("another way")
-                ));
-            }
-            Event::Comparing(step, n) => {
-                self.draw(&format!(
-                    "comparing {}, {n} entries so far",
-                    shown(&step.path)
-                ));
-            }
-            Event::Compared(step, outcome) => {
-                let (path, entries) = (shown(&step.path), outcome.entries);
-                log::line(|| format!("compared {path}: {entries} entries are the same"));
-                if outcome.everything {
-                    self.note(&format!(
-                        "too much changed in {path}: everything was compared"
-                    ));
                 }
             }
             Event::Done(step, receipt) => {

@@ -154,6 +154,13 @@ pub fn plan(plan: &Plan) -> String {
     text
 }
 
+/// How a plan sends the snapshot that another one had another way for.
+pub fn instead<'a>(step: &Step, plan: &'a Plan) -> &'a str {
+    let other = plan.transfers().find(|other| other.to == step.to);
+    let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
+    how.unwrap_or("another way")
+}
+
 /// What has been done to a snapshot.
 pub fn done(action: Action) -> &'static str {
     match action {

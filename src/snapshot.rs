@@ -2,7 +2,10 @@
 //! Does no input or output, and knows no store.
 
 mod measured;
+mod origin;
 pub mod path_text;
+
+pub use origin::{Origin, Origins, Subject};
 
 pub use measured::{Fault, Measured, Mend, Mended, Pair, Sizes};
 
@@ -149,6 +152,9 @@ pub struct Snapshot {
     /// Subvolumes inside it, relative to it: they do not travel with it.
     #[serde(default)]
     pub nested: Vec<String>,
+    /// What it is of, if that was recorded, or is certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl Snapshot {
@@ -259,6 +265,13 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// What its snapshots are of, as far as it knows.
+    pub fn origins(&self) -> Origins {
+        let all = self.snapshots.iter();
+        all.filter_map(|s| Some((s.id(), s.origin.clone()?)))
+            .collect()
+    }
+
     /// What descends from the snapshot with this own UUID, near and far, in the order of the listing.
     pub fn built_on(&self, uuid: Uuid) -> Vec<&Snapshot> {
         let mut line = vec![uuid];

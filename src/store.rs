@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::process::Priority;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::S3Options;
-use crate::snapshot::{Diff, Listing, Sizes, shown};
+use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
 use archive::ArchiveStore;
 use local::{Local, Manner};
@@ -53,6 +53,9 @@ pub trait Store {
     /// # Errors
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
+
+    /// Tells what the snapshots that are going to be received are of, so that it is recorded of them.
+    fn attribute(&mut self, _origins: Origins) {}
 
     /// Whether the stream of a diff is of a sender that mends, whether or not there is anything to mend.
     ///
@@ -94,6 +97,18 @@ pub trait Store {
     /// # Errors
     /// If it is missing or the store refuses.
     fn delete(&mut self, path: &Path) -> Result<()>;
+
+    /// Records what a snapshot that is there is of.
+    ///
+    /// # Errors
+    /// If it is missing, or that cannot be recorded.
+    fn adopt(&mut self, path: &Path, _origin: &Origin) -> Result<()> {
+        let said = "what it is of is recorded where it lies: run buttersink adopt there";
+        Err(Error::refused(
+            format!("cannot adopt {}", shown(path)),
+            said,
+        ))
+    }
 
     /// Holds every snapshot against what was recorded of it. `watch` hears what is looked at.
     ///

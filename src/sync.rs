@@ -2,16 +2,19 @@
 //! after the other. Knows stores only as what they promise, and prints nothing.
 
 mod held;
+mod planning;
 pub mod resend;
 mod transfer;
 
 use crate::compare::Outcome;
 use crate::error::{Error, Kind, Result};
-use crate::plan::{self, Action, Plan, Step, Wish};
+use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Diff, Listing, Measured, Size, Sizes, Uuid};
+use crate::snapshot::{Listing, Measured, Sizes, Uuid};
 use crate::store::{Parts, Receipt, Store};
 pub use held::must_compare;
+pub use planning::make_plan;
+use planning::plan_from;
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 pub use transfer::transfer;
@@ -79,79 +82,8 @@ impl Summary {
     }
 }
 
-/// Plans with exact sizes: plans, measures what was chosen, and plans again until all is known.
-///
-/// # Errors
-/// If nothing can be measured, or as [`plan::plan`] says. What is wrong with one diff is its own:
-/// it is no candidate.
-pub fn make_plan(
-    source: &mut dyn Store,
-    from: &Listing,
-    dest: &Listing,
-    wish: &Wish,
-    watch: &mut Watch,
-) -> Result<Plan> {
-    plan_from(Sizes::new(), source, from, dest, wish, watch)
-}
-
-/// Likewise, with what is known already.
-fn plan_from(
-    mut sizes: Sizes,
-    source: &mut dyn Store,
-    from: &Listing,
-    dest: &Listing,
-    wish: &Wish,
-    watch: &mut Watch,
-) -> Result<Plan> {
-    let mut rounds = 0;
-    loop {
-        let wish = Wish {
-            settled: rounds >= ROUNDS,
-            ..*wish
-        };
-        let mut plan = plan::plan(from, dest, &wish, &sizes)?;
-        let unknown = plan.unmeasured();
-        if unknown.is_empty() || wish.estimate {
-            plan.measured = sizes;
-            return Ok(plan);
-        }
-        process::check("planning")?;
-        watch(Event::Measuring(unknown.len()));
-        let mut measured = source.measure(&unknown)?;
-        sizes.extend(unknown.iter().map(|diff| {
-            let found = measured.remove(&diff.pair());
-            (
-                diff.pair(),
-                found
-                    .filter(|m| answers(diff, m))
-                    .unwrap_or_else(unmeasured),
-            )
-        }));
-        rounds += 1;
-    }
-}
-
-/// How often to look for something cheaper than what was measured before settling for it.
-const ROUNDS: usize = 8;
-
-/// Whether what was measured is what was asked; else it would be asked again, for ever.
-fn answers(asked: &Diff, measured: &Measured) -> bool {
-    match (asked.size, measured.size) {
-        _ if measured.refused.is_some() => true,
-        (Size::Beyond(enough), Size::Beyond(counted)) => counted >= enough,
-        (_, found) => found.bytes().is_some(),
-    }
-}
-
-fn unmeasured() -> Measured {
-    Measured {
-        refused: Some("it could not be measured".to_owned()),
-        ..Measured::default()
-    }
-}
-
 /// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
-/// takes with it only what builds on it, and all deletions. A diff that cannot be received is planned
+/// takes with it only what builds on it, and all deletions; one deletion that fails takes nothing with it. A diff that cannot be received is planned
 /// again at once without it: with another parent, in the end whole.
 ///
 /// # Errors
@@ -173,8 +105,9 @@ pub fn carry_out(
                 run.summary.kept += 1;
                 continue;
             }
-            Action::Delete if run.summary.failed > 0 => {
-                Err(not_deleted(&step, run.blocked || !run.lost.is_empty()))
+            Action::Delete if run.blocked || !run.lost.is_empty() => {
+                watch(Event::Failed(&step, &not_deleted(&step)));
+                continue;
             }
             Action::Transfer if step.from.is_some_and(|from| run.lost.contains(&from)) => {
                 Err(orphan(&step))
@@ -238,8 +171,7 @@ impl<'a> Run<'a> {
             self.lost.insert(step.to);
             self.lost_paths.insert(step.path.clone());
         }
-        let first = self.summary.failed == 0;
-        self.summary.failed += usize::from(step.action != Action::Delete || first);
+        self.summary.failed += 1;
         Ok(())
     }
 
@@ -328,11 +260,8 @@ fn snapshots(count: usize) -> String {
     }
 }
 
-fn not_deleted(step: &Step, missing: bool) -> Error {
-    let said = match missing {
-        true => "nothing is deleted, since not every snapshot arrived",
-        false => "nothing more is deleted, since a deletion failed",
-    };
+fn not_deleted(step: &Step) -> Error {
+    let said = "nothing is deleted, since not every snapshot arrived";
     Error::refused(
         format!("keeping {}", crate::snapshot::shown(&step.path)),
         said,

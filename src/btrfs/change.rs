@@ -2,7 +2,7 @@
 //! Each function is one request; refusals are put into words here, where their causes are known.
 
 use super::abi::{self, zeroed};
-use super::{is_subvolume, open_dir};
+use super::{is_subvolume, open_dir, open_dir_to_change};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::sys;
@@ -35,7 +35,11 @@ pub fn create_snapshot(source: &Path, dir: &Path, name: &OsStr, read_only: bool)
         name: field(name, doing)?,
         ..zeroed()
     };
-    let made = sys::ioctl(open_dir(dir)?.as_fd(), &abi::SNAP_CREATE_V2, &mut args);
+    let made = sys::ioctl(
+        open_dir_to_change(dir)?.as_fd(),
+        &abi::SNAP_CREATE_V2,
+        &mut args,
+    );
     explained(
         made,
         doing,
@@ -62,7 +66,11 @@ pub fn create_subvolume(dir: &Path, name: &OsStr) -> Result<()> {
         fd: 0,
         name: field(name, doing)?,
     };
-    let made = sys::ioctl(open_dir(dir)?.as_fd(), &abi::SUBVOL_CREATE, &mut args);
+    let made = sys::ioctl(
+        open_dir_to_change(dir)?.as_fd(),
+        &abi::SUBVOL_CREATE,
+        &mut args,
+    );
     explained(
         made,
         doing,
@@ -86,7 +94,11 @@ pub fn delete_subvolume(dir: &Path, name: &OsStr) -> Result<()> {
         fd: 0,
         name: field(name, doing)?,
     };
-    let deleted = sys::ioctl(open_dir(dir)?.as_fd(), &abi::SNAP_DESTROY, &mut args);
+    let deleted = sys::ioctl(
+        open_dir_to_change(dir)?.as_fd(),
+        &abi::SNAP_DESTROY,
+        &mut args,
+    );
     explained(
         deleted,
         doing,

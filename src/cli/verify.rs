@@ -2,10 +2,11 @@
 
 mod drill;
 mod files;
+mod one;
 mod words;
 
 use super::help;
-use super::means::{means, open};
+use super::means::means;
 use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
@@ -15,9 +16,10 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::report::findings;
 use crate::snapshot::{Listing, Uuid};
 use crate::store::archive::ArchiveStore;
-use crate::store::{self, Access, Location, Place, Store};
+use crate::store::{self, Access, Location, Place};
 use crate::verify::{self, Report};
 use drill::Ground;
+use one::{Other, add, alone};
 use std::ffi::OsStr;
 use std::path::Path;
 use words::What;
@@ -33,7 +35,7 @@ usage: buttersink verify [options] LOCATION
 
 Of each snapshot it says what was seen and how, what differs, or why it cannot be verified:
 sealed (unaltered since it was received or made), intact (what is stored is what was sent),
-applies (it was received in a drill), regenerated (the same stream comes out of the source now),
+applies (a drill could receive it), regenerated (the same stream comes out of the source now),
 same (compared with another copy).
 On btrfs, seals and generations tell what was altered; in a bucket, sizes, parts and checksums
 are held against those recorded, and chains of diffs must be complete; backups in chunks below
@@ -46,9 +48,9 @@ options:
       --against OTHER    both have the same snapshots; if LOCATION is a bucket and OTHER is not,
                          make the streams of OTHER again and compare their checksums with those
                          that the service has, so that nothing need be downloaded
-      --drill            receive what is stored, to see whether it can be; needs --scratch
+      --drill            rehearse what is stored in a bucket: whether it can be received
       --sample N         with --drill: only N chains that are drawn at random
-      --scratch DIR      with --drill: in a subvolume in this directory, which is removed again
+      --scratch DIR      with --drill: receive it, in a subvolume that is removed again
       --config FILE      the backups in the bucket that a configuration file names
       --content          with --against, neither a bucket: compare the files of both, content and
                          metadata; over ssh each side reads its own
@@ -179,56 +181,6 @@ fn verify_config(
 fn ground(task: &Task, options: &Options) -> Result<Option<Ground>> {
     let drill = task.drill.as_ref();
     drill.map(|drill| Ground::of(drill, options)).transpose()
-}
-
-/// What a store is held against besides its own records.
-type With<'a> = (Option<&'a mut Other>, Option<&'a mut Ground>);
-
-/// A place to compare with.
-struct Other {
-    store: Box<dyn Store>,
-    listing: Listing,
-}
-
-impl Other {
-    fn open(location: &Location, options: &Options) -> Result<Other> {
-        let mut store = open(location, Access::Read, options)?;
-        let listing = store.list()?;
-        Ok(Other { store, listing })
-    }
-}
-
-/// One store, whether the other place makes the streams that it has, and whether they can be received.
-fn alone(
-    store: &mut dyn Store,
-    depth: Depth,
-    (other, ground): &mut With,
-    watch: &mut verify::Watch,
-) -> Result<Report> {
-    let mut report = verify::alone(store, depth, watch)?;
-    if let Some(other) = other {
-        let there = &other.listing;
-        verify::same_streams(&mut report, store, there, &mut *other.store, watch)?;
-    }
-    if let Some(ground) = ground {
-        ground.try_all(&mut report, store, watch)?;
-    }
-    Ok(report)
-}
-
-/// An archive is a part of the place below which it lies.
-fn add(
-    report: &mut Report,
-    mut archive: ArchiveStore,
-    depth: Depth,
-    with: &mut With,
-    watch: &mut verify::Watch,
-) -> Result<()> {
-    let location = archive.location();
-    let below = location.strip_prefix(&report.listing.location);
-    let at = below.unwrap_or(&location).to_owned();
-    report.join(alone(&mut archive, depth, with, watch)?, Path::new(&at));
-    Ok(())
 }
 
 fn show(report: &Report, mut progress: Progress) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What a child says on its standard error: kept, cut to its end, and made fit to be shown.
 
+use crate::error::{Error, Kind};
 use crate::sys;
 use std::io::Read;
 use std::process::ChildStderr;
@@ -70,4 +71,18 @@ fn is_chatter(line: &str) -> bool {
     ["At subvol ", "At snapshot "]
         .iter()
         .any(|start| line.starts_with(start))
+}
+
+/// Whether a child's failure is about what it was given, so that something else may do: not about
+/// room, a broken disk, or a signal, which the next one would meet as well.
+pub fn is_about_input(error: &Error) -> bool {
+    const OUTSIDE: [&str; 6] = [
+        "No space left on device",
+        "Disk quota exceeded",
+        "Read-only file system",
+        "Input/output error",
+        "Cannot allocate memory",
+        "it ended with signal",
+    ];
+    error.kind == Kind::Failed && !OUTSIDE.iter().any(|words| error.said.contains(words))
 }

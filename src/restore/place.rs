@@ -148,14 +148,9 @@ fn identity(subvolume: &Subvolume) -> Uuid {
 
 /// Whether a snapshot is what it was when it was made or received.
 fn is_sound(path: &Path) -> Result<bool> {
-    let Some(dir) = path.parent() else {
-        return Ok(false);
-    };
-    let all = Filesystem::open(dir)?.subvolumes()?.all;
     let id = btrfs::subvolume(path)?.id;
-    let states = local::states(dir, &all)?;
     Ok(matches!(
-        states.of.get(&id),
+        local::state_at(path, id)?,
         Some(State::Ok | State::Unsealed)
     ))
 }

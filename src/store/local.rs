@@ -18,14 +18,16 @@ mod tree;
 
 pub use home::STATE;
 pub use scratch::Scratch;
-pub use survey::{leftovers, states};
+pub use survey::{leftovers, state_at, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Priority};
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
+use crate::snapshot::{
+    Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
+};
 use crate::store::look::{Digest, Looking};
 use crate::store::{Access, Rejected, Sink, Store};
 use crate::stream::{self, Checked, Head, MendedStream, Trees};
@@ -40,6 +42,15 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 use tree::SnapshotTree;
+
+/// What the subvolumes of the filesystem of a directory are of, by their own UUIDs, as far as that was
+/// recorded.
+///
+/// # Errors
+/// If it cannot be read, other than for lack of permission.
+pub fn origins(dir: &Path) -> Result<Origins> {
+    Ok(state::read(dir)?.unwrap_or_default().origins)
+}
 
 /// How a local store does its work.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +74,8 @@ pub struct Local {
     /// The snapshot whose files are being gone through.
     round: Option<look::Round>,
     notes: Vec<String>,
+    /// What is going to be received is of.
+    coming: Origins,
     walled: bool,
     /// What interrupted transfers left was looked for.
     tidied: bool,
@@ -100,6 +113,7 @@ impl Local {
             arrived: Vec::new(),
             round: None,
             notes: Vec::new(),
+            coming: Origins::new(),
             walled: false,
             tidied: false,
             _lock: lock,
@@ -109,7 +123,6 @@ impl Local {
     /// Removes what earlier runs were receiving here when they were interrupted, before something new
     /// comes. Other subvolumes may be named like that, and be somebody's only copy.
     fn remove_leftovers(&mut self) -> Result<()> {
-        alias::remove_leftover(&self.dir)?;
         if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
         }
@@ -141,6 +154,15 @@ impl Local {
                 format!("no such snapshot in {}", shown(&self.dir)),
             )
         })
+    }
+
+    /// Lets diffs build on a snapshot of this filesystem that is in no listing of ours.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn adopt(&mut self, path: &Path) -> Result<()> {
+        self.known.push(survey::adopted(path)?);
+        Ok(())
     }
 
     /// Where a listed snapshot is: exactly that one, and not behind something that is mounted there.
@@ -268,7 +290,9 @@ impl Store for Local {
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
-        let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        let (mut snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        let filesystem = self.filesystem.fsid()?;
+        survey::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
@@ -309,6 +333,10 @@ impl Store for Local {
 
     fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         self.stream(diff, false)
+    }
+
+    fn attribute(&mut self, origins: Origins) {
+        self.coming = origins;
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
@@ -361,6 +389,23 @@ impl Store for Local {
         }
         self.known.retain(|snapshot| snapshot.path != path);
         sys::syncfs(self.filesystem.fd()).doing(doing)
+    }
+
+    fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        checked_name(path)?;
+        let now = btrfs::subvolume(&self.dir.join(path))?;
+        if !self
+            .known
+            .iter()
+            .any(|s| s.path == path && s.uuid == now.uuid)
+        {
+            let said = "it is not the snapshot that was listed under this name: run it again";
+            return Err(Error::refused(
+                format!("cannot adopt {}", shown(path)),
+                said,
+            ));
+        }
+        state::add(&self.dir, now.uuid, None, Some(origin.clone()))
     }
 
     fn has_files(&mut self) -> Result<()> {

@@ -106,8 +106,11 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             let looked = store.digest(&digest).and_then(|looking| looking());
             reply(wire, looked)
         }
-        Request::Send { diff } => send(store, &diff, wire),
-        Request::Receive { diff, path } => receive(store, &diff, &path, wire),
+        Request::Send { diff, unmended } => send(store, &diff, unmended == Some(true), wire),
+        Request::Receive { diff, path, origin } => {
+            store.attribute(origin.map(|origin| (diff.to, origin)).into_iter().collect());
+            receive(store, &diff, &path, wire)
+        }
     }
 }
 
@@ -155,9 +158,14 @@ fn fail<R: Read, W: Write>(wire: &mut Wire<R, W>, error: &Error, hangs_up: bool)
 fn send<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
     diff: &Diff,
+    unmended: bool,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
-    let mut stream = match store.send(diff) {
+    let stream = match unmended {
+        true => store.send_unmended(diff),
+        false => store.send(diff),
+    };
+    let mut stream = match stream {
         Ok(stream) => stream,
         Err(error) => return fail(wire, &error, false),
     };

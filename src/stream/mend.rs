@@ -94,6 +94,15 @@ impl<'a> Mender<'a> {
         Ok(keep)
     }
 
+    /// How long a file is in the parent, before the stream changes that; `None` if it is new.
+    fn old_size(&mut self, path: &[u8]) -> Result<Option<u64>> {
+        let Some(model) = &mut self.model else {
+            return Ok(None);
+        };
+        let node = model.find(path)?.map(|id| model.node(id));
+        Ok(node.filter(|n| n.base.is_some()).map(|node| node.size))
+    }
+
     /// What is too large to be rehearsed is not sent as a diff. A whole stream has few faults, and
     /// there is nothing to send in its place.
     fn stay_small(&mut self) -> Result<()> {

@@ -81,7 +81,8 @@ fn complete(wrong: &[&Snapshot], there: &Listing) -> Result<()> {
     let named: HashSet<Uuid> = wrong.iter().map(|s| s.uuid).collect();
     for copy in wrong {
         let all = there.built_on(copy.uuid);
-        let missing: Vec<_> = all.iter().filter(|s| !named.contains(&s.uuid)).collect();
+        let mut missing: Vec<_> = all.iter().filter(|s| !named.contains(&s.uuid)).collect();
+        missing.sort_by_key(|s| age(s, there));
         if missing.is_empty() {
             continue;
         }

@@ -56,6 +56,25 @@ pub fn open_at(dir: BorrowedFd<'_>, path: &[u8], flags: i32) -> io::Result<Owned
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Opens `path` below `dir`, following no link on the way; close-on-exec is always set.
+///
+/// # Errors
+/// `ELOOP` for a link; else those of `openat2`.
+pub fn open_below(dir: BorrowedFd<'_>, path: &[u8], flags: i32) -> io::Result<OwnedFd> {
+    let path = c_string(path)?;
+    // SAFETY: zero is a valid `open_how`.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (flags | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+    // SAFETY: the path is NUL-terminated, and both live through the call.
+    let fd = checked(unsafe {
+        let (dir, size) = (dir.as_raw_fd(), size_of::<libc::open_how>());
+        libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), &raw const how, size)
+    })?;
+    // SAFETY: the kernel has just given us this descriptor; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
 /// The attributes of `path` below `dir`, or of `dir` itself if `path` is empty.
 ///
 /// # Errors

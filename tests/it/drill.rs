@@ -14,6 +14,8 @@ use std::path::Path;
 
 pub(crate) const TESTS: &[Test] = tests![
     what_cannot_be_received_is_named,
+    what_fails_in_a_rehearsal_is_named,
+    what_an_older_release_stored,
     samples_are_drawn_and_named,
     archives_are_drilled,
     what_was_not_read_is_not_blamed,
@@ -51,11 +53,13 @@ impl<'a> Stored<'a> {
         self.bucket.keys(&format!("host/{name}/"))
     }
 
-    fn drill(&self, options: &[&str]) -> Said {
+    /// What is not received is rehearsed.
+    fn drill(&self, received: bool, options: &[&str]) -> Said {
         let place = self.bucket.url("host/");
-        let scratch = self.scratch.to_str().unwrap();
-        let words = ["verify", "--drill", "--scratch", scratch, &place];
-        let said = self.bucket.run(&[&words[..], options].concat());
+        let scratch = ["--scratch", self.scratch.to_str().unwrap()];
+        let scratch = if received { &scratch[..] } else { &[] };
+        let words = ["verify", "--drill", &place];
+        let said = self.bucket.run(&[&words[..], scratch, options].concat());
         assert_eq!(left_in(&self.scratch), "");
         said
     }
@@ -77,7 +81,7 @@ impl<'a> Stored<'a> {
 }
 
 fn left_in(scratch: &Path) -> String {
-    script(scratch, "ls -A; btrfs subvolume list .")
+    script(scratch, "ls -A -I .buttersink; btrfs subvolume list .")
 }
 
 #[track_caller]
@@ -88,15 +92,27 @@ fn has(said: &Said, words: &[&str]) {
 }
 
 fn what_cannot_be_received_is_named() {
+    one_that_cannot(true);
+}
+
+fn what_fails_in_a_rehearsal_is_named() {
+    one_that_cannot(false);
+}
+
+fn one_that_cannot(received: bool) {
     let server = shared("seaweedfs");
     let stored = Stored::new(&server);
-    let good = stored.drill(&[]);
+    let good = stored.drill(received, &[]);
     assert_eq!(good.code, 0);
     has(
         &good,
         &[
             "intact, applies  1: ",
-            "received in ",
+            if received {
+                "received in "
+            } else {
+                "rehearsed"
+            },
             "with the 2 that it builds on",
             "3 snapshots: 3 intact, 3 applies, 0 unverifiable, 0 different",
         ],
@@ -106,7 +122,7 @@ fn what_cannot_be_received_is_named() {
     let place = stored.bucket.url("host/");
     let read = stored.bucket.run(&["verify", "--download", &place]);
     has(&read, &["3 snapshots: 3 intact, 0 unverifiable"]);
-    let bad = stored.drill(&[]);
+    let bad = stored.drill(received, &[]);
     assert_eq!(bad.code, 4);
     has(
         &bad,
@@ -120,7 +136,7 @@ fn what_cannot_be_received_is_named() {
     );
     let (key, last) = (stored.keys("2").remove(0), stored.spoil("3"));
     stored.bucket.put(&key, &second);
-    let bad = stored.drill(&[]);
+    let bad = stored.drill(received, &[]);
     has(
         &bad,
         &["2 applies", "1 different", "different     3: it cannot"],
@@ -128,13 +144,13 @@ fn what_cannot_be_received_is_named() {
     // A stream that is damaged on its way is no better.
     let key = stored.keys("3").remove(0);
     stored.bucket.put(&key, &last[..last.len() - 20]);
-    let cut = stored.drill(&[]);
+    let cut = stored.drill(received, &[]);
     assert_eq!(cut.code, 4);
     has(&cut, &["2 applies", "1 different"]);
     // Words that do not go together.
     for wrong in [
-        &["verify", "--drill", &place][..],
-        &["verify", "--scratch", "/tmp", &place],
+        &["verify", "--scratch", "/tmp", &place][..],
+        &["verify", "--drill", "/tmp"],
         &["verify", "--sample", "1", &place],
         &[
             "verify",
@@ -154,7 +170,7 @@ fn what_cannot_be_received_is_named() {
 fn samples_are_drawn_and_named() {
     let server = shared("seaweedfs");
     let stored = Stored::new(&server);
-    let one = stored.drill(&["--sample", "1"]);
+    let one = stored.drill(false, &["--sample", "1"]);
     assert_eq!(one.code, 0);
     let drawn = one
         .stderr
@@ -167,7 +183,7 @@ fn samples_are_drawn_and_named() {
         &one,
         &[&format!("3 intact, {tried} applies, 0 unverifiable")],
     );
-    let all = stored.drill(&["--sample", "7"]);
+    let all = stored.drill(true, &["--sample", "7"]);
     has(&all, &["3 intact, 3 applies, 0 unverifiable"]);
 }
 
@@ -184,7 +200,7 @@ fn archives_are_drilled() {
         ));
         assert_eq!(good.code, 0);
         has(&good, &["3 intact, 3 applies, 0 unverifiable, 0 different"]);
-        assert_eq!(script(&scratch, "ls -A"), "");
+        assert_eq!(script(&scratch, "ls -A -I .buttersink"), "");
     }
 }
 
@@ -223,8 +239,93 @@ fn a_full_disk_is_not_blamed_on_streams() {
         &full,
         &["2 unverifiable, 0 different", "not tried: ", "o space left"],
     );
-    assert_eq!(script(&scratch, "ls -A"), "full\n");
+    assert_eq!(script(&scratch, "ls -A -I .buttersink"), "full\n");
 }
+
+/// Streams as the kernel makes them: one that nobody can receive, one that makes a wrong tree, and one
+/// that is right.
+fn what_an_older_release_stored() {
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    let from = btrfs("from", 512);
+    script(&from, OLD);
+    let stored = Stored {
+        bucket,
+        scratch: btrfs("scratch", 512),
+    };
+    let place = stored.bucket.url("host/");
+    let upload = |name: &str, older: bool| {
+        let one = from.join("snaps").join(name);
+        let mut run = stored.bucket.command(&[one.to_str().unwrap(), &place]);
+        if older {
+            run.env("BUTTERSINK_TEST_NO_MENDING", "1");
+        }
+        assert_eq!(said(&mut run).code, 0);
+    };
+    for name in ["1", "2", "3", "4"] {
+        upload(name, true);
+    }
+    let against = [
+        "verify",
+        "--against",
+        from.join("snaps").to_str().unwrap(),
+        &place,
+    ]
+    .map(str::to_owned);
+    let against = || stored.bucket.run(&against.each_ref().map(String::as_str));
+    let old = against();
+    has(
+        &old,
+        &[
+            "intact, regenerated  1: ",
+            "intact, regenerated  2: ",
+            "different     3: stored as the kernel sends it, and not mended: 1 lost modes (prog); send it again",
+            "different     4: stored as the kernel sends it, and not mended: ",
+            "large xattrs",
+        ],
+    );
+    let rehearsed = stored.drill(false, &[]);
+    has(
+        &rehearsed,
+        &[
+            "intact, applies  3: ",
+            "rehearsed, with the 2 that it builds on",
+            "different     4: it cannot be received: ",
+            "does not fit beside the old one",
+        ],
+    );
+    // Sent again, they are mended, and so recorded.
+    for name in ["4", "3"] {
+        for key in stored.bucket.keys(&format!("host/{name}")) {
+            stored
+                .bucket
+                .server
+                .plain("DELETE", &stored.bucket.name, &key, b"");
+        }
+    }
+    upload("3", false);
+    upload("4", false);
+    let all = "4 snapshots: 4 intact, 4 regenerated, 0 unverifiable, 0 different";
+    has(&against(), &[all]);
+    let all = "4 snapshots: 4 intact, 4 applies, 0 unverifiable, 0 different";
+    has(&stored.drill(false, &[]), &[all]);
+    has(&stored.drill(true, &[]), &[all]);
+}
+
+/// Files change, then the owner of one that sets its user, then attributes that grow.
+const OLD: &str = "
+btrfs -q subvolume create live; mkdir snaps
+head -c 3000000 /dev/urandom >live/ballast
+value() { head -c $1 /dev/urandom | base64 -w0 | head -c $1; }
+for i in 1 2 3 4 5 6 7 8 9; do echo x >live/f$i; setfattr -n user.big -v $(value 5000) live/f$i; done
+echo x >live/prog; chmod 4755 live/prog
+snap() { btrfs -q subvolume snapshot -r live snaps/$1; }
+snap 1; echo more >>live/f1; snap 2
+chown 1:2 live/prog; chmod 4755 live/prog; snap 3
+for i in 1 2 3 4 5 6 7 8 9; do
+    setfattr -x user.big live/f$i; setfattr -n user.big -v $(value 12000) live/f$i
+done
+snap 4";
 
 /// Not after it was killed either; and what only looks like it stays.
 fn nothing_stays_of_a_drill() {
@@ -260,7 +361,7 @@ fn nothing_stays_of_a_drill() {
     assert_eq!(slow("TERM"), Some(130));
     assert_eq!(left_in(scratch), "");
     assert_eq!(slow("KILL"), None);
-    assert!(left_in(scratch).contains(".part"));
+    assert!(left_in(scratch).contains(".buttersink-drill-"));
     let stranger = scratch.join(".buttersink-drill-0123456789abcdef");
     subvolume(&stranger);
     let place_of = [scratch.to_str().unwrap(), &place];
@@ -269,7 +370,7 @@ fn nothing_stays_of_a_drill() {
         .run(&["verify", "--drill", "--scratch", place_of[0], place_of[1]]);
     assert_eq!(next.code, 0);
     assert_eq!(
-        script(scratch, "ls -A"),
+        script(scratch, "ls -A -I .buttersink"),
         ".buttersink-drill-0123456789abcdef\n"
     );
     // A record that somebody else wrote is not followed.

@@ -36,6 +36,7 @@ mod histories;
 mod hostile;
 mod local;
 mod mended;
+mod origin;
 mod packaging;
 mod parents;
 mod places;
@@ -50,6 +51,7 @@ mod scheduled;
 mod security;
 mod servers;
 mod smoke;
+mod soak;
 mod ssh;
 mod ssh_faults;
 mod stores;
@@ -84,7 +86,9 @@ fn main() -> std::process::ExitCode {
             histories::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::OWN,
             mended::TESTS,
+            origin::TESTS,
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,
@@ -104,7 +108,9 @@ fn main() -> std::process::ExitCode {
             security::buckets::TESTS,
             security::buckets::OWN,
             security::servers::TESTS,
+            security::users::TESTS,
             smoke::TESTS,
+            soak::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
             stores::TESTS,

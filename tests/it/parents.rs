@@ -16,7 +16,6 @@ pub(crate) const TESTS: &[Test] = tests![
     who_claims_to_be_the_parent_is_named_and_not_used,
     clones_do_not_read_from_who_claims_to_be_the_parent,
     clones_from_what_was_made_here,
-    what_a_crash_left_of_the_second_name_is_removed,
     nothing_is_inherited_from_where_it_is_received,
     an_altered_parent_is_named,
     a_clone_that_cannot_be_is_sent_another_way,
@@ -85,7 +84,7 @@ fn equal_copies_in_other_directories_are_no_obstacle() {
         for name in ["1", "2", "3", "4"] {
             assert_same(&a.join("snaps").join(name), &dir.join(name));
         }
-        assert!(!dir.join(".buttersink/parent.part").exists());
+        assert_eq!(script(dir, "ls | grep part || true"), "");
     }
     let listing = ok(&[&slash(&dirs[1])]);
     assert!(!listing.stdout.contains("duplicate"), "{}", listing.stdout);
@@ -141,7 +140,7 @@ fn clones_do_not_read_from_who_claims_to_be_the_parent() {
     for name in ["1", "2"] {
         assert_same(&a.join("snaps").join(name), &b.join("in").join(name));
     }
-    assert!(!b.join("in/.buttersink/parent.part").exists());
+    assert_eq!(script(&b.join("in"), "ls | grep part || true"), "");
 }
 
 fn clones_from_what_was_made_here() {
@@ -154,15 +153,6 @@ fn clones_from_what_was_made_here() {
         assert_same(&b.join(name), &a.join("snaps").join(name));
     }
     assert!(made_from(&a.join("snaps/2"), &a.join("snaps/1")));
-}
-
-fn what_a_crash_left_of_the_second_name_is_removed() {
-    let (a, b) = (source(1), btrfs("b", 512));
-    ok(&[&slash(&a.join("snaps")), &slash(&b)]);
-    let left = b.join(".buttersink/parent.part");
-    snapshot(&b.join("1"), &left);
-    ok(&[&slash(&a.join("snaps")), &slash(&b)]);
-    assert!(!left.exists());
 }
 
 fn nothing_is_inherited_from_where_it_is_received() {

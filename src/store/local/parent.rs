@@ -3,6 +3,7 @@
 //! anybody may give a subvolume of theirs any received UUID. So it is told the parent's own UUID, which
 //! the kernel gave it, and nobody else may claim that.
 
+use super::survey::state_at;
 use super::{Local, states};
 use crate::btrfs::Subvolume;
 use crate::error::{Error, Kind, Result};
@@ -35,8 +36,12 @@ pub(super) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
     let mut wrong = format!("its parent {parent} is not in {}", shown(&local.dir));
     for (at, snapshot) in listed.into_iter().enumerate() {
         let now = all.iter().find(|s| s.uuid == snapshot.uuid);
-        let state = now.and_then(|s| states.of.get(&s.id));
-        match fit(snapshot, now, state, &all, &local.dir) {
+        let state = match now {
+            Some(now) if now.below.is_none() => state_at(&snapshot.path, now.id)?,
+            Some(now) => states.of.get(&now.id).copied(),
+            None => None,
+        };
+        match fit(snapshot, now, state, &all, local) {
             Ok(exact) => return Ok(exact),
             Err(said) if at == 0 => wrong = said,
             Err(_) => {}
@@ -49,9 +54,9 @@ pub(super) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
 fn fit(
     listed: &Snapshot,
     now: Option<&Subvolume>,
-    state: Option<&State>,
+    state: Option<State>,
     all: &[Subvolume],
-    dir: &Path,
+    local: &Local,
 ) -> std::result::Result<Exact, String> {
     let name = shown(&listed.path);
     let Some(now) = now else {
@@ -63,12 +68,11 @@ fn fit(
     {
         // What lies elsewhere is nothing to whoever may only be here.
         let which = match &claims.below {
-            Some(path) => format!("the subvolume {}", shown(path)),
-            None => "a subvolume elsewhere".to_owned(),
+            None if local.walled => "a subvolume elsewhere".to_owned(),
+            _ => format!("the subvolume {}", shown(&claims.path)),
         };
         return Err(format!(
-            "{which} of this filesystem claims to be its parent {name}: its received UUID is {}; see who made it, \
-             and delete it",
+            "{which} claims to be its parent {name}: its received UUID is {}; see who made it, and delete it",
             now.uuid
         ));
     }
@@ -77,7 +81,7 @@ fn fit(
         Some(State::Ok | State::Unsealed) => Ok(Exact {
             uuid: now.uuid,
             generation: now.ctransid,
-            path: dir.join(&listed.path),
+            path: local.dir.join(&listed.path),
             found_by_received: all
                 .iter()
                 .filter(|s| s.received_uuid == Some(listed.id()))

@@ -11,7 +11,7 @@ use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Writer};
-use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Origin, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::renamed::{Names, Piece, Renamed, remove_from_top};
 use crate::stream::{Check, Head, Parsed};
@@ -115,7 +115,7 @@ impl<'a> Receiving<'a> {
         };
         let alias = parent.as_ref().filter(|parent| !parent.found_by_received);
         let alias = alias
-            .map(|parent| Alias::of(parent, &local.dir))
+            .map(|parent| Alias::of(parent, &local.dir, path))
             .transpose()?;
         let mut command = Command::new("btrfs");
         command.args(["receive", "-q"]).arg(dir);
@@ -268,7 +268,8 @@ impl Sink for Receiving<'_> {
         self.flow.finish()?;
         let parent = self.parent.as_ref().map(|exact| exact.uuid);
         self.part.check(head.uuid, head.ctransid, parent)?;
-        let snapshot = self.part.publish(&self.path)?;
+        let origin = self.local.coming.get(&self.diff.to).cloned();
+        let snapshot = self.part.publish(&self.path, origin)?;
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }
@@ -348,7 +349,7 @@ impl Part {
     }
 
     /// Makes it durable, gives it its name, makes that durable too, and seals it.
-    fn publish(&mut self, path: &Path) -> Result<Snapshot> {
+    fn publish(&mut self, path: &Path, origin: Option<Origin>) -> Result<Snapshot> {
         let dir = open_dir(&self.dir)?;
         sync(&dir, || self.doing())?;
         sys::rename_noreplace(dir.as_fd(), &self.part, &self.name).doing(|| self.doing())?;
@@ -361,7 +362,7 @@ impl Part {
             stransid: now.stransid,
             ctransid: now.ctransid,
         };
-        state::add(&self.store, now.uuid, &seal)?;
+        state::add(&self.store, now.uuid, Some(seal), origin.clone())?;
         state::ended(&self.store, &self.mark)?;
         Ok(Snapshot {
             path: path.to_owned(),
@@ -373,6 +374,7 @@ impl Part {
             stransid: now.stransid,
             read_only: true,
             state: State::Ok,
+            origin,
             ..Snapshot::default()
         })
     }
@@ -429,7 +431,9 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::set_received(&path, id, generation)?;
     btrfs::set_read_only(&path, true)?;
     part.check(id, generation, Some(original.uuid))?;
-    let snapshot = part.publish(to)?;
+    let same = |s: &&Snapshot| s.uuid == original.uuid;
+    let origin = local.known.iter().find(same).and_then(|s| s.origin.clone());
+    let snapshot = part.publish(to, origin)?;
     local.arrived(snapshot);
     Ok(())
 }

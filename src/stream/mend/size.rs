@@ -3,7 +3,8 @@
 use super::{Mender, Trees};
 use crate::error::Result;
 use crate::snapshot::{Measured, Size};
-use crate::stream::command::{Command, Verb};
+use crate::stream::command::{Attr, Command, Verb};
+use crate::stream::rehearsal::needed;
 use crate::stream::{COMMAND, Head, MAGIC, MAX_BODY, cut_off, damaged, restarted, written};
 use std::io::Read;
 
@@ -24,11 +25,13 @@ pub fn mended_size(
     let mut mender = trees.map(|trees| Mender::new(&head, trees)).transpose()?;
     let mut total = head.encode().len() as u64;
     let (mut bytes, mut before) = (Vec::new(), Vec::new());
+    let mut grown = None;
     loop {
         read_command(metadata, &mut bytes, total)?;
         let command = Command::checked(&bytes, head.version);
         let command = command.ok_or_else(|| damaged("the checksum of a command is wrong"))?;
         before.clear();
+        total += unsaid(&command, &mut grown, mender.as_mut())?;
         let keep = match &mut mender {
             Some(mender) => mender.pass(&command, &mut before)?,
             None => true,
@@ -53,6 +56,67 @@ pub fn mended_size(
     }
 }
 
+/// A file of the parent, and how far its extents reach.
+struct Grown {
+    path: Vec<u8>,
+    /// How long it is in the parent.
+    old: u64,
+    /// The end of its last extent that was named.
+    last: u64,
+    /// The greatest end of them.
+    most: u64,
+}
+
+impl Grown {
+    /// Bytes of the TRUNCATE that only the stream with data has.
+    fn truncate(&self) -> u64 {
+        match self.old < self.most && self.last != self.most {
+            true => (COMMAND + 4 + self.path.len() + 4 + 8) as u64,
+            false => 0,
+        }
+    }
+}
+
+/// Bytes of a TRUNCATE that only the stream with data has. The kernel sends one unless what it wrote
+/// last ends where the file does; the zeros of a hole count as written only where they are written.
+fn unsaid(
+    command: &Command,
+    grown: &mut Option<Grown>,
+    mender: Option<&mut Mender>,
+) -> Result<u64> {
+    match command.verb() {
+        Some(Verb::UpdateExtent) => reach(command, grown, mender).map(|()| 0),
+        // All extents of a file that is new under an old number come before its attributes.
+        Some(Verb::SetXattr | Verb::RemoveXattr) => Ok(0),
+        // It is there, and counted.
+        Some(Verb::Truncate) => {
+            *grown = None;
+            Ok(0)
+        }
+        _ => Ok(grown.take().map_or(0, |file| file.truncate())),
+    }
+}
+
+/// Takes note of an extent. Of what is new no holes are written.
+fn reach(command: &Command, grown: &mut Option<Grown>, mender: Option<&mut Mender>) -> Result<()> {
+    let path = needed(command, Attr::Path)?;
+    let number = |attr| command.number_of(attr).unwrap_or_default();
+    let last = number(Attr::FileOffset) + number(Attr::Size);
+    if let Some(file) = grown.as_mut().filter(|file| file.path == path) {
+        file.last = last;
+        file.most = last.max(file.most);
+        return Ok(());
+    }
+    let old = mender.map(|mender| mender.old_size(path)).transpose()?;
+    *grown = old.flatten().map(|old| Grown {
+        path: path.to_vec(),
+        old,
+        last,
+        most: last,
+    });
+    Ok(())
+}
+
 /// Reads the next command, whole.
 fn read_command(from: &mut impl Read, bytes: &mut Vec<u8>, passed: u64) -> Result<()> {
     bytes.resize(COMMAND, 0);
@@ -73,7 +137,7 @@ mod tests {
     use super::*;
     use crate::snapshot::Uuid;
     use crate::stream::WRITE_BYTES;
-    use crate::stream::command::{Attr, Writer};
+    use crate::stream::command::Writer;
 
     #[test]
     fn sizes_follow_the_kernels_writes() {

@@ -1,0 +1,138 @@
+//! Which of nearly equal plans is chosen, and what is said of it.
+
+use super::*;
+
+/// Which snapshot each is made from, by the numbers of the plan's own order.
+fn parents(plan: &Plan) -> Vec<(Uuid, Option<Uuid>)> {
+    plan.transfers().map(|step| (step.to, step.from)).collect()
+}
+
+#[test]
+fn nearly_equal_plans_go_with_time() {
+    let source = listing(vec![snapshot(0, 0), snapshot(1, 0)]);
+    let chosen = |forward: u64, whole: u64| {
+        let size = |to, from: Option<Uuid>| match from {
+            Some(_) if to == uuid(0) => 9_000,
+            Some(_) => forward,
+            None if to == uuid(0) => 1_000_000,
+            None => whole,
+        };
+        let (plan, _) = plan_measured(&source, &listing(Vec::new()), &Wish::default(), &size);
+        parents(&plan)
+    };
+    let natural = [(uuid(0), None), (uuid(1), Some(uuid(0)))];
+    let backward = [(uuid(1), None), (uuid(0), Some(uuid(1)))];
+    assert_eq!(chosen(10_000, 1_000_000), natural);
+    assert_eq!(chosen(10_001, 1_000_000), backward, "a tenth is worth it");
+    assert_eq!(chosen(10_000, 999_999), backward);
+}
+
+#[test]
+fn a_family_from_two_filesystems_goes_by_the_clock() {
+    // Made here long ago, though its generation is high; the other came from elsewhere.
+    let here = Snapshot {
+        ctransid: 900,
+        created: Some(1_000),
+        ..snapshot(0, 0)
+    };
+    let there = Snapshot {
+        parent_uuid: Some(uuid(0)),
+        created: Some(2_000),
+        ..received(1)
+    };
+    let source = listing(vec![here, there]);
+    let size = |_, from: Option<Uuid>| if from.is_some() { 1000 } else { 100_000 };
+    let (plan, _) = plan_measured(&source, &listing(Vec::new()), &Wish::default(), &size);
+    assert_eq!(parents(&plan), [(uuid(0), None), (uuid(1), Some(uuid(0)))]);
+}
+
+#[test]
+fn a_stored_link_is_as_dear_in_either_direction() {
+    let source = listing(vec![snapshot(0, 0), snapshot(1, 0)]);
+    let dest = Listing {
+        offer: Offer::Only(Vec::new()),
+        ..listing(Vec::new())
+    };
+    // The later one has three million bytes more; nothing else is different.
+    let size = |to, from: Option<Uuid>| match from {
+        Some(_) if to == uuid(0) => 1_000,
+        Some(_) => 3_001_000,
+        None if to == uuid(0) => 60_000_000,
+        None => 63_000_000,
+    };
+    let (plan, _) = plan_measured(&source, &dest, &Wish::default(), &size);
+    assert_eq!(parents(&plan), [(uuid(0), None), (uuid(1), Some(uuid(0)))]);
+    // What hardly saves anything is not worth the link.
+    let size = |_, from: Option<Uuid>| {
+        if from.is_some() {
+            59_000_000
+        } else {
+            60_000_000
+        }
+    };
+    let (plan, _) = plan_measured(&source, &dest, &Wish::default(), &size);
+    assert!(plan.transfers().all(|step| step.from.is_none()), "{plan:?}");
+}
+
+#[test]
+fn the_reason_names_what_was_passed_over() {
+    let why = |source: Vec<Snapshot>, dest: Vec<Snapshot>, wish: &Wish| {
+        let size = |_, from: Option<Uuid>| if from.is_some() { 1000 } else { 9000 };
+        let (plan, _) = plan_measured(&listing(source), &listing(dest), wish, &size);
+        plan.transfers()
+            .map(|step| step.why.clone())
+            .next()
+            .unwrap()
+    };
+    let two = || vec![snapshot(0, 0), snapshot(1, 0)];
+    let state = |state, snapshot| Snapshot { state, ..snapshot };
+    let wish = Wish::default();
+    let expect = |said: String, words: &str| assert!(said.contains(words), "{said}");
+    expect(why(two(), vec![], &wish), "whole: nothing older");
+    let dest = vec![state(State::Altered, received(0))];
+    expect(
+        why(two(), dest, &wish),
+        "whole: not from s0000, which was altered at the destination",
+    );
+    let dest = vec![Snapshot {
+        stransid: 99,
+        ..received(0)
+    }];
+    expect(
+        why(two(), dest, &wish),
+        "s0000, of which the destination has another state",
+    );
+    let source = vec![state(State::Altered, snapshot(0, 0)), snapshot(1, 0)];
+    expect(
+        why(source, vec![received(0)], &wish),
+        "not from s0000, which was altered",
+    );
+    let excluded = |path: &Path| path == Path::new("s0000");
+    let without = Wish {
+        excluded: Some(&excluded),
+        ..Wish::default()
+    };
+    expect(
+        why(two(), vec![], &without),
+        "not from s0000, which is not at the destination",
+    );
+    let whole = Wish {
+        whole: true,
+        ..Wish::default()
+    };
+    expect(
+        why(two(), vec![received(0)], &whole),
+        "whole, as it was asked for",
+    );
+    expect(
+        why(two(), vec![received(0)], &wish),
+        "from s0000, which the destination has",
+    );
+    // A parent that is not the natural one.
+    let three = vec![snapshot(0, 0), snapshot(1, 0), snapshot(2, 0)];
+    let dest = vec![received(0), state(State::RwReceived, received(1))];
+    expect(
+        why(three, dest, &wish),
+        "from s0000, which the destination has; not from s0001, which is read-write at the destination",
+    );
+}
