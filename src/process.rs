@@ -10,6 +10,7 @@ mod words;
 
 use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
+use found::not_started;
 pub use found::program;
 pub use secrets::keep_secrets;
 use std::io::{self, Read, Write};
@@ -88,19 +89,6 @@ impl Drop for Running {
             let _ = self.child.wait();
         }
     }
-}
-
-fn not_started(error: io::Error, command: &Command, doing: &str) -> Error {
-    if error.kind() != io::ErrorKind::NotFound {
-        return Error::io(doing, error);
-    }
-    let program = command.get_program().to_string_lossy();
-    let said = format!("there is no program '{program}' in PATH: install it");
-    let package = match &*program {
-        "btrfs" => " (btrfs-progs)",
-        _ => "",
-    };
-    Error::failed(doing, said + package)
 }
 
 /// The error of whoever notices that a signal came.

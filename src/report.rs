@@ -5,6 +5,7 @@ pub mod archives;
 pub mod findings;
 pub mod json;
 pub mod restore;
+mod table;
 
 use crate::backup::retention::Verdict;
 use crate::compare::Outcome;
@@ -14,21 +15,8 @@ use crate::snapshot::{Listing, Size, Snapshot, shown};
 use crate::store::Effort;
 use crate::sync::Summary;
 use std::io::{self, Write};
-
-/// A number of bytes for people: IEC units, three to four digits.
-pub fn human(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
-    // 1023.95 would be shown as 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
+pub use table::human;
+use table::table;
 
 fn human_or_dash(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "-".to_owned(), human)
@@ -81,31 +69,6 @@ fn row(snapshot: &Snapshot) -> [String; 6] {
 fn time(seconds: i64) -> Option<String> {
     let time = jiff::Timestamp::from_second(seconds).ok()?;
     Some(time.strftime("%Y-%m-%d %H:%M").to_string())
-}
-
-/// Columns side by side; the last one has no end.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |i: usize| {
-        rows.iter()
-            .map(|row| row[i].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        for (i, cell) in row.iter().enumerate() {
-            let padding = if i + 1 < N {
-                widths[i] + 2 - cell.chars().count()
-            } else {
-                0
-            };
-            text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', padding));
-        }
-        text.push('\n');
-    }
-    text
 }
 
 /// A plan for people: each step with its size and its reason, what is in the way, and the total.

@@ -4,15 +4,15 @@
 mod measured;
 mod origin;
 pub mod path_text;
-
-pub use origin::{Origin, Origins, Subject};
+mod shown;
 
 pub use measured::{Fault, Measured, Mend, Mended, Pair, Sizes};
+pub use origin::{Origin, Origins, Subject};
+pub use shown::shown;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A btrfs UUID. Text form: lower case, with dashes.
@@ -286,36 +286,12 @@ impl Listing {
     }
 }
 
-/// Shows a path on a terminal or in a log: control characters, backslashes and bytes that are
-/// not UTF-8 are escaped, so that no name can forge output.
-pub fn shown(path: impl AsRef<Path>) -> String {
-    let mut text = String::new();
-    for chunk in path.as_ref().as_os_str().as_bytes().utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\\' => text.push_str("\\\\"),
-                '\n' => text.push_str("\\n"),
-                '\t' => text.push_str("\\t"),
-                c if c.is_control() || is_invisible(c) => text.extend(c.escape_unicode()),
-                c => text.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    text
-}
-
-/// Marks that reorder or hide text.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
 
     #[test]
     fn uuid_text() {

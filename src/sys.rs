@@ -11,6 +11,7 @@ mod confine;
 pub mod dir;
 mod lanes;
 pub mod look;
+mod rename;
 
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
@@ -18,6 +19,7 @@ pub use child::{
 };
 pub use confine::confine;
 pub use lanes::{Hash, LANES, sha256_of_eight};
+pub use rename::{rename_exchange, rename_noreplace};
 
 use std::ffi::{CString, OsStr};
 use std::fs::{File, TryLockError};
@@ -257,30 +259,6 @@ fn statvfs(file: BorrowedFd) -> io::Result<libc::statvfs> {
         checked(libc::fstatvfs(file.as_raw_fd(), &mut stat))?;
         Ok(stat)
     }
-}
-
-/// Renames within a directory; never replaces anything.
-///
-/// # Errors
-/// `EEXIST` if `to` is there; else what `rename` says.
-pub fn rename_noreplace(dir: BorrowedFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    rename_at(dir, from, to, libc::RENAME_NOREPLACE)
-}
-
-/// Exchanges two names of a directory, in one step.
-///
-/// # Errors
-/// `ENOENT` if one of them is missing; else what `rename` says.
-pub fn rename_exchange(dir: BorrowedFd, one: &OsStr, other: &OsStr) -> io::Result<()> {
-    rename_at(dir, one, other, libc::RENAME_EXCHANGE)
-}
-
-fn rename_at(dir: BorrowedFd, from: &OsStr, to: &OsStr, flags: u32) -> io::Result<()> {
-    let (from, to, dir) = (text(from)?, text(to)?, dir.as_raw_fd());
-    let (from, to) = (from.as_ptr(), to.as_ptr());
-    // Sound: both names end in a zero byte and outlive the call.
-    let answer = unsafe { libc::syscall(libc::SYS_renameat2, dir, from, dir, to, flags) };
-    checked(answer as libc::c_int).map(drop)
 }
 
 /// The magic number of the filesystem that `file` is on, as in `linux/magic.h`.

@@ -1,7 +1,10 @@
 //! Where the programs are that children run.
 
+use crate::error::Error;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The program of this name in `PATH`; `None` if there is none.
 pub fn program(name: &str) -> Option<PathBuf> {
@@ -12,4 +15,18 @@ pub fn program(name: &str) -> Option<PathBuf> {
     };
     let mut files = std::env::split_paths(&path).map(|dir| dir.join(name));
     files.find(executable)
+}
+
+/// Why a program could not be started, and which package has it.
+pub(super) fn not_started(error: io::Error, command: &Command, doing: &str) -> Error {
+    if error.kind() != io::ErrorKind::NotFound {
+        return Error::io(doing, error);
+    }
+    let program = command.get_program().to_string_lossy();
+    let said = format!("there is no program '{program}' in PATH: install it");
+    let package = match &*program {
+        "btrfs" => " (btrfs-progs)",
+        _ => "",
+    };
+    Error::failed(doing, said + package)
 }
