@@ -152,12 +152,21 @@ class Table:
 
 
 def transfers(args, program):
-    """One full and one incremental stream, against the bare pipe made durable."""
-    full = Table(f"full, {args.size} MiB")
-    incremental = Table(f"incremental, 5 % of {args.size} MiB rewritten")
-    room = args.size * 2 + 1024
+    """Large files: one full and one incremental stream, against the bare pipe made durable."""
+    compare(args, program, f"{args.size} MiB", args.size * 2 + 1024, lambda at: fill(at, args.size))
+
+
+def small(args, program):
+    """The same for many small files."""
+    room = args.small // 50 + 1024
+    compare(args, program, f"{args.small} small files", room, lambda at: fill_small(at, args.small))
+
+
+def compare(args, program, what, room, fill):
+    full = Table(f"full, {what}")
+    incremental = Table(f"incremental, 5 % of {what} rewritten")
     with Filesystem(args.scratch, "src", room) as source:
-        fill(source, args.size)
+        fill(source)
         src = shlex.quote(str(source))
         dst = shlex.quote(str(args.scratch / "dst"))
         durable = f"btrfs receive -q {dst} && sync -f {dst}"
@@ -170,6 +179,10 @@ def transfers(args, program):
             "buttersink --full-speed": (
                 f"{program} -q --full-speed {src}/1 {dst}/",
                 f"{program} -q --full-speed {src}/2 {dst}/",
+            ),
+            "buttersink, builtin": (
+                f"{program} -q --receive-with builtin {src}/1 {dst}/",
+                f"{program} -q --receive-with builtin {src}/2 {dst}/",
             ),
         }
         for _ in range(args.runs):
@@ -193,6 +206,61 @@ def fill(source, size):
         write_file(path, length)
     snapshot(live, source / "1")
     for path, length in files[::20]:
+        write_file(path, length)
+    snapshot(live, source / "2")
+    os.sync()
+
+
+def fill_small(source, count):
+    """Files of up to 8 KiB, 100 to a directory; two snapshots, 5 % apart."""
+    live = source / "live"
+    run("btrfs", "subvolume", "create", live)
+    files = [live / str(i // 100) / str(i) for i in range(count)]
+    for path in files[::100]:
+        path.parent.mkdir()
+    for number, path in enumerate(files):
+        write_file(path, number * 997 % 8192)
+    snapshot(live, source / "1")
+    for number, path in enumerate(files[::20]):
+        write_file(path, number * 499 % 8192)
+
+
+def comparing(args, program):
+    """What --compare costs on top of a transfer: a full one of large files, one of small files, and
+    an incremental one with 5 % of the files rewritten."""
+    kinds = {
+        f"{args.size} MiB in files of 64 MiB": (max(args.size // 64, 1), 64 * MIB),
+        f"{args.size * 30} files of 4 KiB": (args.size * 30, 4096),
+    }
+    dst = shlex.quote(str(args.scratch / "dst"))
+    for what, (count, length) in kinds.items():
+        full, incremental = Table(f"compare: {what}"), Table(f"compare: 5 % of {what}")
+        room = count * length // MIB * 2 + 2048
+        with Filesystem(args.scratch, "src", room) as source:
+            many(source, count, length)
+            src = shlex.quote(str(source))
+            for _ in range(args.runs):
+                for name in "", " --compare":
+                    with Filesystem(args.scratch, "dst", room):
+                        cold()
+                        full.add(f"buttersink{name}", timed(f"{program} -q{name} {src}/1 {dst}/"))
+                        cold()
+                        words = f"{program} -q{name} {src}/2 {dst}/"
+                        incremental.add(f"buttersink{name}", timed(words))
+        full.print()
+        incremental.print()
+
+
+def many(source, count, length):
+    """So many files of one length, a hundred to a directory; two snapshots, 5 % apart."""
+    live = source / "live"
+    run("btrfs", "subvolume", "create", live)
+    files = [live / str(number // 100) / str(number) for number in range(count)]
+    for path in files:
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, length)
+    snapshot(live, source / "1")
+    for path in files[::20]:
         write_file(path, length)
     snapshot(live, source / "2")
     os.sync()
@@ -262,15 +330,19 @@ def arguments():
     parser.add_argument("--programs", type=Path, default=here / "release", help="builds to run")
     parser.add_argument("--scratch", type=Path, default=here / "bench", help="is made and removed")
     parser.add_argument("--size", type=int, default=1024, help="MiB of the full transfer")
+    parser.add_argument("--small", type=int, default=30000, help="files of the small transfer")
     parser.add_argument("--snapshots", type=int, default=200, help="snapshots to plan")
     parser.add_argument("--step", type=int, default=8, help="MiB that change between these")
     parser.add_argument("--listed", type=int, default=1000, help="snapshots to list")
     parser.add_argument("--runs", type=int, default=5, help="turns of each contender")
     parser.add_argument("--quick", action="store_true", help="a quick look: small sizes, few turns")
-    parser.add_argument("only", nargs="*", help="transfers, planning, listing")
+    parser.add_argument(
+        "only", nargs="*", help="transfers, small, comparing, planning, listing"
+    )
     args = parser.parse_args()
     if args.quick:
         args.size, args.snapshots, args.step, args.listed, args.runs = 64, 20, 2, 100, 1
+        args.small = 2000
     args.programs, args.scratch = args.programs.resolve(), args.scratch.resolve()
     return args
 
@@ -279,7 +351,13 @@ def main():
     args = arguments()
     if os.geteuid():
         sys.exit("bench: mounting scratch filesystems needs root: sudo make bench")
-    benches = {"transfers": transfers, "planning": planning, "listing": listing}
+    benches = {
+        "transfers": transfers,
+        "small": small,
+        "comparing": comparing,
+        "planning": planning,
+        "listing": listing,
+    }
     unknown = set(args.only) - set(benches)
     if unknown:
         sys.exit(f"bench: no such benchmark: {' '.join(sorted(unknown))}")

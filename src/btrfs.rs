@@ -2,26 +2,36 @@
 //! Knows nothing of stores, streams' content, or what is worth keeping.
 
 mod abi;
+mod at;
 mod change;
 mod changed;
+mod content;
 mod mounts;
 mod search;
 mod sizes;
 mod subvolumes;
 mod walk;
 
+pub use at::{
+    create_snapshot_at, create_subvolume_at, delete_subvolume_at, make_read_only, set_received_of,
+};
 pub use change::{
-    create_snapshot, create_subvolume, delete_subvolume, is_read_only, send_metadata,
+    create_snapshot, create_subvolume, delete_subvolume, is_read_only, send_metadata, send_stream,
     set_read_only, set_received,
 };
-pub use changed::{Written, changed_since, written};
-pub use mounts::{Mount, mount_point, mount_root, swap_files};
+pub use changed::{Written, changed_since, touched_since, written};
+pub use content::{
+    COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, inode_flags, set_inode_flags,
+    write_encoded,
+};
+pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
 pub use sizes::Usage;
 pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
 
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::sys;
+use crate::sys::look::Found;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -193,11 +203,22 @@ fn as_path(text: &[u8]) -> PathBuf {
 
 /// Opens a directory that must be on btrfs.
 fn open_dir(dir: &Path) -> Result<File> {
+    checked_dir(Found::anywhere(dir), dir)
+}
+
+/// Opens a directory on btrfs to change what is in it: no link of others may lead there.
+fn open_dir_to_change(dir: &Path) -> Result<File> {
+    checked_dir(Found::at(dir), dir)
+}
+
+fn checked_dir(found: io::Result<Found>, dir: &Path) -> Result<File> {
     let open = || format!("cannot open {}", shown(dir));
-    let file = File::open(dir).doing(open)?;
-    if !file.metadata().doing(open)?.is_dir() {
-        return Err(Error::failed(shown(dir), "is not a directory"));
-    }
+    let file = match found.and_then(|found| found.open_directory()) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(Error::failed(shown(dir), "is not a directory"));
+        }
+        file => file.doing(open)?,
+    };
     if sys::filesystem_type(file.as_fd()).doing(open)? != abi::SUPER_MAGIC {
         let kind = mounts::of_file(file.as_fd()).map(|mount| mount.kind);
         let kind = kind.map_or(String::new(), |kind| format!(" (it is {})", shown(kind)));

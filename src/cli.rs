@@ -1,5 +1,6 @@
 //! The command line of `buttersink`: words into values. What is done with them is in `commands`.
 
+mod adopt;
 mod backup;
 mod clean;
 mod commands;
@@ -18,12 +19,14 @@ mod verify;
 
 use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
+use crate::store::local::sender;
 use jiff::SignedDuration;
 use lexopt::Arg;
 use only::Only;
 use options::Options;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,11 +49,18 @@ enum Task {
     ListConfig(PathBuf, bool),
     Clean(OsString, Option<SignedDuration>),
     CleanBackup(clean::backup::Task),
+    Adopt(adopt::Task),
 }
 
 /// Runs `buttersink` with these arguments (without the program's name).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match parse(arguments).and_then(|(task, options)| commands::run(&task, &options)) {
+    let mut arguments = arguments.into_iter().peekable();
+    let is_sender = |word: &OsString| word == sender::WORD;
+    let done = match arguments.next_if(is_sender) {
+        Some(_) => sender::main(arguments, io::stdout().as_fd()),
+        None => parse(arguments).and_then(|(task, options)| commands::run(&task, &options)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where nobody can be told, the exit status still tells.
@@ -146,7 +156,7 @@ fn by_words(mut words: Vec<OsString>, only: &Only) -> Result<Task> {
         .to_owned();
     if matches!(
         command.as_str(),
-        "list" | "sync" | "clean" | "backup" | "restore"
+        "list" | "sync" | "clean" | "adopt" | "backup" | "restore"
     ) {
         words.remove(0);
     }
@@ -162,6 +172,8 @@ fn by_words(mut words: Vec<OsString>, only: &Only) -> Result<Task> {
         ("list", _) => usage("'list' takes one location"),
         ("clean", 1) => Ok(Task::Clean(words.remove(0), only.age)),
         ("clean", _) => usage("'clean' takes one location"),
+        ("adopt", 0) => usage("'adopt' takes a location, and names of snapshots there"),
+        ("adopt", _) => adoption(words, only),
         ("sync", 2) | (_, 2) => Ok(Task::Sync(words.remove(0), words.remove(0))),
         ("sync", _) => usage("'sync' takes two locations, SRC and DST"),
         (_, 1) => Ok(Task::List(words.remove(0), only.commands)),
@@ -170,6 +182,23 @@ fn by_words(mut words: Vec<OsString>, only: &Only) -> Result<Task> {
             "it names {n} locations, and there can be two at most"
         )),
     }
+}
+
+/// `adopt LOCATION [NAME...] --as SUBVOLUME`
+fn adoption(mut words: Vec<OsString>, only: &Only) -> Result<Task> {
+    let Some(subvolume) = only.subvolume.clone() else {
+        return Err(wrong_words(
+            "'adopt' needs --as SUBVOLUME: what the snapshots are of",
+        ));
+    };
+    let place = words.remove(0);
+    Ok(Task::Adopt(adopt::Task {
+        place,
+        names: words.into_iter().map(PathBuf::from).collect(),
+        subvolume,
+        yes: only.yes,
+        take_over: only.take_over,
+    }))
 }
 
 #[cfg(test)]
@@ -246,6 +275,14 @@ mod tests {
             task(&["clean", "/a/"]).unwrap(),
             Task::Clean("/a/".into(), None)
         );
+        let Task::Adopt(adopted) = task(&["adopt", "/d/", "one", "--as", "/v", "--yes"]).unwrap()
+        else {
+            panic!("another task");
+        };
+        assert_eq!(
+            (adopted.names, adopted.yes),
+            (vec![PathBuf::from("one")], true)
+        );
         let listed = Task::List("s3://b/".into(), true);
         assert_eq!(task(&["list", "--commands", "s3://b/"]).unwrap(), listed);
         let words = ["list", "--commands", "--json", "--config", "f"];
@@ -253,6 +290,11 @@ mod tests {
         for wrong in [
             &["clean"][..],
             &["clean", "a", "b"],
+            &["adopt", "a"],
+            &["adopt", "--as", "v"],
+            &["clean", "--yes", "a"],
+            &["list", "--as", "v", "a"],
+            &["--take-over", "a", "b"],
             &["clean", "--older-than", "3", "a"],
             &["list", "--older-than", "3d", "a"],
             &["list", "--config", "f", "a"],

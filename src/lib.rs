@@ -36,9 +36,12 @@ pub mod sys;
 
 pub mod btrfs;
 pub mod log;
+pub mod machine;
 pub mod process;
 
 pub mod pace;
+
+pub mod receive;
 
 pub mod s3;
 
@@ -48,6 +51,7 @@ pub mod checksum;
 pub mod store;
 
 // What thinks, and what does.
+pub mod attribution;
 
 pub mod compare;
 

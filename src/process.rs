@@ -3,12 +3,14 @@
 //! get the keys for buckets.
 
 pub mod duplex;
+mod found;
 mod secrets;
 mod within;
 mod words;
 
 use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
+pub use found::program;
 pub use secrets::keep_secrets;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;

@@ -113,17 +113,11 @@ impl Progress {
                 let way = report::instead(step, plan);
                 self.note(&format!("{error}; trying it {way}"));
             }
-            Event::Comparing(step, entries) => {
-                let path = shown(&step.path);
-                self.draw(&format!("comparing {path}, {entries} entries so far"));
-            }
+            Event::Comparing(step, n) => self.draw(&report::comparing(step, *n)),
             Event::Compared(step, outcome) => {
-                let (path, entries) = (shown(&step.path), outcome.entries);
-                log::line(|| format!("compared {path}: {entries} entries are the same"));
+                log::line(|| report::compared(step, outcome));
                 if outcome.everything {
-                    self.note(&format!(
-                        "too much changed in {path} to keep in mind, so everything was compared"
-                    ));
+                    self.note(&report::compared(step, outcome));
                 }
             }
             Event::Done(step, receipt) => {

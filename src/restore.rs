@@ -15,7 +15,7 @@ use crate::s3::{Client, S3Options};
 use crate::snapshot::{Mended, Size, shown};
 use crate::store::archive::index;
 use crate::store::local::{Local, Manner};
-use crate::store::{Access, Receipt};
+use crate::store::{Access, Receipt, Store};
 use crate::sync;
 use crate::verify;
 use chain::Link;
@@ -216,6 +216,9 @@ impl Run<'_, '_> {
     fn bring(&mut self, manner: Manner) -> Result<()> {
         // Held to the end: nobody else works in there.
         let mut dest = Local::open(&self.place.base, Access::Append, manner)?;
+        let links = self.links.all.iter();
+        let origin = |link: &Link| Some((link.id?, link.manifest.snapshot.origin.clone()?));
+        dest.attribute(links.filter_map(origin).collect());
         let (first, mut at) = self.progress()?;
         at.iter().try_for_each(|at| dest.adopt(at))?;
         for number in first..self.links.all.len() {

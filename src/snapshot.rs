@@ -2,7 +2,10 @@
 //! Does no input or output, and knows no store.
 
 mod measured;
+mod origin;
 pub mod path_text;
+
+pub use origin::{Origin, Origins, Subject};
 
 pub use measured::{Fault, Measured, Mend, Mended, Pair, Sizes};
 
@@ -149,6 +152,9 @@ pub struct Snapshot {
     /// Subvolumes inside it, relative to it: they do not travel with it.
     #[serde(default)]
     pub nested: Vec<String>,
+    /// What it is of, if that was recorded, or is certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl Snapshot {

@@ -17,9 +17,10 @@ use crate::error::{Error, Result};
 use crate::process::Priority;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::S3Options;
-use crate::snapshot::{Diff, Listing, Sizes, shown};
+use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
 use archive::ArchiveStore;
+pub use local::ReceiveWith;
 use local::{Local, Manner};
 pub use location::{Location, Place};
 pub use look::Rejected;
@@ -53,6 +54,9 @@ pub trait Store {
     /// # Errors
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
+
+    /// Tells what the snapshots that are going to be received are of, so that it is recorded of them.
+    fn attribute(&mut self, _origins: Origins) {}
 
     /// Whether the stream of a diff is of a sender that mends, whether or not there is anything to mend.
     ///
@@ -94,6 +98,18 @@ pub trait Store {
     /// # Errors
     /// If it is missing or the store refuses.
     fn delete(&mut self, path: &Path) -> Result<()>;
+
+    /// Records what a snapshot that is there is of.
+    ///
+    /// # Errors
+    /// If it is missing, or that cannot be recorded.
+    fn adopt(&mut self, path: &Path, _origin: &Origin) -> Result<()> {
+        let said = "what it is of is recorded where it lies: run buttersink adopt there";
+        Err(Error::refused(
+            format!("cannot adopt {}", shown(path)),
+            said,
+        ))
+    }
 
     /// Holds every snapshot against what was recorded of it. `watch` hears what is looked at.
     ///
@@ -239,6 +255,7 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
         Place::Ssh(rest) => {
             let us = Hello {
                 compressed: means.manner.compressed,
+                receive_with: means.manner.receive_with,
                 background: means.manner.priority == Priority::Background,
                 ..Hello::here()
             };
@@ -318,6 +335,7 @@ pub fn serve_directory(
         let manner = Manner {
             priority,
             compressed: client.compressed,
+            receive_with: client.receive_with,
         };
         Ok(Box::new(Local::open(&find()?, access, manner)?.walled()))
     };

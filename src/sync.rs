@@ -4,22 +4,20 @@
 mod held;
 mod planning;
 pub mod resend;
+mod transfer;
 
 use crate::compare::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Diff, Listing, Measured, Sizes, Uuid};
+use crate::snapshot::{Listing, Measured, Sizes, Uuid};
 use crate::store::{Parts, Receipt, Store};
 pub use held::must_compare;
 pub use planning::make_plan;
 use planning::plan_from;
 use std::collections::{HashSet, VecDeque};
-use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-
-/// Pieces in which a stream moves, in bytes: as much as a pipe holds.
-const PIECE: usize = 128 << 10;
+pub use transfer::transfer;
 
 /// What happens during a run, for whoever shows it.
 #[derive(Debug)]
@@ -85,7 +83,7 @@ impl Summary {
 }
 
 /// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
-/// takes with it only what builds on it, and all deletions. A diff that cannot be received is planned
+/// takes with it only what builds on it, and all deletions; one deletion that fails takes nothing with it. A diff that cannot be received is planned
 /// again at once without it: with another parent, in the end whole.
 ///
 /// # Errors
@@ -107,8 +105,9 @@ pub fn carry_out(
                 run.summary.kept += 1;
                 continue;
             }
-            Action::Delete if run.summary.failed > 0 => {
-                Err(not_deleted(&step, run.blocked || !run.lost.is_empty()))
+            Action::Delete if run.blocked || !run.lost.is_empty() => {
+                watch(Event::Failed(&step, &not_deleted(&step)));
+                continue;
             }
             Action::Transfer if step.from.is_some_and(|from| run.lost.contains(&from)) => {
                 Err(orphan(&step))
@@ -172,8 +171,7 @@ impl<'a> Run<'a> {
             self.lost.insert(step.to);
             self.lost_paths.insert(step.path.clone());
         }
-        let first = self.summary.failed == 0;
-        self.summary.failed += usize::from(step.action != Action::Delete || first);
+        self.summary.failed += 1;
         Ok(())
     }
 
@@ -262,11 +260,8 @@ fn snapshots(count: usize) -> String {
     }
 }
 
-fn not_deleted(step: &Step, missing: bool) -> Error {
-    let said = match missing {
-        true => "nothing is deleted, since not every snapshot arrived",
-        false => "nothing more is deleted, since a deletion failed",
-    };
+fn not_deleted(step: &Step) -> Error {
+    let said = "nothing is deleted, since not every snapshot arrived";
     Error::refused(
         format!("keeping {}", crate::snapshot::shown(&step.path)),
         said,
@@ -302,45 +297,5 @@ fn one_step(
             }
             other => other,
         },
-    }
-}
-
-/// Sends one diff and receives it. Any error drops the sink, and so aborts.
-///
-/// # Errors
-/// Whatever either side says.
-pub fn transfer(
-    source: &mut dyn Store,
-    dest: &mut dyn Store,
-    diff: &Diff,
-    path: &Path,
-    moved: &mut dyn FnMut(u64),
-) -> Result<Receipt> {
-    let mended = source.mends(diff)?;
-    let mut sink = dest.receive(diff, path)?;
-    if mended {
-        sink.is_mended();
-    }
-    pump(&mut source.send(diff)?, &mut sink, moved)?;
-    sink.finish()
-}
-
-/// Moves a stream to its end.
-fn pump(from: &mut dyn Read, to: &mut dyn Write, moved: &mut dyn FnMut(u64)) -> Result<()> {
-    let mut piece = vec![0; PIECE];
-    loop {
-        let n = match from.read(&mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(n) => n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                process::check("the transfer")?;
-                continue;
-            }
-            Err(error) => return Err(Error::io("cannot read the stream", error)),
-        };
-        to.write_all(&piece[..n])
-            .map_err(|error| Error::io("cannot write the stream", error))?;
-        moved(n as u64);
-        process::check("the transfer")?;
     }
 }

@@ -1,10 +1,11 @@
 //! System calls that std does not offer: ioctl, openat2, renameat2; in `child` signals and
-//! children, in `confine` what a child may reach, in `dir` directories, in `look` what others may have
+//! children, in `confine` what a child may reach, in `dir` directories, in `at` what changes them, in `look` what others may have
 //! put there; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
 //! nothing of btrfs.
 
 #![allow(unsafe_code)]
 
+pub mod at;
 mod child;
 mod confine;
 pub mod dir;
@@ -13,6 +14,7 @@ pub mod look;
 
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
+    yield_to_others,
 };
 pub use confine::confine;
 pub use lanes::{Hash, LANES, sha256_of_eight};
@@ -23,7 +25,6 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-
 use std::path::Path;
 
 /// Plain memory: no padding, no pointers, and every pattern of bits is a value.
@@ -205,8 +206,7 @@ pub fn open_beneath(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<Owne
     open_resolved(dir, path, flags, libc::RESOLVE_BENEATH)
 }
 
-/// As [`open_beneath`], and follows no symbolic link at all; the last name may be one for flags
-/// that say so (`O_PATH | O_NOFOLLOW`).
+/// As [`open_beneath`], following no symbolic link; the last name may be one (`O_NOFOLLOW`).
 ///
 /// # Errors
 /// `ELOOP` for a link on the way; else as there.
@@ -248,15 +248,6 @@ pub fn free_bytes(file: BorrowedFd) -> io::Result<u64> {
 /// What the kernel says.
 pub fn is_read_only(file: BorrowedFd) -> io::Result<bool> {
     Ok(statvfs(file)?.f_flag & libc::ST_RDONLY != 0)
-}
-
-/// Whether programs where `file` is cannot give their user more rights, nor nodes stand for devices.
-///
-/// # Errors
-/// What the kernel says.
-pub fn is_harmless(file: BorrowedFd) -> io::Result<bool> {
-    let both = libc::ST_NOSUID | libc::ST_NODEV;
-    Ok(statvfs(file)?.f_flag & both == both)
 }
 
 fn statvfs(file: BorrowedFd) -> io::Result<libc::statvfs> {

@@ -20,7 +20,7 @@ _buttersink() {
         ;;
     --exclude | --bwlimit | --ssh-command | --ssh-option | --remote-sudo | --remote-command | \
         --endpoint-url | --region | --profile | -j | --concurrency | --part-size | --max-chain | \
-        --s3-quirks | --older-than | --backup) return ;;
+        --s3-quirks | --older-than | --backup | --as) return ;;
     esac
     if [[ ${COMP_WORDS[1]-} =~ ^(backup|restore|verify)$ && $word == -* ]]; then
         # These have options of their own, which their help names.
@@ -31,14 +31,14 @@ _buttersink() {
     if [[ $word = -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
             -n --dry-run -d --delete -e --estimate --whole --compare --resend --exclude -q --quiet -l --logfile
-            --json --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo
+            --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo
             --remote-command --endpoint-url --region --profile -j --concurrency --part-size
             --checksum --sse --storage-class --max-chain --s3-quirks --config --commands
-            --older-than --backup --offline --server --mode --as --strict
+            --older-than --backup --yes --take-over --offline --server --mode --as --strict
             -h --help -V --version' -- "$word")
     else
         local commands=
-        [ "$COMP_CWORD" != 1 ] || commands='list sync backup restore verify config clean'
+        [ "$COMP_CWORD" != 1 ] || commands='list sync backup restore verify config clean adopt'
         mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"; compgen -d -S / -- "$word")
         compopt -o filenames -o nospace
     fi

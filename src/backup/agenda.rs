@@ -5,7 +5,7 @@ use super::names;
 use super::retention::root;
 use super::run::{own_chains, parents};
 use super::schedule::{Due, Kind, Past, Schedule};
-use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Listing, Origin, Snapshot, State, Uuid, shown};
 use crate::store::archive::stamp;
 use jiff::{Timestamp, Zoned};
 use std::collections::HashSet;
@@ -63,10 +63,21 @@ fn order(time: Timestamp, now: Timestamp) -> (bool, Timestamp) {
 impl Chain {
     /// Whether it is of another subvolume than this one, of which these snapshots are here.
     pub fn is_strange(&self, ours: &[Snapshot], archive: &Listing, subvolume: Uuid) -> bool {
-        let own = own_chains(archive, ours, subvolume);
+        let own = own_chains(archive, ours, subvolume, true);
         let parents = parents(&archive.offer);
         let mut roots = self.links.iter().map(|id| root(*id, &parents));
         roots.next().is_some_and(|root| !own.contains(&root))
+    }
+
+    /// What it is of, if that is on another machine than this.
+    pub fn of_another_machine(&self, archive: &Listing, machine: &str) -> Option<Origin> {
+        let links = archive.snapshots.iter();
+        let links = links.filter(|s| self.links.contains(&s.id()));
+        let newest = links.max_by_key(|s| s.created)?;
+        newest
+            .origin
+            .clone()
+            .filter(|origin| origin.machine != machine)
     }
 
     /// The newest chain of what can be restored.

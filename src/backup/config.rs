@@ -12,11 +12,14 @@ use crate::s3::Sse;
 use crate::s3::thaw::Tier;
 use crate::snapshot::shown;
 use crate::store::{Location, Place};
+use crate::sys::look::{self, Found};
 use reader::Reader;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// As many bytes as a configuration may have.
+const LONGEST: u64 = 1 << 20;
 /// Five MiB: the smallest part of an upload but the last.
 const SMALLEST_PART: u64 = 5 << 20;
 const GIB_200: u64 = 200 << 30;
@@ -139,6 +142,8 @@ pub struct Restore {
     pub restore_timeout_seconds: u64,
     /// How fast they are thawed, and so for how much.
     pub restore_tier: Tier,
+    /// How snapshots are received: builtin, btrfs or auto.
+    pub receive_with: String,
 }
 
 /// Where state and lock of a file are that names no other places.
@@ -181,10 +186,13 @@ impl Config {
             let said = "the path of a configuration file is absolute";
             return Err(Error::usage(format!("cannot use {name}"), said));
         }
-        let text = std::fs::read_to_string(path).doing(|| format!("cannot read {name}"))?;
+        let doing = || format!("cannot read {name}");
+        let found = Found::at(path).doing(doing)?;
+        let text = look::read_found(&found, LONGEST).doing(doing)?;
+        let text = String::from_utf8(text).map_err(|_| Error::usage(doing(), "it is not UTF-8"))?;
         let places = Places::of(path);
         let config = Config::parse(&name, &text, &places)?;
-        config.hooks.check_file(path)?;
+        config.hooks.check(path, found.strange.as_ref())?;
         Ok(config)
     }
 
@@ -349,6 +357,7 @@ fn hooks(file: &mut Reader) -> Result<Hooks> {
 fn restore(file: &mut Reader) -> Result<Restore> {
     const MODES: &[&str] = &["full", "sample", "none"];
     const TIERS: &[&str] = &["Standard", "Bulk", "Expedited"];
+    const WAYS: &[&str] = &["auto", "builtin", "btrfs"];
     Ok(Restore {
         target_base_dir: file.path("restore.target_base_dir", "/srv/restore".into())?,
         verify_mode: file.choice("restore.verify_mode", "full", MODES)?,
@@ -358,6 +367,7 @@ fn restore(file: &mut Reader) -> Result<Restore> {
         restore_tier: file
             .choice("restore.restore_tier", "Standard", TIERS)?
             .parse()?,
+        receive_with: file.choice("restore.receive_with", "auto", WAYS)?,
     })
 }
 

@@ -1,10 +1,10 @@
 //! What is run before and after scheduled backups: programs of the person's own, without a shell,
 //! and only from a file that nobody but root can have written.
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, Result};
 use crate::process;
 use crate::snapshot::shown;
-use std::os::unix::fs::MetadataExt;
+use crate::sys::look::Strange;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -24,30 +24,29 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// What root runs, root must have written.
+    /// What root runs, root must have written: the file that was read, and on the way to it there must be
+    /// nothing strange.
     ///
     /// # Errors
     /// If there are hooks, and others could have written the file or put another in its place.
-    pub fn check_file(&self, path: &Path) -> Result<()> {
-        if self.before.is_none() && self.after.is_none() {
+    pub fn check(&self, path: &Path, strange: Option<&Strange>) -> Result<()> {
+        let Some(strange) = strange.filter(|_| self.before.is_some() || self.after.is_some())
+        else {
             return Ok(());
-        }
-        let doing = || format!("cannot use the hooks of {}", shown(path));
-        let file = path.canonicalize().doing(doing)?;
-        for place in file.ancestors() {
-            let metadata = place.metadata().doing(doing)?;
-            // In a directory like /tmp others can write, and yet not replace what is root's.
-            let sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
-            let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-            if owner != 0 || mode & 0o022 != 0 && !sticky {
-                let said = format!(
-                    "{} is owned by uid {owner} with mode {mode:o}: hooks are run as root, so only root may be able to write it",
-                    shown(place)
-                );
-                return Err(Error::refused(doing(), said));
-            }
-        }
-        Ok(())
+        };
+        let Strange {
+            path: at,
+            uid,
+            mode,
+        } = strange;
+        let said = format!(
+            "{} is owned by uid {uid} with mode {mode:o}: hooks are run as root, so only root may be able to write it",
+            shown(at)
+        );
+        Err(Error::refused(
+            format!("cannot use the hooks of {}", shown(path)),
+            said,
+        ))
     }
 
     /// Runs one of the hooks with these variables, and waits for its end.

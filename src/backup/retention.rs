@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::snapshot::Uuid;
 pub use chains::{Chains, own, root};
 use jiff::civil::{DateTime, Weekday};
-use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, ToSpan, Zoned, tz::TimeZone};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -146,8 +146,33 @@ impl Period {
     }
 }
 
-/// Judges snapshots of one subvolume, the newest first. The newest always stays.
+/// Judges snapshots of one subvolume, the newest first. The newest always stays. What is from the
+/// future, for which some clock was wrong, stays as well, and takes nobody's place.
 pub fn judge(
+    candidates: Vec<Candidate>,
+    policy: &Policy,
+    bonds: &Bonds,
+    now: &Zoned,
+) -> Vec<Verdict> {
+    let is_future = |c: &Candidate| from_future(c.made, now.timestamp());
+    let (future, past) = candidates.into_iter().partition(is_future);
+    let future: Vec<Candidate> = future;
+    let waiting = future.into_iter().map(|candidate| Verdict {
+        candidate,
+        keep: true,
+        why: "its time has not come yet: a clock was wrong".to_owned(),
+    });
+    waiting
+        .chain(judge_past(past, policy, bonds, now.time_zone()))
+        .collect()
+}
+
+/// Later than now, and not only by the second that made a name free.
+fn from_future(made: Timestamp, now: Timestamp) -> bool {
+    made.duration_since(now) > SignedDuration::from_mins(1)
+}
+
+fn judge_past(
     mut candidates: Vec<Candidate>,
     policy: &Policy,
     bonds: &Bonds,

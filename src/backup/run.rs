@@ -291,6 +291,7 @@ impl Run<'_, '_> {
     /// Brings a destination up to date, and lets it forget what its policy does not keep.
     fn send_to_one(&mut self, dest: &mut Dest, here: &Listing, ours: &[Snapshot]) -> Result<()> {
         process::check("backing up")?;
+        dest.store()?.attribute(here.origins());
         let there = dest.store()?.list()?;
         there.notes.iter().for_each(|note| self.note(note));
         let (missing, here) = wanted(&dest.wants, here, ours, &there);

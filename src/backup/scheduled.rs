@@ -277,14 +277,19 @@ pub fn lock(path: &Path) -> Result<File> {
             .create(dir)
             .doing(doing)?;
     }
+    // To read too: then what is a FIFO opens, and is seen to be one.
     let file = OpenOptions::new()
+        .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
         .doing(doing)?;
+    if !file.metadata().doing(doing)?.is_file() {
+        return Err(Error::refused(doing(), "it is not an ordinary file"));
+    }
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),
         false => Err(Error::new(

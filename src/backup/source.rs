@@ -2,15 +2,17 @@
 //! one is needed, making it, and the link to the latest.
 
 use super::names::Naming;
+use crate::attribution::{self, Family, Node};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
-use crate::snapshot::{Listing, Size, Sizes, Snapshot, State, Uuid, shown};
-use crate::store::local::STATE;
+use crate::machine;
+use crate::snapshot::{Listing, Origin, Size, Sizes, Snapshot, State, Uuid, shown};
+use crate::store::local::{self, STATE};
 use crate::sys;
-use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
+use crate::sys::look::Found;
+use jiff::{SignedDuration, Timestamp, ToSpan, Zoned, tz::TimeZone};
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -30,6 +32,7 @@ pub struct Source {
     pub nested: Vec<PathBuf>,
     /// UUIDs of what else can be written to on this filesystem.
     others: HashSet<Uuid>,
+    family: Family,
 }
 
 impl Source {
@@ -74,6 +77,7 @@ impl Source {
             whole != path && !whole.starts_with(&folder)
         });
         Ok(Source {
+            family: family(&path, found.uuid, &all)?,
             nested: nested.cloned().collect(),
             others: others.map(|s| s.uuid).collect(),
             subvolume: all.into_iter().find(|s| s.id == found.id).unwrap_or(found),
@@ -86,6 +90,20 @@ impl Source {
     /// The UUID of the subvolume.
     pub fn uuid(&self) -> Uuid {
         self.subvolume.uuid
+    }
+
+    /// The subvolume under every name that it had, and which of our snapshots are known to be of it.
+    pub fn family(&self, ours: &[Snapshot]) -> Family {
+        let certain = |s: &&Snapshot| {
+            let origin = s.origin.as_ref();
+            origin.is_some_and(|origin| self.family.subjects.contains(&origin.subject()))
+        };
+        // What is only imagined is of it, too.
+        let here = ours.iter().filter(|s| certain(s) || is_imagined(s));
+        Family {
+            here: here.map(Snapshot::id).collect(),
+            ..self.family.clone()
+        }
     }
 
     /// The snapshots in the folder that backups of this subvolume made, oldest first.
@@ -225,12 +243,23 @@ impl Source {
         error
     }
 
-    /// When a snapshot was made, by its name; without one, when this copy was.
+    /// When a snapshot was made: as its source recorded it, else by its name, else when this copy was.
+    /// A name is in local time, so that it may be wrong by as much as zones differ; one that differs by
+    /// more was given by a wrong clock, or tells of an older snapshot that this is a copy of.
     pub fn made(&self, snapshot: &Snapshot, now: &Zoned) -> Timestamp {
+        const ZONES: SignedDuration = SignedDuration::from_hours(26);
+        let second = |seconds: Option<i64>| Timestamp::from_second(seconds?).ok();
         let name = snapshot.path.as_os_str();
         let named = self.naming.made(name, now.time_zone());
-        let recorded = || Timestamp::from_second(snapshot.created?).ok();
-        named.or_else(recorded).unwrap_or(Timestamp::UNIX_EPOCH)
+        let recorded = second(snapshot.origin.as_ref().and_then(|origin| origin.made));
+        match (named, recorded) {
+            (Some(named), Some(made)) if named.duration_since(made).abs() > ZONES => {
+                named.min(made)
+            }
+            (_, Some(made)) => made,
+            (Some(named), None) => named,
+            (None, None) => second(snapshot.created).unwrap_or(Timestamp::UNIX_EPOCH),
+        }
     }
 
     /// Whether a name at a destination is one that backups with this prefix give.
@@ -244,27 +273,74 @@ impl Source {
     /// # Errors
     /// If something else has its name, or the folder cannot be written to.
     pub fn move_link(&self, to: &Path) -> Result<bool> {
-        let Some(mut new) = self.naming.link() else {
+        let Some(new) = self.naming.link() else {
             return Ok(false);
         };
-        let link = self.folder.join(&new);
-        let doing = || format!("cannot replace the link {}", shown(&link));
+        let doing = || format!("cannot replace the link {}", shown(self.folder.join(&new)));
+        // It may lie in what belongs to a user, who must not lead us elsewhere meanwhile.
+        let found = Found::at(&self.folder).doing(doing)?;
+        let folder = found.handle();
+        let link = folder.join(&new);
         match std::fs::read_link(&link) {
             Ok(there) if there == to => return Ok(false),
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
             _ => {}
         }
-        new.push(".new");
-        let new = self.folder.join(new);
-        match std::fs::remove_file(&new) {
+        let mut other = new.clone();
+        other.push(".new");
+        let other = folder.join(other);
+        match std::fs::remove_file(&other) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
             _ => {}
         }
-        std::os::unix::fs::symlink(to, &new).doing(doing)?;
-        std::fs::rename(&new, &link).doing(doing)?;
+        std::os::unix::fs::symlink(to, &other).doing(doing)?;
+        std::fs::rename(&other, &link).doing(doing)?;
         sync(&self.folder)?;
         Ok(true)
     }
+}
+
+/// What a subvolume is called in records, and what it descends from.
+fn family(path: &Path, subvolume: Uuid, all: &[Subvolume]) -> Result<Family> {
+    let nodes: Vec<Node> = all
+        .iter()
+        .map(|s| Node {
+            uuid: s.uuid,
+            parent: s.parent_uuid,
+            read_only: s.read_only,
+        })
+        .collect();
+    let continued = attribution::continues(subvolume, &nodes);
+    let filesystem = Filesystem::open(path)?.fsid()?;
+    let recorded = local::origins(path)?;
+    let mut family = Family {
+        machine: machine::id().to_owned(),
+        taken: attribution::taken(subvolume, &nodes),
+        ..Family::default()
+    };
+    for uuid in &continued {
+        let same = all.iter().find(|s| s.uuid == *uuid);
+        family.line.extend(
+            [*uuid]
+                .into_iter()
+                .chain(same.and_then(|s| s.received_uuid)),
+        );
+        let origin = recorded
+            .get(uuid)
+            .filter(|origin| family.may_continue(origin));
+        let own = Origin {
+            machine: family.machine.clone(),
+            filesystem,
+            subvolume: *uuid,
+            ..Origin::default()
+        };
+        family.subjects.extend(
+            [own.subject()]
+                .into_iter()
+                .chain(origin.map(Origin::subject)),
+        );
+    }
+    Ok(family)
 }
 
 /// The UUID of no snapshot.
@@ -282,6 +358,11 @@ pub(super) fn check_folder(path: &Path, folder: &Path) -> Result<()> {
         let (path, folder) = (shown(path), shown(folder));
         format!("cannot keep snapshots of {path} in {folder}")
     };
+    if let Err(error) = Found::at(folder)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error).doing(doing);
+    }
     let there = match folder.is_dir() {
         true => folder,
         false => folder.parent().unwrap_or(folder),
@@ -311,5 +392,6 @@ pub(super) fn make_folder(folder: &Path) -> Result<()> {
 
 fn sync(folder: &Path) -> Result<()> {
     let doing = || format!("cannot write {}", shown(folder));
-    sys::syncfs(File::open(folder).doing(doing)?.as_fd()).doing(doing)
+    let folder = Found::at(folder).and_then(|found| found.open_directory());
+    sys::syncfs(folder.doing(doing)?.as_fd()).doing(doing)
 }

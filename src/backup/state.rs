@@ -6,6 +6,7 @@ use super::schedule::Past;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::store::archive::stamp;
+use crate::sys::look;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,7 +62,7 @@ impl State {
     /// Reads a state, or a remark why nothing is known.
     pub fn read(path: &Path) -> (State, Option<String>) {
         let name = shown(path);
-        let text = match std::fs::read_to_string(path) {
+        let text = match look::read_file(path, 16 << 20) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Default::default(),
             Err(error) => {
@@ -69,7 +70,7 @@ impl State {
                 return (State::default(), Some(error.to_string()));
             }
         };
-        match serde_json::from_str(&text) {
+        match serde_json::from_slice(&text) {
             Ok(state) => (state, None),
             Err(error) => {
                 let remark = format!("{name} is damaged, and nothing in it is used: {error}");

@@ -30,6 +30,8 @@ pub(super) const SUBVOLUME_READ_ONLY: u64 = 1 << 1;
 /// The same in the flags of a root item.
 pub(super) const ROOT_READ_ONLY: u64 = 1;
 pub(super) const SEND_NO_FILE_DATA: u64 = 1;
+pub(super) const SEND_VERSION: u64 = 8;
+pub(super) const SEND_COMPRESSED: u64 = 16;
 pub(super) const FS_INFO_GENERATION: u64 = 1 << 1;
 pub(super) const FS_INFO_METADATA_UUID: u64 = 1 << 2;
 
@@ -172,12 +174,38 @@ kernel_struct! {
 }
 
 kernel_struct! {
+    /// `btrfs_ioctl_clone_range_args`
+    CloneRange = 32 { source: i64, source_offset: u64, source_length: u64, offset: u64 }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_encoded_io_args`, as 64-bit programs have it. The kernel only reads what it
+    /// writes to a file, so that the address is a number here.
+    EncodedIo = 128 {
+        pieces: u64,
+        count: u64,
+        offset: i64,
+        flags: u64,
+        len: u64,
+        unencoded_len: u64,
+        unencoded_offset: u64,
+        compression: u32,
+        encryption: u32,
+        reserved: [u8; 64],
+    }
+}
+
+kernel_struct! {
     /// `btrfs_ioctl_quota_rescan_args`
     QuotaRescan = 64 { running: u64, progress: u64, reserved: [u64; 6] }
 }
 
 const MAGIC: u8 = 0x94;
 
+/// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS`, whose numbers say `long` and whose argument is an `int`.
+pub(super) const GET_FLAGS: Request<u64> = Request::read(b'f', 1);
+pub(super) const SET_FLAGS: Request<u64> = Request::write(b'f', 2);
+pub(super) const CLONE_RANGE: Request<CloneRange> = Request::write(MAGIC, 13);
 pub(super) const SUBVOL_CREATE: Request<VolArgs> = Request::write(MAGIC, 14);
 pub(super) const SNAP_DESTROY: Request<VolArgs> = Request::write(MAGIC, 15);
 pub(super) const TREE_SEARCH_V2: Request<SearchArgs> = Request::both(MAGIC, 17);
@@ -192,6 +220,7 @@ pub(super) const SEND: Request<Send> = Request::write(MAGIC, 38);
 pub(super) const QUOTA_RESCAN_STATUS: Request<QuotaRescan> = Request::read(MAGIC, 45);
 pub(super) const GET_SUBVOL_INFO: Request<SubvolInfo> = Request::read(MAGIC, 60);
 pub(super) const GET_SUBVOL_ROOTREF: Request<RootRefs> = Request::both(MAGIC, 61);
+pub(super) const ENCODED_WRITE: Request<EncodedIo> = Request::write(MAGIC, 64);
 pub(super) const INO_LOOKUP_USER: Request<InoLookupUser> = Request::both(MAGIC, 62);
 
 /// Reads little-endian fields out of an item of a tree, wherever they lie; `None` past its end.
@@ -356,6 +385,9 @@ mod tests {
 
     /// What gcc 12 computed from linux-libc-dev 6.1, x86-64.
     const GOLDEN: &str = "\
+        GET_FLAGS 0x80086601\n\
+        SET_FLAGS 0x40086602\n\
+        CLONE_RANGE 0x4020940d\n\
         SUBVOL_CREATE 0x5000940e\n\
         SNAP_DESTROY 0x5000940f\n\
         TREE_SEARCH_V2 0xc0709411\n\
@@ -370,11 +402,15 @@ mod tests {
         QUOTA_RESCAN_STATUS 0x8040942d\n\
         GET_SUBVOL_INFO 0x81f8943c\n\
         GET_SUBVOL_ROOTREF 0xd000943d\n\
-        INO_LOOKUP_USER 0xd000943e";
+        INO_LOOKUP_USER 0xd000943e\n\
+        ENCODED_WRITE 0x40809440";
 
     #[test]
     fn numbers_are_those_of_the_headers() {
         let ours = [
+            ("GET_FLAGS", GET_FLAGS.number()),
+            ("SET_FLAGS", SET_FLAGS.number()),
+            ("CLONE_RANGE", CLONE_RANGE.number()),
             ("SUBVOL_CREATE", SUBVOL_CREATE.number()),
             ("SNAP_DESTROY", SNAP_DESTROY.number()),
             ("TREE_SEARCH_V2", TREE_SEARCH_V2.number()),
@@ -390,6 +426,7 @@ mod tests {
             ("GET_SUBVOL_INFO", GET_SUBVOL_INFO.number()),
             ("GET_SUBVOL_ROOTREF", GET_SUBVOL_ROOTREF.number()),
             ("INO_LOOKUP_USER", INO_LOOKUP_USER.number()),
+            ("ENCODED_WRITE", ENCODED_WRITE.number()),
         ];
         let golden: Vec<&str> = GOLDEN.lines().collect();
         let ours: Vec<String> = ours

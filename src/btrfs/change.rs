@@ -2,7 +2,7 @@
 //! Each function is one request; refusals are put into words here, where their causes are known.
 
 use super::abi::{self, zeroed};
-use super::{is_subvolume, open_dir};
+use super::{is_subvolume, open_dir, open_dir_to_change};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::sys;
@@ -35,7 +35,11 @@ pub fn create_snapshot(source: &Path, dir: &Path, name: &OsStr, read_only: bool)
         name: field(name, doing)?,
         ..zeroed()
     };
-    let made = sys::ioctl(open_dir(dir)?.as_fd(), &abi::SNAP_CREATE_V2, &mut args);
+    let made = sys::ioctl(
+        open_dir_to_change(dir)?.as_fd(),
+        &abi::SNAP_CREATE_V2,
+        &mut args,
+    );
     explained(
         made,
         doing,
@@ -62,7 +66,11 @@ pub fn create_subvolume(dir: &Path, name: &OsStr) -> Result<()> {
         fd: 0,
         name: field(name, doing)?,
     };
-    let made = sys::ioctl(open_dir(dir)?.as_fd(), &abi::SUBVOL_CREATE, &mut args);
+    let made = sys::ioctl(
+        open_dir_to_change(dir)?.as_fd(),
+        &abi::SUBVOL_CREATE,
+        &mut args,
+    );
     explained(
         made,
         doing,
@@ -86,7 +94,11 @@ pub fn delete_subvolume(dir: &Path, name: &OsStr) -> Result<()> {
         fd: 0,
         name: field(name, doing)?,
     };
-    let deleted = sys::ioctl(open_dir(dir)?.as_fd(), &abi::SNAP_DESTROY, &mut args);
+    let deleted = sys::ioctl(
+        open_dir_to_change(dir)?.as_fd(),
+        &abi::SNAP_DESTROY,
+        &mut args,
+    );
     explained(
         deleted,
         doing,
@@ -183,6 +195,39 @@ pub fn set_received(path: &Path, uuid: Uuid, stransid: u64) -> Result<()> {
 /// # Errors
 /// What the kernel says: EPERM if we are not root or one of the two is read-write.
 pub fn send_metadata(snapshot: &File, parent: Option<u64>, out: BorrowedFd) -> io::Result<()> {
+    send(snapshot, parent, out, abi::SEND_NO_FILE_DATA, 0)
+}
+
+/// Writes the send stream as `btrfs send` does; with `compressed`, in protocol 2 and with extents as
+/// they are. Blocks as [`send_metadata`] does.
+///
+/// # Errors
+/// As there.
+pub fn send_stream(
+    snapshot: &File,
+    parent: Option<u64>,
+    out: BorrowedFd,
+    compressed: bool,
+) -> io::Result<()> {
+    match compressed {
+        true => send(
+            snapshot,
+            parent,
+            out,
+            abi::SEND_VERSION | abi::SEND_COMPRESSED,
+            2,
+        ),
+        false => send(snapshot, parent, out, 0, 0),
+    }
+}
+
+fn send(
+    snapshot: &File,
+    parent: Option<u64>,
+    out: BorrowedFd,
+    flags: u64,
+    version: u32,
+) -> io::Result<()> {
     // As `btrfs send -p` has it, the parent is also the one clone source.
     let sources: Vec<u64> = parent.into_iter().collect();
     let mut args = abi::Send {
@@ -190,7 +235,8 @@ pub fn send_metadata(snapshot: &File, parent: Option<u64>, out: BorrowedFd) -> i
         clone_sources_count: sources.len() as u64,
         clone_sources: sources.as_ptr().expose_provenance() as u64,
         parent: parent.unwrap_or(0),
-        flags: abi::SEND_NO_FILE_DATA,
+        flags,
+        version,
         ..zeroed()
     };
     sys::ioctl(snapshot.as_fd(), &abi::SEND, &mut args)

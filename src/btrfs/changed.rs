@@ -40,6 +40,26 @@ pub fn changed_since(
     any_inode(now.as_fd(), then.as_fd(), since, ignored).doing(doing)
 }
 
+/// Whether anything in an open subvolume but its top was changed, or read for the first time, after
+/// that transaction. All of it must be on the disk.
+///
+/// # Errors
+/// If the kernel refuses, as for who is not root.
+pub fn touched_since(subvolume: BorrowedFd, since: u64) -> io::Result<bool> {
+    let mut buffer = Buffer::new();
+    let (from, to) = (key(abi::FIRST_FREE + 1), key(abi::LAST_FREE));
+    let mut search =
+        Search::new(subvolume, &mut buffer, root_id(subvolume)?, from, to).since(since + 1);
+    while let Some(item) = search.next()? {
+        if item.key.kind == abi::INODE_ITEM
+            && abi::inode_transid(item.data).is_none_or(|transid| transid > since)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn any_inode(
     now: BorrowedFd,
     then: BorrowedFd,

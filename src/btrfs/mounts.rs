@@ -28,6 +28,8 @@ pub struct Mount {
 /// One line of mountinfo.
 pub(super) struct Line {
     id: u64,
+    /// That of the mount that it lies on.
+    parent: u64,
     device: String,
     root: PathBuf,
     pub(super) at: PathBuf,
@@ -73,6 +75,36 @@ pub(super) fn of_file(file: BorrowedFd) -> Option<Line> {
 pub fn mount_point(path: &Path) -> Result<Option<PathBuf>> {
     let file = File::open(path).doing(|| format!("cannot open {}", shown(path)))?;
     Ok(of_file(file.as_fd()).map(|mount| mount.at))
+}
+
+/// Where mounts are that nothing at these paths lies on, nor below which one of theirs lies: what a
+/// process that needs no more than those paths can do without.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn mounts_without(paths: &[&Path]) -> Result<Vec<PathBuf>> {
+    let lines = lines().doing(|| "cannot read /proc/self/mountinfo".to_owned())?;
+    let of_path = |path: &&Path| id_of(std::fs::File::open(path).ok()?.as_fd());
+    let needed = paths.iter().filter_map(of_path).collect();
+    Ok(unneeded(&lines, needed))
+}
+
+fn unneeded(lines: &[Line], mut needed: Vec<u64>) -> Vec<PathBuf> {
+    let mut next = 0;
+    while let Some(&id) = needed.get(next) {
+        let on = lines
+            .iter()
+            .find(|line| line.id == id)
+            .map(|line| line.parent);
+        needed.extend(on.filter(|on| !needed.contains(on)));
+        next += 1;
+    }
+    let (kept, others): (Vec<&Line>, Vec<&Line>) =
+        lines.iter().partition(|line| needed.contains(&line.id));
+    // Where one lies over another, the path means the upper one.
+    let hidden = |line: &&&Line| kept.iter().any(|kept| kept.at == line.at);
+    let others = others.iter().filter(|line| !hidden(line)).rev();
+    others.map(|line| line.at.clone()).collect()
 }
 
 /// The root of the mount that an open file was reached by, held open, and where that is; `None` if it
@@ -129,12 +161,14 @@ impl Line {
     fn parse(line: &[u8]) -> Option<Line> {
         let mut words = line.split(|&byte| byte == b' ');
         let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
-        let id = text(words.next()?).parse().ok()?;
-        let device = text(words.nth(1)?);
+        let mut number = || text(words.next()?).parse().ok();
+        let (id, parent) = (number()?, number()?);
+        let device = text(words.next()?);
         let (root, at) = (unescaped(words.next()?), unescaped(words.next()?));
         words.find(|&word| word == b"-")?;
         Some(Line {
             id,
+            parent,
             device,
             root: root.into(),
             at: at.into(),
@@ -207,6 +241,30 @@ mod tests {
             !mount.whole,
             "subvol= has a ,c at its end and the root does not"
         );
+    }
+
+    #[test]
+    fn what_is_needed_keeps_what_it_lies_on() {
+        let lines = [
+            "1 0 8:1 / / rw - ext4 a rw",
+            "2 1 8:2 / /mnt rw - ext4 a rw",
+            "3 2 8:3 / /mnt/b rw - btrfs b rw",
+            "4 1 8:4 / /media rw - vfat c rw",
+            "5 4 8:5 / /media/d rw - vfat d rw",
+            "6 3 8:6 / /mnt/b/e rw - vfat e rw",
+            "7 1 8:7 / /hidden rw - vfat f rw",
+            "8 7 8:8 / /hidden rw - btrfs g rw",
+        ];
+        let lines = lines.map(|line| Line::parse(line.as_bytes()).unwrap());
+        let unneeded = |ids| unneeded(&lines, ids);
+        let shown = |paths: Vec<PathBuf>| paths.iter().map(|p| p.display().to_string()).collect();
+        let others: Vec<String> = shown(unneeded(vec![3, 1]));
+        assert_eq!(
+            others,
+            ["/hidden", "/hidden", "/mnt/b/e", "/media/d", "/media"]
+        );
+        let others: Vec<String> = shown(unneeded(vec![8]));
+        assert_eq!(others, ["/mnt/b/e", "/media/d", "/media", "/mnt/b", "/mnt"]);
     }
 
     #[test]

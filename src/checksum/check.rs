@@ -7,8 +7,10 @@ use super::walk::{Unread, walk};
 use super::{Options, Outcome, Progress};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
+use crate::sys::look::Found;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io::Read;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -86,7 +88,12 @@ struct Record {
 
 impl Record {
     fn read(list: List, path: &Path) -> Result<Record> {
-        let text = std::fs::read(path).doing(|| format!("cannot read {}", shown(path)))?;
+        let doing = || format!("cannot read {}", shown(path));
+        let mut text = Vec::new();
+        let mut file = Found::anywhere(path)
+            .and_then(|found| found.open_file())
+            .doing(doing)?;
+        file.read_to_end(&mut text).doing(doing)?;
         let mut lines = Vec::new();
         let mut start = 0;
         for (number, line) in text.split_inclusive(|&b| b == b'\n').enumerate() {

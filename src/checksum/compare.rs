@@ -224,9 +224,9 @@ impl Pair<'_> {
         queue.share(this.options.threads, |next| {
             let mut buffers = [vec![0; BUFFER], vec![0; BUFFER]];
             while let Some(number) = next() {
-                let (a, _) = this.contents[number as usize];
-                let path = this.a.relative(a);
-                let same = this.same_content(&path, &mut buffers, progress);
+                let pair = this.contents[number as usize];
+                let path = this.a.relative(pair.0);
+                let same = this.same_content(pair, &path, &mut buffers, progress);
                 progress.files.fetch_add(1, Relaxed);
                 let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                 match same {
@@ -253,14 +253,15 @@ impl Pair<'_> {
 
     fn same_content(
         &self,
+        (left, right): (u32, u32),
         path: &[u8],
         [a, b]: &mut [Vec<u8>; 2],
         progress: &Progress,
     ) -> std::result::Result<bool, Unread> {
         let in_a = |error| self.a.unread("", path, error);
         let in_b = |error| self.b.unread("", path, error);
-        let mut left = Quiet::open(&self.a, path).map_err(in_a)?;
-        let mut right = Quiet::open(&self.b, path).map_err(in_b)?;
+        let mut left = Quiet::open(&self.a, left).map_err(in_a)?;
+        let mut right = Quiet::open(&self.b, right).map_err(in_b)?;
         loop {
             let data = left.data().map_err(in_a)?.min(right.data().map_err(in_b)?);
             progress.bytes.fetch_add(data - left.position(), Relaxed);

@@ -72,7 +72,7 @@ pub(super) fn job(tree: &Tree, index: u32, number: u32) -> Job {
 }
 
 fn hash_file(tree: &Tree, index: u32, buffer: &mut [u8], progress: &Progress) -> io::Result<Sum> {
-    let mut file = Quiet::open(tree, &tree.relative(index))?;
+    let mut file = Quiet::open(tree, index)?;
     let mut hasher = Context::new(&SHA256);
     loop {
         let length = file.fill(buffer)?;
@@ -83,5 +83,50 @@ fn hash_file(tree: &Tree, index: u32, buffer: &mut [u8], progress: &Progress) ->
             sum.copy_from_slice(hasher.finish().as_ref());
             return Ok(sum);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::list;
+    use super::super::walk::walk;
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// Between the walk and the reading a user puts links, and other files, where his tree was.
+    #[test]
+    fn nothing_is_read_but_what_was_walked() {
+        let name = format!("buttersink-hash-{}", std::process::id());
+        let top = std::env::temp_dir().join(name);
+        let (tree, outside) = (top.join("tree"), top.join("outside"));
+        fs::create_dir_all(tree.join("a/deep")).unwrap();
+        fs::create_dir_all(outside.join("deep")).unwrap();
+        for name in ["shadow", "deep/shadow", "kept"] {
+            fs::write(tree.join("a").join(name), "own").unwrap();
+            fs::write(outside.join(name), "secret").unwrap();
+        }
+        symlink("x", tree.join("a/link")).unwrap();
+        symlink("secret", outside.join("link")).unwrap();
+        fs::write(tree.join("f"), "own").unwrap();
+        let progress = Progress::default();
+        let walked = walk(&tree, &progress).unwrap();
+        fs::rename(tree.join("a"), top.join("was")).unwrap();
+        symlink(&outside, tree.join("a")).unwrap();
+        fs::rename(outside.join("kept"), tree.join("f")).unwrap();
+        let hashes = hash_files(&walked, 2, &progress).unwrap();
+        assert!(hashes.sums.iter().all(Option::is_none), "{:?}", hashes.sums);
+        assert_eq!(hashes.unread.len(), 4);
+        for path in [&b"a/link"[..], b"a/shadow"] {
+            assert!(list::target(&walked, path).is_err());
+            assert!(list::xattrs(&walked, path).is_err());
+        }
+        // All is as it was before.
+        fs::remove_file(tree.join("a")).unwrap();
+        fs::rename(top.join("was"), tree.join("a")).unwrap();
+        let hashes = hash_files(&walked, 2, &progress).unwrap();
+        assert_eq!(hashes.unread.len(), 1, "the file f");
+        assert_eq!(list::target(&walked, b"a/link").unwrap(), b"x");
+        fs::remove_dir_all(top).unwrap();
     }
 }

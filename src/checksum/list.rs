@@ -219,8 +219,8 @@ fn fields(path: &[u8], further: &[&[u8]]) -> Vec<u8> {
 /// # Errors
 /// Those of `readlinkat`.
 pub(super) fn target(tree: &Tree, path: &[u8]) -> io::Result<Vec<u8>> {
-    let (place, rest) = tree.place(path)?;
-    dir::read_link_at(place.fd(), rest)
+    let (holder, name) = tree.holder(path)?;
+    dir::read_link_at(holder.fd(), name)
 }
 
 /// An entry's extended attributes, sorted by name.
@@ -228,6 +228,6 @@ pub(super) fn target(tree: &Tree, path: &[u8]) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Those of `llistxattr` and `lgetxattr`.
 pub(super) fn xattrs(tree: &Tree, path: &[u8]) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let (place, rest) = tree.place(path)?;
-    dir::xattrs_at(place.fd(), rest)
+    let (holder, name) = tree.holder(path)?;
+    dir::xattrs_at(holder.fd(), name)
 }

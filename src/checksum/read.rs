@@ -32,8 +32,8 @@ pub(super) const FLAGS: i32 =
     libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOATIME;
 
 impl Quiet {
-    pub(super) fn open(tree: &Tree, path: &[u8]) -> io::Result<Quiet> {
-        Quiet::new(tree.open(path, FLAGS)?)
+    pub(super) fn open(tree: &Tree, index: u32) -> io::Result<Quiet> {
+        Quiet::new(tree.open(index, &tree.relative(index), FLAGS)?)
     }
 
     pub(super) fn new(fd: OwnedFd) -> io::Result<Quiet> {

@@ -5,9 +5,9 @@ use super::line;
 use super::list::List;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::snapshot::shown;
+use crate::sys::look::{self, Found};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,9 @@ impl Wanted {
     }
 }
 
+/// As many bytes as a `.sha256sum` may have; it has two lines.
+const SUMS: u64 = 64 << 10;
+
 /// The kind of list that a file is, by its suffix.
 fn list_of(path: &Path) -> Option<List> {
     let suffix = path.extension()?;
@@ -74,7 +77,8 @@ fn is_list(path: &Path) -> bool {
 /// [`Kind::Different`] if a list is not the one that was written.
 fn read_sums(path: &Path) -> Result<Vec<(List, PathBuf)>> {
     let doing = || format!("cannot use {}", shown(path));
-    let text = std::fs::read(path).doing(doing)?;
+    let text = Found::anywhere(path).and_then(|found| look::read_found(&found, SUMS));
+    let text = text.doing(doing)?;
     let mut lists = Vec::new();
     for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         lists.push(read_sum(path, line)?);
@@ -112,11 +116,10 @@ fn read_sum(path: &Path, line: &[u8]) -> Result<(List, PathBuf)> {
     let list = list_of(&beside).ok_or_else(wrong)?;
     let doing = || format!("cannot read {}", shown(&beside));
     let mut hasher = Sha256::new();
-    io::copy(
-        &mut File::open(&beside).doing(doing)?,
-        &mut Hashing(&mut hasher),
-    )
-    .doing(doing)?;
+    let mut file = Found::anywhere(&beside)
+        .and_then(|found| found.open_file())
+        .doing(doing)?;
+    io::copy(&mut file, &mut Hashing(&mut hasher)).doing(doing)?;
     let mut digits = Vec::new();
     line::hex(&mut digits, &hasher.finalize());
     if digits.eq_ignore_ascii_case(hash) {

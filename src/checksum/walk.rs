@@ -213,10 +213,8 @@ impl Tree {
 
     fn try_read_dir(&mut self, index: u32, path: &[u8], found: &mut Vec<Found>) -> io::Result<()> {
         self.refuse_loop(index)?;
-        let fd = self.open(
-            path,
-            libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NOATIME,
-        )?;
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NOATIME;
+        let fd = self.open(index, path, flags)?;
         let names = &mut self.names;
         let result = dir::read_dir(fd.as_fd(), |inode, _, name| {
             let start = names.len();
@@ -253,34 +251,51 @@ impl Tree {
         Ok(())
     }
 
-    /// A directory from which `relative` is short enough for the kernel, and the path from there.
+    /// The directory that an entry is in, and its name there.
     ///
     /// # Errors
-    /// If a directory on the way cannot be opened.
-    pub(super) fn place<'p>(&self, relative: &'p [u8]) -> io::Result<(Place<'_>, &'p [u8])> {
+    /// If a directory on the way cannot be opened, or is a link by now.
+    pub(super) fn holder<'p>(&self, relative: &'p [u8]) -> io::Result<(Place<'_>, &'p [u8])> {
+        let (place, rest) = self.place(relative)?;
+        let Some(slash) = rest.iter().rposition(|&b| b == b'/') else {
+            return Ok((place, rest));
+        };
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let holder = dir::open_below(place.fd(), &rest[..slash], flags)?;
+        Ok((Place::Below(holder), &rest[slash + 1..]))
+    }
+
+    /// A directory from which `relative` is short enough for the kernel, and the path from there.
+    fn place<'p>(&self, relative: &'p [u8]) -> io::Result<(Place<'_>, &'p [u8])> {
         let (mut place, mut rest) = (Place::Top(self.top.as_fd()), relative);
         while rest.len() > LONGEST_PATH {
             let cut = rest[..LONGEST_PATH].iter().rposition(|&b| b == b'/');
             let cut = cut.ok_or_else(|| io::Error::from_raw_os_error(libc::ENAMETOOLONG))?;
             let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-            place = Place::Below(dir::open_at(place.fd(), &rest[..cut], flags)?);
+            place = Place::Below(dir::open_below(place.fd(), &rest[..cut], flags)?);
             rest = &rest[cut + 1..];
         }
         Ok((place, rest))
     }
 
-    /// Opens an entry, without touching its access time where that is allowed.
+    /// Opens an entry, without touching its access time where that is allowed: just what was walked, and
+    /// nothing that has come into its place, or that a link leads to.
     ///
     /// # Errors
-    /// Those of `openat`.
-    pub(super) fn open(&self, relative: &[u8], flags: i32) -> io::Result<OwnedFd> {
+    /// Those of `openat2`, and if it was replaced.
+    pub(super) fn open(&self, index: u32, relative: &[u8], flags: i32) -> io::Result<OwnedFd> {
         let (place, rest) = self.place(relative)?;
         let rest = if rest.is_empty() { b"." } else { rest };
-        match dir::open_at(place.fd(), rest, flags) {
+        let opened = match dir::open_below(place.fd(), rest, flags) {
             Err(e) if e.raw_os_error() == Some(libc::EPERM) && flags & libc::O_NOATIME != 0 => {
-                dir::open_at(place.fd(), rest, flags & !libc::O_NOATIME)
+                dir::open_below(place.fd(), rest, flags & !libc::O_NOATIME)
             }
             other => other,
+        }?;
+        let (was, now) = (&self.node(index).stat, dir::stat_at(opened.as_fd(), b"")?);
+        match (was.dev, was.ino) == (now.dev, now.ino) {
+            true => Ok(opened),
+            false => Err(io::Error::other("it was replaced while the tree was read")),
         }
     }
 

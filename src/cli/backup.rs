@@ -57,6 +57,7 @@ options:
 ",
     help::common!(),
     "      --compressed-data  send compressed extents as they are
+      --receive-with WAY how btrfs filesystems receive: 'builtin', or 'btrfs' (if it is there)
 ",
     help::ssh!(),
     "      --bwlimit RATE     send no faster: KiB per second, or with a unit: 500, 10M

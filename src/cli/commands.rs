@@ -5,8 +5,8 @@ use super::means::{means, open};
 use super::options::Options;
 use super::resend;
 use super::slash;
-use super::{Task, backup, clean, config, restore, scheduled, server, verify};
-use crate::error::{Error, Result};
+use super::{Task, adopt, backup, clean, config, restore, scheduled, server, verify};
+use crate::error::{Error, Kind, Result};
 use crate::glob;
 use crate::log;
 use crate::plan::{Plan, Step, Wish};
@@ -22,6 +22,7 @@ use std::path::Path;
 
 pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     sys::catch_signals();
+    Options::environment()?;
     if let Some(path) = &options.logfile {
         log::open(path)?;
         log::line(|| {
@@ -37,6 +38,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         Task::List(place, commands) => list(place, *commands, options),
         Task::Clean(place, age) => clean::run(place, *age, options),
         Task::CleanBackup(task) => clean::backup::run(task, options),
+        Task::Adopt(task) => adopt::run(task, options),
         Task::Sync(source, dest) => synchronise(source, dest, options),
         Task::Verify(task) => verify::run(task, options),
         Task::VerifyHelp => report::print(verify::HELP),
@@ -68,12 +70,24 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
     let (mut store, archives) = store::open_all(&location.place, access, &means)?;
     let mut listing = store.list()?;
     let mut progress = Progress::new(options.voice, options.json);
+    let mut failed = Ok(());
     if removing {
         let limit = clean::usual(&location.place);
         let all = clean::leftovers(&listing, &options.exclude);
         for leftover in all.filter(|left| clean::is_old(left, limit)) {
-            store.delete(&leftover.path)?;
             let name = shown(&leftover.path);
+            if let Err(error) = store.delete(&leftover.path) {
+                let error = Error {
+                    kind: match error.kind {
+                        Kind::Interrupted | Kind::Busy => return Err(error),
+                        _ => Kind::Partly,
+                    },
+                    ..error
+                };
+                progress.say(&error.to_string());
+                failed = failed.and(Err(error));
+                continue;
+            }
             progress.note(&format!("removed {name}, left by an interrupted transfer"));
         }
         // What was said about them holds no more.
@@ -90,7 +104,7 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
     for archive in archives {
         config::show(archive, commands, &means.s3, &mut progress)?;
     }
-    progress.close()
+    failed.and(progress.close())
 }
 
 fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
@@ -148,6 +162,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         return progress.close();
     }
     let resumes = matches!(there.offer, Offer::Only(_));
+    dest_store.attribute(here.origins());
     carry_out(
         &plan,
         (&here, &wish),

@@ -80,6 +80,8 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
                                          remove what interrupted runs left
        buttersink clean [-n] --config FILE --backup NAME/TIME
                                          delete one backup in the bucket
+       buttersink adopt [--yes] [--take-over] LOCATION [NAME...] --as SUBVOLUME
+                                         say what snapshots are of, where nothing else does
 
   SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
              ssh://[user@]host[:port]/path/to/directory/[snapshot]
@@ -100,12 +102,17 @@ options:
 ",
     common!(),
     "      --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
+      --receive-with WAY how btrfs filesystems receive: 'builtin', or 'btrfs' (if it is there)
       --bwlimit RATE     send and receive no faster: KiB per second, or with a unit: 500, 10M
 ",
     ssh!(),
     s3!(),
     "      --config FILE      with list and clean: the backups that a configuration file names
       --backup NAME/TIME with clean: this backup, as they are listed; no other may build on it
+      --as SUBVOLUME     with adopt: what the snapshots are of; all that nothing attributes, if none
+                         is named
+      --yes              with adopt: do it; else it is only shown
+      --take-over        with adopt: also what is another machine's, which has moved here
       --offline          with config check: do not ask the bucket
       --commands         with list: how each backup in chunks is restored by hand
       --older-than AGE   with clean: what is younger stays: 0, 90m, 12h, 3d, 2w (in buckets 1d,

@@ -26,6 +26,7 @@ pub(super) fn means(options: &Options) -> Means {
         manner: Manner {
             priority,
             compressed,
+            receive_with: options.receive_with,
         },
         ssh: options.ssh.clone(),
         s3: options.s3.clone(),

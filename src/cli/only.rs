@@ -14,6 +14,9 @@ pub(super) struct Only {
     pub(super) commands: bool,
     pub(super) age: Option<SignedDuration>,
     pub(super) backup: Option<String>,
+    pub(super) subvolume: Option<PathBuf>,
+    pub(super) yes: bool,
+    pub(super) take_over: bool,
     pub(super) whole: bool,
 }
 
@@ -22,6 +25,9 @@ impl Only {
     pub(super) fn set(&mut self, name: &str, words: &mut Parser) -> Result<bool> {
         match name {
             "--config" => self.config = Some(words.value().map_err(wrong)?.into()),
+            "--as" => self.subvolume = Some(words.value().map_err(wrong)?.into()),
+            "--yes" => self.yes = true,
+            "--take-over" => self.take_over = true,
             "--whole" => self.whole = true,
             "--commands" => self.commands = true,
             "--backup" => self.backup = Some(text(name, &words.value().map_err(wrong)?)?),
@@ -34,7 +40,11 @@ impl Only {
     /// Refuses those that belong to another command.
     pub(super) fn must_fit(&self, task: &Task) -> Result<()> {
         let listing = matches!(task, Task::List(..) | Task::ListConfig(..));
+        let adopts = self.subvolume.is_some() || self.yes || self.take_over;
         let said = match task {
+            _ if adopts && !matches!(task, Task::Adopt(..)) => {
+                "--as, --yes and --take-over are for 'adopt'"
+            }
             _ if self.whole && !matches!(task, Task::Sync(..)) => {
                 "--whole is for synchronising, and for backups without --config"
             }

@@ -5,6 +5,7 @@ use super::{wrong, wrong_words};
 use crate::error::Result;
 use crate::progress::Voice;
 use crate::s3::S3Options;
+use crate::store::ReceiveWith;
 use crate::store::remote::ssh;
 use lexopt::Parser;
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ pub(super) struct Options {
     pub(super) json: bool,
     pub(super) full_speed: bool,
     pub(super) compressed: bool,
+    pub(super) receive_with: Option<ReceiveWith>,
     pub(super) max_chain: usize,
     pub(super) ssh: ssh::Options,
     pub(super) s3: S3Options,
@@ -51,10 +53,18 @@ impl Options {
             json: false,
             full_speed: false,
             compressed: false,
+            receive_with: Options::environment().ok().flatten(),
             max_chain: 30,
             ssh,
             s3: S3Options::default(),
         }
+    }
+
+    /// How snapshots are received as far as the environment says.
+    pub(super) fn environment() -> Result<Option<ReceiveWith>> {
+        let name = "BUTTERSINK_RECEIVE_WITH";
+        let word = std::env::var_os(name).filter(|text| !text.is_empty());
+        word.map(|word| text(name, &word)?.parse()).transpose()
     }
 
     /// Sets the option of this name, and takes its value from the words that follow.
@@ -69,6 +79,10 @@ impl Options {
             "--json" => self.json = true,
             "--full-speed" => self.full_speed = true,
             "--compressed-data" => self.compressed = true,
+            "--receive-with" => {
+                let word = text(name, &words.value().map_err(wrong)?)?;
+                self.receive_with = Some(word.parse()?);
+            }
             "--exclude" => self.exclude.push(words.value().map_err(wrong)?),
             "-l" | "--logfile" => self.logfile = Some(words.value().map_err(wrong)?.into()),
             "--max-chain" => self.max_chain = number(name, &words.value().map_err(wrong)?)?,

@@ -49,7 +49,8 @@ options:
   -n, --dry-run          show what it takes, and do nothing
 ",
     help::common!(),
-    "      --bwlimit RATE     no faster than this: KiB per second, or with a unit: 500, 10M
+    "      --receive-with WAY receive by 'builtin' or 'btrfs' (restore.receive_with of the file)
+      --bwlimit RATE     no faster than this: KiB per second, or with a unit: 500, 10M
       --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
       --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
   -j, --concurrency N    requests at the same time (s3.concurrency of the file)
@@ -113,7 +114,10 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     if let (_, Some(remark)) = backup::local_now() {
         progress.note(&remark);
     }
-    let manner = means(options).manner;
+    let mut manner = means(options).manner;
+    manner.receive_with = manner
+        .receive_with
+        .or(config.restore.receive_with.parse().ok());
     let done = restore::run(&order, s3, manner, &mut |event| show(&mut progress, &event));
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");

@@ -6,7 +6,6 @@ use crate::error::{Doing, Error, Result};
 use crate::log::system;
 use crate::snapshot::shown;
 use crate::store::{self, Access};
-use crate::sys;
 use crate::sys::look::Found;
 use lexopt::Arg;
 use std::ffi::{OsStr, OsString};
@@ -97,7 +96,7 @@ fn directory(grant: &Grant) -> Result<PathBuf> {
     let doing = || format!("cannot serve {}", shown(&grant.dir));
     let found = Found::at(Path::new(&grant.dir)).doing(doing)?;
     let path = found.path().doing(doing)?;
-    if !found.private && !sys::is_harmless(found.as_fd()).doing(doing)? {
+    if !found.private && !found.is_harmless().doing(doing)? {
         let said = "programs and devices that are received there could be used by others: a directory \
                     above it must be root's with mode 0700, or its mount have nosuid and nodev";
         if grant.strict {

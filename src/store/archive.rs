@@ -25,7 +25,9 @@ use crate::s3::objects::Inventory;
 use crate::s3::thaw::Frost;
 use crate::s3::upload::Upload;
 use crate::s3::{Client, Digests, S3Options};
-use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
+use crate::snapshot::{
+    Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
+};
 use index::Archive;
 use manifest::Manifest;
 use send::{Chunks, Expected};
@@ -71,6 +73,8 @@ pub struct ArchiveStore {
     known: HashMap<String, Uuid>,
     /// What new backups are of, if somebody told.
     subvolume: Option<Uuid>,
+    /// The same with the machine.
+    coming: Origins,
 }
 
 impl ArchiveStore {
@@ -107,6 +111,7 @@ impl ArchiveStore {
             found: None,
             known: HashMap::new(),
             subvolume: None,
+            coming: Origins::new(),
         })
     }
 
@@ -303,6 +308,10 @@ impl Store for ArchiveStore {
         Ok(Box::new(Self::stream(&client, &manifest, self.reading()?)))
     }
 
+    fn attribute(&mut self, origins: Origins) {
+        self.coming = origins;
+    }
+
     fn mends(&mut self, diff: &Diff) -> Result<bool> {
         let found = self.find(diff)?;
         Ok(found.is_some_and(|(_, manifest)| manifest.mended))
@@ -349,6 +358,13 @@ impl Store for ArchiveStore {
         self.delete_named(&name, &doing)
     }
 
+    fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        let doing = format!("cannot adopt {} in {}", shown(path), self.location());
+        self.need(Access::Write, &doing)?;
+        let name = self.name(path)?;
+        self.adopt_named(&name, origin)
+    }
+
     fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
         self.inspect_all(depth, watch)
     }
@@ -383,6 +399,7 @@ fn snapshots(archive: &Archive) -> Vec<Snapshot> {
                 path: name.into(),
                 uuid,
                 parent_uuid: manifest.snapshot.subvolume_uuid,
+                origin: manifest.snapshot.origin.clone(),
                 created: stamp::seconds(&manifest.created_at),
                 read_only: true,
                 ..Snapshot::default()

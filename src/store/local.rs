@@ -2,6 +2,8 @@
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
 mod alias;
+mod builtin;
+mod child;
 mod exchange;
 mod flow;
 mod home;
@@ -12,11 +14,13 @@ mod measure;
 mod parent;
 mod receive;
 mod scratch;
-mod sent;
+mod send;
+pub mod sender;
 mod state;
 mod survey;
 mod tree;
 
+pub use builtin::ReceiveWith;
 pub use home::STATE;
 pub use scratch::Scratch;
 pub use survey::{leftovers, state_at, states};
@@ -24,24 +28,31 @@ pub use survey::{leftovers, state_at, states};
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
-use crate::process::{self, Priority};
+use crate::process::Priority;
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
+use crate::snapshot::{
+    Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
+};
 use crate::store::look::{Digest, Looking};
 use crate::store::{Access, Rejected, Sink, Store};
-use crate::stream::{self, Checked, Head, MendedStream, Trees};
 use crate::sys;
 use receive::Receiving;
-use sent::{FromKernel, must_be, not_as_listed, restarted, unaltered};
+use send::{mending, not_as_listed};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
-use std::rc::Rc;
-use tree::SnapshotTree;
+
+/// What the subvolumes of the filesystem of a directory are of, by their own UUIDs, as far as that was
+/// recorded.
+///
+/// # Errors
+/// If it cannot be read, other than for lack of permission.
+pub fn origins(dir: &Path) -> Result<Origins> {
+    Ok(state::read(dir)?.unwrap_or_default().origins)
+}
 
 /// How a local store does its work.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +61,8 @@ pub struct Manner {
     pub priority: Priority,
     /// Protocol 2 with compressed extents as they are, where kernel and tools can.
     pub compressed: bool,
+    /// How snapshots are received; if nothing is said, by the program `btrfs` where there is one.
+    pub receive_with: Option<ReceiveWith>,
 }
 
 /// A directory of a btrfs filesystem.
@@ -65,6 +78,8 @@ pub struct Local {
     /// The snapshot whose files are being gone through.
     round: Option<look::Round>,
     notes: Vec<String>,
+    /// What is going to be received is of.
+    coming: Origins,
     walled: bool,
     /// What interrupted transfers left was looked for.
     tidied: bool,
@@ -102,6 +117,7 @@ impl Local {
             arrived: Vec::new(),
             round: None,
             notes: Vec::new(),
+            coming: Origins::new(),
             walled: false,
             tidied: false,
             _lock: lock,
@@ -113,6 +129,10 @@ impl Local {
     fn remove_leftovers(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
+        }
+        if builtin::remove_leftover(&self.dir)? {
+            let note = "removed what an interrupted transfer had received";
+            self.notes.push(note.to_owned());
         }
         for path in state::begun(&self.dir)? {
             let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
@@ -128,11 +148,6 @@ impl Local {
             state::ended(&self.dir, &path)?;
         }
         Ok(())
-    }
-
-    fn arrived(&mut self, snapshot: Snapshot) {
-        self.arrived.push(snapshot.uuid);
-        self.known.push(snapshot);
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -179,33 +194,6 @@ impl Local {
         }
     }
 
-    /// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever
-    /// builds on that.
-    fn must_claim_nothing(&self, to: Uuid, path: &Path) -> Result<()> {
-        let all = self.filesystem.subvolumes()?.all;
-        match self.walled && all.iter().any(|s| s.uuid == to) {
-            false => Ok(()),
-            true => Err(Error::refused(
-                format!("cannot receive {}", shown(path)),
-                format!("{to} is the UUID of a subvolume that was made here"),
-            )),
-        }
-    }
-
-    /// The command that sends a diff.
-    fn send_command(&self, diff: &Diff) -> Result<Command> {
-        let mut command = Command::new("btrfs");
-        command.args(["send", "-q"]);
-        if self.manner.compressed && btrfs::highest_send_protocol() >= 2 {
-            command.args(["--proto", "2", "--compressed-data"]);
-        }
-        if let Some(parent) = diff.from {
-            command.arg("-p").arg(self.path_of(parent)?);
-        }
-        command.arg(self.path_of(diff.to)?);
-        Ok(command)
-    }
-
     /// The directory that will hold `path`, made if need be, without leaving ours.
     fn parent_of(&self, path: &Path) -> Result<PathBuf> {
         let doing = || format!("cannot receive {}", shown(path));
@@ -243,47 +231,15 @@ impl Local {
             _ => Ok(()),
         }
     }
-
-    /// The stream of a diff, mended or as the kernel makes it.
-    fn stream(&self, diff: &Diff, mend: bool) -> Result<Box<dyn Read + '_>> {
-        let snapshot = self.find(diff.to)?;
-        let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
-        let parent = diff.from.map(|id| self.find(id)).transpose()?;
-        let from = diff.from.map(|id| self.path_of(id)).transpose()?;
-        let command = self.send_command(diff)?;
-        log::line(|| format!("{command:?}"));
-        let child = process::Reader::start(command, self.manner.priority, doing.clone())?;
-        let names = |head: &mut Head| {
-            must_be(snapshot, head.uuid, &doing)?;
-            head.uuid = diff.to;
-            // Else the kernel's own, which is that of the content: what lay in memory when it was
-            // listed may have raised it since.
-            if snapshot.received_uuid.is_some() {
-                head.ctransid = snapshot.generation();
-            }
-            if let (Some(parent), Some((uuid, ctransid))) = (parent, head.parent) {
-                must_be(parent, uuid, &doing)?;
-                unaltered(parent, ctransid, &doing)?;
-            }
-            head.parent = diff.from.zip(parent.map(Snapshot::generation));
-            Ok(())
-        };
-        let again = |error| restarted(error, &doing);
-        if !(mend && mending()) {
-            let stream = Checked::new(child, names).map_err(again)?;
-            return Ok(Box::new(FromKernel { stream, doing }));
-        }
-        let trees = trees(&self.path_of(diff.to)?, from.as_deref())?;
-        let stream = MendedStream::new(child, trees, names).map_err(again)?;
-        Ok(Box::new(FromKernel { stream, doing }))
-    }
 }
 
 impl Store for Local {
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
-        let (snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        let (mut snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        let filesystem = self.filesystem.fsid()?;
+        survey::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
@@ -336,12 +292,16 @@ impl Store for Local {
         self.stream(diff, false)
     }
 
+    fn attribute(&mut self, origins: Origins) {
+        self.coming = origins;
+    }
+
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let name = checked_name(path)?;
         self.remove_leftovers()?;
         let parent = self.parent_of(path)?;
         receive::must_be_free(&parent.join(name))?;
-        self.must_claim_nothing(diff.to, path)?;
+        parent::must_claim_nothing(self, diff.to, path)?;
         let exact = diff.from.map(|from| parent::find(self, from, path));
         let exact = exact.transpose()?;
         self.check_space(diff.size, path)?;
@@ -388,6 +348,23 @@ impl Store for Local {
         sys::syncfs(self.filesystem.fd()).doing(doing)
     }
 
+    fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        checked_name(path)?;
+        let now = btrfs::subvolume(&self.dir.join(path))?;
+        if !self
+            .known
+            .iter()
+            .any(|s| s.path == path && s.uuid == now.uuid)
+        {
+            let said = "it is not the snapshot that was listed under this name: run it again";
+            return Err(Error::refused(
+                format!("cannot adopt {}", shown(path)),
+                said,
+            ));
+        }
+        state::add(&self.dir, now.uuid, None, Some(origin.clone()))
+    }
+
     fn has_files(&mut self) -> Result<()> {
         Ok(())
     }
@@ -397,23 +374,7 @@ impl Store for Local {
     }
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
-        let listed = self.known.iter().find(|s| s.path == path);
-        let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
-        if self.arrived.contains(&uuid) {
-            match self.delete(path) {
-                Ok(()) => return Ok(Rejected::Removed),
-                Err(error) => log::line(|| error.to_string()),
-            }
-        }
-        let doing = || format!("cannot mark {}", shown(self.dir.join(path)));
-        let now = btrfs::subvolume(&self.dir.join(path))?;
-        match now.received_uuid.filter(|_| now.uuid == uuid) {
-            Some(received) => state::reject(&self.dir, uuid, received, now.stransid)?,
-            None => return Err(Error::refused(doing(), "it was not received here")),
-        }
-        let marked = self.known.iter_mut().filter(|s| s.path == path);
-        marked.for_each(|s| s.state = State::Altered);
-        Ok(Rejected::Marked)
+        exchange::reject(self, path)
     }
 
     fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
@@ -433,20 +394,6 @@ impl Store for Local {
         };
         Ok(snapshots.iter().map(finding).collect())
     }
-}
-
-/// The trees that a stream is rehearsed on.
-fn trees(snapshot: &Path, parent: Option<&Path>) -> Result<Trees<'static>> {
-    let parent = parent.map(SnapshotTree::open).transpose()?;
-    Ok(Trees {
-        child: Rc::new(SnapshotTree::open(snapshot)?),
-        parent: parent.map(|parent| Rc::new(parent) as Rc<dyn stream::tree::Tree>),
-    })
-}
-
-/// Tests of what the kernel gets wrong turn mending off.
-fn mending() -> bool {
-    std::env::var_os("BUTTERSINK_TEST_NO_MENDING").is_none()
 }
 
 /// Nothing can be received where nothing can be written.

@@ -10,9 +10,9 @@ use crate::checksum::Found;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Measured, Size, Sizes};
+use crate::snapshot::{Diff, Listing, Measured, Origins, Size, Sizes};
 use crate::store::look::{Digest, Looking, Page};
-use crate::store::wire::{Hello, Request, inside, plain, strange};
+use crate::store::wire::{Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
 use line::Line;
 use serde::de::DeserializeOwned;
@@ -34,6 +34,8 @@ pub struct Remote {
     line: Option<Line>,
     /// The location as a person writes it, and the directory that was asked for.
     named: Option<(String, String)>,
+    /// What is going to be sent there is of.
+    coming: Origins,
 }
 
 impl Remote {
@@ -55,6 +57,7 @@ impl Remote {
             dial,
             line: None,
             named: None,
+            coming: Origins::new(),
         };
         remote.line()?;
         Ok(remote)
@@ -93,6 +96,12 @@ impl Remote {
         line.admit(&self.us, self.needs, said)
     }
 
+    fn incoming(&mut self, diff: &Diff, unmended: Option<bool>) -> Result<Box<dyn Read + '_>> {
+        let diff = *diff;
+        self.call::<()>(&Request::Send { diff, unmended })?;
+        Ok(Box::new(Incoming::begin(&mut self.line, &diff)))
+    }
+
     /// A question and its answer. A connection that breaks on the way is not used again.
     fn call<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T> {
         let outcome = self.line()?.call(request);
@@ -109,6 +118,9 @@ impl Store for Remote {
         for snapshot in &mut listing.snapshots {
             inside(&snapshot.path)
                 .map_err(|said| Error::damaged(format!("cannot list {}", self.host), said))?;
+            if let Some(origin) = &mut snapshot.origin {
+                (origin.machine, origin.host) = (plain(&origin.machine), plain(&origin.host));
+            }
             snapshot
                 .nested
                 .iter_mut()
@@ -155,13 +167,28 @@ impl Store for Remote {
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
-        self.call::<()>(&Request::Send { diff: *diff })?;
-        Ok(Box::new(Incoming::begin(&mut self.line, diff)))
+        self.incoming(diff, None)
+    }
+
+    fn mends(&mut self, _diff: &Diff) -> Result<bool> {
+        Ok(self.line()?.far.can("mend"))
+    }
+
+    fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        // An older far side has no other streams.
+        let unmended = self.mends(diff)?.then_some(true);
+        self.incoming(diff, unmended)
+    }
+
+    fn attribute(&mut self, origins: Origins) {
+        self.coming = origins;
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let (diff, path) = (*diff, path.to_owned());
-        self.call::<()>(&Request::Receive { diff, path })?;
+        let knows = self.line()?.far.can(ORIGIN);
+        let origin = self.coming.get(&diff.to).filter(|_| knows).cloned();
+        self.call::<()>(&Request::Receive { diff, path, origin })?;
         Ok(Box::new(Outgoing::begin(&mut self.line, &diff)))
     }
 

@@ -20,7 +20,7 @@ use crate::s3::download::Download;
 use crate::s3::objects::Inventory;
 use crate::s3::upload::{Target, Upload};
 use crate::s3::{Client, S3Options};
-use crate::snapshot::{Diff, Listing, Sizes, State, shown};
+use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, State, shown};
 use crate::stream::Watch;
 use hints::Hints;
 use index::{Index, Kept, Leftover, TRASH};
@@ -44,6 +44,9 @@ pub struct S3Store {
     found: Option<Inventory>,
     hints: BTreeMap<String, Hints>,
     remarks: Vec<String>,
+    /// What is going to be received is of, if somebody told.
+    coming: Origins,
+    told: bool,
 }
 
 const LONGEST_KEY: usize = 1024;
@@ -77,6 +80,8 @@ impl S3Store {
             found: None,
             hints: BTreeMap::new(),
             remarks: Vec::new(),
+            coming: Origins::new(),
+            told: false,
         })
     }
 
@@ -136,6 +141,16 @@ impl S3Store {
         Ok((bytes, latest))
     }
 
+    /// What snapshots are of, as their hints say: whoever tells of origins, or may delete, asks for it.
+    fn fill_origins(&mut self, snapshots: &mut [Snapshot]) -> Result<()> {
+        self.fetch_hints()?;
+        for snapshot in snapshots.iter_mut().filter(|s| s.state == State::Ok) {
+            let hints = snapshot.path.to_str().and_then(|path| self.hints.get(path));
+            snapshot.origin = hints.and_then(|hints| hints.origin(snapshot.uuid));
+        }
+        Ok(())
+    }
+
     /// The same in words.
     fn leftover_note(&self, name: &Name, leftover: &Leftover, bytes: u64) -> String {
         let now = (self.client.options.now)();
@@ -164,6 +179,9 @@ impl Store for S3Store {
             )
         }));
         let mut snapshots = index.snapshots();
+        if self.told || self.access >= Access::Write {
+            self.fill_origins(&mut snapshots)?;
+        }
         for (name, leftover) in &index.leftovers {
             let (bytes, latest) = self.arrived(leftover)?;
             notes.push(self.leftover_note(name, leftover, bytes));
@@ -228,6 +246,10 @@ impl Store for S3Store {
             kept.objects,
             recorded,
         )))
+    }
+
+    fn attribute(&mut self, origins: Origins) {
+        (self.coming, self.told) = (origins, true);
     }
 
     fn mends(&mut self, diff: &Diff) -> Result<bool> {
@@ -343,6 +365,21 @@ impl Store for S3Store {
             }
             None => Err(Error::failed(doing, "it is not there")),
         }
+    }
+
+    fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        let doing = format!("cannot adopt {} in {}", shown(path), self.location());
+        self.need(Access::Write, &doing)?;
+        let path = self.key_path(path)?;
+        let kept = self.index()?.at(&path);
+        let ids: Vec<_> = kept.iter().map(|kept| kept.name.to).collect();
+        let mut hints = self.hints(&path)?;
+        ids.into_iter()
+            .for_each(|id| hints.attribute(id, origin.clone()));
+        let key = format!("{}{path}.bs", self.prefix);
+        self.client.put(&key, hints.text().as_bytes(), Vec::new())?;
+        self.hints.insert(path, hints);
+        Ok(())
     }
 
     fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {

@@ -100,14 +100,27 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             reply(wire, done)
         }
         Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
-        Request::Reject { path } => reply(wire, store.reject(&path)),
-        Request::Exchange { new, old } => reply(wire, store.exchange(&new, &old)),
+        Request::Reject { path } => {
+            let done = store.reject(&path);
+            record(&done, || format!("rejected {}", shown(&path)));
+            reply(wire, done)
+        }
+        Request::Exchange { new, old } => {
+            let done = store.exchange(&new, &old);
+            record(&done, || {
+                format!("put {} in the place of {}", shown(&new), shown(&old))
+            });
+            reply(wire, done)
+        }
         Request::Digest { digest } => {
             let looked = store.digest(&digest).and_then(|looking| looking());
             reply(wire, looked)
         }
-        Request::Send { diff } => send(store, &diff, wire),
-        Request::Receive { diff, path } => receive(store, &diff, &path, wire),
+        Request::Send { diff, unmended } => send(store, &diff, unmended == Some(true), wire),
+        Request::Receive { diff, path, origin } => {
+            store.attribute(origin.map(|origin| (diff.to, origin)).into_iter().collect());
+            receive(store, &diff, &path, wire)
+        }
     }
 }
 
@@ -155,9 +168,14 @@ fn fail<R: Read, W: Write>(wire: &mut Wire<R, W>, error: &Error, hangs_up: bool)
 fn send<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
     diff: &Diff,
+    unmended: bool,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
-    let mut stream = match store.send(diff) {
+    let stream = match unmended {
+        true => store.send_unmended(diff),
+        false => store.send(diff),
+    };
+    let mut stream = match stream {
         Ok(stream) => stream,
         Err(error) => return fail(wire, &error, false),
     };

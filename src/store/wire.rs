@@ -5,6 +5,7 @@ mod hello;
 mod request;
 
 pub use hello::Hello;
+pub(crate) use hello::ORIGIN;
 pub(crate) use request::{Request, inside, letter};
 
 use crate::error::{Error, Kind};

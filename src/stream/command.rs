@@ -4,6 +4,7 @@
 //! Source of the numbers: the kernel's `fs/btrfs/send.h`.
 
 use super::{COMMAND, command_crc, le16, le32, put};
+use crate::error::{Error, Result};
 
 /// What a command does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -188,6 +189,12 @@ impl<'a> Command<'a> {
         (command_crc(bytes) == le32(&bytes[6..])).then_some(Command { bytes, version })
     }
 
+    /// A command that takes all of `bytes`, which have at least a header, and whose checksum was looked
+    /// at before.
+    pub fn sound(bytes: &'a [u8], version: u32) -> Command<'a> {
+        Command { bytes, version }
+    }
+
     /// The command as it is, header included.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -229,6 +236,30 @@ impl<'a> Command<'a> {
         let value = self.get(wanted).filter(|value| value.len() <= 8)?;
         let digit = |so_far: u64, byte: &u8| so_far << 8 | u64::from(*byte);
         Some(value.iter().rev().fold(0, digit))
+    }
+
+    /// The value of an attribute that the command must have.
+    ///
+    /// # Errors
+    /// Damage, if it has none.
+    pub fn need(&self, wanted: Attr) -> Result<&'a [u8]> {
+        self.get(wanted).ok_or_else(|| self.damaged())
+    }
+
+    /// A number that the command must have.
+    ///
+    /// # Errors
+    /// Damage, if it has none.
+    pub fn need_number(&self, wanted: Attr) -> Result<u64> {
+        self.number_of(wanted).ok_or_else(|| self.damaged())
+    }
+
+    /// The error of a command that is not as the protocol has it.
+    pub fn damaged(&self) -> Error {
+        let number = self.number();
+        super::damaged(&format!(
+            "a command of number {number} lacks a field or is unknown"
+        ))
     }
 
     /// Seconds since 1970 and nanoseconds.

@@ -139,7 +139,7 @@ impl<'a> Mender<'a> {
     /// Times of what is gone are left out: the kernel looked the directory up by a number that is
     /// used again.
     fn has_a_target(&mut self, command: &Command) -> Result<bool> {
-        let path = rehearsal::needed(command, Attr::Path)?;
+        let path = command.need(Attr::Path)?;
         let there = match &mut self.model {
             Some(model) => model.find(path)?.is_some(),
             None => true,
@@ -152,7 +152,7 @@ impl<'a> Mender<'a> {
 
     /// Remembers the permissions that a new owner takes away.
     fn keep_permissions(&mut self, command: &Command) -> Result<()> {
-        let path = rehearsal::needed(command, Attr::Path)?;
+        let path = command.need(Attr::Path)?;
         let Some(model) = &mut self.model else {
             return Ok(());
         };
@@ -186,9 +186,9 @@ impl<'a> Mender<'a> {
 
     /// An attribute that grows needs room for both values in one leaf of the receiver's tree.
     fn make_room(&mut self, command: &Command, before: &mut Vec<u8>) -> Result<()> {
-        let path = rehearsal::needed(command, Attr::Path)?;
-        let name = rehearsal::needed(command, Attr::XattrName)?;
-        let value = rehearsal::needed(command, Attr::XattrData)?;
+        let path = command.need(Attr::Path)?;
+        let name = command.need(Attr::XattrName)?;
+        let value = command.need(Attr::XattrData)?;
         let Some(model) = &mut self.model else {
             return Ok(());
         };

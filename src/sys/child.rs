@@ -97,14 +97,23 @@ fn become_child(parent: u32, background: bool) -> io::Result<()> {
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         if background {
-            // Best effort: containers may forbid it, and the work is the same without.
-            const PROCESS: libc::c_int = 1;
-            const IDLE: libc::c_int = 3 << 13;
-            libc::syscall(libc::SYS_ioprio_set, PROCESS, 0, IDLE);
-            libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+            yield_to_others();
         }
     }
     Ok(())
+}
+
+/// The calling thread, and what it starts, gives way to all other work on the machine: the idle I/O
+/// class and the lowest CPU priority. Best effort: containers may forbid it, and the work is the same
+/// without.
+pub fn yield_to_others() {
+    const PROCESS: libc::c_int = 1;
+    const IDLE: libc::c_int = 3 << 13;
+    // Sound: plain system calls, which may be made between fork and exec too.
+    unsafe {
+        libc::syscall(libc::SYS_ioprio_set, PROCESS, 0, IDLE);
+        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Directories, files and their attributes relative to open directories, so that no path is too
 //! long and no rename above us leads astray. Names are bytes.
 
+use super::at::Time;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -35,11 +36,11 @@ pub struct Stat {
 }
 
 /// Turns the `-1` of a system call into the error it stands for.
-fn checked(result: libc::c_long) -> io::Result<usize> {
+pub(super) fn checked(result: libc::c_long) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
-fn c_string(bytes: &[u8]) -> io::Result<CString> {
+pub(super) fn c_string(bytes: &[u8]) -> io::Result<CString> {
     Ok(CString::new(bytes)?)
 }
 
@@ -54,6 +55,25 @@ pub fn open_at(dir: BorrowedFd<'_>, path: &[u8], flags: i32) -> io::Result<Owned
     checked(fd.into())?;
     // SAFETY: the kernel has just given us this descriptor; nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens `path` below `dir`, following no link on the way; close-on-exec is always set.
+///
+/// # Errors
+/// `ELOOP` for a link; else those of `openat2`.
+pub fn open_below(dir: BorrowedFd<'_>, path: &[u8], flags: i32) -> io::Result<OwnedFd> {
+    let path = c_string(path)?;
+    // SAFETY: zero is a valid `open_how`.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (flags | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+    // SAFETY: the path is NUL-terminated, and both live through the call.
+    let fd = checked(unsafe {
+        let (dir, size) = (dir.as_raw_fd(), size_of::<libc::open_how>());
+        libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), &raw const how, size)
+    })?;
+    // SAFETY: the kernel has just given us this descriptor; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
 /// The attributes of `path` below `dir`, or of `dir` itself if `path` is empty.
@@ -91,6 +111,22 @@ pub fn stat_at(dir: BorrowedFd<'_>, path: &[u8]) -> io::Result<Stat> {
         nsec: raw.stx_mtime.tv_nsec,
         mount: raw.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0,
     })
+}
+
+/// When an open file was last read, and when its content last changed, to the nanosecond.
+///
+/// # Errors
+/// Those of `fstat`.
+pub fn times_at(file: BorrowedFd<'_>) -> io::Result<(Time, Time)> {
+    // SAFETY: all of it is plain numbers, for which zero is a value.
+    let mut raw: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `raw` outlives the call.
+    checked(unsafe { libc::fstat(file.as_raw_fd(), &raw mut raw) }.into())?;
+    let time = |seconds, nanoseconds| (seconds, nanoseconds as u32);
+    Ok((
+        time(raw.st_atime, raw.st_atime_nsec),
+        time(raw.st_mtime, raw.st_mtime_nsec),
+    ))
 }
 
 /// Calls `each` with the inode number, the type (`DT_DIR` and the like) and the name of every entry
@@ -153,7 +189,7 @@ pub fn read_link_at(dir: BorrowedFd<'_>, path: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// Calls with a growing buffer until the answer fits.
-fn grown(mut call: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
+pub(super) fn grown(mut call: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; 512];
     loop {
         match call(&mut buffer) {
@@ -170,7 +206,7 @@ fn grown(mut call: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec
 }
 
 /// There are no calls for extended attributes relative to a directory; this path stands for one.
-fn by_descriptor(dir: BorrowedFd<'_>, path: &[u8]) -> io::Result<CString> {
+pub(super) fn by_descriptor(dir: BorrowedFd<'_>, path: &[u8]) -> io::Result<CString> {
     let mut full = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
     full.extend_from_slice(path);
     c_string(&full)

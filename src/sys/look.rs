@@ -44,6 +44,24 @@ pub struct Strange {
 }
 
 impl Found {
+    /// What stands at a path, wherever links lead: for files that somebody named to have them read.
+    ///
+    /// # Errors
+    /// If there is nothing, or it may not be reached.
+    pub fn anywhere(path: &Path) -> io::Result<Found> {
+        let path = path.as_os_str().as_bytes();
+        let place = match File::open(".").or_else(|_| File::open("/")) {
+            Ok(here) => open_at(here.as_fd(), path, libc::O_PATH)?,
+            Err(error) => return Err(error),
+        };
+        Ok(Found {
+            stat: stat_at(place.as_fd(), b"")?,
+            place,
+            strange: None,
+            private: false,
+        })
+    }
+
     /// Walks a path. Root follows a symbolic link only where it, and each directory so far, is root's
     /// alone; others follow their own.
     ///
@@ -63,13 +81,11 @@ impl Found {
         })
     }
 
-    /// Whether it is an ordinary file.
-    pub fn is_file(&self) -> bool {
+    fn is_file(&self) -> bool {
         kind(&self.stat) == libc::S_IFREG
     }
 
-    /// Whether it is a directory.
-    pub fn is_directory(&self) -> bool {
+    fn is_directory(&self) -> bool {
         kind(&self.stat) == libc::S_IFDIR
     }
 
@@ -81,18 +97,39 @@ impl Found {
         std::fs::read_link(self.handle())
     }
 
-    /// Opens just this one, to read; nothing but an ordinary file or a directory.
+    /// Opens it if it is a directory.
     ///
     /// # Errors
     /// If it is something else, or may not be read.
-    pub fn open(&self) -> io::Result<File> {
-        match self.is_file() || self.is_directory() {
+    pub fn open_directory(&self) -> io::Result<File> {
+        match self.is_directory() {
+            true => File::open(self.handle()),
+            false => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    /// Whether programs there cannot give their user more rights, nor nodes stand for devices.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn is_harmless(&self) -> io::Result<bool> {
+        let both = libc::ST_NOSUID | libc::ST_NODEV;
+        Ok(super::statvfs(self.place.as_fd())?.f_flag & both == both)
+    }
+
+    /// Opens it if it is an ordinary file.
+    ///
+    /// # Errors
+    /// If it is something else, or may not be read.
+    pub fn open_file(&self) -> io::Result<File> {
+        match self.is_file() {
             true => File::open(self.handle()),
             false => Err(io::Error::other("it is not an ordinary file")),
         }
     }
 
-    fn handle(&self) -> PathBuf {
+    /// A path that stands for just this one, as long as it is held.
+    pub fn handle(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.place.as_raw_fd()).into()
     }
 }
@@ -110,10 +147,7 @@ pub fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read_file`].
 pub fn read_found(found: &Found, most: u64) -> io::Result<Vec<u8>> {
-    if !found.is_file() {
-        return Err(io::Error::other("it is not an ordinary file"));
-    }
-    read_bounded(&mut found.open()?, most)
+    read_bounded(&mut found.open_file()?, most)
 }
 
 /// All that comes, if it is at most so many bytes.

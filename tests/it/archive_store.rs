@@ -655,6 +655,7 @@ fn received_by_hand() {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     let mut source = Local::open(&from.join("snaps"), Access::Read, manner).unwrap();
     let listing = source.list().unwrap();

@@ -133,6 +133,7 @@ fn means() -> Means {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     Means {
         manner,

@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_far_directory_is_cleaned,
     both_layouts_of_a_bucket_are_cleaned,
     a_bucket_is_listed_once,
+    a_moved_archive_is_whole,
     what_may_be_of_a_newer_program_stays,
     archives_are_listed,
     archives_are_verified,
@@ -45,6 +46,7 @@ fn local(dir: &Path) -> Local {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     Local::open(dir, Access::Read, manner).unwrap()
 }
@@ -184,6 +186,44 @@ fn both_layouts_of_a_bucket_are_cleaned() {
         contract::bytes(&mut archive(&bucket, "host/deep"), &diff(1, None, 400)).len(),
         400
     );
+}
+
+/// Manifests of what was moved have the keys of the old place.
+fn a_moved_archive_is_whole() {
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    let mut store = archive(&bucket, "host");
+    for (to, from, name) in [(1, None, FULL), (2, Some(1), INC)] {
+        let bytes = stream(to, from, 400);
+        contract::put(&mut store, &diff(to, from, 400), Path::new(name), &bytes).unwrap();
+    }
+    for key in bucket.keys("host/") {
+        bucket.put(&key.replace("host/", "moved/"), &bucket.get(&key));
+        server.ask("DELETE", &bucket.name, &key, &[], b"");
+    }
+    let keys = bucket.keys("");
+    let place = bucket.url("moved/");
+    let said = bucket.fine(&["clean", "--older-than", "0", &place]);
+    assert_eq!(said.stdout, "0 removed, 0 kept\n");
+    assert_eq!(bucket.keys(""), keys);
+    let said = bucket.fine(&["list", &place]);
+    assert!(
+        said.stdout.contains("newest") && said.stdout.contains("restorable"),
+        "{}",
+        said.stdout
+    );
+    let mut moved = archive(&bucket, "moved");
+    moved.list().unwrap();
+    for (to, from) in [(1, None), (2, Some(1))] {
+        assert_eq!(contract::bytes(&mut moved, &diff(to, from, 400)).len(), 400);
+    }
+    // Without its chunks the newest is lost; those of the other are nobody's leftovers.
+    let chunk = bucket
+        .keys("moved/subvol/data/incremental/chunk-")
+        .remove(0);
+    server.ask("DELETE", &bucket.name, &chunk, &[], b"");
+    let said = bucket.fine(&["clean", "--older-than", "0", &place]);
+    assert_eq!(said.stdout, "0 removed, 0 kept\n");
 }
 
 /// However many archives there are, and whatever is done.

@@ -39,6 +39,7 @@ fn local(dir: &Path, access: Access) -> Local {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     loop {
         match Local::open(dir, access, manner) {

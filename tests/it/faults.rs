@@ -18,6 +18,8 @@ pub(crate) const TESTS: &[Test] = tests![
     killed_at_any_moment,
     interrupted_by_a_signal,
     children_run_at_low_priority,
+    other_disks_can_be_unmounted_meanwhile,
+    what_is_mounted_elsewhere_stays_mounted,
     a_full_destination,
     an_altered_parent_is_not_used,
     an_altered_source_is_no_parent,
@@ -139,6 +141,7 @@ fn is_blocked(pid: u32) -> bool {
 fn held(a: &Path, b: &Path, more: &[&str]) -> (Child, u32) {
     let mut run = command(a, b, more);
     let child = run
+        .env("BUTTERSINK_RECEIVE_WITH", "btrfs")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -284,6 +287,47 @@ fn children_run_at_low_priority() {
     }
 }
 
+fn other_disks_can_be_unmounted_meanwhile() {
+    let (a, b) = sides(30);
+    let other = btrfs("other", 256);
+    let (mut child, receive) = held(&a, &b, &[]);
+    std::fs::write(other.join("letter"), "written just before").unwrap();
+    run("umount", [&other]);
+    // What the disk has if it is pulled out now.
+    let pulled = image("pulled");
+    std::fs::copy(image("other"), &pulled).unwrap();
+    let pulled = mount_image(&pulled, "pulled", "");
+    let letter = std::fs::read_to_string(pulled.join("letter"));
+    signal("CONT", receive);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(letter.unwrap(), "written just before");
+    finished_are_whole(&a, &b);
+}
+
+/// Also where what one process unmounts goes for all.
+fn what_is_mounted_elsewhere_stays_mounted() {
+    let (a, b) = sides(1);
+    let other = btrfs("other", 256);
+    // Those of other tests come and go.
+    let text = format!(
+        "mount --make-rshared /; mounts() {{ grep -v '/it[.]' /proc/self/mountinfo; }}
+         mounts >before; BUTTERSINK_RECEIVE_WITH=btrfs {} {}/snaps/ {}/; mounts >after
+         cmp before after; mountpoint -q {1}; mountpoint -q {2}; mountpoint -q {}",
+        binary("buttersink").display(),
+        a.display(),
+        b.display(),
+        other.display()
+    );
+    let text = ["-m", "bash", "-euc", &text];
+    let output = output(
+        Command::new("unshare")
+            .args(text)
+            .current_dir(crate::support::here()),
+    );
+    assert!(output.status.success());
+    finished_are_whole(&a, &b);
+}
+
 fn a_full_destination() {
     let a = btrfs("a", 1024);
     let b = btrfs("b", 128);
@@ -370,7 +414,11 @@ fn instead(word: &str, text: &str) -> String {
 #[track_caller]
 fn fails_without_trace(word: &str, text: &str, says: &str) {
     let (a, b) = (here().join("a"), here().join("b"));
-    let said = said(command(&a, &b, &[]).env("PATH", instead(word, text)));
+    let mut run = command(&a, &b, &[]);
+    if word == "receive" {
+        run.env("BUTTERSINK_RECEIVE_WITH", "btrfs");
+    }
+    let said = said(run.env("PATH", instead(word, text)));
     assert!(said.code == 1 || said.code == 10, "exit {}", said.code);
     assert!(said.stderr.contains(says), "does not say {says}");
     finished_are_whole(&a, &b);
@@ -430,20 +478,22 @@ fn the_words_of_children_are_the_error() {
     all_arrives(&a, &b);
 }
 
+/// A machine without btrfs-progs.
 fn without_btrfs() {
-    let (a, b) = sides(1);
-    let said = said(command(&a, &b, &[]).env("PATH", "/nowhere"));
-    assert_ne!(said.code, 0);
-    assert!(
-        said.stderr.contains("btrfs-progs"),
-        "does not say what to install"
-    );
+    let (a, b) = sides(3);
+    let without = |more: &[&str]| said(command(&a, &b, more).env("PATH", "/nowhere"));
+    // Who asks for the program is told what to install.
+    let asked = without(&["--receive-with", "btrfs"]);
+    assert_ne!(asked.code, 0);
+    assert!(asked.stderr.contains("btrfs-progs"), "{}", asked.stderr);
     assert_eq!(names(&b), [""; 0]);
-    let listing = Command::new(binary("buttersink"))
-        .arg(slash(&a))
-        .env("PATH", "/nowhere")
-        .output();
-    assert!(listing.unwrap().status.success(), "listing needs no tools");
+    assert_eq!(without(&[]).code, 0);
+    all_arrives(&a, &b);
+    for number in ["1", "2"] {
+        assert_same(&a.join("snaps").join(number), &b.join(number));
+    }
+    script(&b, "btrfs -q subvolume delete *");
+    assert_eq!(without(&["--compressed-data"]).code, 0);
     all_arrives(&a, &b);
 }
 

@@ -80,6 +80,7 @@ fn open(dir: &Path, access: Access) -> Local {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     Local::open(dir, access, manner).unwrap()
 }

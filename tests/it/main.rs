@@ -36,9 +36,11 @@ mod histories;
 mod hostile;
 mod local;
 mod mended;
+mod origin;
 mod packaging;
 mod parents;
 mod places;
+mod receive;
 mod remote;
 mod restore;
 mod s3;
@@ -50,6 +52,7 @@ mod scheduled;
 mod security;
 mod servers;
 mod smoke;
+mod soak;
 mod ssh;
 mod ssh_faults;
 mod stores;
@@ -84,10 +87,13 @@ fn main() -> std::process::ExitCode {
             histories::TESTS,
             hostile::TESTS,
             local::TESTS,
+            mended::OWN,
             mended::TESTS,
+            origin::TESTS,
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,
+            receive::TESTS,
             remote::TESTS,
             restore::TESTS,
             restore::FROZEN,
@@ -104,7 +110,9 @@ fn main() -> std::process::ExitCode {
             security::buckets::TESTS,
             security::buckets::OWN,
             security::servers::TESTS,
+            security::users::TESTS,
             smoke::TESTS,
+            soak::TESTS,
             ssh::TESTS,
             ssh_faults::TESTS,
             stores::TESTS,

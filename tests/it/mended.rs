@@ -2,6 +2,7 @@
 //! stream is made again in the way in which it was stored.
 
 use crate::archive_suites::settings;
+use crate::remote::{over, pipes};
 use crate::runner::Test;
 use crate::s3::{MIB, get, open, options, same};
 use crate::servers::{Server, shared};
@@ -25,6 +26,8 @@ macro_rules! on_both {
         )*]
     };
 }
+
+pub(crate) const OWN: &[Test] = crate::tests![through_a_pipe];
 
 pub(crate) const TESTS: &[Test] = on_both![
     a_bucket_keeps_the_record,
@@ -127,6 +130,24 @@ impl Store for Source {
 
     fn delete(&mut self, _: &Path) -> Result<()> {
         Err(Error::failed("cannot delete", "a source"))
+    }
+}
+
+/// The far side of a pipe makes both kinds of streams too.
+fn through_a_pipe() {
+    let source = Source::new(900);
+    let (known, far) = (source.diff(), source.clone());
+    let open = move || Box::new(far.clone()) as Box<dyn Store>;
+    let mut remote = over(open, Access::Read, Access::Read, pipes).unwrap();
+    assert!(remote.mends(&known).unwrap());
+    for (unmended, length) in [(false, source.mended), (true, source.plain)] {
+        let mut bytes = Vec::new();
+        let mut from = match unmended {
+            true => remote.send_unmended(&known).unwrap(),
+            false => remote.send(&known).unwrap(),
+        };
+        from.read_to_end(&mut bytes).unwrap();
+        same(&bytes, &stream(1, None, length));
     }
 }
 

@@ -148,6 +148,7 @@ fn a_directory_has_one_lock_by_every_mount() {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     let held = Local::open(&dir, Access::Append, manner).unwrap();
     assert_eq!(send(&from.join("1"), &again).code, 3);

@@ -221,6 +221,7 @@ pub(crate) fn means(server: &Server) -> Means {
         manner: Manner {
             priority: Priority::Normal,
             compressed: false,
+            receive_with: crate::support::receive_with(),
         },
         ssh: ssh::Options::default(),
         s3: buttersink::s3::S3Options {

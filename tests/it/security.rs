@@ -3,6 +3,7 @@
 pub(crate) mod buckets;
 mod client;
 pub(crate) mod servers;
+pub(crate) mod users;
 
 use crate::runner::Test;
 use crate::support::*;
@@ -76,6 +77,15 @@ fn children_get_no_keys() {
     for secret in ["AKIA", "s3cr3t", "t0k3n"] {
         assert!(!text.contains(secret), "{text}");
     }
+}
+
+/// Runs a command as a user who is nobody else.
+fn nobody(program: &str, args: &[&Path]) {
+    let user = ["--reuid=65534", "--regid=65534", "--clear-groups", program];
+    run(
+        "setpriv",
+        user.iter().map(Path::new).chain(args.iter().copied()),
+    );
 }
 
 /// Names of tests stand in the page, and the tests in the sources.

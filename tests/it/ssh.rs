@@ -47,6 +47,7 @@ fn ssh_keeps_the_contract() {
             manner: Manner {
                 priority,
                 compressed,
+                receive_with: crate::support::receive_with(),
             },
             ssh,
             s3: buttersink::s3::S3Options::default(),
@@ -374,6 +375,7 @@ fn a_far_lock_is_respected() {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     let held = store::local::Local::open(&there, Access::Append, manner).unwrap();
     let said = buttersink([near(&snaps), far(&there)]);

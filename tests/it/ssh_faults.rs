@@ -86,9 +86,10 @@ fn part(dir: &Path) -> bool {
         .unwrap()
         .flatten()
         .map(|entry| entry.file_name());
-    names
+    let part = names
         .into_iter()
-        .any(|name| name.as_bytes().ends_with(b".part"))
+        .any(|name| name.as_bytes().ends_with(b".part"));
+    part || crate::support::in_quarantine(dir)
 }
 
 fn lost(said: &(i32, String)) {

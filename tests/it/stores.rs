@@ -124,6 +124,7 @@ fn local(dir: &Path, access: Access) -> Box<dyn Store> {
     let manner = Manner {
         priority,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     Box::new(Local::open(dir, access, manner).unwrap())
 }

@@ -18,7 +18,7 @@ pub(crate) fn subvolume(at: &Path) {
 }
 
 /// Makes a read-only snapshot.
-/// What an interrupted transfer into a directory leaves, as releases before 1.1 noted it down.
+/// What an interrupted transfer into a directory leaves, as releases before 2.0 noted it down.
 pub(crate) fn unfinished(dir: &Path, name: &str) {
     subvolume(&dir.join(name));
     script(

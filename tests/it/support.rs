@@ -1,5 +1,6 @@
 //! Scratch filesystems, commands that show what they said when they fail, and skipping.
 
+use buttersink::store::ReceiveWith;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,18 @@ pub(crate) fn target_dir() -> PathBuf {
 /// Where a test's files live: set by the runner, one directory a test.
 pub(crate) fn scratch_dir(test: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(test.replace("::", "."))
+}
+
+/// How snapshots are received in this run: the suites pass both ways.
+pub(crate) fn receive_with() -> Option<ReceiveWith> {
+    let word = std::env::var("BUTTERSINK_RECEIVE_WITH").ok()?;
+    Some(word.parse().expect("builtin or btrfs"))
+}
+
+/// Whether something is being received into the filesystem that is mounted here.
+pub(crate) fn in_quarantine(mount: &Path) -> bool {
+    let all = std::fs::read_dir(mount.join(".buttersink/quarantine"));
+    all.is_ok_and(|mut all| all.next().is_some())
 }
 
 /// This test's own directory.

@@ -424,6 +424,7 @@ fn a_locked_destination_is_left_alone() {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     let held = Local::open(&b, Access::Append, manner).unwrap();
     let said = buttersink([slash(&a.join("snaps")), slash(&b)]);

@@ -209,6 +209,7 @@ fn local(dir: &Path) -> Box<dyn Store> {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
+        receive_with: crate::support::receive_with(),
     };
     Box::new(Local::open(dir, Access::Read, manner).unwrap())
 }

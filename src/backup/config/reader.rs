@@ -48,6 +48,7 @@ const KEYS: &[&str] = &[
     "restore.wait_for_restore",
     "restore.restore_timeout_seconds",
     "restore.restore_tier",
+    "restore.receive_with",
 ];
 
 /// The section that there may be many of.

@@ -63,7 +63,12 @@ impl Chains {
         // Chains by the time of their full backup, which is where a new one begins.
         let mut begun: Vec<Uuid> = Vec::new();
         for (candidate, root) in candidates.iter().zip(roots) {
-            if candidate.id == *root || !candidates.iter().any(|other| other.id == *root) {
+            if super::from_future(candidate.made, now) {
+                say(
+                    *root,
+                    "its time has not come yet: a clock was wrong".to_owned(),
+                );
+            } else if candidate.id == *root || !candidates.iter().any(|other| other.id == *root) {
                 begun.push(*root);
             }
         }
@@ -103,19 +108,21 @@ impl Chains {
 
 /// The chains that are of a subvolume, by their roots. `backups` are UUIDs of snapshots, and of
 /// what these are snapshots of as far as that was written down. A chain is of the subvolume if that
-/// is so for one of its backups, or unknown, or if its snapshot is `here`; and then, so is whatever
-/// else one of its backups is a snapshot of: a rollback gives a subvolume another UUID.
+/// is so for one of its backups, or if its snapshot is `here`, or where that is `enough`, if nothing is
+/// known; and then, so is whatever else one of its backups is a snapshot of: a rollback gives a
+/// subvolume another UUID.
 pub fn own(
     backups: &[(Uuid, Option<Uuid>)],
     parents: &HashMap<Uuid, Vec<Uuid>>,
     here: &HashSet<Uuid>,
     subvolume: Uuid,
+    enough: bool,
 ) -> HashSet<Uuid> {
     let (mut names, mut own) = (HashSet::from([subvolume]), HashSet::new());
     loop {
         let before = own.len();
         for (id, of) in backups {
-            if here.contains(id) || of.is_none_or(|of| names.contains(&of)) {
+            if here.contains(id) || of.map_or(enough, |of| names.contains(&of)) {
                 own.insert(root(*id, parents));
             }
         }
@@ -184,7 +191,7 @@ mod tests {
         let own = |of: &dyn Fn(u8) -> Option<u8>, here: &[u8]| {
             let backups: Vec<_> = (1..=16).map(|n| (id(n), of(n).map(id))).collect();
             let here = here.iter().map(|n| id(*n)).collect();
-            let own = super::own(&backups, &bonds.parents, &here, id(100));
+            let own = super::own(&backups, &bonds.parents, &here, id(100), true);
             let mut own: Vec<u8> = own.iter().map(|id| id.0[0]).collect();
             own.sort_unstable();
             own

@@ -1,11 +1,30 @@
 //! A year of snapshots under policies: what must hold after every run, whatever happened before.
 
 use super::*;
-use jiff::Zoned;
 use jiff::civil::date;
 
 fn zone() -> TimeZone {
     TimeZone::get("Europe/Berlin").unwrap()
+}
+
+fn later() -> Zoned {
+    "2030-01-01T00:00:00[Europe/Berlin]".parse().unwrap()
+}
+
+#[test]
+fn the_future_takes_nobodys_place() {
+    let now: Zoned = "2026-01-05T12:00:00[Europe/Berlin]".parse().unwrap();
+    let policy = Policy {
+        newest: Some(2),
+        ..Policy::default()
+    };
+    let mut all = some();
+    all.push(candidate(6, "2031-01-01T00:00:00"));
+    let verdicts = judge(all, &policy, &Bonds::default(), &now);
+    let kept = verdicts.iter().filter(|v| v.keep);
+    let kept: Vec<u8> = kept.map(|v| v.candidate.id.0[0]).collect();
+    // The fifth is from this evening.
+    assert_eq!(kept, [5, 6, 4, 3]);
 }
 
 fn candidate(number: u8, made: &str) -> Candidate {
@@ -19,7 +38,7 @@ fn candidate(number: u8, made: &str) -> Candidate {
 
 /// What is kept, oldest first, as names.
 fn kept(candidates: &[Candidate], policy: &Policy, bonds: &Bonds) -> Vec<String> {
-    let mut verdicts = judge(candidates.to_vec(), policy, bonds, &zone());
+    let mut verdicts = judge(candidates.to_vec(), policy, bonds, &later());
     verdicts.reverse();
     assert!(verdicts.iter().all(|v| !v.why.is_empty()));
     let kept = verdicts.iter().filter(|v| v.keep);
@@ -51,7 +70,7 @@ fn counts_of_the_newest() {
     );
     let all = kept(&some(), &Policy::default(), &Bonds::default());
     assert_eq!(all, ["1", "2", "3", "4", "5"]);
-    assert!(judge(Vec::new(), &newest(1), &Bonds::default(), &zone()).is_empty());
+    assert!(judge(Vec::new(), &newest(1), &Bonds::default(), &later()).is_empty());
 }
 
 #[test]
@@ -153,7 +172,7 @@ fn a_year_of_runs() {
         };
         there.push(new.clone());
         every.push(new.clone());
-        let verdicts = judge(there, &policy, &Bonds::default(), &zone());
+        let verdicts = judge(there, &policy, &Bonds::default(), &now);
         assert!(verdicts[0].keep && verdicts[0].candidate == new);
         there = verdicts
             .into_iter()

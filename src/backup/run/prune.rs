@@ -3,11 +3,12 @@
 use super::{Costed, Dest, Event, Keeps, Run};
 use crate::backup::retention::{self, Bonds, Candidate, Verdict};
 use crate::backup::state::moment;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::plan::Plan;
 use crate::process;
 use crate::snapshot::{Listing, Offer, Snapshot, State, Uuid, shown};
+use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -24,22 +25,24 @@ impl Run<'_, '_> {
         let known: HashMap<Uuid, &Snapshot> = ours.iter().map(|s| (s.id(), s)).collect();
         let sound =
             |s: &&Snapshot| s.read_only && !matches!(s.state, State::Partial | State::Altered);
-        let present = there
-            .snapshots
-            .iter()
-            .filter(|s| self.source.is_our_name(&s.path));
-        let strangers = match &dest.keeps {
-            Keeps::Chains(_) => self.strangers(there, ours),
-            Keeps::Policy(_) => HashSet::new(),
+        let own = match &dest.keeps {
+            Keeps::Chains(_) => self.own_archive(there, ours),
+            Keeps::Policy(_) => self.source.family(ours).among(there),
         };
-        let present = present.filter(|s| !strangers.contains(&s.id()));
+        let named = there.snapshots.iter();
+        let named = named.filter(|s| self.source.is_our_name(&s.path));
+        let (present, strangers): (Vec<&Snapshot>, Vec<&Snapshot>) =
+            named.filter(sound).partition(|s| own.contains(&s.id()));
+        self.name_strangers(&strangers, &there.location);
         let coming_too = coming.map_or(&[][..], |(_, snapshots)| snapshots);
+        let by_name = matches!(dest.keeps, Keeps::Chains(_));
         let candidates = present
-            .filter(sound)
+            .into_iter()
             .chain(coming_too.iter().copied())
             .map(|s| {
                 let original = known.get(&s.id()).copied().unwrap_or(s);
-                self.candidate(s, original)
+                let arrived = s.created.filter(|_| coming.is_none());
+                self.candidate(s, if by_name { s } else { original }, arrived)
             });
         let candidates = without_twins(candidates.collect());
         let mut parents = parents(&there.offer);
@@ -53,9 +56,7 @@ impl Run<'_, '_> {
         let pinned = pin(common, "the newest in common with the source");
         let bonds = Bonds { pinned, parents };
         let verdicts = match &dest.keeps {
-            Keeps::Policy(policy) => {
-                retention::judge(candidates, policy, &bonds, self.now.time_zone())
-            }
+            Keeps::Policy(policy) => retention::judge(candidates, policy, &bonds, self.now),
             Keeps::Chains(chains) => chains.judge(candidates, &bonds, self.now.timestamp()),
         };
         if coming.is_none() && matches!(dest.keeps, Keeps::Chains(_)) {
@@ -64,20 +65,37 @@ impl Run<'_, '_> {
         self.delete(Some(dest), &verdicts)
     }
 
-    /// Backups of another subvolume with the same prefix and name: who sends them lets them go.
-    fn strangers(&mut self, there: &Listing, ours: &[Snapshot]) -> HashSet<Uuid> {
-        let own = own_chains(there, ours, self.source.uuid());
+    /// What is in an archive of this subvolume: whole chains, since one that others build on is theirs
+    /// too.
+    fn own_archive(&self, there: &Listing, ours: &[Snapshot]) -> HashSet<Uuid> {
+        let family = self.source.family(ours).among(there);
+        let chains = own_chains(there, ours, self.source.uuid(), false);
         let parents = parents(&there.offer);
-        let whole = there.snapshots.iter().filter(|s| s.state == State::Ok);
-        let others = whole.filter(|s| !own.contains(&retention::root(s.id(), &parents)));
-        let others: Vec<&Snapshot> = others.collect();
-        if let Some(newest) = others.iter().max_by_key(|s| s.created) {
-            let (newest, place) = (shown(&newest.path), &there.location);
+        let root = |id| retention::root(id, &parents);
+        let roots: HashSet<Uuid> = family.iter().map(|id| root(*id)).chain(chains).collect();
+        let foreign = there.snapshots.iter().filter(|s| s.origin.is_some());
+        let foreign = foreign
+            .filter(|s| !family.contains(&s.id()))
+            .map(|s| root(s.id()));
+        let foreign: HashSet<Uuid> = foreign.collect();
+        let all = there.snapshots.iter().map(Snapshot::id);
+        all.filter(|id| roots.contains(&root(*id)) && !foreign.contains(&root(*id)))
+            .collect()
+    }
+
+    /// What has a name like ours and is not known to be: who made it lets it go.
+    fn name_strangers(&mut self, strangers: &[&Snapshot], place: &str) {
+        if let Some(newest) = strangers.iter().max_by_key(|s| s.created) {
+            let (count, path) = (strangers.len(), shown(&newest.path));
+            let of = match &newest.origin {
+                Some(origin) => format!("of {origin}"),
+                None => "of nothing that is known (buttersink adopt says of what)".to_owned(),
+            };
             self.note(&format!(
-                "backups of another subvolume stay in {place}, the newest of them {newest}"
+                "not of this subvolume, and so neither counted nor deleted in {place}: {count}, the newest \
+                 of them {path}, {of}"
             ));
         }
-        others.iter().map(|s| s.id()).collect()
     }
 
     /// What a run that ended early left in an archive, in the middle of sending or of deleting: once a
@@ -93,9 +111,17 @@ impl Run<'_, '_> {
         for left in there.snapshots.iter().filter(is_left) {
             let name = left.path.file_name().and_then(OsStr::to_str);
             let made = name.and_then(|name| moment(name.strip_prefix("chunk-")?));
-            if made.is_some_and(|made| Some(made.as_second()) < newest) {
+            // Another machine may be uploading just now.
+            let young = left.created.is_none_or(|latest| now - latest < 24 * 3600);
+            if made.is_some_and(|made| Some(made.as_second()) < newest) && !young {
                 process::check("deleting what interrupted runs left")?;
-                dest.store()?.delete(&left.path)?;
+                if let Err(error) = dest.store()?.delete(&left.path) {
+                    if error.kind == Kind::Interrupted {
+                        return Err(error);
+                    }
+                    self.note(&error.to_string());
+                    continue;
+                }
                 let (path, place) = (shown(&left.path), &dest.name);
                 self.note(&format!(
                     "removed {path} in {place}, left by an interrupted run"
@@ -113,22 +139,38 @@ impl Run<'_, '_> {
         if self.keeps.keeps_all() {
             return Ok(());
         }
-        let candidates = ours.iter().map(|s| self.candidate(s, s)).collect();
+        let here = Listing {
+            snapshots: ours.to_vec(),
+            ..Listing::default()
+        };
+        let own = self.source.family(ours).among(&here);
+        let (ours, strangers): (Vec<&Snapshot>, Vec<&Snapshot>) =
+            ours.iter().partition(|s| own.contains(&s.id()));
+        let place = shown(self.source.folder.join(""));
+        self.name_strangers(&strangers, &place);
+        let candidates = ours.iter().map(|s| self.candidate(s, s, None)).collect();
         let common = "the newest in common with every destination".to_owned();
         let bonds = Bonds {
             pinned: [vec![(id, common)], self.pinned.clone()].concat(),
             ..Bonds::default()
         };
-        let zone = self.now.time_zone();
-        let verdicts = retention::judge(candidates, &self.keeps, &bonds, zone);
+        let verdicts = retention::judge(candidates, &self.keeps, &bonds, self.now);
         self.delete(None, &verdicts)
     }
 
-    fn candidate(&self, snapshot: &Snapshot, original: &Snapshot) -> Candidate {
+    /// It was made no later than it arrived.
+    fn candidate(
+        &self,
+        snapshot: &Snapshot,
+        original: &Snapshot,
+        arrived: Option<i64>,
+    ) -> Candidate {
+        let made = self.source.made(original, self.now);
+        let arrived = arrived.and_then(|arrived| Timestamp::from_second(arrived).ok());
         Candidate {
             path: snapshot.path.clone(),
             id: snapshot.id(),
-            made: self.source.made(original, self.now),
+            made: arrived.map_or(made, |arrived| made.min(arrived)),
         }
     }
 
@@ -146,16 +188,34 @@ impl Run<'_, '_> {
         if self.dry_run {
             return Ok(());
         }
+        let name = name.clone();
         // The newest first: where differences are kept, the others are built on the older ones.
+        let (mut failed, mut count) = (None, 0);
         for verdict in verdicts.iter().filter(|verdict| !verdict.keep) {
             process::check("deleting old snapshots")?;
             let path = &verdict.candidate.path;
-            match &mut dest {
-                Some(dest) => dest.store()?.delete(path)?,
-                None => self.store.delete(path)?,
+            let deleted = match &mut dest {
+                Some(dest) => dest.store()?.delete(path),
+                None => self.store.delete(path),
+            };
+            match deleted {
+                Ok(()) => {}
+                Err(error) if error.kind == Kind::Interrupted => return Err(error),
+                // One that cannot go keeps no other from going.
+                Err(error) => {
+                    self.note(&error.to_string());
+                    (failed, count) = (failed.or(Some(error)), count + 1);
+                }
             }
         }
-        Ok(())
+        match failed {
+            None => Ok(()),
+            Some(first) => {
+                let doing = format!("cannot delete all that is not kept in {name}");
+                let said = format!("{count} could not be deleted, the first: {first}");
+                Err(Error::new(Kind::Partly, doing, said))
+            }
+        }
     }
 }
 
@@ -183,11 +243,18 @@ pub fn parents(offer: &Offer) -> HashMap<Uuid, Vec<Uuid>> {
 }
 
 /// The roots of the chains in an archive that are of a subvolume, of which these snapshots are here.
-pub fn own_chains(there: &Listing, ours: &[Snapshot], subvolume: Uuid) -> HashSet<Uuid> {
+/// `unknown` says whether those are of which nothing is known.
+pub fn own_chains(
+    there: &Listing,
+    ours: &[Snapshot],
+    subvolume: Uuid,
+    unknown: bool,
+) -> HashSet<Uuid> {
     let whole = there.snapshots.iter().filter(|s| s.state == State::Ok);
     let backups: Vec<_> = whole.map(|s| (s.id(), s.parent_uuid)).collect();
     let here = ours.iter().map(Snapshot::id).collect();
-    retention::own(&backups, &parents(&there.offer), &here, subvolume)
+    let parents = parents(&there.offer);
+    retention::own(&backups, &parents, &here, subvolume, unknown)
 }
 
 /// Each path once: what is coming may be there already.

@@ -14,6 +14,7 @@ use crate::backup::schedule::{Kind, Past};
 use crate::backup::source::Source;
 use crate::backup::state::moment;
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
 use crate::store::archive::ArchiveStore;
 use crate::store::{Means, Store};
@@ -181,6 +182,17 @@ impl Round<'_, '_> {
         let (losses, lost) = subject.losses()?;
         losses.into_iter().for_each(|loss| self.note(loss));
         let chain = Chain::newest(&listing, self.now.timestamp());
+        if !self.order.once
+            && let Some(other) = chain.of_another_machine(&listing, machine::id())
+        {
+            let (path, place) = (shown(&source.path), &listing.location);
+            let said = format!(
+                "the newest backups there are of {other}: give each machine an s3.prefix of its own; if this \
+                 one takes the place of that one, begin with a full backup by --once"
+            );
+            let doing = format!("cannot back up {path} to {place}");
+            return Err(Error::refused(doing, said));
+        }
         if !self.order.once && chain.is_strange(ours, &listing, source.uuid()) {
             let (path, place) = (shown(&source.path), &listing.location);
             let said = "the newest backups there are of another subvolume, and none of their \

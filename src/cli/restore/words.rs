@@ -26,6 +26,7 @@ const SHARED: &[&str] = &[
     "--logfile",
     "--json",
     "--full-speed",
+    "--receive-with",
     "--bwlimit",
     "--endpoint-url",
     "--profile",

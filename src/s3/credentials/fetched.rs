@@ -5,6 +5,7 @@ use super::super::config::Environment;
 use super::{Keys, Secret};
 use crate::error::{Doing, Error, Result};
 use crate::process;
+use crate::sys::look;
 use serde::Deserialize;
 use std::fmt;
 use std::process::Command;
@@ -200,9 +201,9 @@ impl Authorization {
             Authorization::None => Ok(None),
             Authorization::Token(token) => Ok(Some(token.0.clone())),
             Authorization::File(path) => {
-                let text = std::fs::read_to_string(path);
+                let text = look::read_file(path.as_ref(), 64 << 10);
                 let text = text.doing(|| format!("cannot read the token in {path}"))?;
-                Ok(Some(text.trim().to_owned()))
+                Ok(Some(String::from_utf8_lossy(&text).trim().to_owned()))
             }
         }
     }

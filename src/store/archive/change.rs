@@ -2,13 +2,13 @@
 //! failure in the middle leaves nothing that looks whole and is not.
 
 use super::identity::Identity;
-use super::index::{Archive, Leftover};
-use super::manifest::{Manifest, Pointer, text};
+use super::index::{Archive, Leftover, at_once};
+use super::manifest::{Chunk, Manifest, Pointer, text};
 use super::{ArchiveStore, stamp};
 use crate::error::{Error, Result};
 use crate::process;
 use crate::s3::objects::Object;
-use crate::snapshot::{Diff, shown};
+use crate::snapshot::{Diff, Origin, shown};
 use crate::store::Access;
 use std::collections::HashSet;
 
@@ -16,6 +16,7 @@ impl ArchiveStore {
     /// All chunks of a backup are there: what remains is what makes it one.
     pub(super) fn keep(&self, archive: &mut Archive, diff: Diff, manifest: Manifest) -> Result<()> {
         let key = archive.manifest_key(&manifest.kind, &manifest.created_at);
+        self.look_again(&manifest)?;
         self.write(&key, &text(&manifest)?)?;
         archive.add(key.clone(), manifest, Identity::Known(diff.to));
         let (made, newest) = (archive.manifests.get(&key), archive.newest());
@@ -28,6 +29,27 @@ impl ArchiveStore {
         }
         archive.current = Some(key);
         Ok(())
+    }
+
+    /// Days may have passed since the first chunk arrived, and a rule of the bucket or another machine
+    /// may have removed it.
+    fn look_again(&self, manifest: &Manifest) -> Result<()> {
+        let look = |chunk: &Chunk| {
+            process::check("looking at chunks once more")?;
+            let size = self.client.head(&chunk.key)?.map(|head| head.size);
+            match size {
+                Some(size) if size == chunk.size => Ok(()),
+                _ => {
+                    let said = "it arrived, and is not there any more: does a lifecycle rule, or another \
+                                machine, remove what is below this prefix?";
+                    let doing = format!("cannot find {}", self.client.url(&chunk.key));
+                    Err(Error::failed(doing, said))
+                }
+            }
+        };
+        at_once(&self.client, &manifest.chunks, look)
+            .into_iter()
+            .collect()
     }
 
     fn write(&self, key: &str, text: &str) -> Result<()> {
@@ -75,6 +97,16 @@ impl ArchiveStore {
         self.point(&newest, &manifest)?;
         self.reading()?.current = Some(newest);
         Ok(vec![format!("{url} now names the newest backup, {name}")])
+    }
+
+    /// Writes the manifests of a snapshot anew, with what it is of.
+    pub(super) fn adopt_named(&mut self, name: &str, origin: &Origin) -> Result<()> {
+        for (key, mut manifest) in self.reading()?.of(name) {
+            manifest.snapshot.origin = Some(origin.clone());
+            self.write(&key, &text(&manifest)?)?;
+            self.reading()?.manifests.insert(key, manifest);
+        }
+        Ok(())
     }
 
     /// Another manifest for the same chunks, of the next free second.
@@ -218,12 +250,17 @@ impl ArchiveStore {
 
     /// What was left may have become a backup since it was listed.
     fn remove_leftover(&mut self, name: &str, leftover: &Leftover, doing: &str) -> Result<()> {
-        let archive = self.reading()?;
-        let key = archive.manifest_key(&leftover.kind, &leftover.stamp);
-        let known = archive.manifests.contains_key(&key);
-        if !known && self.client.head(&key)?.is_some() {
-            let said = "another run has finished it meanwhile";
-            return Err(Error::refused(doing, said));
+        let archive = self.reading()?.clone();
+        let kinds = ["full", "incremental"];
+        let keys = kinds.map(|kind| archive.manifest_key(kind, &leftover.stamp));
+        for key in keys
+            .iter()
+            .filter(|key| !archive.manifests.contains_key(*key))
+        {
+            if self.client.head(key)?.is_some() {
+                let said = "another run has finished it meanwhile";
+                return Err(Error::refused(doing, said));
+            }
         }
         for upload in &leftover.uploads {
             self.client.abort(&upload.key, &upload.id)?;

@@ -114,6 +114,7 @@ pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) ->
         let pointer: Option<Pointer> = serde_json::from_slice(&body).ok();
         archive.current = pointer.map(|pointer| pointer.manifest_key);
     }
+    archive.relocate();
     archive.judge();
     archive.remarks.extend(found.remark);
     archive.find_leftovers(client, found.uploads)?;
@@ -165,6 +166,48 @@ impl Archive {
         self.broken.insert(key.to_owned(), why);
     }
 
+    /// An archive that was copied or moved has the keys of its old place in its manifests: what is not
+    /// there is looked for beside them.
+    fn relocate(&mut self) {
+        let folder = self.folder.clone();
+        let moved = |key: &str| manifest::relative(&folder, key);
+        let known: HashSet<String> = self.manifests.keys().cloned().collect();
+        let there =
+            |key: &str| moved(key).filter(|new| !known.contains(key) && known.contains(new));
+        for manifest in self.manifests.values_mut() {
+            for chunk in &mut manifest.chunks {
+                let here = |key: &String| {
+                    let object = self.objects.get(key);
+                    object.is_some_and(|object| object.size == chunk.size)
+                };
+                if !self.objects.contains_key(&chunk.key)
+                    && let Some(new) = moved(&chunk.key).filter(here)
+                {
+                    chunk.key = new;
+                }
+            }
+            let parent = manifest.parent_manifest.as_deref();
+            if let Some(new) = parent.and_then(there) {
+                manifest.parent_manifest = Some(new);
+            }
+        }
+        if let Some(new) = self.current.as_deref().and_then(there) {
+            self.current = Some(new);
+        }
+    }
+
+    /// The times of backups that something speaks of: a manifest, though it may not be understood, the
+    /// parent of one, the pointer. Chunks of these are no leftovers, whatever names them.
+    fn implied(&self) -> HashSet<String> {
+        let parents = self.manifests.values();
+        let parents = parents.filter_map(|manifest| manifest.parent_manifest.as_ref());
+        let keys = self.manifests.keys().chain(self.broken.keys());
+        let keys = keys.chain(parents).chain(&self.current);
+        let made = self.manifests.values().map(|m| m.created_at.as_str());
+        let stamps = keys.filter_map(|key| manifest::stamp_of(key)).chain(made);
+        stamps.map(str::to_owned).collect()
+    }
+
     /// Finds out what cannot be restored.
     fn judge(&mut self) {
         let incomplete: HashMap<&str, String> = self
@@ -207,12 +250,13 @@ impl Archive {
             .broken
             .keys()
             .any(|key| !self.manifests.contains_key(key));
+        let implied = self.implied();
         let (mut strays, mut found) = (Vec::new(), BTreeMap::new());
         for (key, object) in &self.objects {
             match chunk_of(key) {
                 _ if used.contains(key.as_str()) => {}
                 // It may belong to a manifest that we do not understand.
-                Some((kind, stamp)) if !unread => {
+                Some((kind, stamp)) if !unread && !implied.contains(stamp) => {
                     let leftover = entry(&mut found, kind, stamp);
                     leftover.bytes += object.size;
                     leftover.latest = leftover.latest.max(object.modified);

@@ -54,6 +54,9 @@ pub struct Origin {
     /// That of the subvolume which it is a snapshot of, if somebody told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subvolume_uuid: Option<Uuid>,
+    /// Of which machine, too. Programs that do not know it pass over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<crate::snapshot::Origin>,
 }
 
 /// A piece of a stream.
@@ -207,6 +210,19 @@ pub fn top(prefix: &str) -> String {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let slash = if prefix.is_empty() { "" } else { "/" };
     format!("{prefix}{slash}")
+}
+
+/// The key that the last parts of another one have in a folder: what was copied or moved there still
+/// has the keys of the old place.
+pub(super) fn relative(folder: &str, key: &str) -> Option<String> {
+    let mut parts = key.rsplitn(3, '/');
+    let (file, kind) = (parts.next()?, parts.next()?);
+    Some(format!("{folder}{kind}/{file}"))
+}
+
+/// The time in the key of a manifest.
+pub(super) fn stamp_of(key: &str) -> Option<&str> {
+    key.rsplit_once("/manifest-")?.1.strip_suffix(".json")
 }
 
 /// Whether a key below a folder is that of a manifest.

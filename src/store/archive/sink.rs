@@ -184,6 +184,7 @@ fn note(
             uuid: Some(diff.to),
             parent_uuid: diff.from.filter(|_| parent.is_some()),
             subvolume_uuid: store.subvolume,
+            origin: store.coming.get(&diff.to).cloned(),
         },
         parent_manifest: parent,
         chunk_size: settings.chunk_size,

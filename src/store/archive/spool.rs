@@ -9,6 +9,7 @@ use crate::log;
 use crate::s3::upload::Meta;
 use crate::snapshot::shown;
 use crate::sys;
+use crate::sys::look::Found;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -150,10 +151,9 @@ impl Spool {
         let doing = || format!("cannot spool in {}", shown(&self.dir));
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
-        let unnamed = options
-            .clone()
-            .custom_flags(libc::O_TMPFILE)
-            .open(&self.dir);
+        let found = Found::at(&self.dir).doing(doing)?;
+        let dir = found.handle();
+        let unnamed = options.clone().custom_flags(libc::O_TMPFILE).open(&dir);
         match unnamed {
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
             other => return other.doing(doing),
@@ -161,7 +161,7 @@ impl Spool {
         let mut random = [0; 8];
         getrandom(&mut random).doing(doing)?;
         let name = format!(".buttersink-{:016x}", u64::from_le_bytes(random));
-        let path = self.dir.join(name);
+        let path = dir.join(name);
         let file = options.create_new(true).open(&path).doing(doing)?;
         std::fs::remove_file(&path).doing(doing)?;
         Ok(file)

@@ -1,14 +1,44 @@
-//! A copy that takes the place of another: two names of one directory are exchanged in one step, so
-//! that at every moment one of the two has the name.
+//! What becomes of wrong copies. One that just came goes; one that was there is marked, or another
+//! takes its place: two names of one directory are exchanged in one step, so that at every moment one
+//! of the two has the name.
 
-use super::{Local, checked_name, open_dir, sync};
+use super::{Local, checked_name, open_dir, state, sync};
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
-use crate::snapshot::shown;
-use crate::store::Store;
+use crate::log;
+use crate::snapshot::{Snapshot, State, Uuid, shown};
+use crate::store::{Rejected, Store};
 use crate::sys;
 use std::os::fd::AsFd;
 use std::path::Path;
+
+impl Local {
+    pub(super) fn arrived(&mut self, snapshot: Snapshot) {
+        self.arrived.push(snapshot.uuid);
+        self.known.push(snapshot);
+    }
+}
+
+pub(super) fn reject(local: &mut Local, path: &Path) -> Result<Rejected> {
+    let listed = local.known.iter().find(|s| s.path == path);
+    let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
+    if local.arrived.contains(&uuid) {
+        match local.delete(path) {
+            Ok(()) => return Ok(Rejected::Removed),
+            Err(error) => log::line(|| error.to_string()),
+        }
+    }
+    let whole = local.dir.join(path);
+    let now = btrfs::subvolume(&whole)?;
+    let Some(received) = now.received_uuid.filter(|_| now.uuid == uuid) else {
+        let doing = format!("cannot mark {}", shown(&whole));
+        return Err(Error::refused(doing, "it was not received here"));
+    };
+    state::reject(&local.dir, uuid, received, now.stransid)?;
+    let marked = local.known.iter_mut().filter(|s| s.path == path);
+    marked.for_each(|s| s.state = State::Altered);
+    Ok(Rejected::Marked)
+}
 
 pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> {
     let doing = || format!("cannot replace {}", shown(local.dir.join(old)));

@@ -35,6 +35,11 @@ impl Home {
         format!("/proc/self/fd/{fd}/{name}").into()
     }
 
+    /// The directory itself.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
     /// That path for people.
     pub(super) fn shown(&self, name: &str) -> String {
         shown(self.name.join(name))

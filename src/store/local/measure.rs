@@ -97,7 +97,7 @@ fn once(pair: &Pair) -> Result<Measured> {
     let doing = || format!("cannot measure {}", shown(snapshot));
     let open = |path: &Path| File::open(path).doing(|| format!("cannot open {}", shown(path)));
     let snapshot_file = open(snapshot)?;
-    let trees = super::mending().then(|| super::trees(snapshot, parent.as_deref()));
+    let trees = super::send::mending().then(|| super::send::trees(snapshot, parent.as_deref()));
     let trees = trees.transpose()?;
     let parent = match parent {
         Some(path) => Some(btrfs::root_id(open(path)?.as_fd()).doing(doing)?),

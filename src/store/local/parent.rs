@@ -23,6 +23,25 @@ pub(super) struct Exact {
     pub(super) found_by_received: bool,
 }
 
+/// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever builds
+/// on that; whoever may only be in one directory must not get in the way of others so.
+///
+/// # Errors
+/// If there is a subvolume of that UUID.
+pub(super) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result<()> {
+    if !local.walled {
+        return Ok(());
+    }
+    let all = local.filesystem.subvolumes()?.all;
+    match all.iter().any(|s| s.uuid == to) {
+        false => Ok(()),
+        true => Err(Error::refused(
+            format!("cannot receive {}", shown(path)),
+            format!("{to} is the UUID of a subvolume that was made here"),
+        )),
+    }
+}
+
 /// Of the listed subvolumes that are this snapshot, one that a diff can build on.
 ///
 /// # Errors
@@ -72,8 +91,7 @@ fn fit(
             _ => format!("the subvolume {}", shown(&claims.path)),
         };
         return Err(format!(
-            "{which} of this filesystem claims to be its parent {name}: its received UUID is {}; see who made it, \
-             and delete it",
+            "{which} claims to be its parent {name}: its received UUID is {}; see who made it, and delete it",
             now.uuid
         ));
     }

@@ -1,8 +1,8 @@
 //! Receiving one snapshot so that its name appears only when it is whole and durable.
 
-use super::alias::Alias;
+use super::builtin::{self, Quarantined};
+use super::child::Child;
 use super::flow::Flow;
-use super::inherited;
 use super::parent::Exact;
 use super::state::{self, Seal};
 use super::survey::PART;
@@ -10,10 +10,8 @@ use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
-use crate::process::{self, Writer};
-use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Origin, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
-use crate::stream::renamed::{Names, Piece, Renamed, remove_from_top};
 use crate::stream::{Check, Head, Parsed};
 use crate::sys;
 use sha2::{Digest, Sha256};
@@ -22,7 +20,6 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The longest name that a btrfs directory entry can have, in bytes.
 const NAME_MAX: usize = 255;
@@ -58,33 +55,16 @@ pub(super) fn must_be_free(path: &Path) -> Result<()> {
     }
 }
 
-/// `btrfs receive` follows symbolic links that the stream makes, and writes to device nodes. A stream
-/// that somebody made who means harm must not get anywhere by that.
-fn confine(command: &mut Command, dir: &Path) -> Result<()> {
-    let confined = match btrfs::mount_point(dir)? {
-        Some(mount) => sys::confine(command, &mount),
-        None => Err(io::Error::other("where it is mounted cannot be seen")),
-    };
-    if let Err(error) = confined {
-        // Old kernels and some containers; and what is received mostly comes from friends.
-        log::line(|| format!("btrfs receive is not confined to {}: {error}", shown(dir)));
-    }
-    Ok(())
-}
-
 /// A snapshot on its way in. Dropped before it is finished, what has arrived is removed.
 pub(super) struct Receiving<'a> {
     local: &'a mut Local,
     diff: Diff,
     /// Relative to the store.
     path: PathBuf,
+    // Before the part: nobody must write to what is removed.
+    way: Way,
     part: Part,
     parent: Option<Exact>,
-    /// By which CLONE commands find the parent, where they would find another.
-    alias: Option<Alias>,
-    /// Extended attributes that it has from the beginning, and its source has not.
-    inherited: Vec<Vec<u8>>,
-    writer: Option<Writer>,
     flow: Flow,
     stage: Stage,
 }
@@ -92,11 +72,29 @@ pub(super) struct Receiving<'a> {
 /// The stream's head decides under which name the rest is received.
 enum Stage {
     Head(Vec<u8>),
-    Rest {
-        head: Box<Head>,
-        check: Box<Check>,
-        renamed: Box<Renamed>,
-    },
+    Rest { head: Box<Head>, check: Box<Check> },
+}
+
+/// Who makes a tree of it.
+enum Way {
+    Child(Box<Child>),
+    Builtin(Box<Quarantined>),
+}
+
+impl Way {
+    fn begin(&mut self, head: &Head, part: &OsStr) -> Result<()> {
+        match self {
+            Way::Child(child) => child.begin(head, part),
+            Way::Builtin(quarantined) => quarantined.begin(head),
+        }
+    }
+
+    fn pass(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Way::Child(child) => child.pass(bytes),
+            Way::Builtin(quarantined) => quarantined.pass(bytes),
+        }
+    }
 }
 
 impl<'a> Receiving<'a> {
@@ -109,31 +107,23 @@ impl<'a> Receiving<'a> {
         parent: Option<Exact>,
     ) -> Result<Receiving<'a>> {
         let part = Part::claim(&local.dir, path, dir, name)?;
-        let inherited = match parent {
-            Some(_) => Vec::new(),
-            None => inherited::by_new_subvolume(dir, &part.part)?,
-        };
-        let alias = parent.as_ref().filter(|parent| !parent.found_by_received);
-        let alias = alias
-            .map(|parent| Alias::of(parent, &local.dir, path))
-            .transpose()?;
-        let mut command = Command::new("btrfs");
-        command.args(["receive", "-q"]).arg(dir);
-        log::line(|| format!("{command:?}"));
-        confine(&mut command, dir)?;
         let doing = format!("cannot receive {}", shown(dir.join(name)));
         let flow = Flow::start(open_dir(dir)?, doing.clone());
-        let writer = Writer::start(command, local.manner.priority, doing)?;
+        let exact = parent.as_ref();
+        let way = if builtin::is_chosen(local.manner)? {
+            Way::Builtin(Box::new(Quarantined::prepare(local, exact, doing)?))
+        } else {
+            let child = Child::start(local, exact, dir, (path, &part.part), doing)?;
+            Way::Child(Box::new(child))
+        };
         let stage = Stage::Head(Vec::new());
         Ok(Receiving {
             local,
             diff: *diff,
             path: path.to_owned(),
+            way,
             part,
             parent,
-            alias,
-            inherited,
-            writer: Some(writer),
             flow,
             stage,
         })
@@ -146,47 +136,27 @@ impl<'a> Receiving<'a> {
         )
     }
 
-    /// Collects the head, and passes it on with the part's name in it, and the parent's own.
+    /// Collects the head, which says what is to be made.
     fn take_head(&mut self, bytes: &[u8]) -> Result<()> {
         let Stage::Head(so_far) = &mut self.stage else {
             return Ok(());
         };
         so_far.extend_from_slice(bytes);
-        let (mut head, length) = match Head::parse(so_far)? {
+        let (head, length) = match Head::parse(so_far)? {
             Parsed::Needs(_) => return Ok(()),
             Parsed::Whole(head, length) => (head, length),
         };
         let rest = so_far.split_off(length);
         self.expect(&head)?;
-        let alias = self.alias.as_ref().map(Alias::uuid);
-        let mut renamed = Renamed::after_head(Names {
-            child: head.uuid,
-            parent: head
-                .parent
-                .map(|(named, _)| (named, alias.unwrap_or(named))),
-        });
-        head.path = self.part.part.as_bytes().to_vec();
-        let exact = self.parent.as_ref();
-        head.parent = exact.map(|exact| (exact.uuid, exact.generation));
-        self.begin(&head)?;
+        self.way.begin(&head, &self.part.part)?;
         let mut check = Check::after(&head, length);
         check.feed(&rest)?;
-        renamed.feed(&rest, &mut |piece| {
-            pass_piece(&mut self.writer, &mut self.alias, &piece)
-        })?;
+        self.way.pass(&rest)?;
         self.stage = Stage::Rest {
             head: Box::new(head),
             check: Box::new(check),
-            renamed: Box::new(renamed),
         };
         Ok(())
-    }
-
-    /// Passes the head on; what a new subvolume inherits where it is made is taken from it at once.
-    fn begin(&mut self, head: &Head) -> Result<()> {
-        pass(&mut self.writer, &head.encode())?;
-        let mut each = self.inherited.iter();
-        each.try_for_each(|xattr| pass(&mut self.writer, &remove_from_top(xattr)))
     }
 
     /// The stream must be the one that was announced.
@@ -207,40 +177,13 @@ impl<'a> Receiving<'a> {
     }
 }
 
-/// What `btrfs receive` cannot make of this diff it may make of another.
-fn unreceivable(mut error: Error) -> Error {
-    if process::is_about_input(&error) {
-        error.kind = Kind::Unreceivable;
-    }
-    error
-}
-
-/// What clones from the parent must find it.
-fn pass_piece(writer: &mut Option<Writer>, alias: &mut Option<Alias>, piece: &Piece) -> Result<()> {
-    if let (Piece::FromParent(_), Some(alias)) = (piece, alias) {
-        alias.make()?;
-    }
-    pass(writer, piece.bytes())
-}
-
-fn pass(writer: &mut Option<Writer>, bytes: &[u8]) -> Result<()> {
-    let doing = "cannot write to btrfs receive";
-    match writer {
-        Some(writer) => writer
-            .write_all(bytes)
-            .map_err(|error| unreceivable(Error::io(doing, error))),
-        None => Err(Error::failed(doing, "it was finished before")),
-    }
-}
-
 impl Write for Receiving<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.stage {
             Stage::Head(_) => self.take_head(bytes)?,
-            Stage::Rest { check, renamed, .. } => {
+            Stage::Rest { check, .. } => {
                 check.feed(bytes)?;
-                let (writer, alias) = (&mut self.writer, &mut self.alias);
-                renamed.feed(bytes, &mut |piece| pass_piece(writer, alias, &piece))?;
+                self.way.pass(bytes)?;
                 self.flow.passed(bytes.len() as u64);
             }
         }
@@ -262,22 +205,21 @@ impl Sink for Receiving<'_> {
         };
         check.complete()?;
         let (head, bytes) = (head.clone(), check.passed());
-        if let Some(writer) = self.writer.take() {
-            writer.finish().map_err(unreceivable)?;
+        if let Way::Child(child) = &mut self.way {
+            child.finish()?;
         }
         self.flow.finish()?;
+        if let Way::Builtin(quarantined) = &mut self.way {
+            let dir = open_dir(&self.part.dir)?;
+            let notes = quarantined.leave(&head, &dir, &self.part.part)?;
+            self.local.notes.extend(notes);
+        }
         let parent = self.parent.as_ref().map(|exact| exact.uuid);
         self.part.check(head.uuid, head.ctransid, parent)?;
-        let snapshot = self.part.publish(&self.path)?;
+        let origin = self.local.coming.get(&self.diff.to).cloned();
+        let snapshot = self.part.publish(&self.path, origin)?;
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
-    }
-}
-
-impl Drop for Receiving<'_> {
-    fn drop(&mut self) {
-        // The child first: it must not write while its subvolume goes, or read while the alias does.
-        self.writer = None;
     }
 }
 
@@ -348,7 +290,7 @@ impl Part {
     }
 
     /// Makes it durable, gives it its name, makes that durable too, and seals it.
-    fn publish(&mut self, path: &Path) -> Result<Snapshot> {
+    fn publish(&mut self, path: &Path, origin: Option<Origin>) -> Result<Snapshot> {
         let dir = open_dir(&self.dir)?;
         sync(&dir, || self.doing())?;
         sys::rename_noreplace(dir.as_fd(), &self.part, &self.name).doing(|| self.doing())?;
@@ -361,7 +303,7 @@ impl Part {
             stransid: now.stransid,
             ctransid: now.ctransid,
         };
-        state::add(&self.store, now.uuid, &seal)?;
+        state::add(&self.store, now.uuid, Some(seal), origin.clone())?;
         state::ended(&self.store, &self.mark)?;
         Ok(Snapshot {
             path: path.to_owned(),
@@ -373,6 +315,7 @@ impl Part {
             stransid: now.stransid,
             read_only: true,
             state: State::Ok,
+            origin,
             ..Snapshot::default()
         })
     }
@@ -429,7 +372,9 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::set_received(&path, id, generation)?;
     btrfs::set_read_only(&path, true)?;
     part.check(id, generation, Some(original.uuid))?;
-    let snapshot = part.publish(to)?;
+    let same = |s: &&Snapshot| s.uuid == original.uuid;
+    let origin = local.known.iter().find(same).and_then(|s| s.origin.clone());
+    let snapshot = part.publish(to, origin)?;
     local.arrived(snapshot);
     Ok(())
 }

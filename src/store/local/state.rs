@@ -4,8 +4,9 @@
 use super::home::{self, Home};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
-use crate::snapshot::{Uuid, path_text, shown};
+use crate::snapshot::{Origin, Origins, Uuid, path_text, shown};
 use crate::sys;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -20,12 +21,28 @@ const OLD_LOCK: &str = "lock";
 const OLD_MARK: &str = "unfinished";
 
 /// What was recorded of a received snapshot when it was whole and durable.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Seal {
+    #[serde(rename = "received")]
     pub(super) received_uuid: Uuid,
     pub(super) stransid: u64,
     pub(super) ctransid: u64,
 }
+
+/// A line of the seals, as this release writes it. What is not known of a subvolume is left out, and
+/// of several lines the last that has a member counts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Line {
+    version: u32,
+    uuid: Uuid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seal: Option<Seal>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+}
+
+/// The form of [`Line`]; lines of version 1 had four fields and no version.
+const VERSION: u32 = 2;
 
 /// The generation in the seal of a copy that was found to be unlike its source. None has it, so
 /// that it is taken for altered, also by those who do not know what this means.
@@ -45,6 +62,8 @@ pub(super) type Seals = HashMap<Uuid, Seal>;
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     pub(super) seals: Seals,
+    /// What subvolumes are of, by their own UUIDs.
+    pub(super) origins: Origins,
     /// By the key of a directory, what is being received there, relative to it.
     marks: HashMap<String, Vec<PathBuf>>,
 }
@@ -66,9 +85,10 @@ impl Recorded {
         let Some(old) = old.filter(Home::is_readable) else {
             return Ok(());
         };
-        let known = std::mem::take(&mut self.seals);
+        let (seals, origins) = (self.seals.clone(), self.origins.clone());
         self.read_seals(&old)?;
-        self.seals.extend(known);
+        self.seals.extend(seals);
+        self.origins.extend(origins);
         if let Some(path) = old_mark(&old)? {
             self.marks.entry(home::key(dir)?).or_default().push(path);
         }
@@ -78,8 +98,11 @@ impl Recorded {
     /// Lines that are not seals (the last one may be torn by a crash) are passed over; later lines win.
     fn read_seals(&mut self, home: &Home) -> Result<()> {
         let text = content(home, SEALS)?.unwrap_or_default();
-        self.seals
-            .extend(text.split_inclusive('\n').filter_map(parse));
+        for line in text.split_inclusive('\n').filter_map(parse) {
+            self.seals.extend(line.seal.map(|seal| (line.uuid, seal)));
+            self.origins
+                .extend(line.origin.map(|origin| (line.uuid, origin)));
+        }
         Ok(())
     }
 
@@ -151,24 +174,50 @@ pub(super) fn the_home(dir: &Path) -> Result<Home> {
     Home::of(dir, true)?.ok_or_else(none)
 }
 
-fn parse(line: &str) -> Option<(Uuid, Seal)> {
-    let mut fields = line.strip_suffix('\n')?.split(' ');
+fn parse(line: &str) -> Option<Line> {
+    let line = line.strip_suffix('\n')?;
+    if line.starts_with('{') {
+        let line: Line = serde_json::from_str(line).ok()?;
+        return (line.version == VERSION).then_some(line);
+    }
+    let mut fields = line.split(' ');
     let uuid = fields.next()?.parse().ok()?;
     let received_uuid = fields.next()?.parse().ok()?;
     let (stransid, ctransid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    fields.next().is_none().then_some((
+    let seal = Seal {
+        received_uuid,
+        stransid,
+        ctransid,
+    };
+    fields.next().is_none().then_some(Line {
+        version: 1,
         uuid,
-        Seal {
-            received_uuid,
-            stransid,
-            ctransid,
-        },
-    ))
+        seal: Some(seal),
+        origin: None,
+    })
 }
 
-/// Records a seal durably.
-pub(super) fn add(dir: &Path, uuid: Uuid, seal: &Seal) -> Result<()> {
-    append(&the_home(dir)?, &line(&uuid, seal))
+/// Records durably what is known of a subvolume.
+pub(super) fn add(
+    dir: &Path,
+    uuid: Uuid,
+    seal: Option<Seal>,
+    origin: Option<Origin>,
+) -> Result<()> {
+    let home = the_home(dir)?;
+    let line = Line {
+        version: VERSION,
+        uuid,
+        seal,
+        origin,
+    };
+    let text = serde_json::to_string(&line).map_err(|error| {
+        Error::failed(
+            format!("cannot write {}", home.shown(SEALS)),
+            error.to_string(),
+        )
+    })?;
+    append(&home, &format!("{text}\n"))
 }
 
 fn append(home: &Home, lines: &str) -> Result<()> {
@@ -199,7 +248,7 @@ pub(super) fn reject(dir: &Path, uuid: Uuid, received_uuid: Uuid, stransid: u64)
         stransid,
         ctransid: REJECTED,
     };
-    add(dir, uuid, &seal)
+    add(dir, uuid, Some(seal), None)
 }
 
 /// Whether a crash tore the last line.
@@ -213,15 +262,6 @@ fn ends_torn(file: &mut File) -> std::io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-fn line(uuid: &Uuid, seal: &Seal) -> String {
-    let Seal {
-        received_uuid,
-        stransid,
-        ctransid,
-    } = seal;
-    format!("{uuid} {received_uuid} {stransid} {ctransid}\n")
-}
-
 /// Forgets the seal of a subvolume that is gone, so that the file does not grow for ever.
 pub(super) fn remove(dir: &Path, uuid: Uuid) -> Result<()> {
     let Some(home) = Home::of(dir, false)? else {
@@ -233,13 +273,11 @@ pub(super) fn remove(dir: &Path, uuid: Uuid) -> Result<()> {
     };
     held.lock()
         .doing(|| format!("cannot lock {}", home.shown(SEALS)))?;
-    let gone = uuid.to_string();
     let text = content(&home, SEALS)?.unwrap_or_default();
-    let lines = text
-        .split_inclusive('\n')
-        .filter(|line| parse(line).is_some());
-    let kept: String = lines.clone().filter(|line| !line.contains(&gone)).collect();
-    match kept.len() == lines.map(str::len).sum::<usize>() {
+    // A line of a later release is not ours to drop.
+    let other = |line: &&str| parse(line).is_none_or(|line| line.uuid != uuid);
+    let kept: String = text.split_inclusive('\n').filter(other).collect();
+    match kept.len() == text.len() {
         true => Ok(()),
         false => replace(&home, SEALS, &kept),
     }
@@ -369,5 +407,19 @@ mod tests {
         assert!(parse(&good.replace(" 10", "")).is_none());
         assert!(parse(&good.replace(" 10", " 10 x")).is_none());
         assert!(parse("\n").is_none());
+    }
+
+    #[test]
+    fn lines_of_this_release() {
+        let line = Line {
+            version: VERSION,
+            uuid: Uuid([1; 16]),
+            seal: None,
+            origin: Some(Origin::default()),
+        };
+        let text = serde_json::to_string(&line).unwrap() + "\n";
+        assert_eq!(parse(&text), Some(line));
+        assert_eq!(parse(text.trim_end()), None);
+        assert_eq!(parse(&text.replace("\"version\":2", "\"version\":3")), None);
     }
 }

@@ -2,10 +2,11 @@
 //! are leftovers. Reads seals; changes nothing.
 
 use super::home;
-use super::state::{self as files, Seal, Seals};
+use super::state::{self as files, Recorded, Seal, Seals};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::Result;
-use crate::snapshot::{Snapshot, State, Uuid, shown};
+use crate::machine;
+use crate::snapshot::{Origin, Origins, Snapshot, State, Uuid, shown};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,8 @@ pub struct States {
     pub of: HashMap<u64, State>,
     /// Received ones that are still what their seals say.
     pub sealed: HashSet<Uuid>,
+    /// What subvolumes are of, by their own UUIDs, as far as that was recorded.
+    pub origins: Origins,
     /// Received ones whose seals say that they are not what was sent.
     pub rejected: HashSet<Uuid>,
     /// What could not be read.
@@ -31,7 +34,9 @@ pub struct States {
 /// If seals cannot be read, other than for lack of permission.
 pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
     let mut states = States::default();
-    let (seals, unfinished) = recorded(dir, subvolumes, &mut states.notes)?;
+    let (recorded, unfinished) = recorded(dir, subvolumes, &mut states.notes)?;
+    let seals = recorded.seals;
+    states.origins = recorded.origins;
     let mut copies: HashMap<Uuid, usize> = HashMap::new();
     for uuid in subvolumes.iter().filter_map(|s| s.received_uuid) {
         *copies.entry(uuid).or_default() += 1;
@@ -156,7 +161,7 @@ fn recorded(
     dir: &Path,
     subvolumes: &[Subvolume],
     notes: &mut Vec<String>,
-) -> Result<(Seals, HashSet<PathBuf>)> {
+) -> Result<(Recorded, HashSet<PathBuf>)> {
     let Some(mut recorded) = files::read(dir)? else {
         let what = "only root may read the seals of";
         let dir = shown(dir);
@@ -178,7 +183,7 @@ fn recorded(
             marks.filter_map(|path| Some(place.join(path).strip_prefix(dir).ok()?.to_owned()));
         unfinished.extend(below);
     }
-    Ok((recorded.seals, unfinished))
+    Ok((recorded, unfinished))
 }
 
 /// The directories below `dir` that these subvolumes lie in, but for those inside of a snapshot: what
@@ -231,7 +236,7 @@ pub(super) fn snapshots(
         let Some(path) = subvolume
             .below
             .as_ref()
-            .filter(|path| !path.as_os_str().is_empty())
+            .filter(|path| !path.as_os_str().is_empty() && !home::is_inside(path))
         else {
             continue;
         };
@@ -266,6 +271,46 @@ fn ancestor(subvolume: &Subvolume, by_uuid: &HashMap<Uuid, &Subvolume>) -> Optio
         }
     }
     Some(uuid)
+}
+
+/// Fills in what snapshots are of: what was recorded, and what is certain of those made here.
+pub(super) fn attribute(
+    snapshots: &mut [Snapshot],
+    subvolumes: &[Subvolume],
+    recorded: &Origins,
+    filesystem: Uuid,
+) {
+    let by_uuid: HashMap<Uuid, &Subvolume> = subvolumes.iter().map(|s| (s.uuid, s)).collect();
+    for snapshot in snapshots.iter_mut().filter(|s| s.read_only) {
+        let made_here = || {
+            Some(Origin {
+                machine: machine::id().to_owned(),
+                host: machine::name(),
+                filesystem,
+                subvolume: made_of(snapshot.uuid, &by_uuid)?,
+                made: snapshot.created,
+            })
+        };
+        snapshot.origin = recorded.get(&snapshot.uuid).cloned().or_else(made_here);
+    }
+}
+
+/// The subvolume that a snapshot made here is of: past read-only snapshots to what could be written
+/// to, or is gone. `None` if it came from elsewhere.
+fn made_of(snapshot: Uuid, all: &HashMap<Uuid, &Subvolume>) -> Option<Uuid> {
+    let mut at = snapshot;
+    // A damaged filesystem may have a circle.
+    for _ in 0..=all.len() {
+        let Some(subvolume) = all.get(&at).filter(|s| s.read_only) else {
+            break;
+        };
+        match (subvolume.received_uuid, subvolume.parent_uuid) {
+            (Some(_), _) => return None,
+            (None, Some(parent)) => at = parent,
+            (None, None) => break,
+        }
+    }
+    Some(at)
 }
 
 fn note(left_out: &[String]) -> Vec<String> {

@@ -35,7 +35,10 @@ impl S3Store {
         }
         for key in &keys {
             crate::process::check("cannot delete")?;
-            self.client.copy(key, &format!("{TRASH}{key}"))?;
+            let to = format!("{TRASH}{key}");
+            if !self.is_copied(key, &to)? {
+                self.client.copy(key, &to)?;
+            }
         }
         let markers: Vec<String> = kept.iter().filter_map(|kept| kept.marker.clone()).collect();
         self.client.remove(&markers)?;
@@ -47,10 +50,26 @@ impl S3Store {
         Ok(())
     }
 
+    /// Whether an earlier run copied this object already, and could not remove it. The key of a stream
+    /// names it, so that its length is enough; a copy may have another ETag.
+    fn is_copied(&self, key: &str, to: &str) -> Result<bool> {
+        let Some(copy) = self.client.head(to)? else {
+            return Ok(false);
+        };
+        let Some(here) = self.client.head(key)? else {
+            return Ok(false);
+        };
+        let stream = !key.ends_with(".bs");
+        Ok(copy.size == here.size && (stream || copy.etag == here.etag))
+    }
+
     /// Copies the objects of a diff, its marker last, and what is known about it.
     pub(super) fn copy_diff(&mut self, kept: &Kept, to: &str) -> Result<()> {
         crate::process::check("cannot copy")?;
         let recorded = self.recorded_all(kept)?;
+        let origin = self.hints(&kept.name.path)?.origin(kept.name.to);
+        self.coming
+            .extend(origin.map(|origin| (kept.name.to, origin)));
         let name = Name {
             path: to.to_owned(),
             ..kept.name.clone()

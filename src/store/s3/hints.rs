@@ -2,7 +2,7 @@
 //! skips, digests of what was uploaded. Knows its text only.
 
 use crate::s3::Digests;
-use crate::snapshot::{Diff, Size, Uuid};
+use crate::snapshot::{Diff, Origin, Size, Uuid};
 use std::collections::BTreeMap;
 
 type Pair = (Uuid, Option<Uuid>);
@@ -21,6 +21,8 @@ pub(super) struct Hints {
     sizes: BTreeMap<Pair, u64>,
     /// ETag of the object, and digests of its bytes.
     sums: BTreeMap<Pair, (String, Digests)>,
+    /// What snapshots are of.
+    origins: BTreeMap<Uuid, Origin>,
     /// ETags of objects whose streams are of a sender that mends; [`ELSEWHERE`] for a split one.
     mended: BTreeMap<Pair, String>,
 }
@@ -44,6 +46,11 @@ impl Hints {
                     if let Some(pair) = pair(to, from) {
                         hints.digest(pair, kind, etag, sum);
                     }
+                }
+                ["origin", to, machine, filesystem, subvolume, made, host] => {
+                    let origin = origin(machine, filesystem, subvolume, made, host);
+                    let to = to.parse().ok();
+                    hints.origins.extend(to.zip(origin));
                 }
                 ["mended", to, from, etag] => {
                     let pair = pair(to, from);
@@ -91,7 +98,33 @@ impl Hints {
         for ((to, parent), etag) in &self.mended {
             text.push_str(&format!("mended\t{to}\t{}\t{etag}\n", from(parent)));
         }
+        for (to, origin) in &self.origins {
+            let word = |text: &str| {
+                let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+                if text.is_empty() {
+                    "-".to_owned()
+                } else {
+                    text
+                }
+            };
+            let made = origin.made.map_or("-".to_owned(), |made| made.to_string());
+            let (machine, host) = (word(&origin.machine), word(&origin.host));
+            let (filesystem, subvolume) = (origin.filesystem, origin.subvolume);
+            text.push_str(&format!(
+                "origin\t{to}\t{machine}\t{filesystem}\t{subvolume}\t{made}\t{host}\n"
+            ));
+        }
         text
+    }
+
+    /// What a snapshot is of, if that was recorded.
+    pub(super) fn origin(&self, to: Uuid) -> Option<Origin> {
+        self.origins.get(&to).cloned()
+    }
+
+    /// Remembers what a snapshot is of.
+    pub(super) fn attribute(&mut self, to: Uuid, origin: Origin) {
+        self.origins.insert(to, origin);
     }
 
     /// The length of the stream. Older senders wrote down that of the kernel's stream, which a mended
@@ -141,6 +174,30 @@ impl Hints {
     }
 }
 
+/// The fields of an origin, where `-` stands for what is not known.
+fn origin(
+    machine: &str,
+    filesystem: &str,
+    subvolume: &str,
+    made: &str,
+    host: &str,
+) -> Option<Origin> {
+    let word = |text: &str| {
+        if text == "-" {
+            String::new()
+        } else {
+            text.to_owned()
+        }
+    };
+    Some(Origin {
+        machine: word(machine),
+        host: word(host),
+        filesystem: filesystem.parse().ok()?,
+        subvolume: subvolume.parse().ok()?,
+        made: made.parse().ok(),
+    })
+}
+
 fn or_elsewhere(etag: &str) -> &str {
     match etag {
         "" => ELSEWHERE,
@@ -186,6 +243,34 @@ mod tests {
             mended: true,
         };
         hints.add(&diff, 9, "etag", &record);
+        let origin = Origin {
+            machine: "0a".to_owned(),
+            host: "my host".to_owned(),
+            filesystem: b,
+            subvolume: a,
+            made: Some(7),
+        };
+        let unnamed = Origin {
+            host: String::new(),
+            made: None,
+            ..origin.clone()
+        };
+        hints.attribute(a, origin.clone());
+        hints.attribute(b, unnamed.clone());
+        let text = hints.text();
+        let back = Hints::parse(&text);
+        assert_eq!(back.origin(b), Some(unnamed));
+        assert_eq!(
+            back.origin(a).map(|found| found.subject()),
+            Some(origin.subject())
+        );
+        // The old program stops at the first line that it does not know.
+        let known = text
+            .lines()
+            .take_while(|line| line.split('\t').count() == 3);
+        assert_eq!(known.count(), 2);
+        let host = "myhost".to_owned();
+        hints.attribute(a, Origin { host, ..origin });
         let back = Hints::parse(&hints.text());
         assert_eq!(back, hints);
         assert_eq!(back.size(&diff), Some(Size::Exact(9)));

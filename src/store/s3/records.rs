@@ -101,6 +101,9 @@ impl S3Store {
         let key = format!("{}{path}.bs", self.prefix);
         let written = self.hints(path).and_then(|mut hints| {
             hints.add(diff, bytes, etag, record);
+            if let Some(origin) = self.coming.get(&diff.to) {
+                hints.attribute(diff.to, origin.clone());
+            }
             self.client.put(&key, hints.text().as_bytes(), Vec::new())?;
             self.hints.insert(path.to_owned(), hints);
             self.index()?.hints.insert(path.to_owned());

@@ -4,7 +4,7 @@ use super::{OLDEST, PROTOCOL, plain};
 use crate::btrfs;
 use crate::error::{Error, Result};
 use crate::process;
-use crate::store::Access;
+use crate::store::{Access, ReceiveWith};
 use serde::{Deserialize, Serialize};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -38,11 +38,16 @@ pub struct Hello {
     /// From a client: the work has priority over nothing.
     #[serde(default)]
     pub background: bool,
+    /// From a client: how the other side is to receive snapshots, if that matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receive_with: Option<ReceiveWith>,
 }
 
 /// A word for each thing that was added since version 3 was new. A request that needs one, and an
 /// optional member of a request, is said only to who has the word.
-const WORDS: &[&str] = &["digest", "exchange"];
+const WORDS: &[&str] = &["digest", "exchange", "mend", ORIGIN];
+/// A request to receive may say what the snapshot is of.
+pub(crate) const ORIGIN: &str = "origin";
 
 /// Asked for once: a process has no time to be told of upgrades.
 static PROGS: OnceLock<String> = OnceLock::new();
@@ -84,8 +89,13 @@ impl Hello {
         }
     }
 
-    /// Whether its btrfs-progs unpack what `--compressed-data` sends: 6.2 or later.
-    fn takes_compressed(&self) -> bool {
+    /// Whether its btrfs-progs unpack what `--compressed-data` sends: 6.2 or later. Where there are
+    /// none, or they are not wanted, the kernel takes it as it is: one that sends it.
+    fn takes_compressed(&self, client: &Hello) -> bool {
+        let wanted = client.receive_with;
+        if wanted == Some(ReceiveWith::Builtin) || wanted.is_none() && self.progs.is_empty() {
+            return self.sends >= 2;
+        }
         let digits = |n: &str| n.split_once('-').map_or(n, |(n, _)| n).parse::<u32>().ok();
         let mut numbers = self.progs.split('.').map_while(digits);
         (numbers.next(), numbers.next().or(Some(0))) >= (Some(6), Some(2))
@@ -95,7 +105,7 @@ impl Hello {
     pub(crate) fn can_do(&self, client: &Hello, access: Access, place: &str) -> Result<()> {
         let (what, able) = match access {
             Access::Read => ("send", self.sends >= 2),
-            _ => ("receive", self.takes_compressed()),
+            _ => ("receive", self.takes_compressed(client)),
         };
         if able || !client.compressed {
             return Ok(());
@@ -141,7 +151,7 @@ mod tests {
                 progs,
                 ..Hello::default()
             };
-            hello.takes_compressed()
+            hello.takes_compressed(&hello)
         };
         for new in ["6.2", "6.2.1", "6.10", "7.0", "6.12-rc1.2"] {
             assert!(takes(new), "{new}");

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::proof::Depth;
-use crate::snapshot::{Diff, path_text};
+use crate::snapshot::{Diff, Origin, path_text};
 use crate::store::Access;
 use crate::store::look::{Digest, Extent, PAGE};
 use crate::store::wire::{Hello, plain};
@@ -22,11 +22,17 @@ pub(crate) enum Request {
     },
     Send {
         diff: Diff,
+        /// As the kernel makes it, with its faults.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unmended: Option<bool>,
     },
     Receive {
         diff: Diff,
         #[serde(with = "path_text")]
         path: PathBuf,
+        /// What the snapshot is of: said to who has the word `origin`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
     },
     Copy {
         #[serde(with = "path_text")]
@@ -89,6 +95,7 @@ impl Request {
         match self {
             Request::Digest { .. } | Request::Reject { .. } => Some("digest"),
             Request::Exchange { .. } => Some("exchange"),
+            Request::Send { unmended, .. } => unmended.map(|_| "mend"),
             _ => None,
         }
     }
@@ -138,11 +145,11 @@ impl Request {
         }
         match self {
             Request::Receive { path, .. } | Request::Delete { path } | Request::Reject { path } => {
-                inside(path)
+                a_name(path)
             }
             Request::Digest { digest } => digestible(digest),
-            Request::Exchange { new, old } => inside(new).and_then(|()| inside(old)),
-            Request::Copy { from, to } => inside(from).and_then(|()| inside(to)),
+            Request::Exchange { new, old } => a_name(new).and_then(|()| a_name(old)),
+            Request::Copy { from, to } => a_name(from).and_then(|()| a_name(to)),
             Request::List
             | Request::Measure { .. }
             | Request::Send { .. }
@@ -154,7 +161,7 @@ impl Request {
 
 /// Whether a digest is asked for of names inside one snapshot, and not of too many.
 fn digestible(digest: &Digest) -> std::result::Result<(), String> {
-    digest.path.as_deref().map_or(Ok(()), inside)?;
+    digest.path.as_deref().map_or(Ok(()), a_name)?;
     match &digest.extent {
         Extent::These(paths) if paths.len() > PAGE => {
             Err(format!("{} paths are more than {PAGE}", paths.len()))
@@ -173,6 +180,18 @@ pub(crate) fn letter(access: Access) -> char {
         Access::Read => 'r',
         Access::Append => 'a',
         Access::Write => 'w',
+    }
+}
+
+/// Where a store remembers things, wherever in its directory that is.
+const STATE: &str = ".buttersink";
+
+/// Whether a client may use a name.
+fn a_name(path: &Path) -> std::result::Result<(), String> {
+    inside(path)?;
+    match path.iter().any(|part| part == STATE) {
+        false => Ok(()),
+        true => Err(format!("nothing is called {STATE} but what is remembered")),
     }
 }
 
@@ -227,8 +246,21 @@ mod tests {
         let table = [
             (Request::List, "raw"),
             (Request::Measure { diffs: vec![diff] }, "raw"),
-            (Request::Send { diff }, "raw"),
-            (Request::Receive { diff, path: path() }, "aw"),
+            (
+                Request::Send {
+                    diff,
+                    unmended: None,
+                },
+                "raw",
+            ),
+            (
+                Request::Receive {
+                    diff,
+                    path: path(),
+                    origin: None,
+                },
+                "aw",
+            ),
             (
                 Request::Copy {
                     from: path(),
@@ -294,6 +326,35 @@ mod tests {
         };
         digest.path = Some("../a".into());
         assert!(Request::Digest { digest }.permitted(Access::Read).is_err());
+    }
+
+    #[test]
+    fn what_is_remembered_is_no_clients_business() {
+        let ask = |path: &str| {
+            let path = PathBuf::from(path);
+            let to = path.clone();
+            let all = [
+                Request::Delete { path: path.clone() },
+                Request::Copy {
+                    from: path,
+                    to: "x".into(),
+                },
+                Request::Copy {
+                    from: "x".into(),
+                    to,
+                },
+            ];
+            all.map(|request| request.permitted(Access::Write).is_ok())
+        };
+        for path in [
+            ".buttersink",
+            ".buttersink/seals",
+            "a/.buttersink",
+            "a/.buttersink/b",
+        ] {
+            assert_eq!(ask(path), [false; 3], "{path}");
+        }
+        assert_eq!(ask("a/.buttersink2/x.buttersink"), [true; 3]);
     }
 
     #[test]

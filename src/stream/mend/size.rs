@@ -4,7 +4,6 @@ use super::{Mender, Trees};
 use crate::error::Result;
 use crate::snapshot::{Measured, Size};
 use crate::stream::command::{Attr, Command, Verb};
-use crate::stream::rehearsal::needed;
 use crate::stream::{COMMAND, Head, MAGIC, MAX_BODY, cut_off, damaged, restarted, written};
 use std::io::Read;
 
@@ -85,7 +84,7 @@ fn unsaid(
     mender: Option<&mut Mender>,
 ) -> Result<u64> {
     match command.verb() {
-        Some(Verb::UpdateExtent) => reach(command, grown, mender).map(|()| 0),
+        Some(Verb::UpdateExtent | Verb::Clone) => reach(command, grown, mender).map(|()| 0),
         // All extents of a file that is new under an old number come before its attributes.
         Some(Verb::SetXattr | Verb::RemoveXattr) => Ok(0),
         // It is there, and counted.
@@ -99,9 +98,13 @@ fn unsaid(
 
 /// Takes note of an extent. Of what is new no holes are written.
 fn reach(command: &Command, grown: &mut Option<Grown>, mender: Option<&mut Mender>) -> Result<()> {
-    let path = needed(command, Attr::Path)?;
+    let path = command.need(Attr::Path)?;
     let number = |attr| command.number_of(attr).unwrap_or_default();
-    let last = number(Attr::FileOffset) + number(Attr::Size);
+    let length = match command.verb() {
+        Some(Verb::Clone) => Attr::CloneLen,
+        _ => Attr::Size,
+    };
+    let last = number(Attr::FileOffset).saturating_add(number(length));
     if let Some(file) = grown.as_mut().filter(|file| file.path == path) {
         file.last = last;
         file.most = last.max(file.most);

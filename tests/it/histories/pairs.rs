@@ -59,6 +59,7 @@ fn open(dir: &Path, access: Access, compressed: bool) -> Local {
     let manner = Manner {
         priority: Priority::Normal,
         compressed,
+        receive_with: crate::support::receive_with(),
     };
     let mut store = Local::open(dir, access, manner).expect("a store");
     store.list().expect("a listing");

@@ -164,14 +164,20 @@ impl Work {
         }
     }
 
-    /// A writable snapshot of an older one takes the place of the subvolume.
-    pub(crate) fn roll_back(&mut self, dice: &mut Dice) -> Done {
-        let paths: Vec<PathBuf> = self
+    /// The path of one of the snapshots; chosen by its name, so that it does not matter where all is.
+    pub(crate) fn an_older_one(&self, dice: &mut Dice) -> io::Result<PathBuf> {
+        let names: Vec<PathBuf> = self
             .snapshots
             .iter()
-            .map(|s| self.snapshot_path(*s))
+            .map(|step| step.to_string().into())
             .collect();
-        let to = dice.choose(&paths).ok_or_else(nothing)?.clone();
+        let name = dice.choose(&names).ok_or_else(nothing)?;
+        Ok(self.fs.join("s").join(name))
+    }
+
+    /// A writable snapshot of an older one takes the place of the subvolume.
+    pub(crate) fn roll_back(&mut self, dice: &mut Dice) -> Done {
+        let to = self.an_older_one(dice)?;
         self.say(&format!("roll back to {}", to.display()));
         for nested in self.all(Kind::Nested) {
             self.remove(&nested)?;

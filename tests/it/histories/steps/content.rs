@@ -155,16 +155,7 @@ pub(super) fn flagged(work: &mut Work, dice: &mut Dice) -> Done {
 
 /// A file is brought back in place from a snapshot: its extents keep their age.
 pub(super) fn bring_back(work: &mut Work, dice: &mut Dice) -> Done {
-    let snapshot = dice
-        .choose(
-            &work
-                .snapshots
-                .iter()
-                .map(|s| work.snapshot_path(*s))
-                .collect::<Vec<_>>(),
-        )
-        .ok_or_else(nothing)?
-        .clone();
+    let snapshot = work.an_older_one(dice)?;
     let files = work.all(super::super::work::Kind::File);
     let old: Vec<_> = files
         .into_iter()

@@ -1,0 +1,195 @@
+//! `buttersink adopt`: says what snapshots are of, where nothing else does. Shows first, and changes
+//! nothing before it is told to.
+
+use super::means::means;
+use super::options::Options;
+use crate::btrfs::{self, Filesystem};
+use crate::error::{Error, Result};
+use crate::machine;
+use crate::process;
+use crate::progress::Progress;
+use crate::report::json;
+use crate::snapshot::{Origin, Origins, Snapshot, State, shown};
+use crate::store::{self, Access, Location, Store};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Task {
+    /// Where the snapshots are.
+    pub(super) place: OsString,
+    /// Which; all that nothing attributes if there are none.
+    pub(super) names: Vec<PathBuf>,
+    /// What they are of.
+    pub(super) subvolume: PathBuf,
+    /// It is done, and not only shown.
+    pub(super) yes: bool,
+    /// Also what is another's by its record: that has moved here.
+    pub(super) take_over: bool,
+}
+
+pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
+    let location = Location::directory(&task.place)?;
+    let ours = origin(&task.subvolume)?;
+    let task = &Task {
+        yes: task.yes && !options.dry_run,
+        ..task.clone()
+    };
+    let changes = task.yes;
+    let access = if changes { Access::Write } else { Access::Read };
+    let (mut store, mut archives) = store::open_all(&location.place, access, &means(options))?;
+    store.attribute(Origins::new());
+    let mut progress = Progress::new(options.voice, options.json);
+    let mut count = adopt(task, &mut *store, &ours, &mut progress)?;
+    for archive in &mut archives {
+        count += adopt(task, archive, &ours, &mut progress)?;
+    }
+    if count == 0 && !task.names.is_empty() {
+        let doing = format!("cannot adopt in {}", shown(&task.place));
+        return Err(Error::failed(
+            doing,
+            "nothing of these names is there that is not adopted",
+        ));
+    }
+    progress.note(&match changes {
+        true => format!("{count} of {ours} now"),
+        false => format!("{count} would be of {ours}; --yes does it"),
+    });
+    progress.close()
+}
+
+/// Shows what is to be adopted in a store, and does it if that is wanted; how many there are.
+fn adopt(
+    task: &Task,
+    store: &mut dyn Store,
+    ours: &Origin,
+    progress: &mut Progress,
+) -> Result<usize> {
+    let listing = store.list()?;
+    let meant = meant(task, &listing.snapshots, ours)?;
+    let word = if task.yes { "adopted" } else { "to adopt" };
+    for snapshot in &meant {
+        process::check("adopting")?;
+        let known = snapshot.origin.as_ref();
+        let origin = Origin {
+            made: known.and_then(|known| known.made),
+            ..ours.clone()
+        };
+        if task.yes {
+            store.adopt(&snapshot.path, &origin)?;
+        }
+        let (path, place) = (shown(&snapshot.path), &listing.location);
+        let from = known.map_or("nothing that is known".to_owned(), Origin::to_string);
+        progress.result(
+            || format!("{word}: {path} in {place}, of {from}\n"),
+            || json::adopted(place, snapshot, &origin, task.yes),
+        );
+    }
+    Ok(meant.len())
+}
+
+/// The subvolume as records have it.
+fn origin(path: &Path) -> Result<Origin> {
+    let subvolume = btrfs::subvolume(path)?;
+    if subvolume.read_only {
+        let said = "it is read-only: name the subvolume that the snapshots are of";
+        return Err(Error::usage(
+            format!("cannot adopt as {}", shown(path)),
+            said,
+        ));
+    }
+    Ok(Origin {
+        machine: machine::id().to_owned(),
+        host: machine::name(),
+        filesystem: Filesystem::open(path)?.fsid()?,
+        subvolume: subvolume.uuid,
+        made: None,
+    })
+}
+
+/// What is to be adopted, or why not.
+fn meant<'a>(task: &Task, all: &'a [Snapshot], ours: &Origin) -> Result<Vec<&'a Snapshot>> {
+    let whole = |s: &&Snapshot| s.read_only && s.state != State::Partial;
+    let subject = ours.subject();
+    let other = |s: &Snapshot| {
+        let known = s.origin.as_ref();
+        known.filter(|known| known.subject() != subject).cloned()
+    };
+    let same = |s: &Snapshot| {
+        let known = s.origin.as_ref();
+        known.is_some_and(|known| known.subvolume == ours.subvolume)
+    };
+    let named = |s: &&Snapshot| match task.names.is_empty() {
+        true => s.origin.is_none() || same(s),
+        false => task.names.contains(&s.path),
+    };
+    let meant = all.iter().filter(whole).filter(named);
+    let meant: Vec<_> = meant
+        .filter(|s| s.origin.is_none() || other(s).is_some())
+        .collect();
+    let refused = meant.iter().find_map(|s| Some((s, other(s)?)));
+    match refused {
+        Some((snapshot, origin)) if !task.take_over => {
+            let doing = format!("cannot adopt {}", shown(&snapshot.path));
+            let said = format!("it is of {origin}; if that has moved here, say --take-over");
+            Err(Error::refused(doing, said))
+        }
+        _ => Ok(meant),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Uuid;
+
+    #[test]
+    fn what_is_anothers_is_taken_over_only_when_said() {
+        let ours = Origin {
+            machine: "m".to_owned(),
+            subvolume: Uuid([1; 16]),
+            ..Origin::default()
+        };
+        let elsewhere = Origin {
+            machine: "other".to_owned(),
+            ..ours.clone()
+        };
+        let stranger = Origin {
+            subvolume: Uuid([2; 16]),
+            ..elsewhere.clone()
+        };
+        let snapshot = |name: &str, origin: Option<&Origin>| Snapshot {
+            path: name.into(),
+            read_only: true,
+            origin: origin.cloned(),
+            ..Snapshot::default()
+        };
+        let mut all = vec![
+            snapshot("ours", Some(&ours)),
+            snapshot("nobodys", None),
+            snapshot("strangers", Some(&stranger)),
+        ];
+        let task = |names: &[&str], take_over| Task {
+            place: "/d/".into(),
+            names: names.iter().map(PathBuf::from).collect(),
+            subvolume: "/v".into(),
+            yes: true,
+            take_over,
+        };
+        let found = |task: &Task, all: &[Snapshot]| {
+            let meant = meant(task, all, &ours)?;
+            Ok::<_, Error>(meant.iter().map(|s| s.path.clone()).collect::<Vec<_>>())
+        };
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(found(&task(&[], false), &all).unwrap(), paths(&["nobodys"]));
+        assert!(found(&task(&["strangers"], false), &all).is_err());
+        let taken = found(&task(&["strangers", "ours"], true), &all);
+        assert_eq!(taken.unwrap(), paths(&["strangers"]));
+        all.push(snapshot("moved", Some(&elsewhere)));
+        let error = found(&task(&[], false), &all).unwrap_err();
+        assert!(error.said.contains("--take-over"), "{error}");
+        let taken = found(&task(&[], true), &all).unwrap();
+        assert_eq!(taken, paths(&["nobodys", "moved"]));
+    }
+}

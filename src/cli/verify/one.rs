@@ -1,0 +1,62 @@
+//! One store: what its own records say, and what another place and a drill say of its streams.
+
+use super::drill::Ground;
+use crate::cli::means::open;
+use crate::cli::options::Options;
+use crate::error::Result;
+use crate::proof::Depth;
+use crate::snapshot::Listing;
+use crate::store::archive::ArchiveStore;
+use crate::store::{Access, Location, Store};
+use crate::verify::{self, Report};
+use std::path::Path;
+
+/// What a store is held against besides its own records.
+pub(super) type With<'a> = (Option<&'a mut Other>, Option<&'a mut Ground>);
+
+/// A place to compare with.
+pub(super) struct Other {
+    pub(super) store: Box<dyn Store>,
+    pub(super) listing: Listing,
+}
+
+impl Other {
+    pub(super) fn open(location: &Location, options: &Options) -> Result<Other> {
+        let mut store = open(location, Access::Read, options)?;
+        let listing = store.list()?;
+        Ok(Other { store, listing })
+    }
+}
+
+/// One store, whether the other place makes the streams that it has, and whether they can be received.
+pub(super) fn alone(
+    store: &mut dyn Store,
+    depth: Depth,
+    (other, ground): &mut With,
+    watch: &mut verify::Watch,
+) -> Result<Report> {
+    let mut report = verify::alone(store, depth, watch)?;
+    if let Some(other) = other {
+        let there = &other.listing;
+        verify::same_streams(&mut report, store, there, &mut *other.store, watch)?;
+    }
+    if let Some(ground) = ground {
+        ground.try_all(&mut report, store, watch)?;
+    }
+    Ok(report)
+}
+
+/// An archive is a part of the place below which it lies.
+pub(super) fn add(
+    report: &mut Report,
+    mut archive: ArchiveStore,
+    depth: Depth,
+    with: &mut With,
+    watch: &mut verify::Watch,
+) -> Result<()> {
+    let location = archive.location();
+    let below = location.strip_prefix(&report.listing.location);
+    let at = below.unwrap_or(&location).to_owned();
+    report.join(alone(&mut archive, depth, with, watch)?, Path::new(&at));
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Which machine this is: an id that stays, and a name that people know. Knows nothing else of it.
+
+use sha2::{Digest, Sha256};
+use std::sync::OnceLock;
+
+static ID: OnceLock<String> = OnceLock::new();
+
+/// A digest of the machine's id, which itself should not leave it; empty if there is none. For tests,
+/// `BUTTERSINK_MACHINE_ID` stands for what `/etc/machine-id` has.
+pub fn id() -> &'static str {
+    ID.get_or_init(|| {
+        let other = std::env::var("BUTTERSINK_MACHINE_ID").ok();
+        let id = other.or_else(|| std::fs::read_to_string("/etc/machine-id").ok());
+        digest(id.unwrap_or_default().trim())
+    })
+}
+
+fn digest(id: &str) -> String {
+    if id.is_empty() || id == "uninitialized" {
+        return String::new();
+    }
+    let digest = Sha256::digest(format!("buttersink {id}"));
+    digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// What the machine is called: for words only.
+pub fn name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_does_not_leave_the_machine() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let hashed = digest(id);
+        assert!(hashed.len() == 32 && hashed != id);
+        assert_ne!(hashed, digest("0123456789abcdef0123456789abcdee"));
+        assert_eq!((digest(""), digest("uninitialized")), Default::default());
+    }
+}

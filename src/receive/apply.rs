@@ -1,0 +1,365 @@
+//! What each command does to the tree. One after the other, in the order of the stream, but for the
+//! top's attributes, which come last of all.
+
+use super::command::{Command, Make, Range, length};
+use super::inherit::{absent_is_well, is_inherited, strip};
+use super::{Fresh, Named, Receiver, Writes};
+use crate::btrfs::{self, Encoded};
+use crate::error::{Error, Result};
+use crate::sys::at::{self, Thing, Time, open_within};
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+
+/// How many commands are looked at in advance for the permissions of a new file.
+const AHEAD: usize = 64;
+/// WRITEs that go out together at most.
+const TOGETHER: usize = 1024;
+/// No file's capabilities take more bytes.
+const CAPABILITY: usize = 64;
+
+impl Receiver {
+    /// Any command but the making of something.
+    pub(super) fn carry_out<'p>(
+        &mut self,
+        command: Command<'p>,
+        writes: &mut Writes<'p>,
+    ) -> Result<()> {
+        if let Command::Write { path, offset, data } = command {
+            return self.write(path, offset, data, writes);
+        }
+        self.write_out(writes)?;
+        match command {
+            Command::Encoded(path, extent) => self.write_encoded(path, &extent),
+            Command::Clone(path, range) => self.share(path, &range).named("clone into", path),
+            Command::Truncate(path, size) => self.truncate(path, size).named("truncate", path),
+            Command::Allocate {
+                path,
+                mode,
+                offset,
+                length,
+            } => {
+                let allocate = self.allocate(path, mode, offset, length);
+                allocate.named("reserve space in", path)
+            }
+            Command::Flags => {
+                self.notes.flags += 1;
+                Ok(())
+            }
+            Command::NoData => Err(super::command::damaged(
+                "has no data: it was made with btrfs send --no-data",
+            )),
+            Command::End => {
+                self.current = None;
+                self.ended = true;
+                Ok(())
+            }
+            names_or_attributes => self.metadata(names_or_attributes),
+        }
+    }
+
+    fn metadata(&mut self, command: Command) -> Result<()> {
+        match command {
+            Command::Rename { from, to } => self.rename(from, to).named("rename", from),
+            Command::Link { from, to } => self.link(from, to).named("link", to),
+            Command::Unlink(path) => self.remove(path, false).named("remove", path),
+            Command::Rmdir(path) => self.remove(path, true).named("remove", path),
+            Command::SetXattr { path, name, value } => {
+                let set = self.set_xattr(path, name, Some(value));
+                set.named("set an extended attribute of", path)
+            }
+            Command::RemoveXattr { path, name } => {
+                let removed = self.set_xattr(path, name, None);
+                removed.named("remove an extended attribute of", path)
+            }
+            Command::Chmod(path, mode) => self.chmod(path, mode).named("set the mode of", path),
+            Command::Chown(path, user, group) => {
+                let chown = self.chown(path, user, group);
+                chown.named("set the owner of", path)
+            }
+            Command::Times {
+                path,
+                read,
+                changed,
+            } => {
+                let times = self.set_times(path, read, changed);
+                times.named("set the times of", path)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes something that nothing is inherited by, with its final permissions if `ahead` says
+    /// which.
+    pub(super) fn make(&mut self, path: &[u8], make: Make, ahead: &[u8]) -> io::Result<()> {
+        (self.current, self.fresh) = (None, None);
+        let (dir, name) = self.tree.place(path)?;
+        let known = self.mode_ahead(path, ahead).filter(|_| dir.plain);
+        let mode = known.unwrap_or(make.first_mode());
+        match make {
+            Make::File => {
+                let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
+                let file = open_within(dir.fd(), name, flags, mode)?;
+                self.current = Some((path.to_vec(), file.into()));
+            }
+            Make::Directory => at::make_dir_at(dir.fd(), name, mode)?,
+            Make::Node(kind, device) => at::make_node_at(dir.fd(), name, kind | mode, device)?,
+            Make::Symlink(content) => at::make_symlink_at(dir.fd(), name, content)?,
+        }
+        if !dir.plain {
+            let mode = (!matches!(make, Make::Symlink(_))).then_some(mode);
+            let flags = matches!(make, Make::File | Make::Directory);
+            strip(dir.fd(), name, mode, flags)?;
+        }
+        self.fresh = Some(Fresh {
+            path: path.to_vec(),
+            mode: known,
+            roots: self.for_root || !dir.plain,
+        });
+        Ok(())
+    }
+
+    /// The permissions that a new file gets further on, if it may have them from the beginning:
+    /// special bits come after the owner, and an access list would change them.
+    fn mode_ahead(&self, path: &[u8], mut ahead: &[u8]) -> Option<u32> {
+        for _ in 0..AHEAD {
+            let length = length(ahead).ok()?.ok()?;
+            let (next, rest) = ahead.split_at(length);
+            match Command::decode(self.version, next).ok()? {
+                Command::Chmod(of, mode) if of == path => {
+                    return (mode & !0o777 == 0 && mode & self.umask == 0).then_some(mode);
+                }
+                Command::SetXattr { path: of, name, .. } if of == path && is_inherited(name) => {
+                    return None;
+                }
+                Command::Make(..) | Command::Rename { .. } | Command::End => return None,
+                _ => ahead = rest,
+            }
+        }
+        None
+    }
+
+    fn open(&mut self, path: &[u8]) -> io::Result<()> {
+        if self.current.as_ref().is_none_or(|(open, _)| open != path) {
+            self.current = None;
+            self.current = Some((path.to_vec(), self.tree.open(path)?));
+        }
+        Ok(())
+    }
+
+    /// Does something to a file that is open to be written.
+    fn with_file<T>(
+        &mut self,
+        path: &[u8],
+        act: impl FnOnce(&mut Self, &std::fs::File) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.open(path)?;
+        let Some((open, file)) = self.current.take() else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let done = act(self, &file);
+        self.current = Some((open, file));
+        done
+    }
+
+    fn write<'p>(
+        &mut self,
+        path: &[u8],
+        offset: u64,
+        data: &'p [u8],
+        writes: &mut Writes<'p>,
+    ) -> Result<()> {
+        let same = self.current.as_ref().is_some_and(|(open, _)| open == path);
+        if !same || offset != writes.end || writes.pieces.len() >= TOGETHER {
+            self.write_out(writes)?;
+            self.open(path).named("write", path)?;
+            (writes.offset, writes.end) = (offset, offset);
+        }
+        writes.end = writes.end.saturating_add(data.len() as u64);
+        writes.pieces.push(IoSlice::new(data));
+        Ok(())
+    }
+
+    fn write_encoded(&mut self, path: &[u8], extent: &Encoded) -> Result<()> {
+        let written = self.with_file(path, |_, file| btrfs::write_encoded(file.as_fd(), extent));
+        let refused = |error: &io::Error| {
+            matches!(
+                error.raw_os_error(),
+                Some(libc::ENOTTY | libc::EINVAL | libc::EOPNOTSUPP)
+            )
+        };
+        match written {
+            Err(error) if refused(&error) => Err(Error::failed(
+                format!("cannot write {}", super::text(path)),
+                "the kernel does not take this compressed extent as it is: receive it with \
+                 --receive-with btrfs, which unpacks it, or send without --compressed-data",
+            )),
+            written => written.named("write", path),
+        }
+    }
+
+    fn share(&mut self, path: &[u8], range: &Range) -> io::Result<()> {
+        self.with_file(path, |this, file| {
+            let from = match &this.parent {
+                _ if range.snapshot == this.uuid => &this.tree,
+                Some((uuid, tree)) if *uuid == range.snapshot => tree,
+                _ => {
+                    let said = format!(
+                        "it needs data of {}, which is not its parent",
+                        range.snapshot
+                    );
+                    return Err(io::Error::other(said));
+                }
+            };
+            let source = from.source(range.source)?;
+            let (offset, length) = (range.source_offset, range.length);
+            btrfs::clone_range(file.as_fd(), range.offset, source.as_fd(), offset, length)
+        })
+    }
+
+    fn truncate(&mut self, path: &[u8], size: u64) -> io::Result<()> {
+        self.with_file(path, |_, file| file.set_len(size))
+    }
+
+    fn allocate(&mut self, path: &[u8], mode: i32, offset: u64, length: u64) -> io::Result<()> {
+        self.with_file(path, |_, file| {
+            at::allocate(file.as_fd(), mode, offset, length)
+        })
+    }
+
+    /// Names change: what is known by a name no longer holds.
+    fn let_go(&mut self) {
+        (self.current, self.fresh, self.capability) = (None, None, None);
+    }
+
+    fn rename(&mut self, from: &[u8], to: &[u8]) -> io::Result<()> {
+        self.let_go();
+        let ((dir, name), (new_dir, new_name)) = (self.tree.place(from)?, self.tree.place(to)?);
+        at::rename_at(dir.fd(), name, new_dir.fd(), new_name, true)?;
+        self.tree.forget(from);
+        self.tree.forget(to);
+        Ok(())
+    }
+
+    fn link(&mut self, from: &[u8], to: &[u8]) -> io::Result<()> {
+        let ((dir, name), (new_dir, new_name)) = (self.tree.place(from)?, self.tree.place(to)?);
+        at::link_at(dir.fd(), name, new_dir.fd(), new_name)
+    }
+
+    fn remove(&mut self, path: &[u8], directory: bool) -> io::Result<()> {
+        self.let_go();
+        let (dir, name) = self.tree.place(path)?;
+        at::unlink_at(dir.fd(), name, directory)?;
+        self.tree.forget(path);
+        Ok(())
+    }
+
+    /// Does something to the attributes of what has this path.
+    fn on<T>(&mut self, path: &[u8], act: impl FnOnce(Thing) -> io::Result<T>) -> io::Result<T> {
+        if path.is_empty() {
+            return act(Thing::Open(self.tree.top()));
+        }
+        if let Some((open, file)) = &self.current
+            && open == path
+        {
+            return act(Thing::Open(file.as_fd()));
+        }
+        let (dir, name) = self.tree.place(path)?;
+        act(Thing::Named(dir.fd(), name))
+    }
+
+    fn set_xattr(&mut self, path: &[u8], name: &[u8], value: Option<&[u8]>) -> io::Result<()> {
+        if path.is_empty() && is_inherited(name) {
+            return self.top.set_xattr(name, value);
+        }
+        if name == b"security.capability" {
+            let kept = value.filter(|value| value.len() <= CAPABILITY);
+            self.capability = kept.map(|value| (path.to_vec(), value.to_vec()));
+        }
+        self.on(path, |thing| match value {
+            Some(value) => replace_xattr(&thing, name, value),
+            // Which is what is asked for.
+            None => absent_is_well(thing.remove_xattr(name)),
+        })?;
+        self.tree.changed(path);
+        Ok(())
+    }
+
+    fn chmod(&mut self, path: &[u8], mode: u32) -> io::Result<()> {
+        if path.is_empty() {
+            self.top.chmod(mode);
+            return Ok(());
+        }
+        if let Some(fresh) = self.fresh.as_mut().filter(|fresh| fresh.path == path)
+            && fresh.mode.take() == Some(mode)
+        {
+            return Ok(());
+        }
+        self.on(path, |thing| thing.chmod(mode))?;
+        self.tree.changed(path);
+        Ok(())
+    }
+
+    fn chown(&mut self, path: &[u8], user: u32, group: u32) -> io::Result<()> {
+        if path.is_empty() {
+            self.top.chown(user, group);
+            return Ok(());
+        }
+        let capability = self.capability.take_if(|(of, _)| of == path);
+        let fresh = self.fresh.as_mut().filter(|fresh| fresh.path == path);
+        let is_new = fresh.is_some();
+        let roots = fresh.is_some_and(|fresh| std::mem::take(&mut fresh.roots));
+        if roots && (user, group) == (0, 0) && capability.is_none() {
+            return Ok(());
+        }
+        self.on(path, |thing| {
+            // A change of the owner clears them, and the stream says them again only if they differ.
+            let before = if is_new { 0 } else { thing.mode()? };
+            thing.chown(user, group)?;
+            if before & libc::S_IFMT == libc::S_IFREG && before & 0o6000 != 0 {
+                thing.chmod(before & 0o7777)?;
+            }
+            capability.map_or(Ok(()), |(_, value)| {
+                thing.set_xattr(b"security.capability", &value)
+            })
+        })?;
+        self.tree.changed(path);
+        Ok(())
+    }
+
+    fn set_times(&mut self, path: &[u8], read: Time, changed: Time) -> io::Result<()> {
+        if path.is_empty() {
+            self.top.set_times(read, changed);
+            return Ok(());
+        }
+        match self.on(path, |thing| thing.set_times(read, changed)) {
+            // The kernel looks directories up that were removed, by numbers that were used again.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
+                self.notes.gone += 1;
+                Ok(())
+            }
+            set => set,
+        }
+    }
+}
+
+impl Make<'_> {
+    /// The permissions until the stream says them.
+    fn first_mode(self) -> u32 {
+        match self {
+            Make::File | Make::Node(libc::S_IFIFO | libc::S_IFSOCK, _) => 0o600,
+            Make::Directory => 0o700,
+            Make::Node(..) | Make::Symlink(_) => 0,
+        }
+    }
+}
+
+/// Where the old value and the new one do not fit beside each other, the old one goes first.
+fn replace_xattr(thing: &Thing, name: &[u8], value: &[u8]) -> io::Result<()> {
+    match thing.set_xattr(name, value) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+            absent_is_well(thing.remove_xattr(name))?;
+            thing.set_xattr(name, value)
+        }
+        set => set,
+    }
+}

@@ -1,0 +1,164 @@
+//! What a local user can do to root with files and directories of his own.
+
+use super::nobody;
+use crate::runner::Test;
+use crate::subvolumes::{snapshot, subvolume};
+use crate::support::*;
+use crate::tests;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub(crate) const TESTS: &[Test] = tests![
+    hooks_are_run_only_from_what_only_root_can_write,
+    fifos_and_devices_block_nothing,
+    lists_are_ordinary_files,
+    snapshot_folders_lead_nowhere,
+];
+
+/// A directory of the user's own.
+fn theirs(name: &str) -> PathBuf {
+    let dir = here().join(name);
+    fs::create_dir(&dir).unwrap();
+    chown(&dir, Some(65534), Some(65534)).unwrap();
+    dir
+}
+
+fn configuration(more: &str) -> String {
+    format!(
+        "subvolumes.paths = ['{0}/live']\nglobal.lock_path = '{0}/lock'\nglobal.state_path = '{0}/state'\n\
+         [s3]\nbucket = 'b'\nregion = 'us-east-1'\nprefix = 'p'\nendpoint_url = 'http://127.0.0.1:9'\n{more}",
+        here().display()
+    )
+}
+
+/// `buttersink ARGS…`, which must end by itself; with keys for nothing.
+fn soon(args: &[&str], more: &[(&str, &Path)]) -> Said {
+    let mut command = Command::new("timeout");
+    command
+        .args(["-s", "KILL", "60"])
+        .arg(binary("buttersink"))
+        .args(args);
+    command
+        .env("AWS_ACCESS_KEY_ID", "a")
+        .env("AWS_SECRET_ACCESS_KEY", "b");
+    command.envs(more.iter().copied());
+    crate::bucket::said(&mut command)
+}
+
+fn hooks_are_run_only_from_what_only_root_can_write() {
+    need_btrfs();
+    let (dir, pwned) = (theirs("home"), here().join("pwned"));
+    let hooks = format!("[hooks]\nbefore = ['/bin/touch', '{}']\n", pwned.display());
+    let good = here().join("good.toml");
+    fs::write(&good, configuration("")).unwrap();
+    fs::write(dir.join("own.toml"), configuration(&hooks)).unwrap();
+    chown(dir.join("own.toml"), Some(65534), None).unwrap();
+    // Root's own file, by a link that can be exchanged between one look and the next.
+    symlink(&good, dir.join("link.toml")).unwrap();
+    fs::write(dir.join("roots.toml"), configuration(&hooks)).unwrap();
+    for (name, words) in [
+        ("own.toml", "hooks are run as root"),
+        ("roots.toml", "hooks are run as root"),
+        ("link.toml", "not root's alone"),
+    ] {
+        let path = dir.join(name);
+        let said = soon(&["backup", "--config", path.to_str().unwrap()], &[]);
+        assert!(said.code != 0 && said.stderr.contains(words), "{name}");
+        assert!(!pwned.exists());
+    }
+    // Links that are root's, as NixOS has them, are followed.
+    symlink(&good, here().join("way.toml")).unwrap();
+    let way = here().join("way.toml");
+    let said = soon(
+        &["config", "check", "--offline", way.to_str().unwrap()],
+        &[],
+    );
+    assert!(!said.stderr.contains("link"), "{}", said.stderr);
+}
+
+/// Each in the place of a file that is read or locked.
+fn fifos_and_devices_block_nothing() {
+    need_btrfs();
+    let dir = theirs("home");
+    let fifo = dir.join("fifo");
+    nobody("mkfifo", &[&fifo]);
+    let zero = PathBuf::from("/dev/zero");
+    let good = here().join("good.toml");
+    fs::write(&good, configuration("")).unwrap();
+    for file in [&fifo, &zero] {
+        let refused = |args: &[&str], more: &[(&str, &Path)]| {
+            let said = soon(args, more);
+            assert!(matches!(said.code, 1 | 2 | 10), "{}", said.code);
+            assert!(said.stderr.contains("ordinary file"), "{args:?} {more:?}");
+        };
+        let path = file.to_str().unwrap();
+        refused(&["backup", "--config", path], &[]);
+        let list = ["--endpoint-url", "http://127.0.0.1:9", "s3://b/p/"];
+        refused(&list, &[("AWS_CONFIG_FILE", file)]);
+        refused(&list, &[("AWS_SHARED_CREDENTIALS_FILE", file)]);
+        refused(&list, &[("AWS_CA_BUNDLE", file)]);
+        let lock = fs::read_to_string(&good).unwrap();
+        let other = here().join("other.toml");
+        let lock = lock.replace(&format!("{}/lock", here().display()), path);
+        fs::write(&other, lock).unwrap();
+        refused(&["backup", "--config", other.to_str().unwrap()], &[]);
+    }
+}
+
+fn lists_are_ordinary_files() {
+    let dir = theirs("home");
+    nobody("mkfifo", &[&dir.join("a.ls")]);
+    symlink("/dev/zero", dir.join("b.files")).unwrap();
+    symlink("/dev/zero", dir.join("c.sha256sum")).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        fs::create_dir(dir.join(name)).unwrap();
+    }
+    // The lists that a .sha256sum names.
+    let digest = "0".repeat(64);
+    fs::write(
+        dir.join("d.sha256sum"),
+        format!("{digest}  d.ls\n{digest}  d.files\n"),
+    )
+    .unwrap();
+    symlink("a.ls", dir.join("d.ls")).unwrap();
+    for name in ["a.ls", "b.files", "c.sha256sum", "d.sha256sum"] {
+        let mut command = Command::new("timeout");
+        command
+            .args(["-s", "KILL", "60"])
+            .arg(binary("checksumdir"));
+        let said = crate::bucket::said(command.args(["--check"]).arg(dir.join(name)));
+        assert_eq!(said.code, 1, "{name}");
+        assert!(said.stderr.contains("ordinary file"), "{name}");
+    }
+}
+
+/// The folder of snapshots is looked up inside of what the user owns.
+fn snapshot_folders_lead_nowhere() {
+    let (a, b) = (btrfs("a", 256), btrfs("b", 256));
+    let (home, private) = (a.join("home"), a.join("admin"));
+    subvolume(&home);
+    chown(&home, Some(65534), Some(65534)).unwrap();
+    fs::create_dir(&private).unwrap();
+    fs::set_permissions(&private, PermissionsExt::from_mode(0o700)).unwrap();
+    snapshot(&home, &private.join("precious"));
+    nobody("ln", &["-s".as_ref(), &private, &home.join("snapshot")]);
+    let said = soon(
+        &["backup", home.to_str().unwrap(), b.to_str().unwrap()],
+        &[],
+    );
+    assert!(
+        said.code != 0 && said.stderr.contains("not root's alone"),
+        "{}",
+        said.stderr
+    );
+    let left: Vec<_> = fs::read_dir(&private).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    fs::remove_file(home.join("snapshot")).unwrap();
+    let said = soon(
+        &["backup", home.to_str().unwrap(), b.to_str().unwrap()],
+        &[],
+    );
+    assert_eq!(said.code, 0, "{}", said.stderr);
+}
