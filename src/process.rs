@@ -1,10 +1,9 @@
 //! A child process as a `Read` or as something to write to; nothing else here spawns.
-//! Its standard error is always drained, and its own words are the error when it fails. It does not
-//! get the keys for buckets.
+//! Its standard error is always drained, and its own words are the error when it fails.
 
 pub mod duplex;
 mod found;
-mod secrets;
+pub mod secrets;
 mod within;
 mod words;
 
@@ -12,7 +11,6 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
 use found::not_started;
 pub use found::program;
-pub use secrets::keep_secrets;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

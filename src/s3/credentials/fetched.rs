@@ -109,7 +109,7 @@ impl Fetched {
             Fetched::Process { command, .. } => {
                 let mut shell = Command::new("/bin/sh");
                 shell.args(["-c", command]);
-                process::keep_secrets(&mut shell);
+                process::secrets::keep_secrets(&mut shell);
                 Some(process::run(
                     shell,
                     &format!("cannot get credentials from {self}"),
