@@ -7,6 +7,7 @@ mod flow;
 mod home;
 mod inherited;
 mod inspect;
+mod leftover;
 mod look;
 mod measure;
 mod parent;
@@ -34,7 +35,7 @@ use crate::stream::{self, Checked, Head, MendedStream, Trees};
 use crate::sys;
 use receive::Receiving;
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -99,11 +100,11 @@ impl Local {
         }
         let writes = access > Access::Read;
         if writes {
-            must_be_writable(&dir, &filesystem)?;
+            leftover::must_be_writable(&dir, &filesystem)?;
         }
         let lock = writes.then(|| lock(&dir)).transpose()?;
         if writes {
-            take_over(&dir)?;
+            leftover::take_over(&dir)?;
         }
         Ok(Local {
             dir,
@@ -118,29 +119,6 @@ impl Local {
             tidied: false,
             _lock: lock,
         })
-    }
-
-    /// Removes what earlier runs were receiving here when they were interrupted, before something new
-    /// comes. Other subvolumes may be named like that, and be somebody's only copy.
-    fn remove_leftovers(&mut self) -> Result<()> {
-        alias::remove_leftover(&self.dir)?;
-        if std::mem::replace(&mut self.tidied, true) {
-            return Ok(());
-        }
-        for path in state::begun(&self.dir)? {
-            let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
-            let known = std::mem::take(&mut self.known);
-            if self.list()?.snapshots.iter().any(unfinished) {
-                self.delete(&path)?;
-                let name = shown(&path);
-                log::line(|| format!("removed the unfinished {name}"));
-                self.notes
-                    .push(format!("removed {name}, left by an interrupted transfer"));
-            }
-            self.known = known;
-            state::ended(&self.dir, &path)?;
-        }
-        Ok(())
     }
 
     fn arrived(&mut self, snapshot: Snapshot) {
@@ -373,7 +351,7 @@ impl Store for Local {
         )
         .doing(doing)?;
         let whole = self.dir.join(path);
-        if in_other_hands(&whole, &self.dir)? {
+        if leftover::in_other_hands(&whole, &self.dir)? {
             return Err(Error::new(
                 Kind::Busy,
                 doing(),
@@ -535,28 +513,6 @@ fn restarted(error: Error, doing: &str) -> Error {
     }
 }
 
-/// Nothing can be received where nothing can be written.
-fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()> {
-    let doing = || format!("cannot write to {}", shown(dir));
-    let subvolume = btrfs::subvolume_of(filesystem.fd()).doing(doing)?;
-    match subvolume.read_only || sys::is_read_only(filesystem.fd()).doing(doing)? {
-        true => Err(home::read_only(doing())),
-        false => Ok(()),
-    }
-}
-
-/// Takes over what earlier releases remembered of a directory. Where nothing may be kept, that is
-/// said when something is to be.
-fn take_over(dir: &Path) -> Result<()> {
-    match state::take_over(dir) {
-        Err(error) if error.kind != Kind::Busy => {
-            log::line(|| error.to_string());
-            Ok(())
-        }
-        done => done,
-    }
-}
-
 fn lock(dir: &Path) -> Result<File> {
     let file = home::open_lock(dir)?;
     let doing = || format!("cannot lock {}", shown(dir));
@@ -568,24 +524,6 @@ fn lock(dir: &Path) -> Result<File> {
             "another run is at work there; nothing was done",
         )),
     }
-}
-
-/// Whether another run holds the lock of a directory above `path`, other than our own.
-fn in_other_hands(path: &Path, ours: &Path) -> Result<bool> {
-    for dir in home::ancestors(path.parent().unwrap_or(path)) {
-        if dir == ours {
-            continue;
-        }
-        let lock = home::lock_path(dir)?;
-        match OpenOptions::new().write(true).open(&lock) {
-            Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
-                return Ok(true);
-            }
-            // No lock, or one that nobody holds.
-            _ => {}
-        }
-    }
-    Ok(false)
 }
 
 /// Removes a subvolume by its path.
