@@ -9,6 +9,7 @@ mod flow;
 mod home;
 mod inherited;
 mod inspect;
+mod leftover;
 mod look;
 mod measure;
 mod parent;
@@ -39,7 +40,7 @@ use crate::sys;
 use receive::Receiving;
 use send::{mending, not_as_listed};
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -103,11 +104,11 @@ impl Local {
         }
         let writes = access > Access::Read;
         if writes {
-            must_be_writable(&dir, &filesystem)?;
+            leftover::must_be_writable(&dir, &filesystem)?;
         }
         let lock = writes.then(|| lock(&dir)).transpose()?;
         if writes {
-            take_over(&dir)?;
+            leftover::take_over(&dir)?;
         }
         Ok(Local {
             dir,
@@ -124,30 +125,9 @@ impl Local {
         })
     }
 
-    /// Removes what earlier runs were receiving here when they were interrupted, before something new
-    /// comes. Other subvolumes may be named like that, and be somebody's only copy.
-    fn remove_leftovers(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.tidied, true) {
-            return Ok(());
-        }
-        if builtin::remove_leftover(&self.dir)? {
-            let note = "removed what an interrupted transfer had received";
-            self.notes.push(note.to_owned());
-        }
-        for path in state::begun(&self.dir)? {
-            let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
-            let known = std::mem::take(&mut self.known);
-            if self.list()?.snapshots.iter().any(unfinished) {
-                self.delete(&path)?;
-                let name = shown(&path);
-                log::line(|| format!("removed the unfinished {name}"));
-                self.notes
-                    .push(format!("removed {name}, left by an interrupted transfer"));
-            }
-            self.known = known;
-            state::ended(&self.dir, &path)?;
-        }
-        Ok(())
+    fn arrived(&mut self, snapshot: Snapshot) {
+        self.arrived.push(snapshot.uuid);
+        self.known.push(snapshot);
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -324,7 +304,7 @@ impl Store for Local {
         )
         .doing(doing)?;
         let whole = self.dir.join(path);
-        if in_other_hands(&whole, &self.dir)? {
+        if leftover::in_other_hands(&whole, &self.dir)? {
             return Err(Error::new(
                 Kind::Busy,
                 doing(),
@@ -396,28 +376,6 @@ impl Store for Local {
     }
 }
 
-/// Nothing can be received where nothing can be written.
-fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()> {
-    let doing = || format!("cannot write to {}", shown(dir));
-    let subvolume = btrfs::subvolume_of(filesystem.fd()).doing(doing)?;
-    match subvolume.read_only || sys::is_read_only(filesystem.fd()).doing(doing)? {
-        true => Err(home::read_only(doing())),
-        false => Ok(()),
-    }
-}
-
-/// Takes over what earlier releases remembered of a directory. Where nothing may be kept, that is
-/// said when something is to be.
-fn take_over(dir: &Path) -> Result<()> {
-    match state::take_over(dir) {
-        Err(error) if error.kind != Kind::Busy => {
-            log::line(|| error.to_string());
-            Ok(())
-        }
-        done => done,
-    }
-}
-
 fn lock(dir: &Path) -> Result<File> {
     let file = home::open_lock(dir)?;
     let doing = || format!("cannot lock {}", shown(dir));
@@ -429,24 +387,6 @@ fn lock(dir: &Path) -> Result<File> {
             "another run is at work there; nothing was done",
         )),
     }
-}
-
-/// Whether another run holds the lock of a directory above `path`, other than our own.
-fn in_other_hands(path: &Path, ours: &Path) -> Result<bool> {
-    for dir in home::ancestors(path.parent().unwrap_or(path)) {
-        if dir == ours {
-            continue;
-        }
-        let lock = home::lock_path(dir)?;
-        match OpenOptions::new().write(true).open(&lock) {
-            Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
-                return Ok(true);
-            }
-            // No lock, or one that nobody holds.
-            _ => {}
-        }
-    }
-    Ok(false)
 }
 
 /// Removes a subvolume by its path.
