@@ -51,6 +51,19 @@ impl Outcome {
         self.different == 0 && self.unread.is_empty()
     }
 
+    /// That the copy at this path is the same, for people.
+    pub fn praise(&self, copy: &Path) -> String {
+        let more = match self.everything {
+            true => "; more than can be kept in mind changed, so all were looked at",
+            false => "",
+        };
+        let entries = self.entries;
+        format!(
+            "compared {}: {entries} entries are the same{more}",
+            shown(copy)
+        )
+    }
+
     /// What differs, or could not be read, in one line: the worst of it by name.
     pub fn words(&self) -> String {
         let worst = self.differences.iter().min_by_key(|d| rank(d));

@@ -113,13 +113,14 @@ impl Progress {
                 let way = report::instead(step, plan);
                 self.note(&format!("{error}; trying it {way}"));
             }
-            Event::Comparing(step, n) => self.draw(&report::comparing(step, *n)),
-            Event::Compared(step, outcome) => {
-                log::line(|| report::compared(step, outcome));
-                if outcome.everything {
-                    self.note(&report::compared(step, outcome));
-                }
+            Event::Comparing(step, n) => {
+                let path = shown(&step.path);
+                self.draw(&format!("comparing {path}, {n} entries so far"));
             }
+            Event::Compared(step, outcome) if outcome.everything => {
+                self.note(&outcome.praise(&step.path));
+            }
+            Event::Compared(step, outcome) => log::line(|| outcome.praise(&step.path)),
             Event::Done(step, receipt) => {
                 let (path, bytes) = (shown(&step.path), receipt.bytes);
                 log::line(|| format!("{} {path}: {bytes} bytes", report::done(step.action)));

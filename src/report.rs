@@ -8,7 +8,6 @@ pub mod restore;
 mod table;
 
 use crate::backup::retention::Verdict;
-use crate::compare::Outcome;
 use crate::error::{Error, Result};
 use crate::plan::{Action, Obstacle, Plan, Step};
 use crate::snapshot::{Listing, Size, Snapshot, shown};
@@ -142,28 +141,6 @@ pub fn doing(action: Action) -> &'static str {
         Action::Copy => "copying",
         Action::Delete => "deleting",
     }
-}
-
-/// How far the comparison of what a step brought has come.
-pub fn comparing(step: &Step, entries: u64) -> String {
-    format!("comparing {}, {entries} entries so far", shown(&step.path))
-}
-
-/// How it ended, if it ended well.
-pub fn compared(step: &Step, outcome: &Outcome) -> String {
-    let Outcome {
-        entries,
-        everything,
-        ..
-    } = outcome;
-    let more = match everything {
-        true => "; more than can be kept in mind changed, so all were looked at",
-        false => "",
-    };
-    format!(
-        "compared {}: {entries} entries are the same{more}",
-        shown(&step.path)
-    )
 }
 
 /// A size in a plan: exact bytes, or a guess that is seen to be one.

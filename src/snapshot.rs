@@ -1,6 +1,7 @@
 //! The vocabulary: snapshots, diffs, sizes and listings.
 //! Does no input or output, and knows no store.
 
+mod descent;
 mod measured;
 mod origin;
 pub mod path_text;
@@ -262,28 +263,6 @@ pub struct Listing {
     pub partial: bool,
     /// What could not be read, and other remarks for a person.
     pub notes: Vec<String>,
-}
-
-impl Listing {
-    /// What descends from the snapshot with this own UUID, near and far, in the order of the listing.
-    pub fn built_on(&self, uuid: Uuid) -> Vec<&Snapshot> {
-        let mut line = vec![uuid];
-        let mut at = 0;
-        while let Some(&parent) = line.get(at) {
-            let children = self
-                .snapshots
-                .iter()
-                .filter(|s| s.parent_uuid == Some(parent));
-            let new: Vec<_> = children
-                .map(|s| s.uuid)
-                .filter(|uuid| !line.contains(uuid))
-                .collect();
-            line.extend(new);
-            at += 1;
-        }
-        let descends = |s: &&Snapshot| s.uuid != uuid && line.contains(&s.uuid);
-        self.snapshots.iter().filter(descends).collect()
-    }
 }
 
 #[cfg(test)]

@@ -125,11 +125,6 @@ impl Local {
         })
     }
 
-    fn arrived(&mut self, snapshot: Snapshot) {
-        self.arrived.push(snapshot.uuid);
-        self.known.push(snapshot);
-    }
-
     /// The soundest of the listed snapshots with this effective UUID.
     fn find(&self, id: Uuid) -> Result<&Snapshot> {
         let same = self
