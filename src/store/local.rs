@@ -19,6 +19,7 @@ mod tree;
 
 pub use home::STATE;
 pub use scratch::Scratch;
+pub use state::origins;
 pub use survey::{leftovers, state_at, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
@@ -43,15 +44,6 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 use tree::SnapshotTree;
-
-/// What the subvolumes of the filesystem of a directory are of, by their own UUIDs, as far as that was
-/// recorded.
-///
-/// # Errors
-/// If it cannot be read, other than for lack of permission.
-pub fn origins(dir: &Path) -> Result<Origins> {
-    Ok(state::read(dir)?.unwrap_or_default().origins)
-}
 
 /// How a local store does its work.
 #[derive(Clone, Copy, Debug)]
