@@ -128,8 +128,7 @@ pub struct Snapshot {
     pub uuid: Uuid,
     /// The UUID it had where it was sent from, if it was received.
     pub received_uuid: Option<Uuid>,
-    /// What it descends from in the same filesystem: a snapshot, or a subvolume that is no
-    /// snapshot of another.
+    /// What it descends from in the same filesystem, past what can be written to.
     pub parent_uuid: Option<Uuid>,
     /// Generation of the last change to its content.
     pub ctransid: u64,
@@ -147,8 +146,7 @@ pub struct Snapshot {
     pub referenced: Option<u64>,
     /// Bytes that only it refers to, likewise.
     pub exclusive: Option<u64>,
-    /// Bytes of its file tree in the filesystem's metadata (`bytes_used` of the root item): a
-    /// hint for plans; 0 if unknown.
+    /// Bytes of its tree in the metadata (`bytes_used`): a hint for plans; 0 if unknown.
     pub tree_bytes: u64,
     /// Subvolumes inside it, relative to it: they do not travel with it.
     #[serde(default)]

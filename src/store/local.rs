@@ -24,6 +24,7 @@ mod tree;
 pub use builtin::ReceiveWith;
 pub use home::STATE;
 pub use scratch::Scratch;
+pub use state::origins;
 pub use survey::{leftovers, state_at, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
@@ -45,15 +46,6 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-
-/// What the subvolumes of the filesystem of a directory are of, by their own UUIDs, as far as that was
-/// recorded.
-///
-/// # Errors
-/// If it cannot be read, other than for lack of permission.
-pub fn origins(dir: &Path) -> Result<Origins> {
-    Ok(state::read(dir)?.unwrap_or_default().origins)
-}
 
 /// How a local store does its work.
 #[derive(Clone, Copy, Debug)]

@@ -142,6 +142,15 @@ pub(super) fn read(dir: &Path) -> Result<Option<Recorded>> {
     Ok(Some(recorded))
 }
 
+/// What the subvolumes of the filesystem of a directory are of, by their own UUIDs, as far as that was
+/// recorded.
+///
+/// # Errors
+/// If it cannot be read, other than for lack of permission.
+pub fn origins(dir: &Path) -> Result<Origins> {
+    Ok(read(dir)?.unwrap_or_default().origins)
+}
+
 /// The text of a state file; `None` if there is none.
 fn content(home: &Home, name: &str) -> Result<Option<String>> {
     let read = || {
