@@ -79,7 +79,8 @@ fn filesystems() {
     let itself = [there, "--against".as_ref(), there, "--content".as_ref()];
     ends(1, &itself, &["2 unverifiable", "no copy of it"]);
     // A forged one is as bad as an altered snapshot.
-    let uuid = &kept[..36];
+    let (_, uuid) = kept.split_once("\"uuid\":\"").unwrap();
+    let uuid = &uuid[..36];
     fs::write(&seals, kept.clone() + &format!("{uuid} {uuid} 1 1\n")).unwrap();
     ends(4, &[there], &["1 different", "seal"]);
     fs::write(&seals, &kept).unwrap();
