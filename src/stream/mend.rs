@@ -112,7 +112,7 @@ impl<'a> Mender<'a> {
                 return Err(Error::new(
                     Kind::Unreceivable,
                     "this diff cannot be rehearsed",
-                    "it touches more than 500,000 files",
+                    "it touches more than a million files",
                 ));
             }
             _ => {}

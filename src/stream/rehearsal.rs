@@ -20,8 +20,8 @@ use std::rc::Rc;
 
 pub(super) use nodes::{CAPABILITY, Mtime, is_inherited};
 
-/// How many nodes and names are kept in mind at most: some 300 MiB.
-const LIMIT: usize = 1 << 20;
+/// How many nodes and names are kept in mind at most, two or three for each file that is touched.
+const LIMIT: usize = 4 << 20;
 
 /// The number of a node.
 pub(super) type Id = u32;

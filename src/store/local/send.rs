@@ -7,7 +7,7 @@ use crate::btrfs;
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::process;
-use crate::snapshot::{Diff, Snapshot, Uuid, shown};
+use crate::snapshot::{Diff, Mended, Snapshot, Uuid, shown};
 use crate::stream::{self, Checked, Head, MendedStream, Trees};
 use std::io::{self, Read};
 use std::path::Path;
@@ -115,14 +115,34 @@ struct FromKernel<R> {
     doing: String,
 }
 
-impl<R: Read> Read for FromKernel<R> {
+/// A stream that may know what was mended in it.
+trait MayMend: Read {
+    /// What was mended so far.
+    fn mended(&self) -> Option<&Mended>;
+}
+
+impl MayMend for Checked<process::Reader> {
+    fn mended(&self) -> Option<&Mended> {
+        None
+    }
+}
+
+impl MayMend for MendedStream<'_, process::Reader> {
+    fn mended(&self) -> Option<&Mended> {
+        Some(self.mended()).filter(|mended| !mended.is_empty())
+    }
+}
+
+impl<R: MayMend> Read for FromKernel<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.stream
-            .read(buf)
-            .map_err(|error| match error.downcast::<Error>() {
-                Ok(ours) => restarted(ours, &self.doing).into(),
-                Err(other) => other,
-            })
+        let read = self.stream.read(buf);
+        if let (Ok(0), false, Some(mended)) = (&read, buf.is_empty(), self.stream.mended()) {
+            log::line(|| format!("mended in what was sent: {mended}"));
+        }
+        read.map_err(|error| match error.downcast::<Error>() {
+            Ok(ours) => restarted(ours, &self.doing).into(),
+            Err(other) => other,
+        })
     }
 }
 
