@@ -119,11 +119,9 @@ fn lineages(subvolumes: &[Subvolume], seals: &Seals) -> HashMap<(Option<Uuid>, u
 /// # Errors
 /// If the directory cannot be read.
 pub fn leftovers(dir: &Path, subvolumes: &[Subvolume]) -> Result<Vec<u64>> {
-    let begun = files::begun(dir)?;
     let states = states(dir, subvolumes)?;
     let partial = |s: &&Subvolume| states.of.get(&s.id) == Some(&State::Partial);
     let found = subvolumes.iter().filter(partial);
-    let found = found.filter(|s| s.below.as_ref().is_some_and(|below| begun.contains(below)));
     Ok(found.map(|s| s.id).collect())
 }
 
