@@ -9,6 +9,7 @@ mod flow;
 mod home;
 mod inherited;
 mod inspect;
+mod key;
 mod leftover;
 mod look;
 mod measure;
@@ -74,6 +75,8 @@ pub struct Local {
     /// What is going to be received is of.
     coming: Origins,
     walled: bool,
+    /// By which key of a server what comes comes.
+    key: Option<String>,
     /// What interrupted transfers left was looked for.
     tidied: bool,
     /// Held as long as we may write.
@@ -112,6 +115,7 @@ impl Local {
             notes: Vec::new(),
             coming: Origins::new(),
             walled: false,
+            key: None,
             tidied: false,
             _lock: lock,
         })
@@ -207,6 +211,7 @@ impl Store for Local {
         let (mut snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
         let filesystem = self.filesystem.fsid()?;
         survey::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
+        self.as_seen(&mut snapshots);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
@@ -329,7 +334,7 @@ impl Store for Local {
                 said,
             ));
         }
-        state::add(&self.dir, now.uuid, None, Some(origin.clone()))
+        state::add(&self.dir, now.uuid, None, self.signed(Some(origin.clone())))
     }
 
     fn has_files(&mut self) -> Result<()> {

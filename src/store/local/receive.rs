@@ -217,6 +217,7 @@ impl Sink for Receiving<'_> {
         let parent = self.parent.as_ref().map(|exact| exact.uuid);
         self.part.check(head.uuid, head.ctransid, parent)?;
         let origin = self.local.coming.get(&self.diff.to).cloned();
+        let origin = self.local.signed(origin);
         let snapshot = self.part.publish(&self.path, origin)?;
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
@@ -374,7 +375,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     part.check(id, generation, Some(original.uuid))?;
     let same = |s: &&Snapshot| s.uuid == original.uuid;
     let origin = local.known.iter().find(same).and_then(|s| s.origin.clone());
-    let snapshot = part.publish(to, origin)?;
+    let snapshot = part.publish(to, local.signed(origin))?;
     local.arrived(snapshot);
     Ok(())
 }

@@ -44,6 +44,11 @@ pub(crate) enum Request {
         #[serde(with = "path_text")]
         path: PathBuf,
     },
+    Adopt {
+        #[serde(with = "path_text")]
+        path: PathBuf,
+        origin: Origin,
+    },
     Inspect {
         depth: Depth,
     },
@@ -74,7 +79,9 @@ impl Request {
             // It is of what was received over this connection; else it only marks.
             Request::Reject { .. } => Access::Append,
             Request::Receive { .. } | Request::Copy { .. } => Access::Append,
-            Request::Delete { .. } | Request::Exchange { .. } => Access::Write,
+            Request::Delete { .. } | Request::Exchange { .. } | Request::Adopt { .. } => {
+                Access::Write
+            }
         }
     }
 
@@ -85,7 +92,8 @@ impl Request {
             Request::Inspect { .. }
             | Request::Digest { .. }
             | Request::Reject { .. }
-            | Request::Exchange { .. } => 3,
+            | Request::Exchange { .. }
+            | Request::Adopt { .. } => 3,
             _ => 2,
         }
     }
@@ -95,6 +103,7 @@ impl Request {
         match self {
             Request::Digest { .. } | Request::Reject { .. } => Some("digest"),
             Request::Exchange { .. } => Some("exchange"),
+            Request::Adopt { .. } => Some("adopt"),
             Request::Send { unmended, .. } => unmended.map(|_| "mend"),
             _ => None,
         }
@@ -130,6 +139,7 @@ impl Request {
             Request::Digest { .. } => "cannot compare",
             Request::Reject { .. } => "cannot reject",
             Request::Exchange { .. } => "cannot replace",
+            Request::Adopt { .. } => "cannot adopt",
         }
     }
 
@@ -144,9 +154,10 @@ impl Request {
             return Err(Error::refused(self.doing(), said));
         }
         match self {
-            Request::Receive { path, .. } | Request::Delete { path } | Request::Reject { path } => {
-                a_name(path)
-            }
+            Request::Receive { path, .. }
+            | Request::Delete { path }
+            | Request::Reject { path }
+            | Request::Adopt { path, .. } => a_name(path),
             Request::Digest { digest } => digestible(digest),
             Request::Exchange { new, old } => a_name(new).and_then(|()| a_name(old)),
             Request::Copy { from, to } => a_name(from).and_then(|()| a_name(to)),
