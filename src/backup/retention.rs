@@ -49,6 +49,8 @@ pub struct Candidate {
     pub made: Timestamp,
     /// When this copy arrived, if that is known: nobody who sends it has a say in that.
     pub arrived: Option<Timestamp>,
+    /// Of those of one time, which came first: times are seconds, and a name may be of a wrong clock.
+    pub order: u64,
 }
 
 /// What is to be done with a snapshot, and why.
@@ -219,7 +221,7 @@ fn judge_past(
     bonds: &Bonds,
     now: &Zoned,
 ) -> Vec<Verdict> {
-    candidates.sort_by(|a, b| (b.made, &b.path).cmp(&(a.made, &a.path)));
+    candidates.sort_by(|a, b| (b.made, b.order, &b.path).cmp(&(a.made, a.order, &a.path)));
     let mut reasons: Vec<String> = vec![String::new(); candidates.len()];
     let mut say = |at: usize, why: &str| {
         let comma = if reasons[at].is_empty() { "" } else { ", " };

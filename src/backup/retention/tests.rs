@@ -34,7 +34,22 @@ fn candidate(number: u8, made: &str) -> Candidate {
         id: Uuid([number; 16]),
         made: made.timestamp(),
         arrived: None,
+        order: 0,
     }
+}
+
+#[test]
+fn of_one_second_the_last_is_the_newest() {
+    let mut all = vec![
+        candidate(1, "2026-01-05T18:00:00"),
+        candidate(2, "2026-01-05T18:00:00"),
+    ];
+    (all[0].order, all[1].order) = (8, 7);
+    let policy = Policy {
+        newest: Some(1),
+        ..Policy::default()
+    };
+    assert_eq!(kept(&all, &policy, &Bonds::default()), ["1"]);
 }
 
 #[test]
@@ -190,6 +205,7 @@ fn a_year_of_runs() {
             id: Uuid(number.to_be_bytes()),
             made: now.timestamp(),
             arrived: Some(now.timestamp()),
+            order: 0,
         };
         there.push(new.clone());
         every.push(new.clone());

@@ -172,6 +172,7 @@ impl Run<'_, '_> {
             id: snapshot.id(),
             made: arrived.map_or(made, |arrived| made.min(arrived)),
             arrived,
+            order: snapshot.otransid,
         }
     }
 
