@@ -40,6 +40,7 @@ use crate::store::{Access, Rejected, Sink, Store};
 use crate::sys;
 use receive::Receiving;
 use send::{mending, not_as_listed};
+use state::Fact;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -73,6 +74,8 @@ pub struct Local {
     notes: Vec<String>,
     /// What is going to be received is of.
     coming: Origins,
+    /// What is going to be received is compared before it counts.
+    compares: bool,
     walled: bool,
     /// What interrupted transfers left was looked for.
     tidied: bool,
@@ -111,6 +114,7 @@ impl Local {
             round: None,
             notes: Vec::new(),
             coming: Origins::new(),
+            compares: false,
             walled: false,
             tidied: false,
             _lock: lock,
@@ -259,6 +263,10 @@ impl Store for Local {
         self.stream(diff, false)
     }
 
+    fn will_compare(&mut self, compare: bool) {
+        self.compares = compare;
+    }
+
     fn attribute(&mut self, origins: Origins) {
         self.coming = origins;
     }
@@ -329,7 +337,11 @@ impl Store for Local {
                 said,
             ));
         }
-        state::add(&self.dir, now.uuid, None, Some(origin.clone()))
+        let fact = Fact {
+            origin: Some(origin.clone()),
+            ..Fact::default()
+        };
+        state::add(&self.dir, now.uuid, fact)
     }
 
     fn has_files(&mut self) -> Result<()> {
@@ -342,6 +354,10 @@ impl Store for Local {
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
         exchange::reject(self, path)
+    }
+
+    fn settle(&mut self, path: &Path) -> Result<()> {
+        exchange::settle(self, path)
     }
 
     fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {

@@ -33,6 +33,9 @@ pub(crate) enum Request {
         /// What the snapshot is of: said to who has the word `origin`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<Origin>,
+        /// It counts once it was settled: said to who has the word `digest`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compare: Option<bool>,
     },
     Copy {
         #[serde(with = "path_text")]
@@ -54,6 +57,10 @@ pub(crate) enum Request {
         #[serde(with = "path_text")]
         path: PathBuf,
     },
+    Settle {
+        #[serde(with = "path_text")]
+        path: PathBuf,
+    },
     Exchange {
         #[serde(with = "path_text")]
         new: PathBuf,
@@ -72,7 +79,7 @@ impl Request {
             | Request::Inspect { .. }
             | Request::Digest { .. } => Access::Read,
             // It is of what was received over this connection; else it only marks.
-            Request::Reject { .. } => Access::Append,
+            Request::Reject { .. } | Request::Settle { .. } => Access::Append,
             Request::Receive { .. } | Request::Copy { .. } => Access::Append,
             Request::Delete { .. } | Request::Exchange { .. } => Access::Write,
         }
@@ -85,6 +92,7 @@ impl Request {
             Request::Inspect { .. }
             | Request::Digest { .. }
             | Request::Reject { .. }
+            | Request::Settle { .. }
             | Request::Exchange { .. } => 3,
             _ => 2,
         }
@@ -93,7 +101,9 @@ impl Request {
     /// The word that a server must have to understand it, if it came after its protocol.
     fn word(&self) -> Option<&'static str> {
         match self {
-            Request::Digest { .. } | Request::Reject { .. } => Some("digest"),
+            Request::Digest { .. } | Request::Reject { .. } | Request::Settle { .. } => {
+                Some("digest")
+            }
             Request::Exchange { .. } => Some("exchange"),
             Request::Send { unmended, .. } => unmended.map(|_| "mend"),
             _ => None,
@@ -129,6 +139,7 @@ impl Request {
             Request::Inspect { .. } => "cannot verify",
             Request::Digest { .. } => "cannot compare",
             Request::Reject { .. } => "cannot reject",
+            Request::Settle { .. } => "cannot settle",
             Request::Exchange { .. } => "cannot replace",
         }
     }
@@ -144,9 +155,10 @@ impl Request {
             return Err(Error::refused(self.doing(), said));
         }
         match self {
-            Request::Receive { path, .. } | Request::Delete { path } | Request::Reject { path } => {
-                a_name(path)
-            }
+            Request::Receive { path, .. }
+            | Request::Delete { path }
+            | Request::Reject { path }
+            | Request::Settle { path } => a_name(path),
             Request::Digest { digest } => digestible(digest),
             Request::Exchange { new, old } => a_name(new).and_then(|()| a_name(old)),
             Request::Copy { from, to } => a_name(from).and_then(|()| a_name(to)),
@@ -258,6 +270,7 @@ mod tests {
                     diff,
                     path: path(),
                     origin: None,
+                    compare: None,
                 },
                 "aw",
             ),
@@ -277,6 +290,7 @@ mod tests {
             ),
             (digest(&[""]), "raw"),
             (Request::Reject { path: path() }, "aw"),
+            (Request::Settle { path: path() }, "aw"),
             (
                 Request::Exchange {
                     new: path(),
