@@ -117,6 +117,7 @@ impl Progress {
                 let path = shown(&step.path);
                 self.draw(&format!("comparing {path}, {n} entries so far"));
             }
+            Event::Unsettled(_, error) => self.note(&error.to_string()),
             Event::Compared(step, outcome) if outcome.everything => {
                 self.note(&outcome.praise(&step.path));
             }

@@ -103,6 +103,8 @@ pub enum State {
     /// There is no seal to compare with, and another subvolume of the filesystem has the same
     /// received UUID: nobody knows which of them is right.
     Duplicate,
+    /// Received by a run that was to compare it with its source, and was ended before it could.
+    Uncompared,
 }
 
 impl fmt::Display for State {
@@ -114,6 +116,7 @@ impl fmt::Display for State {
             State::Unsealed => "unsealed",
             State::RwReceived => "rw-received",
             State::Duplicate => "duplicate",
+            State::Uncompared => "uncompared",
         })
     }
 }

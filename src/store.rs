@@ -7,6 +7,7 @@ mod keys;
 pub mod local;
 mod location;
 pub mod look;
+mod receipt;
 pub mod s3;
 mod wire;
 
@@ -25,6 +26,7 @@ use local::{Local, Manner};
 pub use location::{Location, Place};
 pub use look::Rejected;
 use look::{Digest, Looking};
+pub use receipt::{Parts, Receipt};
 use s3::S3Store;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -54,6 +56,10 @@ pub trait Store {
     /// # Errors
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
+
+    /// Tells whether what is going to be received is compared with its source before it counts as sent:
+    /// until [`Store::settle`] says how that went, it is [`crate::snapshot::State::Uncompared`].
+    fn will_compare(&mut self, _compare: bool) {}
 
     /// Tells what the snapshots that are going to be received are of, so that it is recorded of them.
     fn attribute(&mut self, _origins: Origins) {}
@@ -146,12 +152,20 @@ pub trait Store {
     }
 
     /// What was received at this path is not what was sent: removes it if it came since the store
-    /// was opened, and otherwise, or if that fails, marks it, so that nothing builds on it.
+    /// was opened, or never counted, and otherwise, or if that fails, marks it, so that nothing builds on it.
     ///
     /// # Errors
     /// If neither can be done.
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
         self.delete(path).map(|()| Rejected::Removed)
+    }
+
+    /// What was received at this path was compared with its source, and is the same.
+    ///
+    /// # Errors
+    /// If it was not received there, or that cannot be recorded.
+    fn settle(&mut self, _path: &Path) -> Result<()> {
+        Ok(())
     }
 
     /// Gives the snapshot at `new` the name of the one at `old`, which has its identity and lies in
@@ -192,32 +206,6 @@ pub trait Sink: Write {
     /// # Errors
     /// If it is incomplete, damaged or cannot be kept. Then nothing exists.
     fn finish(self: Box<Self>) -> Result<Receipt>;
-}
-
-/// What a finished sink can say about what it kept.
-#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub struct Receipt {
-    /// Bytes of the stream.
-    pub bytes: u64,
-    /// The parts in which it was uploaded, by stores that have such.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parts: Option<Parts>,
-}
-
-/// What became of the parts of uploads.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub struct Parts {
-    /// Those that were sent.
-    pub sent: u64,
-    /// Those that an earlier run had sent.
-    pub skipped: u64,
-}
-
-impl Receipt {
-    /// Of a stream that was kept as it came.
-    pub fn of(bytes: u64) -> Receipt {
-        Receipt { bytes, parts: None }
-    }
 }
 
 /// What it takes to bring streams to a store that charges by the request.

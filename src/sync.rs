@@ -12,7 +12,7 @@ use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
 use crate::snapshot::{Listing, Measured, Sizes, Uuid};
 use crate::store::{Parts, Receipt, Store};
-pub use held::must_compare;
+pub use held::{as_if_settled, must_compare, settle};
 pub use planning::make_plan;
 use planning::plan_from;
 use std::collections::{HashSet, VecDeque};
@@ -36,6 +36,8 @@ pub enum Event<'a> {
     Comparing(&'a Step, u64),
     /// It is the same.
     Compared(&'a Step, &'a Outcome),
+    /// What an earlier run brought is not the same, or could not be compared.
+    Unsettled(&'a Step, &'a Error),
     /// The step is done.
     Done(&'a Step, Receipt),
     /// The step failed, or cannot be done since another one failed.
@@ -100,6 +102,7 @@ pub fn carry_out(
     watch: &mut Watch,
 ) -> Result<Summary> {
     must_compare(plan, source, dest)?;
+    dest.will_compare(plan.compare);
     let mut run = Run::new(plan, here, wish);
     while let Some(step) = run.todo.pop_front() {
         let result = match step.action {

@@ -292,7 +292,15 @@ impl Run<'_, '_> {
     fn send_to_one(&mut self, dest: &mut Dest, here: &Listing, ours: &[Snapshot]) -> Result<()> {
         process::check("backing up")?;
         dest.store()?.attribute(here.origins());
-        let there = dest.store()?.list()?;
+        let mut there = dest.store()?.list()?;
+        if dest.compare {
+            let watch = &mut *self.watch;
+            let watch = &mut |event: sync::Event| watch(Event::Sync(event));
+            there = match self.dry_run {
+                true => sync::as_if_settled(here, there),
+                false => sync::settle(here, there, self.store, dest.store()?, watch)?,
+            };
+        }
         there.notes.iter().for_each(|note| self.note(note));
         let (missing, here) = wanted(&dest.wants, here, ours, &there);
         let imagined = here.snapshots.iter().any(source::is_imagined);
@@ -371,7 +379,7 @@ fn missing<'a>(ours: &'a [Snapshot], there: &Listing) -> Vec<&'a Snapshot> {
     let has: HashSet<Uuid> = there
         .snapshots
         .iter()
-        .filter(|s| s.state != State::Partial)
+        .filter(|s| !matches!(s.state, State::Partial | State::Uncompared))
         .map(Snapshot::id)
         .collect();
     let common = ours.iter().rposition(|s| has.contains(&s.id()));

@@ -114,8 +114,9 @@ impl Source {
             !s.parent_uuid
                 .is_some_and(|uuid| self.others.contains(&uuid))
         };
-        let sound =
-            |s: &&Snapshot| s.read_only && !matches!(s.state, State::Partial | State::Altered);
+        let sound = |s: &&Snapshot| {
+            s.read_only && !matches!(s.state, State::Partial | State::Altered | State::Uncompared)
+        };
         let all = listing.snapshots.iter();
         let mut ours: Vec<&Snapshot> = all.filter(named).filter(related).filter(sound).collect();
         // What was brought back is older than what was made here: its generations may be those of

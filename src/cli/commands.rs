@@ -136,10 +136,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         dest_store.attribute(Origins::new());
     }
     let (here, there) = (source_store.list()?, dest_store.list()?);
-    here.notes
-        .iter()
-        .chain(&there.notes)
-        .for_each(|note| progress.note(note));
+    here.notes.iter().for_each(|note| progress.note(note));
     if here.snapshots.is_empty() {
         slash::refuse_one_snapshot(source, &from)?;
         let place = &here.location;
@@ -147,6 +144,13 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
             "there are no snapshots in {place} (buttersink backup makes them)"
         ));
     }
+    let watch = &mut |event: sync::Event| progress.event(&event);
+    let there = match (options.compare, options.dry_run) {
+        (false, _) => there,
+        (true, true) => sync::as_if_settled(&here, there),
+        (true, false) => sync::settle(&here, there, &mut *source_store, &mut *dest_store, watch)?,
+    };
+    there.notes.iter().for_each(|note| progress.note(note));
     let excluded = |path: &Path| excludes(&options.exclude, path);
     let wish = Wish {
         only: from.snapshot.as_deref(),

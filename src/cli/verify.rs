@@ -40,7 +40,8 @@ same (compared with another copy).
 On btrfs, seals and generations tell what was altered; in a bucket, sizes, parts and checksums
 are held against those recorded, and chains of diffs must be complete; backups in chunks below
 LOCATION, or those that a configuration file names, are held against their manifests. The far side
-of ssh verifies itself. Nothing is changed anywhere.
+of ssh verifies itself. Nothing is changed anywhere, but that --content records of what a run could
+not compare that it is the same.
 
 options:
       --quick            by what is recorded, without reading data (the default)
@@ -134,6 +135,7 @@ fn verify_location(
                 task.changed,
                 watch,
             )?;
+            files::settle(&mut report, &place, options);
         }
         report.listing.notes.extend(other.listing.notes);
     }

@@ -87,6 +87,7 @@ impl Planner<'_> {
         match best.state {
             _ if !best.read_only || best.state == State::RwReceived => Some("which is read-write"),
             State::Altered => Some("which was altered"),
+            State::Uncompared => Some("which is still to be compared with its own source"),
             _ => None,
         }
     }
@@ -104,6 +105,7 @@ impl Planner<'_> {
         Some(match there.state {
             _ if conflicting(parent, there) => "of which the destination has another state",
             State::Altered => "which was altered at the destination",
+            State::Uncompared => "which is still to be compared at the destination",
             State::RwReceived => "which is read-write at the destination",
             State::Partial => "which is unfinished at the destination",
             _ => "which is more than once at the destination, without a seal",

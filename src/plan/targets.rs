@@ -64,6 +64,12 @@ impl<'a> Planner<'a> {
                 self.obstacle(path, what, true);
                 return false;
             }
+            State::Uncompared => {
+                let what = "it was never compared with its own source, as the run that received it was \
+                            ended: compare it first (verify --against SOURCE --content)";
+                self.obstacle(path, what, true);
+                return false;
+            }
             State::Altered => {
                 let what = "it was altered after it was made: sent whole, and never a parent";
                 self.obstacle(path, what, false);
@@ -113,6 +119,15 @@ impl<'a> Planner<'a> {
             State::Altered if there.received_uuid.is_some() || snapshot.generation() == 0 => {
                 let what = format!(
                     "the copy at the destination, {at}, was altered: remove it to have it sent again"
+                );
+                self.obstacle(&snapshot.path, what, true);
+                return true;
+            }
+            State::Uncompared => {
+                let what = format!(
+                    "the copy at the destination, {at}, was not compared with its source, as the run that \
+                     brought it was ended: --compare does that first, or 'buttersink verify DST --against SRC \
+                     --content'; or remove it to have it sent again"
                 );
                 self.obstacle(&snapshot.path, what, true);
                 return true;

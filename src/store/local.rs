@@ -41,6 +41,7 @@ use crate::store::{Access, Rejected, Sink, Store};
 use crate::sys;
 use receive::Receiving;
 use send::{mending, not_as_listed};
+use state::Fact;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -74,6 +75,8 @@ pub struct Local {
     notes: Vec<String>,
     /// What is going to be received is of.
     coming: Origins,
+    /// What is going to be received is compared before it counts.
+    compares: bool,
     walled: bool,
     /// By which key of a server what comes comes.
     key: Option<String>,
@@ -114,6 +117,7 @@ impl Local {
             round: None,
             notes: Vec::new(),
             coming: Origins::new(),
+            compares: false,
             walled: false,
             key: None,
             tidied: false,
@@ -264,6 +268,10 @@ impl Store for Local {
         self.stream(diff, false)
     }
 
+    fn will_compare(&mut self, compare: bool) {
+        self.compares = compare;
+    }
+
     fn attribute(&mut self, origins: Origins) {
         self.coming = origins;
     }
@@ -334,7 +342,11 @@ impl Store for Local {
                 said,
             ));
         }
-        state::add(&self.dir, now.uuid, None, self.signed(Some(origin.clone())))
+        let fact = Fact {
+            origin: self.signed(Some(origin.clone())),
+            ..Fact::default()
+        };
+        state::add(&self.dir, now.uuid, fact)
     }
 
     fn has_files(&mut self) -> Result<()> {
@@ -347,6 +359,10 @@ impl Store for Local {
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
         exchange::reject(self, path)
+    }
+
+    fn settle(&mut self, path: &Path) -> Result<()> {
+        exchange::settle(self, path)
     }
 
     fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {

@@ -36,6 +36,8 @@ pub struct Remote {
     named: Option<(String, String)>,
     /// What is going to be sent there is of.
     coming: Origins,
+    /// What is going to be sent there is compared before it counts.
+    compares: bool,
 }
 
 impl Remote {
@@ -58,6 +60,7 @@ impl Remote {
             line: None,
             named: None,
             coming: Origins::new(),
+            compares: false,
         };
         remote.line()?;
         Ok(remote)
@@ -181,15 +184,24 @@ impl Store for Remote {
         self.incoming(diff, unmended)
     }
 
+    fn will_compare(&mut self, compare: bool) {
+        self.compares = compare;
+    }
+
     fn attribute(&mut self, origins: Origins) {
         self.coming = origins;
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let (diff, path) = (*diff, path.to_owned());
-        let knows = self.line()?.far.can(ORIGIN);
-        let origin = self.coming.get(&diff.to).filter(|_| knows).cloned();
-        self.call::<()>(&Request::Receive { diff, path, origin })?;
+        let far = &self.line()?.far;
+        let (knows, looks) = (far.can(ORIGIN), far.can("digest"));
+        self.call::<()>(&Request::Receive {
+            diff,
+            path,
+            origin: self.coming.get(&diff.to).filter(|_| knows).cloned(),
+            compare: (self.compares && looks).then_some(true),
+        })?;
         Ok(Box::new(Outgoing::begin(&mut self.line, &diff)))
     }
 
@@ -233,6 +245,11 @@ impl Store for Remote {
     fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
         let (path, origin) = (path.to_owned(), origin.clone());
         self.call(&Request::Adopt { path, origin })
+    }
+
+    fn settle(&mut self, path: &Path) -> Result<()> {
+        let path = path.to_owned();
+        self.call(&Request::Settle { path })
     }
 
     fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {

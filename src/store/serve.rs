@@ -84,7 +84,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
     match request {
-        Request::List => reply(wire, store.list()),
+        Request::List => reply(wire, store.list().map(|all| client.understands(all))),
         Request::Measure { diffs } if client.protocol < 3 => reply(wire, sizes(store, &diffs)),
         Request::Measure { diffs } => reply(wire, measure(store, &diffs)),
         Request::Copy { from, to } => {
@@ -105,6 +105,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             record(&done, || format!("rejected {}", shown(&path)));
             reply(wire, done)
         }
+        Request::Settle { path } => reply(wire, store.settle(&path)),
         Request::Exchange { new, old } => {
             let done = store.exchange(&new, &old);
             record(&done, || {
@@ -122,7 +123,13 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             reply(wire, looked)
         }
         Request::Send { diff, unmended } => send(store, &diff, unmended == Some(true), wire),
-        Request::Receive { diff, path, origin } => {
+        Request::Receive {
+            diff,
+            path,
+            origin,
+            compare,
+        } => {
+            store.will_compare(compare == Some(true));
             store.attribute(origin.map(|origin| (diff.to, origin)).into_iter().collect());
             receive(store, &diff, &path, wire)
         }

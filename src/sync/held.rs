@@ -3,16 +3,17 @@
 
 use super::{Event, Summary, Watch};
 use crate::compare::{self, Pair};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::plan::{Action, Plan, Step};
-use crate::snapshot::shown;
+use crate::snapshot::{Listing, Mended, Size, Snapshot, State, shown};
 use crate::store::{Rejected, Store};
 
 /// Compares what a step brought, if the plan asks for that.
 ///
 /// # Errors
-/// If it is not the same, or could not be compared. Then it was removed or marked.
+/// If it is not the same, or could not be compared. Then it was removed or marked. Of what came as a
+/// diff and differs it is [`Kind::Unreceivable`]: there may be another way.
 pub(super) fn hold(
     plan: &Plan,
     step: &Step,
@@ -24,6 +25,31 @@ pub(super) fn hold(
     if !plan.compare || step.action != Action::Transfer {
         return Ok(());
     }
+    let error = match look(step, source, dest, watch) {
+        None => match dest.settle(&step.path) {
+            Ok(()) => {
+                summary.compared += 1;
+                return Ok(());
+            }
+            Err(error) => error,
+        },
+        Some(error) => error,
+    };
+    let kind = match step.from {
+        Some(_) if error.kind == Kind::Different => Kind::Unreceivable,
+        _ => error.kind,
+    };
+    let error = Error { kind, ..error };
+    Err(rejected(step, dest, error))
+}
+
+/// What speaks against a copy: that it differs, or could not be compared.
+fn look(
+    step: &Step,
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    watch: &mut Watch,
+) -> Option<Error> {
     watch(Event::Comparing(step, 0));
     let pair = Pair {
         id: step.to,
@@ -34,11 +60,10 @@ pub(super) fn hold(
         top_time: true,
     };
     let each = &mut |entries| watch(Event::Comparing(step, entries));
-    let error = match compare::copies(source, dest, &pair, each) {
+    match compare::copies(source, dest, &pair, each) {
         Ok(outcome) if outcome.is_same() => {
-            summary.compared += 1;
             watch(Event::Compared(step, &outcome));
-            return Ok(());
+            None
         }
         Ok(outcome) => {
             for difference in &outcome.differences {
@@ -46,11 +71,85 @@ pub(super) fn hold(
             }
             let doing = format!("cannot send {}", shown(&step.path));
             let said = format!("what arrived is not what was sent: {}", outcome.words());
-            Error::damaged(doing, said)
+            let kind = match outcome.different {
+                0 => Kind::Failed,
+                _ => Kind::Different,
+            };
+            Some(Error::new(kind, doing, said))
         }
-        Err(error) => error,
+        Err(error) => Some(error),
+    }
+}
+
+/// Compares what an earlier run brought and was ended before it could compare: the destination's
+/// listing after that. What differs is removed, so that it is sent again.
+///
+/// # Errors
+/// If a signal asks to stop, or the destination cannot be listed. What could not be compared stays as
+/// it is, and the watch hears why.
+pub fn settle(
+    here: &Listing,
+    there: Listing,
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    watch: &mut Watch,
+) -> Result<Listing> {
+    let steps: Vec<Step> = pending(here, &there).map(waiting).collect();
+    if steps.is_empty() {
+        return Ok(there);
+    }
+    source.has_files().and_then(|()| dest.has_files())?;
+    for step in &steps {
+        let error = match look(step, source, dest, watch) {
+            None => dest.settle(&step.path).err(),
+            Some(error) if error.kind == Kind::Interrupted => return Err(error),
+            Some(error) if error.kind == Kind::Different => Some(rejected(step, dest, error)),
+            Some(error) => Some(error),
+        };
+        if let Some(error) = error {
+            watch(Event::Unsettled(step, &error));
+        }
+    }
+    dest.list()
+}
+
+/// The destination's listing as it will be if all that an earlier run could not compare is the same.
+pub fn as_if_settled(here: &Listing, mut there: Listing) -> Listing {
+    let waiting: Vec<_> = pending(here, &there).map(|s| s.path.clone()).collect();
+    for snapshot in &mut there.snapshots {
+        if waiting.contains(&snapshot.path) {
+            snapshot.state = State::Ok;
+            let name = shown(&snapshot.path);
+            let note = format!("{name} arrived and was not compared: the run does that first");
+            there.notes.push(note);
+        }
+    }
+    there
+}
+
+/// What is still to be compared, and can be.
+fn pending<'a>(here: &'a Listing, there: &'a Listing) -> impl Iterator<Item = &'a Snapshot> {
+    let ours = |id| {
+        let mut sound = here.snapshots.iter().filter(|s| s.may_be_source());
+        sound.any(|s| s.id() == id)
     };
-    Err(rejected(step, dest, error))
+    let waiting = there
+        .snapshots
+        .iter()
+        .filter(|s| s.state == State::Uncompared);
+    waiting.filter(move |s| ours(s.id()))
+}
+
+fn waiting(snapshot: &Snapshot) -> Step {
+    Step {
+        action: Action::Keep,
+        path: snapshot.path.clone(),
+        to: snapshot.id(),
+        from: None,
+        size: Size::Exact(0),
+        mended: Mended::default(),
+        why: "it was not compared when it came".to_owned(),
+    }
 }
 
 /// Takes back what a step brought: the error, with what became of the copy.

@@ -116,6 +116,7 @@ pub fn carry_out(
     watch: &mut Watch,
 ) -> Result<Summary> {
     held::must_compare(plan, source, dest)?;
+    dest.will_compare(plan.compare);
     let mut summary = Summary::default();
     let mut lost = HashSet::new();
     for step in &plan.steps {

@@ -12,7 +12,7 @@ use buttersink::error::{Kind, Result};
 use buttersink::plan::Wish;
 use buttersink::process::Priority;
 use buttersink::proof::Depth;
-use buttersink::snapshot::{Diff, Listing, Sizes, State, Uuid};
+use buttersink::snapshot::{Diff, Listing, Size, Sizes, State, Uuid};
 use buttersink::store::local::{Local, Manner};
 use buttersink::store::look::{Digest, Extent, Looking};
 use buttersink::store::{Access, Receipt, Rejected, Sink, Store};
@@ -33,6 +33,8 @@ pub(crate) const TESTS: &[Test] = tests![
     only_what_changed_is_looked_at,
     a_far_side_replaces_a_copy,
     digests_are_of_what_is_inside,
+    killed_while_comparing,
+    a_connection_lost_before_comparing,
 ];
 
 fn local(dir: &Path, access: Access) -> Local {
@@ -117,6 +119,14 @@ impl Store for Altering {
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
         self.inner.reject(path)
     }
+
+    fn will_compare(&mut self, compare: bool) {
+        self.inner.will_compare(compare);
+    }
+
+    fn settle(&mut self, path: &Path) -> Result<()> {
+        self.inner.settle(path)
+    }
 }
 
 impl Write for AlteringSink<'_> {
@@ -148,7 +158,7 @@ fn compared(source: &mut dyn Store, dest: &mut dyn Store) -> (Summary, Vec<Strin
     let plan = sync::make_plan(source, &here, &there, &wish, &mut |_| ()).unwrap();
     assert!(plan.compare);
     let watch = &mut |event: Event| {
-        if let Event::Failed(_, error) = event {
+        if let Event::Failed(_, error) | Event::Instead(_, error, _) = event {
             println!("{error}");
             failed.push(error.to_string());
         }
@@ -314,8 +324,11 @@ fn incrementals_are_compared_where_they_touch() {
         assert!(said.contains(words), "{change}: {said}");
         assert!(!b.join("two").exists() && b.join("one").exists());
     }
-    // What was there before was compared when it came.
-    assert_eq!(sync("chmod 600 attr"), "");
+    // What the stream did not touch is not looked at; its generation tells.
+    let said = sync("chmod 600 attr");
+    assert!(said.contains("changed since"), "{said}");
+    assert!(!b.join("two").exists());
+    assert_eq!(sync(":"), "");
     assert!(b.join("two").exists());
 }
 
@@ -417,10 +430,134 @@ fn what_the_kernel_gets_wrong_is_found() {
     assert_eq!(output.status.code(), Some(0));
     let output = run(&["--compare", &from, &to]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(10), "{said}");
-    let words = "what arrived is not what was sent: tool differs: mode -rwsr-xr-x -> -rwxr-xr-x; it was removed";
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let words = "what arrived is not what was sent: tool differs: mode -rwsr-xr-x -> -rwxr-xr-x; it was removed; trying it whole";
     assert!(said.contains(words), "{said}");
-    assert!(b.join("1").exists() && !b.join("2").exists());
+    assert_eq!(shown(&b.join("2"), "Parent UUID"), "-");
+    let said = buttersink(["verify", &to, "--against", &from, "--content"]);
+    assert_eq!(said.code, 0, "{}", said.stdout);
+}
+
+/// What a run is killed over before it compared it counts as nothing until somebody has.
+fn killed_while_comparing() {
+    let (live, snaps, b) = places(FILES);
+    script(&live, "head -c 90M /dev/urandom >large");
+    snapshot(&live, &snaps.join("one"));
+    let (from, to) = (format!("{}/", snaps.display()), b.display().to_string());
+    let arrive = || {
+        let mut command = Command::new(binary("buttersink"));
+        let mut child = command
+            .args(["-q", "--compare", &from, &to])
+            .spawn()
+            .unwrap();
+        while !b.join("one").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "nothing arrived");
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(state_of(&b), State::Uncompared);
+    };
+    arrive();
+    // It is neither there nor a parent to who does not compare.
+    script(&live, "echo more >>d/small");
+    snapshot(&live, &snaps.join("two"));
+    let said = buttersink([&from, &to]);
+    assert_eq!(said.code, 10, "{}", said.stdout);
+    assert!(said.stderr.contains("was not compared"), "{}", said.stderr);
+    assert_eq!(shown(&b.join("two"), "Parent UUID"), "-");
+    script(&b, "btrfs -q subvolume delete two");
+    let said = buttersink(["verify", &to]);
+    assert_eq!(said.code, 1, "{}", said.stdout);
+    let said = buttersink(["-n", "--compare", &from, &to]);
+    assert_eq!(said.code, 0, "{}", said.stdout);
+    assert_eq!(state_of(&b), State::Uncompared);
+    // Who compares does that first.
+    let said = buttersink(["--compare", &from, &to]);
+    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    assert_eq!(state_of(&b), State::Ok);
+    assert_eq!(
+        shown(&b.join("two"), "Parent UUID"),
+        shown(&b.join("one"), "UUID")
+    );
+    // So does who verifies.
+    script(
+        &b,
+        "btrfs -q subvolume delete one two; btrfs subvolume sync .",
+    );
+    script(&snaps, "btrfs -q subvolume delete two");
+    arrive();
+    let said = buttersink(["verify", &to, "--against", &from, "--content"]);
+    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    assert_eq!(state_of(&b), State::Ok);
+}
+
+fn state_of(b: &Path) -> State {
+    let listing = local(b, Access::Read).list().unwrap();
+    let one = listing
+        .snapshots
+        .iter()
+        .find(|s| s.path == Path::new("one"));
+    one.unwrap().state
+}
+
+/// Brings `one`, and is lost before it compares it.
+fn lost(source: &mut dyn Store, dest: &mut dyn Store) {
+    let one = source.list().unwrap().snapshots[0].clone();
+    dest.list().unwrap();
+    dest.will_compare(true);
+    let diff = Diff {
+        to: one.id(),
+        from: None,
+        size: Size::Unknown,
+    };
+    sync::transfer(source, dest, &diff, &one.path, &mut |_| ()).unwrap();
+}
+
+fn settled(source: &mut dyn Store, dest: &mut dyn Store) -> (Listing, usize) {
+    let (here, there) = (source.list().unwrap(), dest.list().unwrap());
+    let mut unsettled = 0;
+    let watch = &mut |event: Event| unsettled += usize::from(matches!(event, Event::Unsettled(..)));
+    let there = sync::settle(&here, there, source, dest, watch).unwrap();
+    (there, unsettled)
+}
+
+/// The far side knows, too; and what is wrong goes, whoever compares it.
+fn a_connection_lost_before_comparing() {
+    let (live, snaps, b) = places(FILES);
+    snapshot(&live, &snaps.join("one"));
+    let far = || {
+        let b = b.clone();
+        let make = move || Box::new(local(&b, Access::Append)) as Box<dyn Store>;
+        over(make, Access::Append, Access::Append, pipes).unwrap()
+    };
+    let mut source = local(&snaps, Access::Read);
+    lost(&mut source, &mut far());
+    assert_eq!(state_of(&b), State::Uncompared);
+    let (there, unsettled) = settled(&mut source, &mut far());
+    assert_eq!((there.snapshots[0].state, unsettled), (State::Ok, 0));
+    assert_eq!(state_of(&b), State::Ok);
+    script(&b, "btrfs -q subvolume delete one");
+    lost(&mut source, &mut altering(&b, "chmod u-s file"));
+    // Altered by its seal, and so known to be wrong without comparing.
+    assert_eq!(state_of(&b), State::Altered);
+    // As if it had been lost before it was sealed.
+    script(&b, "sed -i '/\"seal\"/d' .buttersink/seals");
+    assert_eq!(state_of(&b), State::Uncompared);
+    let (there, unsettled) = settled(&mut source, &mut far());
+    assert_eq!((there.snapshots.len(), unsettled), (0, 1));
+    assert!(!b.join("one").exists());
+    lost(&mut source, &mut far());
+    script(
+        &snaps,
+        "btrfs property set one ro false; echo y >one/file; btrfs property set one ro true",
+    );
+    let (there, unsettled) = settled(&mut source, &mut far());
+    assert_eq!(
+        (there.snapshots.len(), unsettled),
+        (1, 0),
+        "the source was altered"
+    );
 }
 
 /// Three snapshots of which the second arrives without a mode bit, and the third is made of that.

@@ -23,8 +23,9 @@ impl Run<'_, '_> {
         ours: &[Snapshot],
     ) -> Result<()> {
         let known: HashMap<Uuid, &Snapshot> = ours.iter().map(|s| (s.id(), s)).collect();
-        let sound =
-            |s: &&Snapshot| s.read_only && !matches!(s.state, State::Partial | State::Altered);
+        let sound = |s: &&Snapshot| {
+            s.read_only && !matches!(s.state, State::Partial | State::Altered | State::Uncompared)
+        };
         let own = match &dest.keeps {
             Keeps::Chains(_) => self.own_archive(there, ours),
             Keeps::Policy(_) => self.source.family(ours).among(there),

@@ -1,10 +1,14 @@
 //! `verify --content`: whose files are compared, and by whom.
 
 use super::Other;
+use crate::cli::means::open;
+use crate::cli::options::Options;
 use crate::error::{Error, Result};
-use crate::store::{Location, Place, Store};
+use crate::proof::Seen;
+use crate::snapshot::{State, shown};
+use crate::store::{Access, Location, Place, Store};
 use crate::verify::{self, Report};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Two directories, of which the first is verified.
 pub(super) type Directories<'a> = (&'a Path, &'a Path);
@@ -41,4 +45,33 @@ pub(super) fn compare(
     other.store.has_files()?;
     let (source, there) = (&mut *other.store, &other.listing);
     verify::files(report, store, there, source, changed, watch)
+}
+
+/// What a run brought and was ended before it compared it counts from now on, if it is the same.
+pub(super) fn settle(report: &mut Report, place: &Location, options: &Options) {
+    let same = |path: &Path| {
+        let mut findings = report.findings.iter();
+        findings.any(|f| f.path == path && f.verdict.has(Seen::Same))
+    };
+    let all = report.listing.snapshots.iter();
+    let waiting = all.filter(|s| s.state == State::Uncompared && same(&s.path));
+    let waiting: Vec<PathBuf> = waiting.map(|s| s.path.clone()).collect();
+    for path in &waiting {
+        let name = shown(path);
+        report
+            .listing
+            .notes
+            .push(match record(path, place, options) {
+                Ok(()) => format!("{name} was compared, and counts from now on"),
+                Err(error) => {
+                    format!("{name} is the same, and that could not be recorded: {error}")
+                }
+            });
+    }
+}
+
+fn record(path: &Path, place: &Location, options: &Options) -> Result<()> {
+    let mut store = open(place, Access::Append, options)?;
+    store.list()?;
+    store.settle(path)
 }

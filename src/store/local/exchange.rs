@@ -2,7 +2,8 @@
 //! takes its place: two names of one directory are exchanged in one step, so that at every moment one
 //! of the two has the name.
 
-use super::{Local, checked_name, open_dir, state, sync};
+use super::state::{self, Fact, Seal};
+use super::{Local, checked_name, open_dir, sync};
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::log;
@@ -22,7 +23,8 @@ impl Local {
 pub(super) fn reject(local: &mut Local, path: &Path) -> Result<Rejected> {
     let listed = local.known.iter().find(|s| s.path == path);
     let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
-    if local.arrived.contains(&uuid) {
+    let never_counted = listed.is_some_and(|s| s.state == State::Uncompared);
+    if never_counted || local.arrived.contains(&uuid) {
         match local.delete(path) {
             Ok(()) => return Ok(Rejected::Removed),
             Err(error) => log::line(|| error.to_string()),
@@ -38,6 +40,35 @@ pub(super) fn reject(local: &mut Local, path: &Path) -> Result<Rejected> {
     let marked = local.known.iter_mut().filter(|s| s.path == path);
     marked.for_each(|s| s.state = State::Altered);
     Ok(Rejected::Marked)
+}
+
+/// The crash that kept it from being compared may have kept it from being sealed as well.
+pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
+    let doing = || format!("cannot settle {}", shown(local.dir.join(path)));
+    let now = btrfs::subvolume(&local.dir.join(path))?;
+    let unchanged =
+        |s: &&mut Snapshot| s.path == path && s.uuid == now.uuid && s.ctransid == now.ctransid;
+    let listed = local.known.iter_mut().find(unchanged);
+    let (Some(listed), Some(received_uuid), true) = (listed, now.received_uuid, now.read_only)
+    else {
+        let said = "it was replaced or changed since it was listed";
+        return Err(Error::refused(doing(), said));
+    };
+    if listed.state == State::Uncompared {
+        let seal = Seal {
+            received_uuid,
+            stransid: now.stransid,
+            ctransid: now.ctransid,
+        };
+        let fact = Fact {
+            seal: Some(seal),
+            uncompared: Some(false),
+            ..Fact::default()
+        };
+        state::add(&local.dir, now.uuid, fact)?;
+        listed.state = State::Ok;
+    }
+    Ok(())
 }
 
 pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> {

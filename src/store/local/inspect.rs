@@ -25,6 +25,10 @@ pub(super) fn verdict(snapshot: &Snapshot, sealed: bool, rejected: bool) -> Verd
         State::RwReceived => unverifiable(
             "read-write although it was received, so that anything may have changed in it",
         ),
+        State::Uncompared => unverifiable(
+            "the run that received it ended before it was compared with its source; compare it \
+             (--against SOURCE --content), or delete it and let buttersink send it again",
+        ),
         State::Ok | State::Duplicate if sealed => {
             unaltered("unaltered since it was received: its seal is right")
         }
@@ -63,6 +67,7 @@ mod tests {
             (received(State::Altered), false, 2),
             (received(State::RwReceived), false, 1),
             (received(State::Partial), false, 1),
+            (received(State::Uncompared), true, 1),
         ] {
             let verdict = verdict(&snapshot, sealed, false);
             assert_eq!(verdict.rank(), rank, "{snapshot:?}");

@@ -111,6 +111,9 @@ fn fit(
         Some(State::Duplicate) => Err(format!(
             "its parent {name} has no seal, and other subvolumes have its received UUID"
         )),
+        Some(State::Uncompared) => Err(format!(
+            "its parent {name} is still to be compared with its source"
+        )),
         _ => Err(format!(
             "its parent {name} was altered, and would give a wrong snapshot"
         )),

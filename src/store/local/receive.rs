@@ -4,7 +4,7 @@ use super::builtin::{self, Quarantined};
 use super::child::Child;
 use super::flow::Flow;
 use super::parent::Exact;
-use super::state::{self, Seal};
+use super::state::{self, Fact, Seal};
 use super::survey::PART;
 use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
@@ -218,7 +218,8 @@ impl Sink for Receiving<'_> {
         self.part.check(head.uuid, head.ctransid, parent)?;
         let origin = self.local.coming.get(&self.diff.to).cloned();
         let origin = self.local.signed(origin);
-        let snapshot = self.part.publish(&self.path, origin)?;
+        let compares = self.local.compares;
+        let snapshot = self.part.publish(&self.path, origin, compares)?;
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }
@@ -290,10 +291,19 @@ impl Part {
         }
     }
 
-    /// Makes it durable, gives it its name, makes that durable too, and seals it.
-    fn publish(&mut self, path: &Path, origin: Option<Origin>) -> Result<Snapshot> {
+    /// Makes it durable, gives it its name, makes that durable too, and seals it. That it is still to be
+    /// compared is recorded before anybody can see it under its name.
+    fn publish(
+        &mut self,
+        path: &Path,
+        origin: Option<Origin>,
+        uncompared: bool,
+    ) -> Result<Snapshot> {
         let dir = open_dir(&self.dir)?;
         sync(&dir, || self.doing())?;
+        if uncompared {
+            state::uncompared(&self.store, btrfs::subvolume(&self.path())?.uuid)?;
+        }
         sys::rename_noreplace(dir.as_fd(), &self.part, &self.name).doing(|| self.doing())?;
         self.published = true;
         sync(&dir, || self.doing())?;
@@ -304,7 +314,12 @@ impl Part {
             stransid: now.stransid,
             ctransid: now.ctransid,
         };
-        state::add(&self.store, now.uuid, Some(seal), origin.clone())?;
+        let fact = Fact {
+            seal: Some(seal),
+            origin: origin.clone(),
+            ..Fact::default()
+        };
+        state::add(&self.store, now.uuid, fact)?;
         state::ended(&self.store, &self.mark)?;
         Ok(Snapshot {
             path: path.to_owned(),
@@ -315,7 +330,11 @@ impl Part {
             otransid: now.otransid,
             stransid: now.stransid,
             read_only: true,
-            state: State::Ok,
+            state: if uncompared {
+                State::Uncompared
+            } else {
+                State::Ok
+            },
             origin,
             ..Snapshot::default()
         })
@@ -374,8 +393,10 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     btrfs::set_read_only(&path, true)?;
     part.check(id, generation, Some(original.uuid))?;
     let same = |s: &&Snapshot| s.uuid == original.uuid;
-    let origin = local.known.iter().find(same).and_then(|s| s.origin.clone());
-    let snapshot = part.publish(to, local.signed(origin))?;
+    let known = local.known.iter().find(same);
+    let origin = known.and_then(|s| s.origin.clone());
+    let uncompared = known.is_some_and(|s| s.state == State::Uncompared);
+    let snapshot = part.publish(to, local.signed(origin), uncompared)?;
     local.arrived(snapshot);
     Ok(())
 }

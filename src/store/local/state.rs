@@ -35,10 +35,20 @@ pub(super) struct Seal {
 pub(super) struct Line {
     version: u32,
     uuid: Uuid,
+    #[serde(flatten)]
+    fact: Fact,
+}
+
+/// What a line says of its subvolume.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Fact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    seal: Option<Seal>,
+    pub(super) seal: Option<Seal>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin>,
+    pub(super) origin: Option<Origin>,
+    /// Whether it is still to be compared with its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) uncompared: Option<bool>,
 }
 
 /// The form of [`Line`]; lines of version 1 had four fields and no version.
@@ -64,11 +74,18 @@ pub(super) struct Recorded {
     pub(super) seals: Seals,
     /// What subvolumes are of, by their own UUIDs.
     pub(super) origins: Origins,
+    /// Whether subvolumes are still to be compared with their sources.
+    uncompared: HashMap<Uuid, bool>,
     /// By the key of a directory, what is being received there, relative to it.
     marks: HashMap<String, Vec<PathBuf>>,
 }
 
 impl Recorded {
+    /// Whether a subvolume is still to be compared with its source.
+    pub(super) fn is_uncompared(&self, uuid: Uuid) -> bool {
+        self.uncompared.get(&uuid) == Some(&true)
+    }
+
     /// What is being received in a directory, relative to it.
     pub(super) fn unfinished(&self, dir: &Path) -> Vec<PathBuf> {
         if self.marks.is_empty() {
@@ -99,9 +116,12 @@ impl Recorded {
     fn read_seals(&mut self, home: &Home) -> Result<()> {
         let text = content(home, SEALS)?.unwrap_or_default();
         for line in text.split_inclusive('\n').filter_map(parse) {
-            self.seals.extend(line.seal.map(|seal| (line.uuid, seal)));
+            let (uuid, fact) = (line.uuid, line.fact);
+            self.seals.extend(fact.seal.map(|seal| (uuid, seal)));
             self.origins
-                .extend(line.origin.map(|origin| (line.uuid, origin)));
+                .extend(fact.origin.map(|origin| (uuid, origin)));
+            self.uncompared
+                .extend(fact.uncompared.map(|uncompared| (uuid, uncompared)));
         }
         Ok(())
     }
@@ -201,24 +221,20 @@ fn parse(line: &str) -> Option<Line> {
     fields.next().is_none().then_some(Line {
         version: 1,
         uuid,
-        seal: Some(seal),
-        origin: None,
+        fact: Fact {
+            seal: Some(seal),
+            ..Fact::default()
+        },
     })
 }
 
 /// Records durably what is known of a subvolume.
-pub(super) fn add(
-    dir: &Path,
-    uuid: Uuid,
-    seal: Option<Seal>,
-    origin: Option<Origin>,
-) -> Result<()> {
+pub(super) fn add(dir: &Path, uuid: Uuid, fact: Fact) -> Result<()> {
     let home = the_home(dir)?;
     let line = Line {
         version: VERSION,
         uuid,
-        seal,
-        origin,
+        fact,
     };
     let text = serde_json::to_string(&line).map_err(|error| {
         Error::failed(
@@ -257,7 +273,20 @@ pub(super) fn reject(dir: &Path, uuid: Uuid, received_uuid: Uuid, stransid: u64)
         stransid,
         ctransid: REJECTED,
     };
-    add(dir, uuid, Some(seal), None)
+    let fact = Fact {
+        seal: Some(seal),
+        ..Fact::default()
+    };
+    add(dir, uuid, fact)
+}
+
+/// Records durably that a subvolume is still to be compared with its source.
+pub(super) fn uncompared(dir: &Path, uuid: Uuid) -> Result<()> {
+    let fact = Fact {
+        uncompared: Some(true),
+        ..Fact::default()
+    };
+    add(dir, uuid, fact)
 }
 
 /// Whether a crash tore the last line.
@@ -423,8 +452,11 @@ mod tests {
         let line = Line {
             version: VERSION,
             uuid: Uuid([1; 16]),
-            seal: None,
-            origin: Some(Origin::default()),
+            fact: Fact {
+                origin: Some(Origin::default()),
+                uncompared: Some(true),
+                ..Fact::default()
+            },
         };
         let text = serde_json::to_string(&line).unwrap() + "\n";
         assert_eq!(parse(&text), Some(line));

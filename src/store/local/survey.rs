@@ -34,9 +34,9 @@ pub struct States {
 /// If seals cannot be read, other than for lack of permission.
 pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
     let mut states = States::default();
-    let (recorded, unfinished) = recorded(dir, subvolumes, &mut states.notes)?;
-    let seals = recorded.seals;
-    states.origins = recorded.origins;
+    let (mut recorded, unfinished) = recorded(dir, subvolumes, &mut states.notes)?;
+    let seals = std::mem::take(&mut recorded.seals);
+    states.origins = std::mem::take(&mut recorded.origins);
     let mut copies: HashMap<Uuid, usize> = HashMap::new();
     for uuid in subvolumes.iter().filter_map(|s| s.received_uuid) {
         *copies.entry(uuid).or_default() += 1;
@@ -51,7 +51,9 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
         .filter_map(|s| {
             let marked = s.below.as_ref().is_some_and(|p| unfinished.contains(p));
             let seal = seals.get(&s.uuid);
-            Some((s.id, state(s, marked, seal, &copies, unaltered(s))?))
+            let state = state(s, marked, seal, &copies, unaltered(s))?;
+            let uncompared = recorded.is_uncompared(s.uuid);
+            Some((s.id, if uncompared { pending(state) } else { state }))
         })
         .collect();
     let rejected = |s: &&Subvolume| seals.get(&s.uuid).is_some_and(Seal::rejects);
@@ -149,6 +151,14 @@ fn state(
             None if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
             None => State::Unsealed,
         }),
+    }
+}
+
+/// The state of what is still to be compared: what is known to be wrong stays so.
+fn pending(state: State) -> State {
+    match state {
+        State::Ok | State::Unsealed | State::Duplicate => State::Uncompared,
+        worse => worse,
     }
 }
 

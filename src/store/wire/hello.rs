@@ -4,6 +4,7 @@ use super::{OLDEST, PROTOCOL, plain};
 use crate::btrfs;
 use crate::error::{Error, Result};
 use crate::process;
+use crate::snapshot::{Listing, State};
 use crate::store::{Access, ReceiveWith};
 use serde::{Deserialize, Serialize};
 use std::process::Command;
@@ -79,6 +80,16 @@ impl Hello {
     /// Whether this side has a word of [`WORDS`].
     pub(crate) fn can(&self, word: &str) -> bool {
         self.words.iter().any(|known| known == word)
+    }
+
+    /// A listing in words that this side knows: to who never compares, what is still to be compared is
+    /// nothing to build on.
+    pub(crate) fn understands(&self, mut listing: Listing) -> Listing {
+        let all = listing.snapshots.iter_mut();
+        for snapshot in all.filter(|s| s.state == State::Uncompared && !self.can("digest")) {
+            snapshot.state = State::Altered;
+        }
+        listing
     }
 
     /// The version in which to go on with who greets so: the lower one, if that is still known.

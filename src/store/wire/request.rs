@@ -33,6 +33,9 @@ pub(crate) enum Request {
         /// What the snapshot is of: said to who has the word `origin`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<Origin>,
+        /// It counts once it was settled: said to who has the word `digest`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compare: Option<bool>,
     },
     Copy {
         #[serde(with = "path_text")]
@@ -59,6 +62,10 @@ pub(crate) enum Request {
         #[serde(with = "path_text")]
         path: PathBuf,
     },
+    Settle {
+        #[serde(with = "path_text")]
+        path: PathBuf,
+    },
     Exchange {
         #[serde(with = "path_text")]
         new: PathBuf,
@@ -77,7 +84,7 @@ impl Request {
             | Request::Inspect { .. }
             | Request::Digest { .. } => Access::Read,
             // It is of what was received over this connection; else it only marks.
-            Request::Reject { .. } => Access::Append,
+            Request::Reject { .. } | Request::Settle { .. } => Access::Append,
             Request::Receive { .. } | Request::Copy { .. } => Access::Append,
             Request::Delete { .. } | Request::Exchange { .. } | Request::Adopt { .. } => {
                 Access::Write
@@ -92,6 +99,7 @@ impl Request {
             Request::Inspect { .. }
             | Request::Digest { .. }
             | Request::Reject { .. }
+            | Request::Settle { .. }
             | Request::Exchange { .. }
             | Request::Adopt { .. } => 3,
             _ => 2,
@@ -101,7 +109,9 @@ impl Request {
     /// The word that a server must have to understand it, if it came after its protocol.
     fn word(&self) -> Option<&'static str> {
         match self {
-            Request::Digest { .. } | Request::Reject { .. } => Some("digest"),
+            Request::Digest { .. } | Request::Reject { .. } | Request::Settle { .. } => {
+                Some("digest")
+            }
             Request::Exchange { .. } => Some("exchange"),
             Request::Adopt { .. } => Some("adopt"),
             Request::Send { unmended, .. } => unmended.map(|_| "mend"),
@@ -138,6 +148,7 @@ impl Request {
             Request::Inspect { .. } => "cannot verify",
             Request::Digest { .. } => "cannot compare",
             Request::Reject { .. } => "cannot reject",
+            Request::Settle { .. } => "cannot settle",
             Request::Exchange { .. } => "cannot replace",
             Request::Adopt { .. } => "cannot adopt",
         }
@@ -157,6 +168,7 @@ impl Request {
             Request::Receive { path, .. }
             | Request::Delete { path }
             | Request::Reject { path }
+            | Request::Settle { path }
             | Request::Adopt { path, .. } => a_name(path),
             Request::Digest { digest } => digestible(digest),
             Request::Exchange { new, old } => a_name(new).and_then(|()| a_name(old)),
@@ -269,6 +281,7 @@ mod tests {
                     diff,
                     path: path(),
                     origin: None,
+                    compare: None,
                 },
                 "aw",
             ),
@@ -288,6 +301,7 @@ mod tests {
             ),
             (digest(&[""]), "raw"),
             (Request::Reject { path: path() }, "aw"),
+            (Request::Settle { path: path() }, "aw"),
             (
                 Request::Exchange {
                     new: path(),
