@@ -245,6 +245,7 @@ impl Store for Local {
         let mut pairs = Vec::new();
         for diff in diffs {
             self.find(diff.to)?;
+            diff.from.map(|from| self.find(from)).transpose()?;
             match pair(diff) {
                 Ok(pair) => pairs.push((diff.pair(), pair)),
                 // It was renamed, or is behind something that is mounted there.
