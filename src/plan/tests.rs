@@ -13,6 +13,14 @@ fn uuid(n: u64) -> Uuid {
     Uuid(bytes)
 }
 
+/// What is recorded of the snapshots of a subvolume.
+fn of(subvolume: u64) -> Origin {
+    Origin {
+        subvolume: uuid(subvolume),
+        ..Origin::default()
+    }
+}
+
 /// Snapshot `n` of the live subvolume `family`.
 fn snapshot(n: u64, family: u64) -> Snapshot {
     Snapshot {
@@ -23,7 +31,7 @@ fn snapshot(n: u64, family: u64) -> Snapshot {
         otransid: 10 + n,
         read_only: true,
         tree_bytes: 1 << 20,
-        origin: Some(Origin::default()),
+        origin: Some(of(70)),
         ..Snapshot::default()
     }
 }
@@ -35,7 +43,7 @@ fn received(n: u64) -> Snapshot {
         received_uuid: Some(uuid(n)),
         parent_uuid: None,
         stransid: 10 + n,
-        origin: Some(Origin::default()),
+        origin: Some(of(70)),
         ..snapshot(n, 0)
     }
 }
@@ -467,19 +475,22 @@ fn what_comes_back_to_where_it_was_made_is_there() {
 
 #[test]
 fn what_is_of_others_stays_and_what_it_is_built_on() {
-    let of = |n: u64, subvolume: u64| Snapshot {
-        origin: Some(Origin {
-            subvolume: uuid(subvolume),
-            ..Origin::default()
-        }),
-        ..received(n)
+    let another = Snapshot {
+        origin: Some(of(80)),
+        ..received(3)
     };
     let unknown = Snapshot {
         origin: None,
         ..received(4)
     };
-    let source = listing(vec![of(1, 70)]);
-    let mut dest = listing(vec![of(1, 70), of(2, 70), of(3, 80), unknown, of(5, 70)]);
+    let source = listing(vec![received(1)]);
+    let mut dest = listing(vec![
+        received(1),
+        received(2),
+        another,
+        unknown,
+        received(5),
+    ]);
     let wish = Wish {
         delete: true,
         ..Wish::default()
