@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 target=${1:-x86_64-unknown-linux-musl}
 cpu=${target%%-*}
 out=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-limit=$((5 << 20)) # bytes that a program may have
+limit=$((8 << 20)) # bytes that a program may have
 cargo=${CARGO:-cargo}
 flags= # for rustc, separated by \x1f, so that paths may hold spaces
 

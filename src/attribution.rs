@@ -63,6 +63,18 @@ fn line(uuid: Uuid, all: &HashMap<Uuid, &Node>) -> Vec<Uuid> {
 }
 
 impl Family {
+    /// All subvolumes that a source has snapshots of.
+    pub fn all_at(source: &Listing) -> Family {
+        let whole = source.snapshots.iter();
+        let whole = whole.filter(|s| s.read_only && s.state != State::Partial);
+        let origins = source.origins();
+        Family {
+            subjects: origins.values().map(Origin::subject).collect(),
+            here: whole.map(Snapshot::id).collect(),
+            ..Family::default()
+        }
+    }
+
     /// The effective UUIDs of what is of this subvolume in a listing. Where nothing is recorded, those
     /// are that are at the source too, and what builds on them or they on it, unless something in
     /// between is known to be another's.
@@ -102,15 +114,18 @@ impl Family {
 
     /// Whether what a record says of an ancestor is this subvolume's past.
     pub fn may_continue(&self, origin: &Origin) -> bool {
-        origin.machine == self.machine && !self.taken.contains(&origin.subvolume)
+        origin.by.is_empty()
+            && origin.machine == self.machine
+            && !self.taken.contains(&origin.subvolume)
     }
 
     /// Whether a snapshot is of this subvolume, as far as it tells by itself.
     fn knows(&self, snapshot: &Snapshot, subjects: &HashSet<Subject>) -> Option<bool> {
         let id = snapshot.id();
         let of = |uuid| subjects.iter().any(|subject| subject.subvolume == uuid);
-        match &snapshot.origin {
-            Some(origin) => Some(subjects.contains(&origin.subject())),
+        let recorded = snapshot.origin.as_ref();
+        match recorded.and_then(|origin| origin.is_of(subjects)) {
+            Some(ours) => Some(ours),
             None if self.here.contains(&id) || self.line.contains(&id) => Some(true),
             // Archives name the subvolume there since before they name the machine.
             None => snapshot.parent_uuid.is_some_and(of).then_some(true),
@@ -255,6 +270,26 @@ mod tests {
         family.taken.clear();
         family.machine = "other".to_owned();
         assert_eq!(family.among(&listing), HashSet::from([id(3)]));
+    }
+
+    #[test]
+    fn a_source_has_the_subvolumes_that_its_snapshots_are_of() {
+        let source = Listing {
+            snapshots: vec![copy(1, None, Some(origin("m", 50))), copy(4, None, None)],
+            ..Listing::default()
+        };
+        let there = Listing {
+            snapshots: vec![
+                copy(2, None, Some(origin("m", 50))),
+                copy(3, None, Some(origin("m", 60))),
+                copy(4, None, None),
+                copy(5, Some(4), None),
+                copy(6, None, None),
+            ],
+            ..Listing::default()
+        };
+        let ours = Family::all_at(&source).among(&there);
+        assert_eq!(ours, [2, 4, 5].map(id).into());
     }
 
     #[test]

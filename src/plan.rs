@@ -23,7 +23,7 @@ pub struct Wish<'a> {
     pub only: Option<&'a Path>,
     /// Paths that the run leaves alone, on both sides.
     pub excluded: Option<&'a dyn Fn(&Path) -> bool>,
-    /// Whether the destination loses what the source does not have.
+    /// Whether the destination loses what the source does not have, of the subvolumes that it has.
     pub delete: bool,
     /// Nothing builds on anything else, where the source leaves a choice.
     pub whole: bool,
@@ -117,6 +117,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is in the way.
     pub obstacles: Vec<Obstacle>,
+    /// Snapshots that would be deleted, if they were of a subvolume that the source has snapshots of.
+    pub strangers: usize,
     /// What the destination makes of it, where requests are counted.
     pub effort: Option<Effort>,
     /// What is known of the diffs that were measured for it.

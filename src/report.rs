@@ -183,6 +183,9 @@ pub fn summary(summary: &Summary) -> String {
     if summary.deleted > 0 {
         text.push_str(&format!("; {} deleted", summary.deleted));
     }
+    if summary.strangers > 0 {
+        text.push_str(&format!("; {} of others kept", summary.strangers));
+    }
     if summary.failed > 0 {
         text.push_str(&format!("; {} failed", summary.failed));
     }

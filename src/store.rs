@@ -304,12 +304,14 @@ fn bucket_and_prefix(rest: &OsStr) -> Result<(&str, &str)> {
 }
 
 /// Serves a directory to the client at the other end of two pipes, in the manner that it wishes. The
-/// directory is looked for once the client has greeted, so that it hears why there is none.
+/// directory is looked for once the client has greeted, so that it hears why there is none. What comes is
+/// recorded as having come by `key`, if that is not empty.
 ///
 /// # Errors
 /// As [`serve::serve`] says.
 pub fn serve_directory(
     find: impl FnOnce() -> Result<PathBuf>,
+    key: &str,
     access: Access,
     reader: impl Read,
     writer: impl Write,
@@ -325,7 +327,8 @@ pub fn serve_directory(
             compressed: client.compressed,
             receive_with: client.receive_with,
         };
-        Ok(Box::new(Local::open(&find()?, access, manner)?.walled()))
+        let store = Local::open(&find()?, access, manner)?;
+        Ok(Box::new(store.walled().keyed(key)))
     };
     serve::serve(open, access, reader, writer)
 }

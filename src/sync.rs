@@ -60,6 +60,8 @@ pub struct Summary {
     pub bytes: u64,
     /// Snapshots deleted at the destination.
     pub deleted: usize,
+    /// Snapshots that the source does not have, and that stay there since they are of something else.
+    pub strangers: usize,
     /// Steps that failed or could not be tried, and snapshots that the plan could not bring.
     pub failed: usize,
     /// The parts of all uploads; null if nothing was uploaded by parts.
@@ -160,6 +162,7 @@ impl<'a> Run<'a> {
             lost_paths: HashSet::new(),
             summary: Summary {
                 failed,
+                strangers: plan.strangers,
                 ..Summary::default()
             },
         }

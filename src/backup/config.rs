@@ -5,7 +5,7 @@ mod nearest;
 mod reader;
 
 use super::hooks::{self, Hooks};
-use super::retention::{Chains, Policy};
+use super::retention::{self, Chains, Policy};
 use super::schedule::Schedule;
 use crate::error::{Doing, Error, Result};
 use crate::s3::Sse;
@@ -331,6 +331,15 @@ fn destination(file: &mut Reader) -> Result<Destination> {
     };
     let newest = file.optional_number("destination.retain", 1)?;
     keeps.newest = newest.map(|newest| usize::try_from(newest).unwrap_or(usize::MAX));
+    if let Some(age) = file.optional("destination.keep_min")? {
+        let age =
+            retention::age(&age).map_err(|error| said(file, "destination.keep_min", error))?;
+        keeps.least = Some(age);
+        if keeps.keeps_all() {
+            let what = "comes with destination.keep or destination.retain";
+            return Err(file.wrong("destination.keep_min", what));
+        }
+    }
     let compare = file.flag("destination.compare", false)?;
     if compare && matches!(place.place, Place::S3(_)) {
         let what = "is true, and in a bucket there is nothing to compare with before a restore \

@@ -34,6 +34,8 @@ pub struct Policy {
     pub newest: Option<usize>,
     /// The newest of each of so many periods that have any, counted from the last one back.
     pub periods: Vec<(Period, usize)>,
+    /// Whatever the counts say, what arrived less than so long ago. Alone, it lets nothing go either.
+    pub least: Option<SignedDuration>,
 }
 
 /// A snapshot to be judged.
@@ -45,6 +47,10 @@ pub struct Candidate {
     pub id: Uuid,
     /// When it was made: the original, not this copy.
     pub made: Timestamp,
+    /// When this copy arrived, if that is known: nobody who sends it has a say in that.
+    pub arrived: Option<Timestamp>,
+    /// Of those of one time, which came first: times are seconds, and a name may be of a wrong clock.
+    pub order: u64,
 }
 
 /// What is to be done with a snapshot, and why.
@@ -101,6 +107,43 @@ impl Policy {
     pub fn keeps_all(&self) -> bool {
         self.newest.is_none() && self.periods.is_empty()
     }
+
+    /// Whether it stays because it has not been there for long, or for nobody knows how long.
+    fn spares(&self, candidate: &Candidate, now: Timestamp) -> bool {
+        let young = |least| {
+            let there = candidate.arrived.map(|at| now.duration_since(at));
+            there.is_none_or(|there| there < least)
+        };
+        self.least.is_some_and(young)
+    }
+}
+
+/// An age with a unit: `90m`, `12h`, `3d`, `2w`; or `0`.
+///
+/// # Errors
+/// If it is written otherwise.
+pub fn age(text: &str) -> Result<SignedDuration> {
+    let wrong = || {
+        let said = "it is a number with a unit: 90m, 12h, 3d, 2w; or 0";
+        let doing = format!("cannot use the age '{}'", text.escape_default());
+        Error::usage(doing, said)
+    };
+    if text == "0" {
+        return Ok(SignedDuration::ZERO);
+    }
+    let last = text.char_indices().next_back();
+    let (digits, unit) = last.map_or(("", ""), |(at, _)| text.split_at(at));
+    let seconds = match unit {
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return Err(wrong()),
+    };
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    let number: Option<i64> = digits.parse().ok().filter(|_| plain);
+    let seconds = number.and_then(|number| number.checked_mul(seconds));
+    seconds.map(SignedDuration::from_secs).ok_or_else(wrong)
 }
 
 fn period(word: &str) -> Option<(Period, usize)> {
@@ -163,7 +206,7 @@ pub fn judge(
         why: "its time has not come yet: a clock was wrong".to_owned(),
     });
     waiting
-        .chain(judge_past(past, policy, bonds, now.time_zone()))
+        .chain(judge_past(past, policy, bonds, now))
         .collect()
 }
 
@@ -176,9 +219,9 @@ fn judge_past(
     mut candidates: Vec<Candidate>,
     policy: &Policy,
     bonds: &Bonds,
-    zone: &TimeZone,
+    now: &Zoned,
 ) -> Vec<Verdict> {
-    candidates.sort_by(|a, b| (b.made, &b.path).cmp(&(a.made, &a.path)));
+    candidates.sort_by(|a, b| (b.made, b.order, &b.path).cmp(&(a.made, a.order, &a.path)));
     let mut reasons: Vec<String> = vec![String::new(); candidates.len()];
     let mut say = |at: usize, why: &str| {
         let comma = if reasons[at].is_empty() { "" } else { ", " };
@@ -195,12 +238,15 @@ fn judge_past(
         if let Some(newest) = policy.newest.filter(|&newest| at < newest) {
             say(at, &format!("one of the newest {newest}"));
         }
+        if policy.spares(candidate, now.timestamp()) {
+            say(at, "it has not been there for long enough");
+        }
         for (_, why) in bonds.pinned.iter().filter(|(id, _)| *id == candidate.id) {
             say(at, why);
         }
     }
     for &(period, count) in &policy.periods {
-        for at in newest_of_each(&candidates, period, count, zone) {
+        for at in newest_of_each(&candidates, period, count, now.time_zone()) {
             say(at, &format!("newest of one of {count} {}", period.plural()));
         }
     }

@@ -71,7 +71,7 @@ fn adopt(
     let word = if task.yes { "adopted" } else { "to adopt" };
     for snapshot in &meant {
         process::check("adopting")?;
-        let known = snapshot.origin.as_ref();
+        let known = snapshot.origin.as_ref().filter(|known| known.is_known());
         let origin = Origin {
             made: known.and_then(|known| known.made),
             ..ours.clone()
@@ -105,6 +105,7 @@ fn origin(path: &Path) -> Result<Origin> {
         filesystem: Filesystem::open(path)?.fsid()?,
         subvolume: subvolume.uuid,
         made: None,
+        by: String::new(),
     })
 }
 
@@ -112,21 +113,17 @@ fn origin(path: &Path) -> Result<Origin> {
 fn meant<'a>(task: &Task, all: &'a [Snapshot], ours: &Origin) -> Result<Vec<&'a Snapshot>> {
     let whole = |s: &&Snapshot| s.read_only && s.state != State::Partial;
     let subject = ours.subject();
-    let other = |s: &Snapshot| {
-        let known = s.origin.as_ref();
-        known.filter(|known| known.subject() != subject).cloned()
-    };
-    let same = |s: &Snapshot| {
-        let known = s.origin.as_ref();
-        known.is_some_and(|known| known.subvolume == ours.subvolume)
-    };
+    let known = |s: &Snapshot| s.origin.clone().filter(Origin::is_known);
+    let other =
+        |s: &Snapshot| known(s).filter(|known| known.subject() != subject || !known.by.is_empty());
+    let same = |s: &Snapshot| known(s).is_some_and(|known| known.subvolume == ours.subvolume);
     let named = |s: &&Snapshot| match task.names.is_empty() {
-        true => s.origin.is_none() || same(s),
+        true => known(s).is_none() || same(s),
         false => task.names.contains(&s.path),
     };
     let meant = all.iter().filter(whole).filter(named);
     let meant: Vec<_> = meant
-        .filter(|s| s.origin.is_none() || other(s).is_some())
+        .filter(|s| known(s).is_none() || other(s).is_some())
         .collect();
     let refused = meant.iter().find_map(|s| Some((s, other(s)?)));
     match refused {

@@ -4,6 +4,7 @@ use super::Task;
 use super::help;
 use super::means::means;
 use super::options::Options;
+use super::values::age;
 use crate::backup;
 use crate::backup::oneshot::{self, Order};
 use crate::backup::retention::Policy;
@@ -45,6 +46,7 @@ options:
       --keep POLICY      keep at each DEST the newest of so many hours, days, weeks, months and
                          years: '24h 7d 4w 12m 2y'
       --num-backups N    keep at each DEST the newest N
+      --keep-min AGE     keep at each DEST, whatever the others say, what arrived since: 12h, 30d, 2w
       --num-snapshots N  keep in SUBVOLUME/snapshot/ the newest N
       --latest-only      keep in SUBVOLUME/snapshot/ only the newest
       --compare          read what arrived, on both sides, before it counts as sent
@@ -109,6 +111,9 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
             name => options.set(name, &mut parser)?,
         }
     }
+    if order.dest_keeps.least.is_some() && order.dest_keeps.keeps_all() {
+        return Err(usage("--keep-min comes with --keep or --num-backups"));
+    }
     (order.dry_run, order.max_chain) = (options.dry_run, options.max_chain);
     order.compare = options.compare;
     locations(&mut order, words)?;
@@ -128,6 +133,7 @@ fn set(order: &mut Order, name: &str, parser: &mut lexopt::Parser) -> Result<boo
             let text = value(parser)?;
             order.dest_keeps.periods = Policy::parse(&text.to_string_lossy())?.periods;
         }
+        "--keep-min" => order.dest_keeps.least = Some(age(&value(parser)?)?),
         "--snapshot-folder" => order.folder = value(parser)?.into(),
         "--snapshot-prefix" => order.prefix = value(parser)?,
         _ => return Ok(false),
@@ -277,6 +283,8 @@ mod tests {
             &["/a"],
             &["--num-backups", "0", "/a", "/b"],
             &["--keep", "x", "/a", "/b"],
+            &["--keep-min", "30d", "/a", "/b"],
+            &["--keep", "7d", "--keep-min", "30", "/a", "/b"],
             &["--delete", "/a", "/b"],
             &["--num-snapshots", "-1", "/a", "/b"],
             &["/a", "ftp://x/"],

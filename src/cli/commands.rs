@@ -12,7 +12,7 @@ use crate::log;
 use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::report;
-use crate::snapshot::{Listing, Offer, shown};
+use crate::snapshot::{Listing, Offer, Origins, shown};
 use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
@@ -128,6 +128,13 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         open(&from, Access::Read, options).map_err(|error| slash::hint(error, source, &from))?;
     let mut dest_store = open(&to, access, options)?;
     let mut progress = Progress::new(options.voice, options.json);
+    // Buckets look up what their snapshots are of only for who needs it.
+    if options.delete || !options.dry_run {
+        source_store.attribute(Origins::new());
+    }
+    if options.delete {
+        dest_store.attribute(Origins::new());
+    }
     let (here, there) = (source_store.list()?, dest_store.list()?);
     here.notes.iter().for_each(|note| progress.note(note));
     if here.snapshots.is_empty() {

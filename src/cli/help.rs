@@ -91,7 +91,8 @@ usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
 
 options:
   -n, --dry-run          show the plan, with exact sizes, and do nothing
-  -d, --delete           after everything arrived, delete snapshots of DST that SRC does not have;
+  -d, --delete           after everything arrived, delete snapshots of DST that SRC does not have,
+                         of the subvolumes that SRC has snapshots of;
                          when listing, remove what interrupted transfers left (not backups)
   -e, --estimate         plan with guessed sizes, without measuring
       --whole            send every snapshot whole, and none as the difference from another

@@ -19,7 +19,7 @@ use std::path::{Component, Path, PathBuf};
 pub(super) struct Grant {
     access: Access,
     dir: OsString,
-    /// What the system log calls the client.
+    /// What the system log calls the client, and records call his key.
     name: Option<OsString>,
     strict: bool,
 }
@@ -87,7 +87,8 @@ pub(super) fn run(grant: &Grant) -> Result<()> {
     system::open(grant.name.as_deref());
     let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
     let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
-    store::serve_directory(|| directory(grant), grant.access, reader, writer)
+    let key = grant.name.as_ref().map(shown).unwrap_or_default();
+    store::serve_directory(|| directory(grant), &key, grant.access, reader, writer)
         .inspect_err(|error| system::line(|| error.to_string()))
 }
 

@@ -1,5 +1,6 @@
 //! The values of options: modes, sizes and rates. Words in, values out.
 
+use crate::backup::retention;
 use crate::error::{Error, Result};
 use crate::s3::upload::check_part;
 use crate::snapshot::shown;
@@ -57,29 +58,7 @@ pub(super) fn number(option: &str, value: &OsStr) -> Result<usize> {
 
 /// A length of time: minutes, hours, days or weeks; or 0.
 pub(super) fn age(text: &OsStr) -> Result<SignedDuration> {
-    let wrong = || {
-        let said = "it is a number with a unit: 90m, 12h, 3d, 2w; or 0";
-        Error::usage(format!("cannot use the age '{}'", shown(text)), said)
-    };
-    let text = text.to_str().ok_or_else(wrong)?;
-    if text == "0" {
-        return Ok(SignedDuration::ZERO);
-    }
-    let (digits, unit) = text
-        .char_indices()
-        .next_back()
-        .map_or(("", ""), |(at, _)| text.split_at(at));
-    let seconds = match unit {
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 7 * 86_400,
-        _ => return Err(wrong()),
-    };
-    let plain = digits.bytes().all(|b| b.is_ascii_digit());
-    let number: Option<i64> = digits.parse().ok().filter(|_| plain);
-    let seconds = number.and_then(|number| number.checked_mul(seconds));
-    seconds.map(SignedDuration::from_secs).ok_or_else(wrong)
+    retention::age(&text.to_string_lossy())
 }
 
 /// A value that goes to a service, and so is UTF-8.

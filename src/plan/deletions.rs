@@ -1,9 +1,12 @@
-//! What the destination loses: what the source does not have, and nothing kept needs.
+//! What the destination loses: what the source does not have, of the subvolumes that it has, and nothing
+//! kept needs. What is of others, or of nothing that is known, stays.
 
 use super::{Action, Planner, Step};
+use crate::attribution::Family;
 use crate::error::{Error, Result};
-use crate::snapshot::{Mended, Offer, Size, Snapshot, State, Uuid};
+use crate::snapshot::{Mended, Offer, Size, Snapshot, State, Uuid, shown};
 use std::collections::HashSet;
+use std::path::Path;
 
 impl Planner<'_> {
     pub(super) fn deletions(&mut self) -> Result<()> {
@@ -21,37 +24,60 @@ impl Planner<'_> {
             );
         }
         let wanted: HashSet<Uuid> = self.source.snapshots.iter().map(Snapshot::id).collect();
-        let needed = self.needed_links(&wanted);
-        for snapshot in &self.dest.snapshots {
-            let (path, id) = (&snapshot.path, snapshot.id());
-            let deletable = snapshot.read_only && snapshot.state != State::Partial;
-            if !deletable || wanted.contains(&id) || self.wish.excludes(path) {
-                continue;
-            }
-            if needed.contains(&id) {
-                self.obstacle(
-                    path,
-                    "not at the source, but diffs at the destination build on it: kept",
-                    false,
-                );
-                continue;
-            }
-            let step = Step {
-                action: Action::Delete,
-                path: path.clone(),
-                to: id,
-                from: None,
-                size: Size::Exact(0),
-                mended: Mended::default(),
-                why: "the source does not have it".to_owned(),
-            };
-            self.plan.steps.push(step);
+        let ours = Family::all_at(self.source).among(self.dest);
+        let goes = |s: &&Snapshot| {
+            let deletable = s.read_only && s.state != State::Partial;
+            deletable && !wanted.contains(&s.id()) && !self.wish.excludes(&s.path)
+        };
+        let goes = self.dest.snapshots.iter().filter(goes);
+        let (goes, strangers): (Vec<&Snapshot>, Vec<&Snapshot>) =
+            goes.partition(|s| ours.contains(&s.id()));
+        let stays = strangers.iter().map(|s| s.id());
+        let needed = self.needed_links(&wanted.into_iter().chain(stays).collect());
+        for snapshot in goes {
+            self.deletion(snapshot, &needed);
         }
+        self.name_strangers(&strangers);
         Ok(())
     }
 
+    fn deletion(&mut self, snapshot: &Snapshot, needed: &HashSet<Uuid>) {
+        if needed.contains(&snapshot.id()) {
+            let what = "not at the source, but diffs at the destination build on it: kept";
+            return self.obstacle(&snapshot.path, what, false);
+        }
+        self.plan.steps.push(Step {
+            action: Action::Delete,
+            path: snapshot.path.clone(),
+            to: snapshot.id(),
+            from: None,
+            size: Size::Exact(0),
+            mended: Mended::default(),
+            why: "the source does not have it".to_owned(),
+        });
+    }
+
+    /// What is of no subvolume that the source has: who made it lets it go.
+    fn name_strangers(&mut self, strangers: &[&Snapshot]) {
+        self.plan.strangers = strangers.len();
+        let Some(newest) = strangers.iter().max_by_key(|s| s.created) else {
+            return;
+        };
+        let of = match &newest.origin {
+            Some(origin) => format!("of {origin}"),
+            None => "of nothing that is known (buttersink adopt says of what)".to_owned(),
+        };
+        let what = format!(
+            "not of the subvolumes that the source has snapshots of, and so not deleted: {}, the newest of \
+             them {}, {of}",
+            strangers.len(),
+            shown(&newest.path)
+        );
+        self.obstacle(Path::new(""), what, false);
+    }
+
     /// At a destination that keeps diffs: every snapshot that a kept one is built on.
-    fn needed_links(&self, wanted: &HashSet<Uuid>) -> HashSet<Uuid> {
+    fn needed_links(&self, kept: &HashSet<Uuid>) -> HashSet<Uuid> {
         let Offer::Only(diffs) = &self.dest.offer else {
             return HashSet::new();
         };
@@ -65,7 +91,7 @@ impl Planner<'_> {
             .dest
             .snapshots
             .iter()
-            .filter(|s| wanted.contains(&s.id()) || self.wish.excludes(&s.path));
+            .filter(|s| kept.contains(&s.id()) || self.wish.excludes(&s.path));
         let mut open: Vec<Uuid> = kept.map(Snapshot::id).collect();
         open.extend(self.plan.transfers().filter_map(|step| step.from));
         let mut needed: HashSet<Uuid> = open.iter().copied().collect();

@@ -1,7 +1,7 @@
 //! Plans against a model that replays them, and against brute force.
 
 use super::*;
-use crate::snapshot::Offer;
+use crate::snapshot::{Offer, Origin};
 use std::collections::BTreeMap;
 
 mod order;
@@ -23,6 +23,7 @@ fn snapshot(n: u64, family: u64) -> Snapshot {
         otransid: 10 + n,
         read_only: true,
         tree_bytes: 1 << 20,
+        origin: Some(Origin::default()),
         ..Snapshot::default()
     }
 }
@@ -34,6 +35,7 @@ fn received(n: u64) -> Snapshot {
         received_uuid: Some(uuid(n)),
         parent_uuid: None,
         stransid: 10 + n,
+        origin: Some(Origin::default()),
         ..snapshot(n, 0)
     }
 }
@@ -461,4 +463,45 @@ fn what_comes_back_to_where_it_was_made_is_there() {
         ..received(1)
     };
     assert!(came_back(altered).is_blocked());
+}
+
+#[test]
+fn what_is_of_others_stays_and_what_it_is_built_on() {
+    let of = |n: u64, subvolume: u64| Snapshot {
+        origin: Some(Origin {
+            subvolume: uuid(subvolume),
+            ..Origin::default()
+        }),
+        ..received(n)
+    };
+    let unknown = Snapshot {
+        origin: None,
+        ..received(4)
+    };
+    let source = listing(vec![of(1, 70)]);
+    let mut dest = listing(vec![of(1, 70), of(2, 70), of(3, 80), unknown, of(5, 70)]);
+    let wish = Wish {
+        delete: true,
+        ..Wish::default()
+    };
+    let deleted = |dest: &Listing| {
+        let plan = plan(&source, dest, &wish, &Sizes::new()).unwrap();
+        assert_eq!(plan.strangers, 2);
+        let named = plan
+            .obstacles
+            .iter()
+            .any(|o| o.what.contains(": 2, the newest"));
+        assert!(named && !plan.is_blocked());
+        let deleted = plan.steps.iter().filter(|s| s.action == Action::Delete);
+        deleted.map(|step| step.to).collect::<Vec<_>>()
+    };
+    assert_eq!(deleted(&dest), [uuid(2), uuid(5)]);
+    let diff = |to, from: Option<u64>| Diff {
+        to: uuid(to),
+        from: from.map(uuid),
+        size: Size::Exact(1),
+    };
+    let stored = [(1, None), (2, None), (3, Some(2)), (4, None), (5, None)];
+    dest.offer = Offer::Only(stored.map(|(to, from)| diff(to, from)).into());
+    assert_eq!(deleted(&dest), [uuid(5)]);
 }

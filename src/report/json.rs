@@ -78,6 +78,7 @@ struct PlanLine<'a> {
     steps: &'a [Step],
     obstacles: &'a [Obstacle],
     total_bytes: u64,
+    strangers: usize,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     compare: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +92,7 @@ pub fn plan(plan: &Plan) -> String {
         steps: &plan.steps,
         obstacles: &plan.obstacles,
         total_bytes: plan.total_bytes(),
+        strangers: plan.strangers,
         compare: plan.compare,
         effort: plan.effort,
     })

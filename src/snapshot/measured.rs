@@ -93,22 +93,32 @@ impl Mended {
 
 impl fmt::Display for Mended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, mend) in self.0.iter().enumerate() {
-            let (comma, Mend { count, path, .. }) = (if at > 0 { ", " } else { "" }, mend);
-            let what = match mend.fault {
-                Fault::LostBytes => format!("{count} lost bytes"),
-                Fault::LostMode => format!("{count} lost modes"),
-                Fault::LargeXattr => format!("{count} large xattrs"),
-                Fault::StrayTimes => format!("{count} times of what is gone"),
-                Fault::LeftDirectory => format!("{count} directories left behind"),
-                Fault::Inherited => format!("{count} inherited attributes"),
-                Fault::MovedTimes => format!("{count} moved times"),
-            };
-            write!(f, "{comma}{what}")?;
-            if !path.is_empty() {
-                write!(f, " ({path})")?;
+        let words: Vec<String> = self.0.iter().map(Mend::to_string).collect();
+        f.write_str(&words.join(", "))
+    }
+}
+
+impl fmt::Display for Mend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = |one: &str, many: &str| match self.count {
+            1 => format!("1 {one}"),
+            count => format!("{count} {many}"),
+        };
+        let what = match self.fault {
+            Fault::MovedTimes if self.count == 1 && self.path.is_empty() => {
+                return f.write_str("the time of the top directory");
             }
+            Fault::LostBytes => n("lost byte", "lost bytes"),
+            Fault::LostMode => n("lost mode", "lost modes"),
+            Fault::LargeXattr => n("large xattr", "large xattrs"),
+            Fault::StrayTimes => n("time of what is gone", "times of what is gone"),
+            Fault::LeftDirectory => n("directory left behind", "directories left behind"),
+            Fault::Inherited => n("inherited attribute", "inherited attributes"),
+            Fault::MovedTimes => n("moved time", "moved times"),
+        };
+        match self.path.as_str() {
+            "" => f.write_str(&what),
+            path => write!(f, "{what} ({path})"),
         }
-        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Listing, Uuid};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// What a snapshot is of, and when it was made there.
@@ -20,6 +20,9 @@ pub struct Origin {
     /// Seconds since 1970 at which the snapshot was made there, if that is known.
     #[serde(default)]
     pub made: Option<i64>,
+    /// The key of a server by which it came, as seen from who lists: empty if that is their own way.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
 }
 
 /// Origins by the effective UUIDs of snapshots.
@@ -37,6 +40,24 @@ pub struct Subject {
 }
 
 impl Origin {
+    /// Whether it says anything, or only that it came by our own key.
+    pub fn is_known(&self) -> bool {
+        self.says_what() || !self.by.is_empty()
+    }
+
+    /// Whether it says which subvolume, and not only by which key it came.
+    fn says_what(&self) -> bool {
+        self.subvolume != Uuid::default()
+    }
+
+    /// Whether it is of one of these subvolumes, if that is known.
+    pub fn is_of(&self, subjects: &HashSet<Subject>) -> Option<bool> {
+        match (self.by.as_str(), self.says_what()) {
+            ("", false) => None,
+            (by, _) => Some(by.is_empty() && subjects.contains(&self.subject())),
+        }
+    }
+
     /// The subvolume.
     pub fn subject(&self) -> Subject {
         Subject {
@@ -48,10 +69,16 @@ impl Origin {
 }
 
 impl Listing {
-    /// What its snapshots are of, as far as it knows.
+    /// What its snapshots are of, as far as it knows. By which key they came there says nothing elsewhere.
     pub fn origins(&self) -> Origins {
         let all = self.snapshots.iter();
-        all.filter_map(|s| Some((s.id(), s.origin.clone()?)))
+        let known = all.filter_map(|s| Some((s.id(), s.origin.clone()?)));
+        known
+            .filter(|(_, origin)| origin.says_what())
+            .map(|(id, origin)| {
+                let by = String::new();
+                (id, Origin { by, ..origin })
+            })
             .collect()
     }
 }
@@ -63,9 +90,17 @@ impl fmt::Display for Origin {
             host => super::shown(host),
         };
         let (subvolume, filesystem) = (self.subvolume, self.filesystem);
-        write!(
-            f,
-            "subvolume {subvolume} of filesystem {filesystem} of {host}"
-        )
+        match self.says_what() {
+            true => write!(
+                f,
+                "subvolume {subvolume} of filesystem {filesystem} of {host}"
+            )?,
+            false => f.write_str("something unknown")?,
+        }
+        match self.by.as_str() {
+            "" => Ok(()),
+            "local" => f.write_str(", which came by no key of the server"),
+            by => write!(f, ", which came by the key {}", super::shown(by)),
+        }
     }
 }

@@ -9,6 +9,7 @@ mod flow;
 mod home;
 mod inherited;
 mod inspect;
+mod key;
 mod leftover;
 mod look;
 mod measure;
@@ -77,6 +78,8 @@ pub struct Local {
     /// What is going to be received is compared before it counts.
     compares: bool,
     walled: bool,
+    /// By which key of a server what comes comes.
+    key: Option<String>,
     /// What interrupted transfers left was looked for.
     tidied: bool,
     /// Held as long as we may write.
@@ -116,6 +119,7 @@ impl Local {
             coming: Origins::new(),
             compares: false,
             walled: false,
+            key: None,
             tidied: false,
             _lock: lock,
         })
@@ -211,6 +215,7 @@ impl Store for Local {
         let (mut snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
         let filesystem = self.filesystem.fsid()?;
         survey::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
+        self.as_seen(&mut snapshots);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
@@ -240,6 +245,7 @@ impl Store for Local {
         let mut pairs = Vec::new();
         for diff in diffs {
             self.find(diff.to)?;
+            diff.from.map(|from| self.find(from)).transpose()?;
             match pair(diff) {
                 Ok(pair) => pairs.push((diff.pair(), pair)),
                 // It was renamed, or is behind something that is mounted there.
@@ -338,7 +344,7 @@ impl Store for Local {
             ));
         }
         let fact = Fact {
-            origin: Some(origin.clone()),
+            origin: self.signed(Some(origin.clone())),
             ..Fact::default()
         };
         state::add(&self.dir, now.uuid, fact)

@@ -10,7 +10,7 @@ use crate::checksum::Found;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Measured, Origins, Size, Sizes};
+use crate::snapshot::{Diff, Listing, Measured, Origin, Origins, Size, Sizes};
 use crate::store::look::{Digest, Looking, Page};
 use crate::store::wire::{Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
@@ -123,6 +123,7 @@ impl Store for Remote {
                 .map_err(|said| Error::damaged(format!("cannot list {}", self.host), said))?;
             if let Some(origin) = &mut snapshot.origin {
                 (origin.machine, origin.host) = (plain(&origin.machine), plain(&origin.host));
+                origin.by = plain(&origin.by);
             }
             snapshot
                 .nested
@@ -239,6 +240,11 @@ impl Store for Remote {
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
         let path = path.to_owned();
         self.call(&Request::Reject { path })
+    }
+
+    fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        let (path, origin) = (path.to_owned(), origin.clone());
+        self.call(&Request::Adopt { path, origin })
     }
 
     fn settle(&mut self, path: &Path) -> Result<()> {

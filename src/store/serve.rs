@@ -113,6 +113,11 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             });
             reply(wire, done)
         }
+        Request::Adopt { path, origin } => {
+            let done = store.adopt(&path, &origin);
+            record(&done, || format!("adopted {} as of {origin}", shown(&path)));
+            reply(wire, done)
+        }
         Request::Digest { digest } => {
             let looked = store.digest(&digest).and_then(|looking| looking());
             reply(wire, looked)

@@ -39,6 +39,7 @@ macro_rules! on_both {
 pub(crate) const TESTS: &[Test] = on_both![
     cut_to_the_byte,
     another_stream_than_what_was_left,
+    what_another_machine_uploads_stays,
     a_corrupt_chunk_is_refused,
     whatever_goes_wrong_on_the_way,
     backups_go_in_order,
@@ -356,6 +357,33 @@ fn another_stream_than_what_was_left(server: &Server) {
     same(&get(&mut store, &known).unwrap(), &new);
     let listing = store.list().unwrap();
     assert_eq!((listing.snapshots.len(), listing.notes.len()), (1, 0));
+}
+
+/// Two machines with one prefix: neither replaces nor removes what the other has just uploaded.
+fn what_another_machine_uploads_stays(server: &Server) {
+    let bucket = server.bucket();
+    let length = 20 * MIB;
+    let bytes = stream(1, None, length);
+    let key = |n: u32| format!("subvol/data/full/chunk-20261121T020000Z-{n}.bin");
+    let others = |n: u32| {
+        let machine = ("x-amz-meta-machine", "0a");
+        server.put_with(&bucket, &key(n), machine, b"another's");
+    };
+    let is_there =
+        |n: u32| server.plain("GET", &bucket, &key(n), b"") == (200, b"another's".to_vec());
+    let mut store = simple(&server.endpoint, &bucket);
+    let known = diff(1, None, length);
+    others(0);
+    store.list().unwrap();
+    let error = save(&mut store, &known, FULL, &bytes).unwrap_err();
+    assert!(error.to_string().contains("another machine"), "{error}");
+    assert!(is_there(0));
+    server.plain("DELETE", &bucket, &key(0), b"");
+    others(99);
+    store.list().unwrap();
+    save(&mut store, &known, FULL, &bytes).unwrap();
+    same(&get(&mut store, &known).unwrap(), &bytes);
+    assert!(is_there(99));
 }
 
 fn a_corrupt_chunk_is_refused(server: &Server) {

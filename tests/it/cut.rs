@@ -13,6 +13,7 @@ use buttersink::restore::thawing::How;
 use buttersink::restore::{Compare, Order, Which};
 use buttersink::s3::S3Options;
 use buttersink::s3::thaw::Tier;
+use buttersink::snapshot::State;
 use buttersink::store::Means;
 use jiff::ToSpan;
 use std::path::Path;
@@ -60,12 +61,18 @@ fn every_request_of_a_backup() {
             scene.write(&format!("{requests}-{number}"));
             through += usize::from(cut(&scene, number, requests));
         }
-        // Also what should have been deleted and was not is gone now.
+        // Also what should have been deleted and was not is gone now, but for what arrived less than
+        // a day ago by the server's clock: another machine may be sending it.
         scene.write("last");
         scene.run(&day(35)).unwrap();
         let listing = scene.listing("data");
-        assert!(listing.notes.is_empty(), "{:?}", listing.notes);
-        assert_eq!(listing.snapshots.len(), 2);
+        let young = |note: &String| note.contains("left by a run that did not end");
+        assert!(listing.notes.iter().all(young), "{:?}", listing.notes);
+        let whole = listing
+            .snapshots
+            .iter()
+            .filter(|s| s.state != State::Partial);
+        assert_eq!(whole.count(), 2);
         if through == 3 {
             assert!(requests > 10, "{requests}");
             assert_eq!(scene.restore_all("data", "to"), 2);

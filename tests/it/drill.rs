@@ -279,9 +279,9 @@ fn what_an_older_release_stored() {
         &[
             "intact, regenerated  1: ",
             "intact, regenerated  2: ",
-            "different     3: stored as the kernel sends it, and not mended: 1 lost modes (prog); send it again",
+            "different     3: stored as the kernel sends it, and not mended: 1 lost mode (prog); send it again",
             "different     4: stored as the kernel sends it, and not mended: ",
-            "large xattrs",
+            "large xattr",
         ],
     );
     let rehearsed = stored.drill(false, &[]);

@@ -51,6 +51,7 @@ mod s3_tls;
 mod scheduled;
 mod security;
 mod servers;
+mod shared;
 mod smoke;
 mod soak;
 mod ssh;
@@ -111,6 +112,8 @@ fn main() -> std::process::ExitCode {
             security::buckets::OWN,
             security::servers::TESTS,
             security::users::TESTS,
+            shared::TESTS,
+            shared::BUCKETS,
             smoke::TESTS,
             soak::TESTS,
             ssh::TESTS,

@@ -303,7 +303,7 @@ fn old_buckets(store: &mut S3Store, source: &Source) {
         verdict.rank() == 2
             && verdict
                 .words()
-                .contains("1 lost modes (bin/su); send it again")
+                .contains("1 lost mode (bin/su); send it again")
     );
     let refused = Some("a rename comes too late".to_owned());
     let verdict = against(

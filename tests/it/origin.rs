@@ -2,7 +2,7 @@
 
 use crate::runner::Test;
 use crate::subvolumes::{script, subvolume};
-use crate::support::{Said, binary, btrfs, output};
+use crate::support::{Said, binary, btrfs, here, output, run};
 use crate::tests;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ pub(crate) const TESTS: &[Test] = tests![
     what_another_program_sent_is_adopted,
     what_has_moved_is_taken_over,
     a_rollback_continues,
+    what_came_by_another_key_takes_nobodys_place,
+    what_has_just_arrived_stays,
+    what_is_far_is_adopted,
 ];
 
 fn scene() -> (PathBuf, PathBuf) {
@@ -190,4 +193,72 @@ fn a_rollback_continues() {
         0
     );
     assert_eq!(texts(&dest), ["2", "3", "4"]);
+}
+
+/// Backs up by a key of a server: without ssh, but as a forced command would have it.
+fn by_key(key: &str, options: &[&str], live: &Path, dest: &Path, text: &str) -> Said {
+    let far = far(key);
+    let place = format!("ssh://far{}", dest.display());
+    let with = ["--ssh-command", far.to_str().unwrap(), "--remote-sudo="];
+    backup(&[&with, options].concat(), live, Path::new(&place), text)
+}
+
+fn far(key: &str) -> PathBuf {
+    let far = here().join(format!("far-{key}"));
+    let words = format!(
+        "#!/bin/sh\nwhile [ \"$1\" != far ]; do shift; done; shift 3; cd /
+         exec '{}' --server --as {key} \"$@\"",
+        binary("buttersink").display()
+    );
+    std::fs::write(&far, words).unwrap();
+    run("chmod", ["755".as_ref(), far.as_os_str()]);
+    far
+}
+
+fn what_came_by_another_key_takes_nobodys_place() {
+    let (a, dest) = scene();
+    let root = a.join("root");
+    for text in ["1", "2"] {
+        assert_eq!(by_key("one", &[], &root, &dest, text).code, 0);
+    }
+    // It says that it is of the same subvolume.
+    assert_eq!(by_key("two", &[], &root, &dest, "3").code, 0);
+    let keep = ["--num-backups", "2"];
+    let said = by_key("one", &keep, &root, &dest, "4");
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stderr.contains("by the key two"), "{}", said.stderr);
+    assert_eq!(texts(&dest), ["2", "3", "4"]);
+    let said = backup(&["--num-backups", "1"], &root, &dest, "5");
+    assert!(said.stderr.contains("by the key one"), "{}", said.stderr);
+    assert_eq!(texts(&dest), ["2", "3", "4", "5"]);
+    let said = by_key("two", &["--num-backups", "1"], &root, &dest, "6");
+    assert!(said.stderr.contains("by no key"), "{}", said.stderr);
+    assert_eq!(texts(&dest), ["2", "4", "5", "6"]);
+}
+
+fn what_has_just_arrived_stays() {
+    let (a, dest) = scene();
+    let root = a.join("root");
+    let keep = ["--num-backups", "1", "--keep-min", "1d"];
+    for text in ["1", "2"] {
+        assert_eq!(backup(&keep, &root, &dest, text).code, 0);
+    }
+    assert_eq!(texts(&dest), ["1", "2"]);
+    let keep = ["--num-backups", "1", "--keep-min", "0"];
+    assert_eq!(backup(&keep, &root, &dest, "3").code, 0);
+    assert_eq!(texts(&dest), ["3"]);
+}
+
+fn what_is_far_is_adopted() {
+    let (a, dest) = scene();
+    let root = a.join("root");
+    sent_by_hand(&a, &dest);
+    let (far, place) = (far("one"), format!("ssh://far{}", dest.display()));
+    let with = ["--ssh-command", far.to_str().unwrap(), "--remote-sudo="];
+    let words = ["adopt", "--yes", &place, "--as", root.to_str().unwrap()];
+    let said = on("one", &[&words[..], &with].concat());
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let keep = ["--num-backups", "1"];
+    assert_eq!(by_key("one", &keep, &root, &dest, "new").code, 0);
+    assert_eq!(texts(&dest), ["new"]);
 }

@@ -208,9 +208,12 @@ impl Server {
 
     /// Writes an object in a storage class.
     pub(crate) fn put_class(&self, bucket: &str, key: &str, class: &str, body: &[u8]) {
-        let class = [("x-amz-storage-class", class)];
+        self.put_with(bucket, key, ("x-amz-storage-class", class), body);
+    }
+
+    pub(crate) fn put_with(&self, bucket: &str, key: &str, header: (&str, &str), body: &[u8]) {
         let answer = self
-            .answer("PUT", (bucket, key), &[], &class, body)
+            .answer("PUT", (bucket, key), &[], &[header], body)
             .unwrap();
         assert_eq!(answer.status().as_u16(), 200, "{key}");
     }

@@ -1,5 +1,5 @@
 //! A destination that subvolumes of two machines share: snapshots, deletions, renames, rollbacks,
-//! adoption and strangers at random, and a keeper that was written from the promise and not from the
+//! adoption, deleting by absence and strangers at random, and a keeper that was written from the promise and not from the
 //! code: of each subvolume the newest that its policy names, and all that is nobody's, are there.
 //! `BUTTERSINK_SOAK=SEED,STEPS` is a longer one.
 
@@ -9,7 +9,7 @@ use crate::subvolumes::{script, subvolume};
 use crate::support::{binary, btrfs, output};
 use crate::tests;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![a_shared_directory, a_shared_far_directory];
@@ -38,6 +38,8 @@ struct Subject {
     arrived: Vec<String>,
     /// How many more there were.
     gone: usize,
+    /// All that was ever written into its snapshots.
+    written: Vec<String>,
 }
 
 struct Soak {
@@ -71,6 +73,7 @@ impl Soak {
                     keeps,
                     arrived: Vec::new(),
                     gone: 0,
+                    written: Vec::new(),
                 }
             });
         Soak {
@@ -89,6 +92,7 @@ impl Soak {
             0 => self.roll_back(which),
             1 => self.stranger(which),
             2 => self.rename(),
+            3 => self.follow(which),
             _ => self.back_up(which),
         }
         self.keep();
@@ -97,10 +101,7 @@ impl Soak {
     fn back_up(&mut self, which: usize) {
         self.written += 1;
         let text = format!("text {}", self.written);
-        let to = match self.far {
-            true => far(&self.dest).into_string().unwrap(),
-            false => self.dest.to_str().unwrap().to_owned(),
-        };
+        let to = self.to();
         let subject = &mut self.subjects[which];
         std::fs::write(subject.path.join("file"), &text).unwrap();
         let keeps = subject.keeps.to_string();
@@ -114,21 +115,46 @@ impl Soak {
         let words = [&["backup", "--num-backups", &keeps][..], more, &[path, &to]].concat();
         // Names have seconds, and those of all are in one directory.
         std::thread::sleep(std::time::Duration::from_millis(1050));
-        let code = match self.far {
-            true => {
-                let mut command = sshd::command(&words);
-                output(command.env("BUTTERSINK_MACHINE_ID", subject.machine)).status
-            }
-            false => {
-                let mut command = Command::new(binary("buttersink"));
-                command
-                    .args(words)
-                    .env("BUTTERSINK_MACHINE_ID", subject.machine);
-                output(&mut command).status
-            }
-        };
-        assert_eq!(code.code(), Some(0));
-        subject.arrived.push(text);
+        assert_eq!(run(self.far, subject.machine, &words), Some(0));
+        subject.arrived.push(text.clone());
+        subject.written.push(text);
+    }
+
+    /// The destination, as an argument.
+    fn to(&self) -> String {
+        match self.far {
+            true => far(&self.dest).into_string().unwrap(),
+            false => format!("{}/", self.dest.display()),
+        }
+    }
+
+    /// The oldest at the source goes, and the destination has what the source has, of this subvolume.
+    fn follow(&mut self, which: usize) {
+        let to = self.to();
+        let subject = &mut self.subjects[which];
+        let folder = subject.path.join("snapshot");
+        if !folder.join(".latest").exists() {
+            return;
+        }
+        let deleted = script(
+            &folder,
+            "set -- 2*; [ $# -lt 2 ] || { cat $1/file; btrfs -q subvolume delete $1; }",
+        );
+        let from = format!("{}/", folder.display());
+        let words = ["sync", "-d", &from, &to];
+        assert_eq!(run(self.far, subject.machine, &words), Some(0));
+        let here = texts(&folder);
+        let written = subject.written.iter();
+        subject.arrived = written
+            .filter(|text| here.contains_key(*text))
+            .cloned()
+            .collect();
+        // Also under another name it is of this subvolume.
+        let written = &subject.written;
+        self.strangers.retain(|text| !written.contains(text));
+        let found = self.found();
+        subject_has(&self.subjects[which], &found);
+        assert!(!found.contains_key(&deleted), "'{deleted}' is there");
     }
 
     /// The newest snapshot, writable, in the place of the subvolume.
@@ -187,14 +213,8 @@ impl Soak {
         self.strangers.push(text);
     }
 
-    /// What is in the files of the destination, and the names of their snapshots.
     fn found(&self) -> BTreeMap<String, String> {
-        let entries = self.dest.read_dir().unwrap().map(Result::unwrap);
-        let text = |entry: std::fs::DirEntry| {
-            let text = std::fs::read_to_string(entry.path().join("file")).ok()?;
-            Some((text, entry.file_name().into_string().unwrap()))
-        };
-        entries.filter_map(text).collect()
+        texts(&self.dest)
     }
 
     /// What must be there. What a policy may have let go once is asked for no more, though others of
@@ -208,9 +228,39 @@ impl Soak {
             let old = subject.arrived.len().saturating_sub(subject.keeps);
             subject.arrived.drain(..old);
             subject.gone += old;
-            subject.arrived.iter().for_each(there);
+            subject_has(subject, &found);
         }
     }
+}
+
+/// What is in the files of a directory, and the names of their snapshots.
+fn texts(dir: &Path) -> BTreeMap<String, String> {
+    let entries = dir.read_dir().unwrap().map(Result::unwrap);
+    let text = |entry: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(entry.path().join("file")).ok()?;
+        Some((text, entry.file_name().into_string().unwrap()))
+    };
+    entries.filter_map(text).collect()
+}
+
+fn subject_has(subject: &Subject, found: &BTreeMap<String, String>) {
+    for text in &subject.arrived {
+        assert!(found.contains_key(text), "'{text}' is not there: {found:?}");
+    }
+}
+
+/// Runs it on a machine; its exit code.
+fn run(far: bool, machine: &str, words: &[&str]) -> Option<i32> {
+    let mut command = match far {
+        true => sshd::command(words),
+        false => Command::new(binary("buttersink")),
+    };
+    if !far {
+        command.args(words);
+    }
+    output(command.env("BUTTERSINK_MACHINE_ID", machine))
+        .status
+        .code()
 }
 
 fn soak(far: bool) {

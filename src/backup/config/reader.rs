@@ -36,6 +36,7 @@ const KEYS: &[&str] = &[
     "s3.retain_days",
     "destination.location",
     "destination.keep",
+    "destination.keep_min",
     "destination.retain",
     "destination.require_mount",
     "destination.compare",

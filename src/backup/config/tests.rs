@@ -228,6 +228,14 @@ before = ['/usr/local/bin/dump', '--all']
     assert_eq!(config.hooks.timeout.as_secs(), 600);
     let with = |line: &str| format!("{LEAST}\n[[destination]]\n{line}\n");
     refused(&with("keep = '1d'"), "destination.location is missing");
+    refused(
+        &with("location = '/a/'\nkeep_min = '30d'"),
+        "destination.keep_min comes with destination.keep",
+    );
+    refused(
+        &with("location = '/a/'\nkeep = '1d'\nkeep_min = '30'"),
+        "destination.keep_min is wrong",
+    );
     refused(&with("location = 'disk'"), "must be an absolute path");
     refused(&with("location = 'ftp://x/'"), "known kinds are");
     refused(

@@ -164,6 +164,8 @@ mod tests {
             path: n.to_string().into(),
             id: id(n),
             made: week(n),
+            arrived: None,
+            order: 0,
         };
         let parents = (1..=16).filter(|n| n % 4 != 1);
         let parents = parents.map(|n| (id(n), vec![id(n - 1)])).collect();

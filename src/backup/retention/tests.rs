@@ -33,7 +33,42 @@ fn candidate(number: u8, made: &str) -> Candidate {
         path: number.to_string().into(),
         id: Uuid([number; 16]),
         made: made.timestamp(),
+        arrived: None,
+        order: 0,
     }
+}
+
+#[test]
+fn of_one_second_the_last_is_the_newest() {
+    let mut all = vec![
+        candidate(1, "2026-01-05T18:00:00"),
+        candidate(2, "2026-01-05T18:00:00"),
+    ];
+    (all[0].order, all[1].order) = (8, 7);
+    let policy = Policy {
+        newest: Some(1),
+        ..Policy::default()
+    };
+    assert_eq!(kept(&all, &policy, &Bonds::default()), ["1"]);
+}
+
+#[test]
+fn what_has_just_arrived_stays_whatever_its_age() {
+    let policy = Policy {
+        least: Some(age("30d").unwrap()),
+        ..Policy::parse("2d").unwrap()
+    };
+    let since = |days: i64| Some(later().timestamp() - SignedDuration::from_hours(24 * days));
+    // Whoever sends can say that something is new, and that something is old.
+    let mut all = some();
+    for (candidate, days) in all.iter_mut().zip([40, 29, 31, 31, 31]) {
+        candidate.arrived = since(days);
+    }
+    assert_eq!(kept(&all, &policy, &Bonds::default()), ["2", "3", "5"]);
+    all[0].arrived = None;
+    assert_eq!(kept(&all, &policy, &Bonds::default()), ["1", "2", "3", "5"]);
+    all[0].arrived = since(-9);
+    assert_eq!(kept(&all, &policy, &Bonds::default()), ["1", "2", "3", "5"]);
 }
 
 /// What is kept, oldest first, as names.
@@ -169,6 +204,8 @@ fn a_year_of_runs() {
             path: number.to_string().into(),
             id: Uuid(number.to_be_bytes()),
             made: now.timestamp(),
+            arrived: Some(now.timestamp()),
+            order: 0,
         };
         there.push(new.clone());
         every.push(new.clone());

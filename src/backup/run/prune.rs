@@ -37,14 +37,14 @@ impl Run<'_, '_> {
         self.name_strangers(&strangers, &there.location);
         let coming_too = coming.map_or(&[][..], |(_, snapshots)| snapshots);
         let by_name = matches!(dest.keeps, Keeps::Chains(_));
-        let candidates = present
-            .into_iter()
-            .chain(coming_too.iter().copied())
-            .map(|s| {
-                let original = known.get(&s.id()).copied().unwrap_or(s);
-                let arrived = s.created.filter(|_| coming.is_none());
-                self.candidate(s, if by_name { s } else { original }, arrived)
-            });
+        let present = present.into_iter().map(|s| (s, s.created));
+        let candidates =
+            present
+                .chain(coming_too.iter().map(|s| (*s, None)))
+                .map(|(s, arrived)| {
+                    let original = known.get(&s.id()).copied().unwrap_or(s);
+                    self.candidate(s, if by_name { s } else { original }, arrived)
+                });
         let candidates = without_twins(candidates.collect());
         let mut parents = parents(&there.offer);
         if let (Some((plan, _)), Offer::Only(_)) = (coming, &there.offer) {
@@ -172,6 +172,8 @@ impl Run<'_, '_> {
             path: snapshot.path.clone(),
             id: snapshot.id(),
             made: arrived.map_or(made, |arrived| made.min(arrived)),
+            arrived,
+            order: snapshot.otransid,
         }
     }
 

@@ -5,6 +5,7 @@ use super::index::Leftover;
 use super::manifest::Chunk;
 use crate::error::{Error, Kind, Result};
 use crate::log;
+use crate::machine;
 use crate::s3::claim::Claim;
 use crate::s3::download::Source;
 use crate::s3::multipart::Unfinished;
@@ -13,6 +14,7 @@ use crate::s3::sum::Rolling;
 use crate::s3::upload::{Meta, Target, Upload};
 use crate::s3::{Client, Sums};
 use crate::snapshot::Size;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -105,17 +107,61 @@ impl Cutter {
         Ok(())
     }
 
-    /// Ends the last chunk; all of them, in order. Of what an earlier run left nothing stays.
+    /// Ends the last chunk; all of them, in order. Of what an earlier run of this machine left under such
+    /// keys nothing stays; what another one may be uploading does.
     pub(super) fn finish(mut self) -> Result<Vec<Chunk>> {
         self.close()?;
-        let keys: Vec<String> = self.there.into_keys().collect();
-        for upload in &self.uploads {
+        for upload in self.uploads.iter().filter(|u| !self.is_young(u.started)) {
             report(self.client.abort(&upload.key, &upload.id));
         }
-        if !keys.is_empty() {
-            report(self.client.remove(&keys));
-        }
+        report(self.ours().and_then(|keys| match keys.is_empty() {
+            true => Ok(()),
+            false => self.client.remove(&keys),
+        }));
         Ok(self.done)
+    }
+
+    /// What is there still, and is ours to remove: by its metadata, or by its age.
+    fn ours(&self) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        for object in self.there.values() {
+            if !self.is_young(object.modified)
+                || self.machine(object)?.as_deref() == Some(machine::id())
+            {
+                keys.push(object.key.clone());
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Somebody may be uploading what it belongs to.
+    fn is_young(&self, since: Option<Timestamp>) -> bool {
+        let age = since.map(|since| (self.client.options.now)().duration_since(since));
+        age.is_none_or(|age| age < SignedDuration::from_hours(24))
+    }
+
+    /// The machine that uploaded a chunk, if its metadata tells.
+    fn machine(&self, object: &Object) -> Result<Option<String>> {
+        let head = self.client.head(&object.key)?;
+        let machine = head.map(|head| head.header("x-amz-meta-machine").to_owned());
+        Ok(machine.filter(|machine| !machine.is_empty()))
+    }
+
+    /// # Errors
+    /// If another machine has uploaded it, not long ago: then it uploads a backup with the same keys.
+    fn must_not_be_anothers(&self, object: &Object) -> Result<()> {
+        let machine = self
+            .machine(object)?
+            .filter(|_| self.is_young(object.modified));
+        match machine {
+            Some(machine) if machine != machine::id() => {
+                let doing = format!("cannot upload {}", self.client.url(&object.key));
+                let said = "another machine is uploading a backup with the same keys: give each machine a \
+                            prefix of its own";
+                Err(Error::refused(doing, said))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The length of the chunk that begins now, if it is known.
@@ -129,6 +175,7 @@ impl Cutter {
     fn begin(&mut self) -> Result<Now> {
         let key = format!("{}{}.bin", self.stem, self.done.len());
         if let Some(object) = self.there.remove(&key) {
+            self.must_not_be_anothers(&object)?;
             if let Some(compare) = self.comparable(&object)? {
                 return Ok(Now::Compare(Box::new(compare)));
             }
@@ -214,7 +261,7 @@ impl Cutter {
             let (key, etag) = (object.key, Some(object.etag));
             return Ok(Chunk::new(key, object.size, etag, sums.finish()));
         }
-        let mut keys: Vec<String> = self.there.keys().cloned().collect();
+        let mut keys = self.ours()?;
         keys.push(object.key.clone());
         self.client.remove(&keys)?;
         let doing = format!("cannot go on with {}", self.client.url(&object.key));

@@ -9,6 +9,7 @@ use super::manifest::{Chunk, Note, Origin};
 use super::spool::Spool;
 use super::stamp;
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::snapshot::{Diff, shown};
 use crate::store::{Parts, Receipt, Sink};
 use crate::stream::{Head, Watch};
@@ -88,10 +89,12 @@ impl<'a> ArchiveSink<'a> {
         if let Some(path) = path.to_str() {
             self.note.snapshot.path = path.to_owned();
         }
-        let meta = vec![
+        let mut meta = vec![
             ("protocol", head.version.to_string()),
             ("snapshot", head.uuid.to_string()),
+            ("machine", machine::id().to_owned()),
         ];
+        meta.retain(|(_, value)| !value.is_empty());
         if let Out::Network(cutter) = &mut self.out {
             cutter.describe(meta.clone());
         }

@@ -190,6 +190,15 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 pub(super) fn open_lock(dir: &Path) -> Result<File> {
     let run = run_dir();
     let doing = || format!("cannot open a lock in {}", shown(&run));
+    // A rescue system may begin without /run.
+    if let Some(above) = run.parent() {
+        let mut usual = DirBuilder::new();
+        usual
+            .recursive(true)
+            .mode(0o755)
+            .create(above)
+            .doing(doing)?;
+    }
     match DirBuilder::new().mode(0o700).create(&run) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).doing(doing),
         _ => {}

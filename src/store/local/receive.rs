@@ -217,6 +217,7 @@ impl Sink for Receiving<'_> {
         let parent = self.parent.as_ref().map(|exact| exact.uuid);
         self.part.check(head.uuid, head.ctransid, parent)?;
         let origin = self.local.coming.get(&self.diff.to).cloned();
+        let origin = self.local.signed(origin);
         let compares = self.local.compares;
         let snapshot = self.part.publish(&self.path, origin, compares)?;
         self.local.arrived(snapshot);
@@ -395,7 +396,7 @@ pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
     let known = local.known.iter().find(same);
     let origin = known.and_then(|s| s.origin.clone());
     let uncompared = known.is_some_and(|s| s.state == State::Uncompared);
-    let snapshot = part.publish(to, origin, uncompared)?;
+    let snapshot = part.publish(to, local.signed(origin), uncompared)?;
     local.arrived(snapshot);
     Ok(())
 }

@@ -297,6 +297,7 @@ pub(super) fn attribute(
                 filesystem,
                 subvolume: made_of(snapshot.uuid, &by_uuid)?,
                 made: snapshot.created,
+                by: String::new(),
             })
         };
         snapshot.origin = recorded.get(&snapshot.uuid).cloned().or_else(made_here);

@@ -195,6 +195,7 @@ fn origin(
         filesystem: filesystem.parse().ok()?,
         subvolume: subvolume.parse().ok()?,
         made: made.parse().ok(),
+        by: String::new(),
     })
 }
 
@@ -249,6 +250,7 @@ mod tests {
             filesystem: b,
             subvolume: a,
             made: Some(7),
+            by: String::new(),
         };
         let unnamed = Origin {
             host: String::new(),

@@ -46,7 +46,7 @@ pub struct Hello {
 
 /// A word for each thing that was added since version 3 was new. A request that needs one, and an
 /// optional member of a request, is said only to who has the word.
-const WORDS: &[&str] = &["digest", "exchange", "mend", ORIGIN];
+const WORDS: &[&str] = &["digest", "exchange", "mend", ORIGIN, "adopt"];
 /// A request to receive may say what the snapshot is of.
 pub(crate) const ORIGIN: &str = "origin";
 

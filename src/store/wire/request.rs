@@ -47,6 +47,11 @@ pub(crate) enum Request {
         #[serde(with = "path_text")]
         path: PathBuf,
     },
+    Adopt {
+        #[serde(with = "path_text")]
+        path: PathBuf,
+        origin: Origin,
+    },
     Inspect {
         depth: Depth,
     },
@@ -81,7 +86,9 @@ impl Request {
             // It is of what was received over this connection; else it only marks.
             Request::Reject { .. } | Request::Settle { .. } => Access::Append,
             Request::Receive { .. } | Request::Copy { .. } => Access::Append,
-            Request::Delete { .. } | Request::Exchange { .. } => Access::Write,
+            Request::Delete { .. } | Request::Exchange { .. } | Request::Adopt { .. } => {
+                Access::Write
+            }
         }
     }
 
@@ -93,7 +100,8 @@ impl Request {
             | Request::Digest { .. }
             | Request::Reject { .. }
             | Request::Settle { .. }
-            | Request::Exchange { .. } => 3,
+            | Request::Exchange { .. }
+            | Request::Adopt { .. } => 3,
             _ => 2,
         }
     }
@@ -105,6 +113,7 @@ impl Request {
                 Some("digest")
             }
             Request::Exchange { .. } => Some("exchange"),
+            Request::Adopt { .. } => Some("adopt"),
             Request::Send { unmended, .. } => unmended.map(|_| "mend"),
             _ => None,
         }
@@ -141,6 +150,7 @@ impl Request {
             Request::Reject { .. } => "cannot reject",
             Request::Settle { .. } => "cannot settle",
             Request::Exchange { .. } => "cannot replace",
+            Request::Adopt { .. } => "cannot adopt",
         }
     }
 
@@ -158,7 +168,8 @@ impl Request {
             Request::Receive { path, .. }
             | Request::Delete { path }
             | Request::Reject { path }
-            | Request::Settle { path } => a_name(path),
+            | Request::Settle { path }
+            | Request::Adopt { path, .. } => a_name(path),
             Request::Digest { digest } => digestible(digest),
             Request::Exchange { new, old } => a_name(new).and_then(|()| a_name(old)),
             Request::Copy { from, to } => a_name(from).and_then(|()| a_name(to)),

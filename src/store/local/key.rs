@@ -1,0 +1,43 @@
+//! By which key of a server something came: recorded of what comes by one, and shown as seen from it.
+//! The other side has no say in it.
+
+use super::Local;
+use crate::snapshot::{Origin, Snapshot};
+
+/// What stands for having come by no key of a server, as seen from one.
+const LOCAL: &str = "local";
+
+impl Local {
+    /// What comes from now on comes by this key.
+    pub fn keyed(mut self, name: &str) -> Local {
+        self.key = Some(name.to_owned()).filter(|name| !name.is_empty());
+        self
+    }
+
+    /// What is recorded of something that comes now. Of what nobody says what it is of, the key is.
+    pub(super) fn signed(&self, origin: Option<Origin>) -> Option<Origin> {
+        let by = self.key.clone().unwrap_or_default();
+        match origin {
+            None if by.is_empty() => None,
+            origin => Some(Origin {
+                by,
+                ..origin.unwrap_or_default()
+            }),
+        }
+    }
+
+    /// What came by our key is our own; what came by none is another's.
+    pub(super) fn as_seen(&self, snapshots: &mut [Snapshot]) {
+        let Some(key) = &self.key else {
+            return;
+        };
+        let origins = snapshots.iter_mut().filter_map(|s| s.origin.as_mut());
+        for origin in origins {
+            match origin.by.as_str() {
+                "" => origin.by = LOCAL.to_owned(),
+                by if by == key => origin.by.clear(),
+                _ => {}
+            }
+        }
+    }
+}
