@@ -226,29 +226,45 @@ def fill_small(source, count):
 
 
 def comparing(args, program):
-    """What --compare costs on top of a transfer: a full one of large files, one of small files, and
-    an incremental one with 5 % of the files rewritten."""
+    """What rehearsing and mending streams costs, and --compare on top of that: full transfers of
+    large and of small files, and incremental ones with 5 % of the files rewritten."""
     kinds = {
         f"{args.size} MiB in files of 64 MiB": (max(args.size // 64, 1), 64 * MIB),
-        f"{args.size * 30} files of 4 KiB": (args.size * 30, 4096),
+        f"{args.small} files of 4 KiB": (args.small, 4096),
     }
-    dst = shlex.quote(str(args.scratch / "dst"))
     for what, (count, length) in kinds.items():
         full, incremental = Table(f"compare: {what}"), Table(f"compare: 5 % of {what}")
         room = count * length // MIB * 2 + 2048
         with Filesystem(args.scratch, "src", room) as source:
             many(source, count, length)
-            src = shlex.quote(str(source))
+            ways = compared_ways(source, args.scratch / "dst", program)
             for _ in range(args.runs):
-                for name in "", " --compare":
+                for name, (first, second) in ways.items():
                     with Filesystem(args.scratch, "dst", room):
                         cold()
-                        full.add(f"buttersink{name}", timed(f"{program} -q{name} {src}/1 {dst}/"))
+                        full.add(name, timed(first))
                         cold()
-                        words = f"{program} -q{name} {src}/2 {dst}/"
-                        incremental.add(f"buttersink{name}", timed(words))
+                        incremental.add(name, timed(second))
         full.print()
         incremental.print()
+
+
+def compared_ways(source, dest, program):
+    """For each contender, the commands that send the first snapshot and the second."""
+    src, dst = shlex.quote(str(source)), shlex.quote(str(dest))
+    durable = f"btrfs receive -q {dst} && sync -f {dst}"
+    ours = {
+        "buttersink without mending": f"BUTTERSINK_TEST_NO_MENDING=1 {program} -q",
+        "buttersink": f"{program} -q",
+        "buttersink --compare": f"{program} -q --compare",
+    }
+    return {
+        "plain pipe; sync -f": (
+            f"btrfs send -q {src}/1 | {durable}",
+            f"btrfs send -q -p {src}/1 {src}/2 | {durable}",
+        ),
+        **{n: (f"{words} {src}/1 {dst}/", f"{words} {src}/2 {dst}/") for n, words in ours.items()},
+    }
 
 
 def many(source, count, length):
