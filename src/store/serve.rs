@@ -89,34 +89,28 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         Request::Measure { diffs } => reply(wire, measure(store, &diffs)),
         Request::Copy { from, to } => {
             let done = store.copy(&from, &to);
-            record(&done, || {
-                format!("copied {} to {}", shown(&from), shown(&to))
-            });
-            reply(wire, done)
+            let what = || format!("copied {} to {}", shown(&from), shown(&to));
+            reply(wire, record(done, what))
         }
         Request::Delete { path } => {
             let done = store.delete(&path);
-            record(&done, || format!("deleted {}", shown(&path)));
-            reply(wire, done)
+            reply(wire, record(done, || format!("deleted {}", shown(&path))))
         }
         Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
         Request::Reject { path } => {
             let done = store.reject(&path);
-            record(&done, || format!("rejected {}", shown(&path)));
-            reply(wire, done)
+            reply(wire, record(done, || format!("rejected {}", shown(&path))))
         }
         Request::Settle { path } => reply(wire, store.settle(&path)),
         Request::Exchange { new, old } => {
             let done = store.exchange(&new, &old);
-            record(&done, || {
-                format!("put {} in the place of {}", shown(&new), shown(&old))
-            });
-            reply(wire, done)
+            let what = || format!("put {} in the place of {}", shown(&new), shown(&old));
+            reply(wire, record(done, what))
         }
         Request::Adopt { path, origin } => {
             let done = store.adopt(&path, &origin);
-            record(&done, || format!("adopted {} as of {origin}", shown(&path)));
-            reply(wire, done)
+            let what = || format!("adopted {} as of {origin}", shown(&path));
+            reply(wire, record(done, what))
         }
         Request::Digest { digest } => {
             let looked = store.digest(&digest).and_then(|looking| looking());
@@ -137,11 +131,12 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
 }
 
 /// For the administrator of this machine.
-fn record<T>(outcome: &Result<T>, what: impl FnOnce() -> String) {
-    system::line(|| match outcome {
+fn record<T>(outcome: Result<T>, what: impl FnOnce() -> String) -> Result<T> {
+    system::line(|| match &outcome {
         Ok(_) => what(),
         Err(error) => error.to_string(),
     });
+    outcome
 }
 
 /// What is known of the diffs, in the order asked.
@@ -236,8 +231,8 @@ fn receive<S: Store + ?Sized, R: Read, W: Write>(
     match take(sink.as_mut(), wire)? {
         Ended::Whole => {
             let done = sink.finish();
-            record(&done, || format!("received {} as {}", diff.to, shown(path)));
-            reply(wire, done)
+            let what = || format!("received {} as {}", diff.to, shown(path));
+            reply(wire, record(done, what))
         }
         Ended::Aborted => {
             drop(sink);
