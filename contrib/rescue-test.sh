@@ -164,6 +164,7 @@ accelerator() {
 start_server() {
     local port=$((20000 + RANDOM % 10000))
     server=$dir/server
+    rm -rf "$server" # what a run that failed left is in the way
     tests/servers/seaweedfs.sh start "$port" "$server"
     trap 'tests/servers/seaweedfs.sh stop "$server"' EXIT
     local tries
