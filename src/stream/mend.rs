@@ -103,18 +103,6 @@ impl<'a> Mender<'a> {
         Ok(node.filter(|n| n.base.is_some()).map(|node| node.size))
     }
 
-    /// Whether the snapshot has space reserved for a file at an offset or later.
-    fn has_extent_from(&mut self, path: &[u8], offset: u64) -> Result<bool> {
-        let Some(model) = &mut self.model else {
-            return Ok(false);
-        };
-        let Some(id) = model.find(path)? else {
-            return Ok(false);
-        };
-        let found = self.child.has_extent_from(model.node(id).ino, offset);
-        found.map_err(rehearsal::unreadable)
-    }
-
     /// What is too large to be rehearsed is not sent as a diff. A whole stream has few faults, and
     /// there is nothing to send in its place.
     fn stay_small(&mut self) -> Result<()> {

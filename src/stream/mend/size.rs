@@ -30,10 +30,6 @@ pub fn mended_size(
         let command = Command::checked(&bytes, head.version);
         let command = command.ok_or_else(|| damaged("the checksum of a command is wrong"))?;
         before.clear();
-        if is_unsent(&command, &grown, mender.as_mut())? {
-            grown = None;
-            continue;
-        }
         total += unsaid(&command, &mut grown, mender.as_mut())?;
         let keep = match &mut mender {
             Some(mender) => mender.pass(&command, &mut before)?,
@@ -77,24 +73,6 @@ impl Grown {
             true => (COMMAND + 4 + self.path.len() + 4 + 8) as u64,
             false => 0,
         }
-    }
-}
-
-/// Whether this is a TRUNCATE that the stream with data has not. The kernel sends the hole at the end of
-/// a file early if space is reserved beyond it; where zeros are written for it, nothing is left to be cut.
-fn is_unsent(
-    command: &Command,
-    grown: &Option<Grown>,
-    mender: Option<&mut Mender>,
-) -> Result<bool> {
-    let (Some(Verb::Truncate), Some(file), Some(mender)) = (command.verb(), grown, mender) else {
-        return Ok(false);
-    };
-    let size = command.number_of(Attr::Size).unwrap_or_default();
-    let grew = file.path == command.need(Attr::Path)? && file.old < size && file.last == size;
-    match grew {
-        true => mender.has_extent_from(&file.path, size),
-        false => Ok(false),
     }
 }
 
