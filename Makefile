@@ -34,11 +34,11 @@ FILES    := $(foreach p,$(PROGRAMS),$(FROM)/$(p)=$(BINDIR)/$(p)) \
 .DEFAULT_GOAL := all
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help all demo setup check fmt lint test torture bench install uninstall static rescue-test dist \
-        deb clean
+.PHONY: help all demo setup check fmt lint test torture bench install uninstall static rescue-test \
+        torture-rescue dist deb clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 16
 
 all: $(BINARIES) ## release builds of the programs
 
@@ -99,6 +99,9 @@ $(STATIC) &: $(SOURCES) contrib/static.sh contrib/static-test.sh contrib/unwind-
 
 rescue-test: $(STATIC) ## a virtual machine loses its disk and gets its system back
 	contrib/rescue-test.sh
+
+torture-rescue: $(STATIC) ## make torture in such a machine, on its kernel
+	RESCUE_TORTURE=$${BUTTERSINK_TORTURE_MINUTES:-10} contrib/rescue-test.sh
 
 dist: $(STATIC) ## static programs, man pages, completions and checksums as a tar file
 	contrib/dist.sh

@@ -1,8 +1,9 @@
 #!/bin/sh
 # /init of the machines in contrib/rescue-test.sh, which know nothing but busybox, btrfs-progs and
-# our static programs. What is to be done stands on the kernel's command line: stage=…, s3=PORT.
+# our static programs. What is to be done stands on the kernel's command line: stage=…, s3=PORT, and
+# for the histories minutes=…, seed=…, mending=no.
 # Everything is said on the console; its last line is "rescue: passed", or something else.
-# shellcheck shell=dash disable=SC2154 # stage and s3
+# shellcheck shell=dash disable=SC2154 # the words of the command line
 set -eu
 export PATH=/bin HOME=/ AWS_ACCESS_KEY_ID=rescue AWS_SECRET_ACCESS_KEY=rescue-secret
 export AWS_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
@@ -191,17 +192,25 @@ after() {
     bring_back s3://rescue/machine/
 }
 
+# Random histories, by the tests' program: its scratch files are in memory.
+torture() {
+    mount -t tmpfs -o size=75% scratch "$(cat /etc/scratch)"
+    export BUTTERSINK_TORTURE_MINUTES="$minutes" BUTTERSINK_TORTURE_SEED="$seed"
+    [ -z "${mending-}" ] || export BUTTERSINK_TEST_NO_MENDING=1
+    it --torture || fail 'the histories show faults'
+}
+
 trap 'fail "a command ended with $?"' EXIT # whatever fails ends the script: set -e
 begin
 echo "rescue: running on Linux $(uname -r)"
 # shellcheck disable=SC2013 # words
 for word in $(cat /proc/cmdline); do
-    case $word in stage=* | s3=*) eval "$word" ;; esac
+    case $word in stage=* | s3=* | minutes=* | seed=* | mending=*) eval "$word" ;; esac
 done
 [ -z "${s3-}" ] || network
 case $stage in
 probe) ;;
-before | after) $stage ;;
+before | after | torture) $stage ;;
 *) fail "no such stage: $stage" ;;
 esac
 echo 'rescue: passed'

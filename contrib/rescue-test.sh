@@ -9,6 +9,8 @@
 #   contrib/rescue-test.sh
 #   RESCUE_ACCEL=kvm|tcg     how to run the machines; by default KVM if it works
 #   RESCUE_S3=no             without the bucket, whose server comes from PyPI
+#   RESCUE_TORTURE=MINUTES   instead: random histories of snapshots on that kernel (make
+#                            torture-rescue), from BUTTERSINK_TORTURE_SEED on
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -18,7 +20,8 @@ dir=$target/rescue
 root=$dir/root # what the packages hold
 export BUTTERSINK_SERVERS=${BUTTERSINK_SERVERS:-$target/servers}
 export AWS_ACCESS_KEY_ID=rescue AWS_SECRET_ACCESS_KEY=rescue-secret
-limit=240 # seconds that a machine may take
+limit=240  # seconds that a machine may take
+memory=512 # MiB of it
 
 say() { echo "rescue-test: $*" >&2; }
 die() {
@@ -77,7 +80,7 @@ kernel_modules() {
     : >"$order"
     "$root/bin/busybox" depmod -b "$root" "$(basename "$modules")"
     for name in crc32c_generic crc32c-intel xxhash_generic sha256_generic blake2b_generic \
-        btrfs virtio_pci virtio_blk virtio_net; do
+        btrfs virtio_pci virtio_blk virtio_net ${torture:+loop}; do
         module "$name"
     done
     mkdir -p "$1"
@@ -89,13 +92,51 @@ kernel_modules() {
 
 # A program that is not static, with the libraries that it needs.
 with_libraries() {
-    local program library
+    local program
     program=$(command -v "$1")
     cp --remove-destination "$program" "$2/bin"
-    ldd "$program" | grep -o '/[^ ]*' | while read -r library; do
+    libraries "$program" "$2"
+}
+
+libraries() {
+    local library
+    ldd "$1" | sed -n 's|^[^/]*\(/[^ ]*\).*|\1|p' | while read -r library; do
         mkdir -p "$2$(dirname "$library")"
         cp -L "$library" "$2$library"
     done
+}
+
+# The tests' program, and what its histories need. It looks for its scratch directory where it was
+# built.
+torture_programs() {
+    local it program scratch
+    it=$("${CARGO:-cargo}" test --locked --no-run --test it --message-format=json |
+        sed -n 's/.*"executable":"\([^"]*\/it-[^"]*\)".*/\1/p')
+    [ -x "$it" ] || die 'cargo built no test program'
+    with_libraries "$it" "$1"
+    mv "$1/bin/$(basename "$it")" "$1/bin/it"
+    for program in mount umount losetup; do with_libraries "$program" "$1"; done
+    python "$1"
+    scratch=$(realpath -ms "${CARGO_TARGET_DIR:-target}")/tmp
+    mkdir -p "$1$scratch"
+    echo "$scratch" >"$1/etc/scratch"
+}
+
+# This machine's Python, with no other modules than those that the tests' helper has loaded.
+python() {
+    local file
+    {
+        cat tests/it/histories/hands.py
+        echo 'print(os.path.realpath(sys.executable))'
+        echo 'for module in [os, *sys.modules.values()]:'
+        echo '    print(getattr(module, "__file__", None) or "")'
+    } >"$dir/modules.py"
+    python3 -c "$(cat "$dir/modules.py")" </dev/null | grep '^/' | sort -u >"$dir/modules"
+    while read -r file; do
+        cp --parents -L "$file" "$1"
+        case $file in *.py) ;; *) libraries "$file" "$1" ;; esac
+    done <"$dir/modules"
+    ln -s "$(grep -m1 '/bin/python[^/]*$' "$dir/modules")" "$1/bin/python3"
 }
 
 initramfs() {
@@ -109,6 +150,7 @@ initramfs() {
     with_libraries btrfs "$tree"
     with_libraries mkfs.btrfs "$tree"
     for program in buttersink btrfslist checksumdir; do cp "$programs/$program" "$tree/bin"; done
+    [ -z "$torture" ] || torture_programs "$tree"
     kernel_modules "$tree/modules"
     cp contrib/rescue-init.sh "$tree/init"
     chmod 755 "$tree/init"
@@ -135,7 +177,7 @@ machine() {
     [ "$accel" = tcg ] || cpu=host
     kernel=$(echo "$root"/boot/vmlinuz-*)
     : >"$console"
-    timeout -k 5 "$limit" "${emulator[@]}" -accel "$accel" -cpu $cpu -m 512 -smp 2 \
+    timeout -k 5 "$limit" "${emulator[@]}" -accel "$accel" -cpu $cpu -m $memory -smp 2 \
         -nodefaults -no-reboot -display none -monitor none -serial "file:$console" \
         -kernel "$kernel" -initrd "$dir/initramfs.gz" \
         -append "console=ttyS0 quiet panic=-1 $*" \
@@ -184,6 +226,19 @@ make_bucket() {
             >"$dir/bucket.log" 2>&1 && ! grep -qi error "$dir/bucket.log"
 }
 
+# Histories end after their time, and those that fail are made small.
+torture() {
+    local words=("minutes=$torture" "seed=${BUTTERSINK_TORTURE_SEED-}")
+    [ -z "${BUTTERSINK_TEST_NO_MENDING-}" ] || words+=(mending=no)
+    say "histories for $torture minutes (with $accel)"
+    machine "$accel" $((60 * torture + 2400)) stage=torture "${words[@]}" || {
+        tr -d '\r' <"$dir/console" >&2
+        tail -3 "$dir/qemu.log" >&2
+        die "the histories did not pass; the console: $dir/console"
+    }
+    tr -d '\r' <"$dir/console" | sed -n '/^rescue: running/p; /^histories from/,/ histories, /p' >&2
+}
+
 stage() {
     say "$1 (with $accel)"
     if ! machine "$accel" $limit "stage=$1" "$s3"; then
@@ -196,14 +251,25 @@ stage() {
 
 [ "$(uname -m)" = x86_64 ] || die 'the machines are x86-64'
 needs btrfs mkfs.btrfs apt-get dpkg-deb ldd gzip
+torture=${RESCUE_TORTURE-}
+if [ -n "$torture" ]; then
+    needs "${CARGO:-cargo}" python3 losetup
+    memory=2048
+fi
 unpack_packages
 initramfs
 emulator
 s3=
-[ "${RESCUE_S3-}" = no ] || start_server
+[ "${RESCUE_S3-}" = no ] || [ -n "$torture" ] || start_server
 new_disk "$dir/system.img"
 new_disk "$dir/backup.img"
 accel=$(accelerator)
+if [ -n "$torture" ]; then
+    torture
+    rm -f "$dir"/{system,backup}.img
+    say passed
+    exit
+fi
 stage before
 new_disk "$dir/system.img" # the loss
 stage after

@@ -108,6 +108,8 @@ struct Total {
     histories: usize,
     pairs: usize,
     refused: usize,
+    /// Histories that ended before all their pairs were tried.
+    broken: usize,
     kinds: BTreeMap<String, usize>,
 }
 
@@ -141,6 +143,7 @@ fn tortured(seed: &str, total: &Mutex<Total>) {
     let told = |line: &str| line.starts_with("pairs\t");
     if !text.lines().any(told) {
         println!("{seed}: ended with {code:?}\n{text}");
+        total.lock().expect("no thread died").broken += 1;
     }
     let fresh = total.lock().expect("no thread died").take(&text);
     for kind in fresh {
@@ -179,8 +182,11 @@ impl Total {
             println!("{pairs:>6} {kind}");
         }
         let (histories, pairs, refused) = (self.histories, self.pairs, self.refused);
+        if self.broken > 0 {
+            println!("{:>6} histories came to no end", self.broken);
+        }
         println!("{histories} histories, {pairs} pairs, {refused} refused");
-        match self.kinds.is_empty() && histories > 0 {
+        match self.kinds.is_empty() && self.broken == 0 && histories > 0 {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         }
