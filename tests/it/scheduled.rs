@@ -21,7 +21,7 @@ use buttersink::backup::state::State;
 use buttersink::error::Result;
 use buttersink::plan::Wish;
 use buttersink::process::Priority;
-use buttersink::snapshot::Listing;
+use buttersink::snapshot::{self, Listing};
 use buttersink::store::archive::ArchiveStore;
 use buttersink::store::local::Manner;
 use buttersink::store::remote::ssh;
@@ -354,8 +354,12 @@ fn killed_at_any_moment() {
     }
     assert!(kills > 2, "{kills} kills");
     let listing = scene.listing("data");
-    assert!(listing.notes.is_empty(), "{:?}", listing.notes);
-    let backups = listing.snapshots.len();
+    // What arrived less than a day ago stays: another machine may be sending it.
+    let young = |note: &String| note.contains("left by a run that did not end");
+    assert!(listing.notes.iter().all(young), "{:?}", listing.notes);
+    let whole = |s: &&snapshot::Snapshot| s.state != snapshot::State::Partial;
+    let whole = listing.snapshots.iter().filter(whole);
+    let backups = whole.count();
     assert_eq!(scene.restore_all("data", "to"), backups);
     // Interrupted uploads were gone on with: there is the first snapshot that got so far.
     assert!(backups < kills, "{backups} backups after {kills} kills");
