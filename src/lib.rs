@@ -4,16 +4,20 @@
 //! A **diff** makes one snapshot out of another, or out of nothing.
 //! **plan** chooses diffs; it only thinks.
 //! **sync** carries them out; a transfer is a read and a write.
+//! **stream** rehearses a diff at its source and mends it; **receive** makes a stream into a tree.
 //! **remote** and **serve** are a store with a pipe in the middle.
 //! **backup** is a snapshot, a plan, a sync and a prune; **restore** is a sync the other way;
 //! **verify** looks again.
 //!
-//! Two promises carry the correctness:
+//! Three promises carry the correctness:
 //!
 //! 1. **End of stream means complete.** `Read::read` returns `Ok(0)` only when every byte was
 //!    delivered and the producer succeeded.
 //! 2. **Drop means abort.** What is written to a [`store::Sink`] does not exist until the
 //!    consuming `finish`.
+//! 3. **What is not known is not done.** Nothing is deleted, replaced, built upon or called good because
+//!    of its name, its neighbours, or something that is absent: there is a record that says so, or a
+//!    comparison that has been made.
 //!
 //! The modules stand in reading order; each uses only those above it (a test checks this).
 
