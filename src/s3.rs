@@ -1,7 +1,6 @@
 //! S3 as a client sees it. Every request goes through [`Client::request`], which signs, sends,
 //! tries again where that may help, and explains what was refused. Knows nothing of snapshots.
 
-pub(crate) mod claim;
 mod config;
 mod credentials;
 pub mod download;
@@ -13,6 +12,7 @@ pub mod multipart;
 pub mod objects;
 mod options;
 mod quirks;
+pub(crate) mod remote_checksum;
 mod request;
 mod retry;
 mod sign;
