@@ -43,7 +43,7 @@ pub mod log;
 pub mod machine;
 pub mod process;
 
-pub mod pace;
+pub mod limiter;
 
 pub mod receive;
 

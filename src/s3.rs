@@ -31,8 +31,8 @@ pub use quirks::{Quirks, TABLE};
 pub(crate) use request::{Answer, Fault, Request, Response};
 
 use crate::error::{Error, Kind, Result};
+use crate::limiter::Pace;
 use crate::log;
-use crate::pace::Pace;
 use config::Profile;
 use credentials::{Credentials, Keys};
 use endpoint::Place;

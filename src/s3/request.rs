@@ -4,7 +4,7 @@
 use super::sign;
 use super::upload::hex;
 use crate::error::Error;
-use crate::pace::Pace;
+use crate::limiter::Pace;
 use crate::sys;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rusty_s3::Method;
