@@ -5,7 +5,6 @@ mod alias;
 mod builtin;
 mod child;
 mod exchange;
-mod flow;
 mod home;
 mod inherited;
 mod inspect;
@@ -21,6 +20,7 @@ pub mod sender;
 mod state;
 mod survey;
 mod tree;
+mod writeback;
 
 pub use builtin::ReceiveWith;
 pub use home::STATE;

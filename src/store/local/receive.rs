@@ -2,10 +2,10 @@
 
 use super::builtin::{self, Quarantined};
 use super::child::Child;
-use super::flow::Flow;
 use super::parent::Exact;
 use super::state::{self, Fact, Seal};
 use super::survey::PART;
+use super::writeback::Flow;
 use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
