@@ -5,7 +5,6 @@ mod alias;
 mod builtin;
 mod child;
 mod exchange;
-mod home;
 mod inherited;
 mod inspect;
 mod key;
@@ -18,14 +17,15 @@ mod scratch;
 mod send;
 pub mod sender;
 mod state;
+mod state_dir;
 mod survey;
 mod tree;
 mod writeback;
 
 pub use builtin::ReceiveWith;
-pub use home::STATE;
 pub use scratch::Scratch;
 pub use state::origins;
+pub use state_dir::STATE;
 pub use survey::{leftovers, state_at, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
@@ -96,7 +96,7 @@ impl Local {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        if home::is_inside(&dir) {
+        if state_dir::is_inside(&dir) {
             let said = "it is where buttersink keeps what it remembers";
             return Err(Error::refused(format!("cannot open {}", shown(&dir)), said));
         }
@@ -386,7 +386,7 @@ impl Store for Local {
 }
 
 fn lock(dir: &Path) -> Result<File> {
-    let file = home::open_lock(dir)?;
+    let file = state_dir::open_lock(dir)?;
     let doing = || format!("cannot lock {}", shown(dir));
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),
@@ -423,7 +423,7 @@ fn checked_name(path: &Path) -> Result<&OsStr> {
         ))
     };
     match path.file_name() {
-        Some(_) if home::is_inside(path) => refused("it is where seals are kept"),
+        Some(_) if state_dir::is_inside(path) => refused("it is where seals are kept"),
         Some(name) if plain && !nul => Ok(name),
         _ => refused("it leads out of the directory"),
     }
