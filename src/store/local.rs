@@ -5,10 +5,10 @@ mod alias;
 mod builtin;
 mod child;
 mod exchange;
+mod file_digests;
 mod inherited;
 mod inspect;
 mod leftover;
-mod look;
 mod measure;
 mod parent;
 mod receive;
@@ -71,7 +71,7 @@ pub struct Local {
     /// What was received since it was opened, by its own UUID.
     arrived: Vec<Uuid>,
     /// The snapshot whose files are being gone through.
-    round: Option<look::Round>,
+    round: Option<file_digests::Round>,
     notes: Vec<String>,
     /// What is going to be received is of.
     coming: Origins,
@@ -355,7 +355,7 @@ impl Store for Local {
     }
 
     fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
-        look::look(self, digest)
+        file_digests::look(self, digest)
     }
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
