@@ -36,7 +36,7 @@ use crate::proof::{Depth, Finding};
 use crate::snapshot::{
     Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
-use crate::store::look::{Digest, Looking};
+use crate::store::file_digests::{Digest, Looking};
 use crate::store::{Access, Rejected, Sink, Store};
 use crate::sys;
 use receive::Receiving;

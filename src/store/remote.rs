@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{Diff, Listing, Measured, Origin, Origins, Size, Sizes};
-use crate::store::look::{Digest, Looking, Page};
+use crate::store::file_digests::{Digest, Looking, Page};
 use crate::store::wire::{Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
 use line::Line;
