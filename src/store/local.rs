@@ -4,7 +4,6 @@
 mod alias;
 mod builtin;
 mod child;
-mod exchange;
 mod file_digests;
 mod inherited;
 mod inspect;
@@ -12,6 +11,7 @@ mod leftover;
 mod measure;
 mod parent;
 mod receive;
+mod replace;
 mod scratch;
 mod send;
 pub mod sender;
@@ -359,15 +359,15 @@ impl Store for Local {
     }
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
-        exchange::reject(self, path)
+        replace::reject(self, path)
     }
 
     fn settle(&mut self, path: &Path) -> Result<()> {
-        exchange::settle(self, path)
+        replace::settle(self, path)
     }
 
     fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
-        exchange::exchange(self, new, old)
+        replace::exchange(self, new, old)
     }
 
     fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
