@@ -2,8 +2,8 @@
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
 mod alias;
+mod btrfs_receive;
 mod builtin;
-mod child;
 mod file_digests;
 mod inherited;
 mod inspect;

@@ -1,7 +1,7 @@
 //! Receiving one snapshot so that its name appears only when it is whole and durable.
 
+use super::btrfs_receive::Child;
 use super::builtin::{self, Quarantined};
-use super::child::Child;
 use super::parent::Exact;
 use super::state::{self, Fact, Seal};
 use super::survey::PART;
