@@ -3,7 +3,7 @@
 
 mod alias;
 mod btrfs_receive;
-mod builtin;
+mod builtin_receive;
 mod file_digests;
 mod inherited;
 mod inspect;
@@ -22,7 +22,7 @@ mod survey;
 mod tree;
 mod writeback;
 
-pub use builtin::ReceiveWith;
+pub use builtin_receive::ReceiveWith;
 pub use scratch::Scratch;
 pub use state::origins;
 pub use state_dir::STATE;

@@ -1,7 +1,7 @@
 //! What earlier runs and releases left in a directory, and whether it may be written to at all. Removes
 //! only what a mark of ours names.
 
-use super::{Local, builtin, state, state_dir};
+use super::{Local, builtin_receive, state, state_dir};
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Doing, Kind, Result};
 use crate::log;
@@ -18,7 +18,7 @@ impl Local {
         if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
         }
-        if builtin::remove_leftover(&self.dir)? {
+        if builtin_receive::remove_leftover(&self.dir)? {
             let note = "removed what an interrupted transfer had received";
             self.notes.push(note.to_owned());
         }

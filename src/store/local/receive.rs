@@ -1,7 +1,7 @@
 //! Receiving one snapshot so that its name appears only when it is whole and durable.
 
 use super::btrfs_receive::Child;
-use super::builtin::{self, Quarantined};
+use super::builtin_receive::{self, Quarantined};
 use super::parent::Exact;
 use super::state::{self, Fact, Seal};
 use super::survey::PART;
@@ -110,7 +110,7 @@ impl<'a> Receiving<'a> {
         let doing = format!("cannot receive {}", shown(dir.join(name)));
         let flow = Flow::start(open_dir(dir)?, doing.clone());
         let exact = parent.as_ref();
-        let way = if builtin::is_chosen(local.manner)? {
+        let way = if builtin_receive::is_chosen(local.manner)? {
             Way::Builtin(Box::new(Quarantined::prepare(local, exact, doing)?))
         } else {
             let child = Child::start(local, exact, dir, (path, &part.part), doing)?;
