@@ -4,6 +4,7 @@
 mod alias;
 mod btrfs_receive;
 mod builtin_receive;
+pub mod builtin_send;
 mod file_digests;
 mod inherited;
 mod inspect;
@@ -14,7 +15,6 @@ mod receive;
 mod replace;
 mod scratch;
 mod send;
-pub mod sender;
 mod ssh_key;
 mod state;
 mod state_dir;
