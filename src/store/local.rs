@@ -9,6 +9,7 @@ mod file_digests;
 mod inherited;
 mod inspect;
 mod leftover;
+mod listing;
 mod measure;
 mod parent;
 mod receive;
@@ -18,15 +19,14 @@ mod send;
 mod ssh_key;
 mod state;
 mod state_dir;
-mod survey;
 mod tree;
 mod writeback;
 
 pub use builtin_receive::ReceiveWith;
+pub use listing::{leftovers, state_at, states};
 pub use scratch::Scratch;
 pub use state::origins;
 pub use state_dir::STATE;
-pub use survey::{leftovers, state_at, states};
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -144,7 +144,7 @@ impl Local {
     /// # Errors
     /// If it is not there.
     pub fn adopt(&mut self, path: &Path) -> Result<()> {
-        self.known.push(survey::adopted(path)?);
+        self.known.push(listing::adopted(path)?);
         Ok(())
     }
 
@@ -212,9 +212,9 @@ impl Store for Local {
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
-        let (mut snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
         let filesystem = self.filesystem.fsid()?;
-        survey::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
+        listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
         self.as_seen(&mut snapshots);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
@@ -373,7 +373,7 @@ impl Store for Local {
     fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
-        let (snapshots, _) = survey::snapshots(&subvolumes.all, &states.of);
+        let (snapshots, _) = listing::snapshots(&subvolumes.all, &states.of);
         let finding = |s: &Snapshot| {
             let sealed = states.sealed.contains(&s.uuid);
             Finding::of(

@@ -2,9 +2,9 @@
 
 use super::btrfs_receive::Child;
 use super::builtin_receive::{self, Quarantined};
+use super::listing::PART;
 use super::parent::Exact;
 use super::state::{self, Fact, Seal};
-use super::survey::PART;
 use super::writeback::Flow;
 use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
