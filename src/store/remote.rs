@@ -2,7 +2,7 @@
 //! Knows the protocol's turns; what runs at the other end, and how it was reached, is the
 //! business of whoever dials.
 
-mod line;
+mod connection;
 pub mod ssh;
 mod stream;
 
@@ -14,7 +14,7 @@ use crate::snapshot::{Diff, Listing, Measured, Origin, Origins, Size, Sizes};
 use crate::store::file_digests::{Digest, Looking, Page};
 use crate::store::wire::{Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
-use line::Line;
+use connection::Line;
 use serde::de::DeserializeOwned;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
