@@ -2,7 +2,7 @@
 //! that goes. Tells what happens; prints nothing.
 
 mod dests;
-mod outlook;
+mod preview;
 mod subject;
 
 use super::config::Config;
@@ -17,7 +17,7 @@ use crate::store::archive::stamp;
 use crate::store::{self, Access, Means, Place, Store};
 use crate::sys;
 use jiff::Zoned;
-pub use outlook::{outlook, remembered};
+pub use preview::{outlook, remembered};
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
