@@ -3,7 +3,7 @@
 
 mod dests;
 mod preview;
-mod subject;
+mod subvolume;
 
 use super::config::Config;
 use super::oneshot::access;
@@ -22,7 +22,7 @@ use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use subject::{Subject, Todo};
+use subvolume::{Subject, Todo};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
