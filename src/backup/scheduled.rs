@@ -1,7 +1,7 @@
 //! Scheduled backups of a configuration: what is due for each subvolume, a snapshot of it, and where
 //! that goes. Tells what happens; prints nothing.
 
-mod dests;
+mod destinations;
 mod preview;
 mod subvolume;
 
