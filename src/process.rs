@@ -4,7 +4,7 @@
 pub mod duplex;
 mod found;
 pub mod secrets;
-mod within;
+mod timeout;
 mod words;
 
 use crate::error::{Doing, Error, Kind, Result};
@@ -14,7 +14,7 @@ pub use found::program;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-pub use within::run_within;
+pub use timeout::run_within;
 use words::Words;
 pub use words::is_about_input;
 
