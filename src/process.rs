@@ -2,15 +2,15 @@
 //! Its standard error is always drained, and its own words are the error when it fails.
 
 pub mod duplex;
-mod found;
+mod search_path;
 pub mod secrets;
 mod timeout;
 mod words;
 
 use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
-use found::not_started;
-pub use found::program;
+use search_path::not_started;
+pub use search_path::program;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
