@@ -4,8 +4,8 @@
 pub mod duplex;
 mod search_path;
 pub mod secrets;
+mod stderr;
 mod timeout;
-mod words;
 
 use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
@@ -14,9 +14,9 @@ pub use search_path::program;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use stderr::Words;
+pub use stderr::is_about_input;
 pub use timeout::run_within;
-use words::Words;
-pub use words::is_about_input;
 
 /// A pipe as large as an ordinary user may make one: fewer turns between the two ends.
 const PIPE: usize = 1 << 20;
