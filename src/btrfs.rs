@@ -31,7 +31,7 @@ pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::sys;
-use crate::sys::look::Found;
+use crate::sys::secure_open::Found;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
