@@ -23,13 +23,13 @@ mod report;
 
 mod seen;
 
-mod look;
+mod entry_reader;
 
 pub use check::check;
 pub use compare::compare_trees;
 pub use difference::{Aspect, Change, Difference, What};
+pub use entry_reader::{Look, Paths, look};
 pub use list::List;
-pub use look::{Look, Paths, look};
 pub use report::Report;
 pub use seen::{Entry, Found, Seen};
 pub use sums::Wanted;
