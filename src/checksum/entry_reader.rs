@@ -2,9 +2,9 @@
 //! symbolic link is followed on the way. Two trees are the same where two such looks are.
 //! Knows neither who asks nor what the answers are held against.
 
+use super::entry::{Entry, Found, Seen};
 use super::queue::{Job, Queue};
 use super::read::{self, Quiet};
-use super::seen::{Entry, Found, Seen};
 use super::walk::joined;
 use super::{Progress, line};
 use crate::sys::dir::{self, Stat};
