@@ -13,7 +13,7 @@ pub mod renamed;
 pub mod stored;
 mod touched;
 pub mod tree;
-mod watch;
+mod validator;
 
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Uuid;
@@ -21,7 +21,7 @@ pub use mend::{MendedStream, Mender, Trees, mended_size};
 use paths::Paths;
 use std::io::{self, Read};
 pub use touched::{MOST, Touched};
-pub use watch::Watch;
+pub use validator::Watch;
 
 const MAGIC: &[u8; 13] = b"btrfs-stream\0";
 const HEADER: usize = 17;
