@@ -5,11 +5,11 @@
 //! then commands: length of the body le32, command le16, CRC-32C le32 over header (with zeros
 //! for itself) and body, seed 0, not inverted; then attributes: type le16, length le16, value.
 
+pub mod clone_source;
 pub mod command;
 mod mend;
 mod paths;
 pub mod rehearsal;
-pub mod renamed;
 pub mod stored;
 mod touched;
 pub mod tree;
