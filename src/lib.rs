@@ -47,7 +47,7 @@ pub mod log;
 pub mod machine;
 pub mod process;
 
-pub mod pace;
+pub mod limiter;
 
 pub mod receive;
 

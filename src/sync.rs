@@ -1,7 +1,7 @@
 //! Carries out what a plan says: measures until every chosen diff is known, then one transfer
 //! after the other. Knows stores only as what they promise, and prints nothing.
 
-mod held;
+mod check_copy;
 mod planning;
 pub mod resend;
 mod transfer;
@@ -13,7 +13,7 @@ use crate::process;
 use crate::snapshot::{Listing, Measured, Sizes, Uuid, shown};
 use crate::store::{Parts, Receipt, Store};
 use crate::text::numbered;
-pub use held::{as_if_settled, must_compare, settle};
+pub use check_copy::{as_if_settled, must_compare, settle};
 pub use planning::make_plan;
 use planning::plan_from;
 use std::collections::{HashSet, VecDeque};
@@ -120,7 +120,8 @@ pub fn carry_out(
                 Err(orphan(&step))
             }
             _ => one_step(&step, source, dest, watch).and_then(|receipt| {
-                held::hold(plan, &step, source, dest, &mut run.summary, watch).map(|()| receipt)
+                check_copy::hold(plan, &step, source, dest, &mut run.summary, watch)
+                    .map(|()| receipt)
             }),
         };
         match result {

@@ -3,7 +3,7 @@
 
 use super::sign;
 use crate::error::Error;
-use crate::pace::Pace;
+use crate::limiter::Pace;
 use crate::sys;
 use crate::text::hex;
 use base64::{Engine, prelude::BASE64_STANDARD};

@@ -7,9 +7,9 @@ use super::manifest::{self, Chunk, Manifest};
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Seen, Verdict};
-use crate::s3::claim::Claim;
 use crate::s3::download::Source;
 use crate::s3::objects::unquoted;
+use crate::s3::remote_checksum::Claim;
 use crate::s3::sum::Rolling;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
@@ -275,7 +275,7 @@ fn compare_chunk(
             Seen::Regenerated,
             "its chunks' ETags are unchanged, and their SHA-256s are those of the stream made again",
         ),
-        None => crate::s3::claim::unclaimed(),
+        None => crate::s3::remote_checksum::unclaimed(),
     };
     Ok((verdict, taken))
 }

@@ -3,9 +3,9 @@
 //! Knows neither who asks nor what the answers are held against.
 
 use super::Progress;
+use super::entry::{Entry, Found, Seen};
 use super::queue::{Job, Queue};
 use super::read::{self, Quiet};
-use super::seen::{Entry, Found, Seen};
 use super::walk::joined;
 use crate::sys::dir::{self, Stat};
 use crate::sys::{self, quiet_thread};

@@ -7,7 +7,7 @@ use crate::error::{Doing, Error, Result};
 use crate::parallel;
 use crate::process;
 use crate::snapshot::{Snapshot, State, Uuid, shown};
-use crate::store::look::{Digest, Extent, Looking, PAGE, PAGE_BYTES, Page};
+use crate::store::file_digests::{Digest, Extent, Looking, PAGE, PAGE_BYTES, Page};
 use crate::stream::{self, Touched};
 use crate::sys;
 use std::ffi::OsString;
