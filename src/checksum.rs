@@ -60,7 +60,7 @@ impl Default for Options {
     /// Contents but no extended attributes, by as many threads as there are processors for us.
     fn default() -> Self {
         Options {
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: crate::parallel::processors(),
             content: true,
             sample: None,
             xattrs: false,

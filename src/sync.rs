@@ -10,8 +10,9 @@ use crate::compare::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Listing, Measured, Sizes, Uuid};
+use crate::snapshot::{Listing, Measured, Sizes, Uuid, shown};
 use crate::store::{Parts, Receipt, Store};
+use crate::text::numbered;
 pub use check_copy::{as_if_settled, must_compare, settle};
 pub use planning::make_plan;
 use planning::plan_from;
@@ -80,7 +81,8 @@ impl Summary {
             (_, 0) => Kind::Failed,
             _ => Kind::Partly,
         };
-        let (failed, done) = (snapshots(self.failed), snapshots(done));
+        let are = |n| numbered(n, "snapshot is", "snapshots are");
+        let (failed, done) = (are(self.failed), are(done));
         let said = format!("{failed} not synchronised, {done} in order");
         Err(Error::new(kind, "incomplete", said))
     }
@@ -260,23 +262,13 @@ impl Summary {
     }
 }
 
-fn snapshots(count: usize) -> String {
-    match count {
-        1 => "1 snapshot is".to_owned(),
-        n => format!("{n} snapshots are"),
-    }
-}
-
 fn not_deleted(step: &Step) -> Error {
     let said = "nothing is deleted, since not every snapshot arrived";
-    Error::refused(
-        format!("keeping {}", crate::snapshot::shown(&step.path)),
-        said,
-    )
+    Error::refused(format!("keeping {}", shown(&step.path)), said)
 }
 
 fn orphan(step: &Step) -> Error {
-    let name = crate::snapshot::shown(&step.path);
+    let name = shown(&step.path);
     Error::failed(
         format!("cannot send {name}"),
         "it builds on a snapshot that did not arrive",

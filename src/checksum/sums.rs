@@ -6,6 +6,7 @@ use super::list::List;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::snapshot::shown;
 use crate::sys::secure_open::{self, Found};
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -120,9 +121,8 @@ fn read_sum(path: &Path, line: &[u8]) -> Result<(List, PathBuf)> {
         .and_then(|found| found.open_file())
         .doing(doing)?;
     io::copy(&mut file, &mut Hashing(&mut hasher)).doing(doing)?;
-    let mut digits = Vec::new();
-    line::hex(&mut digits, &hasher.finalize());
-    if digits.eq_ignore_ascii_case(hash) {
+    let digits = hex(&hasher.finalize());
+    if digits.as_bytes().eq_ignore_ascii_case(hash) {
         return Ok((list, beside));
     }
     Err(Error::new(

@@ -13,6 +13,7 @@ use super::{Checksum, Client, Fault};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::snapshot::Size;
+use crate::text::hex;
 use md5::{Digest, Md5};
 use sizing::Sizing;
 pub(crate) use sizing::check_part;
@@ -20,7 +21,6 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-pub(crate) use sums::hex;
 use sums::{Expected, Sums, composite};
 use workers::{Done, Piece, Wanted, Workers};
 

@@ -7,11 +7,12 @@ use crate::cli::means::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::report::{human, json};
+use crate::report::json;
 use crate::snapshot::shown;
 use crate::store::Access;
 use crate::store::archive::costs::Prices;
 use crate::store::archive::{ArchiveStore, stamp};
+use crate::text::human;
 use jiff::Timestamp;
 use std::path::PathBuf;
 

@@ -13,6 +13,7 @@ use crate::s3::remote_checksum::RemoteChecksum;
 use crate::s3::sum::Rolling;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
+use crate::text::counted;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 
@@ -181,9 +182,8 @@ fn quick(archive: &Archive, key: &str, manifest: &Manifest, depth: Depth) -> Ver
 
 /// Lengths alone say nothing of the bytes; an ETag that is what it was says that nobody replaced them.
 fn by_listing(manifest: &Manifest) -> Verdict {
-    let count = manifest.chunks.len();
-    let word = if count == 1 { "chunk" } else { "chunks" };
-    let bytes = format!("{} bytes in {count} {word}", manifest.total_bytes);
+    let chunks = counted(manifest.chunks.len(), "chunk");
+    let bytes = format!("{} bytes in {chunks}", manifest.total_bytes);
     let has_etag = |chunk: &Chunk| chunk.etag.as_deref().is_some_and(|etag| !etag.is_empty());
     match manifest.chunks.iter().all(has_etag) {
         true => Verdict::seen(

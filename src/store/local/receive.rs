@@ -14,6 +14,7 @@ use crate::snapshot::{Diff, Origin, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{Check, Head, Parsed};
 use crate::sys;
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -30,10 +31,7 @@ pub(super) fn part_name(name: &OsStr) -> OsString {
     let mut part = OsString::from(name);
     if name.len() + PART.len() > NAME_MAX {
         let digest = Sha256::digest(name.as_bytes());
-        let hex: String = digest[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex = hex(&digest[..8]);
         let keep = NAME_MAX - PART.len() - hex.len() - 1;
         part = OsStr::from_bytes(&name.as_bytes()[..keep]).to_owned();
         part.push(format!("-{hex}"));
