@@ -1,17 +1,18 @@
 //! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere,
 //! as JSON lines for scripts, and in the debug log.
 
-mod voice;
+mod verbosity;
 
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::plan::{Action, Plan, Step};
-use crate::report::{self, human};
+use crate::report;
 use crate::snapshot::shown;
 use crate::sync::Event;
+use crate::text::human;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
-pub use voice::Voice;
+pub use verbosity::Voice;
 
 /// How often a terminal's line is drawn, and how often a line is written elsewhere.
 const REDRAW: Duration = Duration::from_millis(200);

@@ -1,18 +1,18 @@
 //! S3 as a client sees it. Every request goes through [`Client::request`], which signs, sends,
 //! tries again where that may help, and explains what was refused. Knows nothing of snapshots.
 
-pub(crate) mod claim;
 mod config;
 mod credentials;
 pub mod download;
 mod endpoint;
 mod errors;
-pub mod habits;
 mod hashing;
+pub mod lifecycle;
 pub mod multipart;
 pub mod objects;
 mod options;
 mod quirks;
+pub(crate) mod remote_checksum;
 mod request;
 mod retry;
 mod sign;
@@ -31,8 +31,8 @@ pub use quirks::{Quirks, TABLE};
 pub(crate) use request::{Answer, Fault, Request, Response};
 
 use crate::error::{Error, Kind, Result};
+use crate::limiter::Pace;
 use crate::log;
-use crate::pace::Pace;
 use config::Profile;
 use credentials::{Credentials, Keys};
 use endpoint::Place;

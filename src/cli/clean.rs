@@ -8,10 +8,11 @@ use super::options::Options;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::progress::Progress;
-use crate::report::{human, json};
+use crate::report::json;
 use crate::s3::in_words;
 use crate::snapshot::{Listing, Snapshot, State, shown};
 use crate::store::{self, Access, Location, Place, Store};
+use crate::text::human;
 use jiff::{SignedDuration, Timestamp};
 use std::ffi::{OsStr, OsString};
 

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::report::archives::Shown;
 use crate::report::{self, json};
-use crate::s3::habits::{Does, Rule};
+use crate::s3::lifecycle::{Does, Rule};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::shown;
 use crate::store::Access;

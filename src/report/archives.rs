@@ -7,6 +7,7 @@ use crate::s3::S3Options;
 use crate::snapshot::shown;
 use crate::store::archive::index::Archive;
 use crate::store::archive::manifest::{self, Manifest};
+use crate::text::counted;
 use std::collections::HashMap;
 
 /// An archive, and what else is known of it.
@@ -29,8 +30,8 @@ impl Shown<'_> {
     pub fn text(&self) -> String {
         let archive = self.archive;
         let (name, count) = (shown(&archive.name), archive.manifests.len());
-        let words = if count == 1 { "backup" } else { "backups" };
-        let mut text = format!("{name}: {count} {words} in {}\n", self.location);
+        let count = counted(count, "backup");
+        let mut text = format!("{name}: {count} in {}\n", self.location);
         for (key, manifest) in archive.in_order() {
             text += &self.row(key, manifest);
             if let Some(command) = self.command(manifest) {

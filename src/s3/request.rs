@@ -2,10 +2,10 @@
 //! Plain data: sending is the client's business.
 
 use super::sign;
-use super::upload::hex;
 use crate::error::Error;
-use crate::pace::Pace;
+use crate::limiter::Pace;
 use crate::sys;
+use crate::text::hex;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rusty_s3::Method;
 use std::io::{self, Read};

@@ -2,9 +2,9 @@
 //! and checked at the end. Memory is a part for each thread and one more, whatever the length: the
 //! threads that send a part also hash it.
 
-mod crew;
 mod sizing;
 mod sums;
+mod workers;
 
 use super::hashing::{self, Digests};
 use super::multipart::{Part, Unfinished};
@@ -13,7 +13,7 @@ use super::{Checksum, Client, Fault};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::snapshot::Size;
-use crew::{Crew, Done, Piece, Wanted};
+use crate::text::hex;
 use md5::{Digest, Md5};
 use sizing::Sizing;
 pub(crate) use sizing::check_part;
@@ -21,8 +21,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-pub(crate) use sums::hex;
 use sums::{Expected, Sums, composite};
+use workers::{Crew, Done, Piece, Wanted};
 
 /// Metadata of an object, by name without S3's prefix.
 pub type Meta = Vec<(&'static str, String)>;

@@ -9,10 +9,11 @@ use crate::cli::options::Options;
 use crate::error::{Error, Result};
 use crate::prices::Prices;
 use crate::progress::Progress;
-use crate::report::{human, json};
+use crate::report::json;
 use crate::snapshot::shown;
 use crate::store::Access;
 use crate::store::archive::ArchiveStore;
+use crate::text::human;
 use jiff::Timestamp;
 use std::path::PathBuf;
 

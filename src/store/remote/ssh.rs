@@ -3,8 +3,8 @@
 
 use super::{Pipes, Remote};
 use crate::error::{Error, Kind, Result};
+use crate::limiter::{Pace, Paced};
 use crate::log;
-use crate::pace::{Pace, Paced};
 use crate::process::duplex;
 use crate::snapshot::shown;
 use crate::store::Access;

@@ -6,7 +6,7 @@ use super::index::Kept;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Seen, Verdict};
-use crate::s3::claim::{Claim, unclaimed};
+use crate::s3::remote_checksum::{Claim, unclaimed};
 use crate::s3::sum::{Kind as Sum, Rolling};
 use std::io::{ErrorKind, Read};
 

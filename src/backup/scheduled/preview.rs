@@ -1,7 +1,7 @@
 //! What a run would do now for each subvolume, by what the bucket has, and where that cannot be read,
 //! as far as is remembered. Changes nothing.
 
-use super::subject::Subject;
+use super::subvolume::Subject;
 use super::{Order, Round, open_base};
 use crate::backup::run::{Event, Watch};
 use crate::backup::schedule::Due;
