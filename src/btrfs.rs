@@ -21,8 +21,8 @@ pub use change::{
 };
 pub use changed::{Written, changed_since, touched_since, written};
 pub use content::{
-    COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, inode_flags, set_inode_flags,
-    write_encoded,
+    COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, has_extent_from, inode_flags,
+    set_inode_flags, write_encoded,
 };
 pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
 pub use sizes::Usage;
