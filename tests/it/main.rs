@@ -6,16 +6,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-mod bucket;
-mod contract;
-mod damage;
-mod memory;
-mod runner;
-mod sources;
-mod sshd;
-mod subvolumes;
-mod support;
-mod tree;
+mod kit;
+use kit::{
+    bucket, contract, damage, memory, runner, servers, sources, sshd, streams, subvolumes, support,
+    tree,
+};
 
 mod architecture;
 mod archive_store;
@@ -50,14 +45,12 @@ mod s3_sync;
 mod s3_tls;
 mod scheduled;
 mod security;
-mod servers;
 mod shared;
 mod smoke;
 mod soak;
 mod ssh;
 mod ssh_faults;
 mod stores;
-mod streams;
 mod sync;
 mod verify;
 mod verify_archives;
