@@ -17,7 +17,7 @@ use crate::snapshot::shown;
 use crate::store::{self, Access, Means, Place, Store};
 use crate::sys;
 use jiff::Zoned;
-pub use preview::{outlook, remembered};
+pub use preview::{preview, remembered};
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};

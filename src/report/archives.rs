@@ -76,7 +76,7 @@ impl Shown<'_> {
             (None, None) => String::new(),
         };
         format!(
-            "  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}{frost}  {name}{remark}\n"
+            "  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}{archive_state}  {name}{remark}\n"
         )
     }
 

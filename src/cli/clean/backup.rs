@@ -62,7 +62,7 @@ pub(in crate::cli) fn run(task: &Task, options: &Options) -> Result<()> {
     let s3 = archive::options(&config, &means(options).s3);
     let mut store = ArchiveStore::open(settings, access, s3)?;
     let (key, manifest) = store.removable(&task.stamp)?;
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     let word = match options.dry_run {
         true => "removable",
         false => {
