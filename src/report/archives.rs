@@ -68,15 +68,15 @@ impl Shown<'_> {
             &manifest.snapshot.name,
         ];
         let [made, kind, class, name] = fields.map(shown);
-        let frost = self.thawing(key).map(|word| format!(", {word}"));
-        let frost = frost.unwrap_or_default();
+        let thawing = self.thawing(key).map(|word| format!(", {word}"));
+        let thawing = thawing.unwrap_or_default();
         let remark = match (self.archive.broken.get(key), &manifest.parent_manifest) {
             (Some(why), _) => format!(" ({why})"),
             (None, Some(parent)) => self.builds(key, parent),
             (None, None) => String::new(),
         };
         format!(
-            "  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}{archive_state}  {name}{remark}\n"
+            "  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}{thawing}  {name}{remark}\n"
         )
     }
 
