@@ -27,6 +27,8 @@
 pub const JSON_VERSION: u32 = 2;
 
 // What everything speaks of.
+pub mod text;
+
 pub mod error;
 pub mod snapshot;
 
@@ -38,12 +40,14 @@ pub mod stream;
 // What stands on the system.
 pub mod sys;
 
+pub mod parallel;
+
 pub mod btrfs;
 pub mod log;
 pub mod machine;
 pub mod process;
 
-pub mod pace;
+pub mod limiter;
 
 pub mod receive;
 

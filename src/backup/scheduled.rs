@@ -1,9 +1,9 @@
 //! Scheduled backups of a configuration: what is due for each subvolume, a snapshot of it, and where
 //! that goes. Tells what happens; prints nothing.
 
-mod dests;
-mod outlook;
-mod subject;
+mod destinations;
+mod preview;
+mod subvolume;
 
 use super::config::Config;
 use super::oneshot::access;
@@ -17,12 +17,12 @@ use crate::store::archive::stamp;
 use crate::store::{self, Access, Means, Place, Store};
 use crate::sys;
 use jiff::Zoned;
-pub use outlook::{outlook, remembered};
+pub use preview::{preview, remembered};
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use subject::{Subject, Todo};
+use subvolume::{Subject, Todo};
 
 /// What is asked for.
 #[derive(Clone, Debug)]

@@ -8,10 +8,11 @@ use super::options::Options;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::progress::Progress;
-use crate::report::{human, json};
+use crate::report::json;
 use crate::s3::in_words;
 use crate::snapshot::{Listing, Snapshot, State, shown};
 use crate::store::{self, Access, Location, Place, Store};
+use crate::text::human;
 use jiff::{SignedDuration, Timestamp};
 use std::ffi::{OsStr, OsString};
 
@@ -42,7 +43,7 @@ pub(super) fn run(place: &OsStr, age: Option<SignedDuration>, options: &Options)
         true => Access::Read,
         false => Access::Write,
     };
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     let mut cleaning = Cleaning {
         age: age.unwrap_or(usual(&location.place)),
         exclude: &options.exclude,

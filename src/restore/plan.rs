@@ -7,7 +7,7 @@ use super::place::Place;
 use super::thawing::{self, look};
 use super::{Order, Which};
 use crate::error::Result;
-use crate::s3::thaw::{Cold, Frost, Tier};
+use crate::s3::thaw::{ArchiveState, Cold, Tier};
 use crate::snapshot::path_text;
 use crate::store::archive::costs::{self, Estimate, Prices};
 use serde::Serialize;
@@ -87,7 +87,7 @@ pub(super) fn make(order: &Order, links: &mut Links, place: &Place) -> Result<Pl
             .keys()
             .next()
             .and_then(|key| cold.get(key));
-        if first.is_some_and(|cold| cold.frost.readable()) {
+        if first.is_some_and(|cold| cold.archive_state.readable()) {
             links.identify(number)?;
         }
     }
@@ -108,7 +108,10 @@ pub(super) fn make(order: &Order, links: &mut Links, place: &Place) -> Result<Pl
             name: manifest.snapshot.name.clone(),
             bytes: manifest.total_bytes,
             chunks: manifest.chunks.len(),
-            frozen: cold.iter().filter(|cold| !cold.frost.readable()).count(),
+            frozen: cold
+                .iter()
+                .filter(|cold| !cold.archive_state.readable())
+                .count(),
             classes: classes.into_iter().cloned().collect(),
             present,
             needed: number >= first,
@@ -134,9 +137,9 @@ fn sum_up(
     let mut frozen = Vec::new();
     for chunk in needed.iter().flat_map(|link| &link.manifest.chunks) {
         if let Some(cold) = cold.get(&chunk.key) {
-            let asks = cold.frost == Frost::Frozen;
+            let asks = cold.archive_state == ArchiveState::Frozen;
             *bytes.entry((&cold.class, asks)).or_default() += chunk.size;
-            frozen.extend((!cold.frost.readable()).then(|| cold.clone()));
+            frozen.extend((!cold.archive_state.readable()).then(|| cold.clone()));
         }
     }
     let nothing = Estimate::Known(Vec::new());

@@ -4,7 +4,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::s3::Client;
-use crate::s3::thaw::{Asked, Cold, Frost, Tier};
+use crate::s3::thaw::{ArchiveState, Asked, Cold, Tier};
 use crate::snapshot::shown;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -116,13 +116,13 @@ impl Asking<'_> {
         let (mut new, mut open) = (0, 0);
         for (key, cold) in cold {
             process::check("thawing")?;
-            open += usize::from(!cold.frost.readable());
+            open += usize::from(!cold.archive_state.readable());
             let first = !self.asked.contains_key(key);
-            let wanted = match cold.frost {
-                Frost::None => false,
-                Frost::Frozen => true,
-                Frost::Thawing => first && self.how.hurry,
-                Frost::Thawed(until) => first && until.is_some_and(ends_soon),
+            let wanted = match cold.archive_state {
+                ArchiveState::None => false,
+                ArchiveState::Frozen => true,
+                ArchiveState::Thawing => first && self.how.hurry,
+                ArchiveState::Thawed(until) => first && until.is_some_and(ends_soon),
             };
             if wanted {
                 new += usize::from(self.ask_for(key, cold)?);
@@ -227,7 +227,7 @@ mod tests {
     fn a_tier_that_a_class_lacks() {
         let cold = Cold {
             class: "DEEP_ARCHIVE".to_owned(),
-            frost: Frost::Frozen,
+            archive_state: ArchiveState::Frozen,
         };
         assert!(check_tier(&[&cold], Tier::Bulk).is_ok());
         let error = check_tier(&[&cold], Tier::Expedited).unwrap_err();

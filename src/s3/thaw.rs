@@ -56,7 +56,7 @@ impl FromStr for Tier {
 
 /// Whether an object can be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Frost {
+pub enum ArchiveState {
     /// It can, and always could.
     None,
     /// It has to be thawed first.
@@ -67,10 +67,10 @@ pub enum Frost {
     Thawed(Option<Timestamp>),
 }
 
-impl Frost {
+impl ArchiveState {
     /// Whether it can be read now.
     pub fn readable(self) -> bool {
-        matches!(self, Frost::None | Frost::Thawed(_))
+        matches!(self, ArchiveState::None | ArchiveState::Thawed(_))
     }
 }
 
@@ -80,7 +80,7 @@ pub struct Cold {
     /// Its storage class.
     pub class: String,
     /// Whether it can be read.
-    pub frost: Frost,
+    pub archive_state: ArchiveState,
 }
 
 /// What came of asking for an object to be thawed.
@@ -126,22 +126,24 @@ impl Client {
         })?;
         for (key, cold) in &mut found {
             // No word of a status means frozen, if this service has words for it.
-            let untold = cold.frost == Frost::Frozen && !told;
+            let untold = cold.archive_state == ArchiveState::Frozen && !told;
             if untold || cold.class == TIERING {
-                cold.frost = self.look(key, &cold.class)?;
+                cold.archive_state = self.look(key, &cold.class)?;
             }
         }
         Ok(found)
     }
 
-    fn look(&self, key: &str, class: &str) -> Result<Frost> {
+    fn look(&self, key: &str, class: &str) -> Result<ArchiveState> {
         let Some(head) = self.head(key)? else {
-            return Ok(Frost::None);
+            return Ok(ArchiveState::None);
         };
         match of_head(&head, class) {
             // Other services may keep the name of a class, and nothing more.
-            Frost::Frozen if !self.is_aws() && self.beginning(key, 1)?.is_some() => Ok(Frost::None),
-            frost => Ok(frost),
+            ArchiveState::Frozen if !self.is_aws() && self.beginning(key, 1)?.is_some() => {
+                Ok(ArchiveState::None)
+            }
+            archive_state => Ok(archive_state),
         }
     }
 
@@ -215,36 +217,36 @@ fn listed(node: &Node) -> Cold {
         "" => "STANDARD",
         class => class,
     };
-    let frost = match node.child("RestoreStatus") {
-        Some(status) if status.text("IsRestoreInProgress") == "true" => Frost::Thawing,
-        Some(status) => Frost::Thawed(status.text("RestoreExpiryDate").parse().ok()),
-        None if freezes(class) => Frost::Frozen,
-        None => Frost::None,
+    let archive_state = match node.child("RestoreStatus") {
+        Some(status) if status.text("IsRestoreInProgress") == "true" => ArchiveState::Thawing,
+        Some(status) => ArchiveState::Thawed(status.text("RestoreExpiryDate").parse().ok()),
+        None if freezes(class) => ArchiveState::Frozen,
+        None => ArchiveState::None,
     };
     Cold {
         class: class.to_owned(),
-        frost,
+        archive_state,
     }
 }
 
 /// What an object's own headers say: `ongoing-request="false", expiry-date="Fri, 21 Dec …"`.
-fn of_head(head: &Head, class: &str) -> Frost {
+fn of_head(head: &Head, class: &str) -> ArchiveState {
     restored(
         head.header("x-amz-restore"),
         freezes(class) || !head.header("x-amz-archive-status").is_empty(),
     )
 }
 
-fn restored(text: &str, archived: bool) -> Frost {
+fn restored(text: &str, archived: bool) -> ArchiveState {
     let value = |name: &str| {
         let rest = text.split_once(&format!("{name}=\""))?.1;
         Some(rest.split_once('"')?.0)
     };
     match value("ongoing-request") {
-        Some("true") => Frost::Thawing,
-        Some(_) => Frost::Thawed(value("expiry-date").and_then(http_date)),
-        None if archived => Frost::Frozen,
-        None => Frost::None,
+        Some("true") => ArchiveState::Thawing,
+        Some(_) => ArchiveState::Thawed(value("expiry-date").and_then(http_date)),
+        None if archived => ArchiveState::Frozen,
+        None => ArchiveState::None,
     }
 }
 
@@ -269,34 +271,38 @@ mod tests {
         };
         let status = |inside: &str| {
             let text = "<StorageClass>GLACIER</StorageClass><RestoreStatus>".to_owned();
-            cold(&(text + inside + "</RestoreStatus>")).frost
+            cold(&(text + inside + "</RestoreStatus>")).archive_state
         };
         assert_eq!(cold("").class, "STANDARD");
-        assert_eq!(cold("").frost, Frost::None);
-        let class = |name: &str| cold(&format!("<StorageClass>{name}</StorageClass>")).frost;
-        assert_eq!(class("DEEP_ARCHIVE"), Frost::Frozen);
-        assert_eq!(class("GLACIER_IR"), Frost::None);
+        assert_eq!(cold("").archive_state, ArchiveState::None);
+        let class =
+            |name: &str| cold(&format!("<StorageClass>{name}</StorageClass>")).archive_state;
+        assert_eq!(class("DEEP_ARCHIVE"), ArchiveState::Frozen);
+        assert_eq!(class("GLACIER_IR"), ArchiveState::None);
         assert_eq!(
             status("<IsRestoreInProgress>true</IsRestoreInProgress>"),
-            Frost::Thawing
+            ArchiveState::Thawing
         );
         let until = "2026-12-24T00:00:00.000Z";
         let thawed = format!(
             "<IsRestoreInProgress>false</IsRestoreInProgress><RestoreExpiryDate>{until}</RestoreExpiryDate>"
         );
-        assert_eq!(status(&thawed), Frost::Thawed(until.parse().ok()));
-        assert!(status(&thawed).readable() && !Frost::Thawing.readable());
+        assert_eq!(status(&thawed), ArchiveState::Thawed(until.parse().ok()));
+        assert!(status(&thawed).readable() && !ArchiveState::Thawing.readable());
     }
 
     #[test]
     fn what_objects_say() {
-        assert_eq!(restored("ongoing-request=\"true\"", true), Frost::Thawing);
+        assert_eq!(
+            restored("ongoing-request=\"true\"", true),
+            ArchiveState::Thawing
+        );
         let text = "ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2012 00:00:00 GMT\"";
         let until = "2012-12-21T00:00:00Z".parse().ok();
         assert!(until.is_some());
-        assert_eq!(restored(text, true), Frost::Thawed(until));
-        assert_eq!(restored("", true), Frost::Frozen);
-        assert_eq!(restored("", false), Frost::None);
+        assert_eq!(restored(text, true), ArchiveState::Thawed(until));
+        assert_eq!(restored("", true), ArchiveState::Frozen);
+        assert_eq!(restored("", false), ArchiveState::None);
     }
 
     #[test]

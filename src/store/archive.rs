@@ -22,7 +22,7 @@ use crate::log;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::{Download, Source};
 use crate::s3::objects::Inventory;
-use crate::s3::thaw::Frost;
+use crate::s3::thaw::ArchiveState;
 use crate::s3::upload::Upload;
 use crate::s3::{Client, Digests, S3Options};
 use crate::snapshot::{
@@ -165,12 +165,12 @@ impl ArchiveStore {
     ///
     /// # Errors
     /// If the bucket cannot be read.
-    pub fn frost(&mut self) -> Result<HashMap<String, Frost>> {
+    pub fn archive_state(&mut self) -> Result<HashMap<String, ArchiveState>> {
         self.reading()?;
         let archive = self.reading.get_or_insert_default();
         let sound = |key: &String| !archive.broken.contains_key(key);
         let backups = archive.manifests.iter();
-        survey::frost(&self.client, backups.filter(|(key, _)| sound(key)))
+        survey::archive_state(&self.client, backups.filter(|(key, _)| sound(key)))
     }
 
     /// Bytes of memory that a transfer takes at most: a part for each request under way and one

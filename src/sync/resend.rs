@@ -1,7 +1,7 @@
 //! Copies that turned out to be wrong, replaced one by one: sent again beside the old copy, compared,
 //! and exchanged with it. What was built on a wrong copy may be wrong too, and is never passed over.
 
-use super::{Event, Summary, Watch, held, transfer};
+use super::{Event, Summary, Watch, check_copy, transfer};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Action, Plan, Step};
 use crate::process;
@@ -115,7 +115,7 @@ pub fn carry_out(
     dest: &mut dyn Store,
     watch: &mut Watch,
 ) -> Result<Summary> {
-    held::must_compare(plan, source, dest)?;
+    check_copy::must_compare(plan, source, dest)?;
     dest.will_compare(plan.compare);
     let mut summary = Summary::default();
     let mut lost = HashSet::new();
@@ -164,7 +164,7 @@ fn replace(
     let mut bring = |beside: &Step| -> Result<Receipt> {
         let moved = &mut |n| watch(Event::Moved(n));
         let receipt = transfer(source, dest, &beside.diff(), &beside.path, moved)?;
-        held::hold(plan, beside, source, dest, summary, watch)?;
+        check_copy::hold(plan, beside, source, dest, summary, watch)?;
         Ok(receipt)
     };
     let receipt = match bring(&beside) {
@@ -176,7 +176,7 @@ fn replace(
     }?;
     match dest.exchange(&beside.path, &step.path) {
         Ok(()) => Ok(receipt),
-        Err(error) => Err(held::rejected(&beside, dest, error)),
+        Err(error) => Err(check_copy::rejected(&beside, dest, error)),
     }
 }
 

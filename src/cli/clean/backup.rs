@@ -7,11 +7,12 @@ use crate::cli::means::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::report::{human, json};
+use crate::report::json;
 use crate::snapshot::shown;
 use crate::store::Access;
 use crate::store::archive::costs::Prices;
 use crate::store::archive::{ArchiveStore, stamp};
+use crate::text::human;
 use jiff::Timestamp;
 use std::path::PathBuf;
 
@@ -60,7 +61,7 @@ pub(in crate::cli) fn run(task: &Task, options: &Options) -> Result<()> {
     let s3 = archive::options(&config, &means(options).s3);
     let mut store = ArchiveStore::open(settings, access, s3)?;
     let (key, manifest) = store.removable(&task.stamp)?;
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     let word = match options.dry_run {
         true => "removable",
         false => {

@@ -5,7 +5,7 @@ use super::manifest::Manifest;
 use crate::error::Result;
 use crate::s3::Client;
 use crate::s3::objects::Inventory;
-use crate::s3::thaw::{Frost, freezes};
+use crate::s3::thaw::{ArchiveState, freezes};
 use crate::store::keys::Archived;
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,10 +23,10 @@ pub(in crate::store) fn among(found: &Inventory) -> BTreeSet<(String, String)> {
 
 /// Whether the chunks of each of these backups can be read, the worst of each, by their keys.
 /// Nothing is asked about classes that are never frozen.
-pub(super) fn frost<'a>(
+pub(super) fn archive_state<'a>(
     client: &Client,
     backups: impl Iterator<Item = (&'a String, &'a Manifest)> + Clone,
-) -> Result<HashMap<String, Frost>> {
+) -> Result<HashMap<String, ArchiveState>> {
     let icy = |class: &str| freezes(class) || class == "INTELLIGENT_TIERING";
     let backups = backups.filter(|(_, manifest)| icy(&manifest.s3.storage_class));
     let chunks = backups.clone().flat_map(|(_, manifest)| &manifest.chunks);
@@ -37,16 +37,16 @@ pub(super) fn frost<'a>(
     let cold = client.cold(&keys)?;
     let worst = |manifest: &Manifest| {
         let chunks = manifest.chunks.iter();
-        let all = chunks.filter_map(|chunk| Some(cold.get(&chunk.key)?.frost));
-        all.max_by_key(|frost| match frost {
-            Frost::None => 0,
-            Frost::Thawed(_) => 1,
-            Frost::Thawing => 2,
-            Frost::Frozen => 3,
+        let all = chunks.filter_map(|chunk| Some(cold.get(&chunk.key)?.archive_state));
+        all.max_by_key(|archive_state| match archive_state {
+            ArchiveState::None => 0,
+            ArchiveState::Thawed(_) => 1,
+            ArchiveState::Thawing => 2,
+            ArchiveState::Frozen => 3,
         })
     };
     let found = backups.map(|(key, manifest)| (key.clone(), worst(manifest)));
     Ok(found
-        .filter_map(|(key, frost)| Some((key, frost?)))
+        .filter_map(|(key, archive_state)| Some((key, archive_state?)))
         .collect())
 }

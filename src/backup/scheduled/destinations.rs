@@ -1,6 +1,6 @@
 //! Where the snapshots of a configuration go, and what that costs, in words.
 
-use super::subject::Todo;
+use super::subvolume::Todo;
 use crate::backup::config::{Config, Destination};
 use crate::backup::oneshot::{as_store, check_apart, check_mount};
 use crate::backup::retention::Verdict;
