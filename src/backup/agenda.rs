@@ -4,8 +4,8 @@
 use super::names;
 use super::run::own_chains;
 use super::schedule::{Due, Kind, Past, Schedule};
+use crate::archive::stamp;
 use crate::snapshot::{Listing, Origin, Snapshot, State, Uuid, shown};
-use crate::store::archive::stamp;
 use jiff::{Timestamp, Zoned};
 use std::collections::HashSet;
 use std::path::Path;

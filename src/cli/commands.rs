@@ -69,7 +69,7 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
     let means = means(options);
     let (mut store, archives) = store::open_all(&location.place, access, &means)?;
     let mut listing = store.list()?;
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     let mut failed = Ok(());
     if removing {
         let limit = clean::usual(&location.place);
@@ -127,7 +127,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     let mut source_store =
         open(&from, Access::Read, options).map_err(|error| slash::hint(error, source, &from))?;
     let mut dest_store = open(&to, access, options)?;
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     // Buckets look up what their snapshots are of only for who needs it.
     if options.delete || !options.dry_run {
         source_store.attribute(Origins::new());

@@ -76,7 +76,7 @@ pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Check,
 pub(super) fn list(file: &Path, commands: bool, options: &Options) -> Result<()> {
     let config = Config::read(file)?;
     let s3 = archive::options(&config, &options.s3);
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     for (name, _) in &config.subvolumes {
         let settings = archive::settings(&config, name);
         let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
@@ -92,14 +92,14 @@ pub(super) fn show(
     options: &S3Options,
     progress: &mut Progress,
 ) -> Result<()> {
-    let frost = store.frost()?;
+    let states = store.states()?;
     let (bucket, prefix) = store.place();
     let archive = store.archive()?;
     let shown = Shown {
         location: format!("s3://{bucket}/{}", shown(prefix)),
         bucket,
         archive,
-        frost,
+        states,
         reach: commands.then_some(options),
     };
     progress.result(|| shown.text(), || json::archives::archive(&shown));
@@ -115,7 +115,7 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
         text += &format!("{} = {}{default}\n", entry.key, shown(&entry.value));
     }
     report::print(&(text + "\n"))?;
-    let mut progress = Progress::new(options.voice, false);
+    let mut progress = Progress::new(options.verbosity, false);
     let (now, remark) = backup::local_now();
     remark.iter().for_each(|remark| progress.note(remark));
     let order = Order {
@@ -137,7 +137,7 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
         false => {
             let known = bucket(&order.config, options, &mut progress);
             let watch = &mut |event: Event| show_event(&mut progress, true, &event);
-            let done = scheduled::outlook(&order, &means(options), &now, watch);
+            let done = scheduled::preview(&order, &means(options), &now, watch);
             done.and(known)
         }
     };

@@ -9,10 +9,10 @@ use crate::backup::schedule::Kind;
 use crate::backup::source::Source;
 use crate::error::Result;
 use crate::plan::Plan;
+use crate::prices::{Estimate, Prices};
 use crate::snapshot::{Listing, Uuid};
 use crate::store::Store;
 use crate::store::archive::ArchiveStore;
-use crate::store::archive::costs::{Estimate, Prices};
 use jiff::Zoned;
 use std::collections::HashSet;
 

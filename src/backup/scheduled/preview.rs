@@ -17,7 +17,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If a run could not do what the file says.
-pub fn outlook(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Result<()> {
+pub fn preview(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Result<()> {
     let (state, damaged) = State::of(&order.config.global);
     damaged.iter().for_each(|remark| watch(Event::Note(remark)));
     let store = match open_base(order, means) {

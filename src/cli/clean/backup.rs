@@ -1,17 +1,18 @@
 //! `buttersink clean --config FILE --backup NAME/TIME`: one backup less in the bucket.
 
+use crate::archive::stamp;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::scheduled;
 use crate::cli::means::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
+use crate::prices::Prices;
 use crate::progress::Progress;
 use crate::report::json;
 use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::archive::costs::Prices;
-use crate::store::archive::{ArchiveStore, stamp};
+use crate::store::archive::ArchiveStore;
 use crate::text::human;
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -61,7 +62,7 @@ pub(in crate::cli) fn run(task: &Task, options: &Options) -> Result<()> {
     let s3 = archive::options(&config, &means(options).s3);
     let mut store = ArchiveStore::open(settings, access, s3)?;
     let (key, manifest) = store.removable(&task.stamp)?;
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     let word = match options.dry_run {
         true => "removable",
         false => {

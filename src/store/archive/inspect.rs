@@ -9,7 +9,7 @@ use crate::process;
 use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::s3::download::Source;
 use crate::s3::objects::unquoted;
-use crate::s3::remote_checksum::Claim;
+use crate::s3::remote_checksum::RemoteChecksum;
 use crate::s3::sum::Rolling;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
@@ -123,7 +123,7 @@ impl ArchiveStore {
                 etag: object.etag.clone(),
             });
             let claim = match &source {
-                Some(source) => self.client.claim(source)?,
+                Some(source) => self.client.remote_checksum(source)?,
                 None => None,
             };
             let etag = source.map_or(String::new(), |source| source.etag);
@@ -243,13 +243,13 @@ fn not_backups(archive: &Archive) -> Vec<Finding> {
 /// The next chunk of a stream against what is stored, and how many bytes it had.
 fn compare_chunk(
     chunk: &Chunk,
-    claim: Option<Claim>,
+    claim: Option<RemoteChecksum>,
     etag: &str,
     stream: &mut dyn Read,
 ) -> Result<(Verdict, u64)> {
     let (kind, recorded) = chunk.recorded();
     let mut sum = Rolling::new(kind, None);
-    let mut rolling = claim.as_ref().map(Claim::rolling);
+    let mut rolling = claim.as_ref().map(RemoteChecksum::rolling);
     let taken = read_all(stream, chunk.size, &mut |piece| {
         sum.update(piece);
         if let Some(rolling) = &mut rolling {
@@ -275,7 +275,7 @@ fn compare_chunk(
             Seen::Regenerated,
             "its chunks' ETags are unchanged, and their SHA-256s are those of the stream made again",
         ),
-        None => crate::s3::remote_checksum::unclaimed(),
+        None => crate::s3::remote_checksum::no_remote_checksum(),
     };
     Ok((verdict, taken))
 }

@@ -5,7 +5,7 @@ use super::builtin_receive::{self, Quarantined};
 use super::listing::PART;
 use super::parent::Exact;
 use super::state::{self, Fact, Seal};
-use super::writeback::Flow;
+use super::writeback::Writeback;
 use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
@@ -63,7 +63,7 @@ pub(super) struct Receiving<'a> {
     way: Way,
     part: Part,
     parent: Option<Exact>,
-    flow: Flow,
+    writeback: Writeback,
     stage: Stage,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Receiving<'a> {
     ) -> Result<Receiving<'a>> {
         let part = Part::claim(&local.dir, path, dir, name)?;
         let doing = format!("cannot receive {}", shown(dir.join(name)));
-        let flow = Flow::start(open_dir(dir)?, doing.clone());
+        let writeback = Writeback::start(open_dir(dir)?, doing.clone());
         let exact = parent.as_ref();
         let way = if builtin_receive::is_chosen(local.manner)? {
             Way::Builtin(Box::new(Quarantined::prepare(local, exact, doing)?))
@@ -122,7 +122,7 @@ impl<'a> Receiving<'a> {
             way,
             part,
             parent,
-            flow,
+            writeback,
             stage,
         })
     }
@@ -182,7 +182,7 @@ impl Write for Receiving<'_> {
             Stage::Rest { check, .. } => {
                 check.feed(bytes)?;
                 self.way.pass(bytes)?;
-                self.flow.passed(bytes.len() as u64);
+                self.writeback.passed(bytes.len() as u64);
             }
         }
         Ok(bytes.len())
@@ -206,7 +206,7 @@ impl Sink for Receiving<'_> {
         if let Way::Child(child) = &mut self.way {
             child.finish()?;
         }
-        self.flow.finish()?;
+        self.writeback.finish()?;
         if let Way::Builtin(quarantined) = &mut self.way {
             let dir = open_dir(&self.part.dir)?;
             let notes = quarantined.leave(&head, &dir, &self.part.part)?;
