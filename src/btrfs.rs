@@ -20,8 +20,8 @@ pub use change::{
     set_read_only, set_received,
 };
 pub use content::{
-    COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, inode_flags, set_inode_flags,
-    write_encoded,
+    COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, has_extent_from, inode_flags,
+    set_inode_flags, write_encoded,
 };
 pub use find_new::{Written, changed_since, touched_since, written};
 pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
