@@ -34,6 +34,9 @@ pub mod snapshot;
 
 pub mod proof;
 
+pub mod archive;
+pub mod prices;
+
 pub mod glob;
 pub mod stream;
 

@@ -3,9 +3,9 @@
 
 use super::config::Global;
 use super::schedule::Past;
+use crate::archive::stamp;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::store::archive::stamp;
 use crate::sys::secure_open;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -92,14 +92,14 @@ pub(super) fn show(
     options: &S3Options,
     progress: &mut Progress,
 ) -> Result<()> {
-    let archive_state = store.archive_state()?;
+    let states = store.states()?;
     let (bucket, prefix) = store.place();
     let archive = store.archive()?;
     let shown = Shown {
         location: format!("s3://{bucket}/{}", shown(prefix)),
         bucket,
         archive,
-        archive_state,
+        states,
         reach: commands.then_some(options),
     };
     progress.result(|| shown.text(), || json::archives::archive(&shown));

@@ -2,8 +2,8 @@
 //! what runs left. For people, and for scripts in `json`.
 
 use super::human;
+use crate::archive::ArchiveState;
 use crate::s3::S3Options;
-use crate::s3::thaw::ArchiveState;
 use crate::snapshot::shown;
 use crate::store::archive::index::Archive;
 use crate::store::archive::manifest::{self, Manifest};
@@ -20,7 +20,7 @@ pub struct Shown<'a> {
     /// What there is.
     pub archive: &'a Archive,
     /// Whether the chunks of each backup can be read, by the key of its manifest.
-    pub archive_state: HashMap<String, ArchiveState>,
+    pub states: HashMap<String, ArchiveState>,
     /// How the bucket is reached, if commands are wanted.
     pub reach: Option<&'a S3Options>,
 }
@@ -68,15 +68,15 @@ impl Shown<'_> {
             &manifest.snapshot.name,
         ];
         let [made, kind, class, name] = fields.map(shown);
-        let archive_state = self.archive_state(key).map(|word| format!(", {word}"));
-        let archive_state = archive_state.unwrap_or_default();
+        let thawing = self.thawing(key).map(|word| format!(", {word}"));
+        let thawing = thawing.unwrap_or_default();
         let remark = match (self.archive.broken.get(key), &manifest.parent_manifest) {
             (Some(why), _) => format!(" ({why})"),
             (None, Some(parent)) => self.builds(key, parent),
             (None, None) => String::new(),
         };
         format!(
-            "  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}{archive_state}  {name}{remark}\n"
+            "  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}{thawing}  {name}{remark}\n"
         )
     }
 
@@ -105,9 +105,9 @@ impl Shown<'_> {
     }
 
     /// In a word; none for what can be read as always.
-    pub(super) fn archive_state(&self, key: &str) -> Option<&'static str> {
-        match self.archive_state.get(key)? {
-            ArchiveState::None => None,
+    pub(super) fn thawing(&self, key: &str) -> Option<&'static str> {
+        match self.states.get(key)? {
+            ArchiveState::Readable => None,
             ArchiveState::Frozen => Some("frozen"),
             ArchiveState::Thawing => Some("thawing"),
             ArchiveState::Thawed(_) => Some("thawed"),

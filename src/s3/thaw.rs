@@ -5,74 +5,12 @@ use super::errors::http_date;
 use super::objects::{Head, decoded};
 use super::xml::Node;
 use super::{Answer, Client, Request};
-use crate::error::{Error, Result};
-use crate::snapshot::shown;
+use crate::archive::{ArchiveState, Tier};
+use crate::error::Result;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use jiff::Timestamp;
 use md5::{Digest, Md5};
 use rusty_s3::Method;
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
-use std::str::FromStr;
-
-/// How fast objects are thawed, and so for how much.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Tier {
-    /// Minutes; not for every class.
-    Expedited,
-    /// Hours.
-    Standard,
-    /// Half a day or more, for the least.
-    Bulk,
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Tier::Expedited => "Expedited",
-            Tier::Standard => "Standard",
-            Tier::Bulk => "Bulk",
-        })
-    }
-}
-
-impl FromStr for Tier {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Tier> {
-        match text {
-            "Expedited" => Ok(Tier::Expedited),
-            "Standard" => Ok(Tier::Standard),
-            "Bulk" => Ok(Tier::Bulk),
-            _ => {
-                let doing = format!("cannot use the tier '{}'", shown(text));
-                Err(Error::usage(
-                    doing,
-                    "known are Standard, Bulk and Expedited",
-                ))
-            }
-        }
-    }
-}
-
-/// Whether an object can be read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ArchiveState {
-    /// It can, and always could.
-    None,
-    /// It has to be thawed first.
-    Frozen,
-    /// Its thawing was asked for.
-    Thawing,
-    /// It can, until then.
-    Thawed(Option<Timestamp>),
-}
-
-impl ArchiveState {
-    /// Whether it can be read now.
-    pub fn readable(self) -> bool {
-        matches!(self, ArchiveState::None | ArchiveState::Thawed(_))
-    }
-}
 
 /// An object as far as cold goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,7 +18,7 @@ pub struct Cold {
     /// Its storage class.
     pub class: String,
     /// Whether it can be read.
-    pub archive_state: ArchiveState,
+    pub state: ArchiveState,
 }
 
 /// What came of asking for an object to be thawed.
@@ -126,9 +64,9 @@ impl Client {
         })?;
         for (key, cold) in &mut found {
             // No word of a status means frozen, if this service has words for it.
-            let untold = cold.archive_state == ArchiveState::Frozen && !told;
+            let untold = cold.state == ArchiveState::Frozen && !told;
             if untold || cold.class == TIERING {
-                cold.archive_state = self.look(key, &cold.class)?;
+                cold.state = self.look(key, &cold.class)?;
             }
         }
         Ok(found)
@@ -136,14 +74,14 @@ impl Client {
 
     fn look(&self, key: &str, class: &str) -> Result<ArchiveState> {
         let Some(head) = self.head(key)? else {
-            return Ok(ArchiveState::None);
+            return Ok(ArchiveState::Readable);
         };
         match of_head(&head, class) {
             // Other services may keep the name of a class, and nothing more.
             ArchiveState::Frozen if !self.is_aws() && self.beginning(key, 1)?.is_some() => {
-                Ok(ArchiveState::None)
+                Ok(ArchiveState::Readable)
             }
-            archive_state => Ok(archive_state),
+            state => Ok(state),
         }
     }
 
@@ -217,15 +155,15 @@ fn listed(node: &Node) -> Cold {
         "" => "STANDARD",
         class => class,
     };
-    let archive_state = match node.child("RestoreStatus") {
+    let state = match node.child("RestoreStatus") {
         Some(status) if status.text("IsRestoreInProgress") == "true" => ArchiveState::Thawing,
         Some(status) => ArchiveState::Thawed(status.text("RestoreExpiryDate").parse().ok()),
         None if freezes(class) => ArchiveState::Frozen,
-        None => ArchiveState::None,
+        None => ArchiveState::Readable,
     };
     Cold {
         class: class.to_owned(),
-        archive_state,
+        state,
     }
 }
 
@@ -246,13 +184,14 @@ fn restored(text: &str, archived: bool) -> ArchiveState {
         Some("true") => ArchiveState::Thawing,
         Some(_) => ArchiveState::Thawed(value("expiry-date").and_then(http_date)),
         None if archived => ArchiveState::Frozen,
-        None => ArchiveState::None,
+        None => ArchiveState::Readable,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use crate::s3::Fault;
 
     #[test]
@@ -271,14 +210,13 @@ mod tests {
         };
         let status = |inside: &str| {
             let text = "<StorageClass>GLACIER</StorageClass><RestoreStatus>".to_owned();
-            cold(&(text + inside + "</RestoreStatus>")).archive_state
+            cold(&(text + inside + "</RestoreStatus>")).state
         };
         assert_eq!(cold("").class, "STANDARD");
-        assert_eq!(cold("").archive_state, ArchiveState::None);
-        let class =
-            |name: &str| cold(&format!("<StorageClass>{name}</StorageClass>")).archive_state;
+        assert_eq!(cold("").state, ArchiveState::Readable);
+        let class = |name: &str| cold(&format!("<StorageClass>{name}</StorageClass>")).state;
         assert_eq!(class("DEEP_ARCHIVE"), ArchiveState::Frozen);
-        assert_eq!(class("GLACIER_IR"), ArchiveState::None);
+        assert_eq!(class("GLACIER_IR"), ArchiveState::Readable);
         assert_eq!(
             status("<IsRestoreInProgress>true</IsRestoreInProgress>"),
             ArchiveState::Thawing
@@ -288,7 +226,7 @@ mod tests {
             "<IsRestoreInProgress>false</IsRestoreInProgress><RestoreExpiryDate>{until}</RestoreExpiryDate>"
         );
         assert_eq!(status(&thawed), ArchiveState::Thawed(until.parse().ok()));
-        assert!(status(&thawed).readable() && !ArchiveState::Thawing.readable());
+        assert!(status(&thawed).is_readable() && !ArchiveState::Thawing.is_readable());
     }
 
     #[test]
@@ -302,7 +240,7 @@ mod tests {
         assert!(until.is_some());
         assert_eq!(restored(text, true), ArchiveState::Thawed(until));
         assert_eq!(restored("", true), ArchiveState::Frozen);
-        assert_eq!(restored("", false), ArchiveState::None);
+        assert_eq!(restored("", false), ArchiveState::Readable);
     }
 
     #[test]
@@ -342,13 +280,5 @@ mod tests {
         assert_eq!(common(&["a/b", "x"]), "");
         assert_eq!(common(&["\u{e4}/b", "\u{e5}/b"]), "");
         assert_eq!(common(&[]), "");
-    }
-
-    #[test]
-    fn tiers_by_name() {
-        for tier in [Tier::Expedited, Tier::Standard, Tier::Bulk] {
-            assert_eq!(tier.to_string().parse::<Tier>().unwrap(), tier);
-        }
-        assert_eq!("fast".parse::<Tier>().unwrap_err().exit_code(), 2);
     }
 }

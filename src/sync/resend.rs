@@ -32,7 +32,8 @@ pub fn plan(names: &[PathBuf], here: &Listing, there: &Listing) -> Result<Plan> 
         .iter()
         .map(|name| copy(name, there))
         .collect::<Result<Vec<_>>>()?;
-    wrong.sort_by_key(|s| (age(s, there), s.path.clone()));
+    let lineage = there.lineage();
+    wrong.sort_by_key(|s| (lineage.way_down(s.uuid).0.len(), s.path.clone()));
     wrong.dedup_by_key(|s| s.uuid);
     complete(&wrong, there)?;
     let mut plan = Plan {
@@ -74,25 +75,16 @@ fn copy<'a>(name: &Path, there: &'a Listing) -> Result<&'a Snapshot> {
     }
 }
 
-/// How many others stand between a snapshot and the first of its line.
-fn age(snapshot: &Snapshot, there: &Listing) -> usize {
-    let (mut age, mut at) = (0, snapshot.parent_uuid);
-    while let Some(parent) = there.snapshots.iter().find(|s| Some(s.uuid) == at) {
-        age += 1;
-        at = parent.parent_uuid.filter(|_| age < there.snapshots.len());
-    }
-    age
-}
-
 /// What was built on a wrong copy is sent again as well.
 fn complete(wrong: &[&Snapshot], there: &Listing) -> Result<()> {
+    let lineage = there.lineage();
     let named: HashSet<Uuid> = wrong.iter().map(|s| s.uuid).collect();
     for copy in wrong {
         let all = there.built_on(copy.uuid);
         let begun = |s: &Snapshot| wrong.iter().any(|copy| beside(&copy.path) == s.path);
         let mut missing: Vec<_> = all.iter().collect();
         missing.retain(|s| !named.contains(&s.uuid) && !begun(s));
-        missing.sort_by_key(|s| age(s, there));
+        missing.sort_by_key(|s| lineage.way_down(s.uuid).0.len());
         if missing.is_empty() {
             continue;
         }

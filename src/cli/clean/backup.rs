@@ -1,17 +1,18 @@
 //! `buttersink clean --config FILE --backup NAME/TIME`: one backup less in the bucket.
 
+use crate::archive::stamp;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::scheduled;
 use crate::cli::means::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
+use crate::prices::Prices;
 use crate::progress::Progress;
 use crate::report::json;
 use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::archive::costs::Prices;
-use crate::store::archive::{ArchiveStore, stamp};
+use crate::store::archive::ArchiveStore;
 use crate::text::human;
 use jiff::Timestamp;
 use std::path::PathBuf;

@@ -2,10 +2,11 @@
 //! thawed first. Changes nothing.
 
 use super::manifest::Manifest;
+use crate::archive::ArchiveState;
 use crate::error::Result;
 use crate::s3::Client;
 use crate::s3::objects::Inventory;
-use crate::s3::thaw::{ArchiveState, freezes};
+use crate::s3::thaw::freezes;
 use crate::store::keys::Archived;
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,7 +24,7 @@ pub(in crate::store) fn among(found: &Inventory) -> BTreeSet<(String, String)> {
 
 /// Whether the chunks of each of these backups can be read, the worst of each, by their keys.
 /// Nothing is asked about classes that are never frozen.
-pub(super) fn archive_state<'a>(
+pub(super) fn states<'a>(
     client: &Client,
     backups: impl Iterator<Item = (&'a String, &'a Manifest)> + Clone,
 ) -> Result<HashMap<String, ArchiveState>> {
@@ -37,16 +38,11 @@ pub(super) fn archive_state<'a>(
     let cold = client.cold(&keys)?;
     let worst = |manifest: &Manifest| {
         let chunks = manifest.chunks.iter();
-        let all = chunks.filter_map(|chunk| Some(cold.get(&chunk.key)?.archive_state));
-        all.max_by_key(|archive_state| match archive_state {
-            ArchiveState::None => 0,
-            ArchiveState::Thawed(_) => 1,
-            ArchiveState::Thawing => 2,
-            ArchiveState::Frozen => 3,
-        })
+        let all = chunks.filter_map(|chunk| Some(cold.get(&chunk.key)?.state));
+        all.max()
     };
     let found = backups.map(|(key, manifest)| (key.clone(), worst(manifest)));
     Ok(found
-        .filter_map(|(key, archive_state)| Some((key, archive_state?)))
+        .filter_map(|(key, state)| Some((key, state?)))
         .collect())
 }
