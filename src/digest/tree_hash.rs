@@ -102,7 +102,7 @@ fn hashes(leaves: &[u8]) -> Vec<Hash> {
     };
     let mut hashes = match at_once {
         Some(hashes) => hashes[..count].to_vec(),
-        None => whole.map(|leaf| sha256(leaf)).collect(),
+        None => whole.map(sha256).collect(),
     };
     hashes.extend((!rest.is_empty()).then(|| sha256(rest)));
     hashes
@@ -115,7 +115,7 @@ mod tests {
 
     /// As Amazon describes it, level by level.
     fn by_levels(bytes: &[u8]) -> Hash {
-        let mut level: Vec<Hash> = bytes.chunks(LEAF).map(|leaf| sha256(leaf)).collect();
+        let mut level: Vec<Hash> = bytes.chunks(LEAF).map(sha256).collect();
         if level.is_empty() {
             level = vec![sha256(b"")];
         }
