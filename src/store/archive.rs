@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::{Download, Source};
-use crate::s3::objects::Inventory;
+use crate::s3::listing::Inventory;
 use crate::s3::upload::Upload;
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{

@@ -17,7 +17,7 @@ use super::{Access, Effort, Sink, Store};
 use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::Download;
-use crate::s3::objects::Inventory;
+use crate::s3::listing::Inventory;
 use crate::s3::upload::{Target, Upload};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, State, shown};

@@ -7,7 +7,7 @@ use super::manifest::{Chunk, Manifest, Pointer, text};
 use super::{ArchiveStore, stamps};
 use crate::error::{Error, Result};
 use crate::process;
-use crate::s3::objects::Object;
+use crate::s3::listing::Object;
 use crate::snapshot::{Diff, Origin, shown};
 use crate::store::Access;
 use std::collections::HashSet;

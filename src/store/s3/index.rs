@@ -2,8 +2,8 @@
 
 use super::layout::{Key, Name};
 use crate::s3::download::Source;
-use crate::s3::multipart::Unfinished;
-use crate::s3::objects::Object;
+use crate::s3::listing::Object;
+use crate::s3::listing::Unfinished;
 use crate::snapshot::{Diff, Offer, Size, Snapshot, State, shown};
 use crate::store::keys::Archived;
 use jiff::Timestamp;
