@@ -349,7 +349,10 @@ fn stores_do_not_import_each_other() {
         "mod local; use local::Local; use crate::store::local::Local;",
     );
     kept(&order, &[local, wire, remote, open]);
-    let other = ("src/store/bucket.rs", "use crate::store::{Sink, local::Local};");
+    let other = (
+        "src/store/bucket.rs",
+        "use crate::store::{Sink, local::Local};",
+    );
     broken(&order, &[local, other], "never import each other");
     let above = ("src/store/bucket.rs", "use crate::sync;");
     broken(&order, &[above], "store::bucket uses sync");

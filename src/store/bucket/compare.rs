@@ -3,12 +3,12 @@
 
 use super::Bucket;
 use super::layout::{Kept, Layout, Record};
+use crate::digest::Digests;
+use crate::digest::{Algorithm, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Seen, Verdict};
-use crate::s3::Digests;
 use crate::s3::remote_checksum::{RemoteChecksum, no_remote_checksum};
-use crate::s3::sum::{Kind as Sum, Rolling};
 use crate::snapshot::shown;
 use std::io::{ErrorKind, Read};
 
@@ -73,7 +73,7 @@ impl<L: Layout> Bucket<L> {
         for (index, object) in kept.objects.iter().enumerate() {
             let told = self.reach.objects.remote_checksum(object)?;
             let mut each = record.each.get(index).and_then(Recorded::of);
-            let mut computed = told.as_ref().map(RemoteChecksum::rolling);
+            let mut computed = told.as_ref().map(RemoteChecksum::hasher);
             bytes += read(stream, object.size, |piece| {
                 let recorded = [&mut whole, &mut each].into_iter().flatten();
                 let sums = recorded.map(|recorded| &mut recorded.sum);
@@ -104,9 +104,9 @@ impl<L: Layout> Bucket<L> {
 
 /// A digest that was recorded, and is being computed of the stream made again.
 struct Recorded {
-    kind: Sum,
+    kind: Algorithm,
     digest: String,
-    sum: Rolling,
+    sum: Hasher,
 }
 
 impl Recorded {
@@ -115,7 +115,7 @@ impl Recorded {
         digests.quickest().map(|(kind, digest)| Recorded {
             kind,
             digest: digest.to_owned(),
-            sum: Rolling::new(kind, None),
+            sum: Hasher::new(kind, None),
         })
     }
 

@@ -4,16 +4,16 @@
 
 use super::layout::Leftover;
 use super::spool::Spool;
+use crate::digest::{DigestsHasher, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::machine;
+use crate::s3::Client;
 use crate::s3::download::Source;
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::Object;
 use crate::s3::remote_checksum::RemoteChecksum;
-use crate::s3::sum::Rolling;
 use crate::s3::upload::{Made, Meta, Target, Upload};
-use crate::s3::{Client, Sums};
 use crate::snapshot::Size;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -91,8 +91,8 @@ enum Now {
 struct Compare {
     object: Object,
     checksum: RemoteChecksum,
-    rolling: Rolling,
-    sums: Sums,
+    hasher: Hasher,
+    sums: DigestsHasher,
 }
 
 impl Cutter {
@@ -267,9 +267,9 @@ impl Cutter {
         let checksum = self.client.remote_checksum(&source)?;
         Ok(checksum.map(|checksum| Compare {
             object: object.clone(),
-            rolling: checksum.rolling(),
+            hasher: checksum.hasher(),
             checksum,
-            sums: Sums::new(),
+            sums: DigestsHasher::default(),
         }))
     }
 
@@ -290,10 +290,10 @@ impl Cutter {
         let Compare {
             object,
             checksum,
-            rolling,
+            hasher,
             sums,
         } = compare;
-        if self.filled == object.size && checksum.holds(rolling) {
+        if self.filled == object.size && checksum.holds(hasher) {
             let part = checksum.part().unwrap_or(object.size).max(1);
             let parts = object.size.div_ceil(part).max(1);
             let skipped = &self.client.counters.parts_skipped;
@@ -319,7 +319,7 @@ impl Cutter {
 
 impl Compare {
     fn update(&mut self, bytes: &[u8]) {
-        self.rolling.update(bytes);
+        self.hasher.update(bytes);
         self.sums.update(bytes);
     }
 }

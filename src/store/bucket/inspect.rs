@@ -5,13 +5,13 @@ use super::Bucket;
 use super::chains::Chains;
 use super::compare::read;
 use super::layout::{Kept, Layout, Record};
+use crate::digest::Algorithm;
 use crate::error::{Error, Kind, Result};
 use crate::parallel::try_map;
 use crate::process;
 use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::s3::download::Source;
 use crate::s3::remote_checksum::parts_in;
-use crate::s3::sum::Kind as Sum;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
 use crate::text::counted;
@@ -146,7 +146,7 @@ impl<L: Layout> Bucket<L> {
             _ => None,
         };
         let told = told.filter(|head| !head.meta("sha256").is_empty());
-        let told = told.map(|_| Sum::Sha256);
+        let told = told.map(|_| Algorithm::Sha256);
         let kind = record.whole.quickest().map(|(kind, _)| kind).or(told);
         Ok(kind.map_or("no SHA-256 was recorded".to_owned(), |kind| {
             format!("the {} is the recorded one", kind.name())

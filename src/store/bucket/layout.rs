@@ -3,14 +3,15 @@
 
 use super::Reach;
 use super::cutter::Out;
+use crate::digest::Digests;
 use crate::error::Result;
 use crate::proof::Finding;
+use crate::s3::Client;
 use crate::s3::download::Source;
 use crate::s3::in_words;
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::{Inventory, Object};
 use crate::s3::upload::{Made, Meta};
-use crate::s3::{Client, Digests};
 use crate::snapshot::{Diff, Origin, Size, Snapshot, Uuid};
 use crate::stream::Head;
 use crate::text::shown;

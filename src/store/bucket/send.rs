@@ -2,10 +2,11 @@
 //! digest that was recorded of it, if there is one.
 
 use super::layout::{Kept, Record};
+use crate::digest::Digests;
+use crate::digest::{Algorithm, Hasher};
 use crate::error::{Error, Result};
+use crate::s3::Client;
 use crate::s3::download::Download;
-use crate::s3::sum::{Kind, Rolling};
-use crate::s3::{Client, Digests};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -24,7 +25,7 @@ pub(super) fn stream(objects: &Arc<Client>, kept: &Kept, record: Record) -> Box<
     }
     let pieces = kept.objects.iter().zip(&record.each);
     let expected = pieces.map(|(object, digests)| {
-        let (kind, digest) = digests.quickest().unwrap_or((Kind::Sha256, ""));
+        let (kind, digest) = digests.quickest().unwrap_or((Algorithm::Sha256, ""));
         Expected {
             from: objects.url(&object.key),
             size: object.size,
@@ -42,7 +43,7 @@ struct Chunks<R> {
     ahead: VecDeque<Expected>,
     /// Bytes of the first one that were read, and their digest.
     taken: u64,
-    sum: Rolling,
+    sum: Hasher,
     /// Why no more comes. An error is never followed by bytes or an end.
     failed: Option<Error>,
 }
@@ -51,12 +52,15 @@ struct Chunks<R> {
 struct Expected {
     from: String,
     size: u64,
-    kind: Kind,
+    kind: Algorithm,
     digest: String,
 }
 
-fn begin(ahead: &VecDeque<Expected>) -> Rolling {
-    Rolling::new(ahead.front().map_or(Kind::Sha256, |chunk| chunk.kind), None)
+fn begin(ahead: &VecDeque<Expected>) -> Hasher {
+    Hasher::new(
+        ahead.front().map_or(Algorithm::Sha256, |chunk| chunk.kind),
+        None,
+    )
 }
 
 impl<R: Read> Chunks<R> {
@@ -144,9 +148,9 @@ mod tests {
     use super::*;
 
     fn chunks(parts: &[&[u8]]) -> VecDeque<Expected> {
-        let kinds = [Kind::Sha256, Kind::TreeHash].into_iter().cycle();
-        let chunk = |(part, kind): (&&[u8], Kind)| {
-            let mut sum = Rolling::new(kind, None);
+        let kinds = [Algorithm::Sha256, Algorithm::TreeHash].into_iter().cycle();
+        let chunk = |(part, kind): (&&[u8], Algorithm)| {
+            let mut sum = Hasher::new(kind, None);
             sum.update(part);
             Expected {
                 from: "c".to_owned(),

@@ -3,8 +3,8 @@
 use super::index::Archive;
 use super::manifest::Manifest;
 use crate::archive::stamp;
+use crate::digest::Digests;
 use crate::error::{Error, Result};
-use crate::s3::Digests;
 use crate::s3::download::Source;
 use crate::s3::objects::{Object, unquoted};
 use crate::snapshot::{Diff, shown};

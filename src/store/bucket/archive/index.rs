@@ -3,6 +3,7 @@
 
 use super::manifest::{self, Manifest, Pointer};
 use crate::archive::stamp;
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::parallel::map;
 use crate::s3::Client;
@@ -12,7 +13,7 @@ use crate::snapshot::Uuid;
 use crate::store::bucket::keys::{Archived, Part, is_path};
 use crate::store::bucket::layout::Leftover;
 use crate::text::shown;
-use ring::digest::{SHA256, digest};
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -63,7 +64,7 @@ impl Identity {
 /// A UUID that depends on a text and on nothing else.
 pub(super) fn stand_in(text: &str) -> Uuid {
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest(&SHA256, text.as_bytes()).as_ref()[..16]);
+    bytes.copy_from_slice(&sha256(text.as_bytes())[..16]);
     Uuid(bytes)
 }
 

@@ -3,9 +3,9 @@
 use super::Diffs;
 use super::hints::{Hints, Recorded};
 use super::name::Name;
+use crate::digest::Digests;
 use crate::error::{Error, Result};
 use crate::parallel::try_map;
-use crate::s3::Digests;
 use crate::s3::upload::Made;
 use crate::snapshot::Origin;
 use crate::store::bucket::Reach;
