@@ -241,7 +241,7 @@ fn product_file(source: &Source, say: &mut impl FnMut(String)) {
             ));
         }
     }
-    let makes_offers = ["snapshot", "store"].contains(&root(&module)) || module.ends_with("tests");
+    let makes_offers = ["snapshot", "store"].contains(&root(&module)) || module.contains("::tests");
     if !makes_offers && paths(&code).iter().any(|path| path.contains("Offer::")) {
         say("asks which kind of store it is: ask the offer what can be done with it".into());
     }
