@@ -93,6 +93,11 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "store::local::btrfs_receive",
         "store::local::receive",
     ],
+    &[
+        "store::bucket::cutter",
+        "store::bucket::layout",
+        "store::bucket::spool",
+    ],
     &["sys::at", "sys::dir"],
 ];
 
@@ -102,10 +107,13 @@ fn no_files_are_in_a_circle() {
     read_sources(top, &top.join("src"), &mut sources);
     let circles = circles(&sources);
     let is_in = |circle: &[String], known: &[&str]| circle.iter().all(|m| known.contains(&&**m));
-    for circle in &circles {
-        let known = KNOWN_CIRCLES.iter().any(|known| is_in(circle, known));
-        assert!(known, "files in a circle: {}", circle.join(", "));
-    }
+    let known = |circle: &&Vec<String>| KNOWN_CIRCLES.iter().any(|known| is_in(circle, known));
+    let new: Vec<String> = circles
+        .iter()
+        .filter(|c| !known(c))
+        .map(|c| c.join(" "))
+        .collect();
+    assert!(new.is_empty(), "files in a circle:\n{}", new.join("\n"));
     for known in KNOWN_CIRCLES {
         let stands = circles.iter().any(|circle| is_in(circle, known));
         assert!(stands, "this circle has fallen: delete its line: {known:?}");
