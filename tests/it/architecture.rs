@@ -87,7 +87,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
     ],
     &["cli::clean", "cli::commands"],
     &["s3::multipart", "s3::objects"],
-    &["store::archive::identity", "store::archive::index"],
     &[
         "store::local::alias",
         "store::local::btrfs_receive",
