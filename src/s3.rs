@@ -20,9 +20,11 @@ pub(crate) mod sum;
 pub mod thaw;
 mod tree_hash;
 pub mod upload;
-mod xml;
+pub(crate) mod xml;
 
 pub use config::Environment;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use config::fuzz as fuzz_credentials;
 pub(crate) use errors::{in_words, transport};
 pub use hashing::Digests;
 pub(crate) use hashing::Sums;

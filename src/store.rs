@@ -9,7 +9,7 @@ pub mod local;
 mod location;
 mod receipt;
 pub mod s3;
-mod wire;
+pub(crate) mod wire;
 
 pub mod remote;
 pub mod serve;
@@ -23,6 +23,8 @@ pub use access::Access;
 use archive::ArchiveStore;
 pub use file_digests::Rejected;
 use file_digests::{Digest, Looking};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use keys::fuzz as fuzz_keys;
 pub use local::ReceiveWith;
 use local::{Local, Manner};
 pub use location::{Location, Place};

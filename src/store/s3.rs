@@ -23,9 +23,13 @@ use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, State, shown};
 use crate::stream::Watch;
 use hints::Hints;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use hints::fuzz as fuzz_hints;
 use index::{Index, Kept, Leftover, TRASH};
 use jiff::Timestamp;
 use layout::Name;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use layout::fuzz as fuzz_keys;
 use sink::S3Sink;
 use std::collections::BTreeMap;
 use std::io::Read;
