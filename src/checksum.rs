@@ -16,7 +16,7 @@ mod difference;
 
 mod check;
 mod compare;
-mod sums;
+mod wanted;
 mod write;
 
 mod report;
@@ -34,7 +34,7 @@ pub use list::List;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use list::fuzz as fuzz_lists;
 pub use report::Report;
-pub use sums::Wanted;
+pub use wanted::Wanted;
 pub use write::{Target, Written, names_of, write_lists};
 
 use crate::error::{Error, Result};
