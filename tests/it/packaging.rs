@@ -358,7 +358,10 @@ fn fuzzing_locks_the_same() {
     let (ours, fuzzed) = (packages("Cargo.lock"), packages("fuzz/Cargo.lock"));
     let missing: Vec<_> = ours.difference(&fuzzed).collect();
     let again = "cp Cargo.lock fuzz/ && cargo metadata --manifest-path fuzz/Cargo.toml >/dev/null";
-    assert!(missing.is_empty() && ours.len() > 50, "{missing:?}: {again}");
+    assert!(
+        missing.is_empty() && ours.len() > 50,
+        "{missing:?}: {again}"
+    );
 }
 
 fn scripts_are_clean() {
