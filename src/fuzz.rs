@@ -31,7 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("server", server),
     ("xml", xml),
     ("keys", keys),
-    ("hints", store::s3::fuzz_hints),
+    ("hints", store::fuzz_hints),
     ("seals", store::local::fuzz_seals),
     ("manifest", manifest),
     ("config", config),
@@ -178,7 +178,7 @@ fn xml(bytes: &[u8]) {
 
 fn keys(bytes: &[u8]) {
     store::fuzz_keys(bytes);
-    store::s3::fuzz_keys(bytes);
+    store::fuzz_names(bytes);
 }
 
 /// The sizes of chunks add up, so that nothing that is computed from them overflows.
