@@ -1,8 +1,9 @@
 //! Copies that turned out to be wrong, replaced one by one: sent again beside the old copy, compared,
 //! and exchanged with it. What was built on a wrong copy may be wrong too, and is never passed over.
 
-use super::{Event, Summary, Watch, held, transfer};
+use super::{held, transfer};
 use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Listener, Summary};
 use crate::plan::{Action, Plan, Step};
 use crate::process;
 use crate::snapshot::{Listing, Mended, Size, Snapshot, Uuid, shown};
@@ -113,7 +114,7 @@ pub fn carry_out(
     plan: &Plan,
     source: &mut dyn Store,
     dest: &mut dyn Store,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Summary> {
     held::must_compare(plan, source, dest)?;
     dest.will_compare(plan.compare);
@@ -123,15 +124,15 @@ pub fn carry_out(
         let lost_parent = step.from.is_some_and(|from| lost.contains(&from));
         let result = match lost_parent {
             true => Err(super::orphan(step)),
-            false => replace(plan, step, source, dest, &mut summary, watch),
+            false => replace(plan, step, source, dest, &mut summary, listener),
         };
         match result {
             Ok(receipt) => {
                 summary.count(step, &receipt);
-                watch(Event::Done(step, receipt));
+                listener(Event::ended(step, Ok(receipt)));
             }
             Err(error) => {
-                watch(Event::Failed(step, &error));
+                listener(Event::ended(step, Err(&error)));
                 if error.kind == Kind::Interrupted {
                     return Err(error);
                 }
@@ -151,10 +152,10 @@ fn replace(
     source: &mut dyn Store,
     dest: &mut dyn Store,
     summary: &mut Summary,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Receipt> {
     process::check("synchronising")?;
-    watch(Event::Started(step));
+    listener(Event::Started(step.clone()));
     let mut name = step.path.clone().into_os_string();
     name.push(BESIDE);
     let mut beside = Step {
@@ -162,9 +163,9 @@ fn replace(
         ..step.clone()
     };
     let mut bring = |beside: &Step| -> Result<Receipt> {
-        let moved = &mut |n| watch(Event::Moved(n));
+        let moved = &mut |bytes| listener(Event::Moved { bytes });
         let receipt = transfer(source, dest, &beside.diff(), &beside.path, moved)?;
-        held::hold(plan, beside, source, dest, summary, watch)?;
+        held::hold(plan, beside, source, dest, summary, listener)?;
         Ok(receipt)
     };
     let receipt = match bring(&beside) {

@@ -2,8 +2,9 @@
 //! that they can be received. Which chains, and what follows from one that fails; where they are tried
 //! is the ground's business.
 
-use super::{Report, Watch, is_sound};
+use super::{Report, is_sound};
 use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Listener};
 use crate::process;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Diff, Offer, Snapshot, Uuid, shown};
@@ -50,7 +51,7 @@ pub fn drill(
     store: &mut dyn Store,
     ground: &mut dyn Ground,
     sample: Option<usize>,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Vec<String>> {
     let Offer::Only(diffs) = report.listing.offer.clone() else {
         let doing = format!("cannot make a drill of {}", report.listing.location);
@@ -72,7 +73,7 @@ pub fn drill(
     for diff in drawn.iter().flat_map(|&id| ways.chain(id)) {
         if ways.stands(diff.from, &tried) && !tried.contains_key(&diff.to) {
             process::check("the drill")?;
-            watch(&name(diff.to));
+            listener(Event::verifying(name(diff.to)));
             tried.insert(diff.to, ground.attempt(store, &diff)?);
         }
     }
