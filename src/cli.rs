@@ -19,7 +19,7 @@ mod verify;
 
 use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
-use crate::store::local::sender;
+use crate::store::local::builtin_send;
 use jiff::SignedDuration;
 use lexopt::Arg;
 use only::Only;
@@ -55,9 +55,9 @@ enum Task {
 /// Runs `buttersink` with these arguments (without the program's name).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter().peekable();
-    let is_sender = |word: &OsString| word == sender::WORD;
+    let is_sender = |word: &OsString| word == builtin_send::WORD;
     let done = match arguments.next_if(is_sender) {
-        Some(_) => sender::main(arguments, io::stdout().as_fd()),
+        Some(_) => builtin_send::main(arguments, io::stdout().as_fd()),
         None => parse(arguments).and_then(|(task, options)| commands::run(&task, &options)),
     };
     match done {

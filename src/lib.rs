@@ -27,10 +27,15 @@
 pub const JSON_VERSION: u32 = 2;
 
 // What everything speaks of.
+pub mod text;
+
 pub mod error;
 pub mod snapshot;
 
 pub mod proof;
+
+pub mod archive;
+pub mod prices;
 
 pub mod glob;
 pub mod stream;
@@ -38,12 +43,14 @@ pub mod stream;
 // What stands on the system.
 pub mod sys;
 
+pub mod parallel;
+
 pub mod btrfs;
 pub mod log;
 pub mod machine;
 pub mod process;
 
-pub mod pace;
+pub mod limiter;
 
 pub mod receive;
 

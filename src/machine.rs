@@ -1,5 +1,6 @@
 //! Which machine this is: an id that stays, and a name that people know. Knows nothing else of it.
 
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 
@@ -20,10 +21,7 @@ fn digest(id: &str) -> String {
         return String::new();
     }
     let digest = Sha256::digest(format!("buttersink {id}"));
-    digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&digest[..16])
 }
 
 /// What the machine is called: for words only.

@@ -1,18 +1,19 @@
 //! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere,
 //! as JSON lines for scripts, and in the debug log.
 
-mod voice;
+mod verbosity;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Weight};
 use crate::log;
 use crate::plan::{Action, Plan};
-use crate::report::{self, human};
+use crate::report;
+use crate::text::human;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
-pub use voice::Voice;
+pub use verbosity::Verbosity;
 
 /// How often a terminal's line is drawn, and how often a line is written elsewhere.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -21,7 +22,7 @@ const LINE: Duration = Duration::from_secs(60);
 /// Watches one run.
 #[derive(Debug)]
 pub struct Progress {
-    voice: Voice,
+    verbosity: Verbosity,
     json: bool,
     terminal: bool,
     /// Whether an unfinished line stands on the terminal.
@@ -41,10 +42,10 @@ pub struct Progress {
 
 impl Progress {
     /// For a run that is about to begin.
-    pub fn new(voice: Voice, json: bool) -> Progress {
+    pub fn new(verbosity: Verbosity, json: bool) -> Progress {
         let now = Instant::now();
         Progress {
-            voice,
+            verbosity,
             json,
             terminal: io::stderr().is_terminal(),
             drawn: false,
@@ -73,7 +74,7 @@ impl Progress {
         match weight {
             Weight::Detail => {}
             Weight::Passing | Weight::Stage => self.draw(&event.to_string()),
-            Weight::Remark if self.voice == Voice::Errors => {}
+            Weight::Remark if self.verbosity == Verbosity::Errors => {}
             Weight::Remark | Weight::Warning => self.say(&event.to_string()),
             Weight::Failure => {
                 self.say(&event.to_string());
@@ -125,7 +126,7 @@ impl Progress {
         (self.total, self.steps) = (plan.total_bytes(), plan.transfers().count());
         self.started = Instant::now();
         for obstacle in &plan.obstacles {
-            if self.voice > Voice::Errors || obstacle.blocks {
+            if self.verbosity > Verbosity::Errors || obstacle.blocks {
                 self.say(&obstacle.to_string());
             }
         }
@@ -152,7 +153,7 @@ impl Progress {
         } else {
             self.step_started
         });
-        if self.voice < Voice::Full || last.elapsed() < every {
+        if self.verbosity < Verbosity::Full || last.elapsed() < every {
             return;
         }
         let text = self.status();
@@ -184,7 +185,7 @@ impl Progress {
 
     /// Replaces the terminal's line. What does not fit is cut off: the next line is not wiped.
     fn draw(&mut self, text: &str) {
-        if !self.terminal || self.voice < Voice::Full {
+        if !self.terminal || self.verbosity < Verbosity::Full {
             return;
         }
         let _ = write!(io::stderr().lock(), "\r\x1b[K\x1b[?7l{text}\x1b[?7h");
@@ -213,9 +214,9 @@ impl Progress {
     /// A result that cannot be written stops nothing; [`Progress::close`] tells.
     fn print(&mut self, text: impl FnOnce() -> String, value: &impl Serialize) {
         self.wipe();
-        let line = match (self.json, self.voice) {
+        let line = match (self.json, self.verbosity) {
             (true, _) => report::json(value),
-            (false, Voice::Errors) => String::new(),
+            (false, Verbosity::Errors) => String::new(),
             (false, _) => text(),
         };
         if line.is_empty() {

@@ -10,9 +10,7 @@ use crate::error::{Error, Result};
 pub use listing::Listed;
 use serde::Serialize;
 use std::io::{self, Write};
-pub use table::{
-    Align, As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, human, path, table,
-};
+pub use table::{Align, As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, path, table};
 
 /// Prints to standard output. A reader that has seen enough (`| head`) is no failure of ours.
 ///
@@ -40,20 +38,4 @@ struct Line<'a, T: Serialize> {
 pub fn json(value: &impl Serialize) -> String {
     let version = crate::JSON_VERSION;
     serde_json::to_string(&Line { version, value }).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_for_people() {
-        let shown = [0, 1023, 1024, 1536, 1048575, 1048576, u64::MAX].map(human);
-        assert_eq!(
-            shown,
-            [
-                "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB"
-            ]
-        );
-    }
 }

@@ -3,10 +3,10 @@
 
 mod access;
 pub mod archive;
+pub mod file_digests;
 mod keys;
 pub mod local;
 mod location;
-pub mod look;
 mod receipt;
 pub mod s3;
 mod wire;
@@ -21,11 +21,11 @@ use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
 use archive::ArchiveStore;
+pub use file_digests::Rejected;
+use file_digests::{Digest, Looking};
 pub use local::ReceiveWith;
 use local::{Local, Manner};
 pub use location::{Location, Place};
-pub use look::Rejected;
-use look::{Digest, Looking};
 pub use receipt::{Parts, Receipt};
 use s3::S3Store;
 use std::ffi::OsStr;

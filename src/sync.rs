@@ -1,7 +1,7 @@
 //! Carries out what a plan says: measures until every chosen diff is known, then one transfer
 //! after the other. Knows stores only as what they promise, and prints nothing.
 
-mod held;
+mod check_copy;
 mod planning;
 pub mod resend;
 mod transfer;
@@ -10,9 +10,9 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Instead, Listener, Summary};
 use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Listing, Measured, Sizes, Uuid};
+use crate::snapshot::{Listing, Measured, Sizes, Uuid, shown};
 use crate::store::{Receipt, Store};
-pub use held::{as_if_settled, must_compare, settle};
+pub use check_copy::{as_if_settled, must_compare, settle};
 pub use planning::make_plan;
 use planning::plan_from;
 use std::collections::{HashSet, VecDeque};
@@ -51,7 +51,8 @@ pub fn carry_out(
                 Err(orphan(&step))
             }
             _ => one_step(&step, source, dest, listener).and_then(|receipt| {
-                held::hold(plan, &step, source, dest, &mut run.summary, listener).map(|()| receipt)
+                check_copy::hold(plan, &step, source, dest, &mut run.summary, listener)
+                    .map(|()| receipt)
             }),
         };
         match result {
@@ -183,14 +184,11 @@ impl<'a> Run<'a> {
 
 fn not_deleted(step: &Step) -> Error {
     let said = "nothing is deleted, since not every snapshot arrived";
-    Error::refused(
-        format!("keeping {}", crate::snapshot::shown(&step.path)),
-        said,
-    )
+    Error::refused(format!("keeping {}", shown(&step.path)), said)
 }
 
 fn orphan(step: &Step) -> Error {
-    let name = crate::snapshot::shown(&step.path);
+    let name = shown(&step.path);
     Error::failed(
         format!("cannot send {name}"),
         "it builds on a snapshot that did not arrive",

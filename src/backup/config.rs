@@ -7,12 +7,12 @@ mod reader;
 use super::hooks::{self, Hooks};
 use super::retention::{self, Chains, Policy};
 use super::schedule::Schedule;
+use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
 use crate::s3::Sse;
-use crate::s3::thaw::Tier;
 use crate::snapshot::shown;
 use crate::store::{Location, Place};
-use crate::sys::look::{self, Found};
+use crate::sys::secure_open::{self, Found};
 use reader::Reader;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -188,7 +188,7 @@ impl Config {
         }
         let doing = || format!("cannot read {name}");
         let found = Found::at(path).doing(doing)?;
-        let text = look::read_found(&found, LONGEST).doing(doing)?;
+        let text = secure_open::read_found(&found, LONGEST).doing(doing)?;
         let text = String::from_utf8(text).map_err(|_| Error::usage(doing(), "it is not UTF-8"))?;
         let places = Places::of(path);
         let config = Config::parse(&name, &text, &places)?;

@@ -5,7 +5,8 @@ use super::line;
 use super::list::List;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::snapshot::shown;
-use crate::sys::look::{self, Found};
+use crate::sys::secure_open::{self, Found};
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -77,7 +78,7 @@ fn is_list(path: &Path) -> bool {
 /// [`Kind::Different`] if a list is not the one that was written.
 fn read_sums(path: &Path) -> Result<Vec<(List, PathBuf)>> {
     let doing = || format!("cannot use {}", shown(path));
-    let text = Found::anywhere(path).and_then(|found| look::read_found(&found, SUMS));
+    let text = Found::anywhere(path).and_then(|found| secure_open::read_found(&found, SUMS));
     let text = text.doing(doing)?;
     let mut lists = Vec::new();
     for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
@@ -120,9 +121,8 @@ fn read_sum(path: &Path, line: &[u8]) -> Result<(List, PathBuf)> {
         .and_then(|found| found.open_file())
         .doing(doing)?;
     io::copy(&mut file, &mut Hashing(&mut hasher)).doing(doing)?;
-    let mut digits = Vec::new();
-    line::hex(&mut digits, &hasher.finalize());
-    if digits.eq_ignore_ascii_case(hash) {
+    let digits = hex(&hasher.finalize());
+    if digits.as_bytes().eq_ignore_ascii_case(hash) {
         return Ok((list, beside));
     }
     Err(Error::new(

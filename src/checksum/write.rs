@@ -7,6 +7,7 @@ use super::walk::{self, Unread};
 use super::{Options, Progress, go_on};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -213,15 +214,9 @@ impl<'a> Out<'a> {
         for draft in &mut self.drafts {
             draft.publish()?;
         }
-        let digits = |sum: &[u8]| {
-            let mut text = Vec::new();
-            line::hex(&mut text, sum);
-            String::from_utf8_lossy(&text).into_owned()
-        };
-        Ok(self
-            .sums
-            .iter()
-            .map(|(suffix, sum)| ((*suffix).to_owned(), digits(sum)))
+        let sums = self.sums.iter();
+        Ok(sums
+            .map(|(suffix, sum)| ((*suffix).to_owned(), hex(sum)))
             .collect())
     }
 }

@@ -182,7 +182,7 @@ fn usage(said: &str) -> Error {
 
 /// Carries out an order.
 pub(super) fn run(order: &Order, options: &Options) -> Result<()> {
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     let (now, remark) = backup::local_now();
     if let Some(remark) = remark {
         progress.note(remark);

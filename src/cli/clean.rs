@@ -39,7 +39,7 @@ pub(super) fn run(place: &OsStr, age: Option<SignedDuration>, options: &Options)
         true => Access::Read,
         false => Access::Write,
     };
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     let mut cleaning = Cleaning {
         age: age.unwrap_or(usual(&location.place)),
         exclude: &options.exclude,

@@ -13,7 +13,7 @@ use crate::log;
 use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::report;
-use crate::snapshot::{Listing, Offer, Origins, shown};
+use crate::snapshot::{Listing, Origins, shown};
 use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
@@ -70,7 +70,7 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
     let means = means(options);
     let (mut store, archives) = store::open_all(&location.place, access, &means)?;
     let mut listing = store.list()?;
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     let mut failed = Ok(());
     if removing {
         let limit = clean::usual(&location.place);
@@ -125,7 +125,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     let mut source_store =
         open(&from, Access::Read, options).map_err(|error| slash::hint(error, source, &from))?;
     let mut dest_store = open(&to, access, options)?;
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     // Buckets look up what their snapshots are of only for who needs it.
     if options.delete || !options.dry_run {
         source_store.attribute(Origins::new());
@@ -172,7 +172,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         progress.result(&plan);
         return progress.close();
     }
-    let resumes = matches!(there.offer, Offer::Only(_));
+    let resumes = there.offer.keeps_diffs();
     dest_store.attribute(here.origins());
     carry_out(
         &plan,

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::report;
 use crate::report::archives::Shown;
-use crate::s3::habits::{Does, Rule};
+use crate::s3::lifecycle::{Does, Rule};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::shown;
 use crate::store::Access;
@@ -74,7 +74,7 @@ pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Check,
 pub(super) fn list(file: &Path, commands: bool, options: &Options) -> Result<()> {
     let config = Config::read(file)?;
     let s3 = archive::options(&config, &options.s3);
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     for (name, _) in &config.subvolumes {
         let settings = archive::settings(&config, name);
         let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
@@ -90,11 +90,11 @@ pub(super) fn show(
     options: &S3Options,
     progress: &mut Progress,
 ) -> Result<()> {
-    let frost = store.frost()?;
+    let states = store.states()?;
     let (bucket, prefix) = store.place();
     let archive = store.archive()?;
     let reach = commands.then_some(options);
-    progress.result(&Shown::of(archive, (&bucket, &prefix), &frost, reach));
+    progress.result(&Shown::of(archive, (&bucket, &prefix), &states, reach));
     Ok(())
 }
 
@@ -107,7 +107,7 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
         text += &format!("{} = {}{default}\n", entry.key, shown(&entry.value));
     }
     report::print(&(text + "\n"))?;
-    let mut progress = Progress::new(options.voice, false);
+    let mut progress = Progress::new(options.verbosity, false);
     let (now, remark) = backup::local_now();
     remark.iter().for_each(|remark| progress.note(remark));
     let order = Order {
@@ -129,7 +129,7 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
         false => {
             let known = bucket(&order.config, options, &mut progress);
             let listener = &mut |event| progress.hear(&event);
-            let done = scheduled::outlook(&order, &means(options), &now, listener);
+            let done = scheduled::preview(&order, &means(options), &now, listener);
             done.and(known)
         }
     };

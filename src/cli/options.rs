@@ -3,7 +3,7 @@
 use super::values::{number, part_size, rate, text};
 use super::{wrong, wrong_words};
 use crate::error::Result;
-use crate::progress::Voice;
+use crate::progress::Verbosity;
 use crate::s3::S3Options;
 use crate::store::ReceiveWith;
 use crate::store::remote::ssh;
@@ -22,7 +22,7 @@ pub(super) struct Options {
     pub(super) compare: bool,
     pub(super) resend: Vec<OsString>,
     pub(super) exclude: Vec<OsString>,
-    pub(super) voice: Voice,
+    pub(super) verbosity: Verbosity,
     pub(super) logfile: Option<PathBuf>,
     pub(super) json: bool,
     pub(super) full_speed: bool,
@@ -48,7 +48,7 @@ impl Options {
             compare: false,
             resend: Vec::new(),
             exclude: Vec::new(),
-            voice: Voice::Full,
+            verbosity: Verbosity::Full,
             logfile: None,
             json: false,
             full_speed: false,
@@ -75,7 +75,7 @@ impl Options {
             "-e" | "--estimate" => self.estimate = true,
             "--compare" => self.compare = true,
             "--resend" => self.resend.push(words.value().map_err(wrong)?),
-            "-q" | "--quiet" => self.voice = self.voice.quieter(),
+            "-q" | "--quiet" => self.verbosity = self.verbosity.quieter(),
             "--json" => self.json = true,
             "--full-speed" => self.full_speed = true,
             "--compressed-data" => self.compressed = true,
@@ -127,12 +127,12 @@ impl Options {
     }
 }
 
-impl Voice {
-    fn quieter(self) -> Voice {
-        if self == Voice::Full {
-            Voice::Results
+impl Verbosity {
+    fn quieter(self) -> Verbosity {
+        if self == Verbosity::Full {
+            Verbosity::Results
         } else {
-            Voice::Errors
+            Verbosity::Errors
         }
     }
 }

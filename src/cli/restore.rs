@@ -108,7 +108,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     if task.concurrency {
         s3.concurrency = options.s3.concurrency;
     }
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     if let (_, Some(remark)) = backup::local_now() {
         progress.note(remark);
     }

@@ -6,7 +6,7 @@ use crate::error::{Doing, Error, Result};
 use crate::log::system;
 use crate::snapshot::shown;
 use crate::store::{self, Access};
-use crate::sys::look::Found;
+use crate::sys::secure_open::Found;
 use lexopt::Arg;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

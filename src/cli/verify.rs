@@ -77,7 +77,7 @@ exit status:
 );
 
 pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     let report = match &task.what {
         What::Location(location) => verify_location(location, task, options, &mut progress)?,
         What::Config(file) => verify_config(file, task, options, &mut progress)?,

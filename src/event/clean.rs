@@ -2,9 +2,9 @@
 
 use super::words;
 use crate::error::Error;
-use crate::report::human;
 use crate::s3::in_words;
 use crate::snapshot::{Origin, Uuid, path_text, shown};
+use crate::text::human;
 use jiff::SignedDuration;
 use serde::Serialize;
 use std::fmt;

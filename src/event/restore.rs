@@ -1,8 +1,9 @@
 //! What happens in a restore beside its steps.
 
-use crate::report::{Align, Bytes, Column, Rows, human, path, table};
+use crate::report::{Align, Bytes, Column, Rows, path, table};
 use crate::report::{As, data};
 use crate::snapshot::{path_text, shown};
+use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::PathBuf;
@@ -118,16 +119,13 @@ impl fmt::Display for Restoring {
         if self.bytes == 0 {
             return write!(f, "nothing to fetch\nwritable at {target}");
         }
-        let (size, bytes, objects) = (human(self.bytes), self.bytes, self.objects);
-        let words = if objects == 1 { "object" } else { "objects" };
+        let (size, bytes) = (human(self.bytes), self.bytes);
+        let objects = counted(self.objects, "object");
         let frozen = match self.frozen {
             0 => String::new(),
             n => format!(", {n} of them frozen"),
         };
-        writeln!(
-            f,
-            "to fetch: {size} ({bytes} bytes) in {objects} {words}{frozen}"
-        )?;
+        writeln!(f, "to fetch: {size} ({bytes} bytes) in {objects}{frozen}")?;
         for wait in &self.waits {
             writeln!(f, "to wait for {wait}")?;
         }

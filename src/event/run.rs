@@ -4,9 +4,9 @@ use super::words;
 use super::{Event, Fate};
 use crate::error::{Error, Kind};
 use crate::plan::{Action, Plan, Step};
-use crate::report::human;
 use crate::snapshot::{path_text, shown};
 use crate::store::{Parts, Receipt};
+use crate::text::{counted, human, numbered};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -154,7 +154,8 @@ impl Summary {
             (_, 0) => Kind::Failed,
             _ => Kind::Partly,
         };
-        let (failed, done) = (snapshots(self.failed), snapshots(done));
+        let are = |n| numbered(n, "snapshot is", "snapshots are");
+        let (failed, done) = (are(self.failed), are(done));
         let said = format!("{failed} not synchronised, {done} in order");
         Err(Error::new(kind, "incomplete", said))
     }
@@ -174,19 +175,11 @@ impl Summary {
     }
 }
 
-fn snapshots(count: usize) -> String {
-    match count {
-        1 => "1 snapshot is".to_owned(),
-        n => format!("{n} snapshots are"),
-    }
-}
-
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.sent {
             0 => write!(f, "nothing sent")?,
-            1 => write!(f, "1 snapshot sent, {}", human(self.bytes))?,
-            n => write!(f, "{n} snapshots sent, {}", human(self.bytes))?,
+            n => write!(f, "{} sent, {}", counted(n, "snapshot"), human(self.bytes))?,
         }
         match self.compared {
             0 => {}

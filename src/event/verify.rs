@@ -2,6 +2,7 @@
 
 use crate::proof::{Finding, Seen};
 use crate::snapshot::shown;
+use crate::text::counted;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,11 +41,7 @@ pub struct Counts {
 
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = match self.snapshots {
-            1 => "snapshot",
-            _ => "snapshots",
-        };
-        write!(f, "{} {words}: ", self.snapshots)?;
+        write!(f, "{}: ", counted(self.snapshots, "snapshot"))?;
         for (seen, count) in self.counts.seen.iter().filter(|(_, count)| **count > 0) {
             write!(f, "{count} {}, ", seen.word())?;
         }

@@ -1,12 +1,13 @@
 //! Archives as chains: what can be restored, from when, how large, and how it is done by hand; and
 //! what runs left.
 
-use super::table::{Align, As, Bytes, Column, Rows, data, human, table};
+use super::table::{Align, As, Bytes, Column, Rows, data, table};
+use crate::archive::ArchiveState;
 use crate::s3::S3Options;
-use crate::s3::thaw::Frost;
 use crate::snapshot::{Uuid, shown};
 use crate::store::archive::index::Archive;
 use crate::store::archive::manifest::{self, Manifest};
+use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::fmt;
@@ -94,8 +95,8 @@ const COLUMNS: &[Field] = &[
     Field::json("storage_class", |b| data(&b.storage_class)),
     Field::json("thaw", |b| data(b.thaw)),
     Field::text(6, |b| {
-        let frost = b.thaw.map(|word| format!(", {word}")).unwrap_or_default();
-        Box::new(format!("{}{frost}", shown(&b.storage_class)))
+        let state = b.thaw.map(|word| format!(", {word}")).unwrap_or_default();
+        Box::new(format!("{}{state}", shown(&b.storage_class)))
     })
     .aligned(Align::Free, 0),
     Field::text(7, |b| {
@@ -116,7 +117,7 @@ impl Shown {
     pub fn of(
         archive: &Archive,
         (bucket, prefix): (&str, &str),
-        frost: &HashMap<String, Frost>,
+        states: &HashMap<String, ArchiveState>,
         reach: Option<&S3Options>,
     ) -> Shown {
         let unread = |key: &&String| !archive.manifests.contains_key(*key);
@@ -128,7 +129,7 @@ impl Shown {
         });
         let backups = archive.in_order().into_iter().map(|(key, manifest)| {
             let command = reach.map(|reach| command(reach, bucket, manifest));
-            let thaw = frost.get(key).and_then(|frost| word(*frost));
+            let thaw = states.get(key).and_then(|state| word(*state));
             Backup {
                 thaw,
                 command,
@@ -197,9 +198,8 @@ impl Backup {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, count) = (shown(&self.archive), self.backups.len());
-        let words = if count == 1 { "backup" } else { "backups" };
-        writeln!(f, "{name}: {count} {words} in {}", self.location)?;
+        let (name, count) = (shown(&self.archive), counted(self.backups.len(), "backup"));
+        writeln!(f, "{name}: {count} in {}", self.location)?;
         f.write_str(&table(COLUMNS, &self.backups))?;
         for Broken { key, why } in &self.broken {
             writeln!(f, "  broken       {}: {why}", shown(key))?;
@@ -217,12 +217,12 @@ impl fmt::Display for Shown {
 }
 
 /// Whether chunks can be read, in a word; none for what can be read as always.
-fn word(frost: Frost) -> Option<&'static str> {
-    match frost {
-        Frost::None => None,
-        Frost::Frozen => Some("frozen"),
-        Frost::Thawing => Some("thawing"),
-        Frost::Thawed(_) => Some("thawed"),
+fn word(state: ArchiveState) -> Option<&'static str> {
+    match state {
+        ArchiveState::Readable => None,
+        ArchiveState::Frozen => Some("frozen"),
+        ArchiveState::Thawing => Some("thawing"),
+        ArchiveState::Thawed(_) => Some("thawed"),
     }
 }
 

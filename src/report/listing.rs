@@ -1,8 +1,8 @@
 //! What a place holds, as a table for people and as JSON.
 
 use super::table::{Bytes, Column, Maybe, Moment, Rows, data, path, table};
-use crate::report::human;
 use crate::snapshot::{Listing, Snapshot};
+use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
 use std::fmt;
 
@@ -56,10 +56,9 @@ fn rows<S: Serializer>(snapshots: &[Snapshot], to: S) -> Result<S::Ok, S::Error>
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.snapshots.len();
-        let words = if count == 1 { "snapshot" } else { "snapshots" };
         f.write_str(&table(COLUMNS, self.snapshots))?;
-        write!(f, "{count} {words} in {}", self.location)?;
+        let count = counted(self.snapshots.len(), "snapshot");
+        write!(f, "{count} in {}", self.location)?;
         match self.free_bytes {
             Some(free) => write!(f, ", {} free", human(free)),
             None => Ok(()),

@@ -1,10 +1,11 @@
 //! A plan, as a table for people and as JSON: each step with its size and its reason, what is in the
 //! way, and the total.
 
-use super::table::{As, Column, Row, data, human, path, table};
+use super::table::{As, Column, Row, data, path, table};
 use crate::plan::{Action, Obstacle, Plan, Step};
 use crate::snapshot::{Size, shown};
 use crate::store::Effort;
+use crate::text::human;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
 

@@ -1,24 +1,10 @@
 //! Tables of values: a column has a header for people, a key for scripts, and one way to its value, so
 //! that text and JSON of a listing are made in one place. Knows nothing of what stands in them.
 
+use crate::text::{human, minute};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use std::fmt::{self, Display};
-
-/// A number of bytes for people: IEC units, three to four digits.
-pub fn human(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
-    // 1023.95 would be shown as 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
 
 /// What a cell is made of: a value that displays itself for people and serialises for scripts.
 pub trait Value {
@@ -208,10 +194,7 @@ pub struct Moment(pub i64);
 
 impl Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_second(self.0) {
-            Ok(time) => f.pad(&time.strftime("%Y-%m-%d %H:%M").to_string()),
-            Err(_) => f.pad("-"),
-        }
+        f.pad(&minute(self.0).unwrap_or_else(|| "-".to_owned()))
     }
 }
 

@@ -6,10 +6,10 @@
 use super::hashing::{Buffer, Digests, Hashing};
 use super::objects::unquoted;
 use super::tree_hash::{self, TreeHash};
-use super::upload::hex;
 use super::{Client, Request, Response};
 use crate::error::{Error, Result};
 use crate::sys::{self, Hash};
+use crate::text::hex;
 use rusty_s3::Method;
 use std::collections::BTreeMap;
 use std::io::{self, Read};

@@ -3,7 +3,7 @@
 //! not what they are for.
 
 use super::credentials::Keys;
-use super::upload::hex;
+use crate::text::hex;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::digest::{SHA256, digest};

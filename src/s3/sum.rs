@@ -2,7 +2,7 @@
 //! the number of parts behind a dash.
 
 use super::tree_hash::TreeHash;
-use super::upload::hex;
+use crate::text::hex;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use md5::{Digest, Md5};
 use ring::digest::{Context, SHA256};

@@ -119,7 +119,7 @@ fn sha256(pieces: &[&[u8]]) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::s3::upload::hex;
+    use crate::text::hex;
 
     /// As Amazon describes it, level by level.
     fn by_levels(bytes: &[u8]) -> Hash {

@@ -2,9 +2,9 @@
 //! and checked at the end. Memory is a part for each thread and one more, whatever the length: the
 //! threads that send a part also hash it.
 
-mod crew;
 mod sizing;
 mod sums;
+mod workers;
 
 use super::hashing::{self, Digests};
 use super::multipart::{Part, Unfinished};
@@ -13,7 +13,7 @@ use super::{Checksum, Client, Fault};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::snapshot::Size;
-use crew::{Crew, Done, Piece, Wanted};
+use crate::text::hex;
 use md5::{Digest, Md5};
 use sizing::Sizing;
 pub(crate) use sizing::check_part;
@@ -21,8 +21,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-pub(crate) use sums::hex;
 use sums::{Expected, Sums, composite};
+use workers::{Done, Piece, Wanted, Workers};
 
 /// Metadata of an object, by name without S3's prefix.
 pub type Meta = Vec<(&'static str, String)>;
@@ -68,7 +68,7 @@ pub struct Upload {
     /// The part that is being filled.
     part: Vec<u8>,
     bytes: u64,
-    crew: Option<Crew>,
+    workers: Option<Workers>,
     pieces: Vec<Arc<Piece>>,
     /// Parts that were handed over.
     parts: u64,
@@ -98,7 +98,7 @@ impl Upload {
             sha256: target.sha256,
             meta: Meta::new(),
             bytes: 0,
-            crew: None,
+            workers: None,
             pieces: Vec::new(),
             parts: 0,
         })
@@ -129,14 +129,14 @@ impl Upload {
         if !self.part.is_empty() && self.parts > 0 {
             self.hand_over()?;
         }
-        let Some(crew) = self.crew.take() else {
+        let Some(workers) = self.workers.take() else {
             return self.put_whole();
         };
         let Done {
             parts: done,
             digests,
             skipped,
-        } = crew.join()?;
+        } = workers.join()?;
         let mut objects = Vec::new();
         for (index, piece) in std::mem::take(&mut self.pieces).iter().enumerate() {
             let parts = done.iter().filter(|(piece, _)| *piece == index);
@@ -164,7 +164,7 @@ impl Upload {
     }
 
     /// Gives the full part to a thread, as soon as one is free.
-    fn hand_over(&mut self) -> Result<&mut Crew> {
+    fn hand_over(&mut self) -> Result<&mut Workers> {
         let (index, number) = self.sizing.place(self.parts);
         if index == self.pieces.len() {
             let piece = self.begin(index)?;
@@ -176,12 +176,12 @@ impl Upload {
             sha256: self.sha256,
             leaves: self.sizing.part.is_multiple_of(tree_hash::LEAF as u64),
         };
-        let crew = self
-            .crew
-            .get_or_insert_with(|| Crew::new(Arc::clone(client), wanted));
-        crew.hand_over(piece, number, std::mem::take(&mut self.part))?;
+        let workers = self
+            .workers
+            .get_or_insert_with(|| Workers::new(Arc::clone(client), wanted));
+        workers.hand_over(piece, number, std::mem::take(&mut self.part))?;
         self.parts += 1;
-        Ok(crew)
+        Ok(workers)
     }
 
     /// The upload of a piece: an unfinished one if it can be used, else a new one.

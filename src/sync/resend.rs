@@ -1,7 +1,7 @@
 //! Copies that turned out to be wrong, replaced one by one: sent again beside the old copy, compared,
 //! and exchanged with it. What was built on a wrong copy may be wrong too, and is never passed over.
 
-use super::{held, transfer};
+use super::{check_copy, transfer};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener, Summary};
 use crate::plan::{Action, Plan, Step};
@@ -25,7 +25,8 @@ pub fn plan(names: &[PathBuf], here: &Listing, there: &Listing) -> Result<Plan> 
         .iter()
         .map(|name| copy(name, there))
         .collect::<Result<Vec<_>>>()?;
-    wrong.sort_by_key(|s| (age(s, there), s.path.clone()));
+    let lineage = there.lineage();
+    wrong.sort_by_key(|s| (lineage.way_down(s.uuid).0.len(), s.path.clone()));
     wrong.dedup_by_key(|s| s.uuid);
     complete(&wrong, there)?;
     let mut plan = Plan {
@@ -67,23 +68,14 @@ fn copy<'a>(name: &Path, there: &'a Listing) -> Result<&'a Snapshot> {
     }
 }
 
-/// How many others stand between a snapshot and the first of its line.
-fn age(snapshot: &Snapshot, there: &Listing) -> usize {
-    let (mut age, mut at) = (0, snapshot.parent_uuid);
-    while let Some(parent) = there.snapshots.iter().find(|s| Some(s.uuid) == at) {
-        age += 1;
-        at = parent.parent_uuid.filter(|_| age < there.snapshots.len());
-    }
-    age
-}
-
 /// What was built on a wrong copy is sent again as well.
 fn complete(wrong: &[&Snapshot], there: &Listing) -> Result<()> {
+    let lineage = there.lineage();
     let named: HashSet<Uuid> = wrong.iter().map(|s| s.uuid).collect();
     for copy in wrong {
         let all = there.built_on(copy.uuid);
         let mut missing: Vec<_> = all.iter().filter(|s| !named.contains(&s.uuid)).collect();
-        missing.sort_by_key(|s| age(s, there));
+        missing.sort_by_key(|s| lineage.way_down(s.uuid).0.len());
         if missing.is_empty() {
             continue;
         }
@@ -116,7 +108,7 @@ pub fn carry_out(
     dest: &mut dyn Store,
     listener: &mut Listener,
 ) -> Result<Summary> {
-    held::must_compare(plan, source, dest)?;
+    check_copy::must_compare(plan, source, dest)?;
     dest.will_compare(plan.compare);
     let mut summary = Summary::default();
     let mut lost = HashSet::new();
@@ -165,7 +157,7 @@ fn replace(
     let mut bring = |beside: &Step| -> Result<Receipt> {
         let moved = &mut |bytes| listener(Event::Moved { bytes });
         let receipt = transfer(source, dest, &beside.diff(), &beside.path, moved)?;
-        held::hold(plan, beside, source, dest, summary, listener)?;
+        check_copy::hold(plan, beside, source, dest, summary, listener)?;
         Ok(receipt)
     };
     let receipt = match bring(&beside) {
@@ -177,7 +169,7 @@ fn replace(
     }?;
     match dest.exchange(&beside.path, &step.path) {
         Ok(()) => Ok(receipt),
-        Err(error) => Err(held::rejected(&beside, dest, error)),
+        Err(error) => Err(check_copy::rejected(&beside, dest, error)),
     }
 }
 

@@ -1,6 +1,10 @@
 //! What tests are made with: filesystems, servers, stores, streams, suites and the runner. There
 //! is no test in here.
 
+mod told;
+mod words;
+
+pub(crate) mod apart;
 pub(crate) mod runner;
 pub(crate) mod support;
 

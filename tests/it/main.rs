@@ -2,14 +2,15 @@
 //!
 //! Each test runs in a process of its own, so that a crash, a hang or a kill -9 of one leaves
 //! the others alone, and the runner unmounts, detaches and removes whatever it left.
-//! `cargo test --test it -- NAME…` runs the tests whose names contain one of the words.
+//! `cargo test --test it -- NAME…` runs the tests whose names contain one of the words; they are
+//! listed and chosen with the options of Rust's own harness, so `cargo nextest` and editors can too.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod kit;
 use kit::{
-    bucket, contract, damage, memory, runner, servers, sources, sshd, streams, subvolumes, support,
-    tree,
+    apart, bucket, contract, damage, memory, runner, servers, sources, sshd, streams, subvolumes,
+    support, tree,
 };
 
 mod architecture;
@@ -38,6 +39,7 @@ mod places;
 mod receive;
 mod remote;
 mod restore;
+mod running;
 mod s3;
 mod s3_faults;
 mod s3_suites;
@@ -57,6 +59,7 @@ mod verify_archives;
 mod wire;
 
 fn main() -> std::process::ExitCode {
+    apart::heed_signals();
     if let Some(code) = histories::asked() {
         return code;
     }
@@ -92,6 +95,8 @@ fn main() -> std::process::ExitCode {
             restore::TESTS,
             restore::FROZEN,
             restore::OWN,
+            running::TESTS,
+            running::examples(),
             s3::TESTS,
             s3::OWN,
             s3_faults::TESTS,

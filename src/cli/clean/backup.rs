@@ -1,5 +1,6 @@
 //! `buttersink clean --config FILE --backup NAME/TIME`: one backup less in the bucket.
 
+use crate::archive::stamp;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::scheduled;
@@ -7,11 +8,11 @@ use crate::cli::means::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
 use crate::event::{Deleted, Event, Fate};
+use crate::prices::Prices;
 use crate::progress::Progress;
 use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::archive::costs::Prices;
-use crate::store::archive::{ArchiveStore, stamp};
+use crate::store::archive::ArchiveStore;
 use jiff::Timestamp;
 use std::path::PathBuf;
 
@@ -60,7 +61,7 @@ pub(in crate::cli) fn run(task: &Task, options: &Options) -> Result<()> {
     let s3 = archive::options(&config, &means(options).s3);
     let mut store = ArchiveStore::open(settings, access, s3)?;
     let (key, manifest) = store.removable(&task.stamp)?;
-    let mut progress = Progress::new(options.voice, options.json);
+    let mut progress = Progress::new(options.verbosity, options.json);
     let result = match options.dry_run {
         true => Fate::Removable,
         false => {

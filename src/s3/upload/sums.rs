@@ -3,6 +3,7 @@
 use super::super::multipart::Part;
 use super::super::objects::Head;
 use super::super::{Checksum, Client, Sse};
+use crate::text::{hex, unhex};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use md5::{Digest, Md5};
 use ring::digest::{SHA256, digest};
@@ -136,21 +137,6 @@ fn is_md5(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |b: u8| char::from(b).to_digit(16);
-    let pairs = text.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| match pair {
-        [high, low] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
-        _ => None,
-    };
-    pairs.map(byte).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,11 +158,5 @@ mod tests {
             ..part(3, b"c")
         };
         assert_eq!(composite(&[odd]), None);
-    }
-
-    #[test]
-    fn hexadecimal() {
-        assert_eq!(unhex(&hex(&[0, 171, 255])), Some(vec![0, 171, 255]));
-        assert_eq!((unhex("a"), unhex("gg")), (None, None));
     }
 }

@@ -6,10 +6,10 @@ use super::manifest::Chunk;
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::machine;
-use crate::s3::claim::Claim;
 use crate::s3::download::Source;
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::Object;
+use crate::s3::remote_checksum::RemoteChecksum;
 use crate::s3::sum::Rolling;
 use crate::s3::upload::{Meta, Target, Upload};
 use crate::s3::{Client, Sums};
@@ -47,7 +47,7 @@ enum Now {
 
 struct Compare {
     object: Object,
-    claim: Claim,
+    claim: RemoteChecksum,
     rolling: Rolling,
     sums: Sums,
 }
@@ -223,7 +223,7 @@ impl Cutter {
             size: object.size,
             etag: object.etag.clone(),
         };
-        let claim = self.client.claim(&source)?;
+        let claim = self.client.remote_checksum(&source)?;
         Ok(claim.map(|claim| Compare {
             object: object.clone(),
             rolling: claim.rolling(),

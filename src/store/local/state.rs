@@ -1,7 +1,7 @@
 //! What is remembered of a filesystem: the seals of what was received, and the names of what is being
 //! received. Knows files and lines; where they lie is `home`'s business. Judges nothing.
 
-use super::home::{self, Home};
+use super::state_dir::{self, Home};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Origin, Origins, Uuid, path_text, shown};
@@ -91,7 +91,7 @@ impl Recorded {
         if self.marks.is_empty() {
             return Vec::new();
         }
-        let key = home::key(dir).unwrap_or_default();
+        let key = state_dir::key(dir).unwrap_or_default();
         self.marks.get(&key).cloned().unwrap_or_default()
     }
 
@@ -107,7 +107,10 @@ impl Recorded {
         self.seals.extend(seals);
         self.origins.extend(origins);
         if let Some(path) = old_mark(&old)? {
-            self.marks.entry(home::key(dir)?).or_default().push(path);
+            self.marks
+                .entry(state_dir::key(dir)?)
+                .or_default()
+                .push(path);
         }
         Ok(())
     }
@@ -335,8 +338,8 @@ pub(super) fn begin(dir: &Path, path: &Path) -> Result<()> {
 
 /// The file that names what is being received at `path`, relative to `dir`.
 fn mark(dir: &Path, path: &Path) -> Result<String> {
-    let name = home::digest(path.as_os_str().as_bytes());
-    Ok(format!("{MARKS}/{}-{name}", home::key(dir)?))
+    let name = state_dir::digest(path.as_os_str().as_bytes());
+    Ok(format!("{MARKS}/{}-{name}", state_dir::key(dir)?))
 }
 
 /// Forgets it again: it has its name, or is gone. What others call so later is theirs.

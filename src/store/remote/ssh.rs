@@ -3,8 +3,8 @@
 
 use super::{Pipes, Remote};
 use crate::error::{Error, Kind, Result};
+use crate::limiter::{Limited, Limiter};
 use crate::log;
-use crate::pace::{Pace, Paced};
 use crate::process::duplex;
 use crate::snapshot::shown;
 use crate::store::Access;
@@ -204,15 +204,15 @@ pub(crate) fn open(place: &OsStr, access: Access, us: Hello, options: &Options) 
         log::line(|| format!("{command:?}"));
         let doing = format!("cannot connect to {}", address.host());
         let (output, input) = duplex::start(command, doing)?;
-        Ok(match options.bwlimit.map(Pace::new) {
+        Ok(match options.bwlimit.map(Limiter::new) {
             None => (Box::new(output), Box::new(input)),
-            Some(pace) => {
-                let (inner, to) = (output, pace.clone());
+            Some(limiter) => {
+                let (inner, to) = (output, limiter.clone());
                 (
-                    Box::new(Paced { inner, pace }),
-                    Box::new(Paced {
+                    Box::new(Limited { inner, limiter }),
+                    Box::new(Limited {
                         inner: input,
-                        pace: to,
+                        limiter: to,
                     }),
                 )
             }

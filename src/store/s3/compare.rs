@@ -6,7 +6,7 @@ use super::index::Kept;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Seen, Verdict};
-use crate::s3::claim::{Claim, unclaimed};
+use crate::s3::remote_checksum::{RemoteChecksum, no_remote_checksum};
 use crate::s3::sum::{Kind as Sum, Rolling};
 use std::io::{ErrorKind, Read};
 
@@ -37,10 +37,10 @@ impl S3Store {
         let mut whole = Rolling::new(kind.unwrap_or(Sum::Sha256), None);
         let (mut verdict, mut bytes) = (None, 0);
         for object in &kept.objects {
-            let claim = self.client.claim(object)?;
+            let claim = self.client.remote_checksum(object)?;
             let (found, taken) = digest(&mut stream, object.size, claim.as_ref(), &mut whole)?;
             bytes += taken;
-            let next = claim.map_or_else(unclaimed, |claim| claim.judge(&found));
+            let next = claim.map_or_else(no_remote_checksum, |claim| claim.judge(&found));
             verdict = Some(verdict.map_or(next.clone(), |so_far: Verdict| so_far.and(next)));
         }
         bytes += rest(&mut stream)?;
@@ -99,10 +99,10 @@ fn by_record(kind: &str, recorded: &str, found: &str) -> Verdict {
 fn digest(
     stream: &mut dyn Read,
     size: u64,
-    claim: Option<&Claim>,
+    claim: Option<&RemoteChecksum>,
     whole: &mut Rolling,
 ) -> Result<(String, u64)> {
-    let mut rolling = claim.map(Claim::rolling);
+    let mut rolling = claim.map(RemoteChecksum::rolling);
     let (mut piece, mut taken) = (vec![0; PIECE], 0);
     while taken < size {
         process::check("verifying")?;

@@ -9,11 +9,12 @@ use super::records::Record;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Seen, Verdict};
-use crate::s3::claim::parts_in;
 use crate::s3::download::{Download, Source};
+use crate::s3::remote_checksum::parts_in;
 use crate::s3::sum::Kind as Sum;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
+use crate::text::counted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
@@ -137,11 +138,11 @@ impl S3Store {
                     .to_owned(),
             )
         } else {
-            let word = if parts == 1 { "part" } else { "parts" };
             Verdict::seen(
                 Seen::Intact,
                 format!(
-                    "{bytes} bytes in {parts} {word}, with the size and the ETag recorded when they were uploaded"
+                    "{bytes} bytes in {}, with the size and the ETag recorded when they were uploaded",
+                    counted(parts, "part")
                 ),
             )
         })

@@ -1,13 +1,15 @@
-//! The runner: one process a test, two at a time, a time limit, and a clean machine afterwards.
+//! The runner: finds the tests that are asked for, runs each in a process of its own, some at a
+//! time, and counts what could not run here as skipped.
 
+use super::apart::{TIME_LIMIT, alone};
+use super::told::{self, Count, Ended, Outcome};
+use super::words::Words;
 use crate::support;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::fs::File;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A test: its name, and the function that panics if it fails.
 pub(crate) type Test = (&'static str, fn());
@@ -22,174 +24,135 @@ macro_rules! tests {
 
 /// What a test process exits with to say that it could not run here.
 pub(crate) const SKIPPED: i32 = 77;
-const TIME_LIMIT: Duration = Duration::from_secs(600);
 
-enum Outcome {
-    Passed,
-    Failed(String),
-    Skipped(String),
-}
+/// What Rust's harness exits with when a test failed, or a word is wrong.
+const FAILED: u8 = 101;
 
 pub(crate) fn main(tests: &[Test]) -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, name] = &words[..]
-        && flag == "--only"
-    {
-        let (_, test) = tests.iter().find(|(n, _)| n == name).expect("no such test");
-        test();
-        return ExitCode::SUCCESS;
+    let words = match Words::read(std::env::args_os().skip(1)) {
+        Ok(words) => words,
+        Err(error) => {
+            println!("error: {error}");
+            return FAILED.into();
+        }
+    };
+    let tests: Vec<Test> = tests.iter().map(|(n, test)| (plain(n), *test)).collect();
+    match &words.only {
+        Some(name) => here(&tests, name),
+        None => chosen(&tests, &words),
     }
-    let words: Vec<&String> = words.iter().filter(|w| !w.starts_with('-')).collect();
-    let chosen: Vec<Test> = tests
-        .iter()
-        .filter(|(name, _)| words.is_empty() || words.iter().any(|w| name.contains(w.as_str())))
-        .copied()
-        .collect();
-    report(&run_all(&chosen))
 }
 
-fn run_all(tests: &[Test]) -> Vec<(&'static str, Outcome)> {
+/// A name without that of the crate, as Rust's harness has it.
+fn plain(name: &'static str) -> &'static str {
+    name.strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::"))
+        .unwrap_or(name)
+}
+
+fn here(tests: &[Test], name: &str) -> ExitCode {
+    let (_, test) = tests
+        .iter()
+        .find(|(n, _)| *n == name)
+        .expect("no such test");
+    test();
+    ExitCode::SUCCESS
+}
+
+fn chosen(tests: &[Test], words: &Words) -> ExitCode {
+    let names = tests.iter().map(|(name, _)| *name);
+    let names: Vec<&'static str> = names.filter(|name| words.choose(name)).collect();
+    if words.list {
+        told::list(words.format, &names);
+        return ExitCode::SUCCESS;
+    }
+    let begin = Instant::now();
+    told::begin(words.format, names.len());
+    let done = run_all(&names, words);
+    let not_chosen = tests.len() - names.len();
+    let mut count = Count {
+        not_chosen,
+        took: begin.elapsed(),
+        ..Count::default()
+    };
+    report(&done, words, &mut count)
+}
+
+fn run_all(names: &[&'static str], words: &Words) -> Vec<Ended> {
+    let running = running();
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
-    let jobs = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
+    let jobs = || std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
     std::thread::scope(|scope| {
-        for _ in 0..jobs {
+        for _ in 0..words.threads.unwrap_or_else(jobs) {
             scope.spawn(|| {
-                while let Some(&(name, _)) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let started = Instant::now();
-                    let outcome = run_one(name);
-                    let word = match &outcome {
-                        Outcome::Passed => "ok".to_owned(),
-                        Outcome::Failed(_) => "FAILED".to_owned(),
-                        Outcome::Skipped(why) => format!("skipped: {why}"),
-                    };
-                    println!(
-                        "test {name} ... {word} ({:.1} s)",
-                        started.elapsed().as_secs_f64()
-                    );
-                    done.lock().unwrap().push((name, outcome));
+                while let Some(&name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    told::started(words.format, name);
+                    let test = run_one(name);
+                    told::ended(words.format, &test);
+                    done.lock().unwrap().push(test);
                 }
             });
         }
     });
-    support::stop_servers();
+    // Another runner, as nextest starts one for each test, may be using the servers.
+    if running.unlock().is_ok() && running.try_lock().is_ok() {
+        support::stop_servers();
+    }
     done.into_inner().unwrap()
 }
 
-fn run_one(name: &str) -> Outcome {
-    let (status, text) = alone(name, &["--only", name]);
-    match status {
+/// Held by each runner as long as its tests run.
+fn running() -> File {
+    let path = support::target_dir().join("tmp/runners.lock");
+    let file = File::create(path).expect("lock file");
+    file.lock_shared().expect("lock");
+    file
+}
+
+fn run_one(name: &'static str) -> Ended {
+    let begin = Instant::now();
+    let (code, mut said) = alone(name, &["--only", name]);
+    let outcome = match code {
         Some(0) => Outcome::Passed,
-        Some(SKIPPED) => Outcome::Skipped(text.lines().last().unwrap_or_default().to_owned()),
-        None => Outcome::Failed(format!("{text}\nkilled, or no end within {TIME_LIMIT:?}")),
-        Some(_) => Outcome::Failed(text),
-    }
-}
-
-/// Runs ourselves with these words, in a scratch directory of that name, and cleans up; the exit code
-/// and what was printed. There is no code if it was killed, as it is after [`TIME_LIMIT`].
-pub(crate) fn alone(name: &str, words: &[&str]) -> (Option<i32>, String) {
-    let dir = support::scratch_dir(name);
-    clean(&dir);
-    std::fs::create_dir_all(&dir).expect("scratch directory");
-    let log = dir.join("output");
-    let output = std::fs::File::create(&log).expect("output file");
-    let mut child = Command::new(std::env::current_exe().expect("own path"))
-        .args(words)
-        .env("BUTTERSINK_TEST_SCRATCH", &dir)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().expect("output file"))
-        .stderr(output)
-        .process_group(0)
-        .spawn()
-        .expect("cannot start a test");
-    let end = Instant::now() + TIME_LIMIT;
-    let status = loop {
-        match child.try_wait().expect("wait") {
-            Some(status) => break status.code(),
-            None if Instant::now() > end => break None,
-            None => std::thread::sleep(Duration::from_millis(20)),
+        Some(SKIPPED) => Outcome::Skipped(said.lines().last().unwrap_or_default().to_owned()),
+        Some(_) => Outcome::Failed,
+        None => {
+            said += &format!("\nkilled, or no end within {TIME_LIMIT:?}");
+            Outcome::Failed
         }
     };
-    let _ = Command::new("kill")
-        .args(["-9", "--", &format!("-{}", child.id())])
-        .stderr(Stdio::null())
-        .status();
-    let _ = child.wait();
-    let mut text = String::new();
-    if let Ok(mut file) = std::fs::File::open(&log) {
-        let mut bytes = Vec::new();
-        let _ = file.read_to_end(&mut bytes);
-        text = String::from_utf8_lossy(&bytes).into_owned();
+    let took = begin.elapsed();
+    Ended {
+        name,
+        outcome,
+        said,
+        took,
     }
-    clean(&dir);
-    (status, text)
 }
 
-fn report(done: &[(&'static str, Outcome)]) -> ExitCode {
-    let strict = std::env::var_os("BUTTERSINK_TEST_STRICT").is_some_and(|v| v == "1");
-    let (mut passed, mut failed, mut skipped) = (0, 0, Vec::new());
-    for (name, outcome) in done {
-        match outcome {
-            Outcome::Passed => passed += 1,
-            Outcome::Failed(text) => {
-                failed += 1;
-                println!("\n---- {name}\n{text}");
-            }
-            Outcome::Skipped(why) => skipped.push(format!("{name}: {why}")),
+fn report(done: &[Ended], words: &Words, count: &mut Count) -> ExitCode {
+    let mut skipped = Vec::new();
+    for test in done {
+        match &test.outcome {
+            Outcome::Passed => count.passed += 1,
+            Outcome::Failed => count.failed += 1,
+            Outcome::Skipped(why) => skipped.push(format!("{}: {why}", test.name)),
         }
     }
-    println!(
-        "\n{passed} passed, {failed} failed, {} skipped",
-        skipped.len()
+    count.skipped = skipped.len();
+    let failed = |test: &&Ended| matches!(test.outcome, Outcome::Failed);
+    told::said(
+        words.format,
+        done.iter().filter(|test| words.shown || failed(test)),
     );
-    let list = support::target_dir().join("skipped.txt");
-    std::fs::write(
-        list,
-        skipped
-            .iter()
-            .map(|line| format!("{line}\n"))
-            .collect::<String>(),
-    )
-    .expect("skipped.txt");
-    if failed > 0 || (strict && !skipped.is_empty()) {
-        ExitCode::FAILURE
-    } else {
+    let strict = std::env::var_os("BUTTERSINK_TEST_STRICT").is_some_and(|v| v == "1");
+    let good = count.failed == 0 && !(strict && count.skipped > 0);
+    told::end(words.format, good, &skipped, count);
+    let lines: String = skipped.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(support::target_dir().join("skipped.txt"), lines).expect("skipped.txt");
+    if good {
         ExitCode::SUCCESS
+    } else {
+        FAILED.into()
     }
-}
-
-/// Unmounts what is mounted below `dir`, detaches loop devices of its files, removes it.
-fn clean(dir: &Path) {
-    for mount in mounts_below(dir).into_iter().rev() {
-        let _ = Command::new("umount")
-            .arg("-l")
-            .arg(mount)
-            .stderr(Stdio::null())
-            .status();
-    }
-    let Ok(text) = Command::new("losetup")
-        .args(["-l", "-n", "-O", "NAME,BACK-FILE"])
-        .output()
-    else {
-        return;
-    };
-    for line in String::from_utf8_lossy(&text.stdout).lines() {
-        if let Some((device, file)) = line.split_once(' ')
-            && Path::new(file.trim()).starts_with(dir)
-        {
-            let _ = Command::new("losetup").args(["-d", device]).status();
-        }
-    }
-    let _ = std::fs::remove_dir_all(dir);
-}
-
-/// Read as bytes: a mount point of somebody else need not be UTF-8.
-fn mounts_below(dir: &Path) -> Vec<PathBuf> {
-    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let paths = text
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))
-        .map(support::unescape_mount);
-    paths.filter(|path| path.starts_with(dir)).collect()
 }

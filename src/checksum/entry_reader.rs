@@ -2,13 +2,14 @@
 //! symbolic link is followed on the way. Two trees are the same where two such looks are.
 //! Knows neither who asks nor what the answers are held against.
 
+use super::Progress;
+use super::entry::{Entry, Found, Seen};
 use super::queue::{Job, Queue};
 use super::read::{self, Quiet};
-use super::seen::{Entry, Found, Seen};
 use super::walk::joined;
-use super::{Progress, line};
 use crate::sys::dir::{self, Stat};
 use crate::sys::{self, quiet_thread};
+use crate::text::hex;
 use ring::digest::{Context, SHA256, digest};
 use std::ffi::OsStr;
 use std::io;
@@ -277,12 +278,6 @@ fn names(dir: BorrowedFd, name: &[u8]) -> io::Result<String> {
 
 fn short(value: &[u8]) -> String {
     hex(&digest(&SHA256, value).as_ref()[..16])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = Vec::new();
-    line::hex(&mut text, bytes);
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Names in a directory, and whether each is one itself.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::proof::{Seen, Verdict};
 
 /// What the service says of an object, and how to compute the same.
-pub(crate) struct Claim {
+pub(crate) struct RemoteChecksum {
     sum: Sum,
     value: String,
     /// Bytes of a part; `None` if the value is of the whole.
@@ -20,7 +20,7 @@ pub(crate) struct Claim {
 
 impl Client {
     /// What the service can be held to; `None` if it tells nothing that can be computed.
-    pub(crate) fn claim(&self, object: &Source) -> Result<Option<Claim>> {
+    pub(crate) fn remote_checksum(&self, object: &Source) -> Result<Option<RemoteChecksum>> {
         let (whole, first) = (self.head(&object.key)?, self.head_of_part(&object.key)?);
         let Some(head) = whole.filter(|head| head.etag == object.etag) else {
             return Ok(None);
@@ -29,7 +29,7 @@ impl Client {
         let layout = count.and_then(|count| part_size(object.size, count, &head, first.as_ref()));
         let md5 = self.etags_are_md5() && !head.is_kms();
         if md5 && is_md5(&object.etag) && (count.is_none() || layout.is_some()) {
-            return Ok(Some(Claim {
+            return Ok(Some(RemoteChecksum {
                 sum: Sum::Md5,
                 value: object.etag.to_ascii_lowercase(),
                 part: layout.map(|(part, _)| part),
@@ -50,7 +50,7 @@ impl Client {
         Ok(told.and_then(|(sum, value)| {
             let part = layout.filter(|_| value.contains('-'));
             let computable = part.is_some() || !value.contains('-');
-            computable.then_some(Claim {
+            computable.then_some(RemoteChecksum {
                 sum,
                 value,
                 part: part.map(|(part, _)| part),
@@ -60,13 +60,13 @@ impl Client {
     }
 }
 
-impl Claim {
+impl RemoteChecksum {
     /// Bytes of a part; `None` if the checksum is of the whole.
     pub(crate) fn part(&self) -> Option<u64> {
         self.part
     }
 
-    /// Grows with the bytes to what [`Claim::written`] makes comparable.
+    /// Grows with the bytes to what [`RemoteChecksum::written`] makes comparable.
     pub(crate) fn rolling(&self) -> Rolling {
         Rolling::new(self.sum, self.part)
     }
@@ -110,7 +110,7 @@ impl Claim {
 }
 
 /// What is known of an object about which nothing is claimed.
-pub(crate) fn unclaimed() -> Verdict {
+pub(crate) fn no_remote_checksum() -> Verdict {
     let words = "the service tells no checksum of it that can be computed; --download reads it";
     Verdict::Unverifiable(words.to_owned())
 }

@@ -12,21 +12,21 @@ const PIECE: usize = 64 << 10;
 /// How long a wait may take before somebody asks whether to go on.
 const NAP: Duration = Duration::from_millis(100);
 
-/// A rate that everything with the same `Pace` shares.
+/// A rate that everything with the same `Limiter` shares.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct Limiter {
     /// Bytes in a second.
     rate: u64,
     /// When what has passed will have been paid for.
     paid: Arc<Mutex<Instant>>,
 }
 
-impl Pace {
+impl Limiter {
     /// So many bytes in a second, one at least.
-    pub fn new(rate: u64) -> Pace {
+    pub fn new(rate: u64) -> Limiter {
         let paid = Arc::new(Mutex::new(Instant::now()));
         let rate = rate.max(1);
-        Pace { rate, paid }
+        Limiter { rate, paid }
     }
 
     /// Waits until so many bytes more may have passed.
@@ -66,30 +66,30 @@ impl Pace {
     }
 }
 
-/// What is read or written at a pace.
+/// What is read or written at a limited rate.
 #[derive(Debug)]
-pub struct Paced<T> {
+pub struct Limited<T> {
     /// The reader or writer below.
     pub inner: T,
-    /// Its pace.
-    pub pace: Pace,
+    /// What limits it.
+    pub limiter: Limiter,
 }
 
-impl<R: Read> Read for Paced<R> {
+impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let want = buf.len().min(self.pace.piece());
+        let want = buf.len().min(self.limiter.piece());
         let n = self.inner.read(&mut buf[..want])?;
-        self.pace.pass(n)?;
+        self.limiter.pass(n)?;
         Ok(n)
     }
 }
 
-impl<W: Write> Write for Paced<W> {
+impl<W: Write> Write for Limited<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self
             .inner
-            .write(&bytes[..bytes.len().min(self.pace.piece())])?;
-        self.pace.pass(n)?;
+            .write(&bytes[..bytes.len().min(self.limiter.piece())])?;
+        self.limiter.pass(n)?;
         Ok(n)
     }
 
@@ -109,15 +109,15 @@ mod tests {
 
     #[test]
     fn bytes_take_their_time() {
-        let pace = Pace::new(1_000_000);
+        let limiter = Limiter::new(1_000_000);
         let start = Instant::now();
-        let mut from = Paced {
+        let mut from = Limited {
             inner: &[7; 100_000][..],
-            pace: pace.clone(),
+            limiter: limiter.clone(),
         };
-        let mut to = Paced {
+        let mut to = Limited {
             inner: Vec::new(),
-            pace,
+            limiter,
         };
         assert_eq!(io::copy(&mut from, &mut to).unwrap(), 100_000);
         assert_eq!(to.inner, [7; 100_000]);

@@ -2,8 +2,8 @@
 //! alone, until all of it is there; then under its unfinished name, and read-only before anybody
 //! has had time to change it. Who publishes it is `receive`'s business.
 
-use super::home::{self, Home};
 use super::parent::Exact;
+use super::state_dir::{self, Home};
 use super::{Local, Manner};
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
@@ -93,7 +93,7 @@ pub(super) fn remove_leftover(store: &Path) -> Result<bool> {
     let Ok(dir) = open_within(home.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0) else {
         return Ok(false);
     };
-    let name = home::key(store)?;
+    let name = state_dir::key(store)?;
     if stat_at(dir.as_fd(), name.as_bytes()).is_err() {
         return Ok(false);
     }
@@ -136,7 +136,7 @@ impl Quarantined {
         let home = Home::of(&local.dir, true)?.ok_or_else(no_place)?;
         Ok(Quarantined {
             dir: quarantine(&home).doing(|| doing.clone())?,
-            name: home::key(&local.dir)?,
+            name: state_dir::key(&local.dir)?,
             parent,
             receiver: None,
             inside: false,

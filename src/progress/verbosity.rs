@@ -2,7 +2,7 @@
 
 /// How much a run says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Voice {
+pub enum Verbosity {
     /// Errors only (`-qq`).
     Errors,
     /// Results, but no progress (`-q`).

@@ -12,18 +12,18 @@ use std::thread::JoinHandle;
 const STEP: u64 = 128 << 20;
 
 /// Writes out a filesystem, again and again. Dropped, it waits until the turn under way is done.
-pub(super) struct Flow {
+pub(super) struct Writeback {
     turns: Option<SyncSender<()>>,
     thread: Option<JoinHandle<Result<()>>>,
     since: u64,
 }
 
-impl Flow {
+impl Writeback {
     /// Of the filesystem of an open directory.
-    pub(super) fn start(dir: File, doing: String) -> Flow {
+    pub(super) fn start(dir: File, doing: String) -> Writeback {
         // Nothing waits: whoever writes is not to be held up.
         let (turns, work) = sync_channel(0);
-        Flow {
+        Writeback {
             turns: Some(turns),
             thread: Some(std::thread::spawn(move || write_out(&dir, &doing, &work))),
             since: 0,
@@ -55,7 +55,7 @@ impl Flow {
     }
 }
 
-impl Drop for Flow {
+impl Drop for Writeback {
     fn drop(&mut self) {
         // What was received is being given up, and with it this error.
         let _ = self.finish();

@@ -9,10 +9,11 @@ use super::super::objects::unquoted;
 use super::super::sum::Kind;
 use super::super::tree_hash::{self, TreeHash};
 use super::super::{Checksum, Client, Request};
-use super::sums::{Sums, hex};
+use super::sums::Sums;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::sys::{self, Hash};
+use crate::text::hex;
 use md5::{Digest, Md5};
 use rusty_s3::Method;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -68,7 +69,7 @@ struct Shared {
     stop: AtomicBool,
 }
 
-pub(super) struct Crew {
+pub(super) struct Workers {
     shared: Arc<Shared>,
     jobs: Option<SyncSender<Job>>,
     /// Digests that need all bytes in their order.
@@ -82,9 +83,9 @@ pub(super) struct Crew {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Crew {
+impl Workers {
     /// For the parts that follow the first, whose buffer the caller has made.
-    pub(super) fn new(client: Arc<Client>, wanted: Wanted) -> Crew {
+    pub(super) fn new(client: Arc<Client>, wanted: Wanted) -> Workers {
         let count = client.options.concurrency.max(1);
         let shared = Arc::new(Shared {
             client,
@@ -107,7 +108,7 @@ impl Crew {
         let sha256 = wanted.sha256.then_some(Kind::Sha256);
         let tree_hash = (!wanted.leaves).then_some(Kind::TreeHash);
         let hashing = |kind| (kind, Hashing::start(kind, most));
-        Crew {
+        Workers {
             shared,
             jobs: Some(jobs),
             hashing: sha256.into_iter().chain(tree_hash).map(hashing).collect(),
@@ -190,7 +191,7 @@ impl Crew {
 }
 
 /// Nobody waits for the parts any more.
-impl Drop for Crew {
+impl Drop for Workers {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.end();

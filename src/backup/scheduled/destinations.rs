@@ -1,6 +1,6 @@
 //! Where the snapshots of a configuration go, and what that costs, in words.
 
-use super::subject::Todo;
+use super::subvolume::Todo;
 use crate::backup::config::{Config, Destination};
 use crate::backup::oneshot::{as_store, check_apart, check_mount};
 use crate::backup::retention::Verdict;
@@ -9,10 +9,10 @@ use crate::backup::schedule::Kind;
 use crate::backup::source::Source;
 use crate::error::Result;
 use crate::plan::Plan;
-use crate::snapshot::{Listing, Offer, Uuid};
+use crate::prices::{Estimate, Prices};
+use crate::snapshot::{Listing, Uuid};
 use crate::store::Store;
 use crate::store::archive::ArchiveStore;
-use crate::store::archive::costs::{Estimate, Prices};
 use jiff::Zoned;
 use std::collections::HashSet;
 
@@ -27,9 +27,6 @@ pub(super) struct Backup {
 
 /// What a listing of the bucket offers.
 pub(super) fn backups(there: &Listing) -> Vec<Backup> {
-    let Offer::Only(diffs) = &there.offer else {
-        return Vec::new();
-    };
     let made = |id| {
         let found = there.snapshots.iter().find(|s| s.id() == id);
         found.and_then(|s| s.created).unwrap_or(0)
@@ -39,6 +36,7 @@ pub(super) fn backups(there: &Listing) -> Vec<Backup> {
         bytes: diff.size.bytes().unwrap_or(0),
         made: made(diff.to),
     };
+    let diffs = there.offer.stored().unwrap_or_default();
     diffs.iter().map(backup).collect()
 }
 

@@ -1,7 +1,7 @@
 //! What storing, thawing and deleting early cost at AWS, as an estimate from a table of prices that
 //! has a date. Pure arithmetic; says so where it does not know.
 
-use crate::s3::thaw::Tier;
+use crate::archive::Tier;
 use std::fmt;
 
 /// When the prices were noted, and where they hold.

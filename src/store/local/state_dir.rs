@@ -5,6 +5,7 @@ use crate::btrfs::{self, Filesystem};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys::dir::{Stat, open_at, stat_at};
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -183,7 +184,7 @@ pub(super) fn key(dir: &Path) -> Result<String> {
 /// Half of a SHA-256: enough to tell names apart.
 pub(super) fn digest(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
-    digest[..16].iter().map(|b| format!("{b:02x}")).collect()
+    hex(&digest[..16])
 }
 
 /// Opens the lock file of a directory, making it if need be.

@@ -1,7 +1,7 @@
 //! One subvolume of a configuration: what there is of it here and in the bucket, what is due, and
 //! its backup.
 
-use super::dests::{self, Backup};
+use super::destinations::{self, Backup};
 use super::{Order, Round};
 use crate::backup::agenda::{self, Agenda, Chain, Pending};
 use crate::backup::archive;
@@ -221,7 +221,7 @@ impl Round<'_, '_> {
         };
         Ok(Some(There {
             abandoned: abandoned.into_iter().map(note).collect(),
-            backups: dests::backups(&listing),
+            backups: destinations::backups(&listing),
             pending,
             chain,
         }))
@@ -298,12 +298,12 @@ impl Round<'_, '_> {
         let config = &self.order.config;
         let mut dests = Vec::new();
         if let (Some(archive), None) = (&mut subject.archive, &owed) {
-            dests.push(dests::bucket(config, archive, &todo, kind, self.now));
+            dests.push(destinations::bucket(config, archive, &todo, kind, self.now));
         }
         for (dest, store) in config.destinations.iter().zip(&mut self.others) {
             let name = dest.place.to_string();
             if owed.as_ref().is_none_or(|owed| owed.contains(&name)) {
-                dests.push(dests::other(dest, store, &todo.source));
+                dests.push(destinations::other(dest, store, &todo.source));
             }
         }
         let mut links = todo.ours.iter().rev().map(Snapshot::id);

@@ -3,6 +3,7 @@
 use super::{Priority, Running, check};
 use crate::error::{Doing, Error, Result};
 use crate::sys;
+use crate::text::counted;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,9 +31,8 @@ pub fn run_within(mut command: Command, limit: Duration, doing: String) -> Resul
             // Its end is known, and why: by us.
             let _ = running.wait();
             check(&running.doing)?;
-            let seconds = limit.as_secs();
-            let s = if seconds == 1 { "" } else { "s" };
-            let said = format!("it took longer than {seconds} second{s} and was ended");
+            let seconds = counted(limit.as_secs(), "second");
+            let said = format!("it took longer than {seconds} and was ended");
             return Err(Error::failed(&running.doing, said));
         }
         std::thread::sleep(Duration::from_millis(20));

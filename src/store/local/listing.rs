@@ -1,8 +1,8 @@
 //! What the subvolumes of a filesystem are worth: which are snapshots, which were altered, which
 //! are leftovers. Reads seals; changes nothing.
 
-use super::home;
 use super::state::{self as files, Recorded, Seal, Seals};
+use super::state_dir;
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::Result;
 use crate::machine;
@@ -178,7 +178,7 @@ fn recorded(
         ));
         return Ok(Default::default());
     };
-    let above = home::ancestors(dir).into_iter().map(Path::to_owned);
+    let above = state_dir::ancestors(dir).into_iter().map(Path::to_owned);
     let mut dirs: BTreeSet<PathBuf> = above.collect();
     dirs.extend(directories(dir, subvolumes));
     for place in &dirs {
@@ -244,7 +244,7 @@ pub(super) fn snapshots(
         let Some(path) = subvolume
             .below
             .as_ref()
-            .filter(|path| !path.as_os_str().is_empty() && !home::is_inside(path))
+            .filter(|path| !path.as_os_str().is_empty() && !state_dir::is_inside(path))
         else {
             continue;
         };

@@ -1,7 +1,7 @@
 //! What a run would do now for each subvolume, by what the bucket has, and where that cannot be read,
 //! as far as is remembered. Changes nothing.
 
-use super::subject::Subject;
+use super::subvolume::Subject;
 use super::{Order, Round, open_base};
 use crate::backup::schedule::Due;
 use crate::backup::state::State;
@@ -17,7 +17,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If a run could not do what the file says.
-pub fn outlook(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -> Result<()> {
+pub fn preview(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -> Result<()> {
     let (state, damaged) = State::of(&order.config.global);
     damaged
         .iter()

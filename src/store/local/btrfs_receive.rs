@@ -11,7 +11,7 @@ use crate::log;
 use crate::process::{self, Writer, program};
 use crate::snapshot::shown;
 use crate::stream::Head;
-use crate::stream::renamed::{Names, Piece, Renamed, remove_from_top};
+use crate::stream::clone_source::{Names, Piece, Renamed, remove_from_top};
 use crate::sys;
 use std::ffi::OsStr;
 use std::io::{self, Write};

@@ -3,6 +3,7 @@
 //! use. Knows owners and modes; not what is in the files.
 
 use super::dir::{Stat, open_at, read_link_at, stat_at};
+use crate::text::shown;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
@@ -247,10 +248,6 @@ impl Walk {
             });
         }
     }
-}
-
-fn shown(path: &Path) -> String {
-    path.to_string_lossy().escape_debug().to_string()
 }
 
 fn start(path: &Path) -> io::Result<OwnedFd> {

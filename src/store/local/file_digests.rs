@@ -4,9 +4,10 @@ use super::Local;
 use crate::btrfs;
 use crate::checksum::{self, Look, Paths, Progress};
 use crate::error::{Doing, Error, Result};
+use crate::parallel;
 use crate::process;
 use crate::snapshot::{Snapshot, State, Uuid, shown};
-use crate::store::look::{Digest, Extent, Looking, PAGE, PAGE_BYTES, Page};
+use crate::store::file_digests::{Digest, Extent, Looking, PAGE, PAGE_BYTES, Page};
 use crate::stream::{self, Touched};
 use crate::sys;
 use std::ffi::OsString;
@@ -66,7 +67,7 @@ pub(super) fn look<'a>(local: &mut Local, digest: &Digest) -> Result<Looking<'a>
         },
     };
     let how = Look {
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: parallel::processors(),
         from_disk: digest.from_disk,
     };
     let doing = format!("comparing {}", shown(&snapshot.path));
@@ -75,9 +76,9 @@ pub(super) fn look<'a>(local: &mut Local, digest: &Digest) -> Result<Looking<'a>
         checksum::look(top.as_fd(), paths, how, &Progress::default())
     });
     Ok(Box::new(move || {
-        let seen = thread.join();
+        let seen = parallel::joined(&doing, thread);
         process::check(&doing)?;
-        let seen = seen.map_err(|_| Error::failed(doing, "the thread that read it died"))?;
+        let seen = seen?;
         Ok(Page { seen, everything })
     }))
 }
@@ -133,19 +134,15 @@ fn touched(snapshot: &Path, parent: &Path) -> Result<Option<Touched>> {
     let parent = btrfs::root_id(open(parent)?.as_fd()).doing(doing)?;
     let (reader, writer) = sys::pipe().doing(doing)?;
     sys::set_pipe_size(writer.as_fd(), 1 << 20);
-    std::thread::scope(|scope| {
-        // The writing end closes when the kernel is done, and so the reader sees the end.
-        let sender = scope.spawn(move || {
-            sys::quiet_thread();
-            btrfs::send_metadata(&file, Some(parent), writer.as_fd())
-        });
+    // The writing end closes when the kernel is done, and so the reader sees the end.
+    let send = move || btrfs::send_metadata(&file, Some(parent), writer.as_fd());
+    let read = || {
+        // Dropped at the end: whoever still writes is told that nobody reads.
         let mut metadata = BufReader::with_capacity(256 << 10, File::from(reader));
-        let touched = Touched::read(&mut metadata, stream::MOST);
-        drop(metadata);
-        match sender.join() {
-            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).doing(doing),
-            Ok(_) => touched,
-            Err(_) => Err(Error::failed(doing(), "the thread that asked died")),
-        }
-    })
+        Touched::read(&mut metadata, stream::MOST)
+    };
+    match parallel::beside(&doing(), send, read)? {
+        (Err(error), _) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).doing(doing),
+        (_, touched) => touched,
+    }
 }
