@@ -199,20 +199,19 @@ impl Backup {
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, count) = (shown(&self.archive), counted(self.backups.len(), "backup"));
-        writeln!(f, "{name}: {count} in {}", self.location)?;
-        f.write_str(&table(COLUMNS, &self.backups))?;
+        let mut text = format!("{name}: {count} in {}\n", self.location);
+        text += &table(COLUMNS, &self.backups);
         for Broken { key, why } in &self.broken {
-            writeln!(f, "  broken       {}: {why}", shown(key))?;
+            text += &format!("  broken       {}: {why}\n", shown(key));
         }
         for left in &self.leftovers {
             let (name, size) = (shown(&left.name), human(left.bytes));
-            let words = "left by a run that did not end";
-            writeln!(f, "  unfinished   {name}: {size} {words}")?;
+            text += &format!("  unfinished   {name}: {size} left by a run that did not end\n");
         }
         for key in &self.strays {
-            writeln!(f, "  stray        {} belongs to no backup", shown(key))?;
+            text += &format!("  stray        {} belongs to no backup\n", shown(key));
         }
-        Ok(())
+        f.write_str(text.trim_end_matches('\n'))
     }
 }
 
