@@ -12,7 +12,7 @@ use crate::prices::Prices;
 use crate::progress::Progress;
 use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::archive::ArchiveStore;
+use crate::store::bucket::ArchiveStore;
 use jiff::Timestamp;
 use std::path::PathBuf;
 
