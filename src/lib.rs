@@ -91,3 +91,6 @@ pub mod list;
 pub mod progress;
 
 pub mod cli;
+
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;

@@ -7,7 +7,7 @@ pub mod file_digests;
 pub mod local;
 mod location;
 mod receipt;
-mod wire;
+pub(crate) mod wire;
 
 pub mod remote;
 pub mod serve;
@@ -20,6 +20,8 @@ use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
 pub use bucket::archive;
 use bucket::{ArchiveStore, DiffStore};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};
 pub use file_digests::Rejected;
 use file_digests::{Digest, Looking};
 pub use local::ReceiveWith;
