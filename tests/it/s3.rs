@@ -671,7 +671,7 @@ fn nobody_there() {
         ("AWS_MAX_ATTEMPTS", "3"),
     ];
     few.environment = Environment::of(&environment);
-    let mut store = S3Store::open("bucket", "host/", Access::Write, few).unwrap();
+    let mut store = DiffStore::open("bucket", "host/", Access::Write, few).unwrap();
     let error = store.list().unwrap_err().to_string();
     assert!(
         error.contains("refused") && error.contains("127.0.0.1:9"),
