@@ -48,6 +48,7 @@ mod s3_tls;
 mod scheduled;
 mod security;
 mod shared;
+mod shown;
 mod smoke;
 mod soak;
 mod ssh;
@@ -112,6 +113,7 @@ fn main() -> std::process::ExitCode {
             security::users::TESTS,
             shared::TESTS,
             shared::BUCKETS,
+            shown::TESTS,
             smoke::TESTS,
             soak::TESTS,
             ssh::TESTS,
