@@ -6,7 +6,6 @@ mod credentials;
 pub mod download;
 mod endpoint;
 mod errors;
-mod hashing;
 pub mod lifecycle;
 pub mod multipart;
 pub mod objects;
@@ -16,16 +15,14 @@ pub(crate) mod remote_checksum;
 mod request;
 mod retry;
 mod sign;
-pub(crate) mod sum;
 pub mod thaw;
-mod tree_hash;
 pub mod upload;
-mod xml;
+pub(crate) mod xml;
 
 pub use config::Environment;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use config::fuzz as fuzz_credentials;
 pub(crate) use errors::{in_words, transport};
-pub use hashing::Digests;
-pub(crate) use hashing::Sums;
 pub use options::{Checksum, S3Options, Sse};
 pub use quirks::{Quirks, TABLE};
 pub(crate) use request::{Answer, Fault, Request, Response};

@@ -15,6 +15,8 @@ mod ssh_key;
 pub use listing::{leftovers, state_at, states};
 pub use receive::builtin_receive::ReceiveWith;
 pub use records::origins;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use records::seals::fuzz as fuzz_seals;
 pub use records::state_dir::STATE;
 pub use scratch::Scratch;
 pub use send::builtin_send;

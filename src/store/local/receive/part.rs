@@ -2,6 +2,7 @@
 //! one cannot; and how it gets its own name, whole and durable.
 
 use crate::btrfs;
+use crate::digest::sha256;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Origin, Snapshot, State, Uuid, shown};
@@ -11,7 +12,6 @@ use crate::store::local::records::marks;
 use crate::store::local::records::seals::{self, Fact, Seal};
 use crate::sys;
 use crate::text::hex;
-use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
@@ -26,7 +26,7 @@ const NAME_MAX: usize = 255;
 pub(super) fn part_name(name: &OsStr) -> OsString {
     let mut part = OsString::from(name);
     if name.len() + PART.len() > NAME_MAX {
-        let digest = Sha256::digest(name.as_bytes());
+        let digest = sha256(name.as_bytes());
         let hex = hex(&digest[..8]);
         let keep = NAME_MAX - PART.len() - hex.len() - 1;
         part = OsStr::from_bytes(&name.as_bytes()[..keep]).to_owned();

@@ -2,11 +2,11 @@
 //! that nobody but root has a say in it, and its files, read and written whole. Knows no record.
 
 use crate::btrfs::{self, Filesystem};
+use crate::digest::sha256;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys::dir::{Stat, open_at, stat_at};
 use crate::text::hex;
-use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -243,7 +243,7 @@ pub(crate) fn key(dir: &Path) -> Result<String> {
 
 /// Half of a SHA-256: enough to tell names apart.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
+    let digest = sha256(bytes);
     hex(&digest[..16])
 }
 
