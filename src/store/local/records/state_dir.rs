@@ -6,10 +6,11 @@ use crate::digest::sha256;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys::dir::{Stat, open_at, stat_at};
+use crate::sys::secure_open;
 use crate::text::hex;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -18,6 +19,9 @@ use std::path::{Component, Path, PathBuf};
 /// The name of the directory that holds what is remembered of a filesystem.
 pub const STATE: &str = ".buttersink";
 const DIRECTORY: i32 = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+
+/// As many bytes as a state file may have: the seals of half a million snapshots.
+const LONGEST: u64 = 64 << 20;
 
 /// A state directory, held open.
 #[derive(Debug)]
@@ -120,9 +124,8 @@ impl StateDir {
     /// The text of a file in it; `None` if there is none.
     pub(crate) fn read(&self, name: &str) -> Result<Option<String>> {
         let content = || {
-            let mut bytes = Vec::new();
             let mut file = options().read(true).open(self.path(name))?;
-            file.read_to_end(&mut bytes)?;
+            let bytes = secure_open::read_bounded(&mut file, LONGEST)?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         match content() {
