@@ -56,7 +56,7 @@ pub(super) fn run(place: &OsStr, age: Option<SignedDuration>, options: &Options)
     let (mut store, archives) = store::open_all(&location.place, access, &means(options))?;
     cleaning.clean(&mut *store)?;
     for mut archive in archives {
-        cleaning.clean(&mut archive)?;
+        cleaning.clean(&mut *archive)?;
     }
     let verdict = cleaning.verdict();
     verdict.and(progress.close())

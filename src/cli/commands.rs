@@ -101,8 +101,8 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
         || report::listing(&listing),
         || report::json::listing(&listing),
     );
-    for archive in archives {
-        config::show(archive, commands, &means.s3, &mut progress)?;
+    for mut archive in archives {
+        config::show(&mut *archive, commands, &mut progress)?;
     }
     failed.and(progress.close())
 }

@@ -15,7 +15,6 @@ use crate::progress::Progress;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::report::findings;
 use crate::snapshot::{Listing, Uuid};
-use crate::store::archive::ArchiveStore;
 use crate::store::{self, Access, Location, Place};
 use crate::verify::{self, Report};
 use drill::Ground;
@@ -120,8 +119,8 @@ fn verify_location(
     let watch = &mut |name: &str| progress.draw(&format!("verifying {name}"));
     let (with, depth) = (&mut (other.as_mut(), ground.as_mut()), task.depth);
     let mut report = alone(&mut *store, depth, with, watch)?;
-    for archive in archives {
-        add(&mut report, archive, depth, with, watch)?;
+    for mut archive in archives {
+        add(&mut report, &mut *archive, depth, with, watch)?;
     }
     ground.map_or(Ok(()), Ground::finish)?;
     if let Some(mut other) = other {
@@ -150,9 +149,9 @@ fn verify_config(
     progress: &mut Progress,
 ) -> Result<Report> {
     let config = Config::read(file)?;
-    let mut s3 = archive::options(&config, &options.s3);
+    let mut means = archive::means(&config, &means(options));
     if task.concurrency {
-        s3.concurrency = options.s3.concurrency;
+        means.s3.concurrency = options.s3.concurrency;
     }
     let mut ground = ground(task, options)?;
     let watch = &mut |name: &str| progress.draw(&format!("verifying {name}"));
@@ -162,12 +161,11 @@ fn verify_config(
     };
     for (name, _) in &config.subvolumes {
         let settings = archive::settings(&config, name);
-        let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
-        let (bucket, prefix) = archive.place();
-        report.listing.location = format!("s3://{bucket}/{prefix}");
+        let mut archive = store::open_archive(settings, Access::Read, &means)?;
+        report.listing.location = archive.backups()?.location;
         let before = report.findings.len();
         let with = &mut (None, ground.as_mut());
-        add(&mut report, archive, task.depth, with, watch)?;
+        add(&mut report, &mut *archive, task.depth, with, watch)?;
         if report.findings.len() == before {
             report.findings.push(Finding {
                 path: format!("subvol/{name}").into(),

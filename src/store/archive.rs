@@ -4,15 +4,20 @@
 
 mod change;
 mod chunks;
+mod command;
+mod facet;
 mod identity;
 pub mod index;
 mod inspect;
+pub(super) mod lifecycle;
 pub mod manifest;
 mod send;
 mod sink;
 mod spool;
 mod stamps;
 pub(super) mod survey;
+
+pub use super::ArchiveSettings as Settings;
 
 use super::keys::path_text;
 use super::{Access, Effort, Sink, Store};
@@ -33,29 +38,8 @@ use send::{Chunks, Expected};
 use sink::ArchiveSink;
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-/// Where the backups of a subvolume lie and how they are written.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The bucket's name.
-    pub bucket: String,
-    /// What all keys begin with, with or without a slash at its end; `/` for nothing.
-    pub prefix: String,
-    /// The name of the backups: the last component of the subvolume's path.
-    pub name: String,
-    /// The directory of the snapshots on the machine that is backed up.
-    pub origin: PathBuf,
-    /// Bytes at which streams are cut.
-    pub chunk_size: u64,
-    /// The storage class of chunks; `None` leaves it to the bucket.
-    pub class_chunks: Option<String>,
-    /// That of manifests and of the pointer.
-    pub class_manifest: Option<String>,
-    /// A directory in which so many bytes of a stream may wait for the network.
-    pub spool: Option<(PathBuf, u64)>,
-}
 
 /// The backups of one subvolume.
 #[derive(Debug)]
@@ -133,18 +117,6 @@ impl ArchiveStore {
     pub fn among(mut self, found: &Inventory) -> ArchiveStore {
         self.found = Some(found.below(&self.folder));
         self
-    }
-
-    /// Tells which UUIDs snapshots of these names have, for backups of the old program whose frozen
-    /// chunks cannot tell.
-    pub fn know(&mut self, names: HashMap<String, Uuid>) {
-        self.known = names;
-        self.reading = None;
-    }
-
-    /// Tells which subvolume new backups are of, so that they can be told from another's.
-    pub fn is_of(&mut self, subvolume: Uuid) {
-        self.subvolume = Some(subvolume);
     }
 
     /// The client, whose counters tell what was done.

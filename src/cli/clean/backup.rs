@@ -7,12 +7,10 @@ use crate::backup::scheduled;
 use crate::cli::means::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
-use crate::prices::Prices;
 use crate::progress::Progress;
 use crate::report::json;
 use crate::snapshot::shown;
-use crate::store::Access;
-use crate::store::archive::ArchiveStore;
+use crate::store::{self, Access};
 use crate::text::human;
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -59,36 +57,32 @@ pub(in crate::cli) fn run(task: &Task, options: &Options) -> Result<()> {
         }
     };
     let settings = archive::settings(&config, &task.name);
-    let s3 = archive::options(&config, &means(options).s3);
-    let mut store = ArchiveStore::open(settings, access, s3)?;
-    let (key, manifest) = store.removable(&task.stamp)?;
+    let means = archive::means(&config, &means(options));
+    let mut store = store::open_archive(settings, access, &means)?;
+    let backup = store.removable(&task.stamp)?;
     let mut progress = Progress::new(options.verbosity, options.json);
     let word = match options.dry_run {
         true => "removable",
         false => {
-            store.remove(&key)?;
+            store.remove(&backup.key)?;
             "removed"
         }
     };
-    let days = stamp::moment(&manifest.created_at).map_or(0, |made| {
+    let days = backup.made().map_or(0, |made| {
         let hours = Timestamp::now().duration_since(made).as_hours();
         u32::try_from(hours / 24).unwrap_or(0)
     });
-    let (bytes, class) = (manifest.total_bytes, &manifest.s3.storage_class);
-    let prices = Prices::of(store.client().is_aws());
-    let cost = prices.deleting_early(bytes, class, days);
+    let cost = store
+        .prices()
+        .deleting_early(backup.bytes, &backup.class, days);
     let location = store.location();
     progress.result(
         || {
-            let (made, kind, name) = (
-                shown(&manifest.created_at),
-                shown(&manifest.kind),
-                shown(&manifest.snapshot.name),
-            );
-            let size = human(bytes);
+            let [made, name] = [&backup.created_at, &backup.snapshot].map(shown);
+            let (kind, size) = (backup.kind, human(backup.bytes));
             format!("{word}: {made}  {kind}  {size}  {name} in {location}\ndeleting: {cost}\n")
         },
-        || json::archives::deleted(&location, &manifest, word),
+        || json::archives::deleted(&location, &backup, word),
     );
     progress.close()
 }

@@ -1,9 +1,9 @@
 //! Archives for scripts: one line each; and what a clean-up did, a line for each thing it found.
 
 use super::{VERSION, line};
-use crate::report::archives::Shown;
+use crate::archive::{self, Backups, Kind};
+use crate::report::archives;
 use crate::snapshot::{Snapshot, Uuid, path_text};
-use crate::store::archive::manifest::Manifest;
 use serde::Serialize;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ struct ArchiveLine<'a> {
 struct Backup<'a> {
     manifest_key: &'a str,
     created_at: &'a str,
-    kind: &'a str,
+    kind: Kind,
     state: &'a str,
     why: Option<&'a str>,
     snapshot: &'a str,
@@ -35,7 +35,7 @@ struct Backup<'a> {
     /// `null` where chunks can be read at once.
     thaw: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    command: Option<String>,
+    command: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -52,47 +52,42 @@ struct Leftover<'a> {
 }
 
 /// An archive.
-pub fn archive(shown: &Shown) -> String {
-    let archive = shown.archive;
-    let broken = archive.broken.iter();
-    let broken = broken.filter(|(key, _)| !archive.manifests.contains_key(*key));
-    let leftovers = archive.leftovers.iter().map(|(name, leftover)| Leftover {
-        name,
-        bytes: leftover.bytes,
-        latest: leftover.latest.map(jiff::Timestamp::as_second),
-    });
+pub fn archive(archive: &Backups) -> String {
+    let unread = archive.unread.iter();
+    let leftovers = archive.leftovers.iter();
     line(&ArchiveLine {
         version: VERSION,
         archive: &archive.name,
-        location: &shown.location,
-        backups: archive
-            .in_order()
-            .into_iter()
-            .map(|(key, manifest)| backup(shown, key, manifest))
+        location: &archive.location,
+        backups: archive.all.iter().map(|b| backup(archive, b)).collect(),
+        broken: unread.map(|(key, why)| Broken { key, why }).collect(),
+        leftovers: leftovers
+            .map(|left| Leftover {
+                name: &left.name,
+                bytes: left.bytes,
+                latest: left.latest.map(jiff::Timestamp::as_second),
+            })
             .collect(),
-        broken: broken.map(|(key, why)| Broken { key, why }).collect(),
-        leftovers: leftovers.collect(),
         strays: &archive.strays,
     })
 }
 
-fn backup<'a>(shown: &'a Shown, key: &'a str, manifest: &'a Manifest) -> Backup<'a> {
-    let archive = shown.archive;
+fn backup<'a>(archive: &Backups, backup: &'a archive::Backup) -> Backup<'a> {
     Backup {
-        manifest_key: key,
-        created_at: &manifest.created_at,
-        kind: &manifest.kind,
-        state: shown.state(key),
-        why: archive.broken.get(key).map(String::as_str),
-        snapshot: &manifest.snapshot.name,
-        uuid: archive.id(key).filter(|_| archive.is_known(key)),
-        parent_manifest: manifest.parent_manifest.as_deref(),
-        bytes: manifest.total_bytes,
-        chain_bytes: shown.chain_bytes(key),
-        chunks: manifest.chunks.len(),
-        storage_class: &manifest.s3.storage_class,
-        thaw: shown.thawing(key),
-        command: shown.command(manifest),
+        manifest_key: &backup.key,
+        created_at: &backup.created_at,
+        kind: backup.kind,
+        state: archives::state(archive, backup),
+        why: backup.broken.as_deref(),
+        snapshot: &backup.snapshot,
+        uuid: backup.id,
+        parent_manifest: backup.parent.as_deref(),
+        bytes: backup.bytes,
+        chain_bytes: backup.chain_bytes,
+        chunks: backup.chunks.len(),
+        storage_class: &backup.class,
+        thaw: archives::thaw(backup),
+        command: backup.command.as_deref(),
     }
 }
 
@@ -130,22 +125,22 @@ struct DeletedLine<'a> {
     event: &'static str,
     location: &'a str,
     created_at: &'a str,
-    kind: &'a str,
+    kind: Kind,
     snapshot: &'a str,
     bytes: u64,
     result: &'a str,
 }
 
 /// A backup that was deleted on its own: `removed` or, in a dry run, `removable`.
-pub fn deleted(location: &str, manifest: &Manifest, result: &str) -> String {
+pub fn deleted(location: &str, backup: &archive::Backup, result: &str) -> String {
     line(&DeletedLine {
         version: VERSION,
         event: "backup",
         location,
-        created_at: &manifest.created_at,
-        kind: &manifest.kind,
-        snapshot: &manifest.snapshot.name,
-        bytes: manifest.total_bytes,
+        created_at: &backup.created_at,
+        kind: backup.kind,
+        snapshot: &backup.snapshot,
+        bytes: backup.bytes,
         result,
     })
 }
