@@ -16,7 +16,7 @@ mod difference;
 
 mod check;
 mod compare;
-mod sums;
+mod wanted;
 mod write;
 
 mod report;
@@ -32,7 +32,7 @@ pub use entry::{Entry, Found, Seen};
 pub use entry_reader::{Look, Paths, look};
 pub use list::List;
 pub use report::Report;
-pub use sums::Wanted;
+pub use wanted::Wanted;
 pub use write::{Target, Written, names_of, write_lists};
 
 use crate::error::{Error, Result};

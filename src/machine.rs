@@ -1,7 +1,7 @@
 //! Which machine this is: an id that stays, and a name that people know. Knows nothing else of it.
 
+use crate::digest::sha256;
 use crate::text::hex;
-use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 
 static ID: OnceLock<String> = OnceLock::new();
@@ -20,7 +20,7 @@ fn digest(id: &str) -> String {
     if id.is_empty() || id == "uninitialized" {
         return String::new();
     }
-    let digest = Sha256::digest(format!("buttersink {id}"));
+    let digest = sha256(format!("buttersink {id}").as_bytes());
     hex(&digest[..16])
 }
 

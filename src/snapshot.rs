@@ -1,12 +1,13 @@
 //! The vocabulary: snapshots, diffs, sizes and listings.
 //! Does no input or output, and knows no store.
 
-mod descent;
+mod graph;
 mod measured;
 mod origin;
 pub mod path_text;
 
 pub use crate::text::shown;
+pub use graph::{End, Graph, Shortest};
 pub use measured::{Fault, Measured, Mend, Mended, Pair, Sizes};
 pub use origin::{Origin, Origins, Subject};
 

@@ -24,7 +24,7 @@ pub use access::Access;
 pub use archives::{Archive, ArchiveSettings};
 pub use file_digests::Rejected;
 use file_digests::{Digest, Looking};
-pub use local::{ReceiveWith, Scratch};
+pub use local::{ReceiveWith, Scratch, builtin_send};
 pub use location::{Location, Place};
 pub use open::{bucket_remarks, open, open_all, open_archive, serve_directory};
 pub use options::{BucketOptions, Manner, Means, Sse, SshOptions, check_part};
@@ -32,6 +32,11 @@ pub use receipt::{Parts, Receipt};
 use std::io::{Read, Write};
 use std::path::Path;
 pub use wire::Hello;
+
+/// What is recorded on this machine's filesystems, for who looks at them without a store.
+pub mod records {
+    pub use super::local::{STATE, origins, states};
+}
 
 /// Something that holds snapshots: a directory of a btrfs filesystem, a prefix of a bucket, a
 /// directory at the other end of a pipe.

@@ -15,6 +15,7 @@ pub mod stored;
 pub mod tree;
 mod validator;
 
+use crate::digest::crc32c_append;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Uuid;
 pub use changed_paths::{MOST, Touched};
@@ -47,7 +48,7 @@ const WRITE_BYTES: u64 = 48 << 10;
 
 /// CRC-32C as send streams have it: no inversion before or after. `state` is 0 at the start.
 fn crc(state: u32, bytes: &[u8]) -> u32 {
-    !crc32c::crc32c_append(!state, bytes)
+    !crc32c_append(!state, bytes)
 }
 
 /// The header and the first command of a stream: which snapshot it makes, and out of which.

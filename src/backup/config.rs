@@ -318,7 +318,7 @@ fn destination(file: &mut Reader) -> Result<Destination> {
     let said = |file: &Reader, key, error: Error| file.wrong(key, &format!("is wrong: {error}"));
     let location = Location::directory(text.as_ref());
     let place = location.map_err(|error| said(file, "destination.location", error))?;
-    if matches!(&place.place, Place::Local(path) if !path.is_absolute()) {
+    if place.place.directory().is_some_and(Path::is_relative) {
         let what = format!("is {text:?}, and must be an absolute path, ssh://… or s3://…");
         return Err(file.wrong("destination.location", &what));
     }
@@ -340,7 +340,7 @@ fn destination(file: &mut Reader) -> Result<Destination> {
         }
     }
     let compare = file.flag("destination.compare", false)?;
-    if compare && matches!(place.place, Place::S3(_)) {
+    if compare && place.place.keeps_streams() {
         let what = "is true, and in a bucket there is nothing to compare with before a restore \
                     (restore --verify full compares then)";
         return Err(file.wrong("destination.compare", what));

@@ -7,10 +7,10 @@ use super::entry::{Entry, Found, Seen};
 use super::queue::{Job, Queue};
 use super::read::{self, Quiet};
 use super::walk::joined;
+use crate::digest::{Sha256, sha256};
 use crate::sys::dir::{self, Stat};
 use crate::sys::{self, quiet_thread};
 use crate::text::hex;
-use ring::digest::{Context, SHA256, digest};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -123,7 +123,7 @@ fn sum(
         dir::advise(file.as_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
     }
     let mut file = Quiet::new(file)?;
-    let mut context = Context::new(&SHA256);
+    let mut hasher = Sha256::default();
     loop {
         let start = file.position();
         let data = file.data()? / BLOCK as u64 * BLOCK as u64;
@@ -134,12 +134,12 @@ fn sum(
             .bytes
             .fetch_add(place + length as u64 - start, Relaxed);
         if buffer[..length].iter().any(|&byte| byte != 0) {
-            context.update(&place.to_le_bytes());
-            context.update(&buffer[..length]);
+            hasher.update(&place.to_le_bytes());
+            hasher.update(&buffer[..length]);
         }
         if length < buffer.len() {
-            context.update(&(place + length as u64).to_le_bytes());
-            return Ok(hex(context.finish().as_ref()));
+            hasher.update(&(place + length as u64).to_le_bytes());
+            return Ok(hex(&hasher.finish()));
         }
     }
 }
@@ -273,11 +273,11 @@ fn names(dir: BorrowedFd, name: &[u8]) -> io::Result<String> {
         }
     })?;
     all.sort_unstable();
-    Ok(hex(digest(&SHA256, &all.join(&b'/')).as_ref()))
+    Ok(hex(&sha256(&all.join(&b'/'))))
 }
 
 fn short(value: &[u8]) -> String {
-    hex(&digest(&SHA256, value).as_ref()[..16])
+    hex(&sha256(value)[..16])
 }
 
 /// Names in a directory, and whether each is one itself.

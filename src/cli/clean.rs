@@ -9,19 +9,18 @@ use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::progress::Progress;
 use crate::report::json;
-use crate::s3::in_words;
 use crate::snapshot::{Listing, Snapshot, State, shown};
 use crate::store::{self, Access, Location, Place, Store};
-use crate::text::human;
+use crate::text::{duration, human};
 use jiff::{SignedDuration, Timestamp};
 use std::ffi::{OsStr, OsString};
 
 /// The age from which what is left may go: another machine may be uploading right now, and nobody
 /// here can see it; a directory has a lock.
 pub(super) fn usual(place: &Place) -> SignedDuration {
-    match place {
-        Place::S3(_) => SignedDuration::from_hours(24),
-        Place::Local(_) | Place::Ssh(_) => SignedDuration::ZERO,
+    match place.keeps_streams() {
+        true => SignedDuration::from_hours(24),
+        false => SignedDuration::ZERO,
     }
 }
 
@@ -97,9 +96,9 @@ impl Cleaning<'_> {
             self.progress.say(&error.to_string());
         }
         let size = left.referenced.map(|bytes| format!(", {}", human(bytes)));
-        let when = age(left).map(|age| format!(", the last {} ago", in_words(age)));
+        let when = age(left).map(|age| format!(", the last {} ago", duration(age)));
         let young = match word {
-            "kept" => format!("; it is younger than {}", in_words(self.age)),
+            "kept" => format!("; it is younger than {}", duration(self.age)),
             _ => String::new(),
         };
         let (path, size, when) = (

@@ -12,7 +12,7 @@ use crate::log;
 use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::report;
-use crate::snapshot::{Listing, Offer, Origins, shown};
+use crate::snapshot::{Listing, Origins, shown};
 use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use crate::sys;
@@ -172,7 +172,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         progress.result(|| report::plan(&plan), || report::json::plan(&plan));
         return progress.close();
     }
-    let resumes = matches!(there.offer, Offer::Only(_));
+    let resumes = there.offer.keeps_diffs();
     dest_store.attribute(here.origins());
     carry_out(
         &plan,

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::report::findings;
 use crate::snapshot::{Listing, Uuid};
-use crate::store::{self, Access, Location, Place};
+use crate::store::{self, Access, Location};
 use crate::verify::{self, Report};
 use drill::Ground;
 use one::{Other, add, alone};
@@ -91,11 +91,11 @@ fn verify_location(
     progress: &mut Progress,
 ) -> Result<Report> {
     let place = Location::directory(location)?;
-    if task.depth == Depth::Download && matches!(place.place, Place::Local(_)) {
+    if task.depth == Depth::Download && place.place.directory().is_some() {
         let said = "--download is for buckets; here --against OTHER --content reads the data";
         return Err(Error::usage(format!("cannot verify {}", place.place), said));
     }
-    if task.drill.is_some() && !matches!(place.place, Place::S3(_)) {
+    if task.drill.is_some() && !place.place.keeps_streams() {
         let said =
             "a drill is for streams that are stored; here --against OTHER --content reads the data";
         return Err(Error::usage(format!("cannot verify {}", place.place), said));

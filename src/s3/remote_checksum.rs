@@ -4,13 +4,13 @@
 use super::Client;
 use super::download::Source;
 use super::objects::Head;
-use super::sum::{Kind as Sum, Rolling};
+use crate::digest::{Algorithm, Hasher};
 use crate::error::Result;
 use crate::proof::{Seen, Verdict};
 
 /// What the service says of an object, and how to compute the same.
 pub(crate) struct RemoteChecksum {
-    sum: Sum,
+    algorithm: Algorithm,
     value: String,
     /// Bytes of a part; `None` if the value is of the whole.
     part: Option<u64>,
@@ -30,7 +30,7 @@ impl Client {
         let md5 = self.etags_are_md5() && !head.is_kms();
         if md5 && is_md5(&object.etag) && (count.is_none() || layout.is_some()) {
             return Ok(Some(RemoteChecksum {
-                sum: Sum::Md5,
+                algorithm: Algorithm::Md5,
                 value: object.etag.to_ascii_lowercase(),
                 part: layout.map(|(part, _)| part),
                 sure: layout.is_none_or(|(_, sure)| sure),
@@ -40,18 +40,18 @@ impl Client {
             return Ok(None);
         };
         let sums = [
-            (Sum::Sha256, "x-amz-checksum-sha256"),
-            (Sum::Crc32c, "x-amz-checksum-crc32c"),
+            (Algorithm::Sha256, "x-amz-checksum-sha256"),
+            (Algorithm::Crc32c, "x-amz-checksum-crc32c"),
         ];
-        let told = sums.map(|(sum, header)| (sum, first.header(header).to_owned()));
+        let told = sums.map(|(algorithm, header)| (algorithm, first.header(header).to_owned()));
         let told = told.into_iter().find(|(_, value)| !value.is_empty());
         // Of an object in parts this is the sum of the first one, or of all: only `-N` tells.
         let told = told.filter(|(_, value)| count.is_none() || value.contains('-'));
-        Ok(told.and_then(|(sum, value)| {
+        Ok(told.and_then(|(algorithm, value)| {
             let part = layout.filter(|_| value.contains('-'));
             let computable = part.is_some() || !value.contains('-');
             computable.then_some(RemoteChecksum {
-                sum,
+                algorithm,
                 value,
                 part: part.map(|(part, _)| part),
                 sure: part.is_none_or(|(_, sure)| sure),
@@ -67,26 +67,26 @@ impl RemoteChecksum {
     }
 
     /// Grows with the bytes to what [`RemoteChecksum::written`] makes comparable.
-    pub(crate) fn rolling(&self) -> Rolling {
-        Rolling::new(self.sum, self.part)
+    pub(crate) fn hasher(&self) -> Hasher {
+        Hasher::new(self.algorithm, self.part)
     }
 
     /// The checksum as the service writes it.
-    pub(crate) fn written(&self, rolling: Rolling) -> String {
-        match self.sum {
-            Sum::Md5 => rolling.hex(),
-            _ => rolling.base64(),
+    pub(crate) fn written(&self, hasher: Hasher) -> String {
+        match self.algorithm {
+            Algorithm::Md5 => hasher.hex(),
+            _ => hasher.base64(),
         }
     }
 
     /// Whether the service has these bytes, as far as it can be known.
-    pub(crate) fn holds(&self, rolling: Rolling) -> bool {
-        self.written(rolling) == self.value
+    pub(crate) fn holds(&self, hasher: Hasher) -> bool {
+        self.written(hasher) == self.value
     }
 
     /// What follows from the checksum that was computed.
     pub(crate) fn judge(&self, found: &str) -> Verdict {
-        let name = self.sum.name();
+        let name = self.algorithm.name();
         let of = match self.part {
             Some(part) => format!("{name}s of its parts of {part} bytes are those"),
             None => format!("{name} is that"),

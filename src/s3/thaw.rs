@@ -6,9 +6,8 @@ use super::objects::{Head, decoded};
 use super::xml::Node;
 use super::{Answer, Client, Request};
 use crate::archive::{ArchiveState, Tier};
+use crate::digest::content_md5;
 use crate::error::Result;
-use base64::{Engine, prelude::BASE64_STANDARD};
-use md5::{Digest, Md5};
 use rusty_s3::Method;
 use std::collections::{BTreeMap, HashSet};
 
@@ -94,7 +93,7 @@ impl Client {
         let body = body(class, tier, days);
         let mut request = Request::new(Method::Post, key, "thaw", "s3:RestoreObject");
         request.query = vec![("restore", String::new())];
-        request.headers = vec![("content-md5", BASE64_STANDARD.encode(Md5::digest(&body)))];
+        request.headers = vec![("content-md5", content_md5(body.as_bytes()))];
         request.body = body.as_bytes();
         asked(
             self.request(request).map(|response| response.status),

@@ -6,15 +6,13 @@ mod sizing;
 mod sums;
 mod workers;
 
-use super::hashing::{self, Digests};
 use super::multipart::{Part, Unfinished};
-use super::tree_hash;
 use super::{Checksum, Client, Fault};
+use crate::digest::{self, Digests, md5};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::snapshot::Size;
 use crate::text::hex;
-use md5::{Digest, Md5};
 use sizing::Sizing;
 pub use sizing::check_part;
 use std::io::{self, Write};
@@ -174,7 +172,7 @@ impl Upload {
         let client = &self.client;
         let wanted = Wanted {
             sha256: self.sha256,
-            leaves: self.sizing.part.is_multiple_of(tree_hash::LEAF as u64),
+            leaves: self.sizing.part.is_multiple_of(digest::LEAF as u64),
         };
         let workers = self
             .workers
@@ -350,9 +348,7 @@ impl Upload {
 
     /// The whole stream fits in one part, and so in one request.
     fn put_whole(mut self) -> Result<Made> {
-        let mut sums = hashing::Sums::new();
-        sums.update(&self.part);
-        let digests = sums.finish();
+        let digests = Digests::of(&self.part);
         let sha256 = digests.sha256.clone().unwrap_or_default();
         self.meta.push(("sha256", sha256.clone()));
         let mut headers = self.headers();
@@ -360,7 +356,7 @@ impl Upload {
         if self.client.quirks().if_none_match {
             headers.push(("if-none-match".to_owned(), "*".to_owned()));
         }
-        let etag = hex(&Md5::digest(&self.part));
+        let etag = hex(&md5(&self.part));
         let expected = Expected {
             size: self.bytes,
             parts: 0,

@@ -28,7 +28,7 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::{Download, Source};
 use crate::s3::objects::Inventory;
 use crate::s3::upload::Upload;
-use crate::s3::{Client, Digests, S3Options};
+use crate::s3::{Client, S3Options};
 use crate::snapshot::{
     Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
@@ -211,7 +211,11 @@ impl ArchiveStore {
                 .map_or(String::new(), |object| object.etag.clone()),
         };
         let sources = manifest.chunks.iter().map(source).collect();
-        let download = Download::new(Arc::clone(client), sources, Digests::default());
+        let download = Download::new(
+            Arc::clone(client),
+            sources,
+            crate::digest::Digests::default(),
+        );
         let expected = manifest.chunks.iter().map(|chunk| {
             let (kind, digest) = chunk.recorded();
             Expected {

@@ -156,7 +156,7 @@ impl S3Store {
         let now = (self.client.options.now)();
         let age = leftover
             .started()
-            .map(|start| crate::s3::in_words(now.duration_since(start)));
+            .map(|start| crate::text::duration(now.duration_since(start)));
         let age = age.map_or(String::new(), |age| format!(", begun {age} ago"));
         format!(
             "unfinished upload of {}{age}: {bytes} bytes are there",

@@ -10,7 +10,7 @@ use crate::backup::source::Source;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::prices::{Estimate, Prices};
-use crate::snapshot::{Listing, Offer, Uuid};
+use crate::snapshot::{Listing, Uuid};
 use crate::store::{Archive, Store};
 use jiff::Zoned;
 use std::collections::HashSet;
@@ -26,9 +26,6 @@ pub(super) struct Backup {
 
 /// What a listing of the bucket offers.
 pub(super) fn backups(there: &Listing) -> Vec<Backup> {
-    let Offer::Only(diffs) = &there.offer else {
-        return Vec::new();
-    };
     let made = |id| {
         let found = there.snapshots.iter().find(|s| s.id() == id);
         found.and_then(|s| s.created).unwrap_or(0)
@@ -38,6 +35,7 @@ pub(super) fn backups(there: &Listing) -> Vec<Backup> {
         bytes: diff.size.bytes().unwrap_or(0),
         made: made(diff.to),
     };
+    let diffs = there.offer.stored().unwrap_or_default();
     diffs.iter().map(backup).collect()
 }
 

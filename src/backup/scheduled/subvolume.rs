@@ -291,7 +291,13 @@ impl Round<'_, '_> {
         let config = &self.order.config;
         let mut dests = Vec::new();
         if let (Some(archive), None) = (&mut subject.archive, &owed) {
-            dests.push(destinations::bucket(config, &mut **archive, &todo, kind, self.now));
+            dests.push(destinations::bucket(
+                config,
+                &mut **archive,
+                &todo,
+                kind,
+                self.now,
+            ));
         }
         for (dest, store) in config.destinations.iter().zip(&mut self.others) {
             let name = dest.place.to_string();

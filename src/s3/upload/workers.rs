@@ -3,18 +3,15 @@
 //! them all. There are so many buffers and no more, so who fills them waits
 //! for the slowest.
 
-use super::super::hashing::{Buffer, Digests, Hashing};
 use super::super::multipart::{Listed, Part};
 use super::super::objects::unquoted;
-use super::super::sum::Kind;
-use super::super::tree_hash::{self, TreeHash};
 use super::super::{Checksum, Client, Request};
 use super::sums::Sums;
+use crate::digest::{self, Algorithm, Background, Buffer, Digests, Hash, TreeHash, md5};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::sys::{self, Hash};
+use crate::sys;
 use crate::text::hex;
-use md5::{Digest, Md5};
 use rusty_s3::Method;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -73,7 +70,7 @@ pub(super) struct Workers {
     shared: Arc<Shared>,
     jobs: Option<SyncSender<Job>>,
     /// Digests that need all bytes in their order.
-    hashing: Vec<(Kind, Hashing)>,
+    hashing: Vec<(Algorithm, Background)>,
     /// Where buffers go when nobody needs them any more, to be filled again.
     home: Sender<Vec<u8>>,
     spare: Receiver<Vec<u8>>,
@@ -105,9 +102,9 @@ impl Workers {
         };
         let threads = (0..count).map(thread).collect();
         let most = count + 1;
-        let sha256 = wanted.sha256.then_some(Kind::Sha256);
-        let tree_hash = (!wanted.leaves).then_some(Kind::TreeHash);
-        let hashing = |kind| (kind, Hashing::start(kind, most));
+        let sha256 = wanted.sha256.then_some(Algorithm::Sha256);
+        let tree_hash = (!wanted.leaves).then_some(Algorithm::TreeHash);
+        let hashing = |algorithm| (algorithm, Background::start(algorithm, most));
         Workers {
             shared,
             jobs: Some(jobs),
@@ -161,8 +158,8 @@ impl Workers {
             return Err(self.shared.error());
         }
         let mut digests = Digests::default();
-        for (kind, hashing) in self.hashing.drain(..) {
-            digests.set(kind, hashing.finish()?);
+        for (algorithm, hashing) in self.hashing.drain(..) {
+            digests.set(algorithm, hashing.finish()?);
         }
         let mut sent = std::mem::take(&mut *self.shared.sent());
         sent.sort_by_key(|((piece, part), _)| (*piece, part.number));
@@ -170,7 +167,7 @@ impl Workers {
         if self.shared.leaves {
             let mut tree = TreeHash::default();
             tree.add_hashed(leaves.concat());
-            digests.set(Kind::TreeHash, hex(&tree.finish()));
+            digests.set(Algorithm::TreeHash, hex(&tree.finish()));
         }
         Ok(Done {
             parts,
@@ -205,7 +202,7 @@ impl Shared {
             let job = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(job) = job else { return };
             let leaves = match self.leaves {
-                true => tree_hash::leaves(job.data.bytes()),
+                true => digest::leaves(job.data.bytes()),
                 false => Vec::new(),
             };
             match self.deliver(&job) {
@@ -278,9 +275,7 @@ impl Shared {
             proofs.extend((!there.is_empty()).then(|| there == value));
         }
         if self.client.etags_are_md5() {
-            let md5 = sums
-                .md5
-                .get_or_insert_with(|| Md5::digest(job.data.bytes()).into());
+            let md5 = sums.md5.get_or_insert_with(|| md5(job.data.bytes()));
             proofs.push(known.etag.eq_ignore_ascii_case(&hex(md5)));
         }
         !proofs.is_empty() && proofs.iter().all(|&same| same)

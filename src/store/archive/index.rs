@@ -5,12 +5,13 @@ use super::identity::Identity;
 use super::manifest::{self, Manifest, Pointer};
 use crate::archive::stamp;
 use crate::error::{Error, Result};
+use crate::s3::Client;
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::{Inventory, Object};
-use crate::s3::{Client, in_words};
 use crate::snapshot::{Diff, Size, Uuid, shown};
 use crate::store::keys::{Archived, Part, is_path};
 use crate::sys;
+use crate::text::duration;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -368,7 +369,7 @@ impl Leftover {
     pub fn words(&self, now: Timestamp) -> String {
         let age = self
             .latest
-            .map(|latest| in_words(now.duration_since(latest)));
+            .map(|latest| duration(now.duration_since(latest)));
         let age = age.map_or(String::new(), |age| format!(", the last {age} ago"));
         let bytes = self.bytes;
         format!("left by a run that did not end: {bytes} bytes arrived{age}")

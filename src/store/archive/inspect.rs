@@ -4,13 +4,13 @@
 use super::ArchiveStore;
 use super::index::{Archive, at_once};
 use super::manifest::{self, Chunk, Manifest};
+use crate::digest::Hasher;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::s3::download::Source;
 use crate::s3::objects::unquoted;
 use crate::s3::remote_checksum::RemoteChecksum;
-use crate::s3::sum::Rolling;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
 use crate::text::counted;
@@ -248,12 +248,12 @@ fn compare_chunk(
     stream: &mut dyn Read,
 ) -> Result<(Verdict, u64)> {
     let (kind, recorded) = chunk.recorded();
-    let mut sum = Rolling::new(kind, None);
-    let mut rolling = claim.as_ref().map(RemoteChecksum::rolling);
+    let mut sum = Hasher::new(kind, None);
+    let mut hasher = claim.as_ref().map(RemoteChecksum::hasher);
     let taken = read_all(stream, chunk.size, &mut |piece| {
         sum.update(piece);
-        if let Some(rolling) = &mut rolling {
-            rolling.update(piece);
+        if let Some(hasher) = &mut hasher {
+            hasher.update(piece);
         }
     })?;
     let found = sum.hex();
@@ -266,9 +266,9 @@ fn compare_chunk(
         return Ok((Verdict::Different(words), taken));
     }
     let recorded = unquoted(chunk.etag.as_deref().unwrap_or_default());
-    let verdict = match claim.zip(rolling) {
-        Some((claim, rolling)) => {
-            let written = claim.written(rolling);
+    let verdict = match claim.zip(hasher) {
+        Some((claim, hasher)) => {
+            let written = claim.written(hasher);
             claim.judge(&written)
         }
         None if !recorded.is_empty() && recorded == etag => Verdict::seen(

@@ -24,9 +24,10 @@ impl Local {
         }
         for path in state::begun(&self.dir)? {
             let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
-            let known = std::mem::take(&mut self.known);
+            let mut known = std::mem::take(&mut self.known);
             if self.list()?.snapshots.iter().any(unfinished) {
                 self.delete(&path)?;
+                known.retain(|s| s.path != path);
                 let name = shown(&path);
                 log::line(|| format!("removed the unfinished {name}"));
                 self.notes

@@ -50,6 +50,9 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
         .clone()
         .filter_map(|s| {
             let marked = s.below.as_ref().is_some_and(|p| unfinished.contains(p));
+            if marked && s.read_only && recorded.is_replaced(s.uuid) {
+                return Some((s.id, State::Partial));
+            }
             let seal = seals.get(&s.uuid);
             let state = state(s, marked, seal, &copies, unaltered(s))?;
             let uncompared = recorded.is_uncompared(s.uuid);

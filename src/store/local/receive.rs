@@ -8,6 +8,7 @@ use super::state::{self, Fact, Seal};
 use super::writeback::Writeback;
 use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
+use crate::digest::sha256;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Diff, Origin, Snapshot, State, Uuid, shown};
@@ -15,7 +16,6 @@ use crate::store::{Receipt, Sink};
 use crate::stream::{Check, Head, Parsed};
 use crate::sys;
 use crate::text::hex;
-use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -30,7 +30,7 @@ const NAME_MAX: usize = 255;
 pub(super) fn part_name(name: &OsStr) -> OsString {
     let mut part = OsString::from(name);
     if name.len() + PART.len() > NAME_MAX {
-        let digest = Sha256::digest(name.as_bytes());
+        let digest = sha256(name.as_bytes());
         let hex = hex(&digest[..8]);
         let keep = NAME_MAX - PART.len() - hex.len() - 1;
         part = OsStr::from_bytes(&name.as_bytes()[..keep]).to_owned();

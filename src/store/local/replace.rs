@@ -78,7 +78,9 @@ pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> 
         let said = "its replacement is not beside it, in the same directory";
         return Err(Error::refused(doing(), said));
     }
-    must_be_twins(local, new, old).map_err(|said| Error::refused(doing(), said))?;
+    let replaced = must_be_twins(local, new, old);
+    let replaced = replaced.map_err(|said| Error::refused(doing(), said))?;
+    state::replace_by(&local.dir, replaced, new)?;
     let dir = open_dir(&local.parent_of(old)?)?;
     sys::rename_exchange(dir.as_fd(), new_name, old_name).doing(doing)?;
     sync(&dir, doing)?;
@@ -92,19 +94,21 @@ pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> 
     local.delete(new)
 }
 
-/// What was listed or received under the two names, and is there still, has one identity.
-fn must_be_twins(local: &Local, new: &Path, old: &Path) -> std::result::Result<(), String> {
+/// What was listed or received under the two names, and is there still, has one identity. The UUID of
+/// the old one.
+fn must_be_twins(local: &Local, new: &Path, old: &Path) -> std::result::Result<Uuid, String> {
     let known = |path: &Path| {
         let listed = local.known.iter().find(|s| s.path == path);
         let listed = listed.ok_or_else(|| format!("{} was not listed", shown(path)))?;
         let now = btrfs::subvolume(&local.dir.join(path)).map_err(|error| error.to_string())?;
         match now.uuid == listed.uuid && now.read_only {
-            true => Ok(listed.id()),
+            true => Ok(listed),
             false => Err(format!("{} was replaced since it was listed", shown(path))),
         }
     };
-    match known(new)? == known(old)? {
-        true => Ok(()),
+    let (new, old) = (known(new)?, known(old)?);
+    match new.id() == old.id() {
+        true => Ok(old.uuid),
         false => Err("the two are not copies of one snapshot".to_owned()),
     }
 }

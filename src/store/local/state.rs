@@ -7,7 +7,7 @@ use crate::log;
 use crate::snapshot::{Origin, Origins, Uuid, path_text, shown};
 use crate::sys;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -49,6 +49,9 @@ pub(super) struct Fact {
     /// Whether it is still to be compared with its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) uncompared: Option<bool>,
+    /// Whether another takes its place and its name, and it is to be removed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replaced: Option<bool>,
 }
 
 /// The form of [`Line`]; lines of version 1 had four fields and no version.
@@ -76,6 +79,8 @@ pub(super) struct Recorded {
     pub(super) origins: Origins,
     /// Whether subvolumes are still to be compared with their sources.
     uncompared: HashMap<Uuid, bool>,
+    /// Subvolumes whose place others take.
+    replaced: HashSet<Uuid>,
     /// By the key of a directory, what is being received there, relative to it.
     marks: HashMap<String, Vec<PathBuf>>,
 }
@@ -84,6 +89,11 @@ impl Recorded {
     /// Whether a subvolume is still to be compared with its source.
     pub(super) fn is_uncompared(&self, uuid: Uuid) -> bool {
         self.uncompared.get(&uuid) == Some(&true)
+    }
+
+    /// Whether another takes the place of a subvolume.
+    pub(super) fn is_replaced(&self, uuid: Uuid) -> bool {
+        self.replaced.contains(&uuid)
     }
 
     /// What is being received in a directory, relative to it.
@@ -125,6 +135,8 @@ impl Recorded {
                 .extend(fact.origin.map(|origin| (uuid, origin)));
             self.uncompared
                 .extend(fact.uncompared.map(|uncompared| (uuid, uncompared)));
+            let replaced = fact.replaced == Some(true);
+            self.replaced.extend(replaced.then_some(uuid));
         }
         Ok(())
     }
@@ -290,6 +302,17 @@ pub(super) fn uncompared(dir: &Path, uuid: Uuid) -> Result<()> {
         ..Fact::default()
     };
     add(dir, uuid, fact)
+}
+
+/// Records durably that another takes the name of a subvolume, which is at `left` then, relative to `dir`,
+/// and to be removed.
+pub(super) fn replace_by(dir: &Path, uuid: Uuid, left: &Path) -> Result<()> {
+    let fact = Fact {
+        replaced: Some(true),
+        ..Fact::default()
+    };
+    add(dir, uuid, fact)?;
+    begin(dir, left)
 }
 
 /// Whether a crash tore the last line.

@@ -2,11 +2,11 @@
 //! by descriptors, so that nobody but root has a say in it. Knows no record.
 
 use crate::btrfs::{self, Filesystem};
+use crate::digest::sha256;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys::dir::{Stat, open_at, stat_at};
 use crate::text::hex;
-use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -183,7 +183,7 @@ pub(super) fn key(dir: &Path) -> Result<String> {
 
 /// Half of a SHA-256: enough to tell names apart.
 pub(super) fn digest(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
+    let digest = sha256(bytes);
     hex(&digest[..16])
 }
 

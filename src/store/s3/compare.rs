@@ -3,11 +3,11 @@
 
 use super::S3Store;
 use super::index::Kept;
+use crate::digest::{Algorithm, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Seen, Verdict};
 use crate::s3::remote_checksum::{RemoteChecksum, no_remote_checksum};
-use crate::s3::sum::{Kind as Sum, Rolling};
 use std::io::{ErrorKind, Read};
 
 /// Where the version of a stream stands in it.
@@ -34,7 +34,7 @@ impl S3Store {
         }
         let mut stream = begin.chain(stream);
         let kind = record.digests.quickest().map(|(kind, _)| kind);
-        let mut whole = Rolling::new(kind.unwrap_or(Sum::Sha256), None);
+        let mut whole = Hasher::new(kind.unwrap_or(Algorithm::Sha256), None);
         let (mut verdict, mut bytes) = (None, 0);
         for object in &kept.objects {
             let claim = self.client.remote_checksum(object)?;
@@ -100,17 +100,17 @@ fn digest(
     stream: &mut dyn Read,
     size: u64,
     claim: Option<&RemoteChecksum>,
-    whole: &mut Rolling,
+    whole: &mut Hasher,
 ) -> Result<(String, u64)> {
-    let mut rolling = claim.map(RemoteChecksum::rolling);
+    let mut hasher = claim.map(RemoteChecksum::hasher);
     let (mut piece, mut taken) = (vec![0; PIECE], 0);
     while taken < size {
         process::check("verifying")?;
         let want = piece.len().min((size - taken) as usize);
         let got = fill(stream, &mut piece[..want])?;
         whole.update(&piece[..got]);
-        if let Some(rolling) = &mut rolling {
-            rolling.update(&piece[..got]);
+        if let Some(hasher) = &mut hasher {
+            hasher.update(&piece[..got]);
         }
         taken += got as u64;
         if got < want {
@@ -118,8 +118,8 @@ fn digest(
         }
     }
     let text = claim
-        .zip(rolling)
-        .map(|(claim, rolling)| claim.written(rolling));
+        .zip(hasher)
+        .map(|(claim, hasher)| claim.written(hasher));
     Ok((text.unwrap_or_default(), taken))
 }
 

@@ -6,12 +6,12 @@ use super::abreast::abreast;
 use super::chains::Chains;
 use super::index::Kept;
 use super::records::Record;
+use crate::digest::Algorithm;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::s3::download::{Download, Source};
 use crate::s3::remote_checksum::parts_in;
-use crate::s3::sum::Kind as Sum;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
 use crate::text::counted;
@@ -190,7 +190,7 @@ impl S3Store {
             _ => None,
         };
         let told = told.map_or(String::new(), |head| head.meta("sha256").to_owned());
-        let told = (!told.is_empty()).then_some(Sum::Sha256);
+        let told = (!told.is_empty()).then_some(Algorithm::Sha256);
         let recorded = record.digests.quickest().map(|(kind, _)| kind).or(told);
         match self.read(kept, record, heads) {
             Ok(bytes) => Ok(Verdict::seen(

@@ -3,13 +3,13 @@
 
 use super::line;
 use super::list::List;
+use crate::digest::Sha256;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::snapshot::shown;
 use crate::sys::secure_open::{self, Found};
 use crate::text::hex;
-use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -116,12 +116,12 @@ fn read_sum(path: &Path, line: &[u8]) -> Result<(List, PathBuf)> {
     let beside = path.with_file_name(named);
     let list = list_of(&beside).ok_or_else(wrong)?;
     let doing = || format!("cannot read {}", shown(&beside));
-    let mut hasher = Sha256::new();
+    let mut hasher = Sha256::default();
     let mut file = Found::anywhere(&beside)
         .and_then(|found| found.open_file())
         .doing(doing)?;
-    io::copy(&mut file, &mut Hashing(&mut hasher)).doing(doing)?;
-    let digits = hex(&hasher.finalize());
+    io::copy(&mut file, &mut hasher).doing(doing)?;
+    let digits = hex(&hasher.finish());
     if digits.as_bytes().eq_ignore_ascii_case(hash) {
         return Ok((list, beside));
     }
@@ -130,16 +130,4 @@ fn read_sum(path: &Path, line: &[u8]) -> Result<(List, PathBuf)> {
         format!("cannot trust {}", shown(&beside)),
         format!("it is not the file that {} was made for", shown(path)),
     ))
-}
-
-struct Hashing<'h>(&'h mut Sha256);
-
-impl Write for Hashing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -2,11 +2,11 @@
 //! together, and so on until one is left; one that is left over goes up as it is. It says as much
 //! as the SHA-256 of the whole, and its leaves can be hashed at once.
 
+use super::sha256;
 use crate::sys::{self, Hash, LANES};
-use ring::digest::{Context, SHA256};
 
 /// Bytes of a leaf, but for the last.
-pub(super) const LEAF: usize = 1 << 20;
+pub(crate) const LEAF: usize = 1 << 20;
 
 /// Bytes that are hashed at once, at most.
 const AT_ONCE: usize = LANES * LEAF;
@@ -16,7 +16,7 @@ const WORTHWHILE: usize = 3 * LEAF;
 
 /// A tree hash that grows with its bytes.
 #[derive(Default)]
-pub(super) struct TreeHash {
+pub(crate) struct TreeHash {
     /// What waits for more: less than a leaf, if pieces are large enough to be hashed as they are.
     begun: Vec<u8>,
     /// How many leaves are hashed.
@@ -26,7 +26,7 @@ pub(super) struct TreeHash {
 }
 
 impl TreeHash {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         let end = match bytes.len() < WORTHWHILE {
             true => AT_ONCE,
             false => self.begun.len().next_multiple_of(LEAF),
@@ -57,7 +57,7 @@ impl TreeHash {
     }
 
     /// The next leaves, whose hashes are known, when all before them were whole.
-    pub(super) fn add_hashed(&mut self, hashes: Vec<Hash>) {
+    pub(crate) fn add_hashed(&mut self, hashes: Vec<Hash>) {
         debug_assert!(self.begun.is_empty());
         hashes.into_iter().for_each(|hash| self.add(hash));
     }
@@ -70,10 +70,10 @@ impl TreeHash {
         self.roots.push(right);
     }
 
-    pub(super) fn finish(mut self) -> Hash {
+    pub(crate) fn finish(mut self) -> Hash {
         self.add_begun();
         if self.leaves == 0 {
-            self.add(sha256(&[]));
+            self.add(sha256(b""));
         }
         let last = self.roots.pop().unwrap_or_default();
         let root = self.roots.into_iter().rev();
@@ -82,11 +82,11 @@ impl TreeHash {
 }
 
 fn joined(left: Option<Hash>, right: Hash) -> Hash {
-    left.map_or(right, |left| sha256(&[&left, &right]))
+    left.map_or(right, |left| sha256(&[left, right].concat()))
 }
 
 /// The hashes of leaves, of which only the last may be short.
-pub(super) fn leaves(bytes: &[u8]) -> Vec<Hash> {
+pub(crate) fn leaves(bytes: &[u8]) -> Vec<Hash> {
     bytes.chunks(AT_ONCE).flat_map(hashes).collect()
 }
 
@@ -102,18 +102,10 @@ fn hashes(leaves: &[u8]) -> Vec<Hash> {
     };
     let mut hashes = match at_once {
         Some(hashes) => hashes[..count].to_vec(),
-        None => whole.map(|leaf| sha256(&[leaf])).collect(),
+        None => whole.map(sha256).collect(),
     };
-    hashes.extend((!rest.is_empty()).then(|| sha256(&[rest])));
+    hashes.extend((!rest.is_empty()).then(|| sha256(rest)));
     hashes
-}
-
-fn sha256(pieces: &[&[u8]]) -> Hash {
-    let mut hash = Context::new(&SHA256);
-    pieces.iter().for_each(|piece| hash.update(piece));
-    let mut found = Hash::default();
-    found.copy_from_slice(hash.finish().as_ref());
-    found
 }
 
 #[cfg(test)]
@@ -123,13 +115,13 @@ mod tests {
 
     /// As Amazon describes it, level by level.
     fn by_levels(bytes: &[u8]) -> Hash {
-        let mut level: Vec<Hash> = bytes.chunks(LEAF).map(|leaf| sha256(&[leaf])).collect();
+        let mut level: Vec<Hash> = bytes.chunks(LEAF).map(sha256).collect();
         if level.is_empty() {
-            level = vec![sha256(&[])];
+            level = vec![sha256(b"")];
         }
         while level.len() > 1 {
             let pair = |pair: &[Hash]| match pair {
-                [left, right] => sha256(&[left, right]),
+                [left, right] => sha256(&[*left, *right].concat()),
                 _ => pair[0],
             };
             level = level.chunks(2).map(pair).collect();
