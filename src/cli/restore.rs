@@ -119,7 +119,7 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
         .receive_with
         .or(config.restore.receive_with.parse().ok());
     let done = restore::run(&order, means.s3, manner, &mut |event| {
-        show(&mut progress, &event)
+        show(&mut progress, &event);
     });
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");

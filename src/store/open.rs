@@ -35,16 +35,15 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
     }
 }
 
+/// What is at a place: a store, and the archives below it.
+pub type StoreAndArchives = (Box<dyn Store>, Vec<Box<dyn Archive>>);
+
 /// Opens the store at a place, and where that is in a bucket, the archives below it. All of a bucket
 /// is listed once.
 ///
 /// # Errors
 /// As [`open`] says, and if the bucket cannot be listed.
-pub fn open_all(
-    place: &Place,
-    access: Access,
-    means: &Means,
-) -> Result<(Box<dyn Store>, Vec<Box<dyn Archive>>)> {
+pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAndArchives> {
     let Place::S3(rest) = place else {
         return Ok((open(place, access, means)?, Vec::new()));
     };
