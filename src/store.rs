@@ -2,16 +2,14 @@
 //! each works is its own business.
 
 mod access;
-pub mod archive;
 mod archives;
+pub mod bucket;
 pub mod file_digests;
-mod keys;
 pub mod local;
 mod location;
 mod open;
 mod options;
 mod receipt;
-pub mod s3;
 mod wire;
 
 pub mod remote;

@@ -1,8 +1,7 @@
 //! Which store stands behind a place: the only file that knows every kind of them.
 
-use super::archive::{self, ArchiveStore};
+use super::bucket::{ArchiveStore, DiffStore, archive};
 use super::local::Local;
-use super::s3::S3Store;
 use super::{Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, Store, remote, serve};
 use crate::error::{Error, Result};
 use crate::process::Priority;
@@ -20,7 +19,7 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
         Place::Local(dir) => Ok(Box::new(Local::open(dir, access, means.manner)?)),
         Place::S3(rest) => {
             let (bucket, prefix) = bucket_and_prefix(rest)?;
-            let store = S3Store::open(bucket, prefix, access, means.s3.clone())?;
+            let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
             Ok(Box::new(store))
         }
         Place::Ssh(rest) => {
@@ -48,29 +47,12 @@ pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAnd
         return Ok((open(place, access, means)?, Vec::new()));
     };
     let (bucket, prefix) = bucket_and_prefix(rest)?;
-    let mut store = S3Store::open(bucket, prefix, access, means.s3.clone())?;
+    let mut store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
     let top = store.prefix().to_owned();
     let found = store.inventory()?;
-    let mut archives = Vec::new();
-    for (prefix, name) in archive::survey::among(found) {
-        let settings = ArchiveSettings {
-            bucket: bucket.to_owned(),
-            prefix,
-            name,
-            origin: "/".into(),
-            chunk_size: 1,
-            class_chunks: None,
-            class_manifest: None,
-            spool: None,
-        };
-        let archive = ArchiveStore::open(settings, access, means.s3.clone())?;
-        archives.push(Box::new(match archive.is_below(&top) {
-            true => archive.among(found),
-            // A part of one was listed.
-            false => archive,
-        }) as Box<dyn Archive>);
-    }
-    Ok((Box::new(store), archives))
+    let archives = ArchiveStore::all_among(found, (bucket, &top), access, &means.s3)?;
+    let boxed = |archive| Box::new(archive) as Box<dyn Archive>;
+    Ok((Box::new(store), archives.into_iter().map(boxed).collect()))
 }
 
 /// Opens the archive of a subvolume. Asks nobody anything yet.

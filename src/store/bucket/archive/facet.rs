@@ -1,13 +1,14 @@
 //! The archive as those above the stores see it: backups as values, and no manifest.
 
+use super::command;
 use super::index::Archive as Index;
 use super::manifest::{self, Manifest};
-use super::{ArchiveStore, command};
 use crate::archive::{ArchiveState, Backup, Backups, Kind, Leftover};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
 use crate::store::Archive;
+use crate::store::bucket::ArchiveStore;
 use crate::text::shown;
 use std::collections::HashMap;
 
@@ -27,13 +28,13 @@ impl Archive for ArchiveStore {
     }
 
     fn know(&mut self, subvolume: Uuid, names: HashMap<String, Uuid>) {
-        self.subvolume = Some(subvolume);
-        self.known = names;
-        self.reading = None;
+        self.layout.subvolume = Some(subvolume);
+        self.layout.known = names;
+        self.is_read = false;
     }
 
     fn prices(&self) -> Prices {
-        Prices::of(self.client.is_aws())
+        Prices::of(self.client().is_aws())
     }
 
     fn memory(&self) -> u64 {
@@ -41,7 +42,7 @@ impl Archive for ArchiveStore {
     }
 
     fn command(&self, backup: &Backup) -> String {
-        command::receive(&self.client.options, &self.settings.bucket, backup)
+        command::receive(&self.client().options, &self.layout.settings.bucket, backup)
     }
 
     fn removable(&mut self, stamp: &str) -> Result<Backup> {

@@ -1,8 +1,10 @@
 //! How keys name diffs, and what other keys mean. Compatible with ButterSink; see
-//! buttersink-s3(5). Knows text only.
+//! buttersink-s3(5). Knows text, and what it makes of it.
 
+use crate::s3::download::Source;
 use crate::snapshot::Uuid;
-pub(super) use crate::store::keys::is_path;
+use crate::store::bucket::keys::is_path;
+use crate::store::bucket::layout::Kept;
 use std::fmt;
 
 /// A diff's key below the prefix, `path/TO_FROM`.
@@ -83,6 +85,29 @@ impl Key {
 }
 
 impl Name {
+    /// That of a stream that is kept.
+    pub(super) fn of(kept: &Kept) -> Name {
+        Name {
+            path: kept.path.clone(),
+            to: kept.to,
+            from: kept.from,
+        }
+    }
+
+    /// A stream of this name in these objects.
+    pub(super) fn kept(&self, objects: Vec<Source>, created: Option<i64>) -> Kept {
+        Kept {
+            path: self.path.clone(),
+            to: self.to,
+            from: self.from,
+            objects,
+            name: self.to.to_string(),
+            on: self.from.map(|from| from.to_string()),
+            created,
+            ..Kept::default()
+        }
+    }
+
     /// The key of the marker.
     pub(super) fn marker(&self, count: u64, bytes: u64) -> String {
         format!("{self}.all-{count}-{bytes}")

@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::s3::Client;
 use crate::s3::objects::Inventory;
 use crate::s3::thaw::freezes;
-use crate::store::keys::Archived;
+use crate::store::bucket::keys::Archived;
 use std::collections::{BTreeSet, HashMap};
 
 /// Prefix and name of every archive that has a key there.
-pub(in crate::store) fn among(found: &Inventory) -> BTreeSet<(String, String)> {
+pub(super) fn among(found: &Inventory) -> BTreeSet<(String, String)> {
     let objects = found.objects.iter().map(|object| &object.key);
     let keys = objects.chain(found.uploads.iter().map(|upload| &upload.key));
     let archived = keys.filter_map(|key| Archived::parse(key));

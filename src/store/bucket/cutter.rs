@@ -1,10 +1,10 @@
-//! A stream cut into chunks, each an object of its own. What an earlier run left of them is gone on
-//! with: parts are compared by the upload, whole chunks here, by what the service says of them.
+//! Where the bytes of a stream go: into one upload, or cut into chunks, each an object of its own, by way
+//! of a disk or not. What an earlier run left of chunks is gone on with: parts are compared by the
+//! upload, whole chunks here, by what the service says of them.
 
-use super::index::Leftover;
-use super::manifest::Chunk;
-use crate::digest::DigestsHasher;
-use crate::digest::Hasher;
+use super::layout::Leftover;
+use super::spool::Spool;
+use crate::digest::{DigestsHasher, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::machine;
@@ -13,7 +13,7 @@ use crate::s3::download::Source;
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::Object;
 use crate::s3::remote_checksum::RemoteChecksum;
-use crate::s3::upload::{Meta, Target, Upload};
+use crate::s3::upload::{Made, Meta, Target, Upload};
 use crate::snapshot::Size;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -21,8 +21,50 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Where the bytes of a stream go.
+pub enum Out {
+    /// One upload, which cuts only what no object can hold.
+    Whole(Box<Upload>),
+    Chunks(Box<Cutter>),
+    Spool(Box<Spool>),
+}
+
+impl Out {
+    /// Sets the metadata of the objects; to be done before the first byte.
+    pub(super) fn describe(&mut self, meta: Meta) {
+        match self {
+            Out::Whole(upload) => upload.describe(meta),
+            Out::Chunks(cutter) => cutter.describe(meta),
+            Out::Spool(spool) => spool.describe(meta),
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Out::Whole(upload) => write(upload, bytes),
+            Out::Chunks(cutter) => cutter.write(bytes),
+            Out::Spool(spool) => spool.write(bytes),
+        }
+    }
+
+    /// What was made of the stream, in order.
+    pub(super) fn finish(self) -> Result<Vec<Made>> {
+        match self {
+            Out::Whole(upload) => Ok(vec![upload.finish()?]),
+            Out::Chunks(cutter) => cutter.finish(),
+            Out::Spool(spool) => spool.finish(),
+        }
+    }
+}
+
+fn write(upload: &mut Upload, bytes: &[u8]) -> Result<()> {
+    upload
+        .write_all(bytes)
+        .map_err(|error| Error::io("cannot upload", error))
+}
+
 /// Cuts what is written to it. Dropped, it leaves what arrived for the next run.
-pub(super) struct Cutter {
+pub struct Cutter {
     client: Arc<Client>,
     /// Keys without the number and what follows it.
     stem: String,
@@ -35,7 +77,7 @@ pub(super) struct Cutter {
     now: Option<Now>,
     /// Bytes in the chunk that is being made.
     filled: u64,
-    done: Vec<Chunk>,
+    done: Vec<Made>,
     bytes: u64,
 }
 
@@ -48,7 +90,7 @@ enum Now {
 
 struct Compare {
     object: Object,
-    claim: RemoteChecksum,
+    checksum: RemoteChecksum,
     hasher: Hasher,
     sums: DigestsHasher,
 }
@@ -62,7 +104,7 @@ impl Cutter {
         size: Size,
         left: Leftover,
     ) -> Cutter {
-        let there = left.chunks.into_iter();
+        let there = left.objects.into_iter();
         Cutter {
             client,
             stem,
@@ -92,9 +134,7 @@ impl Cutter {
                 None => self.begin()?,
             };
             match &mut now {
-                Now::Upload(upload) => upload
-                    .write_all(&bytes[..room])
-                    .map_err(|error| Error::io("cannot upload", error))?,
+                Now::Upload(upload) => write(upload, &bytes[..room])?,
                 Now::Compare(compare) => compare.update(&bytes[..room]),
             }
             self.now = Some(now);
@@ -110,7 +150,7 @@ impl Cutter {
 
     /// Ends the last chunk; all of them, in order. Of what an earlier run of this machine left under such
     /// keys nothing stays; what another one may be uploading does.
-    pub(super) fn finish(mut self) -> Result<Vec<Chunk>> {
+    pub(super) fn finish(mut self) -> Result<Vec<Made>> {
         self.close()?;
         for upload in self.uploads.iter().filter(|u| !self.is_young(u.started)) {
             report(self.client.abort(&upload.key, &upload.id));
@@ -224,11 +264,11 @@ impl Cutter {
             size: object.size,
             etag: object.etag.clone(),
         };
-        let claim = self.client.remote_checksum(&source)?;
-        Ok(claim.map(|claim| Compare {
+        let checksum = self.client.remote_checksum(&source)?;
+        Ok(checksum.map(|checksum| Compare {
             object: object.clone(),
-            hasher: claim.hasher(),
-            claim,
+            hasher: checksum.hasher(),
+            checksum,
             sums: DigestsHasher::default(),
         }))
     }
@@ -236,7 +276,7 @@ impl Cutter {
     fn close(&mut self) -> Result<()> {
         let chunk = match self.now.take() {
             None => return Ok(()),
-            Some(Now::Upload(upload)) => made(*upload)?,
+            Some(Now::Upload(upload)) => upload.finish()?,
             Some(Now::Compare(compare)) => self.compared(*compare)?,
         };
         self.filled = 0;
@@ -246,21 +286,27 @@ impl Cutter {
 
     /// What is not the same is removed with all that follows it, and made anew by the next try:
     /// its bytes have passed.
-    fn compared(&self, compare: Compare) -> Result<Chunk> {
+    fn compared(&self, compare: Compare) -> Result<Made> {
         let Compare {
             object,
-            claim,
+            checksum,
             hasher,
             sums,
         } = compare;
-        if self.filled == object.size && claim.holds(hasher) {
-            let part = claim.part().unwrap_or(object.size).max(1);
+        if self.filled == object.size && checksum.holds(hasher) {
+            let part = checksum.part().unwrap_or(object.size).max(1);
             let parts = object.size.div_ceil(part).max(1);
             let skipped = &self.client.counters.parts_skipped;
             skipped.fetch_add(parts, Ordering::Relaxed);
             log::line(|| format!("{} is there already", self.client.url(&object.key)));
-            let (key, etag) = (object.key, Some(object.etag));
-            return Ok(Chunk::new(key, object.size, etag, sums.finish()));
+            return Ok(Made {
+                bytes: object.size,
+                digests: sums.finish(),
+                objects: vec![(object.key, object.size, object.etag)],
+                split: false,
+                parts,
+                skipped: parts,
+            });
         }
         let mut keys = self.ours()?;
         keys.push(object.key.clone());
@@ -275,20 +321,6 @@ impl Compare {
     fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.sums.update(bytes);
-    }
-}
-
-fn made(upload: Upload) -> Result<Chunk> {
-    let made = upload.finish()?;
-    match <[_; 1]>::try_from(made.objects) {
-        Ok([(key, size, etag)]) if !made.split => {
-            let etag = (!etag.is_empty()).then_some(etag);
-            Ok(Chunk::new(key, size, etag, made.digests))
-        }
-        _ => Err(Error::failed(
-            "cannot upload a chunk",
-            "it did not become one object",
-        )),
     }
 }
 

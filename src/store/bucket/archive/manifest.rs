@@ -1,9 +1,8 @@
 //! Manifests of archives: what a backup in chunks is made of, and what it builds on. Knows the
 //! format, version 1, and where things lie below a prefix; does no input or output.
 
-use crate::digest::Algorithm;
-use crate::digest::Digests;
 use crate::error::{Error, Result};
+use crate::s3::upload::Made;
 use crate::snapshot::{Uuid, shown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -77,22 +76,20 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// An object that was just made.
-    pub(super) fn new(key: String, size: u64, etag: Option<String>, digests: Digests) -> Chunk {
-        Chunk {
-            key,
-            size,
-            sha256: digests.sha256.unwrap_or_default(),
-            tree_hash: digests.tree_hash,
-            etag,
-        }
-    }
-
-    /// The digest that its bytes are held against: of those recorded the one that takes less time.
-    pub(super) fn recorded(&self) -> (Algorithm, &str) {
-        match &self.tree_hash {
-            Some(tree_hash) => (Algorithm::TreeHash, tree_hash),
-            None => (Algorithm::Sha256, &self.sha256),
+    /// What was just made of a piece of the stream.
+    pub(super) fn of(made: Made) -> Result<Chunk> {
+        match <[_; 1]>::try_from(made.objects) {
+            Ok([(key, size, etag)]) if !made.split => Ok(Chunk {
+                key,
+                size,
+                sha256: made.digests.sha256.unwrap_or_default(),
+                tree_hash: made.digests.tree_hash,
+                etag: (!etag.is_empty()).then_some(etag),
+            }),
+            _ => {
+                let said = "it did not become one object";
+                Err(Error::failed("cannot upload a chunk", said))
+            }
         }
     }
 }

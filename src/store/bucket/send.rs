@@ -1,13 +1,43 @@
-//! The chunks of a backup as one stream. The last bytes of a chunk are passed on only after all of
-//! it had the digest that its manifest says.
+//! What is kept as one stream. The last bytes of an object are passed on only after all of it had the
+//! digest that was recorded of it, if there is one.
 
+use super::layout::{Kept, Record};
+use crate::digest::Digests;
 use crate::digest::{Algorithm, Hasher};
 use crate::error::{Error, Result};
+use crate::s3::Client;
+use crate::s3::download::Download;
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::sync::Arc;
+
+/// The stream of what is kept, as it was recorded.
+pub(super) fn stream(objects: &Arc<Client>, kept: &Kept, record: Record) -> Box<dyn Read> {
+    let binding = record.binding || record.is_of(kept);
+    let whole = if binding {
+        record.whole
+    } else {
+        Digests::default()
+    };
+    let download = Download::new(Arc::clone(objects), kept.objects.clone(), whole);
+    if record.each.is_empty() {
+        return Box::new(download);
+    }
+    let pieces = kept.objects.iter().zip(&record.each);
+    let expected = pieces.map(|(object, digests)| {
+        let (kind, digest) = digests.quickest().unwrap_or((Algorithm::Sha256, ""));
+        Expected {
+            from: objects.url(&object.key),
+            size: object.size,
+            kind,
+            digest: digest.to_owned(),
+        }
+    });
+    Box::new(Chunks::new(download, expected.collect()))
+}
 
 /// A stream that is being put together.
-pub(super) struct Chunks<R> {
+struct Chunks<R> {
     inner: R,
     /// What is still to come.
     ahead: VecDeque<Expected>,
@@ -18,12 +48,12 @@ pub(super) struct Chunks<R> {
     failed: Option<Error>,
 }
 
-/// A chunk as its manifest has it.
-pub(super) struct Expected {
-    pub(super) from: String,
-    pub(super) size: u64,
-    pub(super) kind: Algorithm,
-    pub(super) digest: String,
+/// An object as it was recorded.
+struct Expected {
+    from: String,
+    size: u64,
+    kind: Algorithm,
+    digest: String,
 }
 
 fn begin(ahead: &VecDeque<Expected>) -> Hasher {
@@ -34,7 +64,7 @@ fn begin(ahead: &VecDeque<Expected>) -> Hasher {
 }
 
 impl<R: Read> Chunks<R> {
-    pub(super) fn new(inner: R, chunks: VecDeque<Expected>) -> Chunks<R> {
+    fn new(inner: R, chunks: VecDeque<Expected>) -> Chunks<R> {
         Chunks {
             inner,
             sum: begin(&chunks),

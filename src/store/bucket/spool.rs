@@ -2,11 +2,10 @@
 //! before the network is. A queue of files without names: they are gone with the process that has
 //! them, however it ends. Knows bytes only.
 
-use super::chunks::Cutter;
-use super::manifest::Chunk;
+use super::cutter::Cutter;
 use crate::error::{Doing, Error, Result};
 use crate::log;
-use crate::s3::upload::Meta;
+use crate::s3::upload::{Made, Meta};
 use crate::snapshot::shown;
 use crate::sys;
 use crate::sys::secure_open::Found;
@@ -24,7 +23,7 @@ const PIECE: usize = 1 << 20;
 const LONGEST: u64 = 64 << 20;
 
 /// Takes a stream at the speed of a disk. Dropped, it ends the upload and leaves what arrived.
-pub(super) struct Spool {
+pub struct Spool {
     shared: Arc<Shared>,
     dir: PathBuf,
     limit: u64,
@@ -34,7 +33,7 @@ pub(super) struct Spool {
     file: Option<(File, u64)>,
     /// Until the first byte comes.
     cutter: Option<Cutter>,
-    thread: Option<JoinHandle<Result<Vec<Chunk>>>>,
+    thread: Option<JoinHandle<Result<Vec<Made>>>>,
 }
 
 #[derive(Default)]
@@ -105,7 +104,7 @@ impl Spool {
     }
 
     /// Waits until all of it is uploaded.
-    pub(super) fn finish(mut self) -> Result<Vec<Chunk>> {
+    pub(super) fn finish(mut self) -> Result<Vec<Made>> {
         self.hand_over();
         self.shared.change(|state| state.ended = true);
         match self.cutter.take() {
@@ -137,7 +136,7 @@ impl Spool {
         self.unnamed()
     }
 
-    fn join(&mut self) -> Result<Vec<Chunk>> {
+    fn join(&mut self) -> Result<Vec<Made>> {
         let panicked = || Error::failed("cannot upload", "a thread panicked");
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
@@ -210,14 +209,14 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn upload(&self, cutter: Cutter) -> Result<Vec<Chunk>> {
+    fn upload(&self, cutter: Cutter) -> Result<Vec<Made>> {
         sys::quiet_thread();
         let result = self.upload_all(cutter);
         self.change(|state| state.stop |= result.is_err());
         result
     }
 
-    fn upload_all(&self, mut cutter: Cutter) -> Result<Vec<Chunk>> {
+    fn upload_all(&self, mut cutter: Cutter) -> Result<Vec<Made>> {
         let mut piece = vec![0; PIECE];
         while let Some((mut file, mut left)) = self.take()? {
             let doing = || "cannot read what was spooled".to_owned();

@@ -1,18 +1,19 @@
 //! What there is of the backups of one subvolume: every manifest, whether it can be restored, and
 //! what belongs to nothing. Changes nothing.
 
-use super::identity::Identity;
 use super::manifest::{self, Manifest, Pointer};
 use crate::archive::stamp;
+use crate::digest::sha256;
 use crate::error::{Error, Result};
+use crate::parallel::map;
 use crate::s3::Client;
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::{Inventory, Object};
-use crate::snapshot::{Diff, Size, Uuid, shown};
-use crate::store::keys::{Archived, Part, is_path};
-use crate::sys;
-use crate::text::duration;
-use jiff::Timestamp;
+use crate::snapshot::Uuid;
+use crate::store::bucket::keys::{Archived, Part, is_path};
+use crate::store::bucket::layout::Leftover;
+use crate::text::shown;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -42,21 +43,29 @@ pub struct Archive {
     remarks: Vec<String>,
 }
 
-/// Chunks without a manifest, and uploads that were not finished, of one backup.
-#[derive(Clone, Debug, Default)]
-pub struct Leftover {
-    /// `full` or `incremental`.
-    pub kind: String,
-    /// The time in its keys.
-    pub stamp: String,
-    /// Whole chunks.
-    pub chunks: Vec<Object>,
-    /// Uploads of chunks.
-    pub uploads: Vec<Unfinished>,
-    /// Bytes that are there.
-    pub bytes: u64,
-    /// When something last arrived.
-    pub latest: Option<Timestamp>,
+/// What a manifest and its stream say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// The effective UUID of the snapshot.
+    Known(Uuid),
+    /// Nobody can tell before the chunks are thawed; until then this stands for it.
+    Hidden(Uuid),
+}
+
+impl Identity {
+    /// The UUID, whichever it is.
+    fn uuid(self) -> Uuid {
+        match self {
+            Identity::Known(uuid) | Identity::Hidden(uuid) => uuid,
+        }
+    }
+}
+
+/// A UUID that depends on a text and on nothing else.
+pub(super) fn stand_in(text: &str) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&sha256(text.as_bytes())[..16]);
+    Uuid(bytes)
 }
 
 /// Reads the archive of a subvolume below a prefix.
@@ -89,7 +98,7 @@ pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) ->
         }
     }
     let total = AtomicUsize::new(0);
-    let bodies = at_once(client, &keys, |key| {
+    let read = |key: &String| {
         let body = client.small(key)?;
         let length = body.as_ref().map_or(0, Vec::len);
         match total.fetch_add(length, Ordering::Relaxed) + length > MANIFESTS {
@@ -99,7 +108,9 @@ pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) ->
             )),
             false => Ok(body),
         }
-    });
+    };
+    let threads = client.options.concurrency;
+    let bodies = map("reading manifests", threads, &keys, read);
     for (key, body) in keys.iter().zip(bodies) {
         match body? {
             Some(body) => archive.take(key, &body),
@@ -118,39 +129,11 @@ pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) ->
     archive.relocate();
     archive.judge();
     archive.remarks.extend(found.remark);
-    archive.find_leftovers(client, found.uploads)?;
+    archive.find_leftovers(found.uploads);
+    for leftover in archive.leftovers.values_mut() {
+        leftover.look(client)?;
+    }
     Ok(archive)
-}
-
-/// Does the same with each, on as many threads as a transfer has. The results are in order.
-pub(super) fn at_once<T: Sync, R: Send>(
-    client: &Client,
-    all: &[T],
-    work: impl Fn(&T) -> R + Sync,
-) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let run = || {
-        sys::quiet_thread();
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            match all.get(at) {
-                Some(one) => done.push((at, work(one))),
-                None => return done,
-            }
-        }
-    };
-    let count = client.options.concurrency.clamp(1, 64).min(all.len());
-    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..count).map(|_| scope.spawn(run)).collect();
-        let joined = threads.into_iter().map(|thread| match thread.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        joined.flatten().collect()
-    });
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 impl Archive {
@@ -244,13 +227,11 @@ impl Archive {
         }
     }
 
-    fn find_leftovers(&mut self, client: &Client, uploads: Vec<Unfinished>) -> Result<()> {
+    fn find_leftovers(&mut self, uploads: Vec<Unfinished>) {
         let chunks = self.manifests.values().flat_map(|m| &m.chunks);
         let used: HashSet<&str> = chunks.map(|chunk| chunk.key.as_str()).collect();
-        let unread = self
-            .broken
-            .keys()
-            .any(|key| !self.manifests.contains_key(key));
+        let mut broken = self.broken.keys();
+        let unread = broken.any(|key| !self.manifests.contains_key(key));
         let implied = self.implied();
         let (mut strays, mut found) = (Vec::new(), BTreeMap::new());
         for (key, object) in &self.objects {
@@ -258,26 +239,18 @@ impl Archive {
                 _ if used.contains(key.as_str()) => {}
                 // It may belong to a manifest that we do not understand.
                 Some((kind, stamp)) if !unread && !implied.contains(stamp) => {
-                    let leftover = entry(&mut found, kind, stamp);
-                    leftover.bytes += object.size;
-                    leftover.latest = leftover.latest.max(object.modified);
-                    leftover.chunks.push(object.clone());
+                    entry(&mut found, kind, stamp).add(object.clone());
                 }
                 _ => strays.push(key.clone()),
             }
         }
         for upload in uploads {
             if let Some((kind, stamp)) = chunk_of(&upload.key) {
-                let (bytes, latest) = client.arrived(&upload)?;
-                let leftover = entry(&mut found, kind, stamp);
-                leftover.bytes += bytes;
-                leftover.latest = leftover.latest.max(latest).max(upload.started);
-                leftover.uploads.push(upload);
+                entry(&mut found, kind, stamp).uploads.push(upload);
             }
         }
         strays.sort();
         (self.strays, self.leftovers) = (strays, found);
-        Ok(())
     }
 
     /// The backups in the order in which they were made.
@@ -305,20 +278,6 @@ impl Archive {
         matches!(self.identities.get(key), Some(Identity::Known(_)))
     }
 
-    /// What a backup holds; `None` if it or what it builds on has no identity.
-    pub(super) fn diff(&self, key: &str) -> Option<Diff> {
-        let manifest = self.manifests.get(key)?;
-        let from = match &manifest.parent_manifest {
-            Some(parent) => Some(self.id(parent)?),
-            None => None,
-        };
-        Some(Diff {
-            to: self.id(key)?,
-            from,
-            size: Size::Exact(manifest.total_bytes),
-        })
-    }
-
     /// The key of the manifest of a kind of backup and a time.
     pub(super) fn manifest_key(&self, kind: &str, stamp: &str) -> String {
         format!("{}{kind}/manifest-{stamp}.json", self.folder)
@@ -329,8 +288,11 @@ impl Archive {
         let key = |kind| self.manifest_key(kind, stamp);
         let taken =
             |key: String| self.manifests.contains_key(&key) || self.broken.contains_key(&key);
-        let left = self.leftovers.values().any(|left| left.stamp == stamp);
-        left || taken(key("full")) || taken(key("incremental"))
+        let left = |kind| {
+            self.leftovers
+                .contains_key(&format!("{kind}/chunk-{stamp}"))
+        };
+        left("full") || left("incremental") || taken(key("full")) || taken(key("incremental"))
     }
 
     /// What cannot be restored, in words.
@@ -340,7 +302,7 @@ impl Archive {
     }
 
     /// Remarks for a person.
-    pub(super) fn notes(&self, now: Timestamp) -> Vec<String> {
+    pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.remarks.clone();
         notes.extend(self.losses());
         for (key, manifest) in self.in_order() {
@@ -352,27 +314,12 @@ impl Archive {
                 ));
             }
         }
-        for (name, leftover) in &self.leftovers {
-            notes.push(format!("{}: {}", shown(name), leftover.words(now)));
-        }
         let example = self.strays.first().map(shown);
         notes.extend(example.map(|example| match self.strays.len() {
             1 => format!("ignoring a key that belongs to no backup: {example}"),
             n => format!("ignoring {n} keys that belong to no backup, such as {example}"),
         }));
         notes
-    }
-}
-
-impl Leftover {
-    /// What it is, and since when.
-    pub fn words(&self, now: Timestamp) -> String {
-        let age = self
-            .latest
-            .map(|latest| duration(now.duration_since(latest)));
-        let age = age.map_or(String::new(), |age| format!(", the last {age} ago"));
-        let bytes = self.bytes;
-        format!("left by a run that did not end: {bytes} bytes arrived{age}")
     }
 }
 
@@ -386,11 +333,12 @@ fn chunk_of(key: &str) -> Option<(&str, &str)> {
 
 fn entry<'a>(all: &'a mut BTreeMap<String, Leftover>, kind: &str, stamp: &str) -> &'a mut Leftover {
     let name = format!("{kind}/chunk-{stamp}");
-    all.entry(name).or_insert_with(|| Leftover {
-        kind: kind.to_owned(),
-        stamp: stamp.to_owned(),
+    let id = stand_in(&name);
+    let new = || Leftover {
+        id,
         ..Leftover::default()
-    })
+    };
+    all.entry(name).or_insert_with(new)
 }
 
 /// The first chunk that is not there as the manifest says.

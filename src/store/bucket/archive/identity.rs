@@ -2,10 +2,10 @@
 //! on it may know, else the beginning of its stream says it, or of one that builds on it, if that
 //! can be read.
 
-use super::index::{Archive, at_once};
+use super::index::{Archive, Identity, stand_in};
 use super::manifest::Manifest;
-use crate::digest::sha256;
 use crate::error::{Error, Kind, Result};
+use crate::parallel::map;
 use crate::s3::Client;
 use crate::snapshot::Uuid;
 use crate::stream::{Head, Parsed};
@@ -14,33 +14,8 @@ use std::collections::HashMap;
 /// More than the first command of any stream takes.
 const BEGIN: u64 = 1024;
 
-/// What a manifest and its stream say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
-    /// The effective UUID of the snapshot.
-    Known(Uuid),
-    /// Nobody can tell before the chunks are thawed; until then this stands for it.
-    Hidden(Uuid),
-}
-
-impl Identity {
-    /// The UUID, whichever it is.
-    pub(super) fn uuid(self) -> Uuid {
-        match self {
-            Identity::Known(uuid) | Identity::Hidden(uuid) => uuid,
-        }
-    }
-}
-
 /// The key of a backup, and that of what it builds on.
 type Link = (String, Option<String>);
-
-/// Bytes that depend on a text and on nothing else.
-pub(super) fn digest(text: &str) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&sha256(text.as_bytes())[..16]);
-    bytes
-}
 
 impl Archive {
     /// Finds out which snapshots the backups are of. Those whose stream is none are broken. Where
@@ -62,7 +37,9 @@ impl Archive {
                 None => open.push((key.clone(), manifest)),
             }
         }
-        let found = at_once(client, &open, |(_, manifest)| head(client, manifest));
+        let threads = client.options.concurrency;
+        let ask = |(_, manifest): &(String, &Manifest)| head(client, manifest);
+        let found = map("reading the beginnings of streams", threads, &open, ask);
         let all: Vec<Link> = open
             .iter()
             .map(|(key, manifest)| (key.clone(), manifest.parent_manifest.clone()))
@@ -88,7 +65,7 @@ impl Archive {
                     self.identities.insert(key, Identity::Known(head.uuid));
                 }
                 Ok(None) => {
-                    let hidden = Identity::Hidden(Uuid(digest(&key)));
+                    let hidden = Identity::Hidden(stand_in(&key));
                     self.identities.insert(key, hidden);
                 }
                 Err(error) if error.kind == Kind::Damaged => self.spoil(&key, &error.to_string()),

@@ -1,4 +1,4 @@
-//! What more than one store has to know about keys: which belong to archives, and what can be the
+//! What more than one layout has to know about keys: which belong to archives, and what can be the
 //! path of a snapshot. Knows text only.
 
 use crate::error::{Error, Result};
@@ -68,6 +68,11 @@ pub(super) fn path_text(path: &Path, doing: String) -> Result<String> {
             Err(Error::refused(doing, said))
         }
     }
+}
+
+/// Whether it is a key of an archive.
+pub(super) fn is_archived(key: &str) -> bool {
+    Archived::parse(key).is_some()
 }
 
 /// Whether it can be a snapshot's path: what comes from a bucket must not lead out of a directory.

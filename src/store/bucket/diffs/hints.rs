@@ -143,12 +143,6 @@ impl Hints {
         known.is_some_and(|known| known == or_elsewhere(etag))
     }
 
-    /// What the diff's bytes were when they were uploaded, unless the object is another by now.
-    pub(super) fn digests(&self, diff: &Diff, etag: &str) -> Digests {
-        let uploaded = self.uploaded(diff).filter(|(known, _)| known == etag);
-        uploaded.map(|(_, digests)| digests).unwrap_or_default()
-    }
-
     /// ETag and digests of what was uploaded, whatever is there by now.
     pub(super) fn uploaded(&self, diff: &Diff) -> Option<(String, Digests)> {
         self.sums.get(&(diff.to, diff.from)).cloned()
@@ -276,8 +270,8 @@ mod tests {
         let back = Hints::parse(&hints.text());
         assert_eq!(back, hints);
         assert_eq!(back.size(&diff), Some(Size::Exact(9)));
-        assert_eq!(back.digests(&diff, "etag"), digests);
-        assert_eq!(back.digests(&diff, "other"), Digests::default());
+        let uploaded = ("etag".to_owned(), digests);
+        assert_eq!(back.uploaded(&diff), Some(uploaded));
         assert!(back.is_mended(&diff, "etag") && !back.is_mended(&diff, "other"));
         assert!(!back.is_mended(&full, "etag"));
         assert_eq!(back.size(&full), Some(Size::Estimate(12)));
@@ -320,11 +314,16 @@ mod tests {
             let lines = lines.iter().map(|line| line.replace("A", &a.to_string()));
             Hints::parse(&lines.collect::<Vec<_>>().join("\n"))
         };
-        let old = hints(&["sha256 A None e s"]);
-        assert_eq!(old.digests(&diff, "e").sha256.as_deref(), Some("s"));
-        assert_eq!(old.digests(&diff, "e").tree_hash, None);
-        let replaced = hints(&["tree-hash A None e t", "sha256 A None f s"]);
-        assert_eq!(replaced.digests(&diff, "f").sha256.as_deref(), Some("s"));
-        assert_eq!(replaced.digests(&diff, "f").tree_hash, None);
+        let uploaded = |hints: Hints| hints.uploaded(&diff).unwrap();
+        let (etag, old) = uploaded(hints(&["sha256 A None e s"]));
+        assert_eq!((etag.as_str(), old.sha256.as_deref()), ("e", Some("s")));
+        assert_eq!(old.tree_hash, None);
+        let lines = ["tree-hash A None e t", "sha256 A None f s"];
+        let (etag, replaced) = uploaded(hints(&lines));
+        assert_eq!(
+            (etag.as_str(), replaced.sha256.as_deref()),
+            ("f", Some("s"))
+        );
+        assert_eq!(replaced.tree_hash, None);
     }
 }
