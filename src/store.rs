@@ -10,7 +10,7 @@ mod location;
 mod open;
 mod options;
 mod receipt;
-mod wire;
+pub(crate) mod wire;
 
 pub mod remote;
 pub mod serve;
@@ -20,6 +20,8 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
 pub use archives::{Archive, ArchiveSettings};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};
 pub use file_digests::Rejected;
 use file_digests::{Digest, Looking};
 pub use local::{ReceiveWith, Scratch, builtin_send};

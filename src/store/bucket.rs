@@ -26,6 +26,10 @@ use crate::snapshot::{
 };
 use archive::Archives;
 use diffs::Diffs;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use diffs::{fuzz_hints, fuzz_names};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use keys::fuzz as fuzz_keys;
 use keys::path_text;
 use layout::{Kept, Layout, Leftover};
 use sink::BucketSink;

@@ -21,8 +21,12 @@ use crate::snapshot::{Diff, Origin, Size, shown};
 use crate::store::Access;
 use crate::stream::Head;
 use hints::Hints;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use hints::fuzz as fuzz_hints;
 use index::Index;
 use name::Name;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use name::fuzz as fuzz_names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

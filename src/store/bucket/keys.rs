@@ -81,6 +81,20 @@ pub(super) fn is_path(path: &str) -> bool {
     parts.all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'))
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+/// A key of an archive says the same when it is put together again.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let key = String::from_utf8_lossy(bytes);
+    if let Some(Archived { prefix, name, part }) = Archived::parse(&key) {
+        let end = match part {
+            Part::Pointer => "current.json".to_owned(),
+            Part::Manifest(kind, stamp) => format!("{kind}/manifest-{stamp}.json"),
+            Part::Chunk(kind, stamp, index) => format!("{kind}/chunk-{stamp}-{index}.bin"),
+        };
+        assert_eq!(format!("{prefix}subvol/{name}/{end}"), key);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

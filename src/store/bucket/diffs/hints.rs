@@ -208,6 +208,13 @@ fn pair(to: &str, from: &str) -> Option<Pair> {
     Some((to.parse().ok()?, from))
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+/// Hints say the same when they are written and read again.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let hints = Hints::parse(&String::from_utf8_lossy(bytes));
+    assert_eq!(Hints::parse(&hints.text()), hints);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,6 +120,21 @@ fn number(text: &str) -> Option<u64> {
     (number > 0 && number.to_string() == text).then_some(number)
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+/// The key of a stream says the same when it is written again, but for the case of its UUIDs.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let key = String::from_utf8_lossy(bytes);
+    let again = match Key::parse(&key) {
+        Key::Diff(name) => name.to_string(),
+        Key::Piece(name, number) => format!("{name}.{number}"),
+        Key::Marker(name, count, bytes) => name.marker(count, bytes),
+        Key::Info(path) => format!("{path}.bs"),
+        Key::Folder | Key::Foreign => return,
+    };
+    assert!(again.eq_ignore_ascii_case(&key), "{again}");
+    assert_eq!(Key::parse(&again), Key::parse(&key));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
