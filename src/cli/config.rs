@@ -1,19 +1,18 @@
 //! What is done with a configuration file: `config check FILE` says what it means, what its bucket is
 //! like and what would run when, `list --config FILE` what there is in its bucket; and how an archive is shown.
 
-use super::backup::show as show_event;
 use super::means::means;
 use super::options::Options;
 use super::{wrong, wrong_words};
 use crate::backup;
 use crate::backup::archive;
 use crate::backup::config::Config;
-use crate::backup::run::Event;
 use crate::backup::scheduled::{self, Order};
 use crate::backup::state::State;
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::report::{self, archives, json};
+use crate::report;
+use crate::report::archives::Shown;
 use crate::snapshot::shown;
 use crate::store::{self, Access, Archive, Means};
 use lexopt::Arg;
@@ -88,10 +87,7 @@ pub(super) fn show(store: &mut dyn Archive, commands: bool, progress: &mut Progr
     for backup in backups.all.iter_mut().filter(|_| commands) {
         backup.command = Some(store.command(backup));
     }
-    progress.result(
-        || archives::text(&backups),
-        || json::archives::archive(&backups),
-    );
+    progress.result(&Shown::of(&backups));
     Ok(())
 }
 
@@ -119,14 +115,14 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
         true => {
             let (state, damaged) = State::of(&order.config.global);
             damaged.iter().for_each(|remark| progress.note(remark));
-            let watch = &mut |event: Event| show_event(&mut progress, true, &event);
-            scheduled::remembered(&order, &state, &now, watch);
+            let listener = &mut |event| progress.hear(&event);
+            scheduled::remembered(&order, &state, &now, listener);
             Ok(())
         }
         false => {
             let known = bucket(&order.config, &means(options), &mut progress);
-            let watch = &mut |event: Event| show_event(&mut progress, true, &event);
-            let done = scheduled::preview(&order, &means(options), &now, watch);
+            let listener = &mut |event| progress.hear(&event);
+            let done = scheduled::preview(&order, &means(options), &now, listener);
             done.and(known)
         }
     };
@@ -137,7 +133,7 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
 fn bucket(config: &Config, means: &Means, progress: &mut Progress) -> Result<()> {
     let (s3, means) = (&config.s3, archive::means(config, means));
     for words in store::bucket_remarks(&s3.bucket, &s3.prefix, &means)? {
-        progress.result(|| words + "\n", String::new);
+        progress.result(&words);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use super::chain::Link;
 use crate::error::{Error, Kind, Result};
 use crate::s3::Client;
-use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, Uuid, shown};
+use crate::snapshot::{Diff, Listing, Size, Sizes, Snapshot, Uuid, shown};
 use crate::store::bucket::archive;
 use crate::store::{Sink, Store};
 use std::io::Read;
@@ -62,7 +62,7 @@ impl Store for Links {
         Ok(Listing {
             location: self.client.url(""),
             snapshots: self.all.iter().filter_map(snapshot).collect(),
-            offer: Offer::Only(diffs.collect()),
+            offer: diffs.collect(),
             ..Listing::default()
         })
     }

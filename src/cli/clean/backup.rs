@@ -7,11 +7,10 @@ use crate::backup::scheduled;
 use crate::cli::means::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
+use crate::event::{Deleted, Event, Fate};
 use crate::progress::Progress;
-use crate::report::json;
 use crate::snapshot::shown;
 use crate::store::{self, Access};
-use crate::text::human;
 use jiff::Timestamp;
 use std::path::PathBuf;
 
@@ -61,28 +60,27 @@ pub(in crate::cli) fn run(task: &Task, options: &Options) -> Result<()> {
     let mut store = store::open_archive(settings, access, &means)?;
     let backup = store.removable(&task.stamp)?;
     let mut progress = Progress::new(options.verbosity, options.json);
-    let word = match options.dry_run {
-        true => "removable",
+    let result = match options.dry_run {
+        true => Fate::Removable,
         false => {
             store.remove(&backup.key)?;
-            "removed"
+            Fate::Removed
         }
     };
     let days = backup.made().map_or(0, |made| {
         let hours = Timestamp::now().duration_since(made).as_hours();
         u32::try_from(hours / 24).unwrap_or(0)
     });
-    let cost = store
-        .prices()
-        .deleting_early(backup.bytes, &backup.class, days);
-    let location = store.location();
-    progress.result(
-        || {
-            let [made, name] = [&backup.created_at, &backup.snapshot].map(shown);
-            let (kind, size) = (backup.kind, human(backup.bytes));
-            format!("{word}: {made}  {kind}  {size}  {name} in {location}\ndeleting: {cost}\n")
-        },
-        || json::archives::deleted(&location, &backup, word),
-    );
+    let prices = store.prices();
+    let cost = prices.deleting_early(backup.bytes, &backup.class, days);
+    progress.hear(&Event::Deleted(Box::new(Deleted {
+        location: store.location(),
+        result,
+        cost: cost.to_string(),
+        bytes: backup.bytes,
+        created_at: backup.created_at,
+        kind: backup.kind.to_string(),
+        snapshot: backup.snapshot,
+    })));
     progress.close()
 }

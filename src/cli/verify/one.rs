@@ -4,6 +4,7 @@ use super::drill::Ground;
 use crate::cli::means::open;
 use crate::cli::options::Options;
 use crate::error::Result;
+use crate::event::Listener;
 use crate::proof::Depth;
 use crate::snapshot::Listing;
 use crate::store::{Access, Archive, Location, Store};
@@ -32,15 +33,15 @@ pub(super) fn alone(
     store: &mut dyn Store,
     depth: Depth,
     (other, ground): &mut With,
-    watch: &mut verify::Watch,
+    listener: &mut Listener,
 ) -> Result<Report> {
-    let mut report = verify::alone(store, depth, watch)?;
+    let mut report = verify::alone(store, depth, listener)?;
     if let Some(other) = other {
         let there = &other.listing;
-        verify::same_streams(&mut report, store, there, &mut *other.store, watch)?;
+        verify::same_streams(&mut report, store, there, &mut *other.store, listener)?;
     }
     if let Some(ground) = ground {
-        ground.try_all(&mut report, store, watch)?;
+        ground.try_all(&mut report, store, listener)?;
     }
     Ok(report)
 }
@@ -51,11 +52,11 @@ pub(super) fn add(
     archive: &mut dyn Archive,
     depth: Depth,
     with: &mut With,
-    watch: &mut verify::Watch,
+    listener: &mut Listener,
 ) -> Result<()> {
     let location = archive.location();
     let below = location.strip_prefix(&report.listing.location);
     let at = below.unwrap_or(&location).to_owned();
-    report.join(alone(archive, depth, with, watch)?, Path::new(&at));
+    report.join(alone(archive, depth, with, listener)?, Path::new(&at));
     Ok(())
 }
