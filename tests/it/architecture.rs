@@ -106,7 +106,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "backup::scheduled::subvolume",
     ],
     &["cli::clean", "cli::commands"],
-    &["s3::multipart", "s3::objects"],
     &[
         "store::local::alias",
         "store::local::btrfs_receive",
@@ -117,7 +116,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "store::bucket::layout",
         "store::bucket::spool",
     ],
-    &["sys::at", "sys::dir"],
 ];
 
 fn no_files_are_in_a_circle() {
