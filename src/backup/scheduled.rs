@@ -14,7 +14,7 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
 use crate::snapshot::shown;
-use crate::store::{self, Access, Means, Place, Store};
+use crate::store::{self, Access, Means, Store};
 use crate::sys;
 use jiff::Zoned;
 pub use preview::{preview, remembered};
@@ -264,7 +264,7 @@ fn open_base(order: &Order, means: &Means) -> Result<Box<dyn Store>> {
     let none = order.dry_run && !base.is_dir();
     let first = order.config.subvolumes.first().filter(|_| none);
     let place = first.map_or(base, |(_, path)| path);
-    store::open(&Place::Local(place.clone()), access, means)
+    store::open(&place.clone().into(), access, means)
 }
 
 /// Whoever can open a lock can hold it, and keep every run out: in a directory for all he may even have made it.
