@@ -7,7 +7,7 @@ use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, Usa
 use crate::error::{Doing, Error, Result};
 use crate::report::{As, Bytes, Cell, Column, Maybe, data, table};
 use crate::snapshot::{State, Uuid, path_text, shown};
-use crate::store::local;
+use crate::store::records;
 use crate::text::{human, human_or_dash};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
@@ -46,7 +46,7 @@ impl View {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        let states = local::states(&dir, &subvolumes.all)?;
+        let states = records::states(&dir, &subvolumes.all)?;
         subvolumes.notes.extend(states.notes);
         let known = subvolumes.all.iter().any(|s| s.referenced.is_some());
         Ok(View {
