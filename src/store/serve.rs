@@ -164,8 +164,9 @@ fn reply<T: Serialize, R: Read, W: Write>(wire: &mut Wire<R, W>, outcome: Result
 
 fn fail<R: Read, W: Write>(wire: &mut Wire<R, W>, error: &Error, hangs_up: bool) -> Result<()> {
     let mut error = error.clone();
-    for half in [&mut error.doing, &mut error.said] {
-        *half = half.chars().take(2000).collect();
+    let hint = error.hint.iter_mut();
+    for part in [&mut error.doing, &mut error.said].into_iter().chain(hint) {
+        *part = part.chars().take(2000).collect();
     }
     wire.say(Tag::Fail, &Failure { error, hangs_up })
         .map_err(lost)

@@ -170,11 +170,9 @@ impl Spool {
         let doing = format!("cannot spool in {}", shown(&self.dir));
         let error = Error::io(doing, error);
         let limit = self.limit;
-        let said = format!(
-            "{} (up to {limit} bytes may wait there: give it room, or lower spool_size_bytes)",
-            error.said
-        );
-        Error { said, ..error }
+        error.hint(format!(
+            "give it room for the {limit} bytes that may wait there, or lower spool_size_bytes"
+        ))
     }
 }
 

@@ -239,10 +239,11 @@ impl Part {
     /// it finds there.
     fn claim(store: &Path, path: &Path, dir: &Path, name: &OsStr) -> Result<Part> {
         let part = part_name(name);
-        must_be_free(&dir.join(&part)).map_err(|mut error| {
-            let way = shown(store);
-            error.said = format!("{} (buttersink clean {way} removes leftovers)", error.said);
-            error
+        must_be_free(&dir.join(&part)).map_err(|error| {
+            error.hint(format!(
+                "remove leftovers: buttersink clean {}",
+                shown(store)
+            ))
         })?;
         let mark = path.with_file_name(&part);
         state::begin(store, &mark)?;
