@@ -7,6 +7,7 @@ use super::resend;
 use super::slash;
 use super::{Task, adopt, backup, clean, config, restore, scheduled, server, verify};
 use crate::error::{Error, Kind, Result};
+use crate::event::Event;
 use crate::glob;
 use crate::log;
 use crate::plan::{Plan, Step, Wish};
@@ -88,7 +89,7 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
                 failed = failed.and(Err(error));
                 continue;
             }
-            progress.note(&format!("removed {name}, left by an interrupted transfer"));
+            progress.note(format!("removed {name}, left by an interrupted transfer"));
         }
         // What was said about them holds no more.
         listing = store.list()?;
@@ -97,10 +98,7 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
         .snapshots
         .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
-    progress.result(
-        || report::listing(&listing),
-        || report::json::listing(&listing),
-    );
+    progress.result(&report::Listed::from(&listing));
     for archive in archives {
         config::show(archive, commands, &means.s3, &mut progress)?;
     }
@@ -140,15 +138,17 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     if here.snapshots.is_empty() {
         slash::refuse_one_snapshot(source, &from)?;
         let place = &here.location;
-        progress.note(&format!(
+        progress.note(format!(
             "there are no snapshots in {place} (buttersink backup makes them)"
         ));
     }
-    let watch = &mut |event: sync::Event| progress.event(&event);
+    let listener = &mut |event| progress.hear(&event);
     let there = match (options.compare, options.dry_run) {
         (false, _) => there,
         (true, true) => sync::as_if_settled(&here, there),
-        (true, false) => sync::settle(&here, there, &mut *source_store, &mut *dest_store, watch)?,
+        (true, false) => {
+            sync::settle(&here, there, &mut *source_store, &mut *dest_store, listener)?
+        }
     };
     there.notes.iter().for_each(|note| progress.note(note));
     let excluded = |path: &Path| excludes(&options.exclude, path);
@@ -162,14 +162,14 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         max_chain: Some(options.max_chain),
         ..Wish::default()
     };
-    let watch = &mut |event: sync::Event| progress.event(&event);
-    let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
+    let listener = &mut |event| progress.hear(&event);
+    let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, listener)
         .map_err(|error| slash::hint(error, source, &from))?;
     sync::must_compare(&plan, &mut *source_store, &mut *dest_store)?;
     if options.dry_run {
         let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
         plan.effort = dest_store.effort(&diffs);
-        progress.result(|| report::plan(&plan), || report::json::plan(&plan));
+        progress.result(&plan);
         return progress.close();
     }
     let resumes = there.offer.keeps_diffs();
@@ -192,16 +192,14 @@ fn carry_out(
     resumes: bool,
     mut progress: Progress,
 ) -> Result<()> {
-    progress.begin(plan);
-    let watch = &mut |event: sync::Event| progress.event(&event);
-    let done = sync::carry_out(plan, here, wish, source, dest, watch);
+    progress.hear(&Event::planned("", plan, false));
+    let listener = &mut |event| progress.hear(&event);
+    let done = sync::carry_out(plan, here, wish, source, dest, listener);
     match done {
         Ok(summary) => {
-            progress.result(
-                || report::summary(&summary),
-                || report::json::summary(&summary),
-            );
-            summary.verdict().and(progress.close())
+            let verdict = summary.verdict();
+            progress.hear(&Event::Summary(summary));
+            verdict.and(progress.close())
         }
         // A bucket keeps what arrived, and after a signal nothing more is asked of it.
         Err(error) if resumes => {
@@ -213,7 +211,7 @@ fn carry_out(
                 clean::leftovers(&listing, &[]).for_each(|leftover| {
                     let name = shown(&leftover.path);
                     let said = format!("{name} is left unfinished; the next run removes it");
-                    progress.note(&said);
+                    progress.note(said);
                 });
             }
             Err(error)

@@ -1,20 +1,18 @@
 //! What is done with a configuration file: `config check FILE` says what it means, what its bucket is
 //! like and what would run when, `list --config FILE` what there is in its bucket; and how an archive is shown.
 
-use super::backup::show as show_event;
 use super::means::means;
 use super::options::Options;
 use super::{wrong, wrong_words};
 use crate::backup;
 use crate::backup::archive;
 use crate::backup::config::Config;
-use crate::backup::run::Event;
 use crate::backup::scheduled::{self, Order};
 use crate::backup::state::State;
 use crate::error::Result;
 use crate::progress::Progress;
+use crate::report;
 use crate::report::archives::Shown;
-use crate::report::{self, json};
 use crate::s3::lifecycle::{Does, Rule};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::shown;
@@ -96,14 +94,8 @@ pub(super) fn show(
     let states = store.states()?;
     let (bucket, prefix) = store.place();
     let archive = store.archive()?;
-    let shown = Shown {
-        location: format!("s3://{bucket}/{}", shown(prefix)),
-        bucket,
-        archive,
-        states,
-        reach: commands.then_some(options),
-    };
-    progress.result(|| shown.text(), || json::archives::archive(&shown));
+    let reach = commands.then_some(options);
+    progress.result(&Shown::of(archive, (&bucket, &prefix), &states, reach));
     Ok(())
 }
 
@@ -131,14 +123,14 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
         true => {
             let (state, damaged) = State::of(&order.config.global);
             damaged.iter().for_each(|remark| progress.note(remark));
-            let watch = &mut |event: Event| show_event(&mut progress, true, &event);
-            scheduled::remembered(&order, &state, &now, watch);
+            let listener = &mut |event| progress.hear(&event);
+            scheduled::remembered(&order, &state, &now, listener);
             Ok(())
         }
         false => {
             let known = bucket(&order.config, options, &mut progress);
-            let watch = &mut |event: Event| show_event(&mut progress, true, &event);
-            let done = scheduled::preview(&order, &means(options), &now, watch);
+            let listener = &mut |event| progress.hear(&event);
+            let done = scheduled::preview(&order, &means(options), &now, listener);
             done.and(known)
         }
     };
@@ -149,7 +141,7 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
 fn bucket(config: &Config, options: &Options, progress: &mut Progress) -> Result<()> {
     let s3 = &config.s3;
     let client = Client::new(&s3.bucket, archive::options(config, &options.s3))?;
-    let mut say = |words: String| progress.result(|| words + "\n", String::new);
+    let mut say = |words: String| progress.result(&words);
     say(format!("s3://{}/: {}", s3.bucket, client.described()));
     let lasting =
         "what is deleted stays as an older version, and is charged, until a rule removes it";

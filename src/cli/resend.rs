@@ -3,8 +3,8 @@
 use super::means::open;
 use super::options::Options;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::progress::Progress;
-use crate::report;
 use crate::store::{Access, Location};
 use crate::sync::resend;
 use std::path::PathBuf;
@@ -31,15 +31,13 @@ pub(super) fn run(from: &Location, to: &Location, options: &Options) -> Result<(
     let plan = resend::plan(&names, &here, &there)?;
     crate::sync::must_compare(&plan, &mut *source, &mut *dest)?;
     if options.dry_run {
-        progress.result(|| report::plan(&plan), || report::json::plan(&plan));
+        progress.result(&plan);
         return progress.close();
     }
-    progress.begin(&plan);
-    let watch = &mut |event: crate::sync::Event| progress.event(&event);
-    let summary = resend::carry_out(&plan, &mut *source, &mut *dest, watch)?;
-    progress.result(
-        || report::summary(&summary),
-        || report::json::summary(&summary),
-    );
-    summary.verdict().and(progress.close())
+    progress.hear(&Event::planned("", &plan, false));
+    let listener = &mut |event| progress.hear(&event);
+    let summary = resend::carry_out(&plan, &mut *source, &mut *dest, listener)?;
+    let verdict = summary.verdict();
+    progress.hear(&Event::Summary(summary));
+    verdict.and(progress.close())
 }

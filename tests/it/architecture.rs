@@ -86,7 +86,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "backup::scheduled::subvolume",
     ],
     &["cli::clean", "cli::commands"],
-    &["s3::multipart", "s3::objects"],
     &[
         "store::local::alias",
         "store::local::btrfs_receive",
@@ -97,7 +96,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "store::bucket::layout",
         "store::bucket::spool",
     ],
-    &["sys::at", "sys::dir"],
 ];
 
 fn no_files_are_in_a_circle() {

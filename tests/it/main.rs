@@ -25,6 +25,7 @@ mod clean;
 mod cold;
 mod compare;
 mod cut;
+mod digest;
 mod documents;
 mod drill;
 mod faults;
@@ -78,6 +79,7 @@ fn main() -> std::process::ExitCode {
             cold::TESTS,
             compare::TESTS,
             cut::TESTS,
+            digest::TESTS,
             documents::TESTS,
             drill::TESTS,
             faults::TESTS,
