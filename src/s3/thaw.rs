@@ -267,7 +267,11 @@ mod tests {
         assert_eq!(warm.unwrap(), Asked::NotFrozen);
         assert!(refused("AccessDenied", standard).is_err());
         let busy = refused("GlacierExpeditedRetrievalNotAvailable", Tier::Expedited);
-        assert!(busy.unwrap_err().to_string().contains("--restore-tier Standard"));
+        assert!(
+            busy.unwrap_err()
+                .to_string()
+                .contains("--restore-tier Standard")
+        );
     }
 
     #[test]
