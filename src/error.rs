@@ -44,7 +44,7 @@ pub enum Cause {
     /// A signal ended a child: its number.
     Signal(i32),
     /// A service on the network refused, with this code of its own.
-    Refusal(String),
+    Refusal(Box<str>),
 }
 
 /// An error with two halves: what we were doing, and what the other side said about it.
@@ -58,7 +58,7 @@ pub struct Error {
     pub said: String,
     /// The way out, where there is one that we know: what somebody can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
     /// What it came from, where that is known as a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -81,7 +81,7 @@ impl Error {
 
     /// The same with a way out: a phrase that says what to do, as in `run it as root there`.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
         self.hint = Some(hint.into());
         self
     }

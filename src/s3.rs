@@ -393,7 +393,7 @@ impl Client {
         };
         let said = format!("{}{tries}", redacted(said, keys));
         let (code, mut error) = (code.to_owned(), Error::new(kind, doing, said));
-        error.cause = (!code.is_empty()).then(|| Cause::Refusal(code.clone()));
+        error.cause = (!code.is_empty()).then(|| Cause::Refusal(code.as_str().into()));
         Fault { error, code }
     }
 }

@@ -164,10 +164,9 @@ fn reply<T: Serialize, R: Read, W: Write>(wire: &mut Wire<R, W>, outcome: Result
 
 fn fail<R: Read, W: Write>(wire: &mut Wire<R, W>, error: &Error, hangs_up: bool) -> Result<()> {
     let mut error = error.clone();
-    let hint = error.hint.iter_mut();
-    for part in [&mut error.doing, &mut error.said].into_iter().chain(hint) {
-        *part = part.chars().take(2000).collect();
-    }
+    let short = |text: &str| text.chars().take(2000).collect::<String>();
+    (error.doing, error.said) = (short(&error.doing), short(&error.said));
+    error.hint = error.hint.map(|hint| short(&hint).into());
     wire.say(Tag::Fail, &Failure { error, hangs_up })
         .map_err(lost)
 }

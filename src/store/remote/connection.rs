@@ -112,7 +112,7 @@ impl Line {
         };
         let doing = format!("{}: {}", self.host, plain(&error.doing));
         let error = Error {
-            hint: error.hint.as_deref().map(plain),
+            hint: error.hint.map(|hint| plain(&hint).into()),
             cause: error.cause,
             ..Error::new(kind, doing, plain(&error.said))
         };
