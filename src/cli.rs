@@ -19,7 +19,7 @@ mod verify;
 
 use crate::backup::oneshot::Order;
 use crate::error::{Error, Result};
-use crate::store::local::builtin_send;
+use crate::store::builtin_send;
 use jiff::SignedDuration;
 use lexopt::Arg;
 use only::Only;

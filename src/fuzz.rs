@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::glob;
 use crate::s3::{self, xml};
 use crate::snapshot::{Diff, Listing, Size, Sizes, Uuid, path_text};
-use crate::store::archive::manifest::Manifest;
+use crate::store::bucket::archive::manifest::Manifest;
 
 use crate::store::remote::Remote;
 use crate::store::{self, Access, Hello, Location, Receipt, Sink, Store, serve};

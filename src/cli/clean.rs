@@ -17,9 +17,9 @@ use std::ffi::{OsStr, OsString};
 /// The age from which what is left may go: another machine may be uploading right now, and nobody
 /// here can see it; a directory has a lock.
 pub(super) fn usual(place: &Place) -> SignedDuration {
-    match place {
-        Place::S3(_) => SignedDuration::from_hours(24),
-        Place::Local(_) | Place::Ssh(_) => SignedDuration::ZERO,
+    match place.keeps_streams() {
+        true => SignedDuration::from_hours(24),
+        false => SignedDuration::ZERO,
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) fn run(place: &OsStr, age: Option<SignedDuration>, options: &Options)
     let (mut store, archives) = store::open_all(&location.place, access, &means(options))?;
     cleaning.clean(&mut *store)?;
     for mut archive in archives {
-        cleaning.clean(&mut archive)?;
+        cleaning.clean(&mut *archive)?;
     }
     let verdict = cleaning.verdict();
     verdict.and(progress.close())

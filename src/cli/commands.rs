@@ -99,8 +99,8 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
         .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
     progress.result(&report::Listed::from(&listing));
-    for archive in archives {
-        config::show(archive, commands, &means.s3, &mut progress)?;
+    for mut archive in archives {
+        config::show(&mut *archive, commands, &mut progress)?;
     }
     failed.and(progress.close())
 }

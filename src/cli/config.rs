@@ -13,12 +13,8 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::report;
 use crate::report::archives::Shown;
-use crate::s3::lifecycle::{Does, Rule};
-use crate::s3::{Client, S3Options};
 use crate::snapshot::shown;
-use crate::store::Access;
-use crate::store::archive::manifest;
-use crate::store::bucket::ArchiveStore;
+use crate::store::{self, Access, Archive, Means};
 use lexopt::Arg;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -74,28 +70,24 @@ pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Check,
 /// Shows the archives of a configuration.
 pub(super) fn list(file: &Path, commands: bool, options: &Options) -> Result<()> {
     let config = Config::read(file)?;
-    let s3 = archive::options(&config, &options.s3);
+    let means = archive::means(&config, &means(options));
     let mut progress = Progress::new(options.verbosity, options.json);
     for (name, _) in &config.subvolumes {
         let settings = archive::settings(&config, name);
-        let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
-        show(archive, commands, &s3, &mut progress)?;
+        let mut archive = store::open_archive(settings, Access::Read, &means)?;
+        show(&mut *archive, commands, &mut progress)?;
     }
     progress.close()
 }
 
 /// Shows an archive, with the commands that restore it by hand if they are wanted.
-pub(super) fn show(
-    mut store: ArchiveStore,
-    commands: bool,
-    options: &S3Options,
-    progress: &mut Progress,
-) -> Result<()> {
+pub(super) fn show(store: &mut dyn Archive, commands: bool, progress: &mut Progress) -> Result<()> {
     let states = store.states()?;
-    let (bucket, prefix) = store.place();
-    let archive = store.archive()?;
-    let reach = commands.then_some(options);
-    progress.result(&Shown::of(archive, (&bucket, &prefix), &states, reach));
+    let mut backups = store.backups()?.with(&states);
+    for backup in backups.all.iter_mut().filter(|_| commands) {
+        backup.command = Some(store.command(backup));
+    }
+    progress.result(&Shown::of(&backups));
     Ok(())
 }
 
@@ -128,7 +120,7 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
             Ok(())
         }
         false => {
-            let known = bucket(&order.config, options, &mut progress);
+            let known = bucket(&order.config, &means(options), &mut progress);
             let listener = &mut |event| progress.hear(&event);
             let done = scheduled::preview(&order, &means(options), &now, listener);
             done.and(known)
@@ -138,31 +130,10 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
 }
 
 /// How the bucket is reached, and what it does by itself. What it does not tell is no failure.
-fn bucket(config: &Config, options: &Options, progress: &mut Progress) -> Result<()> {
-    let s3 = &config.s3;
-    let client = Client::new(&s3.bucket, archive::options(config, &options.s3))?;
-    let mut say = |words: String| progress.result(&words);
-    say(format!("s3://{}/: {}", s3.bucket, client.described()));
-    let lasting =
-        "what is deleted stays as an older version, and is charged, until a rule removes it";
-    match client.keeps_versions() {
-        Ok(true) => say(format!("the bucket keeps versions: {lasting}")),
-        Ok(false) => say("the bucket keeps no versions: what is deleted is gone".to_owned()),
-        Err(error) => say(format!("whether it keeps versions is not known: {error}")),
+fn bucket(config: &Config, means: &Means, progress: &mut Progress) -> Result<()> {
+    let (s3, means) = (&config.s3, archive::means(config, means));
+    for words in store::bucket_remarks(&s3.bucket, &s3.prefix, &means)? {
+        progress.result(&words);
     }
-    match client.rules(manifest::top(&s3.prefix).as_str()) {
-        Ok(rules) => rules.iter().for_each(|rule| say(meaning(rule))),
-        Err(error) => say(format!("its lifecycle rules are not known: {error}")),
-    }
-    say("whether it may be written to was not tried".to_owned());
     Ok(())
-}
-
-fn meaning(rule: &Rule) -> String {
-    let so = match rule.does {
-        Does::Delete(_) => "backups are lost by that, with all that is built on them",
-        Does::Freeze(..) => "manifests must be thawed then to be read; let it be for chunks only",
-        Does::Abort(_) => "an upload that takes longer is never finished",
-    };
-    format!("{rule}: {so}")
 }

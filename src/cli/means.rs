@@ -3,8 +3,7 @@
 use super::options::Options;
 use crate::error::Result;
 use crate::process::Priority;
-use crate::store::local::Manner;
-use crate::store::{self, Access, Location, Means, Store};
+use crate::store::{self, Access, Location, Manner, Means, Store};
 
 pub(super) fn open(
     location: &Location,

@@ -4,9 +4,7 @@ use super::values::{number, part_size, rate, text};
 use super::{wrong, wrong_words};
 use crate::error::Result;
 use crate::progress::Verbosity;
-use crate::s3::S3Options;
-use crate::store::ReceiveWith;
-use crate::store::remote::ssh;
+use crate::store::{BucketOptions, ReceiveWith, SshOptions};
 use lexopt::Parser;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,14 +27,14 @@ pub(super) struct Options {
     pub(super) compressed: bool,
     pub(super) receive_with: Option<ReceiveWith>,
     pub(super) max_chain: usize,
-    pub(super) ssh: ssh::Options,
-    pub(super) s3: S3Options,
+    pub(super) ssh: SshOptions,
+    pub(super) s3: BucketOptions,
 }
 
 impl Options {
     /// What holds if nothing is said.
     pub(super) fn new() -> Options {
-        let mut ssh = ssh::Options::default();
+        let mut ssh = SshOptions::default();
         if let Some(command) = std::env::var_os("BUTTERSINK_SSH").filter(|text| !text.is_empty()) {
             ssh.command = command;
         }
@@ -56,7 +54,7 @@ impl Options {
             receive_with: Options::environment().ok().flatten(),
             max_chain: 30,
             ssh,
-            s3: S3Options::default(),
+            s3: BucketOptions::default(),
         }
     }
 

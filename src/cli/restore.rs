@@ -104,19 +104,19 @@ fn order(task: &Task, options: &Options, config: &Config) -> Result<Order> {
 pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     let config = Config::read(&task.config)?;
     let order = order(task, options, &config)?;
-    let mut s3 = archive::options(&config, &options.s3);
+    let mut means = archive::means(&config, &means(options));
     if task.concurrency {
-        s3.concurrency = options.s3.concurrency;
+        means.s3.concurrency = options.s3.concurrency;
     }
     let mut progress = Progress::new(options.verbosity, options.json);
     if let (_, Some(remark)) = backup::local_now() {
         progress.note(remark);
     }
-    let mut manner = means(options).manner;
+    let mut manner = means.manner;
     manner.receive_with = manner
         .receive_with
         .or(config.restore.receive_with.parse().ok());
-    let done = restore::run(&order, s3, manner, &mut |event| progress.hear(&event));
+    let done = restore::run(&order, means.s3, manner, &mut |event| progress.hear(&event));
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");
     }

@@ -2,9 +2,8 @@
 
 use crate::backup::retention;
 use crate::error::{Error, Result};
-use crate::s3::upload::check_part;
 use crate::snapshot::shown;
-use crate::store::Access;
+use crate::store::{Access, check_part};
 use jiff::SignedDuration;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

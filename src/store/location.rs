@@ -94,7 +94,29 @@ fn last_part(rest: &OsStr, place: fn(OsString) -> Place) -> Location {
     }
 }
 
+impl From<PathBuf> for Place {
+    fn from(dir: PathBuf) -> Place {
+        Place::Local(dir)
+    }
+}
+
 impl Place {
+    /// The directory, if it is one of this machine.
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Place::Local(dir) => Some(dir),
+            Place::S3(_) | Place::Ssh(_) => None,
+        }
+    }
+
+    /// Whether what is kept there are streams, of which nobody can see the files.
+    pub fn keeps_streams(&self) -> bool {
+        match self {
+            Place::S3(_) => true,
+            Place::Local(_) | Place::Ssh(_) => false,
+        }
+    }
+
     fn parse(text: &OsStr) -> Result<Place> {
         let bytes = text.as_bytes();
         let rest = |scheme: &str| {

@@ -1,9 +1,9 @@
 //! What is received goes to the disk while more of it arrives. Left alone, the kernel would keep
 //! gigabytes of it in memory, and all of the writing would be waited for in the end.
 
-use super::sync;
 use crate::error::Result;
 use crate::parallel;
+use crate::store::local::paths::sync;
 use crate::sys;
 use std::fs::File;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
