@@ -18,6 +18,9 @@ pub(crate) mod memory;
 pub(crate) mod servers;
 pub(crate) mod sshd;
 
+pub(crate) mod pipes;
+pub(crate) mod proxy;
+
 pub(crate) mod bucket;
 pub(crate) mod contract;
 pub(crate) mod damage;
