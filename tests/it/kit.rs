@@ -6,6 +6,7 @@ mod words;
 
 pub(crate) mod apart;
 pub(crate) mod runner;
+pub(crate) mod snapshots;
 pub(crate) mod support;
 
 pub(crate) mod circles;
