@@ -258,12 +258,15 @@ fn a_cut_listing_is_asked_for_again(server: &Server) {
         cuts += usize::from(list);
         (list && cuts <= 2).then_some(Fault::Body(cut))
     });
-    let listing = proxy.store(&bucket, |_| {}).list().unwrap();
+    let listing = store(&proxy, &bucket, |_| {}).list().unwrap();
     assert_eq!(listing.snapshots.len(), 1);
     assert!(proxy.count("list-type=2") >= 3);
     // An answer that is whole, and another one, is not asked for again.
     let proxy = Proxy::before(server, |_| Some(Fault::Body("<html></html>")));
-    let error = proxy.store(&bucket, |_| {}).list().unwrap_err().to_string();
+    let error = store(&proxy, &bucket, |_| {})
+        .list()
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("not a ListBucketResult"), "{error}");
     assert_eq!(proxy.count("list-type=2"), 1);
 }
@@ -271,7 +274,7 @@ fn a_cut_listing_is_asked_for_again(server: &Server) {
 fn the_first_request_is_repeated_as_any_other(server: &Server) {
     let bucket = server.bucket();
     let proxy = Proxy::before(server, |seen| (seen.before < 5).then_some(Fault::Reset));
-    let listing = proxy.store(&bucket, |_| {}).list().unwrap();
+    let listing = store(&proxy, &bucket, |_| {}).list().unwrap();
     assert_eq!(listing.snapshots.len(), 0);
 }
 
