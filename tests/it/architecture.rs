@@ -101,11 +101,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
     ],
     &["cli::clean", "cli::commands"],
     &[
-        "store::local::alias",
-        "store::local::btrfs_receive",
-        "store::local::receive",
-    ],
-    &[
         "store::bucket::cutter",
         "store::bucket::layout",
         "store::bucket::spool",
