@@ -18,11 +18,9 @@ use md5::{Digest as _, Md5};
 use ring::{digest, hmac};
 use std::io;
 
-/// The SHA-256 of bytes.
+/// The SHA-256 of bytes that are at hand: names, keys and records. What is long comes through [`Sha256`].
 pub fn sha256(bytes: &[u8]) -> Hash {
-    let mut hasher = Sha256::default();
-    hasher.update(bytes);
-    hasher.finish()
+    sha2::Sha256::digest(bytes).into()
 }
 
 /// The MD5 of bytes: no proof against malice, and what services that check nothing better compare.

@@ -161,6 +161,16 @@ fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
     }
 }
 
+/// A number that nobody can foresee, from the kernel's random number generator.
+///
+/// # Errors
+/// If the kernel has none.
+pub fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::getrandom(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
 /// Writes everything of the filesystem that `file` is on to its disks, and waits for it.
 ///
 /// # Errors

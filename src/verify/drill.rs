@@ -13,8 +13,8 @@ use crate::stream::Head;
 use crate::stream::rehearsal::Model;
 use crate::stream::stored::{Rehearsed, rehearse};
 use crate::stream::tree::Tree;
+use crate::sys;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
 use std::io::Read;
 use std::rc::Rc;
 
@@ -124,15 +124,10 @@ fn verdict(
 
 /// So many at random, each as likely as any other.
 fn draw(mut all: Vec<Uuid>, count: usize) -> Result<Vec<Uuid>> {
-    let mut random =
-        File::open("/dev/urandom").map_err(|error| Error::io("cannot draw a sample", error))?;
     let mut drawn = BTreeSet::new();
     while drawn.len() < count && !all.is_empty() {
-        let mut bytes = [0; 8];
-        random
-            .read_exact(&mut bytes)
-            .map_err(|error| Error::io("cannot draw a sample", error))?;
-        let at = u64::from_le_bytes(bytes) % all.len() as u64;
+        let random = sys::random().map_err(|error| Error::io("cannot draw a sample", error))?;
+        let at = random % all.len() as u64;
         drawn.insert(all.swap_remove(at as usize));
     }
     Ok(drawn.into_iter().collect())

@@ -156,9 +156,7 @@ impl Spool {
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
             other => return other.doing(doing),
         }
-        let mut random = [0; 8];
-        getrandom(&mut random).doing(doing)?;
-        let name = format!(".buttersink-{:016x}", u64::from_le_bytes(random));
+        let name = format!(".buttersink-{:016x}", sys::random().doing(doing)?);
         let path = dir.join(name);
         let file = options.create_new(true).open(&path).doing(doing)?;
         std::fs::remove_file(&path).doing(doing)?;
@@ -173,10 +171,6 @@ impl Spool {
             "give it room for the {limit} bytes that may wait there, or lower spool_size_bytes"
         ))
     }
-}
-
-fn getrandom(bytes: &mut [u8]) -> io::Result<()> {
-    File::open("/dev/urandom")?.read_exact(bytes)
 }
 
 /// Nobody waits for the upload any more.

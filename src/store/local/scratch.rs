@@ -102,11 +102,8 @@ impl Scratch {
     }
 
     fn create(&mut self, manner: Manner) -> Result<Local> {
-        let mut random = [0; 8];
-        File::open("/dev/urandom")
-            .and_then(|mut file| file.read_exact(&mut random))
-            .doing(|| "cannot find a name for a drill".to_owned())?;
-        let name = format!("{RECORD}-{:016x}", u64::from_le_bytes(random));
+        let random = sys::random().doing(|| "cannot find a name for a drill".to_owned())?;
+        let name = format!("{RECORD}-{random:016x}");
         self.note(&format!("{name}\n"))?;
         btrfs::create_subvolume(&self.dir, OsStr::new(&name))?;
         let path = self.dir.join(&name);
