@@ -1,18 +1,21 @@
-//! A destination that subvolumes of two machines share: snapshots, deletions, renames, rollbacks,
-//! adoption, deleting by absence and strangers at random, and a keeper that was written from the promise and not from the
-//! code: of each subvolume the newest that its policy names, and all that is nobody's, are there.
-//! `BUTTERSINK_SOAK=SEED,STEPS` is a longer one.
+//! A destination that subvolumes of two machines share, a directory or a bucket: snapshots, deletions,
+//! renames, rollbacks, adoption, deleting by absence and strangers at random, and a keeper that was
+//! written from the promise and not from the code: of each subvolume the newest that its policy names,
+//! and all that is nobody's, are there. `BUTTERSINK_SOAK=SEED,STEPS` is a longer one.
 
+use crate::bucket::{self, Bucket};
 use crate::runner::Test;
+use crate::servers::{Server, shared};
 use crate::sshd::{self, Sshd, far};
-use crate::subvolumes::{script, subvolume};
+use crate::subvolumes::{id, script, subvolume};
 use crate::support::{binary, btrfs, output};
 use crate::tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub(crate) const TESTS: &[Test] = tests![a_shared_directory, a_shared_far_directory];
+pub(crate) const TESTS: &[Test] =
+    tests![a_shared_directory, a_shared_far_directory, a_shared_bucket,];
 
 /// How many each subvolume keeps.
 const KEEPS: [usize; 3] = [1, 2, 3];
@@ -27,6 +30,14 @@ impl Random {
             .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
+}
+
+/// Where all that is shared is.
+enum Place {
+    Near,
+    Far,
+    /// A server, and a place in a bucket there.
+    Bucket(Server, String),
 }
 
 /// A subvolume that is backed up.
@@ -45,7 +56,9 @@ struct Subject {
 struct Soak {
     random: Random,
     dest: PathBuf,
-    far: bool,
+    place: Place,
+    /// What was written into the snapshots that went into a bucket, by their UUIDs.
+    ids: BTreeMap<String, String>,
     subjects: Vec<Subject>,
     /// What is nobody's, by what is in it.
     strangers: Vec<String>,
@@ -53,7 +66,7 @@ struct Soak {
 }
 
 impl Soak {
-    fn new(seed: u64, far: bool) -> Soak {
+    fn new(seed: u64, place: Place) -> Soak {
         let (one, two) = (btrfs("one", 512), btrfs("two", 512));
         let dest = btrfs("dest", 1024).join("shared");
         std::fs::create_dir(&dest).unwrap();
@@ -79,7 +92,8 @@ impl Soak {
         Soak {
             random: Random(seed),
             dest,
-            far,
+            place,
+            ids: BTreeMap::new(),
             subjects: subjects.collect(),
             strangers: Vec::new(),
             written: 0,
@@ -88,8 +102,11 @@ impl Soak {
 
     fn step(&mut self) {
         let which = self.random.below(self.subjects.len() as u64) as usize;
+        let bucket = matches!(self.place, Place::Bucket(..));
         match self.random.below(10) {
             0 => self.roll_back(which),
+            1 if bucket => self.guest(which),
+            2 | 3 if bucket => self.back_up(which),
             1 => self.stranger(which),
             2 => self.rename(),
             3 => self.follow(which),
@@ -115,16 +132,20 @@ impl Soak {
         let words = [&["backup", "--num-backups", &keeps][..], more, &[path, &to]].concat();
         // Names have seconds, and those of all are in one directory.
         std::thread::sleep(std::time::Duration::from_millis(1050));
-        assert_eq!(run(self.far, subject.machine, &words), Some(0));
+        assert_eq!(run(&self.place, subject.machine, &words), Some(0));
+        let folder = subject.path.join("snapshot");
+        let newest = std::fs::read_link(folder.join(".latest")).unwrap();
+        self.ids.insert(id(&folder.join(newest)), text.clone());
         subject.arrived.push(text.clone());
         subject.written.push(text);
     }
 
     /// The destination, as an argument.
     fn to(&self) -> String {
-        match self.far {
-            true => far(&self.dest).into_string().unwrap(),
-            false => format!("{}/", self.dest.display()),
+        match &self.place {
+            Place::Far => far(&self.dest).into_string().unwrap(),
+            Place::Near => format!("{}/", self.dest.display()),
+            Place::Bucket(_, url) => url.clone(),
         }
     }
 
@@ -142,7 +163,7 @@ impl Soak {
         );
         let from = format!("{}/", folder.display());
         let words = ["sync", "-d", &from, &to];
-        assert_eq!(run(self.far, subject.machine, &words), Some(0));
+        assert_eq!(run(&self.place, subject.machine, &words), Some(0));
         let here = texts(&folder);
         let written = subject.written.iter();
         subject.arrived = written
@@ -194,6 +215,26 @@ impl Soak {
         self.strangers.push(text);
     }
 
+    /// A snapshot of a third machine, which has no policy, comes into the bucket.
+    fn guest(&mut self, which: usize) {
+        self.written += 1;
+        let (text, number) = (format!("guest {}", self.written), self.written);
+        let machine = self.subjects[which].path.parent().unwrap().to_owned();
+        let snapshot = format!("guests{number}/20200101-{number:06}");
+        script(
+            &machine,
+            &format!(
+                "btrfs -q subvolume create guest{number}; printf '{text}' >guest{number}/file
+                 mkdir guests{number}; btrfs -q subvolume snapshot -r guest{number} {snapshot}"
+            ),
+        );
+        self.ids.insert(id(&machine.join(&snapshot)), text.clone());
+        let from = format!("{}/guests{number}/", machine.display());
+        let words = ["sync", &from, &self.to()];
+        assert_eq!(run(&self.place, "m3", &words), Some(0));
+        self.strangers.push(text);
+    }
+
     /// A name that no policy knows any more takes nobody's place, and stays.
     fn rename(&mut self) {
         let names: Vec<String> = self.found().into_values().collect();
@@ -214,7 +255,30 @@ impl Soak {
     }
 
     fn found(&self) -> BTreeMap<String, String> {
-        texts(&self.dest)
+        let Place::Bucket(server, url) = &self.place else {
+            return texts(&self.dest);
+        };
+        let words = ["--json", "list", url];
+        let said = bucket::said(&mut bucket::command(&server.endpoint, &words));
+        let line: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        let rows = line["snapshots"].as_array().unwrap().iter();
+        let text = |row: &serde_json::Value| {
+            let text = self.ids.get(row["id"].as_str()?)?;
+            Some((text.clone(), row["path"].as_str()?.to_owned()))
+        };
+        rows.filter_map(text).collect()
+    }
+
+    /// What is in the bucket comes back, each with what was written into it.
+    fn fetch(&mut self) {
+        let Place::Bucket(..) = &self.place else {
+            return;
+        };
+        let to = format!("{}/", self.dest.display());
+        let words = ["sync", &self.to(), &to];
+        assert_eq!(run(&self.place, "m4", &words), Some(0));
+        self.place = Place::Near;
+        self.keep();
     }
 
     /// What must be there. What a policy may have let go once is asked for no more, though others of
@@ -250,12 +314,13 @@ fn subject_has(subject: &Subject, found: &BTreeMap<String, String>) {
 }
 
 /// Runs it on a machine; its exit code.
-fn run(far: bool, machine: &str, words: &[&str]) -> Option<i32> {
-    let mut command = match far {
-        true => sshd::command(words),
-        false => Command::new(binary("buttersink")),
+fn run(place: &Place, machine: &str, words: &[&str]) -> Option<i32> {
+    let mut command = match place {
+        Place::Far => sshd::command(words),
+        Place::Near => Command::new(binary("buttersink")),
+        Place::Bucket(server, _) => bucket::command(&server.endpoint, words),
     };
-    if !far {
+    if matches!(place, Place::Near) {
         command.args(words);
     }
     output(command.env("BUTTERSINK_MACHINE_ID", machine))
@@ -263,22 +328,30 @@ fn run(far: bool, machine: &str, words: &[&str]) -> Option<i32> {
         .code()
 }
 
-fn soak(far: bool) {
+fn soak(place: Place) {
     let order = std::env::var("BUTTERSINK_SOAK").unwrap_or_else(|_| "11,25".to_owned());
     let (seed, steps) = order.split_once(',').unwrap();
-    let mut soak = Soak::new(seed.parse().unwrap(), far);
+    let mut soak = Soak::new(seed.parse().unwrap(), place);
     for number in 0..steps.parse::<u32>().unwrap() {
         println!("step {number} of seed {seed}");
         soak.step();
     }
     assert!(soak.subjects.iter().any(|subject| subject.gone > 0));
+    soak.fetch();
 }
 
 fn a_shared_directory() {
-    soak(false);
+    soak(Place::Near);
 }
 
 fn a_shared_far_directory() {
     let _sshd = Sshd::start();
-    soak(true);
+    soak(Place::Far);
+}
+
+/// In a bucket nothing is renamed, and nobody puts things there but programs of ours.
+fn a_shared_bucket() {
+    let server = shared("seaweedfs");
+    let url = Bucket::new(&server).url("shared/");
+    soak(Place::Bucket(server, url));
 }
