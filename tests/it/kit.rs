@@ -19,6 +19,9 @@ pub(crate) mod memory;
 pub(crate) mod servers;
 pub(crate) mod sshd;
 
+pub(crate) mod pipes;
+pub(crate) mod proxy;
+
 pub(crate) mod bucket;
 pub(crate) mod contract;
 pub(crate) mod damage;

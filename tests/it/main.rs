@@ -9,8 +9,8 @@
 
 mod kit;
 use kit::{
-    apart, bucket, contract, damage, memory, runner, servers, sources, sshd, streams, subvolumes,
-    support, tree,
+    apart, bucket, contract, damage, memory, pipes, proxy, runner, servers, sources, sshd, streams,
+    subvolumes, support, tree,
 };
 
 mod architecture;
