@@ -232,7 +232,8 @@ impl Run<'_, '_> {
             && error.kind != Kind::Interrupted
             && self.froze_again(number)?
         {
-            (self.listener)(Event::Again(error.clone()));
+            let (path, error) = (step.path.clone(), error.clone());
+            (self.listener)(Event::Again { path, error });
             self.thaw_links(number, self.links.all.len())?;
             done = self.transfer(&step, dest);
         }
