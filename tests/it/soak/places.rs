@@ -1,36 +1,20 @@
-//! A destination that subvolumes of two machines share, a directory or a bucket: snapshots, deletions,
-//! renames, rollbacks, adoption, deleting by absence and strangers at random, and a keeper that was
-//! written from the promise and not from the code: of each subvolume the newest that its policy names,
-//! and all that is nobody's, are there. `BUTTERSINK_SOAK=SEED,STEPS` is a longer one.
+//! A directory, near or far, or a bucket that subvolumes of two machines share: snapshots, deletions,
+//! renames, rollbacks, adoption, deleting by absence, kills and strangers at random. The keeper knows
+//! what was written into each snapshot, in order, and how many of each subvolume are kept.
 
+use super::{Random, order, texts};
 use crate::bucket::{self, Bucket};
-use crate::runner::Test;
 use crate::servers::{Server, shared};
 use crate::sshd::{self, Sshd, far};
 use crate::subvolumes::{id, script, subvolume};
 use crate::support::{binary, btrfs, output};
-use crate::tests;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-pub(crate) const TESTS: &[Test] =
-    tests![a_shared_directory, a_shared_far_directory, a_shared_bucket,];
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// How many each subvolume keeps.
 const KEEPS: [usize; 3] = [1, 2, 3];
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
 
 /// Where all that is shared is.
 enum Place {
@@ -49,8 +33,16 @@ struct Subject {
     arrived: Vec<String>,
     /// How many more there were.
     gone: usize,
+    /// What was written into those that were killed on the way.
+    killed: Vec<String>,
     /// All that was ever written into its snapshots.
     written: Vec<String>,
+}
+
+impl Subject {
+    fn folder(&self) -> PathBuf {
+        self.path.join("snapshot")
+    }
 }
 
 struct Soak {
@@ -86,6 +78,7 @@ impl Soak {
                     keeps,
                     arrived: Vec::new(),
                     gone: 0,
+                    killed: Vec::new(),
                     written: Vec::new(),
                 }
             });
@@ -103,41 +96,116 @@ impl Soak {
     fn step(&mut self) {
         let which = self.random.below(self.subjects.len() as u64) as usize;
         let bucket = matches!(self.place, Place::Bucket(..));
-        match self.random.below(10) {
+        match self.random.below(12) {
             0 => self.roll_back(which),
             1 if bucket => self.guest(which),
-            2 | 3 if bucket => self.back_up(which),
+            2..5 if bucket => self.back_up(which),
             1 => self.stranger(which),
             2 => self.rename(),
             3 => self.follow(which),
+            4 => self.adopt(which),
+            5 | 6 => self.die(which),
             _ => self.back_up(which),
         }
         self.keep();
     }
 
+    /// A backup; what those that were killed did not bring comes along, if it is newer than anything
+    /// that is there.
     fn back_up(&mut self, which: usize) {
+        let (text, words) = self.change(which);
+        let found = self.found();
+        let subject = &mut self.subjects[which];
+        let here = texts(&subject.folder());
+        let common = here.keys().any(|text| found.contains_key(text));
+        subject
+            .killed
+            .retain(|text| common && here.contains_key(text));
+        subject.arrived.append(&mut subject.killed);
+        let mut code = Some(3);
+        // What was killed may be at work still on the far side, and hold the lock.
+        for _ in 0..50 {
+            code = run(&self.place, subject.machine, &words);
+            if code != Some(3) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        assert_eq!(code, Some(0));
+        subject.arrived.push(text);
+        self.remember(which);
+    }
+
+    /// The same, but that it is killed at some moment.
+    fn die(&mut self, which: usize) {
+        let (text, words) = self.change(which);
+        let after = Duration::from_millis(20 + self.random.below(400));
+        let subject = &self.subjects[which];
+        let mut command = program(&self.place, subject.machine, &words);
+        let mut running = command.stdin(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(after);
+        running.kill().unwrap();
+        running.wait().unwrap();
+        // What goes on without it must not come after the next look.
+        std::thread::sleep(Duration::from_millis(300));
+        self.remember(which);
+        let found = self.found();
+        let subject = &mut self.subjects[which];
+        match found.get(&text) {
+            Some(name) if !name.ends_with(".part") => {
+                subject.arrived.append(&mut subject.killed);
+                subject.arrived.push(text);
+            }
+            _ => subject.killed.push(text),
+        }
+    }
+
+    /// Writes something new into a subvolume; that, and the words that back it up.
+    fn change(&mut self, which: usize) -> (String, Vec<String>) {
         self.written += 1;
         let text = format!("text {}", self.written);
         let to = self.to();
         let subject = &mut self.subjects[which];
         std::fs::write(subject.path.join("file"), &text).unwrap();
-        let keeps = subject.keeps.to_string();
-        let latest = ["--latest-only"];
-        let more = if self.random.below(2) == 0 {
-            &latest[..]
-        } else {
-            &[]
+        subject.written.push(text.clone());
+        let (keeps, path) = (subject.keeps.to_string(), subject.path.to_str().unwrap());
+        let mut words = vec!["backup", "--num-backups", &keeps];
+        if self.random.below(2) == 0 {
+            words.push("--latest-only");
+        }
+        words.extend([path, &to]);
+        let words = words.into_iter().map(str::to_owned).collect();
+        wait_for_another_second();
+        (text, words)
+    }
+
+    /// Whose the snapshots at the source are, for a bucket, which does not show what is in them.
+    fn remember(&mut self, which: usize) {
+        let folder = self.subjects[which].folder();
+        for (text, name) in texts(&folder) {
+            self.ids.insert(id(&folder.join(name)), text);
+        }
+    }
+
+    /// What a stranger brought is of a subvolume from now on, and older than all that is: see its name.
+    fn adopt(&mut self, which: usize) {
+        let found = self.found();
+        let sent = |text: &&String| found[*text].starts_with("2020");
+        let Some(text) = self.strangers.iter().find(sent).cloned() else {
+            return;
         };
+        let (to, subject) = (self.to(), &mut self.subjects[which]);
         let path = subject.path.to_str().unwrap();
-        let words = [&["backup", "--num-backups", &keeps][..], more, &[path, &to]].concat();
-        // Names have seconds, and those of all are in one directory.
-        std::thread::sleep(std::time::Duration::from_millis(1050));
+        let words = ["adopt", "--yes", &to, &found[&text], "--as", path];
         assert_eq!(run(&self.place, subject.machine, &words), Some(0));
-        let folder = subject.path.join("snapshot");
-        let newest = std::fs::read_link(folder.join(".latest")).unwrap();
-        self.ids.insert(id(&folder.join(newest)), text.clone());
-        subject.arrived.push(text.clone());
-        subject.written.push(text);
+        self.strangers.retain(|other| *other != text);
+        let older = |other: &String| other.starts_with("strange");
+        let at = subject
+            .arrived
+            .iter()
+            .take_while(|other| older(other))
+            .count();
+        subject.arrived.insert(at, text);
     }
 
     /// The destination, as an argument.
@@ -153,8 +221,8 @@ impl Soak {
     fn follow(&mut self, which: usize) {
         let to = self.to();
         let subject = &mut self.subjects[which];
-        let folder = subject.path.join("snapshot");
-        if !folder.join(".latest").exists() {
+        let folder = subject.folder();
+        if texts(&folder).is_empty() {
             return;
         }
         let deleted = script(
@@ -170,6 +238,7 @@ impl Soak {
             .filter(|text| here.contains_key(*text))
             .cloned()
             .collect();
+        subject.killed.clear();
         // Also under another name it is of this subvolume.
         let written = &subject.written;
         self.strangers.retain(|text| !written.contains(text));
@@ -182,14 +251,14 @@ impl Soak {
     fn roll_back(&mut self, which: usize) {
         let subject = &self.subjects[which];
         // There may have been no backup since the last one.
-        if !subject.path.join("snapshot/.latest").exists() {
+        if texts(&subject.folder()).is_empty() {
             return;
         }
         let name = subject.path.file_name().unwrap().to_str().unwrap();
         script(
             subject.path.parent().unwrap(),
             &format!(
-                "s=$(readlink {name}/snapshot/.latest); btrfs -q subvolume snapshot {name}/snapshot/$s new
+                "s=$(cd {name}/snapshot; ls -d 2* | tail -1); btrfs -q subvolume snapshot {name}/snapshot/$s new
                  rm -rf new/snapshot; btrfs -q subvolume delete {name}/snapshot/2*; btrfs -q subvolume delete {name}
                  mv new {name}"
             ),
@@ -297,42 +366,46 @@ impl Soak {
     }
 }
 
-/// What is in the files of a directory, and the names of their snapshots.
-fn texts(dir: &Path) -> BTreeMap<String, String> {
-    let entries = dir.read_dir().unwrap().map(Result::unwrap);
-    let text = |entry: std::fs::DirEntry| {
-        let text = std::fs::read_to_string(entry.path().join("file")).ok()?;
-        Some((text, entry.file_name().into_string().unwrap()))
-    };
-    entries.filter_map(text).collect()
-}
-
 fn subject_has(subject: &Subject, found: &BTreeMap<String, String>) {
     for text in &subject.arrived {
         assert!(found.contains_key(text), "'{text}' is not there: {found:?}");
     }
 }
 
-/// Runs it on a machine; its exit code.
-fn run(place: &Place, machine: &str, words: &[&str]) -> Option<i32> {
+/// Names have seconds, and those of all are in one directory.
+fn wait_for_another_second() {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let rest = 1_000_000_000 - now.subsec_nanos();
+    std::thread::sleep(std::time::Duration::from_nanos(rest.into()));
+}
+
+/// The program on a machine, not started yet.
+fn program(place: &Place, machine: &str, words: &[impl AsRef<str>]) -> Command {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     let mut command = match place {
-        Place::Far => sshd::command(words),
-        Place::Near => Command::new(binary("buttersink")),
-        Place::Bucket(server, _) => bucket::command(&server.endpoint, words),
+        Place::Far => sshd::command(&words),
+        Place::Near => plain(&words),
+        Place::Bucket(server, _) => bucket::command(&server.endpoint, &words),
     };
-    if matches!(place, Place::Near) {
-        command.args(words);
-    }
-    output(command.env("BUTTERSINK_MACHINE_ID", machine))
-        .status
-        .code()
+    command.env("BUTTERSINK_MACHINE_ID", machine);
+    command
+}
+
+fn plain(words: &[&str]) -> Command {
+    let mut command = Command::new(binary("buttersink"));
+    command.args(words);
+    command
+}
+
+/// Runs it; its exit code.
+fn run(place: &Place, machine: &str, words: &[impl AsRef<str>]) -> Option<i32> {
+    output(&mut program(place, machine, words)).status.code()
 }
 
 fn soak(place: Place) {
-    let order = std::env::var("BUTTERSINK_SOAK").unwrap_or_else(|_| "11,25".to_owned());
-    let (seed, steps) = order.split_once(',').unwrap();
-    let mut soak = Soak::new(seed.parse().unwrap(), place);
-    for number in 0..steps.parse::<u32>().unwrap() {
+    let (seed, steps) = order();
+    let mut soak = Soak::new(seed, place);
+    for number in 0..steps {
         println!("step {number} of seed {seed}");
         soak.step();
     }
@@ -340,17 +413,17 @@ fn soak(place: Place) {
     soak.fetch();
 }
 
-fn a_shared_directory() {
+pub(super) fn near() {
     soak(Place::Near);
 }
 
-fn a_shared_far_directory() {
+pub(super) fn in_far() {
     let _sshd = Sshd::start();
     soak(Place::Far);
 }
 
 /// In a bucket nothing is renamed, and nobody puts things there but programs of ours.
-fn a_shared_bucket() {
+pub(super) fn in_bucket() {
     let server = shared("seaweedfs");
     let url = Bucket::new(&server).url("shared/");
     soak(Place::Bucket(server, url));
