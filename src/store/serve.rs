@@ -25,8 +25,22 @@ pub fn serve<S: Store + ?Sized>(
     reader: impl Read,
     writer: impl Write,
 ) -> Result<()> {
+    serve_as(open, access, Hello::here(), reader, writer)
+}
+
+/// The same for a server that says more of itself than what its machine can.
+///
+/// # Errors
+/// As [`serve`] says.
+pub fn serve_as<S: Store + ?Sized>(
+    open: impl FnOnce(&Hello) -> Result<Box<S>>,
+    access: Access,
+    here: Hello,
+    reader: impl Read,
+    writer: impl Write,
+) -> Result<()> {
     let mut wire = Wire::new(reader, writer);
-    session(open, access, &mut wire).inspect_err(|error| {
+    session(open, access, here, &mut wire).inspect_err(|error| {
         // If nobody listens any more, the error itself says more than that.
         let _ = fail(&mut wire, error, true);
     })
@@ -35,21 +49,12 @@ pub fn serve<S: Store + ?Sized>(
 fn session<S: Store + ?Sized, R: Read, W: Write>(
     open: impl FnOnce(&Hello) -> Result<Box<S>>,
     access: Access,
+    here: Hello,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
-    let client: Hello = match wire.head().map_err(lost)? {
-        Some((Tag::Hello, length)) => wire.body(length).map_err(lost)?,
-        Some(_) => return Err(strange("it does not greet")),
-        None => return Ok(()),
+    let Some(client) = greet(access, here, wire)? else {
+        return Ok(());
     };
-    let here = Hello::here();
-    let us = Hello {
-        mode: Some(access),
-        protocol: here.common(&client),
-        ..here
-    };
-    wire.say(Tag::Hello, &us).map_err(lost)?;
-    us.agrees(&client, "the client")?;
     let mut store = open(&client)?;
     system::line(|| format!("mode {} was granted", letter(access)));
     let mut listed = false;
@@ -76,6 +81,27 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
     Ok(())
 }
 
+/// Hears who calls, and says who we are; `None` if nobody speaks.
+fn greet<R: Read, W: Write>(
+    access: Access,
+    here: Hello,
+    wire: &mut Wire<R, W>,
+) -> Result<Option<Hello>> {
+    let client: Hello = match wire.head().map_err(lost)? {
+        Some((Tag::Hello, length)) => wire.body(length).map_err(lost)?,
+        Some(_) => return Err(strange("it does not greet")),
+        None => return Ok(None),
+    };
+    let us = Hello {
+        mode: Some(access),
+        protocol: here.common(&client),
+        ..here
+    };
+    wire.say(Tag::Hello, &us).map_err(lost)?;
+    us.agrees(&client, "the client")?;
+    Ok(Some(client))
+}
+
 /// One request and everything that belongs to it.
 fn turn<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
@@ -87,31 +113,8 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         Request::List => reply(wire, store.list().map(|all| client.understands(all))),
         Request::Measure { diffs } if client.protocol < 3 => reply(wire, sizes(store, &diffs)),
         Request::Measure { diffs } => reply(wire, measure(store, &diffs)),
-        Request::Copy { from, to } => {
-            let done = store.copy(&from, &to);
-            let what = || format!("copied {} to {}", shown(&from), shown(&to));
-            reply(wire, record(done, what))
-        }
-        Request::Delete { path } => {
-            let done = store.delete(&path);
-            reply(wire, record(done, || format!("deleted {}", shown(&path))))
-        }
         Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
-        Request::Reject { path } => {
-            let done = store.reject(&path);
-            reply(wire, record(done, || format!("rejected {}", shown(&path))))
-        }
         Request::Settle { path } => reply(wire, store.settle(&path)),
-        Request::Exchange { new, old } => {
-            let done = store.exchange(&new, &old);
-            let what = || format!("put {} in the place of {}", shown(&new), shown(&old));
-            reply(wire, record(done, what))
-        }
-        Request::Adopt { path, origin } => {
-            let done = store.adopt(&path, &origin);
-            let what = || format!("adopted {} as of {origin}", shown(&path));
-            reply(wire, record(done, what))
-        }
         Request::Digest { digest } => {
             let looked = store.digest(&digest).and_then(|looking| looking());
             reply(wire, looked)
@@ -127,6 +130,41 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             store.attribute(origin.map(|origin| (diff.to, origin)).into_iter().collect());
             receive(store, &diff, &path, wire)
         }
+        change => alter(store, change, wire),
+    }
+}
+
+/// What changes what is there without a stream: the administrator of this machine hears of it.
+fn alter<S: Store + ?Sized, R: Read, W: Write>(
+    store: &mut S,
+    request: Request,
+    wire: &mut Wire<R, W>,
+) -> Result<()> {
+    match request {
+        Request::Copy { from, to } => {
+            let done = store.copy(&from, &to);
+            let what = || format!("copied {} to {}", shown(&from), shown(&to));
+            reply(wire, record(done, what))
+        }
+        Request::Delete { path } => {
+            let done = store.delete(&path);
+            reply(wire, record(done, || format!("deleted {}", shown(&path))))
+        }
+        Request::Reject { path } => {
+            let done = store.reject(&path);
+            reply(wire, record(done, || format!("rejected {}", shown(&path))))
+        }
+        Request::Exchange { new, old } => {
+            let done = store.exchange(&new, &old);
+            let what = || format!("put {} in the place of {}", shown(&new), shown(&old));
+            reply(wire, record(done, what))
+        }
+        Request::Adopt { path, origin } => {
+            let done = store.adopt(&path, &origin);
+            let what = || format!("adopted {} as of {origin}", shown(&path));
+            reply(wire, record(done, what))
+        }
+        _ => Err(strange("it asks for something that nobody answers")),
     }
 }
 

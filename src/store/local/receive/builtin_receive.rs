@@ -33,6 +33,16 @@ pub enum ReceiveWith {
     Btrfs,
 }
 
+impl ReceiveWith {
+    /// Whether this machine can.
+    pub(crate) fn is_possible(self) -> bool {
+        match self {
+            ReceiveWith::Builtin => receive::is_possible(),
+            ReceiveWith::Btrfs => process::program("btrfs").is_some(),
+        }
+    }
+}
+
 impl FromStr for ReceiveWith {
     type Err = Error;
 
