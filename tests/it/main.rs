@@ -37,6 +37,7 @@ mod origin;
 mod packaging;
 mod parents;
 mod places;
+mod quarantine;
 mod receive;
 mod remote;
 mod restore;
@@ -92,6 +93,7 @@ fn main() -> std::process::ExitCode {
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,
+            quarantine::TESTS,
             receive::TESTS,
             remote::TESTS,
             restore::TESTS,
