@@ -68,19 +68,10 @@ pub(super) fn stand_in(text: &str) -> Uuid {
     Uuid(bytes)
 }
 
-/// Reads the archive of a subvolume below a prefix.
-///
-/// # Errors
-/// If the bucket cannot be read.
-pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
-    let found = client.inventory(&manifest::folder(prefix, name))?;
-    of(client, prefix, name, found)
-}
-
 /// As many bytes as the manifests of an archive may have together; one may have 64 MiB.
 const MANIFESTS: usize = 1 << 30;
 
-/// The same, of all that a listing has in the folder of the archive.
+/// Reads the archive of a subvolume: all that a listing has in its folder.
 pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) -> Result<Archive> {
     let folder = manifest::folder(prefix, name);
     let mut archive = Archive {
@@ -199,9 +190,9 @@ impl Archive {
             .iter()
             .filter_map(|(key, manifest)| Some((key.as_str(), missing(manifest, &self.objects)?)))
             .collect();
-        let mut wrong = Vec::new();
+        let (graph, mut wrong) = (manifest::graph(&self.manifests), Vec::new());
         for key in self.manifests.keys() {
-            let why = match manifest::chain(&self.manifests, key) {
+            let why = match manifest::way_down(&graph, key) {
                 Err(error) => Some(error.said),
                 Ok(chain) => chain.iter().find_map(|link| incomplete.get(link).cloned()),
             };
@@ -212,18 +203,10 @@ impl Archive {
 
     /// What makes one backup useless does so to all that build on it.
     pub(super) fn spoil(&mut self, key: &str, why: &str) {
-        let builds = |other: &String| {
-            let chain = manifest::chain(&self.manifests, other);
-            chain.is_ok_and(|chain| chain.contains(&key))
-        };
-        let spoilt: Vec<String> = self
-            .manifests
-            .keys()
-            .filter(|other| builds(other))
-            .cloned()
-            .collect();
-        for other in spoilt {
-            self.broken.entry(other).or_insert_with(|| why.to_owned());
+        let above = manifest::graph(&self.manifests).built_on(key);
+        for spoilt in above.into_iter().chain([key]) {
+            let spoilt = self.broken.entry(spoilt.to_owned());
+            spoilt.or_insert_with(|| why.to_owned());
         }
     }
 
