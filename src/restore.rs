@@ -9,6 +9,7 @@ pub mod thawing;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
+use crate::objects::Objects;
 use crate::plan::{Action, Step};
 use crate::process;
 use crate::proof::Verdict;
@@ -86,11 +87,11 @@ pub fn run(
     listener: &mut Listener,
 ) -> Result<()> {
     let place = Place::find(&order.target, &order.base)?;
-    let client = Arc::new(Client::new(&order.bucket, options)?);
-    let archive = index::read(&client, &order.prefix, &order.subvolume)?;
+    let client: Arc<dyn Objects> = Arc::new(Client::new(&order.bucket, options)?);
+    let archive = index::read(&*client, &order.prefix, &order.subvolume)?;
     let (key, notes) = chain::choose(&archive, &order.which)?;
     notes.iter().for_each(|note| listener(Event::note(note)));
-    let all = chain::follow(&client, &archive, &key)?;
+    let all = chain::follow(&*client, &archive, &key)?;
     let links = Links { client, all };
     let mut run = Run {
         order,
@@ -190,7 +191,7 @@ impl Run<'_, '_> {
         let bytes = links.iter().map(|link| link.manifest.total_bytes).sum();
         let how = &self.order.thaw;
         let listener = &mut *self.listener;
-        thawing::thaw(&self.links.client, &keys, (how, how.days(bytes)), listener)
+        thawing::thaw(&*self.links.client, &keys, (how, how.days(bytes)), listener)
     }
 
     /// Receives what is missing, compares, and makes the target.

@@ -3,7 +3,7 @@
 use super::Which;
 use crate::backup::state::moment;
 use crate::error::{Error, Result};
-use crate::s3::Client;
+use crate::objects::Objects;
 use crate::snapshot::{Uuid, shown};
 use crate::store::bucket::archive::index::Archive;
 use crate::store::bucket::archive::manifest::Manifest;
@@ -139,7 +139,7 @@ fn none(archive: &Archive, which: &Which, last: Option<&String>) -> Error {
 }
 
 /// The backups that it takes to restore one, the full one first.
-pub(super) fn follow(client: &Client, archive: &Archive, key: &str) -> Result<Vec<Link>> {
+pub(super) fn follow(client: &dyn Objects, archive: &Archive, key: &str) -> Result<Vec<Link>> {
     let (mut links, mut seen, mut next) = (Vec::new(), HashSet::new(), Some(key.to_owned()));
     while let Some(key) = next {
         let wrong = |said: &str| Error::damaged(format!("cannot restore {}", shown(&key)), said);
@@ -149,7 +149,7 @@ pub(super) fn follow(client: &Client, archive: &Archive, key: &str) -> Result<Ve
         // One that somebody names may lie anywhere in the bucket.
         let manifest = match archive.manifests.get(&key) {
             Some(manifest) => manifest.clone(),
-            None => match client.small(&key)? {
+            None => match client.get(&key)? {
                 Some(body) => Manifest::parse(&key, &body)?,
                 None => return Err(wrong("there is no such manifest in the bucket")),
             },

@@ -3,7 +3,7 @@
 
 use super::chain::Link;
 use crate::error::{Error, Kind, Result};
-use crate::s3::Client;
+use crate::objects::Objects;
 use crate::snapshot::{Diff, Listing, Size, Sizes, Snapshot, Uuid, shown};
 use crate::store::bucket::archive;
 use crate::store::{Sink, Store};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// A chain of backups, the full one first.
 pub(super) struct Links {
-    pub(super) client: Arc<Client>,
+    pub(super) client: Arc<dyn Objects>,
     pub(super) all: Vec<Link>,
 }
 
@@ -38,7 +38,7 @@ impl Links {
         let Some(link) = self.all.get(number).filter(|link| link.id.is_none()) else {
             return Ok(());
         };
-        self.all[number].id = archive::identify(&self.client, &link.manifest)?;
+        self.all[number].id = archive::identify(&*self.client, &link.manifest)?;
         Ok(())
     }
 

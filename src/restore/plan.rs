@@ -9,8 +9,8 @@ use super::{Order, Which};
 use crate::archive::{ArchiveState, Tier};
 use crate::error::Result;
 use crate::event::{Link as Row, Restoring};
+use crate::objects::Cold;
 use crate::prices::{self, Estimate, Prices};
-use crate::s3::thaw::Cold;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Finds out what it will take, and what of it is cold. Links whose streams can be read learn their UUIDs.
@@ -20,7 +20,7 @@ pub(super) fn make(
     place: &Place,
 ) -> Result<(Restoring, Vec<Cold>)> {
     let keys: Vec<&str> = links.all.iter().flat_map(Link::keys).collect();
-    let cold = look(&links.client, &keys)?;
+    let cold = look(&*links.client, &keys)?;
     for number in 0..links.all.len() {
         let first = links.all[number]
             .keys()
@@ -81,7 +81,7 @@ fn sum_up(
     let nothing = Estimate::Known(Vec::new());
     let cost = bytes.iter().fold(nothing, |sum, ((class, asks), bytes)| {
         // What is thawed already, or being thawed, is paid for, and reads as STANDARD does.
-        let paid = crate::s3::thaw::freezes(class) && !asks;
+        let paid = crate::objects::freezes(class) && !asks;
         let class = if paid { "STANDARD" } else { class };
         sum.and(prices.restoring(*bytes, class, tier))
     });

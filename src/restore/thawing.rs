@@ -4,9 +4,8 @@
 use crate::archive::{ArchiveState, Tier};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
+use crate::objects::{Asked, Cold, Objects};
 use crate::process;
-use crate::s3::Client;
-use crate::s3::thaw::{Asked, Cold};
 use crate::snapshot::shown;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -51,7 +50,7 @@ impl How {
 
 /// Waits until all keys can be read, having asked for it where need be.
 pub(super) fn thaw(
-    client: &Client,
+    client: &dyn Objects,
     keys: &[&str],
     (how, days): (&How, u32),
     listener: &mut Listener,
@@ -88,7 +87,7 @@ pub(super) fn thaw(
 }
 
 /// How cold everything is; all of it must be there.
-pub(super) fn look(client: &Client, keys: &[&str]) -> Result<BTreeMap<String, Cold>> {
+pub(super) fn look(client: &dyn Objects, keys: &[&str]) -> Result<BTreeMap<String, Cold>> {
     let cold = client.cold(keys)?;
     match keys.iter().find(|key| !cold.contains_key(**key)) {
         Some(key) => {
@@ -100,7 +99,7 @@ pub(super) fn look(client: &Client, keys: &[&str]) -> Result<BTreeMap<String, Co
 }
 
 struct Asking<'a> {
-    client: &'a Client,
+    client: &'a dyn Objects,
     how: &'a How,
     days: u32,
     /// How often this run's wish was granted, by key.

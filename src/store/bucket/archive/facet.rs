@@ -1,6 +1,6 @@
 //! The archive as those above the stores see it: backups as values, and no manifest.
 
-use super::command;
+use super::by_hand;
 use super::index::Archive as Index;
 use super::manifest::{self, Manifest};
 use crate::archive::{ArchiveState, Backup, Backups, Kind, Leftover};
@@ -34,7 +34,7 @@ impl Archive for ArchiveStore {
     }
 
     fn prices(&self) -> Prices {
-        Prices::of(self.client().is_aws())
+        Prices::of(self.objects().is_aws())
     }
 
     fn memory(&self) -> u64 {
@@ -42,7 +42,7 @@ impl Archive for ArchiveStore {
     }
 
     fn command(&self, backup: &Backup) -> String {
-        command::receive(&self.client().options, &self.layout.settings.bucket, backup)
+        by_hand::receive(self.objects(), backup)
     }
 
     fn removable(&mut self, stamp: &str) -> Result<Backup> {
