@@ -3,6 +3,7 @@
 
 mod backups;
 mod by_hand;
+mod chain;
 mod change;
 mod facet;
 mod identity;
@@ -10,6 +11,7 @@ pub mod index;
 pub mod manifest;
 mod stamps;
 pub(super) mod survey;
+mod thawing;
 
 pub use crate::store::ArchiveSettings as Settings;
 
@@ -128,22 +130,13 @@ impl Bucket<Archives> {
 
 /// The stream of the backup with this manifest, wherever that lies: every chunk is held against its
 /// size and SHA-256 on the way.
-pub fn stream(objects: &Arc<dyn Objects>, manifest: &Manifest) -> impl Read + use<> {
+fn stream(objects: &Arc<dyn Objects>, manifest: &Manifest) -> impl Read + use<> {
     // Without ETags: objects may have been thawed or moved to another class meanwhile.
     let kept = Kept {
         objects: backups::sources(manifest, &HashMap::new()),
         ..Kept::default()
     };
     super::send::stream(objects, &kept, backups::record(manifest))
-}
-
-/// The effective UUID of the snapshot of a backup, as its stream has it; `None` while that is frozen.
-///
-/// # Errors
-/// If it cannot be read, or is no stream.
-pub fn identify(client: &dyn Objects, manifest: &Manifest) -> Result<Option<Uuid>> {
-    let head = identity::head(client, manifest)?;
-    Ok(head.map(|head| head.uuid))
 }
 
 impl Layout for Archives {
