@@ -228,12 +228,6 @@ pub enum Asked {
     NotFrozen,
 }
 
-/// Whether objects of a class can only be read once they are thawed. Those of
-/// `INTELLIGENT_TIERING` may, if they were not read for long; only asking tells.
-pub fn freezes(class: &str) -> bool {
-    matches!(class, "GLACIER" | "DEEP_ARCHIVE")
-}
-
 /// An ETag without the quotes that some answers put around it.
 pub fn unquoted(etag: &str) -> &str {
     etag.trim().trim_matches('"')

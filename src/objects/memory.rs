@@ -3,9 +3,10 @@
 
 mod verbs;
 
-use super::{About, Counters, Head, Limits, Objects, Part, Unfinished, freezes};
+use super::{About, Counters, Head, Limits, Objects, Part, Unfinished};
 use crate::archive::ArchiveState;
 use crate::error::{Error, Result};
+use crate::prices::freezes;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::fmt;

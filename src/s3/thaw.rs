@@ -9,10 +9,12 @@ use super::{Answer, Client, Request};
 use crate::archive::{ArchiveState, Tier};
 use crate::digest::content_md5;
 use crate::error::Result;
-pub use crate::objects::{Asked, Cold, freezes};
+use crate::objects::{Asked, Cold};
+use crate::prices::freezes;
 use rusty_s3::Method;
 use std::collections::{BTreeMap, HashSet};
 
+/// Objects of it must be thawed if they were not read for long; only asking tells.
 const TIERING: &str = "INTELLIGENT_TIERING";
 
 impl Client {
@@ -164,14 +166,6 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::s3::Fault;
-
-    #[test]
-    fn which_classes_freeze() {
-        assert!(freezes("GLACIER") && freezes("DEEP_ARCHIVE"));
-        for class in ["STANDARD", "STANDARD_IA", "GLACIER_IR", TIERING, ""] {
-            assert!(!freezes(class), "{class}");
-        }
-    }
 
     #[test]
     fn what_listings_say() {

@@ -7,7 +7,7 @@ use crate::runner::Test;
 use crate::streams::{diff, stream};
 use buttersink::archive::{ArchiveState, Tier};
 use buttersink::objects::memory::{Break, Memory};
-use buttersink::objects::{About, Objects, freezes};
+use buttersink::objects::{About, Objects};
 use buttersink::proof::{Depth, Verdict};
 use buttersink::snapshot::{Diff, Snapshot, State};
 use buttersink::store::bucket::{ArchiveStore, DiffStore};
@@ -275,7 +275,6 @@ fn an_upload_of_another_version_does_not_go_on() {
 
 fn frozen_chunks() {
     let memory = memory().with(|limits| limits.class = Some("DEEP_ARCHIVE".to_owned()));
-    assert!(freezes("DEEP_ARCHIVE"));
     let mut settings = settings("memory", "/", 3 * PART);
     settings.class_chunks = Some("DEEP_ARCHIVE".to_owned());
     let open = || {

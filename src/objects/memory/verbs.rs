@@ -6,8 +6,9 @@ use crate::digest::{Algorithm, md5};
 use crate::error::{Error, Result};
 use crate::objects::{
     About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, Part, Range,
-    RemoteChecksum, Source, Unfinished, freezes,
+    RemoteChecksum, Source, Unfinished,
 };
+use crate::prices::freezes;
 use crate::text::{hex, shown};
 use jiff::Timestamp;
 use std::collections::BTreeMap;

@@ -66,15 +66,6 @@ pub(super) fn stand_in(text: &str) -> Uuid {
     Uuid(bytes)
 }
 
-/// Reads the archive of a subvolume below a prefix.
-///
-/// # Errors
-/// If the bucket cannot be read.
-pub fn read(objects: &dyn Objects, prefix: &str, name: &str) -> Result<Archive> {
-    let found = objects.inventory(&manifest::folder(prefix, name))?;
-    of(objects, prefix, name, found)
-}
-
 /// As many bytes as the manifests of an archive may have together; one may have 64 MiB.
 const MANIFESTS: usize = 1 << 30;
 
@@ -96,7 +87,7 @@ fn read_all(objects: &dyn Objects, folder: &str, keys: &[String]) -> Result<Vec<
     try_map("reading manifests", threads, keys, read, |_| {})
 }
 
-/// The same, of all that a listing has in the folder of the archive.
+/// Reads the archive of a subvolume: all that a listing has in its folder.
 pub(super) fn of(
     objects: &dyn Objects,
     prefix: &str,

@@ -4,7 +4,8 @@
 use super::manifest::Manifest;
 use crate::archive::ArchiveState;
 use crate::error::Result;
-use crate::objects::{Inventory, Objects, freezes};
+use crate::objects::{Inventory, Objects};
+use crate::prices::freezes;
 use crate::store::bucket::keys::Archived;
 use std::collections::{BTreeSet, HashMap};
 
