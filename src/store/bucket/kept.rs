@@ -138,7 +138,7 @@ impl Leftover {
         let (begun, last) = (ago(begun.min(), "begun"), ago(self.latest, "the last"));
         let (path, bytes) = (shown(path), self.bytes);
         format!(
-            "{path}: an unfinished upload{begun}, left by a run that did not end: {bytes} bytes arrived{last}"
+            "{path}: an unfinished upload{begun}, left by a run that did not end: {bytes} bytes are there{last}"
         )
     }
 
