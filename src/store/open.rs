@@ -1,6 +1,6 @@
 //! Which store stands behind a place: the only file that knows every kind of them.
 
-use super::bucket::{ArchiveStore, DiffStore, archive};
+use super::bucket::{ArchiveStore, DiffStore, lifecycle};
 use super::local::Local;
 use super::{
     Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Store, remote,
@@ -76,7 +76,7 @@ pub fn open_archive(
 /// # Errors
 /// If there are no credentials. What the bucket does not tell is a remark.
 pub fn bucket_remarks(bucket: &str, prefix: &str, means: &Means) -> Result<Vec<String>> {
-    archive::lifecycle::remarks(bucket, prefix, means.s3.clone())
+    lifecycle::remarks(bucket, prefix, means.s3.clone())
 }
 
 /// The two halves of what follows `s3://`.
