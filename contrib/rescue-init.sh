@@ -200,6 +200,7 @@ torture() {
     it --torture-histories || fail 'the histories show faults'
 }
 
+# shellcheck source=contrib/rescue-months.sh
 . /months
 trap 'fail "a command ended with $?"' EXIT # whatever fails ends the script: set -e
 begin

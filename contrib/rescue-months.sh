@@ -42,7 +42,7 @@ policy() {
 # Of the lines of a subvolume those that its policy keeps now. What is from the future stays, and
 # holds no place.
 judged() {
-    sort -rn "/tmp/kept-$1" | awk -v now="$clock" -v days=$days -v weeks=$weeks -v months=$months '
+    sort -rn "/tmp/kept-$1" | awk -v now="$clock" -v days="$days" -v weeks="$weeks" -v months="$months" '
         $1 > now + 60 { print; next }
         {
             keep = 0

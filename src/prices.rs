@@ -72,6 +72,11 @@ pub fn wait(class: &str, tier: Tier) -> Option<&'static str> {
     thaws.iter().find(|t| t.tier == tier).map(|t| t.wait)
 }
 
+/// Whether objects of a class can only be read once they are thawed.
+pub fn freezes(class: &str) -> bool {
+    find(class).is_some_and(|class| !class.thaws.is_empty())
+}
+
 /// Whether a class is known to have no such tier.
 pub fn lacks_tier(class: &str, tier: Tier) -> bool {
     let thaws = find(class).map_or(&[][..], |class| class.thaws);
@@ -281,6 +286,20 @@ mod tests {
         for (class, age) in [("DEEP_ARCHIVE", 180), ("STANDARD", 0), ("GLACIER", 500)] {
             let text = prices.deleting_early(TIB, class, age).to_string();
             assert_eq!(text, "costs nothing", "{class}");
+        }
+    }
+
+    #[test]
+    fn which_classes_freeze() {
+        assert!(freezes("GLACIER") && freezes("DEEP_ARCHIVE"));
+        for class in [
+            "STANDARD",
+            "STANDARD_IA",
+            "GLACIER_IR",
+            "INTELLIGENT_TIERING",
+            "",
+        ] {
+            assert!(!freezes(class), "{class}");
         }
     }
 

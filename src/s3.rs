@@ -1,37 +1,38 @@
 //! S3 as a client sees it. Every request goes through [`Client::request`], which signs, sends,
 //! tries again where that may help, and explains what was refused. Knows nothing of snapshots.
 
+mod as_objects;
+mod checksums;
 mod config;
 mod copy;
 mod credentials;
-pub mod download;
 mod endpoint;
 mod errors;
 pub mod lifecycle;
-pub mod listing;
-pub mod multipart;
-pub mod objects;
+mod listing;
+mod multipart;
+mod objects;
 mod options;
 mod quirks;
-pub(crate) mod remote_checksum;
+mod remote_checksum;
 mod request;
 mod retry;
 mod sign;
 pub mod thaw;
-pub mod upload;
 pub(crate) mod xml;
 
 pub use config::Environment;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use config::fuzz as fuzz_credentials;
 pub(crate) use errors::transport;
-pub use options::{Checksum, S3Options, Sse};
+pub use options::{Checksum, S3Options, Sse, check_part};
 pub use quirks::{Quirks, TABLE};
-pub(crate) use request::{Answer, Fault, Request, Response, unquoted};
+pub(crate) use request::{Answer, Fault, Request, Response};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Cause, Error, Kind, Result};
 use crate::limiter::Limiter;
 use crate::log;
+use crate::objects::Counters;
 use config::Profile;
 use credentials::{Credentials, Keys};
 use endpoint::Place;
@@ -40,23 +41,10 @@ use request::Limited;
 use retry::{Budget, Tries};
 use rusty_s3::Method;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{PoisonError, RwLock};
 use ureq::http;
 use ureq::{Agent, SendBody};
-
-/// What a client did, for reports and tests.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Requests that were sent, repeated ones too.
-    pub requests: AtomicU64,
-    /// Requests that were sent again.
-    pub retries: AtomicU64,
-    /// Parts that were uploaded.
-    pub parts_sent: AtomicU64,
-    /// Parts that an earlier run had uploaded.
-    pub parts_skipped: AtomicU64,
-}
 
 /// A bucket, the keys for it, and connections to it.
 pub struct Client {
@@ -65,9 +53,6 @@ pub struct Client {
     place: RwLock<Place>,
     budget: Budget,
     limiter: Option<Limiter>,
-    /// Whether the service ever answered. One that never did is more likely to be misspelt than
-    /// to be in trouble.
-    reached: AtomicBool,
     /// What it was opened with.
     pub(crate) options: S3Options,
     /// What it did.
@@ -93,15 +78,16 @@ impl Client {
     ///
     /// # Errors
     /// If there are no credentials, or the configuration cannot be used.
-    pub fn new(bucket: &str, options: S3Options) -> Result<Client> {
+    pub fn new(bucket: &str, mut options: S3Options) -> Result<Client> {
+        options.part_size.map_or(Ok(()), check_part)?;
         let profile = Profile::load(&options.environment, options.profile.as_deref())?;
+        options.retries = profile.retries(&options.environment, options.retries)?;
         let client = Client {
             place: RwLock::new(Place::find(bucket, &options, &profile)?),
             agent: endpoint::agent(&options, &profile)?,
             credentials: Credentials::find(&options.environment, options.profile.as_deref())?,
             budget: Budget::default(),
             limiter: options.bwlimit.map(Limiter::new),
-            reached: AtomicBool::new(false),
             counters: Counters::default(),
             options,
         };
@@ -134,11 +120,7 @@ impl Client {
     /// `s3://bucket/key`, safe to show.
     pub(crate) fn url(&self, key: &str) -> String {
         let place = self.place();
-        format!(
-            "s3://{}/{}",
-            place.bucket.name(),
-            crate::snapshot::shown(key)
-        )
+        format!("s3://{}/{}", place.bucket.name(), crate::text::shown(key))
     }
 
     /// The bucket's name.
@@ -212,8 +194,7 @@ impl Client {
                 again && tries.later(refusal.retry_after)
             }
             Trouble::Lost(_, passes) => {
-                let hope = self.reached.load(Ordering::Relaxed) || tries.few();
-                let again = *passes && hope && !request.once && self.budget.spend();
+                let again = *passes && !request.once && self.budget.spend();
                 again && tries.later(None)
             }
         })
@@ -232,18 +213,9 @@ impl Client {
     }
 
     /// A request whose answer is a document with this root.
-    fn document(&self, mut request: Request<'_>, root: &str) -> Answer<xml::Node> {
-        request.limit = xml::LONGEST;
-        let (doing, key) = (request.doing, request.key);
-        let response = self.request(request)?;
-        let text = String::from_utf8_lossy(&response.body);
-        match xml::Node::parse(&text).filter(|node| node.name == root) {
-            Some(node) => Ok(node),
-            None => {
-                let said = format!("the answer ({}) is not a {root}", response.status);
-                Err(self.malformed(doing, key, &said).into())
-            }
-        }
+    fn document<'a>(&self, mut request: Request<'a>, root: &'a str) -> Answer<xml::Node> {
+        (request.limit, request.root) = (xml::LONGEST, root);
+        Ok(self.request(request)?.document)
     }
 
     fn malformed(&self, doing: &str, key: &str, said: &str) -> Error {
@@ -270,17 +242,20 @@ impl Client {
                 return Err(Trouble::Lost(transport(&error), passes(&error)));
             }
         };
-        self.reached.store(true, Ordering::Relaxed);
         self.recognise(&head.headers);
         let status = head.status.as_u16();
         // Work of minutes is answered 200 at once, and the error comes later.
         let late = status == 200 && request.slow && is_error(&body);
         if (200..300).contains(&status) && !late {
-            return Ok(Response {
-                status,
-                headers: head.headers,
-                body,
-            });
+            return match request.document(&body) {
+                Ok(document) => Ok(Response {
+                    status,
+                    headers: head.headers,
+                    body,
+                    document,
+                }),
+                Err((said, passes)) => Err(Trouble::Lost(said, passes)),
+            };
         }
         Err(Trouble::Refused(Box::new(Refusal::read(
             status,
@@ -378,10 +353,9 @@ impl Client {
             source: &self.credentials.source,
             place: &place.shown(),
             now: (self.options.now)(),
-            sse: request
-                .headers
-                .iter()
-                .any(|(name, _)| name.contains("encryption")),
+            sse: request.asks("x-amz-server-side-encryption").is_some(),
+            if_none_match: request.asks("if-none-match").is_some(),
+            class: request.asks("x-amz-storage-class").unwrap_or_default(),
         };
         let (kind, code, said) = match trouble {
             Trouble::Refused(refusal) => (Kind::Failed, &refusal.code[..], refusal.said(&about)),
@@ -392,10 +366,9 @@ impl Client {
             Trouble::Stopped => (Kind::Interrupted, "", "interrupted".to_owned()),
         };
         let said = format!("{}{tries}", redacted(said, keys));
-        Fault {
-            error: Error::new(kind, doing, said),
-            code: code.to_owned(),
-        }
+        let (code, mut error) = (code.to_owned(), Error::new(kind, doing, said));
+        error.cause = (!code.is_empty()).then(|| Cause::Refusal(code.as_str().into()));
+        Fault { error, code }
     }
 }
 

@@ -124,6 +124,7 @@ options:
       --as NAME          with --server, before DIR: what the system log calls the client
       --strict           with --server, before DIR: refuse a DIR in which others could use what is
                          received
+                         (--receive-with there: whatever the client wishes)
   -h, --help             show this help
   -V, --version          show the version
 

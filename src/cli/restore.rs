@@ -6,12 +6,12 @@ mod words;
 use super::help;
 use super::means::means;
 use super::options::Options;
+use crate::archive::Thaw;
 use crate::backup;
 use crate::backup::archive;
 use crate::backup::config::{self, Config};
 use crate::error::{Kind, Result};
 use crate::progress::Progress;
-use crate::restore::thawing::How;
 use crate::restore::{self, Compare, Order};
 use std::time::Duration;
 pub(super) use words::{Task, parse};
@@ -83,14 +83,12 @@ fn order(task: &Task, options: &Options, config: &Config) -> Result<Order> {
         .timeout
         .map_or(file.restore_timeout_seconds, |s| s as u64);
     Ok(Order {
-        subvolume: task.subvolume.clone(),
-        bucket: config.s3.bucket.clone(),
-        prefix: config.s3.prefix.clone(),
+        archive: archive::readable(config, &task.subvolume),
         which: task.which.clone(),
         target: task.target.clone(),
         base: file.target_base_dir.clone(),
         compare,
-        thaw: How {
+        thaw: Thaw {
             tier,
             hurry: task.tier.is_some(),
             wait: task.wait.unwrap_or(file.wait_for_restore),
@@ -112,11 +110,12 @@ pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
     if let (_, Some(remark)) = backup::local_now() {
         progress.note(remark);
     }
-    let mut manner = means.manner;
-    manner.receive_with = manner
+    means.manner.receive_with = means.manner.receive_with.or(config
+        .restore
         .receive_with
-        .or(config.restore.receive_with.parse().ok());
-    let done = restore::run(&order, means.s3, manner, &mut |event| progress.hear(&event));
+        .parse()
+        .ok());
+    let done = restore::run(&order, &means, &mut |event| progress.hear(&event));
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");
     }

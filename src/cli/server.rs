@@ -5,7 +5,7 @@ use super::{values, wrong};
 use crate::error::{Doing, Error, Result};
 use crate::log::system;
 use crate::snapshot::shown;
-use crate::store::{self, Access};
+use crate::store::{self, Access, ReceiveWith, Terms};
 use crate::sys::secure_open::Found;
 use lexopt::Arg;
 use std::ffi::{OsStr, OsString};
@@ -22,6 +22,8 @@ pub(super) struct Grant {
     /// What the system log calls the client, and records call his key.
     name: Option<OsString>,
     strict: bool,
+    /// How snapshots are received, whatever the client wishes.
+    receive_with: Option<ReceiveWith>,
 }
 
 /// Whether a command line is one of these.
@@ -32,7 +34,7 @@ pub(super) fn is_meant(first: &OsStr) -> bool {
 /// The words after `--server`.
 pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Grant> {
     let mut parser = lexopt::Parser::from_args(words);
-    let (mut access, mut name, mut strict) = (None, None, None);
+    let (mut access, mut name, mut strict, mut way) = (None, None, None, None);
     let dir = loop {
         let before = match parser.next().map_err(wrong)? {
             Some(Arg::Long("mode")) => {
@@ -41,6 +43,11 @@ pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Grant> 
             }
             Some(Arg::Long("as")) => name.replace(parser.value().map_err(wrong)?).map(drop),
             Some(Arg::Long("strict")) => strict.replace(()),
+            Some(Arg::Long("receive-with")) => {
+                let word = parser.value().map_err(wrong)?;
+                way.replace(values::text("--receive-with", &word)?.parse()?)
+                    .map(drop::<ReceiveWith>)
+            }
             Some(Arg::Value(dir)) => break dir,
             other => return Err(refused(&format!("{other:?} is not for servers"))),
         };
@@ -56,12 +63,12 @@ pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Grant> 
         dir: plain(dir)?,
         name,
         strict: strict.is_some(),
+        receive_with: way,
     })
 }
 
 fn refused(said: &str) -> Error {
-    let way =
-        "a server is started as: buttersink --server --mode r|a|w [--as NAME] [--strict] /DIR";
+    let way = "a server is started as: buttersink --server --mode r|a|w [--as NAME] [--strict] [--receive-with WAY] /DIR";
     let said = format!("{said} ({way})");
     Error::usage("cannot understand the command line", said)
 }
@@ -88,7 +95,12 @@ pub(super) fn run(grant: &Grant) -> Result<()> {
     let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
     let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
     let key = grant.name.as_ref().map(shown).unwrap_or_default();
-    store::serve_directory(|| directory(grant), &key, grant.access, reader, writer)
+    let terms = Terms {
+        access: grant.access,
+        key: &key,
+        receive_with: grant.receive_with,
+    };
+    store::serve_directory(|| directory(grant), &terms, reader, writer)
         .inspect_err(|error| system::line(|| error.to_string()))
 }
 
@@ -123,14 +135,18 @@ mod tests {
             dir: "/b/".into(),
             name: None,
             strict: false,
+            receive_with: None,
         };
         assert_eq!(parsed(&["--mode", "a", "/b/"]).unwrap(), grant);
         let named = Grant {
             name: Some("host1".into()),
             strict: true,
+            receive_with: Some(ReceiveWith::Builtin),
             ..grant
         };
-        let words = ["--strict", "--as", "host1", "--mode", "a", "/b/"];
+        let words = "--strict --as host1 --receive-with builtin --mode a /b/"
+            .split(' ')
+            .collect::<Vec<_>>();
         assert_eq!(parsed(&words).unwrap(), named);
     }
 
@@ -151,6 +167,8 @@ mod tests {
             &["--mode", "a", "--exclude", "x", "/b/"],
             &["--mode", "a", "--max-bytes", "1", "/b/"],
             &["--strict", "--strict", "--mode", "a", "/b/"],
+            &["--receive-with", "x", "--mode", "a", "/b/"],
+            &["--mode", "a", "/b/", "--receive-with", "btrfs"],
             &["--mode", "a", "/b/../c"],
             &["--mode", "a", "b"],
             &["--mode", "a", ""],

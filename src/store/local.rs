@@ -11,6 +11,7 @@ mod replace;
 mod scratch;
 mod send;
 mod ssh_key;
+mod target;
 
 pub use listing::{leftovers, state_at, states};
 pub use receive::builtin_receive::ReceiveWith;
@@ -20,6 +21,7 @@ pub(crate) use records::seals::fuzz as fuzz_seals;
 pub use records::state_dir::STATE;
 pub use scratch::Scratch;
 pub use send::builtin_send;
+pub use target::Target;
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -27,15 +29,16 @@ use crate::log;
 use crate::process::Priority;
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{
-    Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
+    CameBy, Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
 use crate::store::file_digests::{Digest, Looking};
 use crate::store::{Access, Rejected, Sink, Store};
 use crate::sys;
 use paths::{checked_name, remove};
 use receive::{Receiving, leftover, parent, part};
+use records::quarantine::Left;
 use records::seals::{self, Fact};
-use records::{marks, state_dir};
+use records::{marks, quarantine, state_dir};
 use send::{measure, mending, not_as_listed};
 use std::fs::File;
 use std::io::{self, Read};
@@ -66,13 +69,15 @@ pub struct Local {
     /// The snapshot whose files are being gone through.
     round: Option<file_digests::Round>,
     notes: Vec<String>,
+    /// Snapshots that are listed wherever they are on the filesystem.
+    wanted: Vec<Uuid>,
     /// What is going to be received is of.
     coming: Origins,
     /// What is going to be received is compared before it counts.
     compares: bool,
     walled: bool,
     /// By which key of a server what comes comes.
-    key: Option<String>,
+    key: Option<CameBy>,
     /// What interrupted transfers left was looked for.
     tidied: bool,
     /// Held as long as we may write.
@@ -109,6 +114,7 @@ impl Local {
             arrived: Vec::new(),
             round: None,
             notes: Vec::new(),
+            wanted: Vec::new(),
             coming: Origins::new(),
             compares: false,
             walled: false,
@@ -130,15 +136,6 @@ impl Local {
                 format!("no such snapshot in {}", shown(&self.dir)),
             )
         })
-    }
-
-    /// Lets diffs build on a snapshot of this filesystem that is in no listing of ours.
-    ///
-    /// # Errors
-    /// If it is not there.
-    pub fn adopt(&mut self, path: &Path) -> Result<()> {
-        self.known.push(listing::adopted(path)?);
-        Ok(())
     }
 
     /// Where a listed snapshot is: exactly that one, and not behind something that is mounted there.
@@ -187,6 +184,25 @@ impl Local {
         Ok(self.dir.join(relative))
     }
 
+    /// Removes what lies in quarantine under the unfinished name `path`, if that is what was listed.
+    fn delete_quarantined(&mut self, path: &Path) -> Result<bool> {
+        let listed = |left: &Left| {
+            let uuid = left.subvolume.uuid;
+            let same = |s: &Snapshot| s.path == path && s.uuid == uuid;
+            self.known.iter().any(same)
+        };
+        let Some(left) = quarantine::left(&self.dir)?.filter(listed) else {
+            return Ok(false);
+        };
+        let uuid = left.subvolume.uuid;
+        left.remove()?;
+        marks::ended(&self.dir, path)?;
+        self.known.retain(|s| s.uuid != uuid);
+        let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
+        sys::syncfs(self.filesystem.fd()).doing(doing)?;
+        Ok(true)
+    }
+
     fn check_space(&self, size: Size, path: &Path) -> Result<()> {
         let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
         let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
@@ -208,7 +224,12 @@ impl Store for Local {
         let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
         let filesystem = self.filesystem.fsid()?;
         listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
+        if let Some(left) = quarantine::left(&self.dir)? {
+            snapshots.push(listing::quarantined(&left, &subvolumes.all));
+            snapshots.sort_by(|a, b| a.path.cmp(&b.path));
+        }
         self.as_seen(&mut snapshots);
+        snapshots.extend(target::elsewhere(self, &subvolumes.all, &snapshots)?);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
@@ -288,6 +309,9 @@ impl Store for Local {
 
     fn delete(&mut self, path: &Path) -> Result<()> {
         checked_name(path)?;
+        if self.delete_quarantined(path)? {
+            return Ok(());
+        }
         let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
         sys::open_beneath(
             self.filesystem.fd(),

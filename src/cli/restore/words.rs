@@ -4,10 +4,9 @@
 use super::super::Task as Any;
 use super::super::options::Options;
 use super::super::values::{number, text};
-use crate::archive::Tier;
+use crate::archive::{Tier, Which};
 use crate::backup::state;
 use crate::error::{Error, Result};
-use crate::restore::Which;
 use crate::snapshot::shown;
 use jiff::Timestamp;
 use jiff::civil::{DateTime, Time};

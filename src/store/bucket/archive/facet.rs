@@ -1,16 +1,18 @@
 //! The archive as those above the stores see it: backups as values, and no manifest.
 
-use super::command;
+use super::by_hand;
+use super::chain::Links;
 use super::index::Archive as Index;
 use super::manifest::{self, Manifest};
 use crate::archive::{ArchiveState, Backup, Backups, Kind, Leftover};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
-use crate::store::Archive;
 use crate::store::bucket::ArchiveStore;
+use crate::store::{Archive, Chain};
 use crate::text::shown;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 impl Archive for ArchiveStore {
     fn location(&self) -> String {
@@ -34,7 +36,7 @@ impl Archive for ArchiveStore {
     }
 
     fn prices(&self) -> Prices {
-        Prices::of(self.client().is_aws())
+        Prices::of(self.objects().is_aws())
     }
 
     fn memory(&self) -> u64 {
@@ -42,7 +44,12 @@ impl Archive for ArchiveStore {
     }
 
     fn command(&self, backup: &Backup) -> String {
-        command::receive(&self.client().options, &self.layout.settings.bucket, backup)
+        by_hand::receive(self.objects(), backup)
+    }
+
+    fn chain(&mut self, key: &str) -> Result<Box<dyn Chain>> {
+        let objects = Arc::clone(&self.reach.objects);
+        Ok(Box::new(Links::follow(objects, self.archive()?, key)?))
     }
 
     fn removable(&mut self, stamp: &str) -> Result<Backup> {
