@@ -121,7 +121,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Options
             name => options.set(name, &mut parser)?,
         }
     }
-    options.whole = only.whole;
+    (options.whole, options.allow_empty) = (only.whole, only.allow_empty);
     let task = task(words, &only)?;
     Ok((task, options))
 }
@@ -319,6 +319,7 @@ mod tests {
             &["--commands", "a", "b"],
             &["--whole", "a"],
             &["clean", "--whole", "a"],
+            &["--allow-empty", "a"],
         ] {
             assert_eq!(parsed(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }

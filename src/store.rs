@@ -15,6 +15,7 @@ pub(crate) mod wire;
 pub mod remote;
 pub mod serve;
 
+use crate::archive::ByHand;
 use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
@@ -102,6 +103,14 @@ pub trait Store {
     /// What it takes to receive these diffs, where that is more than their bytes.
     fn effort(&self, _diffs: &[Diff]) -> Option<Effort> {
         None
+    }
+
+    /// How the stream of a diff that is kept here is received by hand.
+    ///
+    /// # Errors
+    /// If it is not there, or it cannot be asked whether it is frozen.
+    fn by_hand(&mut self, _diff: &Diff) -> Result<Option<ByHand>> {
+        Ok(None)
     }
 
     /// Removes a snapshot or a leftover.

@@ -99,6 +99,11 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
         .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
     progress.result(&report::Listed::from(&listing));
+    let kept = listing.offer.stored().unwrap_or_default();
+    if commands && !kept.is_empty() {
+        let streams = report::Streams::of(&listing, |diff| store.by_hand(diff))?;
+        progress.result(&streams);
+    }
     for mut archive in archives {
         config::show(&mut *archive, commands, &mut progress)?;
     }
@@ -137,10 +142,7 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
     here.notes.iter().for_each(|note| progress.note(note));
     if here.snapshots.is_empty() {
         slash::refuse_one_snapshot(source, &from)?;
-        let place = &here.location;
-        progress.note(format!(
-            "there are no snapshots in {place} (buttersink backup makes them)"
-        ));
+        must_be_allowed(&here, options)?;
     }
     let listener = &mut |event| progress.hear(&event);
     let there = match (options.compare, options.dry_run) {
@@ -182,6 +184,18 @@ fn synchronise(source: &OsStr, dest: &OsStr, options: &Options) -> Result<()> {
         resumes,
         progress,
     )
+}
+
+/// Where nothing is to be sent, somebody may have forgotten to mount it.
+fn must_be_allowed(empty: &Listing, options: &Options) -> Result<()> {
+    if options.allow_empty {
+        return Ok(());
+    }
+    let doing = format!("cannot send what is in {}", empty.location);
+    let said = "there are no snapshots in it, so nothing was done: is it mounted? \
+                (buttersink backup makes snapshots)";
+    let way = "--allow-empty, if that is as it should be";
+    Err(Error::failed(doing, said).hint(way))
 }
 
 fn carry_out(

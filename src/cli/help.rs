@@ -96,6 +96,7 @@ options:
                          when listing, remove what interrupted transfers left (not backups)
   -e, --estimate         plan with guessed sizes, without measuring
       --whole            send every snapshot whole, and none as the difference from another
+      --allow-empty      a SRC without snapshots is no failure
       --compare          read what arrived, on both sides, before it counts as sent
       --resend NAME      replace this copy in DST, and nothing else: it is sent again, compared and
                          exchanged (may be repeated)
@@ -115,7 +116,7 @@ options:
       --yes              with adopt: do it; else it is only shown
       --take-over        with adopt: also what is another machine's, which has moved here
       --offline          with config check: do not ask the bucket
-      --commands         with list: how each backup in chunks is restored by hand
+      --commands         with list: how each stream in a bucket is received by hand
       --older-than AGE   with clean: what is younger stays: 0, 90m, 12h, 3d, 2w (in buckets 1d,
                          else 0)
       --server --mode r|a|w DIR

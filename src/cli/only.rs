@@ -18,6 +18,7 @@ pub(super) struct Only {
     pub(super) yes: bool,
     pub(super) take_over: bool,
     pub(super) whole: bool,
+    pub(super) allow_empty: bool,
 }
 
 impl Only {
@@ -29,6 +30,7 @@ impl Only {
             "--yes" => self.yes = true,
             "--take-over" => self.take_over = true,
             "--whole" => self.whole = true,
+            "--allow-empty" => self.allow_empty = true,
             "--commands" => self.commands = true,
             "--backup" => self.backup = Some(text(name, &words.value().map_err(wrong)?)?),
             "--older-than" => self.age = Some(age(&words.value().map_err(wrong)?)?),
@@ -47,6 +49,9 @@ impl Only {
             }
             _ if self.whole && !matches!(task, Task::Sync(..)) => {
                 "--whole is for synchronising, and for backups without --config"
+            }
+            _ if self.allow_empty && !matches!(task, Task::Sync(..)) => {
+                "--allow-empty is for synchronising"
             }
             _ if self.commands && !listing => "--commands is for listing",
             _ if self.age.is_some() && !matches!(task, Task::Clean(..)) => {

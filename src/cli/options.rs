@@ -17,6 +17,8 @@ pub(super) struct Options {
     pub(super) estimate: bool,
     /// Nothing is made out of anything else.
     pub(super) whole: bool,
+    /// A source without snapshots is none that somebody forgot to mount.
+    pub(super) allow_empty: bool,
     pub(super) compare: bool,
     pub(super) resend: Vec<OsString>,
     pub(super) exclude: Vec<OsString>,
@@ -43,6 +45,7 @@ impl Options {
             delete: false,
             estimate: false,
             whole: false,
+            allow_empty: false,
             compare: false,
             resend: Vec::new(),
             exclude: Vec::new(),
