@@ -1,132 +1,75 @@
-//! What is done with a configuration file: `config check FILE` says what it means, what its bucket is
-//! like and what would run when, `list --config FILE` what there is in its bucket; and how an archive is shown.
+//! `buttersink config check`: what a configuration file means, what its bucket is like, and what would
+//! run when.
 
 use super::backup::show as show_event;
-use super::means::means;
+use super::form::Form;
+use super::grammar::{Command, Usage};
+use super::means::{self, means};
 use super::options::Options;
-use super::{wrong, wrong_words};
 use crate::backup;
-use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::run::Event;
 use crate::backup::scheduled::{self, Order};
 use crate::backup::state::State;
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::report::archives::Shown;
-use crate::report::{self, json};
+use crate::report;
+use crate::s3::Client;
 use crate::s3::habits::{Does, Rule};
-use crate::s3::{Client, S3Options};
 use crate::snapshot::shown;
-use crate::store::Access;
-use crate::store::archive::{ArchiveStore, manifest};
-use lexopt::Arg;
+use crate::store::archive::manifest;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// What is to be checked.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Check {
-    file: PathBuf,
-    /// The bucket is not asked.
-    offline: bool,
-}
+/// The commands about a configuration file.
+pub(super) const COMMAND: Command<Form> = Command {
+    name: "config",
+    about: "looks at a configuration file of backups",
+    usages: &[],
+    text: "",
+    examples: &[],
+    exit: &[],
+};
 
-/// Options that mean the same as elsewhere.
-const SHARED: &[&str] = &[
-    "-l",
-    "--logfile",
-    "--endpoint-url",
-    "--region",
-    "--profile",
-    "--s3-quirks",
-];
-
-/// What follows the word `config`.
-pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Check, Options)> {
-    let (mut found, mut offline, mut options) = (Vec::new(), false, Options::new());
-    let mut parser = lexopt::Parser::from_args(words);
-    while let Some(argument) = parser.next().map_err(wrong)? {
-        let name = match argument {
-            Arg::Value(word) => {
-                found.push(word);
-                continue;
-            }
-            Arg::Short(letter) => format!("-{letter}"),
-            Arg::Long(name) => format!("--{name}"),
-        };
-        match name.as_str() {
-            "--offline" => offline = true,
-            name if SHARED.contains(&name) => options.set(name, &mut parser)?,
-            name => return Err(wrong_words(&format!("'config check' has no {name}"))),
-        }
-    }
-    match &found[..] {
-        [check, file] if check == "check" => {
-            let file = file.into();
-            Ok((Check { file, offline }, options))
-        }
-        _ => Err(wrong_words(
-            "it is buttersink config check [--offline] FILE",
-        )),
-    }
-}
-
-/// Shows the archives of a configuration.
-pub(super) fn list(file: &Path, commands: bool, options: &Options) -> Result<()> {
-    let config = Config::read(file)?;
-    let s3 = archive::options(&config, &options.s3);
-    let mut progress = Progress::new(options.voice, options.json);
-    for (name, _) in &config.subvolumes {
-        let settings = archive::settings(&config, name);
-        let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
-        show(archive, commands, &s3, &mut progress)?;
-    }
-    progress.close()
-}
-
-/// Shows an archive, with the commands that restore it by hand if they are wanted.
-pub(super) fn show(
-    mut store: ArchiveStore,
-    commands: bool,
-    options: &S3Options,
-    progress: &mut Progress,
-) -> Result<()> {
-    let frost = store.frost()?;
-    let (bucket, prefix) = store.place();
-    let archive = store.archive()?;
-    let shown = Shown {
-        location: format!("s3://{bucket}/{}", shown(prefix)),
-        bucket,
-        archive,
-        frost,
-        reach: commands.then_some(options),
-    };
-    progress.result(|| shown.text(), || json::archives::archive(&shown));
-    Ok(())
-}
+pub(super) const CHECK: Command<Form> = Command {
+    name: "config check",
+    about: "says what a file means, what its bucket is like, and what would run when",
+    usages: &[Usage {
+        form: Form::CheckConfig,
+        when: None,
+        words: "[options] FILE",
+        count: (1, 1),
+    }],
+    text: "",
+    examples: &[
+        "buttersink config check /etc/b.toml",
+        "buttersink config check --offline /etc/b.toml",
+    ],
+    exit: &[],
+};
 
 /// Shows a file as it was understood, what its bucket is like, and what would run when.
-pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
-    let config = Config::read(&task.file)?;
+pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
+    let file = Path::new(&words[0]);
+    let config = Config::read(file)?;
     let mut text = String::new();
     for entry in &config.entries {
         let default = if entry.default { "  # default" } else { "" };
         text += &format!("{} = {}{default}\n", entry.key, shown(&entry.value));
     }
     report::print(&(text + "\n"))?;
-    let mut progress = Progress::new(options.voice, false);
+    let mut progress = Progress::new(options.voice(), false);
     let (now, remark) = backup::local_now();
     remark.iter().for_each(|remark| progress.note(remark));
     let order = Order {
         config,
-        file: task.file.clone(),
+        file: file.to_owned(),
         only: Vec::new(),
         once: false,
         dry_run: true,
-        no_s3: task.offline,
+        no_s3: options.offline,
     };
-    let done = match task.offline {
+    let done = match options.offline {
         true => {
             let (state, damaged) = State::of(&order.config.global);
             damaged.iter().for_each(|remark| progress.note(remark));
@@ -137,7 +80,7 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
         false => {
             let known = bucket(&order.config, options, &mut progress);
             let watch = &mut |event: Event| show_event(&mut progress, true, &event);
-            let done = scheduled::outlook(&order, &means(options), &now, watch);
+            let done = scheduled::outlook(&order, &means(options)?, &now, watch);
             done.and(known)
         }
     };
@@ -147,7 +90,7 @@ pub(super) fn check(task: &Check, options: &Options) -> Result<()> {
 /// How the bucket is reached, and what it does by itself. What it does not tell is no failure.
 fn bucket(config: &Config, options: &Options, progress: &mut Progress) -> Result<()> {
     let s3 = &config.s3;
-    let client = Client::new(&s3.bucket, archive::options(config, &options.s3))?;
+    let client = Client::new(&s3.bucket, means::bucket(options, config))?;
     let mut say = |words: String| progress.result(|| words + "\n", String::new);
     say(format!("s3://{}/: {}", s3.bucket, client.described()));
     let lasting =

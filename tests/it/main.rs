@@ -27,6 +27,7 @@ mod btrfslist;
 mod checksum;
 mod clean;
 mod cold;
+mod commands;
 mod compare;
 mod cut;
 mod documents;
@@ -80,6 +81,8 @@ fn main() -> std::process::ExitCode {
             &checksum::TESTS.concat(),
             clean::TESTS,
             cold::TESTS,
+            commands::TESTS,
+            commands::completions::TESTS,
             compare::TESTS,
             cut::TESTS,
             documents::TESTS,

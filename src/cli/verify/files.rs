@@ -1,6 +1,6 @@
 //! `verify --content`: whose files are compared, and by whom.
 
-use super::Other;
+use super::one::Other;
 use crate::cli::means::open;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};

@@ -1,0 +1,128 @@
+//! `buttersink list`: the snapshots at a location, and the backups that are in archives there or that a
+//! configuration file names.
+
+use super::form::Form;
+use super::grammar::{Command, Usage};
+use super::leftovers::{excludes, is_old, leftovers, usual};
+use super::means::{self, means};
+use super::options::Options;
+use crate::backup::archive;
+use crate::backup::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+use crate::report::archives::Shown;
+use crate::report::{self, json};
+use crate::s3::S3Options;
+use crate::snapshot::shown;
+use crate::store::archive::ArchiveStore;
+use crate::store::{self, Access, Location};
+use std::ffi::OsString;
+
+pub(super) const COMMAND: Command<Form> = Command {
+    name: "list",
+    about: "shows the snapshots at a location, and the backups in archives there",
+    usages: &[
+        Usage {
+            form: Form::List,
+            when: None,
+            words: "[options] LOCATION",
+            count: (1, 1),
+        },
+        Usage {
+            form: Form::ListConfig,
+            when: Some("config"),
+            words: "[options] --config FILE",
+            count: (0, 0),
+        },
+    ],
+    text: "",
+    examples: &[
+        "buttersink list /mnt/backup/home/",
+        "buttersink list -d --exclude 'important*' /mnt/backup/home/",
+        "buttersink list --config /etc/b.toml --commands",
+    ],
+    exit: &[],
+};
+
+pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
+    let removing = options.delete && !options.dry_run;
+    let access = if removing {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    let location = Location::directory(&words[0])?;
+    let means = means(options)?;
+    let (mut store, archives) = store::open_all(&location.place, access, &means)?;
+    let mut listing = store.list()?;
+    let mut progress = Progress::new(options.voice(), options.json);
+    let mut failed = Ok(());
+    if removing {
+        let limit = usual(&location.place);
+        let all = leftovers(&listing, &options.exclude);
+        for leftover in all.filter(|left| is_old(left, limit)) {
+            let name = shown(&leftover.path);
+            if let Err(error) = store.delete(&leftover.path) {
+                let error = Error {
+                    kind: match error.kind {
+                        Kind::Interrupted | Kind::Busy => return Err(error),
+                        _ => Kind::Partly,
+                    },
+                    ..error
+                };
+                progress.say(&error.to_string());
+                failed = failed.and(Err(error));
+                continue;
+            }
+            progress.note(&format!("removed {name}, left by an interrupted transfer"));
+        }
+        // What was said about them holds no more.
+        listing = store.list()?;
+    }
+    listing
+        .snapshots
+        .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
+    listing.notes.iter().for_each(|note| progress.note(note));
+    progress.result(
+        || report::listing(&listing),
+        || report::json::listing(&listing),
+    );
+    for archive in archives {
+        show(archive, options.commands, &means.s3, &mut progress)?;
+    }
+    failed.and(progress.close())
+}
+
+/// Shows the archives of a configuration.
+pub(super) fn config(options: &Options) -> Result<()> {
+    let config = Config::read(options.file()?)?;
+    let s3 = means::bucket(options, &config);
+    let mut progress = Progress::new(options.voice(), options.json);
+    for (name, _) in &config.subvolumes {
+        let settings = archive::settings(&config, name);
+        let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
+        show(archive, options.commands, &s3, &mut progress)?;
+    }
+    progress.close()
+}
+
+/// Shows an archive, with the commands that restore it by hand if they are wanted.
+fn show(
+    mut store: ArchiveStore,
+    commands: bool,
+    options: &S3Options,
+    progress: &mut Progress,
+) -> Result<()> {
+    let frost = store.frost()?;
+    let (bucket, prefix) = store.place();
+    let archive = store.archive()?;
+    let shown = Shown {
+        location: format!("s3://{bucket}/{}", shown(prefix)),
+        bucket,
+        archive,
+        frost,
+        reach: commands.then_some(options),
+    };
+    progress.result(|| shown.text(), || json::archives::archive(&shown));
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! `buttersink sync`: the snapshots of one location brought to another, from options to verdict.
+
+pub(super) mod resend;
+mod slash;
+
+use super::form::{EXIT, Form};
+use super::grammar::{Command, Usage};
+use super::leftovers::{excludes, leftovers};
+use super::means::open;
+use super::options::Options;
+use crate::error::{Error, Result};
+use crate::plan::{Plan, Step, Wish};
+use crate::progress::Progress;
+use crate::report;
+use crate::snapshot::{Listing, Offer, Origins, shown};
+use crate::store::{Access, Location, Store};
+use crate::sync;
+use std::ffi::OsString;
+use std::path::Path;
+
+pub(super) const COMMAND: Command<Form> = Command {
+    name: "sync",
+    about: "brings the snapshots of SRC to DST",
+    usages: &[
+        Usage {
+            form: Form::Sync,
+            when: None,
+            words: "[options] SRC DST",
+            count: (2, 2),
+        },
+        Usage {
+            form: Form::Resend,
+            when: Some("resend"),
+            words: "[options] --resend NAME SRC DST",
+            count: (2, 2),
+        },
+    ],
+    text: "\
+What DST has already is not sent again, whatever it is called there. With a slash at its end SRC is
+a directory of snapshots, and without it one snapshot; DST is a directory.
+",
+    examples: &[
+        "buttersink sync -n /home/.snapshots/ /mnt/backup/home/",
+        "buttersink /home/.snapshots/monday ssh://store/backup/home/",
+        "buttersink -d --exclude 'tmp-*' /home/.snapshots/ s3://bucket/home/",
+    ],
+    exit: EXIT,
+};
+
+pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
+    let source = words[0].as_os_str();
+    let (from, to) = (Location::source(source)?, Location::directory(&words[1])?);
+    if options.delete && from.snapshot.is_some() {
+        let said = format!(
+            "SRC is one snapshot, so all others would go: for all of a directory, type {}/",
+            shown(source)
+        );
+        return Err(Error::usage("cannot delete", said));
+    }
+    let access = match (options.dry_run, options.delete) {
+        (true, _) => Access::Read,
+        (false, false) => Access::Append,
+        (false, true) => Access::Write,
+    };
+    let mut source_store =
+        open(&from, Access::Read, options).map_err(|error| slash::hint(error, source, &from))?;
+    let mut dest_store = open(&to, access, options)?;
+    let mut progress = Progress::new(options.voice(), options.json);
+    // Buckets look up what their snapshots are of only for who needs it.
+    if options.delete || !options.dry_run {
+        source_store.attribute(Origins::new());
+    }
+    if options.delete {
+        dest_store.attribute(Origins::new());
+    }
+    let (here, there) = (source_store.list()?, dest_store.list()?);
+    here.notes.iter().for_each(|note| progress.note(note));
+    if here.snapshots.is_empty() {
+        slash::refuse_one_snapshot(source, &from)?;
+        let place = &here.location;
+        progress.note(&format!(
+            "there are no snapshots in {place} (buttersink backup makes them)"
+        ));
+    }
+    let watch = &mut |event: sync::Event| progress.event(&event);
+    let there = match (options.compare, options.dry_run) {
+        (false, _) => there,
+        (true, true) => sync::as_if_settled(&here, there),
+        (true, false) => sync::settle(&here, there, &mut *source_store, &mut *dest_store, watch)?,
+    };
+    there.notes.iter().for_each(|note| progress.note(note));
+    let excluded = |path: &Path| excludes(&options.exclude, path);
+    let wish = Wish {
+        only: from.snapshot.as_deref(),
+        excluded: Some(&excluded),
+        delete: options.delete,
+        estimate: options.estimate,
+        whole: options.whole,
+        compare: options.compare,
+        max_chain: Some(options.max_chain()),
+        ..Wish::default()
+    };
+    let watch = &mut |event: sync::Event| progress.event(&event);
+    let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
+        .map_err(|error| slash::hint(error, source, &from))?;
+    sync::must_compare(&plan, &mut *source_store, &mut *dest_store)?;
+    if options.dry_run {
+        let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
+        plan.effort = dest_store.effort(&diffs);
+        progress.result(|| report::plan(&plan), || report::json::plan(&plan));
+        return progress.close();
+    }
+    let resumes = matches!(there.offer, Offer::Only(_));
+    dest_store.attribute(here.origins());
+    carry_out(
+        &plan,
+        (&here, &wish),
+        &mut *source_store,
+        &mut *dest_store,
+        resumes,
+        progress,
+    )
+}
+
+fn carry_out(
+    plan: &Plan,
+    (here, wish): (&Listing, &Wish),
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    resumes: bool,
+    mut progress: Progress,
+) -> Result<()> {
+    progress.begin(plan);
+    let watch = &mut |event: sync::Event| progress.event(&event);
+    let done = sync::carry_out(plan, here, wish, source, dest, watch);
+    match done {
+        Ok(summary) => {
+            progress.result(
+                || report::summary(&summary),
+                || report::json::summary(&summary),
+            );
+            summary.verdict().and(progress.close())
+        }
+        // A bucket keeps what arrived, and after a signal nothing more is asked of it.
+        Err(error) if resumes => {
+            progress.note("what arrived of a stream stays; the next run goes on with it");
+            Err(error)
+        }
+        Err(error) => {
+            if let Ok(listing) = dest.list() {
+                leftovers(&listing, &[]).for_each(|leftover| {
+                    let name = shown(&leftover.path);
+                    let said = format!("{name} is left unfinished; the next run removes it");
+                    progress.note(&said);
+                });
+            }
+            Err(error)
+        }
+    }
+}
