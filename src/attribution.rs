@@ -1,7 +1,7 @@
 //! Whose a stored snapshot is: by the origin that was recorded of it, and where there is none, by
 //! lineage. Never by name. Values in, values out: no file, no network, no clock.
 
-use crate::snapshot::{Listing, Offer, Origin, Snapshot, State, Subject, Uuid};
+use crate::snapshot::{Diff, Graph, Listing, Offer, Origin, Snapshot, State, Subject, Uuid};
 use std::collections::{HashMap, HashSet};
 
 /// A subvolume in the lineage of a filesystem.
@@ -30,36 +30,27 @@ pub struct Family {
     pub taken: HashSet<Uuid>,
 }
 
+/// What subvolumes descend from.
+fn lineage(all: &[Node]) -> Graph {
+    all.iter().map(|node| (node.uuid, node.parent)).collect()
+}
+
 /// The UUIDs of what else can be written to, and of what that descends from.
 pub fn taken(subvolume: Uuid, all: &[Node]) -> HashSet<Uuid> {
-    let by_uuid: HashMap<Uuid, &Node> = all.iter().map(|node| (node.uuid, node)).collect();
     let others = all.iter().filter(|n| !n.read_only && n.uuid != subvolume);
-    others.flat_map(|node| line(node.uuid, &by_uuid)).collect()
+    lineage(all).needed_by(others.map(|node| node.uuid))
 }
 
 /// The UUIDs that a subvolume continues, itself the first: what it is a writable snapshot of, after a
 /// rollback or a restore, and so on. None that another one that can be written to is, or continues as
 /// well: whose that is, nobody can tell.
 pub fn continues(subvolume: Uuid, all: &[Node]) -> Vec<Uuid> {
-    let by_uuid: HashMap<Uuid, &Node> = all.iter().map(|node| (node.uuid, node)).collect();
     let taken = taken(subvolume, all);
-    let own = line(subvolume, &by_uuid).into_iter().enumerate();
+    let (own, _) = lineage(all).way_down(subvolume);
+    let own = own.into_iter().enumerate();
     own.take_while(|(at, uuid)| *at == 0 || !taken.contains(uuid))
         .map(|(_, uuid)| uuid)
         .collect()
-}
-
-/// A UUID and what it descends from, as far as that is known.
-fn line(uuid: Uuid, all: &HashMap<Uuid, &Node>) -> Vec<Uuid> {
-    let mut line = vec![uuid];
-    // A damaged filesystem may have a circle.
-    while let Some(parent) = line.last().and_then(|uuid| all.get(uuid)?.parent) {
-        if line.contains(&parent) {
-            break;
-        }
-        line.push(parent);
-    }
-    line
 }
 
 impl Family {
@@ -87,7 +78,7 @@ impl Family {
             .filter_map(|s| Some((s.uuid, self.knows(s, &subjects)?)))
             .collect();
         let groups = groups(&whole, &listing.offer);
-        let mut sure: HashMap<Uuid, bool> = HashMap::new();
+        let mut sure: HashMap<usize, bool> = HashMap::new();
         for snapshot in &whole {
             if let (Some(ours), Some(group)) =
                 (known.get(&snapshot.uuid), groups.get(&snapshot.uuid))
@@ -133,32 +124,14 @@ impl Family {
     }
 }
 
-/// Snapshots that are tied by descent, each with the one that stands for all.
-fn groups(all: &[&Snapshot], offer: &Offer) -> HashMap<Uuid, Uuid> {
-    let mut above: HashMap<Uuid, Uuid> = all.iter().map(|s| (s.uuid, s.uuid)).collect();
-    let made_from = all.iter().filter_map(|s| Some((s.uuid, s.parent_uuid?)));
-    let stored = match offer {
-        Offer::AnyPair => &[][..],
-        Offer::Only(diffs) => diffs,
-    };
-    let stored = stored.iter().filter_map(|diff| Some((diff.to, diff.from?)));
-    for (child, parent) in made_from.chain(stored) {
-        if !above.contains_key(&child) {
-            continue;
-        }
-        let (one, other) = (top(&above, child), top(&above, parent));
-        if above.contains_key(&parent) && one != other {
-            above.insert(one, other);
-        }
-    }
-    all.iter().map(|s| (s.uuid, top(&above, s.uuid))).collect()
-}
-
-fn top(above: &HashMap<Uuid, Uuid>, mut at: Uuid) -> Uuid {
-    while let Some(next) = above.get(&at).filter(|next| **next != at) {
-        at = *next;
-    }
-    at
+/// The number of the group of each snapshot: those are one that are tied by descent.
+fn groups(all: &[&Snapshot], offer: &Offer) -> HashMap<Uuid, usize> {
+    let known: HashSet<Uuid> = all.iter().map(|s| s.uuid).collect();
+    let made_from = all.iter().map(|s| (s.uuid, s.parent_uuid));
+    let stored = offer.stored().unwrap_or_default().iter().map(Diff::pair);
+    let ties = made_from.chain(stored.filter(|(to, _)| known.contains(to)));
+    let ties = ties.map(|(to, from)| (to, from.filter(|from| known.contains(from))));
+    ties.collect::<Graph>().families()
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 mod abi;
 mod at;
 mod change;
-mod changed;
 mod content;
+mod find_new;
 mod mounts;
 mod search;
 mod sizes;
@@ -19,11 +19,11 @@ pub use change::{
     create_snapshot, create_subvolume, delete_subvolume, is_read_only, send_metadata, send_stream,
     set_read_only, set_received,
 };
-pub use changed::{Written, changed_since, touched_since, written};
 pub use content::{
-    COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, inode_flags, set_inode_flags,
-    write_encoded,
+    COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, has_extent_from, inode_flags,
+    set_inode_flags, write_encoded,
 };
+pub use find_new::{Written, changed_since, touched_since, written};
 pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
 pub use sizes::Usage;
 pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
@@ -31,7 +31,7 @@ pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::sys;
-use crate::sys::look::Found;
+use crate::sys::secure_open::Found;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;

@@ -16,23 +16,23 @@ mod difference;
 
 mod check;
 mod compare;
-mod sums;
+mod wanted;
 mod write;
 
 mod report;
 
-mod seen;
+mod entry;
 
-mod look;
+mod entry_reader;
 
 pub use check::check;
 pub use compare::compare_trees;
 pub use difference::{Aspect, Change, Difference, What};
+pub use entry::{Entry, Found, Seen};
+pub use entry_reader::{Look, Paths, look};
 pub use list::List;
-pub use look::{Look, Paths, look};
 pub use report::Report;
-pub use seen::{Entry, Found, Seen};
-pub use sums::Wanted;
+pub use wanted::Wanted;
 pub use write::{Target, Written, names_of, write_lists};
 
 use crate::error::{Error, Result};
@@ -60,7 +60,7 @@ impl Default for Options {
     /// Contents but no extended attributes, by as many threads as there are processors for us.
     fn default() -> Self {
         Options {
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: crate::parallel::processors(),
             content: true,
             sample: None,
             xattrs: false,

@@ -35,7 +35,7 @@ mod described;
 use crate::error::Result;
 use crate::log;
 use crate::report;
-use crate::store::local::sender;
+use crate::store::local::builtin_send;
 use crate::sys;
 pub use described::{Described, Offer, programs};
 use form::Form;
@@ -50,9 +50,9 @@ use std::process::ExitCode;
 /// Runs `buttersink` with these arguments (without the program's name).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter().peekable();
-    let is_sender = |word: &OsString| word == sender::WORD;
+    let is_sender = |word: &OsString| word == builtin_send::WORD;
     let done = match arguments.next_if(is_sender) {
-        Some(_) => sender::main(arguments, io::stdout().as_fd()),
+        Some(_) => builtin_send::main(arguments, io::stdout().as_fd()),
         None => table::PROGRAM.read(arguments).and_then(carry_out),
     };
     match done {

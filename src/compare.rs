@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::snapshot::{Uuid, shown};
 use crate::store::Store;
-use crate::store::look::{Digest, Extent, Page};
+use crate::store::file_digests::{Digest, Extent, Page};
 use std::path::{Path, PathBuf};
 
 /// How many differences are kept; the others are counted.

@@ -26,24 +26,35 @@
 /// Version of every JSON object that the programs print. It changes if the meaning of a field does.
 pub const JSON_VERSION: u32 = 2;
 
-// What everything speaks of.
+// The ground: words, the system's calls, and what computes.
+pub mod text;
+
 pub mod error;
+
+pub mod sys;
+
+pub mod parallel;
+
+pub mod digest;
+
+// What everything speaks of.
 pub mod snapshot;
 
 pub mod proof;
+
+pub mod archive;
+pub mod prices;
 
 pub mod glob;
 pub mod stream;
 
 // What stands on the system.
-pub mod sys;
-
 pub mod btrfs;
 pub mod log;
 pub mod machine;
 pub mod process;
 
-pub mod pace;
+pub mod limiter;
 
 pub mod receive;
 

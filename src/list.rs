@@ -5,9 +5,9 @@ mod json;
 
 use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
 use crate::error::{Doing, Error, Result};
-use crate::report::human;
 use crate::snapshot::{State, Uuid, shown};
 use crate::store::local;
+use crate::text::{human, human_or_dash};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -88,7 +88,11 @@ impl View {
 
     fn header(&self) -> String {
         let info = &self.info;
-        let (total, used, free) = (human(info.total), known_size(info.used), human(info.free));
+        let (total, used, free) = (
+            human(info.total),
+            human_or_dash(info.used),
+            human(info.free),
+        );
         let mut text = format!("filesystem {}\n", info.fsid);
         if let Some(uuid) = info.metadata_uuid {
             text += &format!("metadata   {uuid}\n");
@@ -179,8 +183,8 @@ const COLUMNS: &[Column] = &[
         or_dash((s.tree_bytes != 0).then_some(s.level))
     }),
     right("GEN", |_, s| s.generation.to_string()),
-    right("TOTAL", |_, s| known_size(s.referenced)),
-    right("EXCLUSIVE", |_, s| known_size(s.exclusive)),
+    right("TOTAL", |_, s| human_or_dash(s.referenced)),
+    right("EXCLUSIVE", |_, s| human_or_dash(s.exclusive)),
     left("RO", |_, s| {
         if s.read_only { "ro" } else { "rw" }.to_owned()
     }),
@@ -255,10 +259,6 @@ fn nested(all: &[Subvolume]) -> Vec<(String, &Subvolume)> {
 /// `-` for what is not known or not there.
 fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-fn known_size(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "-".to_owned(), human)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Which machine this is: an id that stays, and a name that people know. Knows nothing else of it.
 
-use sha2::{Digest, Sha256};
+use crate::digest::sha256;
+use crate::text::hex;
 use std::sync::OnceLock;
 
 static ID: OnceLock<String> = OnceLock::new();
@@ -19,11 +20,8 @@ fn digest(id: &str) -> String {
     if id.is_empty() || id == "uninitialized" {
         return String::new();
     }
-    let digest = Sha256::digest(format!("buttersink {id}"));
-    digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let digest = sha256(format!("buttersink {id}").as_bytes());
+    hex(&digest[..16])
 }
 
 /// What the machine is called: for words only.

@@ -2,21 +2,21 @@
 //! Its standard error is always drained, and its own words are the error when it fails.
 
 pub mod duplex;
-mod found;
+mod search_path;
 pub mod secrets;
-mod within;
-mod words;
+mod stderr;
+mod timeout;
 
 use crate::error::{Doing, Error, Kind, Result};
 use crate::sys;
-use found::not_started;
-pub use found::program;
+use search_path::not_started;
+pub use search_path::program;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-pub use within::run_within;
-use words::Words;
-pub use words::is_about_input;
+use stderr::Words;
+pub use stderr::is_about_input;
+pub use timeout::run_within;
 
 /// A pipe as large as an ordinary user may make one: fewer turns between the two ends.
 const PIPE: usize = 1 << 20;

@@ -1,17 +1,18 @@
 //! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere,
 //! as JSON lines for scripts, and in the debug log.
 
-mod voice;
+mod verbosity;
 
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::plan::{Action, Plan, Step};
-use crate::report::{self, human};
+use crate::report;
 use crate::snapshot::shown;
 use crate::sync::Event;
+use crate::text::human;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
-pub use voice::Voice;
+pub use verbosity::Verbosity;
 
 /// How often a terminal's line is drawn, and how often a line is written elsewhere.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -20,7 +21,7 @@ const LINE: Duration = Duration::from_secs(60);
 /// Watches one run.
 #[derive(Debug)]
 pub struct Progress {
-    voice: Voice,
+    verbosity: Verbosity,
     json: bool,
     terminal: bool,
     /// Whether an unfinished line stands on the terminal.
@@ -40,10 +41,10 @@ pub struct Progress {
 
 impl Progress {
     /// For a run that is about to begin.
-    pub fn new(voice: Voice, json: bool) -> Progress {
+    pub fn new(verbosity: Verbosity, json: bool) -> Progress {
         let now = Instant::now();
         Progress {
-            voice,
+            verbosity,
             json,
             terminal: io::stderr().is_terminal(),
             drawn: false,
@@ -66,7 +67,7 @@ impl Progress {
         self.started = Instant::now();
         log::line(|| format!("plan: {}", report::plan(plan)));
         for obstacle in &plan.obstacles {
-            if self.voice > Voice::Errors || obstacle.blocks {
+            if self.verbosity > Verbosity::Errors || obstacle.blocks {
                 self.say(&report::obstacle_line(obstacle));
             }
         }
@@ -87,7 +88,7 @@ impl Progress {
     /// A remark for a person.
     pub fn note(&mut self, note: &str) {
         log::line(|| format!("note: {note}"));
-        if self.voice > Voice::Errors {
+        if self.verbosity > Verbosity::Errors {
             self.say(&format!("note: {note}"));
         }
     }
@@ -181,7 +182,7 @@ impl Progress {
         } else {
             self.step_started
         });
-        if self.voice < Voice::Full || last.elapsed() < every {
+        if self.verbosity < Verbosity::Full || last.elapsed() < every {
             return;
         }
         let text = self.status();
@@ -213,7 +214,7 @@ impl Progress {
 
     /// Replaces the terminal's line. What does not fit is cut off: the next line is not wiped.
     pub fn draw(&mut self, text: &str) {
-        if !self.terminal || self.voice < Voice::Full {
+        if !self.terminal || self.verbosity < Verbosity::Full {
             return;
         }
         let _ = write!(io::stderr().lock(), "\r\x1b[K\x1b[?7l{text}\x1b[?7h");
@@ -238,9 +239,9 @@ impl Progress {
     /// result that cannot be written stops nothing; [`Progress::close`] tells.
     pub fn result(&mut self, text: impl FnOnce() -> String, json: impl FnOnce() -> String) {
         self.wipe();
-        let printed = match (self.json, self.voice) {
+        let printed = match (self.json, self.verbosity) {
             (true, _) => report::print(&json()),
-            (false, Voice::Errors) => Ok(()),
+            (false, Verbosity::Errors) => Ok(()),
             (false, _) => report::print(&text()),
         };
         if let Err(error) = printed {

@@ -13,13 +13,9 @@ use crate::plan::{Action, Obstacle, Plan, Step};
 use crate::snapshot::{Listing, Size, Snapshot, shown};
 use crate::store::Effort;
 use crate::sync::Summary;
+use crate::text::{counted, human, human_or_dash, minute};
 use std::io::{self, Write};
-pub use table::human;
 use table::table;
-
-fn human_or_dash(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "-".to_owned(), human)
-}
 
 /// Prints to standard output. A reader that has seen enough (`| head`) is no failure of ours.
 ///
@@ -40,9 +36,12 @@ pub fn listing(listing: &Listing) -> String {
     let mut rows = vec![["STATE", "CREATED", "SIZE", "OWN", "UUID", "NAME"].map(str::to_owned)];
     rows.extend(listing.snapshots.iter().map(row));
     let count = listing.snapshots.len();
-    let words = if count == 1 { "snapshot" } else { "snapshots" };
     let mut text = table(&rows);
-    text.push_str(&format!("{count} {words} in {}", listing.location));
+    text.push_str(&format!(
+        "{} in {}",
+        counted(count, "snapshot"),
+        listing.location
+    ));
     if let Some(free) = listing.free {
         text.push_str(&format!(", {} free", human(free)));
     }
@@ -55,19 +54,13 @@ fn row(snapshot: &Snapshot) -> [String; 6] {
         snapshot.state.to_string(),
         snapshot
             .created
-            .and_then(time)
+            .and_then(minute)
             .unwrap_or_else(|| "-".to_owned()),
         human_or_dash(snapshot.referenced),
         human_or_dash(snapshot.exclusive),
         snapshot.id().to_string(),
         shown(&snapshot.path),
     ]
-}
-
-/// A moment, in UTC.
-fn time(seconds: i64) -> Option<String> {
-    let time = jiff::Timestamp::from_second(seconds).ok()?;
-    Some(time.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
 /// A plan for people: each step with its size and its reason, what is in the way, and the total.
@@ -169,8 +162,7 @@ pub fn obstacle_line(obstacle: &Obstacle) -> String {
 pub fn summary(summary: &Summary) -> String {
     let mut text = match summary.sent {
         0 => "nothing sent".to_owned(),
-        1 => format!("1 snapshot sent, {}", human(summary.bytes)),
-        n => format!("{n} snapshots sent, {}", human(summary.bytes)),
+        n => format!("{} sent, {}", counted(n, "snapshot"), human(summary.bytes)),
     };
     match summary.compared {
         0 => {}
@@ -210,20 +202,4 @@ pub fn verdicts(location: &str, verdicts: &[Verdict], dry_run: bool) -> String {
         text += &format!("{location}: {word} {path} ({})\n", verdict.why);
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_for_people() {
-        let shown = [0, 1023, 1024, 1536, 1048575, 1048576, u64::MAX].map(human);
-        assert_eq!(
-            shown,
-            [
-                "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB"
-            ]
-        );
-    }
 }

@@ -296,7 +296,7 @@ impl Run<'_, '_> {
     fn froze_again(&self, number: usize) -> Result<bool> {
         let keys: Vec<&str> = self.links.all[number].keys().collect();
         let cold = self.links.client.cold(&keys)?;
-        Ok(cold.values().any(|cold| !cold.frost.readable()))
+        Ok(cold.values().any(|cold| !cold.state.is_readable()))
     }
 
     /// Holds what came back against the source snapshot, where that is at hand.

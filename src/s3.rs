@@ -1,43 +1,38 @@
 //! S3 as a client sees it. Every request goes through [`Client::request`], which signs, sends,
 //! tries again where that may help, and explains what was refused. Knows nothing of snapshots.
 
-pub(crate) mod claim;
 mod config;
 mod credentials;
 pub mod download;
 mod endpoint;
 mod errors;
-pub mod habits;
-mod hashing;
+pub mod lifecycle;
 pub mod multipart;
 pub mod objects;
 mod options;
 mod quirks;
+pub(crate) mod remote_checksum;
 mod request;
 mod retry;
 mod sign;
-pub(crate) mod sum;
 pub mod thaw;
-mod tree_hash;
 pub mod upload;
 mod xml;
 
 pub use config::Environment;
 pub(crate) use errors::{in_words, transport};
-pub use hashing::Digests;
-pub(crate) use hashing::Sums;
 pub use options::{Checksum, S3Options, Sse};
 pub use quirks::{Quirks, TABLE};
 pub(crate) use request::{Answer, Fault, Request, Response};
 
 use crate::error::{Error, Kind, Result};
+use crate::limiter::Limiter;
 use crate::log;
-use crate::pace::Pace;
 use config::Profile;
 use credentials::{Credentials, Keys};
 use endpoint::Place;
 use errors::{About, Refusal, passes};
-use request::Paced;
+use request::Limited;
 use retry::{Budget, Tries};
 use rusty_s3::Method;
 use std::fmt;
@@ -65,7 +60,7 @@ pub struct Client {
     credentials: Credentials,
     place: RwLock<Place>,
     budget: Budget,
-    pace: Option<Pace>,
+    limiter: Option<Limiter>,
     /// Whether the service ever answered. One that never did is more likely to be misspelt than
     /// to be in trouble.
     reached: AtomicBool,
@@ -101,7 +96,7 @@ impl Client {
             agent: endpoint::agent(&options, &profile)?,
             credentials: Credentials::find(&options.environment, options.profile.as_deref())?,
             budget: Budget::default(),
-            pace: options.bwlimit.map(Pace::new),
+            limiter: options.bwlimit.map(Limiter::new),
             reached: AtomicBool::new(false),
             counters: Counters::default(),
             options,
@@ -311,10 +306,10 @@ impl Client {
         }
         let silence = if request.slow { 10 } else { 1 } * self.options.silence;
         let answer = if matches!(request.method, Method::Put | Method::Post) {
-            let mut body = Paced {
+            let mut body = Limited {
                 from: request.body,
                 request,
-                pace: self.pace.as_ref(),
+                limiter: self.limiter.as_ref(),
             };
             let built = built.header("content-length", request.body.len());
             let built = built.body(SendBody::from_reader(&mut body))?;
@@ -333,10 +328,10 @@ impl Client {
             .into_with_config()
             .limit(request.limit.max(1 << 20) + 1)
             .reader();
-        let from = Paced {
+        let from = Limited {
             from,
             request,
-            pace: self.pace.as_ref(),
+            limiter: self.limiter.as_ref(),
         };
         let likely = match request.method {
             Method::Get => told(&head).min(request.limit),

@@ -3,10 +3,10 @@
 
 mod access;
 pub mod archive;
+pub mod file_digests;
 mod keys;
 pub mod local;
 mod location;
-pub mod look;
 mod receipt;
 pub mod s3;
 mod wire;
@@ -21,14 +21,13 @@ use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
 use archive::ArchiveStore;
+pub use file_digests::Rejected;
+use file_digests::{Digest, Looking};
 pub use local::ReceiveWith;
 use local::{Local, Manner};
-pub use location::{Location, Place};
-pub use look::Rejected;
-use look::{Digest, Looking};
+pub use location::{Address, Location, Place};
 pub use receipt::{Parts, Receipt};
 use s3::S3Store;
-use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 pub use wire::Hello;
@@ -235,19 +234,20 @@ pub struct Means {
 pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Store>> {
     match place {
         Place::Local(dir) => Ok(Box::new(Local::open(dir, access, means.manner)?)),
-        Place::S3(rest) => {
-            let (bucket, prefix) = bucket_and_prefix(rest)?;
+        Place::S3 { bucket, prefix } => {
             let store = S3Store::open(bucket, prefix, access, means.s3.clone())?;
             Ok(Box::new(store))
         }
-        Place::Ssh(rest) => {
+        Place::Ssh(address) => {
             let us = Hello {
                 compressed: means.manner.compressed,
                 receive_with: means.manner.receive_with,
                 background: means.manner.priority == Priority::Background,
                 ..Hello::here()
             };
-            Ok(Box::new(remote::ssh::open(rest, access, us, &means.ssh)?))
+            Ok(Box::new(remote::ssh::open(
+                address, access, us, &means.ssh,
+            )?))
         }
     }
 }
@@ -262,17 +262,16 @@ pub fn open_all(
     access: Access,
     means: &Means,
 ) -> Result<(Box<dyn Store>, Vec<ArchiveStore>)> {
-    let Place::S3(rest) = place else {
+    let Place::S3 { bucket, prefix } = place else {
         return Ok((open(place, access, means)?, Vec::new()));
     };
-    let (bucket, prefix) = bucket_and_prefix(rest)?;
     let mut store = S3Store::open(bucket, prefix, access, means.s3.clone())?;
     let top = store.prefix().to_owned();
     let found = store.inventory()?;
     let mut archives = Vec::new();
     for (prefix, name) in archive::survey::among(found) {
         let settings = archive::Settings {
-            bucket: bucket.to_owned(),
+            bucket: bucket.clone(),
             prefix,
             name,
             origin: "/".into(),
@@ -289,18 +288,6 @@ pub fn open_all(
         });
     }
     Ok((Box::new(store), archives))
-}
-
-/// The two halves of what follows `s3://`.
-fn bucket_and_prefix(rest: &OsStr) -> Result<(&str, &str)> {
-    let wrong = |said| Error::usage(format!("cannot use s3://{}", shown(rest)), said);
-    let text = rest
-        .to_str()
-        .ok_or_else(|| wrong("buckets and keys are UTF-8"))?;
-    match text.split_once('/').unwrap_or((text, "")) {
-        ("", _) => Err(wrong("it names no bucket: s3://BUCKET/PREFIX/")),
-        halves => Ok(halves),
-    }
 }
 
 /// Serves a directory to the client at the other end of two pipes, in the manner that it wishes. The

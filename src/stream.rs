@@ -5,23 +5,24 @@
 //! then commands: length of the body le32, command le16, CRC-32C le32 over header (with zeros
 //! for itself) and body, seed 0, not inverted; then attributes: type le16, length le16, value.
 
+mod changed_paths;
+pub mod clone_source;
 pub mod command;
 mod mend;
 mod paths;
 pub mod rehearsal;
-pub mod renamed;
 pub mod stored;
-mod touched;
 pub mod tree;
-mod watch;
+mod validator;
 
+use crate::digest::crc32c_append;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Uuid;
+pub use changed_paths::{MOST, Touched};
 pub use mend::{MendedStream, Mender, Trees, mended_size};
 use paths::Paths;
 use std::io::{self, Read};
-pub use touched::{MOST, Touched};
-pub use watch::Watch;
+pub use validator::Watch;
 
 const MAGIC: &[u8; 13] = b"btrfs-stream\0";
 const HEADER: usize = 17;
@@ -47,7 +48,7 @@ const WRITE_BYTES: u64 = 48 << 10;
 
 /// CRC-32C as send streams have it: no inversion before or after. `state` is 0 at the start.
 fn crc(state: u32, bytes: &[u8]) -> u32 {
-    !crc32c::crc32c_append(!state, bytes)
+    !crc32c_append(!state, bytes)
 }
 
 /// The header and the first command of a stream: which snapshot it makes, and out of which.

@@ -1,7 +1,7 @@
 //! Carries out what a plan says: measures until every chosen diff is known, then one transfer
 //! after the other. Knows stores only as what they promise, and prints nothing.
 
-mod held;
+mod check_copy;
 mod planning;
 pub mod resend;
 mod transfer;
@@ -10,9 +10,10 @@ use crate::compare::Outcome;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Listing, Measured, Sizes, Uuid};
+use crate::snapshot::{Listing, Measured, Sizes, Uuid, shown};
 use crate::store::{Parts, Receipt, Store};
-pub use held::{as_if_settled, must_compare, settle};
+use crate::text::numbered;
+pub use check_copy::{as_if_settled, must_compare, settle};
 pub use planning::make_plan;
 use planning::plan_from;
 use std::collections::{HashSet, VecDeque};
@@ -80,7 +81,8 @@ impl Summary {
             (_, 0) => Kind::Failed,
             _ => Kind::Partly,
         };
-        let (failed, done) = (snapshots(self.failed), snapshots(done));
+        let are = |n| numbered(n, "snapshot is", "snapshots are");
+        let (failed, done) = (are(self.failed), are(done));
         let said = format!("{failed} not synchronised, {done} in order");
         Err(Error::new(kind, "incomplete", said))
     }
@@ -118,7 +120,8 @@ pub fn carry_out(
                 Err(orphan(&step))
             }
             _ => one_step(&step, source, dest, watch).and_then(|receipt| {
-                held::hold(plan, &step, source, dest, &mut run.summary, watch).map(|()| receipt)
+                check_copy::hold(plan, &step, source, dest, &mut run.summary, watch)
+                    .map(|()| receipt)
             }),
         };
         match result {
@@ -259,23 +262,13 @@ impl Summary {
     }
 }
 
-fn snapshots(count: usize) -> String {
-    match count {
-        1 => "1 snapshot is".to_owned(),
-        n => format!("{n} snapshots are"),
-    }
-}
-
 fn not_deleted(step: &Step) -> Error {
     let said = "nothing is deleted, since not every snapshot arrived";
-    Error::refused(
-        format!("keeping {}", crate::snapshot::shown(&step.path)),
-        said,
-    )
+    Error::refused(format!("keeping {}", shown(&step.path)), said)
 }
 
 fn orphan(step: &Step) -> Error {
-    let name = crate::snapshot::shown(&step.path);
+    let name = shown(&step.path);
     Error::failed(
         format!("cannot send {name}"),
         "it builds on a snapshot that did not arrive",

@@ -10,8 +10,8 @@ mod child;
 mod confine;
 pub mod dir;
 mod lanes;
-pub mod look;
 mod rename;
+pub mod secure_open;
 
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,

@@ -7,47 +7,16 @@ _buttersink() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' options i
     COMPREPLY=()
     case $before in
-    --against) _buttersink_names -d; return ;;
-    --as) _buttersink_names -d; return ;;
-    --at) return ;;
-    --backup) return ;;
-    --bwlimit) return ;;
+    --against | --as | --scratch | --snapshot-folder | --target) _buttersink_names -d; return ;;
+    --at | --backup | --bwlimit | -j | --concurrency | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-chain | --num-backups | --num-snapshots | --older-than | --part-size | --profile | --region | --remote-command | --remote-sudo | --resend | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option | --subvolume) return ;;
     --checksum) _buttersink_words 'md5 crc32c sha256'; return ;;
-    -j | --concurrency) return ;;
-    --config) _buttersink_names -f; return ;;
-    --endpoint-url) return ;;
-    --exclude) return ;;
-    --keep) return ;;
-    --keep-min) return ;;
+    --config | -l | --logfile) _buttersink_names -f; return ;;
     --log-level) _buttersink_words 'debug info warning error critical'; return ;;
-    -l | --logfile) _buttersink_names -f; return ;;
-    --manifest-key) return ;;
-    --max-chain) return ;;
     --mode) _buttersink_words 'r a w'; return ;;
-    --num-backups) return ;;
-    --num-snapshots) return ;;
-    --older-than) return ;;
-    --part-size) return ;;
-    --profile) return ;;
     --receive-with) _buttersink_words 'builtin btrfs'; return ;;
-    --region) return ;;
-    --remote-command) return ;;
-    --remote-sudo) return ;;
-    --resend) return ;;
     --restore-tier) _buttersink_words 'Standard Bulk Expedited'; return ;;
-    --restore-timeout) return ;;
-    --s3-quirks) return ;;
-    --sample) return ;;
-    --scratch) _buttersink_names -d; return ;;
-    --snapshot) return ;;
-    --snapshot-folder) _buttersink_names -d; return ;;
-    --snapshot-prefix) return ;;
     --sse) _buttersink_words 'none AES256 aws:kms'; return ;;
-    --ssh-command) return ;;
-    --ssh-option) return ;;
     --storage-class) _buttersink_words 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE'; return ;;
-    --subvolume) return ;;
-    --target) _buttersink_names -d; return ;;
     --verify) _buttersink_words 'full sample none'; return ;;
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do

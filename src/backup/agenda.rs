@@ -2,11 +2,10 @@
 //! Pure: listings and the time come in as values.
 
 use super::names;
-use super::retention::root;
-use super::run::{own_chains, parents};
+use super::run::own_chains;
 use super::schedule::{Due, Kind, Past, Schedule};
+use crate::archive::stamp;
 use crate::snapshot::{Listing, Origin, Snapshot, State, Uuid, shown};
-use crate::store::archive::stamp;
 use jiff::{Timestamp, Zoned};
 use std::collections::HashSet;
 use std::path::Path;
@@ -64,8 +63,8 @@ impl Chain {
     /// Whether it is of another subvolume than this one, of which these snapshots are here.
     pub fn is_strange(&self, ours: &[Snapshot], archive: &Listing, subvolume: Uuid) -> bool {
         let own = own_chains(archive, ours, subvolume, true);
-        let parents = parents(&archive.offer);
-        let mut roots = self.links.iter().map(|id| root(*id, &parents));
+        let graph = archive.offer.graph();
+        let mut roots = self.links.iter().map(|id| graph.root(*id));
         roots.next().is_some_and(|root| !own.contains(&root))
     }
 
@@ -83,14 +82,14 @@ impl Chain {
     /// The newest chain of what can be restored.
     pub fn newest(listing: &Listing, now: Timestamp) -> Chain {
         let sound = || listing.snapshots.iter().filter(|s| s.state == State::Ok);
-        let parents = parents(&listing.offer);
+        let graph = listing.offer.graph();
         let made = |s: &Snapshot| Timestamp::from_second(s.created?).ok();
-        let full = sound().filter(|s| !parents.contains_key(&s.id()));
+        let full = sound().filter(|s| graph.needs(s.id()).next().is_none());
         let age = |s: &Snapshot| (made(s).map(|made| order(made, now)), s.path.clone());
         let Some(newest) = sound().max_by_key(|s| age(s)) else {
             return Chain::default();
         };
-        let of = |s: &&Snapshot| root(s.id(), &parents) == root(newest.id(), &parents);
+        let of = |s: &&Snapshot| graph.root(s.id()) == graph.root(newest.id());
         let last = made(newest);
         Chain {
             // A full one of the future is no later than what came after it.

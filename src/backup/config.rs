@@ -7,12 +7,12 @@ mod reader;
 use super::hooks::{self, Hooks};
 use super::retention::{self, Chains, Policy};
 use super::schedule::Schedule;
+use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
 use crate::s3::Sse;
-use crate::s3::thaw::Tier;
 use crate::snapshot::shown;
 use crate::store::{Location, Place};
-use crate::sys::look::{self, Found};
+use crate::sys::secure_open::{self, Found};
 use reader::Reader;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -188,7 +188,7 @@ impl Config {
         }
         let doing = || format!("cannot read {name}");
         let found = Found::at(path).doing(doing)?;
-        let text = look::read_found(&found, LONGEST).doing(doing)?;
+        let text = secure_open::read_found(&found, LONGEST).doing(doing)?;
         let text = String::from_utf8(text).map_err(|_| Error::usage(doing(), "it is not UTF-8"))?;
         let places = Places::of(path);
         let config = Config::parse(&name, &text, &places)?;
@@ -319,7 +319,7 @@ fn destination(file: &mut Reader) -> Result<Destination> {
     let said = |file: &Reader, key, error: Error| file.wrong(key, &format!("is wrong: {error}"));
     let location = Location::directory(text.as_ref());
     let place = location.map_err(|error| said(file, "destination.location", error))?;
-    if matches!(&place.place, Place::Local(path) if !path.is_absolute()) {
+    if place.place.local().is_some_and(|path| !path.is_absolute()) {
         let what = format!("is {text:?}, and must be an absolute path, ssh://… or s3://…");
         return Err(file.wrong("destination.location", &what));
     }
@@ -341,7 +341,7 @@ fn destination(file: &mut Reader) -> Result<Destination> {
         }
     }
     let compare = file.flag("destination.compare", false)?;
-    if compare && matches!(place.place, Place::S3(_)) {
+    if compare && place.place.keeps_streams() {
         let what = "is true, and in a bucket there is nothing to compare with before a restore \
                     (restore --verify full compares then)";
         return Err(file.wrong("destination.compare", what));

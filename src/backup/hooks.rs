@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::process;
 use crate::snapshot::shown;
-use crate::sys::look::Strange;
+use crate::sys::secure_open::Strange;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

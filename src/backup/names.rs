@@ -1,8 +1,8 @@
 //! Names of the snapshots that backups make, and what they tell. Knows calendars, and no files.
 
 use super::schedule::Kind;
+use crate::archive::stamp;
 use crate::error::{Error, Result};
-use crate::store::archive::stamp;
 use jiff::civil::DateTime;
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use std::ffi::{OsStr, OsString};

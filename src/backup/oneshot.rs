@@ -147,8 +147,8 @@ pub(super) fn access(dry_run: bool, keeps_all: bool) -> Access {
 /// It would wait for our own lock.
 pub(super) fn check_apart(source: &Source, place: &Place) -> Result<()> {
     let folder = source.folder.canonicalize().ok();
-    match place {
-        Place::Local(path) if folder.is_some() && path.canonicalize().ok() == folder => {
+    match place.local() {
+        Some(path) if folder.is_some() && path.canonicalize().ok() == folder => {
             let said = "it is where the snapshots of the source are";
             Err(Error::usage(format!("cannot back up to {place}"), said))
         }
@@ -158,7 +158,7 @@ pub(super) fn check_apart(source: &Source, place: &Place) -> Result<()> {
 
 /// An unplugged disk must not fill the disk that its mount point is on.
 pub(super) fn check_mount(source: &Source, place: &Place) -> Result<()> {
-    let Place::Local(path) = place else {
+    let Some(path) = place.local() else {
         return Ok(());
     };
     let at = btrfs::mount_point(path)?;

@@ -4,11 +4,10 @@
 mod chains;
 
 use crate::error::{Error, Result};
-use crate::snapshot::Uuid;
-pub use chains::{Chains, own, root};
+use crate::snapshot::{Graph, Uuid};
+pub use chains::{Chains, own};
 use jiff::civil::{DateTime, Weekday};
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned, tz::TimeZone};
-use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -69,8 +68,8 @@ pub struct Verdict {
 pub struct Bonds {
     /// Effective UUIDs, and why.
     pub pinned: Vec<(Uuid, String)>,
-    /// The parents that a snapshot cannot be restored without, where diffs are kept.
-    pub parents: HashMap<Uuid, Vec<Uuid>>,
+    /// What snapshots cannot be restored without, where diffs are kept.
+    pub graph: Graph,
 }
 
 impl Policy {
@@ -250,7 +249,7 @@ fn judge_past(
             say(at, &format!("newest of one of {count} {}", period.plural()));
         }
     }
-    keep_parents(&candidates, &mut reasons, &bonds.parents);
+    keep_parents(&candidates, &mut reasons, &bonds.graph);
     let verdict = |(candidate, why): (Candidate, String)| Verdict {
         candidate,
         keep: !why.is_empty(),
@@ -286,30 +285,13 @@ fn newest_of_each(
 }
 
 /// Parents of what is kept are kept, and theirs.
-fn keep_parents(
-    candidates: &[Candidate],
-    reasons: &mut [String],
-    parents: &HashMap<Uuid, Vec<Uuid>>,
-) {
-    let place: HashMap<Uuid, usize> = candidates
-        .iter()
-        .enumerate()
-        .map(|(i, c)| (c.id, i))
-        .collect();
-    let kept = candidates
-        .iter()
-        .zip(reasons.iter())
-        .filter(|(_, why)| !why.is_empty());
-    let mut open: Vec<Uuid> = kept.map(|(candidate, _)| candidate.id).collect();
-    let mut seen: HashSet<Uuid> = open.iter().copied().collect();
-    while let Some(id) = open.pop() {
-        for parent in parents.get(&id).into_iter().flatten() {
-            if seen.insert(*parent) {
-                open.push(*parent);
-                if let Some(&at) = place.get(parent) {
-                    reasons[at].push_str("a kept one is built on it");
-                }
-            }
+fn keep_parents(candidates: &[Candidate], reasons: &mut [String], graph: &Graph) {
+    let all = candidates.iter().zip(reasons.iter());
+    let kept = all.filter(|(_, why)| !why.is_empty());
+    let needed = graph.needed_by(kept.map(|(candidate, _)| candidate.id));
+    for (candidate, why) in candidates.iter().zip(reasons) {
+        if why.is_empty() && needed.contains(&candidate.id) {
+            why.push_str("a kept one is built on it");
         }
     }
 }

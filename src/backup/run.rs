@@ -12,7 +12,7 @@ use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
 use crate::store::Store;
 use crate::sync;
 use jiff::Zoned;
-pub use prune::{own_chains, parents};
+pub use prune::own_chains;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;

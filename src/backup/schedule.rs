@@ -1,8 +1,8 @@
 //! When a backup is due, and whether it is a full one. Pure: the time comes in as a value.
 
+pub use crate::archive::Kind;
 use jiff::civil::{Date, Time};
 use jiff::{Timestamp, ToSpan, Zoned};
-use std::fmt;
 
 /// How often, and from what time of the day on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,15 +26,6 @@ pub struct Past<'a> {
     pub broken: Option<&'a str>,
 }
 
-/// A full backup, or the difference from the one before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// Needs no other.
-    Full,
-    /// Builds on the one before.
-    Incremental,
-}
-
 /// What is to be done now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Due {
@@ -42,23 +33,6 @@ pub enum Due {
     Now(Kind, String),
     /// Nothing before this moment, and what then.
     Later(Zoned, Kind),
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Kind::Full => "full",
-            Kind::Incremental => "incremental",
-        })
-    }
-}
-
-impl Kind {
-    /// As keys have it.
-    pub fn parse(text: &str) -> Option<Kind> {
-        let all = [Kind::Full, Kind::Incremental];
-        all.into_iter().find(|kind| kind.to_string() == text)
-    }
 }
 
 impl Schedule {

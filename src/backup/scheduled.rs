@@ -1,28 +1,28 @@
 //! Scheduled backups of a configuration: what is due for each subvolume, a snapshot of it, and where
 //! that goes. Tells what happens; prints nothing.
 
-mod dests;
-mod outlook;
-mod subject;
+mod destinations;
+mod preview;
+mod subvolume;
 
 use super::config::Config;
 use super::oneshot::access;
 use super::run::{Event, Watch};
 use super::source::{check_folder, make_folder};
 use super::state::State;
+use crate::archive::stamp;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::process;
 use crate::snapshot::shown;
-use crate::store::archive::stamp;
 use crate::store::{self, Access, Means, Place, Store};
 use crate::sys;
 use jiff::Zoned;
-pub use outlook::{outlook, remembered};
+pub use preview::{preview, remembered};
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use subject::{Subject, Todo};
+use subvolume::{Subject, Todo};
 
 /// What is asked for.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use crate::machine;
 use crate::snapshot::{Listing, Origin, Size, Sizes, Snapshot, State, Uuid, shown};
 use crate::store::local::{self, STATE};
 use crate::sys;
-use crate::sys::look::Found;
+use crate::sys::secure_open::Found;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned, tz::TimeZone};
 use std::collections::HashSet;
 use std::ffi::OsString;

@@ -3,10 +3,10 @@
 
 use super::config::Global;
 use super::schedule::Past;
+use crate::archive::stamp;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::store::archive::stamp;
-use crate::sys::look;
+use crate::sys::secure_open;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ impl State {
     /// Reads a state, or a remark why nothing is known.
     pub fn read(path: &Path) -> (State, Option<String>) {
         let name = shown(path);
-        let text = match look::read_file(path, 16 << 20) {
+        let text = match secure_open::read_file(path, 16 << 20) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Default::default(),
             Err(error) => {

@@ -2,6 +2,7 @@
 //! are, and the flags that new files get from their directory.
 
 use super::abi::{self, zeroed};
+use super::search::{Buffer, Key, Search};
 use crate::sys;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -90,4 +91,21 @@ pub fn inode_flags(file: BorrowedFd) -> io::Result<u64> {
 /// What the kernel says: EINVAL for flags that do not go together.
 pub fn set_inode_flags(file: BorrowedFd, mut flags: u64) -> io::Result<()> {
     sys::ioctl(file, &abi::SET_FLAGS, &mut flags)
+}
+
+/// Whether a file of the subvolume that is open here has an extent that begins at `offset` bytes or later:
+/// beyond its end, that is space that was reserved.
+///
+/// # Errors
+/// What the kernel says: EPERM if we are not root.
+pub fn has_extent_from(subvolume: BorrowedFd, ino: u64, offset: u64) -> io::Result<bool> {
+    let key = |offset| Key {
+        objectid: ino,
+        kind: abi::EXTENT_DATA,
+        offset,
+    };
+    let mut buffer = Buffer::new();
+    // 0 is the tree of the subvolume itself.
+    let mut search = Search::new(subvolume, &mut buffer, 0, key(offset), key(u64::MAX));
+    search.next().map(|found| found.is_some())
 }

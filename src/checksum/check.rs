@@ -7,7 +7,7 @@ use super::walk::{Unread, walk};
 use super::{Options, Outcome, Progress};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::sys::look::Found;
+use crate::sys::secure_open::Found;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Read;

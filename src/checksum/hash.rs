@@ -1,14 +1,11 @@
 //! The SHA-256 of every regular file of a tree, by several threads.
-//!
-//! `ring` computes it in assembly (OpenSSL's), with the processor's SHA instructions where it has
-//! them and its vectors where not; measured at twice the speed of `sha2` on a processor without.
 
 use super::queue::{Job, Queue};
 use super::read::Quiet;
 use super::walk::{Tree, Unread};
 use super::{Progress, go_on};
+use crate::digest::{Hash, Sha256};
 use crate::error::Result;
-use ring::digest::{Context, SHA256};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
@@ -17,14 +14,11 @@ use std::sync::{Mutex, PoisonError};
 /// near the processor when it is hashed.
 const BUFFER: usize = 64 << 10;
 
-/// A file's SHA-256.
-pub(super) type Sum = [u8; 32];
-
 /// What [`hash_files`] found.
 #[derive(Default)]
 pub(super) struct Hashes {
     /// By number of the regular file; `None` for what could not be read.
-    pub(super) sums: Vec<Option<Sum>>,
+    pub(super) sums: Vec<Option<Hash>>,
     pub(super) unread: Vec<Unread>,
 }
 
@@ -71,17 +65,15 @@ pub(super) fn job(tree: &Tree, index: u32, number: u32) -> Job {
     }
 }
 
-fn hash_file(tree: &Tree, index: u32, buffer: &mut [u8], progress: &Progress) -> io::Result<Sum> {
+fn hash_file(tree: &Tree, index: u32, buffer: &mut [u8], progress: &Progress) -> io::Result<Hash> {
     let mut file = Quiet::open(tree, index)?;
-    let mut hasher = Context::new(&SHA256);
+    let mut hasher = Sha256::default();
     loop {
         let length = file.fill(buffer)?;
         hasher.update(&buffer[..length]);
         progress.bytes.fetch_add(length as u64, Relaxed);
         if length < buffer.len() {
-            let mut sum = Sum::default();
-            sum.copy_from_slice(hasher.finish().as_ref());
-            return Ok(sum);
+            return Ok(hasher.finish());
         }
     }
 }

@@ -2,6 +2,7 @@
 //! GNU sort orders such lines. Knows no file.
 
 use crate::sys::dir::Stat;
+use crate::text::hex;
 use std::borrow::Cow;
 use std::io::Write;
 
@@ -98,18 +99,9 @@ pub(super) fn sum(line: &mut Vec<u8>, hash: &[u8; 32], path: &[u8]) {
     if matches!(escaped, Cow::Owned(_)) {
         line.push(b'\\');
     }
-    hex(line, hash);
+    line.extend_from_slice(hex(hash).as_bytes());
     line.extend_from_slice(b"  ");
     line.extend_from_slice(&escaped);
-}
-
-/// Appends bytes as lower-case hexadecimal digits.
-pub(super) fn hex(line: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        line.push(DIGITS[usize::from(byte >> 4)]);
-        line.push(DIGITS[usize::from(byte & 15)]);
-    }
 }
 
 /// Type and permissions in ten letters, as `ls -l` has them.

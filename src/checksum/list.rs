@@ -6,6 +6,7 @@ use super::line::{self, Escape};
 use super::walk::{Tree, Unread, joined};
 use crate::error::Result;
 use crate::sys::dir;
+use crate::text::hex;
 use std::io;
 
 /// One of the files that describe a tree, by its suffix.
@@ -185,9 +186,9 @@ impl Source<'_> {
             }
             match xattrs(self.tree, path) {
                 Ok(found) => found.iter().try_for_each(|(name, value)| {
-                    let mut digits = b"0x".to_vec();
-                    line::hex(&mut digits, value);
-                    each(&fields(path, &[&Escape::Fields.apply(name), &digits]))
+                    let digits = format!("0x{}", hex(value));
+                    let name = Escape::Fields.apply(name);
+                    each(&fields(path, &[&name, digits.as_bytes()]))
                 }),
                 Err(error) => {
                     unread.push(self.tree.unread("the attributes of ", path, error));

@@ -5,9 +5,10 @@ use super::line;
 use super::list::{List, Source};
 use super::walk::{self, Unread};
 use super::{Options, Progress, go_on};
+use crate::digest::Sha256;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use sha2::{Digest, Sha256};
+use crate::text::hex;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -163,7 +164,7 @@ impl<'a> Out<'a> {
 
     fn list(&mut self, source: &Source<'_>, list: List) -> Result<Vec<Unread>> {
         let suffix = list.suffix();
-        let mut hasher = Sha256::new();
+        let mut hasher = Sha256::default();
         let unread = self.write(suffix, |to| {
             source.lines(list, &mut |line| {
                 go_on("cannot write all lists")?;
@@ -173,7 +174,7 @@ impl<'a> Out<'a> {
                 written.doing(|| format!("cannot write the .{suffix} file"))
             })
         })?;
-        self.sums.push((suffix, hasher.finalize().into()));
+        self.sums.push((suffix, hasher.finish()));
         Ok(unread)
     }
 
@@ -213,15 +214,9 @@ impl<'a> Out<'a> {
         for draft in &mut self.drafts {
             draft.publish()?;
         }
-        let digits = |sum: &[u8]| {
-            let mut text = Vec::new();
-            line::hex(&mut text, sum);
-            String::from_utf8_lossy(&text).into_owned()
-        };
-        Ok(self
-            .sums
-            .iter()
-            .map(|(suffix, sum)| ((*suffix).to_owned(), digits(sum)))
+        let sums = self.sums.iter();
+        Ok(sums
+            .map(|(suffix, sum)| ((*suffix).to_owned(), hex(sum)))
             .collect())
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let access = if changes { Access::Write } else { Access::Read };
     let (mut store, mut archives) = store::open_all(&location.place, access, &means(options)?)?;
     store.attribute(Origins::new());
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let mut count = adopt(task, &mut *store, &ours, &mut progress)?;
     for archive in &mut archives {
         count += adopt(task, archive, &ours, &mut progress)?;

@@ -87,7 +87,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     if options.debug && options.logfile.is_none() {
         log::open(Path::new("/dev/stderr"))?;
     }
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let (now, remark) = backup::local_now();
     if let Some(remark) = remark {
         progress.note(&remark);

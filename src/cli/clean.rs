@@ -10,10 +10,11 @@ use super::options::Options;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::progress::Progress;
-use crate::report::{human, json};
+use crate::report::json;
 use crate::s3::in_words;
 use crate::snapshot::{Snapshot, shown};
 use crate::store::{self, Access, Location, Store};
+use crate::text::human;
 use jiff::SignedDuration;
 use std::ffi::OsString;
 
@@ -65,7 +66,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         true => Access::Read,
         false => Access::Write,
     };
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let mut cleaning = Cleaning {
         age: options.older_than.unwrap_or(usual(&location.place)),
         exclude: &options.exclude,

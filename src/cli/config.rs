@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::report;
 use crate::s3::Client;
-use crate::s3::habits::{Does, Rule};
+use crate::s3::lifecycle::{Does, Rule};
 use crate::snapshot::shown;
 use crate::store::archive::manifest;
 use std::ffi::OsString;
@@ -58,7 +58,7 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
         text += &format!("{} = {}{default}\n", entry.key, shown(&entry.value));
     }
     report::print(&(text + "\n"))?;
-    let mut progress = Progress::new(options.voice(), false);
+    let mut progress = Progress::new(options.verbosity(), false);
     let (now, remark) = backup::local_now();
     remark.iter().for_each(|remark| progress.note(remark));
     let order = Order {
@@ -80,7 +80,7 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
         false => {
             let known = bucket(&order.config, options, &mut progress);
             let watch = &mut |event: Event| show_event(&mut progress, true, &event);
-            let done = scheduled::outlook(&order, &means(options)?, &now, watch);
+            let done = scheduled::preview(&order, &means(options)?, &now, watch);
             done.and(known)
         }
     };

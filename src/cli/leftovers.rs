@@ -11,9 +11,9 @@ use std::path::Path;
 /// The age from which what is left may go: another machine may be uploading right now, and nobody
 /// here can see it; a directory has a lock.
 pub(super) fn usual(place: &Place) -> SignedDuration {
-    match place {
-        Place::S3(_) => SignedDuration::from_hours(24),
-        Place::Local(_) | Place::Ssh(_) => SignedDuration::ZERO,
+    match place.keeps_streams() {
+        true => SignedDuration::from_hours(24),
+        false => SignedDuration::ZERO,
     }
 }
 

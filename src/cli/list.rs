@@ -55,7 +55,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let means = means(options)?;
     let (mut store, archives) = store::open_all(&location.place, access, &means)?;
     let mut listing = store.list()?;
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let mut failed = Ok(());
     if removing {
         let limit = usual(&location.place);
@@ -97,7 +97,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
 pub(super) fn config(options: &Options) -> Result<()> {
     let config = Config::read(options.file()?)?;
     let s3 = means::bucket(options, &config);
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     for (name, _) in &config.subvolumes {
         let settings = archive::settings(&config, name);
         let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
@@ -113,14 +113,14 @@ fn show(
     options: &S3Options,
     progress: &mut Progress,
 ) -> Result<()> {
-    let frost = store.frost()?;
+    let states = store.states()?;
     let (bucket, prefix) = store.place();
     let archive = store.archive()?;
     let shown = Shown {
         location: format!("s3://{bucket}/{}", shown(prefix)),
         bucket,
         archive,
-        frost,
+        states,
         reach: commands.then_some(options),
     };
     progress.result(|| shown.text(), || json::archives::archive(&shown));

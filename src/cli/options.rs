@@ -2,10 +2,10 @@
 //! not given is decided by who reads it.
 
 use super::grammar::usage;
+use crate::archive::Tier;
 use crate::backup::retention::Policy;
 use crate::error::Result;
-use crate::progress::Voice;
-use crate::s3::thaw::Tier;
+use crate::progress::Verbosity;
 use crate::s3::{Checksum, Sse};
 use crate::store::{Access, ReceiveWith};
 use jiff::{SignedDuration, Timestamp};
@@ -113,11 +113,11 @@ impl Options {
         self.max_chain.unwrap_or(30)
     }
 
-    pub(super) fn voice(&self) -> Voice {
+    pub(super) fn verbosity(&self) -> Verbosity {
         match self.quiet {
-            0 => Voice::Full,
-            1 => Voice::Results,
-            _ => Voice::Errors,
+            0 => Verbosity::Full,
+            1 => Verbosity::Results,
+            _ => Verbosity::Errors,
         }
     }
 }

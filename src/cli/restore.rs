@@ -104,7 +104,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let config = Config::read(options.file()?)?;
     let order = order(options, &config)?;
     let s3 = means::bucket(options, &config);
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     if let (_, Some(remark)) = backup::local_now() {
         progress.note(&remark);
     }

@@ -8,7 +8,7 @@ use crate::backup::config::Config;
 use crate::backup::scheduled::{self, Order};
 use crate::error::{Kind, Result};
 use crate::log;
-use crate::progress::{Progress, Voice};
+use crate::progress::{Progress, Verbosity};
 use std::path::Path;
 
 /// Makes the backups that are due.
@@ -30,13 +30,13 @@ pub(super) fn run(options: &Options) -> Result<()> {
     if level == Level::Debug && options.logfile.is_none() {
         log::open(Path::new("/dev/stderr"))?;
     }
-    let voice = match (level, options.voice()) {
-        (Level::Debug | Level::Info, voice) => voice,
-        (Level::Warning, Voice::Full) => Voice::Results,
-        (Level::Warning, voice) => voice,
-        (Level::Error, _) => Voice::Errors,
+    let verbosity = match (level, options.verbosity()) {
+        (Level::Debug | Level::Info, verbosity) => verbosity,
+        (Level::Warning, Verbosity::Full) => Verbosity::Results,
+        (Level::Warning, verbosity) => verbosity,
+        (Level::Error, _) => Verbosity::Errors,
     };
-    let mut progress = Progress::new(voice, options.json);
+    let mut progress = Progress::new(verbosity, options.json);
     let (now, remark) = backup::local_now();
     if let Some(remark) = remark {
         progress.note(&remark);

@@ -8,7 +8,7 @@ use crate::error::{Doing, Error, Result};
 use crate::log::system;
 use crate::snapshot::shown;
 use crate::store;
-use crate::sys::look::Found;
+use crate::sys::secure_open::Found;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::IsTerminal;

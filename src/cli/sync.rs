@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::report;
-use crate::snapshot::{Listing, Offer, Origins, shown};
+use crate::snapshot::{Listing, Origins, shown};
 use crate::store::{Access, Location, Store};
 use crate::sync;
 use std::ffi::OsString;
@@ -65,7 +65,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let mut source_store =
         open(&from, Access::Read, options).map_err(|error| slash::hint(error, source, &from))?;
     let mut dest_store = open(&to, access, options)?;
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     // Buckets look up what their snapshots are of only for who needs it.
     if options.delete || !options.dry_run {
         source_store.attribute(Origins::new());
@@ -110,7 +110,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         progress.result(|| report::plan(&plan), || report::json::plan(&plan));
         return progress.close();
     }
-    let resumes = matches!(there.offer, Offer::Only(_));
+    let resumes = there.offer.keeps_diffs();
     dest_store.attribute(here.origins());
     carry_out(
         &plan,

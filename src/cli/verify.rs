@@ -17,7 +17,7 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::report::findings;
 use crate::snapshot::{Listing, Uuid};
 use crate::store::archive::ArchiveStore;
-use crate::store::{self, Access, Location, Place};
+use crate::store::{self, Access, Location};
 use crate::verify::{self, Report};
 use drill::Ground;
 use one::{Other, add, alone};
@@ -72,7 +72,7 @@ not compare that it is the same.
 
 pub(super) fn location(words: &[OsString], options: &Options) -> Result<()> {
     let task = Task::of(options)?;
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let report = verify_location(&words[0], &task, options, &mut progress)?;
     show(&report, progress)
 }
@@ -80,7 +80,7 @@ pub(super) fn location(words: &[OsString], options: &Options) -> Result<()> {
 /// All archives of a configuration.
 pub(super) fn config(options: &Options) -> Result<()> {
     let task = Task::of(options)?;
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let report = verify_config(options.file()?, &task, options, &mut progress)?;
     show(&report, progress)
 }
@@ -92,11 +92,11 @@ fn verify_location(
     progress: &mut Progress,
 ) -> Result<Report> {
     let place = Location::directory(location)?;
-    if task.depth == Depth::Download && matches!(place.place, Place::Local(_)) {
+    if task.depth == Depth::Download && place.place.local().is_some() {
         let said = "--download is for buckets; here --against OTHER --content reads the data";
         return Err(Error::usage(format!("cannot verify {}", place.place), said));
     }
-    if task.drill.is_some() && !matches!(place.place, Place::S3(_)) {
+    if task.drill.is_some() && !place.place.keeps_streams() {
         let said =
             "a drill is for streams that are stored; here --against OTHER --content reads the data";
         return Err(Error::usage(format!("cannot verify {}", place.place), said));

@@ -1,7 +1,7 @@
 //! Which diffs are worth a thought, which snapshots they can reach, and what an unmeasured one
 //! is likely to cost.
 
-use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, End, Graph, Listing, Size, Sizes, Snapshot, State, Uuid, shown};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -12,9 +12,9 @@ pub(super) fn all(
     targets: &[&Snapshot],
     parents: &HashSet<Uuid>,
 ) -> Vec<Diff> {
-    match &source.offer {
-        Offer::Only(diffs) => diffs.clone(),
-        Offer::AnyPair => related(targets, families, parents),
+    match source.offer.stored() {
+        Some(diffs) => diffs.to_vec(),
+        None => related(targets, families, parents),
     }
 }
 
@@ -94,21 +94,13 @@ pub(super) struct Families<'a> {
 
 impl<'a> Families<'a> {
     pub(super) fn new(snapshots: &'a [Snapshot]) -> Families<'a> {
-        let mut leader: HashMap<Uuid, Uuid> = HashMap::new();
-        for snapshot in snapshots {
-            if let Some(parent) = snapshot.parent_uuid {
-                let (a, b) = (find(&mut leader, snapshot.uuid), find(&mut leader, parent));
-                leader.insert(a, b);
-            }
-        }
-        let mut numbers: HashMap<Uuid, usize> = HashMap::new();
+        let lineage: Graph = snapshots.iter().map(|s| (s.uuid, s.parent_uuid)).collect();
+        let numbers = lineage.families();
         let mut all = Families::default();
         for snapshot in snapshots {
-            let next = numbers.len();
-            let number = *numbers
-                .entry(find(&mut leader, snapshot.uuid))
-                .or_insert(next);
-            all.families.resize(numbers.len(), Vec::new());
+            let number = numbers[&snapshot.uuid];
+            all.families
+                .resize(all.families.len().max(number + 1), Vec::new());
             all.families[number].push(snapshot);
         }
         for (number, family) in all.families.iter_mut().enumerate() {
@@ -170,15 +162,12 @@ impl<'a> Families<'a> {
     }
 }
 
-/// The leader of the family that `at` belongs to, as far as is known.
-fn find(leader: &mut HashMap<Uuid, Uuid>, mut at: Uuid) -> Uuid {
-    while let Some(&up) = leader.get(&at).filter(|&&up| up != at) {
-        // Halve the way for the next who asks.
-        let higher = leader.get(&up).copied().unwrap_or(up);
-        leader.insert(at, higher);
-        at = higher;
-    }
-    at
+/// What diffs make, down to what is there already.
+fn above<'a>(diffs: impl Iterator<Item = &'a Diff>, there: &HashSet<Uuid>) -> Graph {
+    let coming = |from: &Uuid| !there.contains(from);
+    diffs
+        .map(|diff| (diff.to, diff.from.filter(coming)))
+        .collect()
 }
 
 /// Which nodes a plan needs, intermediate ones among them, and which targets no diff can reach.
@@ -190,23 +179,16 @@ pub(super) fn reachable<'a>(
     targets: &[&'a Snapshot],
 ) -> (Vec<Uuid>, Vec<(&'a Snapshot, String)>) {
     let mut tree = parents.clone();
-    let mut open: Vec<&Snapshot> = targets.to_vec();
-    let mut nodes: Vec<Uuid> = Vec::new();
     // Most targets have a way that needs no intermediates: those first, in one go.
-    loop {
-        let coming: HashSet<Uuid> = open.iter().map(|s| s.id()).collect();
-        let direct =
-            |d: &&Diff| coming.contains(&d.to) && d.from.is_none_or(|from| tree.contains(&from));
-        let found: HashSet<Uuid> = candidates.iter().filter(direct).map(|d| d.to).collect();
-        if found.is_empty() {
-            break;
-        }
-        open.retain(|s| !found.contains(&s.id()));
-        tree.extend(&found);
-        nodes.extend(found);
-    }
-    let mut lost = Vec::new();
-    for target in open {
+    let coming: HashSet<Uuid> = targets.iter().map(|s| s.id()).collect();
+    let direct = candidates.iter().filter(|d| coming.contains(&d.to));
+    let mut nodes = above(direct, parents).shortest().order().to_vec();
+    tree.extend(&nodes);
+    let (open, mut lost) = (
+        targets.iter().filter(|s| !tree.contains(&s.id())),
+        Vec::new(),
+    );
+    for target in open.copied().collect::<Vec<_>>() {
         match cheapest_way(candidates, &tree, target.id()) {
             Some(way) => {
                 let new: Vec<Uuid> = way.into_iter().filter(|id| tree.insert(*id)).collect();
@@ -253,20 +235,12 @@ fn cheapest_way(candidates: &[Diff], tree: &HashSet<Uuid>, target: Uuid) -> Opti
 
 /// Why no diff makes this snapshot.
 fn broken(candidates: &[Diff], tree: &HashSet<Uuid>, target: Uuid) -> String {
-    let (mut at, mut seen) = (target, HashSet::new());
-    loop {
-        if !seen.insert(at) {
-            return format!("its diffs lead in a circle, through {at}: it cannot be made");
+    match above(candidates.iter(), tree).way_down(target).1 {
+        End::Circle(at) => format!("its diffs lead in a circle, through {at}: it cannot be made"),
+        End::Missing(at) => {
+            format!("a chain of diffs is broken: nothing stored makes {at}, on which it builds")
         }
-        let Some(diff) = candidates.iter().find(|d| d.to == at) else {
-            return format!(
-                "a chain of diffs is broken: nothing stored makes {at}, on which it builds"
-            );
-        };
-        match diff.from.filter(|from| !tree.contains(from)) {
-            Some(from) => at = from,
-            None => return "it cannot be made from what is stored".to_owned(),
-        }
+        End::Whole => "it cannot be made from what is stored".to_owned(),
     }
 }
 

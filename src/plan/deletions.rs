@@ -4,7 +4,7 @@
 use super::{Action, Planner, Step};
 use crate::attribution::Family;
 use crate::error::{Error, Result};
-use crate::snapshot::{Mended, Offer, Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Mended, Size, Snapshot, State, Uuid, shown};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -78,27 +78,12 @@ impl Planner<'_> {
 
     /// At a destination that keeps diffs: every snapshot that a kept one is built on.
     fn needed_links(&self, kept: &HashSet<Uuid>) -> HashSet<Uuid> {
-        let Offer::Only(diffs) = &self.dest.offer else {
+        if !self.dest.offer.keeps_diffs() {
             return HashSet::new();
-        };
-        let parent = |to| {
-            diffs
-                .iter()
-                .filter(move |d| d.to == to)
-                .filter_map(|d| d.from)
-        };
-        let kept = self
-            .dest
-            .snapshots
-            .iter()
-            .filter(|s| kept.contains(&s.id()) || self.wish.excludes(&s.path));
-        let mut open: Vec<Uuid> = kept.map(Snapshot::id).collect();
-        open.extend(self.plan.transfers().filter_map(|step| step.from));
-        let mut needed: HashSet<Uuid> = open.iter().copied().collect();
-        while let Some(at) = open.pop() {
-            let has_full = diffs.iter().any(|d| d.to == at && d.from.is_none());
-            open.extend(parent(at).filter(|from| !has_full && needed.insert(*from)));
         }
-        needed
+        let stays = |s: &&Snapshot| kept.contains(&s.id()) || self.wish.excludes(&s.path);
+        let stays = self.dest.snapshots.iter().filter(stays).map(Snapshot::id);
+        let parents = self.plan.transfers().filter_map(|step| step.from);
+        self.dest.offer.graph().needed_by(stays.chain(parents))
     }
 }

@@ -2,11 +2,34 @@
 //! anybody would expect, why not.
 
 use super::{Planner, candidates, conflicting};
-use crate::snapshot::{Diff, Offer, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Graph, Snapshot, State, Uuid, shown};
 use std::collections::HashMap;
 
-/// The diffs that were chosen, by what they make.
-pub(super) type Chosen = HashMap<Uuid, Diff>;
+/// The diffs that were chosen.
+pub(super) struct Chosen {
+    /// By what they make.
+    by: HashMap<Uuid, Diff>,
+    /// What they make out of each other: what is made out of what is there already has nothing below it.
+    pub(super) graph: Graph,
+}
+
+impl Chosen {
+    pub(super) fn new(diffs: impl Iterator<Item = Diff>) -> Chosen {
+        let by: HashMap<Uuid, Diff> = diffs.map(|diff| (diff.to, diff)).collect();
+        let coming = |from: &Uuid| by.contains_key(from);
+        let pairs = by.values().map(|diff| (diff.to, diff.from.filter(coming)));
+        let graph = pairs.collect();
+        Chosen { by, graph }
+    }
+
+    pub(super) fn get(&self, to: Uuid) -> Option<&Diff> {
+        self.by.get(&to)
+    }
+
+    pub(super) fn parent(&self, to: Uuid) -> Option<Uuid> {
+        self.get(to)?.from
+    }
+}
 
 impl Planner<'_> {
     /// Why this diff was chosen. `forced`: its chain of diffs would have got too long.
@@ -27,7 +50,7 @@ impl Planner<'_> {
     }
 
     fn why_whole(&self, diff: &Diff, chosen: &Chosen, forced: bool) -> String {
-        if let Offer::Only(_) = self.source.offer {
+        if self.source.offer.keeps_diffs() {
             return ", as it is stored".to_owned();
         }
         if self.wish.whole {
@@ -48,7 +71,7 @@ impl Planner<'_> {
         };
         match self.unfit(natural, diff, chosen) {
             Some(why) => format!(": not from {why}"),
-            None if builds_on(natural.id(), diff.to, chosen) => format!(
+            None if chosen.graph.way_down(natural.id()).0.contains(&diff.to) => format!(
                 ": {} is made from it, which costs less in all",
                 shown(&natural.path)
             ),
@@ -95,7 +118,7 @@ impl Planner<'_> {
     /// What is wrong with it at the destination.
     fn not_there(&self, parent: &Snapshot, chosen: &Chosen) -> Option<&'static str> {
         let id = parent.id();
-        if self.parents.contains(&id) || chosen.contains_key(&id) {
+        if self.parents.contains(&id) || chosen.get(id).is_some() {
             return None;
         }
         let copies = self.dest.snapshots.iter().filter(|s| s.id() == id);
@@ -111,16 +134,4 @@ impl Planner<'_> {
             _ => "which is more than once at the destination, without a seal",
         })
     }
-}
-
-/// Whether what was chosen makes `at` out of `root`, however many diffs it takes.
-fn builds_on(mut at: Uuid, root: Uuid, chosen: &Chosen) -> bool {
-    for _ in 0..=chosen.len() {
-        match chosen.get(&at).and_then(|diff| diff.from) {
-            Some(from) if from == root => return true,
-            Some(from) => at = from,
-            None => return false,
-        }
-    }
-    false
 }

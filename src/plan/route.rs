@@ -4,8 +4,8 @@ use super::arborescence::{self, Edge};
 use super::candidates;
 use super::reasons::Chosen;
 use super::{Action, Planner, Step};
-use crate::snapshot::{Diff, Mended, Offer, Size, Snapshot, Uuid};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::snapshot::{Diff, Mended, Size, Snapshot, Uuid};
+use std::collections::{HashMap, HashSet};
 
 /// What a further link in a stored chain costs beside its bytes: a chain is as good as its
 /// weakest link, and each is a request to make and an object to keep.
@@ -24,7 +24,7 @@ impl<'a> Planner<'a> {
         // Of twins, the one that was asked for.
         self.by_id.extend(targets.iter().map(|s| (s.id(), *s)));
         let mut candidates = candidates::all(self.source, &self.families, targets, &self.parents);
-        if self.wish.whole && self.source.offer == Offer::AnyPair {
+        if self.wish.whole && !self.source.offer.keeps_diffs() {
             candidates.retain(|diff| diff.from.is_none());
         }
         candidates.retain(|diff| self.refusal(diff).is_none());
@@ -50,7 +50,7 @@ impl<'a> Planner<'a> {
             }
         };
         let wished: HashSet<Uuid> = targets.iter().map(|s| s.id()).collect();
-        for diff in in_order(&nodes, &chosen, &self.by_id) {
+        for diff in in_order(&chosen, &self.by_id) {
             let path = self
                 .by_id
                 .get(&diff.to)
@@ -113,10 +113,7 @@ impl<'a> Planner<'a> {
             size: self.size(diff),
             ..*diff
         };
-        picked
-            .into_iter()
-            .map(|tag| (candidates[tag].to, sized(&candidates[tag])))
-            .collect()
+        Chosen::new(picked.into_iter().map(|tag| sized(&candidates[tag])))
     }
 
     /// Whether the destination has all that the diff builds on.
@@ -203,81 +200,29 @@ impl<'a> Planner<'a> {
     }
 
     fn keeps_diffs(&self) -> bool {
-        matches!(self.dest.offer, Offer::Only(_))
+        self.dest.offer.keeps_diffs()
     }
 
     /// A snapshot whose chain at the destination would get too long, the first on its chain.
     fn too_long(&self, nodes: &[Uuid], chosen: &Chosen) -> Option<Uuid> {
         let limit = self.wish.max_chain.filter(|_| self.keeps_diffs())?;
-        let stored = chain_lengths(&self.dest.offer);
-        let mut first: Option<(usize, Uuid)> = None;
-        for &node in nodes {
-            let (mut length, mut at) = (1, node);
-            while let Some(parent) = chosen.get(&at).and_then(|diff| diff.from) {
-                length += stored
-                    .get(&parent)
-                    .copied()
-                    .filter(|_| self.parents.contains(&parent))
-                    .unwrap_or(1);
-                if self.parents.contains(&parent) || length > nodes.len() + limit {
-                    break;
-                }
-                at = parent;
-            }
-            let is_diff = chosen.get(&node).is_some_and(|diff| diff.from.is_some());
-            if length > limit && is_diff && first.is_none_or(|(least, _)| length < least) {
-                first = Some((length, node));
-            }
-        }
-        first.map(|(_, node)| node)
-    }
-}
-
-/// How many stored diffs it takes to make each snapshot.
-fn chain_lengths(offer: &Offer) -> HashMap<Uuid, usize> {
-    let Offer::Only(diffs) = offer else {
-        return HashMap::new();
-    };
-    let mut lengths: HashMap<Uuid, usize> = HashMap::new();
-    loop {
-        let before = lengths.len();
-        for diff in diffs {
-            let length = match diff.from {
-                None => Some(1),
-                Some(from) => lengths.get(&from).map(|n| n + 1),
-            };
-            if let Some(length) = length {
-                let known = lengths.entry(diff.to).or_insert(length);
-                *known = length.min(*known);
-            }
-        }
-        if lengths.len() == before {
-            return lengths;
-        }
+        let stored = self.dest.offer.graph().shortest();
+        let length = |id: &Uuid| {
+            let (way, _) = chosen.graph.way_down(*id);
+            let first = way.last().and_then(|first| chosen.get(*first)?.from);
+            way.len() + first.map_or(0, |there| stored.depth(there).unwrap_or(1))
+        };
+        let diffs = nodes.iter().filter(|id| chosen.parent(**id).is_some());
+        let long = diffs
+            .map(|id| (length(id), *id))
+            .filter(|(length, _)| *length > limit);
+        long.min_by_key(|(length, _)| *length).map(|(_, id)| id)
     }
 }
 
 /// Parents first; otherwise by age.
-fn in_order(nodes: &[Uuid], chosen: &Chosen, by_id: &HashMap<Uuid, &Snapshot>) -> Vec<Diff> {
-    let mut children: BTreeMap<Option<Uuid>, Vec<Uuid>> = BTreeMap::new();
-    for &node in nodes {
-        if let Some(diff) = chosen.get(&node) {
-            let parent = diff.from.filter(|from| chosen.contains_key(from));
-            children.entry(parent).or_default().push(node);
-        }
-    }
-    let age = |id: &Uuid| by_id.get(id).map(|s| (s.generation(), &s.path));
-    let mut ordered = Vec::new();
-    let mut open = children.remove(&None).unwrap_or_default();
-    while let Some(at) = open
-        .iter()
-        .enumerate()
-        .min_by_key(|(_, id)| age(id))
-        .map(|(i, _)| i)
-    {
-        let node = open.swap_remove(at);
-        ordered.extend(chosen.get(&node));
-        open.extend(children.remove(&Some(node)).unwrap_or_default());
-    }
-    ordered
+fn in_order(chosen: &Chosen, by_id: &HashMap<Uuid, &Snapshot>) -> Vec<Diff> {
+    let age = |id| by_id.get(&id).map(|s| (s.generation(), &s.path));
+    let order = chosen.graph.parents_first(age).into_iter();
+    order.filter_map(|id| chosen.get(id).copied()).collect()
 }

@@ -2,11 +2,12 @@
 //! what runs left. For people, and for scripts in `json`.
 
 use super::human;
+use crate::archive::ArchiveState;
 use crate::s3::S3Options;
-use crate::s3::thaw::Frost;
 use crate::snapshot::shown;
 use crate::store::archive::index::Archive;
 use crate::store::archive::manifest::{self, Manifest};
+use crate::text::counted;
 use std::collections::HashMap;
 
 /// An archive, and what else is known of it.
@@ -19,7 +20,7 @@ pub struct Shown<'a> {
     /// What there is.
     pub archive: &'a Archive,
     /// Whether the chunks of each backup can be read, by the key of its manifest.
-    pub frost: HashMap<String, Frost>,
+    pub states: HashMap<String, ArchiveState>,
     /// How the bucket is reached, if commands are wanted.
     pub reach: Option<&'a S3Options>,
 }
@@ -29,8 +30,8 @@ impl Shown<'_> {
     pub fn text(&self) -> String {
         let archive = self.archive;
         let (name, count) = (shown(&archive.name), archive.manifests.len());
-        let words = if count == 1 { "backup" } else { "backups" };
-        let mut text = format!("{name}: {count} {words} in {}\n", self.location);
+        let count = counted(count, "backup");
+        let mut text = format!("{name}: {count} in {}\n", self.location);
         for (key, manifest) in archive.in_order() {
             text += &self.row(key, manifest);
             if let Some(command) = self.command(manifest) {
@@ -67,15 +68,15 @@ impl Shown<'_> {
             &manifest.snapshot.name,
         ];
         let [made, kind, class, name] = fields.map(shown);
-        let frost = self.frost(key).map(|word| format!(", {word}"));
-        let frost = frost.unwrap_or_default();
+        let thawing = self.thawing(key).map(|word| format!(", {word}"));
+        let thawing = thawing.unwrap_or_default();
         let remark = match (self.archive.broken.get(key), &manifest.parent_manifest) {
             (Some(why), _) => format!(" ({why})"),
             (None, Some(parent)) => self.builds(key, parent),
             (None, None) => String::new(),
         };
         format!(
-            "  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}{frost}  {name}{remark}\n"
+            "  {state:<11}  {made}  {kind:<11}  {size:>10} in {chunks}  {class}{thawing}  {name}{remark}\n"
         )
     }
 
@@ -104,12 +105,12 @@ impl Shown<'_> {
     }
 
     /// In a word; none for what can be read as always.
-    pub(super) fn frost(&self, key: &str) -> Option<&'static str> {
-        match self.frost.get(key)? {
-            Frost::None => None,
-            Frost::Frozen => Some("frozen"),
-            Frost::Thawing => Some("thawing"),
-            Frost::Thawed(_) => Some("thawed"),
+    pub(super) fn thawing(&self, key: &str) -> Option<&'static str> {
+        match self.states.get(key)? {
+            ArchiveState::Readable => None,
+            ArchiveState::Frozen => Some("frozen"),
+            ArchiveState::Thawing => Some("thawing"),
+            ArchiveState::Thawed(_) => Some("thawed"),
         }
     }
 

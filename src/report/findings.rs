@@ -3,6 +3,7 @@
 use super::json::VERSION;
 use crate::proof::Finding;
 use crate::snapshot::shown;
+use crate::text::counted;
 use crate::verify::{Counts, Report};
 use serde::Serialize;
 
@@ -15,11 +16,7 @@ pub fn line(finding: &Finding) -> String {
 /// How many there are of each kind.
 pub fn summary(report: &Report) -> String {
     let counts = report.counts();
-    let words = match report.findings.len() {
-        1 => "snapshot",
-        _ => "snapshots",
-    };
-    let mut text = format!("{} {words}: ", report.findings.len());
+    let mut text = counted(report.findings.len(), "snapshot") + ": ";
     for (seen, count) in counts.seen.iter().filter(|(_, count)| **count > 0) {
         text.push_str(&format!("{count} {}, ", seen.word()));
     }

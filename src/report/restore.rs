@@ -4,6 +4,7 @@ use super::human;
 use super::json::{VERSION, line};
 use crate::restore::{Plan, Row, thawing::Step};
 use crate::snapshot::{path_text, shown};
+use crate::text::counted;
 use serde::Serialize;
 use std::path::Path;
 
@@ -50,10 +51,10 @@ fn fetch(plan: &Plan) -> String {
         0 => String::new(),
         n => format!(", {n} of them frozen"),
     };
-    let words = if objects == 1 { "object" } else { "objects" };
     let mut text = format!(
-        "to fetch: {size} ({} bytes) in {objects} {words}{frozen}\n",
-        plan.bytes
+        "to fetch: {size} ({} bytes) in {}{frozen}\n",
+        plan.bytes,
+        counted(objects, "object")
     );
     for wait in &plan.waits {
         text += &format!("to wait for {wait}\n");

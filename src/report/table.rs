@@ -1,19 +1,4 @@
-//! Columns and numbers for people. Knows nothing of what they say.
-
-/// A number of bytes for people: IEC units, three to four digits.
-pub fn human(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
-    // 1023.95 would be shown as 1024.0.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
+//! Columns for people. Knows nothing of what they say.
 
 /// Columns side by side; the last one has no end.
 pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {

@@ -6,10 +6,11 @@ use super::links::Links;
 use super::place::Place;
 use super::thawing::{self, look};
 use super::{Order, Which};
+use crate::archive::{ArchiveState, Tier};
 use crate::error::Result;
-use crate::s3::thaw::{Cold, Frost, Tier};
+use crate::prices::{self, Estimate, Prices};
+use crate::s3::thaw::Cold;
 use crate::snapshot::path_text;
-use crate::store::archive::costs::{self, Estimate, Prices};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -87,7 +88,7 @@ pub(super) fn make(order: &Order, links: &mut Links, place: &Place) -> Result<Pl
             .keys()
             .next()
             .and_then(|key| cold.get(key));
-        if first.is_some_and(|cold| cold.frost.readable()) {
+        if first.is_some_and(|cold| cold.state.is_readable()) {
             links.identify(number)?;
         }
     }
@@ -108,7 +109,7 @@ pub(super) fn make(order: &Order, links: &mut Links, place: &Place) -> Result<Pl
             name: manifest.snapshot.name.clone(),
             bytes: manifest.total_bytes,
             chunks: manifest.chunks.len(),
-            frozen: cold.iter().filter(|cold| !cold.frost.readable()).count(),
+            frozen: cold.iter().filter(|cold| !cold.state.is_readable()).count(),
             classes: classes.into_iter().cloned().collect(),
             present,
             needed: number >= first,
@@ -134,9 +135,9 @@ fn sum_up(
     let mut frozen = Vec::new();
     for chunk in needed.iter().flat_map(|link| &link.manifest.chunks) {
         if let Some(cold) = cold.get(&chunk.key) {
-            let asks = cold.frost == Frost::Frozen;
+            let asks = cold.state == ArchiveState::Frozen;
             *bytes.entry((&cold.class, asks)).or_default() += chunk.size;
-            frozen.extend((!cold.frost.readable()).then(|| cold.clone()));
+            frozen.extend((!cold.state.is_readable()).then(|| cold.clone()));
         }
     }
     let nothing = Estimate::Known(Vec::new());
@@ -169,7 +170,7 @@ fn sum_up(
 }
 
 fn waiting(class: &str, tier: Tier) -> String {
-    let time = costs::wait(class, tier).unwrap_or("nobody knows how long");
+    let time = prices::wait(class, tier).unwrap_or("nobody knows how long");
     format!("{class} by {tier}: {time}")
 }
 

@@ -1,10 +1,11 @@
 //! Thawing what is frozen: everything is asked for at once, and then waited for. Knows keys, not
 //! what is in them.
 
+use crate::archive::{ArchiveState, Tier};
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::s3::Client;
-use crate::s3::thaw::{Asked, Cold, Frost, Tier};
+use crate::s3::thaw::{Asked, Cold};
 use crate::snapshot::shown;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -116,13 +117,13 @@ impl Asking<'_> {
         let (mut new, mut open) = (0, 0);
         for (key, cold) in cold {
             process::check("thawing")?;
-            open += usize::from(!cold.frost.readable());
+            open += usize::from(!cold.state.is_readable());
             let first = !self.asked.contains_key(key);
-            let wanted = match cold.frost {
-                Frost::None => false,
-                Frost::Frozen => true,
-                Frost::Thawing => first && self.how.hurry,
-                Frost::Thawed(until) => first && until.is_some_and(ends_soon),
+            let wanted = match cold.state {
+                ArchiveState::Readable => false,
+                ArchiveState::Frozen => true,
+                ArchiveState::Thawing => first && self.how.hurry,
+                ArchiveState::Thawed(until) => first && until.is_some_and(ends_soon),
             };
             if wanted {
                 new += usize::from(self.ask_for(key, cold)?);
@@ -183,8 +184,8 @@ fn sleep(time: Duration) -> Result<()> {
 
 /// The tier must be one that every frozen class has.
 pub(super) fn check_tier(frozen: &[&Cold], tier: Tier) -> Result<()> {
-    use crate::store::archive::costs;
-    let lacks = |cold: &&&Cold| costs::lacks_tier(&cold.class, tier);
+    use crate::prices;
+    let lacks = |cold: &&&Cold| prices::lacks_tier(&cold.class, tier);
     match frozen.iter().find(lacks) {
         Some(cold) => {
             let class = shown(&cold.class);
@@ -227,7 +228,7 @@ mod tests {
     fn a_tier_that_a_class_lacks() {
         let cold = Cold {
             class: "DEEP_ARCHIVE".to_owned(),
-            frost: Frost::Frozen,
+            state: ArchiveState::Frozen,
         };
         assert!(check_tier(&[&cold], Tier::Bulk).is_ok());
         let error = check_tier(&[&cold], Tier::Expedited).unwrap_err();

@@ -3,7 +3,7 @@
 
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
-use crate::sys::look;
+use crate::sys::secure_open;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -64,7 +64,7 @@ pub(crate) fn read(path: Option<&Path>) -> Result<Sections> {
     let Some(path) = path else {
         return Ok(Sections::new());
     };
-    match look::read_file(path, LONGEST) {
+    match secure_open::read_file(path, LONGEST) {
         Ok(text) => Ok(parse(&String::from_utf8_lossy(&text))),
         Err(error) if absent(&error) => Ok(Sections::new()),
         Err(error) => Err(error).doing(|| format!("cannot read {}", shown(path))),

@@ -3,13 +3,12 @@
 //! done by the threads that fetch. The end of the stream comes only when all of it was there and its
 //! checksum is right.
 
-use super::hashing::{Buffer, Digests, Hashing};
 use super::objects::unquoted;
-use super::tree_hash::{self, TreeHash};
-use super::upload::hex;
 use super::{Client, Request, Response};
+use crate::digest::{self, Background, Buffer, Digests, Hash, TreeHash};
 use crate::error::{Error, Result};
-use crate::sys::{self, Hash};
+use crate::sys;
+use crate::text::hex;
 use rusty_s3::Method;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -40,7 +39,7 @@ pub struct Download {
     threads: Vec<JoinHandle<()>>,
     range: Option<Arc<Buffer>>,
     at: usize,
-    /// Where ranges go that were read.
+    /// Where the memory of ranges goes that were read.
     home: Sender<Vec<u8>>,
     /// Only if there is something to compare it with.
     digest: Option<Digest>,
@@ -53,7 +52,7 @@ pub struct Download {
 /// What was recorded, computed again.
 enum Digest {
     /// On a thread of its own, which sees all bytes in their order.
-    InOrder(Hashing),
+    InOrder(Background),
     /// Of leaves that were hashed as they came.
     Tree(TreeHash),
 }
@@ -154,10 +153,12 @@ impl Download {
             None => None,
         };
         match (self.recorded.quickest(), found) {
-            (Some((kind, recorded)), Some(found)) if !recorded.eq_ignore_ascii_case(&found) => {
+            (Some((algorithm, recorded)), Some(found))
+                if !recorded.eq_ignore_ascii_case(&found) =>
+            {
                 let said = format!(
                     "its {} is {found}, and {recorded} was recorded when it was uploaded",
-                    kind.name()
+                    algorithm.name()
                 );
                 Err(Error::damaged(self.shared.doing(0), said))
             }
@@ -167,15 +168,15 @@ impl Download {
 }
 
 fn in_order(recorded: &Digests) -> Option<Digest> {
-    let (kind, _) = recorded.quickest()?;
-    Some(Digest::InOrder(Hashing::start(kind, WAITING)))
+    let (algorithm, _) = recorded.quickest()?;
+    Some(Digest::InOrder(Background::start(algorithm, WAITING)))
 }
 
 /// Whether no leaf of a tree hash is in two objects.
 fn are_leaves(sources: &[Source]) -> bool {
     let (_, all_but_last) = sources.split_last().unzip();
     let mut others = all_but_last.into_iter().flatten();
-    others.all(|source| source.size.is_multiple_of(tree_hash::LEAF as u64))
+    others.all(|source| source.size.is_multiple_of(digest::LEAF as u64))
 }
 
 impl Read for Download {
@@ -327,7 +328,7 @@ impl Shared {
         }
         let bytes = response.body;
         let leaves = match self.leaves {
-            true => tree_hash::leaves(&bytes),
+            true => digest::leaves(&bytes),
             false => Vec::new(),
         };
         Ok(Range { bytes, leaves })

@@ -5,7 +5,7 @@ use super::config::{Environment, Profile};
 use super::quirks::Quirks;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::sys::look;
+use crate::sys::secure_open;
 use rusty_s3::{Bucket, UrlStyle};
 use std::path::Path;
 use std::sync::Arc;
@@ -232,7 +232,7 @@ fn authorities(bundle: &Path) -> Result<Vec<Certificate<'static>>> {
 
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
     let doing = || format!("cannot read the CA bundle {}", shown(path));
-    let text = look::read_file(path, 16 << 20).doing(doing)?;
+    let text = secure_open::read_file(path, 16 << 20).doing(doing)?;
     let mut found = Vec::new();
     for item in ureq::tls::parse_pem(&text) {
         match item {

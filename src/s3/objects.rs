@@ -5,10 +5,9 @@ use super::multipart::Unfinished;
 use super::sign::UNRESERVED;
 use super::xml::{Node, escaped};
 use super::{Answer, Client, Fault, Request, Response, Sse};
+use crate::digest::content_md5;
 use crate::error::{Error, Kind, Result};
-use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
-use md5::{Digest, Md5};
 use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 use rusty_s3::Method;
 
@@ -248,8 +247,7 @@ impl Client {
         request.headers.extend(self.protection());
         let mut names = request.headers.iter().map(|(name, _)| *name);
         if !names.any(|name| name == "content-md5" || name.starts_with("x-amz-checksum")) {
-            let md5 = BASE64_STANDARD.encode(Md5::digest(body));
-            request.headers.push(("content-md5", md5));
+            request.headers.push(("content-md5", content_md5(body)));
         }
         self.request(request)
     }
@@ -301,7 +299,7 @@ impl Client {
             let mut request =
                 Request::new(Method::Post, "", "delete objects in", "s3:DeleteObject");
             request.query = vec![("delete", String::new())];
-            request.headers = vec![("content-md5", BASE64_STANDARD.encode(Md5::digest(&body)))];
+            request.headers = vec![("content-md5", content_md5(body.as_bytes()))];
             request.body = body.as_bytes();
             request.slow = true;
             let answer = self.document(request, "DeleteResult")?;

@@ -1,11 +1,11 @@
-//! A request, what comes of it, and the pace of its bytes.
+//! A request, what comes of it, and the rate of its bytes.
 //! Plain data: sending is the client's business.
 
 use super::sign;
-use super::upload::hex;
 use crate::error::Error;
-use crate::pace::Pace;
+use crate::limiter::Limiter;
 use crate::sys;
+use crate::text::hex;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rusty_s3::Method;
 use std::io::{self, Read};
@@ -110,24 +110,24 @@ impl From<Fault> for Error {
     }
 }
 
-/// Bytes at the pace of `--bwlimit`, until somebody wants to stop.
-pub(super) struct Paced<'a, 'b, R> {
+/// Bytes at the rate of `--bwlimit`, until somebody wants to stop.
+pub(super) struct Limited<'a, 'b, R> {
     pub(super) from: R,
     pub(super) request: &'a Request<'b>,
-    pub(super) pace: Option<&'a Pace>,
+    pub(super) limiter: Option<&'a Limiter>,
 }
 
-impl<R: Read> Read for Paced<'_, '_, R> {
+impl<R: Read> Read for Limited<'_, '_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.request.stopped() {
             return Err(io::Error::other("stopped"));
         }
-        let Some(pace) = self.pace else {
+        let Some(limiter) = self.limiter else {
             return self.from.read(buffer);
         };
-        let want = buffer.len().min(pace.piece());
+        let want = buffer.len().min(limiter.piece());
         let count = self.from.read(&mut buffer[..want])?;
-        pace.pass_unless(count, || self.request.stopped())?;
+        limiter.pass_unless(count, || self.request.stopped())?;
         Ok(count)
     }
 }

@@ -3,11 +3,10 @@
 //! not what they are for.
 
 use super::credentials::Keys;
-use super::upload::hex;
+use crate::digest::{hmac_sha256, sha256};
+use crate::text::hex;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use ring::digest::{SHA256, digest};
-use ring::hmac;
 use rusty_s3::Method;
 use url::Url;
 
@@ -64,7 +63,7 @@ pub(super) fn signed<'a>(
 
 /// The SHA-256 of a body, as [`Message::payload`].
 pub(super) fn of_body(body: &[u8]) -> String {
-    hex(digest(&SHA256, body).as_ref())
+    hex(&sha256(body))
 }
 
 /// A query in the one form that can be signed: encoded, and then sorted.
@@ -122,13 +121,10 @@ fn signature(secret: &str, region: &str, now: Timestamp, canonical: &str) -> Str
     );
     let first = format!("AWS4{secret}").into_bytes();
     let scope = scope(region, now);
-    let key = scope.split('/').fold(first, |key, word| mac(&key, word));
-    hex(&mac(&key, &text))
-}
-
-fn mac(key: &[u8], text: &str) -> Vec<u8> {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-    hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
+    let key = scope
+        .split('/')
+        .fold(first, |key, word| hmac_sha256(&key, word.as_bytes()));
+    hex(&hmac_sha256(&key, text.as_bytes()))
 }
 
 #[cfg(test)]

@@ -5,74 +5,11 @@ use super::errors::http_date;
 use super::objects::{Head, decoded};
 use super::xml::Node;
 use super::{Answer, Client, Request};
-use crate::error::{Error, Result};
-use crate::snapshot::shown;
-use base64::{Engine, prelude::BASE64_STANDARD};
-use jiff::Timestamp;
-use md5::{Digest, Md5};
+use crate::archive::{ArchiveState, Tier};
+use crate::digest::content_md5;
+use crate::error::Result;
 use rusty_s3::Method;
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
-use std::str::FromStr;
-
-/// How fast objects are thawed, and so for how much.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Tier {
-    /// Minutes; not for every class.
-    Expedited,
-    /// Hours.
-    Standard,
-    /// Half a day or more, for the least.
-    Bulk,
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Tier::Expedited => "Expedited",
-            Tier::Standard => "Standard",
-            Tier::Bulk => "Bulk",
-        })
-    }
-}
-
-impl FromStr for Tier {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Tier> {
-        match text {
-            "Expedited" => Ok(Tier::Expedited),
-            "Standard" => Ok(Tier::Standard),
-            "Bulk" => Ok(Tier::Bulk),
-            _ => {
-                let doing = format!("cannot use the tier '{}'", shown(text));
-                Err(Error::usage(
-                    doing,
-                    "known are Standard, Bulk and Expedited",
-                ))
-            }
-        }
-    }
-}
-
-/// Whether an object can be read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Frost {
-    /// It can, and always could.
-    None,
-    /// It has to be thawed first.
-    Frozen,
-    /// Its thawing was asked for.
-    Thawing,
-    /// It can, until then.
-    Thawed(Option<Timestamp>),
-}
-
-impl Frost {
-    /// Whether it can be read now.
-    pub fn readable(self) -> bool {
-        matches!(self, Frost::None | Frost::Thawed(_))
-    }
-}
 
 /// An object as far as cold goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,7 +17,7 @@ pub struct Cold {
     /// Its storage class.
     pub class: String,
     /// Whether it can be read.
-    pub frost: Frost,
+    pub state: ArchiveState,
 }
 
 /// What came of asking for an object to be thawed.
@@ -126,22 +63,24 @@ impl Client {
         })?;
         for (key, cold) in &mut found {
             // No word of a status means frozen, if this service has words for it.
-            let untold = cold.frost == Frost::Frozen && !told;
+            let untold = cold.state == ArchiveState::Frozen && !told;
             if untold || cold.class == TIERING {
-                cold.frost = self.look(key, &cold.class)?;
+                cold.state = self.look(key, &cold.class)?;
             }
         }
         Ok(found)
     }
 
-    fn look(&self, key: &str, class: &str) -> Result<Frost> {
+    fn look(&self, key: &str, class: &str) -> Result<ArchiveState> {
         let Some(head) = self.head(key)? else {
-            return Ok(Frost::None);
+            return Ok(ArchiveState::Readable);
         };
         match of_head(&head, class) {
             // Other services may keep the name of a class, and nothing more.
-            Frost::Frozen if !self.is_aws() && self.beginning(key, 1)?.is_some() => Ok(Frost::None),
-            frost => Ok(frost),
+            ArchiveState::Frozen if !self.is_aws() && self.beginning(key, 1)?.is_some() => {
+                Ok(ArchiveState::Readable)
+            }
+            state => Ok(state),
         }
     }
 
@@ -154,7 +93,7 @@ impl Client {
         let body = body(class, tier, days);
         let mut request = Request::new(Method::Post, key, "thaw", "s3:RestoreObject");
         request.query = vec![("restore", String::new())];
-        request.headers = vec![("content-md5", BASE64_STANDARD.encode(Md5::digest(&body)))];
+        request.headers = vec![("content-md5", content_md5(body.as_bytes()))];
         request.body = body.as_bytes();
         asked(
             self.request(request).map(|response| response.status),
@@ -215,42 +154,43 @@ fn listed(node: &Node) -> Cold {
         "" => "STANDARD",
         class => class,
     };
-    let frost = match node.child("RestoreStatus") {
-        Some(status) if status.text("IsRestoreInProgress") == "true" => Frost::Thawing,
-        Some(status) => Frost::Thawed(status.text("RestoreExpiryDate").parse().ok()),
-        None if freezes(class) => Frost::Frozen,
-        None => Frost::None,
+    let state = match node.child("RestoreStatus") {
+        Some(status) if status.text("IsRestoreInProgress") == "true" => ArchiveState::Thawing,
+        Some(status) => ArchiveState::Thawed(status.text("RestoreExpiryDate").parse().ok()),
+        None if freezes(class) => ArchiveState::Frozen,
+        None => ArchiveState::Readable,
     };
     Cold {
         class: class.to_owned(),
-        frost,
+        state,
     }
 }
 
 /// What an object's own headers say: `ongoing-request="false", expiry-date="Fri, 21 Dec …"`.
-fn of_head(head: &Head, class: &str) -> Frost {
+fn of_head(head: &Head, class: &str) -> ArchiveState {
     restored(
         head.header("x-amz-restore"),
         freezes(class) || !head.header("x-amz-archive-status").is_empty(),
     )
 }
 
-fn restored(text: &str, archived: bool) -> Frost {
+fn restored(text: &str, archived: bool) -> ArchiveState {
     let value = |name: &str| {
         let rest = text.split_once(&format!("{name}=\""))?.1;
         Some(rest.split_once('"')?.0)
     };
     match value("ongoing-request") {
-        Some("true") => Frost::Thawing,
-        Some(_) => Frost::Thawed(value("expiry-date").and_then(http_date)),
-        None if archived => Frost::Frozen,
-        None => Frost::None,
+        Some("true") => ArchiveState::Thawing,
+        Some(_) => ArchiveState::Thawed(value("expiry-date").and_then(http_date)),
+        None if archived => ArchiveState::Frozen,
+        None => ArchiveState::Readable,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use crate::s3::Fault;
 
     #[test]
@@ -269,34 +209,37 @@ mod tests {
         };
         let status = |inside: &str| {
             let text = "<StorageClass>GLACIER</StorageClass><RestoreStatus>".to_owned();
-            cold(&(text + inside + "</RestoreStatus>")).frost
+            cold(&(text + inside + "</RestoreStatus>")).state
         };
         assert_eq!(cold("").class, "STANDARD");
-        assert_eq!(cold("").frost, Frost::None);
-        let class = |name: &str| cold(&format!("<StorageClass>{name}</StorageClass>")).frost;
-        assert_eq!(class("DEEP_ARCHIVE"), Frost::Frozen);
-        assert_eq!(class("GLACIER_IR"), Frost::None);
+        assert_eq!(cold("").state, ArchiveState::Readable);
+        let class = |name: &str| cold(&format!("<StorageClass>{name}</StorageClass>")).state;
+        assert_eq!(class("DEEP_ARCHIVE"), ArchiveState::Frozen);
+        assert_eq!(class("GLACIER_IR"), ArchiveState::Readable);
         assert_eq!(
             status("<IsRestoreInProgress>true</IsRestoreInProgress>"),
-            Frost::Thawing
+            ArchiveState::Thawing
         );
         let until = "2026-12-24T00:00:00.000Z";
         let thawed = format!(
             "<IsRestoreInProgress>false</IsRestoreInProgress><RestoreExpiryDate>{until}</RestoreExpiryDate>"
         );
-        assert_eq!(status(&thawed), Frost::Thawed(until.parse().ok()));
-        assert!(status(&thawed).readable() && !Frost::Thawing.readable());
+        assert_eq!(status(&thawed), ArchiveState::Thawed(until.parse().ok()));
+        assert!(status(&thawed).is_readable() && !ArchiveState::Thawing.is_readable());
     }
 
     #[test]
     fn what_objects_say() {
-        assert_eq!(restored("ongoing-request=\"true\"", true), Frost::Thawing);
+        assert_eq!(
+            restored("ongoing-request=\"true\"", true),
+            ArchiveState::Thawing
+        );
         let text = "ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2012 00:00:00 GMT\"";
         let until = "2012-12-21T00:00:00Z".parse().ok();
         assert!(until.is_some());
-        assert_eq!(restored(text, true), Frost::Thawed(until));
-        assert_eq!(restored("", true), Frost::Frozen);
-        assert_eq!(restored("", false), Frost::None);
+        assert_eq!(restored(text, true), ArchiveState::Thawed(until));
+        assert_eq!(restored("", true), ArchiveState::Frozen);
+        assert_eq!(restored("", false), ArchiveState::Readable);
     }
 
     #[test]
@@ -336,13 +279,5 @@ mod tests {
         assert_eq!(common(&["a/b", "x"]), "");
         assert_eq!(common(&["\u{e4}/b", "\u{e5}/b"]), "");
         assert_eq!(common(&[]), "");
-    }
-
-    #[test]
-    fn tiers_by_name() {
-        for tier in [Tier::Expedited, Tier::Standard, Tier::Bulk] {
-            assert_eq!(tier.to_string().parse::<Tier>().unwrap(), tier);
-        }
-        assert_eq!("fast".parse::<Tier>().unwrap_err().exit_code(), 2);
     }
 }

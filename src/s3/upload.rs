@@ -2,27 +2,25 @@
 //! and checked at the end. Memory is a part for each thread and one more, whatever the length: the
 //! threads that send a part also hash it.
 
-mod crew;
 mod sizing;
 mod sums;
+mod workers;
 
-use super::hashing::{self, Digests};
 use super::multipart::{Part, Unfinished};
-use super::tree_hash;
 use super::{Checksum, Client, Fault};
+use crate::digest::{self, Digests, md5};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::snapshot::Size;
-use crew::{Crew, Done, Piece, Wanted};
-use md5::{Digest, Md5};
+use crate::text::hex;
 use sizing::Sizing;
 pub(crate) use sizing::check_part;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-pub(crate) use sums::hex;
 use sums::{Expected, Sums, composite};
+use workers::{Done, Piece, Wanted, Workers};
 
 /// Metadata of an object, by name without S3's prefix.
 pub type Meta = Vec<(&'static str, String)>;
@@ -68,7 +66,7 @@ pub struct Upload {
     /// The part that is being filled.
     part: Vec<u8>,
     bytes: u64,
-    crew: Option<Crew>,
+    workers: Option<Workers>,
     pieces: Vec<Arc<Piece>>,
     /// Parts that were handed over.
     parts: u64,
@@ -98,7 +96,7 @@ impl Upload {
             sha256: target.sha256,
             meta: Meta::new(),
             bytes: 0,
-            crew: None,
+            workers: None,
             pieces: Vec::new(),
             parts: 0,
         })
@@ -129,14 +127,14 @@ impl Upload {
         if !self.part.is_empty() && self.parts > 0 {
             self.hand_over()?;
         }
-        let Some(crew) = self.crew.take() else {
+        let Some(workers) = self.workers.take() else {
             return self.put_whole();
         };
         let Done {
             parts: done,
             digests,
             skipped,
-        } = crew.join()?;
+        } = workers.join()?;
         let mut objects = Vec::new();
         for (index, piece) in std::mem::take(&mut self.pieces).iter().enumerate() {
             let parts = done.iter().filter(|(piece, _)| *piece == index);
@@ -164,7 +162,7 @@ impl Upload {
     }
 
     /// Gives the full part to a thread, as soon as one is free.
-    fn hand_over(&mut self) -> Result<&mut Crew> {
+    fn hand_over(&mut self) -> Result<&mut Workers> {
         let (index, number) = self.sizing.place(self.parts);
         if index == self.pieces.len() {
             let piece = self.begin(index)?;
@@ -174,14 +172,14 @@ impl Upload {
         let client = &self.client;
         let wanted = Wanted {
             sha256: self.sha256,
-            leaves: self.sizing.part.is_multiple_of(tree_hash::LEAF as u64),
+            leaves: self.sizing.part.is_multiple_of(digest::LEAF as u64),
         };
-        let crew = self
-            .crew
-            .get_or_insert_with(|| Crew::new(Arc::clone(client), wanted));
-        crew.hand_over(piece, number, std::mem::take(&mut self.part))?;
+        let workers = self
+            .workers
+            .get_or_insert_with(|| Workers::new(Arc::clone(client), wanted));
+        workers.hand_over(piece, number, std::mem::take(&mut self.part))?;
         self.parts += 1;
-        Ok(crew)
+        Ok(workers)
     }
 
     /// The upload of a piece: an unfinished one if it can be used, else a new one.
@@ -350,9 +348,7 @@ impl Upload {
 
     /// The whole stream fits in one part, and so in one request.
     fn put_whole(mut self) -> Result<Made> {
-        let mut sums = hashing::Sums::new();
-        sums.update(&self.part);
-        let digests = sums.finish();
+        let digests = Digests::of(&self.part);
         let sha256 = digests.sha256.clone().unwrap_or_default();
         self.meta.push(("sha256", sha256.clone()));
         let mut headers = self.headers();
@@ -360,7 +356,7 @@ impl Upload {
         if self.client.quirks().if_none_match {
             headers.push(("if-none-match".to_owned(), "*".to_owned()));
         }
-        let etag = hex(&Md5::digest(&self.part));
+        let etag = hex(&md5(&self.part));
         let expected = Expected {
             size: self.bytes,
             parts: 0,

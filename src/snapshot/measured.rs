@@ -1,7 +1,8 @@
 //! What is known of diffs that were looked at: sizes, what the sender mends in them, and which of
 //! them nobody can receive. Looks at nothing itself.
 
-use super::{Size, Uuid, shown};
+use super::{Size, Uuid};
+use crate::text::{numbered, shown};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
@@ -100,10 +101,7 @@ impl fmt::Display for Mended {
 
 impl fmt::Display for Mend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n = |one: &str, many: &str| match self.count {
-            1 => format!("1 {one}"),
-            count => format!("{count} {many}"),
-        };
+        let n = |one, many| numbered(self.count, one, many);
         let what = match self.fault {
             Fault::MovedTimes if self.count == 1 && self.path.is_empty() => {
                 return f.write_str("the time of the top directory");

@@ -4,7 +4,6 @@
 
 mod change;
 mod chunks;
-pub mod costs;
 mod identity;
 pub mod index;
 mod inspect;
@@ -12,19 +11,19 @@ pub mod manifest;
 mod send;
 mod sink;
 mod spool;
-pub mod stamp;
+mod stamps;
 pub(super) mod survey;
 
 use super::keys::path_text;
 use super::{Access, Effort, Sink, Store};
+use crate::archive::{ArchiveState, stamp};
 use crate::error::{Error, Result};
 use crate::log;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::download::{Download, Source};
 use crate::s3::objects::Inventory;
-use crate::s3::thaw::Frost;
 use crate::s3::upload::Upload;
-use crate::s3::{Client, Digests, S3Options};
+use crate::s3::{Client, S3Options};
 use crate::snapshot::{
     Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
@@ -165,12 +164,12 @@ impl ArchiveStore {
     ///
     /// # Errors
     /// If the bucket cannot be read.
-    pub fn frost(&mut self) -> Result<HashMap<String, Frost>> {
+    pub fn states(&mut self) -> Result<HashMap<String, ArchiveState>> {
         self.reading()?;
         let archive = self.reading.get_or_insert_default();
         let sound = |key: &String| !archive.broken.contains_key(key);
         let backups = archive.manifests.iter();
-        survey::frost(&self.client, backups.filter(|(key, _)| sound(key)))
+        survey::states(&self.client, backups.filter(|(key, _)| sound(key)))
     }
 
     /// Bytes of memory that a transfer takes at most: a part for each request under way and one
@@ -240,7 +239,11 @@ impl ArchiveStore {
                 .map_or(String::new(), |object| object.etag.clone()),
         };
         let sources = manifest.chunks.iter().map(source).collect();
-        let download = Download::new(Arc::clone(client), sources, Digests::default());
+        let download = Download::new(
+            Arc::clone(client),
+            sources,
+            crate::digest::Digests::default(),
+        );
         let expected = manifest.chunks.iter().map(|chunk| {
             let (kind, digest) = chunk.recorded();
             Expected {

@@ -2,31 +2,31 @@
 //! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
 
 mod alias;
-mod builtin;
-mod child;
-mod exchange;
-mod flow;
-mod home;
+mod btrfs_receive;
+mod builtin_receive;
+pub mod builtin_send;
+mod file_digests;
 mod inherited;
 mod inspect;
-mod key;
 mod leftover;
-mod look;
+mod listing;
 mod measure;
 mod parent;
 mod receive;
+mod replace;
 mod scratch;
 mod send;
-pub mod sender;
+mod ssh_key;
 mod state;
-mod survey;
+mod state_dir;
 mod tree;
+mod writeback;
 
-pub use builtin::ReceiveWith;
-pub use home::STATE;
+pub use builtin_receive::ReceiveWith;
+pub use listing::{leftovers, state_at, states};
 pub use scratch::Scratch;
 pub use state::origins;
-pub use survey::{leftovers, state_at, states};
+pub use state_dir::STATE;
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -36,7 +36,7 @@ use crate::proof::{Depth, Finding};
 use crate::snapshot::{
     Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
-use crate::store::look::{Digest, Looking};
+use crate::store::file_digests::{Digest, Looking};
 use crate::store::{Access, Rejected, Sink, Store};
 use crate::sys;
 use receive::Receiving;
@@ -71,7 +71,7 @@ pub struct Local {
     /// What was received since it was opened, by its own UUID.
     arrived: Vec<Uuid>,
     /// The snapshot whose files are being gone through.
-    round: Option<look::Round>,
+    round: Option<file_digests::Round>,
     notes: Vec<String>,
     /// What is going to be received is of.
     coming: Origins,
@@ -96,7 +96,7 @@ impl Local {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        if home::is_inside(&dir) {
+        if state_dir::is_inside(&dir) {
             let said = "it is where buttersink keeps what it remembers";
             return Err(Error::refused(format!("cannot open {}", shown(&dir)), said));
         }
@@ -144,7 +144,7 @@ impl Local {
     /// # Errors
     /// If it is not there.
     pub fn adopt(&mut self, path: &Path) -> Result<()> {
-        self.known.push(survey::adopted(path)?);
+        self.known.push(listing::adopted(path)?);
         Ok(())
     }
 
@@ -212,9 +212,9 @@ impl Store for Local {
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
-        let (mut snapshots, remarks) = survey::snapshots(&subvolumes.all, &states.of);
+        let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
         let filesystem = self.filesystem.fsid()?;
-        survey::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
+        listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
         self.as_seen(&mut snapshots);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
@@ -355,25 +355,25 @@ impl Store for Local {
     }
 
     fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
-        look::look(self, digest)
+        file_digests::look(self, digest)
     }
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
-        exchange::reject(self, path)
+        replace::reject(self, path)
     }
 
     fn settle(&mut self, path: &Path) -> Result<()> {
-        exchange::settle(self, path)
+        replace::settle(self, path)
     }
 
     fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
-        exchange::exchange(self, new, old)
+        replace::exchange(self, new, old)
     }
 
     fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
-        let (snapshots, _) = survey::snapshots(&subvolumes.all, &states.of);
+        let (snapshots, _) = listing::snapshots(&subvolumes.all, &states.of);
         let finding = |s: &Snapshot| {
             let sealed = states.sealed.contains(&s.uuid);
             Finding::of(
@@ -386,7 +386,7 @@ impl Store for Local {
 }
 
 fn lock(dir: &Path) -> Result<File> {
-    let file = home::open_lock(dir)?;
+    let file = state_dir::open_lock(dir)?;
     let doing = || format!("cannot lock {}", shown(dir));
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),
@@ -423,7 +423,7 @@ fn checked_name(path: &Path) -> Result<&OsStr> {
         ))
     };
     match path.file_name() {
-        Some(_) if home::is_inside(path) => refused("it is where seals are kept"),
+        Some(_) if state_dir::is_inside(path) => refused("it is where seals are kept"),
         Some(name) if plain && !nul => Ok(name),
         _ => refused("it leads out of the directory"),
     }

@@ -2,7 +2,7 @@
 //! Knows the protocol's turns; what runs at the other end, and how it was reached, is the
 //! business of whoever dials.
 
-mod line;
+mod connection;
 pub mod ssh;
 mod stream;
 
@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{Diff, Listing, Measured, Origin, Origins, Size, Sizes};
-use crate::store::look::{Digest, Looking, Page};
+use crate::store::file_digests::{Digest, Looking, Page};
 use crate::store::wire::{Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
-use line::Line;
+use connection::Line;
 use serde::de::DeserializeOwned;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

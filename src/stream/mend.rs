@@ -94,13 +94,21 @@ impl<'a> Mender<'a> {
         Ok(keep)
     }
 
-    /// How long a file is in the parent, before the stream changes that; `None` if it is new.
-    fn old_size(&mut self, path: &[u8]) -> Result<Option<u64>> {
+    /// The inode number of a file and how long it is in the parent, before the stream changes that;
+    /// `None` if it is new.
+    fn in_parent(&mut self, path: &[u8]) -> Result<Option<(u64, u64)>> {
         let Some(model) = &mut self.model else {
             return Ok(None);
         };
         let node = model.find(path)?.map(|id| model.node(id));
-        Ok(node.filter(|n| n.base.is_some()).map(|node| node.size))
+        let old = node.filter(|node| node.base.is_some());
+        Ok(old.map(|node| (node.ino, node.size)))
+    }
+
+    /// Whether a file of the snapshot has an extent that begins at an offset or later.
+    fn has_extent_from(&self, ino: u64, offset: u64) -> Result<bool> {
+        let found = self.child.has_extent_from(ino, offset);
+        found.map_err(rehearsal::unreadable)
     }
 
     /// What is too large to be rehearsed is not sent as a diff. A whole stream has few faults, and

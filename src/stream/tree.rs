@@ -33,6 +33,12 @@ pub trait Files: Tree {
     /// # Errors
     /// If they cannot be read.
     fn read_at(&self, path: &[u8], offset: u64, length: usize) -> io::Result<Vec<u8>>;
+
+    /// Whether the file with this inode number has an extent that begins at an offset or later.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    fn has_extent_from(&self, ino: u64, offset: u64) -> io::Result<bool>;
 }
 
 /// What a tree says of a path.

@@ -1,17 +1,25 @@
 //! Copies that turned out to be wrong, replaced one by one: sent again beside the old copy, compared,
 //! and exchanged with it. What was built on a wrong copy may be wrong too, and is never passed over.
 
-use super::{Event, Summary, Watch, held, transfer};
+use super::{Event, Summary, Watch, check_copy, transfer};
 use crate::error::{Error, Kind, Result};
+use crate::log;
 use crate::plan::{Action, Plan, Step};
 use crate::process;
-use crate::snapshot::{Listing, Mended, Size, Snapshot, Uuid, shown};
+use crate::snapshot::{Listing, Mended, Size, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Store};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// What the names of copies end with until they are compared.
 const BESIDE: &str = ".resent";
+
+/// Where a copy is until it is compared.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(BESIDE);
+    name.into()
+}
 
 /// Plans to send these snapshots of the destination again, each before what was built on it: whole,
 /// or as the difference from one that is sent again before it.
@@ -24,7 +32,8 @@ pub fn plan(names: &[PathBuf], here: &Listing, there: &Listing) -> Result<Plan> 
         .iter()
         .map(|name| copy(name, there))
         .collect::<Result<Vec<_>>>()?;
-    wrong.sort_by_key(|s| (age(s, there), s.path.clone()));
+    let lineage = there.lineage();
+    wrong.sort_by_key(|s| (lineage.way_down(s.uuid).0.len(), s.path.clone()));
     wrong.dedup_by_key(|s| s.uuid);
     complete(&wrong, there)?;
     let mut plan = Plan {
@@ -66,23 +75,16 @@ fn copy<'a>(name: &Path, there: &'a Listing) -> Result<&'a Snapshot> {
     }
 }
 
-/// How many others stand between a snapshot and the first of its line.
-fn age(snapshot: &Snapshot, there: &Listing) -> usize {
-    let (mut age, mut at) = (0, snapshot.parent_uuid);
-    while let Some(parent) = there.snapshots.iter().find(|s| Some(s.uuid) == at) {
-        age += 1;
-        at = parent.parent_uuid.filter(|_| age < there.snapshots.len());
-    }
-    age
-}
-
 /// What was built on a wrong copy is sent again as well.
 fn complete(wrong: &[&Snapshot], there: &Listing) -> Result<()> {
+    let lineage = there.lineage();
     let named: HashSet<Uuid> = wrong.iter().map(|s| s.uuid).collect();
     for copy in wrong {
         let all = there.built_on(copy.uuid);
-        let mut missing: Vec<_> = all.iter().filter(|s| !named.contains(&s.uuid)).collect();
-        missing.sort_by_key(|s| age(s, there));
+        let begun = |s: &Snapshot| wrong.iter().any(|copy| beside(&copy.path) == s.path);
+        let mut missing: Vec<_> = all.iter().collect();
+        missing.retain(|s| !named.contains(&s.uuid) && !begun(s));
+        missing.sort_by_key(|s| lineage.way_down(s.uuid).0.len());
         if missing.is_empty() {
             continue;
         }
@@ -115,15 +117,16 @@ pub fn carry_out(
     dest: &mut dyn Store,
     watch: &mut Watch,
 ) -> Result<Summary> {
-    held::must_compare(plan, source, dest)?;
+    check_copy::must_compare(plan, source, dest)?;
     dest.will_compare(plan.compare);
+    let there = dest.list()?;
     let mut summary = Summary::default();
     let mut lost = HashSet::new();
     for step in &plan.steps {
         let lost_parent = step.from.is_some_and(|from| lost.contains(&from));
         let result = match lost_parent {
             true => Err(super::orphan(step)),
-            false => replace(plan, step, source, dest, &mut summary, watch),
+            false => replace(plan, step, &there, source, dest, &mut summary, watch),
         };
         match result {
             Ok(receipt) => {
@@ -148,6 +151,7 @@ pub fn carry_out(
 fn replace(
     plan: &Plan,
     step: &Step,
+    there: &Listing,
     source: &mut dyn Store,
     dest: &mut dyn Store,
     summary: &mut Summary,
@@ -155,19 +159,21 @@ fn replace(
 ) -> Result<Receipt> {
     process::check("synchronising")?;
     watch(Event::Started(step));
-    let mut name = step.path.clone().into_os_string();
-    name.push(BESIDE);
     let mut beside = Step {
-        path: name.into(),
+        path: beside(&step.path),
         ..step.clone()
+    };
+    let receipt = match has_arrived(&beside, there) {
+        true => compare_arrived(plan, &beside, source, dest, summary, watch)?,
+        false => None,
     };
     let mut bring = |beside: &Step| -> Result<Receipt> {
         let moved = &mut |n| watch(Event::Moved(n));
         let receipt = transfer(source, dest, &beside.diff(), &beside.path, moved)?;
-        held::hold(plan, beside, source, dest, summary, watch)?;
+        check_copy::hold(plan, beside, source, dest, summary, watch)?;
         Ok(receipt)
     };
-    let receipt = match bring(&beside) {
+    let receipt = match receipt.map_or_else(|| bring(&beside), Ok) {
         Err(error) if beside.from.is_some() && error.kind != Kind::Interrupted => {
             beside.from = None;
             bring(&beside)
@@ -176,7 +182,39 @@ fn replace(
     }?;
     match dest.exchange(&beside.path, &step.path) {
         Ok(()) => Ok(receipt),
-        Err(error) => Err(held::rejected(&beside, dest, error)),
+        Err(error) => Err(check_copy::rejected(&beside, dest, error)),
+    }
+}
+
+/// Whether an earlier run brought it, sound as far as its records say, and was ended then.
+fn has_arrived(beside: &Step, there: &Listing) -> bool {
+    let sound = |s: &&Snapshot| matches!(s.state, State::Ok | State::Uncompared);
+    let found = there.snapshots.iter().find(|s| s.path == beside.path);
+    found
+        .filter(sound)
+        .is_some_and(|s| s.id() == beside.to && s.received_uuid.is_some())
+}
+
+/// Compares what an earlier run brought; `None` if it is not right, and has to be sent again.
+fn compare_arrived(
+    plan: &Plan,
+    beside: &Step,
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    summary: &mut Summary,
+    watch: &mut Watch,
+) -> Result<Option<Receipt>> {
+    let whole = Step {
+        from: None,
+        ..beside.clone()
+    };
+    match check_copy::hold(plan, &whole, source, dest, summary, watch) {
+        Err(error) if error.kind == Kind::Interrupted => Err(error),
+        Err(error) => {
+            log::line(|| error.to_string());
+            Ok(None)
+        }
+        Ok(()) => Ok(Some(Receipt::of(0))),
     }
 }
 

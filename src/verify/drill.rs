@@ -6,13 +6,13 @@ use super::{Report, Watch, is_sound};
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Seen, Verdict};
-use crate::snapshot::{Diff, Offer, Snapshot, Uuid, shown};
+use crate::snapshot::{Diff, Pair, Snapshot, Uuid, shown};
 use crate::store::Store;
 use crate::stream::Head;
 use crate::stream::rehearsal::Model;
 use crate::stream::stored::{Rehearsed, rehearse};
 use crate::stream::tree::Tree;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::rc::Rc;
@@ -52,7 +52,7 @@ pub fn drill(
     sample: Option<usize>,
     watch: &mut Watch,
 ) -> Result<Vec<String>> {
-    let Offer::Only(diffs) = report.listing.offer.clone() else {
+    let Some(diffs) = report.listing.offer.stored() else {
         let doing = format!("cannot make a drill of {}", report.listing.location);
         return Err(Error::usage(doing, "it keeps no streams"));
     };
@@ -61,19 +61,21 @@ pub fn drill(
     for snapshot in snapshots.iter().filter(|s| is_sound(s)) {
         known.entry(snapshot.id()).or_insert(snapshot);
     }
-    let ways = Ways::of(&diffs);
-    let mut drawn: Vec<Uuid> = ways.order.clone();
+    let stored: HashMap<Pair, Diff> = diffs.iter().map(|diff| (diff.pair(), *diff)).collect();
+    let ways = report.listing.offer.graph().shortest();
+    let mut drawn = ways.order().to_vec();
     drawn.retain(|id| known.contains_key(id));
     if let Some(count) = sample {
         drawn = draw(drawn, count)?;
     }
     let name = |id: Uuid| known.get(&id).map_or(id.to_string(), |s| shown(&s.path));
     let mut tried: BTreeMap<Uuid, Outcome> = BTreeMap::new();
-    for diff in drawn.iter().flat_map(|&id| ways.chain(id)) {
-        if ways.stands(diff.from, &tried) && !tried.contains_key(&diff.to) {
+    for pair @ (to, from) in drawn.iter().flat_map(|&id| ways.chain(id)) {
+        let applies = |from| tried.get(&from) == Some(&Outcome::Applies);
+        if from.is_none_or(applies) && !tried.contains_key(&to) {
             process::check("the drill")?;
-            watch(&name(diff.to));
-            tried.insert(diff.to, ground.attempt(store, &diff)?);
+            watch(&name(to));
+            tried.insert(to, ground.attempt(store, &stored[&pair])?);
         }
     }
     for snapshot in snapshots.iter().filter(|s| is_sound(s)) {
@@ -87,15 +89,15 @@ pub fn drill(
 /// What is known of the last link of a chain; `None` if it was not tried, and nothing that it builds
 /// on failed.
 fn verdict(
-    chain: &[Diff],
+    chain: &[Pair],
     tried: &BTreeMap<Uuid, Outcome>,
     name: &dyn Fn(Uuid) -> String,
     how: &str,
 ) -> Option<Verdict> {
-    let last = chain.last()?;
-    for link in chain {
-        let (at, own) = (name(link.to), link.to == last.to);
-        return Some(match tried.get(&link.to)? {
+    let (last, _) = chain.last()?;
+    for (link, _) in chain {
+        let (at, own) = (name(*link), link == last);
+        return Some(match tried.get(link)? {
             Outcome::Applies if own => Verdict::seen(
                 Seen::Applies,
                 match chain.len() {
@@ -117,51 +119,6 @@ fn verdict(
         });
     }
     None
-}
-
-/// How each snapshot that can be made of stored diffs is made, by as few as possible.
-struct Ways {
-    by: BTreeMap<Uuid, Diff>,
-    /// Parents before what builds on them, and near together.
-    order: Vec<Uuid>,
-}
-
-impl Ways {
-    fn of(diffs: &[Diff]) -> Ways {
-        let mut children: BTreeMap<Option<Uuid>, Vec<&Diff>> = BTreeMap::new();
-        for diff in diffs {
-            children.entry(diff.from).or_default().push(diff);
-        }
-        let (mut by, mut order): (BTreeMap<Uuid, Diff>, _) = (BTreeMap::new(), Vec::new());
-        let mut todo = VecDeque::from([None]);
-        while let Some(at) = todo.pop_front() {
-            for diff in children.get(&at).into_iter().flatten() {
-                if let std::collections::btree_map::Entry::Vacant(entry) = by.entry(diff.to) {
-                    entry.insert(**diff);
-                    order.push(diff.to);
-                    todo.push_back(Some(diff.to));
-                }
-            }
-        }
-        Ways { by, order }
-    }
-
-    /// From a whole stream to this snapshot; empty if there is no way.
-    fn chain(&self, id: Uuid) -> Vec<Diff> {
-        let mut chain = Vec::new();
-        let mut next = Some(id);
-        while let Some(diff) = next.and_then(|id| self.by.get(&id)) {
-            chain.push(*diff);
-            next = diff.from;
-        }
-        chain.reverse();
-        chain
-    }
-
-    /// Whether what a diff builds on was tried and applies.
-    fn stands(&self, from: Option<Uuid>, tried: &BTreeMap<Uuid, Outcome>) -> bool {
-        from.is_none_or(|from| tried.get(&from) == Some(&Outcome::Applies))
-    }
 }
 
 /// So many at random, each as likely as any other.
@@ -303,27 +260,14 @@ fn unread(error: Error) -> Result<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::Size;
-
-    fn diff(to: u8, from: Option<u8>) -> Diff {
-        Diff {
-            to: Uuid([to; 16]),
-            from: from.map(|n| Uuid([n; 16])),
-            size: Size::Unknown,
-        }
-    }
+    use crate::snapshot::Graph;
 
     #[test]
     fn the_link_that_fails_is_named() {
-        let ways = Ways::of(&[
-            diff(3, Some(2)),
-            diff(1, None),
-            diff(2, Some(1)),
-            diff(9, Some(8)),
-        ]);
+        let pairs = [(3, Some(2)), (1, None), (2, Some(1)), (9, Some(8))];
         let id = |n| Uuid([n; 16]);
-        assert_eq!(ways.order, [1, 2, 3].map(id));
-        assert!(ways.chain(id(9)).is_empty() && ways.chain(id(3)).len() == 3);
+        let pairs = pairs.map(|(to, from)| (id(to), from.map(id)));
+        let ways = pairs.into_iter().collect::<Graph>().shortest();
         let tried = BTreeMap::from([
             (id(1), Outcome::Applies),
             (id(2), Outcome::Fails("no such file".to_owned())),
@@ -336,7 +280,6 @@ mod tests {
         assert_eq!(of(2).unwrap().rank(), 2);
         let words = "it builds on s2, which cannot be received: no such file";
         assert_eq!(of(3), Some(Verdict::Different(words.to_owned())));
-        assert!(ways.stands(Some(id(1)), &tried) && !ways.stands(Some(id(2)), &tried));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::error::{Kind, Result};
 use crate::process;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{
-    Diff, Fault, Listing, Measured, Mend, Mended, Offer, Size, Snapshot, Uuid, shown,
+    Diff, Fault, Graph, Listing, Measured, Mend, Mended, Size, Snapshot, Uuid, shown,
 };
 use crate::store::Store;
 use std::collections::BTreeSet;
@@ -24,10 +24,12 @@ pub fn same_streams(
     other: &mut dyn Store,
     watch: &mut Watch,
 ) -> Result<()> {
-    let diffs = match (&report.listing.offer, &there.offer) {
-        (Offer::Only(diffs), Offer::AnyPair) => diffs.clone(),
-        _ => return Ok(()),
+    let Some(diffs) = report.listing.offer.stored().map(<[Diff]>::to_vec) else {
+        return Ok(());
     };
+    if there.offer.keeps_diffs() {
+        return Ok(());
+    }
     let here = report.listing.snapshots.clone();
     let mut verdicts: Vec<(&Snapshot, Verdict)> = Vec::new();
     for snapshot in here.iter().filter(|s| is_sound(s)) {
@@ -183,17 +185,7 @@ fn restorable(diffs: &[Diff], verdicts: &[(&Snapshot, Verdict)]) -> BTreeSet<Uui
         .map(|(snapshot, _)| snapshot.id())
         .collect();
     let good: BTreeSet<Uuid> = verdicts.iter().map(|(snapshot, _)| snapshot.id()).collect();
-    let mut made = BTreeSet::new();
-    loop {
-        let before = made.len();
-        for diff in diffs {
-            let is_good = good.contains(&diff.to) && !bad.contains(&diff.to);
-            if is_good && diff.from.is_none_or(|from| made.contains(&from)) {
-                made.insert(diff.to);
-            }
-        }
-        if made.len() == before {
-            return made;
-        }
-    }
+    let is_good = |diff: &&Diff| good.contains(&diff.to) && !bad.contains(&diff.to);
+    let good: Graph = diffs.iter().filter(is_good).map(Diff::pair).collect();
+    good.shortest().order().iter().copied().collect()
 }

@@ -31,7 +31,12 @@ const THINK: &[&str] = &[
 ];
 
 /// Parts of a store that several stores share.
-const SHARED: &[&str] = &["store::wire", "store::keys", "store::look"];
+const SHARED: &[&str] = &[
+    "store::wire",
+    "store::keys",
+    "store::file_digests",
+    "store::location",
+];
 
 /// Lines without tests that a file may have; the first prefix that fits counts. A quarter more is
 /// let pass, and nothing above [`LONGEST`].

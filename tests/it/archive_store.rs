@@ -296,7 +296,7 @@ fn killed_at_every_step() {
             Some([Fault::Reset, Fault::LoseAnswer][step % 2])
         });
         let mut running = Command::new(std::env::current_exe().unwrap())
-            .args(["--only", "it::archive_store::killed_at_every_step"])
+            .args(["--only", "archive_store::killed_at_every_step"])
             .env(CHILD, format!("{} {bucket} {prefix}", proxy.endpoint))
             .spawn()
             .unwrap();

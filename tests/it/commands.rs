@@ -63,7 +63,7 @@ fn commands_read_the_options_that_they_have() {
             let field = match option.long {
                 "latest-only" => "num_snapshots".to_owned(),
                 "no-wait-restore" => "wait_restore".to_owned(),
-                "quiet" => "voice()".to_owned(),
+                "quiet" => "verbosity()".to_owned(),
                 "logfile" => continue, // read for all of them, before a command is chosen
                 long => long.replace('-', "_"),
             };

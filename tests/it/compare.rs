@@ -13,8 +13,8 @@ use buttersink::plan::Wish;
 use buttersink::process::Priority;
 use buttersink::proof::Depth;
 use buttersink::snapshot::{Diff, Listing, Size, Sizes, State, Uuid};
+use buttersink::store::file_digests::{Digest, Extent, Looking};
 use buttersink::store::local::{Local, Manner};
-use buttersink::store::look::{Digest, Extent, Looking};
 use buttersink::store::{Access, Receipt, Rejected, Sink, Store};
 use buttersink::sync::{self, Event, Summary};
 use std::io::{self, Read, Write};
@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     streams_have_nothing_to_compare_with,
     what_the_kernel_gets_wrong_is_found,
     wrong_copies_are_found_and_replaced,
+    a_replacement_that_was_interrupted_is_carried_on,
     only_what_changed_is_looked_at,
     a_far_side_replaces_a_copy,
     digests_are_of_what_is_inside,
@@ -601,7 +602,7 @@ fn wrong_copies_are_found_and_replaced() {
         (
             &["-d", "--resend", "2", "--resend", "3"],
             2,
-            "nothing is deleted",
+            "'sync --resend' has no option -d",
         ),
     ] {
         let said = buttersink([args, &[&from, &to]].concat());
@@ -632,6 +633,63 @@ fn wrong_copies_are_found_and_replaced() {
     // Nothing is left to do, and what comes next builds on the new ones.
     let said = buttersink(["-n", &from, &to]);
     assert!(said.stdout.contains("nothing to do"), "{}", said.stdout);
+}
+
+/// Sends snapshot 2 again beside its copy, and no more.
+fn resent(from: &str, b: &Path) {
+    let mut source = local(Path::new(from), Access::Read);
+    let mut dest = local(b, Access::Write);
+    let here = source.list().unwrap();
+    dest.list().unwrap();
+    let two = here.snapshots.iter().find(|s| s.path == Path::new("2"));
+    let diff = Diff {
+        to: two.unwrap().id(),
+        from: None,
+        size: Size::Unknown,
+    };
+    dest.will_compare(true);
+    let to = Path::new("2.resent");
+    sync::transfer(&mut source, &mut dest, &diff, to, &mut |_| ()).unwrap();
+}
+
+fn a_replacement_that_was_interrupted_is_carried_on() {
+    let (from, b) = wrong_chain();
+    let to = b.display().to_string();
+    let resend = |code: i32| {
+        let said = buttersink(["--resend", "2", "--resend", "3", &from, &to]);
+        assert_eq!(said.code, code, "{}", said.stderr);
+    };
+    let id = |name: &str| shown(&b.join(name), "Subvolume ID");
+    resent(&from, &b);
+    let arrived = id("2.resent");
+    resend(0);
+    assert_eq!(id("2"), arrived);
+    // Neither is what somebody changed, or made, taken for it.
+    resent(&from, &b);
+    script(
+        &b,
+        "btrfs property set -f 2.resent ro false; chmod 755 2.resent/tool; btrfs property set 2.resent ro true",
+    );
+    resend(1);
+    assert_eq!(
+        (id("2"), b.join("2.resent").exists()),
+        (arrived.clone(), true)
+    );
+    script(&b, "btrfs -q subvolume delete 2.resent");
+    resend(0);
+    assert_ne!(id("2"), arrived);
+    // The default subvolume cannot be removed: the names are exchanged, and the old copy stays.
+    let old = id("2");
+    script(&b, "btrfs subvolume set-default 2");
+    resend(1);
+    assert_eq!(id("2.resent"), old);
+    script(&b, "btrfs subvolume set-default 5 .");
+    let listed = buttersink(["list", &to]);
+    assert!(listed.stdout.contains("partial"), "{}", listed.stdout);
+    resend(0);
+    assert!(!b.join("2.resent").exists());
+    let said = buttersink(["verify", &to, "--against", &from, "--content"]);
+    assert_eq!(said.code, 0, "{}", said.stdout);
 }
 
 fn only_what_changed_is_looked_at() {

@@ -29,6 +29,8 @@ pub(crate) const TESTS: &[Test] = tests![
     leftovers_of_a_run_at_work_are_its_own,
     results_that_cannot_be_written_are_an_error,
     seals_that_only_root_may_read,
+    sizes_are_exact_where_space_is_reserved,
+    sizes_are_exact_where_an_end_is_cloned,
 ];
 
 /// A filesystem with one snapshot in `snaps`, and an empty one.
@@ -107,6 +109,45 @@ fn sent(store: &mut Local, diff: &Diff) -> Result<usize, String> {
     let mut bytes = Vec::new();
     let mut stream = store.send(diff).map_err(|error| error.to_string())?;
     stream.read_to_end(&mut bytes).map_err(|e| e.to_string())
+}
+
+/// What is measured of a diff between two states of a subvolume is what is sent.
+fn exact_between(before: &str, after: &str) {
+    let (source, _) = pair();
+    let live = source.join("../live");
+    set_read_only(&source.join("one"), false);
+    script(&source, "btrfs -q subvolume delete one");
+    script(&live, before);
+    snapshot(&live, &source.join("one"));
+    script(&live, after);
+    let (mut store, [_, two]) = listed(&source, Access::Read);
+    let measured = store.measure(&[two]).unwrap().remove(&two.pair()).unwrap();
+    let sent = sent(&mut store, &two).unwrap();
+    assert_eq!(measured.size.bytes(), Some(sent as u64), "{measured:?}");
+}
+
+/// The kernel ends a file that grew by a hole in one way or another, as there is space reserved behind it.
+fn sizes_are_exact_where_space_is_reserved() {
+    exact_between(
+        "for i in plain kept part even moved; do
+             head -c 5000 /dev/urandom >$i; fallocate -n -o 8K -l 248K $i
+         done; sync",
+        "for i in kept part even moved; do fallocate -p -o 8K -l 120K $i; done
+         fallocate -p -o 8K -l 248K plain; fallocate -p -o 8K -l 16K part
+         truncate -s 50000 plain kept part moved; truncate -s 53248 even
+         mkdir d; mv moved d; sync",
+    );
+}
+
+/// The kernel makes room for a clone that ends within a block, and sends the hole before it afterwards.
+fn sizes_are_exact_where_an_end_is_cloned() {
+    exact_between(
+        "for i in from same longer shorter; do head -c 89904 /dev/urandom >$i; done
+         truncate -s 50000 longer; truncate -s 100000 shorter; sync",
+        "for i in same longer shorter; do
+             cp --reflink=always from $i; fallocate -p -o 48K -l 24K $i
+         done; sync",
+    );
 }
 
 fn names_that_were_rotated_send_nothing_wrong() {

@@ -2,20 +2,16 @@
 //!
 //! Each test runs in a process of its own, so that a crash, a hang or a kill -9 of one leaves
 //! the others alone, and the runner unmounts, detaches and removes whatever it left.
-//! `cargo test --test it -- NAME…` runs the tests whose names contain one of the words.
+//! `cargo test --test it -- NAME…` runs the tests whose names contain one of the words; they are
+//! listed and chosen with the options of Rust's own harness, so `cargo nextest` and editors can too.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-mod bucket;
-mod contract;
-mod damage;
-mod memory;
-mod runner;
-mod sources;
-mod sshd;
-mod subvolumes;
-mod support;
-mod tree;
+mod kit;
+use kit::{
+    apart, bucket, contract, damage, memory, runner, servers, sources, sshd, streams, subvolumes,
+    support, tree,
+};
 
 mod architecture;
 mod archive_store;
@@ -44,6 +40,7 @@ mod places;
 mod receive;
 mod remote;
 mod restore;
+mod running;
 mod s3;
 mod s3_faults;
 mod s3_suites;
@@ -51,20 +48,19 @@ mod s3_sync;
 mod s3_tls;
 mod scheduled;
 mod security;
-mod servers;
 mod shared;
 mod smoke;
 mod soak;
 mod ssh;
 mod ssh_faults;
 mod stores;
-mod streams;
 mod sync;
 mod verify;
 mod verify_archives;
 mod wire;
 
 fn main() -> std::process::ExitCode {
+    apart::heed_signals();
     if let Some(code) = histories::asked() {
         return code;
     }
@@ -102,6 +98,8 @@ fn main() -> std::process::ExitCode {
             restore::TESTS,
             restore::FROZEN,
             restore::OWN,
+            running::TESTS,
+            running::examples(),
             s3::TESTS,
             s3::OWN,
             s3_faults::TESTS,

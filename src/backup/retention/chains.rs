@@ -1,7 +1,7 @@
 //! Which chains of an archive to keep: a full backup and all that builds on it stay or go together.
 
 use super::{Bonds, Candidate, Verdict};
-use crate::snapshot::Uuid;
+use crate::snapshot::{Graph, Uuid};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
 
@@ -31,7 +31,7 @@ impl Chains {
         candidates.sort_by(|a, b| (b.made, &b.path).cmp(&(a.made, &a.path)));
         let roots: Vec<Uuid> = candidates
             .iter()
-            .map(|candidate| root(candidate.id, &bonds.parents))
+            .map(|candidate| bonds.graph.root(candidate.id))
             .collect();
         let reasons = self.reasons(&candidates, &roots, bonds, now);
         let verdict = |(candidate, root): (Candidate, Uuid)| {
@@ -113,7 +113,7 @@ impl Chains {
 /// subvolume another UUID.
 pub fn own(
     backups: &[(Uuid, Option<Uuid>)],
-    parents: &HashMap<Uuid, Vec<Uuid>>,
+    graph: &Graph,
     here: &HashSet<Uuid>,
     subvolume: Uuid,
     enough: bool,
@@ -123,29 +123,17 @@ pub fn own(
         let before = own.len();
         for (id, of) in backups {
             if here.contains(id) || of.map_or(enough, |of| names.contains(&of)) {
-                own.insert(root(*id, parents));
+                own.insert(graph.root(*id));
             }
         }
         let theirs = backups
             .iter()
-            .filter(|(id, _)| own.contains(&root(*id, parents)));
+            .filter(|(id, _)| own.contains(&graph.root(*id)));
         names.extend(theirs.filter_map(|(_, of)| *of));
         if own.len() == before {
             return own;
         }
     }
-}
-
-/// What a backup is built on in the end.
-pub fn root(id: Uuid, parents: &HashMap<Uuid, Vec<Uuid>>) -> Uuid {
-    let (mut root, mut seen) = (id, HashSet::from([id]));
-    while let Some(parent) = parents.get(&root).and_then(|all| all.first()) {
-        if !seen.insert(*parent) {
-            break;
-        }
-        root = *parent;
-    }
-    root
 }
 
 #[cfg(test)]
@@ -168,9 +156,9 @@ mod tests {
             order: 0,
         };
         let parents = (1..=16).filter(|n| n % 4 != 1);
-        let parents = parents.map(|n| (id(n), vec![id(n - 1)])).collect();
+        let graph = parents.map(|n| (id(n), Some(id(n - 1)))).collect();
         let bonds = Bonds {
-            parents,
+            graph,
             ..Bonds::default()
         };
         ((1..=16).map(candidate).collect(), bonds, week(16))
@@ -193,7 +181,7 @@ mod tests {
         let own = |of: &dyn Fn(u8) -> Option<u8>, here: &[u8]| {
             let backups: Vec<_> = (1..=16).map(|n| (id(n), of(n).map(id))).collect();
             let here = here.iter().map(|n| id(*n)).collect();
-            let own = super::own(&backups, &bonds.parents, &here, id(100), true);
+            let own = super::own(&backups, &bonds.graph, &here, id(100), true);
             let mut own: Vec<u8> = own.iter().map(|id| id.0[0]).collect();
             own.sort_unstable();
             own

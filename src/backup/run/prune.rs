@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::plan::Plan;
 use crate::process;
-use crate::snapshot::{Listing, Offer, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -46,16 +46,15 @@ impl Run<'_, '_> {
                     self.candidate(s, if by_name { s } else { original }, arrived)
                 });
         let candidates = without_twins(candidates.collect());
-        let mut parents = parents(&there.offer);
-        if let (Some((plan, _)), Offer::Only(_)) = (coming, &there.offer) {
-            for step in plan.transfers() {
-                parents.entry(step.to).or_default().extend(step.from);
-            }
+        let mut graph = there.offer.graph();
+        if let Some((plan, _)) = coming.filter(|_| there.offer.keeps_diffs()) {
+            plan.transfers()
+                .for_each(|step| graph.add(step.to, step.from));
         }
         let has: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
         let common = ours.iter().rev().find(|s| has.contains(&s.id()));
         let pinned = pin(common, "the newest in common with the source");
-        let bonds = Bonds { pinned, parents };
+        let bonds = Bonds { pinned, graph };
         let verdicts = match &dest.keeps {
             Keeps::Policy(policy) => retention::judge(candidates, policy, &bonds, self.now),
             Keeps::Chains(chains) => chains.judge(candidates, &bonds, self.now.timestamp()),
@@ -71,8 +70,8 @@ impl Run<'_, '_> {
     fn own_archive(&self, there: &Listing, ours: &[Snapshot]) -> HashSet<Uuid> {
         let family = self.source.family(ours).among(there);
         let chains = own_chains(there, ours, self.source.uuid(), false);
-        let parents = parents(&there.offer);
-        let root = |id| retention::root(id, &parents);
+        let graph = there.offer.graph();
+        let root = |id| graph.root(id);
         let roots: HashSet<Uuid> = family.iter().map(|id| root(*id)).chain(chains).collect();
         let foreign = there.snapshots.iter().filter(|s| s.origin.is_some());
         let foreign = foreign
@@ -229,22 +228,6 @@ fn pin(snapshot: Option<&Snapshot>, why: &str) -> Vec<(Uuid, String)> {
         .collect()
 }
 
-/// What the snapshots of a store that keeps diffs are built on.
-pub fn parents(offer: &Offer) -> HashMap<Uuid, Vec<Uuid>> {
-    let Offer::Only(diffs) = offer else {
-        return HashMap::new();
-    };
-    let mut parents: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-    for diff in diffs {
-        parents.entry(diff.to).or_default().extend(diff.from);
-    }
-    // Whoever has a whole stream as well needs no parent.
-    for diff in diffs.iter().filter(|diff| diff.from.is_none()) {
-        parents.remove(&diff.to);
-    }
-    parents
-}
-
 /// The roots of the chains in an archive that are of a subvolume, of which these snapshots are here.
 /// `unknown` says whether those are of which nothing is known.
 pub fn own_chains(
@@ -256,8 +239,7 @@ pub fn own_chains(
     let whole = there.snapshots.iter().filter(|s| s.state == State::Ok);
     let backups: Vec<_> = whole.map(|s| (s.id(), s.parent_uuid)).collect();
     let here = ours.iter().map(Snapshot::id).collect();
-    let parents = parents(&there.offer);
-    retention::own(&backups, &parents, &here, subvolume, unknown)
+    retention::own(&backups, &there.offer.graph(), &here, subvolume, unknown)
 }
 
 /// Each path once: what is coming may be there already.
@@ -265,28 +247,4 @@ fn without_twins(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     let mut seen = HashSet::new();
     candidates.retain(|candidate| seen.insert(candidate.path.clone()));
     candidates
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::snapshot::{Diff, Size};
-
-    #[test]
-    fn parents_are_needed_only_where_there_is_no_whole() {
-        let id = |n: u8| Uuid([n; 16]);
-        let diff = |to, from: Option<u8>| Diff {
-            to: id(to),
-            from: from.map(id),
-            size: Size::Unknown,
-        };
-        let offer = Offer::Only(vec![
-            diff(1, None),
-            diff(2, Some(1)),
-            diff(3, Some(2)),
-            diff(3, None),
-        ]);
-        assert_eq!(parents(&offer), HashMap::from([(id(2), vec![id(1)])]));
-        assert!(parents(&Offer::AnyPair).is_empty());
-    }
 }

@@ -1,5 +1,6 @@
 //! `buttersink clean --config FILE --backup NAME/TIME`: one backup less in the bucket.
 
+use crate::archive::stamp;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::scheduled;
@@ -7,12 +8,13 @@ use crate::cli::grammar::usage;
 use crate::cli::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
+use crate::prices::Prices;
 use crate::progress::Progress;
-use crate::report::{human, json};
+use crate::report::json;
 use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::archive::costs::Prices;
-use crate::store::archive::{ArchiveStore, stamp};
+use crate::store::archive::ArchiveStore;
+use crate::text::human;
 use jiff::Timestamp;
 
 /// Takes `NAME/TIME` apart: what the backups are called, and when it was made, as keys have it.
@@ -43,7 +45,7 @@ pub(in crate::cli) fn run(options: &Options) -> Result<()> {
     let s3 = means::bucket(options, &config);
     let mut store = ArchiveStore::open(settings, access, s3)?;
     let (key, manifest) = store.removable(time)?;
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let word = match options.dry_run {
         true => "removable",
         false => {

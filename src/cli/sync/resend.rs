@@ -24,7 +24,7 @@ pub(in crate::cli) fn run(words: &[OsString], options: &Options) -> Result<()> {
     };
     let mut source = open(&from, Access::Read, options)?;
     let mut dest = open(&to, access, options)?;
-    let mut progress = Progress::new(options.voice(), options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let (here, there) = (source.list()?, dest.list()?);
     here.notes
         .iter()

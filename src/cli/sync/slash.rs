@@ -3,12 +3,12 @@
 use crate::btrfs;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::shown;
-use crate::store::{Location, Place};
+use crate::store::Location;
 use std::ffi::OsStr;
 
 /// One snapshot with a slash after it: nothing in it is a snapshot, and it is itself what was meant.
 pub(super) fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<()> {
-    let Place::Local(path) = &location.place else {
+    let Some(path) = location.place.local() else {
         return Ok(());
     };
     match btrfs::subvolume(path) {
@@ -28,9 +28,9 @@ pub(super) fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<
 /// A source without its slash is the commonest mistake there is.
 pub(super) fn hint(mut error: Error, typed: &OsStr, location: &Location) -> Error {
     // Elsewhere a failure is about the way there more often than about the slash.
-    let mistyped = match location.place {
-        Place::Local(_) => matches!(error.kind, Kind::Usage | Kind::Failed),
-        Place::S3(_) | Place::Ssh(_) => error.kind == Kind::Usage,
+    let mistyped = match location.place.local() {
+        Some(_) => matches!(error.kind, Kind::Usage | Kind::Failed),
+        None => error.kind == Kind::Usage,
     };
     if let Some(said) = read_write(typed, location).filter(|_| error.kind == Kind::Usage) {
         error.said = said;
@@ -47,7 +47,7 @@ pub(super) fn hint(mut error: Error, typed: &OsStr, location: &Location) -> Erro
 
 /// What to do about a subvolume that is in use.
 fn read_write(typed: &OsStr, location: &Location) -> Option<String> {
-    let (Place::Local(dir), Some(name)) = (&location.place, &location.snapshot) else {
+    let (Some(dir), Some(name)) = (location.place.local(), &location.snapshot) else {
         return None;
     };
     let found = btrfs::subvolume(&dir.join(name)).ok()?;

@@ -6,7 +6,7 @@ use crate::cli::options::Options;
 use crate::error::{Error, Result};
 use crate::proof::Seen;
 use crate::snapshot::{State, shown};
-use crate::store::{Access, Location, Place, Store};
+use crate::store::{Access, Location, Store};
 use crate::verify::{self, Report};
 use std::path::{Path, PathBuf};
 
@@ -18,15 +18,12 @@ pub(super) fn two_directories<'a>(
     ours: &'a Location,
     theirs: &'a Location,
 ) -> Result<Option<Directories<'a>>> {
-    match (&ours.place, &theirs.place) {
-        (Place::Local(ours), Place::Local(theirs)) => Ok(Some((ours, theirs))),
-        (Place::S3(_), _) | (_, Place::S3(_)) => {
-            let said = "a bucket has streams and no files, so that there is nothing to compare with \
-                        before a restore (restore --verify full compares then)";
-            Err(Error::usage("cannot compare the content", said))
-        }
-        _ => Ok(None),
+    if ours.place.keeps_streams() || theirs.place.keeps_streams() {
+        let said = "a bucket has streams and no files, so that there is nothing to compare with \
+                    before a restore (restore --verify full compares then)";
+        return Err(Error::usage("cannot compare the content", said));
     }
+    Ok(ours.place.local().zip(theirs.place.local()))
 }
 
 /// Compares the files of both places: here, if the directories are, or each side its own.

@@ -91,7 +91,7 @@ fn backup<'a>(shown: &'a Shown, key: &'a str, manifest: &'a Manifest) -> Backup<
         chain_bytes: shown.chain_bytes(key),
         chunks: manifest.chunks.len(),
         storage_class: &manifest.s3.storage_class,
-        thaw: shown.frost(key),
+        thaw: shown.thawing(key),
         command: shown.command(manifest),
     }
 }

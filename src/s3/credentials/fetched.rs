@@ -5,7 +5,7 @@ use super::super::config::Environment;
 use super::{Keys, Secret};
 use crate::error::{Doing, Error, Result};
 use crate::process;
-use crate::sys::look;
+use crate::sys::secure_open;
 use serde::Deserialize;
 use std::fmt;
 use std::process::Command;
@@ -201,7 +201,7 @@ impl Authorization {
             Authorization::None => Ok(None),
             Authorization::Token(token) => Ok(Some(token.0.clone())),
             Authorization::File(path) => {
-                let text = look::read_file(path.as_ref(), 64 << 10);
+                let text = secure_open::read_file(path.as_ref(), 64 << 10);
                 let text = text.doing(|| format!("cannot read the token in {path}"))?;
                 Ok(Some(String::from_utf8_lossy(&text).trim().to_owned()))
             }

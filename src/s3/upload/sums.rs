@@ -3,9 +3,9 @@
 use super::super::multipart::Part;
 use super::super::objects::Head;
 use super::super::{Checksum, Client, Sse};
+use crate::digest::{crc32c, md5, sha256};
+use crate::text::{hex, unhex};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use md5::{Digest, Md5};
-use ring::digest::{SHA256, digest};
 use std::fmt;
 
 /// The checksums of one part.
@@ -31,19 +31,19 @@ impl Sums {
         let checksum = match checksum {
             Checksum::Md5 => {
                 return Sums {
-                    md5: Some(Md5::digest(bytes).into()),
+                    md5: Some(md5(bytes)),
                     checksum: None,
                 };
             }
             Checksum::Crc32c => (
                 "x-amz-checksum-crc32c",
                 "ChecksumCRC32C",
-                base64(&crc32c::crc32c(bytes).to_be_bytes()),
+                base64(&crc32c(bytes).to_be_bytes()),
             ),
             Checksum::Sha256 => (
                 "x-amz-checksum-sha256",
                 "ChecksumSHA256",
-                base64(digest(&SHA256, bytes).as_ref()),
+                base64(&sha256(bytes)),
             ),
         };
         Sums {
@@ -125,30 +125,13 @@ impl fmt::Display for Expected {
 
 /// The ETag of an object made of these parts: MD5 of their MD5s, and how many there are.
 pub(super) fn composite(parts: &[Part]) -> Option<String> {
-    let mut md5 = Md5::new();
-    for part in parts {
-        md5.update(unhex(&part.etag).filter(|bytes| bytes.len() == 16)?);
-    }
-    Some(format!("{}-{}", hex(&md5.finalize()), parts.len()))
+    let md5_of = |part: &Part| unhex(&part.etag).filter(|bytes| bytes.len() == 16);
+    let all: Option<Vec<_>> = parts.iter().map(md5_of).collect();
+    Some(format!("{}-{}", hex(&md5(&all?.concat())), parts.len()))
 }
 
 fn is_md5(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |b: u8| char::from(b).to_digit(16);
-    let pairs = text.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| match pair {
-        [high, low] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
-        _ => None,
-    };
-    pairs.map(byte).collect()
 }
 
 #[cfg(test)]
@@ -160,23 +143,17 @@ mod tests {
         let part = |number, bytes: &[u8]| Part {
             number,
             size: bytes.len() as u64,
-            etag: hex(&Md5::digest(bytes)),
+            etag: hex(&md5(bytes)),
             checksum: None,
         };
         let parts = [part(1, b"a"), part(2, b"b")];
-        let sums = [Md5::digest(b"a"), Md5::digest(b"b")].concat();
-        let expected = format!("{}-2", hex(&Md5::digest(sums)));
+        let sums = [md5(b"a"), md5(b"b")].concat();
+        let expected = format!("{}-2", hex(&md5(&sums)));
         assert_eq!(composite(&parts), Some(expected));
         let odd = Part {
             etag: "not-hex".to_owned(),
             ..part(3, b"c")
         };
         assert_eq!(composite(&[odd]), None);
-    }
-
-    #[test]
-    fn hexadecimal() {
-        assert_eq!(unhex(&hex(&[0, 171, 255])), Some(vec![0, 171, 255]));
-        assert_eq!((unhex("a"), unhex("gg")), (None, None));
     }
 }

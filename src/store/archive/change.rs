@@ -4,7 +4,7 @@
 use super::identity::Identity;
 use super::index::{Archive, Leftover, at_once};
 use super::manifest::{Chunk, Manifest, Pointer, text};
-use super::{ArchiveStore, stamp};
+use super::{ArchiveStore, stamps};
 use crate::error::{Error, Result};
 use crate::process;
 use crate::s3::objects::Object;
@@ -125,7 +125,7 @@ impl ArchiveStore {
             let Some(identity) = archive.identities.get(&key).copied() else {
                 return Err(Error::damaged(doing, "it cannot be restored"));
             };
-            manifest.created_at = stamp::after(archive, &manifest.created_at, now);
+            manifest.created_at = stamps::after(archive, &manifest.created_at, now);
             manifest.snapshot.name = to.to_owned();
             let new = archive.manifest_key(&manifest.kind, &manifest.created_at);
             self.write(&new, &text(&manifest)?)?;

@@ -3,16 +3,17 @@
 
 use super::index::Leftover;
 use super::manifest::Chunk;
+use crate::digest::DigestsHasher;
+use crate::digest::Hasher;
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::machine;
-use crate::s3::claim::Claim;
+use crate::s3::Client;
 use crate::s3::download::Source;
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::Object;
-use crate::s3::sum::Rolling;
+use crate::s3::remote_checksum::RemoteChecksum;
 use crate::s3::upload::{Meta, Target, Upload};
-use crate::s3::{Client, Sums};
 use crate::snapshot::Size;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -47,9 +48,9 @@ enum Now {
 
 struct Compare {
     object: Object,
-    claim: Claim,
-    rolling: Rolling,
-    sums: Sums,
+    claim: RemoteChecksum,
+    hasher: Hasher,
+    sums: DigestsHasher,
 }
 
 impl Cutter {
@@ -223,12 +224,12 @@ impl Cutter {
             size: object.size,
             etag: object.etag.clone(),
         };
-        let claim = self.client.claim(&source)?;
+        let claim = self.client.remote_checksum(&source)?;
         Ok(claim.map(|claim| Compare {
             object: object.clone(),
-            rolling: claim.rolling(),
+            hasher: claim.hasher(),
             claim,
-            sums: Sums::new(),
+            sums: DigestsHasher::default(),
         }))
     }
 
@@ -249,10 +250,10 @@ impl Cutter {
         let Compare {
             object,
             claim,
-            rolling,
+            hasher,
             sums,
         } = compare;
-        if self.filled == object.size && claim.holds(rolling) {
+        if self.filled == object.size && claim.holds(hasher) {
             let part = claim.part().unwrap_or(object.size).max(1);
             let parts = object.size.div_ceil(part).max(1);
             let skipped = &self.client.counters.parts_skipped;
@@ -272,7 +273,7 @@ impl Cutter {
 
 impl Compare {
     fn update(&mut self, bytes: &[u8]) {
-        self.rolling.update(bytes);
+        self.hasher.update(bytes);
         self.sums.update(bytes);
     }
 }

@@ -4,11 +4,11 @@
 
 use super::index::{Archive, at_once};
 use super::manifest::Manifest;
+use crate::digest::sha256;
 use crate::error::{Error, Kind, Result};
 use crate::s3::Client;
 use crate::snapshot::Uuid;
 use crate::stream::{Head, Parsed};
-use ring::digest::SHA256;
 use std::collections::HashMap;
 
 /// More than the first command of any stream takes.
@@ -38,7 +38,7 @@ type Link = (String, Option<String>);
 /// Bytes that depend on a text and on nothing else.
 pub(super) fn digest(text: &str) -> [u8; 16] {
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(&ring::digest::digest(&SHA256, text.as_bytes()).as_ref()[..16]);
+    bytes.copy_from_slice(&sha256(text.as_bytes())[..16]);
     bytes
 }
 

@@ -3,7 +3,7 @@
 
 use super::identity::Identity;
 use super::manifest::{self, Manifest, Pointer};
-use super::stamp;
+use crate::archive::stamp;
 use crate::error::{Error, Result};
 use crate::s3::multipart::Unfinished;
 use crate::s3::objects::{Inventory, Object};

@@ -4,15 +4,16 @@
 use super::ArchiveStore;
 use super::index::{Archive, at_once};
 use super::manifest::{self, Chunk, Manifest};
+use crate::digest::Hasher;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Seen, Verdict};
-use crate::s3::claim::Claim;
 use crate::s3::download::Source;
 use crate::s3::objects::unquoted;
-use crate::s3::sum::Rolling;
+use crate::s3::remote_checksum::RemoteChecksum;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
+use crate::text::counted;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 
@@ -122,7 +123,7 @@ impl ArchiveStore {
                 etag: object.etag.clone(),
             });
             let claim = match &source {
-                Some(source) => self.client.claim(source)?,
+                Some(source) => self.client.remote_checksum(source)?,
                 None => None,
             };
             let etag = source.map_or(String::new(), |source| source.etag);
@@ -181,9 +182,8 @@ fn quick(archive: &Archive, key: &str, manifest: &Manifest, depth: Depth) -> Ver
 
 /// Lengths alone say nothing of the bytes; an ETag that is what it was says that nobody replaced them.
 fn by_listing(manifest: &Manifest) -> Verdict {
-    let count = manifest.chunks.len();
-    let word = if count == 1 { "chunk" } else { "chunks" };
-    let bytes = format!("{} bytes in {count} {word}", manifest.total_bytes);
+    let chunks = counted(manifest.chunks.len(), "chunk");
+    let bytes = format!("{} bytes in {chunks}", manifest.total_bytes);
     let has_etag = |chunk: &Chunk| chunk.etag.as_deref().is_some_and(|etag| !etag.is_empty());
     match manifest.chunks.iter().all(has_etag) {
         true => Verdict::seen(
@@ -243,17 +243,17 @@ fn not_backups(archive: &Archive) -> Vec<Finding> {
 /// The next chunk of a stream against what is stored, and how many bytes it had.
 fn compare_chunk(
     chunk: &Chunk,
-    claim: Option<Claim>,
+    claim: Option<RemoteChecksum>,
     etag: &str,
     stream: &mut dyn Read,
 ) -> Result<(Verdict, u64)> {
     let (kind, recorded) = chunk.recorded();
-    let mut sum = Rolling::new(kind, None);
-    let mut rolling = claim.as_ref().map(Claim::rolling);
+    let mut sum = Hasher::new(kind, None);
+    let mut hasher = claim.as_ref().map(RemoteChecksum::hasher);
     let taken = read_all(stream, chunk.size, &mut |piece| {
         sum.update(piece);
-        if let Some(rolling) = &mut rolling {
-            rolling.update(piece);
+        if let Some(hasher) = &mut hasher {
+            hasher.update(piece);
         }
     })?;
     let found = sum.hex();
@@ -266,16 +266,16 @@ fn compare_chunk(
         return Ok((Verdict::Different(words), taken));
     }
     let recorded = unquoted(chunk.etag.as_deref().unwrap_or_default());
-    let verdict = match claim.zip(rolling) {
-        Some((claim, rolling)) => {
-            let written = claim.written(rolling);
+    let verdict = match claim.zip(hasher) {
+        Some((claim, hasher)) => {
+            let written = claim.written(hasher);
             claim.judge(&written)
         }
         None if !recorded.is_empty() && recorded == etag => Verdict::seen(
             Seen::Regenerated,
             "its chunks' ETags are unchanged, and their SHA-256s are those of the stream made again",
         ),
-        None => crate::s3::claim::unclaimed(),
+        None => crate::s3::remote_checksum::no_remote_checksum(),
     };
     Ok((verdict, taken))
 }

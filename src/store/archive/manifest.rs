@@ -1,9 +1,9 @@
 //! Manifests of archives: what a backup in chunks is made of, and what it builds on. Knows the
 //! format, version 1, and where things lie below a prefix; does no input or output.
 
+use crate::digest::Algorithm;
+use crate::digest::Digests;
 use crate::error::{Error, Result};
-use crate::s3::Digests;
-use crate::s3::sum::Kind;
 use crate::snapshot::{Uuid, shown};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -89,10 +89,10 @@ impl Chunk {
     }
 
     /// The digest that its bytes are held against: of those recorded the one that takes less time.
-    pub(super) fn recorded(&self) -> (Kind, &str) {
+    pub(super) fn recorded(&self) -> (Algorithm, &str) {
         match &self.tree_hash {
-            Some(tree_hash) => (Kind::TreeHash, tree_hash),
-            None => (Kind::Sha256, &self.sha256),
+            Some(tree_hash) => (Algorithm::TreeHash, tree_hash),
+            None => (Algorithm::Sha256, &self.sha256),
         }
     }
 }

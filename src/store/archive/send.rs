@@ -1,8 +1,8 @@
 //! The chunks of a backup as one stream. The last bytes of a chunk are passed on only after all of
 //! it had the digest that its manifest says.
 
+use crate::digest::{Algorithm, Hasher};
 use crate::error::{Error, Result};
-use crate::s3::sum::{Kind, Rolling};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
@@ -13,7 +13,7 @@ pub(super) struct Chunks<R> {
     ahead: VecDeque<Expected>,
     /// Bytes of the first one that were read, and their digest.
     taken: u64,
-    sum: Rolling,
+    sum: Hasher,
     /// Why no more comes. An error is never followed by bytes or an end.
     failed: Option<Error>,
 }
@@ -22,12 +22,15 @@ pub(super) struct Chunks<R> {
 pub(super) struct Expected {
     pub(super) from: String,
     pub(super) size: u64,
-    pub(super) kind: Kind,
+    pub(super) kind: Algorithm,
     pub(super) digest: String,
 }
 
-fn begin(ahead: &VecDeque<Expected>) -> Rolling {
-    Rolling::new(ahead.front().map_or(Kind::Sha256, |chunk| chunk.kind), None)
+fn begin(ahead: &VecDeque<Expected>) -> Hasher {
+    Hasher::new(
+        ahead.front().map_or(Algorithm::Sha256, |chunk| chunk.kind),
+        None,
+    )
 }
 
 impl<R: Read> Chunks<R> {
@@ -115,9 +118,9 @@ mod tests {
     use super::*;
 
     fn chunks(parts: &[&[u8]]) -> VecDeque<Expected> {
-        let kinds = [Kind::Sha256, Kind::TreeHash].into_iter().cycle();
-        let chunk = |(part, kind): (&&[u8], Kind)| {
-            let mut sum = Rolling::new(kind, None);
+        let kinds = [Algorithm::Sha256, Algorithm::TreeHash].into_iter().cycle();
+        let chunk = |(part, kind): (&&[u8], Algorithm)| {
+            let mut sum = Hasher::new(kind, None);
             sum.update(part);
             Expected {
                 from: "c".to_owned(),

@@ -7,7 +7,7 @@ use super::chunks::Cutter;
 use super::index::{Archive, Leftover};
 use super::manifest::{Chunk, Note, Origin};
 use super::spool::Spool;
-use super::stamp;
+use super::stamps;
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::snapshot::{Diff, shown};
@@ -62,7 +62,7 @@ impl<'a> ArchiveSink<'a> {
             None => "full",
         };
         let now = (store.client.options.now)();
-        let stamp = stamp::choose(&archive, name, kind, now, &doing)?;
+        let stamp = stamps::choose(&archive, name, kind, now, &doing)?;
         let stem = format!("{kind}/chunk-{stamp}");
         let left = archive.leftovers.remove(&stem).unwrap_or_default();
         let note = note(store, diff, name, (kind, &stamp), parent);

@@ -9,7 +9,7 @@ use crate::log;
 use crate::s3::upload::Meta;
 use crate::snapshot::shown;
 use crate::sys;
-use crate::sys::look::Found;
+use crate::sys::secure_open::Found;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};

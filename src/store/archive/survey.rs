@@ -2,10 +2,11 @@
 //! thawed first. Changes nothing.
 
 use super::manifest::Manifest;
+use crate::archive::ArchiveState;
 use crate::error::Result;
 use crate::s3::Client;
 use crate::s3::objects::Inventory;
-use crate::s3::thaw::{Frost, freezes};
+use crate::s3::thaw::freezes;
 use crate::store::keys::Archived;
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,10 +24,10 @@ pub(in crate::store) fn among(found: &Inventory) -> BTreeSet<(String, String)> {
 
 /// Whether the chunks of each of these backups can be read, the worst of each, by their keys.
 /// Nothing is asked about classes that are never frozen.
-pub(super) fn frost<'a>(
+pub(super) fn states<'a>(
     client: &Client,
     backups: impl Iterator<Item = (&'a String, &'a Manifest)> + Clone,
-) -> Result<HashMap<String, Frost>> {
+) -> Result<HashMap<String, ArchiveState>> {
     let icy = |class: &str| freezes(class) || class == "INTELLIGENT_TIERING";
     let backups = backups.filter(|(_, manifest)| icy(&manifest.s3.storage_class));
     let chunks = backups.clone().flat_map(|(_, manifest)| &manifest.chunks);
@@ -37,16 +38,11 @@ pub(super) fn frost<'a>(
     let cold = client.cold(&keys)?;
     let worst = |manifest: &Manifest| {
         let chunks = manifest.chunks.iter();
-        let all = chunks.filter_map(|chunk| Some(cold.get(&chunk.key)?.frost));
-        all.max_by_key(|frost| match frost {
-            Frost::None => 0,
-            Frost::Thawed(_) => 1,
-            Frost::Thawing => 2,
-            Frost::Frozen => 3,
-        })
+        let all = chunks.filter_map(|chunk| Some(cold.get(&chunk.key)?.state));
+        all.max()
     };
     let found = backups.map(|(key, manifest)| (key.clone(), worst(manifest)));
     Ok(found
-        .filter_map(|(key, frost)| Some((key, frost?)))
+        .filter_map(|(key, state)| Some((key, state?)))
         .collect())
 }

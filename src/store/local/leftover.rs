@@ -1,7 +1,7 @@
 //! What earlier runs and releases left in a directory, and whether it may be written to at all. Removes
 //! only what a mark of ours names.
 
-use super::{Local, builtin, home, state};
+use super::{Local, builtin_receive, state, state_dir};
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Doing, Kind, Result};
 use crate::log;
@@ -18,15 +18,16 @@ impl Local {
         if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
         }
-        if builtin::remove_leftover(&self.dir)? {
+        if builtin_receive::remove_leftover(&self.dir)? {
             let note = "removed what an interrupted transfer had received";
             self.notes.push(note.to_owned());
         }
         for path in state::begun(&self.dir)? {
             let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
-            let known = std::mem::take(&mut self.known);
+            let mut known = std::mem::take(&mut self.known);
             if self.list()?.snapshots.iter().any(unfinished) {
                 self.delete(&path)?;
+                known.retain(|s| s.path != path);
                 let name = shown(&path);
                 log::line(|| format!("removed the unfinished {name}"));
                 self.notes
@@ -41,11 +42,11 @@ impl Local {
 
 /// Whether another run holds the lock of a directory above `path`, other than our own.
 pub(super) fn in_other_hands(path: &Path, ours: &Path) -> Result<bool> {
-    for dir in home::ancestors(path.parent().unwrap_or(path)) {
+    for dir in state_dir::ancestors(path.parent().unwrap_or(path)) {
         if dir == ours {
             continue;
         }
-        let lock = home::lock_path(dir)?;
+        let lock = state_dir::lock_path(dir)?;
         match OpenOptions::new().write(true).open(&lock) {
             Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
                 return Ok(true);
@@ -62,7 +63,7 @@ pub(super) fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()
     let doing = || format!("cannot write to {}", shown(dir));
     let subvolume = btrfs::subvolume_of(filesystem.fd()).doing(doing)?;
     match subvolume.read_only || sys::is_read_only(filesystem.fd()).doing(doing)? {
-        true => Err(home::read_only(doing())),
+        true => Err(state_dir::read_only(doing())),
         false => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
+use crate::parallel;
 use crate::process;
 use crate::snapshot::{Measured, shown};
 use crate::stream;
@@ -10,7 +11,6 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A diff by paths.
 pub(super) struct Pair {
@@ -23,38 +23,12 @@ pub(super) struct Pair {
 /// Measures all, on as many threads as there are processors (four at most: it is the kernel that
 /// works).
 pub(super) fn all(pairs: &[Pair]) -> Result<Vec<Measured>> {
-    let threads = std::thread::available_parallelism()
-        .map_or(1, |n| n.get().min(4))
-        .min(pairs.len());
-    let next = AtomicUsize::new(0);
-    let work = || {
-        sys::quiet_thread();
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(pair) = pairs.get(at) else {
-                return done;
-            };
-            done.push((at, process::check("measuring").and_then(|()| one(pair))));
-        }
+    let ask = |pair: &Pair| match process::check("measuring").and_then(|()| one(pair)) {
+        Err(stopped) if stopped.kind == Kind::Interrupted => Err(stopped),
+        other => Ok(other.unwrap_or_else(refused)),
     };
-    let mut sizes = vec![Measured::default(); pairs.len()];
-    let done: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .filter_map(|thread| thread.join().ok())
-            .flatten()
-            .collect()
-    });
-    for (at, size) in done {
-        sizes[at] = match size {
-            Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
-            Err(error) => refused(error),
-            Ok(measured) => measured,
-        };
-    }
-    Ok(sizes)
+    let threads = parallel::processors().min(4);
+    parallel::try_map("cannot measure", threads, pairs, ask, |_| {})
 }
 
 /// What cannot be read, has paths that are too long, or can be received by nobody, is no candidate;
@@ -105,22 +79,17 @@ fn once(pair: &Pair) -> Result<Measured> {
     };
     let (reader, writer) = sys::pipe().doing(doing)?;
     sys::set_pipe_size(writer.as_fd(), 1 << 20);
-    std::thread::scope(|scope| {
-        // The writing end closes when the kernel is done, and so the reader sees the end.
-        let sender = scope.spawn(move || {
-            sys::quiet_thread();
-            btrfs::send_metadata(&snapshot_file, parent, writer.as_fd())
-        });
+    // The writing end closes when the kernel is done, and so the reader sees the end.
+    let send = move || btrfs::send_metadata(&snapshot_file, parent, writer.as_fd());
+    let read = || {
         let reader = Attentive(File::from(reader));
         let mut metadata = BufReader::with_capacity(256 << 10, reader);
-        let size = stream::mended_size(&mut metadata, trees, *enough);
-        // Whoever still writes is told that nobody reads.
-        drop(metadata);
-        match sender.join() {
-            // What the kernel says explains why the stream is short; EPIPE explains nothing.
-            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).doing(doing),
-            Ok(_) => size,
-            Err(_) => Err(Error::failed(doing(), "the measuring thread died")),
-        }
-    })
+        // Dropped at the end: whoever still writes is told that nobody reads.
+        stream::mended_size(&mut metadata, trees, *enough)
+    };
+    match parallel::beside(&doing(), send, read)? {
+        // What the kernel says explains why the stream is short; EPIPE explains nothing.
+        (Err(error), _) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).doing(doing),
+        (_, size) => size,
+    }
 }

@@ -3,7 +3,7 @@
 //! anybody may give a subvolume of theirs any received UUID. So it is told the parent's own UUID, which
 //! the kernel gave it, and nobody else may claim that.
 
-use super::survey::state_at;
+use super::listing::state_at;
 use super::{Local, states};
 use crate::btrfs::Subvolume;
 use crate::error::{Error, Kind, Result};

@@ -1,20 +1,21 @@
 //! Receiving one snapshot so that its name appears only when it is whole and durable.
 
-use super::builtin::{self, Quarantined};
-use super::child::Child;
-use super::flow::Flow;
+use super::btrfs_receive::Child;
+use super::builtin_receive::{self, Quarantined};
+use super::listing::PART;
 use super::parent::Exact;
 use super::state::{self, Fact, Seal};
-use super::survey::PART;
+use super::writeback::Writeback;
 use super::{Local, checked_name, open_dir, remove, split, sync};
 use crate::btrfs;
+use crate::digest::sha256;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Diff, Origin, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{Check, Head, Parsed};
 use crate::sys;
-use sha2::{Digest, Sha256};
+use crate::text::hex;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -29,11 +30,8 @@ const NAME_MAX: usize = 255;
 pub(super) fn part_name(name: &OsStr) -> OsString {
     let mut part = OsString::from(name);
     if name.len() + PART.len() > NAME_MAX {
-        let digest = Sha256::digest(name.as_bytes());
-        let hex: String = digest[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = sha256(name.as_bytes());
+        let hex = hex(&digest[..8]);
         let keep = NAME_MAX - PART.len() - hex.len() - 1;
         part = OsStr::from_bytes(&name.as_bytes()[..keep]).to_owned();
         part.push(format!("-{hex}"));
@@ -65,7 +63,7 @@ pub(super) struct Receiving<'a> {
     way: Way,
     part: Part,
     parent: Option<Exact>,
-    flow: Flow,
+    writeback: Writeback,
     stage: Stage,
 }
 
@@ -108,9 +106,9 @@ impl<'a> Receiving<'a> {
     ) -> Result<Receiving<'a>> {
         let part = Part::claim(&local.dir, path, dir, name)?;
         let doing = format!("cannot receive {}", shown(dir.join(name)));
-        let flow = Flow::start(open_dir(dir)?, doing.clone());
+        let writeback = Writeback::start(open_dir(dir)?, doing.clone());
         let exact = parent.as_ref();
-        let way = if builtin::is_chosen(local.manner)? {
+        let way = if builtin_receive::is_chosen(local.manner)? {
             Way::Builtin(Box::new(Quarantined::prepare(local, exact, doing)?))
         } else {
             let child = Child::start(local, exact, dir, (path, &part.part), doing)?;
@@ -124,7 +122,7 @@ impl<'a> Receiving<'a> {
             way,
             part,
             parent,
-            flow,
+            writeback,
             stage,
         })
     }
@@ -184,7 +182,7 @@ impl Write for Receiving<'_> {
             Stage::Rest { check, .. } => {
                 check.feed(bytes)?;
                 self.way.pass(bytes)?;
-                self.flow.passed(bytes.len() as u64);
+                self.writeback.passed(bytes.len() as u64);
             }
         }
         Ok(bytes.len())
@@ -208,7 +206,7 @@ impl Sink for Receiving<'_> {
         if let Way::Child(child) = &mut self.way {
             child.finish()?;
         }
-        self.flow.finish()?;
+        self.writeback.finish()?;
         if let Way::Builtin(quarantined) = &mut self.way {
             let dir = open_dir(&self.part.dir)?;
             let notes = quarantined.leave(&head, &dir, &self.part.part)?;

@@ -2,7 +2,7 @@
 //! and mended as it passes. What is sent is what was listed, or nothing is.
 
 use super::tree::SnapshotTree;
-use super::{Local, sender};
+use super::{Local, builtin_send};
 use crate::btrfs;
 use crate::error::{Error, Kind, Result};
 use crate::log;
@@ -21,7 +21,11 @@ impl Local {
             let parent = diff.from.map(|id| self.path_of(id)).transpose()?;
             let compressed = self.manner.compressed && btrfs::highest_send_protocol() >= 2;
             let snapshot = self.path_of(diff.to)?;
-            return Ok(sender::command(&snapshot, parent.as_deref(), compressed));
+            return Ok(builtin_send::command(
+                &snapshot,
+                parent.as_deref(),
+                compressed,
+            ));
         }
         let mut command = Command::new("btrfs");
         command.args(["send", "-q"]);

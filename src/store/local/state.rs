@@ -1,13 +1,13 @@
 //! What is remembered of a filesystem: the seals of what was received, and the names of what is being
 //! received. Knows files and lines; where they lie is `home`'s business. Judges nothing.
 
-use super::home::{self, Home};
+use super::state_dir::{self, Home};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Origin, Origins, Uuid, path_text, shown};
 use crate::sys;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -49,6 +49,9 @@ pub(super) struct Fact {
     /// Whether it is still to be compared with its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) uncompared: Option<bool>,
+    /// Whether another takes its place and its name, and it is to be removed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replaced: Option<bool>,
 }
 
 /// The form of [`Line`]; lines of version 1 had four fields and no version.
@@ -76,6 +79,8 @@ pub(super) struct Recorded {
     pub(super) origins: Origins,
     /// Whether subvolumes are still to be compared with their sources.
     uncompared: HashMap<Uuid, bool>,
+    /// Subvolumes whose place others take.
+    replaced: HashSet<Uuid>,
     /// By the key of a directory, what is being received there, relative to it.
     marks: HashMap<String, Vec<PathBuf>>,
 }
@@ -86,12 +91,17 @@ impl Recorded {
         self.uncompared.get(&uuid) == Some(&true)
     }
 
+    /// Whether another takes the place of a subvolume.
+    pub(super) fn is_replaced(&self, uuid: Uuid) -> bool {
+        self.replaced.contains(&uuid)
+    }
+
     /// What is being received in a directory, relative to it.
     pub(super) fn unfinished(&self, dir: &Path) -> Vec<PathBuf> {
         if self.marks.is_empty() {
             return Vec::new();
         }
-        let key = home::key(dir).unwrap_or_default();
+        let key = state_dir::key(dir).unwrap_or_default();
         self.marks.get(&key).cloned().unwrap_or_default()
     }
 
@@ -107,7 +117,10 @@ impl Recorded {
         self.seals.extend(seals);
         self.origins.extend(origins);
         if let Some(path) = old_mark(&old)? {
-            self.marks.entry(home::key(dir)?).or_default().push(path);
+            self.marks
+                .entry(state_dir::key(dir)?)
+                .or_default()
+                .push(path);
         }
         Ok(())
     }
@@ -122,6 +135,8 @@ impl Recorded {
                 .extend(fact.origin.map(|origin| (uuid, origin)));
             self.uncompared
                 .extend(fact.uncompared.map(|uncompared| (uuid, uncompared)));
+            let replaced = fact.replaced == Some(true);
+            self.replaced.extend(replaced.then_some(uuid));
         }
         Ok(())
     }
@@ -289,6 +304,17 @@ pub(super) fn uncompared(dir: &Path, uuid: Uuid) -> Result<()> {
     add(dir, uuid, fact)
 }
 
+/// Records durably that another takes the name of a subvolume, which is at `left` then, relative to `dir`,
+/// and to be removed.
+pub(super) fn replace_by(dir: &Path, uuid: Uuid, left: &Path) -> Result<()> {
+    let fact = Fact {
+        replaced: Some(true),
+        ..Fact::default()
+    };
+    add(dir, uuid, fact)?;
+    begin(dir, left)
+}
+
 /// Whether a crash tore the last line.
 fn ends_torn(file: &mut File) -> std::io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
@@ -335,8 +361,8 @@ pub(super) fn begin(dir: &Path, path: &Path) -> Result<()> {
 
 /// The file that names what is being received at `path`, relative to `dir`.
 fn mark(dir: &Path, path: &Path) -> Result<String> {
-    let name = home::digest(path.as_os_str().as_bytes());
-    Ok(format!("{MARKS}/{}-{name}", home::key(dir)?))
+    let name = state_dir::digest(path.as_os_str().as_bytes());
+    Ok(format!("{MARKS}/{}-{name}", state_dir::key(dir)?))
 }
 
 /// Forgets it again: it has its name, or is gone. What others call so later is theirs.

@@ -1,6 +1,7 @@
 //! A snapshot on this machine as the tree that a rehearsal looks things up in: opened once, and
 //! nothing outside of it is ever read.
 
+use crate::btrfs;
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
 use crate::stream::tree::{DIRECTORY, Entry, Files, TYPE, Tree};
@@ -82,6 +83,10 @@ impl Files for SnapshotTree {
         }
         bytes.truncate(have);
         Ok(bytes)
+    }
+
+    fn has_extent_from(&self, ino: u64, offset: u64) -> io::Result<bool> {
+        btrfs::has_extent_from(self.0.as_fd(), ino, offset)
     }
 }
 

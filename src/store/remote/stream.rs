@@ -1,7 +1,7 @@
 //! The streams of a remote store, in both directions.
 //! However one ends, the connection is afterwards either between two turns or gone.
 
-use super::line::Line;
+use super::connection::Line;
 use crate::error::{Error, Result};
 use crate::snapshot::Diff;
 use crate::store::wire::{Failure, MAX_DATA, Tag, again, strange};

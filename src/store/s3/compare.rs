@@ -3,11 +3,11 @@
 
 use super::S3Store;
 use super::index::Kept;
+use crate::digest::{Algorithm, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Seen, Verdict};
-use crate::s3::claim::{Claim, unclaimed};
-use crate::s3::sum::{Kind as Sum, Rolling};
+use crate::s3::remote_checksum::{RemoteChecksum, no_remote_checksum};
 use std::io::{ErrorKind, Read};
 
 /// Where the version of a stream stands in it.
@@ -34,13 +34,13 @@ impl S3Store {
         }
         let mut stream = begin.chain(stream);
         let kind = record.digests.quickest().map(|(kind, _)| kind);
-        let mut whole = Rolling::new(kind.unwrap_or(Sum::Sha256), None);
+        let mut whole = Hasher::new(kind.unwrap_or(Algorithm::Sha256), None);
         let (mut verdict, mut bytes) = (None, 0);
         for object in &kept.objects {
-            let claim = self.client.claim(object)?;
+            let claim = self.client.remote_checksum(object)?;
             let (found, taken) = digest(&mut stream, object.size, claim.as_ref(), &mut whole)?;
             bytes += taken;
-            let next = claim.map_or_else(unclaimed, |claim| claim.judge(&found));
+            let next = claim.map_or_else(no_remote_checksum, |claim| claim.judge(&found));
             verdict = Some(verdict.map_or(next.clone(), |so_far: Verdict| so_far.and(next)));
         }
         bytes += rest(&mut stream)?;
@@ -99,18 +99,18 @@ fn by_record(kind: &str, recorded: &str, found: &str) -> Verdict {
 fn digest(
     stream: &mut dyn Read,
     size: u64,
-    claim: Option<&Claim>,
-    whole: &mut Rolling,
+    claim: Option<&RemoteChecksum>,
+    whole: &mut Hasher,
 ) -> Result<(String, u64)> {
-    let mut rolling = claim.map(Claim::rolling);
+    let mut hasher = claim.map(RemoteChecksum::hasher);
     let (mut piece, mut taken) = (vec![0; PIECE], 0);
     while taken < size {
         process::check("verifying")?;
         let want = piece.len().min((size - taken) as usize);
         let got = fill(stream, &mut piece[..want])?;
         whole.update(&piece[..got]);
-        if let Some(rolling) = &mut rolling {
-            rolling.update(&piece[..got]);
+        if let Some(hasher) = &mut hasher {
+            hasher.update(&piece[..got]);
         }
         taken += got as u64;
         if got < want {
@@ -118,8 +118,8 @@ fn digest(
         }
     }
     let text = claim
-        .zip(rolling)
-        .map(|(claim, rolling)| claim.written(rolling));
+        .zip(hasher)
+        .map(|(claim, hasher)| claim.written(hasher));
     Ok((text.unwrap_or_default(), taken))
 }
 

@@ -1,7 +1,7 @@
 //! The `.bs` file beside a snapshot's diffs: sizes that are known, and, on lines that ButterSink
 //! skips, digests of what was uploaded. Knows its text only.
 
-use crate::s3::Digests;
+use crate::digest::Digests;
 use crate::snapshot::{Diff, Origin, Size, Uuid};
 use std::collections::BTreeMap;
 

@@ -6,14 +6,15 @@ use super::abreast::abreast;
 use super::chains::Chains;
 use super::index::Kept;
 use super::records::Record;
+use crate::digest::Algorithm;
 use crate::error::{Error, Kind, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Seen, Verdict};
-use crate::s3::claim::parts_in;
 use crate::s3::download::{Download, Source};
-use crate::s3::sum::Kind as Sum;
+use crate::s3::remote_checksum::parts_in;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
+use crate::text::counted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
@@ -137,11 +138,11 @@ impl S3Store {
                     .to_owned(),
             )
         } else {
-            let word = if parts == 1 { "part" } else { "parts" };
             Verdict::seen(
                 Seen::Intact,
                 format!(
-                    "{bytes} bytes in {parts} {word}, with the size and the ETag recorded when they were uploaded"
+                    "{bytes} bytes in {}, with the size and the ETag recorded when they were uploaded",
+                    counted(parts, "part")
                 ),
             )
         })
@@ -189,7 +190,7 @@ impl S3Store {
             _ => None,
         };
         let told = told.map_or(String::new(), |head| head.meta("sha256").to_owned());
-        let told = (!told.is_empty()).then_some(Sum::Sha256);
+        let told = (!told.is_empty()).then_some(Algorithm::Sha256);
         let recorded = record.digests.quickest().map(|(kind, _)| kind).or(told);
         match self.read(kept, record, heads) {
             Ok(bytes) => Ok(Verdict::seen(

@@ -6,8 +6,8 @@ use super::hints::{Hints, Recorded};
 use super::index::Kept;
 use super::layout::Name;
 use super::sink;
+use crate::digest::Digests;
 use crate::error::{Error, Result};
-use crate::s3::Digests;
 use crate::s3::upload::Made;
 use crate::snapshot::{Diff, Size};
 

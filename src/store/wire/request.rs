@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::proof::Depth;
 use crate::snapshot::{Diff, Origin, path_text};
 use crate::store::Access;
-use crate::store::look::{Digest, Extent, PAGE};
+use crate::store::file_digests::{Digest, Extent, PAGE};
 use crate::store::wire::{Hello, plain};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};

@@ -24,13 +24,16 @@ pub fn mended_size(
     let mut mender = trees.map(|trees| Mender::new(&head, trees)).transpose()?;
     let mut total = head.encode().len() as u64;
     let (mut bytes, mut before) = (Vec::new(), Vec::new());
-    let mut grown = None;
+    let mut file = None;
     loop {
         read_command(metadata, &mut bytes, total)?;
         let command = Command::checked(&bytes, head.version);
         let command = command.ok_or_else(|| damaged("the checksum of a command is wrong"))?;
         before.clear();
-        total += unsaid(&command, &mut grown, mender.as_mut())?;
+        if let Some(mender) = &mut mender {
+            let change = follow(&command, &mut file, mender)?;
+            total = total.saturating_add_signed(change);
+        }
         let keep = match &mut mender {
             Some(mender) => mender.pass(&command, &mut before)?,
             None => true,
@@ -55,69 +58,71 @@ pub fn mended_size(
     }
 }
 
-/// A file of the parent, and how far its extents reach.
-struct Grown {
+/// A file of the parent whose extents are passing. At its end the kernel sends a TRUNCATE unless the size
+/// stays, or the file grew and what was written or cloned last ends where the file does. The zeros of a
+/// hole are written in the stream with data only, and those of the hole at the end come too late to count.
+struct Extents {
     path: Vec<u8>,
+    ino: u64,
     /// How long it is in the parent.
     old: u64,
     /// The end of its last extent that was named.
     last: u64,
     /// The greatest end of them.
     most: u64,
+    /// How long the last command makes it, if that is a TRUNCATE.
+    cut: Option<u64>,
 }
 
-impl Grown {
-    /// Bytes of the TRUNCATE that only the stream with data has.
-    fn truncate(&self) -> u64 {
-        match self.old < self.most && self.last != self.most {
-            true => (COMMAND + 4 + self.path.len() + 4 + 8) as u64,
-            false => 0,
-        }
+impl Extents {
+    fn named(&mut self, end: u64) {
+        (self.last, self.most) = (end, self.most.max(end));
+        self.cut = None;
+    }
+
+    /// How many bytes more the stream with data has: those of a TRUNCATE that is in one of the two only.
+    fn difference(&self, mender: &Mender) -> Result<i64> {
+        let size = self.cut.unwrap_or(self.old.max(self.most));
+        let grew = self.old < size;
+        let needed = match self.cut {
+            None => grew && self.last != size,
+            // The hole at the end came early if space that is reserved beyond it made the kernel look.
+            Some(_) if grew && self.last == size => !mender.has_extent_from(self.ino, size)?,
+            Some(_) => true,
+        };
+        let length = (COMMAND + 4 + self.path.len() + 4 + 8) as i64;
+        Ok((i64::from(needed) - i64::from(self.cut.is_some())) * length)
     }
 }
 
-/// Bytes of a TRUNCATE that only the stream with data has. The kernel sends one unless what it wrote
-/// last ends where the file does; the zeros of a hole count as written only where they are written.
-fn unsaid(
-    command: &Command,
-    grown: &mut Option<Grown>,
-    mender: Option<&mut Mender>,
-) -> Result<u64> {
-    match command.verb() {
-        Some(Verb::UpdateExtent | Verb::Clone) => reach(command, grown, mender).map(|()| 0),
-        // All extents of a file that is new under an old number come before its attributes.
-        Some(Verb::SetXattr | Verb::RemoveXattr) => Ok(0),
-        // It is there, and counted.
-        Some(Verb::Truncate) => {
-            *grown = None;
-            Ok(0)
-        }
-        _ => Ok(grown.take().map_or(0, |file| file.truncate())),
-    }
-}
-
-/// Takes note of an extent. Of what is new no holes are written.
-fn reach(command: &Command, grown: &mut Option<Grown>, mender: Option<&mut Mender>) -> Result<()> {
-    let path = command.need(Attr::Path)?;
+/// Takes note of an extent; with the first command after those of a file, how many bytes more than its
+/// metadata-only form the stream with data has of it.
+fn follow(command: &Command, file: &mut Option<Extents>, mender: &mut Mender) -> Result<i64> {
     let number = |attr| command.number_of(attr).unwrap_or_default();
     let length = match command.verb() {
-        Some(Verb::Clone) => Attr::CloneLen,
-        _ => Attr::Size,
+        Some(Verb::UpdateExtent | Verb::Truncate) => number(Attr::Size),
+        Some(Verb::Clone) => number(Attr::CloneLen),
+        _ => return file.take().map_or(Ok(0), |file| file.difference(mender)),
     };
-    let last = number(Attr::FileOffset).saturating_add(number(length));
-    if let Some(file) = grown.as_mut().filter(|file| file.path == path) {
-        file.last = last;
-        file.most = last.max(file.most);
-        return Ok(());
+    let path = command.need(Attr::Path)?;
+    let mut passed = 0;
+    if file.as_ref().is_none_or(|file| file.path != path) {
+        passed = file.take().map_or(Ok(0), |file| file.difference(mender))?;
+        *file = mender.in_parent(path)?.map(|(ino, old)| Extents {
+            path: path.to_vec(),
+            ino,
+            old,
+            last: 0,
+            most: 0,
+            cut: None,
+        });
     }
-    let old = mender.map(|mender| mender.old_size(path)).transpose()?;
-    *grown = old.flatten().map(|old| Grown {
-        path: path.to_vec(),
-        old,
-        last,
-        most: last,
-    });
-    Ok(())
+    match file {
+        Some(file) if command.verb() == Some(Verb::Truncate) => file.cut = Some(length),
+        Some(file) => file.named(number(Attr::FileOffset).saturating_add(length)),
+        None => {}
+    }
+    Ok(passed)
 }
 
 /// Reads the next command, whole.

@@ -4,7 +4,7 @@
 use super::History;
 use super::pairs::{Fault, Table};
 use super::shrink;
-use crate::runner;
+use crate::apart::alone;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -36,7 +36,7 @@ fn history(seed: &str, steps: Option<&str>) -> History {
 
 /// In a process and a scratch directory of its own, as each test is.
 fn apart(seed: &str, words: &[&str]) -> (Option<i32>, String) {
-    runner::alone(&format!("histories.{seed}"), words)
+    alone(&format!("histories.{seed}"), words)
 }
 
 fn shown(seed: &str, words: &[&str]) -> ExitCode {

@@ -1,0 +1,146 @@
+//! Where the snapshots of a configuration go, and what that costs, in words.
+
+use super::subvolume::Todo;
+use crate::backup::config::{Config, Destination};
+use crate::backup::oneshot::{as_store, check_apart, check_mount};
+use crate::backup::retention::Verdict;
+use crate::backup::run::{Costed, Costs, Dest, Keeps, Wants};
+use crate::backup::schedule::Kind;
+use crate::backup::source::Source;
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::prices::{Estimate, Prices};
+use crate::snapshot::{Listing, Uuid};
+use crate::store::Store;
+use crate::store::archive::ArchiveStore;
+use jiff::Zoned;
+use std::collections::HashSet;
+
+/// A backup in the bucket, as far as its costs go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Backup {
+    id: Uuid,
+    bytes: u64,
+    /// Seconds since 1970.
+    made: i64,
+}
+
+/// What a listing of the bucket offers.
+pub(super) fn backups(there: &Listing) -> Vec<Backup> {
+    let made = |id| {
+        let found = there.snapshots.iter().find(|s| s.id() == id);
+        found.and_then(|s| s.created).unwrap_or(0)
+    };
+    let backup = |diff: &crate::snapshot::Diff| Backup {
+        id: diff.to,
+        bytes: diff.size.bytes().unwrap_or(0),
+        made: made(diff.to),
+    };
+    let diffs = there.offer.stored().unwrap_or_default();
+    diffs.iter().map(backup).collect()
+}
+
+/// The bucket of a configuration.
+pub(super) fn bucket<'a>(
+    config: &'a Config,
+    archive: &'a mut ArchiveStore,
+    todo: &Todo,
+    kind: Kind,
+    now: &'a Zoned,
+) -> Dest<'a> {
+    let parents = match kind {
+        Kind::Full => HashSet::new(),
+        Kind::Incremental => todo.chain.links.clone(),
+    };
+    let wants = Wants::One(todo.finishes(), parents);
+    let costs = costs(config, archive, todo, now);
+    Dest {
+        name: archive.location(),
+        store: match &todo.unread {
+            Some(error) => Err(error.clone()),
+            None => Ok(archive),
+        },
+        wants,
+        keeps: Keeps::Chains(config.s3.keeps),
+        costs: Some(costs),
+        compare: false,
+    }
+}
+
+/// One of the further destinations.
+pub(super) fn other<'a>(
+    dest: &Destination,
+    opened: &'a mut Result<Box<dyn Store>>,
+    source: &Source,
+) -> Dest<'a> {
+    let apart = check_apart(source, &dest.place);
+    let mounted = match dest.require_mount {
+        true => apart.and_then(|()| check_mount(source, &dest.place)),
+        false => apart,
+    };
+    Dest {
+        name: dest.place.to_string(),
+        store: mounted.and_then(|()| as_store(opened)),
+        wants: Wants::Missing,
+        keeps: Keeps::Policy(dest.keeps.clone()),
+        costs: None,
+        compare: dest.compare,
+    }
+}
+
+fn costs<'a>(
+    config: &'a Config,
+    archive: &ArchiveStore,
+    todo: &Todo,
+    now: &'a Zoned,
+) -> Box<Costs<'a>> {
+    let prices = Prices::of(archive.client().is_aws());
+    let memory = archive.memory().div_ceil(1 << 20);
+    let chain = todo.chain.links.clone();
+    let backups = todo.backups.clone();
+    Box::new(move |of: Costed| match of {
+        Costed::Plan(plan) => Some(plan_words(config, prices, memory, &chain, &backups, plan)),
+        Costed::Deletions(verdicts) => deletion_words(config, prices, &backups, verdicts, now),
+    })
+}
+
+fn plan_words(
+    config: &Config,
+    prices: Prices,
+    memory: u64,
+    chain: &HashSet<Uuid>,
+    backups: &[Backup],
+    plan: &Plan,
+) -> String {
+    let class = &config.s3.storage_class_chunks;
+    let new = plan.total_bytes();
+    let whole = plan.transfers().any(|step| step.from.is_none());
+    let links = backups.iter().filter(|b| !whole && chain.contains(&b.id));
+    let all = new + links.map(|backup| backup.bytes).sum::<u64>();
+    let storing = prices.storing(new, class);
+    let restoring = prices.restoring(all, class, config.restore.restore_tier);
+    format!(
+        "memory: {memory} MiB at most; storing {} MiB: {storing}; restoring the chain of {} MiB: {restoring}",
+        new.div_ceil(1 << 20),
+        all.div_ceil(1 << 20)
+    )
+}
+
+fn deletion_words(
+    config: &Config,
+    prices: Prices,
+    backups: &[Backup],
+    verdicts: &[Verdict],
+    now: &Zoned,
+) -> Option<String> {
+    let class = &config.s3.storage_class_chunks;
+    let gone = verdicts.iter().filter(|verdict| !verdict.keep);
+    let gone = gone.filter_map(|v| backups.iter().find(|b| b.id == v.candidate.id));
+    let cost = |backup: &Backup| {
+        let seconds = now.timestamp().as_second().saturating_sub(backup.made);
+        let days = u32::try_from(seconds / 86_400).unwrap_or(0);
+        prices.deleting_early(backup.bytes, class, days)
+    };
+    let sum = gone.map(cost).reduce(Estimate::and)?;
+    Some(format!("deleting: {sum}"))
+}

@@ -1,0 +1,96 @@
+//! What a run would do now for each subvolume, by what the bucket has, and where that cannot be read,
+//! as far as is remembered. Changes nothing.
+
+use super::subvolume::Subject;
+use super::{Order, Round, open_base};
+use crate::backup::run::{Event, Watch};
+use crate::backup::schedule::Due;
+use crate::backup::state::State;
+use crate::error::{Error, Kind, Result};
+use crate::snapshot::shown;
+use crate::store::Means;
+use jiff::Zoned;
+use std::collections::HashSet;
+use std::path::Path;
+
+/// Asks the bucket, unless the order leaves it alone, and looks at the snapshots.
+///
+/// # Errors
+/// If a run could not do what the file says.
+pub fn preview(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Result<()> {
+    let (state, damaged) = State::of(&order.config.global);
+    damaged.iter().for_each(|remark| watch(Event::Note(remark)));
+    let store = match open_base(order, means) {
+        Ok(store) => store,
+        Err(error) => {
+            remembered(order, &state, now, watch);
+            return Err(error);
+        }
+    };
+    let mut round = Round {
+        order,
+        means,
+        now,
+        state,
+        store,
+        others: Vec::new(),
+        said: HashSet::new(),
+        watch,
+    };
+    let (mut failed, selected) = (None, order.selected()?);
+    for (name, path) in selected {
+        match round.see(name, path) {
+            Ok(()) => {}
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) => {
+                tell(order, &round.state, now, (name, path), round.watch);
+                (round.watch)(Event::Failed(&shown(path), &error));
+                failed = Some(error.kind);
+            }
+        }
+    }
+    match failed {
+        None => Ok(()),
+        Some(kind) => {
+            let said = "not all of it can be done as it says";
+            Err(Error::new(
+                kind,
+                format!("checking {}", shown(&order.file)),
+                said,
+            ))
+        }
+    }
+}
+
+/// What is due as far as is remembered, without asking or looking at anything.
+pub fn remembered(order: &Order, state: &State, now: &Zoned, watch: &mut Watch) {
+    for (name, path) in &order.config.subvolumes {
+        tell(order, state, now, (name, path), watch);
+    }
+}
+
+fn tell(order: &Order, state: &State, now: &Zoned, (name, path): (&str, &Path), watch: &mut Watch) {
+    let past = state.past(name, Path::is_dir);
+    let what = match order.config.schedule.due(&past, now, false) {
+        Due::Now(kind, why) => format!("{kind} backup now ({why})"),
+        Due::Later(at, kind) => {
+            format!("{kind} backup from {}", at.strftime("%Y-%m-%d %H:%M %Z"))
+        }
+    };
+    watch(Event::Due(
+        path,
+        &format!("{what}, as far as is remembered"),
+    ));
+}
+
+impl Round<'_, '_> {
+    /// What there is, and what would be done.
+    fn see(&mut self, name: &str, path: &Path) -> Result<()> {
+        let mut subject = Subject::new(name, path, self.order, self.means)?;
+        let todo = self.look(&mut subject);
+        if let Some(words) = subject.there()? {
+            (self.watch)(Event::Due(path, &words));
+        }
+        todo.map(drop)
+    }
+}

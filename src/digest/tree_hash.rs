@@ -1,0 +1,158 @@
+//! The SHA-256 tree hash of Amazon S3 Glacier: the SHA-256 of each MiB, then of each two of these
+//! together, and so on until one is left; one that is left over goes up as it is. It says as much
+//! as the SHA-256 of the whole, and its leaves can be hashed at once.
+
+use super::sha256;
+use crate::sys::{self, Hash, LANES};
+
+/// Bytes of a leaf, but for the last.
+pub(crate) const LEAF: usize = 1 << 20;
+
+/// Bytes that are hashed at once, at most.
+const AT_ONCE: usize = LANES * LEAF;
+
+/// From so many on it takes less time to hash them at once than one after the other.
+const WORTHWHILE: usize = 3 * LEAF;
+
+/// A tree hash that grows with its bytes.
+#[derive(Default)]
+pub(crate) struct TreeHash {
+    /// What waits for more: less than a leaf, if pieces are large enough to be hashed as they are.
+    begun: Vec<u8>,
+    /// How many leaves are hashed.
+    leaves: u64,
+    /// Roots of trees that are complete, each larger than the next.
+    roots: Vec<Hash>,
+}
+
+impl TreeHash {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        let end = match bytes.len() < WORTHWHILE {
+            true => AT_ONCE,
+            false => self.begun.len().next_multiple_of(LEAF),
+        };
+        let missing = (end - self.begun.len()).min(bytes.len());
+        let (first, rest) = bytes.split_at(missing);
+        self.begun.extend_from_slice(first);
+        if self.begun.len() == end {
+            self.add_begun();
+        }
+        let (leaves, rest) = rest.split_at(rest.len() / LEAF * LEAF);
+        leaves
+            .chunks(AT_ONCE)
+            .for_each(|leaves| self.add_all(leaves));
+        self.begun.extend_from_slice(rest);
+    }
+
+    fn add_begun(&mut self) {
+        let mut begun = std::mem::take(&mut self.begun);
+        self.add_all(&begun);
+        begun.clear();
+        self.begun = begun;
+    }
+
+    /// The next leaves, of which only the very last may be short.
+    fn add_all(&mut self, leaves: &[u8]) {
+        self.add_hashed(hashes(leaves));
+    }
+
+    /// The next leaves, whose hashes are known, when all before them were whole.
+    pub(crate) fn add_hashed(&mut self, hashes: Vec<Hash>) {
+        debug_assert!(self.begun.is_empty());
+        hashes.into_iter().for_each(|hash| self.add(hash));
+    }
+
+    /// The next leaf; trees of the same height become one.
+    fn add(&mut self, leaf: Hash) {
+        self.leaves += 1;
+        let grown = self.leaves.trailing_zeros() as usize;
+        let right = (0..grown).fold(leaf, |right, _| joined(self.roots.pop(), right));
+        self.roots.push(right);
+    }
+
+    pub(crate) fn finish(mut self) -> Hash {
+        self.add_begun();
+        if self.leaves == 0 {
+            self.add(sha256(b""));
+        }
+        let last = self.roots.pop().unwrap_or_default();
+        let root = self.roots.into_iter().rev();
+        root.fold(last, |right, left| joined(Some(left), right))
+    }
+}
+
+fn joined(left: Option<Hash>, right: Hash) -> Hash {
+    left.map_or(right, |left| sha256(&[left, right].concat()))
+}
+
+/// The hashes of leaves, of which only the last may be short.
+pub(crate) fn leaves(bytes: &[u8]) -> Vec<Hash> {
+    bytes.chunks(AT_ONCE).flat_map(hashes).collect()
+}
+
+/// Of up to as many leaves as are hashed at once.
+fn hashes(leaves: &[u8]) -> Vec<Hash> {
+    let whole = leaves.chunks_exact(LEAF);
+    let (count, rest) = (whole.len(), whole.remainder());
+    let leaf = |lane: usize| whole.clone().nth(lane % count).unwrap_or_default();
+    let at_once = match count * LEAF < WORTHWHILE {
+        true => None,
+        // Lanes that are left over do one again.
+        false => sys::sha256_of_eight(&std::array::from_fn(leaf)),
+    };
+    let mut hashes = match at_once {
+        Some(hashes) => hashes[..count].to_vec(),
+        None => whole.map(sha256).collect(),
+    };
+    hashes.extend((!rest.is_empty()).then(|| sha256(rest)));
+    hashes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::hex;
+
+    /// As Amazon describes it, level by level.
+    fn by_levels(bytes: &[u8]) -> Hash {
+        let mut level: Vec<Hash> = bytes.chunks(LEAF).map(sha256).collect();
+        if level.is_empty() {
+            level = vec![sha256(b"")];
+        }
+        while level.len() > 1 {
+            let pair = |pair: &[Hash]| match pair {
+                [left, right] => sha256(&[*left, *right].concat()),
+                _ => pair[0],
+            };
+            level = level.chunks(2).map(pair).collect();
+        }
+        level[0]
+    }
+
+    #[test]
+    fn any_length_in_any_pieces() {
+        let bytes: Vec<u8> = (0..17 * LEAF + 5).map(|i| (i * 7 / 5) as u8).collect();
+        for leaves in [0, 1, 2, 3, 5, 7, 8, 9, 16, 17] {
+            for length in [leaves * LEAF, leaves * LEAF + 5] {
+                let expected = by_levels(&bytes[..length]);
+                for piece in [LEAF / 2 + 1, LEAF, 5 * LEAF + 7, 8 * LEAF, 20 * LEAF] {
+                    let mut tree = TreeHash::default();
+                    bytes[..length]
+                        .chunks(piece)
+                        .for_each(|piece| tree.update(piece));
+                    assert_eq!(tree.finish(), expected, "{length} {piece}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_leaves_of_zeros() {
+        let mut tree = TreeHash::default();
+        tree.update(&vec![0; 2 * LEAF]);
+        assert_eq!(
+            hex(&tree.finish()),
+            "861890b487038d840e9d71d43bbc0fd4571453fb9d9b1f370caa3582a29b0ec7"
+        );
+    }
+}

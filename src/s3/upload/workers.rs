@@ -1,0 +1,308 @@
+//! The threads that send parts, and hash the leaves of the tree hash in them; what needs all bytes
+//! in their order has a thread beside them. Each sends one part at a time; the first error stops
+//! them all. There are so many buffers and no more, so who fills them waits
+//! for the slowest.
+
+use super::super::multipart::{Listed, Part};
+use super::super::objects::unquoted;
+use super::super::{Checksum, Client, Request};
+use super::sums::Sums;
+use crate::digest::{self, Algorithm, Background, Buffer, Digests, Hash, TreeHash, md5};
+use crate::error::{Error, Result};
+use crate::log;
+use crate::sys;
+use crate::text::hex;
+use rusty_s3::Method;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// An object that is being made.
+pub(super) struct Piece {
+    pub(super) index: usize,
+    pub(super) key: String,
+    pub(super) id: String,
+    /// What its parts are verified by.
+    pub(super) checksum: Checksum,
+    /// What an earlier run sent of it.
+    pub(super) known: Vec<Listed>,
+}
+
+struct Job {
+    piece: Arc<Piece>,
+    number: u64,
+    data: Arc<Buffer>,
+}
+
+/// A part that arrived, and which object it belongs to.
+type Sent = (usize, Part);
+
+/// What is computed of the whole stream.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// Its SHA-256.
+    pub(super) sha256: bool,
+    /// Whether all parts but the last are whole leaves of the tree hash.
+    pub(super) leaves: bool,
+}
+
+/// What there is when all parts have arrived.
+pub(super) struct Done {
+    pub(super) parts: Vec<Sent>,
+    /// Of the stream.
+    pub(super) digests: Digests,
+    /// How many parts were there already.
+    pub(super) skipped: u64,
+}
+
+struct Shared {
+    client: Arc<Client>,
+    /// Whether who sends a part hashes its leaves.
+    leaves: bool,
+    sent: Mutex<Vec<(Sent, Vec<Hash>)>>,
+    skipped: AtomicU64,
+    error: Mutex<Option<Error>>,
+    stop: AtomicBool,
+}
+
+pub(super) struct Workers {
+    shared: Arc<Shared>,
+    jobs: Option<SyncSender<Job>>,
+    /// Digests that need all bytes in their order.
+    hashing: Vec<(Algorithm, Background)>,
+    /// Where buffers go when nobody needs them any more, to be filled again.
+    home: Sender<Vec<u8>>,
+    spare: Receiver<Vec<u8>>,
+    /// How many buffers there are, and may be.
+    made: usize,
+    most: usize,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// For the parts that follow the first, whose buffer the caller has made.
+    pub(super) fn new(client: Arc<Client>, wanted: Wanted) -> Workers {
+        let count = client.options.concurrency.max(1);
+        let shared = Arc::new(Shared {
+            client,
+            leaves: wanted.leaves,
+            sent: Mutex::default(),
+            skipped: AtomicU64::new(0),
+            error: Mutex::default(),
+            stop: AtomicBool::new(false),
+        });
+        // Nothing waits in the channel, so a part is held by us or by the thread that sends it.
+        let (jobs, work) = sync_channel(0);
+        let (home, spare) = channel();
+        let work = Arc::new(Mutex::new(work));
+        let thread = |_| {
+            let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
+            std::thread::spawn(move || shared.work(&work))
+        };
+        let threads = (0..count).map(thread).collect();
+        let most = count + 1;
+        let sha256 = wanted.sha256.then_some(Algorithm::Sha256);
+        let tree_hash = (!wanted.leaves).then_some(Algorithm::TreeHash);
+        let hashing = |algorithm| (algorithm, Background::start(algorithm, most));
+        Workers {
+            shared,
+            jobs: Some(jobs),
+            hashing: sha256.into_iter().chain(tree_hash).map(hashing).collect(),
+            home,
+            spare,
+            made: 1,
+            most,
+            threads,
+        }
+    }
+
+    /// Waits for a free thread and gives it the part.
+    pub(super) fn hand_over(&self, piece: Arc<Piece>, number: u64, data: Vec<u8>) -> Result<()> {
+        let data = Buffer::new(data, &self.home);
+        for (_, hashing) in &self.hashing {
+            hashing.add(&data)?;
+        }
+        let job = Job {
+            piece,
+            number,
+            data,
+        };
+        let given = self.jobs.as_ref().map(|jobs| jobs.send(job));
+        if !matches!(given, Some(Ok(()))) {
+            // All threads ended, and there is one reason for it.
+            return Err(self.shared.error());
+        }
+        Ok(())
+    }
+
+    /// An empty buffer for a part of so many bytes; waits for one if there are enough.
+    pub(super) fn buffer(&mut self, part: u64) -> Result<Vec<u8>> {
+        let mut buffer = match self.spare.try_recv() {
+            Ok(spare) => spare,
+            Err(_) if self.made < self.most => {
+                self.made += 1;
+                Vec::new()
+            }
+            Err(_) => self.spare.recv().map_err(|_| self.shared.error())?,
+        };
+        buffer.clear();
+        buffer.reserve_exact(part as usize);
+        Ok(buffer)
+    }
+
+    /// Waits until all parts have arrived.
+    pub(super) fn join(mut self) -> Result<Done> {
+        self.end();
+        if self.shared.stop.load(Ordering::Relaxed) {
+            return Err(self.shared.error());
+        }
+        let mut digests = Digests::default();
+        for (algorithm, hashing) in self.hashing.drain(..) {
+            digests.set(algorithm, hashing.finish()?);
+        }
+        let mut sent = std::mem::take(&mut *self.shared.sent());
+        sent.sort_by_key(|((piece, part), _)| (*piece, part.number));
+        let (parts, leaves): (_, Vec<_>) = sent.into_iter().unzip();
+        if self.shared.leaves {
+            let mut tree = TreeHash::default();
+            tree.add_hashed(leaves.concat());
+            digests.set(Algorithm::TreeHash, hex(&tree.finish()));
+        }
+        Ok(Done {
+            parts,
+            digests,
+            skipped: self.shared.skipped.load(Ordering::Relaxed),
+        })
+    }
+
+    fn end(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                self.shared
+                    .fail(Error::failed("cannot upload", "a thread panicked"));
+            }
+        }
+    }
+}
+
+/// Nobody waits for the parts any more.
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.end();
+    }
+}
+
+impl Shared {
+    fn work(&self, work: &Mutex<Receiver<Job>>) {
+        sys::quiet_thread();
+        while !self.stop.load(Ordering::Relaxed) {
+            let job = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(job) = job else { return };
+            let leaves = match self.leaves {
+                true => digest::leaves(job.data.bytes()),
+                false => Vec::new(),
+            };
+            match self.deliver(&job) {
+                Ok(part) => self.sent().push(((job.piece.index, part), leaves)),
+                Err(error) => return self.fail(error),
+            }
+        }
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Vec<(Sent, Vec<Hash>)>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, error: Error) {
+        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.stop.swap(true, Ordering::Relaxed) {
+            *first = Some(error);
+        }
+    }
+
+    fn error(&self) -> Error {
+        let error = self
+            .error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        error.unwrap_or_else(|| Error::failed("cannot upload", "it was stopped"))
+    }
+
+    /// Sends a part, unless the service has it.
+    fn deliver(&self, job: &Job) -> Result<Part> {
+        let counters = &self.client.counters;
+        let mut sums = Sums::of(job.data.bytes(), job.piece.checksum);
+        let known = job
+            .piece
+            .known
+            .iter()
+            .find(|part| part.number == job.number);
+        if let Some(known) = known
+            && self.is_same(known, job, &mut sums)
+        {
+            counters.parts_skipped.fetch_add(1, Ordering::Relaxed);
+            self.skipped.fetch_add(1, Ordering::Relaxed);
+            self.log(job, "is there already");
+            return Ok(part(job, &sums, known.etag.clone()));
+        }
+        let etag = self.send(job, &sums)?;
+        counters.parts_sent.fetch_add(1, Ordering::Relaxed);
+        self.log(job, "arrived");
+        Ok(part(job, &sums, etag))
+    }
+
+    fn log(&self, job: &Job, what: &str) {
+        let (number, key) = (job.number, &job.piece.key);
+        log::line(|| format!("part {number} of {} {what}", self.client.url(key)));
+    }
+
+    /// Size, checksum and ETag must agree, as far as the service tells them; telling neither
+    /// checksum nor ETag is not enough.
+    fn is_same(&self, known: &Listed, job: &Job, sums: &mut Sums) -> bool {
+        if known.size != job.data.bytes().len() as u64 {
+            return false;
+        }
+        let mut proofs = Vec::new();
+        if let Some((_, element, value)) = &sums.checksum {
+            let there = match *element {
+                "ChecksumCRC32C" => &known.crc32c,
+                _ => &known.sha256,
+            };
+            proofs.extend((!there.is_empty()).then(|| there == value));
+        }
+        if self.client.etags_are_md5() {
+            let md5 = sums.md5.get_or_insert_with(|| md5(job.data.bytes()));
+            proofs.push(known.etag.eq_ignore_ascii_case(&hex(md5)));
+        }
+        !proofs.is_empty() && proofs.iter().all(|&same| same)
+    }
+
+    fn send(&self, job: &Job, sums: &Sums) -> Result<String> {
+        let doing = format!("upload part {} of", job.number);
+        let mut request = Request::new(Method::Put, &job.piece.key, &doing, "s3:PutObject");
+        request.query = vec![
+            ("partNumber", job.number.to_string()),
+            ("uploadId", job.piece.id.clone()),
+        ];
+        let headers = sums.headers();
+        request.headers = super::borrowed(&headers);
+        request.body = job.data.bytes();
+        request.stop = Some(&self.stop);
+        let response = self.client.request(request)?;
+        Ok(unquoted(response.header("etag")).to_owned())
+    }
+}
+
+fn part(job: &Job, sums: &Sums, etag: String) -> Part {
+    let checksum = sums.checksum.as_ref();
+    Part {
+        number: job.number,
+        size: job.data.bytes().len() as u64,
+        etag,
+        checksum: checksum.map(|(_, element, value)| (*element, value.clone())),
+    }
+}

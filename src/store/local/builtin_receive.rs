@@ -1,0 +1,254 @@
+//! Our own way to receive a snapshot, without `btrfs receive`: in quarantine, a directory of root's
+//! alone, until all of it is there; then under its unfinished name, and read-only before anybody
+//! has had time to change it. Who publishes it is `receive`'s business.
+
+use super::parent::Exact;
+use super::state_dir::{self, Home};
+use super::{Local, Manner};
+use crate::btrfs;
+use crate::error::{Doing, Error, Result};
+use crate::log;
+use crate::process::{self, Priority};
+use crate::receive::{self, Received, Receiver};
+use crate::snapshot::{Uuid, shown};
+use crate::stream::Head;
+use crate::sys;
+use crate::sys::at::{make_dir_at, open_within, rename_at};
+use crate::sys::dir::stat_at;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::str::FromStr;
+
+/// How local stores receive snapshots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReceiveWith {
+    /// By what we know ourselves.
+    Builtin,
+    /// By the program `btrfs`.
+    Btrfs,
+}
+
+impl FromStr for ReceiveWith {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<ReceiveWith> {
+        match word {
+            "builtin" => Ok(ReceiveWith::Builtin),
+            "btrfs" => Ok(ReceiveWith::Btrfs),
+            _ => {
+                let said = "snapshots are received with builtin or btrfs";
+                Err(Error::usage(format!("cannot use '{}'", shown(word)), said))
+            }
+        }
+    }
+}
+
+/// Whether snapshots are received by ourselves: where that is wanted, and where nothing is said and
+/// there is no program `btrfs`.
+pub(super) fn is_chosen(manner: Manner) -> Result<bool> {
+    let able = receive::is_possible();
+    match manner.receive_with {
+        Some(ReceiveWith::Btrfs) => Ok(false),
+        Some(ReceiveWith::Builtin) if !able => Err(Error::failed(
+            "cannot receive with builtin",
+            "that needs Linux 5.6 or later, and /proc: use --receive-with btrfs",
+        )),
+        Some(ReceiveWith::Builtin) => Ok(true),
+        None => Ok(able && process::program("btrfs").is_none()),
+    }
+}
+
+/// Below the state directory.
+const QUARANTINE: &str = "quarantine";
+const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
+
+/// Where snapshots are received; only root gets in.
+fn quarantine(home: &Home) -> io::Result<File> {
+    match make_dir_at(home.fd(), QUARANTINE.as_bytes(), 0o700) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let dir = open_within(home.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0)?;
+    let stat = stat_at(dir.as_fd(), b"")?;
+    match stat.uid == 0 && stat.mode & 0o077 == 0 {
+        true => Ok(dir.into()),
+        false => Err(io::Error::other(
+            "the directory for what is being received is not root's alone",
+        )),
+    }
+}
+
+/// Removes what was being received into a directory, whose lock we hold, when the last run ended;
+/// whether there was something. A directory has one name in quarantine, and only we make anything
+/// there.
+pub(super) fn remove_leftover(store: &Path) -> Result<bool> {
+    let Some(home) = Home::of(store, false)? else {
+        return Ok(false);
+    };
+    let Ok(dir) = open_within(home.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0) else {
+        return Ok(false);
+    };
+    let name = state_dir::key(store)?;
+    if stat_at(dir.as_fd(), name.as_bytes()).is_err() {
+        return Ok(false);
+    }
+    let gone = btrfs::delete_subvolume_at(dir.as_fd(), name.as_ref());
+    let path = Path::new(QUARANTINE).join(name);
+    gone.doing(|| format!("cannot delete {}", home.shown(&shown(path))))?;
+    Ok(true)
+}
+
+/// A snapshot in quarantine. Dropped before it has left, it is removed.
+pub(super) struct Quarantined {
+    dir: File,
+    /// There is one at a time for each directory: it has one lock.
+    name: String,
+    parent: Option<Parent>,
+    receiver: Option<Receiver>,
+    inside: bool,
+    doing: String,
+}
+
+/// The very subvolume that the plan named, open.
+struct Parent {
+    top: File,
+    uuid: Uuid,
+}
+
+impl Quarantined {
+    /// Nothing is made before the stream's head is there.
+    pub(super) fn prepare(
+        local: &Local,
+        parent: Option<&Exact>,
+        doing: String,
+    ) -> Result<Quarantined> {
+        let parent = parent.map(|exact| open_parent(local, exact).doing(|| doing.clone()));
+        let parent = parent.transpose()?;
+        if local.manner.priority == Priority::Background {
+            sys::yield_to_others();
+        }
+        let no_place = || Error::failed(&doing, "there is no place for what is being received");
+        let home = Home::of(&local.dir, true)?.ok_or_else(no_place)?;
+        Ok(Quarantined {
+            dir: quarantine(&home).doing(|| doing.clone())?,
+            name: state_dir::key(&local.dir)?,
+            parent,
+            receiver: None,
+            inside: false,
+            doing,
+        })
+    }
+
+    /// The stream begins.
+    pub(super) fn begin(&mut self, head: &Head) -> Result<()> {
+        let (dir, name) = (self.dir.as_fd(), OsStr::new(&self.name));
+        let made = match &self.parent {
+            None => btrfs::create_subvolume_at(dir, name),
+            Some(parent) => btrfs::create_snapshot_at(parent.top.as_fd(), dir, name),
+        };
+        made.doing(|| self.doing.clone())?;
+        self.inside = true;
+        let top = open_within(dir, self.name.as_bytes(), DIRECTORY, 0);
+        let top = top.doing(|| self.doing.clone())?;
+        let parent = self.parent.as_ref().map(|parent| parent.top.try_clone());
+        let parent = parent.transpose().doing(|| self.doing.clone())?;
+        self.receiver = Some(Receiver::new(head, top.into(), parent)?);
+        Ok(())
+    }
+
+    /// What follows the head.
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.receiver {
+            Some(receiver) => receiver.feed(bytes),
+            None => Err(Error::failed(&self.doing, "written to before its head")),
+        }
+    }
+
+    /// All has come: it goes to its directory under its unfinished name, is what it was sent as, and
+    /// read-only. What is worth a word.
+    pub(super) fn leave(&mut self, head: &Head, dir: &File, part: &OsStr) -> Result<Vec<String>> {
+        let receiver = self.receiver.take();
+        let received =
+            receiver.ok_or_else(|| Error::failed(&self.doing, "nothing was received"))?;
+        let received = received.finish()?;
+        let doing = || self.doing.clone();
+        self.must_descend(received.top())?;
+        sys::syncfs(received.top()).doing(doing)?;
+        let since = btrfs::subvolume_of(received.top()).doing(doing)?.generation;
+        let (from, name) = (self.dir.as_fd(), self.name.as_bytes());
+        rename_at(from, name, dir.as_fd(), part.as_bytes(), false).doing(doing)?;
+        self.inside = false;
+        self.close(head, &received, since)?;
+        Ok(received.notes)
+    }
+
+    /// The kernel's own word for what it is a snapshot of.
+    fn must_descend(&self, top: BorrowedFd) -> Result<()> {
+        let now = btrfs::subvolume_of(top).doing(|| self.doing.clone())?;
+        match now.parent_uuid == self.parent.as_ref().map(|parent| parent.uuid) {
+            true => Ok(()),
+            false => Err(Error::damaged(
+                &self.doing,
+                "it was made from another parent",
+            )),
+        }
+    }
+
+    /// Between the top's own rights and the flag somebody may have opened a file, and be writing to
+    /// it still. That shows by the transaction; afterwards the seal's generation shows it.
+    fn close(&self, head: &Head, received: &Received, since: u64) -> Result<()> {
+        let (top, doing) = (received.top(), || self.doing.clone());
+        btrfs::set_received_of(top, head.uuid, head.ctransid).doing(doing)?;
+        received.settle()?;
+        btrfs::make_read_only(top).doing(doing)?;
+        sys::syncfs(top).doing(doing)?;
+        match btrfs::touched_since(top, since).doing(doing)? {
+            false => Ok(()),
+            true => Err(Error::refused(
+                doing(),
+                "somebody changed it before it was read-only: run it again",
+            )),
+        }
+    }
+}
+
+impl Drop for Quarantined {
+    fn drop(&mut self) {
+        // It must not be written to while it goes.
+        self.receiver = None;
+        if !self.inside {
+            return;
+        }
+        // The next run removes it if this fails.
+        if let Err(error) = btrfs::delete_subvolume_at(self.dir.as_fd(), self.name.as_ref()) {
+            log::line(|| {
+                format!(
+                    "{}: cannot remove what was received of it: {error}",
+                    self.doing
+                )
+            });
+        }
+    }
+}
+
+/// Opens the parent; it must be still what was found.
+fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
+    let below = exact.path.strip_prefix(&local.dir).unwrap_or(&exact.path);
+    let path = below.as_os_str().as_bytes();
+    let top = open_within(local.filesystem.fd(), path, DIRECTORY, 0)?;
+    let now = btrfs::subvolume_of(top.as_fd())?;
+    match now.uuid == exact.uuid && now.ctransid == exact.generation && now.read_only {
+        true => Ok(Parent {
+            top: top.into(),
+            uuid: exact.uuid,
+        }),
+        false => Err(io::Error::other(
+            "its parent was renamed or altered since it was looked for: run it again",
+        )),
+    }
+}

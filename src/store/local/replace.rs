@@ -1,0 +1,114 @@
+//! What becomes of wrong copies. One that just came goes; one that was there is marked, or another
+//! takes its place: two names of one directory are exchanged in one step, so that at every moment one
+//! of the two has the name.
+
+use super::state::{self, Fact, Seal};
+use super::{Local, checked_name, open_dir, sync};
+use crate::btrfs;
+use crate::error::{Doing, Error, Result};
+use crate::log;
+use crate::snapshot::{Snapshot, State, Uuid, shown};
+use crate::store::{Rejected, Store};
+use crate::sys;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+impl Local {
+    pub(super) fn arrived(&mut self, snapshot: Snapshot) {
+        self.arrived.push(snapshot.uuid);
+        self.known.push(snapshot);
+    }
+}
+
+pub(super) fn reject(local: &mut Local, path: &Path) -> Result<Rejected> {
+    let listed = local.known.iter().find(|s| s.path == path);
+    let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
+    let never_counted = listed.is_some_and(|s| s.state == State::Uncompared);
+    if never_counted || local.arrived.contains(&uuid) {
+        match local.delete(path) {
+            Ok(()) => return Ok(Rejected::Removed),
+            Err(error) => log::line(|| error.to_string()),
+        }
+    }
+    let whole = local.dir.join(path);
+    let now = btrfs::subvolume(&whole)?;
+    let Some(received) = now.received_uuid.filter(|_| now.uuid == uuid) else {
+        let doing = format!("cannot mark {}", shown(&whole));
+        return Err(Error::refused(doing, "it was not received here"));
+    };
+    state::reject(&local.dir, uuid, received, now.stransid)?;
+    let marked = local.known.iter_mut().filter(|s| s.path == path);
+    marked.for_each(|s| s.state = State::Altered);
+    Ok(Rejected::Marked)
+}
+
+/// The crash that kept it from being compared may have kept it from being sealed as well.
+pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
+    let doing = || format!("cannot settle {}", shown(local.dir.join(path)));
+    let now = btrfs::subvolume(&local.dir.join(path))?;
+    let unchanged =
+        |s: &&mut Snapshot| s.path == path && s.uuid == now.uuid && s.ctransid == now.ctransid;
+    let listed = local.known.iter_mut().find(unchanged);
+    let (Some(listed), Some(received_uuid), true) = (listed, now.received_uuid, now.read_only)
+    else {
+        let said = "it was replaced or changed since it was listed";
+        return Err(Error::refused(doing(), said));
+    };
+    if listed.state == State::Uncompared {
+        let seal = Seal {
+            received_uuid,
+            stransid: now.stransid,
+            ctransid: now.ctransid,
+        };
+        let fact = Fact {
+            seal: Some(seal),
+            uncompared: Some(false),
+            ..Fact::default()
+        };
+        state::add(&local.dir, now.uuid, fact)?;
+        listed.state = State::Ok;
+    }
+    Ok(())
+}
+
+pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> {
+    let doing = || format!("cannot replace {}", shown(local.dir.join(old)));
+    let (new_name, old_name) = (checked_name(new)?, checked_name(old)?);
+    if new.parent() != old.parent() || new == old {
+        let said = "its replacement is not beside it, in the same directory";
+        return Err(Error::refused(doing(), said));
+    }
+    let replaced = must_be_twins(local, new, old);
+    let replaced = replaced.map_err(|said| Error::refused(doing(), said))?;
+    state::replace_by(&local.dir, replaced, new)?;
+    let dir = open_dir(&local.parent_of(old)?)?;
+    sys::rename_exchange(dir.as_fd(), new_name, old_name).doing(doing)?;
+    sync(&dir, doing)?;
+    for snapshot in &mut local.known {
+        if snapshot.path == new {
+            snapshot.path = old.to_owned();
+        } else if snapshot.path == old {
+            snapshot.path = new.to_owned();
+        }
+    }
+    local.delete(new)
+}
+
+/// What was listed or received under the two names, and is there still, has one identity. The UUID of
+/// the old one.
+fn must_be_twins(local: &Local, new: &Path, old: &Path) -> std::result::Result<Uuid, String> {
+    let known = |path: &Path| {
+        let listed = local.known.iter().find(|s| s.path == path);
+        let listed = listed.ok_or_else(|| format!("{} was not listed", shown(path)))?;
+        let now = btrfs::subvolume(&local.dir.join(path)).map_err(|error| error.to_string())?;
+        match now.uuid == listed.uuid && now.read_only {
+            true => Ok(listed),
+            false => Err(format!("{} was replaced since it was listed", shown(path))),
+        }
+    };
+    let (new, old) = (known(new)?, known(old)?);
+    match new.id() == old.id() {
+        true => Ok(old.uuid),
+        false => Err("the two are not copies of one snapshot".to_owned()),
+    }
+}

@@ -1,0 +1,131 @@
+//! Values as words: paths, sizes, counts, digits and moments, each shown in one way everywhere.
+//! Knows nothing of what they are about, and prints nothing.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Shows a path on a terminal or in a log: control characters, backslashes and bytes that are
+/// not UTF-8 are escaped, so that no name can forge output.
+pub fn shown(path: impl AsRef<Path>) -> String {
+    let mut text = String::new();
+    for chunk in path.as_ref().as_os_str().as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => text.push_str("\\\\"),
+                '\n' => text.push_str("\\n"),
+                '\t' => text.push_str("\\t"),
+                c if c.is_control() || is_invisible(c) => text.extend(c.escape_unicode()),
+                c => text.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str("\\x");
+            push_hex(&mut text, &[*byte]);
+        }
+    }
+    text
+}
+
+/// Marks that reorder or hide text.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A number of bytes for people: IEC units, three to four digits.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
+    // 1023.95 would be shown as 1024.0.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A number of bytes for people, or a dash where it is not known.
+pub fn human_or_dash(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "-".to_owned(), human)
+}
+
+/// How many there are of something whose plural has an s: `1 part`, `2 parts`.
+pub fn counted(count: impl TryInto<u64>, one: &str) -> String {
+    numbered(count, one, &format!("{one}s"))
+}
+
+/// How many there are of something: `1 loss`, `2 losses`.
+pub fn numbered(count: impl TryInto<u64>, one: &str, many: &str) -> String {
+    match count.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    push_hex(&mut text, bytes);
+    text
+}
+
+/// Adds bytes as lower-case hexadecimal digits to the end of a text.
+pub fn push_hex(text: &mut String, bytes: &[u8]) {
+    let digit = |n: u8| char::from(b"0123456789abcdef"[usize::from(n & 15)]);
+    for byte in bytes {
+        text.extend([digit(byte >> 4), digit(*byte)]);
+    }
+}
+
+/// The bytes that hexadecimal digits of either case stand for; `None` if they stand for none.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
+        _ => None,
+    };
+    text.as_bytes().chunks(2).map(byte).collect()
+}
+
+/// Seconds since 1970 as a minute in UTC: `2027-01-31 23:59`. `None` beyond the calendar.
+pub fn minute(seconds: i64) -> Option<String> {
+    let time = jiff::Timestamp::from_second(seconds).ok()?;
+    Some(time.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn names_are_safe_to_show() {
+        let hostile = OsStr::from_bytes(b"a\n\x1b[2J\xff\\\xe2\x80\xae");
+        assert_eq!(shown(hostile), "a\\n\\u{1b}[2J\\xff\\\\\\u{202e}");
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        let shown = [0, 1023, 1024, 1536, 1048575, 1048576, u64::MAX].map(human);
+        let words = [
+            "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB",
+        ];
+        assert_eq!(shown, words);
+    }
+
+    #[test]
+    fn one_and_many() {
+        assert_eq!(counted(1_u32, "part"), "1 part");
+        assert_eq!(counted(0_u32, "part"), "0 parts");
+        assert_eq!(numbered(2_u32, "loss", "losses"), "2 losses");
+    }
+
+    #[test]
+    fn hexadecimal() {
+        assert_eq!(hex(&[0, 171, 255]), "00abff");
+        assert_eq!(unhex("00aBff"), Some(vec![0, 171, 255]));
+        assert_eq!((unhex("a"), unhex("gg")), (None, None));
+    }
+}
