@@ -11,16 +11,16 @@ ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 
-TARGET   := $(or $(CARGO_TARGET_DIR),target)
+BUILT    := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(basename $(notdir $(wildcard src/bin/*.rs)))
-BINARIES := $(PROGRAMS:%=$(TARGET)/release/%)
-STATIC   := $(PROGRAMS:%=$(TARGET)/static/%)
+BINARIES := $(PROGRAMS:%=$(BUILT)/release/%)
+STATIC   := $(PROGRAMS:%=$(BUILT)/static/%)
 SOURCES  := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 PAGES    := $(wildcard man/*.[1-8])
 UNITS    := $(wildcard contrib/systemd/*.service contrib/systemd/*.timer)
 
-# What `make install` installs: $(TARGET)/static has the ones without shared libraries.
-FROM ?= $(TARGET)/release
+# What `make install` installs: $(BUILT)/static has the ones without shared libraries.
+FROM ?= $(BUILT)/release
 
 # Every file that is installed, and where it comes from.
 page_to   = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
@@ -34,7 +34,7 @@ FILES    := $(foreach p,$(PROGRAMS),$(FROM)/$(p)=$(BINDIR)/$(p)) \
 .DEFAULT_GOAL := all
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help all demo setup check fmt lint test torture bench install uninstall static rescue-test \
+.PHONY: help all demo setup check fmt lint test torture fuzz bench install uninstall static rescue-test \
         torture-rescue dist deb clean
 
 help: ## this list
@@ -48,7 +48,7 @@ $(BINARIES) &: $(SOURCES)
 	@touch $(BINARIES)
 
 demo: $(BINARIES) ## two scratch filesystems, a synchronisation, and both sides compared (root)
-	@contrib/demo.sh '$(TARGET)/release'
+	@contrib/demo.sh '$(BUILT)/release'
 
 setup: ## install what demo, check and bench need and the machine lacks (root)
 	@contrib/setup.sh
@@ -60,7 +60,7 @@ fmt: ## format the sources
 	$(CARGO) fmt
 
 lint: ## the compiler's and clippy's opinion
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 
 test: ## unit, documentation and integration tests
 	$(CARGO) test --locked
@@ -70,14 +70,17 @@ test: ## unit, documentation and integration tests
 torture: ## random histories of snapshots, every pair sent and compared, for some minutes (root)
 	$(CARGO) test --locked --test it -- --torture
 
+fuzz: ## new bytes for what reads foreign ones; TARGET=xml for one, MINUTES=20 for longer than 1 each
+	@contrib/fuzz.sh '$(MINUTES)' $(TARGET)
+
 bench: $(BINARIES) ## figures beside those of the plain tools; ARGS=--quick for a glance (root)
 	@contrib/setup.sh
-	python3 benches/local.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
-	python3 benches/remote.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
-	python3 benches/s3.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(ARGS)
-	python3 benches/startup.py --programs '$(TARGET)/release' --static '$(TARGET)/static' $(filter --quick,$(ARGS))
+	python3 benches/local.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(ARGS)
+	python3 benches/remote.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(ARGS)
+	python3 benches/s3.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(ARGS)
+	python3 benches/startup.py --programs '$(BUILT)/release' --static '$(BUILT)/static' $(filter --quick,$(ARGS))
 	$(CARGO) bench --locked --bench frames
-	python3 benches/checksum.py --programs '$(TARGET)/release' --scratch '$(TARGET)/bench' $(filter --quick,$(ARGS))
+	python3 benches/checksum.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(filter --quick,$(ARGS))
 
 install: $(PROGRAMS:%=$(FROM)/%) ## programs, man pages and completions below $(DESTDIR)$(PREFIX)
 	@for file in $(FILES); do \

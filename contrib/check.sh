@@ -16,11 +16,12 @@ contrib/setup.sh || echo 'check: going on with what is there' >&2
 
 if "$cargo" fmt --version >/dev/null 2>&1; then
     step "$cargo" fmt --check
+    step "$cargo" fmt --check --manifest-path fuzz/Cargo.toml
 else
     ours+=('cargo fmt: not installed (rustup component add rustfmt)')
 fi
 if "$cargo" clippy --version >/dev/null 2>&1; then
-    step "$cargo" clippy --locked --all-targets -- -D warnings
+    step "$cargo" clippy --locked --all-targets --all-features -- -D warnings
 else
     ours+=('cargo clippy: not installed (rustup component add clippy)')
 fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what `make demo`, `make check` and `make bench` run and this machine lacks. Only root
-# on a system with apt-get installs anything; everybody else is told what is missing.
+# Installs what `make demo`, `make check` and `make bench` run and this machine lacks, and with the
+# word fuzz what `make fuzz` needs beside that. Only root on a system with apt-get installs
+# anything; everybody else is told what is missing.
 # SETUP=no keeps it from installing. Exit 0: all there. Exit 1: something is still missing.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
@@ -22,6 +23,9 @@ pip3 python3-pip
 openssl openssl
 ssh openssh-client
 ssh-keygen openssh-client
+'
+[ "${1-}" != fuzz ] || needs+='
+c++ g++
 '
 
 missing() { # programs, or with "packages" what to install for them

@@ -24,6 +24,8 @@ pub use content::{
     set_inode_flags, write_encoded,
 };
 pub use find_new::{Written, changed_since, touched_since, written};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use mounts::fuzz as fuzz_mounts;
 pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
 pub use sizes::Usage;
 pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};

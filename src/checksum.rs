@@ -31,6 +31,8 @@ pub use difference::{Aspect, Change, Difference, What};
 pub use entry::{Entry, Found, Seen};
 pub use entry_reader::{Look, Paths, look};
 pub use list::List;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use list::fuzz as fuzz_lists;
 pub use report::Report;
 pub use wanted::Wanted;
 pub use write::{Target, Written, names_of, write_lists};

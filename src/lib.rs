@@ -87,3 +87,6 @@ pub mod list;
 pub mod progress;
 
 pub mod cli;
+
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;

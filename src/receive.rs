@@ -16,6 +16,8 @@ use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::stream::Head;
 use crate::sys::at::{makes_for_root, open_within, write_at};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use command::fuzz as fuzz_commands;
 use command::{Command, Make, length};
 use std::ffi::OsStr;
 use std::fs::File;

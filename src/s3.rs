@@ -17,9 +17,11 @@ mod retry;
 mod sign;
 pub mod thaw;
 pub mod upload;
-mod xml;
+pub(crate) mod xml;
 
 pub use config::Environment;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use config::fuzz as fuzz_credentials;
 pub(crate) use errors::{in_words, transport};
 pub use options::{Checksum, S3Options, Sse};
 pub use quirks::{Quirks, TABLE};

@@ -2,14 +2,12 @@
 //! Knows the kinds of store by name only; how each works is its own business.
 
 mod access;
-pub mod archive;
+pub mod bucket;
 pub mod file_digests;
-mod keys;
 pub mod local;
 mod location;
 mod receipt;
-pub mod s3;
-mod wire;
+pub(crate) mod wire;
 
 pub mod remote;
 pub mod serve;
@@ -20,14 +18,16 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
-use archive::ArchiveStore;
+pub use bucket::archive;
+use bucket::{ArchiveStore, DiffStore};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};
 pub use file_digests::Rejected;
 use file_digests::{Digest, Looking};
 pub use local::ReceiveWith;
 use local::{Local, Manner};
 pub use location::{Address, Location, Place};
 pub use receipt::{Parts, Receipt};
-use s3::S3Store;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 pub use wire::Hello;
@@ -235,7 +235,7 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
     match place {
         Place::Local(dir) => Ok(Box::new(Local::open(dir, access, means.manner)?)),
         Place::S3 { bucket, prefix } => {
-            let store = S3Store::open(bucket, prefix, access, means.s3.clone())?;
+            let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
             Ok(Box::new(store))
         }
         Place::Ssh(address) => {
@@ -265,28 +265,10 @@ pub fn open_all(
     let Place::S3 { bucket, prefix } = place else {
         return Ok((open(place, access, means)?, Vec::new()));
     };
-    let mut store = S3Store::open(bucket, prefix, access, means.s3.clone())?;
+    let mut store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
     let top = store.prefix().to_owned();
     let found = store.inventory()?;
-    let mut archives = Vec::new();
-    for (prefix, name) in archive::survey::among(found) {
-        let settings = archive::Settings {
-            bucket: bucket.clone(),
-            prefix,
-            name,
-            origin: "/".into(),
-            chunk_size: 1,
-            class_chunks: None,
-            class_manifest: None,
-            spool: None,
-        };
-        let archive = ArchiveStore::open(settings, access, means.s3.clone())?;
-        archives.push(match archive.is_below(&top) {
-            true => archive.among(found),
-            // A part of one was listed.
-            false => archive,
-        });
-    }
+    let archives = ArchiveStore::all_among(found, (bucket, &top), access, &means.s3)?;
     Ok((Box::new(store), archives))
 }
 

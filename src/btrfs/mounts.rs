@@ -224,6 +224,17 @@ fn unescaped(word: &[u8]) -> OsString {
     OsString::from_vec(bytes)
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+/// Whatever a mount is called, its line is read.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    for line in bytes.split(|&byte| byte == b'\n') {
+        if let Some(line) = Line::parse(line) {
+            line.mount();
+        }
+        swap_file(line);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -232,3 +232,18 @@ pub(super) fn xattrs(tree: &Tree, path: &[u8]) -> io::Result<Vec<(Vec<u8>, Vec<u
     let (holder, name) = tree.holder(path)?;
     dir::xattrs_at(holder.fd(), name)
 }
+
+#[cfg(any(test, feature = "fuzz"))]
+/// A line of a list is about a path, which is escaped as it was read.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    for (list, line) in List::ALL
+        .into_iter()
+        .flat_map(|list| bytes.split(|&b| b == b'\n').map(move |line| (list, line)))
+    {
+        if let Some((key, said)) = list.split(line) {
+            assert!(key.len() + said.len() <= line.len());
+            let (path, name) = list.path_of(key);
+            assert!(path.len() + name.map_or(0, |name| name.len()) <= key.len());
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::report::archives::Shown;
 use crate::report::{self, json};
 use crate::s3::S3Options;
 use crate::snapshot::shown;
-use crate::store::archive::ArchiveStore;
+use crate::store::bucket::ArchiveStore;
 use crate::store::{self, Access, Location};
 use std::ffi::OsString;
 

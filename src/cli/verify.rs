@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::report::findings;
 use crate::snapshot::{Listing, Uuid};
-use crate::store::archive::ArchiveStore;
+use crate::store::bucket::ArchiveStore;
 use crate::store::{self, Access, Location};
 use crate::verify::{self, Report};
 use drill::Ground;

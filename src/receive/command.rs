@@ -312,3 +312,13 @@ impl<'a> Fields<'a> {
 pub(super) fn damaged(what: &str) -> Error {
     Error::damaged("the send stream is damaged", format!("it {what}"))
 }
+
+#[cfg(any(test, feature = "fuzz"))]
+/// Whatever the bytes are, they are a command or an error.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if let Ok(Ok(whole)) = length(bytes) {
+        for version in 1..=3 {
+            let _ = Command::decode(version, &bytes[..whole]);
+        }
+    }
+}

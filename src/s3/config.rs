@@ -158,6 +158,15 @@ pub(crate) fn beside_the_tests() -> PathBuf {
     own.parent().unwrap().to_owned()
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+/// Whatever such a file says, no name or value has blanks around it.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    for (_, settings) in parse(&String::from_utf8_lossy(bytes)) {
+        let words = settings.iter().flat_map(|(name, value)| [name, value]);
+        words.for_each(|word| assert_eq!(word.trim(), word));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

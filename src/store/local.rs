@@ -25,6 +25,8 @@ mod writeback;
 pub use builtin_receive::ReceiveWith;
 pub use listing::{leftovers, state_at, states};
 pub use scratch::Scratch;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use state::fuzz as fuzz_seals;
 pub use state::origins;
 pub use state_dir::STATE;
 

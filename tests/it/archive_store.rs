@@ -16,7 +16,7 @@ use buttersink::process::Priority;
 use buttersink::proof::{Depth, Seen, Verdict};
 use buttersink::s3::S3Options;
 use buttersink::snapshot::{Diff, Listing, Offer, Size, Snapshot, State};
-use buttersink::store::archive::{ArchiveStore, Settings};
+use buttersink::store::bucket::{ArchiveStore, archive::Settings};
 use buttersink::store::local::{Local, Manner};
 use buttersink::store::{Access, Store};
 use serde_json::Value;

@@ -10,7 +10,7 @@ use crate::servers::{Server, shared};
 use crate::streams::{diff, stream};
 use crate::support::here;
 use buttersink::snapshot::Offer;
-use buttersink::store::archive::{ArchiveStore, Settings};
+use buttersink::store::bucket::{ArchiveStore, archive::Settings};
 use buttersink::store::{Access, Store};
 use std::path::{Path, PathBuf};
 

@@ -14,7 +14,7 @@ use crate::subvolumes::{history, script, unfinished};
 use crate::support::{btrfs, buttersink, program};
 use crate::tests;
 use buttersink::process::Priority;
-use buttersink::store::archive::{ArchiveStore, Settings};
+use buttersink::store::bucket::{ArchiveStore, archive::Settings};
 use buttersink::store::local::{Local, Manner};
 use buttersink::store::{Access, Store};
 use serde_json::Value;

@@ -10,8 +10,8 @@ use crate::streams::{diff, stream, uuid};
 use buttersink::error::{Error, Result};
 use buttersink::proof::{Depth, Finding, Seen, Verdict};
 use buttersink::snapshot::{Diff, Fault, Listing, Measured, Mended, Size, Sizes, Snapshot};
-use buttersink::store::archive::ArchiveStore;
-use buttersink::store::s3::S3Store;
+use buttersink::store::bucket::ArchiveStore;
+use buttersink::store::bucket::DiffStore;
 use buttersink::store::{Access, Sink, Store};
 use buttersink::sync;
 use buttersink::verify;
@@ -174,10 +174,10 @@ fn body(server: &Server, bucket: &str, key: &str) -> String {
 }
 
 /// A prefix of the test's bucket.
-fn below(server: &Server, bucket: &str, prefix: &str, quirks: &str) -> S3Store {
+fn below(server: &Server, bucket: &str, prefix: &str, quirks: &str) -> DiffStore {
     let mut options = options(&server.endpoint);
     options.quirks = (!quirks.is_empty()).then(|| quirks.to_owned());
-    S3Store::open(bucket, prefix, Access::Write, options).unwrap()
+    DiffStore::open(bucket, prefix, Access::Write, options).unwrap()
 }
 
 fn a_bucket_keeps_the_record(server: &Server) {
@@ -277,7 +277,7 @@ fn streams_are_made_as_they_were_stored(server: &Server) {
 }
 
 /// What an older release stored is the kernel's own stream, and right unless it needs mending.
-fn old_buckets(store: &mut S3Store, source: &Source) {
+fn old_buckets(store: &mut DiffStore, source: &Source) {
     let mut older = source.older();
     let known = older.diff();
     bring(&mut older, store, &known, "s");

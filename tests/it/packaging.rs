@@ -5,6 +5,7 @@ use crate::documents::{names_in, programs, text};
 use crate::runner::Test;
 use crate::support::{binary, here, output, run, skip};
 use crate::tests;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,6 +13,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_is_installed_goes_again,
     dependencies_are_the_listed_ones,
     dependencies_accept_our_rust,
+    fuzzing_locks_the_same,
     scripts_are_clean,
 ];
 
@@ -143,6 +145,25 @@ fn dependencies_accept_our_rust() {
     assert!(
         readme.contains(&format!("Rust {ours}")),
         "README.md: Rust {ours}"
+    );
+}
+
+/// What is fuzzed is what is shipped, and `make fuzz` builds with `--locked`.
+fn fuzzing_locks_the_same() {
+    let packages = |path: &str| -> BTreeSet<String> {
+        let text = text(path);
+        let all = text.split("[[package]]\n").skip(1).map(|package| {
+            let lines = package.lines().take(2).collect::<Vec<_>>();
+            lines.join(" ")
+        });
+        all.collect()
+    };
+    let (ours, fuzzed) = (packages("Cargo.lock"), packages("fuzz/Cargo.lock"));
+    let missing: Vec<_> = ours.difference(&fuzzed).collect();
+    let again = "cp Cargo.lock fuzz/ && cargo metadata --manifest-path fuzz/Cargo.toml >/dev/null";
+    assert!(
+        missing.is_empty() && ours.len() > 50,
+        "{missing:?}: {again}"
     );
 }
 

@@ -7,7 +7,7 @@ use crate::streams::{diff, stream, uuid};
 use buttersink::error::{Error, Kind};
 use buttersink::s3::{Checksum, Environment, S3Options};
 use buttersink::snapshot::{Diff, Offer, Size, State};
-use buttersink::store::s3::S3Store;
+use buttersink::store::bucket::DiffStore;
 use buttersink::store::{Access, Store};
 use ring::digest::{SHA256, digest};
 use std::io::{Read, Write};
@@ -58,13 +58,13 @@ pub(crate) fn options(endpoint: &str) -> S3Options {
     }
 }
 
-pub(crate) fn open(endpoint: &str, bucket: &str) -> S3Store {
-    S3Store::open(bucket, "host/", Access::Write, options(endpoint)).unwrap()
+pub(crate) fn open(endpoint: &str, bucket: &str) -> DiffStore {
+    DiffStore::open(bucket, "host/", Access::Write, options(endpoint)).unwrap()
 }
 
 /// Puts a whole stream into a store.
 pub(crate) fn put(
-    store: &mut S3Store,
+    store: &mut DiffStore,
     diff: &Diff,
     path: &str,
     bytes: &[u8],
@@ -78,7 +78,7 @@ pub(crate) fn put(
 }
 
 /// Gets a whole stream out of a store.
-pub(crate) fn get(store: &mut S3Store, diff: &Diff) -> Result<Vec<u8>, Error> {
+pub(crate) fn get(store: &mut DiffStore, diff: &Diff) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let mut from = store.send(diff)?;
     from.read_to_end(&mut bytes)
@@ -176,7 +176,7 @@ fn checksums(server: &Server) {
         let n = n as u8 + 1;
         let mut options = options(&server.endpoint);
         options.checksum = Some(checksum);
-        let mut store = S3Store::open(&bucket, "", Access::Append, options).unwrap();
+        let mut store = DiffStore::open(&bucket, "", Access::Append, options).unwrap();
         for (m, length) in [(n, 300), (n + 10, 11 * MIB)] {
             let bytes = stream(m, None, length);
             put(&mut store, &diff(m, None, length), &format!("s{m}"), &bytes).unwrap();
@@ -197,7 +197,7 @@ fn refusals(server: &Server) {
                 if id == KEY { "" } else { "hidden-token" },
             ),
         ]);
-        let mut store = S3Store::open(bucket, "p/", Access::Read, options).unwrap();
+        let mut store = DiffStore::open(bucket, "p/", Access::Read, options).unwrap();
         assert!(!format!("{store:?}").contains("hidden"));
         store.list().unwrap_err()
     };
@@ -218,7 +218,7 @@ fn refusals(server: &Server) {
         error.contains("NoSuchBucket") && error.contains("no-such-bucket-here"),
         "{error}"
     );
-    let mut store = S3Store::open(&bucket, "", Access::Read, options(&server.endpoint)).unwrap();
+    let mut store = DiffStore::open(&bucket, "", Access::Read, options(&server.endpoint)).unwrap();
     for error in [
         store
             .receive(&diff(1, None, 300), Path::new("x"))
@@ -236,7 +236,7 @@ fn refusals(server: &Server) {
         ];
         let mut options = options(&server.endpoint);
         options.environment = Environment::of(&reader);
-        let mut store = S3Store::open(&bucket, "", Access::Append, options).unwrap();
+        let mut store = DiffStore::open(&bucket, "", Access::Append, options).unwrap();
         let error = put(&mut store, &diff(1, None, 300), "x", &stream(1, None, 300)).unwrap_err();
         assert!(
             error
@@ -251,7 +251,7 @@ fn a_skewed_clock(server: &Server) {
     let bucket = server.bucket();
     let mut options = options(&server.endpoint);
     options.now = || jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30);
-    let mut store = S3Store::open(&bucket, "", Access::Read, options).unwrap();
+    let mut store = DiffStore::open(&bucket, "", Access::Read, options).unwrap();
     let error = store.list().unwrap_err().to_string();
     assert!(error.contains("clock is 30 h 0 min behind"), "{error}");
 }
@@ -326,7 +326,7 @@ fn strange_names(server: &Server) {
 
 /// At least so many parts were skipped, and all others were sent once. The answer about one more
 /// may have been on its way when the first run ended.
-fn skipped_and_sent(store: &S3Store, done: u64, all: u64) {
+fn skipped_and_sent(store: &DiffStore, done: u64, all: u64) {
     let counters = &store.client().counters;
     let (skipped, sent) = (count(&counters.parts_skipped), count(&counters.parts_sent));
     assert!((done..=done + 1).contains(&skipped), "{skipped} of {done}");
@@ -334,7 +334,7 @@ fn skipped_and_sent(store: &S3Store, done: u64, all: u64) {
 }
 
 /// Begins an upload and lets it go after so many bytes.
-fn begin(store: &mut S3Store, diff: &Diff, path: &str, bytes: &[u8]) {
+fn begin(store: &mut DiffStore, diff: &Diff, path: &str, bytes: &[u8]) {
     let mut sink = store.receive(diff, Path::new(path)).unwrap();
     sink.write_all(bytes).unwrap();
 }
@@ -348,7 +348,7 @@ fn resume(server: &Server) {
     // Dropping stops parts under way, so that one at a time makes the number certain.
     let mut slow = options(&server.endpoint);
     slow.concurrency = 1;
-    let mut first = S3Store::open(&bucket, "host/", Access::Append, slow).unwrap();
+    let mut first = DiffStore::open(&bucket, "host/", Access::Append, slow).unwrap();
     begin(&mut first, &known, "s", &bytes[..26 * MIB]);
     let done = count(&first.client().counters.parts_sent);
     assert!(done >= 3, "{done}");
@@ -387,7 +387,7 @@ fn resume_of_something_else(server: &Server) {
     begin(&mut store, &unknown, "s", &long[..17 * MIB]);
     let mut large = options(&server.endpoint);
     large.part_size = Some(6 * MIB as u64);
-    let mut other = S3Store::open(&bucket, "host/", Access::Append, large).unwrap();
+    let mut other = DiffStore::open(&bucket, "host/", Access::Append, large).unwrap();
     let bytes = stream(1, None, 16 * MIB);
     let known = diff(1, None, 16 * MIB);
     put(&mut other, &known, "s", &bytes).unwrap();
@@ -429,7 +429,7 @@ fn split_over_objects(server: &Server) {
         let mut options = options(&server.endpoint);
         options.quirks = Some("max-parts=2".to_owned());
         options.concurrency = 1;
-        S3Store::open(&bucket, "host/", Access::Write, options).unwrap()
+        DiffStore::open(&bucket, "host/", Access::Write, options).unwrap()
     };
     let length = 27 * MIB;
     let bytes = stream(1, None, length);
@@ -493,7 +493,7 @@ fn objects_that_end_within_a_leaf(server: &Server) {
             let mut options = options(&server.endpoint);
             options.quirks = Some("max-parts=2".to_owned());
             options.part_size = Some(part as u64);
-            S3Store::open(&bucket, &prefix, Access::Write, options).unwrap()
+            DiffStore::open(&bucket, &prefix, Access::Write, options).unwrap()
         };
         let length = 12 * MIB;
         let (bytes, known) = (stream(1, None, length), diff(1, None, length));
@@ -572,11 +572,11 @@ fn laid_out_by_hand(server: &Server) {
             .is_err()
     );
     // From the root, too, where the prefix is part of the paths.
-    let mut root = S3Store::open(&bucket, "", Access::Read, options(&server.endpoint)).unwrap();
+    let mut root = DiffStore::open(&bucket, "", Access::Read, options(&server.endpoint)).unwrap();
     let listing = root.list().unwrap();
     assert_eq!(listing.snapshots.len(), 3);
     assert_eq!(listing.snapshots[0].path, Path::new("host/home/1"));
-    let trash = S3Store::open(
+    let trash = DiffStore::open(
         &bucket,
         "trash/host",
         Access::Read,
@@ -589,7 +589,7 @@ fn copy_and_delete(server: &Server) {
     let bucket = server.bucket();
     let mut small = options(&server.endpoint);
     small.single_copy = 6 * MIB as u64; // longer ones are copied by parts
-    let mut store = S3Store::open(&bucket, "host/", Access::Write, small).unwrap();
+    let mut store = DiffStore::open(&bucket, "host/", Access::Write, small).unwrap();
     let full = stream(1, None, 13 * MIB);
     let next = stream(2, Some(1), 5000);
     put(&mut store, &diff(1, None, full.len()), "x/1", &full).unwrap();
@@ -673,6 +673,6 @@ fn nobody_there() {
     assert!(count(&store.client().counters.requests) < 6);
     let mut lost = options("http://127.0.0.1:9");
     lost.environment = Environment::of(&[("AWS_EC2_METADATA_DISABLED", "true")]);
-    let error = S3Store::open("bucket", "", Access::Read, lost).unwrap_err();
+    let error = DiffStore::open("bucket", "", Access::Read, lost).unwrap_err();
     assert_eq!(error.exit_code(), 1);
 }

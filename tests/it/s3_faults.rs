@@ -8,7 +8,7 @@ use crate::streams::{diff, stream, uuid};
 use buttersink::error::Kind;
 use buttersink::s3::S3Options;
 use buttersink::snapshot::{Offer, State};
-use buttersink::store::s3::S3Store;
+use buttersink::store::bucket::DiffStore;
 use buttersink::store::{Access, Store};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -124,11 +124,11 @@ impl Proxy {
         seen.iter().filter(|line| line.contains(word)).count()
     }
 
-    fn store(&self, bucket: &str, change: impl Fn(&mut S3Options)) -> S3Store {
+    fn store(&self, bucket: &str, change: impl Fn(&mut S3Options)) -> DiffStore {
         let mut options = options(&self.endpoint);
         options.silence = Duration::from_secs(2);
         change(&mut options);
-        S3Store::open(bucket, "host/", Access::Write, options).unwrap()
+        DiffStore::open(bucket, "host/", Access::Write, options).unwrap()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::s3::{MIB, get, options, put};
 use crate::servers::{Server, shared};
 use crate::streams::{diff, stream};
 use buttersink::snapshot::Offer;
-use buttersink::store::s3::S3Store;
+use buttersink::store::bucket::DiffStore;
 use buttersink::store::{Access, Store};
 use std::path::{Path, PathBuf};
 
@@ -56,8 +56,8 @@ struct Prefixes {
 }
 
 impl Prefixes {
-    fn direct(&self, prefix: &str, access: Access) -> S3Store {
-        S3Store::open(&self.bucket, prefix, access, options(&self.endpoint)).unwrap()
+    fn direct(&self, prefix: &str, access: Access) -> DiffStore {
+        DiffStore::open(&self.bucket, prefix, access, options(&self.endpoint)).unwrap()
     }
 
     fn open(&self, prefix: String, access: Access) -> Box<dyn Store> {
@@ -66,7 +66,7 @@ impl Prefixes {
         }
         let (bucket, endpoint) = (self.bucket.clone(), self.endpoint.clone());
         let make = move || -> Box<dyn Store> {
-            Box::new(S3Store::open(&bucket, &prefix, access, options(&endpoint)).unwrap())
+            Box::new(DiffStore::open(&bucket, &prefix, access, options(&endpoint)).unwrap())
         };
         Box::new(over(make, access, access, pipes).unwrap())
     }

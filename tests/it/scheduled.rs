@@ -22,7 +22,7 @@ use buttersink::error::Result;
 use buttersink::plan::Wish;
 use buttersink::process::Priority;
 use buttersink::snapshot::{self, Listing};
-use buttersink::store::archive::ArchiveStore;
+use buttersink::store::bucket::ArchiveStore;
 use buttersink::store::local::Manner;
 use buttersink::store::remote::ssh;
 use buttersink::store::{self, Access, Means, Place, Store};

@@ -11,8 +11,8 @@ use crate::subvolumes::{script, set_read_only, snapshot, unfinished};
 use crate::support::*;
 use buttersink::process::Priority;
 use buttersink::proof::{Depth, Seen};
+use buttersink::store::bucket::DiffStore;
 use buttersink::store::local::{Local, Manner};
-use buttersink::store::s3::S3Store;
 use buttersink::store::{Access, Store};
 use buttersink::verify::{self, Report};
 use std::ffi::OsStr;
@@ -415,7 +415,7 @@ fn split_objects(server: &Server) {
     let length = 12 * MIB;
     let mut small = options(&server.endpoint);
     small.quirks = Some("max-parts=1".to_owned());
-    let mut store = S3Store::open(&name, "host/", Access::Write, small).unwrap();
+    let mut store = DiffStore::open(&name, "host/", Access::Write, small).unwrap();
     let known = diff(7, None, length);
     put(&mut store, &known, "s1", &stream(7, None, length)).unwrap();
     store.copy(Path::new("s1"), Path::new("s2")).unwrap();
@@ -471,7 +471,8 @@ fn against_a_filesystem(server: &Server) {
     let (code, text) = sink(&against);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("of the stream made again"), "{text}");
-    let store = || S3Store::open(&name, "host/", Access::Read, options(&server.endpoint)).unwrap();
+    let store =
+        || DiffStore::open(&name, "host/", Access::Read, options(&server.endpoint)).unwrap();
     let bucket = Bucket {
         server,
         name: name.clone(),
@@ -508,7 +509,7 @@ fn against_a_filesystem(server: &Server) {
 }
 
 /// Keys of the diffs that a store offers.
-fn bucket_keys(store: &mut S3Store) -> Vec<String> {
+fn bucket_keys(store: &mut DiffStore) -> Vec<String> {
     let listing = store.list().unwrap();
     let buttersink::snapshot::Offer::Only(diffs) = &listing.offer else {
         panic!("diffs only")

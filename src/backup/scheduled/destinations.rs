@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::prices::{Estimate, Prices};
 use crate::snapshot::{Listing, Uuid};
 use crate::store::Store;
-use crate::store::archive::ArchiveStore;
+use crate::store::bucket::ArchiveStore;
 use jiff::Zoned;
 use std::collections::HashSet;
 

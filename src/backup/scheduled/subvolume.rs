@@ -16,7 +16,7 @@ use crate::backup::state::moment;
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
-use crate::store::archive::ArchiveStore;
+use crate::store::bucket::ArchiveStore;
 use crate::store::{Location, Means, Place, Store};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ use crate::progress::Progress;
 use crate::report::json;
 use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::archive::ArchiveStore;
+use crate::store::bucket::ArchiveStore;
 use crate::text::human;
 use jiff::Timestamp;
 

@@ -6,7 +6,7 @@ use crate::cli::options::Options;
 use crate::error::Result;
 use crate::proof::Depth;
 use crate::snapshot::Listing;
-use crate::store::archive::ArchiveStore;
+use crate::store::bucket::ArchiveStore;
 use crate::store::{Access, Location, Store};
 use crate::verify::{self, Report};
 use std::path::Path;

@@ -455,6 +455,20 @@ fn options() -> OpenOptions {
     options
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+/// A line of seals says the same when it is written and read again.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for line in text.split_inclusive('\n').filter_map(parse) {
+        let again = serde_json::to_string(&Line {
+            version: VERSION,
+            ..line.clone()
+        });
+        let again = again.ok().and_then(|text| parse(&format!("{text}\n")));
+        assert!(again.is_some_and(|again| again.fact == line.fact));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

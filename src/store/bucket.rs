@@ -1,0 +1,340 @@
+//! Snapshots as streams in a bucket, whatever its keys look like. Knows what every layout does, and
+//! none of them.
+
+pub mod archive;
+mod chains;
+mod clean;
+mod compare;
+mod cutter;
+mod diffs;
+mod inspect;
+mod keys;
+mod layout;
+mod send;
+mod sink;
+mod spool;
+
+use super::{Access, Effort, Sink, Store};
+use crate::error::{Error, Result};
+use crate::log;
+use crate::proof::{Depth, Finding, Verdict};
+use crate::s3::Client;
+use crate::s3::objects::Inventory;
+use crate::s3::upload::Upload;
+use crate::snapshot::{
+    Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
+};
+use archive::Archives;
+use diffs::Diffs;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use diffs::{fuzz_hints, fuzz_names};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use keys::fuzz as fuzz_keys;
+use keys::path_text;
+use layout::{Kept, Layout, Leftover};
+use sink::BucketSink;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Diffs under keys that ButterSink reads and wrote.
+pub type DiffStore = Bucket<Diffs>;
+/// Backups of one subvolume in chunks, with manifests that btrfs_to_s3 reads and wrote.
+pub type ArchiveStore = Bucket<Archives>;
+
+/// A part of a bucket in which keys have a meaning.
+#[derive(Debug)]
+pub struct Bucket<L> {
+    reach: Reach,
+    layout: L,
+    /// Whether the layout knows what is there.
+    is_read: bool,
+    /// A listing that was made for this and other stores, until it is used.
+    found: Option<Inventory>,
+}
+
+/// What a layout works with: objects, and what the run may do and has told.
+#[derive(Debug)]
+pub struct Reach {
+    objects: Arc<Client>,
+    access: Access,
+    /// What is going to be received is of, if somebody told.
+    coming: Origins,
+    told: bool,
+}
+
+impl<L: Layout> Bucket<L> {
+    fn of(objects: Client, access: Access, layout: L) -> Bucket<L> {
+        Bucket {
+            reach: Reach {
+                objects: Arc::new(objects),
+                access,
+                coming: Origins::new(),
+                told: false,
+            },
+            layout,
+            is_read: false,
+            found: None,
+        }
+    }
+
+    /// The client, whose counters tell what was done.
+    pub fn client(&self) -> &Client {
+        &self.reach.objects
+    }
+
+    /// `s3://bucket/prefix/`
+    pub fn location(&self) -> String {
+        self.reach.objects.url(self.layout.folder())
+    }
+
+    /// What all its keys begin with.
+    pub fn prefix(&self) -> &str {
+        self.layout.folder()
+    }
+
+    /// Lists the bucket now, for this store and others; it serves for this one's first reading.
+    ///
+    /// # Errors
+    /// If the bucket cannot be listed.
+    pub fn inventory(&mut self) -> Result<&Inventory> {
+        let found = self.reach.objects.inventory(self.layout.folder())?;
+        Ok(self.found.insert(found))
+    }
+
+    /// Takes what a listing of the bucket has of it, which serves for the first reading.
+    #[must_use]
+    pub fn among(mut self, found: &Inventory) -> Bucket<L> {
+        self.found = Some(found.below(self.layout.folder()));
+        self
+    }
+
+    /// The layout, which knows what is there.
+    fn known(&mut self) -> Result<&mut L> {
+        if !self.is_read {
+            let found = match self.found.take() {
+                Some(found) => found,
+                None => self.reach.objects.inventory(self.layout.folder())?,
+            };
+            self.layout.read(&self.reach, found)?;
+            self.is_read = true;
+        }
+        Ok(&mut self.layout)
+    }
+
+    fn need(&self, access: Access, doing: &str) -> Result<()> {
+        let location = self.location();
+        self.reach.access.must_allow(access, &location, doing)
+    }
+
+    /// A snapshot's path as keys and documents have it.
+    fn text(&self, path: &Path) -> Result<String> {
+        path_text(
+            path,
+            format!("cannot keep {} in {}", shown(path), self.location()),
+        )
+    }
+
+    /// The newest stream that is this diff.
+    fn find(&mut self, diff: &Diff) -> Result<Option<Kept>> {
+        let mut all = self.known()?.kept().iter().rev();
+        Ok(all.find(|kept| kept.holds(diff)).cloned())
+    }
+
+    /// The streams that make the snapshots of a path.
+    fn at(&mut self, path: &str) -> Result<Vec<Kept>> {
+        let all = self.known()?.kept().iter();
+        Ok(all.filter(|kept| kept.path == path).cloned().collect())
+    }
+
+    fn missing(&self, verb: &str, diff: &Diff, said: &str) -> Error {
+        let from = diff
+            .from
+            .map_or("nothing".to_owned(), |uuid| uuid.to_string());
+        let doing = format!("cannot {verb} the diff from {from} to {}", diff.to);
+        Error::failed(doing, format!("{} {said}", self.location()))
+    }
+}
+
+impl<L: Layout> Store for Bucket<L> {
+    fn list(&mut self) -> Result<Listing> {
+        self.is_read = false;
+        self.known()?;
+        let mut notes = self.layout.notes(&self.reach)?;
+        let now = (self.reach.objects.options.now)();
+        let left = self.layout.leftovers().iter();
+        notes.extend(left.map(|(path, leftover)| leftover.words(path, now)));
+        let kept = self.layout.kept();
+        Ok(Listing {
+            location: self.location(),
+            snapshots: snapshots(kept, self.layout.leftovers()),
+            offer: Offer::Only(offer(kept)),
+            free: None,
+            partial: false,
+            notes,
+        })
+    }
+
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
+        let mut sizes = Sizes::new();
+        for diff in diffs {
+            let kept = self.find(diff)?.map(|kept| Size::Exact(kept.bytes()));
+            let size = match kept {
+                None => self.layout.size(&self.reach, diff)?,
+                kept => kept,
+            };
+            let unknown = || self.missing("measure", diff, "neither has it nor knows its size");
+            sizes.insert(diff.pair(), size.ok_or_else(unknown)?.into());
+        }
+        Ok(sizes)
+    }
+
+    fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        let Some(kept) = self.find(diff)? else {
+            return Err(self.missing("send", diff, "does not have it"));
+        };
+        let key = kept.keys().next().map_or("", String::as_str);
+        log::line(|| format!("sending {}", self.reach.objects.url(key)));
+        let record = self.layout.record(&self.reach, &kept)?;
+        Ok(send::stream(&self.reach.objects, &kept, record))
+    }
+
+    fn attribute(&mut self, origins: Origins) {
+        (self.reach.coming, self.reach.told) = (origins, true);
+    }
+
+    fn mends(&mut self, diff: &Diff) -> Result<bool> {
+        match self.find(diff)? {
+            Some(kept) => self.layout.is_mended(&self.reach, &kept),
+            None => Ok(false),
+        }
+    }
+
+    fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
+        let doing = format!("cannot receive {} into {}", shown(path), self.location());
+        self.need(Access::Append, &doing)?;
+        let text = self.text(path)?;
+        Ok(Box::new(BucketSink::new(self, diff, &text, doing)?))
+    }
+
+    fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
+        let location = self.location();
+        let doing = format!("cannot copy {} to {} in {location}", shown(from), shown(to));
+        self.need(Access::Append, &doing)?;
+        let (from, to) = (self.text(from)?, self.text(to)?);
+        if !self.at(&to)?.is_empty() {
+            return Err(Error::refused(doing, "that name is taken"));
+        }
+        let sources = self.at(&from)?;
+        if sources.is_empty() {
+            return Err(Error::failed(doing, "it is not there"));
+        }
+        if let Some(why) = sources.iter().find_map(|kept| kept.broken.as_ref()) {
+            let said = format!("it cannot be restored: {why}");
+            return Err(Error::damaged(doing, said));
+        }
+        sources.iter().try_for_each(|kept| {
+            crate::process::check("cannot copy")?;
+            self.layout.copy(&self.reach, kept, &to)
+        })
+    }
+
+    fn effort(&self, diffs: &[Diff]) -> Option<Effort> {
+        let mut sum = Effort::default();
+        for diff in diffs {
+            sum.requests += L::BESIDE;
+            for (size, times) in self.lengths(diff.size)? {
+                let (requests, parts) = Upload::effort(&self.reach.objects, size)?;
+                sum.requests += times * requests;
+                sum.parts += times * parts;
+            }
+        }
+        Some(sum)
+    }
+
+    fn delete(&mut self, path: &Path) -> Result<()> {
+        let doing = format!("cannot delete {} in {}", shown(path), self.location());
+        self.need(Access::Write, &doing)?;
+        let text = self.text(path)?;
+        let kept = self.at(&text)?;
+        match kept.first() {
+            Some(first) if kept.iter().any(|one| one.to != first.to) => {
+                let files = L::WORDS.files;
+                let said = format!("several snapshots have this name: remove {files} by hand");
+                Err(Error::refused(doing, said))
+            }
+            Some(_) => self.layout.remove(&self.reach, &text, &doing),
+            None => self.remove_leftover(&text, &doing),
+        }
+    }
+
+    fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        let doing = format!("cannot adopt {} in {}", shown(path), self.location());
+        self.need(Access::Write, &doing)?;
+        let path = self.text(path)?;
+        self.known()?;
+        self.layout.adopt(&self.reach, &path, origin)
+    }
+
+    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+        self.inspect_all(depth, watch)
+    }
+
+    fn compare(
+        &mut self,
+        path: &Path,
+        diff: &Diff,
+        stream: &mut dyn Read,
+    ) -> Result<Option<Verdict>> {
+        let path = self.text(path)?;
+        let there = self.at(&path)?;
+        let kept = there.iter().find(|kept| kept.holds(diff));
+        kept.map(|kept| self.compare_with(kept, stream)).transpose()
+    }
+}
+
+impl<L: Layout> Bucket<L> {
+    /// How long the pieces of a stream are, and how many there are of each length: whole ones, and a
+    /// shorter one.
+    fn lengths(&self, size: Size) -> Option<Vec<(Size, u64)>> {
+        let Some(cut) = self.layout.cut() else {
+            return Some(vec![(size, 1)]);
+        };
+        let bytes = size.bytes()?;
+        let rest = (Size::Exact(bytes % cut), u64::from(bytes % cut > 0));
+        Some(vec![(Size::Exact(cut), bytes / cut), rest])
+    }
+}
+
+/// One for each path and UUID that can be restored, then the leftovers, in the order of their paths.
+fn snapshots(kept: &[Kept], leftovers: &BTreeMap<String, Leftover>) -> Vec<Snapshot> {
+    let mut found: BTreeMap<(&Path, Uuid), Snapshot> = BTreeMap::new();
+    for kept in kept.iter().rev().filter(|kept| kept.broken.is_none()) {
+        let at = (Path::new(&kept.path), kept.to);
+        let known = found.entry(at).or_insert_with(|| kept.snapshot());
+        known.created = known.created.max(kept.created);
+    }
+    for (path, leftover) in leftovers {
+        let partial = Snapshot {
+            path: path.into(),
+            uuid: leftover.id,
+            created: leftover.latest.map(jiff::Timestamp::as_second),
+            state: State::Partial,
+            referenced: Some(leftover.bytes),
+            ..Snapshot::default()
+        };
+        found.insert((Path::new(path), leftover.id), partial);
+    }
+    found.into_values().collect()
+}
+
+/// The diffs that can be had, each once.
+fn offer(kept: &[Kept]) -> Vec<Diff> {
+    let mut seen = BTreeSet::new();
+    let sound = kept.iter().filter(|kept| kept.broken.is_none());
+    sound
+        .filter(|kept| seen.insert((kept.to, kept.from)))
+        .map(Kept::diff)
+        .collect()
+}

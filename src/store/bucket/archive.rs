@@ -1,0 +1,391 @@
+//! The layout of backups of a subvolume, in chunks under the keys that btrfs_to_s3 reads and wrote:
+//! chunks, then the manifest that names them, then the pointer to the newest.
+
+mod backups;
+mod change;
+mod identity;
+pub mod index;
+pub mod manifest;
+mod stamps;
+mod survey;
+
+use super::cutter::{Cutter, Out};
+use super::layout::{Kept, Layout, Leftover, Record, Words};
+use super::spool::Spool;
+use super::{ArchiveStore, Bucket, Reach};
+use crate::archive::ArchiveState;
+use crate::error::{Error, Result};
+use crate::machine;
+use crate::proof::{Finding, Verdict};
+use crate::s3::objects::Inventory;
+use crate::s3::upload::{Made, Meta, Upload};
+use crate::s3::{Client, S3Options};
+use crate::snapshot::{Diff, Origin, Size, Uuid};
+use crate::store::Access;
+use crate::stream::Head;
+use index::Archive;
+use manifest::{Manifest, Note};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the backups of a subvolume lie and how they are written.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The bucket's name.
+    pub bucket: String,
+    /// What all keys begin with, with or without a slash at its end; `/` for nothing.
+    pub prefix: String,
+    /// The name of the backups: the last component of the subvolume's path.
+    pub name: String,
+    /// The directory of the snapshots on the machine that is backed up.
+    pub origin: PathBuf,
+    /// Bytes at which streams are cut.
+    pub chunk_size: u64,
+    /// The storage class of chunks; `None` leaves it to the bucket.
+    pub class_chunks: Option<String>,
+    /// That of manifests and of the pointer.
+    pub class_manifest: Option<String>,
+    /// A directory in which so many bytes of a stream may wait for the network.
+    pub spool: Option<(PathBuf, u64)>,
+}
+
+/// The backups of one subvolume.
+#[derive(Debug)]
+pub struct Archives {
+    settings: Settings,
+    /// What the keys of all the objects begin with.
+    folder: String,
+    archive: Archive,
+    /// The same, as other layouts have it.
+    kept: Vec<Kept>,
+    /// UUIDs of snapshots by their names, as far as somebody told.
+    known: HashMap<String, Uuid>,
+    /// What new backups are of, if somebody told.
+    subvolume: Option<Uuid>,
+}
+
+/// A backup that is coming.
+pub struct Draft {
+    to: Uuid,
+    note: Note,
+}
+
+impl Bucket<Archives> {
+    /// Opens an archive. Asks the bucket nothing yet.
+    ///
+    /// # Errors
+    /// If there are no credentials, or the settings cannot be used.
+    pub fn open(settings: Settings, access: Access, options: S3Options) -> Result<ArchiveStore> {
+        let folder = manifest::folder(&settings.prefix, &settings.name);
+        let options = S3Options {
+            storage_class: settings.class_chunks.clone(),
+            ..options
+        };
+        let mut client = Client::new(&settings.bucket, options)?;
+        let quirks = client.quirks();
+        if !(1..=quirks.max_object).contains(&settings.chunk_size) {
+            let doing = format!("cannot use chunks of {} bytes", settings.chunk_size);
+            let said = format!(
+                "an object may have 1 to {} bytes at {}",
+                quirks.max_object, quirks.name
+            );
+            return Err(Error::usage(doing, said));
+        }
+        // Each chunk is one object, so that the parts asked for may be too short.
+        let least = settings.chunk_size.div_ceil(quirks.max_parts);
+        let wanted = client.options.part_size;
+        client.options.part_size = wanted.map(|part| part.max(least.next_multiple_of(1 << 20)));
+        let layout = Archives {
+            settings,
+            folder,
+            archive: Archive::default(),
+            kept: Vec::new(),
+            known: HashMap::new(),
+            subvolume: None,
+        };
+        Ok(Bucket::of(client, access, layout))
+    }
+
+    /// The archives that a listing of a bucket has keys of, below what begins so.
+    ///
+    /// # Errors
+    /// As [`ArchiveStore::open`] says.
+    pub fn all_among(
+        found: &Inventory,
+        (bucket, top): (&str, &str),
+        access: Access,
+        options: &S3Options,
+    ) -> Result<Vec<ArchiveStore>> {
+        let open = |(prefix, name)| {
+            let settings = Settings {
+                bucket: bucket.to_owned(),
+                prefix,
+                name,
+                origin: "/".into(),
+                chunk_size: 1,
+                class_chunks: None,
+                class_manifest: None,
+                spool: None,
+            };
+            let archive = ArchiveStore::open(settings, access, options.clone())?;
+            Ok(match archive.prefix().starts_with(top) {
+                true => archive.among(found),
+                // A part of one was listed.
+                false => archive,
+            })
+        };
+        survey::among(found).into_iter().map(open).collect()
+    }
+
+    /// What there is: the reading that `list` made, or a new one.
+    ///
+    /// # Errors
+    /// If the bucket cannot be read.
+    pub fn archive(&mut self) -> Result<&Archive> {
+        Ok(&self.known()?.archive)
+    }
+
+    /// Tells which UUIDs snapshots of these names have, for backups of the old program whose frozen
+    /// chunks cannot tell.
+    pub fn know(&mut self, names: HashMap<String, Uuid>) {
+        self.layout.known = names;
+        self.is_read = false;
+    }
+
+    /// Tells which subvolume new backups are of, so that they can be told from another's.
+    pub fn is_of(&mut self, subvolume: Uuid) {
+        self.layout.subvolume = Some(subvolume);
+    }
+
+    /// The bucket, and what the keys begin with that are the archive's and others' beside it.
+    pub fn place(&self) -> (String, String) {
+        let settings = &self.layout.settings;
+        let (rest, folder) = (format!("subvol/{}/", settings.name), self.prefix());
+        let prefix = folder.strip_suffix(&rest).unwrap_or(folder);
+        (settings.bucket.clone(), prefix.to_owned())
+    }
+
+    /// Whether the chunks of each backup that can be restored can be read at once, by the keys of
+    /// manifests; those in a class that is never frozen are left out.
+    ///
+    /// # Errors
+    /// If the bucket cannot be read.
+    pub fn states(&mut self) -> Result<HashMap<String, ArchiveState>> {
+        self.known()?;
+        let archive = &self.layout.archive;
+        let sound = |key: &String| !archive.broken.contains_key(key);
+        let backups = archive.manifests.iter();
+        let objects = &self.reach.objects;
+        survey::states(objects, backups.filter(|(key, _)| sound(key)))
+    }
+
+    /// Bytes of memory that a transfer takes at most: a part for each request under way and one
+    /// that is being filled.
+    pub fn memory(&self) -> u64 {
+        let objects = &self.reach.objects;
+        let threads = objects.options.concurrency.max(1) as u64;
+        let size = Size::Exact(self.layout.settings.chunk_size);
+        (threads + 1) * Upload::part_size(objects, size)
+    }
+}
+
+/// The stream of the backup with this manifest, wherever that lies: every chunk is held against its
+/// size and SHA-256 on the way.
+pub fn stream(client: &Arc<Client>, manifest: &Manifest) -> impl Read + use<> {
+    // Without ETags: objects may have been thawed or moved to another class meanwhile.
+    let kept = Kept {
+        objects: backups::sources(manifest, &HashMap::new()),
+        ..Kept::default()
+    };
+    super::send::stream(client, &kept, backups::record(manifest))
+}
+
+/// The effective UUID of the snapshot of a backup, as its stream has it; `None` while that is frozen.
+///
+/// # Errors
+/// If it cannot be read, or is no stream.
+pub fn identify(client: &Client, manifest: &Manifest) -> Result<Option<Uuid>> {
+    let head = identity::head(client, manifest)?;
+    Ok(head.map(|head| head.uuid))
+}
+
+impl Layout for Archives {
+    const WORDS: Words = Words {
+        piece: "chunk",
+        links: "backups",
+        files: "manifests",
+    };
+    const STRICT: bool = false;
+    /// The manifest and the pointer.
+    const BESIDE: u64 = 2;
+    type Draft = Draft;
+
+    fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    fn cut(&self) -> Option<u64> {
+        Some(self.settings.chunk_size)
+    }
+
+    fn read(&mut self, reach: &Reach, found: Inventory) -> Result<()> {
+        let (prefix, name) = (&self.settings.prefix, &self.settings.name);
+        self.archive = index::of(&reach.objects, prefix, name, found)?;
+        self.archive.identify(&reach.objects, &self.known)?;
+        self.kept = self.archive.kept();
+        Ok(())
+    }
+
+    fn kept(&self) -> &[Kept] {
+        &self.kept
+    }
+
+    fn leftovers(&self) -> &BTreeMap<String, Leftover> {
+        &self.archive.leftovers
+    }
+
+    fn notes(&mut self, reach: &Reach) -> Result<Vec<String>> {
+        let mut notes = self.repaired_pointer(reach)?;
+        notes.extend(self.archive.notes());
+        Ok(notes)
+    }
+
+    fn record(&mut self, _reach: &Reach, kept: &Kept) -> Result<Record> {
+        let manifest = self.archive.manifests.get(&kept.name);
+        Ok(manifest.map(backups::record).unwrap_or_default())
+    }
+
+    fn is_mended(&mut self, _reach: &Reach, kept: &Kept) -> Result<bool> {
+        let manifest = self.archive.manifests.get(&kept.name);
+        Ok(manifest.is_some_and(|manifest| manifest.mended))
+    }
+
+    /// Manifests that cannot be understood.
+    fn absent(&mut self, _reach: &Reach) -> Result<Vec<Finding>> {
+        let archive = &self.archive;
+        let broken = archive.broken.iter();
+        let unread = broken.filter(|(key, _)| !archive.manifests.contains_key(*key));
+        let finding = |(key, why): (&String, &String)| Finding {
+            path: key.strip_prefix(&self.folder).unwrap_or(key).into(),
+            id: Uuid::default(),
+            verdict: Verdict::Different(why.clone()),
+        };
+        Ok(unread.map(finding).collect())
+    }
+
+    fn draft(
+        &mut self,
+        reach: &Reach,
+        diff: &Diff,
+        path: &str,
+        doing: &str,
+    ) -> Result<(Draft, Out)> {
+        let parent = self.archive.allows(diff, path, doing)?;
+        let kind = match diff.from {
+            Some(_) => "incremental",
+            None => "full",
+        };
+        let now = (reach.objects.options.now)();
+        let stamp = self.archive.choose_stamp(path, kind, now, doing)?;
+        let stem = format!("{kind}/chunk-{stamp}");
+        let left = self.archive.leftovers.get(&stem).cloned();
+        let out = self.out(reach, diff, &stem, left.unwrap_or_default())?;
+        let note = self.note(reach, diff, path, (kind, stamp), parent);
+        Ok((Draft { to: diff.to, note }, out))
+    }
+
+    /// The stream has the last word on the name of its snapshot.
+    fn describe(&self, _reach: &Reach, draft: &mut Draft, head: &Head, _mended: bool) -> Meta {
+        let name = Path::new(OsStr::from_bytes(&head.path));
+        let path = Path::new(&draft.note.snapshot.path).with_file_name(name);
+        if let Some(path) = path.to_str() {
+            draft.note.snapshot.path = path.to_owned();
+        }
+        let mut meta = vec![
+            ("protocol", head.version.to_string()),
+            ("snapshot", head.uuid.to_string()),
+            ("machine", machine::id().to_owned()),
+        ];
+        meta.retain(|(_, value)| !value.is_empty());
+        meta
+    }
+
+    fn keep(&mut self, reach: &Reach, draft: Draft, made: Vec<Made>, mended: bool) -> Result<()> {
+        let Draft { to, mut note } = draft;
+        note.mended = mended;
+        let stem = format!("{}/chunk-{}", note.kind, note.created_at);
+        let chunks = made.into_iter().map(manifest::Chunk::of);
+        self.keep_backup(reach, to, note.with(chunks.collect::<Result<_>>()?))?;
+        self.archive.leftovers.remove(&stem);
+        Ok(())
+    }
+
+    fn copy(&mut self, reach: &Reach, kept: &Kept, to: &str) -> Result<()> {
+        self.copy_backup(reach, &kept.name, to)
+    }
+
+    fn adopt(&mut self, reach: &Reach, path: &str, origin: &Origin) -> Result<()> {
+        self.adopt_backups(reach, path, origin)
+    }
+
+    fn remove(&mut self, reach: &Reach, path: &str, doing: &str) -> Result<()> {
+        self.remove_backups(reach, path, doing)
+    }
+
+    fn must_be_left(&self, reach: &Reach, path: &str, doing: &str) -> Result<()> {
+        self.must_have_no_manifest(reach, path, doing)
+    }
+
+    fn forget_leftover(&mut self, path: &str) {
+        self.archive.leftovers.remove(path);
+    }
+}
+
+impl Archives {
+    fn note(
+        &self,
+        reach: &Reach,
+        diff: &Diff,
+        name: &str,
+        (kind, stamp): (&str, String),
+        parent: Option<String>,
+    ) -> Note {
+        let settings = &self.settings;
+        let class = settings.class_chunks.as_deref().unwrap_or("STANDARD");
+        Note {
+            subvolume: settings.name.clone(),
+            kind: kind.to_owned(),
+            created_at: stamp,
+            snapshot: manifest::Origin {
+                name: name.to_owned(),
+                path: settings.origin.join(name).to_string_lossy().into_owned(),
+                uuid: Some(diff.to),
+                parent_uuid: diff.from.filter(|_| parent.is_some()),
+                subvolume_uuid: self.subvolume,
+                origin: reach.coming.get(&diff.to).cloned(),
+            },
+            parent_manifest: parent,
+            chunk_size: settings.chunk_size,
+            storage_class: class.to_owned(),
+            mended: false,
+        }
+    }
+
+    fn out(&self, reach: &Reach, diff: &Diff, stem: &str, left: Leftover) -> Result<Out> {
+        let cutter = Cutter::new(
+            Arc::clone(&reach.objects),
+            format!("{}{stem}-", self.folder),
+            self.settings.chunk_size,
+            diff.size,
+            left,
+        );
+        Ok(match &self.settings.spool {
+            None => Out::Chunks(Box::new(cutter)),
+            Some((dir, bytes)) => Out::Spool(Box::new(Spool::new(dir, *bytes, cutter)?)),
+        })
+    }
+}

@@ -1,0 +1,357 @@
+//! What there is of the backups of one subvolume: every manifest, whether it can be restored, and
+//! what belongs to nothing. Changes nothing.
+
+use super::manifest::{self, Manifest, Pointer};
+use crate::archive::stamp;
+use crate::digest::sha256;
+use crate::error::{Error, Result};
+use crate::parallel::map;
+use crate::s3::Client;
+use crate::s3::multipart::Unfinished;
+use crate::s3::objects::{Inventory, Object};
+use crate::snapshot::Uuid;
+use crate::store::bucket::keys::{Archived, Part, is_path};
+use crate::store::bucket::layout::Leftover;
+use crate::text::shown;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The backups of one subvolume.
+#[derive(Clone, Debug, Default)]
+pub struct Archive {
+    /// The name of the backups.
+    pub name: String,
+    /// What all their keys begin with.
+    pub folder: String,
+    /// By their keys.
+    pub manifests: BTreeMap<String, Manifest>,
+    /// What the pointer names.
+    pub current: Option<String>,
+    /// What cannot be restored, by key, and why.
+    pub broken: BTreeMap<String, String>,
+    /// What runs left that did not end, by a name that `delete` takes.
+    pub leftovers: BTreeMap<String, Leftover>,
+    /// Objects that are no part of any backup, nor left by a run.
+    pub strays: Vec<String>,
+    /// All objects but manifests and pointer, by key.
+    pub objects: HashMap<String, Object>,
+    /// Which snapshots the backups are of, by key.
+    pub(super) identities: HashMap<String, Identity>,
+    /// When it was read, as manifests have it.
+    read_at: String,
+    remarks: Vec<String>,
+}
+
+/// What a manifest and its stream say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// The effective UUID of the snapshot.
+    Known(Uuid),
+    /// Nobody can tell before the chunks are thawed; until then this stands for it.
+    Hidden(Uuid),
+}
+
+impl Identity {
+    /// The UUID, whichever it is.
+    fn uuid(self) -> Uuid {
+        match self {
+            Identity::Known(uuid) | Identity::Hidden(uuid) => uuid,
+        }
+    }
+}
+
+/// A UUID that depends on a text and on nothing else.
+pub(super) fn stand_in(text: &str) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&sha256(text.as_bytes())[..16]);
+    Uuid(bytes)
+}
+
+/// Reads the archive of a subvolume below a prefix.
+///
+/// # Errors
+/// If the bucket cannot be read.
+pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
+    let found = client.inventory(&manifest::folder(prefix, name))?;
+    of(client, prefix, name, found)
+}
+
+/// As many bytes as the manifests of an archive may have together; one may have 64 MiB.
+const MANIFESTS: usize = 1 << 30;
+
+/// The same, of all that a listing has in the folder of the archive.
+pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) -> Result<Archive> {
+    let folder = manifest::folder(prefix, name);
+    let mut archive = Archive {
+        name: name.to_owned(),
+        folder: folder.clone(),
+        read_at: stamp::stamp((client.options.now)()),
+        ..Archive::default()
+    };
+    let pointer = format!("{folder}current.json");
+    let mut keys = Vec::new();
+    for object in found.objects {
+        match manifest::is_manifest(&folder, &object.key) {
+            true => keys.push(object.key),
+            false => drop(archive.objects.insert(object.key.clone(), object)),
+        }
+    }
+    let total = AtomicUsize::new(0);
+    let read = |key: &String| {
+        let body = client.small(key)?;
+        let length = body.as_ref().map_or(0, Vec::len);
+        match total.fetch_add(length, Ordering::Relaxed) + length > MANIFESTS {
+            true => Err(Error::refused(
+                format!("cannot read the manifests in {}", client.url(&folder)),
+                "together they are longer than 1 GiB",
+            )),
+            false => Ok(body),
+        }
+    };
+    let threads = client.options.concurrency;
+    let bodies = map("reading manifests", threads, &keys, read);
+    for (key, body) in keys.iter().zip(bodies) {
+        match body? {
+            Some(body) => archive.take(key, &body),
+            // Deleted meanwhile, or not to be had yet: whatever names it as its own stays.
+            None => {
+                let why = "it was listed, and is not there".to_owned();
+                archive.broken.insert(key.clone(), why);
+            }
+        }
+    }
+    if archive.objects.remove(&pointer).is_some() {
+        let body = client.small(&pointer)?.unwrap_or_default();
+        let pointer: Option<Pointer> = serde_json::from_slice(&body).ok();
+        archive.current = pointer.map(|pointer| pointer.manifest_key);
+    }
+    archive.relocate();
+    archive.judge();
+    archive.remarks.extend(found.remark);
+    archive.find_leftovers(found.uploads);
+    for leftover in archive.leftovers.values_mut() {
+        leftover.look(client)?;
+    }
+    Ok(archive)
+}
+
+impl Archive {
+    /// A manifest that cannot be understood leaves the others as they are.
+    fn take(&mut self, key: &str, body: &[u8]) {
+        let why = match Manifest::parse(key, body) {
+            Ok(manifest) if is_path(&manifest.snapshot.name) => {
+                self.manifests.insert(key.to_owned(), manifest);
+                return;
+            }
+            Ok(_) => "the name of its snapshot leads elsewhere".to_owned(),
+            Err(error) => error.said,
+        };
+        self.broken.insert(key.to_owned(), why);
+    }
+
+    /// An archive that was copied or moved has the keys of its old place in its manifests: what is not
+    /// there is looked for beside them.
+    fn relocate(&mut self) {
+        let folder = self.folder.clone();
+        let moved = |key: &str| manifest::relative(&folder, key);
+        let known: HashSet<String> = self.manifests.keys().cloned().collect();
+        let there =
+            |key: &str| moved(key).filter(|new| !known.contains(key) && known.contains(new));
+        for manifest in self.manifests.values_mut() {
+            for chunk in &mut manifest.chunks {
+                let here = |key: &String| {
+                    let object = self.objects.get(key);
+                    object.is_some_and(|object| object.size == chunk.size)
+                };
+                if !self.objects.contains_key(&chunk.key)
+                    && let Some(new) = moved(&chunk.key).filter(here)
+                {
+                    chunk.key = new;
+                }
+            }
+            let parent = manifest.parent_manifest.as_deref();
+            if let Some(new) = parent.and_then(there) {
+                manifest.parent_manifest = Some(new);
+            }
+        }
+        if let Some(new) = self.current.as_deref().and_then(there) {
+            self.current = Some(new);
+        }
+    }
+
+    /// The times of backups that something speaks of: a manifest, though it may not be understood, the
+    /// parent of one, the pointer. Chunks of these are no leftovers, whatever names them.
+    fn implied(&self) -> HashSet<String> {
+        let parents = self.manifests.values();
+        let parents = parents.filter_map(|manifest| manifest.parent_manifest.as_ref());
+        let keys = self.manifests.keys().chain(self.broken.keys());
+        let keys = keys.chain(parents).chain(&self.current);
+        let made = self.manifests.values().map(|m| m.created_at.as_str());
+        let stamps = keys.filter_map(|key| manifest::stamp_of(key)).chain(made);
+        stamps.map(str::to_owned).collect()
+    }
+
+    /// Finds out what cannot be restored.
+    fn judge(&mut self) {
+        let incomplete: HashMap<&str, String> = self
+            .manifests
+            .iter()
+            .filter_map(|(key, manifest)| Some((key.as_str(), missing(manifest, &self.objects)?)))
+            .collect();
+        let mut wrong = Vec::new();
+        for key in self.manifests.keys() {
+            let why = match manifest::chain(&self.manifests, key) {
+                Err(error) => Some(error.said),
+                Ok(chain) => chain.iter().find_map(|link| incomplete.get(link).cloned()),
+            };
+            wrong.extend(why.map(|why| (key.clone(), why)));
+        }
+        self.broken.extend(wrong);
+    }
+
+    /// What makes one backup useless does so to all that build on it.
+    pub(super) fn spoil(&mut self, key: &str, why: &str) {
+        let builds = |other: &String| {
+            let chain = manifest::chain(&self.manifests, other);
+            chain.is_ok_and(|chain| chain.contains(&key))
+        };
+        let spoilt: Vec<String> = self
+            .manifests
+            .keys()
+            .filter(|other| builds(other))
+            .cloned()
+            .collect();
+        for other in spoilt {
+            self.broken.entry(other).or_insert_with(|| why.to_owned());
+        }
+    }
+
+    fn find_leftovers(&mut self, uploads: Vec<Unfinished>) {
+        let chunks = self.manifests.values().flat_map(|m| &m.chunks);
+        let used: HashSet<&str> = chunks.map(|chunk| chunk.key.as_str()).collect();
+        let mut broken = self.broken.keys();
+        let unread = broken.any(|key| !self.manifests.contains_key(key));
+        let implied = self.implied();
+        let (mut strays, mut found) = (Vec::new(), BTreeMap::new());
+        for (key, object) in &self.objects {
+            match chunk_of(key) {
+                _ if used.contains(key.as_str()) => {}
+                // It may belong to a manifest that we do not understand.
+                Some((kind, stamp)) if !unread && !implied.contains(stamp) => {
+                    entry(&mut found, kind, stamp).add(object.clone());
+                }
+                _ => strays.push(key.clone()),
+            }
+        }
+        for upload in uploads {
+            if let Some((kind, stamp)) = chunk_of(&upload.key) {
+                entry(&mut found, kind, stamp).uploads.push(upload);
+            }
+        }
+        strays.sort();
+        (self.strays, self.leftovers) = (strays, found);
+    }
+
+    /// The backups in the order in which they were made.
+    pub fn in_order(&self) -> Vec<(&String, &Manifest)> {
+        let mut all: Vec<_> = self.manifests.iter().collect();
+        all.sort_by_key(|(key, manifest)| (&manifest.created_at, *key));
+        all
+    }
+
+    /// The newest backup that can be restored. What is dated in the future, for which some clock was
+    /// wrong, is it only if there is no other.
+    pub fn newest(&self) -> Option<(&String, &Manifest)> {
+        let all = self.in_order().into_iter();
+        let sound = all.filter(|(key, _)| !self.broken.contains_key(*key));
+        sound.max_by_key(|(_, manifest)| manifest.created_at <= self.read_at)
+    }
+
+    /// The effective UUID of the snapshot of a backup, or what stands for it.
+    pub fn id(&self, key: &str) -> Option<Uuid> {
+        self.identities.get(key).map(|identity| identity.uuid())
+    }
+
+    /// Whether that is its real one, and not one that stands for it until its chunks are thawed.
+    pub fn is_known(&self, key: &str) -> bool {
+        matches!(self.identities.get(key), Some(Identity::Known(_)))
+    }
+
+    /// The key of the manifest of a kind of backup and a time.
+    pub(super) fn manifest_key(&self, kind: &str, stamp: &str) -> String {
+        format!("{}{kind}/manifest-{stamp}.json", self.folder)
+    }
+
+    /// Whether a backup, or what is left of one, has this time in its keys.
+    pub(super) fn has_stamp(&self, stamp: &str) -> bool {
+        let key = |kind| self.manifest_key(kind, stamp);
+        let taken =
+            |key: String| self.manifests.contains_key(&key) || self.broken.contains_key(&key);
+        let left = |kind| {
+            self.leftovers
+                .contains_key(&format!("{kind}/chunk-{stamp}"))
+        };
+        left("full") || left("incremental") || taken(key("full")) || taken(key("incremental"))
+    }
+
+    /// What cannot be restored, in words.
+    pub fn losses(&self) -> impl Iterator<Item = String> {
+        let broken = self.broken.iter();
+        broken.map(|(key, why)| format!("{} cannot be restored: {why}", shown(key)))
+    }
+
+    /// Remarks for a person.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = self.remarks.clone();
+        notes.extend(self.losses());
+        for (key, manifest) in self.in_order() {
+            if let Some(Identity::Hidden(uuid)) = self.identities.get(key) {
+                notes.push(format!(
+                    "which snapshot {} is, is known only after thawing, since the program that made the \
+                     backup did not write it down; {uuid} stands for it",
+                    shown(&manifest.snapshot.name)
+                ));
+            }
+        }
+        let example = self.strays.first().map(shown);
+        notes.extend(example.map(|example| match self.strays.len() {
+            1 => format!("ignoring a key that belongs to no backup: {example}"),
+            n => format!("ignoring {n} keys that belong to no backup, such as {example}"),
+        }));
+        notes
+    }
+}
+
+/// Kind and time of the backup that a chunk is for.
+fn chunk_of(key: &str) -> Option<(&str, &str)> {
+    match Archived::parse(key)?.part {
+        Part::Chunk(kind, stamp, _) => Some((kind, stamp)),
+        _ => None,
+    }
+}
+
+fn entry<'a>(all: &'a mut BTreeMap<String, Leftover>, kind: &str, stamp: &str) -> &'a mut Leftover {
+    let name = format!("{kind}/chunk-{stamp}");
+    let id = stand_in(&name);
+    let new = || Leftover {
+        id,
+        ..Leftover::default()
+    };
+    all.entry(name).or_insert_with(new)
+}
+
+/// The first chunk that is not there as the manifest says.
+fn missing(manifest: &Manifest, objects: &HashMap<String, Object>) -> Option<String> {
+    manifest.chunks.iter().find_map(|chunk| {
+        match objects.get(&chunk.key).map(|object| object.size) {
+            Some(size) if size == chunk.size => None,
+            Some(size) => Some(format!(
+                "{} has {size} bytes instead of {}",
+                shown(&chunk.key),
+                chunk.size
+            )),
+            None => Some(format!("{} is missing", shown(&chunk.key))),
+        }
+    })
+}

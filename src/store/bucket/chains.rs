@@ -1,0 +1,127 @@
+//! Which snapshots can be made of the streams that are there, and what is wrong with the others.
+//! Thinks only: the verdicts on the single streams come from elsewhere.
+
+use super::layout::Kept;
+use crate::proof::{Seen, Verdict};
+use crate::snapshot::shown;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Streams and the verdict on each.
+pub(super) struct Chains<'a> {
+    all: &'a [(Kept, Verdict)],
+    /// How many streams make a snapshot, by the worst verdict that is let pass: good ones only, and
+    /// all but different ones.
+    lengths: [BTreeMap<&'a str, usize>; 2],
+    /// What the links of chains are called.
+    links: &'static str,
+}
+
+impl<'a> Chains<'a> {
+    pub(super) fn of(all: &'a [(Kept, Verdict)], links: &'static str) -> Chains<'a> {
+        let lengths = [0, 1].map(|worst| reached(all, worst));
+        Chains {
+            all,
+            lengths,
+            links,
+        }
+    }
+
+    /// What the snapshot that streams of this name make has below it.
+    pub(super) fn verdict(&self, name: &str) -> Verdict {
+        let [good, possible] = &self.lengths;
+        if let Some(length) = good.get(name) {
+            return Verdict::seen(
+                Seen::Intact,
+                match length {
+                    1 => "whole".to_owned(),
+                    n => format!("chain of {n} {} to a full one", self.links),
+                },
+            );
+        }
+        let weak = self.weakest(name);
+        match possible.contains_key(name) {
+            true => Verdict::Unverifiable(weak),
+            false => Verdict::Different(format!("cannot be restored: {weak}")),
+        }
+    }
+
+    /// The first link on the way down that is missing or not intact.
+    fn weakest(&self, name: &str) -> String {
+        let (mut name, mut seen) = (name, BTreeSet::new());
+        loop {
+            let makers = self.all.iter().filter(|(kept, _)| kept.name == name);
+            let Some((kept, verdict)) = makers.min_by_key(|(_, verdict)| verdict.rank()) else {
+                return format!("its parent {} is missing", shown(name));
+            };
+            if !seen.insert(name) {
+                return "its parents are each other's parents".to_owned();
+            }
+            match (verdict.rank(), &kept.on) {
+                (0, Some(on)) => name = on,
+                (_, _) if seen.len() == 1 => return verdict.words().to_owned(),
+                (2, _) => return format!("it builds on {}, which is damaged", shown(&kept.path)),
+                _ => return format!("it builds on {}, which is unverifiable", shown(&kept.path)),
+            }
+        }
+    }
+}
+
+/// How many streams make each snapshot that can be made by streams whose verdict is no worse.
+fn reached(all: &[(Kept, Verdict)], worst: u8) -> BTreeMap<&str, usize> {
+    let mut children: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
+    for (kept, _) in all.iter().filter(|(_, verdict)| verdict.rank() <= worst) {
+        let on = children.entry(kept.on.as_deref()).or_default();
+        on.push(&kept.name);
+    }
+    let (mut lengths, mut todo) = (BTreeMap::new(), VecDeque::from([(None, 0)]));
+    while let Some((at, count)) = todo.pop_front() {
+        for &child in children.get(&at).into_iter().flatten() {
+            if let Entry::Vacant(entry) = lengths.entry(child) {
+                entry.insert(count + 1);
+                todo.push_back((Some(child), count + 1));
+            }
+        }
+    }
+    lengths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(&(to, from, rank): &(u8, Option<u8>, u8)) -> (Kept, Verdict) {
+        let kept = Kept {
+            path: format!("s{to}"),
+            name: to.to_string(),
+            on: from.map(|from| from.to_string()),
+            ..Kept::default()
+        };
+        let verdict = match rank {
+            0 => Verdict::seen(Seen::Intact, "own"),
+            1 => Verdict::Unverifiable("own".to_owned()),
+            _ => Verdict::Different("own".to_owned()),
+        };
+        (kept, verdict)
+    }
+
+    #[test]
+    fn a_chain_is_as_good_as_its_weakest_link() {
+        let cases: [(&[_], u8, &str); 7] = [
+            (&[(1, None, 0)], 0, "whole"),
+            (&[(2, None, 0), (1, Some(2), 0)], 0, "chain of 2 diffs"),
+            (&[(1, Some(2), 0)], 2, "parent 2 "),
+            (&[(2, None, 2), (1, Some(2), 0)], 2, "s2, which is damaged"),
+            (&[(2, None, 1), (1, Some(2), 0)], 1, "s2, which is unver"),
+            (&[(2, Some(1), 0), (1, Some(2), 0)], 2, "each other's"),
+            // A second way down is as good as the first.
+            (&[(2, None, 2), (1, Some(2), 0), (1, None, 0)], 0, "whole"),
+        ];
+        for (diffs, rank, words) in cases {
+            let all: Vec<_> = diffs.iter().map(kept).collect();
+            let verdict = Chains::of(&all, "diffs").verdict("1");
+            assert_eq!(verdict.rank(), rank, "{diffs:?}: {verdict:?}");
+            assert!(verdict.words().contains(words), "{diffs:?}: {verdict:?}");
+        }
+    }
+}

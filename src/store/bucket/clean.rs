@@ -1,0 +1,56 @@
+//! What is taken out of a bucket: moved to where it can be fetched back from, or given up for good, in an
+//! order in which a failure in the middle leaves nothing that looks whole and is not.
+
+use super::layout::Layout;
+use super::{Bucket, Reach};
+use crate::error::{Error, Result};
+use crate::process;
+
+/// Where deleted objects go: where ButterSink put what it removed.
+pub(super) const TRASH: &str = "trash/";
+
+impl<L: Layout> Bucket<L> {
+    /// Gives up what a run left, unless it became something since it was listed.
+    pub(super) fn remove_leftover(&mut self, path: &str, doing: &str) -> Result<()> {
+        let Some(leftover) = self.layout.leftovers().get(path).cloned() else {
+            return Err(Error::failed(doing, "it is not there"));
+        };
+        self.layout.must_be_left(&self.reach, path, doing)?;
+        for upload in &leftover.uploads {
+            self.reach.objects.abort(&upload.key, &upload.id)?;
+        }
+        let keys: Vec<String> = leftover.objects.into_iter().map(|o| o.key).collect();
+        self.reach.objects.remove(&keys)?;
+        self.layout.forget_leftover(path);
+        Ok(())
+    }
+}
+
+impl Reach {
+    /// Moves objects to the trash. Everything is copied before anything goes, and what makes the rest
+    /// mean something, `first`, goes first.
+    pub(super) fn trash(&self, first: &[String], keys: &[String]) -> Result<()> {
+        for key in keys {
+            process::check("cannot delete")?;
+            let to = format!("{TRASH}{key}");
+            if !self.is_copied(key, &to)? {
+                self.objects.copy(key, &to)?;
+            }
+        }
+        self.objects.remove(first)?;
+        self.objects.remove(keys)
+    }
+
+    /// Whether an earlier run copied this object already, and could not remove it. The key of a stream
+    /// names it, so that its length is enough; a copy may have another ETag.
+    fn is_copied(&self, key: &str, to: &str) -> Result<bool> {
+        let Some(copy) = self.objects.head(to)? else {
+            return Ok(false);
+        };
+        let Some(here) = self.objects.head(key)? else {
+            return Ok(false);
+        };
+        let stream = !key.ends_with(".bs");
+        Ok(copy.size == here.size && (stream || copy.etag == here.etag))
+    }
+}

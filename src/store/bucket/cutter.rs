@@ -1,0 +1,332 @@
+//! Where the bytes of a stream go: into one upload, or cut into chunks, each an object of its own, by way
+//! of a disk or not. What an earlier run left of chunks is gone on with: parts are compared by the
+//! upload, whole chunks here, by what the service says of them.
+
+use super::layout::Leftover;
+use super::spool::Spool;
+use crate::digest::{DigestsHasher, Hasher};
+use crate::error::{Error, Kind, Result};
+use crate::log;
+use crate::machine;
+use crate::s3::Client;
+use crate::s3::download::Source;
+use crate::s3::multipart::Unfinished;
+use crate::s3::objects::Object;
+use crate::s3::remote_checksum::RemoteChecksum;
+use crate::s3::upload::{Made, Meta, Target, Upload};
+use crate::snapshot::Size;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Where the bytes of a stream go.
+pub enum Out {
+    /// One upload, which cuts only what no object can hold.
+    Whole(Box<Upload>),
+    Chunks(Box<Cutter>),
+    Spool(Box<Spool>),
+}
+
+impl Out {
+    /// Sets the metadata of the objects; to be done before the first byte.
+    pub(super) fn describe(&mut self, meta: Meta) {
+        match self {
+            Out::Whole(upload) => upload.describe(meta),
+            Out::Chunks(cutter) => cutter.describe(meta),
+            Out::Spool(spool) => spool.describe(meta),
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Out::Whole(upload) => write(upload, bytes),
+            Out::Chunks(cutter) => cutter.write(bytes),
+            Out::Spool(spool) => spool.write(bytes),
+        }
+    }
+
+    /// What was made of the stream, in order.
+    pub(super) fn finish(self) -> Result<Vec<Made>> {
+        match self {
+            Out::Whole(upload) => Ok(vec![upload.finish()?]),
+            Out::Chunks(cutter) => cutter.finish(),
+            Out::Spool(spool) => spool.finish(),
+        }
+    }
+}
+
+fn write(upload: &mut Upload, bytes: &[u8]) -> Result<()> {
+    upload
+        .write_all(bytes)
+        .map_err(|error| Error::io("cannot upload", error))
+}
+
+/// Cuts what is written to it. Dropped, it leaves what arrived for the next run.
+pub struct Cutter {
+    client: Arc<Client>,
+    /// Keys without the number and what follows it.
+    stem: String,
+    cut: u64,
+    /// Of the stream.
+    size: Size,
+    meta: Meta,
+    there: BTreeMap<String, Object>,
+    uploads: Vec<Unfinished>,
+    now: Option<Now>,
+    /// Bytes in the chunk that is being made.
+    filled: u64,
+    done: Vec<Made>,
+    bytes: u64,
+}
+
+/// What the bytes of the present chunk go to.
+enum Now {
+    Upload(Box<Upload>),
+    /// It is there already, if it is the same.
+    Compare(Box<Compare>),
+}
+
+struct Compare {
+    object: Object,
+    checksum: RemoteChecksum,
+    hasher: Hasher,
+    sums: DigestsHasher,
+}
+
+impl Cutter {
+    /// For chunks with such keys, at this length, of a stream of this size.
+    pub(super) fn new(
+        client: Arc<Client>,
+        stem: String,
+        cut: u64,
+        size: Size,
+        left: Leftover,
+    ) -> Cutter {
+        let there = left.objects.into_iter();
+        Cutter {
+            client,
+            stem,
+            cut,
+            size,
+            meta: Meta::new(),
+            there: there.map(|object| (object.key.clone(), object)).collect(),
+            uploads: left.uploads,
+            now: None,
+            filled: 0,
+            done: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Sets the metadata of the chunks; to be done before the first byte.
+    pub(super) fn describe(&mut self, meta: Meta) {
+        self.meta = meta;
+    }
+
+    /// Takes the next bytes of the stream.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let room = (self.cut - self.filled).min(bytes.len() as u64) as usize;
+            let mut now = match self.now.take() {
+                Some(now) => now,
+                None => self.begin()?,
+            };
+            match &mut now {
+                Now::Upload(upload) => write(upload, &bytes[..room])?,
+                Now::Compare(compare) => compare.update(&bytes[..room]),
+            }
+            self.now = Some(now);
+            self.filled += room as u64;
+            self.bytes += room as u64;
+            bytes = &bytes[room..];
+            if self.filled == self.cut {
+                self.close()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the last chunk; all of them, in order. Of what an earlier run of this machine left under such
+    /// keys nothing stays; what another one may be uploading does.
+    pub(super) fn finish(mut self) -> Result<Vec<Made>> {
+        self.close()?;
+        for upload in self.uploads.iter().filter(|u| !self.is_young(u.started)) {
+            report(self.client.abort(&upload.key, &upload.id));
+        }
+        report(self.ours().and_then(|keys| match keys.is_empty() {
+            true => Ok(()),
+            false => self.client.remove(&keys),
+        }));
+        Ok(self.done)
+    }
+
+    /// What is there still, and is ours to remove: by its metadata, or by its age.
+    fn ours(&self) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        for object in self.there.values() {
+            if !self.is_young(object.modified)
+                || self.machine(object)?.as_deref() == Some(machine::id())
+            {
+                keys.push(object.key.clone());
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Somebody may be uploading what it belongs to.
+    fn is_young(&self, since: Option<Timestamp>) -> bool {
+        let age = since.map(|since| (self.client.options.now)().duration_since(since));
+        age.is_none_or(|age| age < SignedDuration::from_hours(24))
+    }
+
+    /// The machine that uploaded a chunk, if its metadata tells.
+    fn machine(&self, object: &Object) -> Result<Option<String>> {
+        let head = self.client.head(&object.key)?;
+        let machine = head.map(|head| head.header("x-amz-meta-machine").to_owned());
+        Ok(machine.filter(|machine| !machine.is_empty()))
+    }
+
+    /// # Errors
+    /// If another machine has uploaded it, not long ago: then it uploads a backup with the same keys.
+    fn must_not_be_anothers(&self, object: &Object) -> Result<()> {
+        let machine = self
+            .machine(object)?
+            .filter(|_| self.is_young(object.modified));
+        match machine {
+            Some(machine) if machine != machine::id() => {
+                let doing = format!("cannot upload {}", self.client.url(&object.key));
+                let said = "another machine is uploading a backup with the same keys: give each machine a \
+                            prefix of its own";
+                Err(Error::refused(doing, said))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The length of the chunk that begins now, if it is known.
+    fn length(&self) -> Option<u64> {
+        match self.size {
+            Size::Exact(total) if total > self.bytes => Some(self.cut.min(total - self.bytes)),
+            _ => None,
+        }
+    }
+
+    fn begin(&mut self) -> Result<Now> {
+        let key = format!("{}{}.bin", self.stem, self.done.len());
+        if let Some(object) = self.there.remove(&key) {
+            self.must_not_be_anothers(&object)?;
+            if let Some(compare) = self.comparable(&object)? {
+                return Ok(Now::Compare(Box::new(compare)));
+            }
+            log::line(|| format!("{} cannot be this one", self.client.url(&key)));
+            self.client.remove(std::slice::from_ref(&key))?;
+        }
+        // Nobody knows more of a stream of unknown length than that this may be a whole chunk. The
+        // half, since a guess is doubled.
+        let guess = Size::Estimate(self.cut.div_ceil(2));
+        let mine = |upload: &Unfinished| upload.key == key;
+        let (mine, others) = std::mem::take(&mut self.uploads)
+            .into_iter()
+            .partition(mine);
+        self.uploads = others;
+        let target = Target {
+            size: self.length().map_or(guess, Size::Exact),
+            unfinished: mine,
+            key,
+            // btrfs_to_s3 restores by it.
+            sha256: true,
+        };
+        let mut upload = Upload::new(Arc::clone(&self.client), target)?;
+        upload.describe(self.meta.clone());
+        Ok(Now::Upload(Box::new(upload)))
+    }
+
+    /// Whether a chunk that is there can be compared with bytes: it has the length and the storage
+    /// class that it must have, and the service tells a checksum that can be computed.
+    fn comparable(&self, object: &Object) -> Result<Option<Compare>> {
+        if object.size != self.length().unwrap_or(self.cut) {
+            return Ok(None);
+        }
+        let usual = |class: &str| match class {
+            "" => "STANDARD".to_owned(),
+            class => class.to_owned(),
+        };
+        let wanted = self.client.options.storage_class.as_deref();
+        let head = self.client.head(&object.key)?;
+        let class = head.map(|head| usual(head.header("x-amz-storage-class")));
+        if wanted.is_some_and(|wanted| class.is_none_or(|class| class != usual(wanted))) {
+            return Ok(None);
+        }
+        let source = Source {
+            key: object.key.clone(),
+            size: object.size,
+            etag: object.etag.clone(),
+        };
+        let checksum = self.client.remote_checksum(&source)?;
+        Ok(checksum.map(|checksum| Compare {
+            object: object.clone(),
+            hasher: checksum.hasher(),
+            checksum,
+            sums: DigestsHasher::default(),
+        }))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let chunk = match self.now.take() {
+            None => return Ok(()),
+            Some(Now::Upload(upload)) => upload.finish()?,
+            Some(Now::Compare(compare)) => self.compared(*compare)?,
+        };
+        self.filled = 0;
+        self.done.push(chunk);
+        Ok(())
+    }
+
+    /// What is not the same is removed with all that follows it, and made anew by the next try:
+    /// its bytes have passed.
+    fn compared(&self, compare: Compare) -> Result<Made> {
+        let Compare {
+            object,
+            checksum,
+            hasher,
+            sums,
+        } = compare;
+        if self.filled == object.size && checksum.holds(hasher) {
+            let part = checksum.part().unwrap_or(object.size).max(1);
+            let parts = object.size.div_ceil(part).max(1);
+            let skipped = &self.client.counters.parts_skipped;
+            skipped.fetch_add(parts, Ordering::Relaxed);
+            log::line(|| format!("{} is there already", self.client.url(&object.key)));
+            return Ok(Made {
+                bytes: object.size,
+                digests: sums.finish(),
+                objects: vec![(object.key, object.size, object.etag)],
+                split: false,
+                parts,
+                skipped: parts,
+            });
+        }
+        let mut keys = self.ours()?;
+        keys.push(object.key.clone());
+        self.client.remove(&keys)?;
+        let doing = format!("cannot go on with {}", self.client.url(&object.key));
+        let said = "what an earlier run left is not of this stream; it was removed";
+        Err(Error::new(Kind::Restarted, doing, said))
+    }
+}
+
+impl Compare {
+    fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.sums.update(bytes);
+    }
+}
+
+/// What cannot be removed stays listed as left by a run, and the backup is whole without that.
+fn report(result: Result<()>) {
+    if let Err(error) = result {
+        log::line(|| error.to_string());
+    }
+}

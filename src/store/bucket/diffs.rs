@@ -1,0 +1,353 @@
+//! The layout of diffs, under keys that ButterSink reads and wrote: a snapshot's path, and in it
+//! `TO_FROM`. Sizes and checksums stand in a file beside it.
+
+mod hints;
+mod index;
+mod name;
+mod records;
+
+use super::clean::TRASH;
+use super::cutter::Out;
+use super::keys::is_path;
+use super::layout::{Kept, Layout, Leftover, Record, Words};
+use super::{Bucket, Reach};
+use crate::error::{Error, Result};
+use crate::proof::{Finding, Verdict};
+use crate::s3::download::Source;
+use crate::s3::objects::Inventory;
+use crate::s3::upload::{Made, Meta, Target, Upload};
+use crate::s3::{Client, S3Options};
+use crate::snapshot::{Diff, Origin, Size, shown};
+use crate::store::Access;
+use crate::stream::Head;
+use hints::Hints;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use hints::fuzz as fuzz_hints;
+use index::Index;
+use name::Name;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use name::fuzz as fuzz_names;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Diffs below a prefix.
+#[derive(Debug)]
+pub struct Diffs {
+    /// Empty, or ends in a slash.
+    prefix: String,
+    index: Index,
+    /// What `.bs` files say, by path, as far as they were fetched.
+    hints: BTreeMap<String, Hints>,
+    remarks: Vec<String>,
+}
+
+/// A diff that is coming.
+pub struct Draft {
+    name: Name,
+    size: Size,
+}
+
+const LONGEST_KEY: usize = 1024;
+
+impl Bucket<Diffs> {
+    /// Opens a prefix. Asks the bucket nothing yet.
+    ///
+    /// # Errors
+    /// If there are no credentials, or the location or the configuration cannot be used.
+    pub fn open(
+        bucket: &str,
+        prefix: &str,
+        access: Access,
+        options: S3Options,
+    ) -> Result<Bucket<Diffs>> {
+        let mut prefix = prefix.trim_start_matches('/').to_owned();
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            prefix.push('/');
+        }
+        let doing = || format!("cannot use s3://{bucket}/{}", shown(&prefix));
+        if prefix.starts_with(TRASH) {
+            let said = "trash/ is where --delete moves objects; copy them back first";
+            return Err(Error::usage(doing(), said));
+        }
+        if !prefix.is_empty() && !is_path(prefix.trim_end_matches('/')) {
+            let said = "no part of the prefix may be empty, '.' or '..'";
+            return Err(Error::usage(doing(), said));
+        }
+        let objects = Client::new(bucket, options)?;
+        let layout = Diffs {
+            prefix,
+            index: Index::default(),
+            hints: BTreeMap::new(),
+            remarks: Vec::new(),
+        };
+        Ok(Bucket::of(objects, access, layout))
+    }
+}
+
+impl Layout for Diffs {
+    const WORDS: Words = Words {
+        piece: "part",
+        links: "diffs",
+        files: "keys",
+    };
+    const STRICT: bool = true;
+    /// The file of sizes.
+    const BESIDE: u64 = 1;
+    type Draft = Draft;
+
+    fn folder(&self) -> &str {
+        &self.prefix
+    }
+
+    fn read(&mut self, reach: &Reach, found: Inventory) -> Result<()> {
+        self.hints.clear();
+        self.remarks.extend(found.remark);
+        self.index = Index::of(&self.prefix, found.objects, found.uploads);
+        for leftover in self.index.leftovers.values_mut() {
+            leftover.look(&reach.objects)?;
+        }
+        // Whoever tells of origins, or may delete, asks for them.
+        match reach.told || reach.access >= Access::Write {
+            true => self.fill_origins(reach),
+            false => Ok(()),
+        }
+    }
+
+    fn kept(&self) -> &[Kept] {
+        &self.index.kept
+    }
+
+    fn leftovers(&self) -> &BTreeMap<String, Leftover> {
+        &self.index.leftovers
+    }
+
+    fn notes(&mut self, _reach: &Reach) -> Result<Vec<String>> {
+        let mut notes = std::mem::take(&mut self.remarks);
+        notes.extend(self.index.foreign());
+        notes.extend(self.index.shared().into_iter().map(|path| {
+            let path = shown(path);
+            format!("several snapshots are at {path}: it cannot be deleted by that name")
+        }));
+        Ok(notes)
+    }
+
+    fn fetch(&mut self, reach: &Reach) -> Result<()> {
+        self.fetch_hints(reach)
+    }
+
+    fn record(&mut self, reach: &Reach, kept: &Kept) -> Result<Record> {
+        let hints = self.hints(reach, &kept.path)?;
+        let bytes = hints.size(&kept.diff()).and_then(Size::bytes);
+        if let Some(key) = &kept.marker {
+            let marker = self.marker(reach, key, kept)?;
+            return Ok(Record {
+                bytes,
+                whole: marker.digests(),
+                etags: marker.etags,
+                binding: true,
+                ..Record::default()
+            });
+        }
+        let uploaded = hints.uploaded(&kept.diff());
+        let (etag, digests) = uploaded.unzip();
+        Ok(Record {
+            bytes,
+            whole: digests.unwrap_or_default(),
+            etags: etag.into_iter().collect(),
+            ..Record::default()
+        })
+    }
+
+    fn is_mended(&mut self, reach: &Reach, kept: &Kept) -> Result<bool> {
+        if let Some(key) = &kept.marker {
+            return Ok(self.marker(reach, key, kept)?.mended);
+        }
+        let Some(object) = kept.objects.first() else {
+            return Ok(false);
+        };
+        let hints = self.hints(reach, &kept.path)?;
+        if hints.is_mended(&kept.diff(), &object.etag) {
+            return Ok(true);
+        }
+        let head = reach.objects.head(&object.key)?;
+        Ok(head.is_some_and(|head| head.meta("mended") == "1"))
+    }
+
+    fn size(&mut self, reach: &Reach, diff: &Diff) -> Result<Option<Size>> {
+        let near = self.index.kept.iter().filter(|kept| kept.to == diff.to);
+        let paths: Vec<String> = near.map(|kept| kept.path.clone()).collect();
+        for path in paths {
+            if let Some(size) = self.hints(reach, &path)?.size(diff) {
+                return Ok(Some(size));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What was uploaded, as hints say, and is not there.
+    fn absent(&mut self, reach: &Reach) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        let paths: Vec<String> = self.index.hints.iter().cloned().collect();
+        for path in paths {
+            let here = self.index.kept.iter().filter(|kept| kept.path == path);
+            let there: BTreeSet<_> = here.map(|kept| (kept.to, kept.from)).collect();
+            let gone: Vec<_> = self.hints(reach, &path)?.all_uploaded().collect();
+            for (to, from) in gone.into_iter().filter(|pair| !there.contains(pair)) {
+                let from = from.map_or("None".to_owned(), |uuid| uuid.to_string());
+                let words = format!("{to}_{from} was uploaded and is missing");
+                findings.push(Finding {
+                    path: path.clone().into(),
+                    id: to,
+                    verdict: Verdict::Different(words),
+                });
+            }
+        }
+        Ok(findings)
+    }
+
+    fn draft(
+        &mut self,
+        reach: &Reach,
+        diff: &Diff,
+        path: &str,
+        doing: &str,
+    ) -> Result<(Draft, Out)> {
+        let name = Name {
+            path: path.to_owned(),
+            to: diff.to,
+            from: diff.from,
+        };
+        self.must_be_new(&name, doing)?;
+        let leftover = self.index.leftovers.get(&name.to_string());
+        let target = Target {
+            key: self.key(&name),
+            size: diff.size,
+            unfinished: leftover.map_or_else(Vec::new, |left| left.uploads.clone()),
+            sha256: false,
+        };
+        let upload = Upload::new(Arc::clone(&reach.objects), target)?;
+        let size = diff.size;
+        Ok((Draft { name, size }, Out::Whole(Box::new(upload))))
+    }
+
+    fn describe(&self, reach: &Reach, draft: &mut Draft, head: &Head, mended: bool) -> Meta {
+        let mut meta = vec![
+            ("generation", head.ctransid.to_string()),
+            ("protocol", head.version.to_string()),
+            ("created", (reach.objects.options.now)().to_string()),
+        ];
+        if let Some((_, generation)) = head.parent {
+            meta.push(("parent-generation", generation.to_string()));
+        }
+        if let Size::Exact(bytes) = draft.size {
+            meta.push(("size", bytes.to_string()));
+        }
+        if mended {
+            meta.push(("mended", "1".to_owned()));
+        }
+        meta
+    }
+
+    /// What remains is the marker of a split one, and the hints.
+    fn keep(&mut self, reach: &Reach, draft: Draft, made: Vec<Made>, mended: bool) -> Result<()> {
+        for made in made {
+            let sources = made.objects.iter().map(|(key, size, etag)| Source {
+                key: key.clone(),
+                size: *size,
+                etag: etag.clone(),
+            });
+            let mut kept = draft.name.kept(sources.collect(), None);
+            self.record_new(reach, &mut kept, &made, mended)?;
+            self.index.leftovers.remove(&draft.name.to_string());
+            self.index.kept.push(kept);
+        }
+        Ok(())
+    }
+
+    /// The objects, the marker last, and what is known about it.
+    fn copy(&mut self, reach: &Reach, kept: &Kept, to: &str) -> Result<()> {
+        let (record, mended) = (self.record(reach, kept)?, self.is_mended(reach, kept)?);
+        let old = Name::of(kept);
+        let name = Name {
+            path: to.to_owned(),
+            ..old.clone()
+        };
+        let (old, new) = (self.key(&old), self.key(&name));
+        let moved = |key: &str| format!("{new}{}", key.strip_prefix(&old).unwrap_or_default());
+        let mut copied = Vec::new();
+        for object in &kept.objects {
+            let key = moved(&object.key);
+            let etag = reach.objects.copy(&object.key, &key)?;
+            let size = object.size;
+            copied.push(Source { key, size, etag });
+        }
+        let mut copy = name.kept(copied, kept.created);
+        if let Some(marker) = &kept.marker {
+            let key = moved(marker);
+            self.copy_marker(reach, &key, kept, &copy)?;
+            copy.marker = Some(key);
+        }
+        let origin = self.hints(reach, &kept.path)?.origin(kept.to);
+        let digests = match record.binding || record.is_of(kept) {
+            true => record.whole,
+            false => Default::default(),
+        };
+        self.hint(reach, &copy, &digests, mended, origin.as_ref());
+        self.index.kept.push(copy);
+        Ok(())
+    }
+
+    fn adopt(&mut self, reach: &Reach, path: &str, origin: &Origin) -> Result<()> {
+        let kept = self.index.kept.iter().filter(|kept| kept.path == path);
+        let ids: Vec<_> = kept.map(|kept| kept.to).collect();
+        let mut hints = self.hints(reach, path)?;
+        for id in ids {
+            hints.attribute(id, origin.clone());
+        }
+        self.write_hints(reach, path, hints)
+    }
+
+    fn remove(&mut self, reach: &Reach, path: &str, _doing: &str) -> Result<()> {
+        let kept = || self.index.kept.iter().filter(|kept| kept.path == path);
+        let mut keys: Vec<String> = kept().flat_map(Kept::keys).cloned().collect();
+        let markers: Vec<String> = kept().filter_map(|kept| kept.marker.clone()).collect();
+        if self.index.hints.contains(path) {
+            keys.push(self.hints_key(path));
+        }
+        reach.trash(&markers, &keys)?;
+        self.index.kept.retain(|kept| kept.path != path);
+        self.index.hints.remove(path);
+        self.hints.remove(path);
+        Ok(())
+    }
+
+    fn forget_leftover(&mut self, path: &str) {
+        self.index.leftovers.remove(path);
+    }
+}
+
+impl Diffs {
+    fn key(&self, name: &Name) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// What may not be kept under this name, and why.
+    fn must_be_new(&self, name: &Name, doing: &str) -> Result<()> {
+        let refused = |said: String| Err(Error::refused(doing, said));
+        if self.key(name).len() > LONGEST_KEY - ".all-1000-".len() - 20 {
+            return refused("the path is too long for a key (about 900 bytes)".to_owned());
+        }
+        let mut there = self.index.kept.iter().filter(|kept| kept.path == name.path);
+        if there.clone().any(|kept| Name::of(kept) == *name) {
+            return refused("it is there already".to_owned());
+        }
+        if there.any(|kept| kept.to != name.to) {
+            return refused("another snapshot has that name".to_owned());
+        }
+        let is_there = |from| self.index.kept.iter().any(|kept| kept.to == from);
+        match name.from.filter(|from| !is_there(*from)) {
+            Some(from) => refused(format!("its parent {from} is not there")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What a listing of keys means: diffs, leftovers, hints, and keys that are not ours.
+
+use super::TRASH;
+use super::name::{Key, Name};
+use crate::s3::download::Source;
+use crate::s3::multipart::Unfinished;
+use crate::s3::objects::Object;
+use crate::snapshot::shown;
+use crate::store::bucket::keys::is_archived;
+use crate::store::bucket::layout::{Kept, Leftover};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything below a prefix.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    pub(super) kept: Vec<Kept>,
+    /// Parts, and objects of a set without its marker, by the name of the diff.
+    pub(super) leftovers: BTreeMap<String, Leftover>,
+    /// Paths that have a `.bs` file.
+    pub(super) hints: BTreeSet<String>,
+    foreign: Vec<String>,
+}
+
+type Pieces = BTreeMap<u64, Object>;
+
+impl Index {
+    /// Of all the objects and unfinished uploads whose keys begin with the prefix.
+    pub(super) fn of(prefix: &str, objects: Vec<Object>, uploads: Vec<Unfinished>) -> Index {
+        let mut index = Index::default();
+        let mut pieces: BTreeMap<Name, Pieces> = BTreeMap::new();
+        let mut markers = Vec::new();
+        for object in objects {
+            // At the root of the bucket stands what was removed.
+            let Some(below) = below(prefix, &object.key) else {
+                continue;
+            };
+            match Key::parse(below) {
+                Key::Diff(name) => {
+                    let created = object.modified.map(Timestamp::as_second);
+                    index.kept.push(name.kept(vec![source(object)], created));
+                }
+                Key::Piece(name, number) => {
+                    pieces.entry(name).or_default().insert(number, object);
+                }
+                Key::Marker(name, count, bytes) => markers.push((object, name, count, bytes)),
+                Key::Info(path) => drop(index.hints.insert(path)),
+                // Another store's, in its own listing.
+                Key::Foreign if is_archived(&object.key) => {}
+                Key::Foreign => index.foreign.push(object.key),
+                Key::Folder => {}
+            }
+        }
+        for marker in markers {
+            index.unite(marker, &mut pieces);
+        }
+        index.add_leftovers(prefix, pieces, uploads);
+        index.kept.sort_by_key(Name::of);
+        index
+    }
+
+    /// A marker counts if all its pieces are there.
+    fn unite(
+        &mut self,
+        (marker, name, count, bytes): (Object, Name, u64, u64),
+        pieces: &mut BTreeMap<Name, Pieces>,
+    ) {
+        let there = pieces.get(&name).into_iter();
+        let there = there.flat_map(|pieces| pieces.range(1..=count));
+        let objects = there.map(|(_, object)| source(object.clone())).collect();
+        let created = marker.modified.map(Timestamp::as_second);
+        let mut kept = name.kept(objects, created);
+        if kept.objects.len() as u64 == count && kept.bytes() == bytes {
+            pieces.remove(&name);
+            kept.marker = Some(marker.key);
+            self.kept.push(kept);
+        } else {
+            self.foreign.push(marker.key);
+        }
+    }
+
+    fn add_leftovers(
+        &mut self,
+        prefix: &str,
+        pieces: BTreeMap<Name, Pieces>,
+        uploads: Vec<Unfinished>,
+    ) {
+        for (name, pieces) in pieces {
+            let leftover = self.leftover(&name);
+            pieces.into_values().for_each(|piece| leftover.add(piece));
+        }
+        for upload in uploads {
+            let key = below(prefix, &upload.key).map(Key::parse);
+            if let Some(Key::Diff(name) | Key::Piece(name, _)) = key {
+                self.leftover(&name).uploads.push(upload);
+            }
+        }
+    }
+
+    fn leftover(&mut self, name: &Name) -> &mut Leftover {
+        let leftover = self.leftovers.entry(name.to_string()).or_default();
+        leftover.id = name.to;
+        leftover
+    }
+
+    /// One remark about all the keys that are not ours.
+    pub(super) fn foreign(&self) -> Option<String> {
+        let example = shown(self.foreign.first()?);
+        Some(match self.foreign.len() {
+            1 => format!("ignoring a key that is not a snapshot's: {example}"),
+            n => format!("ignoring {n} keys that are not snapshots', such as {example}"),
+        })
+    }
+
+    /// Paths under which several snapshots stand.
+    pub(super) fn shared(&self) -> Vec<String> {
+        let mut uuids: BTreeMap<&str, BTreeSet<_>> = BTreeMap::new();
+        for kept in &self.kept {
+            uuids.entry(&kept.path).or_default().insert(kept.to);
+        }
+        let several = uuids.into_iter().filter(|(_, uuids)| uuids.len() > 1);
+        several.map(|(path, _)| path.to_owned()).collect()
+    }
+}
+
+/// The rest of a key below the prefix, unless it was removed.
+fn below<'a>(prefix: &str, key: &'a str) -> Option<&'a str> {
+    key.strip_prefix(prefix).filter(|_| !key.starts_with(TRASH))
+}
+
+fn source(object: Object) -> Source {
+    Source {
+        key: object.key,
+        size: object.size,
+        etag: object.etag,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Size, Uuid};
+
+    fn object(key: String, size: u64) -> Object {
+        Object {
+            key,
+            size,
+            etag: "e".to_owned(),
+            modified: None,
+        }
+    }
+
+    #[test]
+    fn a_set_counts_only_with_its_marker_and_all_its_pieces() {
+        let name = Name {
+            path: "s".to_owned(),
+            to: Uuid([1; 16]),
+            from: None,
+        };
+        let piece = |n: u64| object(format!("p/{name}.{n}"), 10);
+        let marker = object(format!("p/{}", name.marker(2, 20)), 5);
+        for (objects, whole) in [
+            (vec![piece(1), piece(2), marker.clone()], true),
+            (vec![piece(1), piece(2)], false),
+            (vec![piece(2), marker.clone()], false),
+            (
+                vec![piece(1), object(format!("p/{name}.2"), 9), marker.clone()],
+                false,
+            ),
+        ] {
+            let index = Index::of("p/", objects, Vec::new());
+            assert_eq!(index.kept.len(), usize::from(whole));
+            assert_eq!(index.leftovers.len(), usize::from(!whole));
+            let partial = index.leftovers.contains_key(&name.to_string());
+            assert_eq!(partial, !whole);
+            if whole {
+                assert_eq!(index.kept[0].diff().size, Size::Exact(20));
+                assert_eq!(index.kept[0].keys().next(), Some(&marker.key));
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_keys_are_one_remark_and_trash_is_none() {
+        let keys = ["a.txt", "b.txt", "trash/x", "dir/", "x.bs"];
+        let objects = keys.map(|key| object(key.to_owned(), 1)).to_vec();
+        let index = Index::of("", objects, Vec::new());
+        assert!(index.foreign().unwrap().contains("2 keys"));
+        assert!(index.hints.contains("x") && index.kept.is_empty());
+    }
+}

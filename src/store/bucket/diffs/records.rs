@@ -1,0 +1,194 @@
+//! What is written down beside the streams: sizes, checksums, and the markers of split streams.
+
+use super::Diffs;
+use super::hints::{Hints, Recorded};
+use super::name::Name;
+use crate::digest::Digests;
+use crate::error::{Error, Result};
+use crate::parallel::try_map;
+use crate::s3::upload::Made;
+use crate::snapshot::Origin;
+use crate::store::bucket::Reach;
+use crate::store::bucket::layout::Kept;
+
+/// What the marker of a split stream says.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Marker {
+    version: u32,
+    bytes: u64,
+    /// Only older ones have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    /// Older ones have none.
+    #[serde(default)]
+    tree_hash: Option<String>,
+    sizes: Vec<u64>,
+    /// Older ones have none.
+    #[serde(default)]
+    pub(super) etags: Vec<String>,
+    /// The stream is of a sender that mends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) mended: bool,
+}
+
+impl Marker {
+    pub(super) fn digests(&self) -> Digests {
+        Digests {
+            sha256: self.sha256.clone(),
+            tree_hash: self.tree_hash.clone(),
+        }
+    }
+}
+
+impl Diffs {
+    /// The key of the hints about a path.
+    pub(super) fn hints_key(&self, path: &str) -> String {
+        format!("{}{path}.bs", self.prefix)
+    }
+
+    /// What the `.bs` file of a path says; nothing if there is none.
+    pub(super) fn hints(&mut self, reach: &Reach, path: &str) -> Result<Hints> {
+        if let Some(known) = self.hints.get(path) {
+            return Ok(known.clone());
+        }
+        let mut hints = Hints::default();
+        if self.index.hints.contains(path)
+            && let Some(text) = reach.objects.small(&self.hints_key(path))?
+        {
+            hints = Hints::parse(&String::from_utf8_lossy(&text));
+        }
+        self.hints.insert(path.to_owned(), hints.clone());
+        Ok(hints)
+    }
+
+    /// Fetches all `.bs` files that will be asked for, several at a time.
+    pub(super) fn fetch_hints(&mut self, reach: &Reach) -> Result<()> {
+        let mut paths: Vec<String> = self.index.hints.iter().cloned().collect();
+        paths.retain(|path| !self.hints.contains_key(path));
+        let fetch = |path: &String| reach.objects.small(&self.hints_key(path));
+        let threads = reach.objects.options.concurrency;
+        let texts = try_map("reading hints", threads, &paths, fetch, |_| {})?;
+        for (path, text) in paths.into_iter().zip(texts) {
+            let text = text.unwrap_or_default();
+            let hints = Hints::parse(&String::from_utf8_lossy(&text));
+            self.hints.insert(path, hints);
+        }
+        Ok(())
+    }
+
+    /// What snapshots are of, as their hints say.
+    pub(super) fn fill_origins(&mut self, reach: &Reach) -> Result<()> {
+        self.fetch_hints(reach)?;
+        for kept in &mut self.index.kept {
+            let hints = self.hints.get(&kept.path);
+            kept.origin = hints.and_then(|hints| hints.origin(kept.to));
+        }
+        Ok(())
+    }
+
+    /// Writes the hints about a path.
+    pub(super) fn write_hints(&mut self, reach: &Reach, path: &str, hints: Hints) -> Result<()> {
+        let key = self.hints_key(path);
+        reach
+            .objects
+            .put(&key, hints.text().as_bytes(), Vec::new())?;
+        self.hints.insert(path.to_owned(), hints);
+        self.index.hints.insert(path.to_owned());
+        Ok(())
+    }
+
+    /// Writes down what is known about a diff. The diff is whole without it, so that a failure is
+    /// a remark and no error.
+    pub(super) fn hint(
+        &mut self,
+        reach: &Reach,
+        kept: &Kept,
+        digests: &Digests,
+        mended: bool,
+        origin: Option<&Origin>,
+    ) {
+        let etag = match &kept.objects[..] {
+            [one] if kept.marker.is_none() => one.etag.as_str(),
+            _ => "",
+        };
+        let record = Recorded {
+            digests: digests.clone(),
+            mended,
+        };
+        let written = self.hints(reach, &kept.path).and_then(|mut hints| {
+            hints.add(&kept.diff(), kept.bytes(), etag, &record);
+            if let Some(origin) = origin {
+                hints.attribute(kept.to, origin.clone());
+            }
+            self.write_hints(reach, &kept.path, hints)
+        });
+        if let Err(error) = written {
+            self.remarks.push(error.to_string());
+        }
+    }
+
+    /// Writes down what is known of a new stream: in its marker, if it was split, and the hints.
+    pub(super) fn record_new(
+        &mut self,
+        reach: &Reach,
+        kept: &mut Kept,
+        made: &Made,
+        mended: bool,
+    ) -> Result<()> {
+        if made.split {
+            let marker = Name::of(kept).marker(made.objects.len() as u64, made.bytes);
+            let key = format!("{}{marker}", self.prefix);
+            let marker = Marker {
+                version: 1,
+                bytes: made.bytes,
+                sha256: made.digests.sha256.clone(),
+                tree_hash: made.digests.tree_hash.clone(),
+                sizes: kept.objects.iter().map(|object| object.size).collect(),
+                etags: kept.objects.iter().map(|o| o.etag.clone()).collect(),
+                mended,
+            };
+            write_marker(reach, &key, &marker)?;
+            kept.marker = Some(key);
+        }
+        let origin = reach.coming.get(&kept.to);
+        self.hint(reach, kept, &made.digests, mended, origin);
+        Ok(())
+    }
+
+    /// The marker of a copied stream: its objects have other ETags.
+    pub(super) fn copy_marker(
+        &self,
+        reach: &Reach,
+        key: &str,
+        kept: &Kept,
+        copy: &Kept,
+    ) -> Result<()> {
+        let Some(old) = &kept.marker else {
+            return Ok(());
+        };
+        let mut marker = self.marker(reach, old, kept)?;
+        marker.etags = copy.objects.iter().map(|o| o.etag.clone()).collect();
+        write_marker(reach, key, &marker)
+    }
+
+    /// What a marker says, which must be about the objects that are there.
+    pub(super) fn marker(&self, reach: &Reach, key: &str, kept: &Kept) -> Result<Marker> {
+        let doing = || format!("cannot read {}", reach.objects.url(key));
+        let text = reach.objects.small(key)?.unwrap_or_default();
+        let marker: Marker = serde_json::from_slice(&text)
+            .map_err(|error| Error::damaged(doing(), error.to_string()))?;
+        let mut sizes = kept.objects.iter().map(|object| &object.size);
+        if marker.version != 1 || !marker.sizes.iter().eq(&mut sizes) {
+            let said = "it is not about the objects that are there";
+            return Err(Error::damaged(doing(), said));
+        }
+        Ok(marker)
+    }
+}
+
+fn write_marker(reach: &Reach, key: &str, marker: &Marker) -> Result<()> {
+    let text = serde_json::to_vec(marker)
+        .map_err(|error| Error::failed("cannot write a marker", error.to_string()))?;
+    reach.objects.put(key, &text, Vec::new())?;
+    Ok(())
+}

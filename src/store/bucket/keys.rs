@@ -1,0 +1,124 @@
+//! What more than one layout has to know about keys: which belong to archives, and what can be the
+//! path of a snapshot. Knows text only.
+
+use crate::error::{Error, Result};
+use std::path::Path;
+
+/// A key of an archive, `{prefix}subvol/{name}/…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Archived<'a> {
+    /// Empty, or ends in a slash.
+    pub(super) prefix: &'a str,
+    /// The name of the backups.
+    pub(super) name: &'a str,
+    pub(super) part: Part<'a>,
+}
+
+/// What an object of an archive is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part<'a> {
+    /// `current.json`.
+    Pointer,
+    /// The manifest of a kind of backup and a time.
+    Manifest(&'a str, &'a str),
+    /// A piece of its stream, counted from 0.
+    Chunk(&'a str, &'a str, u64),
+}
+
+impl<'a> Archived<'a> {
+    /// Takes a key apart; `None` if it is no archive's.
+    pub(super) fn parse(key: &'a str) -> Option<Archived<'a>> {
+        let (folder, file) = key.rsplit_once('/')?;
+        let (folder, part) = match file {
+            "current.json" => (folder, Part::Pointer),
+            _ => {
+                let (folder, kind) = folder.rsplit_once('/')?;
+                (folder, Part::parse(kind, file)?)
+            }
+        };
+        let (above, name) = folder.rsplit_once('/')?;
+        let prefix = above.strip_suffix("subvol")?;
+        let whole = prefix.is_empty() || prefix.ends_with('/');
+        (whole && !name.is_empty()).then_some(Archived { prefix, name, part })
+    }
+}
+
+impl<'a> Part<'a> {
+    fn parse(kind: &'a str, file: &'a str) -> Option<Part<'a>> {
+        if !matches!(kind, "full" | "incremental") {
+            return None;
+        }
+        if let Some(stamp) = file.strip_prefix("manifest-") {
+            return Some(Part::Manifest(kind, stamp.strip_suffix(".json")?));
+        }
+        let rest = file.strip_prefix("chunk-")?.strip_suffix(".bin")?;
+        let (stamp, number) = rest.rsplit_once('-')?;
+        let index: u64 = number.parse().ok()?;
+        (index.to_string() == number).then_some(Part::Chunk(kind, stamp, index))
+    }
+}
+
+/// A snapshot's path as text, for stores that write it into keys or documents.
+pub(super) fn path_text(path: &Path, doing: String) -> Result<String> {
+    match path.to_str() {
+        Some(text) if is_path(text) => Ok(text.to_owned()),
+        Some(_) => Err(Error::refused(doing, "it is not a plain relative path")),
+        None => {
+            let said = "a bucket's names are UTF-8 and this one is not: rename it";
+            Err(Error::refused(doing, said))
+        }
+    }
+}
+
+/// Whether it is a key of an archive.
+pub(super) fn is_archived(key: &str) -> bool {
+    Archived::parse(key).is_some()
+}
+
+/// Whether it can be a snapshot's path: what comes from a bucket must not lead out of a directory.
+pub(super) fn is_path(path: &str) -> bool {
+    let mut parts = path.split('/');
+    parts.all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'))
+}
+
+#[cfg(any(test, feature = "fuzz"))]
+/// A key of an archive says the same when it is put together again.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let key = String::from_utf8_lossy(bytes);
+    if let Some(Archived { prefix, name, part }) = Archived::parse(&key) {
+        let end = match part {
+            Part::Pointer => "current.json".to_owned(),
+            Part::Manifest(kind, stamp) => format!("{kind}/manifest-{stamp}.json"),
+            Part::Chunk(kind, stamp, index) => format!("{kind}/chunk-{stamp}-{index}.bin"),
+        };
+        assert_eq!(format!("{prefix}subvol/{name}/{end}"), key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_archives() {
+        let chunk = Archived::parse("a/b/subvol/data/full/chunk-20260101T000000Z-12.bin").unwrap();
+        assert_eq!((chunk.prefix, chunk.name), ("a/b/", "data"));
+        assert_eq!(chunk.part, Part::Chunk("full", "20260101T000000Z", 12));
+        let manifest = Archived::parse("subvol/x/incremental/manifest-T.json").unwrap();
+        assert_eq!(manifest.prefix, "");
+        assert_eq!(manifest.part, Part::Manifest("incremental", "T"));
+        let pointer = Archived::parse("/a/subvol/x/current.json").unwrap();
+        assert_eq!((pointer.prefix, pointer.part), ("/a/", Part::Pointer));
+        for other in [
+            "current.json",
+            "subvol/current.json",
+            "a/mysubvol/x/current.json",
+            "subvol/x/other/manifest-T.json",
+            "subvol/x/full/chunk-T-01.bin",
+            "subvol/x/full/chunk-T.bin",
+            "subvol/x/full/notes.txt",
+        ] {
+            assert_eq!(Archived::parse(other), None, "{other}");
+        }
+    }
+}
