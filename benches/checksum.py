@@ -16,7 +16,11 @@ import sys
 import time
 from pathlib import Path
 
-MIB = 1 << 20
+sys.dont_write_bytecode = True  # no __pycache__ beside the sources
+
+from bench import MIB, cold  # noqa: E402
+
+
 GNU = r"""cd "$1"; export TZ=UTC LC_ALL=C
 find . -mindepth 1 -printf '%M %n %4U %4G %TY-%Tm-%Td %TT %P\n' | sort -k 7 > "$2/gnu.ls"
 find . -type f -exec sha256sum '{}' ';' | sort -k 2 > "$2/gnu.files"
@@ -35,16 +39,6 @@ def timed(words):
 
 def warm(tree):
     subprocess.run(["find", tree, "-type", "f", "-exec", "cat", "{}", "+"], check=True, stdout=subprocess.DEVNULL)
-
-
-def cold():
-    """False if the caches could not be emptied."""
-    os.sync()
-    try:
-        Path("/proc/sys/vm/drop_caches").write_text("3")
-    except OSError:
-        return False
-    return True
 
 
 def alternate(args, runs, contenders, size=None):

@@ -2,7 +2,7 @@
 """Figures of buttersink through ssh, beside those of the plain tools through the same sshd.
 
 Asserts nothing. An sshd of our own on loopback, with keys and files in the scratch directory,
-serves both contenders, which take turns. Needs what local.py needs, and OpenSSH's server.
+serves both contenders, which take turns. Needs root, btrfs-progs, and release builds, and OpenSSH's server.
 """
 
 import os
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # no __pycache__ beside the sources
 
-import local  # noqa: E402
+import bench  # noqa: E402
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def server(scratch, program):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     for key in "host", "user":
-        local.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", scratch / key)
+        bench.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", scratch / key)
     bin_dir = scratch / "bin"
     bin_dir.mkdir()
     (bin_dir / "buttersink").symlink_to(program)
@@ -63,12 +63,12 @@ def wait_for(port):
 
 def transfers(args, ssh, program):
     """One full and one incremental stream there, and the full one back."""
-    push = local.Table(f"push through ssh, {args.size} MiB")
-    more = local.Table(f"push through ssh, 5 % of {args.size} MiB rewritten")
-    pull = local.Table(f"pull through ssh, {args.size} MiB")
+    push = bench.Table(f"push through ssh, {args.size} MiB")
+    more = bench.Table(f"push through ssh, 5 % of {args.size} MiB rewritten")
+    pull = bench.Table(f"pull through ssh, {args.size} MiB")
     room = args.size * 2 + 1024
-    with local.Filesystem(args.scratch, "src", room) as source:
-        local.fill(source, args.size)
+    with bench.Filesystem(args.scratch, "src", room) as source:
+        bench.two_snapshots(source, bench.large(args.size))
         src, dst = shlex.quote(str(source)), shlex.quote(str(args.scratch / "dst"))
         there = f"{ssh} far 'btrfs receive -q {dst} && sync -f {dst}'"
         ours = f"BUTTERSINK_SSH='{ssh}' {program} -q --remote-sudo ''"
@@ -87,20 +87,20 @@ def transfers(args, ssh, program):
             )
         for _ in range(args.runs):
             for name, (first, second, back) in ways.items():
-                with local.Filesystem(args.scratch, "dst", room):
-                    local.cold()
-                    push.add(name, local.timed(first))
-                    local.cold()
-                    more.add(name, local.timed(second))
-                with local.Filesystem(args.scratch, "dst", room):
-                    local.cold()
-                    pull.add(name, local.timed(back))
+                with bench.Filesystem(args.scratch, "dst", room):
+                    bench.cold()
+                    push.add(name, bench.timed(first))
+                    bench.cold()
+                    more.add(name, bench.timed(second))
+                with bench.Filesystem(args.scratch, "dst", room):
+                    bench.cold()
+                    pull.add(name, bench.timed(back))
     for table in push, more, pull:
         table.print()
 
 
 def main():
-    args = local.arguments()
+    args = bench.arguments(__doc__)
     if os.geteuid():
         sys.exit("bench: mounting scratch filesystems needs root: sudo make bench")
     if not Path("/usr/sbin/sshd").exists():
@@ -108,13 +108,13 @@ def main():
     for number in signal.SIGTERM, signal.SIGHUP:
         signal.signal(number, lambda *_: sys.exit(130))
     program = args.programs / "buttersink"
-    local.clean(args.scratch)
+    bench.clean(args.scratch)
     args.scratch.mkdir(parents=True)
     try:
         with server(args.scratch, program) as ssh:
             transfers(args, ssh, shlex.quote(str(program)))
     finally:
-        local.clean(args.scratch)
+        bench.clean(args.scratch)
 
 
 if __name__ == "__main__":

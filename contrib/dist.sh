@@ -12,7 +12,7 @@ rm -rf "$target/dist"
 make -s install DESTDIR="$tree" PREFIX= FROM="$target/static" >/dev/null
 doc=$tree/share/doc/buttersink
 mkdir -p "$doc"
-cp README.md contrib/dependencies.txt "$doc"
+cp README.md CHANGELOG.md COPYING contrib/dependencies.txt "$doc"
 contrib/licences.sh >"$doc/licences.txt"
 (cd "$tree" && find . -type f -printf '%P\n' | LC_ALL=C sort | xargs sha256sum) >"$tree.sums"
 mv "$tree.sums" "$tree/SHA256SUMS"

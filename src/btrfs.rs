@@ -9,6 +9,7 @@ mod find_new;
 mod mounts;
 mod search;
 mod sizes;
+mod subvolume;
 mod subvolumes;
 mod walk;
 
@@ -28,7 +29,7 @@ pub use find_new::{Written, changed_since, touched_since, written};
 pub(crate) use mounts::fuzz as fuzz_mounts;
 pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
 pub use sizes::Usage;
-pub use subvolumes::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
+pub use subvolume::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
 
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};

@@ -71,6 +71,12 @@ pub mod attribution;
 pub mod compare;
 
 pub mod plan;
+
+// What happens, and how people and scripts see it.
+pub mod report;
+
+pub mod event;
+
 pub mod sync;
 
 pub mod backup;
@@ -79,9 +85,7 @@ pub mod verify;
 
 pub mod restore;
 
-// What people and scripts see.
-pub mod report;
-
+// The programs.
 pub mod list;
 
 pub mod progress;

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::snapshot::{Diff, Listing, Mended, Size, Sizes, Snapshot, State, Uuid};
 use crate::store::Effort;
 use candidates::Families;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -59,19 +59,17 @@ pub enum Action {
 }
 
 /// One step of a plan.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Step {
     /// What is done.
     pub action: Action,
     /// Relative to the destination.
-    #[serde(serialize_with = "crate::snapshot::path_text::serialize")]
     pub path: PathBuf,
     /// The snapshot that will be there, or is, or was: its effective UUID.
     pub to: Uuid,
     /// The parent of the diff; `None` for a full stream, and where nothing is sent.
     pub from: Option<Uuid>,
     /// Bytes of the stream; 0 where nothing is sent.
-    #[serde(flatten, serialize_with = "size_fields")]
     pub size: Size,
     /// What the sender changes in the kernel's stream, as far as measuring found it.
     pub mended: Mended,
@@ -88,14 +86,6 @@ impl Step {
             size: self.size,
         }
     }
-}
-
-fn size_fields<S: Serializer>(size: &Size, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    use serde::ser::SerializeMap;
-    let mut map = serializer.serialize_map(Some(2))?;
-    map.serialize_entry("bytes", &size.bytes())?;
-    map.serialize_entry("exact", &size.is_exact())?;
-    map.end()
 }
 
 /// Something that a person should know before the plan is carried out.

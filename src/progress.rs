@@ -3,13 +3,14 @@
 
 mod verbosity;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::event::{Event, Weight};
 use crate::log;
-use crate::plan::{Action, Plan, Step};
+use crate::plan::{Action, Plan};
 use crate::report;
-use crate::snapshot::shown;
-use crate::sync::Event;
 use crate::text::human;
+use serde::Serialize;
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 pub use verbosity::Verbosity;
@@ -60,116 +61,86 @@ impl Progress {
         }
     }
 
-    /// Says what the run will do.
-    pub fn begin(&mut self, plan: &Plan) {
-        self.wipe();
-        (self.total, self.steps) = (plan.total_bytes(), plan.transfers().count());
-        self.started = Instant::now();
-        log::line(|| format!("plan: {}", report::plan(plan)));
-        for obstacle in &plan.obstacles {
-            if self.verbosity > Verbosity::Errors || obstacle.blocks {
-                self.say(&report::obstacle_line(obstacle));
+    /// Hears what happens, and shows it.
+    pub fn hear(&mut self, event: &Event) {
+        if let Event::Moved { bytes } = event {
+            return self.moved(*bytes);
+        }
+        self.follow(event);
+        let weight = event.weight();
+        if weight != Weight::Passing {
+            log::line(|| format!("{event:#}"));
+        }
+        match weight {
+            Weight::Detail => {}
+            Weight::Passing | Weight::Stage => self.draw(&event.to_string()),
+            Weight::Remark if self.verbosity == Verbosity::Errors => {}
+            Weight::Remark | Weight::Warning => self.say(&event.to_string()),
+            Weight::Failure => {
+                self.say(&event.to_string());
+                self.print(String::new, event);
+            }
+            Weight::ForScripts => self.print(String::new, event),
+            Weight::Result => {
+                let pace = self.pace(event);
+                self.print(|| format!("{event}{pace}"), event);
             }
         }
-    }
-
-    /// The same for one of several destinations, the next one.
-    pub fn begin_at(&mut self, destination: &str, plan: &Plan) {
-        log::line(|| format!("to {destination}"));
-        (self.before, self.step, self.step_bytes) = (0, 0, 0);
-        self.begin(plan);
-    }
-
-    /// So many bytes in so many transfers are to come.
-    pub fn expect(&mut self, bytes: u64, steps: usize) {
-        (self.total, self.steps) = (bytes, steps);
     }
 
     /// A remark for a person.
-    pub fn note(&mut self, note: &str) {
-        log::line(|| format!("note: {note}"));
-        if self.verbosity > Verbosity::Errors {
-            self.say(&format!("note: {note}"));
-        }
+    pub fn note(&mut self, words: impl Into<String>) {
+        self.hear(&Event::note(words));
     }
 
-    /// Shows what happens.
-    pub fn event(&mut self, event: &Event) {
+    /// Keeps count of how far the run is.
+    fn follow(&mut self, event: &Event) {
         match event {
-            Event::Measuring(n) => {
-                log::line(|| format!("measuring {n} diffs"));
-                self.draw(&format!("measuring {n} diffs"));
+            Event::Planned(planned) if !planned.dry_run => self.begin(&planned.plan),
+            Event::Restoring(plan) => {
+                let needed = plan.chain.iter().filter(|link| link.needed);
+                (self.total, self.steps) = (plan.bytes, needed.count());
             }
-            Event::Started(step) => self.start(step),
-            Event::Moved(bytes) => self.moved(*bytes),
-            Event::Again(step, error) => {
-                log::line(|| format!("{}: {error}; once more", shown(&step.path)));
+            Event::Started(step) => {
+                self.step_started = Instant::now();
                 self.step_bytes = 0;
-                self.say(&format!("note: {error}; trying once more"));
+                self.step += usize::from(step.action == Action::Transfer);
+                self.shown_at = None;
             }
-            Event::Instead(step, error, plan) => {
-                log::line(|| format!("{error}; plan: {}", report::plan(plan)));
-                self.total = self.before + plan.total_bytes();
-                self.steps = self.step + plan.transfers().count();
-                let way = report::instead(step, plan);
-                self.note(&format!("{error}; trying it {way}"));
+            Event::Again(_) => self.step_bytes = 0,
+            Event::Instead(instead) => {
+                self.total = self.before + instead.plan.total_bytes();
+                self.steps = self.step + instead.plan.transfers().count();
             }
-            Event::Comparing(step, n) => {
-                let path = shown(&step.path);
-                self.draw(&format!("comparing {path}, {n} entries so far"));
+            Event::Ended(ended) if ended.error.is_none() => {
+                self.before += ended.step.size.bytes().unwrap_or(0);
             }
-            Event::Unsettled(_, error) => self.note(&error.to_string()),
-            Event::Compared(step, outcome) if outcome.everything => {
-                self.note(&outcome.praise(&step.path));
-            }
-            Event::Compared(step, outcome) => log::line(|| outcome.praise(&step.path)),
-            Event::Done(step, receipt) => {
-                let (path, bytes) = (shown(&step.path), receipt.bytes);
-                log::line(|| format!("{} {path}: {bytes} bytes", report::done(step.action)));
-                self.before += step.size.bytes().unwrap_or(0);
-                let line = self.done_line(step);
-                self.result(|| line, || report::json::step(step, Ok(receipt)));
-            }
-            Event::Failed(step, error) => {
-                log::line(|| format!("failed: {error}"));
-                let words = error.to_string();
-                if error.kind != Kind::Interrupted {
-                    self.say(&words); // of an interruption the program's last words tell
-                }
-                self.result(String::new, || report::json::step(step, Err(words)));
+            _ => {}
+        }
+    }
+
+    /// A plan is about to be carried out.
+    fn begin(&mut self, plan: &Plan) {
+        self.wipe();
+        (self.before, self.step, self.step_bytes) = (0, 0, 0);
+        (self.total, self.steps) = (plan.total_bytes(), plan.transfers().count());
+        self.started = Instant::now();
+        for obstacle in &plan.obstacles {
+            if self.verbosity > Verbosity::Errors || obstacle.blocks {
+                self.say(&obstacle.to_string());
             }
         }
     }
 
-    fn start(&mut self, step: &Step) {
-        self.step_started = Instant::now();
-        self.step_bytes = 0;
-        self.step += usize::from(step.action == Action::Transfer);
-        log::line(|| {
-            format!(
-                "{} {} ({})",
-                report::doing(step.action),
-                shown(&step.path),
-                step.why
-            )
-        });
-        self.shown_at = None;
-        self.draw(&format!(
-            "{} {}",
-            report::doing(step.action),
-            shown(&step.path)
-        ));
-    }
-
-    fn done_line(&self, step: &Step) -> String {
-        let took = self.step_started.elapsed().as_secs_f64();
-        match step.action {
-            Action::Transfer => {
+    /// How fast a transfer went that has ended.
+    fn pace(&self, event: &Event) -> String {
+        match event {
+            Event::Ended(ended) if ended.step.action == Action::Transfer => {
+                let took = self.step_started.elapsed().as_secs_f64();
                 let rate = (self.step_bytes as f64 / took.max(0.001)) as u64;
-                let (path, bytes) = (shown(&step.path), human(self.step_bytes));
-                format!("sent {path} ({}), {bytes} at {}/s\n", step.why, human(rate))
+                format!(", {} at {}/s", human(self.step_bytes), human(rate))
             }
-            _ => format!("{} {}\n", report::done(step.action), shown(&step.path)),
+            _ => String::new(),
         }
     }
 
@@ -213,7 +184,7 @@ impl Progress {
     }
 
     /// Replaces the terminal's line. What does not fit is cut off: the next line is not wiped.
-    pub fn draw(&mut self, text: &str) {
+    fn draw(&mut self, text: &str) {
         if !self.terminal || self.verbosity < Verbosity::Full {
             return;
         }
@@ -235,16 +206,23 @@ impl Progress {
         let _ = writeln!(io::stderr().lock(), "buttersink: {text}");
     }
 
-    /// A result on standard output: text for people, or a line for scripts; only that is made. A
-    /// result that cannot be written stops nothing; [`Progress::close`] tells.
-    pub fn result(&mut self, text: impl FnOnce() -> String, json: impl FnOnce() -> String) {
+    /// A result on standard output: text for people, or a line for scripts; only that is made.
+    pub fn result(&mut self, result: &(impl Display + Serialize)) {
+        self.print(|| result.to_string(), result);
+    }
+
+    /// A result that cannot be written stops nothing; [`Progress::close`] tells.
+    fn print(&mut self, text: impl FnOnce() -> String, value: &impl Serialize) {
         self.wipe();
-        let printed = match (self.json, self.verbosity) {
-            (true, _) => report::print(&json()),
-            (false, Verbosity::Errors) => Ok(()),
-            (false, _) => report::print(&text()),
+        let line = match (self.json, self.verbosity) {
+            (true, _) => report::json(value),
+            (false, Verbosity::Errors) => String::new(),
+            (false, _) => text(),
         };
-        if let Err(error) = printed {
+        if line.is_empty() {
+            return;
+        }
+        if let Err(error) = report::print(&(line + "\n")) {
             self.broken.get_or_insert(error);
         }
     }

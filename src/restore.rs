@@ -8,6 +8,7 @@ mod plan;
 pub mod thawing;
 
 use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Listener};
 use crate::plan::{Action, Step};
 use crate::process;
 use crate::proof::Verdict;
@@ -22,7 +23,6 @@ use chain::Link;
 use jiff::Timestamp;
 use links::Links;
 use place::Place;
-pub use plan::{Plan, Row};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thawing::How;
@@ -74,44 +74,29 @@ pub struct Order {
     pub dry_run: bool,
 }
 
-/// What happens, for whoever shows it.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A remark for a person.
-    Note(&'a str),
-    /// What will be done, or would.
-    Plan(&'a Plan),
-    /// How thawing goes.
-    Thaw(thawing::Step),
-    /// How receiving goes.
-    Sync(sync::Event<'a>),
-    /// What was compared, in words.
-    Compared(&'a str),
-    /// The target is there, made from this snapshot.
-    Done(&'a Path, &'a Path),
-}
-
-/// Shows what happens.
-pub type Watch<'a> = dyn FnMut(Event) + 'a;
-
 /// Restores a backup.
 ///
 /// # Errors
 /// [`Kind::Partly`] if objects have to thaw first, [`Kind::Different`] if what was restored is not
 /// like its source, [`Kind::Busy`] if another run is at work; whatever else stops it.
-pub fn run(order: &Order, options: S3Options, manner: Manner, watch: &mut Watch) -> Result<()> {
+pub fn run(
+    order: &Order,
+    options: S3Options,
+    manner: Manner,
+    listener: &mut Listener,
+) -> Result<()> {
     let place = Place::find(&order.target, &order.base)?;
     let client = Arc::new(Client::new(&order.bucket, options)?);
     let archive = index::read(&client, &order.prefix, &order.subvolume)?;
     let (key, notes) = chain::choose(&archive, &order.which)?;
-    notes.iter().for_each(|note| watch(Event::Note(note)));
+    notes.iter().for_each(|note| listener(Event::note(note)));
     let all = chain::follow(&client, &archive, &key)?;
     let links = Links { client, all };
     let mut run = Run {
         order,
         place,
         links,
-        watch,
+        listener,
     };
     run.look()?;
     if order.dry_run {
@@ -125,17 +110,18 @@ struct Run<'a, 'b> {
     order: &'a Order,
     place: Place,
     links: Links,
-    watch: &'a mut Watch<'b>,
+    listener: &'a mut Listener<'b>,
 }
 
 impl Run<'_, '_> {
     /// Says what it will take, and makes sure that there is room.
     fn look(&mut self) -> Result<()> {
-        let plan = plan::make(self.order, &mut self.links, &self.place)?;
-        (self.watch)(Event::Plan(&plan));
-        plan::check_tier(&plan, self.order.thaw.tier)?;
+        let (plan, cold) = plan::make(self.order, &mut self.links, &self.place)?;
+        let bytes = plan.bytes;
+        (self.listener)(Event::Restoring(Box::new(plan)));
+        plan::check_tier(&cold, self.order.thaw.tier)?;
         self.place.check_writable()?;
-        self.check_space(plan.bytes)?;
+        self.check_space(bytes)?;
         self.check_rivals()
     }
 
@@ -154,7 +140,7 @@ impl Run<'_, '_> {
         }
         let so = "whether all of it fits is known only at the end";
         let note = format!("{base} {short}; it is mounted to compress, so that {so}");
-        (self.watch)(Event::Note(&note));
+        (self.listener)(Event::note(note));
         Ok(())
     }
 
@@ -203,13 +189,8 @@ impl Run<'_, '_> {
         }
         let bytes = links.iter().map(|link| link.manifest.total_bytes).sum();
         let how = &self.order.thaw;
-        let watch = &mut *self.watch;
-        thawing::thaw(
-            &self.links.client,
-            &keys,
-            (how, how.days(bytes)),
-            &mut |step| watch(Event::Thaw(step)),
-        )
+        let listener = &mut *self.listener;
+        thawing::thaw(&self.links.client, &keys, (how, how.days(bytes)), listener)
     }
 
     /// Receives what is missing, compares, and makes the target.
@@ -232,7 +213,11 @@ impl Run<'_, '_> {
         };
         self.compare(&at, first)?;
         self.place.make_target(&at)?;
-        (self.watch)(Event::Done(&at, &self.place.target));
+        let target = self.place.target.clone();
+        (self.listener)(Event::Restored {
+            snapshot: at,
+            target,
+        });
         Ok(())
     }
 
@@ -241,18 +226,18 @@ impl Run<'_, '_> {
             let doing = format!("cannot restore {}", shown(self.links.all[number].path()));
             return Err(Error::damaged(doing, "nothing says which snapshot it is"));
         };
-        (self.watch)(Event::Sync(sync::Event::Started(&step)));
+        (self.listener)(Event::Started(step.clone()));
         let mut done = self.transfer(&step, dest);
         if let Err(error) = &done
             && error.kind != Kind::Interrupted
             && self.froze_again(number)?
         {
-            (self.watch)(Event::Sync(sync::Event::Again(&step, error)));
+            (self.listener)(Event::Again(error.clone()));
             self.thaw_links(number, self.links.all.len())?;
             done = self.transfer(&step, dest);
         }
         match done {
-            Ok(receipt) => (self.watch)(Event::Sync(sync::Event::Done(&step, receipt))),
+            Ok(receipt) => (self.listener)(Event::ended(&step, Ok(receipt))),
             Err(error) if error.kind == Kind::Damaged => {
                 let (name, key) = (shown(&step.path), shown(&self.links.all[number].key));
                 let doing = format!("cannot restore {name} by {key}");
@@ -282,13 +267,13 @@ impl Run<'_, '_> {
     }
 
     fn transfer(&mut self, step: &Step, dest: &mut Local) -> Result<Receipt> {
-        let watch = &mut *self.watch;
+        let listener = &mut *self.listener;
         sync::transfer(
             &mut self.links,
             dest,
             &step.diff(),
             &step.path,
-            &mut |bytes| watch(Event::Sync(sync::Event::Moved(bytes))),
+            &mut |bytes| listener(Event::Moved { bytes }),
         )
     }
 
@@ -310,7 +295,7 @@ impl Run<'_, '_> {
             Some(source) => compared(at, &source, sample)?,
             None => self.unseen(at, first),
         };
-        (self.watch)(Event::Compared(&words));
+        (self.listener)(Event::Checked { words });
         Ok(())
     }
 

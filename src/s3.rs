@@ -2,11 +2,13 @@
 //! tries again where that may help, and explains what was refused. Knows nothing of snapshots.
 
 mod config;
+mod copy;
 mod credentials;
 pub mod download;
 mod endpoint;
 mod errors;
 pub mod lifecycle;
+pub mod listing;
 pub mod multipart;
 pub mod objects;
 mod options;
@@ -25,7 +27,7 @@ pub(crate) use config::fuzz as fuzz_credentials;
 pub(crate) use errors::{in_words, transport};
 pub use options::{Checksum, S3Options, Sse};
 pub use quirks::{Quirks, TABLE};
-pub(crate) use request::{Answer, Fault, Request, Response};
+pub(crate) use request::{Answer, Fault, Request, Response, unquoted};
 
 use crate::error::{Error, Kind, Result};
 use crate::limiter::Limiter;
@@ -227,6 +229,25 @@ impl Client {
         };
         *self.place.write().unwrap_or_else(PoisonError::into_inner) = new;
         true
+    }
+
+    /// A request whose answer is a document with this root.
+    fn document(&self, mut request: Request<'_>, root: &str) -> Answer<xml::Node> {
+        request.limit = xml::LONGEST;
+        let (doing, key) = (request.doing, request.key);
+        let response = self.request(request)?;
+        let text = String::from_utf8_lossy(&response.body);
+        match xml::Node::parse(&text).filter(|node| node.name == root) {
+            Some(node) => Ok(node),
+            None => {
+                let said = format!("the answer ({}) is not a {root}", response.status);
+                Err(self.malformed(doing, key, &said).into())
+            }
+        }
+    }
+
+    fn malformed(&self, doing: &str, key: &str, said: &str) -> Error {
+        Error::failed(format!("cannot {doing} {}", self.url(key)), said)
     }
 
     fn attempt(

@@ -6,13 +6,12 @@ mod planning;
 pub mod resend;
 mod transfer;
 
-use crate::compare::Outcome;
 use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Instead, Listener, Summary};
 use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
 use crate::snapshot::{Listing, Measured, Sizes, Uuid, shown};
-use crate::store::{Parts, Receipt, Store};
-use crate::text::numbered;
+use crate::store::{Receipt, Store};
 pub use check_copy::{as_if_settled, must_compare, settle};
 pub use planning::make_plan;
 use planning::plan_from;
@@ -20,88 +19,20 @@ use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 pub use transfer::transfer;
 
-/// What happens during a run, for whoever shows it.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// So many diffs are being measured.
-    Measuring(usize),
-    /// A step begins.
-    Started(&'a Step),
-    /// So many more bytes of its stream have been handed over.
-    Moved(u64),
-    /// The kernel spoilt the stream; the step begins once more.
-    Again(&'a Step, &'a Error),
-    /// The step's diff cannot be received; the rest goes by this plan, which has another for it.
-    Instead(&'a Step, &'a Error, &'a Plan),
-    /// What the step brought is held against its source; so many entries so far.
-    Comparing(&'a Step, u64),
-    /// It is the same.
-    Compared(&'a Step, &'a Outcome),
-    /// What an earlier run brought is not the same, or could not be compared.
-    Unsettled(&'a Step, &'a Error),
-    /// The step is done.
-    Done(&'a Step, Receipt),
-    /// The step failed, or cannot be done since another one failed.
-    Failed(&'a Step, &'a Error),
-}
-
-/// Shows what happens. Called from the thread that runs.
-pub type Watch<'a> = dyn FnMut(Event) + 'a;
-
-/// What a run came to.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-pub struct Summary {
-    /// Snapshots that were there already.
-    pub kept: usize,
-    /// Snapshots sent.
-    pub sent: usize,
-    /// Snapshots sent that were compared with their source, and are the same.
-    pub compared: usize,
-    /// Bytes of their streams.
-    pub bytes: u64,
-    /// Snapshots deleted at the destination.
-    pub deleted: usize,
-    /// Snapshots that the source does not have, and that stay there since they are of something else.
-    pub strangers: usize,
-    /// Steps that failed or could not be tried, and snapshots that the plan could not bring.
-    pub failed: usize,
-    /// The parts of all uploads; null if nothing was uploaded by parts.
-    pub parts: Option<Parts>,
-}
-
-impl Summary {
-    /// What the run comes to as a whole.
-    ///
-    /// # Errors
-    /// [`Kind::Partly`] if some steps failed and others are done, [`Kind::Failed`] if nothing is.
-    pub fn verdict(&self) -> Result<()> {
-        let done = self.kept + self.sent + self.deleted;
-        let kind = match (self.failed, done) {
-            (0, _) => return Ok(()),
-            (_, 0) => Kind::Failed,
-            _ => Kind::Partly,
-        };
-        let are = |n| numbered(n, "snapshot is", "snapshots are");
-        let (failed, done) = (are(self.failed), are(done));
-        let said = format!("{failed} not synchronised, {done} in order");
-        Err(Error::new(kind, "incomplete", said))
-    }
-}
-
 /// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
 /// takes with it only what builds on it, and all deletions; one deletion that fails takes nothing with it. A diff that cannot be received is planned
 /// again at once without it: with another parent, in the end whole.
 ///
 /// # Errors
 /// If a signal asked us to stop, or the plan asks for a comparison that cannot be; other failures are
-/// told to `watch` and counted.
+/// told to `listener` and counted.
 pub fn carry_out(
     plan: &Plan,
     here: &Listing,
     wish: &Wish,
     source: &mut dyn Store,
     dest: &mut dyn Store,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Summary> {
     must_compare(plan, source, dest)?;
     dest.will_compare(plan.compare);
@@ -113,26 +44,26 @@ pub fn carry_out(
                 continue;
             }
             Action::Delete if run.blocked || !run.lost.is_empty() => {
-                watch(Event::Failed(&step, &not_deleted(&step)));
+                listener(Event::ended(&step, Err(&not_deleted(&step))));
                 continue;
             }
             Action::Transfer if step.from.is_some_and(|from| run.lost.contains(&from)) => {
                 Err(orphan(&step))
             }
-            _ => one_step(&step, source, dest, watch).and_then(|receipt| {
-                check_copy::hold(plan, &step, source, dest, &mut run.summary, watch)
+            _ => one_step(&step, source, dest, listener).and_then(|receipt| {
+                check_copy::hold(plan, &step, source, dest, &mut run.summary, listener)
                     .map(|()| receipt)
             }),
         };
         match result {
             Ok(receipt) => {
                 run.summary.count(&step, &receipt);
-                watch(Event::Done(&step, receipt));
+                listener(Event::ended(&step, Ok(receipt)));
             }
             Err(error)
                 if error.kind == Kind::Unreceivable
-                    && run.plan_again(&step, &error, source, dest, watch)? => {}
-            Err(error) => run.failed(&step, error, watch)?,
+                    && run.plan_again(&step, &error, source, dest, listener)? => {}
+            Err(error) => run.failed(&step, error, listener)?,
         }
     }
     Ok(run.summary)
@@ -171,8 +102,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn failed(&mut self, step: &Step, error: Error, watch: &mut Watch) -> Result<()> {
-        watch(Event::Failed(step, &error));
+    fn failed(&mut self, step: &Step, error: Error, listener: &mut Listener) -> Result<()> {
+        listener(Event::ended(step, Err(&error)));
         if error.kind == Kind::Interrupted {
             return Err(error);
         }
@@ -192,14 +123,14 @@ impl<'a> Run<'a> {
         error: &Error,
         source: &mut dyn Store,
         dest: &mut dyn Store,
-        watch: &mut Watch,
+        listener: &mut Listener,
     ) -> Result<bool> {
         let refused = Measured {
             refused: Some(error.said.trim_start_matches("ERROR: ").to_owned()),
             ..Measured::default()
         };
         self.measured.insert(step.diff().pair(), refused);
-        let plan = match self.plan_rest(source, dest, watch) {
+        let plan = match self.plan_rest(source, dest, listener) {
             Ok(plan) => plan,
             Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
             // The error that we have says more than that the far side is gone.
@@ -207,11 +138,15 @@ impl<'a> Run<'a> {
         };
         let another_way = plan.transfers().any(|other| other.to == step.to);
         if another_way {
-            watch(Event::Instead(step, error, &plan));
+            listener(Event::Instead(Box::new(Instead {
+                step: step.clone(),
+                error: error.clone(),
+                plan: plan.clone(),
+            })));
         }
         let dropped = self.take(plan);
         for other in dropped.iter().filter(|other| other.to != step.to) {
-            self.failed(other, orphan(other), watch)?;
+            self.failed(other, orphan(other), listener)?;
         }
         Ok(another_way)
     }
@@ -234,7 +169,7 @@ impl<'a> Run<'a> {
         &self,
         source: &mut dyn Store,
         dest: &mut dyn Store,
-        watch: &mut Watch,
+        listener: &mut Listener,
     ) -> Result<Plan> {
         let there = dest.list()?;
         let excluded = |path: &Path| self.lost_paths.contains(path) || self.wish.excludes(path);
@@ -243,22 +178,7 @@ impl<'a> Run<'a> {
             ..*self.wish
         };
         let known = self.measured.clone();
-        plan_from(known, source, self.here, &there, &wish, watch)
-    }
-}
-
-impl Summary {
-    fn count(&mut self, step: &Step, receipt: &Receipt) {
-        self.bytes += receipt.bytes;
-        if let Some(parts) = receipt.parts {
-            let all = self.parts.get_or_insert_default();
-            all.sent += parts.sent;
-            all.skipped += parts.skipped;
-        }
-        match step.action {
-            Action::Delete => self.deleted += 1,
-            _ => self.sent += 1,
-        }
+        plan_from(known, source, self.here, &there, &wish, listener)
     }
 }
 
@@ -279,19 +199,19 @@ fn one_step(
     step: &Step,
     source: &mut dyn Store,
     dest: &mut dyn Store,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Receipt> {
     process::check("synchronising")?;
-    watch(Event::Started(step));
+    listener(Event::Started(step.clone()));
     match step.action {
         Action::Delete => dest.delete(&step.path).map(|()| Receipt::default()),
         _ => match transfer(source, dest, &step.diff(), &step.path, &mut |n| {
-            watch(Event::Moved(n));
+            listener(Event::Moved { bytes: n });
         }) {
             Err(error) if error.kind == Kind::Restarted => {
-                watch(Event::Again(step, &error));
+                listener(Event::Again(error));
                 transfer(source, dest, &step.diff(), &step.path, &mut |n| {
-                    watch(Event::Moved(n));
+                    listener(Event::Moved { bytes: n });
                 })
             }
             other => other,

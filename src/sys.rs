@@ -1,7 +1,7 @@
-//! System calls that std does not offer: ioctl, openat2, renameat2; in `child` signals and
-//! children, in `confine` what a child may reach, in `dir` directories, in `at` what changes them, in `look` what others may have
-//! put there; in `lanes` the processor's vectors. All the `unsafe` there is; what it offers is safe, and knows
-//! nothing of btrfs.
+//! System calls that std does not offer, and the processor's vectors: all the `unsafe` there is. What it
+//! offers is safe, and knows nothing of btrfs. Here are ioctl, openat2 and statfs; `dir` reads
+//! directories and `at` changes them, `secure_open` opens what others may have put there, `child` is
+//! about signals and children, `confine` about what a child may reach, and `lanes` hashes by vectors.
 
 #![allow(unsafe_code)]
 
@@ -18,7 +18,7 @@ pub use child::{
     yield_to_others,
 };
 pub use confine::confine;
-pub use lanes::{Hash, LANES, sha256_of_eight};
+pub use lanes::{Hash, LANES, Vectors};
 pub use rename::{rename_exchange, rename_noreplace};
 
 use std::ffi::{CString, OsStr};

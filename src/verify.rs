@@ -8,20 +8,16 @@ mod streams;
 mod trees;
 
 use crate::error::{Error, Kind, Result};
+use crate::event::{Counts, Event, Listener, Verified};
 use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Store;
 pub use drill::{Ground, InMind, Outcome, Received, drill};
 pub use files::files;
 pub use identity::same_snapshots;
-use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 pub use streams::same_streams;
 pub use trees::{content, copies};
-
-/// Hears what is being looked at.
-pub type Watch<'a> = dyn FnMut(&str) + 'a;
 
 /// What a verification found.
 #[derive(Clone, Debug)]
@@ -36,9 +32,9 @@ pub struct Report {
 ///
 /// # Errors
 /// If the store cannot be read at all.
-pub fn alone(store: &mut dyn Store, depth: Depth, watch: &mut Watch) -> Result<Report> {
+pub fn alone(store: &mut dyn Store, depth: Depth, listener: &mut Listener) -> Result<Report> {
     let listing = store.list()?;
-    let findings = store.inspect(depth, watch)?;
+    let findings = store.inspect(depth, &mut |name| listener(Event::verifying(name)))?;
     Ok(Report { findings, listing })
 }
 
@@ -56,6 +52,15 @@ impl Report {
                 .collect(),
             unverifiable: count(&|verdict| verdict.rank() == 1),
             different: count(&|verdict| verdict.rank() == 2),
+        }
+    }
+
+    /// What there is to say when all findings are told.
+    pub fn summary(&self) -> Verified {
+        Verified {
+            location: self.listing.location.clone(),
+            counts: self.counts(),
+            snapshots: self.findings.len(),
         }
     }
 
@@ -126,18 +131,6 @@ impl Report {
             false => before.and(verdict),
         };
     }
-}
-
-/// How many findings there are of each kind. What was seen of one can be several things.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Counts {
-    /// Of how many each thing was seen, and nothing speaks against them.
-    #[serde(flatten)]
-    pub seen: BTreeMap<Seen, usize>,
-    /// Those of which nothing was seen.
-    pub unverifiable: usize,
-    /// Those that are not as they should be.
-    pub different: usize,
 }
 
 /// Whether it is a snapshot, and no leftover or the like.

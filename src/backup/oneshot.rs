@@ -2,10 +2,11 @@
 
 use super::names::{self, Naming};
 use super::retention::Policy;
-use super::run::{Dest, Event, Keeps, Make, Run, Wants, Watch};
+use super::run::{Dest, Keeps, Make, Run, Wants};
 use super::source::Source;
 use crate::btrfs;
 use crate::error::{Error, Result};
+use crate::event::{Event, Listener};
 use crate::snapshot::shown;
 use crate::store::{self, Access, Means, Place, Store};
 use jiff::Zoned;
@@ -47,12 +48,12 @@ pub struct Order {
 /// # Errors
 /// [`crate::error::Kind::Partly`] if a destination failed and others did not,
 /// [`crate::error::Kind::Busy`] if another run is at work; whatever stops all of it.
-pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Result<()> {
+pub fn run(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -> Result<()> {
     names::check_prefix(&order.prefix)?;
     let naming = Naming::OneShot(order.prefix.clone());
     let source = Source::open(&order.subvolume, &order.folder, naming, !order.dry_run)?;
     let mut store = open_source(&source, order.dry_run, means)?;
-    let mut opened = open_destinations(order, &source, means, watch)?;
+    let mut opened = open_destinations(order, &source, means, listener)?;
     let places = order.destinations.iter().zip(&mut opened);
     let dests = places.map(|(place, store)| Dest {
         name: place.to_string(),
@@ -78,7 +79,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
         whole: order.whole,
         pinned: Vec::new(),
         said: HashSet::new(),
-        watch,
+        listener,
     };
     run.go(dests)?.verdict(&source.path)
 }
@@ -112,7 +113,7 @@ fn open_destinations(
     order: &Order,
     source: &Source,
     means: &Means,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Vec<Result<Box<dyn Store>>>> {
     let mut opened = Vec::new();
     for place in &order.destinations {
@@ -130,7 +131,7 @@ fn open_destinations(
     let mut errors = opened.into_iter().filter_map(Result::err);
     let first = errors.next();
     for (place, error) in order.destinations.iter().skip(1).zip(errors) {
-        watch(Event::Failed(&place.to_string(), &error));
+        listener(Event::destination(&place.to_string(), Err(&error)));
     }
     first.map_or(Ok(Vec::new()), Err)
 }

@@ -6,6 +6,7 @@ mod prune;
 use super::retention::{Chains, Policy, Verdict};
 use super::source::{self, Source};
 use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Listener};
 use crate::plan::{self, Plan, Step, Wish};
 use crate::process;
 use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
@@ -97,34 +98,6 @@ impl Dest<'_> {
     }
 }
 
-/// What happens, for whoever shows it. Texts are locations.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A remark for a person.
-    Note(&'a str),
-    /// What is due for a subvolume.
-    Due(&'a Path, &'a str),
-    /// A snapshot was made, or would be, for this reason.
-    Snapshot(&'a Path, &'a str),
-    /// Nothing changed since this snapshot.
-    Unchanged(&'a Path),
-    /// What a destination is about to get, or would.
-    Plan(&'a str, &'a Plan),
-    /// What that takes and costs there, in words.
-    Cost(&'a str, &'a str),
-    /// How that goes.
-    Sync(sync::Event<'a>),
-    /// A destination has everything.
-    Arrived(&'a str, &'a sync::Summary),
-    /// A destination has not.
-    Failed(&'a str, &'a Error),
-    /// What stays there and what goes.
-    Verdicts(&'a str, &'a [Verdict]),
-}
-
-/// Shows what happens.
-pub type Watch<'a> = dyn FnMut(Event) + 'a;
-
 /// One backup of one subvolume.
 pub struct Run<'a, 'b> {
     /// Of what.
@@ -149,7 +122,7 @@ pub struct Run<'a, 'b> {
     /// Remarks made already: each listing repeats them.
     pub said: HashSet<String>,
     /// Whom to tell.
-    pub watch: &'a mut Watch<'b>,
+    pub listener: &'a mut Listener<'b>,
 }
 
 /// How it went.
@@ -202,7 +175,7 @@ impl Run<'_, '_> {
 
     fn note(&mut self, text: &str) {
         if self.said.insert(text.to_owned()) {
-            (self.watch)(Event::Note(text));
+            (self.listener)(Event::note(text));
         }
     }
 
@@ -228,19 +201,19 @@ impl Run<'_, '_> {
         };
         let Some(why) = why else {
             if let Some(newest) = newest {
-                (self.watch)(Event::Unchanged(&newest.path));
+                (self.listener)(made(&newest.path, None, false));
             }
             return Ok(listing);
         };
         if self.dry_run {
             let imagined = self.source.imagined(self.now);
-            (self.watch)(Event::Snapshot(&imagined.path, &why));
+            (self.listener)(made(&imagined.path, Some(why), false));
             listing.snapshots.push(imagined);
             return Ok(listing);
         }
         process::check("backing up")?;
         let name = self.source.make_snapshot(self.now)?;
-        (self.watch)(Event::Snapshot(&name, &why));
+        (self.listener)(made(&name, Some(why), true));
         self.listing()
     }
 
@@ -276,7 +249,7 @@ impl Run<'_, '_> {
                 Err(error) if error.kind == Kind::Interrupted => return Err(error),
                 Err(error) => {
                     if outcome.count > 1 {
-                        (self.watch)(Event::Failed(&dest.name, &error));
+                        (self.listener)(Event::destination(&dest.name, Err(&error)));
                     }
                     outcome.failed.push((dest.name, error));
                 }
@@ -294,11 +267,10 @@ impl Run<'_, '_> {
         dest.store()?.attribute(here.origins());
         let mut there = dest.store()?.list()?;
         if dest.compare {
-            let watch = &mut *self.watch;
-            let watch = &mut |event: sync::Event| watch(Event::Sync(event));
+            let listener = &mut *self.listener;
             there = match self.dry_run {
                 true => sync::as_if_settled(here, there),
-                false => sync::settle(here, there, self.store, dest.store()?, watch)?,
+                false => sync::settle(here, there, self.store, dest.store()?, listener)?,
             };
         }
         there.notes.iter().for_each(|note| self.note(note));
@@ -314,38 +286,45 @@ impl Run<'_, '_> {
             compare: dest.compare,
             ..Wish::default()
         };
-        let watch = &mut *self.watch;
-        let sync_watch = &mut |event: sync::Event| watch(Event::Sync(event));
+        let listener = &mut *self.listener;
         let mut plan = match imagined {
             true => plan::plan(&here, &there, &wish, &self.source.imagined_sizes(ours)?)?,
-            false => sync::make_plan(self.store, &here, &there, &wish, sync_watch)?,
+            false => sync::make_plan(self.store, &here, &there, &wish, listener)?,
         };
         sync::must_compare(&plan, self.store, dest.store()?)?;
         if self.dry_run {
             let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
             plan.effort = dest.store()?.effort(&diffs);
         }
-        (self.watch)(Event::Plan(&dest.name, &plan));
+        (self.listener)(Event::planned(&dest.name, &plan, self.dry_run));
         if self.dry_run {
             if let Some(cost) = dest.cost(Costed::Plan(&plan)) {
-                (self.watch)(Event::Cost(&dest.name, &cost));
+                (self.listener)(Event::Cost {
+                    destination: dest.name.clone(),
+                    estimate: cost,
+                });
             }
             return match dest.keeps.all() {
                 true => Ok(()),
                 false => self.prune(dest, &there, Some((&plan, &missing)), ours),
             };
         }
-        let watch = &mut *self.watch;
-        let sync_watch = &mut |event: sync::Event| watch(Event::Sync(event));
-        let summary = sync::carry_out(&plan, &here, &wish, self.store, dest.store()?, sync_watch)?;
+        let listener = &mut *self.listener;
+        let summary = sync::carry_out(&plan, &here, &wish, self.store, dest.store()?, listener)?;
         summary.verdict()?;
-        (self.watch)(Event::Arrived(&dest.name, &summary));
+        (self.listener)(Event::destination(&dest.name, Ok(summary)));
         if dest.keeps.all() {
             return Ok(());
         }
         let there = dest.store()?.list()?;
         self.prune(dest, &there, None, ours)
     }
+}
+
+/// A snapshot that was made, would be, or (no reason) is not needed.
+fn made(path: &Path, why: Option<String>, made: bool) -> Event {
+    let path = path.to_owned();
+    Event::Made { path, made, why }
 }
 
 /// What a destination gets of our snapshots, and what of this listing it may be made of.

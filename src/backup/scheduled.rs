@@ -7,11 +7,11 @@ mod subvolume;
 
 use super::config::Config;
 use super::oneshot::access;
-use super::run::{Event, Watch};
 use super::source::{check_folder, make_folder};
 use super::state::State;
 use crate::archive::stamp;
 use crate::error::{Doing, Error, Kind, Result};
+use crate::event::{Event, Listener};
 use crate::process;
 use crate::snapshot::shown;
 use crate::store::{self, Access, Means, Place, Store};
@@ -74,7 +74,7 @@ pub(super) struct Round<'a, 'b> {
     others: Vec<Result<Box<dyn Store>>>,
     /// Remarks made already.
     said: HashSet<String>,
-    watch: &'a mut Watch<'b>,
+    listener: &'a mut Listener<'b>,
 }
 
 /// Makes the backups that are due.
@@ -82,14 +82,16 @@ pub(super) struct Round<'a, 'b> {
 /// # Errors
 /// [`Kind::Busy`] if another run is at work, [`Kind::Partly`] if some failed and others did not;
 /// whatever stops all of it, before there is a snapshot.
-pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Result<()> {
+pub fn run(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -> Result<()> {
     let _lock = match order.dry_run {
         true => None,
         false => Some(lock(&order.config.global.lock_path)?),
     };
     let selected = order.selected()?;
     let (state, damaged) = State::of(&order.config.global);
-    damaged.iter().for_each(|remark| watch(Event::Note(remark)));
+    damaged
+        .iter()
+        .for_each(|remark| listener(Event::note(remark)));
     // Without credentials nothing is done at all.
     let mut subjects = Vec::new();
     for (name, path) in selected {
@@ -103,7 +105,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
         store: open_base(order, means)?,
         others: Vec::new(),
         said: HashSet::new(),
-        watch,
+        listener,
     };
     round.all(subjects)
 }
@@ -111,7 +113,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Resu
 impl Round<'_, '_> {
     fn note(&mut self, text: String) {
         if !self.said.contains(&text) {
-            (self.watch)(Event::Note(&text));
+            (self.listener)(Event::note(&text));
             self.said.insert(text);
         }
     }
@@ -171,7 +173,7 @@ impl Round<'_, '_> {
     fn verdict(&mut self, mut errors: Vec<(PathBuf, Error)>, count: usize) -> Result<()> {
         if count > 1 {
             for (path, error) in &errors {
-                (self.watch)(Event::Failed(&shown(path), error));
+                (self.listener)(Event::destination(&shown(path), Err(error)));
             }
         }
         let failed = errors.len();
@@ -233,7 +235,7 @@ impl Round<'_, '_> {
             (done, Ok(())) => done,
             (Ok(()), Err(error)) => Err(Error::new(Kind::Partly, error.doing, error.said)),
             (Err(error), Err(hook)) => {
-                (self.watch)(Event::Note(&hook.to_string()));
+                (self.listener)(Event::note(hook.to_string()));
                 Err(error)
             }
         }

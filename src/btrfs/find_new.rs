@@ -5,7 +5,7 @@ use super::abi;
 use super::change::open_subvolume;
 use super::root_id;
 use super::search::{Buffer, Key, Search};
-use super::subvolume_of;
+use super::subvolume::subvolume_of;
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
 use crate::sys;

@@ -3,7 +3,7 @@
 
 use super::abi::{self, QuotaRescan, zeroed};
 use super::search::{Buffer, Key, Search};
-use super::subvolumes::Subvolume;
+use super::subvolume::Subvolume;
 use super::{Filesystem, number, sysfs};
 use crate::error::{Doing, Result};
 use crate::snapshot::{Uuid, shown};

@@ -2,7 +2,7 @@
 //! subvolume. Knows what that cannot see, and says so.
 
 use super::abi::{self, zeroed};
-use super::subvolumes::{Coverage, Subvolume, Subvolumes, subvolume_of};
+use super::subvolume::{Coverage, Subvolume, Subvolumes, subvolume_of};
 use super::{Filesystem, as_path, is_subvolume, mounts};
 use crate::snapshot::shown;
 use crate::sys;

@@ -7,10 +7,10 @@ use super::means::means;
 use super::options::Options;
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Error, Result};
+use crate::event::{Adopted, Event};
 use crate::machine;
 use crate::process;
 use crate::progress::Progress;
-use crate::report::json;
 use crate::snapshot::{Origin, Origins, Snapshot, State, shown};
 use crate::store::{self, Access, Location, Store};
 use std::ffi::OsString;
@@ -73,7 +73,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
             "nothing of these names is there that is not adopted",
         ));
     }
-    progress.note(&match changes {
+    progress.note(match changes {
         true => format!("{count} of {ours} now"),
         false => format!("{count} would be of {ours}; --yes does it"),
     });
@@ -89,7 +89,6 @@ fn adopt(
 ) -> Result<usize> {
     let listing = store.list()?;
     let meant = meant(task, &listing.snapshots, ours)?;
-    let word = if task.yes { "adopted" } else { "to adopt" };
     for snapshot in &meant {
         process::check("adopting")?;
         let known = snapshot.origin.as_ref().filter(|known| known.is_known());
@@ -100,12 +99,14 @@ fn adopt(
         if task.yes {
             store.adopt(&snapshot.path, &origin)?;
         }
-        let (path, place) = (shown(&snapshot.path), &listing.location);
-        let from = known.map_or("nothing that is known".to_owned(), Origin::to_string);
-        progress.result(
-            || format!("{word}: {path} in {place}, of {from}\n"),
-            || json::adopted(place, snapshot, &origin, task.yes),
-        );
+        progress.hear(&Event::Adopted(Box::new(Adopted {
+            location: listing.location.clone(),
+            id: snapshot.id(),
+            path: snapshot.path.clone(),
+            before: snapshot.origin.clone(),
+            origin,
+            done: task.yes,
+        })));
     }
     Ok(meant.len())
 }

@@ -7,12 +7,9 @@ use super::options::Options;
 use crate::backup;
 use crate::backup::oneshot::{self, Order};
 use crate::backup::retention::Policy;
-use crate::backup::run::Event;
 use crate::error::Result;
 use crate::log;
 use crate::progress::Progress;
-use crate::report::{self, json};
-use crate::snapshot::shown;
 use crate::store::{Location, Place};
 use std::ffi::OsString;
 use std::path::Path;
@@ -90,54 +87,10 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let mut progress = Progress::new(options.verbosity(), options.json);
     let (now, remark) = backup::local_now();
     if let Some(remark) = remark {
-        progress.note(&remark);
+        progress.note(remark);
     }
     let done = oneshot::run(&order, &means(options)?, &now, &mut |event| {
-        show(&mut progress, order.dry_run, &event);
+        progress.hear(&event);
     });
     done.and(progress.close())
-}
-
-/// Shows what happens, or would in a `dry` run.
-pub(super) fn show(progress: &mut Progress, dry: bool, event: &Event) {
-    match event {
-        Event::Note(note) => progress.note(note),
-        Event::Sync(event) => progress.event(event),
-        Event::Due(subvolume, what) => progress.result(
-            || format!("{}: {what}\n", shown(subvolume)),
-            || json::backup::due(subvolume, what),
-        ),
-        Event::Cost(name, words) => progress.result(
-            || format!("{name}: {words}\n"),
-            || json::backup::cost(name, words),
-        ),
-        Event::Plan(name, plan) if dry => progress.result(
-            || format!("{name}:\n{}", report::plan(plan)),
-            || json::backup::plan(name, plan),
-        ),
-        Event::Plan(name, plan) => progress.begin_at(name, plan),
-        Event::Arrived(name, summary) => progress.result(
-            || format!("{name}: {}", report::summary(summary)),
-            || json::backup::arrived(name, summary),
-        ),
-        Event::Failed(name, error) => {
-            progress.say(&error.to_string());
-            progress.result(String::new, || json::backup::failed(name, error));
-        }
-        Event::Snapshot(path, why) => {
-            let verb = if dry { "would make" } else { "made" };
-            progress.result(
-                || format!("{verb} the snapshot {} ({why})\n", shown(path)),
-                || json::backup::snapshot(path, Some(why), !dry),
-            );
-        }
-        Event::Unchanged(path) => progress.result(
-            || format!("nothing changed since {}\n", shown(path)),
-            || json::backup::snapshot(path, None, false),
-        ),
-        Event::Verdicts(name, verdicts) => progress.result(
-            || report::verdicts(name, verdicts, dry),
-            || json::backup::verdicts(name, verdicts),
-        ),
-    }
 }

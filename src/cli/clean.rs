@@ -8,13 +8,11 @@ use super::leftovers::{age, is_old, leftovers, usual};
 use super::means::means;
 use super::options::Options;
 use crate::error::{Error, Kind, Result};
+use crate::event::{Cleaned, Event, Fate, Leftover};
 use crate::process;
 use crate::progress::Progress;
-use crate::report::json;
-use crate::s3::in_words;
-use crate::snapshot::{Snapshot, shown};
+use crate::snapshot::Snapshot;
 use crate::store::{self, Access, Location, Store};
-use crate::text::human;
 use jiff::SignedDuration;
 use std::ffi::OsString;
 
@@ -55,9 +53,7 @@ struct Cleaning<'a> {
     exclude: &'a [OsString],
     dry_run: bool,
     progress: &'a mut Progress,
-    removed: usize,
-    kept: usize,
-    failed: usize,
+    count: Cleaned,
 }
 
 pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
@@ -72,9 +68,10 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         exclude: &options.exclude,
         dry_run: options.dry_run,
         progress: &mut progress,
-        removed: 0,
-        kept: 0,
-        failed: 0,
+        count: Cleaned {
+            dry_run: options.dry_run,
+            ..Cleaned::default()
+        },
     };
     let (mut store, archives) = store::open_all(&location.place, access, &means(options)?)?;
     cleaning.clean(&mut *store)?;
@@ -90,59 +87,48 @@ impl Cleaning<'_> {
         let listing = store.list()?;
         for left in leftovers(&listing, self.exclude) {
             process::check("cleaning up")?;
-            let (word, error) = match (is_old(left, self.age), self.dry_run) {
-                (false, _) => ("kept", None),
-                (true, true) => ("removable", None),
+            let (result, error) = match (is_old(left, self.age), self.dry_run) {
+                (false, _) => (Fate::Kept, None),
+                (true, true) => (Fate::Removable, None),
                 (true, false) => match store.delete(&left.path) {
-                    Ok(()) => ("removed", None),
-                    Err(error) => ("failed", Some(error)),
+                    Ok(()) => (Fate::Removed, None),
+                    Err(error) => (Fate::Failed, Some(error)),
                 },
             };
             if let Some(Kind::Interrupted) = error.as_ref().map(|error| error.kind) {
                 return error.map_or(Ok(()), Err);
             }
-            self.tell(&listing.location, left, word, error.as_ref());
+            self.tell(&listing.location, left, result, error);
         }
         Ok(())
     }
 
-    fn tell(&mut self, location: &str, left: &Snapshot, word: &str, error: Option<&Error>) {
-        match word {
-            "kept" => self.kept += 1,
-            "failed" => self.failed += 1,
-            _ => self.removed += 1,
+    fn tell(&mut self, location: &str, left: &Snapshot, result: Fate, error: Option<Error>) {
+        match result {
+            Fate::Kept => self.count.kept += 1,
+            Fate::Failed => self.count.failed += 1,
+            _ => self.count.removed += 1,
         }
-        if let Some(error) = error {
+        if let Some(error) = &error {
             self.progress.say(&error.to_string());
         }
-        let size = left.referenced.map(|bytes| format!(", {}", human(bytes)));
-        let when = age(left).map(|age| format!(", the last {} ago", in_words(age)));
-        let young = match word {
-            "kept" => format!("; it is younger than {}", in_words(self.age)),
-            _ => String::new(),
-        };
-        let (path, size, when) = (
-            shown(&left.path),
-            size.unwrap_or_default(),
-            when.unwrap_or_default(),
-        );
-        let said = error.map(Error::to_string);
-        self.progress.result(
-            || format!("{word}: {path} in {location}{size}{when}{young}\n"),
-            || json::archives::leftover(location, left, word, said),
-        );
+        self.progress.hear(&Event::Leftover(Box::new(Leftover {
+            location: location.to_owned(),
+            path: left.path.clone(),
+            bytes: left.referenced,
+            latest: left.created,
+            result,
+            error,
+            age: age(left),
+            limit: self.age,
+        })));
     }
 
     fn verdict(&mut self) -> Result<()> {
-        let (removed, kept, failed) = (self.removed, self.kept, self.failed);
-        let dry_run = self.dry_run;
-        self.progress.result(
-            || {
-                let word = if dry_run { "to remove" } else { "removed" };
-                format!("{removed} {word}, {kept} kept\n")
-            },
-            || json::archives::cleaned(removed, kept, failed),
-        );
+        self.progress.hear(&Event::Cleaned(self.count));
+        let Cleaned {
+            removed, failed, ..
+        } = self.count;
         let kind = match (failed, removed) {
             (0, _) => return Ok(()),
             (_, 0) => Kind::Failed,

@@ -1,14 +1,12 @@
 //! `buttersink config check`: what a configuration file means, what its bucket is like, and what would
 //! run when.
 
-use super::backup::show as show_event;
 use super::form::Form;
 use super::grammar::{Command, Usage};
 use super::means::{self, means};
 use super::options::Options;
 use crate::backup;
 use crate::backup::config::Config;
-use crate::backup::run::Event;
 use crate::backup::scheduled::{self, Order};
 use crate::backup::state::State;
 use crate::error::Result;
@@ -73,14 +71,14 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
         true => {
             let (state, damaged) = State::of(&order.config.global);
             damaged.iter().for_each(|remark| progress.note(remark));
-            let watch = &mut |event: Event| show_event(&mut progress, true, &event);
-            scheduled::remembered(&order, &state, &now, watch);
+            let listener = &mut |event| progress.hear(&event);
+            scheduled::remembered(&order, &state, &now, listener);
             Ok(())
         }
         false => {
             let known = bucket(&order.config, options, &mut progress);
-            let watch = &mut |event: Event| show_event(&mut progress, true, &event);
-            let done = scheduled::preview(&order, &means(options)?, &now, watch);
+            let listener = &mut |event| progress.hear(&event);
+            let done = scheduled::preview(&order, &means(options)?, &now, listener);
             done.and(known)
         }
     };
@@ -91,7 +89,7 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
 fn bucket(config: &Config, options: &Options, progress: &mut Progress) -> Result<()> {
     let s3 = &config.s3;
     let client = Client::new(&s3.bucket, means::bucket(options, config))?;
-    let mut say = |words: String| progress.result(|| words + "\n", String::new);
+    let mut say = |words: String| progress.result(&words);
     say(format!("s3://{}/: {}", s3.bucket, client.described()));
     let lasting =
         "what is deleted stays as an older version, and is charged, until a rule removes it";

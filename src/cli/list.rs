@@ -10,8 +10,8 @@ use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
+use crate::report;
 use crate::report::archives::Shown;
-use crate::report::{self, json};
 use crate::s3::S3Options;
 use crate::snapshot::shown;
 use crate::store::bucket::ArchiveStore;
@@ -74,7 +74,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
                 failed = failed.and(Err(error));
                 continue;
             }
-            progress.note(&format!("removed {name}, left by an interrupted transfer"));
+            progress.note(format!("removed {name}, left by an interrupted transfer"));
         }
         // What was said about them holds no more.
         listing = store.list()?;
@@ -83,10 +83,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         .snapshots
         .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
-    progress.result(
-        || report::listing(&listing),
-        || report::json::listing(&listing),
-    );
+    progress.result(&report::Listed::from(&listing));
     for archive in archives {
         show(archive, options.commands, &means.s3, &mut progress)?;
     }
@@ -116,13 +113,7 @@ fn show(
     let states = store.states()?;
     let (bucket, prefix) = store.place();
     let archive = store.archive()?;
-    let shown = Shown {
-        location: format!("s3://{bucket}/{}", shown(prefix)),
-        bucket,
-        archive,
-        states,
-        reach: commands.then_some(options),
-    };
-    progress.result(|| shown.text(), || json::archives::archive(&shown));
+    let reach = commands.then_some(options);
+    progress.result(&Shown::of(archive, (&bucket, &prefix), &states, reach));
     Ok(())
 }

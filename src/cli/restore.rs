@@ -8,11 +8,9 @@ use super::options::Options;
 use crate::backup;
 use crate::backup::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::log;
 use crate::progress::Progress;
-use crate::report::restore as report;
 use crate::restore::thawing::How;
-use crate::restore::{self, Compare, Event, Order, Which};
+use crate::restore::{self, Compare, Order, Which};
 use std::time::Duration;
 
 pub(super) const COMMAND: Command<Form> = Command {
@@ -106,46 +104,15 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let s3 = means::bucket(options, &config);
     let mut progress = Progress::new(options.verbosity(), options.json);
     if let (_, Some(remark)) = backup::local_now() {
-        progress.note(&remark);
+        progress.note(remark);
     }
     let mut manner = means(options)?.manner;
     manner.receive_with = manner
         .receive_with
         .or(config.restore.receive_with.parse().ok());
-    let done = restore::run(&order, s3, manner, &mut |event| show(&mut progress, &event));
+    let done = restore::run(&order, s3, manner, &mut |event| progress.hear(&event));
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");
     }
     done.and(progress.close())
-}
-
-fn show(progress: &mut Progress, event: &Event) {
-    match event {
-        Event::Note(note) => progress.note(note),
-        Event::Plan(plan) => {
-            log::line(|| report::plan(plan));
-            progress.result(|| report::plan(plan), || report::plan_json(plan));
-            progress.expect(
-                plan.bytes,
-                plan.rows.iter().filter(|row| row.needed).count(),
-            );
-        }
-        Event::Thaw(step) => {
-            let (text, news) = report::thaw(step);
-            log::line(|| text.clone());
-            match news {
-                true => progress.note(&text),
-                false => progress.draw(&text),
-            }
-        }
-        Event::Sync(event) => progress.event(event),
-        Event::Compared(words) => {
-            log::line(|| (*words).to_owned());
-            progress.result(|| format!("{words}\n"), || report::compared_json(words));
-        }
-        Event::Done(snapshot, target) => progress.result(
-            || report::done(snapshot, target),
-            || report::done_json(snapshot, target),
-        ),
-    }
 }

@@ -1,6 +1,5 @@
 //! `buttersink backup --config`: the options and the file into an order, and what is said meanwhile.
 
-use super::backup::show;
 use super::means::means;
 use super::options::{Level, Options};
 use crate::backup;
@@ -39,10 +38,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let mut progress = Progress::new(verbosity, options.json);
     let (now, remark) = backup::local_now();
     if let Some(remark) = remark {
-        progress.note(&remark);
+        progress.note(remark);
     }
     let done = scheduled::run(&order, &means(options)?, &now, &mut |event| {
-        show(&mut progress, order.dry_run, &event);
+        progress.hear(&event);
     });
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("what arrived stays; the next run goes on with it");

@@ -9,9 +9,9 @@ use super::leftovers::{excludes, leftovers};
 use super::means::open;
 use super::options::Options;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
-use crate::report;
 use crate::snapshot::{Listing, Origins, shown};
 use crate::store::{Access, Location, Store};
 use crate::sync;
@@ -78,15 +78,17 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     if here.snapshots.is_empty() {
         slash::refuse_one_snapshot(source, &from)?;
         let place = &here.location;
-        progress.note(&format!(
+        progress.note(format!(
             "there are no snapshots in {place} (buttersink backup makes them)"
         ));
     }
-    let watch = &mut |event: sync::Event| progress.event(&event);
+    let listener = &mut |event| progress.hear(&event);
     let there = match (options.compare, options.dry_run) {
         (false, _) => there,
         (true, true) => sync::as_if_settled(&here, there),
-        (true, false) => sync::settle(&here, there, &mut *source_store, &mut *dest_store, watch)?,
+        (true, false) => {
+            sync::settle(&here, there, &mut *source_store, &mut *dest_store, listener)?
+        }
     };
     there.notes.iter().for_each(|note| progress.note(note));
     let excluded = |path: &Path| excludes(&options.exclude, path);
@@ -100,14 +102,14 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         max_chain: Some(options.max_chain()),
         ..Wish::default()
     };
-    let watch = &mut |event: sync::Event| progress.event(&event);
-    let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, watch)
+    let listener = &mut |event| progress.hear(&event);
+    let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, listener)
         .map_err(|error| slash::hint(error, source, &from))?;
     sync::must_compare(&plan, &mut *source_store, &mut *dest_store)?;
     if options.dry_run {
         let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
         plan.effort = dest_store.effort(&diffs);
-        progress.result(|| report::plan(&plan), || report::json::plan(&plan));
+        progress.result(&plan);
         return progress.close();
     }
     let resumes = there.offer.keeps_diffs();
@@ -130,16 +132,14 @@ fn carry_out(
     resumes: bool,
     mut progress: Progress,
 ) -> Result<()> {
-    progress.begin(plan);
-    let watch = &mut |event: sync::Event| progress.event(&event);
-    let done = sync::carry_out(plan, here, wish, source, dest, watch);
+    progress.hear(&Event::planned("", plan, false));
+    let listener = &mut |event| progress.hear(&event);
+    let done = sync::carry_out(plan, here, wish, source, dest, listener);
     match done {
         Ok(summary) => {
-            progress.result(
-                || report::summary(&summary),
-                || report::json::summary(&summary),
-            );
-            summary.verdict().and(progress.close())
+            let verdict = summary.verdict();
+            progress.hear(&Event::Summary(summary));
+            verdict.and(progress.close())
         }
         // A bucket keeps what arrived, and after a signal nothing more is asked of it.
         Err(error) if resumes => {
@@ -151,7 +151,7 @@ fn carry_out(
                 leftovers(&listing, &[]).for_each(|leftover| {
                     let name = shown(&leftover.path);
                     let said = format!("{name} is left unfinished; the next run removes it");
-                    progress.note(&said);
+                    progress.note(said);
                 });
             }
             Err(error)

@@ -12,9 +12,9 @@ use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::progress::Progress;
 use crate::proof::{Depth, Finding, Verdict};
-use crate::report::findings;
 use crate::snapshot::{Listing, Uuid};
 use crate::store::bucket::ArchiveStore;
 use crate::store::{self, Access, Location};
@@ -117,11 +117,11 @@ fn verify_location(
     let opened = other.as_ref().map(|other| Other::open(other, options));
     let mut other = opened.transpose()?;
     let mut ground = ground(task, options)?;
-    let watch = &mut |name: &str| progress.draw(&format!("verifying {name}"));
+    let listener = &mut |event| progress.hear(&event);
     let (with, depth) = (&mut (other.as_mut(), ground.as_mut()), task.depth);
-    let mut report = alone(&mut *store, depth, with, watch)?;
+    let mut report = alone(&mut *store, depth, with, listener)?;
     for archive in archives {
-        add(&mut report, archive, depth, with, watch)?;
+        add(&mut report, archive, depth, with, listener)?;
     }
     ground.map_or(Ok(()), Ground::finish)?;
     if let Some(mut other) = other {
@@ -133,7 +133,7 @@ fn verify_location(
                 &mut other,
                 dirs,
                 task.changed,
-                watch,
+                listener,
             )?;
             files::settle(&mut report, &place, options);
         }
@@ -152,7 +152,7 @@ fn verify_config(
     let config = Config::read(file)?;
     let s3 = means::bucket(options, &config);
     let mut ground = ground(task, options)?;
-    let watch = &mut |name: &str| progress.draw(&format!("verifying {name}"));
+    let listener = &mut |event| progress.hear(&event);
     let mut report = Report {
         findings: Vec::new(),
         listing: Listing::default(),
@@ -164,7 +164,7 @@ fn verify_config(
         report.listing.location = format!("s3://{bucket}/{prefix}");
         let before = report.findings.len();
         let with = &mut (None, ground.as_mut());
-        add(&mut report, archive, task.depth, with, watch)?;
+        add(&mut report, archive, task.depth, with, listener)?;
         if report.findings.len() == before {
             report.findings.push(Finding {
                 path: format!("subvol/{name}").into(),
@@ -186,11 +186,8 @@ fn show(report: &Report, mut progress: Progress) -> Result<()> {
     let notes = &report.listing.notes;
     notes.iter().for_each(|note| progress.note(note));
     for finding in &report.findings {
-        progress.result(|| findings::line(finding), || findings::json(finding));
+        progress.hear(&Event::Finding(finding.clone()));
     }
-    progress.result(
-        || findings::summary(report),
-        || findings::json_summary(report),
-    );
+    progress.hear(&Event::Verified(report.summary()));
     report.verdict().and(progress.close())
 }

@@ -3,20 +3,22 @@
 //! as the SHA-256 of the whole, and its leaves can be hashed at once.
 
 use super::sha256;
-use crate::sys::{self, Hash, LANES};
+use crate::sys::{Hash, LANES, Vectors};
 
 /// Bytes of a leaf, but for the last.
 pub(crate) const LEAF: usize = 1 << 20;
 
-/// Bytes that are hashed at once, at most.
-const AT_ONCE: usize = LANES * LEAF;
-
-/// From so many on it takes less time to hash them at once than one after the other.
-const WORTHWHILE: usize = 3 * LEAF;
-
 /// A tree hash that grows with its bytes.
+pub(crate) type TreeHash = Tree<LEAF>;
+
+/// The hashes of leaves, of which only the last may be short.
+pub(crate) fn leaves(bytes: &[u8]) -> Vec<Hash> {
+    TreeHash::hashes(bytes)
+}
+
+/// A tree hash with leaves of so many bytes.
 #[derive(Default)]
-pub(crate) struct TreeHash {
+pub(crate) struct Tree<const N: usize> {
     /// What waits for more: less than a leaf, if pieces are large enough to be hashed as they are.
     begun: Vec<u8>,
     /// How many leaves are hashed.
@@ -25,11 +27,16 @@ pub(crate) struct TreeHash {
     roots: Vec<Hash>,
 }
 
-impl TreeHash {
+impl<const N: usize> Tree<N> {
+    /// Bytes that are hashed at once, at most.
+    const AT_ONCE: usize = LANES * N;
+    /// From so many on it takes less time to hash them at once than one leaf after the other.
+    const WORTHWHILE: usize = 3 * N;
+
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        let end = match bytes.len() < WORTHWHILE {
-            true => AT_ONCE,
-            false => self.begun.len().next_multiple_of(LEAF),
+        let end = match bytes.len() < Self::WORTHWHILE {
+            true => Self::AT_ONCE,
+            false => self.begun.len().next_multiple_of(N),
         };
         let missing = (end - self.begun.len()).min(bytes.len());
         let (first, rest) = bytes.split_at(missing);
@@ -37,28 +44,21 @@ impl TreeHash {
         if self.begun.len() == end {
             self.add_begun();
         }
-        let (leaves, rest) = rest.split_at(rest.len() / LEAF * LEAF);
-        leaves
-            .chunks(AT_ONCE)
-            .for_each(|leaves| self.add_all(leaves));
+        let (leaves, rest) = rest.split_at(rest.len() / N * N);
+        self.add_hashed(Self::hashes(leaves));
         self.begun.extend_from_slice(rest);
     }
 
     fn add_begun(&mut self) {
         let mut begun = std::mem::take(&mut self.begun);
-        self.add_all(&begun);
+        self.add_hashed(Self::hashes(&begun));
         begun.clear();
         self.begun = begun;
     }
 
-    /// The next leaves, of which only the very last may be short.
-    fn add_all(&mut self, leaves: &[u8]) {
-        self.add_hashed(hashes(leaves));
-    }
-
     /// The next leaves, whose hashes are known, when all before them were whole.
     pub(crate) fn add_hashed(&mut self, hashes: Vec<Hash>) {
-        debug_assert!(self.begun.is_empty());
+        debug_assert!(hashes.is_empty() || self.begun.is_empty());
         hashes.into_iter().for_each(|hash| self.add(hash));
     }
 
@@ -79,33 +79,34 @@ impl TreeHash {
         let root = self.roots.into_iter().rev();
         root.fold(last, |right, left| joined(Some(left), right))
     }
+
+    fn hashes(leaves: &[u8]) -> Vec<Hash> {
+        let at_once = leaves.chunks(Self::AT_ONCE);
+        at_once.flat_map(Self::hashes_at_once).collect()
+    }
+
+    /// Of up to as many leaves as are hashed at once.
+    fn hashes_at_once(leaves: &[u8]) -> Vec<Hash> {
+        let whole = leaves.chunks_exact(N);
+        let (count, rest) = (whole.len(), whole.remainder());
+        let leaf = |lane: usize| whole.clone().nth(lane % count).unwrap_or_default();
+        let at_once = match count * N < Self::WORTHWHILE {
+            true => None,
+            // Lanes that are left over do one again.
+            false => Vectors::worthwhile()
+                .and_then(|vectors| vectors.sha256_of_eight(&std::array::from_fn(leaf))),
+        };
+        let mut hashes = match at_once {
+            Some(hashes) => hashes[..count].to_vec(),
+            None => whole.map(sha256).collect(),
+        };
+        hashes.extend((!rest.is_empty()).then(|| sha256(rest)));
+        hashes
+    }
 }
 
 fn joined(left: Option<Hash>, right: Hash) -> Hash {
     left.map_or(right, |left| sha256(&[left, right].concat()))
-}
-
-/// The hashes of leaves, of which only the last may be short.
-pub(crate) fn leaves(bytes: &[u8]) -> Vec<Hash> {
-    bytes.chunks(AT_ONCE).flat_map(hashes).collect()
-}
-
-/// Of up to as many leaves as are hashed at once.
-fn hashes(leaves: &[u8]) -> Vec<Hash> {
-    let whole = leaves.chunks_exact(LEAF);
-    let (count, rest) = (whole.len(), whole.remainder());
-    let leaf = |lane: usize| whole.clone().nth(lane % count).unwrap_or_default();
-    let at_once = match count * LEAF < WORTHWHILE {
-        true => None,
-        // Lanes that are left over do one again.
-        false => sys::sha256_of_eight(&std::array::from_fn(leaf)),
-    };
-    let mut hashes = match at_once {
-        Some(hashes) => hashes[..count].to_vec(),
-        None => whole.map(sha256).collect(),
-    };
-    hashes.extend((!rest.is_empty()).then(|| sha256(rest)));
-    hashes
 }
 
 #[cfg(test)]
@@ -113,9 +114,11 @@ mod tests {
     use super::*;
     use crate::text::hex;
 
+    const SMALL: usize = 128;
+
     /// As Amazon describes it, level by level.
     fn by_levels(bytes: &[u8]) -> Hash {
-        let mut level: Vec<Hash> = bytes.chunks(LEAF).map(sha256).collect();
+        let mut level: Vec<Hash> = bytes.chunks(SMALL).map(sha256).collect();
         if level.is_empty() {
             level = vec![sha256(b"")];
         }
@@ -131,12 +134,12 @@ mod tests {
 
     #[test]
     fn any_length_in_any_pieces() {
-        let bytes: Vec<u8> = (0..17 * LEAF + 5).map(|i| (i * 7 / 5) as u8).collect();
+        let bytes: Vec<u8> = (0..17 * SMALL + 5).map(|i| (i * 7 / 5) as u8).collect();
         for leaves in [0, 1, 2, 3, 5, 7, 8, 9, 16, 17] {
-            for length in [leaves * LEAF, leaves * LEAF + 5] {
+            for length in [leaves * SMALL, leaves * SMALL + 5] {
                 let expected = by_levels(&bytes[..length]);
-                for piece in [LEAF / 2 + 1, LEAF, 5 * LEAF + 7, 8 * LEAF, 20 * LEAF] {
-                    let mut tree = TreeHash::default();
+                for piece in [SMALL / 2 + 1, SMALL, 5 * SMALL + 7, 8 * SMALL, 20 * SMALL] {
+                    let mut tree = Tree::<SMALL>::default();
                     bytes[..length]
                         .chunks(piece)
                         .for_each(|piece| tree.update(piece));

@@ -6,7 +6,8 @@ use super::inherit::{absent_is_well, is_inherited, strip};
 use super::{Fresh, Named, Receiver, Writes};
 use crate::btrfs::{self, Encoded};
 use crate::error::{Error, Result};
-use crate::sys::at::{self, Thing, Time, open_within};
+use crate::sys::at::{self, Thing, open_within};
+use crate::sys::dir::Time;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 

@@ -5,7 +5,7 @@ use crate::btrfs::Encoded;
 use crate::error::{Error, Result};
 use crate::snapshot::Uuid;
 use crate::stream::command::{Attr, Command as Raw, Verb};
-use crate::sys::at::Time;
+use crate::sys::dir::Time;
 
 /// Length le32, kind le16, checksum le32.
 const HEADER: usize = 10;

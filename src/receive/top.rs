@@ -3,7 +3,8 @@
 
 use super::inherit::{absent_is_well, clear_flags, is_inherited, remove_inherited};
 use crate::btrfs::{COMPRESSED_FLAGS, INHERITED_FLAGS, inode_flags, set_inode_flags};
-use crate::sys::at::{Thing, Time};
+use crate::sys::at::Thing;
+use crate::sys::dir::Time;
 use crate::sys::dir::{stat_at, times_at, xattrs_at};
 use std::collections::BTreeMap;
 use std::io;

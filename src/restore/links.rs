@@ -4,7 +4,7 @@
 use super::chain::Link;
 use crate::error::{Error, Kind, Result};
 use crate::s3::Client;
-use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, Uuid, shown};
+use crate::snapshot::{Diff, Listing, Size, Sizes, Snapshot, Uuid, shown};
 use crate::store::{Sink, Store, archive};
 use std::io::Read;
 use std::path::Path;
@@ -61,7 +61,7 @@ impl Store for Links {
         Ok(Listing {
             location: self.client.url(""),
             snapshots: self.all.iter().filter_map(snapshot).collect(),
-            offer: Offer::Only(diffs.collect()),
+            offer: diffs.collect(),
             ..Listing::default()
         })
     }

@@ -8,79 +8,17 @@ use super::thawing::{self, look};
 use super::{Order, Which};
 use crate::archive::{ArchiveState, Tier};
 use crate::error::Result;
+use crate::event::{Link as Row, Restoring};
 use crate::prices::{self, Estimate, Prices};
 use crate::s3::thaw::Cold;
-use crate::snapshot::path_text;
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-/// What a restore will do.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The name of the backups.
-    pub subvolume: String,
-    /// The key of the manifest that is restored.
-    pub key: String,
-    /// Why that one.
-    pub why: String,
-    /// Its chain, the full one first.
-    pub rows: Vec<Row>,
-    /// Bytes to fetch.
-    pub bytes: u64,
-    /// Objects to fetch, and how many of them cannot be read yet.
-    pub objects: usize,
-    /// See there.
-    pub frozen: usize,
-    /// How they are thawed.
-    pub tier: Tier,
-    /// How long that takes for each class that needs it, in words.
-    pub waits: Vec<String>,
-    /// What it costs.
-    pub cost: Estimate,
-    /// Where snapshots are received.
-    pub base: PathBuf,
-    /// What the writable snapshot will be.
-    pub target: PathBuf,
-    cold: Vec<Cold>,
-}
-
-/// A backup of the chain.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// `full` or `incremental`.
-    pub kind: String,
-    /// When it was made, as the manifest has it.
-    pub created_at: String,
-    /// Its snapshot.
-    pub name: String,
-    /// Of its stream.
-    pub bytes: u64,
-    /// In how many objects.
-    pub chunks: usize,
-    /// Of how many of them have to thaw.
-    pub frozen: usize,
-    /// Their storage classes.
-    pub classes: Vec<String>,
-    /// Where it is already.
-    #[serde(serialize_with = "maybe")]
-    pub present: Option<PathBuf>,
-    /// It, or one that builds on it, is there: it need not be fetched.
-    pub needed: bool,
-}
-
-fn maybe<S: serde::Serializer>(
-    path: &Option<PathBuf>,
-    to: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    match path {
-        Some(path) => to.serialize_some(&path_text::encode(path)),
-        None => to.serialize_none(),
-    }
-}
-
-/// Finds out what it will take. Links whose streams can be read learn their UUIDs.
-pub(super) fn make(order: &Order, links: &mut Links, place: &Place) -> Result<Plan> {
+/// Finds out what it will take, and what of it is cold. Links whose streams can be read learn their UUIDs.
+pub(super) fn make(
+    order: &Order,
+    links: &mut Links,
+    place: &Place,
+) -> Result<(Restoring, Vec<Cold>)> {
     let keys: Vec<&str> = links.all.iter().flat_map(Link::keys).collect();
     let cold = look(&links.client, &keys)?;
     for number in 0..links.all.len() {
@@ -126,7 +64,7 @@ fn sum_up(
     rows: Vec<Row>,
     cold: &BTreeMap<String, Cold>,
     first: usize,
-) -> Plan {
+) -> (Restoring, Vec<Cold>) {
     let tier = order.thaw.tier;
     let needed = &links.all[first.min(links.all.len())..];
     let prices = Prices::of(links.client.is_aws());
@@ -148,9 +86,9 @@ fn sum_up(
         sum.and(prices.restoring(*bytes, class, tier))
     });
     let waits = frozen.iter().map(|cold| waiting(&cold.class, tier));
-    Plan {
+    let plan = Restoring {
         subvolume: order.subvolume.clone(),
-        key: links
+        manifest_key: links
             .all
             .last()
             .map(|link| link.key.clone())
@@ -159,14 +97,15 @@ fn sum_up(
         bytes: needed.iter().map(|link| link.manifest.total_bytes).sum(),
         objects: needed.iter().map(|link| link.manifest.chunks.len()).sum(),
         frozen: frozen.len(),
-        tier,
+        tier: tier.to_string(),
         waits: waits.collect::<BTreeSet<_>>().into_iter().collect(),
-        cost,
-        base: place.base.clone(),
+        cost_dollars: cost.dollars(),
+        cost: cost.to_string(),
+        received_in: place.base.clone(),
         target: place.target.clone(),
-        rows,
-        cold: frozen,
-    }
+        chain: rows,
+    };
+    (plan, frozen)
 }
 
 fn waiting(class: &str, tier: Tier) -> String {
@@ -184,7 +123,7 @@ fn why(which: &Which) -> String {
 }
 
 /// The tier must be one that every frozen class has.
-pub(super) fn check_tier(plan: &Plan, tier: Tier) -> Result<()> {
-    let cold: Vec<&Cold> = plan.cold.iter().collect();
+pub(super) fn check_tier(cold: &[Cold], tier: Tier) -> Result<()> {
+    let cold: Vec<&Cold> = cold.iter().collect();
     thawing::check_tier(&cold, tier)
 }

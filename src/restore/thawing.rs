@@ -3,6 +3,7 @@
 
 use crate::archive::{ArchiveState, Tier};
 use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Listener};
 use crate::process;
 use crate::s3::Client;
 use crate::s3::thaw::{Asked, Cold};
@@ -48,21 +49,12 @@ impl How {
     }
 }
 
-/// How thawing goes, for whoever shows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
-    /// So many objects are asked for.
-    Asked(usize),
-    /// So many of all objects are still frozen after so long.
-    Waiting(usize, usize, Duration),
-}
-
 /// Waits until all keys can be read, having asked for it where need be.
 pub(super) fn thaw(
     client: &Client,
     keys: &[&str],
     (how, days): (&How, u32),
-    watch: &mut dyn FnMut(Step),
+    listener: &mut Listener,
 ) -> Result<()> {
     let (started, mut pause) = (Instant::now(), FIRST);
     let mut asking = Asking {
@@ -75,7 +67,7 @@ pub(super) fn thaw(
         let cold = look(client, keys)?;
         let (new, open) = asking.ask(&cold)?;
         if new > 0 {
-            watch(Step::Asked(new));
+            listener(Event::Thaw { objects: new });
         }
         if open == 0 {
             return Ok(());
@@ -85,7 +77,11 @@ pub(super) fn thaw(
         if !how.wait || left.is_zero() {
             return Err(later(how, open, keys.len(), waited));
         }
-        watch(Step::Waiting(open, keys.len(), waited));
+        listener(Event::Thawing {
+            frozen: open,
+            objects: keys.len(),
+            waited,
+        });
         sleep(pause.min(left))?;
         pause = LONGEST.min(pause.mul_f64(GROWTH));
     }

@@ -3,7 +3,7 @@
 //! done by the threads that fetch. The end of the stream comes only when all of it was there and its
 //! checksum is right.
 
-use super::objects::unquoted;
+use super::request::unquoted;
 use super::{Client, Request, Response};
 use crate::digest::{self, Background, Buffer, Digests, Hash, TreeHash};
 use crate::error::{Error, Result};

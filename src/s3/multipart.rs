@@ -1,26 +1,14 @@
 //! Uploads by parts, one function for each of S3's requests about them.
 //! Which parts, and what becomes of a lost answer, is decided by the callers.
 
-use super::objects::{Bound, ENDLESS, Head, decoded, unquoted};
+use super::listing::Unfinished;
+use super::request::unquoted;
 use super::xml::{Node, escaped};
 use super::{Answer, Client, Request};
 use crate::error::Result;
 use jiff::Timestamp;
 use rusty_s3::Method;
-use std::collections::{BTreeSet, HashSet};
-
-/// A multipart upload that was neither completed nor aborted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unfinished {
-    /// The key that it is for.
-    pub key: String,
-    /// The service's name for it.
-    pub id: String,
-    /// When it was begun.
-    pub started: Option<Timestamp>,
-    pub(crate) class: String,
-    pub(crate) algorithm: String,
-}
+use std::collections::BTreeSet;
 
 /// A part that the service has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,65 +46,6 @@ impl Part {
 }
 
 impl Client {
-    /// Every unfinished upload for keys that begin so.
-    pub(crate) fn unfinished(&self, prefix: &str) -> Answer<Vec<Unfinished>> {
-        let mut uploads: Vec<Unfinished> = Vec::new();
-        let (mut seen, mut bound) = (HashSet::new(), Bound::default());
-        let mut marker = (String::new(), String::new());
-        loop {
-            let (doing, action) = (
-                "list unfinished uploads in",
-                "s3:ListBucketMultipartUploads",
-            );
-            let mut request = Request::new(Method::Get, "", doing, action);
-            request.query = vec![
-                ("uploads", String::new()),
-                ("encoding-type", "url".to_owned()),
-                ("prefix", prefix.to_owned()),
-            ];
-            if !marker.0.is_empty() {
-                request.query.push(("key-marker", marker.0.clone()));
-                request.query.push(("upload-id-marker", marker.1.clone()));
-            }
-            let page = self.document(request, "ListMultipartUploadsResult")?;
-            if !bound.takes(page.all("Upload")) {
-                return Err(self.malformed(doing, "", ENDLESS).into());
-            }
-            for node in page.all("Upload") {
-                let upload = unfinished(&page, node);
-                let new = seen.insert((upload.key.clone(), upload.id.clone()));
-                if new && upload.key.starts_with(prefix) {
-                    uploads.push(upload);
-                }
-            }
-            let next = (
-                decoded(&page, page.exact("NextKeyMarker")),
-                page.text("NextUploadIdMarker").to_owned(),
-            );
-            // Some services say for ever that there is more; markers that stand still tell.
-            if page.text("IsTruncated") != "true" || next.0.is_empty() || next == marker {
-                return Ok(uploads);
-            }
-            marker = next;
-        }
-    }
-
-    /// The same for whoever may not list them, or uses a service that cannot: none then, and a
-    /// remark. All else can be done without.
-    pub(crate) fn unfinished_if_told(
-        &self,
-        prefix: &str,
-    ) -> Result<(Vec<Unfinished>, Option<String>)> {
-        const REFUSALS: [&str; 3] = ["AccessDenied", "NotImplemented", "MethodNotAllowed"];
-        match self.unfinished(prefix) {
-            Err(fault) if REFUSALS.contains(&&fault.code[..]) => {
-                let so = "interrupted uploads are neither shown nor gone on with";
-                Ok((Vec::new(), Some(format!("{}; {so}", fault.error))))
-            }
-            answer => Ok((answer?, None)),
-        }
-    }
-
     /// The parts of an unfinished upload, in order. A number that occurs more than once, since it
     /// was uploaded more than once, is left out: nobody knows which of them would be used.
     pub(crate) fn parts(&self, key: &str, id: &str) -> Answer<Vec<Listed>> {
@@ -160,52 +89,6 @@ impl Client {
             Err(fault) if fault.code == "NoSuchUpload" => Ok((0, None)),
             Err(fault) => Err(fault.into()),
         }
-    }
-
-    /// A copy of an object that is too long for one request.
-    pub(super) fn copy_by_parts(&self, from: &str, to: &str, head: &Head) -> Result<()> {
-        let mut headers: Vec<(&str, String)> = head.kept().collect();
-        let class = head.response.header("x-amz-storage-class");
-        if !class.is_empty() {
-            headers.push(("x-amz-storage-class", class.to_owned()));
-        }
-        let id = self.create(to, headers)?;
-        let copied = self.copy_parts(from, to, head, &id);
-        let copied = copied.and_then(|parts| Ok(self.complete(to, &id, &parts, false)?));
-        if copied.is_err() {
-            // The first error is the one to tell; what stays is listed as unfinished.
-            let _ = self.abort(to, &id);
-        }
-        copied.map(drop)
-    }
-
-    fn copy_parts(&self, from: &str, to: &str, head: &Head, id: &str) -> Result<Vec<Part>> {
-        let least = head.size.div_ceil(self.quirks().max_parts);
-        let step = least.max(self.options.single_copy.min(1 << 30));
-        let mut parts = Vec::new();
-        for number in 1..=head.size.div_ceil(step) {
-            let start = (number - 1) * step;
-            let end = head.size.min(start + step) - 1;
-            let mut request =
-                Request::new(Method::Put, to, "copy to", "s3:PutObject and s3:GetObject");
-            request.slow = true;
-            request.query = vec![
-                ("partNumber", number.to_string()),
-                ("uploadId", id.to_owned()),
-            ];
-            request.headers = vec![
-                ("x-amz-copy-source", self.source(from)),
-                ("x-amz-copy-source-range", format!("bytes={start}-{end}")),
-            ];
-            let part = self.document(request, "CopyPartResult")?;
-            parts.push(Part {
-                number,
-                size: end + 1 - start,
-                etag: unquoted(part.text("ETag")).to_owned(),
-                checksum: None,
-            });
-        }
-        Ok(parts)
     }
 
     /// Begins a multipart upload; its id.
@@ -261,16 +144,6 @@ impl Client {
             Err(fault) if fault.code != "NoSuchUpload" => Err(fault.into()),
             _ => Ok(()),
         }
-    }
-}
-
-fn unfinished(page: &Node, node: &Node) -> Unfinished {
-    Unfinished {
-        key: decoded(page, node.exact("Key")),
-        id: node.text("UploadId").to_owned(),
-        started: node.text("Initiated").parse().ok(),
-        class: node.text("StorageClass").to_owned(),
-        algorithm: node.text("ChecksumAlgorithm").to_owned(),
     }
 }
 

@@ -1,52 +1,12 @@
-//! What can be asked about objects and unfinished uploads, one function for each of S3's requests.
+//! What can be asked about and done to single objects, one function for each of S3's requests.
 //! Moving the bytes of streams is the business of `upload` and `download`.
 
-use super::multipart::Unfinished;
-use super::sign::UNRESERVED;
-use super::xml::{Node, escaped};
-use super::{Answer, Client, Fault, Request, Response, Sse};
+use super::request::unquoted;
+use super::xml::escaped;
+use super::{Answer, Client, Request, Response, Sse};
 use crate::digest::content_md5;
 use crate::error::{Error, Kind, Result};
-use jiff::Timestamp;
-use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 use rusty_s3::Method;
-
-/// An object as a listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
-    /// Its whole key.
-    pub key: String,
-    /// In bytes.
-    pub size: u64,
-    /// Without quotes.
-    pub etag: String,
-    /// When it was written.
-    pub modified: Option<Timestamp>,
-}
-
-/// Everything below a prefix, as one listing showed it.
-#[derive(Clone, Debug, Default)]
-pub struct Inventory {
-    /// The objects.
-    pub objects: Vec<Object>,
-    /// The uploads that were not finished.
-    pub uploads: Vec<Unfinished>,
-    /// Why these are not known, if so.
-    pub remark: Option<String>,
-}
-
-impl Inventory {
-    /// The part of it whose keys begin so.
-    pub fn below(&self, prefix: &str) -> Inventory {
-        let objects = self.objects.iter().filter(|o| o.key.starts_with(prefix));
-        let uploads = self.uploads.iter().filter(|u| u.key.starts_with(prefix));
-        Inventory {
-            objects: objects.cloned().collect(),
-            uploads: uploads.cloned().collect(),
-            remark: self.remark.clone(),
-        }
-    }
-}
 
 /// What a request about a single object tells.
 #[derive(Debug)]
@@ -91,99 +51,9 @@ impl Head {
     }
 }
 
-/// What ends in a path may stay as it is.
-const KEEP: &AsciiSet = &UNRESERVED.remove(b'/');
+/// How many objects one request removes at most.
 const PAGE: usize = 1000;
-pub(super) const ENDLESS: &str = "it has more than 10 million keys, or they are longer than 1 GiB";
-
-/// How much of a listing there can be: a service could go on for ever.
-#[derive(Default)]
-pub(super) struct Bound {
-    keys: u64,
-    bytes: u64,
-}
-
-impl Bound {
-    /// Counts a page; false if that is too many.
-    pub(super) fn takes<'a>(&mut self, nodes: impl Iterator<Item = &'a Node>) -> bool {
-        let before = self.keys;
-        for node in nodes {
-            self.keys += 1;
-            self.bytes += node.exact("Key").len() as u64;
-        }
-        // Short pages are honest, and yet there cannot be any number of them.
-        self.keys = self.keys.max(before + 100);
-        self.keys <= 10_000_000 && self.bytes <= 1 << 30
-    }
-}
-
 impl Client {
-    /// Every object whose key begins so, page by page.
-    ///
-    /// # Errors
-    /// If the bucket cannot be listed.
-    pub fn list(&self, prefix: &str) -> Result<Vec<Object>> {
-        let mut objects = Vec::new();
-        self.pages(prefix, &[], &mut |page, node| {
-            objects.push(object(page, node));
-        })?;
-        Ok(objects)
-    }
-
-    /// Every object, and every unfinished upload as far as these are told, whose keys begin so.
-    ///
-    /// # Errors
-    /// If the bucket cannot be listed.
-    pub fn inventory(&self, prefix: &str) -> Result<Inventory> {
-        let objects = self.list(prefix)?;
-        let (uploads, remark) = self.unfinished_if_told(prefix)?;
-        Ok(Inventory {
-            objects,
-            uploads,
-            remark,
-        })
-    }
-
-    /// Shows every object of a listing, with its page, to `each`.
-    pub(super) fn pages(
-        &self,
-        prefix: &str,
-        headers: &[(&'static str, String)],
-        each: &mut dyn FnMut(&Node, &Node),
-    ) -> Result<()> {
-        let (mut token, mut bound) = (String::new(), Bound::default());
-        loop {
-            let mut request = Request::new(Method::Get, "", "list", "s3:ListBucket");
-            request.headers = headers.to_vec();
-            request.query = vec![
-                ("list-type", "2".to_owned()),
-                ("encoding-type", "url".to_owned()),
-                ("max-keys", PAGE.to_string()),
-                ("prefix", prefix.to_owned()),
-            ];
-            if !token.is_empty() {
-                request.query.push(("continuation-token", token.clone()));
-            }
-            let page = self.document(request, "ListBucketResult")?;
-            if !bound.takes(page.all("Contents")) {
-                return Err(self.malformed("list", "", ENDLESS));
-            }
-            page.all("Contents").for_each(|node| each(&page, node));
-            let next = page.text("NextContinuationToken");
-            if page.text("IsTruncated") != "true" {
-                return Ok(());
-            }
-            if next.is_empty() || next == token {
-                return Err(self.malformed(
-                    "list",
-                    "",
-                    "a page says that another follows, but not which",
-                ));
-            }
-            token = next.to_owned();
-        }
-    }
-
     /// What is known about an object; `None` if it does not exist.
     pub(crate) fn head(&self, key: &str) -> Answer<Option<Head>> {
         let request = Request::new(Method::Head, key, "look at", "s3:GetObject");
@@ -252,42 +122,6 @@ impl Client {
         self.request(request)
     }
 
-    /// Copies an object within the bucket, by parts if it is too long for one request, and makes
-    /// sure that the copy has its length. The ETag of the copy.
-    pub(crate) fn copy(&self, from: &str, to: &str) -> Result<String> {
-        let doing = || format!("cannot copy {}", self.url(from));
-        let Some(head) = self.head(from)? else {
-            return Err(Error::failed(doing(), "it does not exist"));
-        };
-        match head.size > self.options.single_copy {
-            true => self.copy_by_parts(from, to, &head)?,
-            false => self.copy_at_once(from, to, &head)?,
-        }
-        let copy = self.head(to)?;
-        match copy.filter(|copy| copy.size == head.size) {
-            Some(copy) => Ok(copy.etag),
-            None => Err(Error::damaged(
-                doing(),
-                format!("{} has not its length", self.url(to)),
-            )),
-        }
-    }
-
-    fn copy_at_once(&self, from: &str, to: &str, head: &Head) -> Result<()> {
-        let mut request = Request::new(Method::Put, to, "copy to", "s3:PutObject and s3:GetObject");
-        request.slow = true;
-        request.headers = vec![("x-amz-copy-source", self.source(from))];
-        request.headers.extend(self.protection());
-        let class = head.response.header("x-amz-storage-class");
-        if !class.is_empty() {
-            request
-                .headers
-                .push(("x-amz-storage-class", class.to_owned()));
-        }
-        self.document(request, "CopyObjectResult")?;
-        Ok(())
-    }
-
     /// Removes objects for good. One that does not exist counts as removed.
     pub(crate) fn remove(&self, keys: &[String]) -> Result<()> {
         for page in keys.chunks(PAGE) {
@@ -335,79 +169,5 @@ impl Client {
                 ("x-amz-server-side-encryption-aws-kms-key-id", key.clone()),
             ],
         }
-    }
-
-    pub(super) fn source(&self, key: &str) -> String {
-        format!("/{}/{}", self.bucket(), utf8_percent_encode(key, KEEP))
-    }
-
-    /// A request whose answer is a document with this root.
-    pub(super) fn document(&self, mut request: Request<'_>, root: &str) -> Answer<Node> {
-        request.limit = super::xml::LONGEST;
-        let (doing, key) = (request.doing, request.key);
-        let response = self.request(request)?;
-        let text = String::from_utf8_lossy(&response.body);
-        match Node::parse(&text).filter(|node| node.name == root) {
-            Some(node) => Ok(node),
-            None => {
-                let said = format!("the answer ({}) is not a {root}", response.status);
-                Err(self.malformed(doing, key, &said).into())
-            }
-        }
-    }
-
-    pub(super) fn malformed(&self, doing: &str, key: &str, said: &str) -> Error {
-        Error::failed(format!("cannot {doing} {}", self.url(key)), said)
-    }
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Fault {
-        Fault {
-            error,
-            code: String::new(),
-        }
-    }
-}
-
-pub(crate) fn unquoted(etag: &str) -> &str {
-    etag.trim().trim_matches('"')
-}
-
-/// A key as it really is: listings can be asked to escape what XML cannot carry.
-pub(super) fn decoded(page: &Node, key: &str) -> String {
-    if page.text("EncodingType") != "url" {
-        return key.to_owned();
-    }
-    let spaces = key.replace('+', " ");
-    percent_decode_str(&spaces).decode_utf8_lossy().into_owned()
-}
-
-fn object(page: &Node, node: &Node) -> Object {
-    Object {
-        key: decoded(page, node.exact("Key")),
-        size: node.number("Size").unwrap_or(0),
-        etag: unquoted(node.text("ETag")).to_owned(),
-        modified: node.text("LastModified").parse().ok(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn listings_have_an_end() {
-        let pages = |key: &str, keys: usize| {
-            let contents = format!("<Contents><Key>{key}</Key></Contents>").repeat(keys);
-            let page = Node::parse(&format!("<L>{contents}</L>")).unwrap();
-            let mut bound = Bound::default();
-            (0..)
-                .take_while(|_| bound.takes(page.all("Contents")))
-                .count()
-        };
-        assert_eq!(pages("k", 1000), 10_000);
-        assert_eq!(pages("k", 0), 100_000, "empty pages");
-        assert_eq!(pages(&"k".repeat(1024), 1000), 1048);
     }
 }

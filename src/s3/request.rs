@@ -110,6 +110,28 @@ impl From<Fault> for Error {
     }
 }
 
+/// Headers whose names are strings, as a request has them.
+pub(super) fn borrowed(headers: &[(String, String)]) -> Vec<(&str, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect()
+}
+
+/// An ETag without the quotes that stand around it in headers and listings.
+pub(crate) fn unquoted(etag: &str) -> &str {
+    etag.trim().trim_matches('"')
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        Fault {
+            error,
+            code: String::new(),
+        }
+    }
+}
+
 /// Bytes at the rate of `--bwlimit`, until somebody wants to stop.
 pub(super) struct Limited<'a, 'b, R> {
     pub(super) from: R,

@@ -2,7 +2,8 @@
 //! Knows keys and classes; when to ask and how long to wait is decided elsewhere.
 
 use super::errors::http_date;
-use super::objects::{Head, decoded};
+use super::listing::decoded;
+use super::objects::Head;
 use super::xml::Node;
 use super::{Answer, Client, Request};
 use crate::archive::{ArchiveState, Tier};

@@ -2,24 +2,26 @@
 //! and checked at the end. Memory is a part for each thread and one more, whatever the length: the
 //! threads that send a part also hash it.
 
+mod checksums;
 mod sizing;
-mod sums;
 mod workers;
 
-use super::multipart::{Part, Unfinished};
+use super::listing::Unfinished;
+use super::multipart::Part;
+use super::request::borrowed;
 use super::{Checksum, Client, Fault};
 use crate::digest::{self, Digests, md5};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::snapshot::Size;
 use crate::text::hex;
+use checksums::{Expected, PartChecksums, composite};
 use sizing::Sizing;
 pub(crate) use sizing::check_part;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use sums::{Expected, Sums, composite};
 use workers::{Done, Piece, Wanted, Workers};
 
 /// Metadata of an object, by name without S3's prefix.
@@ -352,7 +354,7 @@ impl Upload {
         let sha256 = digests.sha256.clone().unwrap_or_default();
         self.meta.push(("sha256", sha256.clone()));
         let mut headers = self.headers();
-        headers.extend(Sums::of(&self.part, self.client.checksum()).headers());
+        headers.extend(PartChecksums::of(&self.part, self.client.checksum()).headers());
         if self.client.quirks().if_none_match {
             headers.push(("if-none-match".to_owned(), "*".to_owned()));
         }
@@ -422,11 +424,4 @@ impl From<Fault> for io::Error {
     fn from(fault: Fault) -> io::Error {
         fault.error.into()
     }
-}
-
-fn borrowed(headers: &[(String, String)]) -> Vec<(&str, String)> {
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.clone()))
-        .collect()
 }

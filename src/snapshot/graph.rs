@@ -206,6 +206,13 @@ impl<K: Copy + Eq + Hash> Shortest<K> {
     }
 }
 
+/// An offer of stored diffs.
+impl FromIterator<Diff> for Offer {
+    fn from_iter<I: IntoIterator<Item = Diff>>(diffs: I) -> Self {
+        Offer::Only(diffs.into_iter().collect())
+    }
+}
+
 impl Offer {
     /// The diffs that are stored; `None` where diffs are made as they are asked for.
     pub fn stored(&self) -> Option<&[Diff]> {

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::s3::Client;
-use crate::s3::objects::Inventory;
+use crate::s3::listing::Inventory;
 use crate::s3::upload::Upload;
 use crate::snapshot::{
     Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,

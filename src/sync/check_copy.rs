@@ -1,9 +1,9 @@
 //! What arrived, held against its source before it counts as sent. Decides what becomes of a copy
 //! that is not the same.
 
-use super::{Event, Summary, Watch};
 use crate::compare::{self, Pair};
 use crate::error::{Error, Kind, Result};
+use crate::event::{Compared, Event, Listener, Summary};
 use crate::log;
 use crate::plan::{Action, Plan, Step};
 use crate::snapshot::{Listing, Mended, Size, Snapshot, State, shown};
@@ -20,12 +20,12 @@ pub(super) fn hold(
     source: &mut dyn Store,
     dest: &mut dyn Store,
     summary: &mut Summary,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<()> {
     if !plan.compare || step.action != Action::Transfer {
         return Ok(());
     }
-    let error = match look(step, source, dest, watch) {
+    let error = match look(step, source, dest, listener) {
         None => match dest.settle(&step.path) {
             Ok(()) => {
                 summary.compared += 1;
@@ -48,9 +48,8 @@ fn look(
     step: &Step,
     source: &mut dyn Store,
     dest: &mut dyn Store,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Option<Error> {
-    watch(Event::Comparing(step, 0));
     let pair = Pair {
         id: step.to,
         source: None,
@@ -59,10 +58,18 @@ fn look(
         from_disk: true,
         top_time: true,
     };
-    let each = &mut |entries| watch(Event::Comparing(step, entries));
+    let each = &mut |entries| {
+        let path = step.path.clone();
+        listener(Event::Comparing { path, entries });
+    };
+    each(0);
     match compare::copies(source, dest, &pair, each) {
         Ok(outcome) if outcome.is_same() => {
-            watch(Event::Compared(step, &outcome));
+            listener(Event::Compared(Compared {
+                path: step.path.clone(),
+                everything: outcome.everything,
+                words: outcome.praise(&step.path),
+            }));
             None
         }
         Ok(outcome) => {
@@ -86,13 +93,13 @@ fn look(
 ///
 /// # Errors
 /// If a signal asks to stop, or the destination cannot be listed. What could not be compared stays as
-/// it is, and the watch hears why.
+/// it is, and the listener hears why.
 pub fn settle(
     here: &Listing,
     there: Listing,
     source: &mut dyn Store,
     dest: &mut dyn Store,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Listing> {
     let steps: Vec<Step> = pending(here, &there).map(waiting).collect();
     if steps.is_empty() {
@@ -100,14 +107,14 @@ pub fn settle(
     }
     source.has_files().and_then(|()| dest.has_files())?;
     for step in &steps {
-        let error = match look(step, source, dest, watch) {
+        let error = match look(step, source, dest, listener) {
             None => dest.settle(&step.path).err(),
             Some(error) if error.kind == Kind::Interrupted => return Err(error),
             Some(error) if error.kind == Kind::Different => Some(rejected(step, dest, error)),
             Some(error) => Some(error),
         };
         if let Some(error) = error {
-            watch(Event::Unsettled(step, &error));
+            listener(Event::Unsettled(error));
         }
     }
     dest.list()

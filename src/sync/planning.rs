@@ -1,7 +1,7 @@
 //! Planning with exact sizes: measures what a plan chose until all of it is known.
 
-use super::{Event, Watch};
 use crate::error::Result;
+use crate::event::{Event, Listener};
 use crate::plan::{self, Plan, Wish};
 use crate::process;
 use crate::snapshot::{Diff, Listing, Measured, Size, Sizes};
@@ -17,9 +17,9 @@ pub fn make_plan(
     from: &Listing,
     dest: &Listing,
     wish: &Wish,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Plan> {
-    plan_from(Sizes::new(), source, from, dest, wish, watch)
+    plan_from(Sizes::new(), source, from, dest, wish, listener)
 }
 
 /// Likewise, with what is known already.
@@ -29,7 +29,7 @@ pub(super) fn plan_from(
     from: &Listing,
     dest: &Listing,
     wish: &Wish,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Plan> {
     let mut rounds = 0;
     loop {
@@ -44,7 +44,8 @@ pub(super) fn plan_from(
             return Ok(plan);
         }
         process::check("planning")?;
-        watch(Event::Measuring(unknown.len()));
+        let diffs = unknown.len();
+        listener(Event::Measuring { diffs });
         let mut measured = source.measure(&unknown)?;
         sizes.extend(unknown.iter().map(|diff| {
             let found = measured.remove(&diff.pair());

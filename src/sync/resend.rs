@@ -1,8 +1,9 @@
 //! Copies that turned out to be wrong, replaced one by one: sent again beside the old copy, compared,
 //! and exchanged with it. What was built on a wrong copy may be wrong too, and is never passed over.
 
-use super::{Event, Summary, Watch, check_copy, transfer};
+use super::{check_copy, transfer};
 use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Listener, Summary};
 use crate::log;
 use crate::plan::{Action, Plan, Step};
 use crate::process;
@@ -115,7 +116,7 @@ pub fn carry_out(
     plan: &Plan,
     source: &mut dyn Store,
     dest: &mut dyn Store,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Summary> {
     check_copy::must_compare(plan, source, dest)?;
     dest.will_compare(plan.compare);
@@ -126,15 +127,15 @@ pub fn carry_out(
         let lost_parent = step.from.is_some_and(|from| lost.contains(&from));
         let result = match lost_parent {
             true => Err(super::orphan(step)),
-            false => replace(plan, step, &there, source, dest, &mut summary, watch),
+            false => replace(plan, step, &there, source, dest, &mut summary, listener),
         };
         match result {
             Ok(receipt) => {
                 summary.count(step, &receipt);
-                watch(Event::Done(step, receipt));
+                listener(Event::ended(step, Ok(receipt)));
             }
             Err(error) => {
-                watch(Event::Failed(step, &error));
+                listener(Event::ended(step, Err(&error)));
                 if error.kind == Kind::Interrupted {
                     return Err(error);
                 }
@@ -155,22 +156,22 @@ fn replace(
     source: &mut dyn Store,
     dest: &mut dyn Store,
     summary: &mut Summary,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Receipt> {
     process::check("synchronising")?;
-    watch(Event::Started(step));
+    listener(Event::Started(step.clone()));
     let mut beside = Step {
         path: beside(&step.path),
         ..step.clone()
     };
     let receipt = match has_arrived(&beside, there) {
-        true => compare_arrived(plan, &beside, source, dest, summary, watch)?,
+        true => compare_arrived(plan, &beside, source, dest, summary, listener)?,
         false => None,
     };
     let mut bring = |beside: &Step| -> Result<Receipt> {
-        let moved = &mut |n| watch(Event::Moved(n));
+        let moved = &mut |bytes| listener(Event::Moved { bytes });
         let receipt = transfer(source, dest, &beside.diff(), &beside.path, moved)?;
-        check_copy::hold(plan, beside, source, dest, summary, watch)?;
+        check_copy::hold(plan, beside, source, dest, summary, listener)?;
         Ok(receipt)
     };
     let receipt = match receipt.map_or_else(|| bring(&beside), Ok) {
@@ -202,13 +203,13 @@ fn compare_arrived(
     source: &mut dyn Store,
     dest: &mut dyn Store,
     summary: &mut Summary,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Option<Receipt>> {
     let whole = Step {
         from: None,
         ..beside.clone()
     };
-    match check_copy::hold(plan, &whole, source, dest, summary, watch) {
+    match check_copy::hold(plan, &whole, source, dest, summary, listener) {
         Err(error) if error.kind == Kind::Interrupted => Err(error),
         Err(error) => {
             log::line(|| error.to_string());

@@ -1,7 +1,7 @@
 //! What makes and changes the entries of directories, relative to open directories, and never
 //! through a symbolic link. Names are bytes; what they mean is the caller's business.
 
-use super::dir::{by_descriptor, c_string, checked, grown, stat_at};
+use super::dir::{Time, by_descriptor, c_string, checked, grown, stat_at};
 use std::ffi::CString;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -138,9 +138,6 @@ pub fn makes_for_root() -> bool {
     // Sound: the calls take no memory and cannot fail.
     unsafe { libc::geteuid() == 0 && libc::getegid() == 0 }
 }
-
-/// A time as `stat` has it: seconds since 1970 and nanoseconds.
-pub type Time = (i64, u32);
 
 /// Something whose attributes are changed: what is open, or an entry of a directory, which is never
 /// followed if it is a symbolic link.

@@ -1,7 +1,6 @@
 //! Directories, files and their attributes relative to open directories, so that no path is too
 //! long and no rename above us leads astray. Names are bytes.
 
-use super::at::Time;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -34,6 +33,9 @@ pub struct Stat {
     /// Whether something is mounted here (Linux 5.8 and later know).
     pub mount: bool,
 }
+
+/// A time as `stat` has it: seconds since 1970 and nanoseconds.
+pub type Time = (i64, u32);
 
 /// Turns the `-1` of a system call into the error it stands for.
 pub(super) fn checked(result: libc::c_long) -> io::Result<usize> {

@@ -2,8 +2,9 @@
 //! that they can be received. Which chains, and what follows from one that fails; where they are tried
 //! is the ground's business.
 
-use super::{Report, Watch, is_sound};
+use super::{Report, is_sound};
 use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Listener};
 use crate::process;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Diff, Pair, Snapshot, Uuid, shown};
@@ -50,7 +51,7 @@ pub fn drill(
     store: &mut dyn Store,
     ground: &mut dyn Ground,
     sample: Option<usize>,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<Vec<String>> {
     let Some(diffs) = report.listing.offer.stored() else {
         let doing = format!("cannot make a drill of {}", report.listing.location);
@@ -74,7 +75,7 @@ pub fn drill(
         let applies = |from| tried.get(&from) == Some(&Outcome::Applies);
         if from.is_none_or(applies) && !tried.contains_key(&to) {
             process::check("the drill")?;
-            watch(&name(to));
+            listener(Event::verifying(name(to)));
             tried.insert(to, ground.attempt(store, &stored[&pair])?);
         }
     }

@@ -1,9 +1,10 @@
 //! The same snapshots at two places, each of which looks at its own files: neither need be on this
 //! machine.
 
-use super::{Report, Watch, counts, is_sound};
+use super::{Report, counts, is_sound};
 use crate::compare::{self, Pair};
 use crate::error::{Kind, Result};
+use crate::event::{Event, Listener};
 use crate::process;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
@@ -20,7 +21,7 @@ pub fn files(
     there: &Listing,
     other: &mut dyn Store,
     changed: bool,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<()> {
     let here = report.listing.snapshots.clone();
     for snapshot in here.iter().filter(|s| counts(s)) {
@@ -30,7 +31,7 @@ pub fn files(
         let Some(any) = copies.first() else {
             continue; // that it is missing or altered there has been said
         };
-        watch(&shown(&snapshot.path));
+        listener(Event::verifying(shown(&snapshot.path)));
         let Some(original) = copies.iter().find(|s| s.uuid != snapshot.uuid) else {
             let words = format!(
                 "{} is this snapshot itself and no copy of it",
@@ -43,7 +44,7 @@ pub fn files(
             true => parent(snapshot, &here, there),
             false => None,
         };
-        match one(snapshot, original, since, store, there, other, watch)? {
+        match one(snapshot, original, since, store, there, other, listener)? {
             Ok(remark) => report.remark(snapshot, &remark),
             Err(verdict) => {
                 let verdict = with_heirs(verdict, snapshot, &report.listing);
@@ -69,7 +70,7 @@ fn one(
     store: &mut dyn Store,
     there: &Listing,
     other: &mut dyn Store,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<std::result::Result<String, Verdict>> {
     let pair = Pair {
         id: snapshot.id(),
@@ -81,7 +82,11 @@ fn one(
         top_time: false,
     };
     let name = shown(&snapshot.path);
-    let each = &mut |entries| watch(&format!("{name}, {entries} entries so far"));
+    let each = &mut |entries| {
+        listener(Event::verifying(format!(
+            "{name}, {entries} entries so far"
+        )));
+    };
     let theirs = format!("{} in {}", shown(&original.path), there.location);
     let verdict = match compare::copies(other, store, &pair, each) {
         Err(error) if error.kind == Kind::Interrupted => return Err(error),

@@ -1,8 +1,9 @@
 //! Stored streams against those that a filesystem makes now: by equal checksums the stored bytes
 //! are those, and none is fetched.
 
-use super::{Report, Watch, is_sound};
+use super::{Report, is_sound};
 use crate::error::{Kind, Result};
+use crate::event::{Event, Listener};
 use crate::process;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{
@@ -22,7 +23,7 @@ pub fn same_streams(
     store: &mut dyn Store,
     there: &Listing,
     other: &mut dyn Store,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<()> {
     let Some(diffs) = report.listing.offer.stored().map(<[Diff]>::to_vec) else {
         return Ok(());
@@ -36,7 +37,7 @@ pub fn same_streams(
         let mut all: Option<Verdict> = None;
         for diff in diffs.iter().filter(|diff| diff.to == snapshot.id()) {
             process::check("verifying")?;
-            watch(&shown(&snapshot.path));
+            listener(Event::verifying(shown(&snapshot.path)));
             if let Some(verdict) = one(snapshot, diff, store, there, other)? {
                 all = Some(all.map_or(verdict.clone(), |so_far| so_far.and(verdict)));
             }

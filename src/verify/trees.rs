@@ -1,9 +1,10 @@
 //! The same snapshots in two directories of this machine, compared byte by byte.
 
 use super::files::with_heirs;
-use super::{Report, Watch, counts, is_sound};
+use super::{Report, counts, is_sound};
 use crate::checksum::{Options, Outcome, Progress, compare_trees};
 use crate::error::{Doing, Kind, Result};
+use crate::event::{Event, Listener};
 use crate::process;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, shown};
@@ -22,7 +23,7 @@ pub fn content(
     dir: &Path,
     there: &Listing,
     other: &Path,
-    watch: &mut Watch,
+    listener: &mut Listener,
 ) -> Result<()> {
     let here = report.listing.snapshots.clone();
     for snapshot in here.iter().filter(|s| counts(s)) {
@@ -33,7 +34,7 @@ pub fn content(
         let Some(any) = there.first() else {
             continue; // that it is missing or altered there has been said
         };
-        watch(&shown(&snapshot.path));
+        listener(Event::verifying(shown(&snapshot.path)));
         let ours = dir.join(&snapshot.path);
         let verdict = match there.iter().find(|theirs| !is_itself(&ours, theirs)) {
             Some(theirs) => copies(&ours, theirs, None)?,

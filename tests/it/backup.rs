@@ -11,7 +11,7 @@ use crate::tree::differences;
 use buttersink::backup::names::oneshot_time;
 use buttersink::backup::oneshot::{self, Order};
 use buttersink::backup::retention::Policy;
-use buttersink::backup::run::Event;
+use buttersink::event::Event;
 use buttersink::plan::Wish;
 use buttersink::process::Priority;
 use buttersink::s3::S3Options;
@@ -697,7 +697,8 @@ fn an_altered_latest_is_no_parent() {
     let mut plans = 0;
     let now = Zoned::now();
     oneshot::run(&order(&home, &[&b]), &means(), &now, &mut |event| {
-        if let Event::Plan(_, plan) = event {
+        if let Event::Planned(planned) = event {
+            let plan = planned.plan;
             plans += 1;
             assert!(plan.transfers().all(|step| step.from.is_none()), "{plan:?}");
         }

@@ -9,6 +9,7 @@ use crate::support::{binary, btrfs, buttersink, output};
 use crate::tests;
 use buttersink::checksum::Found;
 use buttersink::error::{Kind, Result};
+use buttersink::event::{Event, Summary};
 use buttersink::plan::Wish;
 use buttersink::process::Priority;
 use buttersink::proof::Depth;
@@ -16,7 +17,7 @@ use buttersink::snapshot::{Diff, Listing, Size, Sizes, State, Uuid};
 use buttersink::store::file_digests::{Digest, Extent, Looking};
 use buttersink::store::local::{Local, Manner};
 use buttersink::store::{Access, Receipt, Rejected, Sink, Store};
-use buttersink::sync::{self, Event, Summary};
+use buttersink::sync;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -159,7 +160,12 @@ fn compared(source: &mut dyn Store, dest: &mut dyn Store) -> (Summary, Vec<Strin
     let plan = sync::make_plan(source, &here, &there, &wish, &mut |_| ()).unwrap();
     assert!(plan.compare);
     let watch = &mut |event: Event| {
-        if let Event::Failed(_, error) | Event::Instead(_, error, _) = event {
+        let error = match event {
+            Event::Ended(ended) => ended.error,
+            Event::Instead(instead) => Some(instead.error),
+            _ => None,
+        };
+        if let Some(error) = error {
             println!("{error}");
             failed.push(error.to_string());
         }
@@ -744,7 +750,7 @@ fn a_far_side_replaces_a_copy() {
     assert_eq!((summary.failed, summary.sent, summary.compared), (0, 2, 2));
     let mut store = far(Access::Read);
     let mut report = buttersink::verify::alone(&mut store, Depth::Quick, &mut |_| ()).unwrap();
-    let quiet = &mut |_: &str| ();
+    let quiet = &mut |_: Event| ();
     buttersink::verify::files(&mut report, &mut store, &here, &mut source, false, quiet).unwrap();
     report.verdict().unwrap();
 }

@@ -192,6 +192,8 @@ fn services_are_in_the_table() {
 
 fn the_licence_is_named() {
     assert!(text("Cargo.toml").contains("\nlicense = \"GPL-3.0-or-later\"\n"));
+    let copying = text("COPYING");
+    assert!(copying.contains("Version 3, 29 June 2007") && copying.len() > 30_000);
     assert!(text("README.md").contains("GPL-3.0-or-later"));
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod apart;
 pub(crate) mod runner;
 pub(crate) mod support;
 
+pub(crate) mod circles;
 pub(crate) mod sources;
 pub(crate) mod streams;
 pub(crate) mod subvolumes;

@@ -26,6 +26,7 @@ mod cold;
 mod commands;
 mod compare;
 mod cut;
+mod digest;
 mod documents;
 mod drill;
 mod faults;
@@ -81,6 +82,7 @@ fn main() -> std::process::ExitCode {
             commands::completions::TESTS,
             compare::TESTS,
             cut::TESTS,
+            digest::TESTS,
             documents::TESTS,
             drill::TESTS,
             faults::TESTS,

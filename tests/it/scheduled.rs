@@ -14,11 +14,11 @@ use crate::tree::assert_same;
 use buttersink::backup::archive;
 use buttersink::backup::config::Config;
 use buttersink::backup::names;
-use buttersink::backup::run::Event;
 use buttersink::backup::schedule::Kind;
 use buttersink::backup::scheduled::{self, Order};
 use buttersink::backup::state::State;
 use buttersink::error::Result;
+use buttersink::event::Event;
 use buttersink::plan::Wish;
 use buttersink::process::Priority;
 use buttersink::snapshot::{self, Listing};
@@ -129,7 +129,11 @@ impl Scene {
         let mut due = Vec::new();
         let done = scheduled::run(&self.order(), means, now, &mut |event| {
             println!("{event:?}");
-            if let Event::Due(path, what) = event {
+            if let Event::Due {
+                subvolume: path,
+                what,
+            } = event
+            {
                 let name = path.file_name().unwrap().to_string_lossy();
                 due.push(format!("{name}: {what}"));
             }
@@ -188,7 +192,7 @@ impl Scene {
         let (here, there) = (from.list().unwrap(), dest.list().unwrap());
         assert!(from.archive().unwrap().broken.is_empty());
         let wish = Wish::default();
-        let quiet = &mut |_: sync::Event| {};
+        let quiet = &mut |_: Event| {};
         let plan = sync::make_plan(&mut from, &here, &there, &wish, quiet).unwrap();
         let done = sync::carry_out(&plan, &here, &wish, &mut from, &mut *dest, quiet).unwrap();
         done.verdict().unwrap();
@@ -620,7 +624,7 @@ fn what_nobody_goes_on_with_is_said() {
         &means(&scene.server),
         &day(0),
         &mut |event| {
-            if let Event::Note(note) = event {
+            if let Event::Note { words: note } = event {
                 notes.push(note.to_owned());
             }
         },
@@ -694,7 +698,7 @@ fn what_was_lost_in_the_bucket_is_said_at_once() {
         &means(&scene.server),
         &day(6),
         &mut |event| {
-            if let Event::Note(note) = event {
+            if let Event::Note { words: note } = event {
                 notes.push(note.to_owned());
             }
         },

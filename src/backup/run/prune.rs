@@ -1,9 +1,10 @@
 //! What a finished backup lets go of, at a destination and at the source, and the link to the latest.
 
-use super::{Costed, Dest, Event, Keeps, Run};
+use super::{Costed, Dest, Keeps, Run};
 use crate::backup::retention::{self, Bonds, Candidate, Verdict};
 use crate::backup::state::moment;
 use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Judged, Retention};
 use crate::log;
 use crate::plan::Plan;
 use crate::process;
@@ -180,12 +181,19 @@ impl Run<'_, '_> {
     fn delete(&mut self, mut dest: Option<&mut Dest>, verdicts: &[Verdict]) -> Result<()> {
         let source = shown(self.source.folder.join(""));
         let name = dest.as_ref().map_or(&source, |dest| &dest.name);
-        (self.watch)(Event::Verdicts(name, verdicts));
+        (self.listener)(Event::Retention(Retention {
+            location: name.clone(),
+            snapshots: verdicts.iter().map(judged).collect(),
+            dry_run: self.dry_run,
+        }));
         if let Some(cost) = dest
             .as_ref()
             .and_then(|dest| dest.cost(Costed::Deletions(verdicts)))
         {
-            (self.watch)(Event::Cost(name, &cost));
+            (self.listener)(Event::Cost {
+                destination: name.clone(),
+                estimate: cost,
+            });
         }
         if self.dry_run {
             return Ok(());
@@ -218,6 +226,15 @@ impl Run<'_, '_> {
                 Err(Error::new(Kind::Partly, doing, said))
             }
         }
+    }
+}
+
+fn judged(verdict: &Verdict) -> Judged {
+    Judged {
+        path: verdict.candidate.path.clone(),
+        id: verdict.candidate.id,
+        keep: verdict.keep,
+        why: verdict.why.clone(),
     }
 }
 

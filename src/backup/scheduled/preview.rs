@@ -3,10 +3,10 @@
 
 use super::subvolume::Subject;
 use super::{Order, Round, open_base};
-use crate::backup::run::{Event, Watch};
 use crate::backup::schedule::Due;
 use crate::backup::state::State;
 use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Listener};
 use crate::snapshot::shown;
 use crate::store::Means;
 use jiff::Zoned;
@@ -17,13 +17,15 @@ use std::path::Path;
 ///
 /// # Errors
 /// If a run could not do what the file says.
-pub fn preview(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> Result<()> {
+pub fn preview(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -> Result<()> {
     let (state, damaged) = State::of(&order.config.global);
-    damaged.iter().for_each(|remark| watch(Event::Note(remark)));
+    damaged
+        .iter()
+        .for_each(|remark| listener(Event::note(remark)));
     let store = match open_base(order, means) {
         Ok(store) => store,
         Err(error) => {
-            remembered(order, &state, now, watch);
+            remembered(order, &state, now, listener);
             return Err(error);
         }
     };
@@ -35,7 +37,7 @@ pub fn preview(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> 
         store,
         others: Vec::new(),
         said: HashSet::new(),
-        watch,
+        listener,
     };
     let (mut failed, selected) = (None, order.selected()?);
     for (name, path) in selected {
@@ -43,8 +45,8 @@ pub fn preview(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> 
             Ok(()) => {}
             Err(error) if error.kind == Kind::Interrupted => return Err(error),
             Err(error) => {
-                tell(order, &round.state, now, (name, path), round.watch);
-                (round.watch)(Event::Failed(&shown(path), &error));
+                tell(order, &round.state, now, (name, path), round.listener);
+                (round.listener)(Event::destination(&shown(path), Err(&error)));
                 failed = Some(error.kind);
             }
         }
@@ -63,13 +65,19 @@ pub fn preview(order: &Order, means: &Means, now: &Zoned, watch: &mut Watch) -> 
 }
 
 /// What is due as far as is remembered, without asking or looking at anything.
-pub fn remembered(order: &Order, state: &State, now: &Zoned, watch: &mut Watch) {
+pub fn remembered(order: &Order, state: &State, now: &Zoned, listener: &mut Listener) {
     for (name, path) in &order.config.subvolumes {
-        tell(order, state, now, (name, path), watch);
+        tell(order, state, now, (name, path), listener);
     }
 }
 
-fn tell(order: &Order, state: &State, now: &Zoned, (name, path): (&str, &Path), watch: &mut Watch) {
+fn tell(
+    order: &Order,
+    state: &State,
+    now: &Zoned,
+    (name, path): (&str, &Path),
+    listener: &mut Listener,
+) {
     let past = state.past(name, Path::is_dir);
     let what = match order.config.schedule.due(&past, now, false) {
         Due::Now(kind, why) => format!("{kind} backup now ({why})"),
@@ -77,10 +85,11 @@ fn tell(order: &Order, state: &State, now: &Zoned, (name, path): (&str, &Path), 
             format!("{kind} backup from {}", at.strftime("%Y-%m-%d %H:%M %Z"))
         }
     };
-    watch(Event::Due(
-        path,
-        &format!("{what}, as far as is remembered"),
-    ));
+    let what = format!("{what}, as far as is remembered");
+    listener(Event::Due {
+        subvolume: path.to_owned(),
+        what,
+    });
 }
 
 impl Round<'_, '_> {
@@ -89,7 +98,10 @@ impl Round<'_, '_> {
         let mut subject = Subject::new(name, path, self.order, self.means)?;
         let todo = self.look(&mut subject);
         if let Some(words) = subject.there()? {
-            (self.watch)(Event::Due(path, &words));
+            (self.listener)(Event::Due {
+                subvolume: path.to_owned(),
+                what: words,
+            });
         }
         todo.map(drop)
     }

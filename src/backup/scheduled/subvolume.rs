@@ -9,11 +9,12 @@ use crate::backup::config::Config;
 use crate::backup::names::{self, Naming};
 use crate::backup::oneshot::access;
 use crate::backup::retention::Policy;
-use crate::backup::run::{Event, Make, Outcome, Run};
+use crate::backup::run::{Make, Outcome, Run};
 use crate::backup::schedule::{Kind, Past};
 use crate::backup::source::Source;
 use crate::backup::state::moment;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::machine;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
 use crate::store::bucket::ArchiveStore;
@@ -152,7 +153,10 @@ impl Round<'_, '_> {
         let (schedule, once) = (&config.schedule, self.order.once);
         let agenda = agenda::decide(schedule, &past, there.pending, owed, self.now, once);
         let words = self.words(&agenda, &subject.name);
-        (self.watch)(Event::Due(&subject.path, &words));
+        (self.listener)(Event::Due {
+            subvolume: subject.path.clone(),
+            what: words,
+        });
         match (&agenda, &unread) {
             (Agenda::Later(..), None) => return Ok(None),
             (Agenda::Later(..), Some(error)) => return Err(error.clone()),
@@ -324,7 +328,7 @@ impl Round<'_, '_> {
             whole: false,
             pinned: parent.map(|id| (id, why.to_owned())).into_iter().collect(),
             said: self.said.clone(),
-            watch: self.watch,
+            listener: self.listener,
         }
         .go(dests)?;
         if !self.order.dry_run {

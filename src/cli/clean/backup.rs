@@ -8,13 +8,12 @@ use crate::cli::grammar::usage;
 use crate::cli::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
+use crate::event::{Deleted, Event, Fate};
 use crate::prices::Prices;
 use crate::progress::Progress;
-use crate::report::json;
 use crate::snapshot::shown;
 use crate::store::Access;
 use crate::store::bucket::ArchiveStore;
-use crate::text::human;
 use jiff::Timestamp;
 
 /// Takes `NAME/TIME` apart: what the backups are called, and when it was made, as keys have it.
@@ -46,11 +45,11 @@ pub(in crate::cli) fn run(options: &Options) -> Result<()> {
     let mut store = ArchiveStore::open(settings, access, s3)?;
     let (key, manifest) = store.removable(time)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
-    let word = match options.dry_run {
-        true => "removable",
+    let result = match options.dry_run {
+        true => Fate::Removable,
         false => {
             store.remove(&key)?;
-            "removed"
+            Fate::Removed
         }
     };
     let days = stamp::moment(&manifest.created_at).map_or(0, |made| {
@@ -60,18 +59,14 @@ pub(in crate::cli) fn run(options: &Options) -> Result<()> {
     let (bytes, class) = (manifest.total_bytes, &manifest.s3.storage_class);
     let prices = Prices::of(store.client().is_aws());
     let cost = prices.deleting_early(bytes, class, days);
-    let location = store.location();
-    progress.result(
-        || {
-            let (made, kind, name) = (
-                shown(&manifest.created_at),
-                shown(&manifest.kind),
-                shown(&manifest.snapshot.name),
-            );
-            let size = human(bytes);
-            format!("{word}: {made}  {kind}  {size}  {name} in {location}\ndeleting: {cost}\n")
-        },
-        || json::archives::deleted(&location, &manifest, word),
-    );
+    progress.hear(&Event::Deleted(Box::new(Deleted {
+        location: store.location(),
+        result,
+        cost: cost.to_string(),
+        bytes,
+        created_at: manifest.created_at,
+        kind: manifest.kind,
+        snapshot: manifest.snapshot.name,
+    })));
     progress.close()
 }

@@ -3,8 +3,8 @@
 use crate::cli::means::open;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::progress::Progress;
-use crate::report;
 use crate::store::{Access, Location};
 use crate::sync::resend;
 use std::ffi::OsString;
@@ -33,15 +33,13 @@ pub(in crate::cli) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let plan = resend::plan(&options.resend, &here, &there)?;
     crate::sync::must_compare(&plan, &mut *source, &mut *dest)?;
     if options.dry_run {
-        progress.result(|| report::plan(&plan), || report::json::plan(&plan));
+        progress.result(&plan);
         return progress.close();
     }
-    progress.begin(&plan);
-    let watch = &mut |event: crate::sync::Event| progress.event(&event);
-    let summary = resend::carry_out(&plan, &mut *source, &mut *dest, watch)?;
-    progress.result(
-        || report::summary(&summary),
-        || report::json::summary(&summary),
-    );
-    summary.verdict().and(progress.close())
+    progress.hear(&Event::planned("", &plan, false));
+    let listener = &mut |event| progress.hear(&event);
+    let summary = resend::carry_out(&plan, &mut *source, &mut *dest, listener)?;
+    let verdict = summary.verdict();
+    progress.hear(&Event::Summary(summary));
+    verdict.and(progress.close())
 }

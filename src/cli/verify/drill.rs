@@ -4,6 +4,7 @@ use super::words::Drill;
 use crate::cli::means::means;
 use crate::cli::options::Options;
 use crate::error::Result;
+use crate::event::Listener;
 use crate::snapshot::shown;
 use crate::store::Store;
 use crate::store::local::Scratch;
@@ -30,14 +31,14 @@ impl Ground {
         &mut self,
         report: &mut Report,
         store: &mut dyn Store,
-        watch: &mut verify::Watch,
+        listener: &mut Listener,
     ) -> Result<()> {
         let drawn = match &mut self.scratch {
-            None => verify::drill(report, store, &mut InMind::default(), self.sample, watch)?,
+            None => verify::drill(report, store, &mut InMind::default(), self.sample, listener)?,
             Some(scratch) => {
                 let place = shown(scratch.dir());
                 let mut ground = Received::into(scratch.store()?, place);
-                verify::drill(report, store, &mut ground, self.sample, watch)?
+                verify::drill(report, store, &mut ground, self.sample, listener)?
             }
         };
         if self.sample.is_some() && !drawn.is_empty() {

@@ -4,6 +4,7 @@ use super::one::Other;
 use crate::cli::means::open;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
+use crate::event::Listener;
 use crate::proof::Seen;
 use crate::snapshot::{State, shown};
 use crate::store::{Access, Location, Store};
@@ -33,15 +34,15 @@ pub(super) fn compare(
     other: &mut Other,
     here: Option<Directories>,
     changed: bool,
-    watch: &mut verify::Watch,
+    listener: &mut Listener,
 ) -> Result<()> {
     if let Some((ours, theirs)) = here {
-        return verify::content(report, ours, &other.listing, theirs, watch);
+        return verify::content(report, ours, &other.listing, theirs, listener);
     }
     store.has_files()?;
     other.store.has_files()?;
     let (source, there) = (&mut *other.store, &other.listing);
-    verify::files(report, store, there, source, changed, watch)
+    verify::files(report, store, there, source, changed, listener)
 }
 
 /// What a run brought and was ended before it compared it counts from now on, if it is the same.

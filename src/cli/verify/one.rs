@@ -4,6 +4,7 @@ use super::drill::Ground;
 use crate::cli::means::open;
 use crate::cli::options::Options;
 use crate::error::Result;
+use crate::event::Listener;
 use crate::proof::Depth;
 use crate::snapshot::Listing;
 use crate::store::bucket::ArchiveStore;
@@ -33,15 +34,15 @@ pub(super) fn alone(
     store: &mut dyn Store,
     depth: Depth,
     (other, ground): &mut With,
-    watch: &mut verify::Watch,
+    listener: &mut Listener,
 ) -> Result<Report> {
-    let mut report = verify::alone(store, depth, watch)?;
+    let mut report = verify::alone(store, depth, listener)?;
     if let Some(other) = other {
         let there = &other.listing;
-        verify::same_streams(&mut report, store, there, &mut *other.store, watch)?;
+        verify::same_streams(&mut report, store, there, &mut *other.store, listener)?;
     }
     if let Some(ground) = ground {
-        ground.try_all(&mut report, store, watch)?;
+        ground.try_all(&mut report, store, listener)?;
     }
     Ok(report)
 }
@@ -52,11 +53,11 @@ pub(super) fn add(
     mut archive: ArchiveStore,
     depth: Depth,
     with: &mut With,
-    watch: &mut verify::Watch,
+    listener: &mut Listener,
 ) -> Result<()> {
     let location = archive.location();
     let below = location.strip_prefix(&report.listing.location);
     let at = below.unwrap_or(&location).to_owned();
-    report.join(alone(&mut archive, depth, with, watch)?, Path::new(&at));
+    report.join(alone(&mut archive, depth, with, listener)?, Path::new(&at));
     Ok(())
 }

@@ -4,9 +4,9 @@
 //! for the slowest.
 
 use super::super::multipart::{Listed, Part};
-use super::super::objects::unquoted;
+use super::super::request::{borrowed, unquoted};
 use super::super::{Checksum, Client, Request};
-use super::sums::Sums;
+use super::checksums::PartChecksums;
 use crate::digest::{self, Algorithm, Background, Buffer, Digests, Hash, TreeHash, md5};
 use crate::error::{Error, Result};
 use crate::log;
@@ -235,24 +235,24 @@ impl Shared {
     /// Sends a part, unless the service has it.
     fn deliver(&self, job: &Job) -> Result<Part> {
         let counters = &self.client.counters;
-        let mut sums = Sums::of(job.data.bytes(), job.piece.checksum);
+        let mut checksums = PartChecksums::of(job.data.bytes(), job.piece.checksum);
         let known = job
             .piece
             .known
             .iter()
             .find(|part| part.number == job.number);
         if let Some(known) = known
-            && self.is_same(known, job, &mut sums)
+            && self.is_same(known, job, &mut checksums)
         {
             counters.parts_skipped.fetch_add(1, Ordering::Relaxed);
             self.skipped.fetch_add(1, Ordering::Relaxed);
             self.log(job, "is there already");
-            return Ok(part(job, &sums, known.etag.clone()));
+            return Ok(part(job, &checksums, known.etag.clone()));
         }
-        let etag = self.send(job, &sums)?;
+        let etag = self.send(job, &checksums)?;
         counters.parts_sent.fetch_add(1, Ordering::Relaxed);
         self.log(job, "arrived");
-        Ok(part(job, &sums, etag))
+        Ok(part(job, &checksums, etag))
     }
 
     fn log(&self, job: &Job, what: &str) {
@@ -262,12 +262,12 @@ impl Shared {
 
     /// Size, checksum and ETag must agree, as far as the service tells them; telling neither
     /// checksum nor ETag is not enough.
-    fn is_same(&self, known: &Listed, job: &Job, sums: &mut Sums) -> bool {
+    fn is_same(&self, known: &Listed, job: &Job, checksums: &mut PartChecksums) -> bool {
         if known.size != job.data.bytes().len() as u64 {
             return false;
         }
         let mut proofs = Vec::new();
-        if let Some((_, element, value)) = &sums.checksum {
+        if let Some((_, element, value)) = &checksums.checksum {
             let there = match *element {
                 "ChecksumCRC32C" => &known.crc32c,
                 _ => &known.sha256,
@@ -275,21 +275,21 @@ impl Shared {
             proofs.extend((!there.is_empty()).then(|| there == value));
         }
         if self.client.etags_are_md5() {
-            let md5 = sums.md5.get_or_insert_with(|| md5(job.data.bytes()));
+            let md5 = checksums.md5.get_or_insert_with(|| md5(job.data.bytes()));
             proofs.push(known.etag.eq_ignore_ascii_case(&hex(md5)));
         }
         !proofs.is_empty() && proofs.iter().all(|&same| same)
     }
 
-    fn send(&self, job: &Job, sums: &Sums) -> Result<String> {
+    fn send(&self, job: &Job, checksums: &PartChecksums) -> Result<String> {
         let doing = format!("upload part {} of", job.number);
         let mut request = Request::new(Method::Put, &job.piece.key, &doing, "s3:PutObject");
         request.query = vec![
             ("partNumber", job.number.to_string()),
             ("uploadId", job.piece.id.clone()),
         ];
-        let headers = sums.headers();
-        request.headers = super::borrowed(&headers);
+        let headers = checksums.headers();
+        request.headers = borrowed(&headers);
         request.body = job.data.bytes();
         request.stop = Some(&self.stop);
         let response = self.client.request(request)?;
@@ -297,8 +297,8 @@ impl Shared {
     }
 }
 
-fn part(job: &Job, sums: &Sums, etag: String) -> Part {
-    let checksum = sums.checksum.as_ref();
+fn part(job: &Job, checksums: &PartChecksums, etag: String) -> Part {
+    let checksum = checksums.checksum.as_ref();
     Part {
         number: job.number,
         size: job.data.bytes().len() as u64,

@@ -17,7 +17,7 @@ use crate::archive::ArchiveState;
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::proof::{Finding, Verdict};
-use crate::s3::objects::Inventory;
+use crate::s3::listing::Inventory;
 use crate::s3::upload::{Made, Meta, Upload};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Origin, Size, Uuid};

@@ -14,7 +14,7 @@ use super::{Bucket, Reach};
 use crate::error::{Error, Result};
 use crate::proof::{Finding, Verdict};
 use crate::s3::download::Source;
-use crate::s3::objects::Inventory;
+use crate::s3::listing::Inventory;
 use crate::s3::upload::{Made, Meta, Target, Upload};
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Origin, Size, shown};

@@ -5,7 +5,7 @@ use super::state_dir::{self, Home};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Origin, Origins, Uuid, path_text, shown};
-use crate::sys;
+use crate::sys::{self, secure_open};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -56,6 +56,9 @@ pub(super) struct Fact {
 
 /// The form of [`Line`]; lines of version 1 had four fields and no version.
 const VERSION: u32 = 2;
+
+/// As many bytes as a state file may have: the seals of half a million snapshots.
+const LONGEST: u64 = 64 << 20;
 
 /// The generation in the seal of a copy that was found to be unlike its source. None has it, so
 /// that it is taken for altered, also by those who do not know what this means.
@@ -189,9 +192,8 @@ pub fn origins(dir: &Path) -> Result<Origins> {
 /// The text of a state file; `None` if there is none.
 fn content(home: &Home, name: &str) -> Result<Option<String>> {
     let read = || {
-        let mut bytes = Vec::new();
         let mut file = options().read(true).open(home.path(name))?;
-        file.read_to_end(&mut bytes)?;
+        let bytes = secure_open::read_bounded(&mut file, LONGEST)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     match read() {

@@ -24,21 +24,38 @@ impl Client {
     }
 
     pub(super) fn start(command: &mut Command) -> Client {
+        Client::spawned(command).greeting(2)
+    }
+
+    fn spawned(command: &mut Command) -> Client {
         println!("$ {command:?}");
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = piped.spawn().unwrap();
         let (input, output) = (child.stdin.take(), child.stdout.take().unwrap());
-        let mut client = Client {
+        Client {
             child,
             input,
             output,
-        };
-        client.say(b'H', br#"{"program":"x","protocol":2}"#);
-        client
+        }
+    }
+
+    fn greeting(mut self, protocol: u32) -> Client {
+        let hello = json!({"program": "x", "protocol": protocol, "words": ["digest"]});
+        self.say(b'H', hello.to_string().as_bytes());
+        self
     }
 
     pub(super) fn serving(mode: &str, dir: impl AsRef<OsStr>) -> Client {
         let mut client = Client::of(&["--mode".as_ref(), mode.as_ref(), dir.as_ref()]);
+        client.hear().unwrap();
+        client
+    }
+
+    /// In the newest protocol, which knows of comparing.
+    pub(super) fn comparing(mode: &str, dir: impl AsRef<OsStr>) -> Client {
+        let mut command = Command::new(binary("buttersink"));
+        command.args(["--server", "--mode", mode]).arg(dir);
+        let mut client = Client::spawned(&mut command).greeting(3);
         client.hear().unwrap();
         client
     }
@@ -89,7 +106,15 @@ impl Client {
         stream: &[u8],
     ) -> Answer {
         let diff = json!({"to": uuid(to).to_string(), "from": from, "size": "unknown"});
-        self.ask(&json!({"ask": "receive", "diff": diff, "path": path}))?;
+        self.put(
+            &json!({"ask": "receive", "diff": diff, "path": path}),
+            stream,
+        )
+    }
+
+    /// Asks for something to be received, and hands over its stream.
+    pub(super) fn put(&mut self, question: &Value, stream: &[u8]) -> Answer {
+        self.ask(question)?;
         self.say(b'D', stream);
         self.say(b'E', json!({"bytes": stream.len()}).to_string().as_bytes());
         self.hear()

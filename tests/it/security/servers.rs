@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     keys_of_one_filesystem_see_only_their_own,
     nobody_is_blocked_by_who_claims_his_uuid,
     mounts_in_the_directory_are_not_crossed,
+    who_appends_removes_only_what_never_counted,
 ];
 
 /// Whatever stands where a wildcard of sudoers does.
@@ -317,4 +318,50 @@ fn mounts_in_the_directory_are_not_crossed() {
     client.close();
     assert!(outside.join("s").exists() && !outside.join("new").exists());
     run("umount", [dir.join("in")]);
+}
+
+/// What was received with the wish to compare it, and not settled, goes when a client says that it is
+/// wrong, whoever sent it; all else stays and is only marked.
+fn who_appends_removes_only_what_never_counted() {
+    let dir = btrfs("far", 256).join("dir");
+    fs::create_dir(&dir).unwrap();
+    let receive = |client: &mut Client, name: &str, to: u8, compare: bool| {
+        let diff = json!({"to": uuid(to).to_string(), "from": null, "size": "unknown"});
+        let question = json!({"ask": "receive", "diff": diff, "path": name, "compare": compare});
+        client.put(&question, &of_commands(to, &[])).unwrap();
+    };
+    let mut honest = Client::comparing("a", &dir);
+    receive(&mut honest, "whole", 2, false);
+    receive(&mut honest, "settled", 3, true);
+    honest
+        .ask(&json!({"ask": "settle", "path": "settled"}))
+        .unwrap();
+    receive(&mut honest, "uncompared", 4, true);
+    honest.close();
+    let mut other = Client::comparing("a", &dir);
+    assert_eq!(other.list().len(), 3);
+    receive(&mut other, "own", 5, false);
+    let mut reject = |name: &str| other.ask(&json!({"ask": "reject", "path": name}));
+    assert_eq!(reject("uncompared").unwrap(), "removed");
+    assert_eq!(reject("own").unwrap(), "removed");
+    assert_eq!(reject("settled").unwrap(), "marked");
+    assert_eq!(reject("whole").unwrap(), "marked");
+    for question in [
+        json!({"ask": "delete", "path": "whole"}),
+        json!({"ask": "exchange", "new": "settled", "old": "whole"}),
+    ] {
+        assert!(other.ask(&question).unwrap_err().contains("refused"));
+    }
+    let left = other.list();
+    let left: Vec<_> = left
+        .iter()
+        .map(|s| (s["path"].as_str(), s["state"].as_str()))
+        .collect();
+    assert_eq!(
+        left,
+        [
+            (Some("settled"), Some("altered")),
+            (Some("whole"), Some("altered"))
+        ]
+    );
 }

@@ -8,7 +8,7 @@ use crate::archive::stamp;
 use crate::error::{Error, Result};
 use crate::parallel::try_map;
 use crate::process;
-use crate::s3::objects::Object;
+use crate::s3::listing::Object;
 use crate::snapshot::{Origin, Uuid, shown};
 use crate::store::Access;
 use crate::store::bucket::Bucket;

@@ -3,8 +3,8 @@
 use super::TRASH;
 use super::name::{Key, Name};
 use crate::s3::download::Source;
-use crate::s3::multipart::Unfinished;
-use crate::s3::objects::Object;
+use crate::s3::listing::Object;
+use crate::s3::listing::Unfinished;
 use crate::snapshot::shown;
 use crate::store::bucket::keys::is_archived;
 use crate::store::bucket::layout::{Kept, Leftover};

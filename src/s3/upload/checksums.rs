@@ -9,13 +9,13 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt;
 
 /// The checksums of one part.
-pub(super) struct Sums {
+pub(super) struct PartChecksums {
     pub(super) md5: Option<[u8; 16]>,
     /// The header's name, the element's name in XML, the value.
     pub(super) checksum: Option<(&'static str, &'static str, String)>,
 }
 
-impl Sums {
+impl PartChecksums {
     pub(super) fn headers(&self) -> Vec<(String, String)> {
         match (&self.checksum, &self.md5) {
             (Some((header, _, value)), _) => vec![((*header).to_owned(), value.clone())],
@@ -25,12 +25,12 @@ impl Sums {
     }
 }
 
-impl Sums {
-    pub(super) fn of(bytes: &[u8], checksum: Checksum) -> Sums {
+impl PartChecksums {
+    pub(super) fn of(bytes: &[u8], checksum: Checksum) -> PartChecksums {
         let base64 = |sum: &[u8]| BASE64_STANDARD.encode(sum);
         let checksum = match checksum {
             Checksum::Md5 => {
-                return Sums {
+                return PartChecksums {
                     md5: Some(md5(bytes)),
                     checksum: None,
                 };
@@ -46,7 +46,7 @@ impl Sums {
                 base64(&sha256(bytes)),
             ),
         };
-        Sums {
+        PartChecksums {
             md5: None,
             checksum: Some(checksum),
         }

@@ -1,0 +1,201 @@
+"""What the benchmarks share: scratch filesystems and what is in them, contenders that are timed, and tables."""
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+MIB = 1 << 20
+
+
+def run(*words):
+    """A command of the set-up: must succeed, and is quiet."""
+    subprocess.run([str(w) for w in words], check=True, stdout=subprocess.DEVNULL)
+
+
+def run_beside_others(*words):
+    """The same for what looks at all loop devices: one that somebody else takes away meanwhile makes
+    it fail, with a clear word, and leaves nothing behind."""
+    for _ in range(9):
+        done = subprocess.run([str(w) for w in words], capture_output=True, text=True)
+        if done.returncode == 0:
+            return
+        print(f"bench: {words[0]}: {done.stderr.strip()}; once more", file=sys.stderr)
+        time.sleep(0.5)
+    run(*words)
+
+
+class Filesystem:
+    """A btrfs in a file, mounted while the `with` lasts."""
+
+    def __init__(self, scratch, name, mib):
+        self.image, self.at, self.mib = scratch / f"{name}.img", scratch / name, mib
+
+    def __enter__(self):
+        with open(self.image, "wb") as file:
+            file.truncate(self.mib * MIB)
+        run_beside_others("mkfs.btrfs", "-q", "-f", self.image)
+        self.at.mkdir(exist_ok=True)
+        run_beside_others("mount", "-o", "loop", self.image, self.at)
+        return self.at
+
+    def __exit__(self, *_):
+        unmount(self.at)
+        self.image.unlink()
+
+
+def unmount(at):
+    if os.path.ismount(at) and subprocess.run(["umount", at]).returncode:
+        run("umount", "-l", at)
+
+
+def write_file(path, size):
+    with open(path, "wb") as file:
+        while size > 0:
+            size -= file.write(os.urandom(min(size, MIB)))
+
+
+def snapshot(subvolume, to):
+    run("btrfs", "subvolume", "snapshot", "-r", subvolume, to)
+
+
+def cold():
+    """What is cached belongs to nobody; false if that needs root."""
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("3\n")
+    except PermissionError:
+        return False
+    return True
+
+
+def timed(shell):
+    """Seconds, and the peak memory of the largest process that the shell starts, in bytes."""
+    start = time.monotonic()
+    command = ["bash", "-o", "pipefail", "-c", f"{shell}; exit $?"]  # else bash turns into it
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    peak = Peak(child.pid)
+    said = child.stderr.read()
+    status = child.wait()
+    seconds = time.monotonic() - start
+    if status:
+        sys.exit(f"bench: {shell}\n{said.decode(errors='replace')}")
+    return seconds, peak.bytes()
+
+
+class Peak(threading.Thread):
+    """Looks at the high-water marks of a process's descendants. What wait4 says is of no use: it
+    never goes below the size of the process that forked, which is this script."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid, self.done, self.most = pid, threading.Event(), 0
+        self.start()
+
+    def run(self):
+        while not self.done.wait(0.02):
+            for pid in list(self.descendants(self.pid)):
+                with contextlib.suppress(OSError):  # it has just ended
+                    status = Path(f"/proc/{pid}/status").read_text()
+                    mark = re.search(r"VmHWM:\s+(\d+) kB", status)
+                    self.most = max(self.most, int(mark[1]) * 1024 if mark else 0)
+
+    def descendants(self, pid):
+        with contextlib.suppress(OSError):
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                yield child
+                yield from self.descendants(child)
+
+    def bytes(self):
+        self.done.set()
+        self.join()
+        return self.most
+
+
+class Table:
+    """Measurements by contender; the first contender is the reference."""
+
+    def __init__(self, title):
+        self.title, self.rows = title, {}
+
+    def add(self, name, measured):
+        self.rows.setdefault(name, []).append(measured)
+        print(f"  {self.title}: {name}: {measured[0]:.3f} s", file=sys.stderr)
+
+    def print(self):
+        print(f"\n{self.title}")
+        print(f"  {'':34}{'median s':>10}{'least':>10}{'most':>10}{'ratio':>8}{'peak MiB':>10}")
+        reference = None
+        for name, measured in self.rows.items():
+            seconds = [s for s, _ in measured]
+            median = statistics.median(seconds)
+            reference = reference or median
+            peak = max(p for _, p in measured)
+            peak = f"{peak / MIB:.1f}" if peak else "-"
+            print(
+                f"  {name:34}{median:10.3f}{min(seconds):10.3f}{max(seconds):10.3f}"
+                f"{median / reference:8.2f}{peak:>10}",
+                flush=True,
+            )
+
+
+def two_snapshots(source, files):
+    """Writes files, of these names and lengths; two snapshots, 5 % of the files apart."""
+    live = source / "live"
+    run("btrfs", "subvolume", "create", live)
+    for name, length in files:
+        (live / name).parent.mkdir(exist_ok=True)
+        write_file(live / name, length)
+    snapshot(live, source / "1")
+    for name, length in files[::20]:
+        write_file(live / name, length)
+    snapshot(live, source / "2")
+    os.sync()
+
+
+def large(size):
+    """So many MiB: half in files of 1 MiB, half in files of 64 KiB."""
+    files = [(f"large{i}", MIB) for i in range(size // 2)]
+    return files + [(f"small{i}", MIB // 16) for i in range(size * 8)]
+
+
+def in_hundreds(count, length):
+    """Names and lengths of so many files, a hundred to a directory."""
+    return [(f"{number // 100}/{number}", length(number)) for number in range(count)]
+
+
+def arguments(about):
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    here = Path(__file__).resolve().parent.parent / "target"
+    parser.add_argument("--programs", type=Path, default=here / "release", help="builds to run")
+    parser.add_argument("--scratch", type=Path, default=here / "bench", help="is made and removed")
+    parser.add_argument("--size", type=int, default=1024, help="MiB of the full transfer")
+    parser.add_argument("--small", type=int, default=30000, help="files of the small transfer")
+    parser.add_argument("--snapshots", type=int, default=200, help="snapshots to plan")
+    parser.add_argument("--step", type=int, default=8, help="MiB that change between these")
+    parser.add_argument("--listed", type=int, default=1000, help="snapshots to list")
+    parser.add_argument("--runs", type=int, default=5, help="turns of each contender")
+    parser.add_argument("--quick", action="store_true", help="a quick look: small sizes, few turns")
+    parser.add_argument(
+        "only", nargs="*", help="transfers, small, comparing, planning, listing"
+    )
+    args = parser.parse_args()
+    if args.quick:
+        args.size, args.snapshots, args.step, args.listed, args.runs = 64, 20, 2, 100, 1
+        args.small = 2000
+    args.programs, args.scratch = args.programs.resolve(), args.scratch.resolve()
+    return args
+
+
+def clean(scratch):
+    """Also after a run that was killed."""
+    for name in "src", "dst":
+        unmount(scratch / name)
+    shutil.rmtree(scratch, ignore_errors=True)

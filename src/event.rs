@@ -1,0 +1,265 @@
+//! What happens in a run, as owned values: each displays itself for people and serialises for scripts.
+//! Knows how much each matters; who hears them, and where they are shown, is somebody else's.
+
+mod backup;
+mod clean;
+mod restore;
+mod run;
+mod verify;
+
+use crate::error::{Error, Kind};
+use crate::plan::Step;
+use crate::proof::Finding;
+use crate::snapshot::{path_text, shown};
+pub use backup::{Destination, Judged, Planned, Retention};
+pub use clean::{Adopted, Cleaned, Deleted, Fate, Leftover};
+pub use restore::{Link, Restoring};
+pub use run::{Compared, Ended, Instead, Summary};
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+pub use verify::{Counts, Verified};
+
+/// Hears what happens, in the thread that runs.
+pub type Listener<'a> = dyn FnMut(Event) + 'a;
+
+/// Something that happened in a run, or would in a dry one. Results are documented by their JSON form;
+/// the names of the others are for us.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A remark for a person.
+    #[allow(missing_docs)]
+    Note { words: String },
+    /// So many diffs are being measured.
+    #[allow(missing_docs)]
+    Measuring { diffs: usize },
+    /// What a place is about to get, or would.
+    #[serde(rename = "plan")]
+    Planned(Box<Planned>),
+    /// What that takes and costs at a place, in words.
+    #[allow(missing_docs)]
+    Cost {
+        destination: String,
+        estimate: String,
+    },
+    /// A step begins.
+    Started(Step),
+    /// So many more bytes of its stream have been handed over.
+    #[allow(missing_docs)]
+    Moved { bytes: u64 },
+    /// Its stream was spoilt on the way; it begins once more.
+    Again(Error),
+    /// Its diff cannot be received; the rest goes by another plan.
+    Instead(Box<Instead>),
+    /// What it brought is held against its source; so many entries so far.
+    #[allow(missing_docs)]
+    Comparing {
+        #[serde(with = "path_text")]
+        path: PathBuf,
+        entries: u64,
+    },
+    /// It is the same.
+    Compared(Compared),
+    /// What an earlier run brought is not the same, or could not be compared.
+    Unsettled(Error),
+    /// A step is done, or failed, or cannot be done since another one failed.
+    #[serde(rename = "step")]
+    Ended(Box<Ended>),
+    /// All steps have ended.
+    Summary(Summary),
+    /// What is due for a subvolume, in words.
+    #[allow(missing_docs)]
+    Due {
+        #[serde(with = "path_text")]
+        subvolume: PathBuf,
+        what: String,
+    },
+    /// A snapshot was made, would be (not `made`), or is not needed since this one (no reason).
+    #[allow(missing_docs)]
+    #[serde(rename = "snapshot")]
+    Made {
+        #[serde(with = "path_text")]
+        path: PathBuf,
+        made: bool,
+        why: Option<String>,
+    },
+    /// A destination has everything, or has not.
+    Destination(Box<Destination>),
+    /// What stays at a place and what goes.
+    Retention(Retention),
+    /// What a restore will do, or would.
+    #[serde(rename = "plan")]
+    Restoring(Box<Restoring>),
+    /// So many objects are asked for.
+    #[allow(missing_docs)]
+    Thaw { objects: usize },
+    /// So many of all objects are still frozen after so long.
+    #[allow(missing_docs)]
+    Thawing {
+        frozen: usize,
+        objects: usize,
+        waited: Duration,
+    },
+    /// What of a restored snapshot was compared.
+    #[allow(missing_docs)]
+    #[serde(rename = "compared")]
+    Checked { words: String },
+    /// The target of a restore is there, made from this snapshot.
+    #[allow(missing_docs)]
+    Restored {
+        #[serde(with = "path_text")]
+        snapshot: PathBuf,
+        #[serde(with = "path_text")]
+        target: PathBuf,
+    },
+    /// Something is being verified.
+    #[allow(missing_docs)]
+    Verifying { what: String },
+    /// What verifying a snapshot found.
+    Finding(Finding),
+    /// All that was to be verified is.
+    #[serde(rename = "summary")]
+    Verified(Verified),
+    /// Something that a run left, and what was done about it.
+    Leftover(Box<Leftover>),
+    /// A clean-up has ended.
+    #[serde(rename = "summary")]
+    Cleaned(Cleaned),
+    /// A backup was deleted on its own, or would be.
+    #[serde(rename = "backup")]
+    Deleted(Box<Deleted>),
+    /// What a snapshot is of from now on, or would be.
+    Adopted(Box<Adopted>),
+}
+
+/// What an event means to those who look on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Weight {
+    /// It moves the line that shows how far the run is, and is forgotten.
+    Passing,
+    /// The same, and who looks for a fault wants to read it later.
+    Stage,
+    /// Only who looks for a fault wants to read it.
+    Detail,
+    /// A person may want to know, beside the results.
+    Remark,
+    /// A person has to know.
+    Warning,
+    /// It is a result, and people are told as of an error.
+    Failure,
+    /// It is a result, and people hear of it by the program's last words.
+    ForScripts,
+    /// It is a result.
+    Result,
+}
+
+impl Event {
+    /// A remark for a person.
+    pub fn note(words: impl Into<String>) -> Event {
+        let words = words.into();
+        Event::Note { words }
+    }
+
+    /// Something is being verified.
+    pub fn verifying(what: impl Into<String>) -> Event {
+        let what = what.into();
+        Event::Verifying { what }
+    }
+
+    /// What it means to those who look on.
+    pub fn weight(&self) -> Weight {
+        match self {
+            Event::Moved { .. } | Event::Comparing { .. } | Event::Verifying { .. } => {
+                Weight::Passing
+            }
+            Event::Measuring { .. } | Event::Started(_) => Weight::Stage,
+            Event::Thawing { .. } => Weight::Stage,
+            Event::Planned(planned) if !planned.dry_run => Weight::Detail,
+            Event::Compared(compared) if !compared.everything => Weight::Detail,
+            Event::Note { .. } | Event::Instead(_) | Event::Unsettled(_) => Weight::Remark,
+            Event::Compared(_) | Event::Thaw { .. } => Weight::Remark,
+            Event::Again(_) => Weight::Warning,
+            Event::Ended(ended) => failure(ended.error.as_ref()),
+            Event::Destination(dest) => failure(dest.error.as_ref()),
+            _ => Weight::Result,
+        }
+    }
+}
+
+fn failure(error: Option<&Error>) -> Weight {
+    match error {
+        Some(error) if error.kind == Kind::Interrupted => Weight::ForScripts,
+        Some(_) => Weight::Failure,
+        None => Weight::Result,
+    }
+}
+
+impl fmt::Display for Event {
+    /// The alternate form tells more, for who looks for a fault.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Note { words } => write!(f, "note: {words}"),
+            Event::Checked { words } => f.write_str(words),
+            Event::Measuring { diffs } => write!(f, "measuring {diffs} diffs"),
+            Event::Moved { bytes } => write!(f, "{bytes} bytes moved"),
+            Event::Verifying { what } => write!(f, "verifying {what}"),
+            Event::Started(step) => run::started(step, f),
+            Event::Again(error) => write!(f, "note: {error}; trying once more"),
+            Event::Unsettled(error) => write!(f, "note: {error}"),
+            Event::Comparing { path, entries } => {
+                write!(f, "comparing {}, {entries} entries so far", shown(path))
+            }
+            Event::Planned(event) => event.fmt(f),
+            Event::Cost {
+                destination,
+                estimate,
+            } => write!(f, "{destination}: {estimate}"),
+            Event::Instead(event) => event.fmt(f),
+            Event::Compared(event) => event.fmt(f),
+            Event::Ended(event) => event.fmt(f),
+            Event::Summary(event) => event.fmt(f),
+            Event::Due { subvolume, what } => write!(f, "{}: {what}", shown(subvolume)),
+            Event::Made { path, made, why } => match (made, why) {
+                (true, Some(why)) => write!(f, "made the snapshot {} ({why})", shown(path)),
+                (false, Some(why)) => write!(f, "would make the snapshot {} ({why})", shown(path)),
+                (_, None) => write!(f, "nothing changed since {}", shown(path)),
+            },
+            Event::Destination(event) => event.fmt(f),
+            Event::Retention(event) => event.fmt(f),
+            Event::Restoring(event) => event.fmt(f),
+            Event::Thaw { objects } => {
+                write!(
+                    f,
+                    "note: asked for {objects} objects to be thawed, all at once"
+                )
+            }
+            Event::Thawing {
+                frozen,
+                objects,
+                waited,
+            } => {
+                let minutes = waited.as_secs() / 60;
+                let (hours, minutes) = (minutes / 60, minutes % 60);
+                let open = format_args!("{frozen} of {objects} objects are frozen still");
+                write!(f, "{open}, waited {hours}:{minutes:02} h")
+            }
+            Event::Restored { snapshot, target } => {
+                let (snapshot, target) = (shown(snapshot), shown(target));
+                write!(f, "restored to {target}, a writable snapshot of {snapshot}")
+            }
+            Event::Finding(event) => event.fmt(f),
+            Event::Verified(event) => event.fmt(f),
+            Event::Leftover(event) => event.fmt(f),
+            Event::Cleaned(event) => event.fmt(f),
+            Event::Deleted(event) => event.fmt(f),
+            Event::Adopted(event) => event.fmt(f),
+        }
+    }
+}
+
+/// An error as scripts get it: in words.
+fn words<S: Serializer>(error: &Option<Error>, to: S) -> Result<S::Ok, S::Error> {
+    error.as_ref().map(Error::to_string).serialize(to)
+}

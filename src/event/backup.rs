@@ -1,0 +1,124 @@
+//! What happens in a backup beside its steps.
+
+use super::{Event, Fate, Summary, words};
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::snapshot::{Uuid, path_text, shown};
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What a place is about to get, or would.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planned {
+    /// Where, if there are several.
+    pub destination: String,
+    /// What.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// It would.
+    #[serde(skip)]
+    pub dry_run: bool,
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.destination {
+            "" => self.plan.fmt(f),
+            destination => write!(f, "{destination}:\n{}", self.plan),
+        }
+    }
+}
+
+/// A destination that has everything now, or has not.
+#[derive(Clone, Debug, Serialize)]
+pub struct Destination {
+    /// Which.
+    pub destination: String,
+    /// Whether.
+    pub result: Fate,
+    /// What it got, if it has everything.
+    #[serde(flatten)]
+    pub summary: Option<Summary>,
+    /// Why not.
+    #[serde(serialize_with = "words")]
+    pub error: Option<Error>,
+}
+
+impl Event {
+    /// What a place is about to get, or would in a dry run. It has no name if it is the only one.
+    pub fn planned(destination: &str, plan: &Plan, dry_run: bool) -> Event {
+        Event::Planned(Box::new(Planned {
+            destination: destination.to_owned(),
+            plan: plan.clone(),
+            dry_run,
+        }))
+    }
+
+    /// A destination has everything, or has not.
+    pub fn destination(destination: &str, outcome: Result<Summary, &Error>) -> Event {
+        Event::Destination(Box::new(Destination {
+            destination: destination.to_owned(),
+            result: Fate::of(&outcome),
+            error: outcome.as_ref().err().map(|error| (*error).clone()),
+            summary: outcome.ok(),
+        }))
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.summary, &self.error) {
+            (_, Some(error)) => error.fmt(f),
+            (summary, None) => {
+                let summary = summary.clone().unwrap_or_default();
+                write!(f, "{}: {summary}", self.destination)
+            }
+        }
+    }
+}
+
+/// What stays at a place and what goes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Retention {
+    /// Where.
+    pub location: String,
+    /// The oldest first.
+    pub snapshots: Vec<Judged>,
+    /// Nothing goes; it would.
+    #[serde(skip)]
+    pub dry_run: bool,
+}
+
+/// A snapshot that stays or goes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judged {
+    /// Where it is.
+    #[serde(with = "path_text")]
+    pub path: PathBuf,
+    /// Its effective UUID.
+    pub id: Uuid,
+    /// It stays.
+    pub keep: bool,
+    /// For a person.
+    pub why: String,
+}
+
+impl fmt::Display for Retention {
+    /// In a dry run everything, else what goes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = |judged: &&Judged| self.dry_run || !judged.keep;
+        let mut lead = "";
+        for judged in self.snapshots.iter().rev().filter(told) {
+            let word = match (judged.keep, self.dry_run) {
+                (true, _) => "keep",
+                (false, true) => "delete",
+                (false, false) => "deleting",
+            };
+            let (place, path, why) = (&self.location, shown(&judged.path), &judged.why);
+            write!(f, "{lead}{place}: {word} {path} ({why})")?;
+            lead = "\n";
+        }
+        Ok(())
+    }
+}

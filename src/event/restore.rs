@@ -1,0 +1,135 @@
+//! What happens in a restore beside its steps.
+
+use crate::report::{Align, Bytes, Column, Rows, path, table};
+use crate::report::{As, data};
+use crate::snapshot::{path_text, shown};
+use crate::text::{counted, human};
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::path::PathBuf;
+
+/// What a restore will do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Restoring {
+    /// The name of the backups.
+    pub subvolume: String,
+    /// The key of the manifest that is restored.
+    pub manifest_key: String,
+    /// Why that one.
+    pub why: String,
+    /// Its chain, the full one first.
+    #[serde(serialize_with = "rows")]
+    pub chain: Vec<Link>,
+    /// Bytes to fetch.
+    pub bytes: u64,
+    /// Objects to fetch.
+    pub objects: usize,
+    /// How many of them cannot be read yet.
+    pub frozen: usize,
+    /// How they are thawed.
+    pub tier: String,
+    /// How long that takes for each class that needs it, in words.
+    #[serde(skip)]
+    pub waits: Vec<String>,
+    /// What it costs, if that is known.
+    pub cost_dollars: Option<f64>,
+    /// In words.
+    pub cost: String,
+    /// Where snapshots are received.
+    #[serde(with = "path_text")]
+    pub received_in: PathBuf,
+    /// What the writable snapshot will be.
+    #[serde(with = "path_text")]
+    pub target: PathBuf,
+}
+
+/// A backup of the chain.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// `full` or `incremental`.
+    pub kind: String,
+    /// When it was made, as the manifest has it.
+    pub created_at: String,
+    /// Its snapshot.
+    pub name: String,
+    /// Of its stream.
+    pub bytes: u64,
+    /// In how many objects.
+    pub chunks: usize,
+    /// Of how many of them have to thaw.
+    pub frozen: usize,
+    /// Their storage classes.
+    pub classes: Vec<String>,
+    /// Where it is already.
+    pub present: Option<PathBuf>,
+    /// It, or one that builds on it, is there: it need not be fetched.
+    pub needed: bool,
+}
+
+type Field = Column<Link>;
+
+/// `  incremental  20260103T020000Z   1.2 GiB in 3  DEEP_ARCHIVE, 3 frozen  NAME`
+const CHAIN: &[Field] = &[
+    Field::text(1, |_| data("")).aligned(Align::Free, 0),
+    Field::json("kind", |link| Box::new(As(shown(&link.kind), &link.kind)))
+        .shown(2, "")
+        .aligned(Align::Left, 11),
+    Field::json("created_at", |link| {
+        Box::new(As(shown(&link.created_at), &link.created_at))
+    })
+    .shown(3, ""),
+    Field::json("name", |link| data(&link.name)),
+    Field::json("bytes", |link| data(link.bytes)),
+    Field::json("chunks", |link| data(link.chunks)),
+    Field::text(4, |link| {
+        let (size, chunks, name) = (Bytes(link.bytes), link.chunks, shown(&link.name));
+        let words = format!("{size:>10} in {chunks}  {}  {name}", shown(link.state()));
+        Box::new(words)
+    }),
+    Field::json("frozen", |link| data(link.frozen)),
+    Field::json("classes", |link| data(&link.classes)),
+    Field::json("present", |link| match &link.present {
+        Some(present) => path(present),
+        None => data(()),
+    }),
+    Field::json("needed", |link| data(link.needed)),
+];
+
+fn rows<S: Serializer>(links: &[Link], to: S) -> Result<S::Ok, S::Error> {
+    Rows(CHAIN, links).serialize(to)
+}
+
+impl Link {
+    fn state(&self) -> String {
+        match (&self.present, self.needed, self.frozen) {
+            (Some(path), false, _) => format!("is here: {}", shown(path)),
+            (_, false, _) => "not needed".to_owned(),
+            (_, true, 0) => self.classes.join(" "),
+            (_, true, n) => format!("{}, {n} frozen", self.classes.join(" ")),
+        }
+    }
+}
+
+impl fmt::Display for Restoring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, key) = (shown(&self.subvolume), shown(&self.manifest_key));
+        writeln!(f, "{name} from {key} ({})", self.why)?;
+        f.write_str(&table(CHAIN, &self.chain))?;
+        let (base, target) = (shown(&self.received_in), shown(&self.target));
+        if self.bytes == 0 {
+            return write!(f, "nothing to fetch\nwritable at {target}");
+        }
+        let (size, bytes) = (human(self.bytes), self.bytes);
+        let objects = counted(self.objects, "object");
+        let frozen = match self.frozen {
+            0 => String::new(),
+            n => format!(", {n} of them frozen"),
+        };
+        writeln!(f, "to fetch: {size} ({bytes} bytes) in {objects}{frozen}")?;
+        for wait in &self.waits {
+            writeln!(f, "to wait for {wait}")?;
+        }
+        writeln!(f, "{}", self.cost)?;
+        write!(f, "received read-only in {base}, then writable at {target}")
+    }
+}

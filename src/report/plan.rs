@@ -1,0 +1,105 @@
+//! A plan, as a table for people and as JSON: each step with its size and its reason, what is in the
+//! way, and the total.
+
+use super::table::{As, Column, Row, data, path, table};
+use crate::plan::{Action, Obstacle, Plan, Step};
+use crate::snapshot::{Size, shown};
+use crate::store::Effort;
+use crate::text::human;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::fmt;
+
+type Field = Column<Step>;
+
+const COLUMNS: &[Field] = &[
+    Field::json("action", |s| {
+        Box::new(As(verb(s.action).to_owned(), s.action))
+    })
+    .shown(1, ""),
+    Field::json("path", |s| path(&s.path)),
+    Field::json("to", |s| data(s.to)),
+    Field::json("from", |s| data(s.from)),
+    Field::json("bytes", |s| Box::new(As(size(s), s.size.bytes()))).shown(2, ""),
+    Field::json("exact", |s| data(s.size.is_exact())),
+    Field::json("mended", |s| data(&s.mended)),
+    Field::json("why", |s| {
+        Box::new(As(format!("{}  ({})", shown(&s.path), s.why), &s.why))
+    })
+    .shown(3, ""),
+];
+
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Keep => "keep",
+        Action::Transfer => "send",
+        Action::Copy => "copy",
+        Action::Delete => "delete",
+    }
+}
+
+/// Exact bytes, or a guess that is seen to be one.
+fn size(step: &Step) -> String {
+    match step.size {
+        _ if step.action != Action::Transfer => String::new(),
+        Size::Exact(bytes) => format!("{bytes} bytes"),
+        Size::Estimate(bytes) => format!("about {}", human(bytes)),
+        Size::Beyond(_) | Size::Unknown => "-".to_owned(),
+    }
+}
+
+impl Serialize for Step {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Row(COLUMNS, self).serialize(serializer)
+    }
+}
+
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("steps", &self.steps)?;
+        map.serialize_entry("obstacles", &self.obstacles)?;
+        map.serialize_entry("total_bytes", &self.total_bytes())?;
+        map.serialize_entry("strangers", &self.strangers)?;
+        if self.compare {
+            map.serialize_entry("compare", &true)?;
+        }
+        if let Some(effort) = self.effort {
+            map.serialize_entry("effort", &effort)?;
+        }
+        map.end()
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.blocks { "cannot send" } else { "note" };
+        match self.path.as_os_str().is_empty() {
+            true => write!(f, "{word}: {}", self.what),
+            false => write!(f, "{word}: {}: {}", shown(&self.path), self.what),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&table(COLUMNS, &self.steps))?;
+        for obstacle in &self.obstacles {
+            writeln!(f, "{obstacle}")?;
+        }
+        let (count, total) = (self.transfers().count(), self.total_bytes());
+        let goes = |step: &&Step| step.action == Action::Delete;
+        let deletions = self.steps.iter().filter(goes).count();
+        if let Some(effort) = self.effort.filter(|_| count > 0) {
+            let Effort { requests, parts } = effort;
+            writeln!(f, "{requests} requests that write, {parts} parts")?;
+        }
+        match (count, deletions) {
+            (0, 0) => write!(f, "nothing to do"),
+            (n, 0) => write!(f, "{n} to send, {} ({total} bytes)", human(total)),
+            (n, d) => {
+                let size = human(total);
+                write!(f, "{n} to send, {size} ({total} bytes); {d} to delete")
+            }
+        }
+    }
+}

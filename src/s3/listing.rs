@@ -1,0 +1,261 @@
+//! Listings of a bucket: the objects and the unfinished uploads below a prefix, page by page.
+//! What their keys mean is for others to know.
+
+use super::request::unquoted;
+use super::xml::Node;
+use super::{Answer, Client, Request};
+use crate::error::Result;
+use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+use rusty_s3::Method;
+use std::collections::HashSet;
+
+/// An object as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its whole key.
+    pub key: String,
+    /// In bytes.
+    pub size: u64,
+    /// Without quotes.
+    pub etag: String,
+    /// When it was written.
+    pub modified: Option<Timestamp>,
+}
+
+/// A multipart upload that was neither completed nor aborted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The key that it is for.
+    pub key: String,
+    /// The service's name for it.
+    pub id: String,
+    /// When it was begun.
+    pub started: Option<Timestamp>,
+    pub(crate) class: String,
+    pub(crate) algorithm: String,
+}
+
+/// Everything below a prefix, as one listing showed it.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The objects.
+    pub objects: Vec<Object>,
+    /// The uploads that were not finished.
+    pub uploads: Vec<Unfinished>,
+    /// Why these are not known, if so.
+    pub remark: Option<String>,
+}
+
+impl Inventory {
+    /// The part of it whose keys begin so.
+    pub fn below(&self, prefix: &str) -> Inventory {
+        let objects = self.objects.iter().filter(|o| o.key.starts_with(prefix));
+        let uploads = self.uploads.iter().filter(|u| u.key.starts_with(prefix));
+        Inventory {
+            objects: objects.cloned().collect(),
+            uploads: uploads.cloned().collect(),
+            remark: self.remark.clone(),
+        }
+    }
+}
+
+/// How many keys a page of a listing has at most.
+const PAGE: usize = 1000;
+const ENDLESS: &str = "it has more than 10 million keys, or they are longer than 1 GiB";
+
+/// How much of a listing there can be: a service could go on for ever.
+#[derive(Default)]
+struct Bound {
+    keys: u64,
+    bytes: u64,
+}
+
+impl Bound {
+    /// Counts a page; false if that is too many.
+    fn takes<'a>(&mut self, nodes: impl Iterator<Item = &'a Node>) -> bool {
+        let before = self.keys;
+        for node in nodes {
+            self.keys += 1;
+            self.bytes += node.exact("Key").len() as u64;
+        }
+        // Short pages are honest, and yet there cannot be any number of them.
+        self.keys = self.keys.max(before + 100);
+        self.keys <= 10_000_000 && self.bytes <= 1 << 30
+    }
+}
+
+impl Client {
+    /// Every object whose key begins so, page by page.
+    ///
+    /// # Errors
+    /// If the bucket cannot be listed.
+    pub fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+        let mut objects = Vec::new();
+        self.pages(prefix, &[], &mut |page, node| {
+            objects.push(object(page, node));
+        })?;
+        Ok(objects)
+    }
+
+    /// Every object, and every unfinished upload as far as these are told, whose keys begin so.
+    ///
+    /// # Errors
+    /// If the bucket cannot be listed.
+    pub fn inventory(&self, prefix: &str) -> Result<Inventory> {
+        let objects = self.list(prefix)?;
+        let (uploads, remark) = self.unfinished_if_told(prefix)?;
+        Ok(Inventory {
+            objects,
+            uploads,
+            remark,
+        })
+    }
+
+    /// Shows every object of a listing, with its page, to `each`.
+    pub(super) fn pages(
+        &self,
+        prefix: &str,
+        headers: &[(&'static str, String)],
+        each: &mut dyn FnMut(&Node, &Node),
+    ) -> Result<()> {
+        let (mut token, mut bound) = (String::new(), Bound::default());
+        loop {
+            let mut request = Request::new(Method::Get, "", "list", "s3:ListBucket");
+            request.headers = headers.to_vec();
+            request.query = vec![
+                ("list-type", "2".to_owned()),
+                ("encoding-type", "url".to_owned()),
+                ("max-keys", PAGE.to_string()),
+                ("prefix", prefix.to_owned()),
+            ];
+            if !token.is_empty() {
+                request.query.push(("continuation-token", token.clone()));
+            }
+            let page = self.document(request, "ListBucketResult")?;
+            if !bound.takes(page.all("Contents")) {
+                return Err(self.malformed("list", "", ENDLESS));
+            }
+            page.all("Contents").for_each(|node| each(&page, node));
+            let next = page.text("NextContinuationToken");
+            if page.text("IsTruncated") != "true" {
+                return Ok(());
+            }
+            if next.is_empty() || next == token {
+                return Err(self.malformed(
+                    "list",
+                    "",
+                    "a page says that another follows, but not which",
+                ));
+            }
+            token = next.to_owned();
+        }
+    }
+
+    /// Every unfinished upload for keys that begin so.
+    pub(crate) fn unfinished(&self, prefix: &str) -> Answer<Vec<Unfinished>> {
+        let mut uploads: Vec<Unfinished> = Vec::new();
+        let (mut seen, mut bound) = (HashSet::new(), Bound::default());
+        let mut marker = (String::new(), String::new());
+        loop {
+            let (doing, action) = (
+                "list unfinished uploads in",
+                "s3:ListBucketMultipartUploads",
+            );
+            let mut request = Request::new(Method::Get, "", doing, action);
+            request.query = vec![
+                ("uploads", String::new()),
+                ("encoding-type", "url".to_owned()),
+                ("prefix", prefix.to_owned()),
+            ];
+            if !marker.0.is_empty() {
+                request.query.push(("key-marker", marker.0.clone()));
+                request.query.push(("upload-id-marker", marker.1.clone()));
+            }
+            let page = self.document(request, "ListMultipartUploadsResult")?;
+            if !bound.takes(page.all("Upload")) {
+                return Err(self.malformed(doing, "", ENDLESS).into());
+            }
+            for node in page.all("Upload") {
+                let upload = unfinished(&page, node);
+                let new = seen.insert((upload.key.clone(), upload.id.clone()));
+                if new && upload.key.starts_with(prefix) {
+                    uploads.push(upload);
+                }
+            }
+            let next = (
+                decoded(&page, page.exact("NextKeyMarker")),
+                page.text("NextUploadIdMarker").to_owned(),
+            );
+            // Some services say for ever that there is more; markers that stand still tell.
+            if page.text("IsTruncated") != "true" || next.0.is_empty() || next == marker {
+                return Ok(uploads);
+            }
+            marker = next;
+        }
+    }
+
+    /// The same for whoever may not list them, or uses a service that cannot: none then, and a
+    /// remark. All else can be done without.
+    pub(crate) fn unfinished_if_told(
+        &self,
+        prefix: &str,
+    ) -> Result<(Vec<Unfinished>, Option<String>)> {
+        const REFUSALS: [&str; 3] = ["AccessDenied", "NotImplemented", "MethodNotAllowed"];
+        match self.unfinished(prefix) {
+            Err(fault) if REFUSALS.contains(&&fault.code[..]) => {
+                let so = "interrupted uploads are neither shown nor gone on with";
+                Ok((Vec::new(), Some(format!("{}; {so}", fault.error))))
+            }
+            answer => Ok((answer?, None)),
+        }
+    }
+}
+
+fn unfinished(page: &Node, node: &Node) -> Unfinished {
+    Unfinished {
+        key: decoded(page, node.exact("Key")),
+        id: node.text("UploadId").to_owned(),
+        started: node.text("Initiated").parse().ok(),
+        class: node.text("StorageClass").to_owned(),
+        algorithm: node.text("ChecksumAlgorithm").to_owned(),
+    }
+}
+
+/// A key as it really is: listings can be asked to escape what XML cannot carry.
+pub(super) fn decoded(page: &Node, key: &str) -> String {
+    if page.text("EncodingType") != "url" {
+        return key.to_owned();
+    }
+    let spaces = key.replace('+', " ");
+    percent_decode_str(&spaces).decode_utf8_lossy().into_owned()
+}
+
+fn object(page: &Node, node: &Node) -> Object {
+    Object {
+        key: decoded(page, node.exact("Key")),
+        size: node.number("Size").unwrap_or(0),
+        etag: unquoted(node.text("ETag")).to_owned(),
+        modified: node.text("LastModified").parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_have_an_end() {
+        let pages = |key: &str, keys: usize| {
+            let contents = format!("<Contents><Key>{key}</Key></Contents>").repeat(keys);
+            let page = Node::parse(&format!("<L>{contents}</L>")).unwrap();
+            let mut bound = Bound::default();
+            (0..)
+                .take_while(|_| bound.takes(page.all("Contents")))
+                .count()
+        };
+        assert_eq!(pages("k", 1000), 10_000);
+        assert_eq!(pages("k", 0), 100_000, "empty pages");
+        assert_eq!(pages(&"k".repeat(1024), 1000), 1048);
+    }
+}
