@@ -1,7 +1,12 @@
 //! Archives as values: the backups of one subvolume, which of them is wanted, and whether they can
 //! be read. Knows no bucket and no layout; does no input or output.
 
+mod backups;
+mod choose;
 pub mod stamp;
+
+pub use backups::{Backup, Backups, Leftover};
+pub use choose::Which;
 
 use crate::error::{Error, Result};
 use crate::snapshot::shown;
@@ -10,7 +15,8 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A full backup, or the difference from the one before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Needs no other.
     Full,

@@ -35,7 +35,7 @@ mod described;
 use crate::error::Result;
 use crate::log;
 use crate::report;
-use crate::store::local::builtin_send;
+use crate::store::builtin_send;
 use crate::sys;
 pub use described::{Described, Offer, programs};
 use form::Form;

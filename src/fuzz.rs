@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::glob;
 use crate::s3::{self, xml};
 use crate::snapshot::{Diff, Listing, Size, Sizes, Uuid, path_text};
-use crate::store::archive::manifest::Manifest;
+use crate::store::bucket::archive::manifest::Manifest;
 
 use crate::store::remote::Remote;
 use crate::store::{self, Access, Hello, Location, Receipt, Sink, Store, serve};
@@ -212,7 +212,7 @@ fn values(bytes: &[u8]) {
     }
     // A local one may be looked up.
     if let Ok(location) = Location::directory(word)
-        && location.place.local().is_none()
+        && location.place.directory().is_none()
     {
         let _ = Location::source(word);
     }

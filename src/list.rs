@@ -6,7 +6,7 @@ mod json;
 use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{State, Uuid, shown};
-use crate::store::local;
+use crate::store::records;
 use crate::text::{human, human_or_dash};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -43,7 +43,7 @@ impl View {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        let states = local::states(&dir, &subvolumes.all)?;
+        let states = records::states(&dir, &subvolumes.all)?;
         subvolumes.notes.extend(states.notes);
         let known = subvolumes.all.iter().any(|s| s.referenced.is_some());
         Ok(View {

@@ -14,7 +14,7 @@ use crate::process;
 use crate::proof::Verdict;
 use crate::s3::{Client, S3Options};
 use crate::snapshot::{Mended, Size, shown};
-use crate::store::archive::index;
+use crate::store::bucket::archive::index;
 use crate::store::local::{Local, Manner};
 use crate::store::{Access, Receipt, Store};
 use crate::sync;

@@ -24,7 +24,7 @@ pub(crate) mod xml;
 pub use config::Environment;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use config::fuzz as fuzz_credentials;
-pub(crate) use errors::{in_words, transport};
+pub(crate) use errors::transport;
 pub use options::{Checksum, S3Options, Sse};
 pub use quirks::{Quirks, TABLE};
 pub(crate) use request::{Answer, Fault, Request, Response, unquoted};

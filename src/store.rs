@@ -1,11 +1,14 @@
-//! What a store is, how a location is written, and which store stands behind it.
-//! Knows the kinds of store by name only; how each works is its own business.
+//! What a store is, and what those above see of stores. Knows the kinds of store by name only; how
+//! each works is its own business.
 
 mod access;
+mod archives;
 pub mod bucket;
 pub mod file_digests;
 pub mod local;
 mod location;
+mod open;
+mod options;
 mod receipt;
 pub(crate) mod wire;
 
@@ -13,24 +16,27 @@ pub mod remote;
 pub mod serve;
 
 use crate::error::{Error, Result};
-use crate::process::Priority;
 use crate::proof::{Depth, Finding, Verdict};
-use crate::s3::S3Options;
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
-pub use bucket::archive;
-use bucket::{ArchiveStore, DiffStore};
+pub use archives::{Archive, ArchiveSettings};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};
 pub use file_digests::Rejected;
 use file_digests::{Digest, Looking};
-pub use local::ReceiveWith;
-use local::{Local, Manner};
+pub use local::{ReceiveWith, Scratch, builtin_send};
 pub use location::{Address, Location, Place};
+pub use open::{StoreAndArchives, bucket_remarks, open, open_all, open_archive, serve_directory};
+pub use options::{BucketOptions, Checksum, Manner, Means, Sse, SshOptions, check_part};
 pub use receipt::{Parts, Receipt};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 pub use wire::Hello;
+
+/// What is recorded on this machine's filesystems, for who looks at them without a store.
+pub mod records {
+    pub use super::local::{STATE, origins, states};
+}
 
 /// Something that holds snapshots: a directory of a btrfs filesystem, a prefix of a bucket, a
 /// directory at the other end of a pipe.
@@ -214,90 +220,4 @@ pub struct Effort {
     pub requests: u64,
     /// Parts of the streams among them.
     pub parts: u64,
-}
-
-/// By what means stores are reached and do their work.
-#[derive(Clone, Debug)]
-pub struct Means {
-    /// How local stores, and those of far sides, work.
-    pub manner: Manner,
-    /// How far sides are reached.
-    pub ssh: remote::ssh::Options,
-    /// How buckets are reached and used.
-    pub s3: S3Options,
-}
-
-/// Opens the store at a place.
-///
-/// # Errors
-/// If it is not there, may not be used so, or another run holds its lock.
-pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Store>> {
-    match place {
-        Place::Local(dir) => Ok(Box::new(Local::open(dir, access, means.manner)?)),
-        Place::S3 { bucket, prefix } => {
-            let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
-            Ok(Box::new(store))
-        }
-        Place::Ssh(address) => {
-            let us = Hello {
-                compressed: means.manner.compressed,
-                receive_with: means.manner.receive_with,
-                background: means.manner.priority == Priority::Background,
-                ..Hello::here()
-            };
-            Ok(Box::new(remote::ssh::open(
-                address, access, us, &means.ssh,
-            )?))
-        }
-    }
-}
-
-/// Opens the store at a place, and where that is in a bucket, the archives below it. All of a bucket
-/// is listed once.
-///
-/// # Errors
-/// As [`open`] says, and if the bucket cannot be listed.
-pub fn open_all(
-    place: &Place,
-    access: Access,
-    means: &Means,
-) -> Result<(Box<dyn Store>, Vec<ArchiveStore>)> {
-    let Place::S3 { bucket, prefix } = place else {
-        return Ok((open(place, access, means)?, Vec::new()));
-    };
-    let mut store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
-    let top = store.prefix().to_owned();
-    let found = store.inventory()?;
-    let archives = ArchiveStore::all_among(found, (bucket, &top), access, &means.s3)?;
-    Ok((Box::new(store), archives))
-}
-
-/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes. The
-/// directory is looked for once the client has greeted, so that it hears why there is none. What comes is
-/// recorded as having come by `key`, if that is not empty.
-///
-/// # Errors
-/// As [`serve::serve`] says.
-pub fn serve_directory(
-    find: impl FnOnce() -> Result<PathBuf>,
-    key: &str,
-    access: Access,
-    reader: impl Read,
-    writer: impl Write,
-) -> Result<()> {
-    let open = |client: &Hello| {
-        let priority = if client.background {
-            Priority::Background
-        } else {
-            Priority::Normal
-        };
-        let manner = Manner {
-            priority,
-            compressed: client.compressed,
-            receive_with: client.receive_with,
-        };
-        let store = Local::open(&find()?, access, manner)?;
-        Ok(Box::new(store.walled().keyed(key)))
-    };
-    serve::serve(open, access, reader, writer)
 }

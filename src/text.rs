@@ -1,6 +1,7 @@
 //! Values as words: paths, sizes, counts, digits and moments, each shown in one way everywhere.
 //! Knows nothing of what they are about, and prints nothing.
 
+use jiff::SignedDuration;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -93,6 +94,16 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
 pub fn minute(seconds: i64) -> Option<String> {
     let time = jiff::Timestamp::from_second(seconds).ok()?;
     Some(time.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
+/// A length of time: `3 min`, `2 h 5 min`, `40 days`.
+pub fn duration(time: SignedDuration) -> String {
+    let time = time.saturating_add(SignedDuration::from_secs(30));
+    match (time.as_hours(), time.as_mins() % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) if hours < 48 => format!("{hours} h {minutes} min"),
+        (hours, _) => format!("{} days", hours / 24),
+    }
 }
 
 #[cfg(test)]

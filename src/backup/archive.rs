@@ -1,16 +1,15 @@
 //! The archives of a configuration, and how their bucket is reached.
 
 use super::config::Config;
-use crate::s3::S3Options;
-use crate::store::archive::Settings;
+use crate::store::{ArchiveSettings, BucketOptions, Means};
 
 /// Where the backups of a subvolume lie and how they are written.
-pub fn settings(config: &Config, name: &str) -> Settings {
+pub fn settings(config: &Config, name: &str) -> ArchiveSettings {
     let spool = (
         config.global.spool_dir.clone(),
         config.global.spool_size_bytes,
     );
-    Settings {
+    ArchiveSettings {
         bucket: config.s3.bucket.clone(),
         prefix: config.s3.prefix.clone(),
         name: name.to_owned(),
@@ -22,18 +21,18 @@ pub fn settings(config: &Config, name: &str) -> Settings {
     }
 }
 
-/// Options of the client that belong to a configuration. What the command line says comes first.
-pub fn options(config: &Config, options: &S3Options) -> S3Options {
-    let s3 = &config.s3;
-    S3Options {
-        region: options.region.clone().or_else(|| Some(s3.region.clone())),
-        endpoint_url: options
-            .endpoint_url
-            .clone()
-            .or_else(|| s3.endpoint_url.clone()),
-        part_size: options.part_size.or(s3.part_size_bytes),
-        concurrency: usize::try_from(s3.concurrency).unwrap_or(usize::MAX),
-        sse: s3.sse.clone(),
-        ..options.clone()
+/// The means by which the bucket of a configuration is reached. What the command line says comes first.
+pub fn means(config: &Config, means: &Means) -> Means {
+    let (s3, options) = (&config.s3, means.s3.clone());
+    Means {
+        s3: BucketOptions {
+            region: options.region.or_else(|| Some(s3.region.clone())),
+            endpoint_url: options.endpoint_url.or_else(|| s3.endpoint_url.clone()),
+            part_size: options.part_size.or(s3.part_size_bytes),
+            concurrency: usize::try_from(s3.concurrency).unwrap_or(usize::MAX),
+            sse: s3.sse.clone(),
+            ..options
+        },
+        ..means.clone()
     }
 }

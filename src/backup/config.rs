@@ -9,9 +9,8 @@ use super::retention::{self, Chains, Policy};
 use super::schedule::Schedule;
 use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
-use crate::s3::Sse;
 use crate::snapshot::shown;
-use crate::store::{Location, Place};
+use crate::store::{Location, Place, Sse};
 use crate::sys::secure_open::{self, Found};
 use reader::Reader;
 use std::collections::HashMap;
@@ -319,7 +318,7 @@ fn destination(file: &mut Reader) -> Result<Destination> {
     let said = |file: &Reader, key, error: Error| file.wrong(key, &format!("is wrong: {error}"));
     let location = Location::directory(text.as_ref());
     let place = location.map_err(|error| said(file, "destination.location", error))?;
-    if place.place.local().is_some_and(|path| !path.is_absolute()) {
+    if place.place.directory().is_some_and(Path::is_relative) {
         let what = format!("is {text:?}, and must be an absolute path, ssh://… or s3://…");
         return Err(file.wrong("destination.location", &what));
     }

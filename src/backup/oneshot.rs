@@ -95,7 +95,7 @@ pub(super) fn open_source(source: &Source, dry_run: bool, means: &Means) -> Resu
         // A dry run before the first backup: there are no snapshots to be found.
         false => source.path.clone(),
     };
-    store::open(&Place::Local(place), access, means)
+    store::open(&place.into(), access, means)
 }
 
 /// What was opened, or a copy of why it was not.
@@ -148,7 +148,7 @@ pub(super) fn access(dry_run: bool, keeps_all: bool) -> Access {
 /// It would wait for our own lock.
 pub(super) fn check_apart(source: &Source, place: &Place) -> Result<()> {
     let folder = source.folder.canonicalize().ok();
-    match place.local() {
+    match place.directory() {
         Some(path) if folder.is_some() && path.canonicalize().ok() == folder => {
             let said = "it is where the snapshots of the source are";
             Err(Error::usage(format!("cannot back up to {place}"), said))
@@ -159,7 +159,7 @@ pub(super) fn check_apart(source: &Source, place: &Place) -> Result<()> {
 
 /// An unplugged disk must not fill the disk that its mount point is on.
 pub(super) fn check_mount(source: &Source, place: &Place) -> Result<()> {
-    let Some(path) = place.local() else {
+    let Some(path) = place.directory() else {
         return Ok(());
     };
     let at = btrfs::mount_point(path)?;

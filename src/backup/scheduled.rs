@@ -14,13 +14,14 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
 use crate::snapshot::shown;
-use crate::store::{self, Access, Means, Place, Store};
+use crate::store::{self, Access, Means, Store};
 use crate::sys;
 use jiff::Zoned;
 pub use preview::{preview, remembered};
 use std::collections::HashSet;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use subvolume::{Subject, Todo};
 
@@ -263,7 +264,28 @@ fn open_base(order: &Order, means: &Means) -> Result<Box<dyn Store>> {
     let none = order.dry_run && !base.is_dir();
     let first = order.config.subvolumes.first().filter(|_| none);
     let place = first.map_or(base, |(_, path)| path);
-    store::open(&Place::Local(place.clone()), access, means)
+    store::open(&place.clone().into(), access, means)
+}
+
+/// Whoever can open a lock can hold it, and keep every run out: in a directory for all he may even have made it.
+fn must_be_ours(lock: &File) -> io::Result<()> {
+    let found = lock.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is not an ordinary file"));
+    }
+    let us = std::fs::metadata("/proc/self")?.uid();
+    if found.uid() != us {
+        let said = format!(
+            "user {} made it and can keep every run out: remove it, and leave global.lock_path out, or let it \
+             name a place where only root can write",
+            found.uid()
+        );
+        return Err(io::Error::other(said));
+    }
+    match found.mode() & 0o077 {
+        0 => Ok(()),
+        _ => lock.set_permissions(Permissions::from_mode(0o600)),
+    }
 }
 
 /// One run at a time.
@@ -280,18 +302,19 @@ pub fn lock(path: &Path) -> Result<File> {
             .doing(doing)?;
     }
     // To read too: then what is a FIFO opens, and is seen to be one.
-    let file = OpenOptions::new()
+    let mut options = OpenOptions::new();
+    options
         .read(true)
         .write(true)
-        .create(true)
         .truncate(false)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    // In a directory for all, the kernel may open what others made only for who does not ask to make it.
+    let there = options.open(path);
+    let file = there
+        .or_else(|_| options.create(true).open(path))
         .doing(doing)?;
-    if !file.metadata().doing(doing)?.is_file() {
-        return Err(Error::refused(doing(), "it is not an ordinary file"));
-    }
+    must_be_ours(&file).doing(doing)?;
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),
         false => Err(Error::new(

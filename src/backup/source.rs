@@ -7,7 +7,7 @@ use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
 use crate::machine;
 use crate::snapshot::{Listing, Origin, Size, Sizes, Snapshot, State, Uuid, shown};
-use crate::store::local::{self, STATE};
+use crate::store::records::{self, STATE};
 use crate::sys;
 use crate::sys::secure_open::Found;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned, tz::TimeZone};
@@ -313,7 +313,7 @@ fn family(path: &Path, subvolume: Uuid, all: &[Subvolume]) -> Result<Family> {
         .collect();
     let continued = attribution::continues(subvolume, &nodes);
     let filesystem = Filesystem::open(path)?.fsid()?;
-    let recorded = local::origins(path)?;
+    let recorded = records::origins(path)?;
     let mut family = Family {
         machine: machine::id().to_owned(),
         taken: attribution::taken(subvolume, &nodes),

@@ -64,7 +64,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let mut progress = Progress::new(options.verbosity(), options.json);
     let mut count = adopt(task, &mut *store, &ours, &mut progress)?;
     for archive in &mut archives {
-        count += adopt(task, archive, &ours, &mut progress)?;
+        count += adopt(task, &mut **archive, &ours, &mut progress)?;
     }
     if count == 0 && !task.names.is_empty() {
         let doing = format!("cannot adopt in {}", shown(&words[0]));

@@ -76,7 +76,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let (mut store, archives) = store::open_all(&location.place, access, &means(options)?)?;
     cleaning.clean(&mut *store)?;
     for mut archive in archives {
-        cleaning.clean(&mut archive)?;
+        cleaning.clean(&mut *archive)?;
     }
     let verdict = cleaning.verdict();
     verdict.and(progress.close())

@@ -12,10 +12,8 @@ use crate::backup::state::State;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::report;
-use crate::s3::Client;
-use crate::s3::lifecycle::{Does, Rule};
 use crate::snapshot::shown;
-use crate::store::archive::manifest;
+use crate::store;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -87,30 +85,9 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
 
 /// How the bucket is reached, and what it does by itself. What it does not tell is no failure.
 fn bucket(config: &Config, options: &Options, progress: &mut Progress) -> Result<()> {
-    let s3 = &config.s3;
-    let client = Client::new(&s3.bucket, means::bucket(options, config))?;
-    let mut say = |words: String| progress.result(&words);
-    say(format!("s3://{}/: {}", s3.bucket, client.described()));
-    let lasting =
-        "what is deleted stays as an older version, and is charged, until a rule removes it";
-    match client.keeps_versions() {
-        Ok(true) => say(format!("the bucket keeps versions: {lasting}")),
-        Ok(false) => say("the bucket keeps no versions: what is deleted is gone".to_owned()),
-        Err(error) => say(format!("whether it keeps versions is not known: {error}")),
+    let (s3, means) = (&config.s3, means::of_file(options, config)?);
+    for words in store::bucket_remarks(&s3.bucket, &s3.prefix, &means)? {
+        progress.result(&words);
     }
-    match client.rules(manifest::top(&s3.prefix).as_str()) {
-        Ok(rules) => rules.iter().for_each(|rule| say(meaning(rule))),
-        Err(error) => say(format!("its lifecycle rules are not known: {error}")),
-    }
-    say("whether it may be written to was not tried".to_owned());
     Ok(())
-}
-
-fn meaning(rule: &Rule) -> String {
-    let so = match rule.does {
-        Does::Delete(_) => "backups are lost by that, with all that is built on them",
-        Does::Freeze(..) => "manifests must be thawed then to be read; let it be for chunks only",
-        Does::Abort(_) => "an upload that takes longer is never finished",
-    };
-    format!("{rule}: {so}")
 }

@@ -12,10 +12,8 @@ use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::report;
 use crate::report::archives::Shown;
-use crate::s3::S3Options;
 use crate::snapshot::shown;
-use crate::store::bucket::ArchiveStore;
-use crate::store::{self, Access, Location};
+use crate::store::{self, Access, Archive, Location};
 use std::ffi::OsString;
 
 pub(super) const COMMAND: Command<Form> = Command {
@@ -84,8 +82,8 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
     progress.result(&report::Listed::from(&listing));
-    for archive in archives {
-        show(archive, options.commands, &means.s3, &mut progress)?;
+    for mut archive in archives {
+        show(&mut *archive, options.commands, &mut progress)?;
     }
     failed.and(progress.close())
 }
@@ -93,27 +91,23 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
 /// Shows the archives of a configuration.
 pub(super) fn config(options: &Options) -> Result<()> {
     let config = Config::read(options.file()?)?;
-    let s3 = means::bucket(options, &config);
+    let means = means::of_file(options, &config)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     for (name, _) in &config.subvolumes {
         let settings = archive::settings(&config, name);
-        let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
-        show(archive, options.commands, &s3, &mut progress)?;
+        let mut archive = store::open_archive(settings, Access::Read, &means)?;
+        show(&mut *archive, options.commands, &mut progress)?;
     }
     progress.close()
 }
 
 /// Shows an archive, with the commands that restore it by hand if they are wanted.
-fn show(
-    mut store: ArchiveStore,
-    commands: bool,
-    options: &S3Options,
-    progress: &mut Progress,
-) -> Result<()> {
+fn show(store: &mut dyn Archive, commands: bool, progress: &mut Progress) -> Result<()> {
     let states = store.states()?;
-    let (bucket, prefix) = store.place();
-    let archive = store.archive()?;
-    let reach = commands.then_some(options);
-    progress.result(&Shown::of(archive, (&bucket, &prefix), &states, reach));
+    let mut backups = store.backups()?.with(&states);
+    for backup in backups.all.iter_mut().filter(|_| commands) {
+        backup.command = Some(store.command(backup));
+    }
+    progress.result(&Shown::of(&backups));
     Ok(())
 }

@@ -6,10 +6,9 @@ use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::error::Result;
 use crate::process::Priority;
-use crate::s3::S3Options;
-use crate::store::local::Manner;
-use crate::store::remote::ssh;
-use crate::store::{self, Access, Location, Means, ReceiveWith, Store};
+use crate::store::{
+    self, Access, BucketOptions, Location, Manner, Means, ReceiveWith, SshOptions, Store,
+};
 use std::ffi::OsString;
 
 pub(super) fn open(
@@ -40,13 +39,14 @@ pub(super) fn means(options: &Options) -> Result<Means> {
     })
 }
 
-/// How the bucket of a configuration file is reached. The command line comes first.
-pub(super) fn bucket(options: &Options, config: &Config) -> S3Options {
-    let file = archive::options(config, &s3(options));
-    S3Options {
-        concurrency: options.concurrency.unwrap_or(file.concurrency),
-        ..file
-    }
+/// The same, and how the bucket of a configuration file is reached. The command line comes first.
+///
+/// # Errors
+/// As [`means`] says.
+pub(super) fn of_file(options: &Options, config: &Config) -> Result<Means> {
+    let mut means = archive::means(config, &means(options)?);
+    means.s3.concurrency = options.concurrency.unwrap_or(means.s3.concurrency);
+    Ok(means)
 }
 
 fn received(word: &OsString) -> Result<ReceiveWith> {
@@ -57,10 +57,10 @@ fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|text| !text.is_empty())
 }
 
-fn ssh(options: &Options) -> ssh::Options {
-    let usual = ssh::Options::default();
+fn ssh(options: &Options) -> SshOptions {
+    let usual = SshOptions::default();
     let command = options.ssh_command.clone();
-    ssh::Options {
+    SshOptions {
         command: command
             .or_else(|| environment("BUTTERSINK_SSH"))
             .unwrap_or(usual.command),
@@ -71,9 +71,9 @@ fn ssh(options: &Options) -> ssh::Options {
     }
 }
 
-fn s3(options: &Options) -> S3Options {
-    let usual = S3Options::default();
-    S3Options {
+fn s3(options: &Options) -> BucketOptions {
+    let usual = BucketOptions::default();
+    BucketOptions {
         endpoint_url: options.endpoint_url.clone(),
         region: options.region.clone(),
         profile: options.profile.clone(),

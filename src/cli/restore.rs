@@ -3,7 +3,7 @@
 
 use super::form::Form;
 use super::grammar::{Command, Usage, usage};
-use super::means::{self, means};
+use super::means;
 use super::options::Options;
 use crate::backup;
 use crate::backup::config::{self, Config};
@@ -101,16 +101,16 @@ fn order(options: &Options, config: &Config) -> Result<Order> {
 pub(super) fn run(options: &Options) -> Result<()> {
     let config = Config::read(options.file()?)?;
     let order = order(options, &config)?;
-    let s3 = means::bucket(options, &config);
+    let means = means::of_file(options, &config)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     if let (_, Some(remark)) = backup::local_now() {
         progress.note(remark);
     }
-    let mut manner = means(options)?.manner;
+    let mut manner = means.manner;
     manner.receive_with = manner
         .receive_with
         .or(config.restore.receive_with.parse().ok());
-    let done = restore::run(&order, s3, manner, &mut |event| progress.hear(&event));
+    let done = restore::run(&order, means.s3, manner, &mut |event| progress.hear(&event));
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");
     }

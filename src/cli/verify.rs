@@ -16,7 +16,6 @@ use crate::event::Event;
 use crate::progress::Progress;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Listing, Uuid};
-use crate::store::bucket::ArchiveStore;
 use crate::store::{self, Access, Location};
 use crate::verify::{self, Report};
 use drill::Ground;
@@ -92,7 +91,7 @@ fn verify_location(
     progress: &mut Progress,
 ) -> Result<Report> {
     let place = Location::directory(location)?;
-    if task.depth == Depth::Download && place.place.local().is_some() {
+    if task.depth == Depth::Download && place.place.directory().is_some() {
         let said = "--download is for buckets; here --against OTHER --content reads the data";
         return Err(Error::usage(format!("cannot verify {}", place.place), said));
     }
@@ -120,8 +119,8 @@ fn verify_location(
     let listener = &mut |event| progress.hear(&event);
     let (with, depth) = (&mut (other.as_mut(), ground.as_mut()), task.depth);
     let mut report = alone(&mut *store, depth, with, listener)?;
-    for archive in archives {
-        add(&mut report, archive, depth, with, listener)?;
+    for mut archive in archives {
+        add(&mut report, &mut *archive, depth, with, listener)?;
     }
     ground.map_or(Ok(()), Ground::finish)?;
     if let Some(mut other) = other {
@@ -150,7 +149,7 @@ fn verify_config(
     progress: &mut Progress,
 ) -> Result<Report> {
     let config = Config::read(file)?;
-    let s3 = means::bucket(options, &config);
+    let means = means::of_file(options, &config)?;
     let mut ground = ground(task, options)?;
     let listener = &mut |event| progress.hear(&event);
     let mut report = Report {
@@ -159,12 +158,11 @@ fn verify_config(
     };
     for (name, _) in &config.subvolumes {
         let settings = archive::settings(&config, name);
-        let archive = ArchiveStore::open(settings, Access::Read, s3.clone())?;
-        let (bucket, prefix) = archive.place();
-        report.listing.location = format!("s3://{bucket}/{prefix}");
+        let mut archive = store::open_archive(settings, Access::Read, &means)?;
+        report.listing.location = archive.backups()?.location;
         let before = report.findings.len();
         let with = &mut (None, ground.as_mut());
-        add(&mut report, archive, task.depth, with, listener)?;
+        add(&mut report, &mut *archive, task.depth, with, listener)?;
         if report.findings.len() == before {
             report.findings.push(Finding {
                 path: format!("subvol/{name}").into(),

@@ -2,8 +2,8 @@
 
 use super::words;
 use crate::error::Error;
-use crate::s3::in_words;
 use crate::snapshot::{Origin, Uuid, path_text, shown};
+use crate::text::duration;
 use crate::text::human;
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -80,10 +80,10 @@ impl fmt::Display for Leftover {
             write!(f, ", {}", human(bytes))?;
         }
         if let Some(age) = self.age {
-            write!(f, ", the last {} ago", in_words(age))?;
+            write!(f, ", the last {} ago", duration(age))?;
         }
         match self.result {
-            Fate::Kept => write!(f, "; it is younger than {}", in_words(self.limit)),
+            Fate::Kept => write!(f, "; it is younger than {}", duration(self.limit)),
             _ => Ok(()),
         }
     }

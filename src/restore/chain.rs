@@ -5,8 +5,8 @@ use crate::backup::state::moment;
 use crate::error::{Error, Result};
 use crate::s3::Client;
 use crate::snapshot::{Uuid, shown};
-use crate::store::archive::index::Archive;
-use crate::store::archive::manifest::Manifest;
+use crate::store::bucket::archive::index::Archive;
+use crate::store::bucket::archive::manifest::Manifest;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

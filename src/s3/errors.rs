@@ -2,6 +2,7 @@
 
 use super::xml::Node;
 use crate::error::Error;
+use crate::text::duration;
 use jiff::{SignedDuration, Timestamp};
 use std::io;
 use ureq::http::HeaderMap;
@@ -170,17 +171,7 @@ impl Refusal {
         } else {
             "behind"
         };
-        Some(format!("{} {word}", in_words(ahead.abs())))
-    }
-}
-
-/// `3 min`, `2 h 5 min`, `40 days`.
-pub(crate) fn in_words(time: SignedDuration) -> String {
-    let time = time.saturating_add(SignedDuration::from_secs(30));
-    match (time.as_hours(), time.as_mins() % 60) {
-        (0, minutes) => format!("{minutes} min"),
-        (hours, minutes) if hours < 48 => format!("{hours} h {minutes} min"),
-        (hours, _) => format!("{} days", hours / 24),
+        Some(format!("{} {word}", duration(ahead.abs())))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::snapshot::Size;
 use crate::text::hex;
 use checksums::{Expected, PartChecksums, composite};
 use sizing::Sizing;
-pub(crate) use sizing::check_part;
+pub use sizing::check_part;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,34 +1,25 @@
-//! A directory of a btrfs filesystem as a store. Knows paths, leftovers and the lock; which
-//! snapshot is sound is `survey`'s business, how one is received durably is `receive`'s.
+//! A directory of a btrfs filesystem as a store. Which snapshot is sound is `listing`'s business, how one is
+//! received durably is `receive`'s, and what is remembered of them `records`'.
 
-mod alias;
-mod btrfs_receive;
-mod builtin_receive;
-pub mod builtin_send;
 mod file_digests;
-mod inherited;
-mod inspect;
-mod leftover;
 mod listing;
-mod measure;
-mod parent;
+mod lock;
+mod paths;
 mod receive;
+mod records;
 mod replace;
 mod scratch;
 mod send;
 mod ssh_key;
-mod state;
-mod state_dir;
-mod tree;
-mod writeback;
 
-pub use builtin_receive::ReceiveWith;
 pub use listing::{leftovers, state_at, states};
-pub use scratch::Scratch;
+pub use receive::builtin_receive::ReceiveWith;
+pub use records::origins;
 #[cfg(any(test, feature = "fuzz"))]
-pub(crate) use state::fuzz as fuzz_seals;
-pub use state::origins;
-pub use state_dir::STATE;
+pub(crate) use records::seals::fuzz as fuzz_seals;
+pub use records::state_dir::STATE;
+pub use scratch::Scratch;
+pub use send::builtin_send;
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -41,15 +32,15 @@ use crate::snapshot::{
 use crate::store::file_digests::{Digest, Looking};
 use crate::store::{Access, Rejected, Sink, Store};
 use crate::sys;
-use receive::Receiving;
-use send::{mending, not_as_listed};
-use state::Fact;
-use std::ffi::OsStr;
+use paths::{checked_name, remove};
+use receive::{Receiving, leftover, parent, part};
+use records::seals::{self, Fact};
+use records::{marks, state_dir};
+use send::{measure, mending, not_as_listed};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// How a local store does its work.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +97,7 @@ impl Local {
         if writes {
             leftover::must_be_writable(&dir, &filesystem)?;
         }
-        let lock = writes.then(|| lock(&dir)).transpose()?;
+        let lock = writes.then(|| lock::lock(&dir)).transpose()?;
         if writes {
             leftover::take_over(&dir)?;
         }
@@ -283,14 +274,12 @@ impl Store for Local {
         let name = checked_name(path)?;
         self.remove_leftovers()?;
         let parent = self.parent_of(path)?;
-        receive::must_be_free(&parent.join(name))?;
+        part::must_be_free(&parent.join(name))?;
         parent::must_claim_nothing(self, diff.to, path)?;
         let exact = diff.from.map(|from| parent::find(self, from, path));
         let exact = exact.transpose()?;
         self.check_space(diff.size, path)?;
-        Ok(Box::new(Receiving::start(
-            self, diff, path, &parent, name, exact,
-        )?))
+        Ok(Box::new(Receiving::start(self, diff, path, exact)?))
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
@@ -307,7 +296,7 @@ impl Store for Local {
         )
         .doing(doing)?;
         let whole = self.dir.join(path);
-        if leftover::in_other_hands(&whole, &self.dir)? {
+        if lock::is_held_above(&whole, &self.dir)? {
             return Err(Error::new(
                 Kind::Busy,
                 doing(),
@@ -323,8 +312,8 @@ impl Store for Local {
         }
         remove(&whole)?;
         // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
-        let forgotten = state::remove(&self.dir, now.uuid);
-        if let Err(error) = forgotten.and_then(|()| state::ended(&self.dir, path)) {
+        let forgotten = seals::remove(&self.dir, now.uuid);
+        if let Err(error) = forgotten.and_then(|()| marks::ended(&self.dir, path)) {
             log::line(|| error.to_string());
         }
         self.known.retain(|snapshot| snapshot.path != path);
@@ -349,7 +338,7 @@ impl Store for Local {
             origin: self.signed(Some(origin.clone())),
             ..Fact::default()
         };
-        state::add(&self.dir, now.uuid, fact)
+        seals::add(&self.dir, now.uuid, fact)
     }
 
     fn has_files(&mut self) -> Result<()> {
@@ -380,62 +369,9 @@ impl Store for Local {
             let sealed = states.sealed.contains(&s.uuid);
             Finding::of(
                 s,
-                inspect::verdict(s, sealed, states.rejected.contains(&s.uuid)),
+                listing::inspect::verdict(s, sealed, states.rejected.contains(&s.uuid)),
             )
         };
         Ok(snapshots.iter().map(finding).collect())
     }
-}
-
-fn lock(dir: &Path) -> Result<File> {
-    let file = state_dir::open_lock(dir)?;
-    let doing = || format!("cannot lock {}", shown(dir));
-    match sys::lock(&file).doing(doing)? {
-        true => Ok(file),
-        false => Err(Error::new(
-            Kind::Busy,
-            doing(),
-            "another run is at work there; nothing was done",
-        )),
-    }
-}
-
-/// Removes a subvolume by its path.
-fn remove(path: &Path) -> Result<()> {
-    let (dir, name) = split(path)?;
-    btrfs::delete_subvolume(dir, name)
-}
-
-fn split(path: &Path) -> Result<(&Path, &OsStr)> {
-    path.parent()
-        .zip(path.file_name())
-        .ok_or_else(|| Error::usage(format!("cannot use {}", shown(path)), "it has no name"))
-}
-
-/// The last component of a relative path that stays below where it starts.
-fn checked_name(path: &Path) -> Result<&OsStr> {
-    let plain = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    let nul = path.as_os_str().as_bytes().contains(&0);
-    let refused = |said| {
-        Err(Error::refused(
-            format!("cannot use the path {}", shown(path)),
-            said,
-        ))
-    };
-    match path.file_name() {
-        Some(_) if state_dir::is_inside(path) => refused("it is where seals are kept"),
-        Some(name) if plain && !nul => Ok(name),
-        _ => refused("it leads out of the directory"),
-    }
-}
-
-/// Opens a directory only to sync or rename in it.
-fn open_dir(dir: &Path) -> Result<File> {
-    File::open(dir).doing(|| format!("cannot open {}", shown(dir)))
-}
-
-fn sync(dir: &File, doing: impl FnOnce() -> String) -> Result<()> {
-    sys::syncfs(dir.as_fd()).doing(doing)
 }

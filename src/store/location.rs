@@ -152,7 +152,7 @@ fn wrong(text: &OsStr, said: &str) -> Error {
 
 impl Place {
     /// The directory, if the place is one of this machine.
-    pub fn local(&self) -> Option<&Path> {
+    pub fn directory(&self) -> Option<&Path> {
         match self {
             Place::Local(path) => Some(path),
             Place::S3 { .. } | Place::Ssh(_) => None,
@@ -165,6 +165,12 @@ impl Place {
             Place::S3 { .. } => true,
             Place::Local(_) | Place::Ssh(_) => false,
         }
+    }
+}
+
+impl From<PathBuf> for Place {
+    fn from(dir: PathBuf) -> Place {
+        Place::Local(dir)
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) const TESTS: &[Test] = tests![
     seals_that_only_root_may_read,
     sizes_are_exact_where_space_is_reserved,
     sizes_are_exact_where_an_end_is_cloned,
+    what_the_kernel_cannot_send_is_no_candidate,
 ];
 
 /// A filesystem with one snapshot in `snaps`, and an empty one.
@@ -148,6 +149,35 @@ fn sizes_are_exact_where_an_end_is_cloned() {
              cp --reflink=always from $i; fallocate -p -o 48K -l 24K $i
          done; sync",
     );
+}
+
+/// The kernel clones from a file without a name, if a subvolume was made read-only while it was open.
+fn what_the_kernel_cannot_send_is_no_candidate() {
+    let (source, _) = pair();
+    script(&source, "head -c 9000 /dev/urandom >../live/large");
+    script(
+        &source,
+        "btrfs -q subvolume delete one; btrfs -q subvolume snapshot ../live one",
+    );
+    let open = std::fs::File::open(source.join("one/large")).unwrap();
+    std::fs::remove_file(source.join("one/large")).unwrap();
+    set_read_only(&source.join("one"), true);
+    let (mut store, [one, two]) = listed(&source, Access::Read);
+    let diff = Diff {
+        from: Some(one.to),
+        ..two
+    };
+    let measured = store
+        .measure(&[diff])
+        .unwrap()
+        .remove(&diff.pair())
+        .unwrap();
+    let refused = measured.refused.unwrap();
+    assert!(refused.contains("No such file or directory"), "{refused}");
+    let said = sent(&mut store, &diff).unwrap_err();
+    assert!(said.contains("No such file or directory"), "{said}");
+    drop(open);
+    sent(&mut store, &diff).unwrap();
 }
 
 fn names_that_were_rotated_send_nothing_wrong() {

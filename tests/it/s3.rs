@@ -249,11 +249,27 @@ fn refusals(server: &Server) {
 
 fn a_skewed_clock(server: &Server) {
     let bucket = server.bucket();
-    let mut options = options(&server.endpoint);
-    options.now = || jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30);
-    let mut store = DiffStore::open(&bucket, "", Access::Read, options).unwrap();
-    let error = store.list().unwrap_err().to_string();
-    assert!(error.contains("clock is 30 h 0 min behind"), "{error}");
+    let told = |now: fn() -> jiff::Timestamp, skew: &str| {
+        let mut options = options(&server.endpoint);
+        options.now = now;
+        let mut store = DiffStore::open(&bucket, "", Access::Read, options).unwrap();
+        let error = store.list().unwrap_err();
+        let way_out = format!("this machine's clock is {skew} the service's: set it right");
+        assert!(error.to_string().contains(&way_out), "{error}");
+        assert_eq!(error.exit_code(), 1);
+    };
+    told(
+        || jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30),
+        "30 h 0 min behind",
+    );
+    told(
+        || jiff::Timestamp::now() - jiff::SignedDuration::from_mins(20),
+        "20 min behind",
+    );
+    told(
+        || jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2),
+        "2 h 0 min ahead of",
+    );
 }
 
 fn many_keys_in_pages(server: &Server) {

@@ -34,6 +34,7 @@ pub(crate) const TESTS: &[Test] = on_both![
     an_error_with_status_200,
     nothing_helps_for_ever,
     a_redirect_to_another_region,
+    what_is_in_the_trash_is_not_copied_again,
 ];
 
 /// What is done to a request.
@@ -480,4 +481,44 @@ fn a_redirect_to_another_region(server: &Server) {
     put(&mut store, &diff(1, None, 300), "s", &stream(1, None, 300)).unwrap();
     assert_eq!(*astray.lock().unwrap(), 1, "the region is remembered");
     assert!(store.client().described().contains("us-east-1"));
+}
+
+/// A key that may copy and not remove, and later one that may.
+fn what_is_in_the_trash_is_not_copied_again(server: &Server) {
+    let bucket = server.bucket();
+    let full = stream(1, None, 5000);
+    put(
+        &mut open(&server.endpoint, &bucket),
+        &diff(1, None, full.len()),
+        "s",
+        &full,
+    )
+    .unwrap();
+    let removing = |seen: &Seen<'_>| seen.method == "DELETE" || seen.target.contains("?delete");
+    let denied = Proxy::before(server, move |seen| {
+        removing(seen).then_some(Fault::Answer(403, ""))
+    });
+    let copies = |proxy: &Proxy| proxy.count(&format!("PUT /{bucket}/trash/"));
+    let delete = |proxy: &Proxy| {
+        let mut store = proxy.store(&bucket, |_| {});
+        assert_eq!(store.list().unwrap().snapshots.len(), 1);
+        store.delete(Path::new("s"))
+    };
+    delete(&denied).unwrap_err();
+    let first = copies(&denied);
+    assert!(first > 0, "it copies before it removes");
+    delete(&denied).unwrap_err();
+    assert_eq!(copies(&denied), first, "a second time");
+    let allowed = Proxy::before(server, |_| None);
+    delete(&allowed).unwrap();
+    assert_eq!(copies(&allowed), 0);
+    assert!(
+        open(&server.endpoint, &bucket)
+            .list()
+            .unwrap()
+            .snapshots
+            .is_empty()
+    );
+    let key = format!("trash/host/s/{}_None", uuid(1));
+    same(&server.plain("GET", &bucket, &key, b"").1, &full);
 }

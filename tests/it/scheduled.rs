@@ -174,8 +174,8 @@ impl Scene {
     pub(crate) fn archive(&self, name: &str) -> ArchiveStore {
         let config = self.order().config;
         let settings = archive::settings(&config, name);
-        let options = archive::options(&config, &options(&self.server.endpoint));
-        ArchiveStore::open(settings, Access::Read, options).unwrap()
+        let means = archive::means(&config, &means(&self.server));
+        ArchiveStore::open(settings, Access::Read, means.s3).unwrap()
     }
 
     pub(crate) fn listing(&self, name: &str) -> Listing {

@@ -11,8 +11,7 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::prices::{Estimate, Prices};
 use crate::snapshot::{Listing, Uuid};
-use crate::store::Store;
-use crate::store::bucket::ArchiveStore;
+use crate::store::{Archive, Store};
 use jiff::Zoned;
 use std::collections::HashSet;
 
@@ -43,7 +42,7 @@ pub(super) fn backups(there: &Listing) -> Vec<Backup> {
 /// The bucket of a configuration.
 pub(super) fn bucket<'a>(
     config: &'a Config,
-    archive: &'a mut ArchiveStore,
+    archive: &'a mut dyn Archive,
     todo: &Todo,
     kind: Kind,
     now: &'a Zoned,
@@ -90,11 +89,11 @@ pub(super) fn other<'a>(
 
 fn costs<'a>(
     config: &'a Config,
-    archive: &ArchiveStore,
+    archive: &dyn Archive,
     todo: &Todo,
     now: &'a Zoned,
 ) -> Box<Costs<'a>> {
-    let prices = Prices::of(archive.client().is_aws());
+    let prices = archive.prices();
     let memory = archive.memory().div_ceil(1 << 20);
     let chain = todo.chain.links.clone();
     let backups = todo.backups.clone();

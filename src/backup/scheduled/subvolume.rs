@@ -3,6 +3,7 @@
 
 use super::destinations::{self, Backup};
 use super::{Order, Round};
+use crate::archive::Backup as Archived;
 use crate::backup::agenda::{self, Agenda, Chain, Pending};
 use crate::backup::archive;
 use crate::backup::config::Config;
@@ -12,13 +13,11 @@ use crate::backup::retention::Policy;
 use crate::backup::run::{Make, Outcome, Run};
 use crate::backup::schedule::{Kind, Past};
 use crate::backup::source::Source;
-use crate::backup::state::moment;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::machine;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
-use crate::store::bucket::ArchiveStore;
-use crate::store::{Location, Means, Place, Store};
+use crate::store::{self, Archive, Location, Means, Place};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +28,7 @@ pub(super) struct Subject {
     pub(super) name: String,
     pub(super) path: PathBuf,
     /// `None` if the bucket is left alone.
-    archive: Option<ArchiveStore>,
+    archive: Option<Box<dyn Archive>>,
 }
 
 /// What is to be done for a subvolume, and from where.
@@ -73,8 +72,8 @@ impl Subject {
                 check_spool(config)?;
                 let access = access(order.dry_run, config.s3.keeps.keeps_all());
                 let settings = archive::settings(config, name);
-                let options = archive::options(config, &means.s3);
-                Some(ArchiveStore::open(settings, access, options)?)
+                let means = archive::means(config, means);
+                Some(store::open_archive(settings, access, &means)?)
             }
         };
         Ok(Subject {
@@ -89,12 +88,11 @@ impl Subject {
         let Some(archive) = &mut self.archive else {
             return Ok(None);
         };
-        archive.is_of(source.uuid());
         // What the old program did not write down is known as long as the snapshots are here.
         let known = ours
             .iter()
             .filter_map(|s| Some((s.path.to_str()?.to_owned(), s.id())));
-        archive.know(known.collect());
+        archive.know(source.uuid(), known.collect());
         archive.list().map(Some)
     }
 
@@ -104,13 +102,13 @@ impl Subject {
             return Ok(None);
         };
         let place = archive.location();
-        let archive = archive.archive()?;
-        let words = match (archive.newest(), archive.manifests.len()) {
-            (Some((_, newest)), count) => {
-                let (count, made) = (count.to_string(), shown(&newest.created_at));
+        let backups = archive.backups()?;
+        let words = match backups.newest() {
+            Some(newest) => {
+                let (count, made) = (backups.all.len(), shown(&newest.created_at));
                 format!("backups in {place}: {count}, the newest {made}")
             }
-            (None, _) => format!("no backup in {place}"),
+            None => format!("no backup in {place}"),
         };
         Ok(Some(words))
     }
@@ -120,11 +118,10 @@ impl Subject {
         let Some(archive) = &mut self.archive else {
             return Ok(Default::default());
         };
-        let archive = archive.archive()?;
-        let broken = archive.broken.keys();
-        let manifests = broken.filter_map(|key| archive.manifests.get(key));
-        let names = manifests.map(|manifest| manifest.snapshot.name.clone());
-        Ok((archive.losses().collect(), names.collect()))
+        let backups = archive.backups()?;
+        let broken = backups.all.iter().filter(|backup| backup.broken.is_some());
+        let names = broken.map(|backup| backup.snapshot.clone());
+        Ok((backups.losses(), names.collect()))
     }
 }
 
@@ -302,7 +299,13 @@ impl Round<'_, '_> {
         let config = &self.order.config;
         let mut dests = Vec::new();
         if let (Some(archive), None) = (&mut subject.archive, &owed) {
-            dests.push(destinations::bucket(config, archive, &todo, kind, self.now));
+            dests.push(destinations::bucket(
+                config,
+                &mut **archive,
+                &todo,
+                kind,
+                self.now,
+            ));
         }
         for (dest, store) in config.destinations.iter().zip(&mut self.others) {
             if owed.as_ref().is_none_or(|owed| owed.contains(&dest.place)) {
@@ -358,14 +361,12 @@ impl Round<'_, '_> {
         if failed(&archive.location()) {
             return Ok(());
         }
-        let archive = archive.archive()?;
-        let sound = |key: &String| !archive.broken.contains_key(key);
-        let mut newest_first = archive.in_order().into_iter().rev();
-        let full = newest_first.find(|(key, m)| m.parent_manifest.is_none() && sound(key));
-        if let Some((key, manifest)) = archive.newest() {
-            let path = manifest.snapshot.path.clone().into();
-            let full = full.and_then(|(_, full)| moment(&full.created_at));
-            last.arrived(path, key.clone(), full);
+        let backups = archive.backups()?;
+        let is_full = |backup: &&Archived| backup.parent.is_none() && backup.broken.is_none();
+        let full = backups.all.iter().rfind(is_full);
+        if let Some(newest) = backups.newest() {
+            let full = full.and_then(Archived::made);
+            last.arrived(newest.path.clone(), newest.key.clone(), full);
         }
         Ok(())
     }

@@ -9,11 +9,9 @@ use crate::cli::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
 use crate::event::{Deleted, Event, Fate};
-use crate::prices::Prices;
 use crate::progress::Progress;
 use crate::snapshot::shown;
-use crate::store::Access;
-use crate::store::bucket::ArchiveStore;
+use crate::store::{self, Access};
 use jiff::Timestamp;
 
 /// Takes `NAME/TIME` apart: what the backups are called, and when it was made, as keys have it.
@@ -41,32 +39,31 @@ pub(in crate::cli) fn run(options: &Options) -> Result<()> {
         }
     };
     let settings = archive::settings(&config, name);
-    let s3 = means::bucket(options, &config);
-    let mut store = ArchiveStore::open(settings, access, s3)?;
-    let (key, manifest) = store.removable(time)?;
+    let means = means::of_file(options, &config)?;
+    let mut store = store::open_archive(settings, access, &means)?;
+    let backup = store.removable(time)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let result = match options.dry_run {
         true => Fate::Removable,
         false => {
-            store.remove(&key)?;
+            store.remove(&backup.key)?;
             Fate::Removed
         }
     };
-    let days = stamp::moment(&manifest.created_at).map_or(0, |made| {
+    let days = backup.made().map_or(0, |made| {
         let hours = Timestamp::now().duration_since(made).as_hours();
         u32::try_from(hours / 24).unwrap_or(0)
     });
-    let (bytes, class) = (manifest.total_bytes, &manifest.s3.storage_class);
-    let prices = Prices::of(store.client().is_aws());
-    let cost = prices.deleting_early(bytes, class, days);
+    let prices = store.prices();
+    let cost = prices.deleting_early(backup.bytes, &backup.class, days);
     progress.hear(&Event::Deleted(Box::new(Deleted {
         location: store.location(),
         result,
         cost: cost.to_string(),
-        bytes,
-        created_at: manifest.created_at,
-        kind: manifest.kind,
-        snapshot: manifest.snapshot.name,
+        bytes: backup.bytes,
+        created_at: backup.created_at,
+        kind: backup.kind.to_string(),
+        snapshot: backup.snapshot,
     })));
     progress.close()
 }

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 
 /// One snapshot with a slash after it: nothing in it is a snapshot, and it is itself what was meant.
 pub(super) fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<()> {
-    let Some(path) = location.place.local() else {
+    let Some(path) = location.place.directory() else {
         return Ok(());
     };
     match btrfs::subvolume(path) {
@@ -28,7 +28,7 @@ pub(super) fn refuse_one_snapshot(typed: &OsStr, location: &Location) -> Result<
 /// A source without its slash is the commonest mistake there is.
 pub(super) fn hint(mut error: Error, typed: &OsStr, location: &Location) -> Error {
     // Elsewhere a failure is about the way there more often than about the slash.
-    let mistyped = match location.place.local() {
+    let mistyped = match location.place.directory() {
         Some(_) => matches!(error.kind, Kind::Usage | Kind::Failed),
         None => error.kind == Kind::Usage,
     };
@@ -47,7 +47,7 @@ pub(super) fn hint(mut error: Error, typed: &OsStr, location: &Location) -> Erro
 
 /// What to do about a subvolume that is in use.
 fn read_write(typed: &OsStr, location: &Location) -> Option<String> {
-    let (Some(dir), Some(name)) = (location.place.local(), &location.snapshot) else {
+    let (Some(dir), Some(name)) = (location.place.directory(), &location.snapshot) else {
         return None;
     };
     let found = btrfs::subvolume(&dir.join(name)).ok()?;

@@ -6,8 +6,7 @@ use crate::cli::options::Options;
 use crate::error::Result;
 use crate::event::Listener;
 use crate::snapshot::shown;
-use crate::store::Store;
-use crate::store::local::Scratch;
+use crate::store::{Scratch, Store};
 use crate::verify::{self, InMind, Received, Report};
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! `verify --content`: whose files are compared, and by whom.
 
-use super::one::Other;
+use super::Other;
 use crate::cli::means::open;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ pub(super) fn two_directories<'a>(
                     before a restore (restore --verify full compares then)";
         return Err(Error::usage("cannot compare the content", said));
     }
-    Ok(ours.place.local().zip(theirs.place.local()))
+    Ok(ours.place.directory().zip(theirs.place.directory()))
 }
 
 /// Compares the files of both places: here, if the directories are, or each side its own.

@@ -7,8 +7,7 @@ use crate::error::Result;
 use crate::event::Listener;
 use crate::proof::Depth;
 use crate::snapshot::Listing;
-use crate::store::bucket::ArchiveStore;
-use crate::store::{Access, Location, Store};
+use crate::store::{Access, Archive, Location, Store};
 use crate::verify::{self, Report};
 use std::path::Path;
 
@@ -50,7 +49,7 @@ pub(super) fn alone(
 /// An archive is a part of the place below which it lies.
 pub(super) fn add(
     report: &mut Report,
-    mut archive: ArchiveStore,
+    archive: &mut dyn Archive,
     depth: Depth,
     with: &mut With,
     listener: &mut Listener,
@@ -58,6 +57,6 @@ pub(super) fn add(
     let location = archive.location();
     let below = location.strip_prefix(&report.listing.location);
     let at = below.unwrap_or(&location).to_owned();
-    report.join(alone(&mut archive, depth, with, listener)?, Path::new(&at));
+    report.join(alone(archive, depth, with, listener)?, Path::new(&at));
     Ok(())
 }

@@ -93,7 +93,7 @@ impl Sizing {
 ///
 /// # Errors
 /// If not.
-pub(crate) fn check_part(bytes: u64) -> Result<()> {
+pub fn check_part(bytes: u64) -> Result<()> {
     if (LEAST..=MOST).contains(&bytes) {
         return Ok(());
     }

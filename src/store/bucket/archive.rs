@@ -3,11 +3,16 @@
 
 mod backups;
 mod change;
+mod command;
+mod facet;
 mod identity;
 pub mod index;
+pub(in crate::store) mod lifecycle;
 pub mod manifest;
 mod stamps;
 mod survey;
+
+pub use crate::store::ArchiveSettings as Settings;
 
 use super::cutter::{Cutter, Out};
 use super::layout::{Kept, Layout, Leftover, Record, Words};
@@ -29,29 +34,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-/// Where the backups of a subvolume lie and how they are written.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The bucket's name.
-    pub bucket: String,
-    /// What all keys begin with, with or without a slash at its end; `/` for nothing.
-    pub prefix: String,
-    /// The name of the backups: the last component of the subvolume's path.
-    pub name: String,
-    /// The directory of the snapshots on the machine that is backed up.
-    pub origin: PathBuf,
-    /// Bytes at which streams are cut.
-    pub chunk_size: u64,
-    /// The storage class of chunks; `None` leaves it to the bucket.
-    pub class_chunks: Option<String>,
-    /// That of manifests and of the pointer.
-    pub class_manifest: Option<String>,
-    /// A directory in which so many bytes of a stream may wait for the network.
-    pub spool: Option<(PathBuf, u64)>,
-}
 
 /// The backups of one subvolume.
 #[derive(Debug)]
@@ -147,18 +131,6 @@ impl Bucket<Archives> {
     /// If the bucket cannot be read.
     pub fn archive(&mut self) -> Result<&Archive> {
         Ok(&self.known()?.archive)
-    }
-
-    /// Tells which UUIDs snapshots of these names have, for backups of the old program whose frozen
-    /// chunks cannot tell.
-    pub fn know(&mut self, names: HashMap<String, Uuid>) {
-        self.layout.known = names;
-        self.is_read = false;
-    }
-
-    /// Tells which subvolume new backups are of, so that they can be told from another's.
-    pub fn is_of(&mut self, subvolume: Uuid) {
-        self.layout.subvolume = Some(subvolume);
     }
 
     /// The bucket, and what the keys begin with that are the archive's and others' beside it.

@@ -8,12 +8,11 @@ use crate::error::Result;
 use crate::proof::Finding;
 use crate::s3::Client;
 use crate::s3::download::Source;
-use crate::s3::in_words;
-use crate::s3::listing::Unfinished;
-use crate::s3::listing::{Inventory, Object};
+use crate::s3::listing::{Inventory, Object, Unfinished};
 use crate::s3::upload::{Made, Meta};
 use crate::snapshot::{Diff, Origin, Size, Snapshot, Uuid};
 use crate::stream::Head;
+use crate::text::duration;
 use crate::text::shown;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -141,7 +140,7 @@ impl Leftover {
     pub(super) fn words(&self, path: &str, now: Timestamp) -> String {
         let age = self
             .latest
-            .map(|latest| in_words(now.duration_since(latest)));
+            .map(|latest| duration(now.duration_since(latest)));
         let age = age.map_or(String::new(), |age| format!(", the last {age} ago"));
         let (path, bytes) = (shown(path), self.bytes);
         format!(

@@ -1,6 +1,7 @@
 //! Looking at the files of a snapshot, by threads that go on while the other side looks too.
 
 use super::Local;
+use super::send::metadata;
 use crate::btrfs;
 use crate::checksum::{self, Look, Paths, Progress};
 use crate::error::{Doing, Error, Result};
@@ -11,11 +12,9 @@ use crate::store::file_digests::{Digest, Extent, Looking, PAGE, PAGE_BYTES, Page
 use crate::stream::{self, Touched};
 use crate::sys;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A snapshot that is being gone through, page by page.
 #[derive(Debug)]
@@ -116,7 +115,10 @@ fn way(local: &Local, snapshot: &Snapshot, since: Option<Uuid>) -> Result<Way> {
         return Ok(Way::All(Paths::all()));
     };
     let (snapshot, parent) = (local.dir.join(&snapshot.path), local.path_of(since)?);
-    let touched = touched(&snapshot, &parent)?;
+    let doing = format!("cannot see what changed in {}", shown(&snapshot));
+    let touched = metadata::read(&snapshot, Some(&parent), &doing, |stream| {
+        Touched::read(stream, stream::MOST)
+    })?;
     Ok(match touched {
         None => Way::All(Paths::all()),
         Some(touched) => {
@@ -125,24 +127,4 @@ fn way(local: &Local, snapshot: &Snapshot, since: Option<Uuid>) -> Result<Way> {
             Way::These(paths.into_iter())
         }
     })
-}
-
-fn touched(snapshot: &Path, parent: &Path) -> Result<Option<Touched>> {
-    let doing = || format!("cannot see what changed in {}", shown(snapshot));
-    let open = |path: &Path| File::open(path).doing(|| format!("cannot open {}", shown(path)));
-    let file = open(snapshot)?;
-    let parent = btrfs::root_id(open(parent)?.as_fd()).doing(doing)?;
-    let (reader, writer) = sys::pipe().doing(doing)?;
-    sys::set_pipe_size(writer.as_fd(), 1 << 20);
-    // The writing end closes when the kernel is done, and so the reader sees the end.
-    let send = move || btrfs::send_metadata(&file, Some(parent), writer.as_fd());
-    let read = || {
-        // Dropped at the end: whoever still writes is told that nobody reads.
-        let mut metadata = BufReader::with_capacity(256 << 10, File::from(reader));
-        Touched::read(&mut metadata, stream::MOST)
-    };
-    match parallel::beside(&doing(), send, read)? {
-        (Err(error), _) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).doing(doing),
-        (_, touched) => touched,
-    }
 }

@@ -1,8 +1,10 @@
 //! What the subvolumes of a filesystem are worth: which are snapshots, which were altered, which
 //! are leftovers. Reads seals; changes nothing.
 
-use super::state::{self as files, Recorded, Seal, Seals};
-use super::state_dir;
+pub(super) mod inspect;
+
+use super::records::seals::Seal;
+use super::records::{self, Recorded, Seals, state_dir};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::Result;
 use crate::machine;
@@ -61,21 +63,12 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
         .collect();
     let rejected = |s: &&Subvolume| seals.get(&s.uuid).is_some_and(Seal::rejects);
     states.rejected = here.clone().filter(rejected).map(|s| s.uuid).collect();
-    let sealed = here.filter(|s| s.read_only && seals.get(&s.uuid) == now(s).as_ref());
+    let sealed = here.filter(|s| s.read_only && seals.get(&s.uuid) == Seal::of(s).as_ref());
     states.sealed = sealed
         .filter(|s| s.received_uuid.is_some())
         .map(|s| s.uuid)
         .collect();
     Ok(states)
-}
-
-/// The seal that a received subvolume would get now.
-fn now(subvolume: &Subvolume) -> Option<Seal> {
-    Some(Seal {
-        received_uuid: subvolume.received_uuid?,
-        stransid: subvolume.stransid,
-        ctransid: subvolume.ctransid,
-    })
 }
 
 /// What was received once, and the read-only snapshots of it. These keep its UUID, even if it was
@@ -148,7 +141,7 @@ fn state(
         // Received whole, and not yet renamed: nobody knows whether it is durable.
         (true, Some(_)) if unfinished && seal.is_none() => Some(State::Partial),
         (true, Some(received_uuid)) => Some(match seal {
-            seal if seal.is_some() && seal != now(subvolume).as_ref() => State::Altered,
+            seal if seal.is_some() && seal != Seal::of(subvolume).as_ref() => State::Altered,
             None if !unaltered => State::Altered,
             Some(_) => State::Ok,
             None if copies.get(&received_uuid).is_some_and(|&n| n > 1) => State::Duplicate,
@@ -173,7 +166,7 @@ fn recorded(
     subvolumes: &[Subvolume],
     notes: &mut Vec<String>,
 ) -> Result<(Recorded, HashSet<PathBuf>)> {
-    let Some(mut recorded) = files::read(dir)? else {
+    let Some(mut recorded) = records::read(dir)? else {
         let what = "only root may read the seals of";
         let dir = shown(dir);
         notes.push(format!(

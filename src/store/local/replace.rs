@@ -2,8 +2,10 @@
 //! takes its place: two names of one directory are exchanged in one step, so that at every moment one
 //! of the two has the name.
 
-use super::state::{self, Fact, Seal};
-use super::{Local, checked_name, open_dir, sync};
+use super::Local;
+use super::paths::{checked_name, open_dir, sync};
+use super::records::marks;
+use super::records::seals::{self, Fact, Seal};
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::log;
@@ -32,11 +34,15 @@ pub(super) fn reject(local: &mut Local, path: &Path) -> Result<Rejected> {
     }
     let whole = local.dir.join(path);
     let now = btrfs::subvolume(&whole)?;
-    let Some(received) = now.received_uuid.filter(|_| now.uuid == uuid) else {
+    let Some(seal) = Seal::of(&now).filter(|_| now.uuid == uuid) else {
         let doing = format!("cannot mark {}", shown(&whole));
         return Err(Error::refused(doing, "it was not received here"));
     };
-    state::reject(&local.dir, uuid, received, now.stransid)?;
+    let fact = Fact {
+        seal: Some(seal.rejecting()),
+        ..Fact::default()
+    };
+    seals::add(&local.dir, uuid, fact)?;
     let marked = local.known.iter_mut().filter(|s| s.path == path);
     marked.for_each(|s| s.state = State::Altered);
     Ok(Rejected::Marked)
@@ -49,23 +55,17 @@ pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
     let unchanged =
         |s: &&mut Snapshot| s.path == path && s.uuid == now.uuid && s.ctransid == now.ctransid;
     let listed = local.known.iter_mut().find(unchanged);
-    let (Some(listed), Some(received_uuid), true) = (listed, now.received_uuid, now.read_only)
-    else {
+    let (Some(listed), Some(seal), true) = (listed, Seal::of(&now), now.read_only) else {
         let said = "it was replaced or changed since it was listed";
         return Err(Error::refused(doing(), said));
     };
     if listed.state == State::Uncompared {
-        let seal = Seal {
-            received_uuid,
-            stransid: now.stransid,
-            ctransid: now.ctransid,
-        };
         let fact = Fact {
             seal: Some(seal),
             uncompared: Some(false),
             ..Fact::default()
         };
-        state::add(&local.dir, now.uuid, fact)?;
+        seals::add(&local.dir, now.uuid, fact)?;
         listed.state = State::Ok;
     }
     Ok(())
@@ -80,7 +80,13 @@ pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> 
     }
     let replaced = must_be_twins(local, new, old);
     let replaced = replaced.map_err(|said| Error::refused(doing(), said))?;
-    state::replace_by(&local.dir, replaced, new)?;
+    // From the exchange on it is unfinished where it lies then.
+    let fact = Fact {
+        replaced: Some(true),
+        ..Fact::default()
+    };
+    seals::add(&local.dir, replaced, fact)?;
+    marks::begin(&local.dir, new)?;
     let dir = open_dir(&local.parent_of(old)?)?;
     sys::rename_exchange(dir.as_fd(), new_name, old_name).doing(doing)?;
     sync(&dir, doing)?;

@@ -2,6 +2,7 @@
 //! again with all that is in it. What is removed is what a record names, name and UUID; a record that
 //! a crash left is gone through by the next one. Knows no streams.
 
+use super::paths::remove;
 use super::{Local, Manner};
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -167,10 +168,10 @@ impl Scratch {
         inside.retain(|below| !below.as_os_str().is_empty());
         inside.sort_by_key(|below| std::cmp::Reverse(below.components().count()));
         for below in inside {
-            super::remove(&path.join(below))?;
+            remove(&path.join(below))?;
         }
         drop(fs);
-        super::remove(&path)
+        remove(&path)
     }
 }
 

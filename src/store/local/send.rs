@@ -1,8 +1,12 @@
 //! Sending from this machine: the stream that `btrfs send` makes, or this program in its stead, checked
 //! and mended as it passes. What is sent is what was listed, or nothing is.
 
-use super::tree::SnapshotTree;
-use super::{Local, builtin_send};
+pub mod builtin_send;
+pub(super) mod measure;
+pub(super) mod metadata;
+mod tree;
+
+use super::Local;
 use crate::btrfs;
 use crate::error::{Error, Kind, Result};
 use crate::log;
@@ -13,6 +17,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
+use tree::SnapshotTree;
 
 impl Local {
     /// The command that sends a diff.

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
     fifos_and_devices_block_nothing,
     lists_are_ordinary_files,
     snapshot_folders_lead_nowhere,
+    locks_of_others_are_refused,
 ];
 
 /// A directory of the user's own.
@@ -161,4 +162,35 @@ fn snapshot_folders_lead_nowhere() {
         &[],
     );
     assert_eq!(said.code, 0, "{}", said.stderr);
+}
+
+/// In a directory for all, as `/run/lock` is: he makes the lock first, or opens ours, and holds it.
+fn locks_of_others_are_refused() {
+    need_btrfs();
+    let dir = here().join("run");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, PermissionsExt::from_mode(0o1777)).unwrap();
+    let (lock, good) = (dir.join("x.lock"), here().join("good.toml"));
+    let text = configuration("").replace(
+        &format!("{}/lock", here().display()),
+        lock.to_str().unwrap(),
+    );
+    fs::write(&good, text).unwrap();
+    let backup = || soon(&["backup", "--config", good.to_str().unwrap()], &[]);
+    nobody("touch", &[&lock]);
+    let said = backup();
+    assert!(
+        said.code == 1 && said.stderr.contains("user 65534 made it"),
+        "{}",
+        said.stderr
+    );
+    fs::remove_file(&lock).unwrap();
+    // As btrfs_to_s3 made it.
+    fs::write(&lock, "").unwrap();
+    fs::set_permissions(&lock, PermissionsExt::from_mode(0o644)).unwrap();
+    assert!(backup().stderr.contains("cannot open"));
+    assert_eq!(
+        fs::metadata(&lock).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }

@@ -4,7 +4,7 @@
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Snapshot, State};
 
-pub(super) fn verdict(snapshot: &Snapshot, sealed: bool, rejected: bool) -> Verdict {
+pub(crate) fn verdict(snapshot: &Snapshot, sealed: bool, rejected: bool) -> Verdict {
     let unaltered = |words: &str| Verdict::seen(Seen::Sealed, words);
     let unverifiable = |words: &str| Verdict::Unverifiable(words.to_owned());
     match snapshot.state {

@@ -3,14 +3,14 @@
 //! has had time to change it. Who publishes it is `receive`'s business.
 
 use super::parent::Exact;
-use super::state_dir::{self, Home};
-use super::{Local, Manner};
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::log;
 use crate::process::{self, Priority};
 use crate::receive::{self, Received, Receiver};
 use crate::snapshot::{Uuid, shown};
+use crate::store::local::records::state_dir::{self, StateDir};
+use crate::store::local::{Local, Manner};
 use crate::stream::Head;
 use crate::sys;
 use crate::sys::at::{make_dir_at, open_within, rename_at};
@@ -68,12 +68,12 @@ const QUARANTINE: &str = "quarantine";
 const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
 
 /// Where snapshots are received; only root gets in.
-fn quarantine(home: &Home) -> io::Result<File> {
-    match make_dir_at(home.fd(), QUARANTINE.as_bytes(), 0o700) {
+fn quarantine(state: &StateDir) -> io::Result<File> {
+    match make_dir_at(state.fd(), QUARANTINE.as_bytes(), 0o700) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let dir = open_within(home.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0)?;
+    let dir = open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0)?;
     let stat = stat_at(dir.as_fd(), b"")?;
     match stat.uid == 0 && stat.mode & 0o077 == 0 {
         true => Ok(dir.into()),
@@ -87,10 +87,10 @@ fn quarantine(home: &Home) -> io::Result<File> {
 /// whether there was something. A directory has one name in quarantine, and only we make anything
 /// there.
 pub(super) fn remove_leftover(store: &Path) -> Result<bool> {
-    let Some(home) = Home::of(store, false)? else {
+    let Some(state) = StateDir::of(store, false)? else {
         return Ok(false);
     };
-    let Ok(dir) = open_within(home.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0) else {
+    let Ok(dir) = open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0) else {
         return Ok(false);
     };
     let name = state_dir::key(store)?;
@@ -99,7 +99,7 @@ pub(super) fn remove_leftover(store: &Path) -> Result<bool> {
     }
     let gone = btrfs::delete_subvolume_at(dir.as_fd(), name.as_ref());
     let path = Path::new(QUARANTINE).join(name);
-    gone.doing(|| format!("cannot delete {}", home.shown(&shown(path))))?;
+    gone.doing(|| format!("cannot delete {}", state.shown(&shown(path))))?;
     Ok(true)
 }
 
@@ -133,9 +133,9 @@ impl Quarantined {
             sys::yield_to_others();
         }
         let no_place = || Error::failed(&doing, "there is no place for what is being received");
-        let home = Home::of(&local.dir, true)?.ok_or_else(no_place)?;
+        let state = StateDir::of(&local.dir, true)?.ok_or_else(no_place)?;
         Ok(Quarantined {
-            dir: quarantine(&home).doing(|| doing.clone())?,
+            dir: quarantine(&state).doing(|| doing.clone())?,
             name: state_dir::key(&local.dir)?,
             parent,
             receiver: None,

@@ -1,15 +1,16 @@
 //! Receiving by the program `btrfs`: what it is told, what it sees of the machine, and what its streams
 //! need to be changed in for it.
 
-use super::Local;
 use super::alias::Alias;
 use super::inherited;
 use super::parent::Exact;
+use super::part::Part;
 use crate::btrfs;
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::process::{self, Writer, program};
 use crate::snapshot::shown;
+use crate::store::local::Local;
 use crate::stream::Head;
 use crate::stream::clone_source::{Names, Piece, Renamed, remove_from_top};
 use crate::sys;
@@ -36,13 +37,13 @@ impl Child {
     pub(super) fn start(
         local: &Local,
         parent: Option<&Exact>,
-        dir: &Path,
-        (path, part): (&Path, &OsStr),
-        doing: String,
+        path: &Path,
+        part: &Part,
     ) -> Result<Child> {
+        let dir = &part.dir();
         let inherited = match parent {
             Some(_) => Vec::new(),
-            None => inherited::by_new_subvolume(dir, part)?,
+            None => inherited::by_new_subvolume(dir, part.name())?,
         };
         let alias = parent.filter(|parent| !parent.found_by_received);
         let alias = alias
@@ -52,7 +53,7 @@ impl Child {
         command.args(["receive", "-q"]).arg(dir);
         log::line(|| format!("{command:?}"));
         confine(&mut command, dir)?;
-        let writer = Writer::start(command, local.manner.priority, doing)?;
+        let writer = Writer::start(command, local.manner.priority, part.doing())?;
         Ok(Child {
             writer: Some(writer),
             alias,

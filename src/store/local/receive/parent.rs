@@ -3,16 +3,16 @@
 //! anybody may give a subvolume of theirs any received UUID. So it is told the parent's own UUID, which
 //! the kernel gave it, and nobody else may claim that.
 
-use super::listing::state_at;
-use super::{Local, states};
 use crate::btrfs::Subvolume;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Snapshot, State, Uuid, shown};
+use crate::store::local::Local;
+use crate::store::local::listing::{state_at, states};
 use std::path::{Path, PathBuf};
 
 /// The subvolume that a diff builds on.
 #[derive(Clone, Debug)]
-pub(super) struct Exact {
+pub(crate) struct Exact {
     /// Its own UUID: that of nothing else.
     pub(super) uuid: Uuid,
     /// Its own generation.
@@ -28,7 +28,7 @@ pub(super) struct Exact {
 ///
 /// # Errors
 /// If there is a subvolume of that UUID.
-pub(super) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result<()> {
+pub(crate) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result<()> {
     if !local.walled {
         return Ok(());
     }
@@ -46,7 +46,7 @@ pub(super) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result
 ///
 /// # Errors
 /// [`Kind::Unreceivable`] if none of them can: what is wrong with the soundest.
-pub(super) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
+pub(crate) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
     let all = local.filesystem.subvolumes()?.all;
     let states = states(&local.dir, &all)?;
     let mut listed: Vec<&Snapshot> = local.known.iter().filter(|s| s.id() == parent).collect();

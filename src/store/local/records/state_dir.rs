@@ -1,15 +1,16 @@
-//! Where what is remembered of a filesystem lies, and the locks of its directories: found and reached
-//! by descriptors, so that nobody but root has a say in it. Knows no record.
+//! The directory in which what is remembered of a filesystem lies: found and reached by descriptors, so
+//! that nobody but root has a say in it, and its files, read and written whole. Knows no record.
 
 use crate::btrfs::{self, Filesystem};
 use crate::digest::sha256;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys::dir::{Stat, open_at, stat_at};
+use crate::sys::secure_open;
 use crate::text::hex;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -17,32 +18,33 @@ use std::path::{Component, Path, PathBuf};
 
 /// The name of the directory that holds what is remembered of a filesystem.
 pub const STATE: &str = ".buttersink";
-/// Where locks are, unless `BUTTERSINK_RUN_DIR` says otherwise.
-const RUN: &str = "/run/buttersink";
 const DIRECTORY: i32 = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+
+/// As many bytes as a state file may have: the seals of half a million snapshots.
+const LONGEST: u64 = 64 << 20;
 
 /// A state directory, held open.
 #[derive(Debug)]
-pub(super) struct Home {
+pub(crate) struct StateDir {
     file: File,
     /// For people.
     name: PathBuf,
 }
 
-impl Home {
+impl StateDir {
     /// The path of a file in it, by its descriptor.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         let fd = self.file.as_raw_fd();
         format!("/proc/self/fd/{fd}/{name}").into()
     }
 
     /// The directory itself.
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
     /// That path for people.
-    pub(super) fn shown(&self, name: &str) -> String {
+    pub(crate) fn shown(&self, name: &str) -> String {
         shown(self.name.join(name))
     }
 
@@ -51,7 +53,7 @@ impl Home {
     ///
     /// # Errors
     /// If there is no place that is root's alone, or it may not be read.
-    pub(super) fn of(dir: &Path, make: bool) -> Result<Option<Home>> {
+    pub(crate) fn of(dir: &Path, make: bool) -> Result<Option<StateDir>> {
         let doing = || format!("cannot open the state of {}", shown(dir));
         let file = File::open(dir).doing(doing)?;
         let root = btrfs::mount_root(file.as_fd()).filter(|(root, _)| is_roots(root.as_fd()));
@@ -61,10 +63,10 @@ impl Home {
             None if !make => return Ok(None),
             None => return Err(no_place(dir, file.as_fd())),
         };
-        Home::in_directory(above.as_fd(), &name, make).map_err(|error| refused(error, doing()))
+        StateDir::in_directory(above.as_fd(), &name, make).map_err(|error| refused(error, doing()))
     }
 
-    fn in_directory(above: BorrowedFd, name: &Path, make: bool) -> io::Result<Option<Home>> {
+    fn in_directory(above: BorrowedFd, name: &Path, make: bool) -> io::Result<Option<StateDir>> {
         let by_descriptor = format!("/proc/self/fd/{}/{STATE}", above.as_raw_fd());
         if make
             && let Err(error) = DirBuilder::new().mode(0o700).create(by_descriptor)
@@ -83,35 +85,96 @@ impl Home {
         }
         let open = file.metadata()?.mode() & 0o077 != 0;
         let name = name.join(STATE);
-        let home = Home { file, name };
+        let state = StateDir { file, name };
         if make && open {
-            std::fs::set_permissions(home.path("."), Permissions::from_mode(0o700))?;
+            std::fs::set_permissions(state.path("."), Permissions::from_mode(0o700))?;
         }
-        Ok(Some(home))
+        Ok(Some(state))
     }
 
     /// The state directory that earlier releases had in every destination, if it is another than this
     /// one and nobody but root could write to it.
-    pub(super) fn old(dir: &Path, new: Option<&Home>) -> Option<Home> {
+    pub(crate) fn old(dir: &Path, new: Option<&StateDir>) -> Option<StateDir> {
         let file = File::open(dir).ok()?;
         let file =
             File::from(open_at(file.as_fd(), STATE.as_bytes(), DIRECTORY | libc::O_PATH).ok()?);
         let place = |file: &File| Some((file.metadata().ok()?.dev(), file.metadata().ok()?.ino()));
         let same = new.is_some_and(|new| place(&new.file) == place(&file));
         let name = dir.join(STATE);
-        (is_roots(file.as_fd()) && !same).then_some(Home { file, name })
+        (is_roots(file.as_fd()) && !same).then_some(StateDir { file, name })
     }
 
     /// Whether we may read what is in it.
-    pub(super) fn is_readable(&self) -> bool {
+    pub(crate) fn is_readable(&self) -> bool {
         let denied = |error: io::Error| error.kind() == ErrorKind::PermissionDenied;
         !std::fs::read_dir(self.path(".")).is_err_and(denied)
     }
 
+    /// That of a directory, made if need be.
+    pub(crate) fn made(dir: &Path) -> Result<StateDir> {
+        let none = || {
+            Error::failed(
+                format!("cannot open the state of {}", shown(dir)),
+                "it is gone",
+            )
+        };
+        StateDir::of(dir, true)?.ok_or_else(none)
+    }
+
+    /// The text of a file in it; `None` if there is none.
+    pub(crate) fn read(&self, name: &str) -> Result<Option<String>> {
+        let content = || {
+            let mut file = options().read(true).open(self.path(name))?;
+            let bytes = secure_open::read_bounded(&mut file, LONGEST)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        match content() {
+            Err::<String, std::io::Error>(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            text => text
+                .map(Some)
+                .doing(|| format!("cannot read {}", self.shown(name))),
+        }
+    }
+
+    /// Removes a file in it, if it is there.
+    pub(crate) fn unlink(&self, name: &str) -> Result<()> {
+        match std::fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).doing(|| format!("cannot remove {}", self.shown(name)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a file in it new content, durably, and all of it or nothing.
+    pub(crate) fn replace(&self, name: &str, text: &str) -> Result<()> {
+        let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
+        let replace = || {
+            let mut file = options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&new, &path)
+        };
+        replace().doing(|| format!("cannot write {}", self.shown(name)))
+    }
+
     /// Removes it, if nothing is in it.
-    pub(super) fn remove(self) -> io::Result<()> {
+    pub(crate) fn remove(self) -> io::Result<()> {
         std::fs::remove_dir(self.name)
     }
+}
+
+/// No links are followed, and nothing waits for the other end of a pipe that lies where a file should.
+pub(crate) fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
 }
 
 fn stat(file: BorrowedFd) -> io::Result<Stat> {
@@ -161,7 +224,7 @@ fn refused(error: io::Error, doing: String) -> Error {
 }
 
 /// A directory that nothing can be written to.
-pub(super) fn read_only(doing: String) -> Error {
+pub(crate) fn read_only(doing: String) -> Error {
     let said = "the directory is read-only: a snapshot, or on a filesystem that is mounted so (dmesg \
                 tells if the kernel made it so after an error)";
     Error::failed(doing, said)
@@ -172,7 +235,7 @@ pub(super) fn read_only(doing: String) -> Error {
 ///
 /// # Errors
 /// If it is no directory on btrfs.
-pub(super) fn key(dir: &Path) -> Result<String> {
+pub(crate) fn key(dir: &Path) -> Result<String> {
     let doing = || format!("cannot read about {}", shown(dir));
     let filesystem = Filesystem::open(dir)?;
     let subvolume = btrfs::root_id(filesystem.fd()).doing(doing)?;
@@ -182,51 +245,13 @@ pub(super) fn key(dir: &Path) -> Result<String> {
 }
 
 /// Half of a SHA-256: enough to tell names apart.
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let digest = sha256(bytes);
     hex(&digest[..16])
 }
 
-/// Opens the lock file of a directory, making it if need be.
-pub(super) fn open_lock(dir: &Path) -> Result<File> {
-    let run = run_dir();
-    let doing = || format!("cannot open a lock in {}", shown(&run));
-    // A rescue system may begin without /run.
-    if let Some(above) = run.parent() {
-        let mut usual = DirBuilder::new();
-        usual
-            .recursive(true)
-            .mode(0o755)
-            .create(above)
-            .doing(doing)?;
-    }
-    match DirBuilder::new().mode(0o700).create(&run) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).doing(doing),
-        _ => {}
-    }
-    let found = run.symlink_metadata().doing(doing)?;
-    if !found.is_dir() || found.uid() != 0 || found.mode() & 0o022 != 0 {
-        let said = "it is not a directory that is root's alone: remove it";
-        return Err(Error::refused(doing(), said));
-    }
-    let mut options = OpenOptions::new();
-    options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    options.write(true).create(true).truncate(false);
-    options.open(lock_path(dir)?).doing(doing)
-}
-
-/// Where the lock of a directory is, if it has one.
-pub(super) fn lock_path(dir: &Path) -> Result<PathBuf> {
-    Ok(run_dir().join(format!("{}.lock", key(dir)?)))
-}
-
-fn run_dir() -> PathBuf {
-    let other = std::env::var_os("BUTTERSINK_RUN_DIR");
-    other.map_or_else(|| RUN.into(), PathBuf::from)
-}
-
 /// The directories from the root of the mount to this one.
-pub(super) fn ancestors(dir: &Path) -> Vec<&Path> {
+pub(crate) fn ancestors(dir: &Path) -> Vec<&Path> {
     let root = File::open(dir).ok();
     let root = root.and_then(|file| btrfs::mount_root(file.as_fd()));
     let inside = |above: &&Path| root.as_ref().is_none_or(|(_, at)| above.starts_with(at));
@@ -234,7 +259,7 @@ pub(super) fn ancestors(dir: &Path) -> Vec<&Path> {
 }
 
 /// Whether a path leads into a state directory.
-pub(super) fn is_inside(path: &Path) -> bool {
+pub(crate) fn is_inside(path: &Path) -> bool {
     path.components()
         .any(|part| part.as_os_str() == OsStr::new(STATE))
 }

@@ -1,8 +1,8 @@
 //! What is received goes to the disk while more of it arrives. Left alone, the kernel would keep
 //! gigabytes of it in memory, and all of the writing would be waited for in the end.
 
-use super::sync;
 use crate::error::{Error, Result};
+use crate::store::local::paths::sync;
 use crate::sys;
 use std::fs::File;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

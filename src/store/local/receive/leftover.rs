@@ -1,20 +1,21 @@
 //! What earlier runs and releases left in a directory, and whether it may be written to at all. Removes
 //! only what a mark of ours names.
 
-use super::{Local, builtin_receive, state, state_dir};
+use super::builtin_receive;
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Doing, Kind, Result};
 use crate::log;
 use crate::snapshot::{Snapshot, State, shown};
 use crate::store::Store;
+use crate::store::local::Local;
+use crate::store::local::records::{self, marks, state_dir};
 use crate::sys;
-use std::fs::OpenOptions;
 use std::path::Path;
 
 impl Local {
     /// Removes what earlier runs were receiving here when they were interrupted, before something new
     /// comes. Other subvolumes may be named like that, and be somebody's only copy.
-    pub(super) fn remove_leftovers(&mut self) -> Result<()> {
+    pub(crate) fn remove_leftovers(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
         }
@@ -22,7 +23,7 @@ impl Local {
             let note = "removed what an interrupted transfer had received";
             self.notes.push(note.to_owned());
         }
-        for path in state::begun(&self.dir)? {
+        for path in records::begun(&self.dir)? {
             let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
             let mut known = std::mem::take(&mut self.known);
             if self.list()?.snapshots.iter().any(unfinished) {
@@ -34,32 +35,14 @@ impl Local {
                     .push(format!("removed {name}, left by an interrupted transfer"));
             }
             self.known = known;
-            state::ended(&self.dir, &path)?;
+            marks::ended(&self.dir, &path)?;
         }
         Ok(())
     }
 }
 
-/// Whether another run holds the lock of a directory above `path`, other than our own.
-pub(super) fn in_other_hands(path: &Path, ours: &Path) -> Result<bool> {
-    for dir in state_dir::ancestors(path.parent().unwrap_or(path)) {
-        if dir == ours {
-            continue;
-        }
-        let lock = state_dir::lock_path(dir)?;
-        match OpenOptions::new().write(true).open(&lock) {
-            Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
-                return Ok(true);
-            }
-            // No lock, or one that nobody holds.
-            _ => {}
-        }
-    }
-    Ok(false)
-}
-
 /// Nothing can be received where nothing can be written.
-pub(super) fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()> {
+pub(crate) fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()> {
     let doing = || format!("cannot write to {}", shown(dir));
     let subvolume = btrfs::subvolume_of(filesystem.fd()).doing(doing)?;
     match subvolume.read_only || sys::is_read_only(filesystem.fd()).doing(doing)? {
@@ -70,8 +53,8 @@ pub(super) fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()
 
 /// Takes over what earlier releases remembered of a directory. Where nothing may be kept, that is
 /// said when something is to be.
-pub(super) fn take_over(dir: &Path) -> Result<()> {
-    match state::take_over(dir) {
+pub(crate) fn take_over(dir: &Path) -> Result<()> {
+    match records::take_over(dir) {
         Err(error) if error.kind != Kind::Busy => {
             log::line(|| error.to_string());
             Ok(())

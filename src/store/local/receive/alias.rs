@@ -3,13 +3,11 @@
 //! the parent, a snapshot of it with a received UUID of its own, that nobody else can know, is it.
 
 use super::parent::Exact;
-use super::receive::{must_be_free, part_name};
-use super::{remove, state};
+use super::part::Part;
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
-use crate::log;
 use crate::snapshot::{Uuid, shown};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Where the kernel makes a new UUID for everybody who reads it.
@@ -23,7 +21,7 @@ pub(super) struct Alias {
     path: PathBuf,
     parent: Exact,
     uuid: Uuid,
-    made: bool,
+    made: Option<Part>,
 }
 
 impl Alias {
@@ -36,10 +34,10 @@ impl Alias {
         name.push("-parent");
         Ok(Alias {
             store: store.to_owned(),
-            path: path.with_file_name(part_name(&name)),
+            path: path.with_file_name(name),
             parent: parent.clone(),
             uuid: uuid.map_err(|said: String| Error::failed(doing(), said))?,
-            made: false,
+            made: None,
         })
     }
 
@@ -50,42 +48,20 @@ impl Alias {
 
     /// Makes it, if it is not there yet.
     pub(super) fn make(&mut self) -> Result<()> {
-        if self.made {
+        if self.made.is_some() {
             return Ok(());
         }
-        let whole = self.store.join(&self.path);
-        must_be_free(&whole)?;
-        state::begin(&self.store, &self.path)?;
-        self.made = true;
-        let dir = whole.parent().unwrap_or(&self.store);
-        let name = whole.file_name().unwrap_or(OsStr::new(""));
-        btrfs::create_snapshot(&self.parent.path, dir, name, false)?;
-        btrfs::set_received(&whole, self.uuid, self.parent.generation)?;
-        btrfs::set_read_only(&whole, true)?;
-        let of = btrfs::subvolume(&whole)?.parent_uuid;
+        let part = self.made.insert(Part::claim(&self.store, &self.path)?);
+        btrfs::create_snapshot(&self.parent.path, &part.dir(), part.name(), false)?;
+        btrfs::set_received(&part.path(), self.uuid, self.parent.generation)?;
+        btrfs::set_read_only(&part.path(), true)?;
+        let of = btrfs::subvolume(&part.path())?.parent_uuid;
         match of == Some(self.parent.uuid) {
             true => Ok(()),
             false => Err(Error::refused(
                 format!("cannot use {}", shown(&self.parent.path)),
                 "it was replaced since it was listed: run it again",
             )),
-        }
-    }
-}
-
-impl Drop for Alias {
-    fn drop(&mut self) {
-        if !self.made {
-            return;
-        }
-        let whole = self.store.join(&self.path);
-        let removed = match whole.symlink_metadata() {
-            Ok(_) => remove(&whole),
-            Err(_) => Ok(()),
-        };
-        if let Err(error) = removed.and_then(|()| state::ended(&self.store, &self.path)) {
-            // The next run removes it.
-            log::line(|| error.to_string());
         }
     }
 }

@@ -1,0 +1,130 @@
+//! What there is of the backups of one subvolume. Values that whoever keeps them fills in.
+
+use super::{ArchiveState, Kind, stamp};
+use crate::snapshot::{Origin, Uuid};
+use crate::text::shown;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+/// The backups of one subvolume, and what lies beside them.
+#[derive(Clone, Debug, Default)]
+pub struct Backups {
+    /// What they are called.
+    pub name: String,
+    /// Where they are, with those of other subvolumes: `s3://bucket/prefix/`.
+    pub location: String,
+    /// In the order in which they were made.
+    pub all: Vec<Backup>,
+    /// The key of the newest that can be restored. What is dated in the future, for which some clock
+    /// was wrong, is it only if there is no other.
+    pub newest: Option<String>,
+    /// The key of the one that the pointer names.
+    pub current: Option<String>,
+    /// Why manifests cannot be understood, by their keys.
+    pub unread: BTreeMap<String, String>,
+    /// What runs left that did not end.
+    pub leftovers: Vec<Leftover>,
+    /// Keys that are no part of any backup, nor left by a run.
+    pub strays: Vec<String>,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    /// The key of its manifest.
+    pub key: String,
+    /// A full one or a difference.
+    pub kind: Kind,
+    /// When the run began that made it, as the manifest has it.
+    pub created_at: String,
+    /// The name of its snapshot.
+    pub snapshot: String,
+    /// Where that was.
+    pub path: PathBuf,
+    /// Its effective UUID, if that is known.
+    pub id: Option<Uuid>,
+    /// What it is of, if that was recorded.
+    pub origin: Option<Origin>,
+    /// The key of the manifest that it builds on.
+    pub parent: Option<String>,
+    /// Bytes of its stream.
+    pub bytes: u64,
+    /// Bytes of all the streams that it takes to restore it; `None` if one is missing.
+    pub chain_bytes: Option<u64>,
+    /// The keys of the objects that hold the stream, in order.
+    pub chunks: Vec<String>,
+    /// Their storage class.
+    pub class: String,
+    /// Why it cannot be restored.
+    pub broken: Option<String>,
+    /// Whether it can be read, the worst of its chunks; `None` where nobody asked.
+    pub state: Option<ArchiveState>,
+    /// The command by which it is received by hand, if somebody asked for it.
+    pub command: Option<String>,
+}
+
+/// What is left of a backup that was not finished.
+#[derive(Clone, Debug)]
+pub struct Leftover {
+    /// By which it is deleted.
+    pub name: String,
+    /// Bytes that are there.
+    pub bytes: u64,
+    /// When something last arrived.
+    pub latest: Option<Timestamp>,
+}
+
+impl Backups {
+    /// The backup with this key.
+    pub fn get(&self, key: &str) -> Option<&Backup> {
+        self.all.iter().find(|backup| backup.key == key)
+    }
+
+    /// The newest that can be restored.
+    pub fn newest(&self) -> Option<&Backup> {
+        self.get(self.newest.as_deref()?)
+    }
+
+    /// Why this key cannot be restored, if so.
+    pub fn broken(&self, key: &str) -> Option<&str> {
+        let known = self.get(key).and_then(|backup| backup.broken.as_ref());
+        known.or(self.unread.get(key)).map(String::as_str)
+    }
+
+    /// What cannot be restored, in words.
+    pub fn losses(&self) -> Vec<String> {
+        let broken = self.all.iter();
+        let broken = broken.filter_map(|backup| Some((&backup.key, backup.broken.as_ref()?)));
+        let all: BTreeMap<_, _> = broken.chain(&self.unread).collect();
+        let words = all.iter();
+        words.map(|(key, why)| cannot(key, why)).collect()
+    }
+
+    /// The same with what was found out of the state of each, by its key.
+    #[must_use]
+    pub fn with(mut self, states: &HashMap<String, ArchiveState>) -> Backups {
+        for backup in &mut self.all {
+            backup.state = states.get(&backup.key).copied();
+        }
+        self
+    }
+}
+
+/// Why a backup cannot be restored, in words.
+pub(super) fn cannot(key: &str, why: &str) -> String {
+    format!("{} cannot be restored: {why}", shown(key))
+}
+
+impl Backup {
+    /// When it was made.
+    pub fn made(&self) -> Option<Timestamp> {
+        stamp::moment(&self.created_at).or_else(|| self.created_at.parse().ok())
+    }
+
+    /// The name that its stream gives the snapshot.
+    pub fn received_as(&self) -> PathBuf {
+        let name = self.path.file_name();
+        name.map_or_else(|| PathBuf::from(&self.snapshot), PathBuf::from)
+    }
+}

@@ -1,0 +1,75 @@
+//! What archives can do beside what every store can: say which backups there are, thaw them, and
+//! take one away. Knows values; how they are kept is the business of whoever keeps them.
+
+use super::Store;
+use crate::archive::{ArchiveState, Backup, Backups};
+use crate::error::Result;
+use crate::prices::Prices;
+use crate::snapshot::Uuid;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Where the backups of a subvolume lie and how they are written.
+#[derive(Clone, Debug)]
+pub struct ArchiveSettings {
+    /// The bucket's name.
+    pub bucket: String,
+    /// What all keys begin with, with or without a slash at its end; `/` for nothing.
+    pub prefix: String,
+    /// The name of the backups: the last component of the subvolume's path.
+    pub name: String,
+    /// The directory of the snapshots on the machine that is backed up.
+    pub origin: PathBuf,
+    /// Bytes at which streams are cut.
+    pub chunk_size: u64,
+    /// The storage class of chunks; `None` leaves it to the bucket.
+    pub class_chunks: Option<String>,
+    /// That of manifests and of the pointer.
+    pub class_manifest: Option<String>,
+    /// A directory in which so many bytes of a stream may wait for the network.
+    pub spool: Option<(PathBuf, u64)>,
+}
+
+/// A store that holds the backups of one subvolume for years.
+pub trait Archive: Store {
+    /// Where it is, for a person: `s3://bucket/prefix/subvol/NAME/`.
+    fn location(&self) -> String;
+
+    /// What there is: what the last listing had, or a new reading.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn backups(&mut self) -> Result<Backups>;
+
+    /// Whether each backup that can be restored can be read at once, by its key; those that are never
+    /// frozen are left out.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn states(&mut self) -> Result<HashMap<String, ArchiveState>>;
+
+    /// Tells which subvolume new backups are of, so that they can be told from another's, and which
+    /// UUIDs snapshots of these names have, for backups that do not tell themselves while they are frozen.
+    fn know(&mut self, subvolume: Uuid, names: HashMap<String, Uuid>);
+
+    /// What is paid for it.
+    fn prices(&self) -> Prices;
+
+    /// Bytes of memory that a transfer takes at most.
+    fn memory(&self) -> u64;
+
+    /// The command by which a backup is received by hand, after those that it builds on.
+    fn command(&self, backup: &Backup) -> String;
+
+    /// The backup of a time, if nothing builds on it or may do so.
+    ///
+    /// # Errors
+    /// If there is none, or what builds on it.
+    fn removable(&mut self, stamp: &str) -> Result<Backup>;
+
+    /// Removes the backup with this key, which must be one that is [`Archive::removable`].
+    ///
+    /// # Errors
+    /// If it is not there, or the store refuses.
+    fn remove(&mut self, key: &str) -> Result<()>;
+}

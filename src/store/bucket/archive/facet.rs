@@ -1,0 +1,113 @@
+//! The archive as those above the stores see it: backups as values, and no manifest.
+
+use super::command;
+use super::index::Archive as Index;
+use super::manifest::{self, Manifest};
+use crate::archive::{ArchiveState, Backup, Backups, Kind, Leftover};
+use crate::error::Result;
+use crate::prices::Prices;
+use crate::snapshot::Uuid;
+use crate::store::Archive;
+use crate::store::bucket::ArchiveStore;
+use crate::text::shown;
+use std::collections::HashMap;
+
+impl Archive for ArchiveStore {
+    fn location(&self) -> String {
+        self.location()
+    }
+
+    fn backups(&mut self) -> Result<Backups> {
+        let (bucket, prefix) = self.place();
+        let location = format!("s3://{bucket}/{}", shown(prefix));
+        Ok(self.archive()?.values(location))
+    }
+
+    fn states(&mut self) -> Result<HashMap<String, ArchiveState>> {
+        self.states()
+    }
+
+    fn know(&mut self, subvolume: Uuid, names: HashMap<String, Uuid>) {
+        self.layout.subvolume = Some(subvolume);
+        self.layout.known = names;
+        self.is_read = false;
+    }
+
+    fn prices(&self) -> Prices {
+        Prices::of(self.client().is_aws())
+    }
+
+    fn memory(&self) -> u64 {
+        self.memory()
+    }
+
+    fn command(&self, backup: &Backup) -> String {
+        command::receive(&self.client().options, &self.layout.settings.bucket, backup)
+    }
+
+    fn removable(&mut self, stamp: &str) -> Result<Backup> {
+        let (key, manifest) = self.removable(stamp)?;
+        Ok(self.archive()?.value(&key, &manifest))
+    }
+
+    fn remove(&mut self, key: &str) -> Result<()> {
+        self.remove(key)
+    }
+}
+
+impl Index {
+    fn values(&self, location: String) -> Backups {
+        let all = self.in_order().into_iter();
+        let unread = self.broken.iter();
+        let unread = unread.filter(|(key, _)| !self.manifests.contains_key(*key));
+        let leftovers = self.leftovers.iter();
+        Backups {
+            name: self.name.clone(),
+            location,
+            all: all.map(|(key, made)| self.value(key, made)).collect(),
+            newest: self.newest().map(|(key, _)| key.clone()),
+            current: self.current.clone(),
+            unread: unread
+                .map(|(key, why)| (key.clone(), why.clone()))
+                .collect(),
+            leftovers: leftovers
+                .map(|(name, left)| Leftover {
+                    name: name.clone(),
+                    bytes: left.bytes,
+                    latest: left.latest,
+                })
+                .collect(),
+            strays: self.strays.clone(),
+        }
+    }
+
+    /// A backup, with what is known of it beside its manifest.
+    pub(super) fn value(&self, key: &str, made: &Manifest) -> Backup {
+        Backup {
+            key: key.to_owned(),
+            kind: match made.kind.as_str() {
+                "full" => Kind::Full,
+                _ => Kind::Incremental,
+            },
+            created_at: made.created_at.clone(),
+            snapshot: made.snapshot.name.clone(),
+            path: made.snapshot.path.clone().into(),
+            id: self.id(key).filter(|_| self.is_known(key)),
+            origin: made.snapshot.origin.clone(),
+            parent: made.parent_manifest.clone(),
+            bytes: made.total_bytes,
+            chain_bytes: self.chain_bytes(key),
+            chunks: made.chunks.iter().map(|chunk| chunk.key.clone()).collect(),
+            class: made.s3.storage_class.clone(),
+            broken: self.broken.get(key).cloned(),
+            state: None,
+            command: None,
+        }
+    }
+
+    fn chain_bytes(&self, key: &str) -> Option<u64> {
+        let chain = manifest::chain(&self.manifests, key).ok()?;
+        let links = chain.iter().filter_map(|link| self.manifests.get(*link));
+        Some(links.map(|manifest| manifest.total_bytes).sum())
+    }
+}

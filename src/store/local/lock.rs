@@ -1,0 +1,83 @@
+//! Locks of directories: whoever may write to one holds its lock, by whichever path it got there.
+
+use super::records::state_dir::{ancestors, key};
+use crate::error::{Doing, Error, Kind, Result};
+use crate::snapshot::shown;
+use crate::sys;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Where locks are, unless `BUTTERSINK_RUN_DIR` says otherwise.
+const RUN: &str = "/run/buttersink";
+
+/// Takes the lock of a directory, for as long as the file is open.
+pub(super) fn lock(dir: &Path) -> Result<File> {
+    let file = open_lock(dir)?;
+    let doing = || format!("cannot lock {}", shown(dir));
+    match sys::lock(&file).doing(doing)? {
+        true => Ok(file),
+        false => Err(Error::new(
+            Kind::Busy,
+            doing(),
+            "another run is at work there; nothing was done",
+        )),
+    }
+}
+
+/// Opens the lock file of a directory, making it if need be.
+fn open_lock(dir: &Path) -> Result<File> {
+    let run = run_dir();
+    let doing = || format!("cannot open a lock in {}", shown(&run));
+    // A rescue system may begin without /run.
+    if let Some(above) = run.parent() {
+        let mut usual = DirBuilder::new();
+        usual
+            .recursive(true)
+            .mode(0o755)
+            .create(above)
+            .doing(doing)?;
+    }
+    match DirBuilder::new().mode(0o700).create(&run) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).doing(doing),
+        _ => {}
+    }
+    let found = run.symlink_metadata().doing(doing)?;
+    if !found.is_dir() || found.uid() != 0 || found.mode() & 0o022 != 0 {
+        let said = "it is not a directory that is root's alone: remove it";
+        return Err(Error::refused(doing(), said));
+    }
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    options.write(true).create(true).truncate(false);
+    options.open(lock_path(dir)?).doing(doing)
+}
+
+/// Where the lock of a directory is, if it has one.
+fn lock_path(dir: &Path) -> Result<PathBuf> {
+    Ok(run_dir().join(format!("{}.lock", key(dir)?)))
+}
+
+fn run_dir() -> PathBuf {
+    let other = std::env::var_os("BUTTERSINK_RUN_DIR");
+    other.map_or_else(|| RUN.into(), PathBuf::from)
+}
+
+/// Whether another run holds the lock of a directory above `path`, other than our own.
+pub(super) fn is_held_above(path: &Path, ours: &Path) -> Result<bool> {
+    for dir in ancestors(path.parent().unwrap_or(path)) {
+        if dir == ours {
+            continue;
+        }
+        let lock = lock_path(dir)?;
+        match OpenOptions::new().write(true).open(&lock) {
+            Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
+                return Ok(true);
+            }
+            // No lock, or one that nobody holds.
+            _ => {}
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,52 @@
+//! Paths inside of a store, and what is done to what is at them.
+
+use super::records::state_dir::is_inside;
+use crate::btrfs;
+use crate::error::{Doing, Error, Result};
+use crate::snapshot::shown;
+use crate::sys;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+/// Removes a subvolume by its path.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    let (dir, name) = split(path)?;
+    btrfs::delete_subvolume(dir, name)
+}
+
+fn split(path: &Path) -> Result<(&Path, &OsStr)> {
+    path.parent()
+        .zip(path.file_name())
+        .ok_or_else(|| Error::usage(format!("cannot use {}", shown(path)), "it has no name"))
+}
+
+/// The last component of a relative path that stays below where it starts.
+pub(super) fn checked_name(path: &Path) -> Result<&OsStr> {
+    let plain = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let nul = path.as_os_str().as_bytes().contains(&0);
+    let refused = |said| {
+        Err(Error::refused(
+            format!("cannot use the path {}", shown(path)),
+            said,
+        ))
+    };
+    match path.file_name() {
+        Some(_) if is_inside(path) => refused("it is where seals are kept"),
+        Some(name) if plain && !nul => Ok(name),
+        _ => refused("it leads out of the directory"),
+    }
+}
+
+/// Opens a directory only to sync or rename in it.
+pub(super) fn open_dir(dir: &Path) -> Result<File> {
+    File::open(dir).doing(|| format!("cannot open {}", shown(dir)))
+}
+
+pub(super) fn sync(dir: &File, doing: impl FnOnce() -> String) -> Result<()> {
+    sys::syncfs(dir.as_fd()).doing(doing)
+}

@@ -1,0 +1,214 @@
+//! What is not finished: a subvolume under a name that is recorded, so that the next run removes it if this
+//! one cannot; and how it gets its own name, whole and durable.
+
+use crate::btrfs;
+use crate::digest::sha256;
+use crate::error::{Doing, Error, Kind, Result};
+use crate::log;
+use crate::snapshot::{Origin, Snapshot, State, Uuid, shown};
+use crate::store::local::listing::PART;
+use crate::store::local::paths::{open_dir, remove, sync};
+use crate::store::local::records::marks;
+use crate::store::local::records::seals::{self, Fact, Seal};
+use crate::sys;
+use crate::text::hex;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The longest name that a btrfs directory entry can have, in bytes.
+const NAME_MAX: usize = 255;
+
+/// The name under which a snapshot is received: `NAME.part`; a long one is cut, and told apart
+/// from others by a digest of the whole.
+pub(super) fn part_name(name: &OsStr) -> OsString {
+    let mut part = OsString::from(name);
+    if name.len() + PART.len() > NAME_MAX {
+        let digest = sha256(name.as_bytes());
+        let hex = hex(&digest[..8]);
+        let keep = NAME_MAX - PART.len() - hex.len() - 1;
+        part = OsStr::from_bytes(&name.as_bytes()[..keep]).to_owned();
+        part.push(format!("-{hex}"));
+    }
+    part.push(PART);
+    part
+}
+
+/// Nothing may be there yet, and the name must be one that the filesystem can have.
+pub(crate) fn must_be_free(path: &Path) -> Result<()> {
+    let doing = || format!("cannot receive {}", shown(path));
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(doing(), error)),
+        Ok(_) => Err(Error::refused(
+            doing(),
+            "there is something of that name already: rename or remove it",
+        )),
+    }
+}
+
+/// A subvolume under its unfinished name. Dropped before it is published, it is removed.
+pub(super) struct Part {
+    store: PathBuf,
+    /// Where it will be, relative to the store.
+    will_be: PathBuf,
+    /// Where it is, relative to the store: what the mark names.
+    is: PathBuf,
+    published: bool,
+}
+
+impl Part {
+    /// Makes sure that the unfinished name of what will be at `path` of the store is free, and notes it
+    /// down: the next run removes what it finds there.
+    pub(super) fn claim(store: &Path, path: &Path) -> Result<Part> {
+        let is = path.with_file_name(part_name(path.file_name().unwrap_or_default()));
+        must_be_free(&store.join(&is)).map_err(|mut error| {
+            let way = shown(store);
+            error.said = format!("{} (buttersink clean {way} removes leftovers)", error.said);
+            error
+        })?;
+        marks::begin(store, &is)?;
+        Ok(Part {
+            store: store.to_owned(),
+            will_be: path.to_owned(),
+            is,
+            published: false,
+        })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.store.join(&self.is)
+    }
+
+    /// The directory that it is in.
+    pub(super) fn dir(&self) -> PathBuf {
+        self.store.join(self.is.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Its unfinished name.
+    pub(super) fn name(&self) -> &OsStr {
+        self.is.file_name().unwrap_or_default()
+    }
+
+    /// What goes on, for errors.
+    pub(super) fn doing(&self) -> String {
+        format!("cannot receive {}", shown(self.store.join(&self.will_be)))
+    }
+
+    /// The exit status of `btrfs receive` is not proof: the subvolume must be what was sent, made from
+    /// the parent that was meant.
+    pub(super) fn check(&self, uuid: Uuid, generation: u64, parent: Option<Uuid>) -> Result<()> {
+        let wrong = |what: String| Err(Error::damaged(self.doing(), what));
+        if self.path().symlink_metadata().is_err() {
+            return wrong("btrfs receive ended well and made no subvolume".to_owned());
+        }
+        let now = btrfs::subvolume(&self.path())?;
+        match now.received_uuid {
+            _ if !now.read_only => wrong("btrfs receive left it read-write".to_owned()),
+            Some(received) if received != uuid => {
+                wrong(format!("its received UUID is {received}, not {uuid}"))
+            }
+            None => wrong("btrfs receive gave it no received UUID".to_owned()),
+            _ if now.stransid != generation => wrong(format!(
+                "its generation is {}, not {generation}",
+                now.stransid
+            )),
+            _ if now.parent_uuid != parent => {
+                Err(another_parent(self.doing(), now.parent_uuid, parent))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes it durable, gives it its name, makes that durable too, and seals it. That it is still to be
+    /// compared is recorded before anybody can see it under its name.
+    pub(super) fn publish(mut self, origin: Option<Origin>, uncompared: bool) -> Result<Snapshot> {
+        let dir = open_dir(&self.dir())?;
+        sync(&dir, || self.doing())?;
+        if uncompared {
+            let fact = Fact {
+                uncompared: Some(true),
+                ..Fact::default()
+            };
+            seals::add(&self.store, btrfs::subvolume(&self.path())?.uuid, fact)?;
+        }
+        let name = self.will_be.file_name().unwrap_or_default();
+        sys::rename_noreplace(dir.as_fd(), self.name(), name).doing(|| self.doing())?;
+        self.published = true;
+        sync(&dir, || self.doing())?;
+        let now = btrfs::subvolume(&self.store.join(&self.will_be))?;
+        let fact = Fact {
+            seal: Seal::of(&now),
+            origin: origin.clone(),
+            ..Fact::default()
+        };
+        seals::add(&self.store, now.uuid, fact)?;
+        marks::ended(&self.store, &self.is)?;
+        let state = match uncompared {
+            true => State::Uncompared,
+            false => State::Ok,
+        };
+        Ok(Snapshot {
+            path: self.will_be.clone(),
+            uuid: now.uuid,
+            received_uuid: now.received_uuid,
+            parent_uuid: now.parent_uuid,
+            ctransid: now.ctransid,
+            otransid: now.otransid,
+            stransid: now.stransid,
+            read_only: true,
+            state,
+            origin,
+            ..Snapshot::default()
+        })
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.published {
+            return;
+        }
+        let path = self.path();
+        let removed = match path.symlink_metadata() {
+            Ok(_) => remove(&path),
+            Err(_) => Ok(()),
+        };
+        match removed.and_then(|()| marks::ended(&self.store, &self.is)) {
+            Ok(()) => log::line(|| format!("removed the unfinished {}", shown(&path))),
+            // The next run removes it; a listing shows it until then.
+            Err(error) => log::line(|| error.to_string()),
+        }
+    }
+}
+
+fn another_parent(doing: String, found: Option<Uuid>, meant: Option<Uuid>) -> Error {
+    let name = |uuid: Option<Uuid>| uuid.map_or("nothing".to_owned(), |uuid| uuid.to_string());
+    let said = format!(
+        "btrfs receive made it from {}, and not from {}: removed",
+        name(found),
+        name(meant)
+    );
+    Error::new(Kind::Unreceivable, doing, said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_names_fit() {
+        assert_eq!(part_name(OsStr::new("daily")), "daily.part");
+        let (long, other) = ("x".repeat(255), "x".repeat(254) + "y");
+        assert_eq!(part_name(OsStr::new(&long)).len(), NAME_MAX);
+        assert_ne!(part_name(OsStr::new(&long)), part_name(OsStr::new(&other)));
+        let fits = "x".repeat(250);
+        assert_eq!(
+            part_name(OsStr::new(&fits)),
+            OsString::from(fits.clone() + ".part")
+        );
+    }
+}

@@ -1,0 +1,170 @@
+//! What is remembered of a filesystem: the seals of what was received, and the marks of what is being
+//! received, as this release and earlier ones write them. Judges nothing.
+
+pub(super) mod marks;
+pub(super) mod seals;
+pub(super) mod state_dir;
+
+use crate::error::{Doing, Error, Kind, Result};
+use crate::log;
+use crate::snapshot::{Origins, Uuid, shown};
+use crate::sys;
+use seals::{SEALS, Seal, parse};
+use state_dir::{StateDir, options};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+/// What earlier releases had in each destination beside their seals.
+const OLD_LOCK: &str = "lock";
+const OLD_MARK: &str = "unfinished";
+
+/// Seals by the UUID of the received subvolume.
+pub(super) type Seals = HashMap<Uuid, Seal>;
+
+/// What a filesystem remembers.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    pub(super) seals: Seals,
+    /// What subvolumes are of, by their own UUIDs.
+    pub(super) origins: Origins,
+    /// Whether subvolumes are still to be compared with their sources.
+    uncompared: HashMap<Uuid, bool>,
+    /// Subvolumes whose place others take.
+    replaced: HashSet<Uuid>,
+    /// By the key of a directory, what is being received there, relative to it.
+    marks: HashMap<String, Vec<PathBuf>>,
+}
+
+impl Recorded {
+    /// Whether a subvolume is still to be compared with its source.
+    pub(super) fn is_uncompared(&self, uuid: Uuid) -> bool {
+        self.uncompared.get(&uuid) == Some(&true)
+    }
+
+    /// Whether another takes the place of a subvolume.
+    pub(super) fn is_replaced(&self, uuid: Uuid) -> bool {
+        self.replaced.contains(&uuid)
+    }
+
+    /// What is being received in a directory, relative to it.
+    pub(super) fn unfinished(&self, dir: &Path) -> Vec<PathBuf> {
+        if self.marks.is_empty() {
+            return Vec::new();
+        }
+        let key = state_dir::key(dir).unwrap_or_default();
+        self.marks.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Adds what an earlier release left in a directory, if nobody but root can have written it.
+    pub(super) fn add_old(&mut self, dir: &Path) -> Result<()> {
+        let new = StateDir::of(dir, false).ok().flatten();
+        let old = StateDir::old(dir, new.as_ref()).or(new);
+        let Some(old) = old.filter(StateDir::is_readable) else {
+            return Ok(());
+        };
+        let (seals, origins) = (self.seals.clone(), self.origins.clone());
+        self.read_seals(&old)?;
+        self.seals.extend(seals);
+        self.origins.extend(origins);
+        if let Some(path) = marks::path_in(&old, OLD_MARK)? {
+            self.marks
+                .entry(state_dir::key(dir)?)
+                .or_default()
+                .push(path);
+        }
+        Ok(())
+    }
+
+    /// Lines that are not seals (the last one may be torn by a crash) are passed over; later lines win.
+    fn read_seals(&mut self, state: &StateDir) -> Result<()> {
+        let text = state.read(SEALS)?.unwrap_or_default();
+        for line in text.split_inclusive('\n').filter_map(parse) {
+            let (uuid, fact) = (line.uuid, line.fact);
+            self.seals.extend(fact.seal.map(|seal| (uuid, seal)));
+            self.origins
+                .extend(fact.origin.map(|origin| (uuid, origin)));
+            self.uncompared
+                .extend(fact.uncompared.map(|uncompared| (uuid, uncompared)));
+            let replaced = fact.replaced == Some(true);
+            self.replaced.extend(replaced.then_some(uuid));
+        }
+        Ok(())
+    }
+
+    fn read_marks(&mut self, state: &StateDir) -> Result<()> {
+        for (key, path) in marks::all(state)? {
+            self.marks.entry(key).or_default().push(path);
+        }
+        Ok(())
+    }
+}
+
+/// What the filesystem of a directory remembers; `None` if we may not read it.
+pub(super) fn read(dir: &Path) -> Result<Option<Recorded>> {
+    let mut recorded = Recorded::default();
+    let Some(state) = StateDir::of(dir, false)? else {
+        return Ok(Some(recorded));
+    };
+    if !state.is_readable() {
+        return Ok(None);
+    }
+    recorded.read_seals(&state)?;
+    recorded.read_marks(&state)?;
+    Ok(Some(recorded))
+}
+
+/// What the subvolumes of the filesystem of a directory are of, by their own UUIDs, as far as that was
+/// recorded.
+///
+/// # Errors
+/// If it cannot be read, other than for lack of permission.
+pub fn origins(dir: &Path) -> Result<Origins> {
+    Ok(read(dir)?.unwrap_or_default().origins)
+}
+
+/// What was being received in a directory when the last run ended.
+pub(super) fn begun(dir: &Path) -> Result<Vec<PathBuf>> {
+    let recorded = read(dir)?.unwrap_or_default();
+    Ok(recorded.unfinished(dir))
+}
+
+/// Takes over what earlier releases remembered of a directory, once; a word if that cannot be.
+///
+/// # Errors
+/// [`Kind::Busy`] if one of them is at work.
+pub(super) fn take_over(dir: &Path) -> Result<()> {
+    let new = StateDir::made(dir)?;
+    let old = StateDir::old(dir, Some(&new));
+    let from = old.as_ref().unwrap_or(&new);
+    let lock = options().write(true).open(from.path(OLD_LOCK));
+    if let Ok(lock) = &lock
+        && !sys::lock(lock).doing(|| format!("cannot lock {}", from.shown(OLD_LOCK)))?
+    {
+        let said = "an earlier release of buttersink is at work there; nothing was done";
+        let doing = format!("cannot lock {}", shown(dir));
+        return Err(Error::new(Kind::Busy, doing, said));
+    }
+    if let Some(path) = marks::path_in(from, OLD_MARK)? {
+        marks::begin(dir, &path)?;
+    }
+    if let Some(old) = &old {
+        move_seals(old, &new)?;
+    }
+    from.unlink(OLD_MARK)?;
+    from.unlink(OLD_LOCK)?;
+    if let Some(Err(error)) = old.map(StateDir::remove) {
+        log::line(|| error.to_string());
+    }
+    Ok(())
+}
+
+fn move_seals(old: &StateDir, new: &StateDir) -> Result<()> {
+    let text = old.read(SEALS)?.unwrap_or_default();
+    let known = new.read(SEALS)?.unwrap_or_default();
+    let unknown = |line: &&str| parse(line).is_some() && !known.contains(*line);
+    let missing: String = text.split_inclusive('\n').filter(unknown).collect();
+    if !missing.is_empty() {
+        seals::append(new, &missing)?;
+    }
+    old.unlink(SEALS)
+}

@@ -1,0 +1,220 @@
+//! The seals of a filesystem: a line for each thing that is known of a subvolume. Knows lines, and judges
+//! nothing.
+
+use super::state_dir::{StateDir, options};
+use crate::btrfs::Subvolume;
+use crate::error::{Doing, Error, Result};
+use crate::snapshot::{Origin, Uuid};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// The file that holds them.
+pub(super) const SEALS: &str = "seals";
+
+/// What was recorded of a received snapshot when it was whole and durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Seal {
+    #[serde(rename = "received")]
+    pub(crate) received_uuid: Uuid,
+    pub(crate) stransid: u64,
+    pub(crate) ctransid: u64,
+}
+
+/// A line of the seals, as this release writes it. What is not known of a subvolume is left out, and
+/// of several lines the last that has a member counts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Line {
+    version: u32,
+    pub(super) uuid: Uuid,
+    #[serde(flatten)]
+    pub(super) fact: Fact,
+}
+
+/// What a line says of its subvolume.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Fact {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seal: Option<Seal>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<Origin>,
+    /// Whether it is still to be compared with its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) uncompared: Option<bool>,
+    /// Whether another takes its place and its name, and it is to be removed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced: Option<bool>,
+}
+
+/// The form of [`Line`]; lines of version 1 had four fields and no version.
+const VERSION: u32 = 2;
+
+/// The generation in the seal of a copy that was found to be unlike its source. None has it, so
+/// that it is taken for altered, also by those who do not know what this means.
+const REJECTED: u64 = 0;
+
+impl Seal {
+    /// The one that a received subvolume would get now.
+    pub(crate) fn of(subvolume: &Subvolume) -> Option<Seal> {
+        Some(Seal {
+            received_uuid: subvolume.received_uuid?,
+            stransid: subvolume.stransid,
+            ctransid: subvolume.ctransid,
+        })
+    }
+
+    /// One that says that the copy is unlike its source.
+    pub(crate) fn rejecting(self) -> Seal {
+        Seal {
+            ctransid: REJECTED,
+            ..self
+        }
+    }
+
+    /// Whether it says that the copy is unlike its source.
+    pub(crate) fn rejects(&self) -> bool {
+        self.ctransid == REJECTED
+    }
+}
+
+/// What a whole line says; `None` of one that is torn, or of another release.
+pub(super) fn parse(line: &str) -> Option<Line> {
+    let line = line.strip_suffix('\n')?;
+    if line.starts_with('{') {
+        let line: Line = serde_json::from_str(line).ok()?;
+        return (line.version == VERSION).then_some(line);
+    }
+    let mut fields = line.split(' ');
+    let uuid = fields.next()?.parse().ok()?;
+    let received_uuid = fields.next()?.parse().ok()?;
+    let (stransid, ctransid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let seal = Seal {
+        received_uuid,
+        stransid,
+        ctransid,
+    };
+    fields.next().is_none().then_some(Line {
+        version: 1,
+        uuid,
+        fact: Fact {
+            seal: Some(seal),
+            ..Fact::default()
+        },
+    })
+}
+
+/// Records durably what is known of a subvolume.
+pub(crate) fn add(dir: &Path, uuid: Uuid, fact: Fact) -> Result<()> {
+    let state = StateDir::made(dir)?;
+    let line = Line {
+        version: VERSION,
+        uuid,
+        fact,
+    };
+    let text = serde_json::to_string(&line).map_err(|error| {
+        Error::failed(
+            format!("cannot write {}", state.shown(SEALS)),
+            error.to_string(),
+        )
+    })?;
+    append(&state, &format!("{text}\n"))
+}
+
+/// Adds lines, durably.
+pub(super) fn append(state: &StateDir, lines: &str) -> Result<()> {
+    let add = || {
+        let mut options = options();
+        options.read(true).append(true).create(true);
+        let mut file = options.open(state.path(SEALS))?;
+        // Two runs into two directories have the same seals.
+        file.lock()?;
+        let torn = ends_torn(&mut file)?;
+        let begin = if torn { "\n" } else { "" };
+        file.write_all(format!("{begin}{lines}").as_bytes())?;
+        file.sync_all()
+    };
+    add().doing(|| format!("cannot write {}", state.shown(SEALS)))
+}
+
+/// Whether a crash tore the last line.
+fn ends_torn(file: &mut File) -> std::io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// Forgets the seal of a subvolume that is gone, so that the file does not grow for ever.
+pub(crate) fn remove(dir: &Path, uuid: Uuid) -> Result<()> {
+    let Some(state) = StateDir::of(dir, false)? else {
+        return Ok(());
+    };
+    let held = match options().read(true).write(true).open(state.path(SEALS)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        file => file.doing(|| format!("cannot open {}", state.shown(SEALS)))?,
+    };
+    held.lock()
+        .doing(|| format!("cannot lock {}", state.shown(SEALS)))?;
+    let text = state.read(SEALS)?.unwrap_or_default();
+    // A line of a later release is not ours to drop.
+    let other = |line: &&str| parse(line).is_none_or(|line| line.uuid != uuid);
+    let kept: String = text.split_inclusive('\n').filter(other).collect();
+    match kept.len() == text.len() {
+        true => Ok(()),
+        false => state.replace(SEALS, &kept),
+    }
+}
+
+#[cfg(any(test, feature = "fuzz"))]
+/// A line of seals says the same when it is written and read again.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for line in text.split_inclusive('\n').filter_map(parse) {
+        let again = serde_json::to_string(&Line {
+            version: VERSION,
+            ..line.clone()
+        });
+        let again = again.ok().and_then(|text| parse(&format!("{text}\n")));
+        assert!(again.is_some_and(|again| again.fact == line.fact));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_count() {
+        let good =
+            "0e2cbe19-93d2-4d49-a0bb-4ea2e8a2a0c1 1e2cbe19-93d2-4d49-a0bb-4ea2e8a2a0c1 7 10\n";
+        assert!(parse(good).is_some());
+        assert!(
+            parse(good.trim_end()).is_none(),
+            "torn after the last digit, or inside the number"
+        );
+        assert!(parse(&good.replace(" 10", "")).is_none());
+        assert!(parse(&good.replace(" 10", " 10 x")).is_none());
+        assert!(parse("\n").is_none());
+    }
+
+    #[test]
+    fn lines_of_this_release() {
+        let line = Line {
+            version: VERSION,
+            uuid: Uuid([1; 16]),
+            fact: Fact {
+                origin: Some(Origin::default()),
+                uncompared: Some(true),
+                ..Fact::default()
+            },
+        };
+        let text = serde_json::to_string(&line).unwrap() + "\n";
+        assert_eq!(parse(&text), Some(line));
+        assert_eq!(parse(text.trim_end()), None);
+        assert_eq!(parse(&text.replace("\"version\":2", "\"version\":3")), None);
+    }
+}

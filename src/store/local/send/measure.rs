@@ -1,0 +1,58 @@
+//! Exact stream lengths from the kernel's metadata-only streams, a few at a time.
+
+use super::{mending, metadata, trees};
+use crate::error::{Error, Kind, Result};
+use crate::parallel;
+use crate::process;
+use crate::snapshot::{Measured, shown};
+use crate::stream;
+use std::path::PathBuf;
+
+/// A diff by paths.
+pub(crate) struct Pair {
+    pub(crate) snapshot: PathBuf,
+    pub(crate) parent: Option<PathBuf>,
+    /// How many bytes of it are worth to be counted.
+    pub(crate) enough: Option<u64>,
+}
+
+/// Measures all, on as many threads as there are processors (four at most: it is the kernel that
+/// works).
+pub(crate) fn all(pairs: &[Pair]) -> Result<Vec<Measured>> {
+    let ask = |pair: &Pair| match process::check("measuring").and_then(|()| one(pair)) {
+        Err(stopped) if stopped.kind == Kind::Interrupted => Err(stopped),
+        other => Ok(other.unwrap_or_else(refused)),
+    };
+    let threads = parallel::processors().min(4);
+    parallel::try_map("cannot measure", threads, pairs, ask, |_| {})
+}
+
+/// What cannot be read, has paths that are too long, or can be received by nobody, is no candidate;
+/// the others may be.
+pub(crate) fn refused(error: Error) -> Measured {
+    let said = error.said;
+    Measured {
+        refused: Some(match error.kind {
+            Kind::Unreceivable => said,
+            _ => format!("it cannot be read: {said}"),
+        }),
+        ..Measured::default()
+    }
+}
+
+fn one(pair: &Pair) -> Result<Measured> {
+    match once(pair) {
+        // The kernel starts the stream afresh after a suspend; the second try is undisturbed.
+        Err(error) if matches!(error.kind, Kind::Restarted | Kind::Damaged) => once(pair),
+        other => other,
+    }
+}
+
+fn once(pair: &Pair) -> Result<Measured> {
+    let (snapshot, parent) = (&pair.snapshot, pair.parent.as_deref());
+    let trees = mending().then(|| trees(snapshot, parent)).transpose()?;
+    let doing = format!("cannot measure {}", shown(snapshot));
+    metadata::read(snapshot, parent, &doing, |stream| {
+        stream::mended_size(stream, trees, pair.enough)
+    })
+}

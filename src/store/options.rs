@@ -1,0 +1,17 @@
+//! By what means stores are reached and do their work. Values that whoever reads options fills in.
+
+pub use super::local::Manner;
+pub use super::remote::ssh::Options as SshOptions;
+pub use crate::s3::upload::check_part;
+pub use crate::s3::{Checksum, S3Options as BucketOptions, Sse};
+
+/// By what means stores are reached and do their work.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// How local stores, and those of far sides, work.
+    pub manner: Manner,
+    /// How far sides are reached.
+    pub ssh: SshOptions,
+    /// How buckets are reached and used.
+    pub s3: BucketOptions,
+}
