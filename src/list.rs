@@ -5,11 +5,14 @@ mod json;
 
 use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
 use crate::error::{Doing, Error, Result};
-use crate::snapshot::{State, Uuid, shown};
+use crate::report::{As, Bytes, Cell, Column, Maybe, data, table};
+use crate::snapshot::{State, Uuid, path_text, shown};
 use crate::store::records;
 use crate::text::{human, human_or_dash};
+use serde::Serialize;
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 /// Everything that is shown about a filesystem.
 #[derive(Debug)]
@@ -71,19 +74,20 @@ impl View {
             true => nested(&self.subvolumes.all),
             false => all.map(|s| (String::new(), s)).collect(),
         };
-        let mut rows = vec![COLUMNS.iter().map(|c| c.title.to_owned()).collect()];
-        let row = |s| {
-            COLUMNS
-                .iter()
-                .map(|column| (column.cell)(self, s))
-                .collect()
-        };
-        rows.extend(order.iter().map(|(_, s)| row(*s)));
-        let paths = order
-            .iter()
-            .map(|(lead, s)| format!("{lead}{}", self.place(s)));
-        let paths = std::iter::once("PATH".to_owned()).chain(paths);
-        self.header() + &aligned(&rows, paths)
+        let entries = order.into_iter().map(|(lead, s)| self.entry(lead, s));
+        let entries: Vec<Entry> = entries.collect();
+        self.header() + &table(COLUMNS, &entries)
+    }
+
+    fn entry(&self, lead: String, s: &Subvolume) -> Entry {
+        let here = |mount: &&Mount| mount.whole && mount.subvolume == Some(s.id);
+        let mounts = self.mounts.iter().filter(here);
+        Entry {
+            lead,
+            mounts: mounts.map(|mount| mount.at.clone()).collect(),
+            state: self.states.get(&s.id).copied(),
+            s: s.clone(),
+        }
     }
 
     fn header(&self) -> String {
@@ -115,25 +119,6 @@ impl View {
             None => "TOTAL and EXCLUSIVE are unknown; --sizes computes them without quotas\n\n",
         }
     }
-
-    /// The path, and where it is mounted.
-    fn place(&self, s: &Subvolume) -> String {
-        let path = match s.path.as_os_str().is_empty() {
-            true => "/".to_owned(),
-            false => shown(&s.path),
-        };
-        let mounts: Vec<String> = self.mounted(s).map(|mount| shown(&mount.at)).collect();
-        match mounts.is_empty() {
-            true => path,
-            false => format!("{path} (mounted at {})", mounts.join(", ")),
-        }
-    }
-
-    fn mounted(&self, s: &Subvolume) -> impl Iterator<Item = &Mount> {
-        let id = s.id;
-        let here = move |mount: &&Mount| mount.whole && mount.subvolume == Some(id);
-        self.mounts.iter().filter(here)
-    }
 }
 
 /// Sizes by extents, or why not.
@@ -154,69 +139,103 @@ fn fill(all: &mut [Subvolume], usage: &HashMap<u64, Usage>) {
     }
 }
 
-/// A column of the table, before the path.
-struct Column {
-    title: &'static str,
-    to_the_right: bool,
-    cell: fn(&View, &Subvolume) -> String,
+/// A subvolume as it is shown.
+#[derive(Debug)]
+struct Entry {
+    /// The lines of the tree that lead to it.
+    lead: String,
+    s: Subvolume,
+    state: Option<State>,
+    /// Where it is mounted.
+    mounts: Vec<PathBuf>,
 }
 
-const fn left(title: &'static str, cell: fn(&View, &Subvolume) -> String) -> Column {
-    Column {
-        title,
-        to_the_right: false,
-        cell,
-    }
-}
+type Field = Column<Entry>;
 
-const fn right(title: &'static str, cell: fn(&View, &Subvolume) -> String) -> Column {
-    Column {
-        title,
-        to_the_right: true,
-        cell,
-    }
-}
-
-const COLUMNS: &[Column] = &[
-    right("ID", |_, s| s.id.to_string()),
-    right("LEVEL", |_, s| {
-        or_dash((s.tree_bytes != 0).then_some(s.level))
+const COLUMNS: &[Field] = &[
+    Field::json("id", |e| Box::new(e.s.id))
+        .shown(1, "ID")
+        .right(),
+    Field::json("parent_id", |e| {
+        data((e.s.parent_id != 0).then_some(e.s.parent_id))
     }),
-    right("GEN", |_, s| s.generation.to_string()),
-    right("TOTAL", |_, s| human_or_dash(s.referenced)),
-    right("EXCLUSIVE", |_, s| human_or_dash(s.exclusive)),
-    left("RO", |_, s| {
-        if s.read_only { "ro" } else { "rw" }.to_owned()
+    Field::json("path", |e| {
+        Box::new(As(e.place(), path_text::encode(&e.s.path)))
+    })
+    .shown(13, "PATH"),
+    Field::json("below", |e| {
+        data(e.s.below.as_deref().map(path_text::encode))
     }),
-    left("STATE", |view, s| or_dash(view.states.get(&s.id))),
-    left("UUID", |_, s| or_dash(Uuid::set(s.uuid.0))),
-    left("PARENT-UUID", |_, s| or_dash(s.parent_uuid)),
-    right("P-GEN", |_, s| or_dash(s.parent_uuid.map(|_| s.otransid))),
-    left("RECEIVED-UUID", |_, s| or_dash(s.received_uuid)),
-    right("R-GEN", |_, s| or_dash(s.received_uuid.map(|_| s.stransid))),
+    Field::json("level", |e| maybe(e.of_tree(e.s.level)))
+        .shown(2, "LEVEL")
+        .right(),
+    Field::json("tree_bytes", |e| data(e.of_tree(e.s.tree_bytes))),
+    Field::json("generation", |e| Box::new(e.s.generation))
+        .shown(3, "GEN")
+        .right(),
+    Field::json("ctransid", |e| data(e.s.ctransid)),
+    Field::json("otransid", |e| data(e.s.otransid)),
+    Field::json("stransid", |e| maybe(e.received(e.s.stransid)))
+        .shown(12, "R-GEN")
+        .right(),
+    Field::json("rtransid", |e| data(e.received(e.s.rtransid))),
+    Field::json("created", |e| data(e.s.created)),
+    Field::json("total_bytes", |e| maybe(e.s.referenced.map(Bytes)))
+        .shown(4, "TOTAL")
+        .right(),
+    Field::json("exclusive_bytes", |e| maybe(e.s.exclusive.map(Bytes)))
+        .shown(5, "EXCLUSIVE")
+        .right(),
+    Field::json("read_only", |e| {
+        let word = if e.s.read_only { "ro" } else { "rw" };
+        Box::new(As(word.to_owned(), e.s.read_only))
+    })
+    .shown(6, "RO"),
+    Field::json("state", |e| maybe(e.state)).shown(7, "STATE"),
+    Field::json("uuid", |e| maybe(Uuid::set(e.s.uuid.0))).shown(8, "UUID"),
+    Field::json("parent_uuid", |e| maybe(e.s.parent_uuid)).shown(9, "PARENT-UUID"),
+    Field::text(10, |e| maybe(e.s.parent_uuid.map(|_| e.s.otransid)))
+        .shown(10, "P-GEN")
+        .right(),
+    Field::json("received_uuid", |e| maybe(e.s.received_uuid)).shown(11, "RECEIVED-UUID"),
+    Field::json("mounts", |e| {
+        data(
+            e.mounts
+                .iter()
+                .map(|at| path_text::encode(at))
+                .collect::<Vec<_>>(),
+        )
+    }),
 ];
 
-/// Lines with aligned cells, and after them what is of any width.
-fn aligned(rows: &[Vec<String>], ends: impl Iterator<Item = String>) -> String {
-    let width = |i: usize| rows.iter().map(|row| row[i].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
-    let mut text = String::new();
-    for (row, end) in rows.iter().zip(ends) {
-        for ((cell, width), column) in row.iter().zip(&widths).zip(COLUMNS) {
-            let blank = width - cell.len();
-            let (before, after) = if column.to_the_right {
-                (blank, 0)
-            } else {
-                (0, blank)
-            };
-            text.extend(std::iter::repeat_n(' ', before));
-            text += cell;
-            text.extend(std::iter::repeat_n(' ', after + 2));
-        }
-        text += &end;
-        text.push('\n');
+fn maybe<'a>(value: Option<impl Display + Serialize + 'a>) -> Cell<'a> {
+    Box::new(Maybe(value))
+}
+
+impl Entry {
+    /// What is known only if its tree is.
+    fn of_tree<T>(&self, value: T) -> Option<T> {
+        (self.s.tree_bytes != 0).then_some(value)
     }
-    text
+
+    /// What has a meaning only if it was received.
+    fn received<T>(&self, value: T) -> Option<T> {
+        self.s.received_uuid.map(|_| value)
+    }
+
+    /// The path, and where it is mounted.
+    fn place(&self) -> String {
+        let lead = &self.lead;
+        let path = match self.s.path.as_os_str().is_empty() {
+            true => "/".to_owned(),
+            false => shown(&self.s.path),
+        };
+        let mounts: Vec<String> = self.mounts.iter().map(shown).collect();
+        match mounts.is_empty() {
+            true => format!("{lead}{path}"),
+            false => format!("{lead}{path} (mounted at {})", mounts.join(", ")),
+        }
+    }
 }
 
 /// Snapshots below what they are snapshots of, with the lines that lead to them.
@@ -254,11 +273,6 @@ fn nested(all: &[Subvolume]) -> Vec<(String, &Subvolume)> {
     circle.sort_by_key(|s| s.id);
     order.extend(circle.into_iter().map(|s| (String::new(), s)));
     order
-}
-
-/// `-` for what is not known or not there.
-fn or_dash(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 #[cfg(test)]

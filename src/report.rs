@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub use listing::Listed;
 use serde::Serialize;
 use std::io::{self, Write};
-pub use table::{Align, As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, path, table};
+pub use table::{As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, path, table};
 
 /// Prints to standard output. A reader that has seen enough (`| head`) is no failure of ours.
 ///

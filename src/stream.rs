@@ -38,7 +38,6 @@ const CMD_END: u16 = 21;
 
 const ATTR_UUID: u16 = 1;
 const ATTR_CTRANSID: u16 = 2;
-const ATTR_SIZE: u16 = 4;
 const ATTR_PATH: u16 = 15;
 const ATTR_CLONE_UUID: u16 = 20;
 const ATTR_CLONE_CTRANSID: u16 = 21;
@@ -417,19 +416,6 @@ impl<R: Read> Read for Checked<R> {
         }
         Ok(n)
     }
-}
-
-/// How many bytes of WRITE commands an UPDATE_EXTENT stands for.
-fn written(body: &[u8]) -> Result<u64> {
-    let field =
-        |kind| attribute(body, kind).ok_or_else(|| damaged("an UPDATE_EXTENT lacks a field"));
-    let size = field(ATTR_SIZE)?
-        .try_into()
-        .map_err(|_| damaged("a size has a wrong length"))?;
-    let size = u64::from_le_bytes(size);
-    // Header, path, offset, and the head of the data.
-    let overhead = COMMAND as u64 + 4 + field(ATTR_PATH)?.len() as u64 + 12 + 4;
-    Ok(size + size.div_ceil(WRITE_BYTES) * overhead)
 }
 
 fn cut_off(error: io::Error) -> Error {

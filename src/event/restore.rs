@@ -1,7 +1,7 @@
 //! What happens in a restore beside its steps.
 
-use crate::report::{Align, Bytes, Column, Rows, path, table};
 use crate::report::{As, data};
+use crate::report::{Bytes, Column, Rows, path, table};
 use crate::snapshot::{path_text, shown};
 use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
@@ -70,10 +70,10 @@ type Field = Column<Link>;
 
 /// `  incremental  20260103T020000Z   1.2 GiB in 3  DEEP_ARCHIVE, 3 frozen  NAME`
 const CHAIN: &[Field] = &[
-    Field::text(1, |_| data("")).aligned(Align::Free, 0),
+    Field::text(1, |_| data("")).free(),
     Field::json("kind", |link| Box::new(As(shown(&link.kind), &link.kind)))
         .shown(2, "")
-        .aligned(Align::Left, 11),
+        .wide(11),
     Field::json("created_at", |link| {
         Box::new(As(shown(&link.created_at), &link.created_at))
     })

@@ -1,7 +1,7 @@
 //! Archives as chains: what can be restored, from when, how large, and how it is done by hand; and
 //! what runs left.
 
-use super::table::{Align, As, Bytes, Column, Rows, data, table};
+use super::table::{As, Bytes, Column, Rows, data, table};
 use crate::archive::{self, ArchiveState, Backups, Kind};
 use crate::snapshot::{Uuid, shown};
 use crate::text::{counted, human};
@@ -62,7 +62,7 @@ type Field = Column<Backup>;
 /// `  newest       20261121T020000Z  incremental     1.2 GiB in 3  DEEP_ARCHIVE, frozen  NAME
 /// (on 20261114T020000Z, 4.0 GiB in all)`
 const COLUMNS: &[Field] = &[
-    Field::text(1, |_| data("")).aligned(Align::Free, 0),
+    Field::text(1, |_| data("")).free(),
     Field::json("manifest_key", |b| data(&b.manifest_key)),
     Field::json("created_at", |b| {
         Box::new(As(shown(&b.created_at), &b.created_at))
@@ -70,10 +70,10 @@ const COLUMNS: &[Field] = &[
     .shown(3, ""),
     Field::json("kind", |b| Box::new(As(b.kind.to_string(), b.kind)))
         .shown(4, "")
-        .aligned(Align::Left, 11),
+        .wide(11),
     Field::json("state", |b| Box::new(b.state))
         .shown(2, "")
-        .aligned(Align::Left, 11),
+        .wide(11),
     Field::json("why", |b| data(&b.why)),
     Field::json("snapshot", |b| data(&b.snapshot)),
     Field::json("uuid", |b| data(b.uuid)),
@@ -87,14 +87,14 @@ const COLUMNS: &[Field] = &[
         let size = format!("{:>10}", Bytes(b.bytes));
         Box::new(format!("{size} in {}", b.chunks))
     })
-    .aligned(Align::Free, 0),
+    .free(),
     Field::json("storage_class", |b| data(&b.storage_class)),
     Field::json("thaw", |b| data(b.thaw)),
     Field::text(6, |b| {
         let state = b.thaw.map(|word| format!(", {word}")).unwrap_or_default();
         Box::new(format!("{}{state}", shown(&b.storage_class)))
     })
-    .aligned(Align::Free, 0),
+    .free(),
     Field::text(7, |b| {
         let command = b.command.as_ref().map(|line| format!("\n    {line}"));
         let command = command.unwrap_or_default();

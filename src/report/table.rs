@@ -86,14 +86,24 @@ impl<R> Column<R> {
         }
     }
 
-    /// Aligned otherwise than to the left, or with so many characters at least.
+    /// Of so many characters at least.
     #[must_use]
-    pub const fn aligned(self, align: Align, width: usize) -> Column<R> {
-        Column {
-            align,
-            width,
-            ..self
-        }
+    pub const fn wide(self, width: usize) -> Column<R> {
+        Column { width, ..self }
+    }
+
+    /// Aligned to the right.
+    #[must_use]
+    pub const fn right(self) -> Column<R> {
+        let align = Align::Right;
+        Column { align, ..self }
+    }
+
+    /// As wide as each cell.
+    #[must_use]
+    pub const fn free(self) -> Column<R> {
+        let align = Align::Free;
+        Column { align, ..self }
     }
 
     /// Left out of JSON where it is null.

@@ -1,20 +1,11 @@
 //! Which paths a stream touches, as they are called at its end: read from its metadata-only form.
 //! Knows names only: what is at them is for others to look at.
 
-use super::{
-    ATTR_PATH, CMD_END, COMMAND, Check, Head, MAGIC, MAX_BODY, attribute, command_crc, cut_off,
-    damaged, le16, le32,
-};
+use super::Head;
+use super::command::{Attr, Command, Verb};
 use crate::error::Result;
 use std::collections::BTreeMap;
 use std::io::Read;
-
-const CMD_MKFILE: u16 = 3;
-const CMD_SYMLINK: u16 = 8;
-const CMD_RENAME: u16 = 9;
-const CMD_LINK: u16 = 10;
-const ATTR_PATH_TO: u16 = 16;
-const ATTR_PATH_LINK: u16 = 17;
 
 /// More paths than this are not kept: then the whole tree is meant.
 pub const MOST: usize = 1_000_000;
@@ -34,27 +25,14 @@ impl Touched {
     /// If the stream is damaged or cannot be read.
     pub fn read(metadata: &mut impl Read, most: usize) -> Result<Option<Touched>> {
         let head = Head::read(metadata)?;
-        let (mut touched, mut header, mut body) = (Touched::default(), [0; COMMAND], Vec::new());
+        let (mut touched, mut bytes, mut passed) = (Touched::default(), Vec::new(), 0);
         loop {
-            metadata.read_exact(&mut header).map_err(cut_off)?;
-            let length = le32(&header);
-            if header == MAGIC[..COMMAND] {
-                return Err(Check::after(&head, 0).restarted());
-            }
-            if length > MAX_BODY {
-                return Err(damaged("it has a command of impossible length"));
-            }
-            body.resize(COMMAND + length as usize, 0);
-            body[..COMMAND].copy_from_slice(&header);
-            metadata.read_exact(&mut body[COMMAND..]).map_err(cut_off)?;
-            if command_crc(&body) != le32(&header[6..]) {
-                return Err(damaged("the checksum of a command is wrong"));
-            }
-            let command = le16(&header[4..]);
-            if command == CMD_END {
+            let command = Command::read(metadata, &mut bytes, head.version, passed)?;
+            if command.verb() == Some(Verb::End) {
                 return Ok(Some(touched));
             }
-            touched.command(command, &body[COMMAND..])?;
+            touched.command(&command)?;
+            passed += command.bytes().len() as u64;
             if touched.paths.len() > most {
                 return Ok(None);
             }
@@ -66,17 +44,16 @@ impl Touched {
         self.paths.into_keys()
     }
 
-    fn command(&mut self, command: u16, body: &[u8]) -> Result<()> {
-        let field = |kind| attribute(body, kind).ok_or_else(|| damaged("a command lacks a path"));
-        let path = field(ATTR_PATH)?;
-        match command {
-            CMD_RENAME => self.rename(path, field(ATTR_PATH_TO)?),
-            CMD_LINK => {
+    fn command(&mut self, command: &Command) -> Result<()> {
+        let path = command.need(Attr::Path)?;
+        match command.verb() {
+            Some(Verb::Rename) => self.rename(path, command.need(Attr::PathTo)?),
+            Some(Verb::Link) => {
                 self.touch(path, true);
-                self.touch(field(ATTR_PATH_LINK)?, true);
+                self.touch(command.need(Attr::PathLink)?, true);
             }
-            CMD_MKFILE..=CMD_SYMLINK => self.touch(path, false),
-            _ => self.touch(path, true),
+            Some(verb) => self.touch(path, !verb.makes()),
+            None => self.touch(path, true),
         }
         Ok(())
     }
@@ -114,16 +91,11 @@ impl Touched {
 
 #[cfg(test)]
 mod tests {
-    use super::super::put;
     use super::*;
     use crate::snapshot::Uuid;
+    use crate::stream::command::Writer;
 
-    const CMD_MKDIR: u16 = 4;
-    const CMD_UNLINK: u16 = 11;
-    const CMD_RMDIR: u16 = 12;
-    const CMD_UTIMES: u16 = 20;
-
-    fn stream(commands: &[(u16, &str, &str)]) -> Vec<u8> {
+    fn stream(commands: &[(Verb, &str, &str)]) -> Vec<u8> {
         let head = Head {
             version: 1,
             path: b"s".to_vec(),
@@ -132,30 +104,20 @@ mod tests {
             parent: None,
         };
         let mut bytes = head.encode();
-        let mut add = |kind: u16, body: &[u8]| {
-            let start = bytes.len();
-            bytes.extend((body.len() as u32).to_le_bytes());
-            bytes.extend(kind.to_le_bytes());
-            bytes.extend([0; 4]);
-            bytes.extend(body);
-            let sum = command_crc(&bytes[start..]);
-            bytes[start + 6..start + 10].copy_from_slice(&sum.to_le_bytes());
-        };
-        for (kind, path, other) in commands {
-            let mut body = Vec::new();
-            put(&mut body, ATTR_PATH, path.as_bytes());
-            let second = match *kind {
-                CMD_RENAME => ATTR_PATH_TO,
-                _ => ATTR_PATH_LINK,
+        let writer = Writer { version: 1 };
+        for (verb, path, other) in commands {
+            let second = match verb {
+                Verb::Rename => Attr::PathTo,
+                _ => Attr::PathLink,
             };
-            put(&mut body, second, other.as_bytes());
-            add(*kind, &body);
+            let attributes = [(Attr::Path, path.as_bytes()), (second, other.as_bytes())];
+            writer.put(&mut bytes, *verb, &attributes);
         }
-        add(CMD_END, &[]);
+        writer.put(&mut bytes, Verb::End, &[]);
         bytes
     }
 
-    fn paths(commands: &[(u16, &str, &str)]) -> Vec<String> {
+    fn paths(commands: &[(Verb, &str, &str)]) -> Vec<String> {
         let touched = Touched::read(&mut &stream(commands)[..], 100).unwrap();
         let paths = touched.unwrap().into_paths();
         paths.map(|path| String::from_utf8(path).unwrap()).collect()
@@ -164,13 +126,13 @@ mod tests {
     #[test]
     fn what_is_made_has_its_last_name() {
         let made = paths(&[
-            (CMD_MKDIR, "o258-7-0", ""),
-            (CMD_RENAME, "o258-7-0", "dir"),
-            (CMD_UTIMES, "", ""),
-            (CMD_MKFILE, "o259-7-0", ""),
-            (CMD_RENAME, "o259-7-0", "dir/file"),
-            (CMD_LINK, "dir/second", "dir/file"),
-            (CMD_SYMLINK, "link", "dir/file"),
+            (Verb::Mkdir, "o258-7-0", ""),
+            (Verb::Rename, "o258-7-0", "dir"),
+            (Verb::Utimes, "", ""),
+            (Verb::Mkfile, "o259-7-0", ""),
+            (Verb::Rename, "o259-7-0", "dir/file"),
+            (Verb::Link, "dir/second", "dir/file"),
+            (Verb::Symlink, "link", "dir/file"),
         ]);
         assert_eq!(made, ["", "dir", "dir/file", "dir/second", "link"]);
     }
@@ -178,12 +140,12 @@ mod tests {
     #[test]
     fn what_is_below_goes_with_its_directory() {
         let moved = paths(&[
-            (CMD_UTIMES, "a/x", ""),
-            (CMD_UTIMES, "a-b", ""),
-            (CMD_UNLINK, "a/gone", ""),
-            (CMD_RENAME, "a", "o257-7-0"),
-            (CMD_MKFILE, "a", ""),
-            (CMD_RENAME, "o257-7-0", "b/c"),
+            (Verb::Utimes, "a/x", ""),
+            (Verb::Utimes, "a-b", ""),
+            (Verb::Unlink, "a/gone", ""),
+            (Verb::Rename, "a", "o257-7-0"),
+            (Verb::Mkfile, "a", ""),
+            (Verb::Rename, "o257-7-0", "b/c"),
         ]);
         assert_eq!(moved, ["a", "a-b", "b/c", "b/c/gone", "b/c/x", "o257-7-0"]);
     }
@@ -191,17 +153,17 @@ mod tests {
     #[test]
     fn names_that_are_gone_are_looked_for() {
         let gone = paths(&[
-            (CMD_UNLINK, "file", ""),
-            (CMD_RENAME, "old", "new"),
-            (CMD_RMDIR, "dir", ""),
-            (CMD_RENAME, "nested", "o258-7-0"),
+            (Verb::Unlink, "file", ""),
+            (Verb::Rename, "old", "new"),
+            (Verb::Rmdir, "dir", ""),
+            (Verb::Rename, "nested", "o258-7-0"),
         ]);
         assert_eq!(gone, ["dir", "file", "nested", "new", "o258-7-0", "old"]);
     }
 
     #[test]
     fn memory_is_bounded_and_damage_noticed() {
-        let whole = stream(&[(CMD_UTIMES, "a", ""), (CMD_UTIMES, "b", "")]);
+        let whole = stream(&[(Verb::Utimes, "a", ""), (Verb::Utimes, "b", "")]);
         assert!(Touched::read(&mut &whole[..], 1).unwrap().is_none());
         for length in 0..whole.len() {
             Touched::read(&mut &whole[..length], 9).unwrap_err();

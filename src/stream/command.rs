@@ -3,8 +3,9 @@
 //!
 //! Source of the numbers: the kernel's `fs/btrfs/send.h`.
 
-use super::{COMMAND, command_crc, le16, le32, put};
+use super::{COMMAND, MAGIC, MAX_BODY, command_crc, cut_off, damaged, le16, le32, put, restarted};
 use crate::error::{Error, Result};
+use std::io::Read;
 
 /// What a command does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,6 +99,11 @@ impl Verb {
     pub fn of(number: u16) -> Option<Verb> {
         Verb::ALL.get(usize::from(number).checked_sub(1)?).copied()
     }
+
+    /// Whether it makes something that was not there.
+    pub fn makes(self) -> bool {
+        (Verb::Mkfile as u16..=Verb::Symlink as u16).contains(&(self as u16))
+    }
 }
 
 /// The number of an attribute.
@@ -181,6 +187,31 @@ impl<'a> Command<'a> {
     pub fn length(bytes: &[u8]) -> Option<usize> {
         let header = bytes.get(..COMMAND)?;
         Some(COMMAND + le32(header) as usize)
+    }
+
+    /// Reads the next command into `bytes`, after so many that have passed.
+    ///
+    /// # Errors
+    /// If it cannot be read, is damaged, or a second stream begins in its place.
+    pub fn read(
+        from: &mut impl Read,
+        bytes: &'a mut Vec<u8>,
+        version: u32,
+        passed: u64,
+    ) -> Result<Command<'a>> {
+        bytes.resize(COMMAND, 0);
+        from.read_exact(bytes).map_err(cut_off)?;
+        if bytes[..] == MAGIC[..COMMAND] {
+            return Err(restarted(passed));
+        }
+        let length = Command::length(bytes).unwrap_or_default();
+        if length > COMMAND + MAX_BODY as usize {
+            return Err(damaged("it has a command of impossible length"));
+        }
+        bytes.resize(length, 0);
+        from.read_exact(&mut bytes[COMMAND..]).map_err(cut_off)?;
+        Command::checked(bytes, version)
+            .ok_or_else(|| damaged("the checksum of a command is wrong"))
     }
 
     /// A command that takes all of `bytes`, which have at least a header; `None` if its checksum

@@ -82,9 +82,7 @@ impl<'a> Mender<'a> {
             Some(Verb::Utimes) => self.has_a_target(command)?,
             Some(Verb::SetXattr) => self.make_room(command, before).map(|()| true)?,
             Some(Verb::Chown) => self.keep_permissions(command).map(|()| true)?,
-            Some(verb) if (Verb::Mkfile as u16..=Verb::Symlink as u16).contains(&(verb as u16)) => {
-                self.withhold(before).map(|()| true)?
-            }
+            Some(verb) if verb.makes() => self.withhold(before).map(|()| true)?,
             _ => true,
         };
         if keep && let Some(model) = &mut self.model {

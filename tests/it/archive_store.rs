@@ -3,9 +3,9 @@
 
 use crate::archive_suites::settings;
 use crate::contract::put;
+use crate::proxy::{Fault, Proxy, every_third};
 use crate::runner::Test;
 use crate::s3::{MIB, options, same};
-use crate::s3_faults::{Fault, Proxy, every_third};
 use crate::servers::{Server, shared};
 use crate::streams::{diff, stream, uuid};
 use crate::subvolumes::history;

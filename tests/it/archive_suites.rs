@@ -3,7 +3,7 @@
 
 use crate::contract::{self, World, bytes, find, put};
 use crate::damage;
-use crate::remote::{over, pipes};
+use crate::pipes::{over, pipes};
 use crate::runner::Test;
 use crate::s3::{MIB, options};
 use crate::servers::{Server, shared};

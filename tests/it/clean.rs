@@ -4,9 +4,9 @@
 use crate::archive_suites::settings;
 use crate::bucket::{self, Bucket};
 use crate::contract;
+use crate::proxy::Proxy;
 use crate::runner::Test;
 use crate::s3::{MIB, open, options};
-use crate::s3_faults::Proxy;
 use crate::servers::shared;
 use crate::sshd::{self, Sshd, far};
 use crate::streams::{diff, stream};

@@ -2,9 +2,9 @@
 //! frozen, an interrupted upload, and the way back.
 
 use crate::bucket::{Bucket, command, said};
+use crate::proxy::{Fault, Proxy};
 use crate::runner::Test;
 use crate::s3::options;
-use crate::s3_faults::{Fault, Proxy};
 use crate::scheduled::{Scene, day, means};
 use crate::subvolumes::id;
 use crate::support::btrfs;

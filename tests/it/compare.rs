@@ -2,7 +2,7 @@
 //! on this machine and at the other end of a pipe; and what the kernel's streams get wrong.
 
 use crate::memory::Memory;
-use crate::remote::{over, pipes};
+use crate::pipes::{over, pipes};
 use crate::runner::Test;
 use crate::subvolumes::{EVERYTHING, script, set_read_only, shown, snapshot, subvolume};
 use crate::support::{binary, btrfs, buttersink, output};

@@ -1,10 +1,10 @@
 //! A network that goes away for good at the first request, at the second, at the third, until it
 //! makes no difference: whatever a backup or a restore was doing, the next run ends right.
 
+use crate::proxy::{Fault, Proxy};
 use crate::restore;
 use crate::runner::Test;
 use crate::s3::options;
-use crate::s3_faults::{Fault, Proxy};
 use crate::scheduled::{Scene, day, means};
 use crate::servers::{Server, shared};
 use crate::subvolumes::script;

@@ -6,6 +6,7 @@ mod words;
 
 pub(crate) mod apart;
 pub(crate) mod runner;
+pub(crate) mod snapshots;
 pub(crate) mod support;
 
 pub(crate) mod circles;
@@ -17,6 +18,9 @@ pub(crate) mod tree;
 pub(crate) mod memory;
 pub(crate) mod servers;
 pub(crate) mod sshd;
+
+pub(crate) mod pipes;
+pub(crate) mod proxy;
 
 pub(crate) mod bucket;
 pub(crate) mod contract;

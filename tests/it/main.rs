@@ -9,8 +9,8 @@
 
 mod kit;
 use kit::{
-    apart, bucket, contract, damage, memory, runner, servers, sources, sshd, streams, subvolumes,
-    support, tree,
+    apart, bucket, contract, damage, memory, pipes, proxy, runner, servers, sources, sshd, streams,
+    subvolumes, support, tree,
 };
 
 mod architecture;
@@ -50,6 +50,7 @@ mod s3_tls;
 mod scheduled;
 mod security;
 mod shared;
+mod shown;
 mod smoke;
 mod soak;
 mod ssh;
@@ -117,6 +118,7 @@ fn main() -> std::process::ExitCode {
             security::users::TESTS,
             shared::TESTS,
             shared::BUCKETS,
+            shown::TESTS,
             smoke::TESTS,
             soak::TESTS,
             ssh::TESTS,

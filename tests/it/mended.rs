@@ -2,7 +2,7 @@
 //! stream is made again in the way in which it was stored.
 
 use crate::archive_suites::settings;
-use crate::remote::{over, pipes};
+use crate::pipes::{over, pipes};
 use crate::runner::Test;
 use crate::s3::{MIB, get, open, options, same};
 use crate::servers::{Server, shared};

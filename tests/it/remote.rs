@@ -4,14 +4,14 @@
 use crate::contract::{self, World, bytes, chain, put, size, sound};
 use crate::damage;
 use crate::memory::Memory;
+use crate::pipes::{Ends, opened, over, pipes, sockets};
 use crate::runner::Test;
 use crate::tests;
 use buttersink::error::{Error, Kind, Result};
-use buttersink::store::remote::{Dial, Pipes, Remote};
+use buttersink::store::remote::{Dial, Remote};
 use buttersink::store::serve::serve;
 use buttersink::store::{Access, Hello, Store};
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,52 +28,6 @@ pub(crate) const TESTS: &[Test] = tests![
     a_cut_push_leaves_nothing,
     a_cut_pull_is_never_whole,
 ];
-
-/// A store that is there already, for [`serve`].
-pub(crate) fn opened(memory: &Memory) -> impl FnOnce(&Hello) -> Result<Box<Memory>> {
-    let memory = memory.clone();
-    move |_| Ok(Box::new(memory))
-}
-
-/// A remote store around what `make` makes, over pipes or sockets. The far side is a thread.
-pub(crate) fn over<M>(
-    make: M,
-    needs: Access,
-    grants: Access,
-    connect: fn() -> Ends,
-) -> Result<Remote>
-where
-    M: Fn() -> Box<dyn Store> + Send + Sync + Clone + 'static,
-{
-    let dial = move || {
-        let Ends(near, far) = connect();
-        let make = make.clone();
-        std::thread::spawn(move || {
-            let outcome = serve(|_| Ok(make()), grants, far.0, far.1);
-            println!("the server ended: {outcome:?}");
-        });
-        Ok(near)
-    };
-    Remote::connect("far", needs, Hello::here(), Box::new(dial))
-}
-
-/// Both ends of a connection.
-pub(crate) struct Ends(Pipes, Pipes);
-
-pub(crate) fn pipes() -> Ends {
-    let (near_in, far_out) = io::pipe().unwrap();
-    let (far_in, near_out) = io::pipe().unwrap();
-    Ends(
-        (Box::new(near_in), Box::new(near_out)),
-        (Box::new(far_in), Box::new(far_out)),
-    )
-}
-
-fn sockets() -> Ends {
-    let (near, far) = UnixStream::pair().unwrap();
-    let both = |end: UnixStream| -> Pipes { (Box::new(end.try_clone().unwrap()), Box::new(end)) };
-    Ends(both(near), both(far))
-}
 
 fn around(memory: &Memory, access: Access) -> Remote {
     let memory = memory.clone();

@@ -2,8 +2,8 @@
 //! chunks, and what becomes of it when something is wrong or somebody kills it.
 
 use crate::bucket::{command, said};
+use crate::proxy::{Fault, Proxy, Seen};
 use crate::runner::Test;
-use crate::s3_faults::{Fault, Proxy, Seen};
 use crate::scheduled;
 use crate::servers::{Server, shared};
 use crate::subvolumes::{alter, change, history, id, script, shown};

@@ -2,7 +2,7 @@
 
 use crate::contract::{self, World, bytes, find};
 use crate::damage;
-use crate::remote::{over, pipes};
+use crate::pipes::{over, pipes};
 use crate::runner::Test;
 use crate::s3::{MIB, get, options, put};
 use crate::servers::{Server, shared};

@@ -3,9 +3,9 @@
 
 use crate::backup::within;
 use crate::bucket::{Bucket, command, said};
+use crate::proxy::{Fault, Proxy, Seen};
 use crate::runner::Test;
 use crate::s3::options;
-use crate::s3_faults::{Fault, Proxy, Seen};
 use crate::servers::{Server, shared};
 use crate::subvolumes::{EVERYTHING, id, script, snapshot, subvolume};
 use crate::support::{Said, btrfs, here};

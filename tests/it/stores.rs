@@ -2,7 +2,7 @@
 
 use crate::contract::{self, World};
 use crate::damage;
-use crate::remote::{over, pipes};
+use crate::pipes::{over, pipes};
 use crate::runner::Test;
 use crate::subvolumes::{snapshot, subvolume};
 use crate::support::*;

@@ -1,7 +1,7 @@
 //! The matrix of verification: whatever is damaged is found, and what is whole passes; on
 //! filesystems, by ssh's protocol, and in buckets of two servers.
 
-use crate::remote::{over, pipes};
+use crate::pipes::{over, pipes};
 use crate::runner::Test;
 use crate::s3::{MIB, open, options, put};
 use crate::servers::{KEY, SECRET, Server, shared};

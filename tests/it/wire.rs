@@ -2,7 +2,7 @@
 
 use crate::contract::{bytes, chain};
 use crate::memory::{Memory, noise};
-use crate::remote::opened;
+use crate::pipes::opened;
 use crate::runner::Test;
 use crate::tests;
 use buttersink::error::{Error, Kind, Result};

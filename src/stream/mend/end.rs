@@ -85,12 +85,7 @@ impl Mender<'_> {
         };
         for (name, value) in self.child.xattrs(b"").map_err(unreadable)? {
             if is_inherited(&name) && has.get(&name) != Some(&value) {
-                let attributes = [
-                    (Attr::Path, &b""[..]),
-                    (Attr::XattrName, &name),
-                    (Attr::XattrData, &value),
-                ];
-                self.put(before, Verb::SetXattr, &attributes)?;
+                self.set_xattr(b"", (&name, &value), before)?;
             }
         }
         Ok(())
@@ -185,6 +180,15 @@ impl Mender<'_> {
         let Some((name, value)) = xattrs.iter().find(|(name, _)| name == CAPABILITY) else {
             return Ok(());
         };
+        self.set_xattr(path, (name, value), before)
+    }
+
+    fn set_xattr(
+        &mut self,
+        path: &[u8],
+        (name, value): (&[u8], &[u8]),
+        before: &mut Vec<u8>,
+    ) -> Result<()> {
         let attributes = [
             (Attr::Path, path),
             (Attr::XattrName, name),

@@ -4,7 +4,7 @@ use super::{Mender, Trees};
 use crate::error::Result;
 use crate::snapshot::{Measured, Size};
 use crate::stream::command::{Attr, Command, Verb};
-use crate::stream::{COMMAND, Head, MAGIC, MAX_BODY, cut_off, damaged, restarted, written};
+use crate::stream::{COMMAND, Head, WRITE_BYTES};
 use std::io::Read;
 
 /// Measures and rehearses the version 1 stream whose metadata-only form (`btrfs send --no-data`)
@@ -26,9 +26,7 @@ pub fn mended_size(
     let (mut bytes, mut before) = (Vec::new(), Vec::new());
     let mut file = None;
     loop {
-        read_command(metadata, &mut bytes, total)?;
-        let command = Command::checked(&bytes, head.version);
-        let command = command.ok_or_else(|| damaged("the checksum of a command is wrong"))?;
+        let command = Command::read(metadata, &mut bytes, head.version, total)?;
         before.clear();
         if let Some(mender) = &mut mender {
             let change = follow(&command, &mut file, mender)?;
@@ -41,8 +39,8 @@ pub fn mended_size(
         total += before.len() as u64;
         if keep {
             total += match command.verb() {
-                Some(Verb::UpdateExtent) => written(&bytes[COMMAND..])?,
-                _ => bytes.len() as u64,
+                Some(Verb::UpdateExtent) => written(&command)?,
+                _ => command.bytes().len() as u64,
             };
         }
         if command.verb() == Some(Verb::End) {
@@ -125,26 +123,18 @@ fn follow(command: &Command, file: &mut Option<Extents>, mender: &mut Mender) ->
     Ok(passed)
 }
 
-/// Reads the next command, whole.
-fn read_command(from: &mut impl Read, bytes: &mut Vec<u8>, passed: u64) -> Result<()> {
-    bytes.resize(COMMAND, 0);
-    from.read_exact(bytes).map_err(cut_off)?;
-    if bytes[..] == MAGIC[..COMMAND] {
-        return Err(restarted(passed));
-    }
-    let length = Command::length(bytes).unwrap_or_default();
-    if length > COMMAND + MAX_BODY as usize {
-        return Err(damaged("it has a command of impossible length"));
-    }
-    bytes.resize(length, 0);
-    from.read_exact(&mut bytes[COMMAND..]).map_err(cut_off)
+/// How many bytes of WRITE commands an UPDATE_EXTENT stands for.
+fn written(command: &Command) -> Result<u64> {
+    let size = command.need_number(Attr::Size)?;
+    // Header, path, offset, and the head of the data.
+    let overhead = COMMAND as u64 + 4 + command.need(Attr::Path)?.len() as u64 + 12 + 4;
+    Ok(size + size.div_ceil(WRITE_BYTES) * overhead)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::snapshot::Uuid;
-    use crate::stream::WRITE_BYTES;
     use crate::stream::command::Writer;
 
     #[test]

@@ -1,9 +1,9 @@
 //! What buckets, their servers, and whoever reads the logs on the way may get out of us.
 
 use crate::bucket::{Bucket, said};
+use crate::proxy::{Fault, Proxy};
 use crate::runner::Test;
 use crate::s3::{MIB, get, open, put};
-use crate::s3_faults::{Fault, Proxy};
 use crate::servers::{Server, shared};
 use crate::streams::{diff, stream};
 use crate::support::*;

@@ -1,0 +1,365 @@
+//! What people and scripts see of a run, from values that are made up: text, and below it the JSON of
+//! the same.
+
+use crate::kit::snapshots::same_as_kept;
+use crate::runner::Test;
+use crate::tests;
+use buttersink::error::Error;
+use buttersink::event::{
+    Adopted, Cleaned, Compared, Counts, Deleted, Event, Fate, Instead, Judged, Leftover, Link,
+    Restoring, Retention, Summary, Verified,
+};
+use buttersink::plan::{Action, Obstacle, Plan, Step};
+use buttersink::proof::{Finding, Seen, Verdict};
+use buttersink::report::{Listed, json};
+use buttersink::snapshot::{Listing, Mended, Origin, Size, Snapshot, State, Uuid};
+use buttersink::store::{Effort, Parts, Receipt};
+use jiff::SignedDuration;
+use serde::Serialize;
+use std::fmt::Display;
+use std::time::Duration;
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_listing,
+    a_plan,
+    a_run,
+    a_backup,
+    a_restore,
+    a_verification,
+    tidying_up,
+];
+
+fn both(value: &(impl Display + Serialize)) -> String {
+    format!("{value}\n{}\n\n", json(value))
+}
+
+fn kept(name: &str, events: &[Event]) {
+    same_as_kept(name, &events.iter().map(both).collect::<String>());
+}
+
+fn id(n: u8) -> Uuid {
+    Uuid([n; 16])
+}
+
+fn step(action: Action, path: &str, size: Size) -> Step {
+    Step {
+        action,
+        path: path.into(),
+        to: id(2),
+        from: (action == Action::Transfer).then_some(id(1)),
+        size,
+        mended: Mended::default(),
+        why: "as the difference from a".to_owned(),
+    }
+}
+
+fn plan() -> Plan {
+    let obstacle = |path: &str, blocks| Obstacle {
+        path: path.into(),
+        what: "it was altered".to_owned(),
+        blocks,
+    };
+    Plan {
+        steps: vec![
+            step(Action::Keep, "a", Size::Exact(0)),
+            step(Action::Transfer, "b\n100%", Size::Exact(1234)),
+            step(Action::Transfer, "c", Size::Estimate(5 << 20)),
+            step(Action::Delete, "old", Size::Exact(0)),
+        ],
+        obstacles: vec![obstacle("x", true), obstacle("", false)],
+        strangers: 2,
+        effort: Some(Effort {
+            requests: 7,
+            parts: 3,
+        }),
+        compare: true,
+        ..Plan::default()
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        machine: "0123".to_owned(),
+        host: "host".to_owned(),
+        filesystem: id(8),
+        subvolume: id(9),
+        made: Some(1_800_000_000),
+        by: String::new(),
+    }
+}
+
+fn a_listing() {
+    let snapshot = |path: &str, state, known| Snapshot {
+        path: path.into(),
+        uuid: id(3),
+        received_uuid: Some(id(4)),
+        created: Some(1_800_000_000).filter(|_| known),
+        read_only: true,
+        state,
+        referenced: Some(3 << 30).filter(|_| known),
+        exclusive: Some(17).filter(|_| known),
+        origin: Some(origin()).filter(|_| known),
+        ..Snapshot::default()
+    };
+    let listing = |snapshots| Listing {
+        location: "/mnt/b".to_owned(),
+        snapshots,
+        free: Some(1 << 40),
+        notes: vec!["some remark".to_owned()],
+        ..Listing::default()
+    };
+    let full = listing(vec![
+        snapshot("home/2027", State::Ok, true),
+        snapshot("home/2028", State::RwReceived, false),
+    ]);
+    let empty = Listing {
+        free: None,
+        ..listing(Vec::new())
+    };
+    let all = [&full, &empty].map(|listing| both(&Listed::from(listing)));
+    same_as_kept("listing", &all.concat());
+}
+
+fn a_plan() {
+    let all = [plan(), Plan::default()].map(|plan| both(&plan));
+    same_as_kept("plan", &all.concat());
+}
+
+fn a_run() {
+    let sent = step(Action::Transfer, "b", Size::Exact(1234));
+    let error = Error::failed("cannot send b", "the pipe broke");
+    let receipt = Receipt {
+        bytes: 1234,
+        parts: Some(Parts {
+            sent: 2,
+            skipped: 1,
+        }),
+    };
+    kept(
+        "run",
+        &[
+            Event::note("some remark"),
+            Event::Measuring { diffs: 3 },
+            Event::Started(sent.clone()),
+            Event::Again(error.clone()),
+            Event::Instead(Box::new(Instead {
+                step: sent.clone(),
+                error: error.clone(),
+                plan: plan(),
+            })),
+            Event::Comparing {
+                path: "b".into(),
+                entries: 10,
+            },
+            Event::Compared(Compared {
+                path: "b".into(),
+                everything: true,
+                words: "compared b: 10 entries are the same".to_owned(),
+            }),
+            Event::Unsettled(error.clone()),
+            Event::ended(&sent, Ok(receipt)),
+            Event::ended(&sent, Err(&error)),
+            Event::ended(
+                &step(Action::Delete, "old", Size::Exact(0)),
+                Ok(Receipt::default()),
+            ),
+            Event::Summary(Summary::default()),
+            Event::Summary(summary()),
+        ],
+    );
+}
+
+fn summary() -> Summary {
+    Summary {
+        kept: 1,
+        sent: 3,
+        compared: 2,
+        bytes: 123_456,
+        deleted: 4,
+        strangers: 5,
+        failed: 6,
+        parts: Some(Parts {
+            sent: 2,
+            skipped: 1,
+        }),
+    }
+}
+
+fn a_backup() {
+    let judged = |path: &str, keep| Judged {
+        path: path.into(),
+        id: id(5),
+        keep,
+        why: "the newest of its day".to_owned(),
+    };
+    let retention = |dry_run| {
+        Event::Retention(Retention {
+            location: "/mnt/b".to_owned(),
+            snapshots: vec![judged("a", false), judged("b", true)],
+            dry_run,
+        })
+    };
+    let made = |made, why: Option<&str>| Event::Made {
+        path: "/home/snapshot/2027".into(),
+        made,
+        why: why.map(str::to_owned),
+    };
+    kept(
+        "backup",
+        &[
+            Event::Due {
+                subvolume: "/home".into(),
+                what: "full backup now (there is none)".to_owned(),
+            },
+            made(true, Some("it changed")),
+            made(false, Some("it changed")),
+            made(false, None),
+            Event::planned("/mnt/b", &plan(), true),
+            Event::Cost {
+                destination: "s3://b/".to_owned(),
+                estimate: "costs nothing".to_owned(),
+            },
+            Event::destination("/mnt/b", Ok(summary())),
+            Event::destination("/mnt/b", Err(&Error::failed("cannot open /mnt/b", "no"))),
+            retention(true),
+            retention(false),
+        ],
+    );
+}
+
+fn a_restore() {
+    let link = |name: &str, needed: bool| Link {
+        kind: "incremental".to_owned(),
+        created_at: "20270101T020000Z".to_owned(),
+        name: name.to_owned(),
+        bytes: 3 << 30,
+        chunks: 3,
+        frozen: usize::from(needed),
+        classes: vec!["DEEP_ARCHIVE".to_owned()],
+        present: (!needed).then(|| "/srv/a".into()),
+        needed,
+    };
+    let plan = Restoring {
+        subvolume: "home".to_owned(),
+        manifest_key: "p/subvol/home/full/manifest-20270101T020000Z.json".to_owned(),
+        why: "the newest".to_owned(),
+        chain: vec![link("a", false), link("b", true)],
+        bytes: 3 << 30,
+        objects: 3,
+        frozen: 1,
+        tier: "Standard".to_owned(),
+        waits: vec!["DEEP_ARCHIVE by Standard: 12 hours".to_owned()],
+        cost_dollars: Some(1.25),
+        cost: "about $1.25 to thaw".to_owned(),
+        received_in: "/srv".into(),
+        target: "/srv/home".into(),
+    };
+    let nothing = Restoring {
+        bytes: 0,
+        ..plan.clone()
+    };
+    kept(
+        "restore",
+        &[
+            Event::Restoring(Box::new(plan)),
+            Event::Restoring(Box::new(nothing)),
+            Event::Thaw { objects: 3 },
+            Event::Thawing {
+                frozen: 2,
+                objects: 3,
+                waited: Duration::from_secs(3_700),
+            },
+            Event::Checked {
+                words: "/srv/b: compared".to_owned(),
+            },
+            Event::Restored {
+                snapshot: "/srv/b".into(),
+                target: "/srv/home".into(),
+            },
+        ],
+    );
+}
+
+fn a_verification() {
+    let finding = |path: &str, verdict| {
+        Event::Finding(Finding {
+            path: path.into(),
+            id: id(6),
+            verdict,
+        })
+    };
+    let both = Verdict::Good([Seen::Sealed, Seen::Same].into(), "by its seal".to_owned());
+    kept(
+        "verify",
+        &[
+            Event::verifying("a"),
+            finding("a", both),
+            finding("b", Verdict::Unverifiable("there is no seal".to_owned())),
+            finding("c", Verdict::Different("it was altered".to_owned())),
+            Event::Verified(Verified {
+                location: "/mnt/b".to_owned(),
+                counts: Counts {
+                    seen: Seen::ALL.into_iter().map(|seen| (seen, 1)).collect(),
+                    unverifiable: 1,
+                    different: 1,
+                },
+                snapshots: 3,
+            }),
+        ],
+    );
+}
+
+fn tidying_up() {
+    let left = |result, known: bool| {
+        Event::Leftover(Box::new(Leftover {
+            location: "s3://b/".to_owned(),
+            path: "x.part".into(),
+            bytes: known.then_some(3 << 20),
+            latest: known.then_some(1_800_000_000),
+            result,
+            error: (result == Fate::Failed).then(|| Error::failed("cannot delete", "denied")),
+            age: known.then_some(SignedDuration::from_hours(2)),
+            limit: SignedDuration::from_hours(24),
+        }))
+    };
+    let cleaned = |dry_run| {
+        Event::Cleaned(Cleaned {
+            removed: 1,
+            kept: 2,
+            failed: 3,
+            dry_run,
+        })
+    };
+    let adopted = |before: Option<Origin>, done| {
+        Event::Adopted(Box::new(Adopted {
+            location: "/mnt/b".to_owned(),
+            id: id(7),
+            path: "a".into(),
+            before,
+            origin: origin(),
+            done,
+        }))
+    };
+    kept(
+        "clean",
+        &[
+            left(Fate::Removed, true),
+            left(Fate::Removable, false),
+            left(Fate::Kept, true),
+            left(Fate::Failed, true),
+            cleaned(false),
+            cleaned(true),
+            Event::Deleted(Box::new(Deleted {
+                location: "s3://b/".to_owned(),
+                created_at: "20270101T020000Z".to_owned(),
+                kind: "full".to_owned(),
+                snapshot: "home__20270101T020000Z__full".to_owned(),
+                bytes: 5,
+                result: Fate::Removed,
+                cost: "costs nothing".to_owned(),
+            })),
+            adopted(None, false),
+            adopted(Some(origin()), true),
+        ],
+    );
+}
