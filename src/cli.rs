@@ -59,7 +59,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where nobody can be told, the exit status still tells.
-            let _ = writeln!(io::stderr(), "buttersink: {error}");
+            for line in error.lines().lines() {
+                let _ = writeln!(io::stderr(), "buttersink: {line}");
+            }
             ExitCode::from(error.exit_code())
         }
     }

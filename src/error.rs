@@ -1,5 +1,5 @@
-//! Errors: who has to act, what we were doing, and what the other side said.
-//! Knows the exit codes; knows nothing of stores, and prints nothing.
+//! Errors: who has to act, what we were doing, what the other side said, what that came from, and the way
+//! out. Knows the exit codes; knows nothing of stores, and prints nothing.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -32,6 +32,21 @@ pub enum Kind {
     Unreceivable,
 }
 
+/// What an error came from, as a value: who decides what to do about it goes by this or by [`Kind`], and
+/// never by words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The operating system refused, with this number of <errno.h>.
+    Errno(i32),
+    /// A child ended with this status.
+    Exit(i32),
+    /// A signal ended a child: its number.
+    Signal(i32),
+    /// A service on the network refused, with this code of its own.
+    Refusal(Box<str>),
+}
+
 /// An error with two halves: what we were doing, and what the other side said about it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Error {
@@ -39,8 +54,14 @@ pub struct Error {
     pub kind: Kind,
     /// What we were doing, as in `cannot receive into /mnt/b`.
     pub doing: String,
-    /// What the other side said, with the way out where there is one.
+    /// What the other side said.
     pub said: String,
+    /// The way out, where there is one that we know: what somebody can do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<Box<str>>,
+    /// What it came from, where that is known as a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 /// The result of everything that can fail here.
@@ -53,6 +74,31 @@ impl Error {
             kind,
             doing: doing.into(),
             said: said.into(),
+            hint: None,
+            cause: None,
+        }
+    }
+
+    /// The same with a way out: a phrase that says what to do, as in `run it as root there`.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with what it came from.
+    #[must_use]
+    pub fn cause(mut self, cause: Cause) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
+    /// The error for a terminal: one line, and one more with the way out if there is one.
+    pub fn lines(&self) -> String {
+        let words = format!("{}: {}", self.doing, self.said);
+        match &self.hint {
+            Some(hint) => format!("{words}\ntry: {hint}"),
+            None => words,
         }
     }
 
@@ -81,7 +127,10 @@ impl Error {
     pub fn io(doing: impl Into<String>, error: io::Error) -> Self {
         match error.downcast::<Error>() {
             Ok(ours) => ours,
-            Err(error) => Self::new(Kind::Failed, doing, plain(&error)),
+            Err(error) => Error {
+                cause: error.raw_os_error().map(Cause::Errno),
+                ..Self::new(Kind::Failed, doing, plain(&error))
+            },
         }
     }
 
@@ -109,9 +158,14 @@ fn plain(error: &io::Error) -> String {
     }
 }
 
+/// In one line, the way out at its end.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.doing, self.said)
+        write!(f, "{}: {}", self.doing, self.said)?;
+        match &self.hint {
+            Some(hint) => write!(f, " (try: {hint})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -154,5 +208,20 @@ mod tests {
     fn no_bare_errno() {
         let error = Error::io("cannot write x", io::Error::from_raw_os_error(28));
         assert_eq!(error.to_string(), "cannot write x: No space left on device");
+        assert_eq!(error.cause, Some(Cause::Errno(28)));
+    }
+
+    #[test]
+    fn the_way_out_stands_apart() {
+        let error = Error::failed("cannot list x", "permission denied").hint("run it as root");
+        assert_eq!(
+            error.lines(),
+            "cannot list x: permission denied\ntry: run it as root"
+        );
+        let one_line = "cannot list x: permission denied (try: run it as root)";
+        assert_eq!(error.to_string(), one_line);
+        let old = r#"{"kind": "failed", "doing": "a", "said": "b"}"#;
+        let old: Error = serde_json::from_str(old).unwrap();
+        assert_eq!((old.hint, old.cause), (None, None));
     }
 }

@@ -98,7 +98,7 @@ impl<T: Sync> Ask<'_, T> {
             let Some(item) = self.items.get(at) else {
                 return;
             };
-            let answer = caught(self.doing, || ask(item)).and_then(|answer| answer);
+            let answer = caught(self.doing, || ask(item));
             if answer.is_err() && self.ends_early {
                 self.next.store(self.items.len(), Ordering::Relaxed);
             }
@@ -140,10 +140,10 @@ pub fn joined<T>(doing: &str, thread: JoinHandle<T>) -> Result<T> {
 /// What something comes to that may panic.
 ///
 /// # Errors
-/// If it panics.
-pub fn caught<T>(doing: &str, run: impl FnOnce() -> T) -> Result<T> {
+/// Its own, or that it panicked.
+pub fn caught<T>(doing: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
     // Whoever catches it is told of the error, and uses nothing of what was half done.
-    catch_unwind(AssertUnwindSafe(run)).map_err(|_| panicked(doing))
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(panicked(doing)))
 }
 
 /// What the panic said has been printed where it happened.

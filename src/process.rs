@@ -7,12 +7,13 @@ pub mod secrets;
 mod stderr;
 mod timeout;
 
-use crate::error::{Doing, Error, Kind, Result};
+use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::sys;
 use search_path::not_started;
 pub use search_path::program;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use stderr::Words;
 pub use stderr::is_about_input;
@@ -70,12 +71,16 @@ impl Running {
             return Err(interrupted(&self.doing));
         }
         let words = self.words.as_ref().map_or_else(String::new, Words::last);
-        let said = if words.is_empty() {
-            format!("it ended with {status}")
-        } else {
-            words
+        let said = match words.is_empty() {
+            true => format!("it ended with {status}"),
+            false => words,
         };
-        Err(Error::failed(&self.doing, said))
+        let error = Error::failed(&self.doing, said);
+        Err(match (status.signal(), status.code()) {
+            (Some(signal), _) => error.cause(Cause::Signal(signal)),
+            (None, Some(code)) => error.cause(Cause::Exit(code)),
+            (None, None) => error,
+        })
     }
 }
 

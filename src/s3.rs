@@ -29,7 +29,7 @@ pub use options::{Checksum, S3Options, Sse};
 pub use quirks::{Quirks, TABLE};
 pub(crate) use request::{Answer, Fault, Request, Response, unquoted};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Cause, Error, Kind, Result};
 use crate::limiter::Limiter;
 use crate::log;
 use config::Profile;
@@ -392,10 +392,9 @@ impl Client {
             Trouble::Stopped => (Kind::Interrupted, "", "interrupted".to_owned()),
         };
         let said = format!("{}{tries}", redacted(said, keys));
-        Fault {
-            error: Error::new(kind, doing, said),
-            code: code.to_owned(),
-        }
+        let (code, mut error) = (code.to_owned(), Error::new(kind, doing, said));
+        error.cause = (!code.is_empty()).then(|| Cause::Refusal(code.as_str().into()));
+        Fault { error, code }
     }
 }
 

@@ -71,17 +71,19 @@ impl Report {
     /// checked, or there was nothing to check.
     pub fn verdict(&self) -> Result<()> {
         let place = &self.listing.location;
-        let error = |kind, said: String| Err(Error::new(kind, format!("verifying {place}"), said));
+        let failure = |kind, said: String| Error::new(kind, format!("verifying {place}"), said);
+        let error = |kind, said| Err(failure(kind, said));
         let counts = self.counts();
         match (counts.unverifiable, counts.different) {
             (0, 0) if self.findings.is_empty() => error(
                 Kind::Failed,
                 "there are no snapshots, so nothing was verified".into(),
             ),
-            (0, 0) if self.listing.partial => error(
-                Kind::Failed,
-                "there may be snapshots that could not be listed, and these are not verified; root sees all".into(),
-            ),
+            (0, 0) if self.listing.partial => {
+                let said =
+                    "there may be snapshots that could not be listed, and these are not verified";
+                Err(failure(Kind::Failed, said.into()).hint("run it as root, who sees all"))
+            }
             (0, 0) => Ok(()),
             (open, 0) => error(Kind::Failed, format!("{open} could not be verified")),
             (_, wrong) => error(Kind::Different, format!("{wrong} not as they should be")),

@@ -168,7 +168,7 @@ impl Round<'_, '_> {
         }
         self.state.last_run_at = Some(stamp::stamp(self.now.timestamp()));
         let written = self.state.write(&self.order.config.global.state_path);
-        written.map_err(|error| Error::new(Kind::Partly, error.doing, error.said))
+        written.map_err(partly)
     }
 
     fn verdict(&mut self, mut errors: Vec<(PathBuf, Error)>, count: usize) -> Result<()> {
@@ -234,7 +234,7 @@ impl Round<'_, '_> {
         let hooks = &self.order.config.hooks;
         match (done, hooks.run("after", &self.order.file, &more)) {
             (done, Ok(())) => done,
-            (Ok(()), Err(error)) => Err(Error::new(Kind::Partly, error.doing, error.said)),
+            (Ok(()), Err(error)) => Err(partly(error)),
             (Err(error), Err(hook)) => {
                 (self.listener)(Event::note(hook.to_string()));
                 Err(error)
@@ -323,4 +323,10 @@ pub fn lock(path: &Path) -> Result<File> {
             "another run is at work; nothing was done",
         )),
     }
+}
+
+/// What came before it is done.
+fn partly(error: Error) -> Error {
+    let kind = Kind::Partly;
+    Error { kind, ..error }
 }

@@ -236,10 +236,8 @@ impl Source {
         let inside = files.iter().filter(|file| file.starts_with(&self.path));
         let names: Vec<String> = inside.map(shown).collect();
         if !names.is_empty() {
-            error.said = format!(
-                "a swap file in use is in it: {}; swapoff it, or keep it in a subvolume of its own",
-                names.join(", ")
-            );
+            error.said = format!("a swap file in use is in it: {}", names.join(", "));
+            return error.hint("swapoff it, or keep it in a subvolume of its own");
         }
         error
     }

@@ -4,6 +4,7 @@
 
 use super::{Algorithm, Hasher};
 use crate::error::{Error, Result};
+use crate::parallel;
 use crate::sys;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
@@ -34,6 +35,8 @@ impl Drop for Buffer {
     }
 }
 
+const HASHING: &str = "cannot hash the stream";
+
 /// A digest that is being computed. Dropped, it is given up.
 pub(crate) struct Background {
     work: SyncSender<Arc<Buffer>>,
@@ -51,13 +54,13 @@ impl Background {
     /// Hashes the next bytes, when those before them are done.
     pub(crate) fn add(&self, buffer: &Arc<Buffer>) -> Result<()> {
         let given = self.work.send(Arc::clone(buffer));
-        given.map_err(|_| panicked())
+        given.map_err(|_| Error::failed(HASHING, "a thread panicked"))
     }
 
     /// In hexadecimal, when all is hashed.
     pub(crate) fn finish(self) -> Result<String> {
         drop(self.work);
-        self.thread.join().map_err(|_| panicked())
+        parallel::joined(HASHING, self.thread)
     }
 }
 
@@ -68,10 +71,6 @@ fn digest(algorithm: Algorithm, buffers: &Receiver<Arc<Buffer>>) -> String {
         hasher.update(buffer.bytes());
     }
     hasher.hex()
-}
-
-fn panicked() -> Error {
-    Error::failed("cannot hash the stream", "a thread panicked")
 }
 
 #[cfg(test)]

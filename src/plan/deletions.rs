@@ -10,17 +10,21 @@ use std::path::Path;
 
 impl Planner<'_> {
     pub(super) fn deletions(&mut self) -> Result<()> {
-        let refuse = |said| {
+        let refuse = |said, way| {
             let doing = format!("cannot delete in {}", self.dest.location);
-            Err(Error::refused(doing, said))
+            Err(Error::refused(doing, said).hint(way))
         };
         let mut all = self.source.snapshots.iter();
         if !all.any(|s| s.state != State::Partial) {
-            return refuse("the source has no snapshots, so everything would go: is it mounted?");
+            return refuse(
+                "the source has no snapshots, so everything would go",
+                "look whether it is mounted",
+            );
         }
         if self.source.partial {
             return refuse(
-                "not all snapshots of the source could be listed, and the others would go: run it as root there",
+                "not all snapshots of the source could be listed, and the others would go",
+                "run it as root there",
             );
         }
         let wanted: HashSet<Uuid> = self.source.snapshots.iter().map(Snapshot::id).collect();

@@ -1,6 +1,6 @@
 //! Where the programs are that children run.
 
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -23,10 +23,12 @@ pub(super) fn not_started(error: io::Error, command: &Command, doing: &str) -> E
         return Error::io(doing, error);
     }
     let program = command.get_program().to_string_lossy();
-    let said = format!("there is no program '{program}' in PATH: install it");
+    let said = format!("there is no program '{program}' in PATH");
     let package = match &*program {
-        "btrfs" => " (btrfs-progs)",
-        _ => "",
+        "btrfs" => "btrfs-progs",
+        other => other,
     };
-    Error::failed(doing, said + package)
+    Error::failed(doing, said)
+        .cause(Cause::Errno(libc::ENOENT))
+        .hint(format!("install {package}"))
 }

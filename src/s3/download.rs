@@ -7,6 +7,7 @@ use super::request::unquoted;
 use super::{Client, Request, Response};
 use crate::digest::{self, Background, Buffer, Digests, Hash, TreeHash};
 use crate::error::{Error, Result};
+use crate::parallel;
 use crate::sys;
 use crate::text::hex;
 use rusty_s3::Method;
@@ -279,7 +280,7 @@ impl Shared {
     fn work(&self) {
         sys::quiet_thread();
         while let Some((number, buffer)) = self.next() {
-            let found = self.fetch(number, buffer);
+            let found = parallel::caught("cannot download", || self.fetch(number, buffer));
             let failed = found.is_err();
             self.state().ready.insert(number, found);
             self.changed.notify_all();

@@ -114,10 +114,8 @@ fn asked(answer: Answer<u16>, tier: Tier, class: &str) -> Result<Asked> {
         "RestoreAlreadyInProgress" => Ok(Asked::Underway),
         "InvalidObjectState" | "ObjectAlreadyInActiveTierError" => Ok(Asked::NotFrozen),
         _ if tier == Tier::Expedited => {
-            let mut error = fault.error;
-            error.said +=
-                &format!("; Expedited may not be had for {class}: try --restore-tier Standard");
-            Err(error)
+            let way = format!("--restore-tier Standard: Expedited may not be had for {class}");
+            Err(fault.error.hint(way))
         }
         _ => Err(fault.error),
     }
@@ -270,7 +268,11 @@ mod tests {
         assert_eq!(warm.unwrap(), Asked::NotFrozen);
         assert!(refused("AccessDenied", standard).is_err());
         let busy = refused("GlacierExpeditedRetrievalNotAvailable", Tier::Expedited);
-        assert!(busy.unwrap_err().said.contains("--restore-tier Standard"));
+        assert!(
+            busy.unwrap_err()
+                .to_string()
+                .contains("--restore-tier Standard")
+        );
     }
 
     #[test]

@@ -164,9 +164,9 @@ fn reply<T: Serialize, R: Read, W: Write>(wire: &mut Wire<R, W>, outcome: Result
 
 fn fail<R: Read, W: Write>(wire: &mut Wire<R, W>, error: &Error, hangs_up: bool) -> Result<()> {
     let mut error = error.clone();
-    for half in [&mut error.doing, &mut error.said] {
-        *half = half.chars().take(2000).collect();
-    }
+    let short = |text: &str| text.chars().take(2000).collect::<String>();
+    (error.doing, error.said) = (short(&error.doing), short(&error.said));
+    error.hint = error.hint.map(|hint| short(&hint).into());
     wire.say(Tag::Fail, &Failure { error, hangs_up })
         .map_err(lost)
 }

@@ -161,18 +161,24 @@ fn waiting(snapshot: &Snapshot) -> Step {
 
 /// Takes back what a step brought: the error, with what became of the copy.
 pub(super) fn rejected(step: &Step, dest: &mut dyn Store, error: Error) -> Error {
-    let became = match dest.reject(&step.path) {
-        Ok(Rejected::Removed) => "it was removed".to_owned(),
+    let name = shown(&step.path);
+    let (became, goes) = match dest.reject(&step.path) {
+        Ok(Rejected::Removed) => ("it was removed".to_owned(), true),
         Ok(Rejected::Marked) => {
-            "it is marked as altered, and nothing builds on it: delete it".to_owned()
+            let words = "it is marked as altered, and nothing builds on it";
+            (words.to_owned(), false)
         }
         Err(failed) => {
-            let name = shown(&step.path);
-            format!("{name} is still there, as nobody compared it: delete it ({failed})")
+            let words = format!("{name} is still there, as nobody compared it ({failed})");
+            (words, false)
         }
     };
     let said = format!("{}; {became}", error.said);
-    Error { said, ..error }
+    let error = Error { said, ..error };
+    match goes {
+        true => error,
+        false => error.hint(format!("delete {name}")),
+    }
 }
 
 /// Whether both stores have files that can be compared, if the plan asks for that.

@@ -78,3 +78,74 @@ fn unmeasured() -> Measured {
         ..Measured::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel;
+    use crate::snapshot::{Snapshot, Uuid};
+    use crate::store::Sink;
+    use std::io::Read;
+    use std::path::Path;
+
+    /// A store with one snapshot that measures in its own way.
+    struct Measures(fn(&[Diff]) -> Result<Sizes>);
+
+    impl Store for Measures {
+        fn list(&mut self) -> Result<Listing> {
+            Ok(Listing {
+                snapshots: vec![Snapshot {
+                    path: "s".into(),
+                    uuid: Uuid([1; 16]),
+                    read_only: true,
+                    ..Snapshot::default()
+                }],
+                ..Listing::default()
+            })
+        }
+
+        fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
+            (self.0)(diffs)
+        }
+
+        fn send(&mut self, _: &Diff) -> Result<Box<dyn Read + '_>> {
+            unreachable!()
+        }
+
+        fn receive(&mut self, _: &Diff, _: &Path) -> Result<Box<dyn Sink + '_>> {
+            unreachable!()
+        }
+
+        fn copy(&mut self, _: &Path, _: &Path) -> Result<()> {
+            unreachable!()
+        }
+
+        fn delete(&mut self, _: &Path) -> Result<()> {
+            unreachable!()
+        }
+    }
+
+    fn planned(measures: fn(&[Diff]) -> Result<Sizes>) -> Result<Plan> {
+        let mut source = Measures(measures);
+        let here = source.list()?;
+        let (there, wish) = (Listing::default(), Wish::default());
+        make_plan(&mut source, &here, &there, &wish, &mut |_| {})
+    }
+
+    #[test]
+    fn what_is_not_answered_is_not_asked_for_ever() {
+        let plan = planned(|_| Ok(Sizes::new())).unwrap();
+        assert!(plan.is_blocked() && plan.steps.is_empty());
+        assert!(plan.obstacles[0].what.contains("could not be measured"));
+    }
+
+    #[test]
+    fn a_panic_while_measuring_is_an_error() {
+        let error = planned(|diffs| {
+            let one = |_: &Diff| -> Result<Measured> { panic!("as the test wants it") };
+            let sizes = parallel::try_map("cannot measure", 2, diffs, one, |_| {})?;
+            Ok(diffs.iter().map(Diff::pair).zip(sizes).collect())
+        });
+        assert_eq!(error.unwrap_err().doing, "cannot measure");
+    }
+}

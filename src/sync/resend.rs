@@ -96,14 +96,17 @@ fn complete(wrong: &[&Snapshot], there: &Listing) -> Result<()> {
             .chain(names.clone())
             .collect();
         let said = format!(
-            "{} built on it, and may have the same wrong bytes: send them again too (--resend {}), or delete them",
+            "{} built on it, and may have the same wrong bytes",
             match &names[..] {
                 [one] => format!("{one} was"),
                 _ => format!("{} were", names.join(", ")),
             },
+        );
+        let way = format!(
+            "send them again too (--resend {}), or delete them",
             words.join(" --resend ")
         );
-        return Err(Error::refused(doing(&copy.path), said));
+        return Err(Error::refused(doing(&copy.path), said).hint(way));
     }
     Ok(())
 }
@@ -269,7 +272,9 @@ mod tests {
         assert!(error.said.contains("2 was built on it"), "{error}");
         let error = planned(&["1"]).unwrap_err();
         assert!(
-            error.said.contains("--resend 1 --resend 2 --resend 3)"),
+            error
+                .to_string()
+                .contains("--resend 1 --resend 2 --resend 3)"),
             "{error}"
         );
     }

@@ -36,11 +36,11 @@ pub(super) fn hint(mut error: Error, typed: &OsStr, location: &Location) -> Erro
         error.said = said;
     } else if location.snapshot.is_some() && mistyped {
         error.kind = Kind::Usage;
-        error.said = format!(
-            "{} (for all snapshots in a directory, end it with a slash: {}/)",
-            error.said,
+        let way = format!(
+            "for all snapshots in a directory, end it with a slash: {}/",
             shown(typed)
         );
+        return error.hint(way);
     }
     error
 }

@@ -3,34 +3,29 @@
 
 use super::layout::Kept;
 use crate::proof::{Seen, Verdict};
-use crate::snapshot::shown;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::snapshot::{Graph, Shortest, shown};
+use std::collections::BTreeSet;
 
 /// Streams and the verdict on each.
 pub(super) struct Chains<'a> {
     all: &'a [(Kept, Verdict)],
-    /// How many streams make a snapshot, by the worst verdict that is let pass: good ones only, and
+    /// How streams make snapshots, by the worst verdict that is let pass: good ones only, and
     /// all but different ones.
-    lengths: [BTreeMap<&'a str, usize>; 2],
+    ways: [Shortest<&'a str>; 2],
     /// What the links of chains are called.
     links: &'static str,
 }
 
 impl<'a> Chains<'a> {
     pub(super) fn of(all: &'a [(Kept, Verdict)], links: &'static str) -> Chains<'a> {
-        let lengths = [0, 1].map(|worst| reached(all, worst));
-        Chains {
-            all,
-            lengths,
-            links,
-        }
+        let ways = [0, 1].map(|worst| reached(all, worst));
+        Chains { all, ways, links }
     }
 
     /// What the snapshot that streams of this name make has below it.
     pub(super) fn verdict(&self, name: &str) -> Verdict {
-        let [good, possible] = &self.lengths;
-        if let Some(length) = good.get(name) {
+        let [good, possible] = &self.ways;
+        if let Some(length) = good.depth(name) {
             return Verdict::seen(
                 Seen::Intact,
                 match length {
@@ -40,7 +35,7 @@ impl<'a> Chains<'a> {
             );
         }
         let weak = self.weakest(name);
-        match possible.contains_key(name) {
+        match possible.depth(name).is_some() {
             true => Verdict::Unverifiable(weak),
             false => Verdict::Different(format!("cannot be restored: {weak}")),
         }
@@ -67,23 +62,11 @@ impl<'a> Chains<'a> {
     }
 }
 
-/// How many streams make each snapshot that can be made by streams whose verdict is no worse.
-fn reached(all: &[(Kept, Verdict)], worst: u8) -> BTreeMap<&str, usize> {
-    let mut children: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
-    for (kept, _) in all.iter().filter(|(_, verdict)| verdict.rank() <= worst) {
-        let on = children.entry(kept.on.as_deref()).or_default();
-        on.push(&kept.name);
-    }
-    let (mut lengths, mut todo) = (BTreeMap::new(), VecDeque::from([(None, 0)]));
-    while let Some((at, count)) = todo.pop_front() {
-        for &child in children.get(&at).into_iter().flatten() {
-            if let Entry::Vacant(entry) = lengths.entry(child) {
-                entry.insert(count + 1);
-                todo.push_back((Some(child), count + 1));
-            }
-        }
-    }
-    lengths
+/// How to make each snapshot that can be made by streams whose verdict is no worse.
+fn reached(all: &[(Kept, Verdict)], worst: u8) -> Shortest<&str> {
+    let passed = all.iter().filter(|(_, verdict)| verdict.rank() <= worst);
+    let pairs = passed.map(|(kept, _)| (&*kept.name, kept.on.as_deref()));
+    pairs.collect::<Graph<&str>>().shortest()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use super::cutter::Cutter;
 use crate::error::{Doing, Error, Result};
 use crate::log;
+use crate::parallel;
 use crate::s3::upload::{Made, Meta};
 use crate::snapshot::shown;
 use crate::sys;
@@ -137,10 +138,8 @@ impl Spool {
     }
 
     fn join(&mut self) -> Result<Vec<Made>> {
-        let panicked = || Error::failed("cannot upload", "a thread panicked");
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(_)) => Err(panicked()),
+        match self.thread.take() {
+            Some(thread) => parallel::joined("cannot upload", thread)?,
             None => Err(Error::failed("cannot upload", "it ended before")),
         }
     }
@@ -170,11 +169,9 @@ impl Spool {
         let doing = format!("cannot spool in {}", shown(&self.dir));
         let error = Error::io(doing, error);
         let limit = self.limit;
-        let said = format!(
-            "{} (up to {limit} bytes may wait there: give it room, or lower spool_size_bytes)",
-            error.said
-        );
-        Error { said, ..error }
+        error.hint(format!(
+            "give it room for the {limit} bytes that may wait there, or lower spool_size_bytes"
+        ))
     }
 }
 
@@ -211,7 +208,7 @@ impl Shared {
 
     fn upload(&self, cutter: Cutter) -> Result<Vec<Made>> {
         sys::quiet_thread();
-        let result = self.upload_all(cutter);
+        let result = parallel::caught("cannot upload", || self.upload_all(cutter));
         self.change(|state| state.stop |= result.is_err());
         result
     }

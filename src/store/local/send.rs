@@ -8,7 +8,7 @@ mod tree;
 
 use super::Local;
 use crate::btrfs;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Cause, Error, Kind, Result};
 use crate::log;
 use crate::process;
 use crate::snapshot::{Diff, Mended, Snapshot, Uuid, shown};
@@ -165,7 +165,7 @@ fn restarted(error: Error, doing: &str) -> Error {
             Error::new(Kind::Restarted, doing, said)
         }
         // What `btrfs send` cannot make, it may make out of another parent.
-        Kind::Failed if !error.said.contains("it ended with signal") => Error {
+        Kind::Failed if !matches!(error.cause, Some(Cause::Signal(_))) => Error {
             kind: Kind::Unreceivable,
             ..error
         },

@@ -111,7 +111,12 @@ impl Line {
             kind => kind,
         };
         let doing = format!("{}: {}", self.host, plain(&error.doing));
-        Ok((Error::new(kind, doing, plain(&error.said)), hangs_up))
+        let error = Error {
+            hint: error.hint.map(|hint| plain(&hint).into()),
+            cause: error.cause,
+            ..Error::new(kind, doing, plain(&error.said))
+        };
+        Ok((error, hangs_up))
     }
 
     /// After a failed write: the reason that the far side left for us, or else that of the write.

@@ -142,7 +142,7 @@ pub(crate) fn open(
 }
 
 /// The way out of what commonly goes wrong at the far side.
-fn hint(mut error: Error) -> Error {
+fn hint(error: Error) -> Error {
     let said = error.said.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let way = if error.kind != Kind::Failed {
@@ -161,8 +161,7 @@ fn hint(mut error: Error) -> Error {
     } else {
         return error;
     };
-    error.said = format!("{} ({way})", error.said);
-    error
+    error.hint(way)
 }
 
 #[cfg(test)]
@@ -266,7 +265,7 @@ mod tests {
         ] {
             let error = hint(Error::failed("cannot connect to h", said));
             assert!(
-                error.said.starts_with(said) && error.said.contains(way),
+                error.said == said && error.hint.as_ref().is_some_and(|hint| hint.contains(way)),
                 "{error}"
             );
         }

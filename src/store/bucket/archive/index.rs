@@ -199,9 +199,9 @@ impl Archive {
             .iter()
             .filter_map(|(key, manifest)| Some((key.as_str(), missing(manifest, &self.objects)?)))
             .collect();
-        let mut wrong = Vec::new();
+        let (graph, mut wrong) = (manifest::graph(&self.manifests), Vec::new());
         for key in self.manifests.keys() {
-            let why = match manifest::chain(&self.manifests, key) {
+            let why = match manifest::way_down(&graph, key) {
                 Err(error) => Some(error.said),
                 Ok(chain) => chain.iter().find_map(|link| incomplete.get(link).cloned()),
             };
@@ -212,18 +212,10 @@ impl Archive {
 
     /// What makes one backup useless does so to all that build on it.
     pub(super) fn spoil(&mut self, key: &str, why: &str) {
-        let builds = |other: &String| {
-            let chain = manifest::chain(&self.manifests, other);
-            chain.is_ok_and(|chain| chain.contains(&key))
-        };
-        let spoilt: Vec<String> = self
-            .manifests
-            .keys()
-            .filter(|other| builds(other))
-            .cloned()
-            .collect();
-        for other in spoilt {
-            self.broken.entry(other).or_insert_with(|| why.to_owned());
+        let above = manifest::graph(&self.manifests).built_on(key);
+        for spoilt in above.into_iter().chain([key]) {
+            let spoilt = self.broken.entry(spoilt.to_owned());
+            spoilt.or_insert_with(|| why.to_owned());
         }
     }
 

@@ -3,9 +3,9 @@
 
 use crate::error::{Error, Result};
 use crate::s3::upload::Made;
-use crate::snapshot::{Uuid, shown};
+use crate::snapshot::{End, Graph, Uuid, shown};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 const VERSION: u64 = 1;
 
@@ -237,28 +237,33 @@ pub fn is_manifest(folder: &str, key: &str) -> bool {
 /// # Errors
 /// If one of them is missing, or they build on each other in a circle.
 pub fn chain<'a>(all: &'a BTreeMap<String, Manifest>, newest: &'a str) -> Result<Vec<&'a str>> {
-    let (mut keys, mut seen, mut next) = (Vec::new(), HashSet::new(), Some(newest));
-    let broken = |said: String| {
-        Err(Error::damaged(
-            format!("cannot restore {}", shown(newest)),
-            said,
-        ))
-    };
-    while let Some(key) = next {
-        if !seen.insert(key) {
-            return broken(format!("{} builds on itself", shown(key)));
+    way_down(&graph(all), newest)
+}
+
+/// Which manifests build on which others, by their keys.
+pub(super) fn graph(all: &BTreeMap<String, Manifest>) -> Graph<&str> {
+    let pairs = all.iter();
+    pairs
+        .map(|(key, manifest)| (key.as_str(), manifest.parent_manifest.as_deref()))
+        .collect()
+}
+
+/// See [`chain`].
+pub(super) fn way_down<'a>(graph: &Graph<&'a str>, newest: &'a str) -> Result<Vec<&'a str>> {
+    let (mut keys, end) = graph.way_down(newest);
+    let said = match end {
+        End::Whole => {
+            keys.reverse();
+            return Ok(keys);
         }
-        let Some(manifest) = all.get(key) else {
-            return broken(format!(
-                "it builds on {}, which is not there or cannot be used",
-                shown(key)
-            ));
-        };
-        keys.push(key);
-        next = manifest.parent_manifest.as_deref();
-    }
-    keys.reverse();
-    Ok(keys)
+        End::Missing(key) => {
+            let key = shown(key);
+            format!("it builds on {key}, which is not there or cannot be used")
+        }
+        End::Circle(key) => format!("{} builds on itself", shown(key)),
+    };
+    let doing = format!("cannot restore {}", shown(newest));
+    Err(Error::damaged(doing, said))
 }
 
 #[cfg(test)]

@@ -64,10 +64,9 @@ impl Part {
     /// down: the next run removes what it finds there.
     pub(super) fn claim(store: &Path, path: &Path) -> Result<Part> {
         let is = path.with_file_name(part_name(path.file_name().unwrap_or_default()));
-        must_be_free(&store.join(&is)).map_err(|mut error| {
+        must_be_free(&store.join(&is)).map_err(|error| {
             let way = shown(store);
-            error.said = format!("{} (buttersink clean {way} removes leftovers)", error.said);
-            error
+            error.hint(format!("remove leftovers: buttersink clean {way}"))
         })?;
         marks::begin(store, &is)?;
         Ok(Part {

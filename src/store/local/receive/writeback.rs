@@ -1,7 +1,8 @@
 //! What is received goes to the disk while more of it arrives. Left alone, the kernel would keep
 //! gigabytes of it in memory, and all of the writing would be waited for in the end.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::parallel;
 use crate::store::local::paths::sync;
 use crate::sys;
 use std::fs::File;
@@ -45,12 +46,9 @@ impl Writeback {
     /// An error if a turn met one. The kernel tells it only once, so that a later sync is no proof.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.turns = None;
-        let ended = self.thread.take().map(JoinHandle::join);
-        ended.unwrap_or(Ok(Ok(()))).unwrap_or_else(|_| {
-            Err(Error::failed(
-                "cannot write out the filesystem",
-                "a thread panicked",
-            ))
+        let thread = self.thread.take();
+        thread.map_or(Ok(()), |thread| {
+            parallel::joined("cannot write out the filesystem", thread)?
         })
     }
 }
