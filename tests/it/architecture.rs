@@ -107,7 +107,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "backup::scheduled::destinations",
         "backup::scheduled::subvolume",
     ],
-    &["cli::clean", "cli::commands"],
     &[
         "store::bucket::cutter",
         "store::bucket::layout",
