@@ -4,9 +4,11 @@
 mod backups;
 mod choose;
 pub mod stamp;
+mod thaw;
 
 pub use backups::{Backup, Backups, Leftover};
 pub use choose::Which;
+pub use thaw::{Stored, Thaw, Thawing};
 
 use crate::error::{Error, Result};
 use crate::snapshot::shown;

@@ -72,6 +72,11 @@ pub fn wait(class: &str, tier: Tier) -> Option<&'static str> {
     thaws.iter().find(|t| t.tier == tier).map(|t| t.wait)
 }
 
+/// Whether objects of a class can only be read once they are thawed.
+pub fn freezes(class: &str) -> bool {
+    find(class).is_some_and(|class| !class.thaws.is_empty())
+}
+
 /// Whether a class is known to have no such tier.
 pub fn lacks_tier(class: &str, tier: Tier) -> bool {
     let thaws = find(class).map_or(&[][..], |class| class.thaws);

@@ -1,44 +1,22 @@
-//! Restores: a sync the other way. Picks a backup and what it builds on, shows what that takes, thaws
-//! what is frozen, receives what is missing, compares, and makes a writable snapshot at last.
+//! Restores: a sync the other way. Has a backup and what it builds on chosen, shows what that takes, has
+//! it thawed, syncs what is missing, compares, and has a writable snapshot made at last.
 
-mod chain;
-mod links;
-mod place;
-mod plan;
-pub mod thawing;
+mod preview;
 
+use crate::archive::{Backup, Thaw, Thawing, Which};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
-use crate::plan::{Action, Step};
-use crate::process;
+use crate::plan::{Plan, Step, Wish};
+use crate::prices::Prices;
 use crate::proof::Verdict;
-use crate::s3::{Client, S3Options};
-use crate::snapshot::{Mended, Size, shown};
-use crate::store::bucket::archive::index;
-use crate::store::local::{Local, Manner};
-use crate::store::{Access, Receipt, Store};
+use crate::snapshot::{Listing, Snapshot, Uuid};
+use crate::store::{self, Access, ArchiveSettings, Chain, Means, Store, Target};
 use crate::sync;
+use crate::text::shown;
 use crate::verify;
-use chain::Link;
-use jiff::Timestamp;
-use links::Links;
-use place::Place;
+use preview::{Found, first};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use thawing::How;
-
-/// Which backup is restored.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Which {
-    /// The one that the pointer names, or the newest that can be restored.
-    Newest,
-    /// The one whose manifest has this key.
-    Key(String),
-    /// The newest that was made then or before.
-    At(Timestamp),
-    /// That of the snapshot of this name.
-    Snapshot(String),
-}
 
 /// What is compared with the source snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,12 +32,8 @@ pub enum Compare {
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The name of the backups.
-    pub subvolume: String,
-    /// The bucket that they are in.
-    pub bucket: String,
-    /// How their keys begin.
-    pub prefix: String,
+    /// Where the backups are.
+    pub archive: ArchiveSettings,
     /// Which of them.
     pub which: Which,
     /// What will be the writable snapshot.
@@ -69,7 +43,7 @@ pub struct Order {
     /// What is compared.
     pub compare: Compare,
     /// How frozen objects are thawed.
-    pub thaw: How,
+    pub thaw: Thaw,
     /// Nothing is changed.
     pub dry_run: bool,
 }
@@ -79,64 +53,112 @@ pub struct Order {
 /// # Errors
 /// [`Kind::Partly`] if objects have to thaw first, [`Kind::Different`] if what was restored is not
 /// like its source, [`Kind::Busy`] if another run is at work; whatever else stops it.
-pub fn run(
-    order: &Order,
-    options: S3Options,
-    manner: Manner,
-    listener: &mut Listener,
-) -> Result<()> {
-    let place = Place::find(&order.target, &order.base)?;
-    let client = Arc::new(Client::new(&order.bucket, options)?);
-    let archive = index::read(&client, &order.prefix, &order.subvolume)?;
-    let (key, notes) = chain::choose(&archive, &order.which)?;
+pub fn run(order: &Order, means: &Means, listener: &mut Listener) -> Result<()> {
+    let target = Target::find(&order.target, &order.base)?;
+    let mut archive = store::open_archive(order.archive.clone(), Access::Read, means)?;
+    let (key, notes) = archive.backups()?.choose(&order.which)?;
     notes.iter().for_each(|note| listener(Event::note(note)));
-    let all = chain::follow(&client, &archive, &key)?;
-    let links = Links { client, all };
     let mut run = Run {
         order,
-        place,
-        links,
+        means,
+        target,
+        chain: archive.chain(&key)?,
+        prices: archive.prices(),
         listener,
     };
-    run.look()?;
-    if order.dry_run {
-        return Ok(());
+    let first = run.look()?;
+    match order.dry_run {
+        true => Ok(()),
+        false => {
+            run.thaw(first)?;
+            run.bring()
+        }
     }
-    run.thaw()?;
-    run.bring(manner)
 }
 
 struct Run<'a, 'b> {
     order: &'a Order,
-    place: Place,
-    links: Links,
+    means: &'a Means,
+    target: Target,
+    chain: Box<dyn Chain>,
+    prices: Prices,
     listener: &'a mut Listener<'b>,
 }
 
+/// What is to be brought, from what and to what.
+struct Planned {
+    here: Listing,
+    there: Listing,
+    plan: Plan,
+}
+
+impl Planned {
+    /// What is meant: the last of the chain, which is listed last.
+    fn wish(here: &Listing) -> Wish<'_> {
+        Wish {
+            only: here.snapshots.last().map(|last| last.path.as_path()),
+            ..Wish::default()
+        }
+    }
+}
+
 impl Run<'_, '_> {
-    /// Says what it will take, and makes sure that there is room.
-    fn look(&mut self) -> Result<()> {
-        let (plan, cold) = plan::make(self.order, &mut self.links, &self.place)?;
-        let bytes = plan.bytes;
-        (self.listener)(Event::Restoring(Box::new(plan)));
-        plan::check_tier(&cold, self.order.thaw.tier)?;
-        self.place.check_writable()?;
-        self.check_space(bytes)?;
-        self.check_rivals()
+    /// Says what it will take, and makes sure that it can be; the first link that has to be fetched.
+    fn look(&mut self) -> Result<usize> {
+        let stored = self.chain.stored()?;
+        let links = self.chain.links();
+        let mut dest = self.dest(Access::Read)?;
+        let Planned { there, plan, .. } = self.plan(&mut *dest)?;
+        let found = Found {
+            links: &links,
+            stored: &stored,
+            there: &there,
+            plan: &plan,
+            prices: self.prices,
+        };
+        let preview = found.preview(self.order, &self.target);
+        (self.listener)(Event::Restoring(Box::new(preview)));
+        found.check_tier(self.order.thaw.tier)?;
+        self.target.check_writable()?;
+        self.check_space(plan.total_bytes())?;
+        self.check_rivals(links.get(found.first()..).unwrap_or_default())?;
+        match plan.obstacles.iter().find(|obstacle| obstacle.blocks) {
+            Some(obstacle) => Err(Error::refused(self.doing(), obstacle.what.clone())),
+            None => Ok(found.first()),
+        }
+    }
+
+    fn doing(&self) -> String {
+        format!("cannot restore into {}", shown(&self.target.base))
+    }
+
+    fn dest(&self, access: Access) -> Result<Box<dyn Store>> {
+        let links = self.chain.links().into_iter();
+        let ids = links.filter_map(|link| link.id).collect();
+        self.target.open(access, self.means.manner, ids)
+    }
+
+    /// Copies that were altered are no obstacle here, but rivals.
+    fn plan(&mut self, dest: &mut dyn Store) -> Result<Planned> {
+        let (here, mut there) = (self.chain.list()?, dest.list()?);
+        there.snapshots.retain(Snapshot::may_be_parent);
+        let wish = Planned::wish(&here);
+        let plan = sync::make_plan(&mut *self.chain, &here, &there, &wish, self.listener)?;
+        Ok(Planned { here, there, plan })
     }
 
     fn check_space(&mut self, needed: u64) -> Result<()> {
-        let free = self.place.free()?;
+        let free = self.target.free()?;
         if needed <= free {
             return Ok(());
         }
-        let base = shown(&self.place.base);
+        let base = shown(&self.target.base);
         let short = format!("needs {needed} bytes, {free} are free");
-        if !self.place.compresses() {
+        if !self.target.compresses() {
             let said = format!(
                 "no space left on device ({short}; mounted with compress=zstd it may hold more)"
             );
-            return Err(Error::failed(format!("cannot restore into {base}"), said));
+            return Err(Error::failed(self.doing(), said));
         }
         let so = "whether all of it fits is known only at the end";
         let note = format!("{base} {short}; it is mounted to compress, so that {so}");
@@ -145,75 +167,57 @@ impl Run<'_, '_> {
     }
 
     /// Better before anything is paid for than at the second snapshot.
-    fn check_rivals(&self) -> Result<()> {
-        let (first, _) = self.progress()?;
-        let end = self.links.all.len().saturating_sub(1).max(first);
-        let parents = self.links.all.get(first..end).unwrap_or_default();
-        let ids: Vec<_> = parents.iter().filter_map(|link| link.id).collect();
-        let Some(rival) = self.place.rival(&ids)? else {
+    fn check_rivals(&self, needed: &[Backup]) -> Result<()> {
+        let parents = needed.split_last().map_or(&[][..], |(_, parents)| parents);
+        let ids: Vec<Uuid> = parents.iter().filter_map(|link| link.id).collect();
+        let Some(rival) = self.target.rival(&ids)? else {
             return Ok(());
         };
-        let base = shown(&self.place.base);
         let said = format!(
             "the subvolume {} of that filesystem is a copy of what is needed, but was altered or \
              cannot be seen from there, and btrfs receive could take it for the right one: delete \
              it, or let restore.target_base_dir be where it is seen",
             shown(rival)
         );
-        Err(Error::refused(format!("cannot restore into {base}"), said))
+        Err(Error::refused(self.doing(), said))
     }
 
-    /// The first link that has to be fetched, and where the one before it is.
-    fn progress(&self) -> Result<(usize, Option<PathBuf>)> {
-        let ids: Vec<_> = self.links.all.iter().map(|link| link.id).collect();
-        let mut found = self.place.present(&ids)?;
-        let last = found.iter().rposition(Option::is_some);
-        Ok(last.map_or((0, None), |at| (at + 1, found[at].take())))
-    }
-
-    /// Makes everything readable that is still missing, all at once.
-    fn thaw(&mut self) -> Result<()> {
-        let (first, _) = self.progress()?;
-        self.thaw_links(first, self.links.all.len())?;
-        for number in first..self.links.all.len() {
-            self.links.identify(number)?;
-        }
-        Ok(())
-    }
-
-    fn thaw_links(&mut self, first: usize, end: usize) -> Result<()> {
-        let links = self.links.all.get(first..end).unwrap_or_default();
-        let keys: Vec<&str> = links.iter().flat_map(Link::keys).collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let bytes = links.iter().map(|link| link.manifest.total_bytes).sum();
-        let how = &self.order.thaw;
+    /// Makes everything readable from a link on, all at once.
+    fn thaw(&mut self, first: usize) -> Result<()> {
         let listener = &mut *self.listener;
-        thawing::thaw(&self.links.client, &keys, (how, how.days(bytes)), listener)
+        let tell = &mut |how_far| {
+            listener(match how_far {
+                Thawing::Asked(objects) => Event::Thaw { objects },
+                Thawing::Waiting(frozen, objects, waited) => Event::Thawing {
+                    frozen,
+                    objects,
+                    waited,
+                },
+            });
+        };
+        self.chain.thaw(first, &self.order.thaw, tell)
     }
 
-    /// Receives what is missing, compares, and makes the target.
-    fn bring(&mut self, manner: Manner) -> Result<()> {
+    /// Syncs what is missing, compares, and makes the target.
+    fn bring(&mut self) -> Result<()> {
         // Held to the end: nobody else works in there.
-        let mut dest = Local::open(&self.place.base, Access::Append, manner)?;
-        let links = self.links.all.iter();
-        let origin = |link: &Link| Some((link.id?, link.manifest.snapshot.origin.clone()?));
-        dest.attribute(links.filter_map(origin).collect());
-        let (first, mut at) = self.progress()?;
-        at.iter().try_for_each(|at| dest.adopt(at))?;
-        for number in first..self.links.all.len() {
-            process::check("restoring")?;
-            self.bring_link(number, &mut dest)?;
-            at = Some(self.place.base.join(self.links.all[number].path()));
-        }
-        let Some(at) = at else {
-            let doing = format!("cannot restore {}", shown(&self.order.subvolume));
-            return Err(Error::damaged(doing, "its chain is empty"));
+        let mut dest = self.dest(Access::Append)?;
+        let links = self.chain.links();
+        let origin = |link: &Backup| Some((link.id?, link.origin.clone()?));
+        dest.attribute(links.iter().filter_map(origin).collect());
+        let (mut tried, mut fetched) = (HashSet::new(), None);
+        let at = loop {
+            let planned = self.plan(&mut *dest)?;
+            let new = first(&links, &planned.plan);
+            fetched = fetched.or(Some(new));
+            match self.carry_out(&planned, &mut *dest)? {
+                None => break self.arrived(&links, &planned)?,
+                Some((step, error)) => self.try_again(&links, &step, error, &mut tried)?,
+            }
         };
-        self.compare(&at, first)?;
-        self.place.make_target(&at)?;
-        let target = self.place.target.clone();
+        self.compare(&links, &at, fetched.unwrap_or_default())?;
+        self.target.make(&at)?;
+        let target = self.target.target.clone();
         (self.listener)(Event::Restored {
             snapshot: at,
             target,
@@ -221,112 +225,104 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    fn bring_link(&mut self, number: usize, dest: &mut Local) -> Result<()> {
-        let Some(step) = self.step(number) else {
-            let doing = format!("cannot restore {}", shown(self.links.all[number].path()));
-            return Err(Error::damaged(doing, "nothing says which snapshot it is"));
-        };
-        (self.listener)(Event::Started(step.clone()));
-        let mut done = self.transfer(&step, dest);
-        if let Err(error) = &done
-            && error.kind != Kind::Interrupted
-            && self.froze_again(number)?
-        {
-            (self.listener)(Event::Again(error.clone()));
-            self.thaw_links(number, self.links.all.len())?;
-            done = self.transfer(&step, dest);
-        }
-        match done {
-            Ok(receipt) => (self.listener)(Event::ended(&step, Ok(receipt))),
-            Err(error) if error.kind == Kind::Damaged => {
-                let (name, key) = (shown(&step.path), shown(&self.links.all[number].key));
-                let doing = format!("cannot restore {name} by {key}");
-                return Err(Error::damaged(doing, error.to_string()));
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    fn step(&self, number: usize) -> Option<Step> {
-        let diff = self.links.diff(number)?;
-        let link = &self.links.all[number];
-        let why = match number.checked_sub(1) {
-            Some(before) => format!("from {}", shown(self.links.all[before].path())),
-            None => "whole".to_owned(),
-        };
-        Some(Step {
-            action: Action::Transfer,
-            path: link.path(),
-            to: diff.to,
-            from: diff.from,
-            size: Size::Exact(link.manifest.total_bytes),
-            mended: Mended::default(),
-            why,
-        })
-    }
-
-    fn transfer(&mut self, step: &Step, dest: &mut Local) -> Result<Receipt> {
+    /// Carries out a plan; the step that failed, if one did, and not those that build on it.
+    fn carry_out(
+        &mut self,
+        planned: &Planned,
+        dest: &mut dyn Store,
+    ) -> Result<Option<(Step, Error)>> {
+        let Planned { here, plan, .. } = planned;
         let listener = &mut *self.listener;
-        sync::transfer(
-            &mut self.links,
-            dest,
-            &step.diff(),
-            &step.path,
-            &mut |bytes| listener(Event::Moved { bytes }),
-        )
+        let mut failed: Vec<(Step, Error)> = Vec::new();
+        let hear = &mut |event| match event {
+            Event::Ended(mut ended) => match ended.error.take() {
+                Some(error) => failed.push((ended.step, error)),
+                None => listener(Event::Ended(ended)),
+            },
+            event => listener(event),
+        };
+        let (source, wish) = (&mut *self.chain, &Planned::wish(here));
+        sync::carry_out(plan, here, wish, source, dest, hear)?;
+        let lost: HashSet<Uuid> = failed.iter().map(|(step, _)| step.to).collect();
+        let root = |(step, _): &(Step, Error)| step.from.is_none_or(|from| !lost.contains(&from));
+        Ok(failed.into_iter().find(root))
     }
 
-    /// Whether a copy that was thawed ran out, or somebody changed a storage class.
-    fn froze_again(&self, number: usize) -> Result<bool> {
-        let keys: Vec<&str> = self.links.all[number].keys().collect();
-        let cold = self.links.client.cold(&keys)?;
-        Ok(cold.values().any(|cold| !cold.state.is_readable()))
+    /// What froze again since it was thawed is thawed once more; everything else is an error.
+    fn try_again(
+        &mut self,
+        links: &[Backup],
+        step: &Step,
+        error: Error,
+        tried: &mut HashSet<Uuid>,
+    ) -> Result<()> {
+        let number = links.iter().position(|link| link.id == Some(step.to));
+        let number = number.unwrap_or_default();
+        if tried.insert(step.to) && self.chain.is_frozen(number)? {
+            (self.listener)(Event::Again(error));
+            return self.thaw(number);
+        }
+        match links.get(number).filter(|_| error.kind == Kind::Damaged) {
+            Some(link) => {
+                let (name, key) = (shown(&step.path), shown(&link.key));
+                let doing = format!("cannot restore {name} by {key}");
+                Err(Error::damaged(doing, error.to_string()))
+            }
+            None => Err(error),
+        }
+    }
+
+    /// Where the last of the chain is now.
+    fn arrived(&self, links: &[Backup], planned: &Planned) -> Result<PathBuf> {
+        let Some(last) = links.last() else {
+            let doing = format!("cannot restore {}", shown(&self.order.archive.name));
+            return Err(Error::damaged(doing, "its chain is empty"));
+        };
+        let mut there = planned.there.snapshots.iter();
+        let known = there.find(|s| Some(s.id()) == last.id);
+        let path = known.map_or_else(|| last.received_as(), |s| s.path.clone());
+        Ok(self.target.base.join(path))
     }
 
     /// Holds what came back against the source snapshot, where that is at hand.
-    fn compare(&mut self, at: &Path, first: usize) -> Result<()> {
+    fn compare(&mut self, links: &[Backup], at: &Path, first: usize) -> Result<()> {
         let sample = match self.order.compare {
             Compare::None => return Ok(()),
             Compare::Full => None,
             Compare::Sample(files) => Some(files),
         };
-        let words = match self.source(at)? {
-            Some(source) => compared(at, &source, sample)?,
-            None => self.unseen(at, first),
+        let words = match source(links, at)? {
+            Some(source) => compared(at, source, sample)?,
+            None => unseen(links.get(first..).unwrap_or_default(), at),
         };
         (self.listener)(Event::Checked { words });
         Ok(())
     }
+}
 
-    /// The snapshot that was backed up, if it is on this machine and is another one than ours.
-    fn source(&self, at: &Path) -> Result<Option<PathBuf>> {
-        let Some(link) = self.links.all.last() else {
-            return Ok(None);
-        };
-        let path = PathBuf::from(&link.manifest.snapshot.path);
-        let Some(id) = link.id.filter(|_| path.is_absolute()) else {
-            return Ok(None);
-        };
-        let other = path.canonicalize().is_ok_and(|path| path != at);
-        let there = other && place::original(&path, id)?;
-        Ok(there.then_some(path))
-    }
+/// The snapshot that was backed up, if it is on this machine and is another one than ours.
+fn source<'a>(links: &'a [Backup], at: &Path) -> Result<Option<&'a Path>> {
+    let last = links.last().filter(|link| link.path.is_absolute());
+    let Some((link, id)) = last.and_then(|link| Some((link, link.id?))) else {
+        return Ok(None);
+    };
+    let other = link.path.canonicalize().is_ok_and(|path| path != at);
+    let there = other && Target::is_original(&link.path, id)?;
+    Ok(there.then_some(link.path.as_path()))
+}
 
-    /// What was checked, if there is nothing to compare with.
-    fn unseen(&self, at: &Path, first: usize) -> String {
-        let name = shown(at);
-        let fetched = self.links.all.get(first..).unwrap_or_default();
-        let chunks: usize = fetched.iter().map(|link| link.manifest.chunks.len()).sum();
-        match chunks {
-            0 => format!(
-                "{name} was here already, unaltered since; there is no other copy to compare it with"
-            ),
-            n => format!(
-                "{name} was not compared with its source, which is not on this machine; the SHA-256 \
-                 of each chunk ({n}) and the checksum of every command were right"
-            ),
-        }
+/// What was checked, if there is nothing to compare with.
+fn unseen(fetched: &[Backup], at: &Path) -> String {
+    let name = shown(at);
+    let chunks: usize = fetched.iter().map(|link| link.chunks.len()).sum();
+    match chunks {
+        0 => format!(
+            "{name} was here already, unaltered since; there is no other copy to compare it with"
+        ),
+        n => format!(
+            "{name} was not compared with its source, which is not on this machine; the SHA-256 \
+             of each chunk ({n}) and the checksum of every command were right"
+        ),
     }
 }
 

@@ -19,12 +19,12 @@ use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
-pub use archives::{Archive, ArchiveSettings};
+pub use archives::{Archive, ArchiveSettings, Chain};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};
 pub use file_digests::Rejected;
 use file_digests::{Digest, Looking};
-pub use local::{ReceiveWith, Scratch, builtin_send};
+pub use local::{ReceiveWith, Scratch, Target, builtin_send};
 pub use location::{Address, Location, Place};
 pub use open::{StoreAndArchives, bucket_remarks, open, open_all, open_archive, serve_directory};
 pub use options::{BucketOptions, Checksum, Manner, Means, Sse, SshOptions, check_part};

@@ -21,6 +21,17 @@ pub fn settings(config: &Config, name: &str) -> ArchiveSettings {
     }
 }
 
+/// The same for who only reads them: what says how they are written has no say.
+pub fn readable(config: &Config, name: &str) -> ArchiveSettings {
+    ArchiveSettings {
+        chunk_size: 1,
+        class_chunks: None,
+        class_manifest: None,
+        spool: None,
+        ..settings(config, name)
+    }
+}
+
 /// The means by which the bucket of a configuration is reached. What the command line says comes first.
 pub fn means(config: &Config, means: &Means) -> Means {
     let (s3, options) = (&config.s3, means.s3.clone());

@@ -5,12 +5,13 @@ use super::form::Form;
 use super::grammar::{Command, Usage, usage};
 use super::means;
 use super::options::Options;
+use crate::archive::{Thaw, Which};
 use crate::backup;
+use crate::backup::archive;
 use crate::backup::config::{self, Config};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
-use crate::restore::thawing::How;
-use crate::restore::{self, Compare, Order, Which};
+use crate::restore::{self, Compare, Order};
 use std::time::Duration;
 
 pub(super) const COMMAND: Command<Form> = Command {
@@ -78,16 +79,15 @@ fn order(options: &Options, config: &Config) -> Result<Order> {
     };
     let seconds = options.restore_timeout.map(|seconds| seconds as u64);
     Ok(Order {
-        subvolume: subvolume
-            .ok_or_else(|| missing("--subvolume NAME"))?
-            .clone(),
-        bucket: config.s3.bucket.clone(),
-        prefix: config.s3.prefix.clone(),
+        archive: archive::readable(
+            config,
+            subvolume.ok_or_else(|| missing("--subvolume NAME"))?,
+        ),
         which: which(options)?,
         target: target.ok_or_else(|| missing("--target PATH"))?,
         base: file.target_base_dir.clone(),
         compare,
-        thaw: How {
+        thaw: Thaw {
             tier: options.restore_tier.unwrap_or(file.restore_tier),
             hurry: options.restore_tier.is_some(),
             wait: options.wait_restore.unwrap_or(file.wait_for_restore),
@@ -101,16 +101,14 @@ fn order(options: &Options, config: &Config) -> Result<Order> {
 pub(super) fn run(options: &Options) -> Result<()> {
     let config = Config::read(options.file()?)?;
     let order = order(options, &config)?;
-    let means = means::of_file(options, &config)?;
+    let mut means = means::of_file(options, &config)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     if let (_, Some(remark)) = backup::local_now() {
         progress.note(remark);
     }
-    let mut manner = means.manner;
-    manner.receive_with = manner
-        .receive_with
-        .or(config.restore.receive_with.parse().ok());
-    let done = restore::run(&order, means.s3, manner, &mut |event| progress.hear(&event));
+    let way = config.restore.receive_with.parse().ok();
+    means.manner.receive_with = means.manner.receive_with.or(way);
+    let done = restore::run(&order, &means, &mut |event| progress.hear(&event));
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");
     }

@@ -2,7 +2,7 @@
 //! take one away. Knows values; how they are kept is the business of whoever keeps them.
 
 use super::Store;
-use crate::archive::{ArchiveState, Backup, Backups};
+use crate::archive::{ArchiveState, Backup, Backups, Stored, Thaw, Thawing};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
@@ -61,6 +61,12 @@ pub trait Archive: Store {
     /// The command by which a backup is received by hand, after those that it builds on.
     fn command(&self, backup: &Backup) -> String;
 
+    /// A backup and all that it builds on, wherever they lie.
+    ///
+    /// # Errors
+    /// If one of them is missing, or is of something else.
+    fn chain(&mut self, key: &str) -> Result<Box<dyn Chain>>;
+
     /// The backup of a time, if nothing builds on it or may do so.
     ///
     /// # Errors
@@ -72,4 +78,30 @@ pub trait Archive: Store {
     /// # Errors
     /// If it is not there, or the store refuses.
     fn remove(&mut self, key: &str) -> Result<()>;
+}
+
+/// A backup and all that it builds on, the full one first, as a store that sends them.
+pub trait Chain: Store {
+    /// The backups. What has no UUID yet has one that stands for it.
+    fn links(&self) -> Vec<Backup>;
+
+    /// What each of them is kept in. Those that can be read learn their UUIDs.
+    ///
+    /// # Errors
+    /// If something is missing, or it cannot be read.
+    fn stored(&mut self) -> Result<Vec<Vec<Stored>>>;
+
+    /// Makes everything readable from this link on, all at once: waits until it is, having asked for it
+    /// where need be.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Partly`] if it takes longer than one wants to wait.
+    fn thaw(&mut self, first: usize, how: &Thaw, tell: &mut dyn FnMut(Thawing)) -> Result<()>;
+
+    /// Whether a link cannot be read now: a copy that was thawed ran out, or somebody changed a storage
+    /// class.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    fn is_frozen(&mut self, link: usize) -> Result<bool>;
 }

@@ -11,6 +11,7 @@ mod replace;
 mod scratch;
 mod send;
 mod ssh_key;
+mod target;
 
 pub use listing::{leftovers, state_at, states};
 pub use receive::builtin_receive::ReceiveWith;
@@ -20,6 +21,7 @@ pub(crate) use records::seals::fuzz as fuzz_seals;
 pub use records::state_dir::STATE;
 pub use scratch::Scratch;
 pub use send::builtin_send;
+pub use target::Target;
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -66,6 +68,8 @@ pub struct Local {
     /// The snapshot whose files are being gone through.
     round: Option<file_digests::Round>,
     notes: Vec<String>,
+    /// Snapshots that are listed wherever they are on the filesystem.
+    wanted: Vec<Uuid>,
     /// What is going to be received is of.
     coming: Origins,
     /// What is going to be received is compared before it counts.
@@ -109,6 +113,7 @@ impl Local {
             arrived: Vec::new(),
             round: None,
             notes: Vec::new(),
+            wanted: Vec::new(),
             coming: Origins::new(),
             compares: false,
             walled: false,
@@ -130,15 +135,6 @@ impl Local {
                 format!("no such snapshot in {}", shown(&self.dir)),
             )
         })
-    }
-
-    /// Lets diffs build on a snapshot of this filesystem that is in no listing of ours.
-    ///
-    /// # Errors
-    /// If it is not there.
-    pub fn adopt(&mut self, path: &Path) -> Result<()> {
-        self.known.push(listing::adopted(path)?);
-        Ok(())
     }
 
     /// Where a listed snapshot is: exactly that one, and not behind something that is mounted there.
@@ -209,6 +205,7 @@ impl Store for Local {
         let filesystem = self.filesystem.fsid()?;
         listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
         self.as_seen(&mut snapshots);
+        snapshots.extend(target::elsewhere(self, &subvolumes.all, &snapshots)?);
         self.known.clone_from(&snapshots);
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;

@@ -52,12 +52,6 @@ const VALUES: &[&str] = &["store::file_digests"];
 const NAME_KINDS: &[&str] = &[
     // What reads foreign bytes is fuzzed wherever it stands.
     "src/fuzz.rs",
-    "src/restore.rs",
-    "src/restore/chain.rs",
-    "src/restore/links.rs",
-    "src/restore/place.rs",
-    "src/restore/plan.rs",
-    "src/restore/thawing.rs",
 ];
 
 /// Lines without tests that a file may have; the first prefix that fits counts. A quarter more is

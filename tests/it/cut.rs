@@ -9,12 +9,11 @@ use crate::scheduled::{Scene, day, means};
 use crate::servers::{Server, shared};
 use crate::subvolumes::script;
 use crate::tests;
-use buttersink::archive::Tier;
-use buttersink::restore::thawing::How;
-use buttersink::restore::{Compare, Order, Which};
+use buttersink::archive::{Thaw, Tier, Which};
+use buttersink::restore::{Compare, Order};
 use buttersink::s3::S3Options;
 use buttersink::snapshot::State;
-use buttersink::store::Means;
+use buttersink::store::{ArchiveSettings, Means};
 use jiff::ToSpan;
 use std::path::Path;
 use std::time::Duration;
@@ -139,14 +138,21 @@ fn every_request_of_a_restore() {
 
 fn bring(scene: &restore::Scene, target: &Path, proxy: &Proxy) -> buttersink::error::Result<()> {
     let order = Order {
-        subvolume: "live".to_owned(),
-        bucket: scene.bucket.clone(),
-        prefix: "host".to_owned(),
+        archive: ArchiveSettings {
+            bucket: scene.bucket.clone(),
+            prefix: "host".to_owned(),
+            name: "live".to_owned(),
+            origin: "/".into(),
+            chunk_size: 1,
+            class_chunks: None,
+            class_manifest: None,
+            spool: None,
+        },
         which: Which::Newest,
         target: target.to_owned(),
         base: scene.to.join("received"),
         compare: Compare::None,
-        thaw: How {
+        thaw: Thaw {
             tier: Tier::Standard,
             hurry: false,
             wait: true,
@@ -154,6 +160,9 @@ fn bring(scene: &restore::Scene, target: &Path, proxy: &Proxy) -> buttersink::er
         },
         dry_run: false,
     };
-    let manner = means(&scene.server).manner;
-    buttersink::restore::run(&order, hasty(proxy), manner, &mut |_| ())
+    let means = Means {
+        s3: hasty(proxy),
+        ..means(&scene.server)
+    };
+    buttersink::restore::run(&order, &means, &mut |_| ())
 }

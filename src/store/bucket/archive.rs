@@ -2,6 +2,7 @@
 //! chunks, then the manifest that names them, then the pointer to the newest.
 
 mod backups;
+mod chain;
 mod change;
 mod command;
 mod facet;
@@ -11,6 +12,7 @@ pub(in crate::store) mod lifecycle;
 pub mod manifest;
 mod stamps;
 mod survey;
+mod thawing;
 
 pub use crate::store::ArchiveSettings as Settings;
 
@@ -167,22 +169,13 @@ impl Bucket<Archives> {
 
 /// The stream of the backup with this manifest, wherever that lies: every chunk is held against its
 /// size and SHA-256 on the way.
-pub fn stream(client: &Arc<Client>, manifest: &Manifest) -> impl Read + use<> {
+fn stream(client: &Arc<Client>, manifest: &Manifest) -> impl Read + use<> {
     // Without ETags: objects may have been thawed or moved to another class meanwhile.
     let kept = Kept {
         objects: backups::sources(manifest, &HashMap::new()),
         ..Kept::default()
     };
     super::send::stream(client, &kept, backups::record(manifest))
-}
-
-/// The effective UUID of the snapshot of a backup, as its stream has it; `None` while that is frozen.
-///
-/// # Errors
-/// If it cannot be read, or is no stream.
-pub fn identify(client: &Client, manifest: &Manifest) -> Result<Option<Uuid>> {
-    let head = identity::head(client, manifest)?;
-    Ok(head.map(|head| head.uuid))
 }
 
 impl Layout for Archives {

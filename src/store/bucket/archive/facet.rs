@@ -1,5 +1,6 @@
 //! The archive as those above the stores see it: backups as values, and no manifest.
 
+use super::chain::Links;
 use super::command;
 use super::index::Archive as Index;
 use super::manifest::{self, Manifest};
@@ -7,10 +8,11 @@ use crate::archive::{ArchiveState, Backup, Backups, Kind, Leftover};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
-use crate::store::Archive;
 use crate::store::bucket::ArchiveStore;
+use crate::store::{Archive, Chain};
 use crate::text::shown;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 impl Archive for ArchiveStore {
     fn location(&self) -> String {
@@ -43,6 +45,11 @@ impl Archive for ArchiveStore {
 
     fn command(&self, backup: &Backup) -> String {
         command::receive(&self.client().options, &self.layout.settings.bucket, backup)
+    }
+
+    fn chain(&mut self, key: &str) -> Result<Box<dyn Chain>> {
+        let client = Arc::clone(&self.reach.objects);
+        Ok(Box::new(Links::follow(client, self.archive()?, key)?))
     }
 
     fn removable(&mut self, stamp: &str) -> Result<Backup> {

@@ -1,30 +1,32 @@
 //! Where a backup comes back to: the directory of the received snapshots, which of them are there
-//! already, and the writable snapshot that is made at last.
+//! already or elsewhere on its filesystem, and the writable snapshot that is made at last.
 
+use super::listing::{adopted, leftovers, state_at};
+use super::{Local, Manner};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
-use crate::snapshot::{State, Uuid, shown};
-use crate::store::local;
+use crate::snapshot::{Snapshot, State, Uuid, shown};
+use crate::store::{Access, Store};
 use crate::sys;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// A target that does not exist yet.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Target {
     /// Without symbolic links.
-    pub(super) target: PathBuf,
+    pub target: PathBuf,
     parent: PathBuf,
     name: OsString,
     /// Where snapshots are received, read-only.
-    pub(super) base: PathBuf,
+    pub base: PathBuf,
     filesystem: Filesystem,
 }
 
-impl Place {
+impl Target {
     /// Looks at a target. Snapshots are received in `base` if that is on its filesystem, and
     /// beside it otherwise.
-    pub(super) fn find(target: &Path, base: &Path) -> Result<Place> {
+    pub fn find(target: &Path, base: &Path) -> Result<Target> {
         let doing = || format!("cannot restore to {}", shown(target));
         let wrong = |said: &str| Error::refused(doing(), said);
         let Some(name) = target.file_name() else {
@@ -54,7 +56,7 @@ impl Place {
                 .doing(|| format!("cannot open {}", shown(base)))?,
             _ => parent.clone(),
         };
-        Ok(Place {
+        Ok(Target {
             target: whole,
             filesystem: Filesystem::open(&base)?,
             name: name.to_owned(),
@@ -64,7 +66,7 @@ impl Place {
     }
 
     /// Refuses what is mounted read-only, before anything is paid for.
-    pub(super) fn check_writable(&self) -> Result<()> {
+    pub fn check_writable(&self) -> Result<()> {
         for dir in [&self.base, &self.parent] {
             let doing = || format!("cannot restore into {}", shown(dir));
             let filesystem = Filesystem::open(dir)?;
@@ -77,38 +79,33 @@ impl Place {
     }
 
     /// Bytes that can be written there.
-    pub(super) fn free(&self) -> Result<u64> {
+    pub fn free(&self) -> Result<u64> {
         sys::free_bytes(self.filesystem.fd()).doing(|| format!("cannot read {}", shown(&self.base)))
     }
 
     /// Whether what is written there is compressed.
-    pub(super) fn compresses(&self) -> bool {
+    pub fn compresses(&self) -> bool {
         self.filesystem.compresses()
     }
 
-    /// Where a snapshot is that `btrfs receive` can build on, for each of some UUIDs.
-    pub(super) fn present(&self, ids: &[Option<Uuid>]) -> Result<Vec<Option<PathBuf>>> {
-        let all = self.filesystem.subvolumes()?.all;
-        let find = |id: &Option<Uuid>| {
-            let Some(id) = id else { return Ok(None) };
-            let same = all.iter().filter(|s| s.read_only && identity(s) == *id);
-            for subvolume in same {
-                if let Some(path) = self.path_of(subvolume)?
-                    && is_sound(&path)?
-                {
-                    return Ok(Some(path));
-                }
-            }
-            Ok(None)
-        };
-        ids.iter().map(find).collect()
+    /// The directory of the received snapshots as a store. Of these snapshots it lists copies elsewhere on
+    /// the filesystem too, where diffs can build on them.
+    ///
+    /// # Errors
+    /// If another run holds the lock, with more than read access.
+    pub fn open(&self, access: Access, manner: Manner, ids: Vec<Uuid>) -> Result<Box<dyn Store>> {
+        let local = Local::open(&self.base, access, manner)?;
+        Ok(Box::new(Local {
+            wanted: ids,
+            ..local
+        }))
     }
 
     /// A received copy on this filesystem of a snapshot that is to be received again: it cannot be
     /// built on, and yet `btrfs receive` may take it for the new one.
-    pub(super) fn rival(&self, ids: &[Uuid]) -> Result<Option<PathBuf>> {
+    pub fn rival(&self, ids: &[Uuid]) -> Result<Option<PathBuf>> {
         let all = self.filesystem.subvolumes()?.all;
-        let leftovers = local::leftovers(&self.base, &all)?;
+        let leftovers = leftovers(&self.base, &all)?;
         let mut rivals = all.into_iter().filter(|s| {
             let same = s.received_uuid.is_some_and(|id| ids.contains(&id));
             same && !leftovers.contains(&s.id)
@@ -116,25 +113,8 @@ impl Place {
         Ok(rivals.next().map(|rival| rival.path))
     }
 
-    /// The path of a subvolume through the mount that snapshots are received in, which is where
-    /// `btrfs receive` looks for parents.
-    fn path_of(&self, subvolume: &Subvolume) -> Result<Option<PathBuf>> {
-        let Some(at) = btrfs::mount_point(&self.base)? else {
-            return Ok(None);
-        };
-        let mounts = self.filesystem.mounts()?;
-        let ours = mounts.iter().rev().find(|mount| mount.at == at);
-        let path = ours.and_then(|mount| {
-            let below = subvolume.path.strip_prefix(&mount.root).ok()?;
-            Some(mount.at.join(below))
-        });
-        // Something else may be mounted above it.
-        let is = |path: &PathBuf| btrfs::subvolume(path).is_ok_and(|s| s.uuid == subvolume.uuid);
-        Ok(path.filter(is))
-    }
-
     /// Makes the writable snapshot, all of it or nothing, and durably.
-    pub(super) fn make_target(&self, from: &Path) -> Result<()> {
+    pub fn make(&self, from: &Path) -> Result<()> {
         btrfs::create_snapshot(from, &self.parent, &self.name, false)?;
         let doing = || format!("cannot write {}", shown(&self.target));
         let dir = Filesystem::open(&self.parent)?;
@@ -150,15 +130,58 @@ fn identity(subvolume: &Subvolume) -> Uuid {
 fn is_sound(path: &Path) -> Result<bool> {
     let id = btrfs::subvolume(path)?.id;
     Ok(matches!(
-        local::state_at(path, id)?,
+        state_at(path, id)?,
         Some(State::Ok | State::Unsealed)
     ))
 }
 
-/// The snapshot at a path, if it is the one with this UUID, and unaltered.
-pub(super) fn original(path: &Path, id: Uuid) -> Result<bool> {
-    match btrfs::subvolume(path) {
-        Ok(found) if found.read_only && identity(&found) == id => is_sound(path),
-        _ => Ok(false),
+/// The snapshots that are wanted, sound and not among those that are listed, by their absolute paths
+/// through the mount by which the directory is reached: that is where parents are looked for.
+pub(super) fn elsewhere(
+    local: &Local,
+    all: &[Subvolume],
+    listed: &[Snapshot],
+) -> Result<Vec<Snapshot>> {
+    let sound = |id| listed.iter().any(|s| s.id() == id && s.may_be_parent());
+    let mut found = Vec::new();
+    for id in local.wanted.iter().filter(|id| !sound(**id)) {
+        let same = all.iter().filter(|s| s.read_only && identity(s) == *id);
+        for subvolume in same {
+            if let Some(path) = path_of(local, subvolume)?
+                && is_sound(&path)?
+            {
+                found.push(adopted(&path)?);
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn path_of(local: &Local, subvolume: &Subvolume) -> Result<Option<PathBuf>> {
+    let Some(at) = btrfs::mount_point(&local.dir)? else {
+        return Ok(None);
+    };
+    let mounts = local.filesystem.mounts()?;
+    let ours = mounts.iter().rev().find(|mount| mount.at == at);
+    let path = ours.and_then(|mount| {
+        let below = subvolume.path.strip_prefix(&mount.root).ok()?;
+        Some(mount.at.join(below))
+    });
+    // Something else may be mounted above it.
+    let is = |path: &PathBuf| btrfs::subvolume(path).is_ok_and(|s| s.uuid == subvolume.uuid);
+    Ok(path.filter(is))
+}
+
+impl Target {
+    /// Whether the snapshot at a path, wherever that is, is the one with this UUID, and unaltered.
+    ///
+    /// # Errors
+    /// If what is recorded of it cannot be read.
+    pub fn is_original(path: &Path, id: Uuid) -> Result<bool> {
+        match btrfs::subvolume(path) {
+            Ok(found) if found.read_only && identity(&found) == id => is_sound(path),
+            _ => Ok(false),
+        }
     }
 }

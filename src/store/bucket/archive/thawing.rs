@@ -1,13 +1,11 @@
 //! Thawing what is frozen: everything is asked for at once, and then waited for. Knows keys, not
 //! what is in them.
 
-use crate::archive::{ArchiveState, Tier};
+use crate::archive::{ArchiveState, Thaw, Thawing};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Listener};
 use crate::process;
 use crate::s3::Client;
 use crate::s3::thaw::{Asked, Cold};
-use crate::snapshot::shown;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -22,39 +20,13 @@ const NAP: Duration = Duration::from_millis(100);
 const SOON: SignedDuration = SignedDuration::from_hours(24);
 /// What was thawed once and is frozen again is asked for once more.
 const TIMES: u32 = 2;
-const DAY: u64 = 86_400;
-/// Bytes in a second that a download is taken to manage at least.
-const SLOW: u64 = 10 << 20;
-
-/// How to thaw.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct How {
-    /// How fast.
-    pub tier: Tier,
-    /// Somebody chose the tier for this run, so what thaws already is asked to go faster.
-    pub hurry: bool,
-    /// Whether to wait for it.
-    pub wait: bool,
-    /// For how long.
-    pub timeout: Duration,
-}
-
-impl How {
-    /// For how many days objects are to stay thawed: those that thaw first wait for the last ones,
-    /// and for the download.
-    pub fn days(&self, bytes: u64) -> u32 {
-        let waiting = self.timeout.as_secs().div_ceil(DAY);
-        let loading = bytes.div_ceil(SLOW).div_ceil(DAY);
-        u32::try_from(waiting + loading).unwrap_or(u32::MAX).max(1)
-    }
-}
 
 /// Waits until all keys can be read, having asked for it where need be.
 pub(super) fn thaw(
     client: &Client,
     keys: &[&str],
-    (how, days): (&How, u32),
-    listener: &mut Listener,
+    (how, days): (&Thaw, u32),
+    tell: &mut dyn FnMut(Thawing),
 ) -> Result<()> {
     let (started, mut pause) = (Instant::now(), FIRST);
     let mut asking = Asking {
@@ -67,7 +39,7 @@ pub(super) fn thaw(
         let cold = look(client, keys)?;
         let (new, open) = asking.ask(&cold)?;
         if new > 0 {
-            listener(Event::Thaw { objects: new });
+            tell(Thawing::Asked(new));
         }
         if open == 0 {
             return Ok(());
@@ -77,11 +49,7 @@ pub(super) fn thaw(
         if !how.wait || left.is_zero() {
             return Err(later(how, open, keys.len(), waited));
         }
-        listener(Event::Thawing {
-            frozen: open,
-            objects: keys.len(),
-            waited,
-        });
+        tell(Thawing::Waiting(open, keys.len(), waited));
         sleep(pause.min(left))?;
         pause = LONGEST.min(pause.mul_f64(GROWTH));
     }
@@ -101,7 +69,7 @@ pub(super) fn look(client: &Client, keys: &[&str]) -> Result<BTreeMap<String, Co
 
 struct Asking<'a> {
     client: &'a Client,
-    how: &'a How,
+    how: &'a Thaw,
     days: u32,
     /// How often this run's wish was granted, by key.
     asked: HashMap<String, u32>,
@@ -149,7 +117,7 @@ fn ends_soon(until: Timestamp) -> bool {
 }
 
 /// Not a failure of anything: the same command goes on.
-fn later(how: &How, open: usize, all: usize, waited: Duration) -> Error {
+fn later(how: &Thaw, open: usize, all: usize, waited: Duration) -> Error {
     let tier = how.tier;
     let objects = format!("{open} of {all} objects are frozen");
     let said = match how.wait {
@@ -178,26 +146,13 @@ fn sleep(time: Duration) -> Result<()> {
     }
 }
 
-/// The tier must be one that every frozen class has.
-pub(super) fn check_tier(frozen: &[&Cold], tier: Tier) -> Result<()> {
-    use crate::prices;
-    let lacks = |cold: &&&Cold| prices::lacks_tier(&cold.class, tier);
-    match frozen.iter().find(lacks) {
-        Some(cold) => {
-            let class = shown(&cold.class);
-            let said = format!("{class} has no such tier: use --restore-tier Standard or Bulk");
-            Err(Error::usage(format!("cannot thaw by {tier}"), said))
-        }
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::Tier;
 
-    fn how(timeout: u64) -> How {
-        How {
+    fn how(timeout: u64) -> Thaw {
+        Thaw {
             tier: Tier::Standard,
             hurry: false,
             wait: true,
@@ -206,28 +161,9 @@ mod tests {
     }
 
     #[test]
-    fn days_last_for_waiting_and_download() {
-        assert_eq!(how(259_200).days(0), 3);
-        assert_eq!(how(1).days(1), 2);
-        assert_eq!(how(259_200).days(1 << 40), 5);
-        assert_eq!(how(0).days(0), 1);
-    }
-
-    #[test]
     fn later_is_neither_success_nor_failure() {
         let error = later(&how(5), 2, 3, Duration::from_secs(5));
         assert_eq!(error.exit_code(), 10);
         assert!(error.said.contains("2 of 3 objects"), "{error}");
-    }
-
-    #[test]
-    fn a_tier_that_a_class_lacks() {
-        let cold = Cold {
-            class: "DEEP_ARCHIVE".to_owned(),
-            state: ArchiveState::Frozen,
-        };
-        assert!(check_tier(&[&cold], Tier::Bulk).is_ok());
-        let error = check_tier(&[&cold], Tier::Expedited).unwrap_err();
-        assert_eq!(error.exit_code(), 2);
     }
 }
