@@ -40,7 +40,7 @@ use request::Limited;
 use retry::{Budget, Tries};
 use rusty_s3::Method;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use ureq::http;
 use ureq::{Agent, SendBody};
@@ -65,9 +65,6 @@ pub struct Client {
     place: RwLock<Place>,
     budget: Budget,
     limiter: Option<Limiter>,
-    /// Whether the service ever answered. One that never did is more likely to be misspelt than
-    /// to be in trouble.
-    reached: AtomicBool,
     /// What it was opened with.
     pub(crate) options: S3Options,
     /// What it did.
@@ -93,15 +90,15 @@ impl Client {
     ///
     /// # Errors
     /// If there are no credentials, or the configuration cannot be used.
-    pub fn new(bucket: &str, options: S3Options) -> Result<Client> {
+    pub fn new(bucket: &str, mut options: S3Options) -> Result<Client> {
         let profile = Profile::load(&options.environment, options.profile.as_deref())?;
+        options.retries = profile.retries(&options.environment, options.retries)?;
         let client = Client {
             place: RwLock::new(Place::find(bucket, &options, &profile)?),
             agent: endpoint::agent(&options, &profile)?,
             credentials: Credentials::find(&options.environment, options.profile.as_deref())?,
             budget: Budget::default(),
             limiter: options.bwlimit.map(Limiter::new),
-            reached: AtomicBool::new(false),
             counters: Counters::default(),
             options,
         };
@@ -212,8 +209,7 @@ impl Client {
                 again && tries.later(refusal.retry_after)
             }
             Trouble::Lost(_, passes) => {
-                let hope = self.reached.load(Ordering::Relaxed) || tries.few();
-                let again = *passes && hope && !request.once && self.budget.spend();
+                let again = *passes && !request.once && self.budget.spend();
                 again && tries.later(None)
             }
         })
@@ -232,18 +228,9 @@ impl Client {
     }
 
     /// A request whose answer is a document with this root.
-    fn document(&self, mut request: Request<'_>, root: &str) -> Answer<xml::Node> {
-        request.limit = xml::LONGEST;
-        let (doing, key) = (request.doing, request.key);
-        let response = self.request(request)?;
-        let text = String::from_utf8_lossy(&response.body);
-        match xml::Node::parse(&text).filter(|node| node.name == root) {
-            Some(node) => Ok(node),
-            None => {
-                let said = format!("the answer ({}) is not a {root}", response.status);
-                Err(self.malformed(doing, key, &said).into())
-            }
-        }
+    fn document<'a>(&self, mut request: Request<'a>, root: &'a str) -> Answer<xml::Node> {
+        (request.limit, request.root) = (xml::LONGEST, root);
+        Ok(self.request(request)?.document)
     }
 
     fn malformed(&self, doing: &str, key: &str, said: &str) -> Error {
@@ -270,17 +257,20 @@ impl Client {
                 return Err(Trouble::Lost(transport(&error), passes(&error)));
             }
         };
-        self.reached.store(true, Ordering::Relaxed);
         self.recognise(&head.headers);
         let status = head.status.as_u16();
         // Work of minutes is answered 200 at once, and the error comes later.
         let late = status == 200 && request.slow && is_error(&body);
         if (200..300).contains(&status) && !late {
-            return Ok(Response {
-                status,
-                headers: head.headers,
-                body,
-            });
+            return match request.document(&body) {
+                Ok(document) => Ok(Response {
+                    status,
+                    headers: head.headers,
+                    body,
+                    document,
+                }),
+                Err((said, passes)) => Err(Trouble::Lost(said, passes)),
+            };
         }
         Err(Trouble::Refused(Box::new(Refusal::read(
             status,
@@ -378,10 +368,9 @@ impl Client {
             source: &self.credentials.source,
             place: &place.shown(),
             now: (self.options.now)(),
-            sse: request
-                .headers
-                .iter()
-                .any(|(name, _)| name.contains("encryption")),
+            sse: request.asks("x-amz-server-side-encryption").is_some(),
+            if_none_match: request.asks("if-none-match").is_some(),
+            class: request.asks("x-amz-storage-class").unwrap_or_default(),
         };
         let (kind, code, said) = match trouble {
             Trouble::Refused(refusal) => (Kind::Failed, &refusal.code[..], refusal.said(&about)),

@@ -1,7 +1,7 @@
 //! The environment and the configuration files that AWS's tools share, and `~/.boto`.
 //! Reads settings; what they mean for a connection is decided elsewhere.
 
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys::secure_open;
 use std::collections::BTreeMap;
@@ -76,20 +76,28 @@ fn absent(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory)
 }
 
-/// Indented lines belong to the setting above them (`s3 =` with settings of its own); none of
-/// those is ours.
+/// Indented lines belong to the setting above them, if that has no value itself: below `s3 =` the line
+/// `endpoint_url = x` is the setting `s3.endpoint_url`.
 fn parse(text: &str) -> Sections {
-    let (mut sections, mut name) = (Sections::new(), String::new());
+    let (mut sections, mut name, mut above) = (Sections::new(), String::new(), String::new());
     for line in text.lines() {
-        if line.starts_with([' ', '\t', '#', ';']) {
+        let indented = line.starts_with([' ', '\t']);
+        if line.starts_with(['#', ';']) || indented && above.is_empty() {
             continue;
         }
         if let Some(section) = line.trim().strip_prefix('[') {
             let inside = section.split(']').next().unwrap_or_default();
             name = inside.split_whitespace().collect::<Vec<_>>().join(" ");
+            above.clear();
         } else if let Some((key, value)) = line.split_once('=') {
+            let (mut key, value) = (key.trim().to_ascii_lowercase(), value.trim());
+            match indented {
+                true => key = format!("{above}.{key}"),
+                false if value.is_empty() => above.clone_from(&key),
+                false => above.clear(),
+            }
             let section = sections.entry(name.clone()).or_default();
-            section.insert(key.trim().to_ascii_lowercase(), value.trim().to_owned());
+            section.insert(key, value.to_owned());
         }
     }
     sections
@@ -102,6 +110,8 @@ pub(crate) struct Profile {
     /// Whether a person named it, so that its absence is an error.
     pub(crate) named: bool,
     settings: BTreeMap<String, String>,
+    /// The settings of the `services` section that it names.
+    services: BTreeMap<String, String>,
 }
 
 impl Profile {
@@ -132,11 +142,49 @@ impl Profile {
                     .map(|(k, v)| (k.clone(), v.clone())),
             );
         }
+        let services = match settings.get("services").filter(|value| !value.is_empty()) {
+            None => BTreeMap::new(),
+            Some(services) => {
+                let section = config.get(&format!("services {services}"));
+                section.cloned().ok_or_else(|| {
+                    let doing = format!("cannot use the AWS profile '{name}'");
+                    let said = format!("~/.aws/config has no section [services {services}]");
+                    Error::failed(doing, said)
+                })?
+            }
+        };
         Ok(Profile {
             name,
             named: named.is_some(),
             settings,
+            services,
         })
+    }
+
+    /// How often a request is repeated: one time less than `AWS_MAX_ATTEMPTS` or the profile's
+    /// `max_attempts` say that it may be made; `usual` if neither is set.
+    pub(crate) fn retries(&self, environment: &Environment, usual: u32) -> Result<u32> {
+        let said = environment.get("AWS_MAX_ATTEMPTS");
+        let Some(said) = said.or_else(|| self.get("max_attempts").map(str::to_owned)) else {
+            return Ok(usual);
+        };
+        match said.parse() {
+            Ok(attempts @ 1..=1000_u32) => Ok(attempts - 1),
+            _ => Err(Error::usage(
+                format!(
+                    "cannot make '{}' attempts (AWS_MAX_ATTEMPTS, max_attempts)",
+                    shown(said)
+                ),
+                "it takes a number from 1 to 1000",
+            )),
+        }
+    }
+
+    /// A setting that the profile has for S3 alone, which its `services` section may hold too.
+    pub(crate) fn for_s3(&self, setting: &str) -> Option<&str> {
+        let name = format!("s3.{setting}");
+        let there = self.services.get(&name).or(self.settings.get(&name));
+        there.map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// A setting that is there and not empty.
@@ -176,15 +224,31 @@ mod tests {
         let dir = beside_the_tests().join(format!("buttersink-config-{}", std::process::id()));
         std::fs::create_dir_all(dir.join(".aws")).unwrap();
         let config = "[default]\nregion=eu-west-1\n[profile  b]\nregion = us-west-2 \n\
-                      s3 =\n  region = nested\n# region = comment\n";
+                      s3 =\n  region = nested\n# region = comment\nservices = here\n\
+                      [services here]\ns3 = \n\tendpoint_url = http://h\nsts =\n  endpoint_url = http://no\n\
+                      [profile astray]\nservices = nowhere\n";
         std::fs::write(dir.join(".aws/config"), config).unwrap();
         std::fs::write(dir.join(".aws/credentials"), "[b]\naws_access_key_id=K=\n").unwrap();
         let home = dir.to_str().unwrap().to_owned();
         let environment = Environment::of(&[("HOME", &home), ("AWS_PROFILE", "b")]);
         let b = Profile::load(&environment, None).unwrap();
         let default = Profile::load(&environment, Some("default")).unwrap();
+        let astray = Profile::load(&environment, Some("astray"));
         std::fs::remove_dir_all(&dir).unwrap();
         assert_eq!(b.get("region"), Some("us-west-2"));
+        let attempts = |text: &str| b.retries(&Environment::of(&[("AWS_MAX_ATTEMPTS", text)]), 10);
+        assert_eq!(attempts("").unwrap(), 10);
+        assert_eq!(attempts("1").unwrap(), 0);
+        assert_eq!(attempts("0").unwrap_err().exit_code(), 2);
+        assert_eq!(b.for_s3("region"), Some("nested"));
+        assert_eq!(b.for_s3("endpoint_url"), Some("http://h"));
+        assert!(
+            astray
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("[services nowhere]")
+        );
         assert_eq!(b.get("aws_access_key_id"), Some("K="));
         assert_eq!(default.get("region"), Some("eu-west-1"));
         let none = Profile::load(&environment, Some("c")).unwrap();

@@ -52,6 +52,9 @@ impl Credentials {
         {
             return Ok(Self::written("the environment", keys));
         }
+        if wanted.is_none() {
+            no_web_identity(environment)?;
+        }
         let profile = Profile::load(environment, wanted)?;
         if let Some(found) = from_profile(&profile)? {
             return Ok(found);
@@ -169,6 +172,31 @@ const SETTINGS: [&str; 3] = [
     "aws_session_token",
 ];
 
+/// Settings of a profile that make it another identity than that of the keys beside them.
+const OTHERS: [&str; 5] = [
+    "role_arn",
+    "sso_session",
+    "sso_start_url",
+    "login_session",
+    "web_identity_token_file",
+];
+const WAY_OUT: &str = "let credential_process fetch the keys, for example with 'aws configure \
+                       export-credentials'";
+
+/// AWS's tools would be the role of the token, and whatever is found further down is somebody else.
+fn no_web_identity(environment: &Environment) -> Result<()> {
+    const FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+    match environment.get(FILE) {
+        None => Ok(()),
+        Some(_) => Err(Error::failed(
+            format!("cannot use the role of {FILE} (AWS_ROLE_ARN)"),
+            format!(
+                "this program cannot do web identities; in a profile that --profile names, {WAY_OUT}"
+            ),
+        )),
+    }
+}
+
 fn from_profile(profile: &Profile) -> Result<Option<Credentials>> {
     let place = format!("the AWS profile '{}'", profile.name);
     let cannot = |said: String| Error::failed(format!("cannot use {place}"), said);
@@ -177,28 +205,26 @@ fn from_profile(profile: &Profile) -> Result<Option<Credentials>> {
             "neither ~/.aws/config nor ~/.aws/credentials has it".to_owned(),
         ));
     }
+    let process = profile.get("credential_process");
+    let mut others = OTHERS.into_iter();
+    let other = others.find(|name| profile.get(name).is_some());
+    // Keys beside a role are those that the role is asked for with, and another identity.
+    if let (Some(other), None) = (other, process) {
+        let said = format!("it relies on {other}, which this program cannot do; {WAY_OUT}");
+        return Err(cannot(said));
+    }
     let get = |name: &str| profile.get(name).map(str::to_owned);
-    if let Some(keys) = pair(&place, SETTINGS, get)? {
+    if other.is_none()
+        && let Some(keys) = pair(&place, SETTINGS, get)?
+    {
         return Ok(Some(Credentials::written(place, keys)));
     }
-    if let Some(command) = profile.get("credential_process") {
+    if let Some(command) = process {
         let fetched = Fetched::process(&profile.name, command);
         return match fetched.fetch()? {
             Some(keys) => Ok(Some(Credentials::renewable(fetched, keys))),
             None => Ok(None),
         };
-    }
-    let others = [
-        "role_arn",
-        "sso_session",
-        "sso_start_url",
-        "web_identity_token_file",
-    ];
-    if let Some(other) = others.into_iter().find(|name| profile.get(name).is_some()) {
-        return Err(cannot(format!(
-            "it relies on {other}, which this program cannot do; let credential_process fetch \
-             the keys, for example with 'aws configure export-credentials'"
-        )));
     }
     if profile.named {
         return Err(cannot(

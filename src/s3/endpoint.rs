@@ -19,8 +19,45 @@ use url::Url;
 pub(crate) struct Place {
     pub(crate) bucket: Bucket,
     pub(crate) quirks: Quirks,
-    /// The endpoint is the one of AWS's that follows from the region.
-    by_region: bool,
+    /// Which of AWS's endpoints it is, if it is the one that follows from the region.
+    of_aws: Option<Variant>,
+}
+
+/// Which endpoints of AWS are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Variant {
+    /// Those that have IPv6 addresses too.
+    dualstack: bool,
+    /// Those whose cryptography is validated by FIPS 140.
+    fips: bool,
+}
+
+impl Variant {
+    fn wanted(options: &S3Options, profile: &Profile) -> Variant {
+        let is_set = |variable: &str, setting: &str| {
+            let variable = options.environment.get(variable);
+            let value = variable.or_else(|| profile.for_s3(setting).map(str::to_owned));
+            let value = value.or_else(|| profile.get(setting).map(str::to_owned));
+            value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        };
+        Variant {
+            dualstack: is_set("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"),
+            fips: is_set("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"),
+        }
+    }
+
+    /// An endpoint that somebody names says all there is to say.
+    fn must_be_usual(self) -> Result<()> {
+        let what = match self {
+            Variant { fips: true, .. } => "use_fips_endpoint (AWS_USE_FIPS_ENDPOINT)",
+            Variant {
+                dualstack: true, ..
+            } => "use_dualstack_endpoint (AWS_USE_DUALSTACK_ENDPOINT)",
+            _ => return Ok(()),
+        };
+        let said = format!("{what} is set too, which only AWS's own endpoints can follow");
+        Err(Error::usage("cannot use the endpoint URL", said))
+    }
 }
 
 impl Place {
@@ -36,15 +73,15 @@ impl Place {
             "" => "us-east-1".to_owned(), // where a bucket elsewhere is pointed out
             region => region.to_owned(),
         });
-        let by_region = endpoint.is_none();
-        let url = match endpoint {
-            Some(url) => url,
-            None => of_region(&region)?,
+        let variant = Variant::wanted(options, profile);
+        let (url, of_aws) = match endpoint {
+            Some(url) => (variant.must_be_usual().map(|()| url)?, None),
+            None => (of_region(&region, variant)?, Some(variant)),
         };
         Ok(Place {
             bucket: address(url, bucket, &region, &quirks)?,
             quirks,
-            by_region,
+            of_aws,
         })
     }
 
@@ -67,9 +104,9 @@ impl Place {
         if !known || region.is_empty() || region == self.bucket.region() {
             return None;
         }
-        let url = match self.by_region {
-            true => of_region(region).ok()?,
-            false => endpoint_of(&self.bucket),
+        let url = match self.of_aws {
+            Some(variant) => of_region(region, variant).ok()?,
+            None => endpoint_of(&self.bucket),
         };
         Some(Place {
             bucket: address(url, self.bucket.name(), region, &self.quirks).ok()?,
@@ -107,13 +144,19 @@ fn endpoint_of(bucket: &Bucket) -> Url {
 
 fn endpoint(options: &S3Options, profile: &Profile) -> Result<Option<Url>> {
     let get = |name: &str| options.environment.get(name);
-    let text = options
-        .endpoint_url
-        .clone()
-        .or_else(|| get("AWS_ENDPOINT_URL_S3"))
-        .or_else(|| get("AWS_ENDPOINT_URL"))
-        .or_else(|| profile.get("endpoint_url").map(str::to_owned));
-    let Some(text) = text else { return Ok(None) };
+    let set = |name: &str| profile.get(name).map(str::to_owned);
+    let ignored = get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+    let ignored = ignored.or_else(|| set("ignore_configured_endpoint_urls"));
+    let configured = || {
+        get("AWS_ENDPOINT_URL_S3")
+            .or_else(|| get("AWS_ENDPOINT_URL"))
+            .or_else(|| profile.for_s3("endpoint_url").map(str::to_owned))
+            .or_else(|| set("endpoint_url"))
+            .filter(|_| !ignored.is_some_and(|value| value.eq_ignore_ascii_case("true")))
+    };
+    let Some(text) = options.endpoint_url.clone().or_else(configured) else {
+        return Ok(None);
+    };
     // The text is not repeated: it may hold a password.
     let wrong = |said: &str| Error::usage("cannot use the endpoint URL", said);
     let url = Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
@@ -140,9 +183,11 @@ fn region(options: &S3Options, profile: &Profile) -> Option<String> {
         .or_else(|| profile.get("region").map(str::to_owned))
 }
 
-fn of_region(region: &str) -> Result<Url> {
+fn of_region(region: &str, variant: Variant) -> Result<Url> {
     let china = if region.starts_with("cn-") { ".cn" } else { "" };
-    let text = format!("https://s3.{region}.amazonaws.com{china}");
+    let fips = if variant.fips { "-fips" } else { "" };
+    let dualstack = if variant.dualstack { ".dualstack" } else { "" };
+    let text = format!("https://s3{fips}{dualstack}.{region}.amazonaws.com{china}");
     let wrong = |error: url::ParseError| {
         let doing = format!("cannot use the region '{}'", region.escape_default());
         Error::usage(doing, error.to_string())
@@ -282,6 +327,37 @@ mod tests {
     }
 
     #[test]
+    fn dualstack_and_fips_are_followed_or_refused() {
+        let dualstack = ("AWS_USE_DUALSTACK_ENDPOINT", "true");
+        let fips = ("AWS_USE_FIPS_ENDPOINT", "TRUE");
+        let url = |pairs: &[(&str, &str)]| {
+            let there = place("b", |_| {}, pairs);
+            let there = there.moved("eu-west-1").unwrap();
+            there.bucket.base_url().as_str().to_owned()
+        };
+        for (pairs, host) in [
+            (&[dualstack][..], "s3.dualstack"),
+            (&[fips], "s3-fips"),
+            (&[dualstack, fips], "s3-fips.dualstack"),
+            (&[("AWS_USE_FIPS_ENDPOINT", "false")], "s3"),
+        ] {
+            let expected = format!("https://b.{host}.eu-west-1.amazonaws.com/");
+            assert_eq!(url(pairs), expected);
+        }
+        let options = S3Options {
+            endpoint_url: Some("http://h".to_owned()),
+            environment: Environment::of(&[fips]),
+            ..S3Options::default()
+        };
+        let error = Place::find("b", &options, &Profile::default()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(
+            error.to_string().contains("AWS_USE_FIPS_ENDPOINT"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn custom_endpoints_are_path_style() {
         let variables = [
             ("AWS_ENDPOINT_URL", "http://other"),
@@ -290,6 +366,9 @@ mod tests {
         let there = place("b", |_| {}, &variables);
         assert_eq!(there.bucket.base_url().as_str(), "http://h:9000/p/b/");
         assert_eq!(there.bucket.region(), "us-east-1");
+        let ignored = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
+        let aws = place("b", |_| {}, &[&variables[..], &[ignored]].concat());
+        assert_eq!(aws.quirks.name, "aws");
         let moved = there.moved("r").unwrap();
         assert_eq!(moved.bucket.base_url().as_str(), "http://h:9000/p/b/");
         let option = |o: &mut S3Options| {

@@ -34,6 +34,10 @@ pub(crate) struct About<'a> {
     pub(crate) now: Timestamp,
     /// It asked for server-side encryption.
     pub(crate) sse: bool,
+    /// It asked that nothing be there yet.
+    pub(crate) if_none_match: bool,
+    /// The storage class that it asked for; empty if none.
+    pub(crate) class: &'a str,
 }
 
 /// Services allow a quarter of an hour at most; less explains nothing.
@@ -145,19 +149,51 @@ impl Refusal {
             | "IllegalLocationConstraintException" => {
                 format!("the bucket is not at {place}: give its --region or --endpoint-url")
             }
-            "NotImplemented"
-            | "InvalidArgument"
-            | "InvalidRequest"
-            | "ServerSideEncryptionConfigurationNotFoundError"
-                if about.sse =>
-            {
-                "the service may not encrypt as asked: try --sse none".to_owned()
+            "InvalidStorageClass" => class(about.class),
+            "NotImplemented" | "InvalidArgument" | "InvalidRequest" => {
+                return self.not_taken(about);
+            }
+            "ServerSideEncryptionConfigurationNotFoundError" => SSE.to_owned(),
+            "QuotaExceeded"
+            | "QuotaExceededException"
+            | "InsufficientCapacity"
+            | "TooManyBuckets"
+            | "XMinioStorageFull"
+            | "InsufficientStorage" => {
+                "there is no room left for it: delete something there, or raise the quota"
+                    .to_owned()
             }
             _ if matches!(self.status, 401 | 403) => {
                 format!("the credentials from {source} need the permission {action}")
             }
             _ => return None,
         })
+    }
+
+    /// What a service most likely does not take of a request, and the way without it. Its words decide
+    /// where they name one of the things that were asked for.
+    fn not_taken(&self, about: &About<'_>) -> Option<String> {
+        let said = self.message.to_ascii_lowercase();
+        let names = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        let (encryption, storage) = (
+            names(&["encrypt", "kms", "sse"]),
+            names(&["storage", "class"]),
+        );
+        let ways = [
+            (about.sse, encryption, SSE.to_owned()),
+            (
+                about.if_none_match,
+                names(&["none-match", "condition"]),
+                IF_NONE_MATCH.to_owned(),
+            ),
+            (!about.class.is_empty(), storage, class(about.class)),
+        ];
+        let named = ways.iter().any(|(asked, named, _)| *asked && *named);
+        let ways = ways
+            .into_iter()
+            .filter(|(asked, is_named, _)| *asked && (*is_named || !named));
+        let ways: Vec<String> = ways.map(|(_, _, way)| way).collect();
+        (!ways.is_empty()).then(|| ways.join("; or "))
     }
 
     /// How far our clock is from theirs, in words, if that matters to a signature.
@@ -173,6 +209,19 @@ impl Refusal {
         };
         Some(format!("{} {word}", duration(ahead.abs())))
     }
+}
+
+const SSE: &str =
+    "the service may not encrypt as asked: try --sse none (in a configuration sse = \"none\")";
+const IF_NONE_MATCH: &str =
+    "the service may not know If-None-Match: try --s3-quirks no-if-none-match";
+
+fn class(class: &str) -> String {
+    format!(
+        "the service may not know the storage class {}: give another one by --storage-class (in a \
+         configuration storage_class_chunks and storage_class_manifest)",
+        plain(class)
+    )
 }
 
 fn by_status(status: u16) -> &'static str {
@@ -272,6 +321,8 @@ mod tests {
             place: "https://h in region r",
             now: now.parse().unwrap(),
             sse: true,
+            if_none_match: false,
+            class: "",
         }
     }
 
@@ -302,6 +353,42 @@ mod tests {
             refusal(404, "NoSuchBucket")
                 .said(&now)
                 .contains("https://h")
+        );
+    }
+
+    #[test]
+    fn what_is_not_taken_is_named_with_the_way_out() {
+        let said = |code: &str, message: &str| {
+            let about = About {
+                if_none_match: true,
+                class: "DEEP_ARCHIVE",
+                ..about("2026-11-21T12:01:00Z")
+            };
+            let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+            Refusal::read(501, &HeaderMap::new(), body.as_bytes()).said(&about)
+        };
+        let header = said(
+            "NotImplemented",
+            "A header you provided implies functionality",
+        );
+        assert!(
+            header.contains("no-if-none-match") && header.contains("--sse none"),
+            "{header}"
+        );
+        let kms = said("NotImplemented", "KMS is not configured");
+        assert!(
+            kms.contains("--sse none") && !kms.contains("no-if-none-match"),
+            "{kms}"
+        );
+        let class = said("InvalidStorageClass", "Invalid storage class");
+        assert!(
+            class.contains("DEEP_ARCHIVE") && class.contains("storage_class_chunks"),
+            "{class}"
+        );
+        let full = said("QuotaExceeded", "");
+        assert!(
+            full.contains("room") && !full.contains("permission"),
+            "{full}"
         );
     }
 

@@ -4,7 +4,7 @@
 use super::xml::Node;
 use super::{Client, Request};
 use crate::error::Result;
-use crate::s3::thaw::freezes;
+use crate::prices::freezes;
 use crate::snapshot::shown;
 use rusty_s3::Method;
 use std::fmt;

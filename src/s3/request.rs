@@ -2,6 +2,7 @@
 //! Plain data: sending is the client's business.
 
 use super::sign;
+use super::xml::{Flaw, Node};
 use crate::error::Error;
 use crate::limiter::Limiter;
 use crate::sys;
@@ -34,6 +35,8 @@ pub(crate) struct Request<'a> {
     pub(crate) limit: u64,
     /// A lost answer is not asked for again, since the request may have been carried out.
     pub(crate) once: bool,
+    /// The name of the document that the answer must be; empty if it is none.
+    pub(crate) root: &'a str,
     /// Services may work for minutes before they answer.
     pub(crate) slow: bool,
     /// Ends the request early when set.
@@ -53,6 +56,7 @@ impl<'a> Request<'a> {
             into: Vec::new(),
             limit: 64 << 20,
             once: false,
+            root: "",
             slow: false,
             stop: None,
         }
@@ -70,6 +74,28 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The value of a header; `None` if it is not sent.
+    pub(super) fn asks(&self, header: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(name, _)| *name == header);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The document in an answer, an empty one if none is expected; else what is wrong, and whether
+    /// that may pass: what is not well formed was cut or damaged on its way.
+    pub(super) fn document(&self, body: &[u8]) -> std::result::Result<Node, (String, bool)> {
+        if self.root.is_empty() {
+            return Ok(Node::default());
+        }
+        match Node::read(&String::from_utf8_lossy(body)) {
+            Ok(document) if document.name == self.root => Ok(document),
+            other => {
+                let damaged = other == Err(Flaw::Malformed);
+                Err((format!("the answer is not a {}", self.root), damaged))
+            }
+        }
+    }
+
     pub(super) fn stopped(&self) -> bool {
         self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) || sys::interrupted()
     }
@@ -81,6 +107,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+    /// What its body is, if [`Request::root`] says that it is a document.
+    pub(super) document: Node,
 }
 
 impl Response {

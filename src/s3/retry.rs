@@ -44,11 +44,6 @@ impl Tries {
         self.take()
     }
 
-    /// Whether it was not tried often yet.
-    pub(crate) fn few(&self) -> bool {
-        self.done <= 3
-    }
-
     fn take(&mut self) -> bool {
         let some = self.left > 0;
         self.left = self.left.saturating_sub(1);

@@ -9,6 +9,7 @@ use super::{Answer, Client, Request};
 use crate::archive::{ArchiveState, Tier};
 use crate::digest::content_md5;
 use crate::error::Result;
+use crate::prices::freezes;
 use rusty_s3::Method;
 use std::collections::{BTreeMap, HashSet};
 
@@ -34,12 +35,7 @@ pub enum Asked {
     NotFrozen,
 }
 
-/// Whether objects of a class can only be read once they are thawed. Those of
-/// `INTELLIGENT_TIERING` may, if they were not read for long; only asking tells.
-pub fn freezes(class: &str) -> bool {
-    matches!(class, "GLACIER" | "DEEP_ARCHIVE")
-}
-
+/// Objects of it must be thawed if they were not read for long; only asking tells.
 const TIERING: &str = "INTELLIGENT_TIERING";
 
 impl Client {
@@ -191,14 +187,6 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::s3::Fault;
-
-    #[test]
-    fn which_classes_freeze() {
-        assert!(freezes("GLACIER") && freezes("DEEP_ARCHIVE"));
-        for class in ["STANDARD", "STANDARD_IA", "GLACIER_IR", TIERING, ""] {
-            assert!(!freezes(class), "{class}");
-        }
-    }
 
     #[test]
     fn what_listings_say() {

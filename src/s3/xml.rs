@@ -18,11 +18,39 @@ pub(crate) const LONGEST: u64 = 16 << 20;
 /// Nor has it more elements, each of which takes more memory than its text.
 const ELEMENTS: usize = 200_000;
 
+/// Why a text is no document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// It is not well formed, as what was cut or damaged on its way.
+    Malformed,
+    /// It is longer, deeper or of more elements than anybody's answer.
+    Excessive,
+}
+
 impl Node {
-    /// The root element of a document; `None` if it is not well formed.
+    /// The root element of a document.
+    ///
+    /// # Errors
+    /// If it is not well formed, or larger than is good for us.
+    pub(crate) fn read(text: &str) -> Result<Node, Flaw> {
+        let mut elements = 0;
+        Node::counted(text, &mut elements).ok_or(match elements > ELEMENTS {
+            true => Flaw::Excessive,
+            false => Flaw::Malformed,
+        })
+    }
+
+    /// The root element of a document; `None` if it is none.
     pub(crate) fn parse(text: &str) -> Option<Node> {
-        let (mut open, mut elements) = (vec![Node::default()], 0);
+        Node::read(text).ok()
+    }
+
+    /// Counts elements as it reads; where they are too many, or would be, in one or the other way, the
+    /// count is beyond [`ELEMENTS`].
+    fn counted(text: &str, elements: &mut usize) -> Option<Node> {
+        let mut open = vec![Node::default()];
         if text.len() as u64 > LONGEST {
+            *elements = usize::MAX;
             return None;
         }
         for token in Tokenizer::from(text) {
@@ -44,9 +72,12 @@ impl Node {
                 Token::Cdata { text, .. } => open.last_mut()?.text.push_str(text.as_str()),
                 _ => {}
             }
-            elements += usize::from(matches!(token, Token::ElementStart { .. }));
+            *elements += usize::from(matches!(token, Token::ElementStart { .. }));
             // The first of them is the document.
-            if open.len() > DEPTH + 1 || elements > ELEMENTS {
+            if open.len() > DEPTH + 1 {
+                *elements = usize::MAX;
+            }
+            if *elements > ELEMENTS {
                 return None;
             }
         }

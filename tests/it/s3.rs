@@ -678,15 +678,22 @@ fn damaged_streams_stay_out(server: &Server) {
     assert_eq!(error.kind, Kind::Damaged, "{error}");
 }
 
-/// An endpoint that never answered is given up soon.
+/// An endpoint that never answered is given up after as many attempts as are allowed.
 fn nobody_there() {
-    let mut store = open("http://127.0.0.1:9", "bucket");
+    let mut few = options("http://127.0.0.1:9");
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", KEY),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+        ("AWS_MAX_ATTEMPTS", "3"),
+    ];
+    few.environment = Environment::of(&environment);
+    let mut store = DiffStore::open("bucket", "host/", Access::Write, few).unwrap();
     let error = store.list().unwrap_err().to_string();
     assert!(
         error.contains("refused") && error.contains("127.0.0.1:9"),
         "{error}"
     );
-    assert!(count(&store.client().counters.requests) < 6);
+    assert_eq!(count(&store.client().counters.requests), 3);
     let mut lost = options("http://127.0.0.1:9");
     lost.environment = Environment::of(&[("AWS_EC2_METADATA_DISABLED", "true")]);
     let error = DiffStore::open("bucket", "", Access::Read, lost).unwrap_err();

@@ -34,6 +34,8 @@ pub(crate) const TESTS: &[Test] = on_both![
     an_error_with_status_200,
     nothing_helps_for_ever,
     a_redirect_to_another_region,
+    a_cut_listing_is_asked_for_again,
+    the_first_request_is_repeated_as_any_other,
     what_is_in_the_trash_is_not_copied_again,
 ];
 
@@ -238,6 +240,42 @@ fn a_redirect_to_another_region(server: &Server) {
     put(&mut store, &diff(1, None, 300), "s", &stream(1, None, 300)).unwrap();
     assert_eq!(*astray.lock().unwrap(), 1, "the region is remembered");
     assert!(store.client().described().contains("us-east-1"));
+}
+
+fn a_cut_listing_is_asked_for_again(server: &Server) {
+    let bucket = server.bucket();
+    put(
+        &mut open(&server.endpoint, &bucket),
+        &diff(1, None, 300),
+        "s",
+        &stream(1, None, 300),
+    )
+    .unwrap();
+    let cut = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>host/";
+    let mut cuts = 0;
+    let proxy = Proxy::before(server, move |seen| {
+        let list = seen.target.contains("list-type=2");
+        cuts += usize::from(list);
+        (list && cuts <= 2).then_some(Fault::Body(cut))
+    });
+    let listing = store(&proxy, &bucket, |_| {}).list().unwrap();
+    assert_eq!(listing.snapshots.len(), 1);
+    assert!(proxy.count("list-type=2") >= 3);
+    // An answer that is whole, and another one, is not asked for again.
+    let proxy = Proxy::before(server, |_| Some(Fault::Body("<html></html>")));
+    let error = store(&proxy, &bucket, |_| {})
+        .list()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("not a ListBucketResult"), "{error}");
+    assert_eq!(proxy.count("list-type=2"), 1);
+}
+
+fn the_first_request_is_repeated_as_any_other(server: &Server) {
+    let bucket = server.bucket();
+    let proxy = Proxy::before(server, |seen| (seen.before < 5).then_some(Fault::Reset));
+    let listing = store(&proxy, &bucket, |_| {}).list().unwrap();
+    assert_eq!(listing.snapshots.len(), 0);
 }
 
 /// A key that may copy and not remove, and later one that may.

@@ -213,6 +213,7 @@ fn through_a_proxy() {
     let list = |proxy: &str, not: &str| {
         let mut run = command(&tls.endpoint(), &[&bucket.url("host/")]);
         run.env("HTTPS_PROXY", proxy).env("NO_PROXY", not);
+        run.env("AWS_MAX_ATTEMPTS", "2");
         said(run.env("AWS_CA_BUNDLE", here().join("ca.pem")))
     };
     let there = format!("http://127.0.0.1:{}", proxy.port);

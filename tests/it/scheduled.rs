@@ -455,7 +455,9 @@ fn the_bucket_is_away() {
     std::fs::write(&scene.config, away).unwrap();
     for number in [7, 8] {
         scene.write(&number.to_string());
-        let error = scene.run(&day(number)).unwrap_err();
+        let mut means = means(&scene.server);
+        means.s3.retries = 1;
+        let error = scene.run_with(&day(number), &means).unwrap_err();
         assert!(matches!(error.exit_code(), 1 | 10), "{error}");
     }
     assert_eq!(scene.names("data").len(), 2, "one for both days");
@@ -530,6 +532,7 @@ fn no_s3_is_a_snapshot_only() {
     let none = Means {
         s3: buttersink::s3::S3Options {
             endpoint_url: Some("http://127.0.0.1:1".to_owned()),
+            retries: 1,
             ..options(&scene.server.endpoint)
         },
         ..means(&scene.server)
@@ -729,7 +732,7 @@ fn a_configuration_is_checked_with_its_bucket() {
             &[scene.config.to_str().unwrap()],
         ]
         .concat();
-        said(&mut command(&scene.server.endpoint, &words))
+        said(command(&scene.server.endpoint, &words).env("AWS_MAX_ATTEMPTS", "2"))
     };
     let said = check(&[]);
     assert_eq!(said.code, 0);

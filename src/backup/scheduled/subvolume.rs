@@ -1,7 +1,7 @@
 //! One subvolume of a configuration: what there is of it here and in the bucket, what is due, and
 //! its backup.
 
-use super::destinations::{self, Backup};
+use super::destinations::{self, Backup, InBucket};
 use super::{Order, Round};
 use crate::archive::Backup as Archived;
 use crate::backup::agenda::{self, Agenda, Chain, Pending};
@@ -299,13 +299,15 @@ impl Round<'_, '_> {
         let config = &self.order.config;
         let mut dests = Vec::new();
         if let (Some(archive), None) = (&mut subject.archive, &owed) {
-            dests.push(destinations::bucket(
-                config,
-                &mut **archive,
-                &todo,
-                kind,
-                self.now,
-            ));
+            let there = InBucket {
+                finishes: todo.finishes(),
+                links: &todo.chain.links,
+                backups: &todo.backups,
+                unread: todo.unread.as_ref(),
+            };
+            let archive = &mut **archive;
+            let bucket = destinations::bucket(config, archive, &there, kind, self.now);
+            dests.push(bucket);
         }
         for (dest, store) in config.destinations.iter().zip(&mut self.others) {
             if owed.as_ref().is_none_or(|owed| owed.contains(&dest.place)) {

@@ -100,6 +100,42 @@ fn a_profile_that_cannot_serve_says_why() {
 }
 
 #[test]
+fn nobody_signs_in_the_place_of_a_role() {
+    let home = Home::new("role");
+    let keys = "aws_access_key_id=user\naws_secret_access_key=s\n";
+    home.write(
+        ".aws/credentials",
+        &format!("[default]\n{keys}[self]\n{keys}"),
+    );
+    let role = "[profile self]\nrole_arn = arn:x\nsource_profile = self\n";
+    home.write(".aws/config", role);
+    let error = home.find(&[("AWS_PROFILE", "self")]).unwrap_err();
+    let said = error.to_string();
+    assert!(
+        said.contains("role_arn") && said.contains("credential_process"),
+        "{said}"
+    );
+    let token = [
+        ("AWS_ROLE_ARN", "arn:x"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"),
+    ];
+    let said = home.find(&token).unwrap_err().to_string();
+    assert!(
+        said.contains("AWS_ROLE_ARN") && said.contains("credential_process"),
+        "{said}"
+    );
+    // Who is named by an option, or by keys, is somebody else on purpose.
+    let named = Credentials::find(&home.with(&token), Some("default")).unwrap();
+    assert_eq!(id(&named), "user");
+    let answer = r#"{"Version":1,"AccessKeyId":"role","SecretAccessKey":"s"}"#;
+    home.write("get", &format!("echo '{answer}'"));
+    let process = format!("credential_process = sh {}/get\n", home.0.display());
+    home.write(".aws/config", &format!("{role}{process}"));
+    let found = home.find(&[("AWS_PROFILE", "self")]).unwrap();
+    assert_eq!(id(&found), "role");
+}
+
+#[test]
 fn a_process_gives_keys_and_is_asked_again() {
     let home = Home::new("process");
     let script = format!(

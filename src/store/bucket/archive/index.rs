@@ -68,19 +68,10 @@ pub(super) fn stand_in(text: &str) -> Uuid {
     Uuid(bytes)
 }
 
-/// Reads the archive of a subvolume below a prefix.
-///
-/// # Errors
-/// If the bucket cannot be read.
-pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
-    let found = client.inventory(&manifest::folder(prefix, name))?;
-    of(client, prefix, name, found)
-}
-
 /// As many bytes as the manifests of an archive may have together; one may have 64 MiB.
 const MANIFESTS: usize = 1 << 30;
 
-/// The same, of all that a listing has in the folder of the archive.
+/// Reads the archive of a subvolume: all that a listing has in its folder.
 pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) -> Result<Archive> {
     let folder = manifest::folder(prefix, name);
     let mut archive = Archive {

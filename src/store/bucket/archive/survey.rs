@@ -4,9 +4,9 @@
 use super::manifest::Manifest;
 use crate::archive::ArchiveState;
 use crate::error::Result;
+use crate::prices::freezes;
 use crate::s3::Client;
 use crate::s3::listing::Inventory;
-use crate::s3::thaw::freezes;
 use crate::store::bucket::keys::Archived;
 use std::collections::{BTreeSet, HashMap};
 
