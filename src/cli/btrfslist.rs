@@ -75,7 +75,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match PROGRAM.read(arguments).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&error.to_string());
+            error.lines().lines().for_each(say);
             error.exit_code().into()
         }
     }

@@ -148,7 +148,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn say(error: &Error) {
     // Where nobody can be told, the exit status still tells.
-    let _ = writeln!(io::stderr(), "checksumdir: {error}");
+    for line in error.lines().lines() {
+        let _ = writeln!(io::stderr(), "checksumdir: {line}");
+    }
 }
 
 fn run(mode: Mode, words: Vec<OsString>, mut options: Options) -> Result<u8> {

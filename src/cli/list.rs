@@ -68,7 +68,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
                     },
                     ..error
                 };
-                progress.say(&error.to_string());
+                progress.fail(&error);
                 failed = failed.and(Err(error));
                 continue;
             }
