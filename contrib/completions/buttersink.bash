@@ -31,7 +31,7 @@ _buttersink() {
     clean) options='-n --dry-run --exclude --older-than -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config --backup' ;;
     adopt) options='-n --dry-run --as --yes --take-over -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --sse' ;;
     config) options='-h --help --offline -l --logfile --endpoint-url --region --profile --s3-quirks' ;;
-    --server) options='--mode --as --strict' ;;
+    --server) options='--mode --as --strict --receive-with' ;;
     *) options='-n --dry-run -d --delete -e --estimate --whole --compare --exclude -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --config -V --version' ;;
     esac
     [[ $before != config ]] || { _buttersink_words 'check'; return; }

@@ -7,7 +7,7 @@ use super::options::Options;
 use crate::error::{Doing, Error, Result};
 use crate::log::system;
 use crate::snapshot::shown;
-use crate::store;
+use crate::store::{self, Terms};
 use crate::sys::secure_open::Found;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,7 +21,7 @@ pub(super) const COMMAND: Command<Form> = Command {
     usages: &[Usage {
         form: Form::Server,
         when: None,
-        words: "--mode r|a|w [--as NAME] [--strict] DIR",
+        words: "--mode r|a|w [--as NAME] [--strict] [--receive-with WAY] DIR",
         count: (1, 1),
     }],
     text: "",
@@ -59,14 +59,13 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
     let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
     let key = options.as_client.as_ref().map(shown).unwrap_or_default();
-    store::serve_directory(
-        || directory(dir, options.strict),
-        &key,
+    let terms = Terms {
         access,
-        reader,
-        writer,
-    )
-    .inspect_err(|error| system::line(|| error.to_string()))
+        key: &key,
+        receive_with: options.receive_with,
+    };
+    store::serve_directory(|| directory(dir, options.strict), &terms, reader, writer)
+        .inspect_err(|error| system::line(|| error.to_string()))
 }
 
 /// Where it is, if it may be served.

@@ -337,7 +337,7 @@ const OUTPUT: Table = &[
     })
     .hint(OneOf(&["builtin", "btrfs"]))
     .help("how btrfs filesystems receive: 'builtin', or 'btrfs' (if it is there)")
-    .of(&[Sync, Resend, Backup, BackupConfig, Restore]),
+    .of(&[Sync, Resend, Backup, BackupConfig, Restore, Server]),
     Row::value("bwlimit", "RATE", |o, v| put(&mut o.bwlimit, v.rate()))
         .help("send and receive no faster: KiB per second, or with a unit: 500, 10M")
         .of(MOVING),

@@ -261,7 +261,8 @@ fn help_is_of_the_command() {
 /// All of these could stand where a wildcard of sudo does.
 #[test]
 fn servers_take_no_word_more() {
-    let (_, words, options) = parsed("--server --strict --as host1 --mode a /b/");
+    let (_, words, options) =
+        parsed("--server --strict --as host1 --receive-with builtin --mode a /b/");
     assert_eq!(
         (words, options.as_client),
         (vec!["/b/".into()], Some("host1".into()))
@@ -274,6 +275,8 @@ fn servers_take_no_word_more() {
         "--server --mode r",
         "--server --mode x /b/",
         "--server --mode a --mode w /b/",
+        "--server --receive-with x --mode a /b/",
+        "--server --mode a /b/ --receive-with btrfs",
         "--server --mode a /b/ --mode w",
         "--server --mode a /b/ --as root",
         "--server --mode a /b/ /c/",

@@ -5,7 +5,7 @@ use super::xml::Node;
 use super::{Client, Request};
 use crate::error::Result;
 use crate::prices::freezes;
-use crate::snapshot::shown;
+use crate::text::shown;
 use rusty_s3::Method;
 use std::fmt;
 

@@ -1,8 +1,11 @@
 //! Which store stands behind a place: the only file that knows every kind of them.
 
-use super::bucket::{ArchiveStore, DiffStore, archive};
+use super::bucket::{ArchiveStore, DiffStore, lifecycle};
 use super::local::Local;
-use super::{Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, Store, remote, serve};
+use super::{
+    Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Store, remote,
+    serve,
+};
 use crate::error::Result;
 use crate::process::Priority;
 use std::io::{Read, Write};
@@ -71,19 +74,28 @@ pub fn open_archive(
 /// # Errors
 /// If there are no credentials. What the bucket does not tell is a remark.
 pub fn bucket_remarks(bucket: &str, prefix: &str, means: &Means) -> Result<Vec<String>> {
-    archive::lifecycle::remarks(bucket, prefix, means.s3.clone())
+    lifecycle::remarks(bucket, prefix, means.s3.clone())
 }
 
-/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes. The
-/// directory is looked for once the client has greeted, so that it hears why there is none. What comes is
-/// recorded as having come by `key`, if that is not empty.
+/// What the command line of a server grants, and what it does not leave to the client.
+pub struct Terms<'a> {
+    /// What may be done there.
+    pub access: Access,
+    /// By which key of the server what comes comes; empty if that is not known.
+    pub key: &'a str,
+    /// How snapshots are received; where nothing is said, as the client wishes if that can be here.
+    pub receive_with: Option<ReceiveWith>,
+}
+
+/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes, as far
+/// as the terms leave that open. The directory is looked for once the client has greeted, so that it
+/// hears why there is none.
 ///
 /// # Errors
 /// As [`serve::serve`] says.
 pub fn serve_directory(
     find: impl FnOnce() -> Result<PathBuf>,
-    key: &str,
-    access: Access,
+    terms: &Terms,
     reader: impl Read,
     writer: impl Write,
 ) -> Result<()> {
@@ -96,10 +108,16 @@ pub fn serve_directory(
         let manner = Manner {
             priority,
             compressed: client.compressed,
-            receive_with: client.receive_with,
+            receive_with: terms
+                .receive_with
+                .or(client.receive_with.filter(|way| way.is_possible())),
         };
-        let store = Local::open(&find()?, access, manner)?;
-        Ok(Box::new(store.walled().keyed(key)))
+        let store = Local::open(&find()?, terms.access, manner)?;
+        Ok(Box::new(store.walled().keyed(terms.key)))
     };
-    serve::serve(open, access, reader, writer)
+    let here = Hello {
+        receive_with: terms.receive_with,
+        ..Hello::here()
+    };
+    serve::serve_as(open, terms.access, here, reader, writer)
 }

@@ -414,7 +414,7 @@ fn gone_on_with(bucket: &Bucket<'_>, snaps: &Path, there: usize) {
 fn right(bucket: &Bucket<'_>, snaps: &Path, count: usize) {
     let stream = send(&snaps.join("large"), None);
     assert_eq!(count, stream.len().div_ceil(5 << 20), "parts");
-    assert_eq!(bucket.unfinished(), [[0; 0]; 0]);
+    assert_eq!(bucket.unfinished().concat(), [0; 0]);
     let keys = bucket.keys("host/large/");
     assert_eq!(keys.len(), 1);
     assert!(bucket.get(&keys[0]) == stream, "the object is another");
@@ -434,7 +434,9 @@ fn killed_at_any_moment(server: &Server) {
     let snaps = large(&btrfs("a", 512), 60);
     for round in 0..4 {
         let before = bucket.unfinished();
-        assert!(before.len() <= 1, "a second upload was begun");
+        // Of one whose id had not come when the run was killed nobody knows that it is ours.
+        let used = before.iter().filter(|parts| !parts.is_empty());
+        assert!(used.count() <= 1, "a second upload was begun");
         let log = format!("log{round}");
         // So slow that it is not done before: 60 MiB take three seconds.
         let mut child = begin(&bucket, &snaps, &log, &["--bwlimit", "20M"]);
@@ -452,7 +454,8 @@ fn killed_at_any_moment(server: &Server) {
         note.contains("unfinished upload") && note.contains("begun"),
         "{note}"
     );
-    gone_on_with(&bucket, &snaps, left[0].len());
+    let most = left.iter().map(Vec::len).max();
+    gone_on_with(&bucket, &snaps, most.unwrap_or(0));
     // An unfinished one can be removed instead.
     let (from, to) = (slash(&snaps), bucket.url("other/"));
     let log = here().join("other");
@@ -503,7 +506,8 @@ fn an_interrupted_upload_is_gone_on_with() {
     }
     let left = bucket.unfinished();
     assert_eq!(left.len(), 1);
-    gone_on_with(&bucket, &snaps, left[0].len());
+    let most = left.iter().map(Vec::len).max();
+    gone_on_with(&bucket, &snaps, most.unwrap_or(0));
 }
 
 fn the_server_is_killed() {

@@ -52,6 +52,7 @@ fn started(words: &[&str], dir: &Path, log: &Path) -> Child {
     Command::new(std::env::current_exe().expect("own path"))
         .args(words)
         .env(SCRATCH, dir)
+        .env("BUTTERSINK_STATE_DIR", dir.join("state"))
         .stdin(Stdio::null())
         .stdout(output.try_clone().expect("output file"))
         .stderr(output)

@@ -1,7 +1,7 @@
 //! The archive as those above the stores see it: backups as values, and no manifest.
 
+use super::by_hand;
 use super::chain::Links;
-use super::command;
 use super::index::Archive as Index;
 use super::manifest::{self, Manifest};
 use crate::archive::{ArchiveState, Backup, Backups, Kind, Leftover};
@@ -36,7 +36,7 @@ impl Archive for ArchiveStore {
     }
 
     fn prices(&self) -> Prices {
-        Prices::of(self.client().is_aws())
+        Prices::of(self.objects().is_aws())
     }
 
     fn memory(&self) -> u64 {
@@ -44,12 +44,12 @@ impl Archive for ArchiveStore {
     }
 
     fn command(&self, backup: &Backup) -> String {
-        command::receive(&self.client().options, &self.layout.settings.bucket, backup)
+        by_hand::receive(self.objects(), backup)
     }
 
     fn chain(&mut self, key: &str) -> Result<Box<dyn Chain>> {
-        let client = Arc::clone(&self.reach.objects);
-        Ok(Box::new(Links::follow(client, self.archive()?, key)?))
+        let objects = Arc::clone(&self.reach.objects);
+        Ok(Box::new(Links::follow(objects, self.archive()?, key)?))
     }
 
     fn removable(&mut self, stamp: &str) -> Result<Backup> {

@@ -1,6 +1,6 @@
 //! What a bucket does by itself with backups, in words. Changes nothing.
 
-use super::manifest;
+use super::archive::manifest;
 use crate::error::Result;
 use crate::s3::lifecycle::{Does, Rule};
 use crate::s3::{Client, S3Options};

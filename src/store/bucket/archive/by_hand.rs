@@ -1,21 +1,15 @@
 //! How a backup is received by hand: a line for the shell, of programs that are not ours.
 
 use crate::archive::Backup;
-use crate::s3::S3Options;
+use crate::objects::Objects;
 use crate::text::shown;
 
 /// How a backup is received by hand, after those that it builds on.
-pub(super) fn receive(reach: &S3Options, bucket: &str, backup: &Backup) -> String {
-    let mut aws = "aws".to_owned();
-    if let Some(region) = &reach.region {
-        aws += &format!(" --region {}", quoted(region));
-    }
-    if let Some(url) = &reach.endpoint_url {
-        aws += &format!(" --endpoint-url {}", quoted(url));
-    }
+pub(super) fn receive(objects: &dyn Objects, backup: &Backup) -> String {
     let fetch = |key: &String| {
-        let url = format!("s3://{bucket}/{key}");
-        format!("{aws} s3 cp {} -", quoted(&url))
+        let words = objects.fetched_by(key);
+        let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        quoted.join(" ")
     };
     let all: Vec<String> = backup.chunks.iter().map(fetch).collect();
     match &all[..] {
