@@ -26,9 +26,11 @@ pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};
 pub use file_digests::Rejected;
 use file_digests::{Digest, Looking};
 pub use local::{ReceiveWith, Scratch, Target, builtin_send};
-pub use location::{Location, Place};
-pub use open::{StoreAndArchives, bucket_remarks, open, open_all, open_archive, serve_directory};
-pub use options::{BucketOptions, Manner, Means, Sse, SshOptions, check_part};
+pub use location::{Address, Location, Place};
+pub use open::{
+    StoreAndArchives, Terms, bucket_remarks, open, open_all, open_archive, serve_directory,
+};
+pub use options::{BucketOptions, Checksum, Manner, Means, Sse, SshOptions, check_part};
 pub use receipt::{Parts, Receipt};
 use std::io::{Read, Write};
 use std::path::Path;

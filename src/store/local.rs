@@ -36,8 +36,9 @@ use crate::store::{Access, Rejected, Sink, Store};
 use crate::sys;
 use paths::{checked_name, remove};
 use receive::{Receiving, leftover, parent, part};
+use records::quarantine::Left;
 use records::seals::{self, Fact};
-use records::{marks, state_dir};
+use records::{marks, quarantine, state_dir};
 use send::{measure, mending, not_as_listed};
 use std::fs::File;
 use std::io::{self, Read};
@@ -183,6 +184,25 @@ impl Local {
         Ok(self.dir.join(relative))
     }
 
+    /// Removes what lies in quarantine under the unfinished name `path`, if that is what was listed.
+    fn delete_quarantined(&mut self, path: &Path) -> Result<bool> {
+        let listed = |left: &Left| {
+            let uuid = left.subvolume.uuid;
+            let same = |s: &Snapshot| s.path == path && s.uuid == uuid;
+            self.known.iter().any(same)
+        };
+        let Some(left) = quarantine::left(&self.dir)?.filter(listed) else {
+            return Ok(false);
+        };
+        let uuid = left.subvolume.uuid;
+        left.remove()?;
+        marks::ended(&self.dir, path)?;
+        self.known.retain(|s| s.uuid != uuid);
+        let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
+        sys::syncfs(self.filesystem.fd()).doing(doing)?;
+        Ok(true)
+    }
+
     fn check_space(&self, size: Size, path: &Path) -> Result<()> {
         let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
         let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
@@ -204,6 +224,10 @@ impl Store for Local {
         let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
         let filesystem = self.filesystem.fsid()?;
         listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
+        if let Some(left) = quarantine::left(&self.dir)? {
+            snapshots.push(listing::quarantined(&left, &subvolumes.all));
+            snapshots.sort_by(|a, b| a.path.cmp(&b.path));
+        }
         self.as_seen(&mut snapshots);
         snapshots.extend(target::elsewhere(self, &subvolumes.all, &snapshots)?);
         self.known.clone_from(&snapshots);
@@ -286,6 +310,9 @@ impl Store for Local {
 
     fn delete(&mut self, path: &Path) -> Result<()> {
         checked_name(path)?;
+        if self.delete_quarantined(path)? {
+            return Ok(());
+        }
         let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
         sys::open_beneath(
             self.filesystem.fd(),

@@ -24,6 +24,7 @@ mod bucket_suites;
 mod checksum;
 mod clean;
 mod cold;
+mod commands;
 mod compare;
 mod cut;
 mod digest;
@@ -38,6 +39,7 @@ mod origin;
 mod packaging;
 mod parents;
 mod places;
+mod quarantine;
 mod receive;
 mod remote;
 mod restore;
@@ -79,6 +81,8 @@ fn main() -> std::process::ExitCode {
             &checksum::TESTS.concat(),
             clean::TESTS,
             cold::TESTS,
+            commands::TESTS,
+            commands::completions::TESTS,
             compare::TESTS,
             cut::TESTS,
             digest::TESTS,
@@ -94,6 +98,7 @@ fn main() -> std::process::ExitCode {
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,
+            quarantine::TESTS,
             receive::TESTS,
             remote::TESTS,
             restore::TESTS,

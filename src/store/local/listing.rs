@@ -3,6 +3,7 @@
 
 pub(super) mod inspect;
 
+use super::records::quarantine::Left;
 use super::records::seals::Seal;
 use super::records::{self, Recorded, Seals, state_dir};
 use crate::btrfs::{self, Filesystem, Subvolume};
@@ -260,6 +261,17 @@ pub(super) fn snapshots(
     }
     snapshots.sort_by(|a, b| a.path.cmp(&b.path));
     (snapshots, note(&left_out))
+}
+
+/// What is being received where nobody sees it, under its unfinished name.
+pub(super) fn quarantined(left: &Left, subvolumes: &[Subvolume]) -> Snapshot {
+    // Sizes are known only to who read all of them.
+    let listed = subvolumes.iter().find(|s| s.uuid == left.subvolume.uuid);
+    snapshot(
+        listed.unwrap_or(&left.subvolume),
+        &left.path,
+        State::Partial,
+    )
 }
 
 /// What a snapshot descends from: past read-write subvolumes that were themselves made from
