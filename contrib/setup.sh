@@ -16,6 +16,7 @@ setfattr attr
 getfattr attr
 setfacl acl
 setcap libcap2-bin
+strace strace
 mandoc mandoc
 make make
 python3 python3

@@ -58,6 +58,8 @@ pub mod limiter;
 
 pub mod receive;
 
+pub mod objects;
+
 pub mod s3;
 
 pub mod checksum;

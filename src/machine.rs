@@ -2,6 +2,7 @@
 
 use crate::digest::sha256;
 use crate::text::hex;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 static ID: OnceLock<String> = OnceLock::new();
@@ -22,6 +23,12 @@ fn digest(id: &str) -> String {
     }
     let digest = sha256(format!("buttersink {id}").as_bytes());
     hex(&digest[..16])
+}
+
+/// Where the machine keeps what it remembers of its runs.
+pub fn state_dir() -> PathBuf {
+    let dir = std::env::var_os("BUTTERSINK_STATE_DIR");
+    dir.map_or_else(|| "/var/lib/buttersink".into(), PathBuf::from)
 }
 
 /// What the machine is called: for words only.

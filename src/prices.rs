@@ -290,6 +290,20 @@ mod tests {
     }
 
     #[test]
+    fn which_classes_freeze() {
+        assert!(freezes("GLACIER") && freezes("DEEP_ARCHIVE"));
+        for class in [
+            "STANDARD",
+            "STANDARD_IA",
+            "GLACIER_IR",
+            "INTELLIGENT_TIERING",
+            "",
+        ] {
+            assert!(!freezes(class), "{class}");
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_said() {
         let text = Prices::of(false).storing(1, "STANDARD").to_string();
         assert_eq!(text, "costs are not known: the service is not AWS");

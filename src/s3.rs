@@ -1,37 +1,38 @@
 //! S3 as a client sees it. Every request goes through [`Client::request`], which signs, sends,
 //! tries again where that may help, and explains what was refused. Knows nothing of snapshots.
 
+mod as_objects;
+mod checksums;
 mod config;
 mod copy;
 mod credentials;
-pub mod download;
 mod endpoint;
 mod errors;
 pub mod lifecycle;
-pub mod listing;
-pub mod multipart;
-pub mod objects;
+mod listing;
+mod multipart;
+mod objects;
 mod options;
 mod quirks;
-pub(crate) mod remote_checksum;
+mod remote_checksum;
 mod request;
 mod retry;
 mod sign;
 pub mod thaw;
-pub mod upload;
 pub(crate) mod xml;
 
 pub use config::Environment;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use config::fuzz as fuzz_credentials;
 pub(crate) use errors::transport;
-pub use options::{Checksum, S3Options, Sse};
+pub use options::{Checksum, S3Options, Sse, check_part};
 pub use quirks::{Quirks, TABLE};
-pub(crate) use request::{Answer, Fault, Request, Response, unquoted};
+pub(crate) use request::{Answer, Fault, Request, Response};
 
 use crate::error::{Cause, Error, Kind, Result};
 use crate::limiter::Limiter;
 use crate::log;
+use crate::objects::Counters;
 use config::Profile;
 use credentials::{Credentials, Keys};
 use endpoint::Place;
@@ -40,23 +41,10 @@ use request::Limited;
 use retry::{Budget, Tries};
 use rusty_s3::Method;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{PoisonError, RwLock};
 use ureq::http;
 use ureq::{Agent, SendBody};
-
-/// What a client did, for reports and tests.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Requests that were sent, repeated ones too.
-    pub requests: AtomicU64,
-    /// Requests that were sent again.
-    pub retries: AtomicU64,
-    /// Parts that were uploaded.
-    pub parts_sent: AtomicU64,
-    /// Parts that an earlier run had uploaded.
-    pub parts_skipped: AtomicU64,
-}
 
 /// A bucket, the keys for it, and connections to it.
 pub struct Client {
@@ -91,6 +79,7 @@ impl Client {
     /// # Errors
     /// If there are no credentials, or the configuration cannot be used.
     pub fn new(bucket: &str, mut options: S3Options) -> Result<Client> {
+        options.part_size.map_or(Ok(()), check_part)?;
         let profile = Profile::load(&options.environment, options.profile.as_deref())?;
         options.retries = profile.retries(&options.environment, options.retries)?;
         let client = Client {
@@ -131,11 +120,7 @@ impl Client {
     /// `s3://bucket/key`, safe to show.
     pub(crate) fn url(&self, key: &str) -> String {
         let place = self.place();
-        format!(
-            "s3://{}/{}",
-            place.bucket.name(),
-            crate::snapshot::shown(key)
-        )
+        format!("s3://{}/{}", place.bucket.name(), crate::text::shown(key))
     }
 
     /// The bucket's name.

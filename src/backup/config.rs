@@ -9,6 +9,7 @@ use super::retention::{self, Chains, Policy};
 use super::schedule::Schedule;
 use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
+use crate::machine;
 use crate::snapshot::shown;
 use crate::store::{Location, Place, Sse};
 use crate::sys::secure_open::{self, Found};
@@ -159,16 +160,17 @@ pub struct Places {
 impl Places {
     /// Those of a file, by its name.
     pub fn of(file: &Path) -> Places {
-        let below = |variable: &str, usual: &str, ending: &str| {
-            let dir = std::env::var_os(variable).unwrap_or_else(|| usual.into());
+        let below = |dir: PathBuf, ending: &str| {
             let mut name = file.file_stem().unwrap_or_default().to_owned();
             name.push(ending);
-            Path::new(&dir).join(name)
+            dir.join(name)
         };
+        let run = std::env::var_os("BUTTERSINK_RUN_DIR");
+        let run = run.unwrap_or_else(|| "/run/buttersink".into());
         let home = std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
         Places {
-            state: below("BUTTERSINK_STATE_DIR", "/var/lib/buttersink", ".json"),
-            lock: below("BUTTERSINK_RUN_DIR", "/run/buttersink", ".lock"),
+            state: below(machine::state_dir(), ".json"),
+            lock: below(run.into(), ".lock"),
             old_state: home.join(".local/state/btrfs_to_s3/state.json"),
         }
     }

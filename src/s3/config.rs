@@ -2,8 +2,8 @@
 //! Reads settings; what they mean for a connection is decided elsewhere.
 
 use crate::error::{Doing, Error, Result};
-use crate::snapshot::shown;
 use crate::sys::secure_open;
+use crate::text::shown;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;

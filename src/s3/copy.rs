@@ -1,11 +1,11 @@
 //! Copies of objects within the bucket, at once or by parts.
 
-use super::multipart::Part;
 use super::objects::Head;
 use super::request::unquoted;
 use super::sign::UNRESERVED;
 use super::{Client, Request};
 use crate::error::{Error, Result};
+use crate::objects::Part;
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 use rusty_s3::Method;
 
@@ -89,7 +89,7 @@ impl Client {
                 number,
                 size: end + 1 - start,
                 etag: unquoted(part.text("ETag")).to_owned(),
-                checksum: None,
+                ..Part::default()
             });
         }
         Ok(parts)

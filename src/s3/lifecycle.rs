@@ -4,8 +4,8 @@
 use super::xml::Node;
 use super::{Client, Request};
 use crate::error::Result;
-use crate::s3::thaw::freezes;
-use crate::snapshot::shown;
+use crate::prices::freezes;
+use crate::text::shown;
 use rusty_s3::Method;
 use std::fmt;
 

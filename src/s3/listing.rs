@@ -5,60 +5,10 @@ use super::request::unquoted;
 use super::xml::Node;
 use super::{Answer, Client, Request};
 use crate::error::Result;
-use jiff::Timestamp;
+use crate::objects::{Inventory, Object, Unfinished};
 use percent_encoding::percent_decode_str;
 use rusty_s3::Method;
 use std::collections::HashSet;
-
-/// An object as a listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
-    /// Its whole key.
-    pub key: String,
-    /// In bytes.
-    pub size: u64,
-    /// Without quotes.
-    pub etag: String,
-    /// When it was written.
-    pub modified: Option<Timestamp>,
-}
-
-/// A multipart upload that was neither completed nor aborted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unfinished {
-    /// The key that it is for.
-    pub key: String,
-    /// The service's name for it.
-    pub id: String,
-    /// When it was begun.
-    pub started: Option<Timestamp>,
-    pub(crate) class: String,
-    pub(crate) algorithm: String,
-}
-
-/// Everything below a prefix, as one listing showed it.
-#[derive(Clone, Debug, Default)]
-pub struct Inventory {
-    /// The objects.
-    pub objects: Vec<Object>,
-    /// The uploads that were not finished.
-    pub uploads: Vec<Unfinished>,
-    /// Why these are not known, if so.
-    pub remark: Option<String>,
-}
-
-impl Inventory {
-    /// The part of it whose keys begin so.
-    pub fn below(&self, prefix: &str) -> Inventory {
-        let objects = self.objects.iter().filter(|o| o.key.starts_with(prefix));
-        let uploads = self.uploads.iter().filter(|u| u.key.starts_with(prefix));
-        Inventory {
-            objects: objects.cloned().collect(),
-            uploads: uploads.cloned().collect(),
-            remark: self.remark.clone(),
-        }
-    }
-}
 
 /// How many keys a page of a listing has at most.
 const PAGE: usize = 1000;

@@ -1,55 +1,36 @@
 //! Uploads by parts, one function for each of S3's requests about them.
 //! Which parts, and what becomes of a lost answer, is decided by the callers.
 
-use super::listing::Unfinished;
 use super::request::unquoted;
 use super::xml::{Node, escaped};
 use super::{Answer, Client, Request};
 use crate::error::Result;
-use jiff::Timestamp;
+use crate::objects::Part;
 use rusty_s3::Method;
 use std::collections::BTreeSet;
 
-/// A part that the service has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub(crate) number: u64,
-    pub(crate) size: u64,
-    pub(crate) etag: String,
-    pub(crate) modified: Option<Timestamp>,
-    pub(crate) crc32c: String,
-    pub(crate) sha256: String,
-}
-
 /// A part as the completion of its upload names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
-    pub(crate) number: u64,
-    pub(crate) size: u64,
-    pub(crate) etag: String,
-    /// The element of XML and its text, if the part carries a checksum.
-    pub(crate) checksum: Option<(&'static str, String)>,
-}
-
-impl Part {
-    fn xml(&self) -> String {
-        let checksum = match &self.checksum {
-            Some((name, value)) => format!("<{name}>{value}</{name}>"),
-            None => String::new(),
-        };
-        format!(
-            "<Part><PartNumber>{}</PartNumber><ETag>\"{}\"</ETag>{checksum}</Part>",
-            self.number,
-            escaped(&self.etag)
-        )
-    }
+fn xml(part: &Part) -> String {
+    let sums = [
+        ("ChecksumCRC32C", &part.crc32c),
+        ("ChecksumSHA256", &part.sha256),
+    ];
+    let sums = sums.into_iter().filter(|(_, value)| !value.is_empty());
+    let sums: String = sums
+        .map(|(name, value)| format!("<{name}>{value}</{name}>"))
+        .collect();
+    format!(
+        "<Part><PartNumber>{}</PartNumber><ETag>\"{}\"</ETag>{sums}</Part>",
+        part.number,
+        escaped(&part.etag)
+    )
 }
 
 impl Client {
     /// The parts of an unfinished upload, in order. A number that occurs more than once, since it
     /// was uploaded more than once, is left out: nobody knows which of them would be used.
-    pub(crate) fn parts(&self, key: &str, id: &str) -> Answer<Vec<Listed>> {
-        let (mut parts, mut marker) = (Vec::<Listed>::new(), 0);
+    pub(crate) fn parts(&self, key: &str, id: &str) -> Answer<Vec<Part>> {
+        let (mut parts, mut marker) = (Vec::<Part>::new(), 0);
         loop {
             let (doing, action) = ("list the parts of", "s3:ListMultipartUploadParts");
             let mut request = Request::new(Method::Get, key, doing, action);
@@ -77,18 +58,6 @@ impl Client {
             .collect();
         parts.retain(|part| !twice.contains(&part.number));
         Ok(parts)
-    }
-
-    /// What arrived of an upload: how much, and when the last part.
-    pub(crate) fn arrived(&self, upload: &Unfinished) -> Result<(u64, Option<Timestamp>)> {
-        match self.parts(&upload.key, &upload.id) {
-            Ok(parts) => {
-                let latest = parts.iter().filter_map(|part| part.modified).max();
-                Ok((parts.iter().map(|part| part.size).sum(), latest))
-            }
-            Err(fault) if fault.code == "NoSuchUpload" => Ok((0, None)),
-            Err(fault) => Err(fault.into()),
-        }
     }
 
     /// Begins a multipart upload; its id.
@@ -119,7 +88,7 @@ impl Client {
         let mut body = String::from(
             "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">",
         );
-        body.extend(parts.iter().map(Part::xml));
+        body.extend(parts.iter().map(xml));
         body.push_str("</CompleteMultipartUpload>");
         let mut request = Request::new(Method::Post, key, "complete the upload of", "s3:PutObject");
         request.query = vec![("uploadId", id.to_owned())];
@@ -147,8 +116,8 @@ impl Client {
     }
 }
 
-fn listed(node: &Node) -> Option<Listed> {
-    Some(Listed {
+fn listed(node: &Node) -> Option<Part> {
+    Some(Part {
         number: node.number("PartNumber")?,
         size: node.number("Size")?,
         etag: unquoted(node.text("ETag")).to_owned(),

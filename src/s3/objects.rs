@@ -1,5 +1,5 @@
 //! What can be asked about and done to single objects, one function for each of S3's requests.
-//! Moving the bytes of streams is the business of `upload` and `download`.
+//! How the bytes of streams come and go is decided elsewhere.
 
 use super::request::unquoted;
 use super::xml::escaped;
@@ -7,6 +7,7 @@ use super::{Answer, Client, Request, Response, Sse};
 use crate::digest::content_md5;
 use crate::error::{Error, Kind, Result};
 use rusty_s3::Method;
+use std::collections::BTreeMap;
 
 /// What a request about a single object tells.
 #[derive(Debug)]
@@ -28,6 +29,15 @@ impl Head {
     /// A value of ours; empty if it is not there.
     pub(crate) fn meta(&self, name: &str) -> &str {
         self.response.header(&format!("x-amz-meta-{name}"))
+    }
+
+    /// All of ours.
+    pub(super) fn all_meta(&self) -> BTreeMap<String, String> {
+        let ours = self.kept().filter_map(|(name, value)| {
+            let name = name.strip_prefix("x-amz-meta-")?;
+            Some((name.to_owned(), value))
+        });
+        ours.collect()
     }
 
     /// Any other header; empty if it is not there.

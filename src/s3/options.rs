@@ -2,7 +2,7 @@
 
 use super::config::Environment;
 use crate::error::{Error, Result};
-use crate::snapshot::shown;
+use crate::text::shown;
 use jiff::Timestamp;
 use std::str::FromStr;
 use std::time::Duration;
@@ -60,6 +60,18 @@ impl FromStr for Sse {
             )),
         }
     }
+}
+
+/// Whether parts may have so many bytes.
+///
+/// # Errors
+/// If not.
+pub fn check_part(bytes: u64) -> Result<()> {
+    if (5 << 20..=5 << 30).contains(&bytes) {
+        return Ok(());
+    }
+    let doing = format!("cannot use parts of {bytes} bytes");
+    Err(Error::usage(doing, "S3 takes parts of 5 MiB to 5 GiB"))
 }
 
 fn unknown(what: &str, text: &str, known: &str) -> Error {
@@ -121,5 +133,18 @@ impl Default for S3Options {
             environment: Environment::process(),
             now: Timestamp::now,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_parts_are_refused() {
+        for part in [0, (5 << 20) - 1, (5 << 30) + 1] {
+            assert_eq!(check_part(part).unwrap_err().exit_code(), 2);
+        }
+        assert!(check_part(5 << 20).is_ok());
     }
 }

@@ -1,22 +1,10 @@
-//! What a service says of an object's bytes, and how to compute the same from the bytes, so that
-//! nothing needs to be fetched to know whether they are there.
+//! What a service says of an object's bytes that can be computed from the bytes.
 
 use super::Client;
-use super::download::Source;
 use super::objects::Head;
-use crate::digest::{Algorithm, Hasher};
+use crate::digest::Algorithm;
 use crate::error::Result;
-use crate::proof::{Seen, Verdict};
-
-/// What the service says of an object, and how to compute the same.
-pub(crate) struct RemoteChecksum {
-    algorithm: Algorithm,
-    value: String,
-    /// Bytes of a part; `None` if the value is of the whole.
-    part: Option<u64>,
-    /// The service told the length of the parts.
-    sure: bool,
-}
+use crate::objects::{RemoteChecksum, Source};
 
 impl Client {
     /// What the service can be held to; `None` if it tells nothing that can be computed.
@@ -58,61 +46,6 @@ impl Client {
             })
         }))
     }
-}
-
-impl RemoteChecksum {
-    /// Bytes of a part; `None` if the checksum is of the whole.
-    pub(crate) fn part(&self) -> Option<u64> {
-        self.part
-    }
-
-    /// Grows with the bytes to what [`RemoteChecksum::written`] makes comparable.
-    pub(crate) fn hasher(&self) -> Hasher {
-        Hasher::new(self.algorithm, self.part)
-    }
-
-    /// The checksum as the service writes it.
-    pub(crate) fn written(&self, hasher: Hasher) -> String {
-        match self.algorithm {
-            Algorithm::Md5 => hasher.hex(),
-            _ => hasher.base64(),
-        }
-    }
-
-    /// Whether the service has these bytes, as far as it can be known.
-    pub(crate) fn holds(&self, hasher: Hasher) -> bool {
-        self.written(hasher) == self.value
-    }
-
-    /// What follows from the checksum that was computed.
-    pub(crate) fn judge(&self, found: &str) -> Verdict {
-        let name = self.algorithm.name();
-        let of = match self.part {
-            Some(part) => format!("{name}s of its parts of {part} bytes are those"),
-            None => format!("{name} is that"),
-        };
-        match (found == self.value, self.sure) {
-            (true, _) => Verdict::seen(
-                Seen::Regenerated,
-                format!("the service's {of} of the stream made again"),
-            ),
-            (false, true) => Verdict::Different(format!(
-                "the service's {name} is {}, and that of the stream made again is {found}",
-                self.value
-            )),
-            (false, false) => Verdict::Unverifiable(
-                "nobody tells how long its parts are, so their checksums cannot be computed; \
-                 --download reads it"
-                    .to_owned(),
-            ),
-        }
-    }
-}
-
-/// What is known of an object about which nothing is claimed.
-pub(crate) fn no_remote_checksum() -> Verdict {
-    let words = "the service tells no checksum of it that can be computed; --download reads it";
-    Verdict::Unverifiable(words.to_owned())
 }
 
 /// How many parts an ETag says that there are; `None` for an object that was written at once.

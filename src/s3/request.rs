@@ -5,6 +5,7 @@ use super::sign;
 use super::xml::{Flaw, Node};
 use crate::error::Error;
 use crate::limiter::Limiter;
+pub(super) use crate::objects::unquoted;
 use crate::sys;
 use crate::text::hex;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -144,11 +145,6 @@ pub(super) fn borrowed(headers: &[(String, String)]) -> Vec<(&str, String)> {
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()))
         .collect()
-}
-
-/// An ETag without the quotes that stand around it in headers and listings.
-pub(crate) fn unquoted(etag: &str) -> &str {
-    etag.trim().trim_matches('"')
 }
 
 impl From<Error> for Fault {

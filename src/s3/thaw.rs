@@ -9,37 +9,12 @@ use super::{Answer, Client, Request};
 use crate::archive::{ArchiveState, Tier};
 use crate::digest::content_md5;
 use crate::error::Result;
+use crate::objects::{Asked, Cold};
+use crate::prices::freezes;
 use rusty_s3::Method;
 use std::collections::{BTreeMap, HashSet};
 
-/// An object as far as cold goes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cold {
-    /// Its storage class.
-    pub class: String,
-    /// Whether it can be read.
-    pub state: ArchiveState,
-}
-
-/// What came of asking for an object to be thawed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Asked {
-    /// It will be thawed.
-    Accepted,
-    /// It is thawed, and stays so for the days asked for.
-    Longer,
-    /// Somebody asked before, and it goes on as asked then.
-    Underway,
-    /// It is not frozen.
-    NotFrozen,
-}
-
-/// Whether objects of a class can only be read once they are thawed. Those of
-/// `INTELLIGENT_TIERING` may, if they were not read for long; only asking tells.
-pub fn freezes(class: &str) -> bool {
-    matches!(class, "GLACIER" | "DEEP_ARCHIVE")
-}
-
+/// Objects of it must be thawed if they were not read for long; only asking tells.
 const TIERING: &str = "INTELLIGENT_TIERING";
 
 impl Client {
@@ -191,14 +166,6 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::s3::Fault;
-
-    #[test]
-    fn which_classes_freeze() {
-        assert!(freezes("GLACIER") && freezes("DEEP_ARCHIVE"));
-        for class in ["STANDARD", "STANDARD_IA", "GLACIER_IR", TIERING, ""] {
-            assert!(!freezes(class), "{class}");
-        }
-    }
 
     #[test]
     fn what_listings_say() {

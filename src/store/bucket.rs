@@ -2,25 +2,31 @@
 //! none of them.
 
 pub mod archive;
+mod by_hand;
 mod chains;
 mod clean;
 mod compare;
 mod cutter;
 mod diffs;
+mod download;
 mod inspect;
+mod kept;
 mod keys;
 mod layout;
+pub(super) mod lifecycle;
+mod out;
+mod s3;
 mod send;
 mod sink;
 mod spool;
+mod upload;
 
 use super::{Access, Effort, Sink, Store};
+use crate::archive::ByHand;
 use crate::error::{Error, Result};
 use crate::log;
+use crate::objects::{Inventory, Objects};
 use crate::proof::{Depth, Finding, Verdict};
-use crate::s3::Client;
-use crate::s3::listing::Inventory;
-use crate::s3::upload::Upload;
 use crate::snapshot::{
     Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
@@ -28,15 +34,17 @@ use archive::Archives;
 use diffs::Diffs;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use diffs::{fuzz_hints, fuzz_names};
+use kept::{Kept, Leftover};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use keys::fuzz as fuzz_keys;
 use keys::path_text;
-use layout::{Kept, Layout, Leftover};
+use layout::Layout;
 use sink::BucketSink;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use upload::Upload;
 
 /// Diffs under keys that ButterSink reads and wrote.
 pub type DiffStore = Bucket<Diffs>;
@@ -57,7 +65,7 @@ pub struct Bucket<L> {
 /// What a layout works with: objects, and what the run may do and has told.
 #[derive(Debug)]
 pub struct Reach {
-    objects: Arc<Client>,
+    objects: Arc<dyn Objects>,
     access: Access,
     /// What is going to be received is of, if somebody told.
     coming: Origins,
@@ -65,10 +73,10 @@ pub struct Reach {
 }
 
 impl<L: Layout> Bucket<L> {
-    fn of(objects: Client, access: Access, layout: L) -> Bucket<L> {
+    fn of(objects: Arc<dyn Objects>, access: Access, layout: L) -> Bucket<L> {
         Bucket {
             reach: Reach {
-                objects: Arc::new(objects),
+                objects,
                 access,
                 coming: Origins::new(),
                 told: false,
@@ -79,9 +87,9 @@ impl<L: Layout> Bucket<L> {
         }
     }
 
-    /// The client, whose counters tell what was done.
-    pub fn client(&self) -> &Client {
-        &self.reach.objects
+    /// Its objects, whose counters tell what was done.
+    pub fn objects(&self) -> &dyn Objects {
+        &*self.reach.objects
     }
 
     /// `s3://bucket/prefix/`
@@ -162,7 +170,7 @@ impl<L: Layout> Store for Bucket<L> {
         self.is_read = false;
         self.known()?;
         let mut notes = self.layout.notes(&self.reach)?;
-        let now = (self.reach.objects.options.now)();
+        let now = self.reach.objects.now();
         let left = self.layout.leftovers().iter();
         notes.extend(left.map(|(path, leftover)| leftover.words(path, now)));
         let kept = self.layout.kept();
@@ -171,6 +179,7 @@ impl<L: Layout> Store for Bucket<L> {
             snapshots: snapshots(kept, self.layout.leftovers()),
             offer: Offer::Only(offer(kept)),
             free: None,
+            names: self.layout.names(),
             partial: false,
             notes,
         })
@@ -198,6 +207,15 @@ impl<L: Layout> Store for Bucket<L> {
         log::line(|| format!("sending {}", self.reach.objects.url(key)));
         let record = self.layout.record(&self.reach, &kept)?;
         Ok(send::stream(&self.reach.objects, &kept, record))
+    }
+
+    fn by_hand(&mut self, diff: &Diff) -> Result<Option<ByHand>> {
+        let Some(kept) = self.find(diff)? else {
+            return Ok(None);
+        };
+        let keys = kept.objects.iter().map(|object| &object.key);
+        let frozen = self.frozen(&kept)?.is_some();
+        Ok(Some(by_hand::of(self.objects(), keys, frozen)))
     }
 
     fn attribute(&mut self, origins: Origins) {
@@ -245,7 +263,7 @@ impl<L: Layout> Store for Bucket<L> {
         for diff in diffs {
             sum.requests += L::BESIDE;
             for (size, times) in self.lengths(diff.size)? {
-                let (requests, parts) = Upload::effort(&self.reach.objects, size)?;
+                let (requests, parts) = Upload::effort(&*self.reach.objects, size)?;
                 sum.requests += times * requests;
                 sum.parts += times * parts;
             }

@@ -29,15 +29,16 @@ use crate::log;
 use crate::process::Priority;
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{
-    Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
+    CameBy, Diff, Listing, Names, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
 use crate::store::file_digests::{Digest, Looking};
 use crate::store::{Access, Rejected, Sink, Store};
 use crate::sys;
 use paths::{checked_name, remove};
 use receive::{Receiving, leftover, parent, part};
+use records::quarantine::Left;
 use records::seals::{self, Fact};
-use records::{marks, state_dir};
+use records::{marks, quarantine, state_dir};
 use send::{measure, mending, not_as_listed};
 use std::fs::File;
 use std::io::{self, Read};
@@ -76,7 +77,7 @@ pub struct Local {
     compares: bool,
     walled: bool,
     /// By which key of a server what comes comes.
-    key: Option<String>,
+    key: Option<CameBy>,
     /// What interrupted transfers left was looked for.
     tidied: bool,
     /// Held as long as we may write.
@@ -183,6 +184,25 @@ impl Local {
         Ok(self.dir.join(relative))
     }
 
+    /// Removes what lies in quarantine under the unfinished name `path`, if that is what was listed.
+    fn delete_quarantined(&mut self, path: &Path) -> Result<bool> {
+        let listed = |left: &Left| {
+            let uuid = left.subvolume.uuid;
+            let same = |s: &Snapshot| s.path == path && s.uuid == uuid;
+            self.known.iter().any(same)
+        };
+        let Some(left) = quarantine::left(&self.dir)?.filter(listed) else {
+            return Ok(false);
+        };
+        let uuid = left.subvolume.uuid;
+        left.remove()?;
+        marks::ended(&self.dir, path)?;
+        self.known.retain(|s| s.uuid != uuid);
+        let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
+        sys::syncfs(self.filesystem.fd()).doing(doing)?;
+        Ok(true)
+    }
+
     fn check_space(&self, size: Size, path: &Path) -> Result<()> {
         let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
         let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
@@ -204,6 +224,10 @@ impl Store for Local {
         let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
         let filesystem = self.filesystem.fsid()?;
         listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
+        if let Some(left) = quarantine::left(&self.dir)? {
+            snapshots.push(listing::quarantined(&left, &subvolumes.all));
+            snapshots.sort_by(|a, b| a.path.cmp(&b.path));
+        }
         self.as_seen(&mut snapshots);
         snapshots.extend(target::elsewhere(self, &subvolumes.all, &snapshots)?);
         self.known.clone_from(&snapshots);
@@ -214,6 +238,7 @@ impl Store for Local {
             snapshots,
             offer: Offer::AnyPair,
             free: Some(free),
+            names: Names::default(),
             partial: subvolumes.coverage == Coverage::Part,
             notes: [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat(),
         })
@@ -285,6 +310,9 @@ impl Store for Local {
 
     fn delete(&mut self, path: &Path) -> Result<()> {
         checked_name(path)?;
+        if self.delete_quarantined(path)? {
+            return Ok(());
+        }
         let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
         sys::open_beneath(
             self.filesystem.fd(),

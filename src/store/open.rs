@@ -1,12 +1,13 @@
 //! Which store stands behind a place: the only file that knows every kind of them.
 
-use super::bucket::{ArchiveStore, DiffStore, archive};
+use super::bucket::{ArchiveStore, DiffStore, lifecycle};
 use super::local::Local;
-use super::{Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, Store, remote, serve};
-use crate::error::{Error, Result};
+use super::{
+    Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Store, remote,
+    serve,
+};
+use crate::error::Result;
 use crate::process::Priority;
-use crate::text::shown;
-use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
@@ -17,19 +18,20 @@ use std::path::PathBuf;
 pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Store>> {
     match place {
         Place::Local(dir) => Ok(Box::new(Local::open(dir, access, means.manner)?)),
-        Place::S3(rest) => {
-            let (bucket, prefix) = bucket_and_prefix(rest)?;
+        Place::S3 { bucket, prefix } => {
             let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
             Ok(Box::new(store))
         }
-        Place::Ssh(rest) => {
+        Place::Ssh(address) => {
             let us = Hello {
                 compressed: means.manner.compressed,
                 receive_with: means.manner.receive_with,
                 background: means.manner.priority == Priority::Background,
                 ..Hello::here()
             };
-            Ok(Box::new(remote::ssh::open(rest, access, us, &means.ssh)?))
+            Ok(Box::new(remote::ssh::open(
+                address, access, us, &means.ssh,
+            )?))
         }
     }
 }
@@ -43,10 +45,9 @@ pub type StoreAndArchives = (Box<dyn Store>, Vec<Box<dyn Archive>>);
 /// # Errors
 /// As [`open`] says, and if the bucket cannot be listed.
 pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAndArchives> {
-    let Place::S3(rest) = place else {
+    let Place::S3 { bucket, prefix } = place else {
         return Ok((open(place, access, means)?, Vec::new()));
     };
-    let (bucket, prefix) = bucket_and_prefix(rest)?;
     let mut store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
     let top = store.prefix().to_owned();
     let found = store.inventory()?;
@@ -73,31 +74,28 @@ pub fn open_archive(
 /// # Errors
 /// If there are no credentials. What the bucket does not tell is a remark.
 pub fn bucket_remarks(bucket: &str, prefix: &str, means: &Means) -> Result<Vec<String>> {
-    archive::lifecycle::remarks(bucket, prefix, means.s3.clone())
+    lifecycle::remarks(bucket, prefix, means.s3.clone())
 }
 
-/// The two halves of what follows `s3://`.
-fn bucket_and_prefix(rest: &OsStr) -> Result<(&str, &str)> {
-    let wrong = |said| Error::usage(format!("cannot use s3://{}", shown(rest)), said);
-    let text = rest
-        .to_str()
-        .ok_or_else(|| wrong("buckets and keys are UTF-8"))?;
-    match text.split_once('/').unwrap_or((text, "")) {
-        ("", _) => Err(wrong("it names no bucket: s3://BUCKET/PREFIX/")),
-        halves => Ok(halves),
-    }
+/// What the command line of a server grants, and what it does not leave to the client.
+pub struct Terms<'a> {
+    /// What may be done there.
+    pub access: Access,
+    /// By which key of the server what comes comes; empty if that is not known.
+    pub key: &'a str,
+    /// How snapshots are received; where nothing is said, as the client wishes if that can be here.
+    pub receive_with: Option<ReceiveWith>,
 }
 
-/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes. The
-/// directory is looked for once the client has greeted, so that it hears why there is none. What comes is
-/// recorded as having come by `key`, if that is not empty.
+/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes, as far
+/// as the terms leave that open. The directory is looked for once the client has greeted, so that it
+/// hears why there is none.
 ///
 /// # Errors
 /// As [`serve::serve`] says.
 pub fn serve_directory(
     find: impl FnOnce() -> Result<PathBuf>,
-    key: &str,
-    access: Access,
+    terms: &Terms,
     reader: impl Read,
     writer: impl Write,
 ) -> Result<()> {
@@ -110,10 +108,16 @@ pub fn serve_directory(
         let manner = Manner {
             priority,
             compressed: client.compressed,
-            receive_with: client.receive_with,
+            receive_with: terms
+                .receive_with
+                .or(client.receive_with.filter(|way| way.is_possible())),
         };
-        let store = Local::open(&find()?, access, manner)?;
-        Ok(Box::new(store.walled().keyed(key)))
+        let store = Local::open(&find()?, terms.access, manner)?;
+        Ok(Box::new(store.walled().keyed(terms.key)))
     };
-    serve::serve(open, access, reader, writer)
+    let here = Hello {
+        receive_with: terms.receive_with,
+        ..Hello::here()
+    };
+    serve::serve_as(open, terms.access, here, reader, writer)
 }

@@ -1,17 +1,16 @@
 //! The far half of ssh: offers a store to whoever is at the other end of two pipes.
 //! Never trusts what comes in: what was granted is checked here, for every request.
 
-use crate::error::{Error, Kind, Result};
+mod streams;
+
+use crate::error::{Error, Result};
 use crate::log::system;
 use crate::snapshot::{Diff, Measured, Size, shown};
-use crate::store::wire::{Failure, Hello, Request, Tag, Wire, again, letter, plain, strange};
-use crate::store::{Access, Receipt, Sink, Store};
+use crate::store::wire::{Failure, Hello, Request, Tag, Wire, letter, strange};
+use crate::store::{Access, Store};
 use serde::Serialize;
 use std::io::{self, Read, Write};
-use std::path::Path;
-
-/// How much is moved at a time: large enough for few turns, small enough for a processor's cache.
-const BLOCK: usize = 256 << 10;
+use streams::{receive, send};
 
 /// Answers requests until the client hangs up. The store is opened when the client has greeted,
 /// and closed before it hears of an error that ends the connection: it may call again at once.
@@ -25,8 +24,22 @@ pub fn serve<S: Store + ?Sized>(
     reader: impl Read,
     writer: impl Write,
 ) -> Result<()> {
+    serve_as(open, access, Hello::here(), reader, writer)
+}
+
+/// The same for a server that says more of itself than what its machine can.
+///
+/// # Errors
+/// As [`serve`] says.
+pub fn serve_as<S: Store + ?Sized>(
+    open: impl FnOnce(&Hello) -> Result<Box<S>>,
+    access: Access,
+    here: Hello,
+    reader: impl Read,
+    writer: impl Write,
+) -> Result<()> {
     let mut wire = Wire::new(reader, writer);
-    session(open, access, &mut wire).inspect_err(|error| {
+    session(open, access, here, &mut wire).inspect_err(|error| {
         // If nobody listens any more, the error itself says more than that.
         let _ = fail(&mut wire, error, true);
     })
@@ -35,21 +48,12 @@ pub fn serve<S: Store + ?Sized>(
 fn session<S: Store + ?Sized, R: Read, W: Write>(
     open: impl FnOnce(&Hello) -> Result<Box<S>>,
     access: Access,
+    here: Hello,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
-    let client: Hello = match wire.head().map_err(lost)? {
-        Some((Tag::Hello, length)) => wire.body(length).map_err(lost)?,
-        Some(_) => return Err(strange("it does not greet")),
-        None => return Ok(()),
+    let Some(client) = greet(access, here, wire)? else {
+        return Ok(());
     };
-    let here = Hello::here();
-    let us = Hello {
-        mode: Some(access),
-        protocol: here.common(&client),
-        ..here
-    };
-    wire.say(Tag::Hello, &us).map_err(lost)?;
-    us.agrees(&client, "the client")?;
     let mut store = open(&client)?;
     system::line(|| format!("mode {} was granted", letter(access)));
     let mut listed = false;
@@ -76,6 +80,27 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
     Ok(())
 }
 
+/// Hears who calls, and says who we are; `None` if nobody speaks.
+fn greet<R: Read, W: Write>(
+    access: Access,
+    here: Hello,
+    wire: &mut Wire<R, W>,
+) -> Result<Option<Hello>> {
+    let client: Hello = match wire.head().map_err(lost)? {
+        Some((Tag::Hello, length)) => wire.body(length).map_err(lost)?,
+        Some(_) => return Err(strange("it does not greet")),
+        None => return Ok(None),
+    };
+    let us = Hello {
+        mode: Some(access),
+        protocol: here.common(&client),
+        ..here
+    };
+    wire.say(Tag::Hello, &us).map_err(lost)?;
+    us.agrees(&client, "the client")?;
+    Ok(Some(client))
+}
+
 /// One request and everything that belongs to it.
 fn turn<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
@@ -87,31 +112,8 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         Request::List => reply(wire, store.list().map(|all| client.understands(all))),
         Request::Measure { diffs } if client.protocol < 3 => reply(wire, sizes(store, &diffs)),
         Request::Measure { diffs } => reply(wire, measure(store, &diffs)),
-        Request::Copy { from, to } => {
-            let done = store.copy(&from, &to);
-            let what = || format!("copied {} to {}", shown(&from), shown(&to));
-            reply(wire, record(done, what))
-        }
-        Request::Delete { path } => {
-            let done = store.delete(&path);
-            reply(wire, record(done, || format!("deleted {}", shown(&path))))
-        }
         Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
-        Request::Reject { path } => {
-            let done = store.reject(&path);
-            reply(wire, record(done, || format!("rejected {}", shown(&path))))
-        }
         Request::Settle { path } => reply(wire, store.settle(&path)),
-        Request::Exchange { new, old } => {
-            let done = store.exchange(&new, &old);
-            let what = || format!("put {} in the place of {}", shown(&new), shown(&old));
-            reply(wire, record(done, what))
-        }
-        Request::Adopt { path, origin } => {
-            let done = store.adopt(&path, &origin);
-            let what = || format!("adopted {} as of {origin}", shown(&path));
-            reply(wire, record(done, what))
-        }
         Request::Digest { digest } => {
             let looked = store.digest(&digest).and_then(|looking| looking());
             reply(wire, looked)
@@ -127,6 +129,41 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             store.attribute(origin.map(|origin| (diff.to, origin)).into_iter().collect());
             receive(store, &diff, &path, wire)
         }
+        change => alter(store, change, wire),
+    }
+}
+
+/// What changes what is there without a stream: the administrator of this machine hears of it.
+fn alter<S: Store + ?Sized, R: Read, W: Write>(
+    store: &mut S,
+    request: Request,
+    wire: &mut Wire<R, W>,
+) -> Result<()> {
+    match request {
+        Request::Copy { from, to } => {
+            let done = store.copy(&from, &to);
+            let what = || format!("copied {} to {}", shown(&from), shown(&to));
+            reply(wire, record(done, what))
+        }
+        Request::Delete { path } => {
+            let done = store.delete(&path);
+            reply(wire, record(done, || format!("deleted {}", shown(&path))))
+        }
+        Request::Reject { path } => {
+            let done = store.reject(&path);
+            reply(wire, record(done, || format!("rejected {}", shown(&path))))
+        }
+        Request::Exchange { new, old } => {
+            let done = store.exchange(&new, &old);
+            let what = || format!("put {} in the place of {}", shown(&new), shown(&old));
+            reply(wire, record(done, what))
+        }
+        Request::Adopt { path, origin } => {
+            let done = store.adopt(&path, &origin);
+            let what = || format!("adopted {} as of {origin}", shown(&path));
+            reply(wire, record(done, what))
+        }
+        _ => Err(strange("it asks for something that nobody answers")),
     }
 }
 
@@ -171,140 +208,6 @@ fn fail<R: Read, W: Write>(wire: &mut Wire<R, W>, error: &Error, hangs_up: bool)
         .map_err(lost)
 }
 
-/// Our turn: the stream, and then whether it is complete. The client can only listen or hang up.
-fn send<S: Store + ?Sized, R: Read, W: Write>(
-    store: &mut S,
-    diff: &Diff,
-    unmended: bool,
-    wire: &mut Wire<R, W>,
-) -> Result<()> {
-    let stream = match unmended {
-        true => store.send_unmended(diff),
-        false => store.send(diff),
-    };
-    let mut stream = match stream {
-        Ok(stream) => stream,
-        Err(error) => return fail(wire, &error, false),
-    };
-    wire.say(Tag::Answer, &()).map_err(lost)?;
-    let (mut buffer, mut bytes) = (vec![0; BLOCK], 0);
-    loop {
-        match stream
-            .read(&mut buffer)
-            .or_else(|e| again(e).map(|()| usize::MAX))
-        {
-            Ok(usize::MAX) => {}
-            Ok(0) => {
-                system::line(|| format!("sent {} ({bytes} bytes)", diff.to));
-                return wire.say(Tag::End, &Receipt::of(bytes)).map_err(lost);
-            }
-            Ok(n) => {
-                wire.put(Tag::Data, &buffer[..n]).map_err(lost)?;
-                bytes += n as u64;
-            }
-            Err(error) => return fail(wire, &Error::io("cannot read the stream", error), false),
-        }
-    }
-}
-
-/// How a client's stream ended.
-enum Ended {
-    Whole,
-    /// The client gave up, and wants to go on talking.
-    Aborted,
-}
-
-/// The client's turn: its stream. If we fail in the middle of it we say so and hang up.
-fn receive<S: Store + ?Sized, R: Read, W: Write>(
-    store: &mut S,
-    diff: &Diff,
-    path: &Path,
-    wire: &mut Wire<R, W>,
-) -> Result<()> {
-    let mut sink = match store.receive(diff, path) {
-        Ok(sink) => sink,
-        Err(error) => return fail(wire, &error, false),
-    };
-    wire.say(Tag::Answer, &()).map_err(lost)?;
-    // An error drops the sink before it is reported: when the client hears of it, the leftovers
-    // are gone.
-    match take(sink.as_mut(), wire)? {
-        Ended::Whole => {
-            let done = sink.finish();
-            let what = || format!("received {} as {}", diff.to, shown(path));
-            reply(wire, record(done, what))
-        }
-        Ended::Aborted => {
-            drop(sink);
-            reply(wire, Ok(()))
-        }
-    }
-}
-
-fn take<R: Read, W: Write>(sink: &mut dyn Sink, wire: &mut Wire<R, W>) -> Result<Ended> {
-    let (mut buffer, mut bytes) = (vec![0; BLOCK], 0);
-    loop {
-        let broke = |error| broken(error, bytes);
-        match wire.head().map_err(broke)? {
-            Some((Tag::Data, length)) => {
-                pass(sink, &mut wire.reader, length, &mut buffer, bytes)?;
-                bytes += length as u64;
-            }
-            Some((Tag::End, length)) => {
-                let said: Receipt = wire.body(length).map_err(broke)?;
-                if said.bytes == bytes {
-                    return Ok(Ended::Whole);
-                }
-                let said = format!("its stream had {} bytes, and {bytes} arrived", said.bytes);
-                return Err(strange(&said));
-            }
-            Some((Tag::Fail, length)) => {
-                wire.body::<Failure>(length).map_err(broke)?;
-                return Ok(Ended::Aborted);
-            }
-            Some(_) => return Err(strange("it speaks out of turn")),
-            None => return Err(broke(io::ErrorKind::UnexpectedEof.into())),
-        }
-    }
-}
-
-/// Moves one frame's data, as it arrives.
-fn pass(
-    sink: &mut dyn Sink,
-    reader: &mut dyn Read,
-    mut left: usize,
-    buffer: &mut [u8],
-    before: u64,
-) -> Result<()> {
-    let length = left;
-    while left > 0 {
-        let want = buffer.len().min(left);
-        match reader.read(&mut buffer[..want]) {
-            Ok(0) => {
-                let so_far = before + (length - left) as u64;
-                return Err(broken(io::ErrorKind::UnexpectedEof.into(), so_far));
-            }
-            Ok(n) => {
-                sink.write_all(&buffer[..n])
-                    .map_err(|error| Error::io("cannot write the stream", error))?;
-                left -= n;
-            }
-            Err(error) => again(error).map_err(lost)?,
-        }
-    }
-    Ok(())
-}
-
 fn lost(error: io::Error) -> Error {
     Error::io("the connection to the client is lost", error)
-}
-
-/// The connection ended in the middle of the client's stream.
-fn broken(error: io::Error, bytes: u64) -> Error {
-    let error = lost(error);
-    if error.kind == Kind::Failed {
-        let said = format!("after {bytes} bytes of its stream: {}", plain(&error.said));
-        return Error::failed(error.doing, said);
-    }
-    error
 }

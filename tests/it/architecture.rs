@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_lower_module_is_refused,
     submodules_count_as_their_parent,
     stores_do_not_import_each_other,
+    layouts_do_not_know_each_other,
     kinds_of_store_are_not_named_above,
     unsafe_has_an_address,
     only_some_print,
@@ -39,7 +40,19 @@ const THINK: &[&str] = &[
 ];
 
 /// Parts of a store that several stores share.
-const SHARED: &[&str] = &["store::wire", "store::file_digests"];
+const SHARED: &[&str] = &["store::wire", "store::file_digests", "store::location"];
+
+/// What a module never names, though the order would let it: layouts do not know each other, nor where
+/// objects are; those who keep objects know no snapshots.
+const NEVER: &[(&str, &str)] = &[
+    ("store::bucket::diffs", "store::bucket::archive"),
+    ("store::bucket::archive", "store::bucket::diffs"),
+    ("store::bucket::diffs", "s3"),
+    ("store::bucket::archive", "s3"),
+    ("objects", "snapshot"),
+    ("s3", "snapshot"),
+    ("s3", "proof"),
+];
 
 /// The face of the stores, which names every kind of them.
 const FACE: &[&str] = &["store::open", "store::options"];
@@ -76,6 +89,8 @@ const BUDGETS: &[(&str, usize)] = &[
     ("src/progress.rs", 220),
     ("src/report.rs", 200),
     ("src/error.rs", 200),
+    ("src/cli/table.rs", 400),
+    ("src/cli/tests.rs", 300),
     ("src/cli", 200),
     ("src/bin/", 300),
     ("src/", 350),
@@ -94,18 +109,7 @@ fn the_sources_keep_the_rules() {
 }
 
 /// Circles that are still to fall. The list only shrinks.
-const KNOWN_CIRCLES: &[&[&str]] = &[
-    &[
-        "backup::scheduled::destinations",
-        "backup::scheduled::subvolume",
-    ],
-    &["cli::clean", "cli::commands"],
-    &[
-        "store::bucket::cutter",
-        "store::bucket::layout",
-        "store::bucket::spool",
-    ],
-];
+const KNOWN_CIRCLES: &[&[&str]] = &[];
 
 fn no_files_are_in_a_circle() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -317,6 +321,10 @@ fn layering(
         let Some(target) = absolute(module, &path) else {
             continue;
         };
+        let parted = |(who, what): &&(&str, &str)| within(module, who) && within(&target, what);
+        if let Some((who, what)) = NEVER.iter().find(parted) {
+            say(format!("{who} never names {what}"));
+        }
         let used = room(&target, order);
         let Some(there) = place(used) else {
             continue;
@@ -477,6 +485,22 @@ fn stores_do_not_import_each_other() {
         &[("src/store.rs", "use crate::sync;")],
         "store uses sync",
     );
+}
+
+fn layouts_do_not_know_each_other() {
+    let order = ["objects", "s3", "store"];
+    let archive = ("src/store/bucket/archive.rs", "use super::layout::Kept;");
+    kept(
+        &order,
+        &[archive, ("src/s3.rs", "use crate::objects::Part;")],
+    );
+    for (code, word) in [
+        ("use super::archive::Archives;", "archive"),
+        ("use crate::store::bucket::archive::index;", "archive"),
+        ("use crate::s3::Client;", "s3"),
+    ] {
+        broken(&order, &[("src/store/bucket/diffs.rs", code)], word);
+    }
 }
 
 fn kinds_of_store_are_not_named_above() {

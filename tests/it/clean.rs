@@ -1,8 +1,8 @@
 //! `buttersink clean`: what runs left, at each kind of location; and archives in `list s3://…` and
 //! in `verify s3://…`.
 
-use crate::archive_suites::settings;
 use crate::bucket::{self, Bucket};
+use crate::bucket_suites::settings;
 use crate::contract;
 use crate::proxy::Proxy;
 use crate::runner::Test;

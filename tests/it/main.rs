@@ -15,14 +15,16 @@ use kit::{
 
 mod architecture;
 mod archive_store;
-mod archive_suites;
 mod archives;
 mod backup;
 mod btrfs;
 mod btrfslist;
+mod bucket_faults;
+mod bucket_suites;
 mod checksum;
 mod clean;
 mod cold;
+mod commands;
 mod compare;
 mod cut;
 mod digest;
@@ -37,13 +39,13 @@ mod origin;
 mod packaging;
 mod parents;
 mod places;
+mod quarantine;
 mod receive;
 mod remote;
 mod restore;
 mod running;
 mod s3;
 mod s3_faults;
-mod s3_suites;
 mod s3_sync;
 mod s3_tls;
 mod scheduled;
@@ -62,7 +64,7 @@ mod wire;
 
 fn main() -> std::process::ExitCode {
     apart::heed_signals();
-    if let Some(code) = histories::asked() {
+    if let Some(code) = histories::asked().or_else(soak::asked) {
         return code;
     }
     runner::main(
@@ -70,14 +72,17 @@ fn main() -> std::process::ExitCode {
             architecture::TESTS,
             archive_store::TESTS,
             archive_store::OWN,
-            archive_suites::TESTS,
             archives::TESTS,
             backup::TESTS,
+            bucket_faults::TESTS,
+            bucket_suites::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
             &checksum::TESTS.concat(),
             clean::TESTS,
             cold::TESTS,
+            commands::TESTS,
+            commands::completions::TESTS,
             compare::TESTS,
             cut::TESTS,
             digest::TESTS,
@@ -93,6 +98,7 @@ fn main() -> std::process::ExitCode {
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,
+            quarantine::TESTS,
             receive::TESTS,
             remote::TESTS,
             restore::TESTS,
@@ -103,7 +109,6 @@ fn main() -> std::process::ExitCode {
             s3::TESTS,
             s3::OWN,
             s3_faults::TESTS,
-            s3_suites::TESTS,
             s3_sync::TESTS,
             s3_sync::OWN,
             s3_tls::TESTS,

@@ -1,7 +1,7 @@
 //! What stores of streams write down of senders that mend, and that old buckets do not turn red: a
 //! stream is made again in the way in which it was stored.
 
-use crate::archive_suites::settings;
+use crate::bucket_suites::settings;
 use crate::pipes::{over, pipes};
 use crate::runner::Test;
 use crate::s3::{MIB, get, open, options, same};

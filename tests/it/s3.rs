@@ -297,7 +297,7 @@ fn many_keys_in_pages(server: &Server) {
     let listing = store.list().unwrap();
     assert_eq!(listing.snapshots.len(), 2500);
     assert_eq!(listing.notes, Vec::<String>::new());
-    assert!(count(&store.client().counters.requests) < 10);
+    assert!(count(&store.objects().counters().requests) < 10);
 }
 
 fn strange_names(server: &Server) {
@@ -343,7 +343,7 @@ fn strange_names(server: &Server) {
 /// At least so many parts were skipped, and all others were sent once. The answer about one more
 /// may have been on its way when the first run ended.
 fn skipped_and_sent(store: &DiffStore, done: u64, all: u64) {
-    let counters = &store.client().counters;
+    let counters = &store.objects().counters();
     let (skipped, sent) = (count(&counters.parts_skipped), count(&counters.parts_sent));
     assert!((done..=done + 1).contains(&skipped), "{skipped} of {done}");
     assert_eq!(skipped + sent, all);
@@ -366,7 +366,7 @@ fn resume(server: &Server) {
     slow.concurrency = 1;
     let mut first = DiffStore::open(&bucket, "host/", Access::Append, slow).unwrap();
     begin(&mut first, &known, "s", &bytes[..26 * MIB]);
-    let done = count(&first.client().counters.parts_sent);
+    let done = count(&first.objects().counters().parts_sent);
     assert!(done >= 3, "{done}");
     // It is shown, and is not a snapshot yet.
     let listing = store.list().unwrap();
@@ -417,7 +417,7 @@ fn resume_of_something_else(server: &Server) {
     let bytes = stream(2, None, 17 * MIB);
     let mut store = open(&server.endpoint, &bucket);
     put(&mut store, &diff(2, None, 17 * MIB), "t", &bytes).unwrap();
-    assert_eq!(count(&store.client().counters.parts_skipped), 0);
+    assert_eq!(count(&store.objects().counters().parts_skipped), 0);
     same(&get(&mut store, &diff(2, None, 17 * MIB)).unwrap(), &bytes);
     // What nobody goes on with can be removed.
     begin(
@@ -452,7 +452,7 @@ fn split_over_objects(server: &Server) {
     let known = diff(1, None, length);
     let mut store = open();
     begin(&mut store, &known, "s", &bytes[..22 * MIB]);
-    let done = count(&store.client().counters.parts_sent);
+    let done = count(&store.objects().counters().parts_sent);
     assert!(done >= 2, "{done}");
     assert_eq!(open().list().unwrap().offer, Offer::Only(Vec::new()));
     let mut store = open();
@@ -693,7 +693,7 @@ fn nobody_there() {
         error.contains("refused") && error.contains("127.0.0.1:9"),
         "{error}"
     );
-    assert_eq!(count(&store.client().counters.requests), 3);
+    assert_eq!(count(&store.objects().counters().requests), 3);
     let mut lost = options("http://127.0.0.1:9");
     lost.environment = Environment::of(&[("AWS_EC2_METADATA_DISABLED", "true")]);
     let error = DiffStore::open("bucket", "", Access::Read, lost).unwrap_err();

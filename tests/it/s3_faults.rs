@@ -57,8 +57,8 @@ fn the_proxy_itself_is_harmless(server: &Server) {
     assert_eq!(proxy.count("partNumber="), 3);
     assert_eq!(
         store
-            .client()
-            .counters
+            .objects()
+            .counters()
             .retries
             .load(std::sync::atomic::Ordering::Relaxed),
         0
@@ -239,7 +239,7 @@ fn a_redirect_to_another_region(server: &Server) {
     });
     put(&mut store, &diff(1, None, 300), "s", &stream(1, None, 300)).unwrap();
     assert_eq!(*astray.lock().unwrap(), 1, "the region is remembered");
-    assert!(store.client().described().contains("us-east-1"));
+    assert!(store.objects().described().contains("us-east-1"));
 }
 
 fn a_cut_listing_is_asked_for_again(server: &Server) {

@@ -294,7 +294,7 @@ impl Bucket<'_> {
         let mut store = open(&self.server.endpoint, &self.name);
         let report = verify::alone(&mut store, depth, &mut |_| ()).unwrap();
         println!("{:#?}", report.findings);
-        let retries = store.client().counters.retries.load(Ordering::Relaxed);
+        let retries = store.objects().counters().retries.load(Ordering::Relaxed);
         assert_eq!(
             retries, 0,
             "a service must not be asked what it cannot answer"

@@ -1,13 +1,12 @@
 //! Where the snapshots of a configuration go, and what that costs, in words.
 
-use super::subvolume::Todo;
 use crate::backup::config::{Config, Destination};
 use crate::backup::oneshot::{as_store, check_apart, check_mount};
 use crate::backup::retention::Verdict;
 use crate::backup::run::{Costed, Costs, Dest, Keeps, Wants};
 use crate::backup::schedule::Kind;
 use crate::backup::source::Source;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::prices::{Estimate, Prices};
 use crate::snapshot::{Listing, Uuid};
@@ -39,23 +38,35 @@ pub(super) fn backups(there: &Listing) -> Vec<Backup> {
     diffs.iter().map(backup).collect()
 }
 
+/// What there is of a subvolume in the bucket, and what is to arrive there.
+pub(super) struct InBucket<'a> {
+    /// The snapshot that was made before and is to arrive now.
+    pub(super) finishes: Option<Uuid>,
+    /// What the next difference may build on.
+    pub(super) links: &'a HashSet<Uuid>,
+    /// What there is.
+    pub(super) backups: &'a [Backup],
+    /// Why it could not be read.
+    pub(super) unread: Option<&'a Error>,
+}
+
 /// The bucket of a configuration.
 pub(super) fn bucket<'a>(
     config: &'a Config,
     archive: &'a mut dyn Archive,
-    todo: &Todo,
+    there: &InBucket,
     kind: Kind,
     now: &'a Zoned,
 ) -> Dest<'a> {
     let parents = match kind {
         Kind::Full => HashSet::new(),
-        Kind::Incremental => todo.chain.links.clone(),
+        Kind::Incremental => there.links.clone(),
     };
-    let wants = Wants::One(todo.finishes(), parents);
-    let costs = costs(config, archive, todo, now);
+    let wants = Wants::One(there.finishes, parents);
+    let costs = costs(config, archive, there, now);
     Dest {
         name: archive.location(),
-        store: match &todo.unread {
+        store: match there.unread {
             Some(error) => Err(error.clone()),
             None => Ok(archive),
         },
@@ -90,13 +101,13 @@ pub(super) fn other<'a>(
 fn costs<'a>(
     config: &'a Config,
     archive: &dyn Archive,
-    todo: &Todo,
+    there: &InBucket,
     now: &'a Zoned,
 ) -> Box<Costs<'a>> {
     let prices = archive.prices();
     let memory = archive.memory().div_ceil(1 << 20);
-    let chain = todo.chain.links.clone();
-    let backups = todo.backups.clone();
+    let chain = there.links.clone();
+    let backups = there.backups.to_vec();
     Box::new(move |of: Costed| match of {
         Costed::Plan(plan) => Some(plan_words(config, prices, memory, &chain, &backups, plan)),
         Costed::Deletions(verdicts) => deletion_words(config, prices, &backups, verdicts, now),

@@ -4,29 +4,28 @@
 mod backups;
 mod chain;
 mod change;
-mod command;
 mod facet;
 mod identity;
 pub mod index;
-pub(in crate::store) mod lifecycle;
 pub mod manifest;
 mod stamps;
-mod survey;
+pub(super) mod survey;
 mod thawing;
 
 pub use crate::store::ArchiveSettings as Settings;
 
-use super::cutter::{Cutter, Out};
-use super::layout::{Kept, Layout, Leftover, Record, Words};
+use super::cutter::Cutter;
+use super::kept::{Kept, Leftover, Record};
+use super::layout::{Layout, Words};
+use super::out::Out;
 use super::spool::Spool;
+use super::upload::{Made, Upload};
 use super::{ArchiveStore, Bucket, Reach};
 use crate::archive::ArchiveState;
 use crate::error::{Error, Result};
 use crate::machine;
+use crate::objects::{Inventory, Meta, Objects};
 use crate::proof::{Finding, Verdict};
-use crate::s3::listing::Inventory;
-use crate::s3::upload::{Made, Meta, Upload};
-use crate::s3::{Client, S3Options};
 use crate::snapshot::{Diff, Origin, Size, Uuid};
 use crate::store::Access;
 use crate::stream::Head;
@@ -42,7 +41,7 @@ use std::sync::Arc;
 /// The backups of one subvolume.
 #[derive(Debug)]
 pub struct Archives {
-    settings: Settings,
+    pub(super) settings: Settings,
     /// What the keys of all the objects begin with.
     folder: String,
     archive: Archive,
@@ -61,70 +60,31 @@ pub struct Draft {
 }
 
 impl Bucket<Archives> {
-    /// Opens an archive. Asks the bucket nothing yet.
+    /// An archive in a bucket that is made of these objects. Asks them nothing yet.
     ///
     /// # Errors
-    /// If there are no credentials, or the settings cannot be used.
-    pub fn open(settings: Settings, access: Access, options: S3Options) -> Result<ArchiveStore> {
-        let folder = manifest::folder(&settings.prefix, &settings.name);
-        let options = S3Options {
-            storage_class: settings.class_chunks.clone(),
-            ..options
-        };
-        let mut client = Client::new(&settings.bucket, options)?;
-        let quirks = client.quirks();
-        if !(1..=quirks.max_object).contains(&settings.chunk_size) {
+    /// If the settings cannot be used.
+    pub fn on(
+        objects: Arc<dyn Objects>,
+        settings: Settings,
+        access: Access,
+    ) -> Result<ArchiveStore> {
+        let most = objects.limits().max_object;
+        if !(1..=most).contains(&settings.chunk_size) {
             let doing = format!("cannot use chunks of {} bytes", settings.chunk_size);
-            let said = format!(
-                "an object may have 1 to {} bytes at {}",
-                quirks.max_object, quirks.name
-            );
+            let url = objects.url("");
+            let said = format!("an object may have 1 to {most} bytes in {url}");
             return Err(Error::usage(doing, said));
         }
-        // Each chunk is one object, so that the parts asked for may be too short.
-        let least = settings.chunk_size.div_ceil(quirks.max_parts);
-        let wanted = client.options.part_size;
-        client.options.part_size = wanted.map(|part| part.max(least.next_multiple_of(1 << 20)));
         let layout = Archives {
+            folder: manifest::folder(&settings.prefix, &settings.name),
             settings,
-            folder,
             archive: Archive::default(),
             kept: Vec::new(),
             known: HashMap::new(),
             subvolume: None,
         };
-        Ok(Bucket::of(client, access, layout))
-    }
-
-    /// The archives that a listing of a bucket has keys of, below what begins so.
-    ///
-    /// # Errors
-    /// As [`ArchiveStore::open`] says.
-    pub fn all_among(
-        found: &Inventory,
-        (bucket, top): (&str, &str),
-        access: Access,
-        options: &S3Options,
-    ) -> Result<Vec<ArchiveStore>> {
-        let open = |(prefix, name)| {
-            let settings = Settings {
-                bucket: bucket.to_owned(),
-                prefix,
-                name,
-                origin: "/".into(),
-                chunk_size: 1,
-                class_chunks: None,
-                class_manifest: None,
-                spool: None,
-            };
-            let archive = ArchiveStore::open(settings, access, options.clone())?;
-            Ok(match archive.prefix().starts_with(top) {
-                true => archive.among(found),
-                // A part of one was listed.
-                false => archive,
-            })
-        };
-        survey::among(found).into_iter().map(open).collect()
+        Ok(Bucket::of(objects, access, layout))
     }
 
     /// What there is: the reading that `list` made, or a new one.
@@ -153,15 +113,15 @@ impl Bucket<Archives> {
         let archive = &self.layout.archive;
         let sound = |key: &String| !archive.broken.contains_key(key);
         let backups = archive.manifests.iter();
-        let objects = &self.reach.objects;
+        let objects = &*self.reach.objects;
         survey::states(objects, backups.filter(|(key, _)| sound(key)))
     }
 
     /// Bytes of memory that a transfer takes at most: a part for each request under way and one
     /// that is being filled.
     pub fn memory(&self) -> u64 {
-        let objects = &self.reach.objects;
-        let threads = objects.options.concurrency.max(1) as u64;
+        let objects = &*self.reach.objects;
+        let threads = objects.limits().threads as u64;
         let size = Size::Exact(self.layout.settings.chunk_size);
         (threads + 1) * Upload::part_size(objects, size)
     }
@@ -169,13 +129,13 @@ impl Bucket<Archives> {
 
 /// The stream of the backup with this manifest, wherever that lies: every chunk is held against its
 /// size and SHA-256 on the way.
-fn stream(client: &Arc<Client>, manifest: &Manifest) -> impl Read + use<> {
+fn stream(objects: &Arc<dyn Objects>, manifest: &Manifest) -> impl Read + use<> {
     // Without ETags: objects may have been thawed or moved to another class meanwhile.
     let kept = Kept {
         objects: backups::sources(manifest, &HashMap::new()),
         ..Kept::default()
     };
-    super::send::stream(client, &kept, backups::record(manifest))
+    super::send::stream(objects, &kept, backups::record(manifest))
 }
 
 impl Layout for Archives {
@@ -199,8 +159,8 @@ impl Layout for Archives {
 
     fn read(&mut self, reach: &Reach, found: Inventory) -> Result<()> {
         let (prefix, name) = (&self.settings.prefix, &self.settings.name);
-        self.archive = index::of(&reach.objects, prefix, name, found)?;
-        self.archive.identify(&reach.objects, &self.known)?;
+        self.archive = index::of(&*reach.objects, prefix, name, found)?;
+        self.archive.identify(&*reach.objects, &self.known)?;
         self.kept = self.archive.kept();
         Ok(())
     }
@@ -254,7 +214,7 @@ impl Layout for Archives {
             Some(_) => "incremental",
             None => "full",
         };
-        let now = (reach.objects.options.now)();
+        let now = reach.objects.now();
         let stamp = self.archive.choose_stamp(path, kind, now, doing)?;
         let stem = format!("{kind}/chunk-{stamp}");
         let left = self.archive.leftovers.get(&stem).cloned();

@@ -1,7 +1,7 @@
 //! Which snapshots can be made of the streams that are there, and what is wrong with the others.
 //! Thinks only: the verdicts on the single streams come from elsewhere.
 
-use super::layout::Kept;
+use super::kept::Kept;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Graph, Shortest, shown};
 use std::collections::BTreeSet;

@@ -17,7 +17,7 @@ impl<L: Layout> Bucket<L> {
         };
         self.layout.must_be_left(&self.reach, path, doing)?;
         for upload in &leftover.uploads {
-            self.reach.objects.abort(&upload.key, &upload.id)?;
+            self.reach.objects.abort(upload)?;
         }
         let keys: Vec<String> = leftover.objects.into_iter().map(|o| o.key).collect();
         self.reach.objects.remove(&keys)?;

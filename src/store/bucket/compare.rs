@@ -2,13 +2,13 @@
 //! computed as the service computed those of the parts, so that nothing needs to be fetched.
 
 use super::Bucket;
-use super::layout::{Kept, Layout, Record};
-use crate::digest::Digests;
-use crate::digest::{Algorithm, Hasher};
+use super::kept::{Kept, Record};
+use super::layout::Layout;
+use crate::digest::{Algorithm, Digests, Hasher};
 use crate::error::{Error, Kind, Result};
+use crate::objects::RemoteChecksum;
 use crate::process;
 use crate::proof::{Seen, Verdict};
-use crate::s3::remote_checksum::{RemoteChecksum, no_remote_checksum};
 use crate::snapshot::shown;
 use std::io::{ErrorKind, Read};
 
@@ -80,10 +80,7 @@ impl<L: Layout> Bucket<L> {
                 sums.chain(&mut computed).for_each(|sum| sum.update(piece));
             })?;
             let told = told.zip(computed);
-            let told = told.map_or_else(no_remote_checksum, |(told, sum)| {
-                let written = told.written(sum);
-                told.judge(&written)
-            });
+            let told = told.map_or_else(nothing_told, |(told, sum)| judge(&told, sum));
             let unreplaced = record.etags.get(index) == Some(&object.etag);
             let next = match each {
                 Some(each) => each.judge(&shown(&object.key), told, unreplaced),
@@ -100,6 +97,35 @@ impl<L: Layout> Bucket<L> {
         };
         Ok((verdict, bytes))
     }
+}
+
+/// What follows from the checksum that is told of an object, and was computed of the stream made again.
+fn judge(told: &RemoteChecksum, computed: Hasher) -> Verdict {
+    let (name, value, found) = (told.algorithm.name(), &told.value, told.written(computed));
+    let of = match told.part {
+        Some(part) => format!("{name}s of its parts of {part} bytes are those"),
+        None => format!("{name} is that"),
+    };
+    match (found == *value, told.sure) {
+        (true, _) => Verdict::seen(
+            Seen::Regenerated,
+            format!("the service's {of} of the stream made again"),
+        ),
+        (false, true) => Verdict::Different(format!(
+            "the service's {name} is {value}, and that of the stream made again is {found}"
+        )),
+        (false, false) => Verdict::Unverifiable(
+            "nobody tells how long its parts are, so their checksums cannot be computed; \
+             --download reads it"
+                .to_owned(),
+        ),
+    }
+}
+
+/// What is known of an object about which nothing is told.
+fn nothing_told() -> Verdict {
+    let words = "the service tells no checksum of it that can be computed; --download reads it";
+    Verdict::Unverifiable(words.to_owned())
 }
 
 /// A digest that was recorded, and is being computed of the stream made again.

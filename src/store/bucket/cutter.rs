@@ -1,71 +1,22 @@
-//! Where the bytes of a stream go: into one upload, or cut into chunks, each an object of its own, by way
-//! of a disk or not. What an earlier run left of chunks is gone on with: parts are compared by the
-//! upload, whole chunks here, by what the service says of them.
+//! A stream cut into chunks, each an object of its own. What an earlier run left of them is gone on with:
+//! parts are compared by the upload, whole chunks here, by what is said of them where they are kept.
 
-use super::layout::Leftover;
-use super::spool::Spool;
+use super::kept::Leftover;
+use super::upload::{Made, Target, Upload};
 use crate::digest::{DigestsHasher, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::machine;
-use crate::s3::Client;
-use crate::s3::download::Source;
-use crate::s3::listing::Object;
-use crate::s3::listing::Unfinished;
-use crate::s3::remote_checksum::RemoteChecksum;
-use crate::s3::upload::{Made, Meta, Target, Upload};
+use crate::objects::{Meta, Object, Objects, RemoteChecksum, Source, Unfinished};
 use crate::snapshot::Size;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Where the bytes of a stream go.
-pub enum Out {
-    /// One upload, which cuts only what no object can hold.
-    Whole(Box<Upload>),
-    Chunks(Box<Cutter>),
-    Spool(Box<Spool>),
-}
-
-impl Out {
-    /// Sets the metadata of the objects; to be done before the first byte.
-    pub(super) fn describe(&mut self, meta: Meta) {
-        match self {
-            Out::Whole(upload) => upload.describe(meta),
-            Out::Chunks(cutter) => cutter.describe(meta),
-            Out::Spool(spool) => spool.describe(meta),
-        }
-    }
-
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        match self {
-            Out::Whole(upload) => write(upload, bytes),
-            Out::Chunks(cutter) => cutter.write(bytes),
-            Out::Spool(spool) => spool.write(bytes),
-        }
-    }
-
-    /// What was made of the stream, in order.
-    pub(super) fn finish(self) -> Result<Vec<Made>> {
-        match self {
-            Out::Whole(upload) => Ok(vec![upload.finish()?]),
-            Out::Chunks(cutter) => cutter.finish(),
-            Out::Spool(spool) => spool.finish(),
-        }
-    }
-}
-
-fn write(upload: &mut Upload, bytes: &[u8]) -> Result<()> {
-    upload
-        .write_all(bytes)
-        .map_err(|error| Error::io("cannot upload", error))
-}
-
 /// Cuts what is written to it. Dropped, it leaves what arrived for the next run.
 pub struct Cutter {
-    client: Arc<Client>,
+    objects: Arc<dyn Objects>,
     /// Keys without the number and what follows it.
     stem: String,
     cut: u64,
@@ -98,7 +49,7 @@ struct Compare {
 impl Cutter {
     /// For chunks with such keys, at this length, of a stream of this size.
     pub(super) fn new(
-        client: Arc<Client>,
+        objects: Arc<dyn Objects>,
         stem: String,
         cut: u64,
         size: Size,
@@ -106,7 +57,7 @@ impl Cutter {
     ) -> Cutter {
         let there = left.objects.into_iter();
         Cutter {
-            client,
+            objects,
             stem,
             cut,
             size,
@@ -134,7 +85,7 @@ impl Cutter {
                 None => self.begin()?,
             };
             match &mut now {
-                Now::Upload(upload) => write(upload, &bytes[..room])?,
+                Now::Upload(upload) => upload.add(&bytes[..room])?,
                 Now::Compare(compare) => compare.update(&bytes[..room]),
             }
             self.now = Some(now);
@@ -153,11 +104,11 @@ impl Cutter {
     pub(super) fn finish(mut self) -> Result<Vec<Made>> {
         self.close()?;
         for upload in self.uploads.iter().filter(|u| !self.is_young(u.started)) {
-            report(self.client.abort(&upload.key, &upload.id));
+            report(self.objects.abort(upload));
         }
         report(self.ours().and_then(|keys| match keys.is_empty() {
             true => Ok(()),
-            false => self.client.remove(&keys),
+            false => self.objects.remove(&keys),
         }));
         Ok(self.done)
     }
@@ -177,14 +128,14 @@ impl Cutter {
 
     /// Somebody may be uploading what it belongs to.
     fn is_young(&self, since: Option<Timestamp>) -> bool {
-        let age = since.map(|since| (self.client.options.now)().duration_since(since));
+        let age = since.map(|since| self.objects.now().duration_since(since));
         age.is_none_or(|age| age < SignedDuration::from_hours(24))
     }
 
     /// The machine that uploaded a chunk, if its metadata tells.
     fn machine(&self, object: &Object) -> Result<Option<String>> {
-        let head = self.client.head(&object.key)?;
-        let machine = head.map(|head| head.header("x-amz-meta-machine").to_owned());
+        let head = self.objects.head(&object.key)?;
+        let machine = head.map(|head| head.meta("machine").to_owned());
         Ok(machine.filter(|machine| !machine.is_empty()))
     }
 
@@ -196,7 +147,7 @@ impl Cutter {
             .filter(|_| self.is_young(object.modified));
         match machine {
             Some(machine) if machine != machine::id() => {
-                let doing = format!("cannot upload {}", self.client.url(&object.key));
+                let doing = format!("cannot upload {}", self.objects.url(&object.key));
                 let said = "another machine is uploading a backup with the same keys: give each machine a \
                             prefix of its own";
                 Err(Error::refused(doing, said))
@@ -220,8 +171,8 @@ impl Cutter {
             if let Some(compare) = self.comparable(&object)? {
                 return Ok(Now::Compare(Box::new(compare)));
             }
-            log::line(|| format!("{} cannot be this one", self.client.url(&key)));
-            self.client.remove(std::slice::from_ref(&key))?;
+            log::line(|| format!("{} cannot be this one", self.objects.url(&key)));
+            self.objects.remove(std::slice::from_ref(&key))?;
         }
         // Nobody knows more of a stream of unknown length than that this may be a whole chunk. The
         // half, since a guess is doubled.
@@ -238,7 +189,7 @@ impl Cutter {
             // btrfs_to_s3 restores by it.
             sha256: true,
         };
-        let mut upload = Upload::new(Arc::clone(&self.client), target)?;
+        let mut upload = Upload::new(Arc::clone(&self.objects), target);
         upload.describe(self.meta.clone());
         Ok(Now::Upload(Box::new(upload)))
     }
@@ -253,10 +204,10 @@ impl Cutter {
             "" => "STANDARD".to_owned(),
             class => class.to_owned(),
         };
-        let wanted = self.client.options.storage_class.as_deref();
-        let head = self.client.head(&object.key)?;
-        let class = head.map(|head| usual(head.header("x-amz-storage-class")));
-        if wanted.is_some_and(|wanted| class.is_none_or(|class| class != usual(wanted))) {
+        let wanted = self.objects.limits().class;
+        let head = self.objects.head(&object.key)?;
+        let class = head.map(|head| usual(&head.class));
+        if wanted.is_some_and(|wanted| class.is_none_or(|class| class != usual(&wanted))) {
             return Ok(None);
         }
         let source = Source {
@@ -264,7 +215,7 @@ impl Cutter {
             size: object.size,
             etag: object.etag.clone(),
         };
-        let checksum = self.client.remote_checksum(&source)?;
+        let checksum = self.objects.remote_checksum(&source)?;
         Ok(checksum.map(|checksum| Compare {
             object: object.clone(),
             hasher: checksum.hasher(),
@@ -294,15 +245,15 @@ impl Cutter {
             sums,
         } = compare;
         if self.filled == object.size && checksum.holds(hasher) {
-            let part = checksum.part().unwrap_or(object.size).max(1);
+            let part = checksum.part.unwrap_or(object.size).max(1);
             let parts = object.size.div_ceil(part).max(1);
-            let skipped = &self.client.counters.parts_skipped;
+            let skipped = &self.objects.counters().parts_skipped;
             skipped.fetch_add(parts, Ordering::Relaxed);
-            log::line(|| format!("{} is there already", self.client.url(&object.key)));
+            log::line(|| format!("{} is there already", self.objects.url(&object.key)));
             return Ok(Made {
                 bytes: object.size,
                 digests: sums.finish(),
-                objects: vec![(object.key, object.size, object.etag)],
+                objects: vec![object],
                 split: false,
                 parts,
                 skipped: parts,
@@ -310,8 +261,8 @@ impl Cutter {
         }
         let mut keys = self.ours()?;
         keys.push(object.key.clone());
-        self.client.remove(&keys)?;
-        let doing = format!("cannot go on with {}", self.client.url(&object.key));
+        self.objects.remove(&keys)?;
+        let doing = format!("cannot go on with {}", self.objects.url(&object.key));
         let said = "what an earlier run left is not of this stream; it was removed";
         Err(Error::new(Kind::Restarted, doing, said))
     }

@@ -7,17 +7,16 @@ mod name;
 mod records;
 
 use super::clean::TRASH;
-use super::cutter::Out;
+use super::kept::{Kept, Leftover, Record};
 use super::keys::is_path;
-use super::layout::{Kept, Layout, Leftover, Record, Words};
+use super::layout::{Layout, Words};
+use super::out::Out;
+use super::upload::{Made, Target, Upload};
 use super::{Bucket, Reach};
 use crate::error::{Error, Result};
+use crate::objects::{Inventory, Meta, Objects, Source};
 use crate::proof::{Finding, Verdict};
-use crate::s3::download::Source;
-use crate::s3::listing::Inventory;
-use crate::s3::upload::{Made, Meta, Target, Upload};
-use crate::s3::{Client, S3Options};
-use crate::snapshot::{Diff, Origin, Size, shown};
+use crate::snapshot::{Diff, Names, Origin, Size, shown};
 use crate::store::Access;
 use crate::stream::Head;
 use hints::Hints;
@@ -28,6 +27,7 @@ use name::Name;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use name::fuzz as fuzz_names;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Diffs below a prefix.
@@ -50,21 +50,16 @@ pub struct Draft {
 const LONGEST_KEY: usize = 1024;
 
 impl Bucket<Diffs> {
-    /// Opens a prefix. Asks the bucket nothing yet.
+    /// A prefix of a bucket that is made of these objects. Asks them nothing yet.
     ///
     /// # Errors
-    /// If there are no credentials, or the location or the configuration cannot be used.
-    pub fn open(
-        bucket: &str,
-        prefix: &str,
-        access: Access,
-        options: S3Options,
-    ) -> Result<Bucket<Diffs>> {
+    /// If the prefix cannot be used.
+    pub fn on(objects: Arc<dyn Objects>, prefix: &str, access: Access) -> Result<Bucket<Diffs>> {
         let mut prefix = prefix.trim_start_matches('/').to_owned();
         if !prefix.is_empty() && !prefix.ends_with('/') {
             prefix.push('/');
         }
-        let doing = || format!("cannot use s3://{bucket}/{}", shown(&prefix));
+        let doing = || format!("cannot use {}", objects.url(&prefix));
         if prefix.starts_with(TRASH) {
             let said = "trash/ is where --delete moves objects; copy them back first";
             return Err(Error::usage(doing(), said));
@@ -73,7 +68,6 @@ impl Bucket<Diffs> {
             let said = "no part of the prefix may be empty, '.' or '..'";
             return Err(Error::usage(doing(), said));
         }
-        let objects = Client::new(bucket, options)?;
         let layout = Diffs {
             prefix,
             index: Index::default(),
@@ -99,12 +93,26 @@ impl Layout for Diffs {
         &self.prefix
     }
 
+    fn names(&self) -> Names {
+        let trash = TRASH.trim_end_matches('/').to_owned();
+        let uuids = 2 * "/01234567-89ab-cdef-0123-456789abcdef".len();
+        let rest = uuids + ".all-1000-".len() + 20;
+        Names {
+            text: true,
+            longest: Some(LONGEST_KEY.saturating_sub(rest + self.prefix.len())),
+            reserved: match self.prefix.is_empty() {
+                true => vec![trash],
+                false => Vec::new(),
+            },
+        }
+    }
+
     fn read(&mut self, reach: &Reach, found: Inventory) -> Result<()> {
         self.hints.clear();
         self.remarks.extend(found.remark);
         self.index = Index::of(&self.prefix, found.objects, found.uploads);
         for leftover in self.index.leftovers.values_mut() {
-            leftover.look(&reach.objects)?;
+            leftover.look(&*reach.objects)?;
         }
         // Whoever tells of origins, or may delete, asks for them.
         match reach.told || reach.access >= Access::Write {
@@ -225,7 +233,7 @@ impl Layout for Diffs {
             unfinished: leftover.map_or_else(Vec::new, |left| left.uploads.clone()),
             sha256: false,
         };
-        let upload = Upload::new(Arc::clone(&reach.objects), target)?;
+        let upload = Upload::new(Arc::clone(&reach.objects), target);
         let size = diff.size;
         Ok((Draft { name, size }, Out::Whole(Box::new(upload))))
     }
@@ -234,7 +242,7 @@ impl Layout for Diffs {
         let mut meta = vec![
             ("generation", head.ctransid.to_string()),
             ("protocol", head.version.to_string()),
-            ("created", (reach.objects.options.now)().to_string()),
+            ("created", reach.objects.now().to_string()),
         ];
         if let Some((_, generation)) = head.parent {
             meta.push(("parent-generation", generation.to_string()));
@@ -251,11 +259,7 @@ impl Layout for Diffs {
     /// What remains is the marker of a split one, and the hints.
     fn keep(&mut self, reach: &Reach, draft: Draft, made: Vec<Made>, mended: bool) -> Result<()> {
         for made in made {
-            let sources = made.objects.iter().map(|(key, size, etag)| Source {
-                key: key.clone(),
-                size: *size,
-                etag: etag.clone(),
-            });
+            let sources = made.objects.iter().cloned().map(Source::from);
             let mut kept = draft.name.kept(sources.collect(), None);
             self.record_new(reach, &mut kept, &made, mended)?;
             self.index.leftovers.remove(&draft.name.to_string());
@@ -334,8 +338,8 @@ impl Diffs {
     /// What may not be kept under this name, and why.
     fn must_be_new(&self, name: &Name, doing: &str) -> Result<()> {
         let refused = |said: String| Err(Error::refused(doing, said));
-        if self.key(name).len() > LONGEST_KEY - ".all-1000-".len() - 20 {
-            return refused("the path is too long for a key (about 900 bytes)".to_owned());
+        if let Some(why) = self.names().refuse(Path::new(&name.path)) {
+            return refused(why);
         }
         let mut there = self.index.kept.iter().filter(|kept| kept.path == name.path);
         if there.clone().any(|kept| Name::of(kept) == *name) {

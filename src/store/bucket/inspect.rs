@@ -4,14 +4,14 @@
 use super::Bucket;
 use super::chains::Chains;
 use super::compare::read;
-use super::layout::{Kept, Layout, Record};
+use super::kept::{Kept, Record};
+use super::layout::Layout;
 use crate::digest::Algorithm;
 use crate::error::{Error, Kind, Result};
+use crate::objects::{Objects, Source};
 use crate::parallel::try_map;
 use crate::process;
 use crate::proof::{Depth, Finding, Seen, Verdict};
-use crate::s3::download::Source;
-use crate::s3::remote_checksum::parts_in;
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
 use crate::text::counted;
@@ -58,7 +58,7 @@ impl<L: Layout> Bucket<L> {
         watch: &mut dyn FnMut(&str),
     ) -> Result<Vec<(Kept, Verdict)>> {
         let objects = &*self.reach.objects;
-        let threads = objects.options.concurrency;
+        let threads = objects.limits().threads;
         let ask = |one: &Kept| look_at_all::<L>(objects, one);
         let looks = try_map("verifying", threads, &kept, ask, |one| {
             watch(&shown(&one.path));
@@ -123,13 +123,13 @@ impl<L: Layout> Bucket<L> {
     }
 
     /// The key of an object that cannot be read before it is thawed.
-    fn frozen<'a>(&self, kept: &'a Kept) -> Result<Option<&'a String>> {
+    pub(super) fn frozen<'a>(&self, kept: &'a Kept) -> Result<Option<&'a String>> {
         let objects = &self.reach.objects;
         let ask = |object: &Source| match object.size {
             0 => Ok(false),
             _ => Ok(objects.beginning(&object.key, 1)?.is_none()),
         };
-        let threads = objects.options.concurrency;
+        let threads = objects.limits().threads;
         let frozen = try_map("verifying", threads, &kept.objects, ask, |_| {})?;
         let mut all = kept.objects.iter().zip(frozen);
         Ok(all.find_map(|(object, frozen)| frozen.then_some(&object.key)))
@@ -204,7 +204,7 @@ fn quick<L: Layout>(kept: &Kept, record: &Record, look: Look, depth: Depth) -> V
 }
 
 /// All objects of a stream; those of other layouts are as they were listed.
-fn look_at_all<L: Layout>(objects: &crate::s3::Client, kept: &Kept) -> Result<Look> {
+fn look_at_all<L: Layout>(objects: &dyn Objects, kept: &Kept) -> Result<Look> {
     if !L::STRICT {
         return Ok(Ok(kept.objects.len() as u64));
     }
@@ -219,7 +219,7 @@ fn look_at_all<L: Layout>(objects: &crate::s3::Client, kept: &Kept) -> Result<Lo
 }
 
 /// The object must be the listed one.
-fn look(objects: &crate::s3::Client, object: &Source) -> Result<Look> {
+fn look(objects: &dyn Objects, object: &Source) -> Result<Look> {
     let url = objects.url(&object.key);
     let Some(head) = objects.head(&object.key)? else {
         return Ok(Err(format!("{url} is missing")));
@@ -227,16 +227,11 @@ fn look(objects: &crate::s3::Client, object: &Source) -> Result<Look> {
     if (head.size, &head.etag) != (object.size, &object.etag) {
         return Ok(Err(format!("{url} is not what the listing says it is")));
     }
-    let Some(parts) = parts_in(&object.etag) else {
-        return Ok(Ok(1));
-    };
-    let first = objects.head_of_part(&object.key)?;
-    let count = first.map(|first| first.header("x-amz-mp-parts-count").parse::<u64>());
-    Ok(match count {
-        Some(Ok(count)) if count != parts => Err(format!(
-            "{url} has {count} parts, and was made of {parts} by its ETag"
+    Ok(match objects.part_count(object)? {
+        (made, Some(there)) if made != there => Err(format!(
+            "{url} has {there} parts, and was made of {made} by its ETag"
         )),
-        _ => Ok(parts),
+        (parts, _) => Ok(parts),
     })
 }
 

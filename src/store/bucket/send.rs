@@ -1,18 +1,17 @@
 //! What is kept as one stream. The last bytes of an object are passed on only after all of it had the
 //! digest that was recorded of it, if there is one.
 
-use super::layout::{Kept, Record};
-use crate::digest::Digests;
-use crate::digest::{Algorithm, Hasher};
+use super::download::Download;
+use super::kept::{Kept, Record};
+use crate::digest::{Algorithm, Digests, Hasher};
 use crate::error::{Error, Result};
-use crate::s3::Client;
-use crate::s3::download::Download;
+use crate::objects::Objects;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 /// The stream of what is kept, as it was recorded.
-pub(super) fn stream(objects: &Arc<Client>, kept: &Kept, record: Record) -> Box<dyn Read> {
+pub(super) fn stream(objects: &Arc<dyn Objects>, kept: &Kept, record: Record) -> Box<dyn Read> {
     let binding = record.binding || record.is_of(kept);
     let whole = if binding {
         record.whole

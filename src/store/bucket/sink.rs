@@ -3,8 +3,8 @@
 //! a damaged stream.
 
 use super::Bucket;
-use super::cutter::Out;
 use super::layout::Layout;
+use super::out::Out;
 use crate::error::Result;
 use crate::snapshot::Diff;
 use crate::store::{Parts, Receipt, Sink};

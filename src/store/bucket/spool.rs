@@ -3,10 +3,11 @@
 //! them, however it ends. Knows bytes only.
 
 use super::cutter::Cutter;
+use super::upload::Made;
 use crate::error::{Doing, Error, Result};
 use crate::log;
+use crate::objects::Meta;
 use crate::parallel;
-use crate::s3::upload::{Made, Meta};
 use crate::snapshot::shown;
 use crate::sys;
 use crate::sys::secure_open::Found;

@@ -3,12 +3,13 @@
 
 pub(super) mod inspect;
 
+use super::records::quarantine::Left;
 use super::records::seals::Seal;
 use super::records::{self, Recorded, Seals, state_dir};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::Result;
 use crate::machine;
-use crate::snapshot::{Origin, Origins, Snapshot, State, Uuid, shown};
+use crate::snapshot::{CameBy, Origin, Origins, Snapshot, State, Uuid, shown};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -262,6 +263,17 @@ pub(super) fn snapshots(
     (snapshots, note(&left_out))
 }
 
+/// What is being received where nobody sees it, under its unfinished name.
+pub(super) fn quarantined(left: &Left, subvolumes: &[Subvolume]) -> Snapshot {
+    // Sizes are known only to who read all of them.
+    let listed = subvolumes.iter().find(|s| s.uuid == left.subvolume.uuid);
+    snapshot(
+        listed.unwrap_or(&left.subvolume),
+        &left.path,
+        State::Partial,
+    )
+}
+
 /// What a snapshot descends from: past read-write subvolumes that were themselves made from
 /// another one, such as what is in use after a restore, up to the next that is in no doubt.
 fn ancestor(subvolume: &Subvolume, by_uuid: &HashMap<Uuid, &Subvolume>) -> Option<Uuid> {
@@ -293,7 +305,7 @@ pub(super) fn attribute(
                 filesystem,
                 subvolume: made_of(snapshot.uuid, &by_uuid)?,
                 made: snapshot.created,
-                by: String::new(),
+                by: CameBy::OwnWay,
             })
         };
         snapshot.origin = recorded.get(&snapshot.uuid).cloned().or_else(made_here);

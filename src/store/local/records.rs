@@ -2,6 +2,7 @@
 //! received, as this release and earlier ones write them. Judges nothing.
 
 pub(super) mod marks;
+pub(super) mod quarantine;
 pub(super) mod seals;
 pub(super) mod state_dir;
 

@@ -2,6 +2,7 @@
 //! what is said when it breaks. Knows no store.
 
 use crate::error::{Error, Kind, Result};
+use crate::log;
 use crate::process;
 use crate::store::Access;
 use crate::store::remote::Pipes;
@@ -52,6 +53,11 @@ impl Line {
         match self.far.mode {
             Some(mode) if mode >= needs => {
                 self.far.can_do(us, needs, host)?;
+                if let (Some(wish), Some(way)) = (us.receive_with, self.far.receive_with)
+                    && wish != way
+                {
+                    log::line(|| format!("{host} receives with {way:?}, whatever is wished"));
+                }
                 Ok(self)
             }
             granted => Err(too_little(host, granted, needs)),

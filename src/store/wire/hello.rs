@@ -39,7 +39,8 @@ pub struct Hello {
     /// From a client: the work has priority over nothing.
     #[serde(default)]
     pub background: bool,
-    /// From a client: how the other side is to receive snapshots, if that matters.
+    /// How the server receives snapshots: from a client a wish, from a server what it does whatever is
+    /// wished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receive_with: Option<ReceiveWith>,
 }
@@ -103,8 +104,8 @@ impl Hello {
     /// Whether its btrfs-progs unpack what `--compressed-data` sends: 6.2 or later. Where there are
     /// none, or they are not wanted, the kernel takes it as it is: one that sends it.
     fn takes_compressed(&self, client: &Hello) -> bool {
-        let wanted = client.receive_with;
-        if wanted == Some(ReceiveWith::Builtin) || wanted.is_none() && self.progs.is_empty() {
+        let way = self.receive_with.or(client.receive_with);
+        if way == Some(ReceiveWith::Builtin) || self.progs.is_empty() {
             return self.sends >= 2;
         }
         let digits = |n: &str| n.split_once('-').map_or(n, |(n, _)| n).parse::<u32>().ok();

@@ -5,7 +5,7 @@ use crate::runner::Test;
 use crate::streams::{of_commands, uuid};
 use crate::support::*;
 use crate::tests;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixDatagram;
@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_wildcard_adds_nothing,
     servers_follow_only_links_of_roots_alone,
     strict_servers_refuse_what_others_could_use,
+    the_server_decides_how_it_receives,
     sessions_are_in_the_system_log,
     keys_of_one_filesystem_see_only_their_own,
     nobody_is_blocked_by_who_claims_his_uuid,
@@ -125,6 +126,39 @@ fn strict_servers_refuse_what_others_could_use() {
         ["-o", "remount,nosuid,nodev", root.to_str().unwrap()],
     );
     strict().unwrap();
+}
+
+/// By its own command line, and else as the client wishes, where that can be.
+fn the_server_decides_how_it_receives() {
+    let path = std::env::var("PATH").unwrap();
+    for (number, (own, wish, path, way)) in [
+        (Some("builtin"), "btrfs", &*path, "builtin"),
+        (Some("btrfs"), "builtin", &path, "btrfs"),
+        (None, "builtin", &path, "builtin"),
+        (None, "btrfs", &path, "btrfs"),
+        (None, "btrfs", "/nowhere", "builtin"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let dir = btrfs(&format!("far{number}"), 256);
+        let mut command = Command::new(binary("buttersink"));
+        command.args(["--server", "--mode", "a"]).env("PATH", path);
+        if let Some(own) = own {
+            command.args(["--receive-with", own]);
+        }
+        let mut client = Client::wishing(command.arg(&dir), wish);
+        let hello = client.hear().unwrap();
+        assert_eq!(hello.get("receive_with").and_then(Value::as_str), own);
+        client
+            .receive("s", 2, None, &of_commands(2, &[file("f", b"x")]))
+            .unwrap();
+        assert_eq!(client.close(), 0);
+        assert_eq!(fs::read(dir.join("s/f")).unwrap(), b"x");
+        // Only one of the two ways has such a directory.
+        let quarantine = dir.join(".buttersink/quarantine").exists();
+        assert_eq!(quarantine, way == "builtin", "{number}");
+    }
 }
 
 /// In a namespace of its own, where this test is the system's logger.

@@ -5,11 +5,9 @@ use super::manifest::Manifest;
 use crate::archive::stamp;
 use crate::digest::Digests;
 use crate::error::{Error, Result};
-use crate::s3::download::Source;
-use crate::s3::listing::Object;
-use crate::s3::unquoted;
+use crate::objects::{Object, Source, unquoted};
 use crate::snapshot::{Diff, shown};
-use crate::store::bucket::layout::{Kept, Record};
+use crate::store::bucket::kept::{Kept, Record};
 use std::collections::HashMap;
 
 /// The chunks, with the ETags that they have in a listing.

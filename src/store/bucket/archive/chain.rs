@@ -7,7 +7,7 @@ use super::manifest::Manifest;
 use super::{stream, thawing};
 use crate::archive::{Backup, Stored, Thaw, Thawing};
 use crate::error::{Error, Kind, Result};
-use crate::s3::Client;
+use crate::objects::Objects;
 use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, Uuid};
 use crate::store::{Chain, Sink, Store};
 use crate::text::shown;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// A chain of backups, the full one first.
 #[derive(Debug)]
 pub(super) struct Links {
-    client: Arc<Client>,
+    objects: Arc<dyn Objects>,
     all: Vec<Link>,
 }
 
@@ -43,9 +43,9 @@ impl Link {
     }
 
     /// Learns the UUID from the stream, if nobody wrote it down and it can be read.
-    fn identify(&mut self, client: &Client) -> Result<()> {
+    fn identify(&mut self, objects: &dyn Objects) -> Result<()> {
         if self.id.is_none() {
-            let head = identity::head(client, &self.manifest)?;
+            let head = identity::head(objects, &self.manifest)?;
             self.id = head.map(|head| head.uuid);
         }
         Ok(())
@@ -57,7 +57,7 @@ impl Links {
     ///
     /// # Errors
     /// If one is missing, or is of something else.
-    pub(super) fn follow(client: Arc<Client>, archive: &Index, key: &str) -> Result<Links> {
+    pub(super) fn follow(objects: Arc<dyn Objects>, archive: &Index, key: &str) -> Result<Links> {
         let (mut all, mut seen) = (Vec::new(), HashSet::new());
         let mut next = Some(key.to_owned());
         while let Some(key) = next {
@@ -69,7 +69,7 @@ impl Links {
             // One that somebody names may lie anywhere in the bucket.
             let manifest = match archive.manifests.get(&key) {
                 Some(manifest) => manifest.clone(),
-                None => match client.small(&key)? {
+                None => match objects.get(&key)? {
                     Some(body) => Manifest::parse(&key, &body)?,
                     None => return Err(wrong("there is no such manifest in the bucket")),
                 },
@@ -92,7 +92,7 @@ impl Links {
             let before = &mut all[at - 1];
             before.id = before.id.or(told);
         }
-        Ok(Links { client, all })
+        Ok(Links { objects, all })
     }
 
     fn find(&self, id: Uuid) -> Result<&Link> {
@@ -116,7 +116,7 @@ impl Chain for Links {
 
     fn stored(&mut self) -> Result<Vec<Vec<Stored>>> {
         let keys: Vec<&str> = self.all.iter().flat_map(Link::keys).collect();
-        let cold = thawing::look(&self.client, &keys)?;
+        let cold = thawing::look(&*self.objects, &keys)?;
         let mut all = Vec::new();
         for link in &mut self.all {
             let objects = link.manifest.chunks.iter();
@@ -133,7 +133,7 @@ impl Chain for Links {
                 .first()
                 .is_some_and(|first| first.state.is_readable())
             {
-                link.identify(&self.client)?;
+                link.identify(&*self.objects)?;
             }
             all.push(objects);
         }
@@ -147,9 +147,9 @@ impl Chain for Links {
             return Ok(());
         }
         let days = how.days(links.iter().map(|link| link.value.bytes).sum());
-        thawing::thaw(&self.client, &keys, (how, days), tell)?;
+        thawing::thaw(&*self.objects, &keys, (how, days), tell)?;
         for link in self.all.iter_mut().skip(first) {
-            link.identify(&self.client)?;
+            link.identify(&*self.objects)?;
             if link.id.is_none() {
                 let doing = format!("cannot restore {}", shown(link.value.received_as()));
                 return Err(Error::damaged(doing, "nothing says which snapshot it is"));
@@ -161,7 +161,7 @@ impl Chain for Links {
     fn is_frozen(&mut self, link: usize) -> Result<bool> {
         let keys = self.all.get(link).map(|link| link.keys().collect());
         let keys: Vec<&str> = keys.unwrap_or_default();
-        let cold = self.client.cold(&keys)?;
+        let cold = self.objects.cold(&keys)?;
         Ok(cold.values().any(|cold| !cold.state.is_readable()))
     }
 }
@@ -181,7 +181,7 @@ impl Store for Links {
             size: Size::Exact(link.value.bytes),
         };
         Ok(Listing {
-            location: self.client.url(""),
+            location: self.objects.url(""),
             snapshots: self.all.iter().map(snapshot).collect(),
             offer: Offer::Only(self.all.iter().map(diff).collect()),
             ..Listing::default()
@@ -198,7 +198,7 @@ impl Store for Links {
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         let link = self.find(diff.to)?;
-        Ok(Box::new(stream(&self.client, &link.manifest)))
+        Ok(Box::new(stream(&self.objects, &link.manifest)))
     }
 
     fn receive(&mut self, _diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {

@@ -6,9 +6,9 @@ use super::manifest::{Chunk, Manifest, Pointer, text};
 use super::{Archives, Reach};
 use crate::archive::stamp;
 use crate::error::{Error, Result};
+use crate::objects::{About, Object};
 use crate::parallel::try_map;
 use crate::process;
-use crate::s3::listing::Object;
 use crate::snapshot::{Origin, Uuid, shown};
 use crate::store::Access;
 use crate::store::bucket::Bucket;
@@ -90,12 +90,12 @@ impl Archives {
     }
 
     fn write(&self, reach: &Reach, key: &str, text: &str) -> Result<()> {
-        let mut headers = vec![("content-type", "application/json".to_owned())];
-        if let Some(class) = &self.settings.class_manifest {
-            headers.push(("x-amz-storage-class", class.clone()));
-        }
-        reach.objects.put(key, text.as_bytes(), headers)?;
-        Ok(())
+        let about = About {
+            content_type: "application/json",
+            class: self.settings.class_manifest.clone(),
+            ..About::default()
+        };
+        reach.objects.put(key, text.as_bytes(), &about)
     }
 
     fn pointer(&self) -> String {
@@ -160,7 +160,7 @@ impl Archives {
             let doing = format!("cannot copy {}", reach.objects.url(key));
             return Err(Error::damaged(doing, "it cannot be restored"));
         };
-        let now = (reach.objects.options.now)();
+        let now = reach.objects.now();
         let at = stamp::moment(&manifest.created_at).unwrap_or(now);
         manifest.created_at = archive.free_stamp(at);
         manifest.snapshot.name = to.to_owned();
@@ -269,7 +269,7 @@ fn look_again(reach: &Reach, manifest: &Manifest) -> Result<()> {
             }
         }
     };
-    let threads = reach.objects.options.concurrency;
+    let threads = reach.objects.limits().threads;
     try_map("looking at chunks", threads, &manifest.chunks, look, |_| {}).map(drop)
 }
 

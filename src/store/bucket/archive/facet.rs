@@ -1,14 +1,13 @@
 //! The archive as those above the stores see it: backups as values, and no manifest.
 
 use super::chain::Links;
-use super::command;
 use super::index::Archive as Index;
 use super::manifest::{self, Manifest};
-use crate::archive::{ArchiveState, Backup, Backups, Kind, Leftover};
+use crate::archive::{ArchiveState, Backup, Backups, ByHand, Kind, Leftover};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
-use crate::store::bucket::ArchiveStore;
+use crate::store::bucket::{ArchiveStore, by_hand};
 use crate::store::{Archive, Chain};
 use crate::text::shown;
 use std::collections::HashMap;
@@ -36,20 +35,21 @@ impl Archive for ArchiveStore {
     }
 
     fn prices(&self) -> Prices {
-        Prices::of(self.client().is_aws())
+        Prices::of(self.objects().is_aws())
     }
 
     fn memory(&self) -> u64 {
         self.memory()
     }
 
-    fn command(&self, backup: &Backup) -> String {
-        command::receive(&self.client().options, &self.layout.settings.bucket, backup)
+    fn command(&self, backup: &Backup) -> ByHand {
+        let frozen = backup.state == Some(ArchiveState::Frozen);
+        by_hand::of(self.objects(), backup.chunks.iter(), frozen)
     }
 
     fn chain(&mut self, key: &str) -> Result<Box<dyn Chain>> {
-        let client = Arc::clone(&self.reach.objects);
-        Ok(Box::new(Links::follow(client, self.archive()?, key)?))
+        let objects = Arc::clone(&self.reach.objects);
+        Ok(Box::new(Links::follow(objects, self.archive()?, key)?))
     }
 
     fn removable(&mut self, stamp: &str) -> Result<Backup> {

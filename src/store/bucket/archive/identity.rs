@@ -5,8 +5,8 @@
 use super::index::{Archive, Identity, stand_in};
 use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
+use crate::objects::Objects;
 use crate::parallel::map;
-use crate::s3::Client;
 use crate::snapshot::Uuid;
 use crate::stream::{Head, Parsed};
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ impl Archive {
     /// If the bucket cannot be read.
     pub(super) fn identify(
         &mut self,
-        client: &Client,
+        objects: &dyn Objects,
         known: &HashMap<String, Uuid>,
     ) -> Result<()> {
         let mut open = Vec::new();
@@ -37,8 +37,8 @@ impl Archive {
                 None => open.push((key.clone(), manifest)),
             }
         }
-        let threads = client.options.concurrency;
-        let ask = |(_, manifest): &(String, &Manifest)| head(client, manifest);
+        let threads = objects.limits().threads;
+        let ask = |(_, manifest): &(String, &Manifest)| head(objects, manifest);
         let found = map("reading the beginnings of streams", threads, &open, ask);
         let all: Vec<Link> = open
             .iter()
@@ -90,14 +90,14 @@ impl Archive {
 }
 
 /// The beginning of the stream; `None` if it is frozen.
-pub(super) fn head(client: &Client, manifest: &Manifest) -> Result<Option<Head>> {
+pub(super) fn head(objects: &dyn Objects, manifest: &Manifest) -> Result<Option<Head>> {
     let mut begin = Vec::new();
     for chunk in &manifest.chunks {
         let want = BEGIN.min(chunk.size);
         if want == 0 {
             continue;
         }
-        match client.beginning(&chunk.key, want)? {
+        match objects.beginning(&chunk.key, want)? {
             Some(bytes) => begin.extend(bytes),
             None => return Ok(None),
         }

@@ -5,13 +5,11 @@ use super::manifest::{self, Manifest, Pointer};
 use crate::archive::stamp;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
-use crate::parallel::map;
-use crate::s3::Client;
-use crate::s3::listing::Unfinished;
-use crate::s3::listing::{Inventory, Object};
+use crate::objects::{Inventory, Object, Objects, Unfinished};
+use crate::parallel::try_map;
 use crate::snapshot::Uuid;
+use crate::store::bucket::kept::Leftover;
 use crate::store::bucket::keys::{Archived, Part, is_path};
-use crate::store::bucket::layout::Leftover;
 use crate::text::shown;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -68,25 +66,39 @@ pub(super) fn stand_in(text: &str) -> Uuid {
     Uuid(bytes)
 }
 
-/// Reads the archive of a subvolume below a prefix.
-///
-/// # Errors
-/// If the bucket cannot be read.
-pub fn read(client: &Client, prefix: &str, name: &str) -> Result<Archive> {
-    let found = client.inventory(&manifest::folder(prefix, name))?;
-    of(client, prefix, name, found)
-}
-
 /// As many bytes as the manifests of an archive may have together; one may have 64 MiB.
 const MANIFESTS: usize = 1 << 30;
 
-/// The same, of all that a listing has in the folder of the archive.
-pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) -> Result<Archive> {
+/// Manifests, as far as they are there.
+fn read_all(objects: &dyn Objects, folder: &str, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+    let total = AtomicUsize::new(0);
+    let read = |key: &String| {
+        let body = objects.get(key)?;
+        let length = body.as_ref().map_or(0, Vec::len);
+        match total.fetch_add(length, Ordering::Relaxed) + length > MANIFESTS {
+            true => Err(Error::refused(
+                format!("cannot read the manifests in {}", objects.url(folder)),
+                "together they are longer than 1 GiB",
+            )),
+            false => Ok(body),
+        }
+    };
+    let threads = objects.limits().threads;
+    try_map("reading manifests", threads, keys, read, |_| {})
+}
+
+/// Reads the archive of a subvolume: all that a listing has in its folder.
+pub(super) fn of(
+    objects: &dyn Objects,
+    prefix: &str,
+    name: &str,
+    found: Inventory,
+) -> Result<Archive> {
     let folder = manifest::folder(prefix, name);
     let mut archive = Archive {
         name: name.to_owned(),
         folder: folder.clone(),
-        read_at: stamp::stamp((client.options.now)()),
+        read_at: stamp::stamp(objects.now()),
         ..Archive::default()
     };
     let pointer = format!("{folder}current.json");
@@ -97,22 +109,8 @@ pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) ->
             false => drop(archive.objects.insert(object.key.clone(), object)),
         }
     }
-    let total = AtomicUsize::new(0);
-    let read = |key: &String| {
-        let body = client.small(key)?;
-        let length = body.as_ref().map_or(0, Vec::len);
-        match total.fetch_add(length, Ordering::Relaxed) + length > MANIFESTS {
-            true => Err(Error::refused(
-                format!("cannot read the manifests in {}", client.url(&folder)),
-                "together they are longer than 1 GiB",
-            )),
-            false => Ok(body),
-        }
-    };
-    let threads = client.options.concurrency;
-    let bodies = map("reading manifests", threads, &keys, read);
-    for (key, body) in keys.iter().zip(bodies) {
-        match body? {
+    for (key, body) in keys.iter().zip(read_all(objects, &folder, &keys)?) {
+        match body {
             Some(body) => archive.take(key, &body),
             // Deleted meanwhile, or not to be had yet: whatever names it as its own stays.
             None => {
@@ -122,7 +120,7 @@ pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) ->
         }
     }
     if archive.objects.remove(&pointer).is_some() {
-        let body = client.small(&pointer)?.unwrap_or_default();
+        let body = objects.get(&pointer)?.unwrap_or_default();
         let pointer: Option<Pointer> = serde_json::from_slice(&body).ok();
         archive.current = pointer.map(|pointer| pointer.manifest_key);
     }
@@ -131,7 +129,7 @@ pub(super) fn of(client: &Client, prefix: &str, name: &str, found: Inventory) ->
     archive.remarks.extend(found.remark);
     archive.find_leftovers(found.uploads);
     for leftover in archive.leftovers.values_mut() {
-        leftover.look(client)?;
+        leftover.look(objects)?;
     }
     Ok(archive)
 }

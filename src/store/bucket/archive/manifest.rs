@@ -2,8 +2,8 @@
 //! format, version 1, and where things lie below a prefix; does no input or output.
 
 use crate::error::{Error, Result};
-use crate::s3::upload::Made;
 use crate::snapshot::{End, Graph, Uuid, shown};
+use crate::store::bucket::upload::Made;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -79,12 +79,12 @@ impl Chunk {
     /// What was just made of a piece of the stream.
     pub(super) fn of(made: Made) -> Result<Chunk> {
         match <[_; 1]>::try_from(made.objects) {
-            Ok([(key, size, etag)]) if !made.split => Ok(Chunk {
-                key,
-                size,
+            Ok([object]) if !made.split => Ok(Chunk {
+                key: object.key,
+                size: object.size,
                 sha256: made.digests.sha256.unwrap_or_default(),
                 tree_hash: made.digests.tree_hash,
-                etag: (!etag.is_empty()).then_some(etag),
+                etag: Some(object.etag).filter(|etag| !etag.is_empty()),
             }),
             _ => {
                 let said = "it did not become one object";

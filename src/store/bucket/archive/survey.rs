@@ -4,14 +4,13 @@
 use super::manifest::Manifest;
 use crate::archive::ArchiveState;
 use crate::error::Result;
-use crate::s3::Client;
-use crate::s3::listing::Inventory;
-use crate::s3::thaw::freezes;
+use crate::objects::{Inventory, Objects};
+use crate::prices::freezes;
 use crate::store::bucket::keys::Archived;
 use std::collections::{BTreeSet, HashMap};
 
 /// Prefix and name of every archive that has a key there.
-pub(super) fn among(found: &Inventory) -> BTreeSet<(String, String)> {
+pub(in crate::store::bucket) fn among(found: &Inventory) -> BTreeSet<(String, String)> {
     let objects = found.objects.iter().map(|object| &object.key);
     let keys = objects.chain(found.uploads.iter().map(|upload| &upload.key));
     let archived = keys.filter_map(|key| Archived::parse(key));
@@ -25,7 +24,7 @@ pub(super) fn among(found: &Inventory) -> BTreeSet<(String, String)> {
 /// Whether the chunks of each of these backups can be read, the worst of each, by their keys.
 /// Nothing is asked about classes that are never frozen.
 pub(super) fn states<'a>(
-    client: &Client,
+    objects: &dyn Objects,
     backups: impl Iterator<Item = (&'a String, &'a Manifest)> + Clone,
 ) -> Result<HashMap<String, ArchiveState>> {
     let icy = |class: &str| freezes(class) || class == "INTELLIGENT_TIERING";
@@ -35,7 +34,7 @@ pub(super) fn states<'a>(
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let cold = client.cold(&keys)?;
+    let cold = objects.cold(&keys)?;
     let worst = |manifest: &Manifest| {
         let chunks = manifest.chunks.iter();
         let all = chunks.filter_map(|chunk| Some(cold.get(&chunk.key)?.state));

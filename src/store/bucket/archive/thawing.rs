@@ -3,9 +3,8 @@
 
 use crate::archive::{ArchiveState, Thaw, Thawing};
 use crate::error::{Error, Kind, Result};
+use crate::objects::{Asked, Cold, Objects};
 use crate::process;
-use crate::s3::Client;
-use crate::s3::thaw::{Asked, Cold};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -23,20 +22,20 @@ const TIMES: u32 = 2;
 
 /// Waits until all keys can be read, having asked for it where need be.
 pub(super) fn thaw(
-    client: &Client,
+    objects: &dyn Objects,
     keys: &[&str],
     (how, days): (&Thaw, u32),
     tell: &mut dyn FnMut(Thawing),
 ) -> Result<()> {
     let (started, mut pause) = (Instant::now(), FIRST);
     let mut asking = Asking {
-        client,
+        objects,
         how,
         days,
         asked: HashMap::new(),
     };
     loop {
-        let cold = look(client, keys)?;
+        let cold = look(objects, keys)?;
         let (new, open) = asking.ask(&cold)?;
         if new > 0 {
             tell(Thawing::Asked(new));
@@ -56,11 +55,11 @@ pub(super) fn thaw(
 }
 
 /// How cold everything is; all of it must be there.
-pub(super) fn look(client: &Client, keys: &[&str]) -> Result<BTreeMap<String, Cold>> {
-    let cold = client.cold(keys)?;
+pub(super) fn look(objects: &dyn Objects, keys: &[&str]) -> Result<BTreeMap<String, Cold>> {
+    let cold = objects.cold(keys)?;
     match keys.iter().find(|key| !cold.contains_key(**key)) {
         Some(key) => {
-            let doing = format!("cannot restore {}", client.url(key));
+            let doing = format!("cannot restore {}", objects.url(key));
             Err(Error::damaged(doing, "it is missing"))
         }
         None => Ok(cold),
@@ -68,7 +67,7 @@ pub(super) fn look(client: &Client, keys: &[&str]) -> Result<BTreeMap<String, Co
 }
 
 struct Asking<'a> {
-    client: &'a Client,
+    objects: &'a dyn Objects,
     how: &'a Thaw,
     days: u32,
     /// How often this run's wish was granted, by key.
@@ -99,12 +98,12 @@ impl Asking<'_> {
     fn ask_for(&mut self, key: &str, cold: &Cold) -> Result<bool> {
         let times = self.asked.entry(key.to_owned()).or_default();
         if *times >= TIMES {
-            let doing = format!("cannot thaw {}", self.client.url(key));
+            let doing = format!("cannot thaw {}", self.objects.url(key));
             let said = "it is frozen again and again: does somebody change its storage class?";
             return Err(Error::failed(doing, said));
         }
         let asked = self
-            .client
+            .objects
             .thaw(key, &cold.class, self.how.tier, self.days)?;
         // What goes on already may be asked for as often as one likes.
         *times += u32::from(asked != Asked::Underway);

@@ -2,12 +2,10 @@
 
 use super::TRASH;
 use super::name::{Key, Name};
-use crate::s3::download::Source;
-use crate::s3::listing::Object;
-use crate::s3::listing::Unfinished;
+use crate::objects::{Object, Source, Unfinished};
 use crate::snapshot::shown;
+use crate::store::bucket::kept::{Kept, Leftover};
 use crate::store::bucket::keys::is_archived;
-use crate::store::bucket::layout::{Kept, Leftover};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +36,9 @@ impl Index {
             match Key::parse(below) {
                 Key::Diff(name) => {
                     let created = object.modified.map(Timestamp::as_second);
-                    index.kept.push(name.kept(vec![source(object)], created));
+                    index
+                        .kept
+                        .push(name.kept(vec![Source::from(object)], created));
                 }
                 Key::Piece(name, number) => {
                     pieces.entry(name).or_default().insert(number, object);
@@ -67,7 +67,9 @@ impl Index {
     ) {
         let there = pieces.get(&name).into_iter();
         let there = there.flat_map(|pieces| pieces.range(1..=count));
-        let objects = there.map(|(_, object)| source(object.clone())).collect();
+        let objects = there
+            .map(|(_, object)| Source::from(object.clone()))
+            .collect();
         let created = marker.modified.map(Timestamp::as_second);
         let mut kept = name.kept(objects, created);
         if kept.objects.len() as u64 == count && kept.bytes() == bytes {
@@ -126,14 +128,6 @@ impl Index {
 /// The rest of a key below the prefix, unless it was removed.
 fn below<'a>(prefix: &str, key: &'a str) -> Option<&'a str> {
     key.strip_prefix(prefix).filter(|_| !key.starts_with(TRASH))
-}
-
-fn source(object: Object) -> Source {
-    Source {
-        key: object.key,
-        size: object.size,
-        etag: object.etag,
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! How keys name diffs, and what other keys mean. Compatible with ButterSink; see
 //! buttersink-s3(5). Knows text, and what it makes of it.
 
-use crate::s3::download::Source;
+use crate::objects::Source;
 use crate::snapshot::Uuid;
+use crate::store::bucket::kept::Kept;
 use crate::store::bucket::keys::is_path;
-use crate::store::bucket::layout::Kept;
 use std::fmt;
 
 /// A diff's key below the prefix, `path/TO_FROM`.

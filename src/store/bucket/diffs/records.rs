@@ -5,11 +5,12 @@ use super::hints::{Hints, Recorded};
 use super::name::Name;
 use crate::digest::Digests;
 use crate::error::{Error, Result};
+use crate::objects::About;
 use crate::parallel::try_map;
-use crate::s3::upload::Made;
 use crate::snapshot::Origin;
 use crate::store::bucket::Reach;
-use crate::store::bucket::layout::Kept;
+use crate::store::bucket::kept::Kept;
+use crate::store::bucket::upload::Made;
 
 /// What the marker of a split stream says.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -53,7 +54,7 @@ impl Diffs {
         }
         let mut hints = Hints::default();
         if self.index.hints.contains(path)
-            && let Some(text) = reach.objects.small(&self.hints_key(path))?
+            && let Some(text) = reach.objects.get(&self.hints_key(path))?
         {
             hints = Hints::parse(&String::from_utf8_lossy(&text));
         }
@@ -65,8 +66,8 @@ impl Diffs {
     pub(super) fn fetch_hints(&mut self, reach: &Reach) -> Result<()> {
         let mut paths: Vec<String> = self.index.hints.iter().cloned().collect();
         paths.retain(|path| !self.hints.contains_key(path));
-        let fetch = |path: &String| reach.objects.small(&self.hints_key(path));
-        let threads = reach.objects.options.concurrency;
+        let fetch = |path: &String| reach.objects.get(&self.hints_key(path));
+        let threads = reach.objects.limits().threads;
         let texts = try_map("reading hints", threads, &paths, fetch, |_| {})?;
         for (path, text) in paths.into_iter().zip(texts) {
             let text = text.unwrap_or_default();
@@ -91,7 +92,7 @@ impl Diffs {
         let key = self.hints_key(path);
         reach
             .objects
-            .put(&key, hints.text().as_bytes(), Vec::new())?;
+            .put(&key, hints.text().as_bytes(), &About::default())?;
         self.hints.insert(path.to_owned(), hints);
         self.index.hints.insert(path.to_owned());
         Ok(())
@@ -174,7 +175,7 @@ impl Diffs {
     /// What a marker says, which must be about the objects that are there.
     pub(super) fn marker(&self, reach: &Reach, key: &str, kept: &Kept) -> Result<Marker> {
         let doing = || format!("cannot read {}", reach.objects.url(key));
-        let text = reach.objects.small(key)?.unwrap_or_default();
+        let text = reach.objects.get(key)?.unwrap_or_default();
         let marker: Marker = serde_json::from_slice(&text)
             .map_err(|error| Error::damaged(doing(), error.to_string()))?;
         let mut sizes = kept.objects.iter().map(|object| &object.size);
@@ -189,6 +190,5 @@ impl Diffs {
 fn write_marker(reach: &Reach, key: &str, marker: &Marker) -> Result<()> {
     let text = serde_json::to_vec(marker)
         .map_err(|error| Error::failed("cannot write a marker", error.to_string()))?;
-    reach.objects.put(key, &text, Vec::new())?;
-    Ok(())
+    reach.objects.put(key, &text, &About::default())
 }

@@ -5,22 +5,20 @@
 use super::parent::Exact;
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
-use crate::log;
 use crate::process::{self, Priority};
 use crate::receive::{self, Received, Receiver};
 use crate::snapshot::{Uuid, shown};
+use crate::store::local::records::quarantine;
 use crate::store::local::records::state_dir::{self, StateDir};
 use crate::store::local::{Local, Manner};
 use crate::stream::Head;
 use crate::sys;
-use crate::sys::at::{make_dir_at, open_within, rename_at};
-use crate::sys::dir::stat_at;
+use crate::sys::at::{open_within, rename_at};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::str::FromStr;
 
 /// How local stores receive snapshots.
@@ -31,6 +29,16 @@ pub enum ReceiveWith {
     Builtin,
     /// By the program `btrfs`.
     Btrfs,
+}
+
+impl ReceiveWith {
+    /// Whether this machine can.
+    pub(crate) fn is_possible(self) -> bool {
+        match self {
+            ReceiveWith::Builtin => receive::is_possible(),
+            ReceiveWith::Btrfs => process::program("btrfs").is_some(),
+        }
+    }
 }
 
 impl FromStr for ReceiveWith {
@@ -63,54 +71,15 @@ pub(super) fn is_chosen(manner: Manner) -> Result<bool> {
     }
 }
 
-/// Below the state directory.
-const QUARANTINE: &str = "quarantine";
 const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
 
-/// Where snapshots are received; only root gets in.
-fn quarantine(state: &StateDir) -> io::Result<File> {
-    match make_dir_at(state.fd(), QUARANTINE.as_bytes(), 0o700) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let dir = open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0)?;
-    let stat = stat_at(dir.as_fd(), b"")?;
-    match stat.uid == 0 && stat.mode & 0o077 == 0 {
-        true => Ok(dir.into()),
-        false => Err(io::Error::other(
-            "the directory for what is being received is not root's alone",
-        )),
-    }
-}
-
-/// Removes what was being received into a directory, whose lock we hold, when the last run ended;
-/// whether there was something. A directory has one name in quarantine, and only we make anything
-/// there.
-pub(super) fn remove_leftover(store: &Path) -> Result<bool> {
-    let Some(state) = StateDir::of(store, false)? else {
-        return Ok(false);
-    };
-    let Ok(dir) = open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0) else {
-        return Ok(false);
-    };
-    let name = state_dir::key(store)?;
-    if stat_at(dir.as_fd(), name.as_bytes()).is_err() {
-        return Ok(false);
-    }
-    let gone = btrfs::delete_subvolume_at(dir.as_fd(), name.as_ref());
-    let path = Path::new(QUARANTINE).join(name);
-    gone.doing(|| format!("cannot delete {}", state.shown(&shown(path))))?;
-    Ok(true)
-}
-
-/// A snapshot in quarantine. Dropped before it has left, it is removed.
+/// A snapshot in quarantine. Whoever dropped it removes what a mark names there.
 pub(super) struct Quarantined {
     dir: File,
     /// There is one at a time for each directory: it has one lock.
     name: String,
     parent: Option<Parent>,
     receiver: Option<Receiver>,
-    inside: bool,
     doing: String,
 }
 
@@ -135,11 +104,10 @@ impl Quarantined {
         let no_place = || Error::failed(&doing, "there is no place for what is being received");
         let state = StateDir::of(&local.dir, true)?.ok_or_else(no_place)?;
         Ok(Quarantined {
-            dir: quarantine(&state).doing(|| doing.clone())?,
+            dir: quarantine::open(&state).doing(|| doing.clone())?,
             name: state_dir::key(&local.dir)?,
             parent,
             receiver: None,
-            inside: false,
             doing,
         })
     }
@@ -152,7 +120,6 @@ impl Quarantined {
             Some(parent) => btrfs::create_snapshot_at(parent.top.as_fd(), dir, name),
         };
         made.doing(|| self.doing.clone())?;
-        self.inside = true;
         let top = open_within(dir, self.name.as_bytes(), DIRECTORY, 0);
         let top = top.doing(|| self.doing.clone())?;
         let parent = self.parent.as_ref().map(|parent| parent.top.try_clone());
@@ -182,7 +149,6 @@ impl Quarantined {
         let since = btrfs::subvolume_of(received.top()).doing(doing)?.generation;
         let (from, name) = (self.dir.as_fd(), self.name.as_bytes());
         rename_at(from, name, dir.as_fd(), part.as_bytes(), false).doing(doing)?;
-        self.inside = false;
         self.close(head, &received, since)?;
         Ok(received.notes)
     }
@@ -213,25 +179,6 @@ impl Quarantined {
                 doing(),
                 "somebody changed it before it was read-only: run it again",
             )),
-        }
-    }
-}
-
-impl Drop for Quarantined {
-    fn drop(&mut self) {
-        // It must not be written to while it goes.
-        self.receiver = None;
-        if !self.inside {
-            return;
-        }
-        // The next run removes it if this fails.
-        if let Err(error) = btrfs::delete_subvolume_at(self.dir.as_fd(), self.name.as_ref()) {
-            log::line(|| {
-                format!(
-                    "{}: cannot remove what was received of it: {error}",
-                    self.doing
-                )
-            });
         }
     }
 }

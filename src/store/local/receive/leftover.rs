@@ -1,7 +1,6 @@
 //! What earlier runs and releases left in a directory, and whether it may be written to at all. Removes
 //! only what a mark of ours names.
 
-use super::builtin_receive;
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Doing, Kind, Result};
 use crate::log;
@@ -18,10 +17,6 @@ impl Local {
     pub(crate) fn remove_leftovers(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
-        }
-        if builtin_receive::remove_leftover(&self.dir)? {
-            let note = "removed what an interrupted transfer had received";
-            self.notes.push(note.to_owned());
         }
         for path in records::begun(&self.dir)? {
             let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;

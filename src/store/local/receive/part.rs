@@ -8,8 +8,8 @@ use crate::log;
 use crate::snapshot::{Origin, Snapshot, State, Uuid, shown};
 use crate::store::local::listing::PART;
 use crate::store::local::paths::{open_dir, remove, sync};
-use crate::store::local::records::marks;
 use crate::store::local::records::seals::{self, Fact, Seal};
+use crate::store::local::records::{marks, quarantine};
 use crate::sys;
 use crate::text::hex;
 use std::ffi::{OsStr, OsString};
@@ -49,7 +49,7 @@ pub(crate) fn must_be_free(path: &Path) -> Result<()> {
     }
 }
 
-/// A subvolume under its unfinished name. Dropped before it is published, it is removed.
+/// A subvolume under its unfinished name, or in quarantine. Dropped before it is published, it is removed.
 pub(super) struct Part {
     store: PathBuf,
     /// Where it will be, relative to the store.
@@ -68,6 +68,7 @@ impl Part {
             let way = shown(store);
             error.hint(format!("remove leftovers: buttersink clean {way}"))
         })?;
+        quarantine::must_be_free(store, || receiving(store, path))?;
         marks::begin(store, &is)?;
         Ok(Part {
             store: store.to_owned(),
@@ -94,7 +95,7 @@ impl Part {
 
     /// What goes on, for errors.
     pub(super) fn doing(&self) -> String {
-        format!("cannot receive {}", shown(self.store.join(&self.will_be)))
+        receiving(&self.store, &self.will_be)
     }
 
     /// The exit status of `btrfs receive` is not proof: the subvolume must be what was sent, made from
@@ -176,12 +177,18 @@ impl Drop for Part {
             Ok(_) => remove(&path),
             Err(_) => Ok(()),
         };
+        let removed = removed.and_then(|()| quarantine::remove(&self.store));
         match removed.and_then(|()| marks::ended(&self.store, &self.is)) {
             Ok(()) => log::line(|| format!("removed the unfinished {}", shown(&path))),
             // The next run removes it; a listing shows it until then.
             Err(error) => log::line(|| error.to_string()),
         }
     }
+}
+
+/// What goes on in a store, for errors.
+fn receiving(store: &Path, path: &Path) -> String {
+    format!("cannot receive {}", shown(store.join(path)))
 }
 
 fn another_parent(doing: String, found: Option<Uuid>, meant: Option<Uuid>) -> Error {

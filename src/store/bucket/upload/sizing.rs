@@ -1,8 +1,7 @@
 //! How a stream is cut: how long its parts are, and how many objects it needs.
 //! Pure arithmetic.
 
-use super::super::quirks::Quirks;
-use crate::error::{Error, Result};
+use crate::objects::Limits;
 use crate::snapshot::Size;
 
 const MIB: u64 = 1 << 20;
@@ -10,7 +9,6 @@ const SMALL: u64 = 16 * MIB;
 const LARGE: u64 = 64 * MIB;
 /// Up to so many parts the small ones are used: they keep all threads busy and cost less memory.
 const FEW: u64 = 1000;
-const LEAST: u64 = 5 * MIB;
 const MOST: u64 = 5 << 30;
 
 /// Equal parts, but for the last.
@@ -27,22 +25,21 @@ pub(super) struct Sizing {
 }
 
 impl Sizing {
-    pub(super) fn of(size: Size, wanted: Option<u64>, quirks: &Quirks) -> Result<Sizing> {
-        wanted.map_or(Ok(()), check_part)?;
+    pub(super) fn of(size: Size, limits: &Limits) -> Sizing {
         let total = match size {
             Size::Exact(bytes) => Some(bytes),
             Size::Estimate(_) | Size::Beyond(_) | Size::Unknown => None,
         };
         // An estimate may be wrong by a good deal.
         let likely = total.or(size.bytes().map(|bytes| bytes.saturating_mul(2)));
-        let part = wanted.unwrap_or_else(|| fitting(likely, quirks));
-        let per_object = quirks.max_parts.min(quirks.max_object / part).max(1);
-        Ok(Sizing {
+        let part = limits.part_size.unwrap_or_else(|| fitting(likely, limits));
+        let per_object = limits.max_parts.min(limits.max_object / part).max(1);
+        Sizing {
             part,
             per_object,
             pieces: total.map_or(1, |bytes| bytes.div_ceil(part * per_object).max(1)),
             total,
-        })
+        }
     }
 
     /// Whether one object is not enough.
@@ -89,23 +86,11 @@ impl Sizing {
     }
 }
 
-/// Whether parts may have so many bytes.
-///
-/// # Errors
-/// If not.
-pub fn check_part(bytes: u64) -> Result<()> {
-    if (LEAST..=MOST).contains(&bytes) {
-        return Ok(());
-    }
-    let doing = format!("cannot use parts of {bytes} bytes");
-    Err(Error::usage(doing, "S3 takes parts of 5 MiB to 5 GiB"))
-}
-
-fn fitting(likely: Option<u64>, quirks: &Quirks) -> u64 {
+fn fitting(likely: Option<u64>, limits: &Limits) -> u64 {
     match likely {
-        Some(bytes) if bytes <= SMALL * FEW.min(quirks.max_parts) => SMALL,
+        Some(bytes) if bytes <= SMALL * FEW.min(limits.max_parts) => SMALL,
         Some(bytes) => {
-            let needed = bytes.min(quirks.max_object).div_ceil(quirks.max_parts);
+            let needed = bytes.min(limits.max_object).div_ceil(limits.max_parts);
             needed.next_multiple_of(MIB).clamp(LARGE, MOST)
         }
         None => LARGE,
@@ -118,34 +103,39 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    fn sizing(size: Size, wanted: Option<u64>, words: &str) -> Sizing {
-        let quirks = Quirks::of_host("h").adjusted(words).unwrap();
-        Sizing::of(size, wanted, &quirks).unwrap()
+    fn limits(max_parts: u64, part_size: Option<u64>) -> Limits {
+        Limits {
+            max_parts,
+            max_object: 5 * 1024 * GIB,
+            part_size,
+            threads: 1,
+            class: None,
+        }
     }
 
     #[test]
     fn parts_follow_from_the_size() {
-        let part = |bytes, words| sizing(Size::Exact(bytes), None, words).part;
-        assert_eq!(part(GIB, ""), 16 * MIB);
-        assert_eq!(part(100 * GIB, ""), 64 * MIB);
-        assert_eq!(part(5 * 1024 * GIB, ""), 525 * MIB);
-        assert_eq!(part(100 * GIB, "scaleway"), 103 * MIB);
-        assert_eq!(sizing(Size::Unknown, None, "").part, 64 * MIB);
-        assert_eq!(sizing(Size::Estimate(500 * GIB), None, "").part, 103 * MIB);
+        let part = |size, most| Sizing::of(size, &limits(most, None)).part;
+        assert_eq!(part(Size::Exact(GIB), 10_000), 16 * MIB);
+        assert_eq!(part(Size::Exact(100 * GIB), 10_000), 64 * MIB);
+        assert_eq!(part(Size::Exact(5 * 1024 * GIB), 10_000), 525 * MIB);
+        assert_eq!(part(Size::Exact(100 * GIB), 1000), 103 * MIB);
+        assert_eq!(part(Size::Unknown, 10_000), 64 * MIB);
+        assert_eq!(part(Size::Estimate(500 * GIB), 10_000), 103 * MIB);
     }
 
     #[test]
     fn no_object_is_too_long_and_no_byte_is_lost() {
-        for (bytes, wanted, words) in [
-            (0, None, ""),
-            (10 * 1024 * GIB, None, ""),
-            (5 * 1024 * GIB + 1, None, "scaleway"),
-            (52 * MIB, Some(5 * MIB), "max-parts=3"),
+        for (bytes, wanted, most) in [
+            (0, None, 10_000),
+            (10 * 1024 * GIB, None, 10_000),
+            (5 * 1024 * GIB + 1, None, 1000),
+            (52 * MIB, Some(5 * MIB), 3),
         ] {
-            let cut = sizing(Size::Exact(bytes), wanted, words);
-            let quirks = Quirks::of_host("h").adjusted(words).unwrap();
-            assert!(cut.per_object <= quirks.max_parts);
-            assert!(cut.per_object * cut.part <= quirks.max_object);
+            let limits = limits(most, wanted);
+            let cut = Sizing::of(Size::Exact(bytes), &limits);
+            assert!(cut.per_object <= limits.max_parts);
+            assert!(cut.per_object * cut.part <= limits.max_object);
             let mut sum = 0;
             for before in 0..bytes.div_ceil(cut.part) {
                 let (index, number) = cut.place(before);
@@ -155,15 +145,6 @@ mod tests {
             assert_eq!(sum, bytes);
             let (index, number) = cut.place(bytes.div_ceil(cut.part));
             assert!(!cut.has(index, number));
-        }
-    }
-
-    #[test]
-    fn impossible_parts_are_refused() {
-        let quirks = Quirks::of_host("h");
-        for part in [0, 5 * MIB - 1, 5 * GIB + 1] {
-            let error = Sizing::of(Size::Unknown, Some(part), &quirks).unwrap_err();
-            assert_eq!(error.exit_code(), 2);
         }
     }
 }

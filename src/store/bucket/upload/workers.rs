@@ -3,16 +3,12 @@
 //! them all. There are so many buffers and no more, so who fills them waits
 //! for the slowest.
 
-use super::super::multipart::{Listed, Part};
-use super::super::request::{borrowed, unquoted};
-use super::super::{Checksum, Client, Request};
-use super::checksums::PartChecksums;
-use crate::digest::{self, Algorithm, Background, Buffer, Digests, Hash, TreeHash, md5};
+use crate::digest::{self, Algorithm, Background, Buffer, Digests, Hash, TreeHash};
 use crate::error::{Error, Result};
 use crate::log;
+use crate::objects::{Objects, Part, Unfinished};
 use crate::sys;
 use crate::text::hex;
-use rusty_s3::Method;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,12 +17,9 @@ use std::thread::JoinHandle;
 /// An object that is being made.
 pub(super) struct Piece {
     pub(super) index: usize,
-    pub(super) key: String,
-    pub(super) id: String,
-    /// What its parts are verified by.
-    pub(super) checksum: Checksum,
+    pub(super) upload: Unfinished,
     /// What an earlier run sent of it.
-    pub(super) known: Vec<Listed>,
+    pub(super) known: Vec<Part>,
 }
 
 struct Job {
@@ -57,7 +50,7 @@ pub(super) struct Done {
 }
 
 struct Shared {
-    client: Arc<Client>,
+    objects: Arc<dyn Objects>,
     /// Whether who sends a part hashes its leaves.
     leaves: bool,
     sent: Mutex<Vec<(Sent, Vec<Hash>)>>,
@@ -82,10 +75,10 @@ pub(super) struct Workers {
 
 impl Workers {
     /// For the parts that follow the first, whose buffer the caller has made.
-    pub(super) fn new(client: Arc<Client>, wanted: Wanted) -> Workers {
-        let count = client.options.concurrency.max(1);
+    pub(super) fn new(objects: Arc<dyn Objects>, wanted: Wanted) -> Workers {
+        let count = objects.limits().threads;
         let shared = Arc::new(Shared {
-            client,
+            objects,
             leaves: wanted.leaves,
             sent: Mutex::default(),
             skipped: AtomicU64::new(0),
@@ -232,77 +225,22 @@ impl Shared {
         error.unwrap_or_else(|| Error::failed("cannot upload", "it was stopped"))
     }
 
-    /// Sends a part, unless the service has it.
+    /// Sends a part, unless it is there.
     fn deliver(&self, job: &Job) -> Result<Part> {
-        let counters = &self.client.counters;
-        let mut checksums = PartChecksums::of(job.data.bytes(), job.piece.checksum);
-        let known = job
-            .piece
-            .known
-            .iter()
-            .find(|part| part.number == job.number);
-        if let Some(known) = known
-            && self.is_same(known, job, &mut checksums)
-        {
+        let (piece, number) = (&*job.piece, job.number);
+        let (objects, counters) = (&self.objects, self.objects.counters());
+        let known = piece.known.iter().find(|part| part.number == number);
+        let bytes = job.data.bytes();
+        let (part, there) = objects.send_part(&piece.upload, number, bytes, known, &self.stop)?;
+        let what = if there {
             counters.parts_skipped.fetch_add(1, Ordering::Relaxed);
             self.skipped.fetch_add(1, Ordering::Relaxed);
-            self.log(job, "is there already");
-            return Ok(part(job, &checksums, known.etag.clone()));
-        }
-        let etag = self.send(job, &checksums)?;
-        counters.parts_sent.fetch_add(1, Ordering::Relaxed);
-        self.log(job, "arrived");
-        Ok(part(job, &checksums, etag))
-    }
-
-    fn log(&self, job: &Job, what: &str) {
-        let (number, key) = (job.number, &job.piece.key);
-        log::line(|| format!("part {number} of {} {what}", self.client.url(key)));
-    }
-
-    /// Size, checksum and ETag must agree, as far as the service tells them; telling neither
-    /// checksum nor ETag is not enough.
-    fn is_same(&self, known: &Listed, job: &Job, checksums: &mut PartChecksums) -> bool {
-        if known.size != job.data.bytes().len() as u64 {
-            return false;
-        }
-        let mut proofs = Vec::new();
-        if let Some((_, element, value)) = &checksums.checksum {
-            let there = match *element {
-                "ChecksumCRC32C" => &known.crc32c,
-                _ => &known.sha256,
-            };
-            proofs.extend((!there.is_empty()).then(|| there == value));
-        }
-        if self.client.etags_are_md5() {
-            let md5 = checksums.md5.get_or_insert_with(|| md5(job.data.bytes()));
-            proofs.push(known.etag.eq_ignore_ascii_case(&hex(md5)));
-        }
-        !proofs.is_empty() && proofs.iter().all(|&same| same)
-    }
-
-    fn send(&self, job: &Job, checksums: &PartChecksums) -> Result<String> {
-        let doing = format!("upload part {} of", job.number);
-        let mut request = Request::new(Method::Put, &job.piece.key, &doing, "s3:PutObject");
-        request.query = vec![
-            ("partNumber", job.number.to_string()),
-            ("uploadId", job.piece.id.clone()),
-        ];
-        let headers = checksums.headers();
-        request.headers = borrowed(&headers);
-        request.body = job.data.bytes();
-        request.stop = Some(&self.stop);
-        let response = self.client.request(request)?;
-        Ok(unquoted(response.header("etag")).to_owned())
-    }
-}
-
-fn part(job: &Job, checksums: &PartChecksums, etag: String) -> Part {
-    let checksum = checksums.checksum.as_ref();
-    Part {
-        number: job.number,
-        size: job.data.bytes().len() as u64,
-        etag,
-        checksum: checksum.map(|(_, element, value)| (*element, value.clone())),
+            "is there already"
+        } else {
+            counters.parts_sent.fetch_add(1, Ordering::Relaxed);
+            "arrived"
+        };
+        log::line(|| format!("part {number} of {} {what}", objects.url(&piece.upload.key)));
+        Ok(part)
     }
 }

@@ -1,9 +1,9 @@
 //! What says that bytes arrived: checksums of parts, and what follows from them for the whole.
 
-use super::super::multipart::Part;
-use super::super::objects::Head;
-use super::super::{Checksum, Client, Sse};
+use super::objects::Head;
+use super::{Checksum, Client, Sse};
 use crate::digest::{crc32c, md5, sha256};
+use crate::objects::Part;
 use crate::text::{hex, unhex};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt;
@@ -16,6 +16,19 @@ pub(super) struct PartChecksums {
 }
 
 impl PartChecksums {
+    /// What they say of a part.
+    pub(super) fn of_part(&self) -> Part {
+        let value = |wanted: &str| match &self.checksum {
+            Some((_, element, value)) if *element == wanted => value.clone(),
+            _ => String::new(),
+        };
+        Part {
+            crc32c: value("ChecksumCRC32C"),
+            sha256: value("ChecksumSHA256"),
+            ..Part::default()
+        }
+    }
+
     pub(super) fn headers(&self) -> Vec<(String, String)> {
         match (&self.checksum, &self.md5) {
             (Some((header, _, value)), _) => vec![((*header).to_owned(), value.clone())],
@@ -144,7 +157,7 @@ mod tests {
             number,
             size: bytes.len() as u64,
             etag: hex(&md5(bytes)),
-            checksum: None,
+            ..Part::default()
         };
         let parts = [part(1, b"a"), part(2, b"b")];
         let sums = [md5(b"a"), md5(b"b")].concat();

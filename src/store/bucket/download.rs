@@ -3,14 +3,12 @@
 //! done by the threads that fetch. The end of the stream comes only when all of it was there and its
 //! checksum is right.
 
-use super::request::unquoted;
-use super::{Client, Request, Response};
 use crate::digest::{self, Background, Buffer, Digests, Hash, TreeHash};
 use crate::error::{Error, Result};
+use crate::objects::{Objects, Source};
 use crate::parallel;
 use crate::sys;
 use crate::text::hex;
-use rusty_s3::Method;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,24 +16,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// An object, or one of several that make a stream together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// Its key.
-    pub key: String,
-    /// Its length in bytes.
-    pub size: u64,
-    /// Its ETag, which every range of it must have.
-    pub etag: String,
-}
-
 /// As many leaves of a tree hash as are hashed at once.
 const RANGE: u64 = 8 << 20;
 /// How many ranges may wait to be hashed.
 const WAITING: usize = 0;
 
 /// A stream that is being downloaded.
-pub struct Download {
+pub(super) struct Download {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     range: Option<Arc<Buffer>>,
@@ -67,7 +54,7 @@ struct Range {
 }
 
 struct Shared {
-    client: Arc<Client>,
+    objects: Arc<dyn Objects>,
     sources: Vec<Source>,
     /// Whether ranges are leaves of the tree hash that was recorded, and hashed by who fetches them.
     leaves: bool,
@@ -89,11 +76,15 @@ struct State {
 impl Download {
     /// Begins to fetch. The digest that is `recorded`, else the SHA-256 in the metadata of a
     /// single object, is compared at the end.
-    pub fn new(client: Arc<Client>, sources: Vec<Source>, recorded: Digests) -> Download {
+    pub(super) fn new(
+        objects: Arc<dyn Objects>,
+        sources: Vec<Source>,
+        recorded: Digests,
+    ) -> Download {
         let (home, spare) = channel();
         let leaves = recorded.tree_hash.is_some() && are_leaves(&sources);
         let shared = Arc::new(Shared {
-            client,
+            objects,
             sources,
             leaves,
             state: Mutex::new(State {
@@ -219,7 +210,7 @@ impl Shared {
     }
 
     fn window(&self) -> u64 {
-        self.client.options.concurrency.max(1) as u64
+        self.objects.limits().threads as u64
     }
 
     /// The next range to read, when it has come; `None` at the end.
@@ -261,7 +252,7 @@ impl Shared {
 
     fn doing(&self, index: usize) -> String {
         let key = self.sources.get(index).map_or("", |source| &source.key);
-        format!("cannot download {}", self.client.url(key))
+        format!("cannot download {}", self.objects.url(key))
     }
 
     /// The object of a range, where it begins there, and its length.
@@ -315,48 +306,16 @@ impl Shared {
             return Err(Error::failed(self.doing(0), "a range beyond its end"));
         };
         let source = &self.sources[index];
-        let mut request = Request::new(Method::Get, &source.key, "download", "s3:GetObject");
-        request.headers = vec![("range", format!("bytes={start}-{}", start + length - 1))];
-        request.into = buffer;
-        request.into.reserve(length as usize);
-        request.limit = length;
-        request.stop = Some(&self.stop);
-        let response = self.client.request(request)?;
-        self.check(index, start, length, &response)?;
+        let objects = &self.objects;
+        let found = objects.range(source, start, length, buffer, &self.stop)?;
         if self.sources.len() == 1 && number == 0 {
-            let told = response.header("x-amz-meta-sha256");
-            self.state().told = (!told.is_empty()).then(|| told.to_owned());
+            self.state().told = found.sha256;
         }
-        let bytes = response.body;
+        let bytes = found.bytes;
         let leaves = match self.leaves {
             true => digest::leaves(&bytes),
             false => Vec::new(),
         };
         Ok(Range { bytes, leaves })
-    }
-
-    /// The answer must be about the bytes that were asked for, and about the same object as the
-    /// other ranges.
-    fn check(&self, index: usize, start: u64, length: u64, response: &Response) -> Result<()> {
-        let source = &self.sources[index];
-        let place = format!("bytes {start}-{}/{}", start + length - 1, source.size);
-        let whole = response.status == 200 && length == source.size;
-        let etag = unquoted(response.header("etag"));
-        let said = if !whole && response.header("content-range") != place {
-            format!(
-                "asked for {place}, the service sent {}",
-                response.header("content-range")
-            )
-        } else if response.body.len() as u64 != length {
-            format!(
-                "asked for {place}, the service sent {} bytes",
-                response.body.len()
-            )
-        } else if !etag.is_empty() && !source.etag.is_empty() && etag != source.etag {
-            "it was replaced while it was being read".to_owned()
-        } else {
-            return Ok(());
-        };
-        Err(Error::damaged(self.doing(index), said))
     }
 }

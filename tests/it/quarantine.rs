@@ -1,0 +1,189 @@
+//! Our own receive, ended before every call that changes something on the disk: by a kill, after
+//! which `clean` or the next run takes away what it left, and by a power cut at the same moment.
+
+use crate::runner::Test;
+use crate::subvolumes::history;
+use crate::support::{
+    binary, btrfs, buttersink, here, image, in_quarantine, mount_image, output, run, skip,
+};
+use crate::tests;
+use crate::tree::assert_same;
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_kill_at_every_step_is_cleaned_up,
+    a_power_cut_at_every_step_loses_nothing,
+    what_no_record_names_stays_in_quarantine,
+];
+
+/// Calls by which something comes to last, or is asked whether it does.
+const CALLS: &str = "ioctl,syncfs,fsync,renameat2,?rename,renameat,?unlink,unlinkat";
+
+/// Those that only ask.
+const QUESTIONS: &[&str] = &["SEARCH", "INFO", "GETFLAGS", "LOOKUP", "ROOTREF", "TCGETS"];
+
+/// A source with two snapshots, and the image of a destination that has none or the first of them,
+/// not mounted.
+fn sides(has_first: bool) -> (PathBuf, PathBuf) {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip("needs strace");
+    }
+    let (a, b) = (btrfs("a", 256), btrfs("first", 256));
+    history(&a, 2);
+    if has_first {
+        assert_eq!(buttersink([a.join("snaps/1"), b.clone()]).code, 0);
+    }
+    run("umount", [&b]);
+    (a.join("snaps"), image("first"))
+}
+
+/// `buttersink A/ B/` with our own receive, as the tail of another command.
+fn command(around: &[&str], a: &Path, b: &Path) -> Command {
+    let mut command = Command::new(around.first().map_or("env", |first| first));
+    let slash = |dir: &Path| format!("{}/", dir.to_str().unwrap());
+    command.args(around.get(1..).unwrap_or_default());
+    command.arg(binary("buttersink")).args([slash(a), slash(b)]);
+    command.env("BUTTERSINK_RECEIVE_WITH", "builtin");
+    command
+}
+
+/// A call by its name, and how many of that name there have been with it.
+type Step = (String, usize);
+
+/// The calls from the one on that says that something is being received.
+fn steps(a: &Path, first: &Path) -> Vec<Step> {
+    let b = mounted(first, "counted");
+    let log = here().join("calls");
+    let trace = format!("trace={CALLS}");
+    let around = ["strace", "-o", log.to_str().unwrap(), "-e", &trace];
+    assert!(output(&mut command(&around, a, &b)).status.success());
+    run("umount", [&b]);
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    let mut steps = Vec::new();
+    for line in std::fs::read_to_string(log).unwrap().lines() {
+        let Some((name, _)) = line.split_once('(') else {
+            continue;
+        };
+        let number = count.entry(name.to_owned()).or_default();
+        *number += 1;
+        let changes = !QUESTIONS.iter().any(|question| line.contains(question));
+        if changes && (name == "fsync" || !steps.is_empty()) {
+            steps.push((name.to_owned(), *number));
+        }
+    }
+    assert!(steps.len() > 10, "{steps:?}");
+    steps
+}
+
+/// A copy of an image, mounted.
+fn mounted(of: &Path, name: &str) -> PathBuf {
+    let copy = image(name);
+    let words = ["--sparse=always", of.to_str().unwrap()];
+    run("cp", words.into_iter().chain([copy.to_str().unwrap()]));
+    mount_image(&copy, name, "")
+}
+
+/// Ends a run just before this call.
+fn killed(step: &Step, a: &Path, b: &Path) {
+    let (name, number) = step;
+    let inject = format!("inject={name}:signal=KILL:when={number}");
+    let around = ["strace", "-o", "/dev/null", "-e", &inject];
+    let status = command(&around, a, b)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let status = status.unwrap();
+    let by_shell = status.code() == Some(128 + 9);
+    assert!(status.signal() == Some(9) || by_shell, "{step:?}: {status}");
+}
+
+/// Whatever has a finished name is whole.
+#[track_caller]
+fn finished_are_whole(a: &Path, b: &Path) {
+    for name in ["1", "2"] {
+        if b.join(name).exists() {
+            assert_same(&a.join(name), &b.join(name));
+        }
+    }
+}
+
+/// Nothing is left of what was begun.
+#[track_caller]
+fn nothing_is_left(b: &Path) {
+    assert!(!in_quarantine(b), "in quarantine");
+    assert!(!b.join("2.part").exists());
+}
+
+#[track_caller]
+fn all_arrives(a: &Path, b: &Path) {
+    assert!(output(&mut command(&[], a, b)).status.success());
+    assert!(b.join("2").exists());
+    finished_are_whole(a, b);
+    nothing_is_left(b);
+}
+
+fn a_kill_at_every_step_is_cleaned_up() {
+    let (a, first) = sides(true);
+    let (mut cleaned, mut quarantined) = (0, 0);
+    for (number, step) in steps(&a, &first).iter().enumerate() {
+        let b = mounted(&first, "b");
+        killed(step, &a, &b);
+        finished_are_whole(&a, &b);
+        quarantined += usize::from(in_quarantine(&b));
+        // Every other time the next run does it.
+        if number % 2 == 0 {
+            let place = format!("{}/", b.to_str().unwrap());
+            let shown = buttersink(["clean", "-n", &place]).stdout;
+            let said = buttersink(["clean", &place]);
+            assert_eq!(said.code, 0, "{}", said.stderr);
+            let removed = said.stdout.starts_with("removed: 2.part in ");
+            assert_eq!(removed, shown.starts_with("removable: 2.part in "));
+            cleaned += usize::from(removed);
+            assert!(!in_quarantine(&b) && !b.join("2.part").exists());
+        }
+        all_arrives(&a, &b);
+        run("umount", [&b]);
+    }
+    println!("{cleaned} cleaned, {quarantined} in quarantine");
+    assert!(cleaned > 2 && quarantined > 2);
+}
+
+fn a_power_cut_at_every_step_loses_nothing() {
+    let (a, first) = sides(false);
+    for step in steps(&a, &first) {
+        let b = mounted(&first, "b");
+        killed(&step, &a, &b);
+        // What the mounted filesystem holds in memory is lost.
+        run("cp", [image("b"), image("pulled")]);
+        run("umount", [&b]);
+        let cut = mounted(&image("pulled"), "cut");
+        finished_are_whole(&a, &cut);
+        all_arrives(&a, &cut);
+        run("umount", [&cut]);
+    }
+}
+
+/// Somebody's subvolume there may be his only copy; what is to be received waits for him.
+fn what_no_record_names_stays_in_quarantine() {
+    let (a, first) = sides(true);
+    let b = mounted(&first, "b");
+    let middle = steps(&a, &first);
+    // In the middle of receiving, and then without its mark.
+    killed(&middle[middle.len() / 3], &a, &b);
+    assert!(in_quarantine(&b));
+    for mark in std::fs::read_dir(b.join(".buttersink/marks")).unwrap() {
+        std::fs::remove_file(mark.unwrap().path()).unwrap();
+    }
+    let place = format!("{}/", b.to_str().unwrap());
+    assert_eq!(buttersink(["clean", &place]).stdout, "0 removed, 0 kept\n");
+    let output = output(&mut command(&[], &a, &b));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("no record"),
+        "{said}"
+    );
+    assert!(in_quarantine(&b) && !b.join("2").exists());
+}
