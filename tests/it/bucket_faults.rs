@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     any_call_may_fail,
     any_call_may_fail_on_the_way_out,
     damage_is_found_and_told_of,
+    one_that_cannot_be_read_keeps_no_other_from_being_looked_at,
     an_upload_goes_on,
     an_upload_that_nobody_here_began_does_not_go_on,
     an_upload_of_another_version_does_not_go_on,
@@ -166,6 +167,35 @@ fn damage_is_found_and_told_of() {
             }
             memory.lose(&key);
             all_different(&mut *open(&memory), Depth::Quick, &key);
+        }
+    }
+}
+
+/// One that cannot be read says nothing of the others, and is named.
+fn one_that_cannot_be_read_keeps_no_other_from_being_looked_at() {
+    for open in BOTH {
+        let memory = memory();
+        fill(&mut *open(&memory)).unwrap();
+        let last = |key: &&String| key.contains("/incremental/chunk-") || key.contains("next/");
+        let key = memory.keys().iter().find(last).unwrap().clone();
+        for verb in ["read", "look at"] {
+            let (key, called) = (key.clone(), Arc::new(AtomicBool::new(false)));
+            let seen = Arc::clone(&called);
+            let mut store = open(&memory);
+            store.list().unwrap();
+            memory.break_if(move |did, at, _| {
+                let fails = did == verb && at == key;
+                seen.fetch_or(fails, Ordering::Relaxed);
+                fails.then_some(Break::Fails)
+            });
+            let findings = store.inspect(Depth::Download, &mut |_| {}).unwrap();
+            memory.mend();
+            let [one, other] = &findings[..] else {
+                panic!("{findings:?}");
+            };
+            assert!(matches!(one.verdict, Verdict::Good(..)), "{findings:?}");
+            let unread = matches!(other.verdict, Verdict::Unverifiable(_));
+            assert_eq!(unread, called.load(Ordering::Relaxed), "{findings:?}");
         }
     }
 }

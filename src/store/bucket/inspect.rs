@@ -59,25 +59,26 @@ impl<L: Layout> Bucket<L> {
     ) -> Result<Vec<(Kept, Verdict)>> {
         let objects = &*self.reach.objects;
         let threads = objects.limits().threads;
-        let ask = |one: &Kept| look_at_all::<L>(objects, one);
+        let ask = |one: &Kept| unless_stopped(look_at_all::<L>(objects, one));
         let looks = try_map("verifying", threads, &kept, ask, |one| {
             watch(&shown(&one.path));
         })?;
         let (mut all, mut heads) = (Vec::new(), Heads::of::<L>());
         for (one, look) in kept.into_iter().zip(looks) {
             process::check("verifying")?;
-            let verdict = match self.layout.record(&self.reach, &one) {
+            let known = self.layout.record(&self.reach, &one);
+            let verdict = match unless_stopped(known.and_then(|record| Ok((record, look?))))? {
                 Err(error) if error.kind == Kind::Damaged => Verdict::Different(error.to_string()),
-                record => {
-                    let record = record?;
-                    match quick::<L>(&one, &record, look, depth) {
-                        sound if depth == Depth::Download && sound.rank() < 2 => {
-                            watch(&shown(&one.path));
-                            self.read_through(&one, record, &mut heads)?
-                        }
-                        verdict => verdict,
+                Err(error) => Verdict::Unverifiable(error.to_string()),
+                Ok((record, look)) => match quick::<L>(&one, &record, look, depth) {
+                    sound if depth == Depth::Download && sound.rank() < 2 => {
+                        watch(&shown(&one.path));
+                        let read = self.read_through(&one, record, &mut heads);
+                        unless_stopped(read)?
+                            .unwrap_or_else(|error| Verdict::Unverifiable(error.to_string()))
                     }
-                }
+                    verdict => verdict,
+                },
             };
             all.push((one, verdict));
         }
@@ -201,6 +202,14 @@ fn quick<L: Layout>(kept: &Kept, record: &Record, look: Look, depth: Depth) -> V
             "{bytes} bytes in {pieces}, with the sizes and the ETags recorded when they were uploaded"
         ),
     )
+}
+
+/// What cannot be looked at of one stream keeps no other from being looked at; a signal does.
+fn unless_stopped<T>(done: Result<T>) -> Result<Result<T>> {
+    match done {
+        Err(error) if error.kind == Kind::Interrupted => Err(error),
+        done => Ok(done),
+    }
 }
 
 /// All objects of a stream; those of other layouts are as they were listed.
