@@ -105,7 +105,7 @@ impl Family {
 
     /// Whether what a record says of an ancestor is this subvolume's past.
     pub fn may_continue(&self, origin: &Origin) -> bool {
-        origin.by.is_empty()
+        origin.by.is_own()
             && origin.machine == self.machine
             && !self.taken.contains(&origin.subvolume)
     }

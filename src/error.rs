@@ -95,11 +95,15 @@ impl Error {
 
     /// The error for a terminal: one line, and one more with the way out if there is one.
     pub fn lines(&self) -> String {
-        let words = format!("{}: {}", self.doing, self.said);
         match &self.hint {
-            Some(hint) => format!("{words}\ntry: {hint}"),
-            None => words,
+            Some(hint) => format!("{}\ntry: {hint}", self.words()),
+            None => self.words(),
         }
+    }
+
+    /// What happened, without the way out.
+    pub fn words(&self) -> String {
+        format!("{}: {}", self.doing, self.said)
     }
 
     /// The caller's words are wrong: exit 2.
@@ -161,7 +165,7 @@ fn plain(error: &io::Error) -> String {
 /// In one line, the way out at its end.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.doing, self.said)?;
+        f.write_str(&self.words())?;
         match &self.hint {
             Some(hint) => write!(f, " (try: {hint})"),
             None => Ok(()),

@@ -168,6 +168,16 @@ impl Event {
         Event::Verifying { what }
     }
 
+    /// What went wrong, if it is the end of something.
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Event::Ended(ended) => ended.error.as_ref(),
+            Event::Destination(destination) => destination.error.as_ref(),
+            Event::Leftover(leftover) => leftover.error.as_ref(),
+            _ => None,
+        }
+    }
+
     /// What it means to those who look on.
     pub fn weight(&self) -> Weight {
         match self {
@@ -181,8 +191,7 @@ impl Event {
             Event::Note { .. } | Event::Instead(_) | Event::Unsettled(_) => Weight::Remark,
             Event::Compared(_) | Event::Thaw { .. } => Weight::Remark,
             Event::Again(_) => Weight::Warning,
-            Event::Ended(ended) => failure(ended.error.as_ref()),
-            Event::Destination(dest) => failure(dest.error.as_ref()),
+            Event::Ended(_) | Event::Destination(_) => failure(self.error()),
             _ => Weight::Result,
         }
     }
@@ -259,7 +268,18 @@ impl fmt::Display for Event {
     }
 }
 
-/// An error as scripts get it: in words.
-fn words<S: Serializer>(error: &Option<Error>, to: S) -> Result<S::Ok, S::Error> {
-    error.as_ref().map(Error::to_string).serialize(to)
+/// An error as scripts get it: in words, and with the way out as a field of its own where there is one.
+#[derive(Serialize)]
+struct InWords<'a> {
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+fn in_words<S: Serializer>(error: &Option<Error>, to: S) -> Result<S::Ok, S::Error> {
+    let fields = InWords {
+        error: error.as_ref().map(Error::words),
+        hint: error.as_ref().and_then(|error| error.hint.as_deref()),
+    };
+    fields.serialize(to)
 }

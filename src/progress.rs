@@ -77,7 +77,7 @@ impl Progress {
             Weight::Remark if self.verbosity == Verbosity::Errors => {}
             Weight::Remark | Weight::Warning => self.say(&event.to_string()),
             Weight::Failure => {
-                self.say(&event.to_string());
+                event.error().into_iter().for_each(|error| self.fail(error));
                 self.print(String::new, event);
             }
             Weight::ForScripts => self.print(String::new, event),
@@ -204,6 +204,13 @@ impl Progress {
     pub fn say(&mut self, text: &str) {
         self.wipe();
         let _ = writeln!(io::stderr().lock(), "buttersink: {text}");
+    }
+
+    /// An error on standard error, its way out on a line of its own.
+    pub fn fail(&mut self, error: &Error) {
+        for line in error.lines().lines() {
+            self.say(line);
+        }
     }
 
     /// A result on standard output: text for people, or a line for scripts; only that is made.

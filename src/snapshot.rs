@@ -9,7 +9,7 @@ pub mod path_text;
 pub use crate::text::shown;
 pub use graph::{End, Graph, Shortest};
 pub use measured::{Fault, Measured, Mend, Mended, Pair, Sizes};
-pub use origin::{Origin, Origins, Subject};
+pub use origin::{CameBy, Origin, Origins, Subject};
 
 use crate::text::{push_hex, unhex};
 use serde::{Deserialize, Serialize};

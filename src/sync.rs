@@ -1,5 +1,132 @@
 //! Carries out what a plan says: measures until every chosen diff is known, then one transfer
 //! after the other. Knows stores only as what they promise, and prints nothing.
+//!
+//! # Example
+//!
+//! A new kind of store is an implementation of [`Store`] and of [`Sink`](crate::store::Sink). This one keeps
+//! the streams themselves, in memory, and so offers just the diffs that it has; what is planned and carried
+//! out with it is planned and carried out with every other.
+//!
+//! ```
+//! use buttersink::error::{Error, Result};
+//! use buttersink::event::Event;
+//! use buttersink::plan::Wish;
+//! use buttersink::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, Uuid};
+//! use buttersink::store::{Receipt, Sink, Store};
+//! use buttersink::sync::{carry_out, make_plan};
+//! use std::io::{self, Read, Write};
+//! use std::path::Path;
+//!
+//! #[derive(Default)]
+//! struct Memory {
+//!     kept: Vec<(Snapshot, Diff, Vec<u8>)>,
+//! }
+//!
+//! impl Memory {
+//!     fn stream(&self, diff: &Diff) -> Result<&[u8]> {
+//!         let mut all = self.kept.iter();
+//!         let found = all.find(|(_, kept, _)| kept.pair() == diff.pair());
+//!         found
+//!             .map(|(_, _, stream)| &stream[..])
+//!             .ok_or_else(|| Error::failed("cannot send", "there is no such diff"))
+//!     }
+//! }
+//!
+//! impl Store for Memory {
+//!     fn list(&mut self) -> Result<Listing> {
+//!         let mut listing = Listing {
+//!             location: "memory".to_owned(),
+//!             snapshots: self.kept.iter().map(|(s, _, _)| s.clone()).collect(),
+//!             offer: Offer::Only(self.kept.iter().map(|(_, diff, _)| *diff).collect()),
+//!             ..Listing::default()
+//!         };
+//!         listing.snapshots.sort_by(|a, b| a.path.cmp(&b.path));
+//!         Ok(listing)
+//!     }
+//!
+//!     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
+//!         let size = |diff: &Diff| {
+//!             let bytes = self.stream(diff)?.len() as u64;
+//!             Ok((diff.pair(), Size::Exact(bytes).into()))
+//!         };
+//!         diffs.iter().map(size).collect()
+//!     }
+//!
+//!     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+//!         Ok(Box::new(self.stream(diff)?))
+//!     }
+//!
+//!     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
+//!         let snapshot = Snapshot {
+//!             path: path.to_owned(),
+//!             uuid: diff.to,
+//!             read_only: true,
+//!             ..Snapshot::default()
+//!         };
+//!         Ok(Box::new(Receiving {
+//!             memory: self,
+//!             coming: (snapshot, *diff, Vec::new()),
+//!         }))
+//!     }
+//!
+//!     fn copy(&mut self, _from: &Path, _to: &Path) -> Result<()> {
+//!         Err(Error::refused("cannot copy", "one name is enough here"))
+//!     }
+//!
+//!     fn delete(&mut self, path: &Path) -> Result<()> {
+//!         self.kept.retain(|(snapshot, _, _)| snapshot.path != path);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! /// Only `finish` makes what was written exist: a sink that is dropped leaves nothing.
+//! struct Receiving<'a> {
+//!     memory: &'a mut Memory,
+//!     coming: (Snapshot, Diff, Vec<u8>),
+//! }
+//!
+//! impl Write for Receiving<'_> {
+//!     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+//!         self.coming.2.write(bytes)
+//!     }
+//!
+//!     fn flush(&mut self) -> io::Result<()> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! impl Sink for Receiving<'_> {
+//!     fn finish(self: Box<Self>) -> Result<Receipt> {
+//!         let bytes = self.coming.2.len() as u64;
+//!         self.memory.kept.push(self.coming);
+//!         Ok(Receipt::of(bytes))
+//!     }
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let (mut source, mut dest) = (Memory::default(), Memory::default());
+//! let monday = Diff {
+//!     to: Uuid([1; 16]),
+//!     from: None,
+//!     size: Size::Exact(11),
+//! };
+//! let mut sink = source.receive(&monday, Path::new("monday"))?;
+//! sink.write_all(b"some stream").unwrap();
+//! sink.finish()?;
+//!
+//! let (here, there) = (source.list()?, dest.list()?);
+//! let wish = Wish::default();
+//! let mut listener = |event: Event| println!("{event}");
+//! let plan = make_plan(&mut source, &here, &there, &wish, &mut listener)?;
+//! assert_eq!(plan.total_bytes(), 11);
+//!
+//! let summary = carry_out(&plan, &here, &wish, &mut source, &mut dest, &mut listener)?;
+//! summary.verdict()?;
+//! assert_eq!((summary.sent, summary.bytes), (1, 11));
+//! assert_eq!(dest.list()?.snapshots, here.snapshots);
+//! # Ok(())
+//! # }
+//! ```
 
 mod check_copy;
 mod planning;

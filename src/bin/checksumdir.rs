@@ -92,7 +92,9 @@ fn main() -> ExitCode {
 
 fn say(error: &Error) {
     // Where nobody can be told, the exit status still tells.
-    let _ = writeln!(io::stderr(), "checksumdir: {error}");
+    for line in error.lines().lines() {
+        let _ = writeln!(io::stderr(), "checksumdir: {line}");
+    }
 }
 
 fn usage(said: &str) -> Error {

@@ -9,7 +9,7 @@ use crate::event::{Adopted, Event};
 use crate::machine;
 use crate::process;
 use crate::progress::Progress;
-use crate::snapshot::{Origin, Origins, Snapshot, State, shown};
+use crate::snapshot::{CameBy, Origin, Origins, Snapshot, State, shown};
 use crate::store::{self, Access, Location, Store};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,7 @@ fn origin(path: &Path) -> Result<Origin> {
         filesystem: Filesystem::open(path)?.fsid()?,
         subvolume: subvolume.uuid,
         made: None,
-        by: String::new(),
+        by: CameBy::OwnWay,
     })
 }
 
@@ -116,7 +116,7 @@ fn meant<'a>(task: &Task, all: &'a [Snapshot], ours: &Origin) -> Result<Vec<&'a 
     let subject = ours.subject();
     let known = |s: &Snapshot| s.origin.clone().filter(Origin::is_known);
     let other =
-        |s: &Snapshot| known(s).filter(|known| known.subject() != subject || !known.by.is_empty());
+        |s: &Snapshot| known(s).filter(|known| known.subject() != subject || !known.by.is_own());
     let same = |s: &Snapshot| known(s).is_some_and(|known| known.subvolume == ours.subvolume);
     let named = |s: &&Snapshot| match task.names.is_empty() {
         true => known(s).is_none() || same(s),

@@ -91,7 +91,7 @@ impl Cleaning<'_> {
             _ => self.count.removed += 1,
         }
         if let Some(error) = &error {
-            self.progress.say(&error.to_string());
+            self.progress.fail(error);
         }
         self.progress.hear(&Event::Leftover(Box::new(Leftover {
             location: location.to_owned(),

@@ -85,7 +85,7 @@ fn list(place: &OsStr, commands: bool, options: &Options) -> Result<()> {
                     },
                     ..error
                 };
-                progress.say(&error.to_string());
+                progress.fail(&error);
                 failed = failed.and(Err(error));
                 continue;
             }

@@ -1,6 +1,6 @@
 //! What happens in a backup beside its steps.
 
-use super::{Event, Fate, Summary, words};
+use super::{Event, Fate, Summary, in_words};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::snapshot::{Uuid, path_text, shown};
@@ -41,7 +41,7 @@ pub struct Destination {
     #[serde(flatten)]
     pub summary: Option<Summary>,
     /// Why not.
-    #[serde(serialize_with = "words")]
+    #[serde(flatten, serialize_with = "in_words")]
     pub error: Option<Error>,
 }
 

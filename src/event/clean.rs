@@ -1,6 +1,6 @@
 //! What happens when people tidy up: what runs left is removed, a backup goes, snapshots are adopted.
 
-use super::words;
+use super::in_words;
 use crate::error::Error;
 use crate::snapshot::{Origin, Uuid, path_text, shown};
 use crate::text::duration;
@@ -62,7 +62,7 @@ pub struct Leftover {
     /// What became of it.
     pub result: Fate,
     /// Why it failed.
-    #[serde(serialize_with = "words")]
+    #[serde(flatten, serialize_with = "in_words")]
     pub error: Option<Error>,
     /// How long ago the last of it arrived.
     #[serde(skip)]

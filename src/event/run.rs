@@ -1,6 +1,6 @@
 //! What happens while a plan is carried out.
 
-use super::words;
+use super::in_words;
 use super::{Event, Fate};
 use crate::error::{Error, Kind};
 use crate::plan::{Action, Plan, Step};
@@ -83,7 +83,7 @@ pub struct Ended {
     /// The parts in which it was uploaded.
     pub parts: Option<Parts>,
     /// Why it failed.
-    #[serde(serialize_with = "words")]
+    #[serde(flatten, serialize_with = "in_words")]
     pub error: Option<Error>,
 }
 

@@ -20,9 +20,52 @@ pub struct Origin {
     /// Seconds since 1970 at which the snapshot was made there, if that is known.
     #[serde(default)]
     pub made: Option<i64>,
-    /// The key of a server by which it came, as seen from who lists: empty if that is their own way.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub by: String,
+    /// By which way it came.
+    #[serde(default, skip_serializing_if = "CameBy::is_own")]
+    pub by: CameBy,
+}
+
+/// By which way a snapshot came, as seen from who lists it. As text it is empty, `local`, or the key's name.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum CameBy {
+    /// By the key of the server by which they list themselves; by none if they have none.
+    #[default]
+    OwnWay,
+    /// By no key, and they list by one.
+    NoKey,
+    /// By another key of the server: its name.
+    OtherKey(String),
+}
+
+/// What stands for having come by no key.
+const NO_KEY: &str = "local";
+
+impl CameBy {
+    /// Whether it came as those who list would have sent it.
+    pub fn is_own(&self) -> bool {
+        *self == CameBy::OwnWay
+    }
+}
+
+impl From<String> for CameBy {
+    fn from(text: String) -> CameBy {
+        match text.as_str() {
+            "" => CameBy::OwnWay,
+            NO_KEY => CameBy::NoKey,
+            _ => CameBy::OtherKey(text),
+        }
+    }
+}
+
+impl From<CameBy> for String {
+    fn from(by: CameBy) -> String {
+        match by {
+            CameBy::OwnWay => String::new(),
+            CameBy::NoKey => NO_KEY.to_owned(),
+            CameBy::OtherKey(name) => name,
+        }
+    }
 }
 
 /// Origins by the effective UUIDs of snapshots.
@@ -42,7 +85,7 @@ pub struct Subject {
 impl Origin {
     /// Whether it says anything, or only that it came by our own key.
     pub fn is_known(&self) -> bool {
-        self.says_what() || !self.by.is_empty()
+        self.says_what() || !self.by.is_own()
     }
 
     /// Whether it says which subvolume, and not only by which key it came.
@@ -52,10 +95,8 @@ impl Origin {
 
     /// Whether it is of one of these subvolumes, if that is known.
     pub fn is_of(&self, subjects: &HashSet<Subject>) -> Option<bool> {
-        match (self.by.as_str(), self.says_what()) {
-            ("", false) => None,
-            (by, _) => Some(by.is_empty() && subjects.contains(&self.subject())),
-        }
+        self.is_known()
+            .then(|| self.by.is_own() && subjects.contains(&self.subject()))
     }
 
     /// The subvolume.
@@ -76,7 +117,7 @@ impl Listing {
         known
             .filter(|(_, origin)| origin.says_what())
             .map(|(id, origin)| {
-                let by = String::new();
+                let by = CameBy::OwnWay;
                 (id, Origin { by, ..origin })
             })
             .collect()
@@ -97,10 +138,10 @@ impl fmt::Display for Origin {
             )?,
             false => f.write_str("something unknown")?,
         }
-        match self.by.as_str() {
-            "" => Ok(()),
-            "local" => f.write_str(", which came by no key of the server"),
-            by => write!(f, ", which came by the key {}", super::shown(by)),
+        match &self.by {
+            CameBy::OwnWay => Ok(()),
+            CameBy::NoKey => f.write_str(", which came by no key of the server"),
+            CameBy::OtherKey(name) => write!(f, ", which came by the key {}", super::shown(name)),
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::log;
 use crate::process::Priority;
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{
-    Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
+    CameBy, Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
 use crate::store::file_digests::{Digest, Looking};
 use crate::store::{Access, Rejected, Sink, Store};
@@ -77,7 +77,7 @@ pub struct Local {
     compares: bool,
     walled: bool,
     /// By which key of a server what comes comes.
-    key: Option<String>,
+    key: Option<CameBy>,
     /// What interrupted transfers left was looked for.
     tidied: bool,
     /// Held as long as we may write.

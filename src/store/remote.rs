@@ -10,7 +10,7 @@ use crate::checksum::Found;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{Diff, Listing, Measured, Origin, Origins, Size, Sizes};
+use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes};
 use crate::store::file_digests::{Digest, Looking, Page};
 use crate::store::wire::{Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
@@ -123,7 +123,9 @@ impl Store for Remote {
                 .map_err(|said| Error::damaged(format!("cannot list {}", self.host), said))?;
             if let Some(origin) = &mut snapshot.origin {
                 (origin.machine, origin.host) = (plain(&origin.machine), plain(&origin.host));
-                origin.by = plain(&origin.by);
+                if let CameBy::OtherKey(name) = &mut origin.by {
+                    *name = plain(name);
+                }
             }
             snapshot
                 .nested

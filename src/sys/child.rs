@@ -148,6 +148,9 @@ mod tests {
 
     #[test]
     fn signals_go_to_threads_that_want_them() {
+        // `nohup` and background jobs of scripts start us with SIGINT ignored, and then it stays so.
+        // Sound: no handler of anybody's is lost.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
         catch_signals();
         // SIGINT is directed at a thread that blocks it: nothing may happen yet.
         std::thread::spawn(|| {

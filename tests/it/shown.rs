@@ -12,7 +12,7 @@ use buttersink::event::{
 use buttersink::plan::{Action, Obstacle, Plan, Step};
 use buttersink::proof::{Finding, Seen, Verdict};
 use buttersink::report::{Listed, json};
-use buttersink::snapshot::{Listing, Mended, Origin, Size, Snapshot, State, Uuid};
+use buttersink::snapshot::{CameBy, Listing, Mended, Origin, Size, Snapshot, State, Uuid};
 use buttersink::store::{Effort, Parts, Receipt};
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -84,7 +84,7 @@ fn origin() -> Origin {
         filesystem: id(8),
         subvolume: id(9),
         made: Some(1_800_000_000),
-        by: String::new(),
+        by: CameBy::OwnWay,
     }
 }
 
@@ -159,6 +159,7 @@ fn a_run() {
             Event::Unsettled(error.clone()),
             Event::ended(&sent, Ok(receipt)),
             Event::ended(&sent, Err(&error)),
+            Event::ended(&sent, Err(&error.clone().hint("look at the pipe"))),
             Event::ended(
                 &step(Action::Delete, "old", Size::Exact(0)),
                 Ok(Receipt::default()),

@@ -9,7 +9,7 @@ use super::records::{self, Recorded, Seals, state_dir};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::Result;
 use crate::machine;
-use crate::snapshot::{Origin, Origins, Snapshot, State, Uuid, shown};
+use crate::snapshot::{CameBy, Origin, Origins, Snapshot, State, Uuid, shown};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -305,7 +305,7 @@ pub(super) fn attribute(
                 filesystem,
                 subvolume: made_of(snapshot.uuid, &by_uuid)?,
                 made: snapshot.created,
-                by: String::new(),
+                by: CameBy::OwnWay,
             })
         };
         snapshot.origin = recorded.get(&snapshot.uuid).cloned().or_else(made_here);

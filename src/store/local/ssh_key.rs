@@ -2,15 +2,12 @@
 //! The other side has no say in it.
 
 use super::Local;
-use crate::snapshot::{Origin, Snapshot};
-
-/// What stands for having come by no key of a server, as seen from one.
-const LOCAL: &str = "local";
+use crate::snapshot::{CameBy, Origin, Snapshot};
 
 impl Local {
     /// What comes from now on comes by this key.
     pub fn keyed(mut self, name: &str) -> Local {
-        self.key = Some(name.to_owned()).filter(|name| !name.is_empty());
+        self.key = Some(name.to_owned().into()).filter(|by: &CameBy| !by.is_own());
         self
     }
 
@@ -18,7 +15,7 @@ impl Local {
     pub(super) fn signed(&self, origin: Option<Origin>) -> Option<Origin> {
         let by = self.key.clone().unwrap_or_default();
         match origin {
-            None if by.is_empty() => None,
+            None if by.is_own() => None,
             origin => Some(Origin {
                 by,
                 ..origin.unwrap_or_default()
@@ -33,10 +30,10 @@ impl Local {
         };
         let origins = snapshots.iter_mut().filter_map(|s| s.origin.as_mut());
         for origin in origins {
-            match origin.by.as_str() {
-                "" => origin.by = LOCAL.to_owned(),
-                by if by == key => origin.by.clear(),
-                _ => {}
+            if origin.by.is_own() {
+                origin.by = CameBy::NoKey;
+            } else if origin.by == *key {
+                origin.by = CameBy::OwnWay;
             }
         }
     }

@@ -33,8 +33,35 @@ pub(in crate::store) fn remarks(
 fn meaning(rule: &Rule) -> String {
     let so = match rule.does {
         Does::Delete(_) => "backups are lost by that, with all that is built on them",
+        Does::Freeze(..) if spares_manifests(&rule.prefix) => "restore thaws these chunks first",
         Does::Freeze(..) => "manifests must be thawed then to be read; let it be for chunks only",
         Does::Abort(_) => "an upload that takes longer is never finished",
     };
     format!("{rule}: {so}")
+}
+
+/// Whether what begins so are chunks only: manifests and the pointer beside them are called otherwise.
+fn spares_manifests(prefix: &str) -> bool {
+    let name = prefix.rsplit('/').next().unwrap_or_default();
+    name.starts_with("chunk-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_for_chunks_is_no_harm() {
+        let said = |prefix: &str| {
+            meaning(&Rule {
+                id: "r".to_owned(),
+                prefix: prefix.to_owned(),
+                does: Does::Freeze("GLACIER".to_owned(), "after 1 days".to_owned()),
+            })
+        };
+        for all in ["", "p/", "p/subvol/data/full/", "p/subvol/data/full/c"] {
+            assert!(said(all).contains("manifests must be thawed"), "{all}");
+        }
+        assert!(said("p/subvol/data/full/chunk-").ends_with("restore thaws these chunks first"));
+    }
 }

@@ -2,7 +2,7 @@
 //! skips, digests of what was uploaded. Knows its text only.
 
 use crate::digest::Digests;
-use crate::snapshot::{Diff, Origin, Size, Uuid};
+use crate::snapshot::{CameBy, Diff, Origin, Size, Uuid};
 use std::collections::BTreeMap;
 
 type Pair = (Uuid, Option<Uuid>);
@@ -189,7 +189,7 @@ fn origin(
         filesystem: filesystem.parse().ok()?,
         subvolume: subvolume.parse().ok()?,
         made: made.parse().ok(),
-        by: String::new(),
+        by: CameBy::OwnWay,
     })
 }
 
@@ -251,7 +251,7 @@ mod tests {
             filesystem: b,
             subvolume: a,
             made: Some(7),
-            by: String::new(),
+            by: CameBy::OwnWay,
         };
         let unnamed = Origin {
             host: String::new(),
