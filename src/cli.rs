@@ -57,7 +57,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter().peekable();
     let is_sender = |word: &OsString| word == builtin_send::WORD;
     let done = match arguments.next_if(is_sender) {
-        Some(_) => builtin_send::main(arguments, io::stdout().as_fd()),
+        Some(_) => builtin_send::main(arguments, io::stdin().as_fd(), io::stdout().as_fd()),
         None => parse(arguments).and_then(|(task, options)| commands::run(&task, &options)),
     };
     match done {
