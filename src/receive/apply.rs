@@ -363,8 +363,25 @@ fn replace_xattr(thing: &Thing, name: &[u8], value: &[u8]) -> io::Result<()> {
     match thing.set_xattr(name, value) {
         Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
             absent_is_well(thing.remove_xattr(name))?;
-            thing.set_xattr(name, value)
+            thing
+                .set_xattr(name, value)
+                .map_err(|again| too_large(again, value))
         }
         set => set,
+    }
+}
+
+/// The kernel has one number for a full disk and for what a leaf of the tree cannot hold.
+fn too_large(error: io::Error, value: &[u8]) -> io::Error {
+    const SMALLEST_LEAF: usize = 4096;
+    match error.raw_os_error() {
+        Some(libc::ENOSPC) if value.len() >= SMALLEST_LEAF => {
+            let said = format!(
+                "no room for it: {} bytes may be more than a leaf holds",
+                value.len()
+            );
+            io::Error::other(said)
+        }
+        _ => error,
     }
 }

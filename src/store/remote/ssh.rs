@@ -283,6 +283,10 @@ mod tests {
             address("u@[::1]:22/b").unwrap().url(),
             "ssh://u@[::1]:22/b/"
         );
+    }
+
+    #[test]
+    fn what_a_shell_could_misread_is_no_address() {
         for wrong in [
             "",
             "h",
