@@ -115,10 +115,7 @@ impl Reader {
         Reader::start_on(command, Stdio::null(), priority, doing)
     }
 
-    /// The same with something to read for the command.
-    ///
-    /// # Errors
-    /// If it cannot be started.
+    /// The same with something to read for the command; it fails likewise.
     pub fn start_on(
         mut command: Command,
         input: Stdio,
