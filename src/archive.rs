@@ -6,7 +6,7 @@ mod choose;
 pub mod stamp;
 mod thaw;
 
-pub use backups::{Backup, Backups, Leftover};
+pub use backups::{Backup, Backups, ByHand, Leftover};
 pub use choose::Which;
 pub use thaw::{Stored, Thaw, Thawing};
 

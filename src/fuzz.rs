@@ -212,7 +212,7 @@ fn values(bytes: &[u8]) {
     }
     // A local one may be looked up.
     if let Ok(location) = Location::directory(word)
-        && !matches!(location.place, store::Place::Local(_))
+        && location.place.directory().is_none()
     {
         let _ = Location::source(word);
     }

@@ -265,6 +265,11 @@ pub trait Objects: Debug + Send + Sync {
         vec!["cat".to_owned(), self.url(key)]
     }
 
+    /// The words of a command, of a program that is not ours, which has an object thawed.
+    fn thawed_by(&self, _key: &str) -> Option<Vec<String>> {
+        None
+    }
+
     /// Every object, and every unfinished upload as far as these are told, whose keys begin so.
     fn inventory(&self, prefix: &str) -> Result<Inventory>;
 

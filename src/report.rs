@@ -2,11 +2,13 @@
 //! each with the version of its form; integers are integers there, unknown is null. Decides nothing.
 
 pub mod archives;
+mod by_hand;
 mod listing;
 mod plan;
 mod table;
 
 use crate::error::{Error, Result};
+pub use by_hand::Streams;
 pub use listing::Listed;
 use serde::Serialize;
 use std::io::{self, Write};

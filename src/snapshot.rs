@@ -3,12 +3,14 @@
 
 mod graph;
 mod measured;
+mod names;
 mod origin;
 pub mod path_text;
 
 pub use crate::text::shown;
 pub use graph::{End, Graph, Shortest};
 pub use measured::{Fault, Measured, Mend, Mended, Pair, Sizes};
+pub use names::Names;
 pub use origin::{CameBy, Origin, Origins, Subject};
 
 use crate::text::{push_hex, unhex};
@@ -249,11 +251,19 @@ pub struct Listing {
     pub offer: Offer,
     /// Bytes that can still be written here; `None` if there is no limit that we know.
     pub free: Option<u64>,
+    /// Which names it can keep snapshots under.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub names: Names,
     /// Whether there may be more than it has: that something is missing in it means nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
     /// What could not be read, and other remarks for a person.
     pub notes: Vec<String>,
+}
+
+/// It is left out of JSON, so that what older versions read is as they know it.
+fn is_default(names: &Names) -> bool {
+    *names == Names::default()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(crate) mod wire;
 pub mod remote;
 pub mod serve;
 
+use crate::archive::ByHand;
 use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
@@ -25,11 +26,11 @@ pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};
 pub use file_digests::Rejected;
 use file_digests::{Digest, Looking};
 pub use local::{ReceiveWith, Scratch, Target, builtin_send};
-pub use location::{Location, Place};
+pub use location::{Address, Location, Place};
 pub use open::{
     StoreAndArchives, Terms, bucket_remarks, open, open_all, open_archive, serve_directory,
 };
-pub use options::{BucketOptions, Manner, Means, Sse, SshOptions, check_part};
+pub use options::{BucketOptions, Checksum, Manner, Means, Sse, SshOptions, check_part};
 pub use receipt::{Parts, Receipt};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -104,6 +105,14 @@ pub trait Store {
     /// What it takes to receive these diffs, where that is more than their bytes.
     fn effort(&self, _diffs: &[Diff]) -> Option<Effort> {
         None
+    }
+
+    /// How the stream of a diff that is kept here is received by hand.
+    ///
+    /// # Errors
+    /// If it is not there, or it cannot be asked whether it is frozen.
+    fn by_hand(&mut self, _diff: &Diff) -> Result<Option<ByHand>> {
+        Ok(None)
     }
 
     /// Removes a snapshot or a leftover.

@@ -1,81 +1,83 @@
-# Completion of buttersink, btrfslist and checksumdir for bash. A test compares the options with
-# what the programs' --help says.
+# Completion of buttersink, btrfslist and checksumdir for bash. Made from the table of options by tests/it/commands/completions.rs.
+
+_buttersink_words() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$word"); }
+_buttersink_names() { mapfile -t COMPREPLY < <(compgen "$1" -- "$word"); compopt -o filenames; }
 
 _buttersink() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' options i
     COMPREPLY=()
     case $before in
-    -l | --logfile | --config)
-        mapfile -t COMPREPLY < <(compgen -f -- "$word")
-        compopt -o filenames
-        return
-        ;;
-    --mode) mapfile -t COMPREPLY < <(compgen -W 'r a w' -- "$word"); return ;;
-    --checksum) mapfile -t COMPREPLY < <(compgen -W 'md5 crc32c sha256' -- "$word"); return ;;
-    --sse) mapfile -t COMPREPLY < <(compgen -W 'none AES256 aws:kms' -- "$word"); return ;;
-    --storage-class)
-        mapfile -t COMPREPLY < <(compgen -W 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING
-            GLACIER_IR GLACIER DEEP_ARCHIVE' -- "$word")
-        return
-        ;;
-    --exclude | --bwlimit | --ssh-command | --ssh-option | --remote-sudo | --remote-command | \
-        --endpoint-url | --region | --profile | -j | --concurrency | --part-size | --max-chain | \
-        --s3-quirks | --older-than | --backup | --as) return ;;
+    --against | --as | --scratch | --snapshot-folder | --target) _buttersink_names -d; return ;;
+    --at | --backup | --bwlimit | -j | --concurrency | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-chain | --num-backups | --num-snapshots | --older-than | --part-size | --profile | --region | --remote-command | --remote-sudo | --resend | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option | --subvolume) return ;;
+    --checksum) _buttersink_words 'md5 crc32c sha256'; return ;;
+    --config | -l | --logfile) _buttersink_names -f; return ;;
+    --log-level) _buttersink_words 'debug info warning error critical'; return ;;
+    --mode) _buttersink_words 'r a w'; return ;;
+    --receive-with) _buttersink_words 'builtin btrfs'; return ;;
+    --restore-tier) _buttersink_words 'Standard Bulk Expedited'; return ;;
+    --sse) _buttersink_words 'none AES256 aws:kms'; return ;;
+    --storage-class) _buttersink_words 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE'; return ;;
+    --verify) _buttersink_words 'full sample none'; return ;;
     esac
-    if [[ ${COMP_WORDS[1]-} =~ ^(backup|restore|verify)$ && $word == -* ]]; then
-        # These have options of their own, which their help names.
-        mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" "${COMP_WORDS[1]}" --help |
-            grep -oE '^ +(-[a-zA-Z], )?--[a-z0-9-]+' | tr -d ,)" -- "$word")
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in sync | list | backup | restore | verify | clean | adopt | config | --server) command=${COMP_WORDS[i]}; break ;; esac
+    done
+    case $command in
+    sync) options='-n --dry-run -d --delete -e --estimate --whole --compare --exclude -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend' ;;
+    list) options='-n --dry-run -d --delete --exclude --commands -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
+    backup) options='-n --dry-run --whole --compare --always --keep --num-backups --keep-min --num-snapshots --latest-only --require-mount --snapshot-folder --snapshot-prefix -d --debug -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --config --subvolume --once --no-s3 --log-level' ;;
+    restore) options='-n --dry-run --config --subvolume --target --at --snapshot --manifest-key --verify --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --receive-with --bwlimit --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
+    verify) options='--quick --download --against --content --changed --drill --sample --scratch -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
+    clean) options='-n --dry-run --exclude --older-than -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config --backup' ;;
+    adopt) options='-n --dry-run --as --yes --take-over -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --sse' ;;
+    config) options='-h --help --offline -l --logfile --endpoint-url --region --profile --s3-quirks' ;;
+    --server) options='--mode --as --strict --receive-with' ;;
+    *) options='-n --dry-run -d --delete -e --estimate --whole --compare --exclude -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --config -V --version' ;;
+    esac
+    [[ $before != config ]] || { _buttersink_words 'check'; return; }
+    if [[ $word == -* ]]; then
+        _buttersink_words "$options"
         return
     fi
-    if [[ $word = -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W '
-            -n --dry-run -d --delete -e --estimate --whole --compare --resend --exclude -q --quiet -l --logfile
-            --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo
-            --remote-command --endpoint-url --region --profile -j --concurrency --part-size
-            --checksum --sse --storage-class --max-chain --s3-quirks --config --commands
-            --older-than --backup --yes --take-over --offline --server --mode --as --strict
-            -h --help -V --version' -- "$word")
-    else
-        local commands=
-        [ "$COMP_CWORD" != 1 ] || commands='list sync backup restore verify config clean adopt'
-        mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"; compgen -d -S / -- "$word")
-        compopt -o filenames -o nospace
-    fi
+    local commands=
+    [ -n "$command" ] || commands='sync list backup restore verify clean adopt config'
+    mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"; compgen -d -S / -- "$word")
+    compopt -o filenames -o nospace
 }
 
 _btrfslist() {
-    local word=${COMP_WORDS[COMP_CWORD]}
-    if [[ $word = -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W '
-            --sizes --tree --json -h --help -V --version' -- "$word")
-    else
-        mapfile -t COMPREPLY < <(compgen -d -- "$word")
-        compopt -o filenames
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' options i
+    COMPREPLY=()
+    case $before in
+    esac
+    case $command in
+    *) options='--sizes --tree --json -h --help -V --version' ;;
+    esac
+    if [[ $word == -* ]]; then
+        _buttersink_words "$options"
+        return
     fi
+    mapfile -t COMPREPLY < <(compgen -d -- "$word")
+    compopt -o filenames
 }
 
 _checksumdir() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' options i
     COMPREPLY=()
     case $before in
+    -o | --output) _buttersink_names -d; return ;;
     -j | --threads) return ;;
-    -o | --output)
-        mapfile -t COMPREPLY < <(compgen -d -- "$word")
-        compopt -o filenames
-        return
-        ;;
     esac
-    if [[ $word = -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W '
-            --check --compare -o --output --stdout --links --xattrs --json -j --threads -q --quiet
-            -h --help -V --version' -- "$word")
-    else
-        mapfile -t COMPREPLY < <(compgen -f -- "$word")
-        compopt -o filenames
+    case $command in
+    *) options='-o --output --stdout --links --xattrs --json -j --threads -q --quiet -h --help -V --version --check --compare' ;;
+    esac
+    if [[ $word == -* ]]; then
+        _buttersink_words "$options"
+        return
     fi
+    mapfile -t COMPREPLY < <(compgen -f -- "$word")
+    compopt -o filenames
 }
-
 complete -F _buttersink buttersink
 complete -F _btrfslist btrfslist
 complete -F _checksumdir checksumdir

@@ -60,8 +60,17 @@ pub struct Backup {
     pub broken: Option<String>,
     /// Whether it can be read, the worst of its chunks; `None` where nobody asked.
     pub state: Option<ArchiveState>,
-    /// The command by which it is received by hand, if somebody asked for it.
-    pub command: Option<String>,
+    /// How it is received by hand, if somebody asked for it.
+    pub command: Option<ByHand>,
+}
+
+/// How a stream is received by hand, after those that it builds on: lines for a shell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ByHand {
+    /// The one that has it thawed, where it is frozen.
+    pub thaw: Option<String>,
+    /// The one that receives it.
+    pub receive: String,
 }
 
 /// What is left of a backup that was not finished.

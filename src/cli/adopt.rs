@@ -1,6 +1,8 @@
 //! `buttersink adopt`: says what snapshots are of, where nothing else does. Shows first, and changes
 //! nothing before it is told to.
 
+use super::form::Form;
+use super::grammar::{Command, Usage, usage};
 use super::means::means;
 use super::options::Options;
 use crate::btrfs::{self, Filesystem};
@@ -14,39 +16,58 @@ use crate::store::{self, Access, Location, Store};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What is asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Task {
-    /// Where the snapshots are.
-    pub(super) place: OsString,
+pub(super) const COMMAND: Command<Form> = Command {
+    name: "adopt",
+    about: "says what snapshots are of, where nothing else does",
+    usages: &[Usage {
+        form: Form::Adopt,
+        when: None,
+        words: "[options] LOCATION [NAME...] --as SUBVOLUME",
+        count: (1, usize::MAX),
+    }],
+    text: "\
+Without names, all that nothing attributes are meant. What would be done is shown; --yes does it.
+",
+    examples: &[
+        "buttersink adopt /mnt/backup/home/ --as /home",
+        "buttersink adopt --yes ssh://store/backup/home/ monday --as /home",
+    ],
+    exit: &[],
+};
+
+/// What is adopted.
+struct Task {
     /// Which; all that nothing attributes if there are none.
-    pub(super) names: Vec<PathBuf>,
-    /// What they are of.
-    pub(super) subvolume: PathBuf,
+    names: Vec<PathBuf>,
     /// It is done, and not only shown.
-    pub(super) yes: bool,
+    yes: bool,
     /// Also what is another's by its record: that has moved here.
-    pub(super) take_over: bool,
+    take_over: bool,
 }
 
-pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
-    let location = Location::directory(&task.place)?;
-    let ours = origin(&task.subvolume)?;
+pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
+    let location = Location::directory(&words[0])?;
+    let Some(subvolume) = &options.as_subvolume else {
+        let said = "it lacks --as SUBVOLUME: what the snapshots are of";
+        return Err(usage("buttersink adopt", said));
+    };
+    let ours = origin(subvolume)?;
     let task = &Task {
-        yes: task.yes && !options.dry_run,
-        ..task.clone()
+        names: words[1..].iter().map(PathBuf::from).collect(),
+        yes: options.yes && !options.dry_run,
+        take_over: options.take_over,
     };
     let changes = task.yes;
     let access = if changes { Access::Write } else { Access::Read };
-    let (mut store, mut archives) = store::open_all(&location.place, access, &means(options))?;
+    let (mut store, mut archives) = store::open_all(&location.place, access, &means(options)?)?;
     store.attribute(Origins::new());
-    let mut progress = Progress::new(options.verbosity, options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let mut count = adopt(task, &mut *store, &ours, &mut progress)?;
     for archive in &mut archives {
         count += adopt(task, &mut **archive, &ours, &mut progress)?;
     }
     if count == 0 && !task.names.is_empty() {
-        let doing = format!("cannot adopt in {}", shown(&task.place));
+        let doing = format!("cannot adopt in {}", shown(&words[0]));
         return Err(Error::failed(
             doing,
             "nothing of these names is there that is not adopted",
@@ -169,9 +190,7 @@ mod tests {
             snapshot("strangers", Some(&stranger)),
         ];
         let task = |names: &[&str], take_over| Task {
-            place: "/d/".into(),
             names: names.iter().map(PathBuf::from).collect(),
-            subvolume: "/v".into(),
             yes: true,
             take_over,
         };

@@ -2,26 +2,49 @@
 
 pub(super) mod backup;
 
-use super::commands::excludes;
+use super::form::Form;
+use super::grammar::{Command, Usage};
+use super::leftovers::{age, is_old, leftovers, usual};
 use super::means::means;
 use super::options::Options;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Cleaned, Event, Fate, Leftover};
 use crate::process;
 use crate::progress::Progress;
-use crate::snapshot::{Listing, Snapshot, State};
-use crate::store::{self, Access, Location, Place, Store};
-use jiff::{SignedDuration, Timestamp};
-use std::ffi::{OsStr, OsString};
+use crate::snapshot::Snapshot;
+use crate::store::{self, Access, Location, Store};
+use jiff::SignedDuration;
+use std::ffi::OsString;
 
-/// The age from which what is left may go: another machine may be uploading right now, and nobody
-/// here can see it; a directory has a lock.
-pub(super) fn usual(place: &Place) -> SignedDuration {
-    match place.keeps_streams() {
-        true => SignedDuration::from_hours(24),
-        false => SignedDuration::ZERO,
-    }
-}
+pub(super) const COMMAND: Command<Form> = Command {
+    name: "clean",
+    about: "removes what interrupted runs left, or one backup in a bucket",
+    usages: &[
+        Usage {
+            form: Form::Clean,
+            when: None,
+            words: "[options] LOCATION",
+            count: (1, 1),
+        },
+        Usage {
+            form: Form::CleanBackup,
+            when: Some("config"),
+            words: "[options] --config FILE --backup NAME/TIME",
+            count: (0, 0),
+        },
+    ],
+    text: "\
+In a directory that is what a record of ours names as unfinished; in a bucket unfinished uploads,
+parts of split streams without their marker, and chunks without a manifest. A run that goes on with
+it needs no cleaning before.
+",
+    examples: &[
+        "buttersink clean -n --older-than 3d s3://bucket/",
+        "buttersink clean --exclude 'important*' /mnt/backup/home/",
+        "buttersink clean --config /etc/b.toml --backup home/20261121T020000Z",
+    ],
+    exit: &[],
+};
 
 /// One run over all the stores of a location.
 struct Cleaning<'a> {
@@ -33,15 +56,15 @@ struct Cleaning<'a> {
     count: Cleaned,
 }
 
-pub(super) fn run(place: &OsStr, age: Option<SignedDuration>, options: &Options) -> Result<()> {
-    let location = Location::directory(place)?;
+pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
+    let location = Location::directory(&words[0])?;
     let access = match options.dry_run {
         true => Access::Read,
         false => Access::Write,
     };
-    let mut progress = Progress::new(options.verbosity, options.json);
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let mut cleaning = Cleaning {
-        age: age.unwrap_or(usual(&location.place)),
+        age: options.older_than.unwrap_or(usual(&location.place)),
         exclude: &options.exclude,
         dry_run: options.dry_run,
         progress: &mut progress,
@@ -50,7 +73,7 @@ pub(super) fn run(place: &OsStr, age: Option<SignedDuration>, options: &Options)
             ..Cleaned::default()
         },
     };
-    let (mut store, archives) = store::open_all(&location.place, access, &means(options))?;
+    let (mut store, archives) = store::open_all(&location.place, access, &means(options)?)?;
     cleaning.clean(&mut *store)?;
     for mut archive in archives {
         cleaning.clean(&mut *archive)?;
@@ -64,7 +87,7 @@ impl Cleaning<'_> {
         let listing = store.list()?;
         for left in leftovers(&listing, self.exclude) {
             process::check("cleaning up")?;
-            let (result, error) = match (self.is_old(left), self.dry_run) {
+            let (result, error) = match (is_old(left, self.age), self.dry_run) {
                 (false, _) => (Fate::Kept, None),
                 (true, true) => (Fate::Removable, None),
                 (true, false) => match store.delete(&left.path) {
@@ -78,10 +101,6 @@ impl Cleaning<'_> {
             self.tell(&listing.location, left, result, error);
         }
         Ok(())
-    }
-
-    fn is_old(&self, left: &Snapshot) -> bool {
-        is_old(left, self.age)
     }
 
     fn tell(&mut self, location: &str, left: &Snapshot, result: Fate, error: Option<Error>) {
@@ -118,23 +137,4 @@ impl Cleaning<'_> {
         let said = format!("{failed} could not be removed");
         Err(Error::new(kind, "cannot clean up", said))
     }
-}
-
-/// What is left at a location, but for what somebody wants to be left alone.
-pub(super) fn leftovers<'a>(
-    listing: &'a Listing,
-    exclude: &'a [OsString],
-) -> impl Iterator<Item = &'a Snapshot> {
-    let all = listing.snapshots.iter();
-    all.filter(|s| s.state == State::Partial && !excludes(exclude, &s.path))
-}
-
-/// Of what nobody knows the age, any might be too young.
-pub(super) fn is_old(left: &Snapshot, limit: SignedDuration) -> bool {
-    limit.is_zero() || age(left).is_some_and(|age| age >= limit)
-}
-
-fn age(left: &Snapshot) -> Option<SignedDuration> {
-    let latest = Timestamp::from_second(left.created?).ok()?;
-    Some(Timestamp::now().duration_since(latest))
 }

@@ -1,135 +1,155 @@
-//! What `buttersink --help` prints, and what the helps of several commands have in common, once
-//! each: macros, since `concat!` takes nothing but literals. Commands with help of their own keep it
-//! beside them.
+//! Help as a grammar has it: of a program, of a group of commands, and of a command.
 
-/// How much is said, where, and at whose cost.
-macro_rules! common {
-    () => {
-        "  -q, --quiet            once: no progress; twice: errors only
-  -l, --logfile FILE     append a debug log to FILE
-      --json             results as JSON, one object a line
-      --full-speed       do not yield to other programs
-"
-    };
+use super::grammar::{Command, Name, Opt, Program, Usage};
+
+/// Where the words of an option begin, and where lines end.
+const COLUMN: usize = 25;
+const WIDTH: usize = 98;
+
+impl<O, F: Copy + PartialEq> Program<O, F> {
+    pub(super) fn version(&self) -> String {
+        format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Of a command; of the program if none is named.
+    pub(super) fn help(&self, command: Option<&Command<F>>) -> String {
+        match command {
+            Some(command) if command.usages.is_empty() => self.group(command),
+            Some(command) => self.of_command(command),
+            None if self.commands.len() == 1 => self.of_command(&self.commands[0]),
+            None => format!(
+                "{}\ncommands:\n{}{}",
+                self.about,
+                self.listed(""),
+                self.own("help version")
+            ),
+        }
+    }
+
+    fn group(&self, command: &Command<F>) -> String {
+        let full = self.full(command);
+        let listed = self.listed(&format!("{} ", command.name));
+        format!(
+            "{full} {}.\n\nusage: {full} COMMAND ...\n\ncommands:\n{listed}{}",
+            command.about,
+            self.own("help")
+        )
+    }
+
+    /// The commands whose names begin so, and what they do.
+    fn listed(&self, prefix: &str) -> String {
+        let all = self.commands.iter().filter(|c| c.name.starts_with(prefix));
+        // What is in a group is shown by its help.
+        let here = all.filter(|c| prefix.contains(' ') || !c.name.contains(' '));
+        here.map(|c| row(&format!("  {}", c.name), c.about))
+            .collect()
+    }
+
+    /// The options of the program itself.
+    fn own(&self, wanted: &str) -> String {
+        let all = self.options().map(|option| &option.name);
+        let own = all.filter(|name| wanted.contains(name.long));
+        format!("\noptions:\n{}", own.map(of_option).collect::<String>())
+    }
+
+    fn of_command(&self, command: &Command<F>) -> String {
+        let full = self.full(command);
+        let mut text = format!("{full} {}.\n\n", command.about);
+        for (at, usage) in command.usages.iter().enumerate() {
+            let head = if at == 0 { "usage:" } else { "      " };
+            text += &format!("{head} {full} {}\n", usage.words);
+        }
+        if !command.text.is_empty() {
+            text += &format!("\n{}", command.text);
+        }
+        text += &self.listed_options(command);
+        let codes = command.exit.iter();
+        let codes = codes.map(|(code, meaning)| format!("  {code:<4} {meaning}\n"));
+        text += &titled("exit status", &codes.collect::<String>());
+        let examples = command.examples.iter().map(|line| format!("  {line}\n"));
+        text + &titled("examples", &examples.collect::<String>())
+    }
+
+    /// By section, and first what all the ways to use the command have.
+    fn listed_options(&self, command: &Command<F>) -> String {
+        let mut text = String::new();
+        for section in self.sections {
+            let own = section.options.iter().filter(|option| command.has(option));
+            let own = own.map(|option| (limits(command.usages, option), of_option(&option.name)));
+            let own: Vec<_> = own.collect();
+            let mut seen: Vec<&str> = vec![""];
+            seen.extend(own.iter().map(|(limit, _)| limit.as_str()));
+            for (at, limit) in seen.iter().enumerate() {
+                let lines = own.iter().filter(|(other, _)| other == limit);
+                let lines: String = lines.map(|(_, line)| line.as_str()).collect();
+                if !seen[..at].contains(limit) {
+                    text += &titled(&format!("{}{limit}", section.title), &lines);
+                }
+            }
+        }
+        text
+    }
 }
 
-/// How far sides are reached.
-macro_rules! ssh {
-    () => {
-        "      --ssh-command CMD  CMD instead of 'ssh', with arguments (also BUTTERSINK_SSH)
-      --ssh-option OPT   'ssh -o OPT' (may be repeated)
-      --remote-sudo CMD  become root at the far side with CMD instead of 'sudo'; '' for not at all
-      --remote-command CMD
-                         CMD instead of 'buttersink' at the far side
-"
-    };
+/// Some lines with a title, if there are any.
+fn titled(title: &str, lines: &str) -> String {
+    match lines {
+        "" => String::new(),
+        lines => format!("\n{title}:\n{lines}"),
+    }
 }
 
-/// How buckets are reached and used.
-macro_rules! s3 {
-    () => {
-        "      --endpoint-url URL an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)
-      --region NAME      the bucket's region (also AWS_REGION)
-      --profile NAME     the profile in the AWS configuration files (also AWS_PROFILE)
-  -j, --concurrency N    requests at the same time in one transfer (4)
-      --part-size SIZE   size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G
-      --checksum NAME    what the service checks parts by: md5, crc32c or sha256
-      --sse WHAT         encryption at the service: none, AES256, aws:kms or aws:kms:KEY
-      --storage-class C  the storage class of uploads
-      --max-chain N      at most N diffs in a bucket to make one snapshot of (30)
-      --s3-quirks NAMES  what the service cannot do; see buttersink-s3(5)
-"
+/// In which of the ways to use a command an option is, if not in all.
+fn limits<O, F: Copy + PartialEq>(usages: &[Usage<F>], option: &Opt<O, F>) -> String {
+    let has = |usage: &&Usage<F>| option.of.contains(&usage.form);
+    if option.of.is_empty() || usages.iter().all(|usage| has(&usage)) {
+        return String::new();
+    }
+    let with = usages.iter().filter(has).filter_map(|usage| usage.when);
+    let without = usages
+        .iter()
+        .filter(|usage| !has(usage))
+        .filter_map(|usage| usage.when);
+    let plain = usages.iter().filter(has).any(|usage| usage.when.is_none());
+    let (head, names): (_, Vec<_>) = match plain {
+        true => ("not with", without.collect()),
+        false => ("with", with.collect()),
     };
+    // What chooses a way is not said to belong to it.
+    match names[..] == [option.name.long] {
+        true => String::new(),
+        false => format!(", {head} --{}", names.join(" or --")),
+    }
 }
 
-/// What the exit status means.
-macro_rules! exit_status {
-    () => {
-        "\
-exit status:
-  0    all done
-  1    failed
-  2    usage or configuration
-  3    another run holds the lock, nothing done
-  4    verification found a difference
-  10   some tasks failed, others done
-  130  interrupted
-"
+fn of_option(name: &Name) -> String {
+    let short = name
+        .short
+        .map_or("    ".to_owned(), |letter| format!("-{letter}, "));
+    let value = match (name.value, name.optional) {
+        (Some(value), false) => format!(" {value}"),
+        (Some(value), true) => format!("[={value}]"),
+        (None, _) => String::new(),
     };
+    let head = format!("  {short}--{}{value}", name.long);
+    row(&head, name.help)
 }
 
-/// What `--help` prints.
-pub(super) const HELP: &str = concat!(
-    "\
-buttersink synchronises sets of btrfs snapshots.
-
-usage: buttersink [options] SRC DST      bring the snapshots of SRC to DST
-       buttersink [options] DST          list the snapshots of DST
-       buttersink [options] sync SRC DST, buttersink [options] list DST
-                                         the same, said in words
-       buttersink backup ...             make a backup; see buttersink backup --help
-       buttersink restore ...            bring a backup back; see buttersink restore --help
-       buttersink verify [options] LOCATION
-                                         look at what is stored again; see buttersink verify --help
-       buttersink config check [--offline] FILE
-                                         what a configuration file of backups says, what its
-                                         bucket is like, and what would run when
-       buttersink list --config FILE [--commands]
-                                         its backups in the bucket, and how to restore by hand
-       buttersink clean [-n] [--older-than AGE] LOCATION
-                                         remove what interrupted runs left
-       buttersink clean [-n] --config FILE --backup NAME/TIME
-                                         delete one backup in the bucket
-       buttersink adopt [--yes] [--take-over] LOCATION [NAME...] --as SUBVOLUME
-                                         say what snapshots are of, where nothing else does
-
-  SRC, DST   [btrfs://|file://]/path/to/directory/[snapshot]
-             ssh://[user@]host[:port]/path/to/directory/[snapshot]
-             s3://bucket/prefix/[snapshot]
-             The slash at the end matters: with it all snapshots in the directory, without it
-             (SRC only) the one snapshot. DST is always a directory.
-
-options:
-  -n, --dry-run          show the plan, with exact sizes, and do nothing
-  -d, --delete           after everything arrived, delete snapshots of DST that SRC does not have,
-                         of the subvolumes that SRC has snapshots of;
-                         when listing, remove what interrupted transfers left (not backups)
-  -e, --estimate         plan with guessed sizes, without measuring
-      --whole            send every snapshot whole, and none as the difference from another
-      --compare          read what arrived, on both sides, before it counts as sent
-      --resend NAME      replace this copy in DST, and nothing else: it is sent again, compared and
-                         exchanged (may be repeated)
-      --exclude PATTERN  leave alone the snapshots whose name matches (may be repeated)
-",
-    common!(),
-    "      --compressed-data  send compressed extents as they are (sizes in plans are then upper bounds)
-      --receive-with WAY how btrfs filesystems receive: 'builtin', or 'btrfs' (if it is there)
-      --bwlimit RATE     send and receive no faster: KiB per second, or with a unit: 500, 10M
-",
-    ssh!(),
-    s3!(),
-    "      --config FILE      with list and clean: the backups that a configuration file names
-      --backup NAME/TIME with clean: this backup, as they are listed; no other may build on it
-      --as SUBVOLUME     with adopt: what the snapshots are of; all that nothing attributes, if none
-                         is named
-      --yes              with adopt: do it; else it is only shown
-      --take-over        with adopt: also what is another machine's, which has moved here
-      --offline          with config check: do not ask the bucket
-      --commands         with list: how each backup in chunks is restored by hand
-      --older-than AGE   with clean: what is younger stays: 0, 90m, 12h, 3d, 2w (in buckets 1d,
-                         else 0)
-      --server --mode r|a|w DIR
-                         serve DIR to the buttersink at the other end of standard input and output:
-                         r to read, a also to add, w also to delete
-      --as NAME          with --server, before DIR: what the system log calls the client
-      --strict           with --server, before DIR: refuse a DIR in which others could use what is
-                         received
-                         (--receive-with there: whatever the client wishes)
-  -h, --help             show this help
-  -V, --version          show the version
-
-",
-    exit_status!(),
-);
-
-pub(super) use {common, exit_status, s3, ssh};
+/// A head, and words in the column beside it; below it, if it is too long.
+fn row(head: &str, words: &str) -> String {
+    let mut lines = vec![format!("{head:<COLUMN$}")];
+    if head.len() >= COLUMN {
+        lines = vec![head.to_owned(), " ".repeat(COLUMN)];
+    }
+    for word in words.split(' ') {
+        let line = lines.last_mut().map_or(0, |line| line.len());
+        if line > COLUMN && line + 1 + word.len() > WIDTH {
+            lines.push(" ".repeat(COLUMN));
+        }
+        if let Some(line) = lines.last_mut() {
+            let gap = if line.len() > COLUMN { " " } else { "" };
+            *line += &format!("{gap}{word}");
+        }
+    }
+    lines.join("\n") + "\n"
+}

@@ -1,33 +1,89 @@
-//! Stores as the options want them reached. Decides nothing else.
+//! Stores as the options want them reached. What the command line, the environment and a configuration
+//! file say of that comes together here; decides nothing else.
 
 use super::options::Options;
+use crate::backup::archive;
+use crate::backup::config::Config;
 use crate::error::Result;
 use crate::process::Priority;
-use crate::store::{self, Access, Location, Manner, Means, Store};
+use crate::store::{
+    self, Access, BucketOptions, Location, Manner, Means, ReceiveWith, SshOptions, Store,
+};
+use std::ffi::OsString;
 
 pub(super) fn open(
     location: &Location,
     access: Access,
     options: &Options,
 ) -> Result<Box<dyn Store>> {
-    store::open(&location.place, access, &means(options))
+    store::open(&location.place, access, &means(options)?)
 }
 
 /// By what means the options want stores to be reached.
-pub(super) fn means(options: &Options) -> Means {
-    let priority = if options.full_speed {
-        Priority::Normal
-    } else {
-        Priority::Background
-    };
-    let compressed = options.compressed;
-    Means {
+///
+/// # Errors
+/// If the environment says what cannot be.
+pub(super) fn means(options: &Options) -> Result<Means> {
+    let received = environment("BUTTERSINK_RECEIVE_WITH").map(|word| received(&word));
+    Ok(Means {
         manner: Manner {
-            priority,
-            compressed,
-            receive_with: options.receive_with,
+            priority: match options.full_speed {
+                true => Priority::Normal,
+                false => Priority::Background,
+            },
+            compressed: options.compressed_data,
+            receive_with: options.receive_with.or(received.transpose()?),
         },
-        ssh: options.ssh.clone(),
-        s3: options.s3.clone(),
+        ssh: ssh(options),
+        s3: s3(options),
+    })
+}
+
+/// The same, and how the bucket of a configuration file is reached. The command line comes first.
+///
+/// # Errors
+/// As [`means`] says.
+pub(super) fn of_file(options: &Options, config: &Config) -> Result<Means> {
+    let mut means = archive::means(config, &means(options)?);
+    means.s3.concurrency = options.concurrency.unwrap_or(means.s3.concurrency);
+    Ok(means)
+}
+
+fn received(word: &OsString) -> Result<ReceiveWith> {
+    word.to_string_lossy().parse()
+}
+
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|text| !text.is_empty())
+}
+
+fn ssh(options: &Options) -> SshOptions {
+    let usual = SshOptions::default();
+    let command = options.ssh_command.clone();
+    SshOptions {
+        command: command
+            .or_else(|| environment("BUTTERSINK_SSH"))
+            .unwrap_or(usual.command),
+        options: options.ssh_option.clone(),
+        sudo: options.remote_sudo.clone().unwrap_or(usual.sudo),
+        remote: options.remote_command.clone().unwrap_or(usual.remote),
+        bwlimit: options.bwlimit,
+    }
+}
+
+fn s3(options: &Options) -> BucketOptions {
+    let usual = BucketOptions::default();
+    BucketOptions {
+        endpoint_url: options.endpoint_url.clone(),
+        region: options.region.clone(),
+        profile: options.profile.clone(),
+        part_size: options.part_size,
+        concurrency: options.concurrency.unwrap_or(usual.concurrency),
+        checksum: options.checksum,
+        sse: options.sse.clone().unwrap_or(usual.sse),
+        storage_class: options.storage_class.clone(),
+        quirks: options.s3_quirks.clone(),
+        bwlimit: options.bwlimit,
+        ..usual
     }
 }

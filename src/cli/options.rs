@@ -1,136 +1,123 @@
-//! Options by their names: each sets one value. What follows from them is elsewhere.
+//! The options of `buttersink` as they were given, each under its own name. What holds where one was
+//! not given is decided by who reads it.
 
-use super::values::{number, part_size, rate, text};
-use super::{wrong, wrong_words};
+use super::grammar::usage;
+use crate::archive::Tier;
+use crate::backup::retention::Policy;
 use crate::error::Result;
 use crate::progress::Verbosity;
-use crate::store::{BucketOptions, ReceiveWith, SshOptions};
-use lexopt::Parser;
+use crate::store::{Access, Checksum, ReceiveWith, Sse};
+use jiff::{SignedDuration, Timestamp};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Options of all commands.
-#[derive(Clone, Debug)]
+/// All of them; a command has only those that the table gives it.
+#[derive(Clone, Default, Debug)]
 pub(super) struct Options {
     pub(super) dry_run: bool,
     pub(super) delete: bool,
     pub(super) estimate: bool,
-    /// Nothing is made out of anything else.
     pub(super) whole: bool,
+    pub(super) allow_empty: bool,
     pub(super) compare: bool,
-    pub(super) resend: Vec<OsString>,
+    pub(super) resend: Vec<PathBuf>,
     pub(super) exclude: Vec<OsString>,
-    pub(super) verbosity: Verbosity,
+    pub(super) commands: bool,
+    pub(super) config: Option<PathBuf>,
+    pub(super) backup: Option<String>,
+    pub(super) older_than: Option<SignedDuration>,
+    pub(super) as_subvolume: Option<PathBuf>,
+    pub(super) yes: bool,
+    pub(super) take_over: bool,
+    pub(super) offline: bool,
+    // How stores are verified.
+    pub(super) quick: bool,
+    pub(super) download: bool,
+    pub(super) against: Option<OsString>,
+    pub(super) content: bool,
+    pub(super) changed: bool,
+    pub(super) drill: bool,
+    pub(super) sample: Option<usize>,
+    pub(super) scratch: Option<PathBuf>,
+    // What is backed up, and what is kept.
+    pub(super) always: bool,
+    pub(super) keep: Option<Policy>,
+    pub(super) keep_min: Option<SignedDuration>,
+    pub(super) num_backups: Option<usize>,
+    pub(super) num_snapshots: Option<usize>,
+    pub(super) require_mount: bool,
+    pub(super) snapshot_folder: Option<PathBuf>,
+    pub(super) snapshot_prefix: Option<OsString>,
+    pub(super) subvolume: Vec<String>,
+    pub(super) once: bool,
+    pub(super) no_s3: bool,
+    pub(super) log_level: Option<Level>,
+    pub(super) debug: bool,
+    // What is restored.
+    pub(super) target: Option<PathBuf>,
+    pub(super) at: Option<Timestamp>,
+    pub(super) snapshot: Option<String>,
+    pub(super) manifest_key: Option<String>,
+    pub(super) verify: Option<String>,
+    pub(super) wait_restore: Option<bool>,
+    pub(super) restore_timeout: Option<usize>,
+    pub(super) restore_tier: Option<Tier>,
+    // What is said, and at whose cost.
+    pub(super) quiet: u8,
     pub(super) logfile: Option<PathBuf>,
     pub(super) json: bool,
     pub(super) full_speed: bool,
-    pub(super) compressed: bool,
+    pub(super) compressed_data: bool,
     pub(super) receive_with: Option<ReceiveWith>,
-    pub(super) max_chain: usize,
-    pub(super) ssh: SshOptions,
-    pub(super) s3: BucketOptions,
+    pub(super) bwlimit: Option<u64>,
+    // How far sides are reached.
+    pub(super) ssh_command: Option<OsString>,
+    pub(super) ssh_option: Vec<OsString>,
+    pub(super) remote_sudo: Option<OsString>,
+    pub(super) remote_command: Option<OsString>,
+    // How buckets are reached and used.
+    pub(super) endpoint_url: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) profile: Option<String>,
+    pub(super) s3_quirks: Option<String>,
+    pub(super) concurrency: Option<usize>,
+    pub(super) part_size: Option<u64>,
+    pub(super) checksum: Option<Checksum>,
+    pub(super) sse: Option<Sse>,
+    pub(super) storage_class: Option<String>,
+    pub(super) max_chain: Option<usize>,
+    // What a server grants, and to whom.
+    pub(super) mode: Option<Access>,
+    pub(super) as_client: Option<OsString>,
+    pub(super) strict: bool,
+}
+
+/// How much a scheduled run says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Level {
+    Debug,
+    Info,
+    Warning,
+    Error,
 }
 
 impl Options {
-    /// What holds if nothing is said.
-    pub(super) fn new() -> Options {
-        let mut ssh = SshOptions::default();
-        if let Some(command) = std::env::var_os("BUTTERSINK_SSH").filter(|text| !text.is_empty()) {
-            ssh.command = command;
-        }
-        Options {
-            dry_run: false,
-            delete: false,
-            estimate: false,
-            whole: false,
-            compare: false,
-            resend: Vec::new(),
-            exclude: Vec::new(),
-            verbosity: Verbosity::Full,
-            logfile: None,
-            json: false,
-            full_speed: false,
-            compressed: false,
-            receive_with: Options::environment().ok().flatten(),
-            max_chain: 30,
-            ssh,
-            s3: BucketOptions::default(),
-        }
+    /// The configuration file, which was given or is missing.
+    pub(super) fn file(&self) -> Result<&Path> {
+        let file = self.config.as_deref();
+        file.ok_or_else(|| usage("buttersink", "it lacks --config FILE"))
     }
 
-    /// How snapshots are received as far as the environment says.
-    pub(super) fn environment() -> Result<Option<ReceiveWith>> {
-        let name = "BUTTERSINK_RECEIVE_WITH";
-        let word = std::env::var_os(name).filter(|text| !text.is_empty());
-        word.map(|word| text(name, &word)?.parse()).transpose()
+    /// How many diffs in a bucket may make a snapshot.
+    pub(super) fn max_chain(&self) -> usize {
+        self.max_chain.unwrap_or(30)
     }
 
-    /// Sets the option of this name, and takes its value from the words that follow.
-    pub(super) fn set(&mut self, name: &str, words: &mut Parser) -> Result<()> {
-        match name {
-            "-n" | "--dry-run" => self.dry_run = true,
-            "-d" | "--delete" => self.delete = true,
-            "-e" | "--estimate" => self.estimate = true,
-            "--compare" => self.compare = true,
-            "--resend" => self.resend.push(words.value().map_err(wrong)?),
-            "-q" | "--quiet" => self.verbosity = self.verbosity.quieter(),
-            "--json" => self.json = true,
-            "--full-speed" => self.full_speed = true,
-            "--compressed-data" => self.compressed = true,
-            "--receive-with" => {
-                let word = text(name, &words.value().map_err(wrong)?)?;
-                self.receive_with = Some(word.parse()?);
-            }
-            "--exclude" => self.exclude.push(words.value().map_err(wrong)?),
-            "-l" | "--logfile" => self.logfile = Some(words.value().map_err(wrong)?.into()),
-            "--max-chain" => self.max_chain = number(name, &words.value().map_err(wrong)?)?,
-            "--bwlimit" => {
-                let rate = Some(rate(&words.value().map_err(wrong)?)?);
-                (self.ssh.bwlimit, self.s3.bwlimit) = (rate, rate);
-            }
-            _ => return self.set_ssh(name, words),
-        }
-        Ok(())
-    }
-
-    /// How far sides are reached.
-    fn set_ssh(&mut self, name: &str, words: &mut Parser) -> Result<()> {
-        let mut value = || words.value().map_err(wrong);
-        match name {
-            "--ssh-command" => self.ssh.command = value()?,
-            "--ssh-option" => self.ssh.options.push(value()?),
-            "--remote-sudo" => self.ssh.sudo = value()?,
-            "--remote-command" => self.ssh.remote = value()?,
-            _ => return self.set_s3(name, words),
-        }
-        Ok(())
-    }
-
-    /// How buckets are reached and used.
-    fn set_s3(&mut self, name: &str, words: &mut Parser) -> Result<()> {
-        let mut value = || words.value().map_err(wrong);
-        match name {
-            "--endpoint-url" => self.s3.endpoint_url = Some(text(name, &value()?)?),
-            "--region" => self.s3.region = Some(text(name, &value()?)?),
-            "--profile" => self.s3.profile = Some(text(name, &value()?)?),
-            "--storage-class" => self.s3.storage_class = Some(text(name, &value()?)?),
-            "--s3-quirks" => self.s3.quirks = Some(text(name, &value()?)?),
-            "--part-size" => self.s3.part_size = Some(part_size(&value()?)?),
-            "-j" | "--concurrency" => self.s3.concurrency = number(name, &value()?)?,
-            "--checksum" => self.s3.checksum = Some(text(name, &value()?)?.parse()?),
-            "--sse" => self.s3.sse = text(name, &value()?)?.parse()?,
-            _ => return Err(wrong_words(&format!("there is no option {name}"))),
-        }
-        Ok(())
-    }
-}
-
-impl Verbosity {
-    fn quieter(self) -> Verbosity {
-        if self == Verbosity::Full {
-            Verbosity::Results
-        } else {
-            Verbosity::Errors
+    pub(super) fn verbosity(&self) -> Verbosity {
+        match self.quiet {
+            0 => Verbosity::Full,
+            1 => Verbosity::Results,
+            _ => Verbosity::Errors,
         }
     }
 }

@@ -1,15 +1,126 @@
-//! The values of options: modes, sizes and rates. Words in, values out.
+//! The values of options: words in, values out. Knows how values are written, and not what they are for.
 
-use crate::backup::retention;
+use super::grammar::Given;
+use super::options::Level;
+use crate::backup::retention::{self, Policy};
+use crate::backup::state;
 use crate::error::{Error, Result};
 use crate::snapshot::shown;
 use crate::store::{Access, check_part};
-use jiff::SignedDuration;
-use std::ffi::OsStr;
+use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Keeps a value; of several, the last.
+pub(super) fn put<T>(slot: &mut Option<T>, value: Result<T>) -> Result<()> {
+    value.map(|value| *slot = Some(value))
+}
+
+/// Keeps one value more.
+pub(super) fn add<T>(slot: &mut Vec<T>, value: Result<T>) -> Result<()> {
+    value.map(|value| slot.push(value))
+}
+
+impl Given {
+    /// As it is: a path, or what goes to another program.
+    pub(super) fn raw(self) -> Result<OsString> {
+        Ok(self.value)
+    }
+
+    pub(super) fn path(self) -> Result<PathBuf> {
+        Ok(self.value.into())
+    }
+
+    pub(super) fn text(self) -> Result<String> {
+        text(&self.option, &self.value)
+    }
+
+    pub(super) fn parsed<T: FromStr<Err = Error>>(self) -> Result<T> {
+        self.text()?.parse()
+    }
+
+    pub(super) fn number(self) -> Result<usize> {
+        number(&self.option, &self.value)
+    }
+
+    /// A whole number from 1 to this one.
+    pub(super) fn up_to(self, most: usize) -> Result<usize> {
+        let number = number(&self.option, &self.value)?;
+        match number <= most {
+            true => Ok(number),
+            false => {
+                let doing = format!("cannot use {} {number}", self.option);
+                Err(Error::usage(
+                    doing,
+                    format!("not a number from 1 to {most}"),
+                ))
+            }
+        }
+    }
+
+    pub(super) fn one_of(self, known: &[&str]) -> Result<String> {
+        let text = text(&self.option, &self.value)?;
+        match known.contains(&text.as_str()) {
+            true => Ok(text),
+            false => {
+                let doing = format!("cannot use {} {}", self.option, shown(&text));
+                Err(Error::usage(
+                    doing,
+                    format!("it is one of {}", known.join(", ")),
+                ))
+            }
+        }
+    }
+
+    pub(super) fn access(self) -> Result<Access> {
+        access(&self.value)
+    }
+
+    pub(super) fn rate(self) -> Result<u64> {
+        rate(&self.value)
+    }
+
+    pub(super) fn part_size(self) -> Result<u64> {
+        part_size(&self.value)
+    }
+
+    pub(super) fn age(self) -> Result<SignedDuration> {
+        age(&self.value)
+    }
+
+    pub(super) fn policy(self) -> Result<Policy> {
+        Policy::parse(&self.value.to_string_lossy())
+    }
+
+    pub(super) fn moment(self) -> Result<Timestamp> {
+        moment(&self.value)
+    }
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Level> {
+        match word {
+            "debug" => Ok(Level::Debug),
+            "info" => Ok(Level::Info),
+            "warning" => Ok(Level::Warning),
+            "error" | "critical" => Ok(Level::Error),
+            _ => {
+                let doing = format!("cannot use the level '{}'", shown(word));
+                let said = "it is debug, info, warning, error or critical";
+                Err(Error::usage(doing, said))
+            }
+        }
+    }
+}
 
 /// The letter that `--mode` has.
-pub(super) fn access(letter: &OsStr) -> Result<Access> {
+fn access(letter: &OsStr) -> Result<Access> {
     match letter.as_bytes() {
         b"r" => Ok(Access::Read),
         b"a" => Ok(Access::Append),
@@ -25,7 +136,7 @@ pub(super) fn access(letter: &OsStr) -> Result<Access> {
 }
 
 /// Bytes in a second: KiB as a bare number, or with a unit K, M or G.
-pub(super) fn rate(text: &OsStr) -> Result<u64> {
+fn rate(text: &OsStr) -> Result<u64> {
     let wrong = || {
         let said = "it is a number of KiB per second, or has a unit: 500, 500K, 10M";
         Error::usage(format!("cannot use the rate '{}'", shown(text)), said)
@@ -34,7 +145,7 @@ pub(super) fn rate(text: &OsStr) -> Result<u64> {
 }
 
 /// The size of a part: in MiB, or with a unit K, M, G or T; in bytes.
-pub(super) fn part_size(text: &OsStr) -> Result<u64> {
+fn part_size(text: &OsStr) -> Result<u64> {
     let wrong = || {
         let said = "it is a number of MiB, or has a unit: 64, 64M, 1G";
         Error::usage(format!("cannot use the part size '{}'", shown(text)), said)
@@ -44,7 +155,7 @@ pub(super) fn part_size(text: &OsStr) -> Result<u64> {
 }
 
 /// A whole number from 1 up.
-pub(super) fn number(option: &str, value: &OsStr) -> Result<usize> {
+fn number(option: &str, value: &OsStr) -> Result<usize> {
     let number = text(option, value)?
         .parse()
         .ok()
@@ -56,8 +167,30 @@ pub(super) fn number(option: &str, value: &OsStr) -> Result<usize> {
 }
 
 /// A length of time: minutes, hours, days or weeks; or 0.
-pub(super) fn age(text: &OsStr) -> Result<SignedDuration> {
+fn age(text: &OsStr) -> Result<SignedDuration> {
     retention::age(&text.to_string_lossy())
+}
+
+/// A moment: with its zone, or by the clock of this machine. A date is its end.
+fn moment(word: &OsStr) -> Result<Timestamp> {
+    let found = word.to_str().and_then(|text| {
+        let zone = || TimeZone::try_system().unwrap_or(TimeZone::UTC);
+        state::moment(text).or_else(|| local(text, &zone()))
+    });
+    found.ok_or_else(|| {
+        let said = "it is written as '2026-11-21', '2026-11-21 14:00', 2026-11-21T14:00:00Z or \
+                    20261121T140000Z";
+        Error::usage(format!("cannot use the time '{}'", shown(word)), said)
+    })
+}
+
+fn local(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let clock: DateTime = text.parse().ok()?;
+    let clock = match text.contains(':') {
+        true => clock,
+        false => clock.date().to_datetime(Time::MAX),
+    };
+    Some(clock.to_zoned(zone.clone()).ok()?.timestamp())
 }
 
 /// A value that goes to a service, and so is UTF-8.
@@ -92,6 +225,23 @@ fn bytes(text: &OsStr, bare: u32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_by_the_clock_here() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        let at = |text: &str| local(text, &zone).map(|time| time.to_string());
+        assert_eq!(
+            at("2026-11-21 14:00").as_deref(),
+            Some("2026-11-21T12:00:00Z")
+        );
+        assert_eq!(
+            at("2026-11-21T14:00:30").as_deref(),
+            Some("2026-11-21T12:00:30Z")
+        );
+        let end = at("2026-11-21").unwrap();
+        assert!(end.starts_with("2026-11-21T21:59:59.9"), "{end}");
+        assert_eq!(at("noon"), None);
+    }
 
     #[test]
     fn rates_are_kibibytes() {

@@ -5,8 +5,9 @@ mod files;
 mod one;
 mod words;
 
-use super::help;
-use super::means::means;
+use super::form::Form;
+use super::grammar::{Command, Usage};
+use super::means::{self, means};
 use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
@@ -19,19 +20,28 @@ use crate::store::{self, Access, Location};
 use crate::verify::{self, Report};
 use drill::Ground;
 use one::{Other, add, alone};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use words::What;
-pub(super) use words::{Task, is_meant, parse};
+use words::Task;
 
-/// What `buttersink verify --help` prints.
-pub(super) const HELP: &str = concat!(
-    "\
-buttersink verify looks at what is stored again, without trusting that it was written well.
-
-usage: buttersink verify [options] LOCATION
-       buttersink verify [options] --config FILE
-
+pub(super) const COMMAND: Command<Form> = Command {
+    name: "verify",
+    about: "looks at what is stored again, without trusting that it was written well",
+    usages: &[
+        Usage {
+            form: Form::Verify,
+            when: None,
+            words: "[options] LOCATION",
+            count: (1, 1),
+        },
+        Usage {
+            form: Form::VerifyConfig,
+            when: Some("config"),
+            words: "[options] --config FILE",
+            count: (0, 0),
+        },
+    ],
+    text: "\
 Of each snapshot it says what was seen and how, what differs, or why it cannot be verified:
 sealed (unaltered since it was received or made), intact (what is stored is what was sent),
 applies (a drill could receive it), regenerated (the same stream comes out of the source now),
@@ -41,46 +51,36 @@ are held against those recorded, and chains of diffs must be complete; backups i
 LOCATION, or those that a configuration file names, are held against their manifests. The far side
 of ssh verifies itself. Nothing is changed anywhere, but that --content records of what a run could
 not compare that it is the same.
-
-options:
-      --quick            by what is recorded, without reading data (the default)
-      --download         also read every object: each command's checksum, and the SHA-256
-      --against OTHER    both have the same snapshots; if LOCATION is a bucket and OTHER is not,
-                         make the streams of OTHER again and compare their checksums with those
-                         that the service has, so that nothing need be downloaded
-      --drill            rehearse what is stored in a bucket: whether it can be received
-      --sample N         with --drill: only N chains that are drawn at random
-      --scratch DIR      with --drill: receive it, in a subvolume that is removed again
-      --config FILE      the backups in the bucket that a configuration file names
-      --content          with --against, neither a bucket: compare the files of both, content and
-                         metadata; over ssh each side reads its own
-      --changed          with --content: only what each snapshot has other than its parent
 ",
-    help::common!(),
-    "      --compressed-data  the streams were uploaded with this option
-      --bwlimit RATE     no faster than this: KiB per second, or with a unit: 500, 10M
-      --ssh-command CMD, --ssh-option OPT, --remote-sudo CMD, --remote-command CMD
-                         how far sides are reached; see buttersink(1)
-      --endpoint-url URL, --region NAME, --profile NAME, --s3-quirks NAMES
-                         how buckets are reached; see buttersink-s3(5)
-  -j, --concurrency N    requests at the same time (4)
-  -h, --help             show this help
+    examples: &[
+        "buttersink verify /mnt/backup/home/",
+        "buttersink verify /mnt/backup/home/ --against /home/.snapshots/ --content",
+        "buttersink verify --drill --sample 3 s3://bucket/home/",
+    ],
+    exit: &[
+        (
+            0,
+            "nothing speaks against any, and something was seen of each",
+        ),
+        (1, "failed, or something could not be verified"),
+        (2, "usage or configuration"),
+        (4, "verification found a difference"),
+        (130, "interrupted"),
+    ],
+};
 
-exit status:
-  0    nothing speaks against any, and something was seen of each
-  1    failed, or something could not be verified
-  2    usage or configuration
-  4    verification found a difference
-  130  interrupted
-"
-);
+pub(super) fn location(words: &[OsString], options: &Options) -> Result<()> {
+    let task = Task::of(options)?;
+    let mut progress = Progress::new(options.verbosity(), options.json);
+    let report = verify_location(&words[0], &task, options, &mut progress)?;
+    show(&report, progress)
+}
 
-pub(super) fn run(task: &Task, options: &Options) -> Result<()> {
-    let mut progress = Progress::new(options.verbosity, options.json);
-    let report = match &task.what {
-        What::Location(location) => verify_location(location, task, options, &mut progress)?,
-        What::Config(file) => verify_config(file, task, options, &mut progress)?,
-    };
+/// All archives of a configuration.
+pub(super) fn config(options: &Options) -> Result<()> {
+    let task = Task::of(options)?;
+    let mut progress = Progress::new(options.verbosity(), options.json);
+    let report = verify_config(options.file()?, &task, options, &mut progress)?;
     show(&report, progress)
 }
 
@@ -111,7 +111,7 @@ fn verify_location(
         }
         _ => None,
     };
-    let means = means(options);
+    let means = means(options)?;
     let (mut store, archives) = store::open_all(&place.place, Access::Read, &means)?;
     let opened = other.as_ref().map(|other| Other::open(other, options));
     let mut other = opened.transpose()?;
@@ -141,7 +141,7 @@ fn verify_location(
     Ok(report)
 }
 
-/// All archives of a configuration. A subvolume without any is not passed over in silence.
+/// A subvolume without any archive is not passed over in silence.
 fn verify_config(
     file: &Path,
     task: &Task,
@@ -149,10 +149,7 @@ fn verify_config(
     progress: &mut Progress,
 ) -> Result<Report> {
     let config = Config::read(file)?;
-    let mut means = archive::means(&config, &means(options));
-    if task.concurrency {
-        means.s3.concurrency = options.s3.concurrency;
-    }
+    let means = means::of_file(options, &config)?;
     let mut ground = ground(task, options)?;
     let listener = &mut |event| progress.hear(&event);
     let mut report = Report {

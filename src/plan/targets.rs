@@ -34,7 +34,7 @@ impl<'a> Planner<'a> {
                 continue;
             }
             seen.insert(snapshot.id(), &snapshot.path);
-            if !self.present(snapshot) && !self.name_taken(snapshot) {
+            if !self.present(snapshot) && !self.unusable(snapshot) && !self.name_taken(snapshot) {
                 targets.push(snapshot);
             }
         }
@@ -168,6 +168,16 @@ impl<'a> Planner<'a> {
             mended: Mended::default(),
             why,
         });
+    }
+
+    /// Whether the destination can keep nothing under its name; says so in the plan.
+    fn unusable(&mut self, snapshot: &Snapshot) -> bool {
+        let why = self.dest.names.refuse(&snapshot.path);
+        if let Some(why) = &why {
+            let what = format!("the destination cannot keep it: {why}");
+            self.obstacle(&snapshot.path, what, true);
+        }
+        why.is_some()
     }
 
     fn name_taken(&mut self, snapshot: &Snapshot) -> bool {

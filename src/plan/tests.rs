@@ -336,6 +336,25 @@ fn what_is_in_the_way_is_said() {
 }
 
 #[test]
+fn a_name_that_cannot_be_kept_is_an_obstacle_and_no_parent() {
+    let reserved = Snapshot {
+        path: "trash".into(),
+        ..snapshot(2, 0)
+    };
+    let source = listing(vec![snapshot(1, 0), reserved, snapshot(3, 0)]);
+    let mut dest = listing(Vec::new());
+    dest.names.reserved = vec!["trash".to_owned()];
+    let (plan, _) = plan_measured(&source, &dest, &Wish::default(), &|_, _| 1000);
+    let sent: Vec<Uuid> = plan.transfers().map(|step| step.to).collect();
+    assert_eq!(sent, [uuid(1), uuid(3)]);
+    assert!(plan.transfers().all(|step| step.from != Some(uuid(2))));
+    let [obstacle] = &plan.obstacles[..] else {
+        panic!("{:?}", plan.obstacles);
+    };
+    assert!(obstacle.blocks && obstacle.what.contains("reserved"));
+}
+
+#[test]
 fn too_little_space_is_said() {
     let dest = Listing {
         free: Some(999),

@@ -2,7 +2,7 @@
 //! what runs left.
 
 use super::table::{As, Bytes, Column, Rows, data, table};
-use crate::archive::{self, ArchiveState, Backups, Kind};
+use crate::archive::{self, ArchiveState, Backups, ByHand, Kind};
 use crate::snapshot::{Uuid, shown};
 use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
@@ -40,7 +40,7 @@ struct Backup {
     /// `None` where chunks can be read at once.
     thaw: Option<&'static str>,
     /// How it is received by hand, after those that it builds on.
-    command: Option<String>,
+    command: Option<ByHand>,
 }
 
 /// A manifest that cannot be read.
@@ -96,11 +96,24 @@ const COLUMNS: &[Field] = &[
     })
     .free(),
     Field::text(7, |b| {
-        let command = b.command.as_ref().map(|line| format!("\n    {line}"));
-        let command = command.unwrap_or_default();
-        Box::new(format!("{}{}{command}", shown(&b.snapshot), b.remark()))
+        let lines = b
+            .command
+            .iter()
+            .flat_map(|hand| [hand.thaw.as_deref(), Some(&hand.receive)]);
+        let lines: String = lines
+            .flatten()
+            .map(|line| format!("\n    {line}"))
+            .collect();
+        Box::new(format!("{}{}{lines}", shown(&b.snapshot), b.remark()))
     }),
-    Field::json("command", |b| data(&b.command)).optional(),
+    Field::json("command", |b| {
+        data(b.command.as_ref().map(|hand| &hand.receive))
+    })
+    .optional(),
+    Field::json("thaw_command", |b| {
+        data(b.command.as_ref().and_then(|hand| hand.thaw.as_ref()))
+    })
+    .optional(),
 ];
 
 fn rows<S: Serializer>(backups: &[Backup], to: S) -> Result<S::Ok, S::Error> {

@@ -51,17 +51,16 @@ impl Objects for Client {
     }
 
     fn fetched_by(&self, key: &str) -> Vec<String> {
-        let options = &self.options;
-        let region = options
-            .region
-            .iter()
-            .flat_map(|region| ["--region", region]);
-        let url = options.endpoint_url.iter();
-        let endpoint = url.flat_map(|url| ["--endpoint-url", url]);
         let url = format!("s3://{}/{key}", self.bucket());
-        let words = ["aws"].into_iter().chain(region).chain(endpoint);
-        let words = words.chain(["s3", "cp", &url, "-"]);
-        words.map(str::to_owned).collect()
+        self.aws(&["s3", "cp", &url, "-"])
+    }
+
+    fn thawed_by(&self, key: &str) -> Option<Vec<String>> {
+        let bucket = self.bucket();
+        let place = ["s3api", "restore-object", "--bucket", &bucket, "--key"];
+        let request = "Days=7,GlacierJobParameters={Tier=Bulk}";
+        let rest = [key, "--restore-request", request];
+        Some(self.aws(&[&place[..], &rest].concat()))
     }
 
     fn inventory(&self, prefix: &str) -> Result<Inventory> {
@@ -379,4 +378,24 @@ fn headers(about: &About) -> Vec<(String, String)> {
         headers.push(("x-amz-storage-class".to_owned(), class.clone()));
     }
     headers
+}
+
+impl Client {
+    /// The words by which the program `aws` does something in the same place as the same user.
+    fn aws(&self, what: &[&str]) -> Vec<String> {
+        let options = &self.options;
+        let all = [
+            ("--profile", &options.profile),
+            ("--region", &options.region),
+            ("--endpoint-url", &options.endpoint_url),
+        ];
+        let given = all
+            .iter()
+            .filter_map(|(name, value)| Some([*name, value.as_deref()?]));
+        let words = ["aws"].into_iter().chain(given.flatten());
+        words
+            .chain(what.iter().copied())
+            .map(str::to_owned)
+            .collect()
+    }
 }

@@ -2,7 +2,7 @@
 //! take one away. Knows values; how they are kept is the business of whoever keeps them.
 
 use super::Store;
-use crate::archive::{ArchiveState, Backup, Backups, Stored, Thaw, Thawing};
+use crate::archive::{ArchiveState, Backup, Backups, ByHand, Stored, Thaw, Thawing};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
@@ -58,8 +58,8 @@ pub trait Archive: Store {
     /// Bytes of memory that a transfer takes at most.
     fn memory(&self) -> u64;
 
-    /// The command by which a backup is received by hand, after those that it builds on.
-    fn command(&self, backup: &Backup) -> String;
+    /// How a backup is received by hand, after those that it builds on.
+    fn command(&self, backup: &Backup) -> ByHand;
 
     /// A backup and all that it builds on, wherever they lie.
     ///

@@ -2,6 +2,7 @@
 //! none of them.
 
 pub mod archive;
+mod by_hand;
 mod chains;
 mod clean;
 mod compare;
@@ -21,6 +22,7 @@ mod spool;
 mod upload;
 
 use super::{Access, Effort, Sink, Store};
+use crate::archive::ByHand;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::objects::{Inventory, Objects};
@@ -177,6 +179,7 @@ impl<L: Layout> Store for Bucket<L> {
             snapshots: snapshots(kept, self.layout.leftovers()),
             offer: Offer::Only(offer(kept)),
             free: None,
+            names: self.layout.names(),
             partial: false,
             notes,
         })
@@ -204,6 +207,15 @@ impl<L: Layout> Store for Bucket<L> {
         log::line(|| format!("sending {}", self.reach.objects.url(key)));
         let record = self.layout.record(&self.reach, &kept)?;
         Ok(send::stream(&self.reach.objects, &kept, record))
+    }
+
+    fn by_hand(&mut self, diff: &Diff) -> Result<Option<ByHand>> {
+        let Some(kept) = self.find(diff)? else {
+            return Ok(None);
+        };
+        let keys = kept.objects.iter().map(|object| &object.key);
+        let frozen = self.frozen(&kept)?.is_some();
+        Ok(Some(by_hand::of(self.objects(), keys, frozen)))
     }
 
     fn attribute(&mut self, origins: Origins) {

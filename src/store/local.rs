@@ -29,7 +29,7 @@ use crate::log;
 use crate::process::Priority;
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{
-    CameBy, Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
+    CameBy, Diff, Listing, Names, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
 use crate::store::file_digests::{Digest, Looking};
 use crate::store::{Access, Rejected, Sink, Store};
@@ -243,6 +243,7 @@ impl Store for Local {
             snapshots,
             offer: Offer::AnyPair,
             free: Some(free),
+            names: Names::default(),
             partial: subvolumes.coverage == Coverage::Part,
             notes: [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat(),
         })

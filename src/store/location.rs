@@ -1,11 +1,14 @@
-//! How locations are written: a place, and perhaps one snapshot in it. Knows words and slashes;
-//! looks at the filesystem only to give `.` a name.
+//! Where stores are: a place, and perhaps one snapshot in it. Read once into values, which are equal when
+//! they mean the same place; looks at the filesystem only to give `.` a name.
+
+mod address;
 
 use crate::error::{Error, Result};
 use crate::snapshot::shown;
-use std::ffi::{OsStr, OsString};
+pub use address::Address;
+use std::ffi::OsStr;
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Where a store is.
@@ -13,11 +16,27 @@ use std::path::{Path, PathBuf};
 pub enum Place {
     /// A directory on this machine.
     Local(PathBuf),
-    /// What follows `s3://`.
-    S3(OsString),
-    /// What follows `ssh://`.
-    Ssh(OsString),
+    /// What is below a prefix of a bucket.
+    S3 {
+        /// The bucket's name.
+        bucket: String,
+        /// Empty, or with a slash at its end and none at its beginning.
+        prefix: String,
+    },
+    /// A directory on another machine.
+    Ssh(Address),
 }
+
+/// How what follows a scheme is read.
+type Read = fn(&OsStr) -> Result<Place>;
+
+/// How the kinds of place are written. What begins with none of these is a path.
+const KINDS: &[(&str, Read)] = &[
+    ("btrfs://", local),
+    ("file://", local),
+    ("s3://", bucket),
+    ("ssh://", |rest| Address::parse(rest).map(Place::Ssh)),
+];
 
 /// A place, and perhaps one snapshot in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,65 +51,120 @@ impl Location {
     /// A directory of snapshots, with or without a slash at its end: every destination is one.
     ///
     /// # Errors
-    /// If the text is empty or names an unknown kind of place.
+    /// If the text is empty, names an unknown kind of place, or is none of that kind.
     pub fn directory(text: &OsStr) -> Result<Location> {
-        Ok(Location {
-            place: Place::parse(text)?,
-            snapshot: None,
-        })
+        let (_, read, rest) = kind(text)?;
+        let (place, snapshot) = (read(rest)?, None);
+        Ok(Location { place, snapshot })
     }
 
     /// With a slash at its end a directory of snapshots, without it one snapshot.
     ///
     /// # Errors
-    /// If the text is empty or names an unknown kind of place.
+    /// As [`Location::directory`] says.
     pub fn source(text: &OsStr) -> Result<Location> {
-        if text.as_bytes().ends_with(b"/") {
-            return Location::directory(text);
+        let whole = Location::directory(text)?;
+        let bytes = text.as_bytes();
+        let slash = bytes.iter().rposition(|&byte| byte == b'/');
+        let (scheme, ..) = kind(text)?;
+        match (whole.place, slash) {
+            (Place::Local(path), at) if at != Some(bytes.len() - 1) => Ok(within(path)),
+            (_, Some(at)) if at >= scheme.len() && at + 1 < bytes.len() => Ok(Location {
+                snapshot: Some(OsStr::from_bytes(&bytes[at + 1..]).into()),
+                ..Location::directory(OsStr::from_bytes(&bytes[..=at]))?
+            }),
+            (place, _) => Ok(Location {
+                place,
+                snapshot: None,
+            }),
         }
-        Ok(match Place::parse(text)? {
-            Place::Local(path) => {
-                // `.` and `..` have a name only once they are looked up.
-                let path = if path.file_name().is_none() || path.ends_with(".") {
-                    path.canonicalize().unwrap_or(path)
-                } else {
-                    path
-                };
-                match (path.parent(), path.file_name()) {
-                    (Some(dir), Some(name)) => {
-                        let dir = if dir.as_os_str().is_empty() {
-                            Path::new(".")
-                        } else {
-                            dir
-                        };
-                        Location {
-                            place: Place::Local(dir.to_owned()),
-                            snapshot: Some(name.into()),
-                        }
-                    }
-                    _ => Location {
-                        place: Place::Local(path),
-                        snapshot: None,
-                    },
-                }
-            }
-            Place::S3(rest) => last_part(&rest, Place::S3),
-            Place::Ssh(rest) => last_part(&rest, Place::Ssh),
-        })
     }
 }
 
-fn last_part(rest: &OsStr, place: fn(OsString) -> Place) -> Location {
-    let bytes = rest.as_bytes();
-    let at = bytes
-        .iter()
-        .rposition(|&b| b == b'/')
-        .map_or(bytes.len(), |i| i + 1);
-    let piece = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-    let snapshot = (at < bytes.len()).then(|| piece(&bytes[at..]).into());
-    Location {
-        place: place(piece(&bytes[..at])),
-        snapshot,
+/// A snapshot in its directory.
+fn within(path: PathBuf) -> Location {
+    // `.` and `..` have a name only once they are looked up.
+    let path = match path.file_name().is_none() || path.ends_with(".") {
+        true => path.canonicalize().unwrap_or(path),
+        false => path,
+    };
+    let here = |dir: &Path| match dir.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => dir.to_owned(),
+    };
+    match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) => Location {
+            place: Place::Local(here(dir)),
+            snapshot: Some(name.into()),
+        },
+        _ => Location {
+            place: Place::Local(path),
+            snapshot: None,
+        },
+    }
+}
+
+/// The scheme of a location, how it is read, and what follows it.
+fn kind(text: &OsStr) -> Result<(&'static str, Read, &OsStr)> {
+    let bytes = text.as_bytes();
+    for &(scheme, read) in KINDS {
+        if let Some(rest) = bytes.strip_prefix(scheme.as_bytes()) {
+            return Ok((scheme, read, OsStr::from_bytes(rest)));
+        }
+    }
+    match bytes.windows(3).position(|w| w == b"://") {
+        Some(at) if bytes[..at].iter().all(u8::is_ascii_alphanumeric) => Err(wrong(
+            text,
+            "known kinds are btrfs://, file://, ssh://, s3:// and paths; a path of this name begins with ./",
+        )),
+        _ => Ok(("", local, text)),
+    }
+}
+
+fn local(path: &OsStr) -> Result<Place> {
+    match path.is_empty() {
+        true => Err(wrong(path, "it has no path")),
+        false => Ok(Place::Local(path.into())),
+    }
+}
+
+fn bucket(rest: &OsStr) -> Result<Place> {
+    let refused = |said| Error::usage(format!("cannot use s3://{}", shown(rest)), said);
+    let text = rest.to_str();
+    let text = text.ok_or_else(|| refused("buckets and keys are UTF-8"))?;
+    let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
+    if bucket.is_empty() {
+        return Err(refused("it names no bucket: s3://BUCKET/PREFIX/"));
+    }
+    let mut prefix = prefix.trim_start_matches('/').to_owned();
+    if !prefix.is_empty() && !prefix.ends_with('/') {
+        prefix.push('/');
+    }
+    Ok(Place::S3 {
+        bucket: bucket.to_owned(),
+        prefix,
+    })
+}
+
+fn wrong(text: &OsStr, said: &str) -> Error {
+    Error::usage(format!("cannot use the location '{}'", shown(text)), said)
+}
+
+impl Place {
+    /// The directory, if the place is one of this machine.
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Place::Local(path) => Some(path),
+            Place::S3 { .. } | Place::Ssh(_) => None,
+        }
+    }
+
+    /// Whether streams are kept there, and not the files that they make.
+    pub fn keeps_streams(&self) -> bool {
+        match self {
+            Place::S3 { .. } => true,
+            Place::Local(_) | Place::Ssh(_) => false,
+        }
     }
 }
 
@@ -100,65 +174,12 @@ impl From<PathBuf> for Place {
     }
 }
 
-impl Place {
-    /// The directory, if it is one of this machine.
-    pub fn directory(&self) -> Option<&Path> {
-        match self {
-            Place::Local(dir) => Some(dir),
-            Place::S3(_) | Place::Ssh(_) => None,
-        }
-    }
-
-    /// Whether what is kept there are streams, of which nobody can see the files.
-    pub fn keeps_streams(&self) -> bool {
-        match self {
-            Place::S3(_) => true,
-            Place::Local(_) | Place::Ssh(_) => false,
-        }
-    }
-
-    fn parse(text: &OsStr) -> Result<Place> {
-        let bytes = text.as_bytes();
-        let rest = |scheme: &str| {
-            bytes
-                .strip_prefix(scheme.as_bytes())
-                .map(|b| OsString::from_vec(b.to_vec()))
-        };
-        let wrong = |said: &str| {
-            Err(Error::usage(
-                format!("cannot use the location '{}'", shown(text)),
-                said,
-            ))
-        };
-        if let Some(path) = rest("btrfs://").or_else(|| rest("file://")) {
-            return if path.is_empty() {
-                wrong("it has no path")
-            } else {
-                Ok(Place::Local(path.into()))
-            };
-        }
-        if let Some(rest) = rest("s3://") {
-            return Ok(Place::S3(rest));
-        }
-        if let Some(rest) = rest("ssh://") {
-            return Ok(Place::Ssh(rest));
-        }
-        match bytes.windows(3).position(|w| w == b"://") {
-            _ if bytes.is_empty() => wrong("it is empty"),
-            Some(at) if bytes[..at].iter().all(u8::is_ascii_alphanumeric) => wrong(
-                "known kinds are btrfs://, file://, ssh://, s3:// and paths; a path of this name begins with ./",
-            ),
-            _ => Ok(Place::Local(text.into())),
-        }
-    }
-}
-
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Local(path) => f.write_str(&shown(path)),
-            Place::S3(rest) => write!(f, "s3://{}", shown(rest)),
-            Place::Ssh(rest) => write!(f, "ssh://{}", shown(rest)),
+            Place::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{}", shown(prefix)),
+            Place::Ssh(address) => f.write_str(&address.url()),
         }
     }
 }
@@ -172,24 +193,61 @@ mod tests {
         (location.place, location.snapshot)
     }
 
+    fn place(text: &str) -> Place {
+        Location::directory(OsStr::new(text)).unwrap().place
+    }
+
     #[test]
     fn the_slash_decides() {
         let local = |dir: &str| Place::Local(dir.into());
         assert_eq!(source("/a/b/"), (local("/a/b/"), None));
         assert_eq!(source("/a/b"), (local("/a"), Some("b".into())));
         assert_eq!(source("b"), (local("."), Some("b".into())));
+        assert_eq!(source("/"), (local("/"), None));
         assert_eq!(source("btrfs:///a/b"), (local("/a"), Some("b".into())));
         assert_eq!(source("file://x/y/"), (local("x/y/"), None));
         assert_eq!(source("./backup"), (local("."), Some("backup".into())));
-        assert_eq!(
-            source("s3://bucket/p/x"),
-            (Place::S3("bucket/p/".into()), Some("x".into()))
-        );
-        assert_eq!(
-            source("ssh://u@h:2/p/"),
-            (Place::Ssh("u@h:2/p/".into()), None)
-        );
-        assert!(Location::source(OsStr::new("ftp://x/")).is_err());
-        assert!(Location::source(OsStr::new("")).is_err());
+        let b = place("s3://bucket/p/");
+        assert_eq!(source("s3://bucket/p/x"), (b, Some("x".into())));
+        assert_eq!(source("s3://bucket"), (place("s3://bucket/"), None));
+        let at = place("ssh://u@h:2/p/");
+        assert_eq!(source("ssh://u@h:2/p/"), (at.clone(), None));
+        assert_eq!(source("ssh://u@h:2/p/x"), (at, Some("x".into())));
+        for wrong in [
+            "", "ftp://x/", "file://", "s3://", "s3:///x", "ssh://h", "ssh://",
+        ] {
+            assert!(Location::source(OsStr::new(wrong)).is_err(), "{wrong}");
+            assert!(Location::directory(OsStr::new(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn places_are_equal_when_they_are_the_same() {
+        for (one, other) in [
+            ("/a//b/", "/a/b"),
+            ("/a/./b", "/a/b/"),
+            ("btrfs:///a/b", "file:///a/b/"),
+            ("s3://b/p", "s3://b/p/"),
+            ("s3://b", "s3://b/"),
+            ("s3://b//p", "s3://b/p"),
+            ("ssh://h/d", "ssh://h/d/"),
+            ("ssh://u@h:22//d//e", "ssh://u@h:22/d/e/"),
+        ] {
+            assert_eq!(place(one), place(other));
+        }
+        for (one, other) in [
+            ("/a/b", "/a/../b"),
+            ("a", "/a"),
+            ("s3://b/p", "s3://b/P"),
+            ("s3://b/p/q", "s3://b/p//q"),
+            ("ssh://h/d", "ssh://u@h/d"),
+            ("ssh://h/d", "ssh://h:22/d"),
+        ] {
+            assert_ne!(place(one), place(other));
+        }
+        let shown = |text: &str| place(text).to_string();
+        assert_eq!(shown("s3://b/p"), "s3://b/p/");
+        assert_eq!(shown("ssh://u@[::1]:2/p"), "ssh://u@[::1]:2/p/");
+        assert_eq!(shown("btrfs:///a//b/"), "/a//b/");
     }
 }

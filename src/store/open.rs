@@ -6,10 +6,8 @@ use super::{
     Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Store, remote,
     serve,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::process::Priority;
-use crate::text::shown;
-use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
@@ -20,19 +18,20 @@ use std::path::PathBuf;
 pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Store>> {
     match place {
         Place::Local(dir) => Ok(Box::new(Local::open(dir, access, means.manner)?)),
-        Place::S3(rest) => {
-            let (bucket, prefix) = bucket_and_prefix(rest)?;
+        Place::S3 { bucket, prefix } => {
             let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
             Ok(Box::new(store))
         }
-        Place::Ssh(rest) => {
+        Place::Ssh(address) => {
             let us = Hello {
                 compressed: means.manner.compressed,
                 receive_with: means.manner.receive_with,
                 background: means.manner.priority == Priority::Background,
                 ..Hello::here()
             };
-            Ok(Box::new(remote::ssh::open(rest, access, us, &means.ssh)?))
+            Ok(Box::new(remote::ssh::open(
+                address, access, us, &means.ssh,
+            )?))
         }
     }
 }
@@ -46,10 +45,9 @@ pub type StoreAndArchives = (Box<dyn Store>, Vec<Box<dyn Archive>>);
 /// # Errors
 /// As [`open`] says, and if the bucket cannot be listed.
 pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAndArchives> {
-    let Place::S3(rest) = place else {
+    let Place::S3 { bucket, prefix } = place else {
         return Ok((open(place, access, means)?, Vec::new()));
     };
-    let (bucket, prefix) = bucket_and_prefix(rest)?;
     let mut store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
     let top = store.prefix().to_owned();
     let found = store.inventory()?;
@@ -77,18 +75,6 @@ pub fn open_archive(
 /// If there are no credentials. What the bucket does not tell is a remark.
 pub fn bucket_remarks(bucket: &str, prefix: &str, means: &Means) -> Result<Vec<String>> {
     lifecycle::remarks(bucket, prefix, means.s3.clone())
-}
-
-/// The two halves of what follows `s3://`.
-fn bucket_and_prefix(rest: &OsStr) -> Result<(&str, &str)> {
-    let wrong = |said| Error::usage(format!("cannot use s3://{}", shown(rest)), said);
-    let text = rest
-        .to_str()
-        .ok_or_else(|| wrong("buckets and keys are UTF-8"))?;
-    match text.split_once('/').unwrap_or((text, "")) {
-        ("", _) => Err(wrong("it names no bucket: s3://BUCKET/PREFIX/")),
-        halves => Ok(halves),
-    }
 }
 
 /// What the command line of a server grants, and what it does not leave to the client.

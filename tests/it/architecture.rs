@@ -40,7 +40,7 @@ const THINK: &[&str] = &[
 ];
 
 /// Parts of a store that several stores share.
-const SHARED: &[&str] = &["store::wire", "store::file_digests"];
+const SHARED: &[&str] = &["store::wire", "store::file_digests", "store::location"];
 
 /// What a module never names, though the order would let it: layouts do not know each other, nor where
 /// objects are; those who keep objects know no snapshots.
@@ -89,6 +89,8 @@ const BUDGETS: &[(&str, usize)] = &[
     ("src/progress.rs", 220),
     ("src/report.rs", 200),
     ("src/error.rs", 200),
+    ("src/cli/table.rs", 400),
+    ("src/cli/tests.rs", 300),
     ("src/cli", 200),
     ("src/bin/", 300),
     ("src/", 350),
@@ -107,7 +109,7 @@ fn the_sources_keep_the_rules() {
 }
 
 /// Circles that are still to fall. The list only shrinks.
-const KNOWN_CIRCLES: &[&[&str]] = &[&["cli::clean", "cli::commands"]];
+const KNOWN_CIRCLES: &[&[&str]] = &[];
 
 fn no_files_are_in_a_circle() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -744,7 +744,10 @@ fn a_bucket_keeps_what_is_built_upon() {
         s3: options(&server.endpoint),
         ..means()
     };
-    let place = Place::S3(format!("{bucket}/home/").into());
+    let place = Place::S3 {
+        bucket: bucket.to_string(),
+        prefix: "home/".to_owned(),
+    };
     let order = Order {
         destinations: vec![place.clone()],
         source_keeps: Policy {

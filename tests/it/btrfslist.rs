@@ -50,8 +50,8 @@ fn subvolume<'a>(view: &'a Value, path: &str) -> &'a Value {
 
 fn wrong_usage_is_2() {
     for (words, why) in [
-        (&[][..], "no DIR given"),
-        (&["/a", "/b"], "one DIR only"),
+        (&[][..], "a word is missing: it is btrfslist [options] DIR"),
+        (&["/a", "/b"], "'/b' is one word too many"),
         (&["--nonsense", "/"], "--nonsense"),
         (&["--sizes=3", "/"], "--sizes"),
         (&["--tree", "--json", "/"], "parent_uuid"),

@@ -608,7 +608,7 @@ fn wrong_copies_are_found_and_replaced() {
         (
             &["-d", "--resend", "2", "--resend", "3"],
             2,
-            "nothing is deleted",
+            "'sync --resend' has no option -d",
         ),
     ] {
         let said = buttersink([args, &[&from, &to]].concat());

@@ -24,6 +24,7 @@ mod bucket_suites;
 mod checksum;
 mod clean;
 mod cold;
+mod commands;
 mod compare;
 mod cut;
 mod digest;
@@ -80,6 +81,8 @@ fn main() -> std::process::ExitCode {
             &checksum::TESTS.concat(),
             clean::TESTS,
             cold::TESTS,
+            commands::TESTS,
+            commands::completions::TESTS,
             compare::TESTS,
             cut::TESTS,
             digest::TESTS,

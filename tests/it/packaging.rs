@@ -1,20 +1,15 @@
-//! Installing, and what goes with the programs: completions against help, dependencies against
-//! their list, scripts against the shell's grammar.
+//! Installing, and what goes with the programs: dependencies against their list, scripts against the
+//! shell's grammar.
 
-use crate::documents::{help, help_options, names_in, programs, text};
+use crate::documents::{names_in, programs, text};
 use crate::runner::Test;
 use crate::support::{binary, here, output, run, skip};
 use crate::tests;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
-    completions_know_the_options,
-    completions_know_the_commands,
-    bash_completes,
-    zsh_completes,
-    fish_completes,
     what_is_installed_goes_again,
     dependencies_are_the_listed_ones,
     dependencies_accept_our_rust,
@@ -31,198 +26,6 @@ fn need(tool: &str) {
     if Command::new(tool).arg("--version").output().is_err() {
         skip(&format!("needs {tool}"));
     }
-}
-
-fn completions_know_the_options() {
-    for program in programs() {
-        let said = help_options(&help(&program));
-        let fish = text(&format!("contrib/completions/{program}.fish"));
-        for (name, known) in [
-            ("buttersink.bash", bash_options(&program)),
-            ("_buttersink", zsh_options(&program)),
-            ("the one for fish", fish_options(&fish)),
-        ] {
-            assert_eq!(
-                said, known,
-                "{program}: help on the left, {name} on the right"
-            );
-        }
-    }
-}
-
-/// The words that may come first, as each shell's file has them and as the usage says.
-fn completions_know_the_commands() {
-    let help = help("buttersink");
-    let (_, usage) = help.split_once("usage:").unwrap();
-    let (usage, _) = usage.split_once("options:").unwrap();
-    let said = usage.split("buttersink ").skip(1).filter_map(|rest| {
-        let rest = rest.strip_prefix("[options] ").unwrap_or(rest);
-        let word: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
-        (!word.is_empty()).then_some(word)
-    });
-    let said: BTreeSet<String> = said.collect();
-    assert!(said.contains("sync") && said.contains("config"), "{said:?}");
-    let words = |list: &str| list.split_whitespace().map(str::to_owned).collect();
-    let bash = text("contrib/completions/buttersink.bash");
-    let (_, bash) = bash.split_once("commands='").unwrap();
-    let bash: BTreeSet<String> = words(bash.split('\'').next().unwrap());
-    let zsh = text("contrib/completions/_buttersink");
-    let zsh = function(&zsh, "_buttersink_place() {").lines();
-    let zsh = zsh.filter_map(|line| line.trim().strip_prefix('\'')?.split_once(':'));
-    let zsh: BTreeSet<String> = zsh.map(|(name, _)| name.to_owned()).collect();
-    let fish = text("contrib/completions/buttersink.fish");
-    let fish = fish
-        .lines()
-        .filter_map(|line| line.split_once("first_arg -a "));
-    let fish = fish.filter_map(|(_, rest)| rest.split(' ').next());
-    let fish: BTreeSet<String> = fish.map(str::to_owned).collect();
-    for (name, known) in [("bash", bash), ("zsh", zsh), ("fish", fish)] {
-        assert_eq!(said, known, "usage on the left, {name} on the right");
-    }
-}
-
-/// The part of a file that is one function.
-fn function<'a>(file: &'a str, head: &str) -> &'a str {
-    let at = file.find(head).unwrap_or_else(|| panic!("no {head}"));
-    let rest = &file[at..];
-    &rest[..rest.find("\n}\n").expect("the function's end")]
-}
-
-/// The words with dashes that the function for a program offers; those of `case` are patterns.
-fn bash_options(program: &str) -> BTreeSet<String> {
-    let file = text("contrib/completions/buttersink.bash");
-    let function = function(&file, &format!("\n_{program}() {{"));
-    let (_, offered) = function.split_once("$word = -*").expect("its options");
-    let list = offered.split('\'').nth(1).expect("a list");
-    list.split_whitespace().map(str::to_owned).collect()
-}
-
-/// `'(…)'{-x,--long}'[…]'` and `'(…)*--long=-[…]:…'`.
-fn zsh_options(program: &str) -> BTreeSet<String> {
-    let file = text("contrib/completions/_buttersink");
-    let function = function(&file, &format!("\n_{program}_program() {{"));
-    let lines = function.lines().filter_map(|line| {
-        let (spec, _) = line.split_once('[')?;
-        spec.rsplit(')').next()
-    });
-    lines
-        .flat_map(|spec| spec.split(['\'', '{', '}', ',', '*', '=']))
-        .filter(|word| word.starts_with('-') && *word != "-")
-        .map(str::to_owned)
-        .collect()
-}
-
-/// `-s x -l long`.
-fn fish_options(file: &str) -> BTreeSet<String> {
-    let lines = file.lines().filter(|l| l.starts_with("complete "));
-    let mut found = BTreeSet::new();
-    for line in lines {
-        let words: Vec<&str> = line
-            .split(" -d ")
-            .next()
-            .unwrap_or_default()
-            .split(' ')
-            .collect();
-        for pair in words.windows(2) {
-            match pair[0] {
-                "-s" => found.insert(format!("-{}", pair[1])),
-                "-l" => found.insert(format!("--{}", pair[1])),
-                _ => false,
-            };
-        }
-    }
-    found
-}
-
-/// A directory to complete in: a directory and a file.
-fn some_files() -> PathBuf {
-    let dir = here().join("some");
-    std::fs::create_dir_all(dir.join("snaps")).unwrap();
-    std::fs::write(dir.join("saved.log"), "").unwrap();
-    dir
-}
-
-/// What bash offers for a line of words, the last of which is being typed.
-fn bash_offers(words: &[&str]) -> Vec<String> {
-    let script = "source contrib/completions/buttersink.bash; compopt() { :; }
-        words=(\"$@\"); cd \"$DIR\"; COMP_WORDS=(\"${words[@]}\"); COMP_CWORD=$((${#words[@]} - 1))
-        _\"$1\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
-    let mut command = Command::new("bash");
-    command.args(["-uc", script, "bash"]).args(words);
-    command.current_dir(top()).env("DIR", some_files());
-    let said = output(command.env("PATH", our_path()));
-    assert!(said.status.success() && said.stderr.is_empty());
-    let text = String::from_utf8(said.stdout).unwrap();
-    text.lines().map(str::to_owned).collect()
-}
-
-/// The programs under test first.
-fn our_path() -> String {
-    let ours = binary("buttersink");
-    let others = std::env::var("PATH").unwrap();
-    format!("{}:{others}", ours.parent().unwrap().display())
-}
-
-fn bash_completes() {
-    assert_eq!(bash_offers(&["buttersink", "--dry"]), ["--dry-run"]);
-    assert_eq!(bash_offers(&["buttersink", "--mode", ""]), ["r", "a", "w"]);
-    assert_eq!(bash_offers(&["buttersink", "-l", "sa"]), ["saved.log"]);
-    assert_eq!(bash_offers(&["buttersink", "-n", "s"]), ["snaps/"]);
-    assert_eq!(bash_offers(&["buttersink", "s"]), ["sync", "snaps/"]);
-    assert_eq!(bash_offers(&["buttersink", "backup", "--al"]), ["--always"]);
-    assert_eq!(
-        bash_offers(&["buttersink", "restore", "--ta"]),
-        ["--target"]
-    );
-    assert_eq!(bash_offers(&["buttersink", "sync", "--al"]), [""]);
-    assert_eq!(bash_offers(&["btrfslist", "--s"]), ["--sizes"]);
-    assert_eq!(bash_offers(&["checksumdir", "-o", "s"]), ["snaps"]);
-}
-
-/// zsh says nothing outside a terminal; that it accepts the file, and has its functions, must do.
-fn zsh_completes() {
-    need("zsh");
-    let script = "autoload -Uz compinit; fpath=($PWD/contrib/completions $fpath)
-        compinit -u -D; print -l $_comps[buttersink] $_comps[btrfslist] $_comps[checksumdir]
-        zsh -n contrib/completions/_buttersink
-        autoload -Uz +X _buttersink; eval \"${functions[_buttersink]%_\\$*}\"
-        words=(buttersink backup --al); _describe() { print -l -- ${(M)own:#--al*}; }
-        _buttersink_own_options";
-    let mut command = Command::new("zsh");
-    command.args(["-fc", script]).env("PATH", our_path());
-    let said = output(command.current_dir(top()));
-    let text = String::from_utf8(said.stdout).unwrap();
-    let always = "--always:make a snapshot even if nothing changed\n";
-    assert_eq!(text, "_buttersink\n".repeat(3) + always);
-    assert!(said.status.success() && said.stderr.is_empty());
-}
-
-fn fish_completes() {
-    need("fish");
-    let offers = |line: &str| {
-        let program = line.split(' ').next().unwrap();
-        let file = top().join(format!("contrib/completions/{program}.fish"));
-        let script = format!("source {}; complete -C '{line}'", file.display());
-        let mut command = Command::new("fish");
-        command
-            .args(["-N", "-c", &script])
-            .current_dir(some_files());
-        let said = output(command.env("HOME", here()).env("PATH", our_path()));
-        assert!(said.status.success() && said.stderr.is_empty());
-        let text = String::from_utf8(said.stdout).unwrap();
-        let words = text
-            .lines()
-            .map(|l| l.split('\t').next().unwrap().to_owned());
-        words.collect::<Vec<_>>()
-    };
-    assert_eq!(offers("buttersink --dry"), ["--dry-run"]);
-    assert_eq!(offers("buttersink --mode "), ["a", "r", "w"]);
-    assert_eq!(offers("buttersink -n s"), ["snaps/"]);
-    assert_eq!(offers("buttersink ve"), ["verify"]);
-    assert_eq!(offers("buttersink backup --al"), ["--always"]);
-    assert_eq!(offers("buttersink verify --ag"), ["--against"]);
-    assert_eq!(offers("btrfslist --s"), ["--sizes"]);
-    assert_eq!(offers("checksumdir --li"), ["--links"]);
 }
 
 /// `make` with our programs as they are, so that it builds none.

@@ -145,24 +145,20 @@ fn listed(bucket: &Bucket<'_>, there: &str, snaps: &Path) {
     assert_eq!(listing["notes"], Value::Array(Vec::new()));
 }
 
-/// With nothing but requests and `btrfs receive`, as buttersink-s3(5) says.
+/// With nothing but requests and `btrfs receive`, in the order in which the commands for it are listed.
 fn by_hand(bucket: &Bucket<'_>, snaps: &Path) {
     let c = btrfs("c", 512);
-    let mut there: BTreeSet<String> = ["None".to_owned()].into();
-    let keys = bucket.keys("host/");
-    let mut left: Vec<&String> = keys.iter().filter(|key| key.contains('_')).collect();
-    while !left.is_empty() {
-        let before = left.len();
-        left.retain(|key| {
-            let (to, from) = key.rsplit('/').next().unwrap().split_once('_').unwrap();
-            if !there.contains(from) {
-                return true;
-            }
-            receive(&c, &bucket.get(key));
-            there.insert(to.to_owned());
-            false
-        });
-        assert!(left.len() < before, "no way to {left:?}");
+    let there = bucket.url("host/");
+    let said = bucket.fine(&["list", "--commands", "--region", "us-east-1", &there]);
+    let lines = said.stdout.lines().map(str::trim);
+    let commands: Vec<&str> = lines.filter(|l| l.ends_with("| btrfs receive .")).collect();
+    let mut keys = bucket.keys("host/");
+    keys.retain(|key| key.contains('_'));
+    assert_eq!(commands.len(), keys.len());
+    for command in commands {
+        assert!(command.starts_with("aws --region us-east-1 s3 cp s3://"));
+        let url = |key: &&String| command.contains(&format!("/{key} - |"));
+        receive(&c, &bucket.get(keys.iter().find(url).unwrap()));
     }
     all_same(snaps, &c, &["1", "2", "3", "4"]);
 }
@@ -239,10 +235,20 @@ fn deleted_goes_to_the_trash(server: &Server) {
     let b = btrfs("b", 512);
     bucket.fine(&[&there, &slash(&b)]);
     all_same(&snaps, &b, &["1", "4"]);
+    // Where removed objects go there is no place for a snapshot.
+    snapshot(&a.join("live"), &snaps.join("trash"));
+    let before = bucket.keys("trash/");
+    let said = bucket.run(&["--exclude", "1", &slash(&snaps), &bucket.url("")]);
+    assert_eq!(said.code, 10);
+    assert!(said.stderr.contains("reserved") && bucket.keys("trash/") == before);
     // An empty source is a mistake.
     script(&a, "btrfs -q subvolume delete snaps/*");
     let before = bucket.keys("");
-    assert_ne!(bucket.run(&["-d", &slash(&snaps), &there]).code, 0);
+    for more in [&["-d"][..], &["-d", "--allow-empty"]] {
+        let from = slash(&snaps);
+        let words = [more, &[&from[..], &there]].concat();
+        assert_ne!(bucket.run(&words).code, 0);
+    }
     assert_eq!(bucket.keys(""), before);
 }
 

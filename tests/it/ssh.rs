@@ -11,10 +11,10 @@ use crate::tests;
 use crate::tree::assert_same;
 use buttersink::process::Priority;
 use buttersink::store::local::Manner;
-use buttersink::store::{self, Access, Means, Place, Store};
+use buttersink::store::{self, Access, Location, Means, Store};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -37,7 +37,7 @@ fn ssh_keeps_the_contract() {
     let _sshd = Sshd::start();
     std::env::set_current_dir(here()).unwrap();
     let open = |dir: &Path, access| -> Box<dyn Store> {
-        let place = far(dir).into_vec().split_off("ssh://".len());
+        let place = Location::directory(&far(dir)).unwrap().place;
         let (priority, compressed) = (Priority::Normal, false);
         let ssh = store::remote::ssh::Options {
             command: "./ssh".into(),
@@ -52,7 +52,7 @@ fn ssh_keeps_the_contract() {
             ssh,
             s3: buttersink::s3::S3Options::default(),
         };
-        store::open(&Place::Ssh(OsString::from_vec(place)), access, &means).unwrap()
+        store::open(&place, access, &means).unwrap()
     };
     let mut world = Directories::new(Box::new(open));
     contract::all(&mut world);

@@ -403,7 +403,16 @@ fn delete_never_empties() {
     let (a, b) = pair();
     history(&b, 2);
     let before = id(&b.join("snaps/1"));
-    let said = buttersink(["-d", &slash(&a.join("snaps")), &slash(&b.join("snaps"))]);
+    let (from, to) = (slash(&a.join("snaps")), slash(&b.join("snaps")));
+    // Nothing there may be something that is not mounted.
+    for more in [&["-d"][..], &["-n"], &["-q", "-q"]] {
+        let said = buttersink(more.iter().copied().chain([&from[..], &to]));
+        assert_eq!(said.code, 1, "{more:?}");
+        assert!(said.stderr.contains("nothing was done"));
+        assert!(said.stderr.contains("--allow-empty"));
+    }
+    ok(&["--allow-empty", &from, &to]);
+    let said = buttersink(["-d", "--allow-empty", &from, &to]);
     assert_ne!(said.code, 0);
     assert_eq!(id(&b.join("snaps/1")), before);
     // A step that fails protects everything: its name is taken.

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::machine;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
-use crate::store::{self, Archive, Means};
+use crate::store::{self, Archive, Location, Means, Place};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -230,7 +230,10 @@ impl Round<'_, '_> {
             Agenda::Finish(_, kind, why) => {
                 format!("{kind} backup of the snapshot that is there ({why})")
             }
-            Agenda::Owed => format!("the last snapshot for {}", self.owed(name).join(", ")),
+            Agenda::Owed => {
+                let owed: Vec<String> = self.owed(name).iter().map(Place::to_string).collect();
+                format!("the last snapshot for {}", owed.join(", "))
+            }
             Agenda::Later(at, kind) => {
                 let at = at.strftime("%Y-%m-%d %H:%M %Z");
                 format!("nothing is due; {kind} backup from {at}")
@@ -239,14 +242,15 @@ impl Round<'_, '_> {
     }
 
     /// Destinations that have not got the last snapshot, of those that there still are.
-    fn owed(&self, name: &str) -> Vec<String> {
-        let known = |owed: &&String| {
-            let mut all = self.order.config.destinations.iter();
-            all.any(|dest| dest.place.to_string() == **owed)
-        };
+    fn owed(&self, name: &str) -> Vec<Place> {
         let last = self.state.subvolumes.get(name);
-        let owed = last.map_or(&[][..], |last| &last.owed);
-        owed.iter().filter(known).cloned().collect()
+        let owed = last.map_or(&[][..], |last| &last.owed).iter();
+        // The file may have named the same place in another way then.
+        let owed = owed.filter_map(|text| Some(Location::directory(text.as_ref()).ok()?.place));
+        let owed: Vec<Place> = owed.collect();
+        let all = self.order.config.destinations.iter();
+        let all = all.map(|dest| &dest.place);
+        all.filter(|place| owed.contains(place)).cloned().collect()
     }
 
     /// Where the bucket is not asked, memory and the names of the snapshots have to do.
@@ -306,8 +310,7 @@ impl Round<'_, '_> {
             dests.push(bucket);
         }
         for (dest, store) in config.destinations.iter().zip(&mut self.others) {
-            let name = dest.place.to_string();
-            if owed.as_ref().is_none_or(|owed| owed.contains(&name)) {
+            if owed.as_ref().is_none_or(|owed| owed.contains(&dest.place)) {
                 dests.push(destinations::other(dest, store, &todo.source));
             }
         }

@@ -4,7 +4,8 @@ use crate::archive::stamp;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::scheduled;
-use crate::cli::means::means;
+use crate::cli::grammar::usage;
+use crate::cli::means;
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
 use crate::event::{Deleted, Event, Fate};
@@ -12,41 +13,23 @@ use crate::progress::Progress;
 use crate::snapshot::shown;
 use crate::store::{self, Access};
 use jiff::Timestamp;
-use std::path::PathBuf;
 
-/// What is to be deleted.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::cli) struct Task {
-    file: PathBuf,
-    /// Of the backups.
-    name: String,
-    /// Its time, as keys have it.
-    stamp: String,
+/// Takes `NAME/TIME` apart: what the backups are called, and when it was made, as keys have it.
+fn parts(word: &str) -> Result<(&str, &str)> {
+    let parts = word.rsplit_once('/');
+    let parts = parts.filter(|(name, time)| !name.is_empty() && stamp::moment(time).is_some());
+    parts.ok_or_else(|| {
+        let said = "it is NAME/TIME as buttersink list shows them: home/20261121T020000Z";
+        Error::usage(format!("cannot use --backup {}", shown(word)), said)
+    })
 }
 
-impl Task {
-    /// Takes `NAME/TIME` apart.
-    pub(in crate::cli) fn parse(file: PathBuf, word: &str) -> Result<Task> {
-        let parts = word.rsplit_once('/');
-        match parts.filter(|(name, time)| !name.is_empty() && stamp::moment(time).is_some()) {
-            Some((name, time)) => Ok(Task {
-                file,
-                name: name.to_owned(),
-                stamp: time.to_owned(),
-            }),
-            None => {
-                let said = "it is NAME/TIME as buttersink list shows them: home/20261121T020000Z";
-                Err(Error::usage(
-                    format!("cannot use --backup {}", shown(word)),
-                    said,
-                ))
-            }
-        }
-    }
-}
-
-pub(in crate::cli) fn run(task: &Task, options: &Options) -> Result<()> {
-    let config = Config::read(&task.file)?;
+pub(in crate::cli) fn run(options: &Options) -> Result<()> {
+    let Some(backup) = &options.backup else {
+        return Err(usage("buttersink clean", "it lacks --backup NAME/TIME"));
+    };
+    let (name, time) = parts(backup)?;
+    let config = Config::read(options.file()?)?;
     let (access, _lock) = match options.dry_run {
         true => (Access::Read, None),
         // A run might build on it just now.
@@ -55,11 +38,11 @@ pub(in crate::cli) fn run(task: &Task, options: &Options) -> Result<()> {
             (Access::Write, Some(lock))
         }
     };
-    let settings = archive::settings(&config, &task.name);
-    let means = archive::means(&config, &means(options));
+    let settings = archive::settings(&config, name);
+    let means = means::of_file(options, &config)?;
     let mut store = store::open_archive(settings, access, &means)?;
-    let backup = store.removable(&task.stamp)?;
-    let mut progress = Progress::new(options.verbosity, options.json);
+    let backup = store.removable(time)?;
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let result = match options.dry_run {
         true => Fate::Removable,
         false => {

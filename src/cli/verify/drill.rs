@@ -18,7 +18,7 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) fn of(drill: &Drill, options: &Options) -> Result<Ground> {
-        let make = |dir: &PathBuf| Scratch::make(dir, means(options).manner);
+        let make = |dir: &PathBuf| Scratch::make(dir, means(options)?.manner);
         Ok(Ground {
             sample: drill.sample,
             scratch: drill.scratch.as_ref().map(make).transpose()?,

@@ -2,7 +2,6 @@
 //! chunks, then the manifest that names them, then the pointer to the newest.
 
 mod backups;
-mod by_hand;
 mod chain;
 mod change;
 mod facet;

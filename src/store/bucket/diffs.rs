@@ -16,7 +16,7 @@ use super::{Bucket, Reach};
 use crate::error::{Error, Result};
 use crate::objects::{Inventory, Meta, Objects, Source};
 use crate::proof::{Finding, Verdict};
-use crate::snapshot::{Diff, Origin, Size, shown};
+use crate::snapshot::{Diff, Names, Origin, Size, shown};
 use crate::store::Access;
 use crate::stream::Head;
 use hints::Hints;
@@ -27,6 +27,7 @@ use name::Name;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use name::fuzz as fuzz_names;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Diffs below a prefix.
@@ -90,6 +91,20 @@ impl Layout for Diffs {
 
     fn folder(&self) -> &str {
         &self.prefix
+    }
+
+    fn names(&self) -> Names {
+        let trash = TRASH.trim_end_matches('/').to_owned();
+        let uuids = 2 * "/01234567-89ab-cdef-0123-456789abcdef".len();
+        let rest = uuids + ".all-1000-".len() + 20;
+        Names {
+            text: true,
+            longest: Some(LONGEST_KEY.saturating_sub(rest + self.prefix.len())),
+            reserved: match self.prefix.is_empty() {
+                true => vec![trash],
+                false => Vec::new(),
+            },
+        }
     }
 
     fn read(&mut self, reach: &Reach, found: Inventory) -> Result<()> {
@@ -323,8 +338,8 @@ impl Diffs {
     /// What may not be kept under this name, and why.
     fn must_be_new(&self, name: &Name, doing: &str) -> Result<()> {
         let refused = |said: String| Err(Error::refused(doing, said));
-        if self.key(name).len() > LONGEST_KEY - ".all-1000-".len() - 20 {
-            return refused("the path is too long for a key (about 900 bytes)".to_owned());
+        if let Some(why) = self.names().refuse(Path::new(&name.path)) {
+            return refused(why);
         }
         let mut there = self.index.kept.iter().filter(|kept| kept.path == name.path);
         if there.clone().any(|kept| Name::of(kept) == *name) {

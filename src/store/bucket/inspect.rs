@@ -123,7 +123,7 @@ impl<L: Layout> Bucket<L> {
     }
 
     /// The key of an object that cannot be read before it is thawed.
-    fn frozen<'a>(&self, kept: &'a Kept) -> Result<Option<&'a String>> {
+    pub(super) fn frozen<'a>(&self, kept: &'a Kept) -> Result<Option<&'a String>> {
         let objects = &self.reach.objects;
         let ask = |object: &Source| match object.size {
             0 => Ok(false),

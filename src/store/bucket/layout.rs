@@ -8,7 +8,7 @@ use super::upload::Made;
 use crate::error::Result;
 use crate::objects::{Inventory, Meta};
 use crate::proof::Finding;
-use crate::snapshot::{Diff, Origin, Size};
+use crate::snapshot::{Diff, Names, Origin, Size};
 use crate::stream::Head;
 use std::collections::BTreeMap;
 
@@ -40,6 +40,11 @@ pub trait Layout {
     /// Bytes at which streams are cut, if they are.
     fn cut(&self) -> Option<u64> {
         None
+    }
+
+    /// Which names of snapshots make keys.
+    fn names(&self) -> Names {
+        Names::default()
     }
 
     /// Understands what was listed.

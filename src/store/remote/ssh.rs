@@ -8,6 +8,7 @@ use crate::log;
 use crate::process::duplex;
 use crate::snapshot::shown;
 use crate::store::Access;
+use crate::store::location::Address;
 use crate::store::wire::{Hello, letter};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -44,92 +45,6 @@ impl Default for Options {
     }
 }
 
-/// What follows `ssh://`: `[user@]host[:port]/dir/`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Address {
-    /// `[user@]host`, as ssh wants it.
-    login: OsString,
-    port: Option<u16>,
-    /// Absolute, with a slash at its end.
-    dir: OsString,
-}
-
-impl Address {
-    fn parse(text: &OsStr) -> Result<Address> {
-        let wrong = |said: &str| {
-            let doing = format!("cannot use the location 'ssh://{}'", shown(text));
-            Error::usage(
-                doing,
-                format!("{said}: write ssh://[user@]host[:port]/dir/"),
-            )
-        };
-        let bytes = text.as_bytes();
-        let slash = bytes.iter().position(|&b| b == b'/');
-        let (authority, dir) = bytes.split_at(slash.ok_or_else(|| wrong("it has no directory"))?);
-        let authority = std::str::from_utf8(authority).map_err(|_| wrong("its host is no text"))?;
-        let (user, place) = match authority.rsplit_once('@') {
-            Some((user, place)) => (Some(user), place),
-            None => (None, authority),
-        };
-        let (host, port) = split_port(place).ok_or_else(|| wrong("its port is no number"))?;
-        // ssh would take such a host for an option, or hand it to a shell.
-        let odd = |c: char| !c.is_alphanumeric() && !"-_.:%+=@\\".contains(c);
-        let names = [user.unwrap_or("user"), host];
-        if names
-            .iter()
-            .any(|n| n.is_empty() || n.starts_with('-') || n.contains(odd))
-        {
-            return Err(wrong("its host or user is none that ssh could be given"));
-        }
-        let mut dir = OsString::from_vec(dir.to_vec());
-        if !dir.as_bytes().ends_with(b"/") {
-            dir.push("/");
-        }
-        let login = user.map_or(host.to_owned(), |user| format!("{user}@{host}"));
-        Ok(Address {
-            login: login.into(),
-            port,
-            dir,
-        })
-    }
-
-    fn host(&self) -> String {
-        shown(&self.login)
-    }
-
-    /// As a person writes it.
-    fn url(&self) -> String {
-        let port = self
-            .port
-            .map_or_else(String::new, |port| format!(":{port}"));
-        let login = match self.host() {
-            login if login.contains(':') => match login.rsplit_once('@') {
-                Some((user, host)) => format!("{user}@[{host}]"),
-                None => format!("[{login}]"),
-            },
-            login => login,
-        };
-        format!("ssh://{login}{port}{}", shown(&self.dir))
-    }
-}
-
-/// `host`, `host:port`, `[::1]` or `[::1]:port`.
-fn split_port(place: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = match place
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-    {
-        Some((host, "")) => return Some((host, None)),
-        Some((host, rest)) => (host, rest.strip_prefix(':')?),
-        None => match place.split_once(':') {
-            None => return Some((place, None)),
-            Some((host, port)) => (host, port),
-        },
-    };
-    let port = port.parse().ok().filter(|&port| port > 0)?;
-    Some((host, Some(port)))
-}
-
 /// The command that starts the far side.
 fn command(address: &Address, access: Access, options: &Options) -> Result<Command> {
     let mut words = blanks(&options.command);
@@ -147,15 +62,15 @@ fn command(address: &Address, access: Access, options: &Options) -> Result<Comma
     {
         command.arg("-o").arg(option);
     }
-    if let Some(port) = address.port {
+    if let Some(port) = address.port() {
         command.args(["-p", &port.to_string()]);
     }
-    command.arg(&address.login);
+    command.arg(address.login());
     command
         .args(blanks(&options.sudo))
         .args(blanks(&options.remote));
     command.args(["--server", "--mode", &letter(access).to_string()]);
-    command.arg(quoted(&address.dir));
+    command.arg(quoted(address.dir()));
     Ok(command)
 }
 
@@ -191,14 +106,18 @@ fn quoted(word: &OsStr) -> OsString {
     OsString::from_vec(text)
 }
 
-/// Opens the store at what follows `ssh://`. `us` is what we tell the far side of this run.
+/// Opens the store at an address. `us` is what we tell the far side of this run.
 ///
 /// # Errors
 /// If the location cannot be, nobody answers, or the far side grants too little.
-pub(crate) fn open(place: &OsStr, access: Access, us: Hello, options: &Options) -> Result<Remote> {
-    let address = Address::parse(place)?;
-    let (host, url, asked) = (address.host(), address.url(), shown(&address.dir));
-    let options = options.clone();
+pub(crate) fn open(
+    address: &Address,
+    access: Access,
+    us: Hello,
+    options: &Options,
+) -> Result<Remote> {
+    let (host, url, asked) = (address.host(), address.url(), shown(address.dir()));
+    let (address, options) = (address.clone(), options.clone());
     let dial = move || -> Result<Pipes> {
         let command = command(&address, access, &options)?;
         log::line(|| format!("{command:?}"));
@@ -259,58 +178,6 @@ mod tests {
         words
             .map(|word| word.to_str().unwrap().to_owned())
             .collect()
-    }
-
-    #[test]
-    fn addresses() {
-        for (text, login, port, dir) in [
-            ("h/b", "h", None, "/b/"),
-            ("u@h.example:2222/b/c/", "u@h.example", Some(2222), "/b/c/"),
-            ("[::1]/b/", "::1", None, "/b/"),
-            ("u@[fe80::1%eth0]:22/b/", "u@fe80::1%eth0", Some(22), "/b/"),
-            ("DOMAIN\\u@h/", "DOMAIN\\u@h", None, "/"),
-            ("u@corp@h/b:c@d/", "u@corp@h", None, "/b:c@d/"),
-        ] {
-            let address = address(text).unwrap();
-            assert_eq!(address.login, login, "{text}");
-            assert_eq!(
-                (address.port, &*address.dir),
-                (port, OsStr::new(dir)),
-                "{text}"
-            );
-        }
-        assert_eq!(
-            address("u@[::1]:22/b").unwrap().url(),
-            "ssh://u@[::1]:22/b/"
-        );
-    }
-
-    #[test]
-    fn what_a_shell_could_misread_is_no_address() {
-        for wrong in [
-            "",
-            "h",
-            "/b/",
-            "@h/b/",
-            "u@/b/",
-            "h:/b/",
-            "h:0/b/",
-            "h:99999/b/",
-            "h:x/b/",
-            "-oProxyCommand=x/b/",
-            "-l@h/b/",
-            "u@-h/b/",
-            "a b/b/",
-            "h;x/b/",
-            "$(x)/b/",
-            "h\n/b/",
-            "`x`/b/",
-            "[::1/b/",
-            "[::1]x/b/",
-        ] {
-            let error = address(wrong).expect_err(wrong);
-            assert_eq!(error.exit_code(), 2, "{wrong}");
-        }
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! The archive as those above the stores see it: backups as values, and no manifest.
 
-use super::by_hand;
 use super::chain::Links;
 use super::index::Archive as Index;
 use super::manifest::{self, Manifest};
-use crate::archive::{ArchiveState, Backup, Backups, Kind, Leftover};
+use crate::archive::{ArchiveState, Backup, Backups, ByHand, Kind, Leftover};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
-use crate::store::bucket::ArchiveStore;
+use crate::store::bucket::{ArchiveStore, by_hand};
 use crate::store::{Archive, Chain};
 use crate::text::shown;
 use std::collections::HashMap;
@@ -43,8 +42,9 @@ impl Archive for ArchiveStore {
         self.memory()
     }
 
-    fn command(&self, backup: &Backup) -> String {
-        by_hand::receive(self.objects(), backup)
+    fn command(&self, backup: &Backup) -> ByHand {
+        let frozen = backup.state == Some(ArchiveState::Frozen);
+        by_hand::of(self.objects(), backup.chunks.iter(), frozen)
     }
 
     fn chain(&mut self, key: &str) -> Result<Box<dyn Chain>> {

@@ -1,34 +1,36 @@
 //! `buttersink sync --resend NAME SRC DST`: wrong copies, replaced.
 
-use super::means::open;
-use super::options::Options;
+use crate::cli::means::open;
+use crate::cli::options::Options;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::progress::Progress;
 use crate::store::{Access, Location};
 use crate::sync::resend;
-use std::path::PathBuf;
+use std::ffi::OsString;
 
-pub(super) fn run(from: &Location, to: &Location, options: &Options) -> Result<()> {
-    if options.delete || from.snapshot.is_some() {
-        let said = "--resend replaces copies by their names in DST, and does nothing else: SRC is a \
-                    directory, and nothing is deleted";
+pub(in crate::cli) fn run(words: &[OsString], options: &Options) -> Result<()> {
+    let (from, to) = (
+        Location::source(&words[0])?,
+        Location::directory(&words[1])?,
+    );
+    if from.snapshot.is_some() {
+        let said = "--resend replaces copies by their names in DST: SRC is a directory";
         return Err(Error::usage("cannot send again", said));
     }
     let access = match options.dry_run {
         true => Access::Read,
         false => Access::Write,
     };
-    let mut source = open(from, Access::Read, options)?;
-    let mut dest = open(to, access, options)?;
-    let mut progress = Progress::new(options.verbosity, options.json);
+    let mut source = open(&from, Access::Read, options)?;
+    let mut dest = open(&to, access, options)?;
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let (here, there) = (source.list()?, dest.list()?);
     here.notes
         .iter()
         .chain(&there.notes)
         .for_each(|note| progress.note(note));
-    let names: Vec<PathBuf> = options.resend.iter().map(PathBuf::from).collect();
-    let plan = resend::plan(&names, &here, &there)?;
+    let plan = resend::plan(&options.resend, &here, &there)?;
     crate::sync::must_compare(&plan, &mut *source, &mut *dest)?;
     if options.dry_run {
         progress.result(&plan);

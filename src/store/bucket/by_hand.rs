@@ -1,21 +1,33 @@
-//! How a backup is received by hand: a line for the shell, of programs that are not ours.
+//! How a stream is received by hand: lines for the shell, of programs that are not ours.
 
-use crate::archive::Backup;
+use crate::archive::ByHand;
 use crate::objects::Objects;
 use crate::text::shown;
 
-/// How a backup is received by hand, after those that it builds on.
-pub(super) fn receive(objects: &dyn Objects, backup: &Backup) -> String {
-    let fetch = |key: &String| {
-        let words = objects.fetched_by(key);
-        let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-        quoted.join(" ")
-    };
-    let all: Vec<String> = backup.chunks.iter().map(fetch).collect();
-    match &all[..] {
-        [one] => format!("{one} | btrfs receive ."),
-        _ => format!("{{ {}; }} | btrfs receive .", all.join(" && ")),
+/// How a stream in these objects is received by hand, after those that it builds on.
+pub(super) fn of<'a>(
+    objects: &dyn Objects,
+    keys: impl Iterator<Item = &'a String> + Clone,
+    frozen: bool,
+) -> ByHand {
+    let all: Vec<String> = keys
+        .clone()
+        .map(|key| line(&objects.fetched_by(key)))
+        .collect();
+    let thaw = keys.filter_map(|key| objects.thawed_by(key));
+    let thaw: Vec<String> = thaw.filter(|_| frozen).map(|words| line(&words)).collect();
+    ByHand {
+        thaw: (!thaw.is_empty()).then(|| thaw.join(" && ")),
+        receive: match &all[..] {
+            [one] => format!("{one} | btrfs receive ."),
+            _ => format!("{{ {}; }} | btrfs receive .", all.join(" && ")),
+        },
     }
+}
+
+fn line(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    quoted.join(" ")
 }
 
 /// A word for the shell, and for the terminal that it is shown on and pasted into: what would do

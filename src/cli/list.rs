@@ -1,0 +1,118 @@
+//! `buttersink list`: the snapshots at a location, and the backups that are in archives there or that a
+//! configuration file names.
+
+use super::form::Form;
+use super::grammar::{Command, Usage};
+use super::leftovers::{excludes, is_old, leftovers, usual};
+use super::means::{self, means};
+use super::options::Options;
+use crate::backup::archive;
+use crate::backup::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+use crate::report;
+use crate::report::archives::Shown;
+use crate::snapshot::shown;
+use crate::store::{self, Access, Archive, Location};
+use std::ffi::OsString;
+
+pub(super) const COMMAND: Command<Form> = Command {
+    name: "list",
+    about: "shows the snapshots at a location, and the backups in archives there",
+    usages: &[
+        Usage {
+            form: Form::List,
+            when: None,
+            words: "[options] LOCATION",
+            count: (1, 1),
+        },
+        Usage {
+            form: Form::ListConfig,
+            when: Some("config"),
+            words: "[options] --config FILE",
+            count: (0, 0),
+        },
+    ],
+    text: "",
+    examples: &[
+        "buttersink list /mnt/backup/home/",
+        "buttersink list -d --exclude 'important*' /mnt/backup/home/",
+        "buttersink list --config /etc/b.toml --commands",
+    ],
+    exit: &[],
+};
+
+pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
+    let removing = options.delete && !options.dry_run;
+    let access = if removing {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    let location = Location::directory(&words[0])?;
+    let means = means(options)?;
+    let (mut store, archives) = store::open_all(&location.place, access, &means)?;
+    let mut listing = store.list()?;
+    let mut progress = Progress::new(options.verbosity(), options.json);
+    let mut failed = Ok(());
+    if removing {
+        let limit = usual(&location.place);
+        let all = leftovers(&listing, &options.exclude);
+        for leftover in all.filter(|left| is_old(left, limit)) {
+            let name = shown(&leftover.path);
+            if let Err(error) = store.delete(&leftover.path) {
+                let error = Error {
+                    kind: match error.kind {
+                        Kind::Interrupted | Kind::Busy => return Err(error),
+                        _ => Kind::Partly,
+                    },
+                    ..error
+                };
+                progress.fail(&error);
+                failed = failed.and(Err(error));
+                continue;
+            }
+            progress.note(format!("removed {name}, left by an interrupted transfer"));
+        }
+        // What was said about them holds no more.
+        listing = store.list()?;
+    }
+    listing
+        .snapshots
+        .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
+    listing.notes.iter().for_each(|note| progress.note(note));
+    progress.result(&report::Listed::from(&listing));
+    let kept = listing.offer.stored().unwrap_or_default();
+    if options.commands && !kept.is_empty() {
+        let streams = report::Streams::of(&listing, |diff| store.by_hand(diff))?;
+        progress.result(&streams);
+    }
+    for mut archive in archives {
+        show(&mut *archive, options.commands, &mut progress)?;
+    }
+    failed.and(progress.close())
+}
+
+/// Shows the archives of a configuration.
+pub(super) fn config(options: &Options) -> Result<()> {
+    let config = Config::read(options.file()?)?;
+    let means = means::of_file(options, &config)?;
+    let mut progress = Progress::new(options.verbosity(), options.json);
+    for (name, _) in &config.subvolumes {
+        let settings = archive::settings(&config, name);
+        let mut archive = store::open_archive(settings, Access::Read, &means)?;
+        show(&mut *archive, options.commands, &mut progress)?;
+    }
+    progress.close()
+}
+
+/// Shows an archive, with the commands that restore it by hand if they are wanted.
+fn show(store: &mut dyn Archive, commands: bool, progress: &mut Progress) -> Result<()> {
+    let states = store.states()?;
+    let mut backups = store.backups()?.with(&states);
+    for backup in backups.all.iter_mut().filter(|_| commands) {
+        backup.command = Some(store.command(backup));
+    }
+    progress.result(&Shown::of(&backups));
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! What is said of a command line that cannot be understood, and what was meant perhaps.
+
+use super::grammar::{self, Command, Program, Usage};
+use crate::error::Error;
+use std::ffi::OsStr;
+use std::path::Path;
+
+impl<O, F: Copy + PartialEq> Program<O, F> {
+    /// A word that is nearly a command, and nothing else.
+    pub(super) fn mistyped(&self, word: &OsStr) -> Option<Error> {
+        let text = word.to_str().filter(|text| !text.contains('/'))?;
+        let names = self.commands.iter().map(|command| command.name);
+        let near = nearest(text, names)?;
+        if Path::new(word).symlink_metadata().is_ok() {
+            return None;
+        }
+        let said = format!("there is no command '{text}'; did you mean '{near}'?");
+        Some(grammar::usage(self.name, &said))
+    }
+
+    pub(super) fn unknown(&self, name: &str) -> Error {
+        let names = self.options().map(|option| option.name.long);
+        let near = name
+            .strip_prefix("--")
+            .and_then(|long| nearest(long, names));
+        let hint = near.map_or(String::new(), |near| format!("; did you mean --{near}?"));
+        grammar::usage(self.name, &format!("there is no option {name}{hint}"))
+    }
+
+    /// An option of other commands.
+    pub(super) fn refused(&self, command: &Command<F>, usage: &Usage<F>, name: &str) -> Error {
+        let mut all = Vec::new();
+        for command in self.commands {
+            for usage in command.usages {
+                let mut options = self.options().filter(|option| option.is(name));
+                if options.any(|option| option.of.contains(&usage.form)) {
+                    all.push(format!("'{}'", self.label(command, usage.form)));
+                }
+            }
+        }
+        let verb = if all.len() == 1 { "has" } else { "have" };
+        let others = all.join(", ");
+        let label = self.label(command, usage.form);
+        let said = format!("'{label}' has no option {name}: {others} {verb} it");
+        grammar::usage(&self.full(command), &said)
+    }
+
+    pub(super) fn misused(&self, command: &Command<F>, said: &str) -> Error {
+        let full = self.full(command);
+        let ways = command.usages.iter().map(|u| format!("{full} {}", u.words));
+        let ways: Vec<_> = ways.collect();
+        grammar::usage(&full, &format!("{said}: it is {}", ways.join(", or ")))
+    }
+}
+
+/// The name that a mistyped one comes near.
+fn nearest(typed: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let far = (typed.len() / 2).min(2);
+    let measured = names.map(|name| (distance(typed, name), name));
+    let near = measured.filter(|(distance, _)| *distance <= far).min();
+    near.map(|(_, name)| name)
+}
+
+/// How many letters are to be added, removed or changed to make one word of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let changed = corner + usize::from(x != y);
+            corner = row[j + 1];
+            row[j + 1] = changed.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_are_near() {
+        assert_eq!(distance("clear", "clean"), 1);
+        assert_eq!(distance("", "list"), 4);
+        let names = ["list", "sync", "clean"];
+        let near = |typed: &str| nearest(typed, names.into_iter());
+        assert_eq!(near("lst"), Some("list"));
+        assert_eq!(near("sycn"), Some("sync"));
+        assert_eq!(near("a"), None);
+        assert_eq!(near("backups"), None);
+    }
+}

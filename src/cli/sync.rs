@@ -1,0 +1,169 @@
+//! `buttersink sync`: the snapshots of one location brought to another, from options to verdict.
+
+pub(super) mod resend;
+mod slash;
+
+use super::form::{EXIT, Form};
+use super::grammar::{Command, Usage};
+use super::leftovers::{excludes, leftovers};
+use super::means::open;
+use super::options::Options;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::plan::{Plan, Step, Wish};
+use crate::progress::Progress;
+use crate::snapshot::{Listing, Origins, shown};
+use crate::store::{Access, Location, Store};
+use crate::sync;
+use std::ffi::OsString;
+use std::path::Path;
+
+pub(super) const COMMAND: Command<Form> = Command {
+    name: "sync",
+    about: "brings the snapshots of SRC to DST",
+    usages: &[
+        Usage {
+            form: Form::Sync,
+            when: None,
+            words: "[options] SRC DST",
+            count: (2, 2),
+        },
+        Usage {
+            form: Form::Resend,
+            when: Some("resend"),
+            words: "[options] --resend NAME SRC DST",
+            count: (2, 2),
+        },
+    ],
+    text: "\
+What DST has already is not sent again, whatever it is called there. With a slash at its end SRC is
+a directory of snapshots, and without it one snapshot; DST is a directory.
+",
+    examples: &[
+        "buttersink sync -n /home/.snapshots/ /mnt/backup/home/",
+        "buttersink /home/.snapshots/monday ssh://store/backup/home/",
+        "buttersink -d --exclude 'tmp-*' /home/.snapshots/ s3://bucket/home/",
+    ],
+    exit: EXIT,
+};
+
+pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
+    let source = words[0].as_os_str();
+    let (from, to) = (Location::source(source)?, Location::directory(&words[1])?);
+    if options.delete && from.snapshot.is_some() {
+        let said = format!(
+            "SRC is one snapshot, so all others would go: for all of a directory, type {}/",
+            shown(source)
+        );
+        return Err(Error::usage("cannot delete", said));
+    }
+    let access = match (options.dry_run, options.delete) {
+        (true, _) => Access::Read,
+        (false, false) => Access::Append,
+        (false, true) => Access::Write,
+    };
+    let mut source_store =
+        open(&from, Access::Read, options).map_err(|error| slash::hint(error, source, &from))?;
+    let mut dest_store = open(&to, access, options)?;
+    let mut progress = Progress::new(options.verbosity(), options.json);
+    // Buckets look up what their snapshots are of only for who needs it.
+    if options.delete || !options.dry_run {
+        source_store.attribute(Origins::new());
+    }
+    if options.delete {
+        dest_store.attribute(Origins::new());
+    }
+    let (here, there) = (source_store.list()?, dest_store.list()?);
+    here.notes.iter().for_each(|note| progress.note(note));
+    if here.snapshots.is_empty() {
+        slash::refuse_one_snapshot(source, &from)?;
+        must_be_allowed(&here, options)?;
+    }
+    let listener = &mut |event| progress.hear(&event);
+    let there = match (options.compare, options.dry_run) {
+        (false, _) => there,
+        (true, true) => sync::as_if_settled(&here, there),
+        (true, false) => {
+            sync::settle(&here, there, &mut *source_store, &mut *dest_store, listener)?
+        }
+    };
+    there.notes.iter().for_each(|note| progress.note(note));
+    let excluded = |path: &Path| excludes(&options.exclude, path);
+    let wish = Wish {
+        only: from.snapshot.as_deref(),
+        excluded: Some(&excluded),
+        delete: options.delete,
+        estimate: options.estimate,
+        whole: options.whole,
+        compare: options.compare,
+        max_chain: Some(options.max_chain()),
+        ..Wish::default()
+    };
+    let listener = &mut |event| progress.hear(&event);
+    let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, listener)
+        .map_err(|error| slash::hint(error, source, &from))?;
+    sync::must_compare(&plan, &mut *source_store, &mut *dest_store)?;
+    if options.dry_run {
+        let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
+        plan.effort = dest_store.effort(&diffs);
+        progress.result(&plan);
+        return progress.close();
+    }
+    let resumes = there.offer.keeps_diffs();
+    dest_store.attribute(here.origins());
+    carry_out(
+        &plan,
+        (&here, &wish),
+        &mut *source_store,
+        &mut *dest_store,
+        resumes,
+        progress,
+    )
+}
+
+/// Where nothing is to be sent, somebody may have forgotten to mount it.
+fn must_be_allowed(empty: &Listing, options: &Options) -> Result<()> {
+    if options.allow_empty {
+        return Ok(());
+    }
+    let doing = format!("cannot send what is in {}", empty.location);
+    let said = "there are no snapshots in it, so nothing was done: is it mounted? \
+                (buttersink backup makes snapshots)";
+    let way = "--allow-empty, if that is as it should be";
+    Err(Error::failed(doing, said).hint(way))
+}
+
+fn carry_out(
+    plan: &Plan,
+    (here, wish): (&Listing, &Wish),
+    source: &mut dyn Store,
+    dest: &mut dyn Store,
+    resumes: bool,
+    mut progress: Progress,
+) -> Result<()> {
+    progress.hear(&Event::planned("", plan, false));
+    let listener = &mut |event| progress.hear(&event);
+    let done = sync::carry_out(plan, here, wish, source, dest, listener);
+    match done {
+        Ok(summary) => {
+            let verdict = summary.verdict();
+            progress.hear(&Event::Summary(summary));
+            verdict.and(progress.close())
+        }
+        // A bucket keeps what arrived, and after a signal nothing more is asked of it.
+        Err(error) if resumes => {
+            progress.note("what arrived of a stream stays; the next run goes on with it");
+            Err(error)
+        }
+        Err(error) => {
+            if let Ok(listing) = dest.list() {
+                leftovers(&listing, &[]).for_each(|leftover| {
+                    let name = shown(&leftover.path);
+                    let said = format!("{name} is left unfinished; the next run removes it");
+                    progress.note(said);
+                });
+            }
+            Err(error)
+        }
+    }
+}
