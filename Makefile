@@ -66,8 +66,8 @@ test: ## unit, documentation and integration tests
 	$(CARGO) test --locked
 
 # BUTTERSINK_TORTURE_MINUTES is how long (10), BUTTERSINK_TORTURE_SEED where to begin. What fails is
-# made small, and printed with the command that shows it again.
-torture: ## random histories of snapshots, every pair sent and compared, for some minutes (root)
+# made small, and printed with the command that shows it again. Half of the time is for soaks.
+torture: ## random histories of snapshots, and of destinations that are shared, for some minutes (root)
 	$(CARGO) test --locked --test it -- --torture
 
 fuzz: ## new bytes for what reads foreign ones; TARGET=xml for one, MINUTES=20 for longer than 1 each
@@ -103,7 +103,7 @@ $(STATIC) &: $(SOURCES) contrib/static.sh contrib/static-test.sh contrib/unwind-
 rescue-test: $(STATIC) ## a virtual machine loses its disk and gets its system back
 	contrib/rescue-test.sh
 
-torture-rescue: $(STATIC) ## make torture in such a machine, on its kernel
+torture-rescue: $(STATIC) ## months of backups in such a machine, by its clock, and histories on its kernel
 	RESCUE_TORTURE=$${BUTTERSINK_TORTURE_MINUTES:-10} contrib/rescue-test.sh
 
 dist: $(STATIC) ## static programs, man pages, completions and checksums as a tar file

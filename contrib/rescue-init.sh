@@ -1,7 +1,7 @@
 #!/bin/sh
 # /init of the machines in contrib/rescue-test.sh, which know nothing but busybox, btrfs-progs and
 # our static programs. What is to be done stands on the kernel's command line: stage=…, s3=PORT, and
-# for the histories minutes=…, seed=…, mending=no.
+# for the histories minutes=…, seed=…, mending=no, and for months of backups days_of_months=…, seed=….
 # Everything is said on the console; its last line is "rescue: passed", or something else.
 # shellcheck shell=dash disable=SC2154 # the words of the command line
 set -eu
@@ -197,20 +197,22 @@ torture() {
     mount -t tmpfs -o size=75% scratch "$(cat /etc/scratch)"
     export BUTTERSINK_TORTURE_MINUTES="$minutes" BUTTERSINK_TORTURE_SEED="$seed"
     [ -z "${mending-}" ] || export BUTTERSINK_TEST_NO_MENDING=1
-    it --torture || fail 'the histories show faults'
+    it --torture-histories || fail 'the histories show faults'
 }
 
+# shellcheck source=contrib/rescue-months.sh
+. /months
 trap 'fail "a command ended with $?"' EXIT # whatever fails ends the script: set -e
 begin
 echo "rescue: running on Linux $(uname -r)"
 # shellcheck disable=SC2013 # words
 for word in $(cat /proc/cmdline); do
-    case $word in stage=* | s3=* | minutes=* | seed=* | mending=*) eval "$word" ;; esac
+    case $word in stage=* | s3=* | minutes=* | seed=* | mending=* | days_of_months=*) eval "$word" ;; esac
 done
 [ -z "${s3-}" ] || network
 case $stage in
 probe) ;;
-before | after | torture) $stage ;;
+before | after | torture | months) $stage ;;
 *) fail "no such stage: $stage" ;;
 esac
 echo 'rescue: passed'

@@ -9,8 +9,11 @@
 #   contrib/rescue-test.sh
 #   RESCUE_ACCEL=kvm|tcg     how to run the machines; by default KVM if it works
 #   RESCUE_S3=no             without the bucket, whose server comes from PyPI
-#   RESCUE_TORTURE=MINUTES   instead: random histories of snapshots on that kernel (make
-#                            torture-rescue), from BUTTERSINK_TORTURE_SEED on
+#   RESCUE_TORTURE=MINUTES   instead: months of backups by the machine's clock, which is set, and then
+#                            random histories of snapshots on that kernel (make torture-rescue),
+#                            from BUTTERSINK_TORTURE_SEED on
+#   RESCUE_DAYS=DAYS         how many days those months have (150)
+#   RESCUE_PROGRAMS=DIR      other builds of our programs, with the libraries that they need
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -149,10 +152,17 @@ initramfs() {
     done
     with_libraries btrfs "$tree"
     with_libraries mkfs.btrfs "$tree"
-    for program in buttersink btrfslist checksumdir; do cp "$programs/$program" "$tree/bin"; done
-    [ -z "$torture" ] || torture_programs "$tree"
+    for program in buttersink btrfslist checksumdir; do
+        if [ -n "${RESCUE_PROGRAMS-}" ]; then
+            with_libraries "$RESCUE_PROGRAMS/$program" "$tree"
+        else
+            cp "$programs/$program" "$tree/bin"
+        fi
+    done
+    [ "${torture:-0}" = 0 ] || torture_programs "$tree"
     kernel_modules "$tree/modules"
     cp contrib/rescue-init.sh "$tree/init"
+    cp contrib/rescue-months.sh "$tree/months"
     chmod 755 "$tree/init"
     (cd "$tree" && find . | "$root/bin/busybox" cpio -o -H newc 2>/dev/null | gzip -1) \
         >"$dir/initramfs.gz"
@@ -226,6 +236,19 @@ make_bucket() {
             >"$dir/bucket.log" 2>&1 && ! grep -qi error "$dir/bucket.log"
 }
 
+# As fast as it goes; a day is one backup.
+months() {
+    local days=${RESCUE_DAYS:-150} words
+    words=("days_of_months=$days" "seed=${BUTTERSINK_TORTURE_SEED-}")
+    say "backups of $days days (with $accel)"
+    machine "$accel" $((60 + 20 * days)) stage=months "${words[@]}" || {
+        tail -60 "$dir/console" >&2
+        tail -3 "$dir/qemu.log" >&2
+        die "what must be there is not; the console: $dir/console"
+    }
+    tr -d '\r' <"$dir/console" | sed -n '/^rescue: [0-9]* backups/p' >&2
+}
+
 # Histories end after their time, and those that fail are made small.
 torture() {
     local words=("minutes=$torture" "seed=${BUTTERSINK_TORTURE_SEED-}")
@@ -265,7 +288,8 @@ new_disk "$dir/system.img"
 new_disk "$dir/backup.img"
 accel=$(accelerator)
 if [ -n "$torture" ]; then
-    torture
+    months
+    [ "$torture" = 0 ] || torture
     rm -f "$dir"/{system,backup}.img
     say passed
     exit

@@ -30,34 +30,48 @@ pub type Listener<'a> = dyn FnMut(Event) + 'a;
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A remark for a person.
-    #[allow(missing_docs)]
-    Note { words: String },
-    /// So many diffs are being measured.
-    #[allow(missing_docs)]
-    Measuring { diffs: usize },
+    Note {
+        /// What it says.
+        words: String,
+    },
+    /// Diffs are being measured.
+    Measuring {
+        /// How many.
+        diffs: usize,
+    },
     /// What a place is about to get, or would.
     #[serde(rename = "plan")]
     Planned(Box<Planned>),
     /// What that takes and costs at a place, in words.
-    #[allow(missing_docs)]
     Cost {
+        /// Where.
         destination: String,
+        /// Bytes, requests and dollars, as far as they are known.
         estimate: String,
     },
     /// A step begins.
     Started(Step),
-    /// So many more bytes of its stream have been handed over.
-    #[allow(missing_docs)]
-    Moved { bytes: u64 },
+    /// More of its stream has been handed over.
+    Moved {
+        /// How many bytes, since the last time.
+        bytes: u64,
+    },
     /// Its stream was spoilt on the way; it begins once more.
-    Again(Error),
-    /// Its diff cannot be received; the rest goes by another plan.
-    Instead(Box<Instead>),
-    /// What it brought is held against its source; so many entries so far.
-    #[allow(missing_docs)]
-    Comparing {
+    Again {
+        /// Its snapshot.
         #[serde(with = "path_text")]
         path: PathBuf,
+        /// What spoilt it.
+        error: Error,
+    },
+    /// Its diff cannot be received; the rest goes by another plan.
+    Instead(Box<Instead>),
+    /// What it brought is held against its source.
+    Comparing {
+        /// Its snapshot.
+        #[serde(with = "path_text")]
+        path: PathBuf,
+        /// How many files, directories and the like so far.
         entries: u64,
     },
     /// It is the same.
@@ -70,19 +84,22 @@ pub enum Event {
     /// All steps have ended.
     Summary(Summary),
     /// What is due for a subvolume, in words.
-    #[allow(missing_docs)]
     Due {
+        /// Which.
         #[serde(with = "path_text")]
         subvolume: PathBuf,
+        /// The kind of backup and why, or when there is one.
         what: String,
     },
-    /// A snapshot was made, would be (not `made`), or is not needed since this one (no reason).
-    #[allow(missing_docs)]
+    /// A snapshot was made, would be, or is not needed.
     #[serde(rename = "snapshot")]
     Made {
+        /// Where it is, or would be; if none is needed, the one since which nothing changed.
         #[serde(with = "path_text")]
         path: PathBuf,
+        /// Whether it is there now, and was not before.
         made: bool,
+        /// Why it is needed, in words; null if it is not.
         why: Option<String>,
     },
     /// A destination has everything, or has not.
@@ -92,31 +109,40 @@ pub enum Event {
     /// What a restore will do, or would.
     #[serde(rename = "plan")]
     Restoring(Box<Restoring>),
-    /// So many objects are asked for.
-    #[allow(missing_docs)]
-    Thaw { objects: usize },
-    /// So many of all objects are still frozen after so long.
-    #[allow(missing_docs)]
-    Thawing {
-        frozen: usize,
+    /// Frozen objects are asked for.
+    Thaw {
+        /// How many.
         objects: usize,
+    },
+    /// They are waited for.
+    Thawing {
+        /// How many are frozen still.
+        frozen: usize,
+        /// How many the restore needs in all.
+        objects: usize,
+        /// How long it has taken by now.
         waited: Duration,
     },
-    /// What of a restored snapshot was compared.
-    #[allow(missing_docs)]
+    /// A restored snapshot was compared with its source.
     #[serde(rename = "compared")]
-    Checked { words: String },
-    /// The target of a restore is there, made from this snapshot.
-    #[allow(missing_docs)]
+    Checked {
+        /// What of it, and that it is the same.
+        words: String,
+    },
+    /// The target of a restore is there.
     Restored {
+        /// The read-only snapshot that it is a snapshot of.
         #[serde(with = "path_text")]
         snapshot: PathBuf,
+        /// Where it is.
         #[serde(with = "path_text")]
         target: PathBuf,
     },
     /// Something is being verified.
-    #[allow(missing_docs)]
-    Verifying { what: String },
+    Verifying {
+        /// Its name, for a person.
+        what: String,
+    },
     /// What verifying a snapshot found.
     Finding(Finding),
     /// All that was to be verified is.
@@ -145,8 +171,6 @@ pub enum Weight {
     Detail,
     /// A person may want to know, beside the results.
     Remark,
-    /// A person has to know.
-    Warning,
     /// It is a result, and people are told as of an error.
     Failure,
     /// It is a result, and people hear of it by the program's last words.
@@ -189,8 +213,7 @@ impl Event {
             Event::Planned(planned) if !planned.dry_run => Weight::Detail,
             Event::Compared(compared) if !compared.everything => Weight::Detail,
             Event::Note { .. } | Event::Instead(_) | Event::Unsettled(_) => Weight::Remark,
-            Event::Compared(_) | Event::Thaw { .. } => Weight::Remark,
-            Event::Again(_) => Weight::Warning,
+            Event::Compared(_) | Event::Thaw { .. } | Event::Again { .. } => Weight::Remark,
             Event::Ended(_) | Event::Destination(_) => failure(self.error()),
             _ => Weight::Result,
         }
@@ -215,7 +238,10 @@ impl fmt::Display for Event {
             Event::Moved { bytes } => write!(f, "{bytes} bytes moved"),
             Event::Verifying { what } => write!(f, "verifying {what}"),
             Event::Started(step) => run::started(step, f),
-            Event::Again(error) => write!(f, "note: {error}; trying once more"),
+            Event::Again { path, error } if f.alternate() => {
+                write!(f, "note: {}: {error}; trying once more", shown(path))
+            }
+            Event::Again { error, .. } => write!(f, "note: {error}; trying once more"),
             Event::Unsettled(error) => write!(f, "note: {error}"),
             Event::Comparing { path, entries } => {
                 write!(f, "comparing {}, {entries} entries so far", shown(path))

@@ -75,7 +75,7 @@ impl Progress {
             Weight::Detail => {}
             Weight::Passing | Weight::Stage => self.draw(&event.to_string()),
             Weight::Remark if self.verbosity == Verbosity::Errors => {}
-            Weight::Remark | Weight::Warning => self.say(&event.to_string()),
+            Weight::Remark => self.say(&event.to_string()),
             Weight::Failure => {
                 event.error().into_iter().for_each(|error| self.fail(error));
                 self.print(String::new, event);
@@ -107,7 +107,7 @@ impl Progress {
                 self.step += usize::from(step.action == Action::Transfer);
                 self.shown_at = None;
             }
-            Event::Again(_) => self.step_bytes = 0,
+            Event::Again { .. } => self.step_bytes = 0,
             Event::Instead(instead) => {
                 self.total = self.before + instead.plan.total_bytes();
                 self.steps = self.step + instead.plan.transfers().count();

@@ -259,7 +259,8 @@ impl Run<'_, '_> {
         let number = links.iter().position(|link| link.id == Some(step.to));
         let number = number.unwrap_or_default();
         if tried.insert(step.to) && self.chain.is_frozen(number)? {
-            (self.listener)(Event::Again(error));
+            let path = step.path.clone();
+            (self.listener)(Event::Again { path, error });
             return self.thaw(number);
         }
         match links.get(number).filter(|_| error.kind == Kind::Damaged) {

@@ -336,7 +336,8 @@ fn one_step(
             listener(Event::Moved { bytes: n });
         }) {
             Err(error) if error.kind == Kind::Restarted => {
-                listener(Event::Again(error));
+                let path = step.path.clone();
+                listener(Event::Again { path, error });
                 transfer(source, dest, &step.diff(), &step.path, &mut |n| {
                     listener(Event::Moved { bytes: n });
                 })

@@ -106,7 +106,11 @@ pub struct Cleaned {
 impl fmt::Display for Cleaned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.dry_run { "to remove" } else { "removed" };
-        write!(f, "{} {word}, {} kept", self.removed, self.kept)
+        write!(f, "{} {word}, {} kept", self.removed, self.kept)?;
+        match self.failed {
+            0 => Ok(()),
+            n => write!(f, ", {n} failed"),
+        }
     }
 }
 

@@ -64,7 +64,7 @@ mod wire;
 
 fn main() -> std::process::ExitCode {
     apart::heed_signals();
-    if let Some(code) = histories::asked() {
+    if let Some(code) = histories::asked().or_else(soak::asked) {
         return code;
     }
     runner::main(

@@ -207,7 +207,7 @@ impl Scene {
     }
 }
 
-fn in_order(dir: &Path, of: &str) -> Vec<String> {
+pub(crate) fn in_order(dir: &Path, of: &str) -> Vec<String> {
     let Ok(entries) = dir.read_dir() else {
         return Vec::new();
     };

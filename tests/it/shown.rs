@@ -141,7 +141,10 @@ fn a_run() {
             Event::note("some remark"),
             Event::Measuring { diffs: 3 },
             Event::Started(sent.clone()),
-            Event::Again(error.clone()),
+            Event::Again {
+                path: "b".into(),
+                error: error.clone(),
+            },
             Event::Instead(Box::new(Instead {
                 step: sent.clone(),
                 error: error.clone(),

@@ -8,8 +8,9 @@ use crate::event::{Event, Judged, Retention};
 use crate::log;
 use crate::plan::Plan;
 use crate::process;
-use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Graph, Listing, Snapshot, State, Uuid, shown};
 use jiff::Timestamp;
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -63,7 +64,7 @@ impl Run<'_, '_> {
         if coming.is_none() && matches!(dest.keeps, Keeps::Chains(_)) {
             self.clean(dest, there)?;
         }
-        self.delete(Some(dest), &verdicts)
+        self.delete(Some(dest), &verdicts, &bonds.graph)
     }
 
     /// What is in an archive of this subvolume: whole chains, since one that others build on is theirs
@@ -156,7 +157,7 @@ impl Run<'_, '_> {
             ..Bonds::default()
         };
         let verdicts = retention::judge(candidates, &self.keeps, &bonds, self.now);
-        self.delete(None, &verdicts)
+        self.delete(None, &verdicts, &bonds.graph)
     }
 
     /// It was made no later than it arrived.
@@ -178,7 +179,12 @@ impl Run<'_, '_> {
     }
 
     /// Deletes what is not kept, at a destination or (`None`) at the source.
-    fn delete(&mut self, mut dest: Option<&mut Dest>, verdicts: &[Verdict]) -> Result<()> {
+    fn delete(
+        &mut self,
+        mut dest: Option<&mut Dest>,
+        verdicts: &[Verdict],
+        graph: &Graph,
+    ) -> Result<()> {
         let source = shown(self.source.folder.join(""));
         let name = dest.as_ref().map_or(&source, |dest| &dest.name);
         (self.listener)(Event::Retention(Retention {
@@ -199,9 +205,8 @@ impl Run<'_, '_> {
             return Ok(());
         }
         let name = name.clone();
-        // The newest first: where differences are kept, the others are built on the older ones.
         let (mut failed, mut count) = (None, 0);
-        for verdict in verdicts.iter().filter(|verdict| !verdict.keep) {
+        for verdict in doomed(verdicts, graph) {
             process::check("deleting old snapshots")?;
             let path = &verdict.candidate.path;
             let deleted = match &mut dest {
@@ -227,6 +232,20 @@ impl Run<'_, '_> {
             }
         }
     }
+}
+
+/// What is to go, in order: nothing before what is built on it, whatever the clock was when that was
+/// made; else the newest first.
+fn doomed<'a>(verdicts: &'a [Verdict], graph: &Graph) -> Vec<&'a Verdict> {
+    let mut doomed: Vec<&Verdict> = verdicts.iter().filter(|verdict| !verdict.keep).collect();
+    let made: HashMap<Uuid, Timestamp> = doomed
+        .iter()
+        .map(|verdict| (verdict.candidate.id, verdict.candidate.made))
+        .collect();
+    let order = graph.parents_first(|id| made.get(&id).copied());
+    let place: HashMap<Uuid, usize> = order.into_iter().zip(0..).collect();
+    doomed.sort_by_key(|verdict| Reverse(place.get(&verdict.candidate.id)));
+    doomed
 }
 
 fn judged(verdict: &Verdict) -> Judged {

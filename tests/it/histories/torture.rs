@@ -5,6 +5,7 @@ use super::History;
 use super::pairs::{Fault, Table};
 use super::shrink;
 use crate::apart::alone;
+use crate::soak;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -16,7 +17,8 @@ pub(crate) fn asked() -> Option<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match &words[..] {
-        ["--torture"] => Some(torture()),
+        ["--torture"] => Some(torture(true)),
+        ["--torture-histories"] => Some(torture(false)),
         ["--history", seed] => Some(shown(seed, &["--history-here", seed])),
         ["--history", seed, steps] => Some(shown(seed, &["--history-here", seed, steps])),
         ["--history-here", seed] => Some(one(&history(seed, None))),
@@ -113,7 +115,8 @@ struct Total {
     kinds: BTreeMap<String, usize>,
 }
 
-fn torture() -> ExitCode {
+/// Histories until the time is up; or until half of it is, and then soaks.
+fn torture(soaks: bool) -> ExitCode {
     let number = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let read = |text: String| text.parse::<u64>().expect("a number");
     let minutes = number("BUTTERSINK_TORTURE_MINUTES").map_or(10, read);
@@ -122,6 +125,15 @@ fn torture() -> ExitCode {
     let first = number("BUTTERSINK_TORTURE_SEED").map_or(now, read);
     println!("histories from seed {first} for {minutes} minutes");
     let end = Instant::now() + Duration::from_secs(60 * minutes);
+    let half = Duration::from_secs(if soaks { 30 * minutes } else { 0 });
+    let told = tortured_until(end - half, first);
+    match !soaks || soak::torture(first, end) {
+        true => told,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn tortured_until(end: Instant, first: u64) -> ExitCode {
     let (next, total) = (AtomicU64::new(first), Mutex::new(Total::default()));
     let jobs = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     std::thread::scope(|scope| {

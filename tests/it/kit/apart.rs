@@ -31,11 +31,20 @@ fn heed(signal: libc::c_int) {
 /// Runs ourselves with these words, in a scratch directory of that name, and cleans up; the exit code
 /// and what was printed. There is no code if it was killed, as it is after [`TIME_LIMIT`].
 pub(crate) fn alone(name: &str, words: &[&str]) -> (Option<i32>, String) {
+    alone_with(name, words, &[])
+}
+
+/// The same, with these in the environment.
+pub(crate) fn alone_with(
+    name: &str,
+    words: &[&str],
+    environment: &[(&str, &str)],
+) -> (Option<i32>, String) {
     let dir = support::scratch_dir(name);
     clean(&dir);
     std::fs::create_dir_all(&dir).expect("scratch directory");
     let log = dir.join("output");
-    let mut child = started(words, &dir, &log);
+    let mut child = started(words, environment, &dir, &log);
     let code = ended(&mut child);
     let _ = Command::new("kill")
         .args(["-9", "--", &format!("-{}", child.id())])
@@ -47,10 +56,11 @@ pub(crate) fn alone(name: &str, words: &[&str]) -> (Option<i32>, String) {
     (code, text)
 }
 
-fn started(words: &[&str], dir: &Path, log: &Path) -> Child {
+fn started(words: &[&str], environment: &[(&str, &str)], dir: &Path, log: &Path) -> Child {
     let output = std::fs::File::create(log).expect("output file");
     Command::new(std::env::current_exe().expect("own path"))
         .args(words)
+        .envs(environment.iter().copied())
         .env(SCRATCH, dir)
         .env("BUTTERSINK_STATE_DIR", dir.join("state"))
         .stdin(Stdio::null())

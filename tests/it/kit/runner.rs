@@ -44,7 +44,7 @@ pub(crate) fn main(tests: &[Test]) -> ExitCode {
 }
 
 /// A name without that of the crate, as Rust's harness has it.
-fn plain(name: &'static str) -> &'static str {
+pub(crate) fn plain(name: &'static str) -> &'static str {
     name.strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::"))
         .unwrap_or(name)
 }
@@ -78,27 +78,32 @@ fn chosen(tests: &[Test], words: &Words) -> ExitCode {
 }
 
 fn run_all(names: &[&'static str], words: &Words) -> Vec<Ended> {
-    let running = running();
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     let jobs = || std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
-    std::thread::scope(|scope| {
-        for _ in 0..words.threads.unwrap_or_else(jobs) {
-            scope.spawn(|| {
-                while let Some(&name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    told::started(words.format, name);
-                    let test = run_one(name);
-                    told::ended(words.format, &test);
-                    done.lock().unwrap().push(test);
-                }
-            });
+    with_servers(words.threads.unwrap_or_else(jobs), || {
+        while let Some(&name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+            told::started(words.format, name);
+            let test = run_one(name);
+            told::ended(words.format, &test);
+            done.lock().unwrap().push(test);
         }
     });
-    // Another runner, as nextest starts one for each test, may be using the servers.
+    done.into_inner().unwrap()
+}
+
+/// Does this in so many threads, and stops the servers that were started for it, unless another runner,
+/// as nextest starts one for each test, may be using them.
+pub(crate) fn with_servers(threads: usize, work: impl Fn() + Sync) {
+    let running = running();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(&work);
+        }
+    });
     if running.unlock().is_ok() && running.try_lock().is_ok() {
         support::stop_servers();
     }
-    done.into_inner().unwrap()
 }
 
 /// Held by each runner as long as its tests run.
