@@ -52,7 +52,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter().peekable();
     let is_sender = |word: &OsString| word == builtin_send::WORD;
     let done = match arguments.next_if(is_sender) {
-        Some(_) => builtin_send::main(arguments, io::stdout().as_fd()),
+        Some(_) => builtin_send::main(arguments, io::stdin().as_fd(), io::stdout().as_fd()),
         None => table::PROGRAM.read(arguments).and_then(carry_out),
     };
     match done {

@@ -16,7 +16,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use stderr::Words;
-pub use stderr::is_about_input;
+pub use stderr::{is_about_input, outside};
 pub use timeout::run_within;
 
 /// A pipe as large as an ordinary user may make one: fewer turns between the two ends.
@@ -111,12 +111,18 @@ impl Reader {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn start(
+    pub fn start(command: Command, priority: Priority, doing: impl Into<String>) -> Result<Reader> {
+        Reader::start_on(command, Stdio::null(), priority, doing)
+    }
+
+    /// The same with something to read for the command; it fails likewise.
+    pub fn start_on(
         mut command: Command,
+        input: Stdio,
         priority: Priority,
         doing: impl Into<String>,
     ) -> Result<Reader> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stdin(input).stdout(Stdio::piped());
         let mut running = Running::start(&mut command, priority, doing.into())?;
         let stdout = running
             .child

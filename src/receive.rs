@@ -11,6 +11,7 @@ mod command;
 mod inherit;
 mod top;
 mod tree;
+mod unpack;
 
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
@@ -77,6 +78,7 @@ struct Fresh {
 struct Notes {
     flags: u64,
     gone: u64,
+    unpacked: u64,
 }
 
 /// WRITEs that follow each other in a file, which go out together.
@@ -278,6 +280,12 @@ impl Notes {
             words.push(format!(
                 "{} times of files that are gone were passed over",
                 self.gone
+            ));
+        }
+        if self.unpacked > 0 {
+            words.push(format!(
+                "{} compressed extents were unpacked, since the files there do not take them as they are",
+                self.unpacked
             ));
         }
         words

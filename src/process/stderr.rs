@@ -1,6 +1,6 @@
 //! What a child says on its standard error: kept, cut to its end, and made fit to be shown.
 
-use crate::error::{Error, Kind};
+use crate::error::{Cause, Error, Kind};
 use crate::sys;
 use std::io::Read;
 use std::process::ChildStderr;
@@ -73,16 +73,30 @@ fn is_chatter(line: &str) -> bool {
         .any(|start| line.starts_with(start))
 }
 
-/// Whether a child's failure is about what it was given, so that something else may do: not about
-/// room, a broken disk, or a signal, which the next one would meet as well.
+/// What the next try would meet as well: no room, a broken disk, no memory; and what children, which
+/// have numbers in words only, say then in English.
+const OUTSIDE: [(i32, &str); 5] = [
+    (libc::ENOSPC, "No space left on device"),
+    (libc::EDQUOT, "Disk quota exceeded"),
+    (libc::EROFS, "Read-only file system"),
+    (libc::EIO, "Input/output error"),
+    (libc::ENOMEM, "Cannot allocate memory"),
+];
+
+/// The error of the system that an error came from, if it is one that has nothing to do with what
+/// was received; if a child failed, as far as its words tell.
+pub fn outside(error: &Error) -> Option<i32> {
+    let is_it = |(number, words): &&(i32, &str)| match error.cause {
+        Some(Cause::Errno(errno)) => errno == *number,
+        Some(Cause::Exit(_)) => error.said.contains(words),
+        _ => false,
+    };
+    OUTSIDE.iter().find(is_it).map(|(number, _)| *number)
+}
+
+/// Whether a child's failure is about what it was given, so that something else may do: not what is
+/// [`outside`], and not a signal.
 pub fn is_about_input(error: &Error) -> bool {
-    const OUTSIDE: [&str; 6] = [
-        "No space left on device",
-        "Disk quota exceeded",
-        "Read-only file system",
-        "Input/output error",
-        "Cannot allocate memory",
-        "it ended with signal",
-    ];
-    error.kind == Kind::Failed && !OUTSIDE.iter().any(|words| error.said.contains(words))
+    let ended = matches!(error.cause, Some(Cause::Signal(_)));
+    error.kind == Kind::Failed && !ended && outside(error).is_none()
 }

@@ -3,9 +3,10 @@
 
 use super::command::{Command, Make, Range, length};
 use super::inherit::{absent_is_well, is_inherited, strip};
+use super::unpack::unpack;
 use super::{Fresh, Named, Receiver, Writes};
 use crate::btrfs::{self, Encoded};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sys::at::{self, Thing, open_within};
 use crate::sys::dir::Time;
 use std::io::{self, IoSlice};
@@ -30,7 +31,9 @@ impl Receiver {
         }
         self.write_out(writes)?;
         match command {
-            Command::Encoded(path, extent) => self.write_encoded(path, &extent),
+            Command::Encoded(path, extent) => {
+                self.write_encoded(path, &extent).named("write", path)
+            }
             Command::Clone(path, range) => self.share(path, &range).named("clone into", path),
             Command::Truncate(path, size) => self.truncate(path, size).named("truncate", path),
             Command::Allocate {
@@ -180,22 +183,23 @@ impl Receiver {
         Ok(())
     }
 
-    fn write_encoded(&mut self, path: &[u8], extent: &Encoded) -> Result<()> {
+    fn write_encoded(&mut self, path: &[u8], extent: &Encoded) -> io::Result<()> {
         let written = self.with_file(path, |_, file| btrfs::write_encoded(file.as_fd(), extent));
-        let refused = |error: &io::Error| {
-            matches!(
-                error.raw_os_error(),
-                Some(libc::ENOTTY | libc::EINVAL | libc::EOPNOTSUPP)
-            )
-        };
-        match written {
-            Err(error) if refused(&error) => Err(Error::failed(
-                format!("cannot write {}", super::text(path)),
-                "the kernel does not take this compressed extent as it is: receive it with \
-                 --receive-with btrfs, which unpacks it, or send without --compressed-data",
-            )),
-            written => written.named("write", path),
+        match written.as_ref().map_err(io::Error::raw_os_error) {
+            // Old kernels cannot, and files without checksums or copy on write do not take it.
+            Err(Some(libc::ENOTTY | libc::EINVAL | libc::EOPNOTSUPP)) => {
+                self.write_unpacked(path, extent)
+            }
+            _ => written,
         }
+    }
+
+    fn write_unpacked(&mut self, path: &[u8], extent: &Encoded) -> io::Result<()> {
+        let plain = unpack(extent)?;
+        self.notes.unpacked += 1;
+        self.with_file(path, |_, file| {
+            at::write_at(file.as_fd(), &mut [IoSlice::new(&plain)], extent.offset)
+        })
     }
 
     fn share(&mut self, path: &[u8], range: &Range) -> io::Result<()> {
@@ -359,8 +363,25 @@ fn replace_xattr(thing: &Thing, name: &[u8], value: &[u8]) -> io::Result<()> {
     match thing.set_xattr(name, value) {
         Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
             absent_is_well(thing.remove_xattr(name))?;
-            thing.set_xattr(name, value)
+            thing
+                .set_xattr(name, value)
+                .map_err(|again| too_large(again, value))
         }
         set => set,
+    }
+}
+
+/// The kernel has one number for a full disk and for what a leaf of the tree cannot hold.
+fn too_large(error: io::Error, value: &[u8]) -> io::Error {
+    const SMALLEST_LEAF: usize = 4096;
+    match error.raw_os_error() {
+        Some(libc::ENOSPC) if value.len() >= SMALLEST_LEAF => {
+            let said = format!(
+                "no room for it: {} bytes may be more than a leaf holds",
+                value.len()
+            );
+            io::Error::other(said)
+        }
+        _ => error,
     }
 }

@@ -42,7 +42,7 @@ use records::{marks, quarantine, state_dir};
 use send::{measure, mending, not_as_listed};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// How a local store does its work.
@@ -140,13 +140,18 @@ impl Local {
 
     /// Where a listed snapshot is: exactly that one, and not behind something that is mounted there.
     fn path_of(&self, id: Uuid) -> Result<PathBuf> {
+        self.open_listed(id)?;
+        Ok(self.dir.join(&self.find(id)?.path))
+    }
+
+    /// The top of a listed snapshot, open.
+    fn open_listed(&self, id: Uuid) -> Result<OwnedFd> {
         let snapshot = self.find(id)?;
-        let path = self.dir.join(&snapshot.path);
-        let doing = || format!("cannot open {}", shown(&path));
+        let doing = || format!("cannot open {}", shown(self.dir.join(&snapshot.path)));
         let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let file = sys::open_beneath(self.filesystem.fd(), &snapshot.path, flags).doing(doing)?;
         match btrfs::subvolume_of(file.as_fd()).doing(doing)?.uuid == snapshot.uuid {
-            true => Ok(path),
+            true => Ok(file),
             false => Err(not_as_listed(snapshot, &doing())),
         }
     }

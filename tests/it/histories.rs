@@ -15,8 +15,9 @@ mod work;
 
 use crate::runner::Test;
 use crate::subvolumes::script;
-use crate::support::{here, mount_image, need_btrfs, output, run};
+use crate::support::{here, mount_image, need_btrfs, output, receive_with, run};
 use crate::tests;
+use buttersink::store::ReceiveWith;
 use compare::Tree;
 use dice::Dice;
 use hands::Hands;
@@ -82,6 +83,7 @@ fn the_kernels_own_streams_make_wrong_trees() {
     for seed in PLAIN {
         let mut command = Command::new(std::env::current_exe().expect("own path"));
         command.args(["--history-here", seed]);
+        command.env("BUTTERSINK_RECEIVE_WITH", "btrfs");
         let output = output(command.env("BUTTERSINK_TEST_NO_MENDING", "1"));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let kinds = text.lines().filter_map(|line| line.strip_prefix("fault\t"));
@@ -211,6 +213,12 @@ impl History {
         self.seed.is_multiple_of(3)
     }
 
+    /// How it is received, unless the environment says it for all: half of them by ourselves.
+    fn way(&self) -> Option<ReceiveWith> {
+        let ours = self.seed % 4 >= 2;
+        receive_with().or(ours.then_some(ReceiveWith::Builtin))
+    }
+
     /// Makes it, sends what is asked for, and what was done in words.
     fn judged(&self, pair: Option<Pair>) -> (Table, Vec<String>) {
         need_btrfs();
@@ -218,7 +226,7 @@ impl History {
         fresh("b");
         let mut work = Work::new(&here().join("a"), &image);
         self.make(&mut work);
-        let pairs = Pairs::new(&mut work, &here().join("b"), self.compressed());
+        let pairs = Pairs::new(&mut work, &here().join("b"), self.compressed(), self.way());
         let table = match pair {
             None => pairs.all(),
             Some(pair) => pairs.only(pair),

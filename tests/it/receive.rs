@@ -4,10 +4,10 @@
 use crate::runner::Test;
 use crate::streams::{command, noise, of_commands, write};
 use crate::subvolumes::{EVERYTHING, id, script, set_read_only, shown, snapshot, subvolume};
-use crate::support::{btrfs, btrfs_with, here, in_quarantine, mount_image, output};
+use crate::support::{btrfs, btrfs_with, here, in_quarantine, mount_image, output, run};
 use crate::tests;
 use crate::tree::{assert_same, differences};
-use buttersink::error::{Error, Result};
+use buttersink::error::{Cause, Error, Result};
 use buttersink::process::Priority;
 use buttersink::snapshot::{Diff, Size};
 use buttersink::store::local::{Local, Manner};
@@ -21,10 +21,13 @@ use std::process::{Command, Stdio};
 pub(crate) const TESTS: &[Test] = tests![
     an_awkward_tree_arrives_in_pieces_of_any_length,
     compressed_streams_arrive_as_they_are,
+    compressed_streams_are_unpacked_where_they_must_be,
     nothing_is_inherited,
     what_btrfs_receive_loses_arrives,
     a_parent_is_the_planned_one_wherever_others_are,
     errors_name_the_file_and_leave_nothing,
+    a_quota_is_named_with_the_way_out,
+    a_broken_disk_is_named_with_the_way_out,
     newer_protocols_and_missing_data_are_refused,
     damage_touches_nothing_else,
     harm_touches_nothing_else,
@@ -73,13 +76,23 @@ fn sent(snapshot: &Path, parent: Option<&Path>, more: &[&str]) -> Vec<u8> {
 
 /// Receives a stream by ourselves, in pieces of this length.
 fn receive(dest: &Path, name: &str, stream: &[u8], piece: usize) -> Result<()> {
+    receive_by(ReceiveWith::Builtin, dest, name, stream, piece)
+}
+
+fn receive_by(
+    way: ReceiveWith,
+    dest: &Path,
+    name: &str,
+    stream: &[u8],
+    piece: usize,
+) -> Result<()> {
     let head = Head::read(&mut &stream[..])?;
     let diff = Diff {
         to: head.uuid,
         from: head.parent.map(|(uuid, _)| uuid),
         size: Size::Unknown,
     };
-    let mut local = Local::open(dest, Access::Write, manner(ReceiveWith::Builtin))?;
+    let mut local = Local::open(dest, Access::Write, manner(way))?;
     local.list()?;
     let mut sink = local.receive(&diff, Path::new(name))?;
     for piece in stream.chunks(piece) {
@@ -186,6 +199,31 @@ fn compressed_streams_arrive_as_they_are() {
         let text = String::from_utf8_lossy(&extents.stdout);
         assert!(text.contains("encoded"), "unpacked: {text}");
         assert_eq!(used(a.join("1/plain/even")), used(b.join("1/plain/even")));
+    }
+}
+
+/// The kernel takes no compressed extent into a file without checksums.
+fn compressed_streams_are_unpacked_where_they_must_be() {
+    for kind in ["zlib", "zstd", "lzo"] {
+        let force = format!("compress-force={kind}");
+        let a = btrfs_with(&format!("a{kind}"), 512, &[], &force);
+        let b = btrfs_with(&format!("b{kind}"), 512, &[], "nodatasum");
+        let (one, two) = awkward(&a);
+        for (name, from, to) in [("1", None, &one), ("2", Some(&*one), &two)] {
+            let stream = sent(to, from, &["--proto", "2", "--compressed-data"]);
+            let received = receive(&b, name, &stream, 100_000);
+            if kind == "lzo" {
+                let said = received.unwrap_err().to_string();
+                assert!(
+                    said.contains("LZO") && said.contains("cannot write"),
+                    "{said}"
+                );
+                clean(&b, name);
+                break;
+            }
+            received.unwrap();
+            assert_identical(to, &b.join(name));
+        }
     }
 }
 
@@ -366,9 +404,10 @@ fn errors_name_the_file_and_leave_nothing() {
     script(&live, "mkdir home; head -c 200M /dev/urandom >home/large");
     snapshot(&live, &a.join("1"));
     let error = receive(&b, "1", &sent(&a.join("1"), None, &[]), 1 << 20).unwrap_err();
-    let said = error.to_string();
-    assert!(said.contains("No space left on device"), "{said}");
-    assert!(said.len() < 300, "{said}");
+    let said = (&*error.doing, &*error.said);
+    assert_eq!(said, ("cannot write home/large", "No space left on device"));
+    assert_eq!(error.cause, Some(Cause::Errno(28)));
+    assert!(error.hint.unwrap().contains("subvolume sync"));
     clean(&b, "1");
     script(&b, "sync -f .; btrfs -q subvolume sync .");
     let value = (14, noise(3, 20_000));
@@ -382,6 +421,75 @@ fn errors_name_the_file_and_leave_nothing() {
     let stream = sent(&a.join("1"), None, &[]);
     receive(&b, "1", &stream[..1_000_000], 4096).unwrap_err();
     clean(&b, "1");
+}
+
+/// A snapshot with a large file.
+fn with_large(name: &str) -> PathBuf {
+    let a = btrfs(name, 1024);
+    let live = a.join("live");
+    subvolume(&live);
+    script(&live, "mkdir home; head -c 100M /dev/urandom >home/large");
+    snapshot(&live, &a.join("1"));
+    a.join("1")
+}
+
+/// What is being received there, of whatever way.
+fn under_way(dest: &Path) -> PathBuf {
+    let quarantine = std::fs::read_dir(dest.join(".buttersink/quarantine"));
+    let inside = quarantine.ok().and_then(|mut all| all.next());
+    inside.map_or_else(|| dest.join("1.part"), |entry| entry.unwrap().path())
+}
+
+fn a_quota_is_named_with_the_way_out() {
+    let one = with_large("a");
+    let stream = sent(&one, None, &[]);
+    let head = Head::read(&mut &stream[..]).unwrap();
+    for way in [ReceiveWith::Builtin, ReceiveWith::Btrfs] {
+        let b = btrfs(&format!("b{way:?}"), 1024);
+        script(&b, "btrfs quota enable .");
+        let diff = Diff {
+            to: head.uuid,
+            from: None,
+            size: Size::Unknown,
+        };
+        let mut local = Local::open(&b, Access::Write, manner(way)).unwrap();
+        let mut sink = local.receive(&diff, Path::new("1")).unwrap();
+        let (first, rest) = stream.split_at(10 << 20);
+        sink.write_all(first).unwrap();
+        let place = under_way(&b);
+        run("btrfs", ["qgroup", "limit", "5M", place.to_str().unwrap()]);
+        let written = sink.write_all(rest).map_err(|e| Error::io("writing", e));
+        let error = written.and_then(|()| sink.finish()).unwrap_err();
+        assert_eq!(error.cause, Some(Cause::Errno(122)), "{error}");
+        assert!(error.hint.as_ref().unwrap().contains("btrfs qgroup"));
+        if way == ReceiveWith::Builtin {
+            let said = (&*error.doing, &*error.said);
+            assert_eq!(said, ("cannot write home/large", "Disk quota exceeded"));
+        }
+        clean(&b, "1");
+    }
+}
+
+/// A disk that has fewer blocks than it says: the file below it is on a filesystem that is full.
+fn a_broken_disk_is_named_with_the_way_out() {
+    let one = with_large("a");
+    for way in [ReceiveWith::Builtin, ReceiveWith::Btrfs] {
+        let memory = here().join(format!("memory{way:?}"));
+        std::fs::create_dir(&memory).unwrap();
+        let small = ["-t", "tmpfs", "-o", "size=60m", "small"];
+        run("mount", small.into_iter().chain([memory.to_str().unwrap()]));
+        let disk = memory.join("disk");
+        let file = std::fs::File::create(&disk).unwrap();
+        file.set_len(512 << 20).unwrap();
+        run("mkfs.btrfs", ["-q", "-m", "single", disk.to_str().unwrap()]);
+        let b = mount_image(&disk, &format!("b{way:?}"), "");
+        let stream = sent(&one, None, &[]);
+        let error = receive_by(way, &b, "1", &stream, 1 << 20).unwrap_err();
+        println!("{}", error.lines());
+        assert!(b.join("1").symlink_metadata().is_err());
+        assert!(matches!(error.cause, Some(Cause::Errno(5 | 30))), "{error}");
+        assert!(error.hint.unwrap().contains("dmesg"));
+    }
 }
 
 fn newer_protocols_and_missing_data_are_refused() {

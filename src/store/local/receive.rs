@@ -7,6 +7,7 @@ mod inherited;
 pub(super) mod leftover;
 pub(super) mod parent;
 pub(super) mod part;
+mod way_out;
 mod writeback;
 
 use super::Local;
@@ -24,6 +25,7 @@ use part::{Part, must_be_free};
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
+use way_out::with_way_out;
 use writeback::Writeback;
 
 /// A snapshot on its way in. Dropped before it is finished, what has arrived is removed.
@@ -132,16 +134,24 @@ impl<'a> Receiving<'a> {
     }
 }
 
-impl Write for Receiving<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl Receiving<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.stage {
-            Stage::Head(_) => self.take_head(bytes)?,
+            Stage::Head(_) => self.take_head(bytes),
             Stage::Rest { check, .. } => {
                 check.feed(bytes)?;
                 self.way.pass(bytes)?;
                 self.writeback.passed(bytes.len() as u64);
+                Ok(())
             }
         }
+    }
+}
+
+impl Write for Receiving<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.take(bytes);
+        taken.map_err(|error| with_way_out(error, &self.local.dir))?;
         Ok(bytes.len())
     }
 
@@ -151,7 +161,14 @@ impl Write for Receiving<'_> {
 }
 
 impl Sink for Receiving<'_> {
-    fn finish(mut self: Box<Self>) -> Result<Receipt> {
+    fn finish(self: Box<Self>) -> Result<Receipt> {
+        let dir = self.local.dir.clone();
+        self.publish().map_err(|error| with_way_out(error, &dir))
+    }
+}
+
+impl Receiving<'_> {
+    fn publish(mut self) -> Result<Receipt> {
         let Stage::Rest { head, check, .. } = &self.stage else {
             return Err(Error::damaged(
                 self.part.doing(),

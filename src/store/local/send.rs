@@ -8,40 +8,39 @@ mod tree;
 
 use super::Local;
 use crate::btrfs;
-use crate::error::{Cause, Error, Kind, Result};
+use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::log;
 use crate::process;
 use crate::snapshot::{Diff, Mended, Snapshot, Uuid, shown};
 use crate::stream::{self, Checked, Head, MendedStream, Trees};
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 use tree::SnapshotTree;
 
 impl Local {
-    /// The command that sends a diff.
-    fn send_command(&self, diff: &Diff) -> Result<Command> {
+    /// The command that sends a diff, and its input.
+    fn send_command(&self, diff: &Diff, doing: &str) -> Result<(Command, Stdio)> {
+        let compressed = self.manner.compressed && btrfs::highest_send_protocol() >= 2;
         if process::program("btrfs").is_none() {
-            let parent = diff.from.map(|id| self.path_of(id)).transpose()?;
-            let compressed = self.manner.compressed && btrfs::highest_send_protocol() >= 2;
-            let snapshot = self.path_of(diff.to)?;
-            return Ok(builtin_send::command(
-                &snapshot,
-                parent.as_deref(),
-                compressed,
-            ));
+            let parent = diff.from.map(|id| self.open_listed(id)).transpose()?;
+            let parent = parent.map(|file| btrfs::root_id(file.as_fd()));
+            let parent = parent.transpose().doing(|| doing.to_owned())?;
+            let snapshot = self.open_listed(diff.to)?;
+            return Ok((builtin_send::command(parent, compressed), snapshot.into()));
         }
         let mut command = Command::new("btrfs");
         command.args(["send", "-q"]);
-        if self.manner.compressed && btrfs::highest_send_protocol() >= 2 {
+        if compressed {
             command.args(["--proto", "2", "--compressed-data"]);
         }
         if let Some(parent) = diff.from {
             command.arg("-p").arg(self.path_of(parent)?);
         }
         command.arg(self.path_of(diff.to)?);
-        Ok(command)
+        Ok((command, Stdio::null()))
     }
 
     /// The stream of a diff, mended or as the kernel makes it.
@@ -50,9 +49,10 @@ impl Local {
         let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
         let parent = diff.from.map(|id| self.find(id)).transpose()?;
         let from = diff.from.map(|id| self.path_of(id)).transpose()?;
-        let command = self.send_command(diff)?;
+        let (command, input) = self.send_command(diff, &doing)?;
         log::line(|| format!("{command:?}"));
-        let child = process::Reader::start(command, self.manner.priority, doing.clone())?;
+        let priority = self.manner.priority;
+        let child = process::Reader::start_on(command, input, priority, doing.clone())?;
         let names = |head: &mut Head| {
             must_be(snapshot, head.uuid, &doing)?;
             head.uuid = diff.to;

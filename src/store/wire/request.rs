@@ -258,6 +258,20 @@ mod tests {
         }
     }
 
+    /// A request of each kind, and the modes that permit it.
+    const TABLE: &[(&str, &str)] = &[
+        (r#"{"ask":"list"}"#, "raw"),
+        (r#"{"ask":"measure","diffs":[DIFF]}"#, "raw"),
+        (r#"{"ask":"send","diff":DIFF}"#, "raw"),
+        (r#"{"ask":"receive","diff":DIFF,"path":"a"}"#, "aw"),
+        (r#"{"ask":"copy","from":"a","to":"b"}"#, "aw"),
+        (r#"{"ask":"delete","path":"a"}"#, "w"),
+        (r#"{"ask":"inspect","depth":"quick"}"#, "raw"),
+        (r#"{"ask":"reject","path":"a"}"#, "aw"),
+        (r#"{"ask":"settle","path":"a"}"#, "aw"),
+        (r#"{"ask":"exchange","new":"a","old":"b"}"#, "w"),
+    ];
+
     #[test]
     fn the_table_of_permissions() {
         let diff = Diff {
@@ -265,59 +279,16 @@ mod tests {
             from: None,
             size: crate::snapshot::Size::Unknown,
         };
-        let path = || PathBuf::from("a");
-        let table = [
-            (Request::List, "raw"),
-            (Request::Measure { diffs: vec![diff] }, "raw"),
-            (
-                Request::Send {
-                    diff,
-                    unmended: None,
-                },
-                "raw",
-            ),
-            (
-                Request::Receive {
-                    diff,
-                    path: path(),
-                    origin: None,
-                    compare: None,
-                },
-                "aw",
-            ),
-            (
-                Request::Copy {
-                    from: path(),
-                    to: path(),
-                },
-                "aw",
-            ),
-            (Request::Delete { path: path() }, "w"),
-            (
-                Request::Inspect {
-                    depth: Depth::Quick,
-                },
-                "raw",
-            ),
-            (digest(&[""]), "raw"),
-            (Request::Reject { path: path() }, "aw"),
-            (Request::Settle { path: path() }, "aw"),
-            (
-                Request::Exchange {
-                    new: path(),
-                    old: path(),
-                },
-                "w",
-            ),
-        ];
-        for (request, modes) in table {
+        let diff = serde_json::to_string(&diff).unwrap();
+        let table = TABLE.iter();
+        let parse = |text: &str| serde_json::from_str::<Request>(text);
+        let requests = table.map(|(text, modes)| (parse(&text.replace("DIFF", &diff)), *modes));
+        for (request, modes) in requests.chain([(Ok(digest(&[""])), "raw")]) {
+            let request = request.unwrap();
             for access in [Access::Read, Access::Append, Access::Write] {
                 let allowed = modes.contains(letter(access));
-                assert_eq!(
-                    request.permitted(access).is_ok(),
-                    allowed,
-                    "{request:?} {access:?}"
-                );
+                let permitted = request.permitted(access).is_ok();
+                assert_eq!(permitted, allowed, "{request:?} {access:?}");
             }
         }
     }

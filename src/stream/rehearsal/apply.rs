@@ -203,33 +203,42 @@ impl Model<'_> {
                 let data = command.need(Attr::Data)?.len() as u64;
                 self.write(command.need_number(Attr::FileOffset)?, data, id, path)
             }
-            Verb::UpdateExtent => self.write(
-                command.need_number(Attr::FileOffset)?,
-                command.need_number(Attr::Size)?,
-                id,
-                path,
-            ),
-            Verb::EncodedWrite => self.write(
-                command.need_number(Attr::FileOffset)?,
-                command.need_number(Attr::UnencodedFileLen)?,
-                id,
-                path,
-            ),
+            Verb::UpdateExtent => self.write_so_many(command, Attr::Size, id, path),
+            Verb::EncodedWrite => self.write_so_many(command, Attr::UnencodedFileLen, id, path),
             Verb::Clone => {
                 self.check_clone(command, path)?;
-                let length = command.need_number(Attr::CloneLen)?;
-                self.write(command.need_number(Attr::FileOffset)?, length, id, path)
+                self.write_so_many(command, Attr::CloneLen, id, path)
             }
             Verb::Truncate => self.truncate(command.need_number(Attr::Size)?, id, path),
-            Verb::Fallocate => {
-                const KEEP_SIZE: u64 = 1;
-                let end =
-                    command.need_number(Attr::FileOffset)? + command.need_number(Attr::Size)?;
-                let keeps = command.need_number(Attr::FallocateMode)? & KEEP_SIZE != 0;
-                let node = self.node_mut(id);
-                node.size = if keeps { node.size } else { node.size.max(end) };
-                Ok(())
-            }
+            Verb::Fallocate => self.allocate(command, id),
+            _ => self.describe(command, verb, id, path),
+        }
+    }
+
+    /// A write whose length is an attribute.
+    fn write_so_many(
+        &mut self,
+        command: &Command,
+        length: Attr,
+        id: Id,
+        path: &[u8],
+    ) -> Result<()> {
+        let length = command.need_number(length)?;
+        self.write(command.need_number(Attr::FileOffset)?, length, id, path)
+    }
+
+    fn allocate(&mut self, command: &Command, id: Id) -> Result<()> {
+        const KEEP_SIZE: u64 = 1;
+        let end = command.need_number(Attr::FileOffset)? + command.need_number(Attr::Size)?;
+        let keeps = command.need_number(Attr::FallocateMode)? & KEEP_SIZE != 0;
+        let node = self.node_mut(id);
+        node.size = if keeps { node.size } else { node.size.max(end) };
+        Ok(())
+    }
+
+    /// A command about attributes.
+    fn describe(&mut self, command: &Command, verb: Verb, id: Id, path: &[u8]) -> Result<()> {
+        match verb {
             Verb::Chmod => {
                 self.node_mut(id)
                     .permit(command.need_number(Attr::Mode)? as u32);

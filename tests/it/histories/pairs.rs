@@ -7,7 +7,7 @@ use crate::support::here;
 use buttersink::process::Priority;
 use buttersink::snapshot::{Diff, Size, Uuid};
 use buttersink::store::local::{Local, Manner};
-use buttersink::store::{Access, Store};
+use buttersink::store::{Access, ReceiveWith, Store};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -55,11 +55,11 @@ pub(crate) struct Pairs<'a> {
     compressed: bool,
 }
 
-fn open(dir: &Path, access: Access, compressed: bool) -> Local {
+fn open(dir: &Path, access: Access, compressed: bool, receive_with: Option<ReceiveWith>) -> Local {
     let manner = Manner {
         priority: Priority::Normal,
         compressed,
-        receive_with: crate::support::receive_with(),
+        receive_with,
     };
     let mut store = Local::open(dir, access, manner).expect("a store");
     store.list().expect("a listing");
@@ -69,8 +69,13 @@ fn open(dir: &Path, access: Access, compressed: bool) -> Local {
 impl<'a> Pairs<'a> {
     /// Of a history that has been made, into an empty filesystem at `dest`; with protocol 2, where the
     /// kernel and the tools can, if `compressed`.
-    pub(crate) fn new(work: &'a mut Work, dest: &Path, compressed: bool) -> Pairs<'a> {
-        let mut source = open(&work.fs.join("s"), Access::Read, compressed);
+    pub(crate) fn new(
+        work: &'a mut Work,
+        dest: &Path,
+        compressed: bool,
+        way: Option<ReceiveWith>,
+    ) -> Pairs<'a> {
+        let mut source = open(&work.fs.join("s"), Access::Read, compressed, way);
         let snapshots = source.list().expect("a listing").snapshots;
         let number = |path: &Path| path.to_str().and_then(|name| name.parse().ok());
         let ids = snapshots
@@ -80,7 +85,7 @@ impl<'a> Pairs<'a> {
         Pairs {
             work,
             source,
-            dest: open(dest, Access::Write, compressed),
+            dest: open(dest, Access::Write, compressed, way),
             ids,
             trees: BTreeMap::new(),
             table: Table::default(),

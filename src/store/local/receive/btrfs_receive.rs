@@ -51,6 +51,8 @@ impl Child {
             .transpose()?;
         let mut command = Command::new("btrfs");
         command.args(["receive", "-q"]).arg(dir);
+        // Its errors are those of the system, whose words we know in this language.
+        command.env("LC_ALL", "C");
         log::line(|| format!("{command:?}"));
         confine(&mut command, dir)?;
         let writer = Writer::start(command, local.manner.priority, part.doing())?;

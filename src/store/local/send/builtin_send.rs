@@ -2,38 +2,47 @@
 //! a stop of it noticed, as of the other. A thread would do neither.
 
 use crate::btrfs;
-use crate::error::{Doing, Result};
-use crate::snapshot::shown;
+use crate::error::{Doing, Error, Result};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::process::Command;
 
 /// The first word of the child's command line. People have no use for it.
-pub const WORD: &str = "--send-to-standard-output";
+pub const WORD: &str = "--send-standard-input";
 const COMPRESSED: &str = "compressed";
 
-/// The child that sends a snapshot, as what it has more than its parent.
-pub(super) fn command(snapshot: &Path, parent: Option<&Path>, compressed: bool) -> Command {
+/// The child that sends the snapshot that is its standard input, as what it has more than the
+/// subvolume with the number `parent`. No path is looked up again.
+pub(super) fn command(parent: Option<u64>, compressed: bool) -> Command {
     // Also when the program was replaced since it was started.
     let mut command = Command::new("/proc/self/exe");
     let how = if compressed { COMPRESSED } else { "plain" };
-    command.args([WORD, how]).arg(snapshot).args(parent);
+    command.args([WORD, how]);
+    command.args(parent.map(|number| number.to_string()));
     command
 }
 
-/// What the child does with the words that follow the first: the stream goes to `out`.
+/// What the child does with the words that follow the first: the stream of `snapshot` goes to `out`.
 ///
 /// # Errors
 /// What the kernel says.
-pub fn main(words: impl IntoIterator<Item = OsString>, out: BorrowedFd) -> Result<()> {
+pub fn main(
+    words: impl IntoIterator<Item = OsString>,
+    snapshot: BorrowedFd,
+    out: BorrowedFd,
+) -> Result<()> {
     let mut words = words.into_iter();
     let compressed = words.next().is_some_and(|word| word == COMPRESSED);
-    let snapshot = words.next().unwrap_or_default();
-    let doing = || format!("cannot send {}", shown(&snapshot));
-    let file = File::open(&snapshot).doing(doing)?;
-    let number = |parent: OsString| btrfs::root_id(File::open(parent)?.as_fd());
-    let parent = words.next().map(number).transpose().doing(doing)?;
-    btrfs::send_stream(&file, parent, out, compressed).doing(doing)
+    let doing = || "cannot send".to_owned();
+    let number = |word: OsString| word.to_str()?.parse().ok();
+    let parent = match words.next() {
+        None => None,
+        Some(word) => {
+            let strange = || Error::usage(doing(), "the parent is a number");
+            Some(number(word).ok_or_else(strange)?)
+        }
+    };
+    let snapshot = File::from(snapshot.as_fd().try_clone_to_owned().doing(doing)?);
+    btrfs::send_stream(&snapshot, parent, out, compressed).doing(doing)
 }
