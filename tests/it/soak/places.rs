@@ -114,13 +114,8 @@ impl Soak {
     /// that is there.
     fn back_up(&mut self, which: usize) {
         let (text, words) = self.change(which);
-        let found = self.found();
+        self.forget_killed(which);
         let subject = &mut self.subjects[which];
-        let here = texts(&subject.folder());
-        let common = here.keys().any(|text| found.contains_key(text));
-        subject
-            .killed
-            .retain(|text| common && here.contains_key(text));
         subject.arrived.append(&mut subject.killed);
         let mut code = Some(3);
         // What was killed may be at work still on the far side, and hold the lock.
@@ -136,9 +131,20 @@ impl Soak {
         self.remember(which);
     }
 
+    /// What was killed comes along only if it is here, and something older is here and there.
+    fn forget_killed(&mut self, which: usize) {
+        let found = self.found();
+        let subject = &mut self.subjects[which];
+        let here = texts(&subject.folder());
+        let common = here.keys().any(|text| found.contains_key(text));
+        let killed = &mut subject.killed;
+        killed.retain(|text| common && here.contains_key(text));
+    }
+
     /// The same, but that it is killed at some moment.
     fn die(&mut self, which: usize) {
         let (text, words) = self.change(which);
+        self.forget_killed(which);
         let after = Duration::from_millis(20 + self.random.below(400));
         let subject = &self.subjects[which];
         let mut command = program(&self.place, subject.machine, &words);
