@@ -6,7 +6,7 @@ mod choose;
 pub mod stamp;
 mod thaw;
 
-pub use backups::{Backup, Backups, ByHand, Leftover};
+pub use backups::{Backup, Backups, ByHand, UnfinishedBackup};
 pub use choose::Which;
 pub use thaw::{Stored, Thaw, Thawing};
 
@@ -19,26 +19,26 @@ use std::str::FromStr;
 /// A full backup, or the difference from the one before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum BackupKind {
     /// Needs no other.
     Full,
     /// Builds on the one before.
     Incremental,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for BackupKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Kind::Full => "full",
-            Kind::Incremental => "incremental",
+            BackupKind::Full => "full",
+            BackupKind::Incremental => "incremental",
         })
     }
 }
 
-impl Kind {
+impl BackupKind {
     /// As keys have it.
-    pub fn parse(text: &str) -> Option<Kind> {
-        let all = [Kind::Full, Kind::Incremental];
+    pub fn parse(text: &str) -> Option<BackupKind> {
+        let all = [BackupKind::Full, BackupKind::Incremental];
         all.into_iter().find(|kind| kind.to_string() == text)
     }
 }

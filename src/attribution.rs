@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 /// A subvolume in the lineage of a filesystem.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Node {
+pub struct LineageNode {
     /// Its own UUID.
     pub uuid: Uuid,
     /// What it is a snapshot of.
@@ -31,12 +31,12 @@ pub struct Family {
 }
 
 /// What subvolumes descend from.
-fn lineage(all: &[Node]) -> Graph {
+fn lineage(all: &[LineageNode]) -> Graph {
     all.iter().map(|node| (node.uuid, node.parent)).collect()
 }
 
 /// The UUIDs of what else can be written to, and of what that descends from.
-pub fn taken(subvolume: Uuid, all: &[Node]) -> HashSet<Uuid> {
+pub fn taken(subvolume: Uuid, all: &[LineageNode]) -> HashSet<Uuid> {
     let others = all.iter().filter(|n| !n.read_only && n.uuid != subvolume);
     lineage(all).needed_by(others.map(|node| node.uuid))
 }
@@ -44,7 +44,7 @@ pub fn taken(subvolume: Uuid, all: &[Node]) -> HashSet<Uuid> {
 /// The UUIDs that a subvolume continues, itself the first: what it is a writable snapshot of, after a
 /// rollback or a restore, and so on. None that another one that can be written to is, or continues as
 /// well: whose that is, nobody can tell.
-pub fn continues(subvolume: Uuid, all: &[Node]) -> Vec<Uuid> {
+pub fn continues(subvolume: Uuid, all: &[LineageNode]) -> Vec<Uuid> {
     let taken = taken(subvolume, all);
     let (own, _) = lineage(all).way_down(subvolume);
     let own = own.into_iter().enumerate();
@@ -142,8 +142,8 @@ mod tests {
         Uuid([n; 16])
     }
 
-    fn node(n: u8, parent: Option<u8>, read_only: bool) -> Node {
-        Node {
+    fn node(n: u8, parent: Option<u8>, read_only: bool) -> LineageNode {
+        LineageNode {
             uuid: id(n),
             parent: parent.map(id),
             read_only,

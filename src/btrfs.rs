@@ -24,7 +24,7 @@ pub use content::{
     COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, has_extent_from, inode_flags,
     set_inode_flags, write_encoded,
 };
-pub use find_new::{Written, changed_since, touched_since, written};
+pub use find_new::{WrittenBytes, changed_since, touched_since, written};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use mounts::fuzz as fuzz_mounts;
 pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
@@ -34,7 +34,7 @@ pub use subvolume::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::sys;
-use crate::sys::secure_open::Found;
+use crate::sys::secure_open::Unopened;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -206,15 +206,15 @@ fn as_path(text: &[u8]) -> PathBuf {
 
 /// Opens a directory that must be on btrfs.
 fn open_dir(dir: &Path) -> Result<File> {
-    checked_dir(Found::anywhere(dir), dir)
+    checked_dir(Unopened::anywhere(dir), dir)
 }
 
 /// Opens a directory on btrfs to change what is in it: no link of others may lead there.
 fn open_dir_to_change(dir: &Path) -> Result<File> {
-    checked_dir(Found::at(dir), dir)
+    checked_dir(Unopened::at(dir), dir)
 }
 
-fn checked_dir(found: io::Result<Found>, dir: &Path) -> Result<File> {
+fn checked_dir(found: io::Result<Unopened>, dir: &Path) -> Result<File> {
     let open = || format!("cannot open {}", shown(dir));
     let file = match found.and_then(|found| found.open_directory()) {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {

@@ -28,14 +28,14 @@ mod entry_reader;
 pub use check::check;
 pub use compare::compare_trees;
 pub use difference::{Aspect, Change, Difference, What};
-pub use entry::{Entry, Found, Seen};
-pub use entry_reader::{Look, Paths, look};
+pub use entry::{Entry, Found, SeenEntry};
+pub use entry_reader::{Look, PathPages, look};
 pub use list::List;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use list::fuzz as fuzz_lists;
 pub use report::Report;
 pub use wanted::Wanted;
-pub use write::{Target, Written, names_of, write_lists};
+pub use write::{ListTarget, Written, names_of, write_lists};
 
 use crate::error::{Error, Result};
 use crate::process;
@@ -44,7 +44,7 @@ use std::sync::atomic::AtomicU64;
 
 /// How to look at trees.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ChecksumOptions {
     /// Threads that read and compute.
     pub threads: usize,
     /// Compare the bytes of files ([`compare_trees`]); without it, attributes only.
@@ -58,10 +58,10 @@ pub struct Options {
     pub ignore_stubs: bool,
 }
 
-impl Default for Options {
+impl Default for ChecksumOptions {
     /// Contents but no extended attributes, by as many threads as there are processors for us.
     fn default() -> Self {
-        Options {
+        ChecksumOptions {
             threads: crate::parallel::processors(),
             content: true,
             sample: None,
@@ -73,7 +73,7 @@ impl Default for Options {
 
 /// What a comparison found.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct TreeComparison {
     /// By path.
     pub differences: Vec<Difference>,
     /// What could not be read, and so not compared.
@@ -82,7 +82,7 @@ pub struct Outcome {
 
 /// How far the work has come; anybody may look at any time.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct WorkCounters {
     /// Entries seen in directories.
     pub entries: AtomicU64,
     /// Files read to their end.

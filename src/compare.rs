@@ -2,7 +2,7 @@
 //! both at the same time, and what they see is compared here. Knows stores only as what they
 //! promise, changes nothing and prints nothing.
 
-use crate::checksum::{Aspect, Change, Difference, Found, Seen, What};
+use crate::checksum::{Aspect, Change, Difference, Found, SeenEntry, What};
 use crate::error::{Error, Result};
 use crate::process;
 use crate::snapshot::{Uuid, shown};
@@ -15,7 +15,7 @@ const KEPT: usize = 100;
 
 /// What is compared with what.
 #[derive(Clone, Debug)]
-pub struct Pair<'a> {
+pub struct ComparedPair<'a> {
     /// The snapshot, at both places.
     pub id: Uuid,
     /// Where it is at the source, if that matters.
@@ -32,7 +32,7 @@ pub struct Pair<'a> {
 
 /// What a comparison found.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct Comparison {
     /// The first differences.
     pub differences: Vec<Difference>,
     /// How many there are.
@@ -45,7 +45,7 @@ pub struct Outcome {
     pub everything: bool,
 }
 
-impl Outcome {
+impl Comparison {
     /// Whether everything was read, and nothing differs.
     pub fn is_same(&self) -> bool {
         self.different == 0 && self.unread.is_empty()
@@ -78,7 +78,7 @@ impl Outcome {
         }
     }
 
-    fn add(&mut self, source: &Seen, copy: &Found, top_time: bool) {
+    fn add(&mut self, source: &SeenEntry, copy: &Found, top_time: bool) {
         self.entries += 1;
         for (found, whose) in [(&source.found, "the source"), (copy, "the copy")] {
             if let Found::Unread(why) = found {
@@ -146,16 +146,16 @@ fn with_time_of(copy: &Found, source: &Found) -> Found {
 pub fn copies(
     source: &mut dyn Store,
     copy: &mut dyn Store,
-    pair: &Pair,
+    pair: &ComparedPair,
     watch: &mut dyn FnMut(u64),
-) -> Result<Outcome> {
+) -> Result<Comparison> {
     let ask = |extent| Digest {
         id: pair.id,
         path: pair.source.map(Path::to_owned),
         extent,
         from_disk: false,
     };
-    let mut outcome = Outcome::default();
+    let mut outcome = Comparison::default();
     let mut page = source.digest(&ask(Extent::First(pair.since)))?()?;
     outcome.everything = page.everything;
     while !page.seen.is_empty() {
@@ -175,7 +175,7 @@ pub fn copies(
     Ok(outcome)
 }
 
-fn hold(outcome: &mut Outcome, here: &Page, there: &Page, pair: &Pair) -> Result<()> {
+fn hold(outcome: &mut Comparison, here: &Page, there: &Page, pair: &ComparedPair) -> Result<()> {
     let paths = |page: &Page| page.seen.iter().map(|s| s.path.clone()).collect::<Vec<_>>();
     if paths(here) != paths(there) {
         let doing = format!("cannot compare {}", shown(pair.copy));
@@ -192,9 +192,9 @@ mod tests {
     use super::*;
     use crate::checksum::Entry;
 
-    fn seen(path: &str, found: Found) -> Seen {
+    fn seen(path: &str, found: Found) -> SeenEntry {
         let path = path.into();
-        Seen { path, found }
+        SeenEntry { path, found }
     }
 
     fn entry(change: impl Fn(&mut Entry)) -> Found {
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_first_is_named_and_the_others_counted() {
-        let mut outcome = Outcome::default();
+        let mut outcome = Comparison::default();
         outcome.add(&seen("a", entry(|_| ())), &entry(|_| ()), true);
         assert!(outcome.is_same());
         assert_eq!(outcome.words(), "the same");
@@ -219,7 +219,7 @@ mod tests {
     fn what_cannot_be_read_is_not_the_same() {
         let unread = || Found::Unread("Input/output error".to_owned());
         for (source, copy) in [(unread(), entry(|_| ())), (entry(|_| ()), unread())] {
-            let mut outcome = Outcome::default();
+            let mut outcome = Comparison::default();
             outcome.add(&seen("a", source), &copy, true);
             assert!(!outcome.is_same());
             assert!(
@@ -234,11 +234,11 @@ mod tests {
     fn the_time_of_the_top_counts_if_that_is_asked() {
         let (top, copy) = (seen("", entry(|_| ())), entry(|e| e.mtime.0 = 7));
         for (counts, same) in [(true, false), (false, true)] {
-            let mut outcome = Outcome::default();
+            let mut outcome = Comparison::default();
             outcome.add(&top, &copy, counts);
             assert_eq!(outcome.is_same(), same);
         }
-        let mut outcome = Outcome::default();
+        let mut outcome = Comparison::default();
         outcome.add(&top, &entry(|e| e.uid = 7), false);
         assert!(
             outcome.words().contains(". differs: owner"),

@@ -20,10 +20,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The name of a target, and what it does with some bytes. It panics if something does not hold.
-pub type Target = (&'static str, fn(&[u8]));
+pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: &[Target] = &[
+pub const TARGETS: &[FuzzTarget] = &[
     ("stream", stream),
     ("commands", receive::fuzz_commands),
     ("paths", paths),

@@ -65,7 +65,7 @@ pub struct Unfinished {
 
 /// A part of an upload that has arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct UploadedPart {
     /// Counted from 1.
     pub number: u64,
     /// In bytes.
@@ -103,7 +103,7 @@ impl From<Object> for Source {
 
 /// Bytes of an object.
 #[derive(Debug, Default)]
-pub struct Range {
+pub struct RangeBytes {
     /// As many as were asked for.
     pub bytes: Vec<u8>,
     /// The SHA-256 of the whole object, if its metadata has it.
@@ -291,7 +291,7 @@ pub trait Objects: Debug + Send + Sync {
         length: u64,
         into: Vec<u8>,
         stop: &AtomicBool,
-    ) -> Result<Range>;
+    ) -> Result<RangeBytes>;
 
     /// Writes a small object, in the place of one that is there.
     fn put(&self, key: &str, bytes: &[u8], about: &About) -> Result<()>;
@@ -307,7 +307,7 @@ pub trait Objects: Debug + Send + Sync {
     fn goes_on(&self, upload: &Unfinished) -> bool;
 
     /// The parts of an upload that have arrived, in order; `None` if it is gone.
-    fn parts(&self, upload: &Unfinished) -> Result<Option<Vec<Part>>>;
+    fn parts(&self, upload: &Unfinished) -> Result<Option<Vec<UploadedPart>>>;
 
     /// Sends a part, unless it is `known` to be there by what is said of it; and whether it was.
     fn send_part(
@@ -315,12 +315,12 @@ pub trait Objects: Debug + Send + Sync {
         upload: &Unfinished,
         number: u64,
         bytes: &[u8],
-        known: Option<&Part>,
+        known: Option<&UploadedPart>,
         stop: &AtomicBool,
-    ) -> Result<(Part, bool)>;
+    ) -> Result<(UploadedPart, bool)>;
 
     /// Makes an object of all its parts, and looks at what came of it. With `new` it must not be there yet.
-    fn complete(&self, upload: &Unfinished, parts: &[Part], new: bool) -> Result<Object>;
+    fn complete(&self, upload: &Unfinished, parts: &[UploadedPart], new: bool) -> Result<Object>;
 
     /// Gives up an upload. That it is gone already is no error.
     fn abort(&self, upload: &Unfinished) -> Result<()>;

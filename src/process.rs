@@ -15,7 +15,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use stderr::Words;
+use stderr::Complaints;
 pub use stderr::{is_about_input, outside};
 pub use timeout::run_within;
 
@@ -37,7 +37,7 @@ pub enum Priority {
 struct Running {
     child: Child,
     doing: String,
-    words: Option<Words>,
+    words: Option<Complaints>,
     done: bool,
 }
 
@@ -51,7 +51,7 @@ impl Running {
         secrets::drop_secrets(command);
         let spawned = command.stderr(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| not_started(error, command, &doing))?;
-        let words = child.stderr.take().map(Words::listen);
+        let words = child.stderr.take().map(Complaints::listen);
         Ok(Running {
             child,
             doing,
@@ -70,7 +70,10 @@ impl Running {
         if sys::interrupted() {
             return Err(interrupted(&self.doing));
         }
-        let words = self.words.as_ref().map_or_else(String::new, Words::last);
+        let words = self
+            .words
+            .as_ref()
+            .map_or_else(String::new, Complaints::last);
         let said = match words.is_empty() {
             true => format!("it ended with {status}"),
             false => words,

@@ -19,7 +19,7 @@ use crate::stream::Head;
 use crate::sys::at::{makes_for_root, open_within, write_at};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use command::fuzz as fuzz_commands;
-use command::{Command, Make, length};
+use command::{Instruction, Make, length};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -27,7 +27,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use top::Top;
-use tree::Tree;
+use tree::OpenTree;
 
 /// The newest protocol whose commands are all known here.
 const VERSION: u32 = 2;
@@ -45,8 +45,8 @@ pub struct Receiver {
     version: u32,
     uuid: Uuid,
     /// What the subvolume was a snapshot of when we began: files may share extents with it.
-    parent: Option<(Uuid, Tree)>,
-    tree: Tree,
+    parent: Option<(Uuid, OpenTree)>,
+    tree: OpenTree,
     top: Top,
     /// The beginning of a command whose end has not come yet.
     rest: Vec<u8>,
@@ -110,13 +110,13 @@ impl Receiver {
             None => Top::of_new(top.as_fd()),
         };
         let parent = head.parent.map(|(uuid, _)| uuid).zip(parent);
-        let parent = parent.map(|(uuid, top)| Tree::new(top).map(|tree| (uuid, tree)));
+        let parent = parent.map(|(uuid, top)| OpenTree::new(top).map(|tree| (uuid, tree)));
         Ok(Receiver {
             version: head.version,
             uuid: head.uuid,
             parent: parent.transpose().doing(doing)?,
             top: attributes.doing(doing)?,
-            tree: Tree::new(top).doing(doing)?,
+            tree: OpenTree::new(top).doing(doing)?,
             rest: Vec::new(),
             held: false,
             current: None,
@@ -168,9 +168,9 @@ impl Receiver {
         let (mut at, mut writes) = (0, Writes::default());
         self.held = false;
         while let Ok(length) = length(&bytes[at..])? {
-            let command = Command::decode(self.version, &bytes[at..at + length])?;
+            let command = Instruction::decode(self.version, &bytes[at..at + length])?;
             let after = &bytes[at + length..];
-            let Command::Make(path, make) = command else {
+            let Instruction::Make(path, make) = command else {
                 self.carry_out(command, &mut writes)?;
                 at += length;
                 continue;
@@ -194,8 +194,8 @@ impl Receiver {
             return Ok(None);
         };
         let (next, later) = after.split_at(length);
-        let to = match Command::decode(self.version, next)? {
-            Command::Rename { from, to } if from == path => to,
+        let to = match Instruction::decode(self.version, next)? {
+            Instruction::Rename { from, to } if from == path => to,
             _ => {
                 return self
                     .make(path, make, after)

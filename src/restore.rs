@@ -14,7 +14,7 @@ use crate::store::{self, Access, ArchiveSettings, Chain, Means, Store, Target};
 use crate::sync;
 use crate::text::shown;
 use crate::verify;
-use preview::{Found, first};
+use preview::{FoundChain, first};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ pub enum Compare {
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct RestoreOrder {
     /// Where the backups are.
     pub archive: ArchiveSettings,
     /// Which of them.
@@ -53,7 +53,7 @@ pub struct Order {
 /// # Errors
 /// [`Kind::Partly`] if objects have to thaw first, [`Kind::Different`] if what was restored is not
 /// like its source, [`Kind::Busy`] if another run is at work; whatever else stops it.
-pub fn run(order: &Order, means: &Means, listener: &mut Listener) -> Result<()> {
+pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Result<()> {
     let target = Target::find(&order.target, &order.base)?;
     let mut archive = store::open_archive(order.archive.clone(), Access::Read, means)?;
     let (key, notes) = archive.backups()?.choose(&order.which)?;
@@ -77,7 +77,7 @@ pub fn run(order: &Order, means: &Means, listener: &mut Listener) -> Result<()> 
 }
 
 struct Run<'a, 'b> {
-    order: &'a Order,
+    order: &'a RestoreOrder,
     means: &'a Means,
     target: Target,
     chain: Box<dyn Chain>,
@@ -109,7 +109,7 @@ impl Run<'_, '_> {
         let links = self.chain.links();
         let mut dest = self.dest(Access::Read)?;
         let Planned { there, plan, .. } = self.plan(&mut *dest)?;
-        let found = Found {
+        let found = FoundChain {
             links: &links,
             stored: &stored,
             there: &there,

@@ -27,7 +27,7 @@ pub(crate) use config::fuzz as fuzz_credentials;
 pub(crate) use errors::transport;
 pub use options::{Checksum, S3Options, Sse, check_part};
 pub use quirks::{Quirks, TABLE};
-pub(crate) use request::{Answer, Fault, Request, Response};
+pub(crate) use request::{Answer, Fault, Response, S3Request};
 
 use crate::error::{Cause, Error, Kind, Result};
 use crate::limiter::Limiter;
@@ -35,9 +35,9 @@ use crate::log;
 use crate::objects::Counters;
 use config::Profile;
 use credentials::{Credentials, Keys};
-use endpoint::Place;
-use errors::{About, Refusal, passes};
-use request::Limited;
+use endpoint::BucketAddress;
+use errors::{Refusal, RequestContext, passes};
+use request::LimitedBody;
 use retry::{Budget, Tries};
 use rusty_s3::Method;
 use std::fmt;
@@ -50,7 +50,7 @@ use ureq::{Agent, SendBody};
 pub struct Client {
     agent: Agent,
     credentials: Credentials,
-    place: RwLock<Place>,
+    place: RwLock<BucketAddress>,
     budget: Budget,
     limiter: Option<Limiter>,
     /// What it was opened with.
@@ -83,7 +83,7 @@ impl Client {
         let profile = Profile::load(&options.environment, options.profile.as_deref())?;
         options.retries = profile.retries(&options.environment, options.retries)?;
         let client = Client {
-            place: RwLock::new(Place::find(bucket, &options, &profile)?),
+            place: RwLock::new(BucketAddress::find(bucket, &options, &profile)?),
             agent: endpoint::agent(&options, &profile)?,
             credentials: Credentials::find(&options.environment, options.profile.as_deref())?,
             budget: Budget::default(),
@@ -128,7 +128,7 @@ impl Client {
         self.place().bucket.name().to_owned()
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> BucketAddress {
         self.place
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -136,7 +136,7 @@ impl Client {
     }
 
     /// Sends a request, again if that may help, until it is answered or must be given up.
-    pub(crate) fn request(&self, mut request: Request<'_>) -> Answer<Response> {
+    pub(crate) fn request(&self, mut request: S3Request<'_>) -> Answer<Response> {
         let mut tries = Tries::new(self.options.retries);
         loop {
             let place = self.place();
@@ -172,9 +172,9 @@ impl Client {
     /// Whether another try makes sense, having moved or renewed what had to be.
     fn may_repeat(
         &self,
-        request: &Request<'_>,
+        request: &S3Request<'_>,
         trouble: &Trouble,
-        place: &Place,
+        place: &BucketAddress,
         keys: &Keys,
         tries: &mut Tries,
     ) -> Answer<bool> {
@@ -201,7 +201,7 @@ impl Client {
     }
 
     /// Whether the bucket turned out to be in another region, which is remembered.
-    fn moved(&self, place: &Place, refusal: &Refusal) -> bool {
+    fn moved(&self, place: &BucketAddress, refusal: &Refusal) -> bool {
         let redirected = matches!(refusal.status, 301 | 302 | 307 | 308)
             || refusal.status == 400 && refusal.code.starts_with("Authorization")
             || refusal.status == 400 && refusal.code == "BadRequest";
@@ -213,7 +213,7 @@ impl Client {
     }
 
     /// A request whose answer is a document with this root.
-    fn document<'a>(&self, mut request: Request<'a>, root: &'a str) -> Answer<xml::Node> {
+    fn document<'a>(&self, mut request: S3Request<'a>, root: &'a str) -> Answer<xml::Node> {
         (request.limit, request.root) = (xml::LONGEST, root);
         Ok(self.request(request)?.document)
     }
@@ -224,8 +224,8 @@ impl Client {
 
     fn attempt(
         &self,
-        request: &mut Request<'_>,
-        place: &Place,
+        request: &mut S3Request<'_>,
+        place: &BucketAddress,
         keys: &Keys,
     ) -> std::result::Result<Response, Trouble> {
         if request.stopped() {
@@ -280,8 +280,8 @@ impl Client {
     /// One signed exchange. Its headers hold what proves who we are, and must not leave this function.
     fn exchange(
         &self,
-        request: &mut Request<'_>,
-        place: &Place,
+        request: &mut S3Request<'_>,
+        place: &BucketAddress,
         keys: &Keys,
         into: &mut Vec<u8>,
     ) -> std::result::Result<http::response::Parts, ureq::Error> {
@@ -304,7 +304,7 @@ impl Client {
         }
         let silence = if request.slow { 10 } else { 1 } * self.options.silence;
         let answer = if matches!(request.method, Method::Put | Method::Post) {
-            let mut body = Limited {
+            let mut body = LimitedBody {
                 from: request.body,
                 request,
                 limiter: self.limiter.as_ref(),
@@ -326,7 +326,7 @@ impl Client {
             .into_with_config()
             .limit(request.limit.max(1 << 20) + 1)
             .reader();
-        let from = Limited {
+        let from = LimitedBody {
             from,
             request,
             limiter: self.limiter.as_ref(),
@@ -341,14 +341,14 @@ impl Client {
 
     fn fault(
         &self,
-        request: &Request<'_>,
+        request: &S3Request<'_>,
         trouble: &Trouble,
-        place: &Place,
+        place: &BucketAddress,
         keys: &Keys,
         tries: &Tries,
     ) -> Fault {
         let doing = format!("cannot {} {}", request.doing, self.url(request.key));
-        let about = About {
+        let about = RequestContext {
             action: request.action,
             source: &self.credentials.source,
             place: &place.shown(),

@@ -248,7 +248,7 @@ fn damaged(what: &str) -> Error {
 
 /// Checks the commands that follow the head, as they pass by in pieces of any length.
 #[derive(Debug, Default)]
-pub struct Check {
+pub struct CommandCheck {
     header: [u8; COMMAND],
     have: usize,
     left: u32,
@@ -259,14 +259,14 @@ pub struct Check {
     sound: u64,
 }
 
-impl Check {
+impl CommandCheck {
     /// A check that begins after a head, which took so many bytes.
-    pub fn after(head: &Head, length: usize) -> Check {
-        Check {
+    pub fn after(head: &Head, length: usize) -> CommandCheck {
+        CommandCheck {
             paths: Paths::new(head.version),
             passed: length as u64,
             sound: length as u64,
-            ..Check::default()
+            ..CommandCheck::default()
         }
     }
 
@@ -376,7 +376,7 @@ pub struct Checked<R> {
     inner: R,
     head: Vec<u8>,
     given: usize,
-    check: Check,
+    check: CommandCheck,
 }
 
 impl<R: Read> Checked<R> {
@@ -389,7 +389,7 @@ impl<R: Read> Checked<R> {
         change(&mut head)?;
         let encoded = head.encode();
         Ok(Checked {
-            check: Check::after(&head, encoded.len()),
+            check: CommandCheck::after(&head, encoded.len()),
             inner,
             head: encoded,
             given: 0,

@@ -70,12 +70,12 @@ macro_rules! kernel_struct {
 pub(crate) use kernel_struct;
 
 /// An ioctl number that belongs to an argument of type `T`.
-pub(crate) struct Request<T> {
+pub(crate) struct IoctlNumber<T> {
     number: u32,
     argument: PhantomData<T>,
 }
 
-impl<T: Plain> Request<T> {
+impl<T: Plain> IoctlNumber<T> {
     /// `_IOW`: the kernel reads the argument.
     pub(crate) const fn write(magic: u8, nr: u8) -> Self {
         Self::numbered(1, magic, nr, size_of::<T>())
@@ -95,7 +95,7 @@ impl<T: Plain> Request<T> {
     const fn numbered(direction: u32, magic: u8, nr: u8, size: usize) -> Self {
         assert!(size < 1 << 14);
         let number = direction << 30 | (size as u32) << 16 | (magic as u32) << 8 | nr as u32;
-        Request {
+        IoctlNumber {
             number,
             argument: PhantomData,
         }
@@ -111,7 +111,7 @@ impl<T: Plain> Request<T> {
 /// writes to; see [`ioctl_tail`] for the one request where it is not.
 pub(crate) fn ioctl<T: Plain>(
     file: BorrowedFd,
-    request: &Request<T>,
+    request: &IoctlNumber<T>,
     argument: &mut T,
 ) -> io::Result<()> {
     // Sound: the number carries the size of `T`, so the kernel stays within `argument`, and
@@ -125,7 +125,7 @@ pub(crate) fn ioctl<T: Plain>(
 /// the answer says where it starts (in words of eight bytes).
 pub(crate) fn ioctl_tail<H: Plain, T: Plain>(
     file: BorrowedFd,
-    request: &Request<T>,
+    request: &IoctlNumber<T>,
     head: &mut H,
     memory: &mut [u64],
 ) -> io::Result<usize> {

@@ -12,7 +12,7 @@ use crate::event::{Counts, Event, Listener, Verified};
 use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Store;
-pub use drill::{Ground, InMind, Outcome, Received, drill};
+pub use drill::{DrillOutcome, Ground, InMind, TrialStore, drill};
 pub use files::files;
 pub use identity::same_snapshots;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub use trees::{content, copies};
 
 /// What a verification found.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct Verification {
     /// A verdict on each snapshot, and on each that another place has and this one lacks.
     pub findings: Vec<Finding>,
     /// What was verified; its notes say what could not be read.
@@ -32,13 +32,13 @@ pub struct Report {
 ///
 /// # Errors
 /// If the store cannot be read at all.
-pub fn alone(store: &mut dyn Store, depth: Depth, listener: &mut Listener) -> Result<Report> {
+pub fn alone(store: &mut dyn Store, depth: Depth, listener: &mut Listener) -> Result<Verification> {
     let listing = store.list()?;
     let findings = store.inspect(depth, &mut |name| listener(Event::verifying(name)))?;
-    Ok(Report { findings, listing })
+    Ok(Verification { findings, listing })
 }
 
-impl Report {
+impl Verification {
     /// How many there are of each kind of finding.
     pub fn counts(&self) -> Counts {
         let count = |is: &dyn Fn(&Verdict) -> bool| {
@@ -91,7 +91,7 @@ impl Report {
     }
 
     /// Takes in what was found in a part of the same place, at this path below it.
-    pub fn join(&mut self, part: Report, at: &Path) {
+    pub fn join(&mut self, part: Verification, at: &Path) {
         let below = |path: PathBuf| at.join(path);
         let findings = part.findings.into_iter().map(|finding| Finding {
             path: below(finding.path),
@@ -150,13 +150,13 @@ mod tests {
     use super::*;
     use crate::snapshot::Uuid;
 
-    fn report(verdicts: &[Verdict]) -> Report {
+    fn report(verdicts: &[Verdict]) -> Verification {
         let finding = |verdict: &Verdict| Finding {
             path: "s".into(),
             id: Uuid([1; 16]),
             verdict: verdict.clone(),
         };
-        Report {
+        Verification {
             findings: verdicts.iter().map(finding).collect(),
             listing: Listing::default(),
         }

@@ -1,6 +1,6 @@
 //! What there is of the backups of one subvolume. Values that whoever keeps them fills in.
 
-use super::{ArchiveState, Kind, stamp};
+use super::{ArchiveState, BackupKind, stamp};
 use crate::snapshot::{Origin, Uuid};
 use crate::text::shown;
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ pub struct Backups {
     /// Why manifests cannot be understood, by their keys.
     pub unread: BTreeMap<String, String>,
     /// What runs left that did not end.
-    pub leftovers: Vec<Leftover>,
+    pub leftovers: Vec<UnfinishedBackup>,
     /// Keys that are no part of any backup, nor left by a run.
     pub strays: Vec<String>,
 }
@@ -35,7 +35,7 @@ pub struct Backup {
     /// The key of its manifest.
     pub key: String,
     /// A full one or a difference.
-    pub kind: Kind,
+    pub kind: BackupKind,
     /// When the run began that made it, as the manifest has it.
     pub created_at: String,
     /// The name of its snapshot.
@@ -75,7 +75,7 @@ pub struct ByHand {
 
 /// What is left of a backup that was not finished.
 #[derive(Clone, Debug)]
-pub struct Leftover {
+pub struct UnfinishedBackup {
     /// By which it is deleted.
     pub name: String,
     /// Bytes that are there.

@@ -125,7 +125,7 @@ impl Backups {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Kind;
+    use super::super::BackupKind;
     use super::*;
 
     fn archive(current: Option<&str>, broken: &[&str]) -> Backups {
@@ -134,7 +134,7 @@ mod tests {
             Backup {
                 broken: broken.contains(&&*key).then(|| "torn".to_owned()),
                 key,
-                kind: Kind::Full,
+                kind: BackupKind::Full,
                 created_at: format!("2026010{day}T020000Z"),
                 snapshot: format!("s{day}"),
                 path: format!("/x/p{day}").into(),

@@ -3,7 +3,7 @@
 
 use super::names;
 use super::run::own_chains;
-use super::schedule::{Due, Kind, Past, Schedule};
+use super::schedule::{BackupKind, Due, Past, Schedule};
 use crate::archive::stamp;
 use crate::snapshot::{Listing, Origin, Snapshot, State, Uuid, shown};
 use jiff::{Timestamp, Zoned};
@@ -14,18 +14,18 @@ use std::path::Path;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Agenda {
     /// A new snapshot, to be sent in this way, and why.
-    New(Kind, String),
+    New(BackupKind, String),
     /// This snapshot has not arrived yet; how it is sent, and why before there is a new one.
-    Finish(Uuid, Kind, String),
+    Finish(Uuid, BackupKind, String),
     /// The newest has not arrived at all destinations.
     Owed,
     /// Nothing before this moment, and what then.
-    Later(Zoned, Kind),
+    Later(Zoned, BackupKind),
 }
 
 /// What there is of an archive's newest chain.
 #[derive(Clone, Debug, Default)]
-pub struct Chain {
+pub struct NewestChain {
     /// The last full backup.
     pub last_full: Option<Timestamp>,
     /// The last backup.
@@ -44,9 +44,9 @@ pub struct Pending {
     /// When it was made.
     pub made: Timestamp,
     /// As its name says.
-    pub kind: Kind,
+    pub kind: BackupKind,
     /// Parts of it are in the bucket, as a backup of this kind.
-    pub begun: Option<Kind>,
+    pub begun: Option<BackupKind>,
 }
 
 /// The latest of some times. A clock that was wrong for a while leaves times of the future, which
@@ -59,7 +59,7 @@ fn order(time: Timestamp, now: Timestamp) -> (bool, Timestamp) {
     (time <= now, time)
 }
 
-impl Chain {
+impl NewestChain {
     /// Whether it is of another subvolume than this one, of which these snapshots are here.
     pub fn is_strange(&self, ours: &[Snapshot], archive: &Listing, subvolume: Uuid) -> bool {
         let own = own_chains(archive, ours, subvolume, true);
@@ -80,18 +80,18 @@ impl Chain {
     }
 
     /// The newest chain of what can be restored.
-    pub fn newest(listing: &Listing, now: Timestamp) -> Chain {
+    pub fn newest(listing: &Listing, now: Timestamp) -> NewestChain {
         let sound = || listing.snapshots.iter().filter(|s| s.state == State::Ok);
         let graph = listing.offer.graph();
         let made = |s: &Snapshot| Timestamp::from_second(s.created?).ok();
         let full = sound().filter(|s| graph.needs(s.id()).next().is_none());
         let age = |s: &Snapshot| (made(s).map(|made| order(made, now)), s.path.clone());
         let Some(newest) = sound().max_by_key(|s| age(s)) else {
-            return Chain::default();
+            return NewestChain::default();
         };
         let of = |s: &&Snapshot| graph.root(s.id()) == graph.root(newest.id());
         let last = made(newest);
-        Chain {
+        NewestChain {
             // A full one of the future is no later than what came after it.
             last_full: latest(full.filter_map(made), now)
                 .map(|full| full.min(last.unwrap_or(full))),
@@ -106,11 +106,11 @@ impl Chain {
 /// Backups that were `lost` there still have their names, so that they cannot be made again.
 pub fn pending(
     ours: &[Snapshot],
-    chain: &Chain,
+    chain: &NewestChain,
     archive: &Listing,
     lost: &[String],
 ) -> Option<Pending> {
-    let begun: Vec<(&str, Kind)> = leftovers(archive).filter_map(begun).collect();
+    let begun: Vec<(&str, BackupKind)> = leftovers(archive).filter_map(begun).collect();
     let broken = !ours.iter().any(|s| chain.links.contains(&s.id()));
     let newest = ours.last()?.id();
     let waiting = |s: &Snapshot| {
@@ -123,7 +123,7 @@ pub fn pending(
         let stamp = stamp::stamp(made);
         let begun = begun.iter().filter(|(of, _)| *of == stamp);
         // A difference is of no use without what it was made from. The newest goes whole then.
-        let serves = |kind: Kind| kind == Kind::Full || !broken || s.id() == newest;
+        let serves = |kind: BackupKind| kind == BackupKind::Full || !broken || s.id() == newest;
         Some(Pending {
             id: s.id(),
             name: name.to_owned(),
@@ -141,7 +141,7 @@ pub fn pending(
 /// What interrupted runs left in the bucket that no run will go on with, and why.
 pub fn abandoned<'a>(
     ours: &[Snapshot],
-    chain: &Chain,
+    chain: &NewestChain,
     archive: &'a Listing,
     pending: Option<&Pending>,
 ) -> Vec<(&'a Path, &'static str)> {
@@ -171,9 +171,9 @@ fn leftovers(archive: &Listing) -> impl Iterator<Item = &Snapshot> {
 }
 
 /// The time and the kind of the backup that a leftover is of: `full/chunk-TIME`.
-fn begun(left: &Snapshot) -> Option<(&str, Kind)> {
+fn begun(left: &Snapshot) -> Option<(&str, BackupKind)> {
     let (kind, stamp) = left.path.to_str()?.split_once("/chunk-")?;
-    Some((stamp, Kind::parse(kind)?))
+    Some((stamp, BackupKind::parse(kind)?))
 }
 
 /// Decides. `force` makes a backup in any case; `owed` says that a destination lacks the newest
@@ -190,7 +190,7 @@ pub fn decide(
     if let Some(pending) = pending {
         // An incremental one that has nothing to build on any more goes whole.
         let kind = match past.broken.is_some() || past.last_full.is_none() {
-            true => Kind::Full,
+            true => BackupKind::Full,
             false => pending.begun.unwrap_or(pending.kind),
         };
         if pending.begun.is_some() {
@@ -215,8 +215,8 @@ fn counting<'a>(past: &Past<'a>, pending: &Pending) -> Past<'a> {
     Past {
         last: Some(pending.made),
         last_full: match pending.kind {
-            Kind::Full => Some(pending.made),
-            Kind::Incremental => past.last_full,
+            BackupKind::Full => Some(pending.made),
+            BackupKind::Incremental => past.last_full,
         },
         broken: None,
     }
@@ -251,42 +251,45 @@ mod tests {
         }
     }
 
-    fn waiting(made: &str, begun: Option<Kind>) -> Option<Pending> {
+    fn waiting(made: &str, begun: Option<BackupKind>) -> Option<Pending> {
         Some(Pending {
             id: Uuid([7; 16]),
             name: "data__x__inc".to_owned(),
             made: at(made),
-            kind: Kind::Incremental,
+            kind: BackupKind::Incremental,
             begun,
         })
     }
 
     #[test]
     fn what_was_interrupted_is_finished_first() {
-        let finish = |kind: Kind, agenda: Agenda| match agenda {
+        let finish = |kind: BackupKind, agenda: Agenda| match agenda {
             Agenda::Finish(_, found, _) => assert_eq!(found, kind),
             other => panic!("{other:?}"),
         };
         // Whenever that is, and even if a backup is asked for.
         let begun = |kind| waiting("03-15T02:00:00", Some(kind));
-        let difference = || begun(Kind::Incremental);
+        let difference = || begun(BackupKind::Incremental);
         for now in ["03-15T03:00:00", "03-16T03:00:00", "06-01T00:00:00"] {
             for force in [false, true] {
-                let kind = Kind::Incremental;
+                let kind = BackupKind::Incremental;
                 finish(kind, decided(&past(), difference(), now, force));
             }
         }
         // What was begun whole is finished whole.
         let now = "03-15T03:00:00";
-        finish(Kind::Full, decided(&past(), begun(Kind::Full), now, false));
+        finish(
+            BackupKind::Full,
+            decided(&past(), begun(BackupKind::Full), now, false),
+        );
         // Without its parent it goes whole.
         let broken = Past {
             broken: Some("gone"),
             ..past()
         };
-        finish(Kind::Full, decided(&broken, difference(), now, false));
+        finish(BackupKind::Full, decided(&broken, difference(), now, false));
         finish(
-            Kind::Full,
+            BackupKind::Full,
             decided(&Past::default(), difference(), now, false),
         );
     }
@@ -340,7 +343,7 @@ mod tests {
             named(2, "data__20260315T020000Z__inc"),
             named(3, "data__20260322T020000Z__inc"),
         ];
-        let chain = |links: &[u8]| Chain {
+        let chain = |links: &[u8]| NewestChain {
             last: past().last,
             last_full: past().last_full,
             links: links.iter().map(|n| id(*n)).collect(),
@@ -357,7 +360,7 @@ mod tests {
             ..Listing::default()
         };
         let (sound, lost) = (chain(&[1]), chain(&[9]));
-        let found = |chain: &Chain, names: &[&str]| {
+        let found = |chain: &NewestChain, names: &[&str]| {
             let left = left(names);
             let pending = pending(&ours, chain, &left, &[]).unwrap();
             let abandoned = abandoned(&ours, chain, &left, Some(&pending));
@@ -369,12 +372,12 @@ mod tests {
             "full/chunk-20260322T020000Z",
         );
         assert_eq!(found(&sound, &[]), (3, None, String::new()));
-        let kind = Some(Kind::Incremental);
+        let kind = Some(BackupKind::Incremental);
         assert_eq!(found(&sound, &[second]), (2, kind, String::new()));
         let taken = ["data__20260322T020000Z__inc".to_owned()];
         assert_eq!(pending(&ours, &sound, &left(&[]), &taken), None);
         let (number, kind, why) = found(&sound, &[second, third]);
-        assert_eq!((number, kind), (3, Some(Kind::Full)));
+        assert_eq!((number, kind), (3, Some(BackupKind::Full)));
         assert_eq!(why, "a newer one is gone on with");
         let (number, kind, why) = found(&lost, &[second]);
         assert_eq!((number, kind), (3, None));
@@ -393,7 +396,7 @@ mod tests {
         assert!(matches!(owed(false), Agenda::Later(..)));
         let later = at("03-15T03:00:00").to_zoned(jiff::tz::TimeZone::UTC);
         let due = decide(&SCHEDULE, &past(), None, true, &later, false);
-        assert!(matches!(due, Agenda::New(Kind::Incremental, _)));
+        assert!(matches!(due, Agenda::New(BackupKind::Incremental, _)));
     }
 
     #[test]
@@ -423,16 +426,20 @@ mod tests {
             ..Listing::default()
         };
         let day = |day: i64| Timestamp::from_second(day * 86_400).unwrap();
-        let chain = Chain::newest(&listing, day(9));
+        let chain = NewestChain::newest(&listing, day(9));
         assert_eq!(chain.links, HashSet::from([id(3), id(4), id(5)]));
         assert_eq!(chain.last_full, Timestamp::from_second(3 * 86_400).ok());
         assert_eq!(chain.last, Timestamp::from_second(5 * 86_400).ok());
         // Seen from before, the later ones are of a clock that was wrong.
-        let chain = Chain::newest(&listing, day(2));
+        let chain = NewestChain::newest(&listing, day(2));
         assert_eq!(chain.links, HashSet::from([id(1), id(2)]));
         assert_eq!((chain.last_full, chain.last), (Some(day(1)), Some(day(2))));
-        let chain = Chain::newest(&listing, day(0));
+        let chain = NewestChain::newest(&listing, day(0));
         assert_eq!((chain.last_full, chain.last), (Some(day(3)), Some(day(5))));
-        assert!(Chain::newest(&Listing::default(), day(9)).links.is_empty());
+        assert!(
+            NewestChain::newest(&Listing::default(), day(9))
+                .links
+                .is_empty()
+        );
     }
 }

@@ -5,15 +5,15 @@ mod nearest;
 mod reader;
 
 use super::hooks::{self, Hooks};
-use super::retention::{self, Chains, Policy};
+use super::retention::{self, ChainPolicy, Policy};
 use super::schedule::Schedule;
 use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
 use crate::machine;
 use crate::snapshot::shown;
 use crate::store::{Location, Place, Sse};
-use crate::sys::secure_open::{self, Found};
-use reader::Reader;
+use crate::sys::secure_open::{self, Unopened};
+use reader::ConfigReader;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,20 +36,20 @@ pub struct Config {
     /// `[subvolumes]`, each with the name of its backups.
     pub subvolumes: Vec<(String, PathBuf)>,
     /// `[s3]`
-    pub s3: Bucket,
+    pub s3: BucketConfig,
     /// `[restore]`
     pub restore: Restore,
     /// `[[destination]]`
-    pub destinations: Vec<Destination>,
+    pub destinations: Vec<DestinationConfig>,
     /// `[hooks]`
     pub hooks: Hooks,
     /// Every key, for a person.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Setting>,
 }
 
 /// A key as it was understood.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
+pub struct Setting {
     /// `section.key`
     pub key: &'static str,
     /// As TOML would have it.
@@ -87,7 +87,7 @@ pub struct Snapshots {
 
 /// Where backups go, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Bucket {
+pub struct BucketConfig {
     /// Its name.
     pub bucket: String,
     /// Where it is.
@@ -111,12 +111,12 @@ pub struct Bucket {
     /// Encryption at the service.
     pub sse: Sse,
     /// Which backups are let go.
-    pub keeps: Chains,
+    pub keeps: ChainPolicy,
 }
 
 /// Where snapshots go beside the bucket.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Destination {
+pub struct DestinationConfig {
     /// A directory of snapshots.
     pub place: Place,
     /// Which stay there.
@@ -188,7 +188,7 @@ impl Config {
             return Err(Error::usage(format!("cannot use {name}"), said));
         }
         let doing = || format!("cannot read {name}");
-        let found = Found::at(path).doing(doing)?;
+        let found = Unopened::at(path).doing(doing)?;
         let text = secure_open::read_found(&found, LONGEST).doing(doing)?;
         let text = String::from_utf8(text).map_err(|_| Error::usage(doing(), "it is not UTF-8"))?;
         let places = Places::of(path);
@@ -202,7 +202,7 @@ impl Config {
     /// # Errors
     /// If it is no TOML, has keys that are unknown or mistyped, or lacks one.
     pub fn parse(name: &str, text: &str, places: &Places) -> Result<Config> {
-        let mut file = Reader::new(name, text)?;
+        let mut file = ConfigReader::new(name, text)?;
         let config = Config {
             global: global(&mut file, places)?,
             schedule: schedule(&mut file)?,
@@ -229,7 +229,7 @@ impl Config {
     }
 }
 
-fn global(file: &mut Reader, places: &Places) -> Result<Global> {
+fn global(file: &mut ConfigReader, places: &Places) -> Result<Global> {
     const LEVELS: &[&str] = &["debug", "info", "warning", "error", "critical"];
     let state_path = file.path("global.state_path", places.state.clone())?;
     Ok(Global {
@@ -242,7 +242,7 @@ fn global(file: &mut Reader, places: &Places) -> Result<Global> {
     })
 }
 
-fn schedule(file: &mut Reader) -> Result<Schedule> {
+fn schedule(file: &mut ConfigReader) -> Result<Schedule> {
     const DAYS: u64 = 1_000_000;
     let mut days = |key, default| -> Result<u32> {
         let days = file.number(key, default, 1)?;
@@ -257,7 +257,7 @@ fn schedule(file: &mut Reader) -> Result<Schedule> {
 }
 
 /// Backups are called after the last part of the path, so two must not share it.
-fn subvolumes(file: &mut Reader) -> Result<Vec<(String, PathBuf)>> {
+fn subvolumes(file: &mut ConfigReader) -> Result<Vec<(String, PathBuf)>> {
     const KEY: &str = "subvolumes.paths";
     let mut seen: HashMap<String, PathBuf> = HashMap::new();
     let mut all = Vec::new();
@@ -285,8 +285,8 @@ fn subvolumes(file: &mut Reader) -> Result<Vec<(String, PathBuf)>> {
     Ok(all)
 }
 
-fn bucket(file: &mut Reader) -> Result<Bucket> {
-    Ok(Bucket {
+fn bucket(file: &mut ConfigReader) -> Result<BucketConfig> {
+    Ok(BucketConfig {
         bucket: file.required("s3.bucket")?,
         region: file.required("s3.region")?,
         prefix: file.required("s3.prefix")?,
@@ -298,7 +298,7 @@ fn bucket(file: &mut Reader) -> Result<Bucket> {
         concurrency: file.number("s3.concurrency", 4, 1)?,
         spool_enabled: file.flag("s3.spool_enabled", false)?,
         sse: encryption(file)?,
-        keeps: Chains {
+        keeps: ChainPolicy {
             newest: file.optional_number("s3.retain_full_chains", 1)?,
             days: file.optional_number("s3.retain_days", 1)?,
         },
@@ -306,7 +306,7 @@ fn bucket(file: &mut Reader) -> Result<Bucket> {
 }
 
 /// Of what is not said, AES256 is what every service but a few takes.
-fn encryption(file: &mut Reader) -> Result<Sse> {
+fn encryption(file: &mut ConfigReader) -> Result<Sse> {
     let Some(text) = file.optional("s3.sse")? else {
         file.text("s3.sse", "AES256")?;
         return Ok(Sse::Usual);
@@ -315,9 +315,10 @@ fn encryption(file: &mut Reader) -> Result<Sse> {
     text.parse().map_err(wrong)
 }
 
-fn destination(file: &mut Reader) -> Result<Destination> {
+fn destination(file: &mut ConfigReader) -> Result<DestinationConfig> {
     let text = file.required("destination.location")?;
-    let said = |file: &Reader, key, error: Error| file.wrong(key, &format!("is wrong: {error}"));
+    let said =
+        |file: &ConfigReader, key, error: Error| file.wrong(key, &format!("is wrong: {error}"));
     let location = Location::directory(text.as_ref());
     let place = location.map_err(|error| said(file, "destination.location", error))?;
     if place.place.directory().is_some_and(Path::is_relative) {
@@ -347,7 +348,7 @@ fn destination(file: &mut Reader) -> Result<Destination> {
                     (restore --verify full compares then)";
         return Err(file.wrong("destination.compare", what));
     }
-    Ok(Destination {
+    Ok(DestinationConfig {
         place: place.place,
         keeps,
         compare,
@@ -355,7 +356,7 @@ fn destination(file: &mut Reader) -> Result<Destination> {
     })
 }
 
-fn hooks(file: &mut Reader) -> Result<Hooks> {
+fn hooks(file: &mut ConfigReader) -> Result<Hooks> {
     let seconds = file.optional_number("hooks.timeout_seconds", 1)?;
     Ok(Hooks {
         before: file.command("hooks.before")?,
@@ -364,7 +365,7 @@ fn hooks(file: &mut Reader) -> Result<Hooks> {
     })
 }
 
-fn restore(file: &mut Reader) -> Result<Restore> {
+fn restore(file: &mut ConfigReader) -> Result<Restore> {
     const MODES: &[&str] = &["full", "sample", "none"];
     const TIERS: &[&str] = &["Standard", "Bulk", "Expedited"];
     const WAYS: &[&str] = &["auto", "builtin", "btrfs"];

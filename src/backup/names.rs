@@ -1,6 +1,6 @@
 //! Names of the snapshots that backups make, and what they tell. Knows calendars, and no files.
 
-use super::schedule::Kind;
+use super::schedule::BackupKind;
 use crate::archive::stamp;
 use crate::error::{Error, Result};
 use jiff::civil::DateTime;
@@ -14,7 +14,7 @@ pub enum Naming {
     /// A prefix and the local time.
     OneShot(OsString),
     /// The name of scheduled backups, and the kind of the next one: `NAME__TIME__full` in UTC.
-    Scheduled(String, Kind),
+    Scheduled(String, BackupKind),
 }
 
 impl Naming {
@@ -48,20 +48,20 @@ impl Naming {
 }
 
 /// The name of a scheduled snapshot.
-pub fn scheduled(name: &str, made: Timestamp, kind: Kind) -> String {
+pub fn scheduled(name: &str, made: Timestamp, kind: BackupKind) -> String {
     let kind = match kind {
-        Kind::Full => "full",
-        Kind::Incremental => "inc",
+        BackupKind::Full => "full",
+        BackupKind::Incremental => "inc",
     };
     format!("{name}__{}__{kind}", stamp::stamp(made))
 }
 
 /// What the name of a scheduled snapshot says: whose it is, when it was made, and its kind.
-pub fn scheduled_parts(name: &str) -> Option<(&str, Timestamp, Kind)> {
+pub fn scheduled_parts(name: &str) -> Option<(&str, Timestamp, BackupKind)> {
     let (name, made, kind) = stamp::parts(name)?;
     let kind = match kind {
-        "full" => Kind::Full,
-        _ => Kind::Incremental,
+        "full" => BackupKind::Full,
+        _ => BackupKind::Incremental,
     };
     Some((name, stamp::moment(made)?, kind))
 }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn scheduled_names_there_and_back() {
         let now: Zoned = "2026-11-21T02:03:04[Europe/Berlin]".parse().unwrap();
-        for (kind, ending) in [(Kind::Full, "full"), (Kind::Incremental, "inc")] {
+        for (kind, ending) in [(BackupKind::Full, "full"), (BackupKind::Incremental, "inc")] {
             let naming = Naming::Scheduled("my__data".to_owned(), kind);
             let name = naming.name(&now);
             let text = format!("my__data__20261121T010304Z__{ending}");

@@ -2,8 +2,8 @@
 
 use super::names::{self, Naming};
 use super::retention::Policy;
-use super::run::{Dest, Keeps, Make, Run, Wants};
-use super::source::Source;
+use super::run::{Dest, Keeps, MakeWhen, Run, Wants};
+use super::source::BackupSource;
 use crate::btrfs;
 use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// What is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Order {
+pub struct BackupOrder {
     /// What is backed up.
     pub subvolume: PathBuf,
     /// Where its snapshots are, relative to it.
@@ -48,10 +48,10 @@ pub struct Order {
 /// # Errors
 /// [`crate::error::Kind::Partly`] if a destination failed and others did not,
 /// [`crate::error::Kind::Busy`] if another run is at work; whatever stops all of it.
-pub fn run(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -> Result<()> {
+pub fn run(order: &BackupOrder, means: &Means, now: &Zoned, listener: &mut Listener) -> Result<()> {
     names::check_prefix(&order.prefix)?;
     let naming = Naming::OneShot(order.prefix.clone());
-    let source = Source::open(&order.subvolume, &order.folder, naming, !order.dry_run)?;
+    let source = BackupSource::open(&order.subvolume, &order.folder, naming, !order.dry_run)?;
     let mut store = open_source(&source, order.dry_run, means)?;
     let mut opened = open_destinations(order, &source, means, listener)?;
     let places = order.destinations.iter().zip(&mut opened);
@@ -65,8 +65,8 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -
     });
     let dests = dests.collect();
     let make = match order.always {
-        true => Make::Always("--always".to_owned()),
-        false => Make::IfChanged,
+        true => MakeWhen::Always("--always".to_owned()),
+        false => MakeWhen::IfChanged,
     };
     let mut run = Run {
         source: &source,
@@ -88,7 +88,11 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -
 ///
 /// # Errors
 /// If they cannot be reached, or another run holds the lock.
-pub(super) fn open_source(source: &Source, dry_run: bool, means: &Means) -> Result<Box<dyn Store>> {
+pub(super) fn open_source(
+    source: &BackupSource,
+    dry_run: bool,
+    means: &Means,
+) -> Result<Box<dyn Store>> {
     let access = if dry_run { Access::Read } else { Access::Write };
     let place = match source.folder.is_dir() {
         true => source.folder.clone(),
@@ -110,8 +114,8 @@ pub(super) fn as_store<'a>(
 
 /// All at once, so that nothing is done where none of them is there.
 fn open_destinations(
-    order: &Order,
-    source: &Source,
+    order: &BackupOrder,
+    source: &BackupSource,
     means: &Means,
     listener: &mut Listener,
 ) -> Result<Vec<Result<Box<dyn Store>>>> {
@@ -146,7 +150,7 @@ pub(super) fn access(dry_run: bool, keeps_all: bool) -> Access {
 }
 
 /// It would wait for our own lock.
-pub(super) fn check_apart(source: &Source, place: &Place) -> Result<()> {
+pub(super) fn check_apart(source: &BackupSource, place: &Place) -> Result<()> {
     let folder = source.folder.canonicalize().ok();
     match place.directory() {
         Some(path) if folder.is_some() && path.canonicalize().ok() == folder => {
@@ -158,7 +162,7 @@ pub(super) fn check_apart(source: &Source, place: &Place) -> Result<()> {
 }
 
 /// An unplugged disk must not fill the disk that its mount point is on.
-pub(super) fn check_mount(source: &Source, place: &Place) -> Result<()> {
+pub(super) fn check_mount(source: &BackupSource, place: &Place) -> Result<()> {
     let Some(path) = place.directory() else {
         return Ok(());
     };

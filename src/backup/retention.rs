@@ -5,7 +5,7 @@ mod chains;
 
 use crate::error::{Error, Result};
 use crate::snapshot::{Graph, Uuid};
-pub use chains::{Chains, own};
+pub use chains::{ChainPolicy, own};
 use jiff::civil::{DateTime, Weekday};
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned, tz::TimeZone};
 use std::fmt::Write;
@@ -54,7 +54,7 @@ pub struct Candidate {
 
 /// What is to be done with a snapshot, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verdict {
+pub struct Decision {
     /// Which.
     pub candidate: Candidate,
     /// It stays.
@@ -195,11 +195,11 @@ pub fn judge(
     policy: &Policy,
     bonds: &Bonds,
     now: &Zoned,
-) -> Vec<Verdict> {
+) -> Vec<Decision> {
     let is_future = |c: &Candidate| from_future(c.made, now.timestamp());
     let (future, past) = candidates.into_iter().partition(is_future);
     let future: Vec<Candidate> = future;
-    let waiting = future.into_iter().map(|candidate| Verdict {
+    let waiting = future.into_iter().map(|candidate| Decision {
         candidate,
         keep: true,
         why: "its time has not come yet: a clock was wrong".to_owned(),
@@ -219,7 +219,7 @@ fn judge_past(
     policy: &Policy,
     bonds: &Bonds,
     now: &Zoned,
-) -> Vec<Verdict> {
+) -> Vec<Decision> {
     candidates.sort_by(|a, b| (b.made, b.order, &b.path).cmp(&(a.made, a.order, &a.path)));
     let mut reasons: Vec<String> = vec![String::new(); candidates.len()];
     let mut say = |at: usize, why: &str| {
@@ -250,7 +250,7 @@ fn judge_past(
         }
     }
     keep_parents(&candidates, &mut reasons, &bonds.graph);
-    let verdict = |(candidate, why): (Candidate, String)| Verdict {
+    let verdict = |(candidate, why): (Candidate, String)| Decision {
         candidate,
         keep: !why.is_empty(),
         why: if why.is_empty() {

@@ -3,8 +3,8 @@
 
 mod prune;
 
-use super::retention::{Chains, Policy, Verdict};
-use super::source::{self, Source};
+use super::retention::{ChainPolicy, Decision, Policy};
+use super::source::{self, BackupSource};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::plan::{self, Plan, Step, Wish};
@@ -20,7 +20,7 @@ use std::path::Path;
 
 /// When a snapshot is made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Make {
+pub enum MakeWhen {
     /// If the subvolume changed since the newest.
     IfChanged,
     /// In any case, and why.
@@ -44,7 +44,7 @@ pub enum Keeps {
     /// Snapshots, one by one.
     Policy(Policy),
     /// Whole chains of them.
-    Chains(Chains),
+    Chains(ChainPolicy),
 }
 
 impl Keeps {
@@ -82,7 +82,7 @@ pub enum Costed<'a> {
     /// Bringing something there, and fetching it back.
     Plan(&'a Plan),
     /// Letting something go.
-    Deletions(&'a [Verdict]),
+    Deletions(&'a [Decision]),
 }
 
 impl Dest<'_> {
@@ -101,13 +101,13 @@ impl Dest<'_> {
 /// One backup of one subvolume.
 pub struct Run<'a, 'b> {
     /// Of what.
-    pub source: &'a Source,
+    pub source: &'a BackupSource,
     /// Where its snapshots are.
     pub store: &'a mut dyn Store,
     /// When.
     pub now: &'a Zoned,
     /// Whether a snapshot is made.
-    pub make: Make,
+    pub make: MakeWhen,
     /// What the source keeps.
     pub keeps: Policy,
     /// Nothing is changed.
@@ -127,7 +127,7 @@ pub struct Run<'a, 'b> {
 
 /// How it went.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// The newest snapshot.
     pub newest: Snapshot,
     /// Destinations.
@@ -136,7 +136,7 @@ pub struct Outcome {
     pub failed: Vec<(String, Error)>,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// What it comes to.
     ///
     /// # Errors
@@ -167,7 +167,7 @@ impl Run<'_, '_> {
     ///
     /// # Errors
     /// Whatever stops all of it. Destinations that failed are told of in the outcome.
-    pub fn go(&mut self, dests: Vec<Dest>) -> Result<Outcome> {
+    pub fn go(&mut self, dests: Vec<Dest>) -> Result<RunOutcome> {
         self.remark_on_nested();
         let listing = self.snapshot()?;
         self.send_to_all(dests, &listing)
@@ -195,9 +195,9 @@ impl Run<'_, '_> {
         let mut listing = self.listing()?;
         let newest = self.source.ours(&listing).last().copied();
         let why = match &self.make {
-            Make::IfChanged => self.source.needs_snapshot(newest)?,
-            Make::Always(why) => Some(why.clone()),
-            Make::No => return Ok(listing),
+            MakeWhen::IfChanged => self.source.needs_snapshot(newest)?,
+            MakeWhen::Always(why) => Some(why.clone()),
+            MakeWhen::No => return Ok(listing),
         };
         let Some(why) = why else {
             if let Some(newest) = newest {
@@ -229,7 +229,7 @@ impl Run<'_, '_> {
         Ok(listing)
     }
 
-    fn send_to_all(&mut self, dests: Vec<Dest>, listing: &Listing) -> Result<Outcome> {
+    fn send_to_all(&mut self, dests: Vec<Dest>, listing: &Listing) -> Result<RunOutcome> {
         let ours: Vec<Snapshot> = self.source.ours(listing).into_iter().cloned().collect();
         let Some(newest) = ours.last() else {
             let said = "the snapshot that was just made is not there";
@@ -238,10 +238,10 @@ impl Run<'_, '_> {
                 said,
             ));
         };
-        let mut outcome = Outcome {
+        let mut outcome = RunOutcome {
             newest: newest.clone(),
             count: dests.len(),
-            ..Outcome::default()
+            ..RunOutcome::default()
         };
         for mut dest in dests {
             match self.send_to_one(&mut dest, listing, &ours) {

@@ -1,6 +1,6 @@
 //! When a backup is due, and whether it is a full one. Pure: the time comes in as a value.
 
-pub use crate::archive::Kind;
+pub use crate::archive::BackupKind;
 use jiff::civil::{Date, Time};
 use jiff::{Timestamp, ToSpan, Zoned};
 
@@ -30,9 +30,9 @@ pub struct Past<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Due {
     /// A backup, and why of this kind.
-    Now(Kind, String),
+    Now(BackupKind, String),
     /// Nothing before this moment, and what then.
-    Later(Zoned, Kind),
+    Later(Zoned, BackupKind),
 }
 
 impl Schedule {
@@ -40,7 +40,7 @@ impl Schedule {
     /// last one count. With `force` a backup is made in any case.
     pub fn due(&self, past: &Past, now: &Zoned, force: bool) -> Due {
         let Some(last_full) = past.last_full else {
-            return Due::Now(Kind::Full, "there is no full backup yet".to_owned());
+            return Due::Now(BackupKind::Full, "there is no full backup yet".to_owned());
         };
         // A clock that was wrong for a while must not stop backups until it is right.
         let last = past.last.unwrap_or(last_full).max(last_full);
@@ -48,7 +48,7 @@ impl Schedule {
         let next_at = self.moment(last, self.incremental_every, now);
         if *now >= full_at {
             return Due::Now(
-                Kind::Full,
+                BackupKind::Full,
                 format!("the last full backup is {} old", age(last_full, now)),
             );
         }
@@ -56,16 +56,19 @@ impl Schedule {
             return later(full_at, next_at, past.broken.is_some());
         }
         match past.broken {
-            Some(why) => Due::Now(Kind::Full, format!("the chain cannot be continued: {why}")),
+            Some(why) => Due::Now(
+                BackupKind::Full,
+                format!("the chain cannot be continued: {why}"),
+            ),
             None if *now >= next_at => Due::Now(
-                Kind::Incremental,
+                BackupKind::Incremental,
                 format!("the last backup is {} old", age(last, now)),
             ),
             None if last > now.timestamp() => Due::Now(
-                Kind::Incremental,
+                BackupKind::Incremental,
                 "the last backup is dated in the future".to_owned(),
             ),
-            None => Due::Now(Kind::Incremental, "it was asked for".to_owned()),
+            None => Due::Now(BackupKind::Incremental, "it was asked for".to_owned()),
         }
     }
 
@@ -84,9 +87,9 @@ impl Schedule {
 
 fn later(full_at: Zoned, next_at: Zoned, broken: bool) -> Due {
     match full_at <= next_at {
-        true => Due::Later(full_at, Kind::Full),
-        false if broken => Due::Later(next_at, Kind::Full),
-        false => Due::Later(next_at, Kind::Incremental),
+        true => Due::Later(full_at, BackupKind::Full),
+        false if broken => Due::Later(next_at, BackupKind::Full),
+        false => Due::Later(next_at, BackupKind::Incremental),
     }
 }
 

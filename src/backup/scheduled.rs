@@ -8,7 +8,7 @@ mod subvolume;
 use super::config::Config;
 use super::oneshot::access;
 use super::source::{check_folder, make_folder};
-use super::state::State;
+use super::state::RunState;
 use crate::archive::stamp;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::event::{Event, Listener};
@@ -23,11 +23,11 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use subvolume::{Subject, Todo};
+use subvolume::{SubvolumeBackup, Todo};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct ScheduledOrder {
     /// The file that the configuration is from.
     pub file: PathBuf,
     /// What it says.
@@ -42,7 +42,7 @@ pub struct Order {
     pub no_s3: bool,
 }
 
-impl Order {
+impl ScheduledOrder {
     fn selected(&self) -> Result<Vec<&(String, PathBuf)>> {
         let all = &self.config.subvolumes;
         let known = |name: &&String| !all.iter().any(|(known, _)| known == *name);
@@ -64,11 +64,11 @@ impl Order {
 }
 
 /// What the subvolumes of a run have in common.
-pub(super) struct Round<'a, 'b> {
-    order: &'a Order,
+pub(super) struct RunContext<'a, 'b> {
+    order: &'a ScheduledOrder,
     means: &'a Means,
     now: &'a Zoned,
-    state: State,
+    state: RunState,
     /// The directory of the snapshots.
     store: Box<dyn Store>,
     /// The further destinations, in the order of the configuration.
@@ -83,22 +83,27 @@ pub(super) struct Round<'a, 'b> {
 /// # Errors
 /// [`Kind::Busy`] if another run is at work, [`Kind::Partly`] if some failed and others did not;
 /// whatever stops all of it, before there is a snapshot.
-pub fn run(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -> Result<()> {
+pub fn run(
+    order: &ScheduledOrder,
+    means: &Means,
+    now: &Zoned,
+    listener: &mut Listener,
+) -> Result<()> {
     let _lock = match order.dry_run {
         true => None,
         false => Some(lock(&order.config.global.lock_path)?),
     };
     let selected = order.selected()?;
-    let (state, damaged) = State::of(&order.config.global);
+    let (state, damaged) = RunState::of(&order.config.global);
     damaged
         .iter()
         .for_each(|remark| listener(Event::note(remark)));
     // Without credentials nothing is done at all.
     let mut subjects = Vec::new();
     for (name, path) in selected {
-        subjects.push(Subject::new(name, path, order, means)?);
+        subjects.push(SubvolumeBackup::new(name, path, order, means)?);
     }
-    let mut round = Round {
+    let mut round = RunContext {
         order,
         means,
         now,
@@ -111,7 +116,7 @@ pub fn run(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -
     round.all(subjects)
 }
 
-impl Round<'_, '_> {
+impl RunContext<'_, '_> {
     fn note(&mut self, text: String) {
         if !self.said.contains(&text) {
             (self.listener)(Event::note(&text));
@@ -119,9 +124,9 @@ impl Round<'_, '_> {
         }
     }
 
-    fn all(&mut self, mut subjects: Vec<Subject>) -> Result<()> {
+    fn all(&mut self, mut subjects: Vec<SubvolumeBackup>) -> Result<()> {
         let mut errors: Vec<(PathBuf, Error)> = Vec::new();
-        let mut todo: Vec<(&mut Subject, Todo)> = Vec::new();
+        let mut todo: Vec<(&mut SubvolumeBackup, Todo)> = Vec::new();
         for subject in &mut subjects {
             match self.look(subject) {
                 Ok(Some(what)) => todo.push((subject, what)),
@@ -144,7 +149,7 @@ impl Round<'_, '_> {
     /// nobody from having a backup.
     fn each(
         &mut self,
-        todo: Vec<(&mut Subject, Todo)>,
+        todo: Vec<(&mut SubvolumeBackup, Todo)>,
         errors: &mut Vec<(PathBuf, Error)>,
     ) -> Result<Result<()>> {
         let mut remembered = Ok(());
@@ -204,7 +209,7 @@ impl Round<'_, '_> {
         }
     }
 
-    fn before(&mut self, todo: &[(&mut Subject, Todo)]) -> Result<()> {
+    fn before(&mut self, todo: &[(&mut SubvolumeBackup, Todo)]) -> Result<()> {
         if self.order.dry_run {
             return Ok(());
         }
@@ -245,7 +250,7 @@ impl Round<'_, '_> {
 
 /// The directory of the snapshots. A dry run may find none; then a subvolume serves, in which there
 /// are none either.
-fn open_base(order: &Order, means: &Means) -> Result<Box<dyn Store>> {
+fn open_base(order: &ScheduledOrder, means: &Means) -> Result<Box<dyn Store>> {
     let base = &order.config.snapshots.base_dir;
     let access = if order.dry_run {
         Access::Read

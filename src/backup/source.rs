@@ -2,14 +2,14 @@
 //! one is needed, making it, and the link to the latest.
 
 use super::names::Naming;
-use crate::attribution::{self, Family, Node};
+use crate::attribution::{self, Family, LineageNode};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
 use crate::machine;
 use crate::snapshot::{Listing, Origin, Size, Sizes, Snapshot, State, Uuid, shown};
 use crate::store::records::{self, STATE};
 use crate::sys;
-use crate::sys::secure_open::Found;
+use crate::sys::secure_open::Unopened;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned, tz::TimeZone};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// A subvolume, and where its snapshots are.
 #[derive(Debug)]
-pub struct Source {
+pub struct BackupSource {
     /// The subvolume, without symbolic links.
     pub path: PathBuf,
     /// The directory of its snapshots. A dry run may find none.
@@ -35,13 +35,13 @@ pub struct Source {
     family: Family,
 }
 
-impl Source {
+impl BackupSource {
     /// Finds a subvolume and the directory of its snapshots, relative to it or absolute, which is
     /// made if `make` says so.
     ///
     /// # Errors
     /// If one of them is not what it has to be.
-    pub fn open(path: &Path, folder: &Path, naming: Naming, make: bool) -> Result<Source> {
+    pub fn open(path: &Path, folder: &Path, naming: Naming, make: bool) -> Result<BackupSource> {
         let found = btrfs::subvolume(path)?;
         let path = path
             .canonicalize()
@@ -76,7 +76,7 @@ impl Source {
             let whole = path.join(below);
             whole != path && !whole.starts_with(&folder)
         });
-        Ok(Source {
+        Ok(BackupSource {
             family: family(&path, found.uuid, &all)?,
             nested: nested.cloned().collect(),
             others: others.map(|s| s.uuid).collect(),
@@ -217,7 +217,7 @@ impl Source {
         }
     }
 
-    /// About how long the streams of [`Source::imagined`] are: whole, and from each of our snapshots.
+    /// About how long the streams of [`BackupSource::imagined`] are: whole, and from each of our snapshots.
     ///
     /// # Errors
     /// If the subvolume cannot be read.
@@ -277,7 +277,7 @@ impl Source {
         };
         let doing = || format!("cannot replace the link {}", shown(self.folder.join(&new)));
         // It may lie in what belongs to a user, who must not lead us elsewhere meanwhile.
-        let found = Found::at(&self.folder).doing(doing)?;
+        let found = Unopened::at(&self.folder).doing(doing)?;
         let folder = found.handle();
         let link = folder.join(&new);
         match std::fs::read_link(&link) {
@@ -301,9 +301,9 @@ impl Source {
 
 /// What a subvolume is called in records, and what it descends from.
 fn family(path: &Path, subvolume: Uuid, all: &[Subvolume]) -> Result<Family> {
-    let nodes: Vec<Node> = all
+    let nodes: Vec<LineageNode> = all
         .iter()
-        .map(|s| Node {
+        .map(|s| LineageNode {
             uuid: s.uuid,
             parent: s.parent_uuid,
             read_only: s.read_only,
@@ -345,7 +345,7 @@ fn family(path: &Path, subvolume: Uuid, all: &[Subvolume]) -> Result<Family> {
 /// The UUID of no snapshot.
 const IMAGINED: Uuid = Uuid([255; 16]);
 
-/// Whether it is from [`Source::imagined`].
+/// Whether it is from [`BackupSource::imagined`].
 pub fn is_imagined(snapshot: &Snapshot) -> bool {
     snapshot.uuid == IMAGINED
 }
@@ -357,7 +357,7 @@ pub(super) fn check_folder(path: &Path, folder: &Path) -> Result<()> {
         let (path, folder) = (shown(path), shown(folder));
         format!("cannot keep snapshots of {path} in {folder}")
     };
-    if let Err(error) = Found::at(folder)
+    if let Err(error) = Unopened::at(folder)
         && error.kind() != ErrorKind::NotFound
     {
         return Err(error).doing(doing);
@@ -391,6 +391,6 @@ pub(super) fn make_folder(folder: &Path) -> Result<()> {
 
 fn sync(folder: &Path) -> Result<()> {
     let doing = || format!("cannot write {}", shown(folder));
-    let folder = Found::at(folder).and_then(|found| found.open_directory());
+    let folder = Unopened::at(folder).and_then(|found| found.open_directory());
     sys::syncfs(folder.doing(doing)?.as_fd()).doing(doing)
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Everything that is remembered.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct State {
+pub struct RunState {
     /// When the last run was, `20261121T020000Z` or RFC 3339.
     pub last_run_at: Option<String>,
     /// By the names of backups.
@@ -49,32 +49,32 @@ impl Last {
     }
 }
 
-impl State {
+impl RunState {
     /// Reads what is remembered of a configuration; as long as there is nothing, what the program before
     /// remembered.
-    pub fn of(global: &Global) -> (State, Option<String>) {
+    pub fn of(global: &Global) -> (RunState, Option<String>) {
         match &global.old_state {
-            Some(old) if !global.state_path.exists() => State::read(old),
-            _ => State::read(&global.state_path),
+            Some(old) if !global.state_path.exists() => RunState::read(old),
+            _ => RunState::read(&global.state_path),
         }
     }
 
     /// Reads a state, or a remark why nothing is known.
-    pub fn read(path: &Path) -> (State, Option<String>) {
+    pub fn read(path: &Path) -> (RunState, Option<String>) {
         let name = shown(path);
         let text = match secure_open::read_file(path, 16 << 20) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Default::default(),
             Err(error) => {
                 let error = Error::io(format!("cannot read {name}"), error);
-                return (State::default(), Some(error.to_string()));
+                return (RunState::default(), Some(error.to_string()));
             }
         };
         match serde_json::from_slice(&text) {
             Ok(state) => (state, None),
             Err(error) => {
                 let remark = format!("{name} is damaged, and nothing in it is used: {error}");
-                (State::default(), Some(remark))
+                (RunState::default(), Some(remark))
             }
         }
     }
@@ -140,7 +140,7 @@ mod tests {
             "last_snapshot": "/srv/snapshots/data__20261120T020001Z__inc",
             "last_manifest": "p/subvol/data/incremental/manifest-20261120T020001Z.json",
             "last_full_at": "20260601T020000Z", "more": 1}, "new": {}}}"#;
-        let state: State = serde_json::from_str(text).unwrap();
+        let state: RunState = serde_json::from_str(text).unwrap();
         let past = state.past("data", |_| true);
         assert_eq!(
             past.last_full,
@@ -157,17 +157,17 @@ mod tests {
     fn what_is_written_is_read_again() {
         let dir = std::env::temp_dir().join(format!("buttersink-state-{}", std::process::id()));
         let path = dir.join("deeper/state.json");
-        let mut state = State::default();
+        let mut state = RunState::default();
         let made: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
         let last = state.subvolumes.entry("data".to_owned()).or_default();
         last.arrived("/s/b".into(), "k2".to_owned(), Some(made));
         assert_eq!(last.last_full_at.as_deref(), Some("20261121T020000Z"));
         state.write(&path).unwrap();
         state.write(&path).unwrap();
-        assert_eq!(State::read(&path), (state, None));
+        assert_eq!(RunState::read(&path), (state, None));
         std::fs::write(&path, "{").unwrap();
-        let (empty, remark) = State::read(&path);
-        assert_eq!(empty, State::default());
+        let (empty, remark) = RunState::read(&path);
+        assert_eq!(empty, RunState::default());
         assert!(remark.unwrap().contains("damaged"));
         std::fs::remove_dir_all(&dir).unwrap();
     }

@@ -1,7 +1,7 @@
 //! The kernel's structures and request numbers for btrfs, as in `linux/btrfs.h` and
 //! `linux/btrfs_tree.h`. Knows sizes and places of fields; asks the kernel nothing.
 
-use crate::sys::{Plain, Request, kernel_struct};
+use crate::sys::{IoctlNumber, Plain, kernel_struct};
 
 /// `f_type` of statfs.
 pub(super) const SUPER_MAGIC: u64 = 0x9123_683e;
@@ -203,25 +203,25 @@ kernel_struct! {
 const MAGIC: u8 = 0x94;
 
 /// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS`, whose numbers say `long` and whose argument is an `int`.
-pub(super) const GET_FLAGS: Request<u64> = Request::read(b'f', 1);
-pub(super) const SET_FLAGS: Request<u64> = Request::write(b'f', 2);
-pub(super) const CLONE_RANGE: Request<CloneRange> = Request::write(MAGIC, 13);
-pub(super) const SUBVOL_CREATE: Request<VolArgs> = Request::write(MAGIC, 14);
-pub(super) const SNAP_DESTROY: Request<VolArgs> = Request::write(MAGIC, 15);
-pub(super) const TREE_SEARCH_V2: Request<SearchArgs> = Request::both(MAGIC, 17);
-pub(super) const INO_LOOKUP: Request<InoLookup> = Request::both(MAGIC, 18);
-pub(super) const SNAP_CREATE_V2: Request<VolArgs2> = Request::write(MAGIC, 23);
-pub(super) const SUBVOL_GETFLAGS: Request<u64> = Request::read(MAGIC, 25);
-pub(super) const SUBVOL_SETFLAGS: Request<u64> = Request::write(MAGIC, 26);
-pub(super) const DEV_INFO: Request<DevInfo> = Request::both(MAGIC, 30);
-pub(super) const FS_INFO: Request<FsInfo> = Request::read(MAGIC, 31);
-pub(super) const SET_RECEIVED_SUBVOL: Request<Received> = Request::both(MAGIC, 37);
-pub(super) const SEND: Request<Send> = Request::write(MAGIC, 38);
-pub(super) const QUOTA_RESCAN_STATUS: Request<QuotaRescan> = Request::read(MAGIC, 45);
-pub(super) const GET_SUBVOL_INFO: Request<SubvolInfo> = Request::read(MAGIC, 60);
-pub(super) const GET_SUBVOL_ROOTREF: Request<RootRefs> = Request::both(MAGIC, 61);
-pub(super) const ENCODED_WRITE: Request<EncodedIo> = Request::write(MAGIC, 64);
-pub(super) const INO_LOOKUP_USER: Request<InoLookupUser> = Request::both(MAGIC, 62);
+pub(super) const GET_FLAGS: IoctlNumber<u64> = IoctlNumber::read(b'f', 1);
+pub(super) const SET_FLAGS: IoctlNumber<u64> = IoctlNumber::write(b'f', 2);
+pub(super) const CLONE_RANGE: IoctlNumber<CloneRange> = IoctlNumber::write(MAGIC, 13);
+pub(super) const SUBVOL_CREATE: IoctlNumber<VolArgs> = IoctlNumber::write(MAGIC, 14);
+pub(super) const SNAP_DESTROY: IoctlNumber<VolArgs> = IoctlNumber::write(MAGIC, 15);
+pub(super) const TREE_SEARCH_V2: IoctlNumber<SearchArgs> = IoctlNumber::both(MAGIC, 17);
+pub(super) const INO_LOOKUP: IoctlNumber<InoLookup> = IoctlNumber::both(MAGIC, 18);
+pub(super) const SNAP_CREATE_V2: IoctlNumber<VolArgs2> = IoctlNumber::write(MAGIC, 23);
+pub(super) const SUBVOL_GETFLAGS: IoctlNumber<u64> = IoctlNumber::read(MAGIC, 25);
+pub(super) const SUBVOL_SETFLAGS: IoctlNumber<u64> = IoctlNumber::write(MAGIC, 26);
+pub(super) const DEV_INFO: IoctlNumber<DevInfo> = IoctlNumber::both(MAGIC, 30);
+pub(super) const FS_INFO: IoctlNumber<FsInfo> = IoctlNumber::read(MAGIC, 31);
+pub(super) const SET_RECEIVED_SUBVOL: IoctlNumber<Received> = IoctlNumber::both(MAGIC, 37);
+pub(super) const SEND: IoctlNumber<Send> = IoctlNumber::write(MAGIC, 38);
+pub(super) const QUOTA_RESCAN_STATUS: IoctlNumber<QuotaRescan> = IoctlNumber::read(MAGIC, 45);
+pub(super) const GET_SUBVOL_INFO: IoctlNumber<SubvolInfo> = IoctlNumber::read(MAGIC, 60);
+pub(super) const GET_SUBVOL_ROOTREF: IoctlNumber<RootRefs> = IoctlNumber::both(MAGIC, 61);
+pub(super) const ENCODED_WRITE: IoctlNumber<EncodedIo> = IoctlNumber::write(MAGIC, 64);
+pub(super) const INO_LOOKUP_USER: IoctlNumber<InoLookupUser> = IoctlNumber::both(MAGIC, 62);
 
 /// Reads little-endian fields out of an item of a tree, wherever they lie; `None` past its end.
 #[derive(Clone, Copy)]

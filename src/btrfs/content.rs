@@ -2,7 +2,7 @@
 //! are, and the flags that new files get from their directory.
 
 use super::abi::{self, zeroed};
-use super::search::{Buffer, Key, Search};
+use super::search::{ItemKey, Search, SearchBuffer};
 use crate::sys;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -99,12 +99,12 @@ pub fn set_inode_flags(file: BorrowedFd, mut flags: u64) -> io::Result<()> {
 /// # Errors
 /// What the kernel says: EPERM if we are not root.
 pub fn has_extent_from(subvolume: BorrowedFd, ino: u64, offset: u64) -> io::Result<bool> {
-    let key = |offset| Key {
+    let key = |offset| ItemKey {
         objectid: ino,
         kind: abi::EXTENT_DATA,
         offset,
     };
-    let mut buffer = Buffer::new();
+    let mut buffer = SearchBuffer::new();
     // 0 is the tree of the subvolume itself.
     let mut search = Search::new(subvolume, &mut buffer, 0, key(offset), key(u64::MAX));
     search.next().map(|found| found.is_some())

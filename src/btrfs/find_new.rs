@@ -4,7 +4,7 @@
 use super::abi;
 use super::change::open_subvolume;
 use super::root_id;
-use super::search::{Buffer, Key, Search};
+use super::search::{ItemKey, Search, SearchBuffer};
 use super::subvolume::subvolume_of;
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
@@ -46,7 +46,7 @@ pub fn changed_since(
 /// # Errors
 /// If the kernel refuses, as for who is not root.
 pub fn touched_since(subvolume: BorrowedFd, since: u64) -> io::Result<bool> {
-    let mut buffer = Buffer::new();
+    let mut buffer = SearchBuffer::new();
     let (from, to) = (key(abi::FIRST_FREE + 1), key(abi::LAST_FREE));
     let mut search =
         Search::new(subvolume, &mut buffer, root_id(subvolume)?, from, to).since(since + 1);
@@ -66,7 +66,7 @@ fn any_inode(
     since: u64,
     ignored: impl Fn(u64) -> bool,
 ) -> io::Result<bool> {
-    let (mut buffer, mut other) = (Buffer::new(), Buffer::new());
+    let (mut buffer, mut other) = (SearchBuffer::new(), SearchBuffer::new());
     let (from, to) = (key(abi::FIRST_FREE), key(abi::LAST_FREE));
     let mut search = Search::new(now, &mut buffer, root_id(now)?, from, to).since(since + 1);
     let tree = root_id(then)?;
@@ -87,8 +87,8 @@ fn any_inode(
     Ok(false)
 }
 
-fn key(objectid: u64) -> Key {
-    Key {
+fn key(objectid: u64) -> ItemKey {
+    ItemKey {
         objectid,
         kind: abi::INODE_ITEM,
         offset: 0,
@@ -97,12 +97,12 @@ fn key(objectid: u64) -> Key {
 
 /// What a subvolume holds, by the generations in which it was written.
 #[derive(Clone, Debug, Default)]
-pub struct Written(BTreeMap<u64, u64>);
+pub struct WrittenBytes(BTreeMap<u64, u64>);
 
 /// Bytes that a new file takes in a send stream beside its content: its name and attributes.
 const ABOUT_A_FILE: u64 = 300;
 
-impl Written {
+impl WrittenBytes {
     /// About how many bytes the send stream of a snapshot made now has, from one made in this
     /// generation; from 0, the whole stream.
     pub fn since(&self, generation: u64) -> u64 {
@@ -118,7 +118,7 @@ impl Written {
 ///
 /// # Errors
 /// If it is not a subvolume, or we are not root.
-pub fn written(subvolume: &Path) -> Result<Written> {
+pub fn written(subvolume: &Path) -> Result<WrittenBytes> {
     let doing = || format!("cannot see how much is in {}", shown(subvolume));
     let now = open_subvolume(subvolume)?;
     // What only memory knows has no extents yet.
@@ -126,8 +126,8 @@ pub fn written(subvolume: &Path) -> Result<Written> {
     all_extents(now.as_fd()).doing(doing)
 }
 
-fn all_extents(now: BorrowedFd) -> io::Result<Written> {
-    let (mut written, mut buffer) = (Written::default(), Buffer::new());
+fn all_extents(now: BorrowedFd) -> io::Result<WrittenBytes> {
+    let (mut written, mut buffer) = (WrittenBytes::default(), SearchBuffer::new());
     let (from, to) = (key(abi::FIRST_FREE), key(abi::LAST_FREE));
     let mut search = Search::new(now, &mut buffer, root_id(now)?, from, to);
     while let Some(item) = search.next()? {

@@ -26,7 +26,7 @@ pub struct Mount {
 }
 
 /// One line of mountinfo.
-pub(super) struct Line {
+pub(super) struct MountLine {
     id: u64,
     /// That of the mount that it lies on.
     parent: u64,
@@ -58,12 +58,12 @@ impl Filesystem {
             return Ok(Vec::new());
         };
         let same = lines.iter().filter(|line| line.device == device.device);
-        Ok(same.map(Line::mount).collect())
+        Ok(same.map(MountLine::mount).collect())
     }
 }
 
 /// The mount that an open file was reached by; `None` if it cannot be seen from here.
-pub(super) fn of_file(file: BorrowedFd) -> Option<Line> {
+pub(super) fn of_file(file: BorrowedFd) -> Option<MountLine> {
     let id = id_of(file)?;
     lines().ok()?.into_iter().find(|line| line.id == id)
 }
@@ -89,7 +89,7 @@ pub fn mounts_without(paths: &[&Path]) -> Result<Vec<PathBuf>> {
     Ok(unneeded(&lines, needed))
 }
 
-fn unneeded(lines: &[Line], mut needed: Vec<u64>) -> Vec<PathBuf> {
+fn unneeded(lines: &[MountLine], mut needed: Vec<u64>) -> Vec<PathBuf> {
     let mut next = 0;
     while let Some(&id) = needed.get(next) {
         let on = lines
@@ -99,10 +99,10 @@ fn unneeded(lines: &[Line], mut needed: Vec<u64>) -> Vec<PathBuf> {
         needed.extend(on.filter(|on| !needed.contains(on)));
         next += 1;
     }
-    let (kept, others): (Vec<&Line>, Vec<&Line>) =
+    let (kept, others): (Vec<&MountLine>, Vec<&MountLine>) =
         lines.iter().partition(|line| needed.contains(&line.id));
     // Where one lies over another, the path means the upper one.
-    let hidden = |line: &&&Line| kept.iter().any(|kept| kept.at == line.at);
+    let hidden = |line: &&&MountLine| kept.iter().any(|kept| kept.at == line.at);
     let others = others.iter().filter(|line| !hidden(line)).rev();
     others.map(|line| line.at.clone()).collect()
 }
@@ -148,17 +148,17 @@ fn id_of(file: BorrowedFd) -> Option<u64> {
     id.trim().parse().ok()
 }
 
-fn lines() -> std::io::Result<Vec<Line>> {
+fn lines() -> std::io::Result<Vec<MountLine>> {
     let text = std::fs::read("/proc/self/mountinfo")?;
     Ok(text
         .split(|&byte| byte == b'\n')
-        .filter_map(Line::parse)
+        .filter_map(MountLine::parse)
         .collect())
 }
 
-impl Line {
+impl MountLine {
     /// `id parent major:minor root at options [more…] - kind source super-options`
-    fn parse(line: &[u8]) -> Option<Line> {
+    fn parse(line: &[u8]) -> Option<MountLine> {
         let mut words = line.split(|&byte| byte == b' ');
         let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
         let mut number = || text(words.next()?).parse().ok();
@@ -166,7 +166,7 @@ impl Line {
         let device = text(words.next()?);
         let (root, at) = (unescaped(words.next()?), unescaped(words.next()?));
         words.find(|&word| word == b"-")?;
-        Some(Line {
+        Some(MountLine {
             id,
             parent,
             device,
@@ -228,7 +228,7 @@ fn unescaped(word: &[u8]) -> OsString {
 /// Whatever a mount is called, its line is read.
 pub(crate) fn fuzz(bytes: &[u8]) {
     for line in bytes.split(|&byte| byte == b'\n') {
-        if let Some(line) = Line::parse(line) {
+        if let Some(line) = MountLine::parse(line) {
             line.mount();
         }
         swap_file(line);
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_line_with_everything() {
-        let mount = Line::parse(LINE).unwrap().mount();
+        let mount = MountLine::parse(LINE).unwrap().mount();
         assert_eq!(mount.subvolume, Some(257));
         assert_eq!(mount.root.as_os_str().as_bytes(), b"a b/\xff");
         assert_eq!(mount.at.as_os_str().as_bytes(), b"/mnt/x\\y\nz");
@@ -266,7 +266,7 @@ mod tests {
             "7 1 8:7 / /hidden rw - vfat f rw",
             "8 7 8:8 / /hidden rw - btrfs g rw",
         ];
-        let lines = lines.map(|line| Line::parse(line.as_bytes()).unwrap());
+        let lines = lines.map(|line| MountLine::parse(line.as_bytes()).unwrap());
         let unneeded = |ids| unneeded(&lines, ids);
         let shown = |paths: Vec<PathBuf>| paths.iter().map(|p| p.display().to_string()).collect();
         let others: Vec<String> = shown(unneeded(vec![3, 1]));
@@ -288,10 +288,10 @@ mod tests {
 
     #[test]
     fn other_filesystems_have_no_subvolumes() {
-        let line = Line::parse(b"1 0 8:1 / / rw - ext4 /dev/root rw").unwrap();
+        let line = MountLine::parse(b"1 0 8:1 / / rw - ext4 /dev/root rw").unwrap();
         assert_eq!(line.kind, "ext4");
         assert_eq!(line.mount().subvolume, None);
-        assert!(Line::parse(b"1 0 8:1 /").is_none());
+        assert!(MountLine::parse(b"1 0 8:1 /").is_none());
         assert_eq!(unescaped(b"a\\9\\04").as_bytes(), b"a\\9\\04");
     }
 }

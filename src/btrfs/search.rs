@@ -13,23 +13,23 @@ const HEADER: usize = 32;
 
 /// The place of an item in a tree. Keys are ordered as written here.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Key {
+pub(super) struct ItemKey {
     pub(super) objectid: u64,
     pub(super) kind: u32,
     pub(super) offset: u64,
 }
 
-impl Key {
+impl ItemKey {
     /// The key after this one: a number of 64 + 8 + 64 bits, plus one. `None` after the last.
-    fn next(self) -> Option<Key> {
+    fn next(self) -> Option<ItemKey> {
         if let Some(offset) = self.offset.checked_add(1) {
-            return Some(Key { offset, ..self });
+            return Some(ItemKey { offset, ..self });
         }
         let (objectid, kind, offset) = match self.kind {
             255 => (self.objectid.checked_add(1)?, 0, 0),
             kind => (self.objectid, kind + 1, 0),
         };
-        Some(Key {
+        Some(ItemKey {
             objectid,
             kind,
             offset,
@@ -39,23 +39,23 @@ impl Key {
 
 /// An item as it lies in the buffer.
 pub(super) struct Item<'a> {
-    pub(super) key: Key,
+    pub(super) key: ItemKey,
     pub(super) data: &'a [u8],
 }
 
 /// The buffer of searches, to be used again by the next one.
-pub(super) struct Buffer(Vec<u64>);
+pub(super) struct SearchBuffer(Vec<u64>);
 
-impl Buffer {
-    pub(super) fn new() -> Buffer {
-        Buffer(vec![0; BUFFER / 8])
+impl SearchBuffer {
+    pub(super) fn new() -> SearchBuffer {
+        SearchBuffer(vec![0; BUFFER / 8])
     }
 }
 
 /// All items of a tree from one key to another, both included, in order.
 pub(super) struct Search<'a> {
     file: BorrowedFd<'a>,
-    buffer: &'a mut Buffer,
+    buffer: &'a mut SearchBuffer,
     /// What to ask for next; `None` when everything has been fetched.
     next: Option<SearchKey>,
     /// Items left in the buffer, and the byte at which the next one starts.
@@ -66,10 +66,10 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     pub(super) fn new(
         file: BorrowedFd<'a>,
-        buffer: &'a mut Buffer,
+        buffer: &'a mut SearchBuffer,
         tree: u64,
-        from: Key,
-        to: Key,
+        from: ItemKey,
+        to: ItemKey,
     ) -> Search<'a> {
         let key = SearchKey {
             tree,
@@ -121,9 +121,9 @@ impl<'a> Search<'a> {
     }
 
     /// Key and length of the item at a place in the buffer.
-    fn header(&self, at: usize) -> Option<(Key, usize)> {
+    fn header(&self, at: usize) -> Option<(ItemKey, usize)> {
         let fields = Fields(sys::bytes_of(&self.buffer.0).get(at..)?);
-        let key = Key {
+        let key = ItemKey {
             objectid: fields.u64(8)?,
             offset: fields.u64(16)?,
             kind: fields.u32(24)?,
@@ -148,7 +148,7 @@ impl<'a> Search<'a> {
 }
 
 /// The same search, from another key on.
-fn starting(key: SearchKey, from: Key) -> SearchKey {
+fn starting(key: SearchKey, from: ItemKey) -> SearchKey {
     SearchKey {
         min_objectid: from.objectid,
         min_type: from.kind,
@@ -161,8 +161,8 @@ fn starting(key: SearchKey, from: Key) -> SearchKey {
 mod tests {
     use super::*;
 
-    fn key(objectid: u64, kind: u32, offset: u64) -> Key {
-        Key {
+    fn key(objectid: u64, kind: u32, offset: u64) -> ItemKey {
+        ItemKey {
             objectid,
             kind,
             offset,

@@ -2,7 +2,7 @@
 //! of every file. Never turns quotas on.
 
 use super::abi::{self, QuotaRescan, zeroed};
-use super::search::{Buffer, Key, Search};
+use super::search::{ItemKey, Search, SearchBuffer};
 use super::subvolume::Subvolume;
 use super::{Filesystem, number, sysfs};
 use crate::error::{Doing, Result};
@@ -79,7 +79,7 @@ impl Filesystem {
     /// If we are not root.
     pub fn usage_by_extents(&self, subvolumes: &[Subvolume]) -> Result<HashMap<u64, Usage>> {
         let mut count = Count::default();
-        let mut buffer = Buffer::new();
+        let mut buffer = SearchBuffer::new();
         for subvolume in subvolumes {
             self.count(subvolume.id, &mut count, &mut buffer)
                 .doing(|| {
@@ -94,14 +94,14 @@ impl Filesystem {
         Ok(ids.zip(count.usage).collect())
     }
 
-    fn count(&self, id: u64, count: &mut Count, buffer: &mut Buffer) -> io::Result<()> {
+    fn count(&self, id: u64, count: &mut Count, buffer: &mut SearchBuffer) -> io::Result<()> {
         count.begin();
-        let from = Key {
+        let from = ItemKey {
             objectid: abi::FIRST_FREE,
             kind: abi::EXTENT_DATA,
             offset: 0,
         };
-        let to = Key {
+        let to = ItemKey {
             objectid: abi::LAST_FREE,
             kind: abi::EXTENT_DATA,
             offset: u64::MAX,

@@ -2,7 +2,7 @@
 //! each. That is for root; what others may see is `walk`'s business.
 
 use super::abi::{self, BackRef, RootItem};
-use super::search::{Buffer, Key, Search};
+use super::search::{ItemKey, Search, SearchBuffer};
 use super::subvolume::{Coverage, Subvolume, Subvolumes, seconds};
 use super::{Filesystem, lookup, sizes, walk};
 use crate::error::{Doing, Result};
@@ -98,7 +98,7 @@ fn read_roots(file: BorrowedFd) -> io::Result<BTreeMap<u64, Root>> {
     let mut roots: BTreeMap<u64, Root> = BTreeMap::new();
     let from = key(abi::TOP_SUBVOLUME, abi::ROOT_ITEM, 0);
     let to = key(abi::LAST_FREE, abi::ROOT_BACKREF, u64::MAX);
-    let mut buffer = Buffer::new();
+    let mut buffer = SearchBuffer::new();
     let mut search = Search::new(file, &mut buffer, abi::ROOT_TREE, from, to);
     while let Some(item) = search.next()? {
         let id = item.key.objectid;
@@ -126,8 +126,8 @@ fn read_roots(file: BorrowedFd) -> io::Result<BTreeMap<u64, Root>> {
     Ok(roots)
 }
 
-fn key(objectid: u64, kind: u32, offset: u64) -> Key {
-    Key {
+fn key(objectid: u64, kind: u32, offset: u64) -> ItemKey {
+    ItemKey {
         objectid,
         kind,
         offset,

@@ -2,12 +2,12 @@
 
 use super::difference::{Aspect, Change, Difference, What};
 use super::hash::{Hashes, hash_files};
-use super::list::{List, Source};
+use super::list::{HashedTree, List};
 use super::walk::{Unread, walk};
-use super::{Options, Outcome, Progress};
+use super::{ChecksumOptions, TreeComparison, WorkCounters};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::sys::secure_open::Found;
+use crate::sys::secure_open::Unopened;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Read;
@@ -19,14 +19,14 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// If a list cannot be read or is not what its suffix says, if `dir` cannot be opened, or if a
-/// signal asks to stop. What could not be read below `dir` is in [`Outcome::errors`], and no
+/// signal asks to stop. What could not be read below `dir` is in [`TreeComparison::errors`], and no
 /// difference is claimed there.
 pub fn check(
     lists: &[(List, PathBuf)],
     dir: &Path,
-    options: &Options,
-    progress: &Progress,
-) -> Result<Outcome> {
+    options: &ChecksumOptions,
+    progress: &WorkCounters,
+) -> Result<TreeComparison> {
     let mut records = Vec::new();
     let mut lists: Vec<_> = lists.iter().collect();
     lists.sort(); // .ls first: it knows of every entry
@@ -39,7 +39,7 @@ pub fn check(
     } else {
         Hashes::default()
     };
-    let source = Source {
+    let source = HashedTree {
         tree: &tree,
         hashes: &hashes,
     };
@@ -60,7 +60,7 @@ pub fn check(
     let told = |unread: Vec<Unread>| unread.into_iter().map(|unread| unread.error);
     errors.extend(told(hashes.unread));
     errors.extend(told(tree.unread));
-    Ok(Outcome {
+    Ok(TreeComparison {
         differences: changes.into_iter().map(difference).collect(),
         errors,
     })
@@ -90,7 +90,7 @@ impl Record {
     fn read(list: List, path: &Path) -> Result<Record> {
         let doing = || format!("cannot read {}", shown(path));
         let mut text = Vec::new();
-        let mut file = Found::anywhere(path)
+        let mut file = Unopened::anywhere(path)
             .and_then(|found| found.open_file())
             .doing(doing)?;
         file.read_to_end(&mut text).doing(doing)?;

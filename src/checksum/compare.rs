@@ -5,8 +5,8 @@ use super::difference::{Aspect, Change, Difference, What};
 use super::hash::job;
 use super::queue::Queue;
 use super::read::Quiet;
-use super::walk::{Node, Tree, Unread, walk};
-use super::{Options, Outcome, Progress, go_on, line, list};
+use super::walk::{Unread, WalkedEntry, WalkedTree, walk};
+use super::{ChecksumOptions, TreeComparison, WorkCounters, go_on, line, list};
 use crate::error::Result;
 use crate::snapshot::shown;
 use std::cmp::Ordering;
@@ -25,14 +25,14 @@ const BUFFER: usize = 128 << 10;
 ///
 /// # Errors
 /// If one of the two cannot be opened, or a signal asks to stop. What could not be read below them is in
-/// [`Outcome::errors`], and no difference is claimed there: without differences, the trees are
+/// [`TreeComparison::errors`], and no difference is claimed there: without differences, the trees are
 /// the same only if there are no errors either.
 pub fn compare_trees(
     a: &Path,
     b: &Path,
-    options: &Options,
-    progress: &Progress,
-) -> Result<Outcome> {
+    options: &ChecksumOptions,
+    progress: &WorkCounters,
+) -> Result<TreeComparison> {
     let mut pair = Pair {
         a: walk(a, progress)?,
         b: walk(b, progress)?,
@@ -55,7 +55,7 @@ pub fn compare_trees(
     let unread = a.unread.into_iter().chain(b.unread).chain(unread);
     let mut errors: Vec<_> = unread.map(|unread| unread.error).collect();
     errors.dedup_by(|a, b| a.to_string() == b.to_string());
-    Ok(Outcome {
+    Ok(TreeComparison {
         differences: changes
             .into_iter()
             .map(|(path, what)| difference(&path, what))
@@ -72,9 +72,9 @@ fn difference(path: &[u8], what: What) -> Difference {
 }
 
 struct Pair<'o> {
-    a: Tree,
-    b: Tree,
-    options: &'o Options,
+    a: WalkedTree,
+    b: WalkedTree,
+    options: &'o ChecksumOptions,
     changes: BTreeMap<Vec<u8>, What>,
     /// Regular files of one path and one size.
     contents: Vec<(u32, u32)>,
@@ -91,7 +91,7 @@ impl Pair<'_> {
             go_on("cannot compare all attributes")?;
             for sides in self.children(a, b) {
                 self.entry(sides);
-                let is_dir = |tree: &Tree, side: Option<u32>| {
+                let is_dir = |tree: &WalkedTree, side: Option<u32>| {
                     side.filter(|&index| tree.node(index).is_dir())
                 };
                 let below = (is_dir(&self.a, sides.0), is_dir(&self.b, sides.1));
@@ -105,7 +105,7 @@ impl Pair<'_> {
 
     /// The children of a directory in both trees, side by side.
     fn children(&self, a: Option<u32>, b: Option<u32>) -> Vec<Sides> {
-        let sorted = |tree: &Tree, side: Option<u32>| {
+        let sorted = |tree: &WalkedTree, side: Option<u32>| {
             let children = side
                 .map(|index| tree.sorted_children(index))
                 .unwrap_or_default();
@@ -128,7 +128,7 @@ impl Pair<'_> {
         .collect()
     }
 
-    fn is_ignored(&self, node: &Node) -> bool {
+    fn is_ignored(&self, node: &WalkedEntry) -> bool {
         const STUB: u64 = 2; // BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
         self.options.ignore_stubs && node.is_dir() && node.stat.ino == STUB
     }
@@ -210,7 +210,7 @@ impl Pair<'_> {
         });
     }
 
-    fn contents(&mut self, progress: &Progress) -> Result<()> {
+    fn contents(&mut self, progress: &WorkCounters) -> Result<()> {
         if let Some(files) = self.options.sample.filter(|&n| n < self.contents.len()) {
             self.pick(files);
         }
@@ -256,7 +256,7 @@ impl Pair<'_> {
         (left, right): (u32, u32),
         path: &[u8],
         [a, b]: &mut [Vec<u8>; 2],
-        progress: &Progress,
+        progress: &WorkCounters,
     ) -> std::result::Result<bool, Unread> {
         let in_a = |error| self.a.unread("", path, error);
         let in_b = |error| self.b.unread("", path, error);
@@ -281,7 +281,7 @@ impl Pair<'_> {
 }
 
 /// What a `stat` shows of the difference between two entries.
-fn attributes(a: &Node, b: &Node) -> Vec<Change> {
+fn attributes(a: &WalkedEntry, b: &WalkedEntry) -> Vec<Change> {
     let (a_mode, b_mode) = (line::mode(a.stat.mode), line::mode(b.stat.mode));
     if a_mode[..1] != b_mode[..1] {
         return vec![Change::new(Aspect::Kind, a_mode, b_mode)];
@@ -307,7 +307,7 @@ fn attributes(a: &Node, b: &Node) -> Vec<Change> {
     if !a.is_dir() {
         let (was, now) = (a.stat.nlink.to_string(), b.stat.nlink.to_string());
         changes.push(Change::between(Aspect::Names, was, now));
-        let device = |node: &Node| {
+        let device = |node: &WalkedEntry| {
             let device = node.stat.rdev;
             format!("{}:{}", device >> 32, device as u32)
         };

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// What somebody saw at a path.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Seen {
+pub struct SeenEntry {
     /// Relative to the tree; the top's own is empty.
     #[serde(with = "path_text")]
     pub path: PathBuf,
@@ -122,7 +122,7 @@ impl Entry {
     }
 }
 
-impl Seen {
+impl SeenEntry {
     /// How a copy differs from this, both seen at one path; `None` if it does not, or if one of the
     /// two could not be read.
     pub fn difference(&self, copy: &Found) -> Option<Difference> {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn difference(was: Found, now: &Found) -> String {
-        let seen = Seen {
+        let seen = SeenEntry {
             path: "a".into(),
             found: was,
         };
@@ -208,9 +208,13 @@ mod tests {
         ];
         for found in found {
             let path = PathBuf::new();
-            let seen = Seen { path, found };
+            let seen = SeenEntry { path, found };
             let text = serde_json::to_string(&seen).unwrap();
-            assert_eq!(serde_json::from_str::<Seen>(&text).unwrap(), seen, "{text}");
+            assert_eq!(
+                serde_json::from_str::<SeenEntry>(&text).unwrap(),
+                seen,
+                "{text}"
+            );
         }
     }
 }

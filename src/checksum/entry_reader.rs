@@ -2,8 +2,8 @@
 //! symbolic link is followed on the way. Two trees are the same where two such looks are.
 //! Knows neither who asks nor what the answers are held against.
 
-use super::Progress;
-use super::entry::{Entry, Found, Seen};
+use super::WorkCounters;
+use super::entry::{Entry, Found, SeenEntry};
 use super::queue::{Job, Queue};
 use super::read::{self, Quiet};
 use super::walk::joined;
@@ -41,7 +41,12 @@ pub struct Look {
 
 /// Looks at each of these paths; an empty one is the top. What cannot be read is said in its place,
 /// and after a signal to stop everything is unread.
-pub fn look(top: BorrowedFd, paths: Vec<PathBuf>, how: Look, progress: &Progress) -> Vec<Seen> {
+pub fn look(
+    top: BorrowedFd,
+    paths: Vec<PathBuf>,
+    how: Look,
+    progress: &WorkCounters,
+) -> Vec<SeenEntry> {
     let found = Mutex::new(vec![(Found::Nothing, None); paths.len()]);
     let next = AtomicUsize::new(0);
     let attributes = || {
@@ -52,7 +57,7 @@ pub fn look(top: BorrowedFd, paths: Vec<PathBuf>, how: Look, progress: &Progress
             let Some(some) = paths.get(start..end).filter(|some| !some.is_empty()) else {
                 return;
             };
-            let mut place = Place::at(top);
+            let mut place = OpenParent::at(top);
             let some: Vec<_> = some.iter().map(|path| place.found(path)).collect();
             let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
             found[start..end].clone_from_slice(&some);
@@ -74,8 +79,8 @@ fn contents(
     paths: Vec<PathBuf>,
     found: Vec<(Found, Option<Job>)>,
     how: Look,
-    progress: &Progress,
-) -> Vec<Seen> {
+    progress: &WorkCounters,
+) -> Vec<SeenEntry> {
     let (found, jobs): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     let number = |(job, number): (Option<Job>, u32)| Some(Job { number, ..job? });
     let queue = Queue::new(jobs.into_iter().zip(0..).filter_map(number), progress);
@@ -97,11 +102,11 @@ fn contents(
     });
     let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seen = |(path, found)| match &found {
-        Found::Entry(entry) if is_unsummed(entry) => Seen {
+        Found::Entry(entry) if is_unsummed(entry) => SeenEntry {
             path,
             found: Found::Unread("interrupted".to_owned()),
         },
-        _ => Seen { path, found },
+        _ => SeenEntry { path, found },
     };
     paths.into_iter().zip(found).map(seen).collect()
 }
@@ -116,7 +121,7 @@ fn sum(
     path: &Path,
     how: Look,
     buffer: &mut [u8],
-    progress: &Progress,
+    progress: &WorkCounters,
 ) -> io::Result<String> {
     let file = open(top, path.as_os_str().as_bytes(), read::FLAGS)?;
     if how.from_disk {
@@ -168,15 +173,15 @@ fn open(top: BorrowedFd, path: &[u8], flags: i32) -> io::Result<OwnedFd> {
 }
 
 /// The directory of the entry that was looked at last: its neighbours come next.
-struct Place<'t> {
+struct OpenParent<'t> {
     top: BorrowedFd<'t>,
     dir: Vec<u8>,
     open: Option<OwnedFd>,
 }
 
-impl<'t> Place<'t> {
+impl<'t> OpenParent<'t> {
     fn at(top: BorrowedFd<'t>) -> Self {
-        Place {
+        OpenParent {
             top,
             dir: Vec::new(),
             open: None,
@@ -285,16 +290,16 @@ type Children = std::vec::IntoIter<(Vec<u8>, bool)>;
 
 /// All paths of a tree, page after page: the top, and below each directory what is in it.
 #[derive(Debug)]
-pub struct Paths {
+pub struct PathPages {
     /// Directories on the way, each with what of it is still to come.
     stack: Vec<(Vec<u8>, Children)>,
     begun: bool,
 }
 
-impl Paths {
+impl PathPages {
     /// Of the whole tree.
-    pub fn all() -> Paths {
-        Paths {
+    pub fn all() -> PathPages {
+        PathPages {
             stack: Vec::new(),
             begun: false,
         }

@@ -2,8 +2,8 @@
 
 use super::queue::{Job, Queue};
 use super::read::Quiet;
-use super::walk::{Tree, Unread};
-use super::{Progress, go_on};
+use super::walk::{Unread, WalkedTree};
+use super::{WorkCounters, go_on};
 use crate::digest::{Hash, Sha256};
 use crate::error::Result;
 use std::io;
@@ -26,7 +26,11 @@ pub(super) struct Hashes {
 ///
 /// # Errors
 /// If a signal asks to stop. What cannot be read is told in [`Hashes::unread`].
-pub(super) fn hash_files(tree: &Tree, threads: usize, progress: &Progress) -> Result<Hashes> {
+pub(super) fn hash_files(
+    tree: &WalkedTree,
+    threads: usize,
+    progress: &WorkCounters,
+) -> Result<Hashes> {
     let files = tree.indices().filter(|&index| tree.node(index).is_file());
     let queue = Queue::new(files.map(|index| job(tree, index, index)), progress);
     let hashes = Mutex::new(Hashes {
@@ -55,7 +59,7 @@ pub(super) fn hash_files(tree: &Tree, threads: usize, progress: &Progress) -> Re
 }
 
 /// The file of a node, as a job that the queue calls `number`.
-pub(super) fn job(tree: &Tree, index: u32, number: u32) -> Job {
+pub(super) fn job(tree: &WalkedTree, index: u32, number: u32) -> Job {
     let stat = &tree.node(index).stat;
     Job {
         number,
@@ -65,7 +69,12 @@ pub(super) fn job(tree: &Tree, index: u32, number: u32) -> Job {
     }
 }
 
-fn hash_file(tree: &Tree, index: u32, buffer: &mut [u8], progress: &Progress) -> io::Result<Hash> {
+fn hash_file(
+    tree: &WalkedTree,
+    index: u32,
+    buffer: &mut [u8],
+    progress: &WorkCounters,
+) -> io::Result<Hash> {
     let mut file = Quiet::open(tree, index)?;
     let mut hasher = Sha256::default();
     loop {
@@ -101,7 +110,7 @@ mod tests {
         symlink("x", tree.join("a/link")).unwrap();
         symlink("secret", outside.join("link")).unwrap();
         fs::write(tree.join("f"), "own").unwrap();
-        let progress = Progress::default();
+        let progress = WorkCounters::default();
         let walked = walk(&tree, &progress).unwrap();
         fs::rename(tree.join("a"), top.join("was")).unwrap();
         symlink(&outside, tree.join("a")).unwrap();

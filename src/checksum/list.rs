@@ -3,7 +3,7 @@
 
 use super::hash::Hashes;
 use super::line::{self, Escape};
-use super::walk::{Tree, Unread, joined};
+use super::walk::{Unread, WalkedTree, joined};
 use crate::error::Result;
 use crate::sys::dir;
 use crate::text::hex;
@@ -84,12 +84,12 @@ fn split_ls(line: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// What the lines of a tree are made from.
-pub(super) struct Source<'t> {
-    pub(super) tree: &'t Tree,
+pub(super) struct HashedTree<'t> {
+    pub(super) tree: &'t WalkedTree,
     pub(super) hashes: &'t Hashes,
 }
 
-impl Source<'_> {
+impl HashedTree<'_> {
     /// Calls `each` with every line of a list, in order, without the newline at its end. Returns
     /// what could not be read on the way.
     ///
@@ -219,7 +219,7 @@ fn fields(path: &[u8], further: &[&[u8]]) -> Vec<u8> {
 ///
 /// # Errors
 /// Those of `readlinkat`.
-pub(super) fn target(tree: &Tree, path: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn target(tree: &WalkedTree, path: &[u8]) -> io::Result<Vec<u8>> {
     let (holder, name) = tree.holder(path)?;
     dir::read_link_at(holder.fd(), name)
 }
@@ -228,7 +228,7 @@ pub(super) fn target(tree: &Tree, path: &[u8]) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Those of `llistxattr` and `lgetxattr`.
-pub(super) fn xattrs(tree: &Tree, path: &[u8]) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub(super) fn xattrs(tree: &WalkedTree, path: &[u8]) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let (holder, name) = tree.holder(path)?;
     dir::xattrs_at(holder.fd(), name)
 }

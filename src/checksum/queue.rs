@@ -1,7 +1,7 @@
 //! Files for threads to take: each thread takes the next when it is done with one, so no thread
 //! waits, and nothing but file numbers is kept.
 
-use super::Progress;
+use super::WorkCounters;
 use crate::sys::interrupted;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -45,7 +45,7 @@ impl Row {
 }
 
 impl Queue {
-    pub(super) fn new(jobs: impl Iterator<Item = Job>, progress: &Progress) -> Queue {
+    pub(super) fn new(jobs: impl Iterator<Item = Job>, progress: &WorkCounters) -> Queue {
         let jobs = jobs.inspect(|job| {
             progress.all_files.fetch_add(1, Relaxed);
             progress.all_bytes.fetch_add(job.size, Relaxed);
@@ -102,7 +102,7 @@ mod tests {
         let sizes = [1, LARGE, 2, 3 * LARGE, 0];
         let queue = Queue::new(
             (0..).zip(sizes).map(|(n, size)| job(n, size)),
-            &Progress::default(),
+            &WorkCounters::default(),
         );
         assert_eq!(queue.take(true), Some(3));
         assert_eq!(queue.take(false), Some(4));

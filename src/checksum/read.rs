@@ -1,6 +1,6 @@
 //! Reads a file once from start to end, without its holes, and leaves the page cache as it found it.
 
-use super::walk::Tree;
+use super::walk::WalkedTree;
 use crate::sys::{dir, interrupted};
 use std::fs::File;
 use std::io;
@@ -32,7 +32,7 @@ pub(super) const FLAGS: i32 =
     libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOATIME;
 
 impl Quiet {
-    pub(super) fn open(tree: &Tree, index: u32) -> io::Result<Quiet> {
+    pub(super) fn open(tree: &WalkedTree, index: u32) -> io::Result<Quiet> {
         Quiet::new(tree.open(index, &tree.relative(index), FLAGS)?)
     }
 

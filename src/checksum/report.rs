@@ -1,7 +1,7 @@
 //! What is told at the end of a run, and how far it has come, as text for people and for scripts.
 //! Prints nothing.
 
-use super::{Outcome, Progress, Written};
+use super::{TreeComparison, WorkCounters, Written};
 use crate::error::Error;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// What a run did or found.
 pub enum Report {
     /// A comparison's differences.
-    Outcome(Outcome),
+    Outcome(TreeComparison),
     /// Lists that were written, tree by tree.
     Written(Vec<Written>),
 }
@@ -69,7 +69,7 @@ fn tree(written: &Written) -> Value {
     })
 }
 
-impl fmt::Display for Progress {
+impl fmt::Display for WorkCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |number: &AtomicU64| number.load(Relaxed);
         write!(f, "{} entries", number(&self.entries))?;

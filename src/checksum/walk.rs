@@ -3,7 +3,7 @@
 //! Walks in inode order relative to open directories; reads no file.
 
 use super::line::Escape;
-use super::{Progress, go_on};
+use super::{WorkCounters, go_on};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys::dir::{self, Stat};
@@ -23,7 +23,7 @@ use std::sync::atomic::Ordering::Relaxed;
 const LONGEST_PATH: usize = 4000;
 
 /// One entry.
-pub(super) struct Node {
+pub(super) struct WalkedEntry {
     parent: u32,
     name_length: u16,
     name_at: u64,
@@ -36,7 +36,7 @@ pub(super) struct Node {
     pub(super) stat: Stat,
 }
 
-impl Node {
+impl WalkedEntry {
     fn is(&self, kind: u32) -> bool {
         u32::from(self.stat.mode) & libc::S_IFMT == kind
     }
@@ -65,10 +65,10 @@ impl Node {
 }
 
 /// A tree, as it was when [`walk`] saw it.
-pub(super) struct Tree {
+pub(super) struct WalkedTree {
     path: PathBuf,
     top: OwnedFd,
-    nodes: Vec<Node>,
+    nodes: Vec<WalkedEntry>,
     names: Vec<u8>,
     pub(super) files: usize,
     /// Whether a name has a newline, so that its line in `.ls` is more than one line.
@@ -94,14 +94,14 @@ impl Unread {
 /// Reads all names and attributes below `path`.
 ///
 /// # Errors
-/// If `path` itself cannot be opened, or a signal asks to stop. What is missing below it is told in [`Tree::unread`].
-pub(super) fn walk(path: &Path, progress: &Progress) -> Result<Tree> {
+/// If `path` itself cannot be opened, or a signal asks to stop. What is missing below it is told in [`WalkedTree::unread`].
+pub(super) fn walk(path: &Path, progress: &WorkCounters) -> Result<WalkedTree> {
     let doing = || format!("cannot read {}", shown(path));
     let flags = libc::O_DIRECTORY;
     let top = OpenOptions::new().read(true).custom_flags(flags).open(path);
     let top = OwnedFd::from(top.doing(doing)?);
     let stat = dir::stat_at(top.as_fd(), b"").doing(doing)?;
-    let mut tree = Tree {
+    let mut tree = WalkedTree {
         path: path.to_owned(),
         top,
         nodes: Vec::new(),
@@ -126,8 +126,8 @@ pub(super) fn walk(path: &Path, progress: &Progress) -> Result<Tree> {
 /// A name in the arena, with the inode number that the directory gives.
 type Found = (u64, Range<usize>);
 
-impl Tree {
-    pub(super) fn node(&self, index: u32) -> &Node {
+impl WalkedTree {
+    pub(super) fn node(&self, index: u32) -> &WalkedEntry {
         &self.nodes[index as usize]
     }
 
@@ -177,7 +177,7 @@ impl Tree {
     }
 
     fn add(&mut self, parent: u32, name: Range<usize>, stat: Stat) {
-        let mut node = Node {
+        let mut node = WalkedEntry {
             parent,
             name_length: name.len() as u16,
             name_at: name.start as u64,
@@ -255,24 +255,24 @@ impl Tree {
     ///
     /// # Errors
     /// If a directory on the way cannot be opened, or is a link by now.
-    pub(super) fn holder<'p>(&self, relative: &'p [u8]) -> io::Result<(Place<'_>, &'p [u8])> {
+    pub(super) fn holder<'p>(&self, relative: &'p [u8]) -> io::Result<(Holder<'_>, &'p [u8])> {
         let (place, rest) = self.place(relative)?;
         let Some(slash) = rest.iter().rposition(|&b| b == b'/') else {
             return Ok((place, rest));
         };
         let flags = libc::O_PATH | libc::O_DIRECTORY;
         let holder = dir::open_below(place.fd(), &rest[..slash], flags)?;
-        Ok((Place::Below(holder), &rest[slash + 1..]))
+        Ok((Holder::Below(holder), &rest[slash + 1..]))
     }
 
     /// A directory from which `relative` is short enough for the kernel, and the path from there.
-    fn place<'p>(&self, relative: &'p [u8]) -> io::Result<(Place<'_>, &'p [u8])> {
-        let (mut place, mut rest) = (Place::Top(self.top.as_fd()), relative);
+    fn place<'p>(&self, relative: &'p [u8]) -> io::Result<(Holder<'_>, &'p [u8])> {
+        let (mut place, mut rest) = (Holder::Top(self.top.as_fd()), relative);
         while rest.len() > LONGEST_PATH {
             let cut = rest[..LONGEST_PATH].iter().rposition(|&b| b == b'/');
             let cut = cut.ok_or_else(|| io::Error::from_raw_os_error(libc::ENAMETOOLONG))?;
             let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-            place = Place::Below(dir::open_below(place.fd(), &rest[..cut], flags)?);
+            place = Holder::Below(dir::open_below(place.fd(), &rest[..cut], flags)?);
             rest = &rest[cut + 1..];
         }
         Ok((place, rest))
@@ -378,16 +378,16 @@ struct Item {
 }
 
 /// An open directory on the way to an entry.
-pub(super) enum Place<'t> {
+pub(super) enum Holder<'t> {
     Top(BorrowedFd<'t>),
     Below(OwnedFd),
 }
 
-impl Place<'_> {
+impl Holder<'_> {
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         match self {
-            Place::Top(fd) => *fd,
-            Place::Below(fd) => fd.as_fd(),
+            Holder::Top(fd) => *fd,
+            Holder::Below(fd) => fd.as_fd(),
         }
     }
 }

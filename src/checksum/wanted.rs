@@ -6,7 +6,7 @@ use super::list::List;
 use crate::digest::Sha256;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::snapshot::shown;
-use crate::sys::secure_open::{self, Found};
+use crate::sys::secure_open::{self, Unopened};
 use crate::text::hex;
 use std::ffi::OsStr;
 use std::io;
@@ -78,7 +78,7 @@ fn is_list(path: &Path) -> bool {
 /// [`Kind::Different`] if a list is not the one that was written.
 fn read_sums(path: &Path) -> Result<Vec<(List, PathBuf)>> {
     let doing = || format!("cannot use {}", shown(path));
-    let text = Found::anywhere(path).and_then(|found| secure_open::read_found(&found, SUMS));
+    let text = Unopened::anywhere(path).and_then(|found| secure_open::read_found(&found, SUMS));
     let text = text.doing(doing)?;
     let mut lists = Vec::new();
     for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
@@ -117,7 +117,7 @@ fn read_sum(path: &Path, line: &[u8]) -> Result<(List, PathBuf)> {
     let list = list_of(&beside).ok_or_else(wrong)?;
     let doing = || format!("cannot read {}", shown(&beside));
     let mut hasher = Sha256::default();
-    let mut file = Found::anywhere(&beside)
+    let mut file = Unopened::anywhere(&beside)
         .and_then(|found| found.open_file())
         .doing(doing)?;
     io::copy(&mut file, &mut hasher).doing(doing)?;

@@ -2,9 +2,9 @@
 
 use super::hash::hash_files;
 use super::line;
-use super::list::{List, Source};
+use super::list::{HashedTree, List};
 use super::walk::{self, Unread};
-use super::{Options, Progress, go_on};
+use super::{ChecksumOptions, WorkCounters, go_on};
 use crate::digest::Sha256;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
@@ -32,7 +32,7 @@ pub struct Written {
 }
 
 /// Where lists go.
-pub enum Target<'a> {
+pub enum ListTarget<'a> {
     /// Into `NAME.ls` and so on in this directory.
     Directory(&'a Path),
     /// To a writer, one after the other; only the named one (`ls`, …, `sha256sum`) if there is one.
@@ -79,17 +79,17 @@ fn name_of(dir: &Path) -> Result<OsString> {
 pub fn write_lists(
     dir: &Path,
     further: &[List],
-    target: Target<'_>,
-    options: &Options,
-    progress: &Progress,
+    target: ListTarget<'_>,
+    options: &ChecksumOptions,
+    progress: &WorkCounters,
 ) -> Result<Written> {
     let name = name_of(dir)?;
-    if let Target::Directory(out) = target {
+    if let ListTarget::Directory(out) = target {
         refuse_inside(dir, out)?;
     }
     let tree = walk::walk(dir, progress)?;
     let hashes = hash_files(&tree, options.threads, progress)?;
-    let source = Source {
+    let source = HashedTree {
         tree: &tree,
         hashes: &hashes,
     };
@@ -139,14 +139,14 @@ fn refuse_inside(dir: &Path, out: &Path) -> Result<()> {
 
 /// Lists on their way.
 struct Out<'a> {
-    target: Target<'a>,
+    target: ListTarget<'a>,
     name: OsString,
     drafts: Vec<Draft>,
     sums: Vec<(&'static str, [u8; 32])>,
 }
 
 impl<'a> Out<'a> {
-    fn new(target: Target<'a>, name: OsString) -> Self {
+    fn new(target: ListTarget<'a>, name: OsString) -> Self {
         Out {
             target,
             name,
@@ -162,7 +162,7 @@ impl<'a> Out<'a> {
         name
     }
 
-    fn list(&mut self, source: &Source<'_>, list: List) -> Result<Vec<Unread>> {
+    fn list(&mut self, source: &HashedTree<'_>, list: List) -> Result<Vec<Unread>> {
         let suffix = list.suffix();
         let mut hasher = Sha256::default();
         let unread = self.write(suffix, |to| {
@@ -185,9 +185,9 @@ impl<'a> Out<'a> {
     ) -> Result<T> {
         let name = self.file_name(suffix);
         match &mut self.target {
-            Target::Stream(to, only) if only.is_none_or(|only| only == suffix) => fill(*to),
-            Target::Stream(..) => fill(&mut io::sink()),
-            Target::Directory(dir) => {
+            ListTarget::Stream(to, only) if only.is_none_or(|only| only == suffix) => fill(*to),
+            ListTarget::Stream(..) => fill(&mut io::sink()),
+            ListTarget::Directory(dir) => {
                 let (draft, result) = Draft::write(dir, &name, fill)?;
                 self.drafts.push(draft);
                 Ok(result)
@@ -207,7 +207,7 @@ impl<'a> Out<'a> {
             to.write_all(&text)
                 .doing(|| "cannot write the .sha256sum file".to_owned())
         })?;
-        if let Target::Stream(to, _) = &mut self.target {
+        if let ListTarget::Stream(to, _) = &mut self.target {
             to.flush().doing(|| "cannot write".to_owned())?;
         }
         go_on("cannot write all lists")?;

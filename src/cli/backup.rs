@@ -5,7 +5,7 @@ use super::grammar::{Command, Usage, usage};
 use super::means::means;
 use super::options::Options;
 use crate::backup;
-use crate::backup::oneshot::{self, Order};
+use crate::backup::oneshot::{self, BackupOrder};
 use crate::backup::retention::Policy;
 use crate::error::Result;
 use crate::log;
@@ -41,7 +41,7 @@ s3://bucket/prefix/. With --config, what is due of the backups in FILE, an absol
 };
 
 /// What the words and the options make together.
-fn order(words: &[OsString], options: &Options) -> Result<Order> {
+fn order(words: &[OsString], options: &Options) -> Result<BackupOrder> {
     let refused = |said: &str| Err(usage("buttersink backup", said));
     let keep = options.keep.clone().unwrap_or_default();
     let dest_keeps = Policy {
@@ -60,7 +60,7 @@ fn order(words: &[OsString], options: &Options) -> Result<Order> {
         }
         destinations.push(place);
     }
-    Ok(Order {
+    Ok(BackupOrder {
         subvolume: words[0].clone().into(),
         folder: options.snapshot_folder.clone().unwrap_or("snapshot".into()),
         prefix: options.snapshot_prefix.clone().unwrap_or_default(),

@@ -4,7 +4,7 @@ use super::grammar::Hint::{Directory, OneOf};
 use super::grammar::{Command, Opt, Program, Section, Usage, usage};
 use super::parse::Asked;
 use crate::checksum::{
-    self, List, Progress, Report, Target, Wanted, Written, check, compare_trees, names_of,
+    self, List, ListTarget, Report, Wanted, WorkCounters, Written, check, compare_trees, names_of,
     write_lists,
 };
 use crate::error::{Error, Result};
@@ -156,12 +156,12 @@ fn say(error: &Error) {
 fn run(mode: Mode, words: Vec<OsString>, mut options: Options) -> Result<u8> {
     catch_signals();
     let paths: Vec<PathBuf> = words.into_iter().map(PathBuf::from).collect();
-    let mut how = checksum::Options {
+    let mut how = checksum::ChecksumOptions {
         xattrs: options.further.contains(&List::Xattrs),
-        ..checksum::Options::default()
+        ..checksum::ChecksumOptions::default()
     };
     how.threads = options.threads.unwrap_or(how.threads);
-    let progress = Progress::default();
+    let progress = WorkCounters::default();
     let report = match mode {
         Mode::Write => {
             choose_lists(&mut options)?;
@@ -204,7 +204,7 @@ fn choose_lists(options: &mut Options) -> Result<()> {
 }
 
 /// Does the work, and shows meanwhile how far it has come if standard error is a terminal.
-fn with_progress<T>(options: &Options, progress: &Progress, work: impl FnOnce() -> T) -> T {
+fn with_progress<T>(options: &Options, progress: &WorkCounters, work: impl FnOnce() -> T) -> T {
     const REDRAW: Duration = Duration::from_millis(200);
     if options.quiet > 0 || !io::stderr().is_terminal() {
         return work();
@@ -230,16 +230,16 @@ fn with_progress<T>(options: &Options, progress: &Progress, work: impl FnOnce() 
 fn write(
     paths: &[PathBuf],
     options: &Options,
-    how: &checksum::Options,
-    progress: &Progress,
+    how: &checksum::ChecksumOptions,
+    progress: &WorkCounters,
 ) -> Result<Vec<Written>> {
     names_of(paths)?; // refused before anything is written
     let mut stdout = BufWriter::new(io::stdout().lock());
     let write = |dir: &PathBuf| {
         let target = match (&options.stdout, &options.output) {
-            (Some(only), _) => Target::Stream(&mut stdout, only.as_deref()),
-            (None, Some(out)) => Target::Directory(out),
-            (None, None) => Target::Directory(Path::new(".")),
+            (Some(only), _) => ListTarget::Stream(&mut stdout, only.as_deref()),
+            (None, Some(out)) => ListTarget::Directory(out),
+            (None, None) => ListTarget::Directory(Path::new(".")),
         };
         write_lists(dir, &options.further, target, how, progress)
     };

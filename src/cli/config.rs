@@ -7,8 +7,8 @@ use super::means::{self, means};
 use super::options::Options;
 use crate::backup;
 use crate::backup::config::Config;
-use crate::backup::scheduled::{self, Order};
-use crate::backup::state::State;
+use crate::backup::scheduled::{self, ScheduledOrder};
+use crate::backup::state::RunState;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::report;
@@ -57,7 +57,7 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
     let mut progress = Progress::new(options.verbosity(), false);
     let (now, remark) = backup::local_now();
     remark.iter().for_each(|remark| progress.note(remark));
-    let order = Order {
+    let order = ScheduledOrder {
         config,
         file: file.to_owned(),
         only: Vec::new(),
@@ -67,7 +67,7 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
     };
     let done = match options.offline {
         true => {
-            let (state, damaged) = State::of(&order.config.global);
+            let (state, damaged) = RunState::of(&order.config.global);
             damaged.iter().for_each(|remark| progress.note(remark));
             let listener = &mut |event| progress.hear(&event);
             scheduled::remembered(&order, &state, &now, listener);

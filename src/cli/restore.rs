@@ -11,7 +11,7 @@ use crate::backup::archive;
 use crate::backup::config::{self, Config};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
-use crate::restore::{self, Compare, Order};
+use crate::restore::{self, Compare, RestoreOrder};
 use std::time::Duration;
 
 pub(super) const COMMAND: Command<Form> = Command {
@@ -68,7 +68,7 @@ fn missing(what: &str) -> Error {
 }
 
 /// The order that the options and the file make together.
-fn order(options: &Options, config: &Config) -> Result<Order> {
+fn order(options: &Options, config: &Config) -> Result<RestoreOrder> {
     let (subvolume, target) = (options.subvolume.last(), options.target.clone());
     let file: &config::Restore = &config.restore;
     let files = usize::try_from(file.sample_max_files).unwrap_or(usize::MAX);
@@ -78,7 +78,7 @@ fn order(options: &Options, config: &Config) -> Result<Order> {
         _ => Compare::Full,
     };
     let seconds = options.restore_timeout.map(|seconds| seconds as u64);
-    Ok(Order {
+    Ok(RestoreOrder {
         archive: archive::readable(
             config,
             subvolume.ok_or_else(|| missing("--subvolume NAME"))?,

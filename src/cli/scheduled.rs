@@ -4,7 +4,7 @@ use super::means::means;
 use super::options::{Level, Options};
 use crate::backup;
 use crate::backup::config::Config;
-use crate::backup::scheduled::{self, Order};
+use crate::backup::scheduled::{self, ScheduledOrder};
 use crate::error::{Kind, Result};
 use crate::log;
 use crate::progress::{Progress, Verbosity};
@@ -13,7 +13,7 @@ use std::path::Path;
 /// Makes the backups that are due.
 pub(super) fn run(options: &Options) -> Result<()> {
     let file = options.file()?;
-    let order = Order {
+    let order = ScheduledOrder {
         config: Config::read(file)?,
         file: file.to_owned(),
         only: options.subvolume.clone(),

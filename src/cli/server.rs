@@ -8,7 +8,7 @@ use crate::error::{Doing, Error, Result};
 use crate::log::system;
 use crate::snapshot::shown;
 use crate::store::{self, Terms};
-use crate::sys::secure_open::Found;
+use crate::sys::secure_open::Unopened;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::IsTerminal;
@@ -71,7 +71,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
 /// Where it is, if it may be served.
 fn directory(dir: &Path, strict: bool) -> Result<PathBuf> {
     let doing = || format!("cannot serve {}", shown(dir));
-    let found = Found::at(dir).doing(doing)?;
+    let found = Unopened::at(dir).doing(doing)?;
     let path = found.path().doing(doing)?;
     if !found.private && !found.is_harmless().doing(doing)? {
         let said = "programs and devices that are received there could be used by others: a directory \

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Listing, Uuid};
 use crate::store::{self, Access, Location};
-use crate::verify::{self, Report};
+use crate::verify::{self, Verification};
 use drill::Ground;
 use one::{Other, add, alone};
 use std::ffi::{OsStr, OsString};
@@ -89,7 +89,7 @@ fn verify_location(
     task: &Task,
     options: &Options,
     progress: &mut Progress,
-) -> Result<Report> {
+) -> Result<Verification> {
     let place = Location::directory(location)?;
     if task.depth == Depth::Download && place.place.directory().is_some() {
         let said = "--download is for buckets; here --against OTHER --content reads the data";
@@ -147,12 +147,12 @@ fn verify_config(
     task: &Task,
     options: &Options,
     progress: &mut Progress,
-) -> Result<Report> {
+) -> Result<Verification> {
     let config = Config::read(file)?;
     let means = means::of_file(options, &config)?;
     let mut ground = ground(task, options)?;
     let listener = &mut |event| progress.hear(&event);
-    let mut report = Report {
+    let mut report = Verification {
         findings: Vec::new(),
         listing: Listing::default(),
     };
@@ -180,7 +180,7 @@ fn ground(task: &Task, options: &Options) -> Result<Option<Ground>> {
     drill.map(|drill| Ground::of(drill, options)).transpose()
 }
 
-fn show(report: &Report, mut progress: Progress) -> Result<()> {
+fn show(report: &Verification, mut progress: Progress) -> Result<()> {
     let notes = &report.listing.notes;
     notes.iter().for_each(|note| progress.note(note));
     for finding in &report.findings {

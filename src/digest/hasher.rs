@@ -38,11 +38,11 @@ pub struct Hasher {
     /// The length of a part in bytes; `None` if the digest is of the whole.
     part: Option<u64>,
     /// Of the whole, or of the part that has begun.
-    current: State,
+    current: HasherState,
     /// How many bytes of that part there are.
     in_part: u64,
     /// Of the digests of the parts that are complete.
-    parts: State,
+    parts: HasherState,
     count: u64,
 }
 
@@ -52,9 +52,9 @@ impl Hasher {
         Hasher {
             algorithm,
             part,
-            current: State::new(algorithm),
+            current: HasherState::new(algorithm),
             in_part: 0,
-            parts: State::new(algorithm),
+            parts: HasherState::new(algorithm),
             count: 0,
         }
     }
@@ -74,7 +74,7 @@ impl Hasher {
     }
 
     fn close_part(&mut self) {
-        let done = std::mem::replace(&mut self.current, State::new(self.algorithm));
+        let done = std::mem::replace(&mut self.current, HasherState::new(self.algorithm));
         self.parts.update(&done.finish());
         (self.in_part, self.count) = (0, self.count + 1);
     }
@@ -100,38 +100,38 @@ impl Hasher {
     }
 }
 
-enum State {
+enum HasherState {
     Md5(Md5),
     Crc32c(u32),
     Sha256(Box<Sha256>),
     TreeHash(TreeHash),
 }
 
-impl State {
-    fn new(algorithm: Algorithm) -> State {
+impl HasherState {
+    fn new(algorithm: Algorithm) -> HasherState {
         match algorithm {
-            Algorithm::Md5 => State::Md5(Md5::new()),
-            Algorithm::Crc32c => State::Crc32c(0),
-            Algorithm::Sha256 => State::Sha256(Box::default()),
-            Algorithm::TreeHash => State::TreeHash(TreeHash::default()),
+            Algorithm::Md5 => HasherState::Md5(Md5::new()),
+            Algorithm::Crc32c => HasherState::Crc32c(0),
+            Algorithm::Sha256 => HasherState::Sha256(Box::default()),
+            Algorithm::TreeHash => HasherState::TreeHash(TreeHash::default()),
         }
     }
 
     fn update(&mut self, bytes: &[u8]) {
         match self {
-            State::Md5(md5) => md5.update(bytes),
-            State::Crc32c(crc) => *crc = crc32c_append(*crc, bytes),
-            State::Sha256(sha256) => sha256.update(bytes),
-            State::TreeHash(tree) => tree.update(bytes),
+            HasherState::Md5(md5) => md5.update(bytes),
+            HasherState::Crc32c(crc) => *crc = crc32c_append(*crc, bytes),
+            HasherState::Sha256(sha256) => sha256.update(bytes),
+            HasherState::TreeHash(tree) => tree.update(bytes),
         }
     }
 
     fn finish(self) -> Vec<u8> {
         match self {
-            State::Md5(md5) => md5.finalize().to_vec(),
-            State::Crc32c(crc) => crc.to_be_bytes().to_vec(),
-            State::Sha256(sha256) => sha256.finish().to_vec(),
-            State::TreeHash(tree) => tree.finish().to_vec(),
+            HasherState::Md5(md5) => md5.finalize().to_vec(),
+            HasherState::Crc32c(crc) => crc.to_be_bytes().to_vec(),
+            HasherState::Sha256(sha256) => sha256.finish().to_vec(),
+            HasherState::TreeHash(tree) => tree.finish().to_vec(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::sys::{Hash, LANES, Vectors};
 pub(crate) const LEAF: usize = 1 << 20;
 
 /// A tree hash that grows with its bytes.
-pub(crate) type TreeHash = Tree<LEAF>;
+pub(crate) type TreeHash = HashTree<LEAF>;
 
 /// The hashes of leaves, of which only the last may be short.
 pub(crate) fn leaves(bytes: &[u8]) -> Vec<Hash> {
@@ -18,7 +18,7 @@ pub(crate) fn leaves(bytes: &[u8]) -> Vec<Hash> {
 
 /// A tree hash with leaves of so many bytes.
 #[derive(Default)]
-pub(crate) struct Tree<const N: usize> {
+pub(crate) struct HashTree<const N: usize> {
     /// What waits for more: less than a leaf, if pieces are large enough to be hashed as they are.
     begun: Vec<u8>,
     /// How many leaves are hashed.
@@ -27,7 +27,7 @@ pub(crate) struct Tree<const N: usize> {
     roots: Vec<Hash>,
 }
 
-impl<const N: usize> Tree<N> {
+impl<const N: usize> HashTree<N> {
     /// Bytes that are hashed at once, at most.
     const AT_ONCE: usize = LANES * N;
     /// From so many on it takes less time to hash them at once than one leaf after the other.
@@ -139,7 +139,7 @@ mod tests {
             for length in [leaves * SMALL, leaves * SMALL + 5] {
                 let expected = by_levels(&bytes[..length]);
                 for piece in [SMALL / 2 + 1, SMALL, 5 * SMALL + 7, 8 * SMALL, 20 * SMALL] {
-                    let mut tree = Tree::<SMALL>::default();
+                    let mut tree = HashTree::<SMALL>::default();
                     bytes[..length]
                         .chunks(piece)
                         .for_each(|piece| tree.update(piece));

@@ -3,7 +3,7 @@
 
 mod verbs;
 
-use super::{About, Counters, Head, Limits, Objects, Part, Unfinished};
+use super::{About, Counters, Head, Limits, Objects, Unfinished, UploadedPart};
 use crate::archive::ArchiveState;
 use crate::error::{Error, Result};
 use crate::prices::freezes;
@@ -58,7 +58,7 @@ struct Upload {
     shown: Unfinished,
     part: u64,
     head: Head,
-    parts: BTreeMap<u64, (Part, Vec<u8>)>,
+    parts: BTreeMap<u64, (UploadedPart, Vec<u8>)>,
 }
 
 impl fmt::Debug for Memory {

@@ -17,16 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a child has said so far, and a thread that listens.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(super) struct Complaints {
     kept: Arc<Mutex<Vec<u8>>>,
     /// Nothing is ever sent; it ends with the thread.
     end: Receiver<()>,
 }
 
-impl Words {
-    pub(super) fn listen(stderr: ChildStderr) -> Words {
+impl Complaints {
+    pub(super) fn listen(stderr: ChildStderr) -> Complaints {
         let (ends, end) = channel();
-        let words = Words {
+        let words = Complaints {
             kept: Arc::default(),
             end,
         };

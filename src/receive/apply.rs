@@ -1,7 +1,7 @@
 //! What each command does to the tree. One after the other, in the order of the stream, but for the
 //! top's attributes, which come last of all.
 
-use super::command::{Command, Make, Range, length};
+use super::command::{Instruction, Make, Range, length};
 use super::inherit::{absent_is_well, is_inherited, strip};
 use super::unpack::unpack;
 use super::{Fresh, Named, Receiver, Writes};
@@ -23,20 +23,20 @@ impl Receiver {
     /// Any command but the making of something.
     pub(super) fn carry_out<'p>(
         &mut self,
-        command: Command<'p>,
+        command: Instruction<'p>,
         writes: &mut Writes<'p>,
     ) -> Result<()> {
-        if let Command::Write { path, offset, data } = command {
+        if let Instruction::Write { path, offset, data } = command {
             return self.write(path, offset, data, writes);
         }
         self.write_out(writes)?;
         match command {
-            Command::Encoded(path, extent) => {
+            Instruction::Encoded(path, extent) => {
                 self.write_encoded(path, &extent).named("write", path)
             }
-            Command::Clone(path, range) => self.share(path, &range).named("clone into", path),
-            Command::Truncate(path, size) => self.truncate(path, size).named("truncate", path),
-            Command::Allocate {
+            Instruction::Clone(path, range) => self.share(path, &range).named("clone into", path),
+            Instruction::Truncate(path, size) => self.truncate(path, size).named("truncate", path),
+            Instruction::Allocate {
                 path,
                 mode,
                 offset,
@@ -45,14 +45,14 @@ impl Receiver {
                 let allocate = self.allocate(path, mode, offset, length);
                 allocate.named("reserve space in", path)
             }
-            Command::Flags => {
+            Instruction::Flags => {
                 self.notes.flags += 1;
                 Ok(())
             }
-            Command::NoData => Err(super::command::damaged(
+            Instruction::NoData => Err(super::command::damaged(
                 "has no data: it was made with btrfs send --no-data",
             )),
-            Command::End => {
+            Instruction::End => {
                 self.current = None;
                 self.ended = true;
                 Ok(())
@@ -61,26 +61,26 @@ impl Receiver {
         }
     }
 
-    fn metadata(&mut self, command: Command) -> Result<()> {
+    fn metadata(&mut self, command: Instruction) -> Result<()> {
         match command {
-            Command::Rename { from, to } => self.rename(from, to).named("rename", from),
-            Command::Link { from, to } => self.link(from, to).named("link", to),
-            Command::Unlink(path) => self.remove(path, false).named("remove", path),
-            Command::Rmdir(path) => self.remove(path, true).named("remove", path),
-            Command::SetXattr { path, name, value } => {
+            Instruction::Rename { from, to } => self.rename(from, to).named("rename", from),
+            Instruction::Link { from, to } => self.link(from, to).named("link", to),
+            Instruction::Unlink(path) => self.remove(path, false).named("remove", path),
+            Instruction::Rmdir(path) => self.remove(path, true).named("remove", path),
+            Instruction::SetXattr { path, name, value } => {
                 let set = self.set_xattr(path, name, Some(value));
                 set.named("set an extended attribute of", path)
             }
-            Command::RemoveXattr { path, name } => {
+            Instruction::RemoveXattr { path, name } => {
                 let removed = self.set_xattr(path, name, None);
                 removed.named("remove an extended attribute of", path)
             }
-            Command::Chmod(path, mode) => self.chmod(path, mode).named("set the mode of", path),
-            Command::Chown(path, user, group) => {
+            Instruction::Chmod(path, mode) => self.chmod(path, mode).named("set the mode of", path),
+            Instruction::Chown(path, user, group) => {
                 let chown = self.chown(path, user, group);
                 chown.named("set the owner of", path)
             }
-            Command::Times {
+            Instruction::Times {
                 path,
                 read,
                 changed,
@@ -128,14 +128,18 @@ impl Receiver {
         for _ in 0..AHEAD {
             let length = length(ahead).ok()?.ok()?;
             let (next, rest) = ahead.split_at(length);
-            match Command::decode(self.version, next).ok()? {
-                Command::Chmod(of, mode) if of == path => {
+            match Instruction::decode(self.version, next).ok()? {
+                Instruction::Chmod(of, mode) if of == path => {
                     return (mode & !0o777 == 0 && mode & self.umask == 0).then_some(mode);
                 }
-                Command::SetXattr { path: of, name, .. } if of == path && is_inherited(name) => {
+                Instruction::SetXattr { path: of, name, .. }
+                    if of == path && is_inherited(name) =>
+                {
                     return None;
                 }
-                Command::Make(..) | Command::Rename { .. } | Command::End => return None,
+                Instruction::Make(..) | Instruction::Rename { .. } | Instruction::End => {
+                    return None;
+                }
                 _ => ahead = rest,
             }
         }

@@ -15,7 +15,7 @@ const MAX: usize = 2 << 20;
 
 /// What a stream asks for. Paths are relative to the top of the tree, which itself is empty.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) enum Command<'a> {
+pub(super) enum Instruction<'a> {
     Make(&'a [u8], Make<'a>),
     Rename {
         from: &'a [u8],
@@ -100,12 +100,12 @@ pub(super) fn length(bytes: &[u8]) -> Result<std::result::Result<usize, usize>> 
     }
 }
 
-impl<'a> Command<'a> {
+impl<'a> Instruction<'a> {
     /// Reads one whole command.
     ///
     /// # Errors
     /// If it lacks a field, or a path in it is none.
-    pub(super) fn decode(version: u32, bytes: &'a [u8]) -> Result<Command<'a>> {
+    pub(super) fn decode(version: u32, bytes: &'a [u8]) -> Result<Instruction<'a>> {
         let raw = Raw::sound(bytes, version);
         let verb = raw
             .verb()
@@ -124,9 +124,9 @@ impl<'a> Command<'a> {
                 fields.content(verb)
             }
             Verb::Chmod | Verb::Chown | Verb::Utimes => fields.attributes(verb),
-            Verb::End => Ok(Command::End),
-            Verb::UpdateExtent => Ok(Command::NoData),
-            Verb::Fileattr => Ok(Command::Flags),
+            Verb::End => Ok(Instruction::End),
+            Verb::UpdateExtent => Ok(Instruction::NoData),
+            Verb::Fileattr => Ok(Instruction::Flags),
             Verb::Subvol | Verb::Snapshot => Err(damaged("makes a second snapshot")),
             Verb::EnableVerity => Err(damaged("has a command that its protocol does not have")),
         }
@@ -203,7 +203,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn make(&self, verb: Verb) -> Result<Command<'a>> {
+    fn make(&self, verb: Verb) -> Result<Instruction<'a>> {
         const FORMAT: u32 = libc::S_IFMT;
         let make = match verb {
             Verb::Mkfile => Make::File,
@@ -218,54 +218,54 @@ impl<'a> Fields<'a> {
             Verb::Mksock => Make::Node(libc::S_IFSOCK, 0),
             _ => Make::Symlink(self.get(Attr::PathLink)?),
         };
-        Ok(Command::Make(self.name(Attr::Path)?, make))
+        Ok(Instruction::Make(self.name(Attr::Path)?, make))
     }
 
-    fn names(&self, verb: Verb) -> Result<Command<'a>> {
+    fn names(&self, verb: Verb) -> Result<Instruction<'a>> {
         let path = self.name(Attr::Path)?;
         Ok(match verb {
-            Verb::Rename => Command::Rename {
+            Verb::Rename => Instruction::Rename {
                 from: path,
                 to: self.name(Attr::PathTo)?,
             },
-            Verb::Link => Command::Link {
+            Verb::Link => Instruction::Link {
                 from: self.name(Attr::PathLink)?,
                 to: path,
             },
-            Verb::Unlink => Command::Unlink(path),
-            _ => Command::Rmdir(path),
+            Verb::Unlink => Instruction::Unlink(path),
+            _ => Instruction::Rmdir(path),
         })
     }
 
-    fn xattr(&self, verb: Verb) -> Result<Command<'a>> {
+    fn xattr(&self, verb: Verb) -> Result<Instruction<'a>> {
         let (path, name) = (self.path(Attr::Path)?, self.get(Attr::XattrName)?);
         Ok(match verb {
-            Verb::SetXattr => Command::SetXattr {
+            Verb::SetXattr => Instruction::SetXattr {
                 path,
                 name,
                 value: self.get(Attr::XattrData)?,
             },
-            _ => Command::RemoveXattr { path, name },
+            _ => Instruction::RemoveXattr { path, name },
         })
     }
 
-    fn content(&self, verb: Verb) -> Result<Command<'a>> {
+    fn content(&self, verb: Verb) -> Result<Instruction<'a>> {
         let path = self.name(Attr::Path)?;
         Ok(match verb {
-            Verb::Write => Command::Write {
+            Verb::Write => Instruction::Write {
                 path,
                 offset: self.u64(Attr::FileOffset)?,
                 data: self.get(Attr::Data)?,
             },
-            Verb::Clone => Command::Clone(path, self.range()?),
-            Verb::Truncate => Command::Truncate(path, self.u64(Attr::Size)?),
-            Verb::Fallocate => Command::Allocate {
+            Verb::Clone => Instruction::Clone(path, self.range()?),
+            Verb::Truncate => Instruction::Truncate(path, self.u64(Attr::Size)?),
+            Verb::Fallocate => Instruction::Allocate {
                 path,
                 mode: self.u32(Attr::FallocateMode)?.cast_signed(),
                 offset: self.u64(Attr::FileOffset)?,
                 length: self.u64(Attr::Size)?,
             },
-            _ => Command::Encoded(path, self.encoded()?),
+            _ => Instruction::Encoded(path, self.encoded()?),
         })
     }
 
@@ -294,12 +294,12 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn attributes(&self, verb: Verb) -> Result<Command<'a>> {
+    fn attributes(&self, verb: Verb) -> Result<Instruction<'a>> {
         let path = self.path(Attr::Path)?;
         Ok(match verb {
-            Verb::Chmod => Command::Chmod(path, self.small(Attr::Mode)? & 0o7777),
-            Verb::Chown => Command::Chown(path, self.small(Attr::Uid)?, self.small(Attr::Gid)?),
-            _ => Command::Times {
+            Verb::Chmod => Instruction::Chmod(path, self.small(Attr::Mode)? & 0o7777),
+            Verb::Chown => Instruction::Chown(path, self.small(Attr::Uid)?, self.small(Attr::Gid)?),
+            _ => Instruction::Times {
                 path,
                 read: self.time(Attr::Atime)?,
                 changed: self.time(Attr::Mtime)?,
@@ -318,7 +318,7 @@ pub(super) fn damaged(what: &str) -> Error {
 pub(crate) fn fuzz(bytes: &[u8]) {
     if let Ok(Ok(whole)) = length(bytes) {
         for version in 1..=3 {
-            let _ = Command::decode(version, &bytes[..whole]);
+            let _ = Instruction::decode(version, &bytes[..whole]);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 /// Directories that are kept open.
 const OPEN: usize = 128;
 
-pub(super) struct Tree {
+pub(super) struct OpenTree {
     top: File,
     /// That of the subvolume: each has its own.
     device: u64,
@@ -34,9 +34,9 @@ impl Dir {
     }
 }
 
-impl Tree {
-    pub(super) fn new(top: File) -> io::Result<Tree> {
-        Ok(Tree {
+impl OpenTree {
+    pub(super) fn new(top: File) -> io::Result<OpenTree> {
+        Ok(OpenTree {
             device: stat_at(top.as_fd(), b"")?.dev,
             top,
             dirs: HashMap::new(),

@@ -2,7 +2,7 @@
 //! what runs left.
 
 use super::table::{As, Bytes, Column, Rows, data, table};
-use crate::archive::{self, ArchiveState, Backups, ByHand, Kind};
+use crate::archive::{self, ArchiveState, BackupKind, Backups, ByHand};
 use crate::snapshot::{Uuid, shown};
 use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
@@ -25,7 +25,7 @@ pub struct Shown {
 struct Backup {
     manifest_key: String,
     created_at: String,
-    kind: Kind,
+    kind: BackupKind,
     /// Whether it can be restored, and whether it is what the pointer names.
     state: &'static str,
     why: Option<String>,

@@ -1,7 +1,7 @@
 //! What a restore will take: which backups, how many bytes, what has to thaw, for how much and how
 //! long. Arithmetic over what was found out already.
 
-use super::Order;
+use super::RestoreOrder;
 use crate::archive::{ArchiveState, Backup, Stored, Tier};
 use crate::error::{Error, Result};
 use crate::event::{Link, Restoring};
@@ -13,7 +13,7 @@ use crate::text::shown;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A chain of backups, what it is kept in, and how much of it is needed.
-pub(super) struct Found<'a> {
+pub(super) struct FoundChain<'a> {
     pub(super) links: &'a [Backup],
     pub(super) stored: &'a [Vec<Stored>],
     /// What is where it comes back to.
@@ -22,7 +22,7 @@ pub(super) struct Found<'a> {
     pub(super) prices: Prices,
 }
 
-impl Found<'_> {
+impl FoundChain<'_> {
     /// The first link that has to be fetched.
     pub(super) fn first(&self) -> usize {
         first(self.links, self.plan)
@@ -33,7 +33,7 @@ impl Found<'_> {
     }
 
     /// Says what it will take.
-    pub(super) fn preview(&self, order: &Order, target: &Target) -> Restoring {
+    pub(super) fn preview(&self, order: &RestoreOrder, target: &Target) -> Restoring {
         let tier = order.thaw.tier;
         let frozen = || self.needed().filter(|object| !object.state.is_readable());
         let waits = frozen().map(|object| waiting(&object.class, tier));

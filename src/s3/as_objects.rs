@@ -3,13 +3,13 @@
 use super::checksums::{Expected, PartChecksums, composite};
 use super::remote_checksum::parts_in;
 use super::request::{borrowed, unquoted};
-use super::{Checksum, Client, Request, Response};
+use super::{Checksum, Client, Response, S3Request};
 use crate::archive::Tier;
 use crate::digest::md5;
 use crate::error::{Error, Kind, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, Part, Range,
-    RemoteChecksum, Source, Unfinished,
+    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, RangeBytes,
+    RemoteChecksum, Source, Unfinished, UploadedPart,
 };
 use crate::text::hex;
 use jiff::Timestamp;
@@ -92,8 +92,8 @@ impl Objects for Client {
         length: u64,
         into: Vec<u8>,
         stop: &AtomicBool,
-    ) -> Result<Range> {
-        let mut request = Request::new(Method::Get, &source.key, "download", "s3:GetObject");
+    ) -> Result<RangeBytes> {
+        let mut request = S3Request::new(Method::Get, &source.key, "download", "s3:GetObject");
         request.headers = vec![("range", format!("bytes={start}-{}", start + length - 1))];
         request.into = into;
         request.into.reserve(length as usize);
@@ -102,7 +102,7 @@ impl Objects for Client {
         let response = self.request(request)?;
         self.check_range(source, start, length, &response)?;
         let told = response.header("x-amz-meta-sha256");
-        Ok(Range {
+        Ok(RangeBytes {
             sha256: (!told.is_empty()).then(|| told.to_owned()),
             bytes: response.body,
         })
@@ -163,7 +163,7 @@ impl Objects for Client {
         class.is_none_or(|class| *class == upload.class) && self.checksum_of(upload).is_some()
     }
 
-    fn parts(&self, upload: &Unfinished) -> Result<Option<Vec<Part>>> {
+    fn parts(&self, upload: &Unfinished) -> Result<Option<Vec<UploadedPart>>> {
         match Client::parts(self, &upload.key, &upload.id) {
             Err(fault) if fault.code == "NoSuchUpload" => Ok(None),
             answer => Ok(Some(answer?)),
@@ -175,12 +175,12 @@ impl Objects for Client {
         upload: &Unfinished,
         number: u64,
         bytes: &[u8],
-        known: Option<&Part>,
+        known: Option<&UploadedPart>,
         stop: &AtomicBool,
-    ) -> Result<(Part, bool)> {
+    ) -> Result<(UploadedPart, bool)> {
         let checksum = self.checksum_of(upload);
         let mut sums = PartChecksums::of(bytes, checksum.unwrap_or_else(|| self.checksum()));
-        let part = |sums: &PartChecksums, etag: &str| Part {
+        let part = |sums: &PartChecksums, etag: &str| UploadedPart {
             number,
             size: bytes.len() as u64,
             etag: etag.to_owned(),
@@ -192,7 +192,7 @@ impl Objects for Client {
             return Ok((part(&sums, &known.etag), true));
         }
         let doing = format!("upload part {number} of");
-        let mut request = Request::new(Method::Put, &upload.key, &doing, "s3:PutObject");
+        let mut request = S3Request::new(Method::Put, &upload.key, &doing, "s3:PutObject");
         request.query = vec![
             ("partNumber", number.to_string()),
             ("uploadId", upload.id.clone()),
@@ -205,7 +205,7 @@ impl Objects for Client {
         Ok((part(&sums, unquoted(response.header("etag"))), false))
     }
 
-    fn complete(&self, upload: &Unfinished, parts: &[Part], new: bool) -> Result<Object> {
+    fn complete(&self, upload: &Unfinished, parts: &[UploadedPart], new: bool) -> Result<Object> {
         let (key, id) = (&upload.key, &upload.id);
         let expected = Expected {
             size: parts.iter().map(|part| part.size).sum(),
@@ -318,7 +318,7 @@ impl Client {
 
     /// Size, checksum and ETag must agree, as far as the service tells them; telling neither
     /// checksum nor ETag is not enough.
-    fn is_same(&self, known: &Part, bytes: &[u8], sums: &mut PartChecksums) -> bool {
+    fn is_same(&self, known: &UploadedPart, bytes: &[u8], sums: &mut PartChecksums) -> bool {
         if known.size != bytes.len() as u64 {
             return false;
         }

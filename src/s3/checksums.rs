@@ -1,9 +1,9 @@
 //! What says that bytes arrived: checksums of parts, and what follows from them for the whole.
 
-use super::objects::Head;
+use super::objects::HeadResponse;
 use super::{Checksum, Client, Sse};
 use crate::digest::{crc32c, md5, sha256};
-use crate::objects::Part;
+use crate::objects::UploadedPart;
 use crate::text::{hex, unhex};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt;
@@ -17,15 +17,15 @@ pub(super) struct PartChecksums {
 
 impl PartChecksums {
     /// What they say of a part.
-    pub(super) fn of_part(&self) -> Part {
+    pub(super) fn of_part(&self) -> UploadedPart {
         let value = |wanted: &str| match &self.checksum {
             Some((_, element, value)) if *element == wanted => value.clone(),
             _ => String::new(),
         };
-        Part {
+        UploadedPart {
             crc32c: value("ChecksumCRC32C"),
             sha256: value("ChecksumSHA256"),
-            ..Part::default()
+            ..UploadedPart::default()
         }
     }
 
@@ -111,7 +111,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    pub(super) fn is_met(&self, head: &Head, md5: bool) -> bool {
+    pub(super) fn is_met(&self, head: &HeadResponse, md5: bool) -> bool {
         let etag = head.etag.to_ascii_lowercase();
         let (digest, parts) = match etag.split_once('-') {
             Some((digest, parts)) => (digest.to_owned(), parts.parse().ok()),
@@ -137,8 +137,8 @@ impl fmt::Display for Expected {
 }
 
 /// The ETag of an object made of these parts: MD5 of their MD5s, and how many there are.
-pub(super) fn composite(parts: &[Part]) -> Option<String> {
-    let md5_of = |part: &Part| unhex(&part.etag).filter(|bytes| bytes.len() == 16);
+pub(super) fn composite(parts: &[UploadedPart]) -> Option<String> {
+    let md5_of = |part: &UploadedPart| unhex(&part.etag).filter(|bytes| bytes.len() == 16);
     let all: Option<Vec<_>> = parts.iter().map(md5_of).collect();
     Some(format!("{}-{}", hex(&md5(&all?.concat())), parts.len()))
 }
@@ -153,17 +153,17 @@ mod tests {
 
     #[test]
     fn the_etag_follows_from_the_parts() {
-        let part = |number, bytes: &[u8]| Part {
+        let part = |number, bytes: &[u8]| UploadedPart {
             number,
             size: bytes.len() as u64,
             etag: hex(&md5(bytes)),
-            ..Part::default()
+            ..UploadedPart::default()
         };
         let parts = [part(1, b"a"), part(2, b"b")];
         let sums = [md5(b"a"), md5(b"b")].concat();
         let expected = format!("{}-2", hex(&md5(&sums)));
         assert_eq!(composite(&parts), Some(expected));
-        let odd = Part {
+        let odd = UploadedPart {
             etag: "not-hex".to_owned(),
             ..part(3, b"c")
         };

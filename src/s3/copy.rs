@@ -1,11 +1,11 @@
 //! Copies of objects within the bucket, at once or by parts.
 
-use super::objects::Head;
+use super::objects::HeadResponse;
 use super::request::unquoted;
 use super::sign::UNRESERVED;
-use super::{Client, Request};
+use super::{Client, S3Request};
 use crate::error::{Error, Result};
-use crate::objects::Part;
+use crate::objects::UploadedPart;
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 use rusty_s3::Method;
 
@@ -34,8 +34,9 @@ impl Client {
         }
     }
 
-    fn copy_at_once(&self, from: &str, to: &str, head: &Head) -> Result<()> {
-        let mut request = Request::new(Method::Put, to, "copy to", "s3:PutObject and s3:GetObject");
+    fn copy_at_once(&self, from: &str, to: &str, head: &HeadResponse) -> Result<()> {
+        let mut request =
+            S3Request::new(Method::Put, to, "copy to", "s3:PutObject and s3:GetObject");
         request.slow = true;
         request.headers = vec![("x-amz-copy-source", self.source(from))];
         request.headers.extend(self.protection());
@@ -50,7 +51,7 @@ impl Client {
     }
 
     /// A copy of an object that is too long for one request.
-    fn copy_by_parts(&self, from: &str, to: &str, head: &Head) -> Result<()> {
+    fn copy_by_parts(&self, from: &str, to: &str, head: &HeadResponse) -> Result<()> {
         let mut headers: Vec<(&str, String)> = head.kept().collect();
         let class = head.response.header("x-amz-storage-class");
         if !class.is_empty() {
@@ -66,7 +67,13 @@ impl Client {
         copied.map(drop)
     }
 
-    fn copy_parts(&self, from: &str, to: &str, head: &Head, id: &str) -> Result<Vec<Part>> {
+    fn copy_parts(
+        &self,
+        from: &str,
+        to: &str,
+        head: &HeadResponse,
+        id: &str,
+    ) -> Result<Vec<UploadedPart>> {
         let least = head.size.div_ceil(self.quirks().max_parts);
         let step = least.max(self.options.single_copy.min(1 << 30));
         let mut parts = Vec::new();
@@ -74,7 +81,7 @@ impl Client {
             let start = (number - 1) * step;
             let end = head.size.min(start + step) - 1;
             let mut request =
-                Request::new(Method::Put, to, "copy to", "s3:PutObject and s3:GetObject");
+                S3Request::new(Method::Put, to, "copy to", "s3:PutObject and s3:GetObject");
             request.slow = true;
             request.query = vec![
                 ("partNumber", number.to_string()),
@@ -85,11 +92,11 @@ impl Client {
                 ("x-amz-copy-source-range", format!("bytes={start}-{end}")),
             ];
             let part = self.document(request, "CopyPartResult")?;
-            parts.push(Part {
+            parts.push(UploadedPart {
                 number,
                 size: end + 1 - start,
                 etag: unquoted(part.text("ETag")).to_owned(),
-                ..Part::default()
+                ..UploadedPart::default()
             });
         }
         Ok(parts)

@@ -16,7 +16,7 @@ use url::Url;
 
 /// A bucket's address, which a redirect to another region may change.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct BucketAddress {
     pub(crate) bucket: Bucket,
     pub(crate) quirks: Quirks,
     /// Which of AWS's endpoints it is, if it is the one that follows from the region.
@@ -60,9 +60,13 @@ impl Variant {
     }
 }
 
-impl Place {
+impl BucketAddress {
     /// From the options, the environment and the profile, in this order.
-    pub(crate) fn find(bucket: &str, options: &S3Options, profile: &Profile) -> Result<Place> {
+    pub(crate) fn find(
+        bucket: &str,
+        options: &S3Options,
+        profile: &Profile,
+    ) -> Result<BucketAddress> {
         let endpoint = endpoint(options, profile)?;
         let quirks = match &endpoint {
             Some(url) => Quirks::of_host(url.host_str().unwrap_or_default()),
@@ -78,7 +82,7 @@ impl Place {
             Some(url) => (variant.must_be_usual().map(|()| url)?, None),
             None => (of_region(&region, variant)?, Some(variant)),
         };
-        Ok(Place {
+        Ok(BucketAddress {
             bucket: address(url, bucket, &region, &quirks)?,
             quirks,
             of_aws,
@@ -86,18 +90,18 @@ impl Place {
     }
 
     /// The same bucket, when an answer says what serves it; `None` if that changes nothing.
-    pub(crate) fn served_by(&self, server: &str, options: &S3Options) -> Option<Place> {
+    pub(crate) fn served_by(&self, server: &str, options: &S3Options) -> Option<BucketAddress> {
         let known = Quirks::of_server(server).filter(|_| self.quirks.is_generic())?;
         let words = options.quirks.as_deref().unwrap_or_default();
         let quirks = known.adjusted(words).ok()?;
-        (quirks != self.quirks).then(|| Place {
+        (quirks != self.quirks).then(|| BucketAddress {
             quirks,
             ..self.clone()
         })
     }
 
     /// The same bucket in another region; `None` if it is said to be in the one we ask already.
-    pub(crate) fn moved(&self, region: &str) -> Option<Place> {
+    pub(crate) fn moved(&self, region: &str) -> Option<BucketAddress> {
         let known = region
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -108,7 +112,7 @@ impl Place {
             Some(variant) => of_region(region, variant).ok()?,
             None => endpoint_of(&self.bucket),
         };
-        Some(Place {
+        Some(BucketAddress {
             bucket: address(url, self.bucket.name(), region, &self.quirks).ok()?,
             ..self.clone()
         })
@@ -236,14 +240,14 @@ pub(crate) fn agent(options: &S3Options, profile: &Profile) -> Result<Agent> {
 }
 
 /// The proxy on the way to a bucket, in words; empty if there is none.
-pub(crate) fn on_the_way(agent: &Agent, place: &Place) -> String {
+pub(crate) fn on_the_way(agent: &Agent, place: &BucketAddress) -> String {
     proxy(agent, place).map_or(String::new(), |proxy| {
         format!(", by the proxy {}:{}", proxy.host(), proxy.port())
     })
 }
 
 /// A proxy that we cannot talk to is not passed over: it may be there for a reason.
-pub(crate) fn check_proxy(agent: &Agent, place: &Place) -> Result<()> {
+pub(crate) fn check_proxy(agent: &Agent, place: &BucketAddress) -> Result<()> {
     let known =
         |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
     match proxy(agent, place).filter(|proxy| !known(proxy)) {
@@ -256,7 +260,7 @@ pub(crate) fn check_proxy(agent: &Agent, place: &Place) -> Result<()> {
     }
 }
 
-fn proxy<'a>(agent: &'a Agent, place: &Place) -> Option<&'a Proxy> {
+fn proxy<'a>(agent: &'a Agent, place: &BucketAddress) -> Option<&'a Proxy> {
     let url = place.bucket.base_url().as_str().parse();
     let used = |proxy: &&Proxy| url.as_ref().is_ok_and(|url| !proxy.is_no_proxy(url));
     agent.config().proxy().filter(used)
@@ -296,13 +300,17 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
 mod tests {
     use super::*;
 
-    fn place(bucket: &str, change: impl Fn(&mut S3Options), pairs: &[(&str, &str)]) -> Place {
+    fn place(
+        bucket: &str,
+        change: impl Fn(&mut S3Options),
+        pairs: &[(&str, &str)],
+    ) -> BucketAddress {
         let mut options = S3Options {
             environment: Environment::of(pairs),
             ..S3Options::default()
         };
         change(&mut options);
-        Place::find(bucket, &options, &Profile::default()).unwrap()
+        BucketAddress::find(bucket, &options, &Profile::default()).unwrap()
     }
 
     #[test]
@@ -349,7 +357,7 @@ mod tests {
             environment: Environment::of(&[fips]),
             ..S3Options::default()
         };
-        let error = Place::find("b", &options, &Profile::default()).unwrap_err();
+        let error = BucketAddress::find("b", &options, &Profile::default()).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(
             error.to_string().contains("AWS_USE_FIPS_ENDPOINT"),
@@ -389,7 +397,7 @@ mod tests {
                 environment: Environment::of(&[]),
                 ..S3Options::default()
             };
-            let error = Place::find("b", &options, &Profile::default()).unwrap_err();
+            let error = BucketAddress::find("b", &options, &Profile::default()).unwrap_err();
             assert!(!error.to_string().contains("hidden"));
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct Refusal {
 }
 
 /// What a request was about, for the explanation.
-pub(crate) struct About<'a> {
+pub(crate) struct RequestContext<'a> {
     /// The permission that it needs.
     pub(crate) action: &'a str,
     /// Where the keys come from.
@@ -100,7 +100,7 @@ impl Refusal {
     }
 
     /// The second half of an error: code, words, request id, and the likely cause.
-    pub(crate) fn said(&self, about: &About<'_>) -> String {
+    pub(crate) fn said(&self, about: &RequestContext<'_>) -> String {
         let mut said = self.code.clone();
         if self.status == 200 {
             said.push_str(" (in an answer with status 200)");
@@ -117,8 +117,8 @@ impl Refusal {
         said
     }
 
-    fn cause(&self, about: &About<'_>) -> Option<String> {
-        let About {
+    fn cause(&self, about: &RequestContext<'_>) -> Option<String> {
+        let RequestContext {
             action,
             source,
             place,
@@ -172,7 +172,7 @@ impl Refusal {
 
     /// What a service most likely does not take of a request, and the way without it. Its words decide
     /// where they name one of the things that were asked for.
-    fn not_taken(&self, about: &About<'_>) -> Option<String> {
+    fn not_taken(&self, about: &RequestContext<'_>) -> Option<String> {
         let said = self.message.to_ascii_lowercase();
         let names = |words: &[&str]| words.iter().any(|word| said.contains(word));
         let (encryption, storage) = (
@@ -314,8 +314,8 @@ pub(super) fn passes(error: &ureq::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn about(now: &str) -> About<'static> {
-        About {
+    fn about(now: &str) -> RequestContext<'static> {
+        RequestContext {
             action: "s3:PutObject",
             source: "the environment",
             place: "https://h in region r",
@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn what_is_not_taken_is_named_with_the_way_out() {
         let said = |code: &str, message: &str| {
-            let about = About {
+            let about = RequestContext {
                 if_none_match: true,
                 class: "DEEP_ARCHIVE",
                 ..about("2026-11-21T12:01:00Z")

@@ -2,7 +2,7 @@
 //! it deletes and moves objects. Changes nothing; what that means for whom is decided elsewhere.
 
 use super::xml::Node;
-use super::{Client, Request};
+use super::{Client, S3Request};
 use crate::error::Result;
 use crate::prices::freezes;
 use crate::text::shown;
@@ -54,7 +54,7 @@ impl Client {
     /// If the service does not tell.
     pub fn keeps_versions(&self) -> Result<bool> {
         let doing = ("ask for versions in", "s3:GetBucketVersioning");
-        let mut request = Request::new(Method::Get, "", doing.0, doing.1);
+        let mut request = S3Request::new(Method::Get, "", doing.0, doing.1);
         request.query = vec![("versioning", String::new())];
         let answer = self.document(request, "VersioningConfiguration")?;
         Ok(answer.text("Status") == "Enabled")
@@ -66,7 +66,7 @@ impl Client {
     /// If the service does not tell.
     pub fn rules(&self, prefix: &str) -> Result<Vec<Rule>> {
         let doing = ("ask for rules of", "s3:GetLifecycleConfiguration");
-        let mut request = Request::new(Method::Get, "", doing.0, doing.1);
+        let mut request = S3Request::new(Method::Get, "", doing.0, doing.1);
         request.query = vec![("lifecycle", String::new())];
         let answer = match self.document(request, "LifecycleConfiguration") {
             Err(fault) if fault.code == "NoSuchLifecycleConfiguration" => return Ok(Vec::new()),

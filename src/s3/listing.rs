@@ -3,7 +3,7 @@
 
 use super::request::unquoted;
 use super::xml::Node;
-use super::{Answer, Client, Request};
+use super::{Answer, Client, S3Request};
 use crate::error::Result;
 use crate::objects::{Inventory, Object, Unfinished};
 use percent_encoding::percent_decode_str;
@@ -71,7 +71,7 @@ impl Client {
     ) -> Result<()> {
         let (mut token, mut bound) = (String::new(), Bound::default());
         loop {
-            let mut request = Request::new(Method::Get, "", "list", "s3:ListBucket");
+            let mut request = S3Request::new(Method::Get, "", "list", "s3:ListBucket");
             request.headers = headers.to_vec();
             request.query = vec![
                 ("list-type", "2".to_owned()),
@@ -112,7 +112,7 @@ impl Client {
                 "list unfinished uploads in",
                 "s3:ListBucketMultipartUploads",
             );
-            let mut request = Request::new(Method::Get, "", doing, action);
+            let mut request = S3Request::new(Method::Get, "", doing, action);
             request.query = vec![
                 ("uploads", String::new()),
                 ("encoding-type", "url".to_owned()),

@@ -3,14 +3,14 @@
 
 use super::request::unquoted;
 use super::xml::{Node, escaped};
-use super::{Answer, Client, Request};
+use super::{Answer, Client, S3Request};
 use crate::error::Result;
-use crate::objects::Part;
+use crate::objects::UploadedPart;
 use rusty_s3::Method;
 use std::collections::BTreeSet;
 
 /// A part as the completion of its upload names it.
-fn xml(part: &Part) -> String {
+fn xml(part: &UploadedPart) -> String {
     let sums = [
         ("ChecksumCRC32C", &part.crc32c),
         ("ChecksumSHA256", &part.sha256),
@@ -20,7 +20,7 @@ fn xml(part: &Part) -> String {
         .map(|(name, value)| format!("<{name}>{value}</{name}>"))
         .collect();
     format!(
-        "<Part><PartNumber>{}</PartNumber><ETag>\"{}\"</ETag>{sums}</Part>",
+        "<UploadedPart><PartNumber>{}</PartNumber><ETag>\"{}\"</ETag>{sums}</UploadedPart>",
         part.number,
         escaped(&part.etag)
     )
@@ -29,11 +29,11 @@ fn xml(part: &Part) -> String {
 impl Client {
     /// The parts of an unfinished upload, in order. A number that occurs more than once, since it
     /// was uploaded more than once, is left out: nobody knows which of them would be used.
-    pub(crate) fn parts(&self, key: &str, id: &str) -> Answer<Vec<Part>> {
-        let (mut parts, mut marker) = (Vec::<Part>::new(), 0);
+    pub(crate) fn parts(&self, key: &str, id: &str) -> Answer<Vec<UploadedPart>> {
+        let (mut parts, mut marker) = (Vec::<UploadedPart>::new(), 0);
         loop {
             let (doing, action) = ("list the parts of", "s3:ListMultipartUploadParts");
-            let mut request = Request::new(Method::Get, key, doing, action);
+            let mut request = S3Request::new(Method::Get, key, doing, action);
             request.query = vec![("uploadId", id.to_owned())];
             if marker > 0 {
                 request
@@ -62,7 +62,7 @@ impl Client {
 
     /// Begins a multipart upload; its id.
     pub(crate) fn create(&self, key: &str, headers: Vec<(&str, String)>) -> Answer<String> {
-        let mut request = Request::new(Method::Post, key, "begin to upload", "s3:PutObject");
+        let mut request = S3Request::new(Method::Post, key, "begin to upload", "s3:PutObject");
         request.query = vec![("uploads", String::new())];
         request.headers = headers;
         request.headers.extend(self.protection());
@@ -82,7 +82,7 @@ impl Client {
         &self,
         key: &str,
         id: &str,
-        parts: &[Part],
+        parts: &[UploadedPart],
         new: bool,
     ) -> Answer<String> {
         let mut body = String::from(
@@ -90,7 +90,8 @@ impl Client {
         );
         body.extend(parts.iter().map(xml));
         body.push_str("</CompleteMultipartUpload>");
-        let mut request = Request::new(Method::Post, key, "complete the upload of", "s3:PutObject");
+        let mut request =
+            S3Request::new(Method::Post, key, "complete the upload of", "s3:PutObject");
         request.query = vec![("uploadId", id.to_owned())];
         request.body = body.as_bytes();
         (request.slow, request.once) = (true, true);
@@ -107,7 +108,7 @@ impl Client {
     /// If the service refuses. That it is gone already is none.
     pub fn abort(&self, key: &str, id: &str) -> Result<()> {
         let (doing, action) = ("abort the upload of", "s3:AbortMultipartUpload");
-        let mut request = Request::new(Method::Delete, key, doing, action);
+        let mut request = S3Request::new(Method::Delete, key, doing, action);
         request.query = vec![("uploadId", id.to_owned())];
         match self.request(request) {
             Err(fault) if fault.code != "NoSuchUpload" => Err(fault.into()),
@@ -116,8 +117,8 @@ impl Client {
     }
 }
 
-fn listed(node: &Node) -> Option<Part> {
-    Some(Part {
+fn listed(node: &Node) -> Option<UploadedPart> {
+    Some(UploadedPart {
         number: node.number("PartNumber")?,
         size: node.number("Size")?,
         etag: unquoted(node.text("ETag")).to_owned(),

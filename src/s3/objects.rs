@@ -3,7 +3,7 @@
 
 use super::request::unquoted;
 use super::xml::escaped;
-use super::{Answer, Client, Request, Response, Sse};
+use super::{Answer, Client, Response, S3Request, Sse};
 use crate::digest::content_md5;
 use crate::error::{Error, Kind, Result};
 use rusty_s3::Method;
@@ -11,15 +11,15 @@ use std::collections::BTreeMap;
 
 /// What a request about a single object tells.
 #[derive(Debug)]
-pub(crate) struct Head {
+pub(crate) struct HeadResponse {
     pub(crate) size: u64,
     pub(crate) etag: String,
     pub(super) response: Response,
 }
 
-impl Head {
-    fn of(response: Response) -> Option<Head> {
-        Some(Head {
+impl HeadResponse {
+    fn of(response: Response) -> Option<HeadResponse> {
+        Some(HeadResponse {
             size: response.header("content-length").parse().ok()?,
             etag: unquoted(response.header("etag")).to_owned(),
             response,
@@ -65,10 +65,10 @@ impl Head {
 const PAGE: usize = 1000;
 impl Client {
     /// What is known about an object; `None` if it does not exist.
-    pub(crate) fn head(&self, key: &str) -> Answer<Option<Head>> {
-        let request = Request::new(Method::Head, key, "look at", "s3:GetObject");
+    pub(crate) fn head(&self, key: &str) -> Answer<Option<HeadResponse>> {
+        let request = S3Request::new(Method::Head, key, "look at", "s3:GetObject");
         match self.request(request) {
-            Ok(response) => match Head::of(response) {
+            Ok(response) => match HeadResponse::of(response) {
                 Some(head) => Ok(Some(head)),
                 None => Err(self
                     .malformed("look at", key, "the answer has no length")
@@ -81,12 +81,12 @@ impl Client {
 
     /// The same with checksums, and of the first part only where the service can tell parts apart.
     /// `None` if it refuses, since not every service knows such questions.
-    pub(crate) fn head_of_part(&self, key: &str) -> Answer<Option<Head>> {
-        let mut request = Request::new(Method::Head, key, "look at", "s3:GetObject");
+    pub(crate) fn head_of_part(&self, key: &str) -> Answer<Option<HeadResponse>> {
+        let mut request = S3Request::new(Method::Head, key, "look at", "s3:GetObject");
         request.query = vec![("partNumber", "1".to_owned())];
         request.headers = vec![("x-amz-checksum-mode", "ENABLED".to_owned())];
         match self.request(request) {
-            Ok(response) => Ok(Head::of(response)),
+            Ok(response) => Ok(HeadResponse::of(response)),
             // An answer that has no body has no code; what cannot be told this way is told another.
             Err(fault) if fault.error.kind == Kind::Failed && !fault.code.is_empty() => Ok(None),
             Err(fault) => Err(fault),
@@ -95,7 +95,7 @@ impl Client {
 
     /// The whole of a small object; `None` if it does not exist.
     pub(crate) fn small(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        match self.request(Request::new(Method::Get, key, "read", "s3:GetObject")) {
+        match self.request(S3Request::new(Method::Get, key, "read", "s3:GetObject")) {
             Ok(response) => Ok(Some(response.body)),
             Err(fault) if fault.code == "NoSuchKey" => Ok(None),
             Err(fault) => Err(fault.into()),
@@ -104,7 +104,7 @@ impl Client {
 
     /// The first bytes of an object that has at least so many; `None` if it is frozen.
     pub(crate) fn beginning(&self, key: &str, count: u64) -> Result<Option<Vec<u8>>> {
-        let mut request = Request::new(Method::Get, key, "read", "s3:GetObject");
+        let mut request = S3Request::new(Method::Get, key, "read", "s3:GetObject");
         request.headers = vec![("range", format!("bytes=0-{}", count.saturating_sub(1)))];
         request.limit = count;
         match self.request(request) {
@@ -121,7 +121,7 @@ impl Client {
         body: &[u8],
         headers: Vec<(&str, String)>,
     ) -> Answer<Response> {
-        let mut request = Request::new(Method::Put, key, "write", "s3:PutObject");
+        let mut request = S3Request::new(Method::Put, key, "write", "s3:PutObject");
         request.body = body;
         request.headers = headers;
         request.headers.extend(self.protection());
@@ -141,7 +141,7 @@ impl Client {
             }
             body.push_str("</Delete>");
             let mut request =
-                Request::new(Method::Post, "", "delete objects in", "s3:DeleteObject");
+                S3Request::new(Method::Post, "", "delete objects in", "s3:DeleteObject");
             request.query = vec![("delete", String::new())];
             request.headers = vec![("content-md5", content_md5(body.as_bytes()))];
             request.body = body.as_bytes();

@@ -1,7 +1,7 @@
 //! What a service says of an object's bytes that can be computed from the bytes.
 
 use super::Client;
-use super::objects::Head;
+use super::objects::HeadResponse;
 use crate::digest::Algorithm;
 use crate::error::Result;
 use crate::objects::{RemoteChecksum, Source};
@@ -54,7 +54,12 @@ pub(crate) fn parts_in(etag: &str) -> Option<u64> {
 }
 
 /// The length of all parts but the last, and whether the service itself says so.
-fn part_size(size: u64, count: u64, head: &Head, first: Option<&Head>) -> Option<(u64, bool)> {
+fn part_size(
+    size: u64,
+    count: u64,
+    head: &HeadResponse,
+    first: Option<&HeadResponse>,
+) -> Option<(u64, bool)> {
     let fits = |part: &u64| *part > 0 && size.div_ceil(*part) == count;
     if count == 1 {
         return Some((size.max(1), true));

@@ -18,7 +18,7 @@ use ureq::http::HeaderMap;
 const SHORT: usize = 1 << 20;
 
 /// A request for a bucket or for an object in it.
-pub(crate) struct Request<'a> {
+pub(crate) struct S3Request<'a> {
     pub(crate) method: Method,
     /// Empty for the bucket itself.
     pub(crate) key: &'a str,
@@ -44,9 +44,9 @@ pub(crate) struct Request<'a> {
     pub(crate) stop: Option<&'a AtomicBool>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> S3Request<'a> {
     pub(crate) fn new(method: Method, key: &'a str, doing: &'a str, action: &'a str) -> Self {
-        Request {
+        S3Request {
             method,
             key,
             doing,
@@ -108,7 +108,7 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
-    /// What its body is, if [`Request::root`] says that it is a document.
+    /// What its body is, if [`S3Request::root`] says that it is a document.
     pub(super) document: Node,
 }
 
@@ -157,13 +157,13 @@ impl From<Error> for Fault {
 }
 
 /// Bytes at the rate of `--bwlimit`, until somebody wants to stop.
-pub(super) struct Limited<'a, 'b, R> {
+pub(super) struct LimitedBody<'a, 'b, R> {
     pub(super) from: R,
-    pub(super) request: &'a Request<'b>,
+    pub(super) request: &'a S3Request<'b>,
     pub(super) limiter: Option<&'a Limiter>,
 }
 
-impl<R: Read> Read for Limited<'_, '_, R> {
+impl<R: Read> Read for LimitedBody<'_, '_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.request.stopped() {
             return Err(io::Error::other("stopped"));

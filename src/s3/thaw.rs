@@ -3,9 +3,9 @@
 
 use super::errors::http_date;
 use super::listing::decoded;
-use super::objects::Head;
+use super::objects::HeadResponse;
 use super::xml::Node;
-use super::{Answer, Client, Request};
+use super::{Answer, Client, S3Request};
 use crate::archive::{ArchiveState, Tier};
 use crate::digest::content_md5;
 use crate::error::Result;
@@ -67,7 +67,7 @@ impl Client {
     /// If the service refuses.
     pub fn thaw(&self, key: &str, class: &str, tier: Tier, days: u32) -> Result<Asked> {
         let body = body(class, tier, days);
-        let mut request = Request::new(Method::Post, key, "thaw", "s3:RestoreObject");
+        let mut request = S3Request::new(Method::Post, key, "thaw", "s3:RestoreObject");
         request.query = vec![("restore", String::new())];
         request.headers = vec![("content-md5", content_md5(body.as_bytes()))];
         request.body = body.as_bytes();
@@ -141,7 +141,7 @@ fn listed(node: &Node) -> Cold {
 }
 
 /// What an object's own headers say: `ongoing-request="false", expiry-date="Fri, 21 Dec …"`.
-fn of_head(head: &Head, class: &str) -> ArchiveState {
+fn of_head(head: &HeadResponse, class: &str) -> ArchiveState {
     restored(
         head.header("x-amz-restore"),
         freezes(class) || !head.header("x-amz-archive-status").is_empty(),

@@ -34,7 +34,7 @@ use archive::Archives;
 use diffs::Diffs;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use diffs::{fuzz_hints, fuzz_names};
-use kept::{Kept, Leftover};
+use kept::{Kept, UnfinishedStream};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use keys::fuzz as fuzz_keys;
 use keys::path_text;
@@ -326,7 +326,7 @@ impl<L: Layout> Bucket<L> {
 }
 
 /// One for each path and UUID that can be restored, then the leftovers, in the order of their paths.
-fn snapshots(kept: &[Kept], leftovers: &BTreeMap<String, Leftover>) -> Vec<Snapshot> {
+fn snapshots(kept: &[Kept], leftovers: &BTreeMap<String, UnfinishedStream>) -> Vec<Snapshot> {
     let mut found: BTreeMap<(&Path, Uuid), Snapshot> = BTreeMap::new();
     for kept in kept.iter().rev().filter(|kept| kept.broken.is_none()) {
         let at = (Path::new(&kept.path), kept.to);

@@ -1,7 +1,7 @@
 //! What can be asked of the files in a snapshot: page by page, so that neither side holds all of
 //! them, and both can look at once. Knows no store.
 
-use crate::checksum::Seen;
+use crate::checksum::SeenEntry;
 use crate::error::Result;
 use crate::snapshot::{Uuid, path_text};
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ pub enum Extent {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Page {
     /// In the order asked, or that of the store.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<SeenEntry>,
     /// More differs than can be kept in memory, so the pages go through everything.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everything: bool,

@@ -252,7 +252,7 @@ impl Store for Local {
     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
         let path = |id| self.path_of(id);
         let pair = |diff: &Diff| {
-            Ok(measure::Pair {
+            Ok(measure::DiffPaths {
                 snapshot: path(diff.to)?,
                 parent: diff.from.map(path).transpose()?,
                 enough: match diff.size {

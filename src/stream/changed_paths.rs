@@ -93,7 +93,7 @@ impl Touched {
 mod tests {
     use super::*;
     use crate::snapshot::Uuid;
-    use crate::stream::command::Writer;
+    use crate::stream::command::CommandWriter;
 
     fn stream(commands: &[(Verb, &str, &str)]) -> Vec<u8> {
         let head = Head {
@@ -104,7 +104,7 @@ mod tests {
             parent: None,
         };
         let mut bytes = head.encode();
-        let writer = Writer { version: 1 };
+        let writer = CommandWriter { version: 1 };
         for (verb, path, other) in commands {
             let second = match verb {
                 Verb::Rename => Attr::PathTo,

@@ -188,7 +188,7 @@ pub fn remove_from_top(xattr: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{Check, Head};
+    use crate::stream::{CommandCheck, Head};
 
     const CHILD: Uuid = Uuid([7; 16]);
     const PARENT: Uuid = Uuid([3; 16]);
@@ -262,7 +262,7 @@ mod tests {
             ctransid: 1,
             parent: Some((EXACT, 1)),
         };
-        let mut check = Check::after(&head, 0);
+        let mut check = CommandCheck::after(&head, 0);
         let out = renamed(&stream(PARENT), 77, names()).unwrap();
         check.feed(&out).unwrap();
         check.complete().unwrap();

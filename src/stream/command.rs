@@ -319,12 +319,12 @@ fn split(body: &[u8], version: u32) -> Option<(u16, &[u8], &[u8])> {
 
 /// Writes commands for streams of one protocol version.
 #[derive(Clone, Copy, Debug)]
-pub struct Writer {
+pub struct CommandWriter {
     /// The version of the stream that they are for.
     pub version: u32,
 }
 
-impl Writer {
+impl CommandWriter {
     /// Appends a command to `to`. Data comes last, as the protocol wants it.
     pub fn put(self, to: &mut Vec<u8>, verb: Verb, attributes: &[(Attr, &[u8])]) {
         let start = to.len();
@@ -364,7 +364,7 @@ mod tests {
                 (Attr::FileOffset, &offset),
                 (Attr::Data, &data),
             ];
-            Writer { version }.put(&mut bytes, Verb::Write, &attributes);
+            CommandWriter { version }.put(&mut bytes, Verb::Write, &attributes);
             assert_eq!(Command::length(&bytes), Some(bytes.len()));
             let command = Command::checked(&bytes, version).unwrap();
             assert_eq!(command.verb(), Some(Verb::Write));
@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn attributes_that_do_not_fit_are_seen() {
         let mut bytes = Vec::new();
-        Writer { version: 1 }.put(&mut bytes, Verb::Rmdir, &[(Attr::Path, b"abc")]);
+        CommandWriter { version: 1 }.put(&mut bytes, Verb::Rmdir, &[(Attr::Path, b"abc")]);
         bytes[COMMAND + 2] = 9;
         close(&mut bytes, Verb::Rmdir as u16);
         let command = Command::checked(&bytes, 1).unwrap();

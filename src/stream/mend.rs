@@ -7,7 +7,7 @@ mod reader;
 mod size;
 
 use super::Head;
-use super::command::{Attr, Command, Verb, Writer};
+use super::command::{Attr, Command, CommandWriter, Verb};
 use super::rehearsal::{self, Id, Model, TOP, is_inherited};
 use super::tree::{Files, Tree};
 use crate::error::{Error, Kind, Result};
@@ -33,7 +33,7 @@ pub struct Mender<'a> {
     child: Rc<dyn Files + 'a>,
     /// `None` when a whole stream has become too large to be rehearsed.
     model: Option<Model<'a>>,
-    writer: Writer,
+    writer: CommandWriter,
     mended: Mended,
     /// Permissions that a new owner has taken away, and whose they are.
     taken: Option<(Vec<u8>, Id, u32)>,
@@ -55,7 +55,7 @@ impl<'a> Mender<'a> {
         Ok(Mender {
             child: trees.child,
             model: Some(model),
-            writer: Writer {
+            writer: CommandWriter {
                 version: head.version,
             },
             mended: Mended::default(),

@@ -7,10 +7,10 @@ mod nodes;
 mod view;
 
 use super::command::{Attr, Time};
-use super::tree::{DIRECTORY, Entry, Files, TYPE, Tree, join};
+use super::tree::{DIRECTORY, Files, TYPE, Tree, TreeEntry, join};
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Uuid, shown};
-use nodes::Node;
+use nodes::Inode;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io;
@@ -33,9 +33,9 @@ pub struct Model<'p> {
     parent: Option<Rc<dyn Tree + 'p>>,
     /// Of a whole stream: what is finished is looked up here again and need not be remembered.
     finished: Option<Rc<dyn Files + 'p>>,
-    nodes: Vec<Node>,
+    nodes: Vec<Inode>,
     free: Vec<Id>,
-    names: HashMap<(Id, Box<[u8]>), Name>,
+    names: HashMap<(Id, Box<[u8]>), NameState>,
     /// Nodes that the parent has, by inode number.
     by_ino: HashMap<u64, Id>,
     /// The snapshot that the stream makes, so that clones of its own files are known as such.
@@ -44,7 +44,7 @@ pub struct Model<'p> {
 
 /// What a name in a directory stands for.
 #[derive(Clone, Copy)]
-pub(super) struct Name {
+pub(super) struct NameState {
     /// `None` if it was removed.
     pub(super) node: Option<Id>,
     /// Whether the parent has no such name there.
@@ -58,10 +58,10 @@ impl<'p> Model<'p> {
     /// If the parent's top cannot be read.
     pub fn new(uuid: Uuid, parent: Option<Rc<dyn Tree + 'p>>) -> io::Result<Model<'p>> {
         let top = match &parent {
-            None => Node::made(DIRECTORY, 256),
+            None => Inode::made(DIRECTORY, 256),
             Some(parent) => {
                 let entry = parent.look(b"")?;
-                Node::of(&entry.ok_or(io::ErrorKind::NotFound)?, Vec::new())
+                Inode::of(&entry.ok_or(io::ErrorKind::NotFound)?, Vec::new())
             }
         };
         let by_ino = HashMap::from([(top.ino, TOP)]);
@@ -93,16 +93,16 @@ impl<'p> Model<'p> {
         self.nodes.len() - self.free.len() + self.names.len() > LIMIT
     }
 
-    pub(super) fn node(&self, id: Id) -> &Node {
+    pub(super) fn node(&self, id: Id) -> &Inode {
         &self.nodes[id as usize]
     }
 
-    pub(super) fn node_mut(&mut self, id: Id) -> &mut Node {
+    pub(super) fn node_mut(&mut self, id: Id) -> &mut Inode {
         &mut self.nodes[id as usize]
     }
 
     /// Every name that was looked up or changed, in no order.
-    pub(super) fn all_names(&self) -> impl Iterator<Item = (Id, &[u8], Name)> {
+    pub(super) fn all_names(&self) -> impl Iterator<Item = (Id, &[u8], NameState)> {
         self.names
             .iter()
             .map(|((dir, name), value)| (*dir, &**name, *value))
@@ -155,17 +155,17 @@ impl<'p> Model<'p> {
             let node = &mut self.nodes[id as usize];
             node.home.get_or_insert_with(|| (dir, name.into()));
             let node = Some(id);
-            self.names.insert(key, Name { node, fresh: false });
+            self.names.insert(key, NameState { node, fresh: false });
         }
         Ok(found)
     }
 
     /// The node of what the parent has.
-    fn intern(&mut self, entry: &Entry, path: Vec<u8>) -> Id {
+    fn intern(&mut self, entry: &TreeEntry, path: Vec<u8>) -> Id {
         if let Some(&id) = self.by_ino.get(&entry.ino) {
             return id;
         }
-        let id = self.add(Node::of(entry, path));
+        let id = self.add(Inode::of(entry, path));
         self.by_ino.insert(entry.ino, id);
         id
     }
@@ -178,10 +178,10 @@ impl<'p> Model<'p> {
         };
         let entry = finished.look(&join(&dir, name)).map_err(unreadable)?;
         let file = entry.filter(|entry| entry.mode & TYPE != DIRECTORY && entry.links == 1);
-        Ok(file.map(|entry| self.add(Node::finished(&entry))))
+        Ok(file.map(|entry| self.add(Inode::finished(&entry))))
     }
 
-    fn add(&mut self, node: Node) -> Id {
+    fn add(&mut self, node: Inode) -> Id {
         match self.free.pop() {
             Some(id) => {
                 *self.node_mut(id) = node;
@@ -198,7 +198,7 @@ impl<'p> Model<'p> {
     fn forget(&mut self, id: Id) {
         if let Some(home) = self.node_mut(id).home.take() {
             self.names.remove(&home);
-            *self.node_mut(id) = Node::default();
+            *self.node_mut(id) = Inode::default();
             self.free.push(id);
         }
     }
@@ -238,7 +238,7 @@ impl<'p> Model<'p> {
     pub(super) fn wrong(
         &mut self,
         id: Id,
-        should: &Entry,
+        should: &TreeEntry,
         path: &[u8],
         child: &(impl Tree + ?Sized),
     ) -> Result<Option<&'static str>> {
@@ -290,7 +290,7 @@ pub(super) fn cannot(what: &str, path: &[u8], why: &str) -> Error {
 }
 
 /// The times of an entry, for a command that sets them.
-pub(super) fn times(entry: &Entry) -> [(Attr, [u8; 12]); 3] {
+pub(super) fn times(entry: &TreeEntry) -> [(Attr, [u8; 12]); 3] {
     let bytes = |(seconds, nanoseconds): Time| {
         let mut bytes = [0; 12];
         bytes[..8].copy_from_slice(&seconds.to_le_bytes());

@@ -11,7 +11,7 @@ pub trait Tree {
     ///
     /// # Errors
     /// If it cannot be read.
-    fn look(&self, path: &[u8]) -> io::Result<Option<Entry>>;
+    fn look(&self, path: &[u8]) -> io::Result<Option<TreeEntry>>;
 
     /// The names in a directory.
     ///
@@ -43,7 +43,7 @@ pub trait Files: Tree {
 
 /// What a tree says of a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct TreeEntry {
     /// Inode number.
     pub ino: u64,
     /// Type and permissions, as `st_mode`.
@@ -86,7 +86,7 @@ pub fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 impl<T: Tree + ?Sized> Tree for &T {
-    fn look(&self, path: &[u8]) -> io::Result<Option<Entry>> {
+    fn look(&self, path: &[u8]) -> io::Result<Option<TreeEntry>> {
         (**self).look(path)
     }
 

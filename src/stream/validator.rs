@@ -1,7 +1,7 @@
 //! A stream on its way into a bucket, looked at as it passes in pieces of any length. Nothing that
 //! is not what it claims to be may get there, where nobody would notice before a restore.
 
-use super::{Check, Head, Parsed};
+use super::{CommandCheck, Head, Parsed};
 use crate::error::{Error, Result};
 use crate::snapshot::Uuid;
 
@@ -10,14 +10,14 @@ use crate::snapshot::Uuid;
 pub struct Watch {
     /// The beginning, until the first command is whole.
     begin: Vec<u8>,
-    rest: Option<Check>,
+    rest: Option<CommandCheck>,
 }
 
 impl Watch {
     /// Looks at the next bytes; the head, as soon as it is whole.
     ///
     /// # Errors
-    /// As [`Head::parse`] and [`Check::feed`] say.
+    /// As [`Head::parse`] and [`CommandCheck::feed`] say.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<Head>> {
         if let Some(check) = &mut self.rest {
             return check.feed(bytes).map(|()| None);
@@ -27,7 +27,7 @@ impl Watch {
             return Ok(None);
         };
         let begin = std::mem::take(&mut self.begin);
-        let mut check = Check::after(&head, length);
+        let mut check = CommandCheck::after(&head, length);
         check.feed(&begin[length..])?;
         self.rest = Some(check);
         Ok(Some(head))
@@ -35,7 +35,7 @@ impl Watch {
 
     /// How many bytes from the beginning are whole commands with right checksums.
     pub fn sound(&self) -> u64 {
-        self.rest.as_ref().map_or(0, Check::sound)
+        self.rest.as_ref().map_or(0, CommandCheck::sound)
     }
 
     /// To be asked when no more bytes will come.

@@ -1,7 +1,7 @@
 //! What arrived, held against its source before it counts as sent. Decides what becomes of a copy
 //! that is not the same.
 
-use crate::compare::{self, Pair};
+use crate::compare::{self, ComparedPair};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Compared, Event, Listener, Summary};
 use crate::log;
@@ -50,7 +50,7 @@ fn look(
     dest: &mut dyn Store,
     listener: &mut Listener,
 ) -> Option<Error> {
-    let pair = Pair {
+    let pair = ComparedPair {
         id: step.to,
         source: None,
         copy: &step.path,

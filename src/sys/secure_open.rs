@@ -17,7 +17,7 @@ const LINKS: usize = 40;
 
 /// What stands at a path: held fast, and not opened yet, so that a FIFO blocks nobody.
 #[derive(Debug)]
-pub struct Found {
+pub struct Unopened {
     place: OwnedFd,
     /// Its attributes.
     pub stat: Stat,
@@ -27,7 +27,7 @@ pub struct Found {
     pub private: bool,
 }
 
-impl AsFd for Found {
+impl AsFd for Unopened {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.place.as_fd()
     }
@@ -44,18 +44,18 @@ pub struct Strange {
     pub mode: u16,
 }
 
-impl Found {
+impl Unopened {
     /// What stands at a path, wherever links lead: for files that somebody named to have them read.
     ///
     /// # Errors
     /// If there is nothing, or it may not be reached.
-    pub fn anywhere(path: &Path) -> io::Result<Found> {
+    pub fn anywhere(path: &Path) -> io::Result<Unopened> {
         let path = path.as_os_str().as_bytes();
         let place = match File::open(".").or_else(|_| File::open("/")) {
             Ok(here) => open_at(here.as_fd(), path, libc::O_PATH)?,
             Err(error) => return Err(error),
         };
-        Ok(Found {
+        Ok(Unopened {
             stat: stat_at(place.as_fd(), b"")?,
             place,
             strange: None,
@@ -68,13 +68,13 @@ impl Found {
     ///
     /// # Errors
     /// If something is not there, may not be entered, or is a link that is not followed.
-    pub fn at(path: &Path) -> io::Result<Found> {
+    pub fn at(path: &Path) -> io::Result<Unopened> {
         let mut walk = Walk::new(path)?;
         while let Some(name) = walk.names.pop_front() {
             walk.step(&name)?;
         }
         let stat = stat_at(walk.place.as_fd(), b"")?;
-        Ok(Found {
+        Ok(Unopened {
             place: walk.place,
             stat,
             strange: walk.strange,
@@ -138,16 +138,16 @@ impl Found {
 /// The content of an ordinary file that has at most so many bytes.
 ///
 /// # Errors
-/// If it is something else, longer, or as [`Found::at`] says.
+/// If it is something else, longer, or as [`Unopened::at`] says.
 pub fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    read_found(&Found::at(path)?, most)
+    read_found(&Unopened::at(path)?, most)
 }
 
 /// Likewise for one that was found.
 ///
 /// # Errors
 /// As [`read_file`].
-pub fn read_found(found: &Found, most: u64) -> io::Result<Vec<u8>> {
+pub fn read_found(found: &Unopened, most: u64) -> io::Result<Vec<u8>> {
     read_bounded(&mut found.open_file()?, most)
 }
 
@@ -312,19 +312,19 @@ mod tests {
         symlink("../f", dir.join("d/l")).unwrap();
         symlink("d", dir.join("e")).unwrap();
         symlink("loop", dir.join("loop")).unwrap();
-        let found = Found::at(&dir.join("e/l")).unwrap();
+        let found = Unopened::at(&dir.join("e/l")).unwrap();
         assert_eq!(found.path().unwrap(), dir.join("f"));
-        assert!(Found::at(&dir.join("loop")).is_err());
+        assert!(Unopened::at(&dir.join("loop")).is_err());
         if chown(dir.join("d"), Some(65534), None).is_ok() {
-            let error = Found::at(&dir.join("e/l")).unwrap_err();
+            let error = Unopened::at(&dir.join("e/l")).unwrap_err();
             assert!(error.to_string().contains("root's alone"), "{error}");
             chown(dir.join("d"), Some(0), None).unwrap();
-            assert!(Found::at(&dir.join("e/l")).unwrap().strange.is_none());
+            assert!(Unopened::at(&dir.join("e/l")).unwrap().strange.is_none());
             let open = std::fs::Permissions::from_mode(0o777);
             std::fs::set_permissions(dir.join("d"), open).unwrap();
-            assert!(Found::at(&dir.join("e/l")).is_err());
+            assert!(Unopened::at(&dir.join("e/l")).is_err());
             std::fs::write(dir.join("d/plain"), "x").unwrap();
-            let found = Found::at(&dir.join("d/plain")).unwrap();
+            let found = Unopened::at(&dir.join("d/plain")).unwrap();
             assert_eq!(found.strange.unwrap().path, dir.join("d"));
         }
         std::fs::remove_dir_all(dir).unwrap();

@@ -2,7 +2,7 @@
 //! that they can be received. Which chains, and what follows from one that fails; where they are tried
 //! is the ground's business.
 
-use super::{Report, is_sound};
+use super::{Verification, is_sound};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
@@ -24,7 +24,7 @@ pub trait Ground {
     ///
     /// # Errors
     /// If a signal asks to stop.
-    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<Outcome>;
+    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<DrillOutcome>;
 
     /// What can be said of a stream that passed: `rehearsed`.
     fn how(&self) -> String;
@@ -32,7 +32,7 @@ pub trait Ground {
 
 /// What became of a stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub enum DrillOutcome {
     /// It applies.
     Applies,
     /// It does not, and why.
@@ -47,7 +47,7 @@ pub enum Outcome {
 /// # Errors
 /// If the store keeps no streams, or a signal asks to stop.
 pub fn drill(
-    report: &mut Report,
+    report: &mut Verification,
     store: &mut dyn Store,
     ground: &mut dyn Ground,
     sample: Option<usize>,
@@ -70,9 +70,9 @@ pub fn drill(
         drawn = draw(drawn, count)?;
     }
     let name = |id: Uuid| known.get(&id).map_or(id.to_string(), |s| shown(&s.path));
-    let mut tried: BTreeMap<Uuid, Outcome> = BTreeMap::new();
+    let mut tried: BTreeMap<Uuid, DrillOutcome> = BTreeMap::new();
     for pair @ (to, from) in drawn.iter().flat_map(|&id| ways.chain(id)) {
-        let applies = |from| tried.get(&from) == Some(&Outcome::Applies);
+        let applies = |from| tried.get(&from) == Some(&DrillOutcome::Applies);
         if from.is_none_or(applies) && !tried.contains_key(&to) {
             process::check("the drill")?;
             listener(Event::verifying(name(to)));
@@ -91,7 +91,7 @@ pub fn drill(
 /// on failed.
 fn verdict(
     chain: &[Pair],
-    tried: &BTreeMap<Uuid, Outcome>,
+    tried: &BTreeMap<Uuid, DrillOutcome>,
     name: &dyn Fn(Uuid) -> String,
     how: &str,
 ) -> Option<Verdict> {
@@ -99,22 +99,22 @@ fn verdict(
     for (link, _) in chain {
         let (at, own) = (name(*link), link == last);
         return Some(match tried.get(link)? {
-            Outcome::Applies if own => Verdict::seen(
+            DrillOutcome::Applies if own => Verdict::seen(
                 Seen::Applies,
                 match chain.len() {
                     1 => how.to_owned(),
                     links => format!("{how}, with the {} that it builds on", links - 1),
                 },
             ),
-            Outcome::Applies => continue,
-            Outcome::Fails(why) if own => {
+            DrillOutcome::Applies => continue,
+            DrillOutcome::Fails(why) if own => {
                 Verdict::Different(format!("it cannot be received: {why}"))
             }
-            Outcome::Fails(why) => Verdict::Different(format!(
+            DrillOutcome::Fails(why) => Verdict::Different(format!(
                 "it builds on {at}, which cannot be received: {why}"
             )),
-            Outcome::Untried(why) if own => Verdict::Unverifiable(format!("not tried: {why}")),
-            Outcome::Untried(why) => {
+            DrillOutcome::Untried(why) if own => Verdict::Unverifiable(format!("not tried: {why}")),
+            DrillOutcome::Untried(why) => {
                 Verdict::Unverifiable(format!("it builds on {at}, which was not tried: {why}"))
             }
         });
@@ -134,7 +134,7 @@ fn draw(mut all: Vec<Uuid>, count: usize) -> Result<Vec<Uuid>> {
 }
 
 /// A store in which what is tried is received for good.
-pub struct Received<'a> {
+pub struct TrialStore<'a> {
     store: &'a mut dyn Store,
     place: String,
     count: usize,
@@ -143,10 +143,10 @@ pub struct Received<'a> {
 /// With less than so much room, an error may be for want of it.
 const ROOM: u64 = 64 << 20;
 
-impl<'a> Received<'a> {
+impl<'a> TrialStore<'a> {
     /// Receives into a store, under names of its own; `place` is for people.
-    pub fn into(store: &'a mut dyn Store, place: String) -> Received<'a> {
-        Received {
+    pub fn into(store: &'a mut dyn Store, place: String) -> TrialStore<'a> {
+        TrialStore {
             store,
             place,
             count: 0,
@@ -154,18 +154,18 @@ impl<'a> Received<'a> {
     }
 
     /// A stream that arrived whole and could not be received is at fault, unless the disk is full.
-    fn refused(&mut self, error: &Error) -> Result<Outcome> {
+    fn refused(&mut self, error: &Error) -> Result<DrillOutcome> {
         let free = self.store.list().ok().and_then(|listing| listing.free);
         Ok(match error.kind {
             Kind::Interrupted => return Err(error.clone()),
-            _ if free.is_none_or(|free| free < ROOM) => Outcome::Untried(error.to_string()),
-            _ => Outcome::Fails(error.to_string()),
+            _ if free.is_none_or(|free| free < ROOM) => DrillOutcome::Untried(error.to_string()),
+            _ => DrillOutcome::Fails(error.to_string()),
         })
     }
 }
 
-impl Ground for Received<'_> {
-    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<Outcome> {
+impl Ground for TrialStore<'_> {
+    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<DrillOutcome> {
         self.count += 1;
         let path = self.count.to_string();
         let mut stream = match store.send(diff) {
@@ -175,7 +175,7 @@ impl Ground for Received<'_> {
         let mut sink = match self.store.receive(diff, path.as_ref()) {
             Ok(sink) => sink,
             Err(error) if error.kind == Kind::Interrupted => return Err(error),
-            Err(error) => return Ok(Outcome::Untried(error.to_string())),
+            Err(error) => return Ok(DrillOutcome::Untried(error.to_string())),
         };
         let mut piece = vec![0; 1 << 20];
         let written = loop {
@@ -193,7 +193,7 @@ impl Ground for Received<'_> {
             }
         };
         match written {
-            Ok(()) => Ok(Outcome::Applies),
+            Ok(()) => Ok(DrillOutcome::Applies),
             Err(error) => self.refused(&error),
         }
     }
@@ -211,12 +211,12 @@ pub struct InMind {
 }
 
 impl Ground for InMind {
-    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<Outcome> {
+    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<DrillOutcome> {
         let parent = match diff.from {
             None => None,
             Some(from) => match self.made.get(&from) {
                 Some(model) => Some(Rc::clone(model) as Rc<dyn Tree>),
-                None => return Ok(Outcome::Untried("its parent is too large".to_owned())),
+                None => return Ok(DrillOutcome::Untried("its parent is too large".to_owned())),
             },
         };
         let stream = match store.send(diff) {
@@ -229,12 +229,14 @@ impl Ground for InMind {
         match rehearse(stream, parent, must_make) {
             Ok(Rehearsed::Whole(model)) => {
                 self.made.insert(diff.to, Rc::new(model));
-                Ok(Outcome::Applies)
+                Ok(DrillOutcome::Applies)
             }
-            Ok(Rehearsed::TooLarge) => Ok(Outcome::Untried(
+            Ok(Rehearsed::TooLarge) => Ok(DrillOutcome::Untried(
                 "it touches too many files to be kept in mind; --scratch receives it".to_owned(),
             )),
-            Err(error) if error.kind == Kind::Unreceivable => Ok(Outcome::Fails(error.to_string())),
+            Err(error) if error.kind == Kind::Unreceivable => {
+                Ok(DrillOutcome::Fails(error.to_string()))
+            }
             Err(error) => unread(error),
         }
     }
@@ -245,11 +247,11 @@ impl Ground for InMind {
 }
 
 /// A stream that could not be read; at fault itself only if it is damaged.
-fn unread(error: Error) -> Result<Outcome> {
+fn unread(error: Error) -> Result<DrillOutcome> {
     match error.kind {
         Kind::Interrupted => Err(error),
-        Kind::Damaged | Kind::Restarted => Ok(Outcome::Fails(error.to_string())),
-        _ => Ok(Outcome::Untried(error.to_string())),
+        Kind::Damaged | Kind::Restarted => Ok(DrillOutcome::Fails(error.to_string())),
+        _ => Ok(DrillOutcome::Untried(error.to_string())),
     }
 }
 
@@ -265,8 +267,8 @@ mod tests {
         let pairs = pairs.map(|(to, from)| (id(to), from.map(id)));
         let ways = pairs.into_iter().collect::<Graph>().shortest();
         let tried = BTreeMap::from([
-            (id(1), Outcome::Applies),
-            (id(2), Outcome::Fails("no such file".to_owned())),
+            (id(1), DrillOutcome::Applies),
+            (id(2), DrillOutcome::Fails("no such file".to_owned())),
         ]);
         let of = |n| {
             let name = |id: Uuid| format!("s{}", id.0[0]);

@@ -1,8 +1,8 @@
 //! The same snapshots at two places, each of which looks at its own files: neither need be on this
 //! machine.
 
-use super::{Report, counts, is_sound};
-use crate::compare::{self, Pair};
+use super::{Verification, counts, is_sound};
+use crate::compare::{self, ComparedPair};
 use crate::error::{Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
@@ -16,7 +16,7 @@ use crate::store::Store;
 /// # Errors
 /// If a signal asks to stop.
 pub fn files(
-    report: &mut Report,
+    report: &mut Verification,
     store: &mut dyn Store,
     there: &Listing,
     other: &mut dyn Store,
@@ -72,7 +72,7 @@ fn one(
     other: &mut dyn Store,
     listener: &mut Listener,
 ) -> Result<std::result::Result<String, Verdict>> {
-    let pair = Pair {
+    let pair = ComparedPair {
         id: snapshot.id(),
         source: Some(&original.path),
         copy: &snapshot.path,

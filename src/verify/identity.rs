@@ -1,11 +1,11 @@
 //! Whether two places hold the same snapshots, by their listings. Thinks only.
 
-use super::{Report, counts, is_sound};
+use super::{Verification, counts, is_sound};
 use crate::proof::Verdict;
 use crate::snapshot::{Listing, Snapshot, shown};
 
 /// Adds to the report what the other place has to say, and what this place lacks.
-pub fn same_snapshots(report: &mut Report, there: &Listing) {
+pub fn same_snapshots(report: &mut Verification, there: &Listing) {
     let here = report.listing.snapshots.clone();
     for snapshot in here.iter().filter(|s| counts(s)) {
         match held_against(snapshot, there) {
@@ -76,7 +76,7 @@ mod tests {
             ..Listing::default()
         };
         let sealed = Verdict::seen(Seen::Sealed, "its seal is right");
-        let mut report = Report {
+        let mut report = Verification {
             findings: here
                 .iter()
                 .map(|s| Finding::of(s, sealed.clone()))
@@ -106,7 +106,7 @@ mod tests {
             snapshots: vec![a.clone()],
             ..Listing::default()
         };
-        let mut report = Report {
+        let mut report = Verification {
             findings: vec![Finding::of(
                 &a,
                 Verdict::seen(Seen::Sealed, "its seal is right"),

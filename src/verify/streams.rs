@@ -1,7 +1,7 @@
 //! Stored streams against those that a filesystem makes now: by equal checksums the stored bytes
 //! are those, and none is fetched.
 
-use super::{Report, is_sound};
+use super::{Verification, is_sound};
 use crate::error::{Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
@@ -19,7 +19,7 @@ use std::path::Path;
 /// # Errors
 /// If a signal asks to stop.
 pub fn same_streams(
-    report: &mut Report,
+    report: &mut Verification,
     store: &mut dyn Store,
     there: &Listing,
     other: &mut dyn Store,

@@ -1,8 +1,8 @@
 //! The same snapshots in two directories of this machine, compared byte by byte.
 
 use super::files::with_heirs;
-use super::{Report, counts, is_sound};
-use crate::checksum::{Options, Outcome, Progress, compare_trees};
+use super::{Verification, counts, is_sound};
+use crate::checksum::{ChecksumOptions, TreeComparison, WorkCounters, compare_trees};
 use crate::error::{Doing, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
@@ -19,7 +19,7 @@ use std::path::Path;
 /// # Errors
 /// If a signal asks to stop.
 pub fn content(
-    report: &mut Report,
+    report: &mut Verification,
     dir: &Path,
     there: &Listing,
     other: &Path,
@@ -61,15 +61,15 @@ fn is_itself(ours: &Path, theirs: &Path) -> bool {
 /// # Errors
 /// If a signal asks to stop.
 pub fn copies(ours: &Path, theirs: &Path, sample: Option<usize>) -> Result<Verdict> {
-    let options = Options {
+    let options = ChecksumOptions {
         xattrs: true,
         ignore_stubs: true,
         sample,
-        ..Options::default()
+        ..ChecksumOptions::default()
     };
     let outcome = tops(ours, theirs).and_then(|same| {
         // The copy is what may have changed.
-        let outcome = compare_trees(theirs, ours, &options, &Progress::default())?;
+        let outcome = compare_trees(theirs, ours, &options, &WorkCounters::default())?;
         Ok((same, outcome))
     });
     match outcome {
@@ -92,7 +92,12 @@ fn tops(ours: &Path, theirs: &Path) -> Result<bool> {
     Ok(look(ours)? == look(theirs)?)
 }
 
-fn judged(same_top: bool, outcome: &Outcome, theirs: &Path, sample: Option<usize>) -> Verdict {
+fn judged(
+    same_top: bool,
+    outcome: &TreeComparison,
+    theirs: &Path,
+    sample: Option<usize>,
+) -> Verdict {
     let theirs = shown(theirs);
     match (&outcome.differences[..], &outcome.errors[..]) {
         ([], _) if !same_top => Verdict::Different(format!(

@@ -9,7 +9,7 @@ use crate::support::{Said, binary, btrfs, buttersink, here, output, run};
 use crate::tests;
 use crate::tree::differences;
 use buttersink::backup::names::oneshot_time;
-use buttersink::backup::oneshot::{self, Order};
+use buttersink::backup::oneshot::{self, BackupOrder};
 use buttersink::backup::retention::Policy;
 use buttersink::event::Event;
 use buttersink::plan::Wish;
@@ -142,8 +142,8 @@ fn means() -> Means {
     }
 }
 
-fn order(home: &Path, dests: &[&Path]) -> Order {
-    Order {
+fn order(home: &Path, dests: &[&Path]) -> BackupOrder {
+    BackupOrder {
         subvolume: home.into(),
         folder: "snapshot".into(),
         prefix: "".into(),
@@ -191,7 +191,7 @@ fn weeks_of_backups() {
     std::fs::create_dir(&near).unwrap();
     std::fs::create_dir(&far).unwrap();
     let mut now: Zoned = "2026-10-12T08:00:00[Europe/Berlin]".parse().unwrap();
-    let both = Order {
+    let both = BackupOrder {
         source_keeps: Policy {
             newest: Some(2),
             ..Policy::default()
@@ -748,7 +748,7 @@ fn a_bucket_keeps_what_is_built_upon() {
         bucket: bucket.to_string(),
         prefix: "home/".to_owned(),
     };
-    let order = Order {
+    let order = BackupOrder {
         destinations: vec![place.clone()],
         source_keeps: Policy {
             newest: Some(1),

@@ -10,7 +10,7 @@ use crate::servers::{Server, shared};
 use crate::subvolumes::script;
 use crate::tests;
 use buttersink::archive::{Thaw, Tier, Which};
-use buttersink::restore::{Compare, Order};
+use buttersink::restore::{Compare, RestoreOrder};
 use buttersink::s3::S3Options;
 use buttersink::snapshot::State;
 use buttersink::store::{ArchiveSettings, Means};
@@ -137,7 +137,7 @@ fn every_request_of_a_restore() {
 }
 
 fn bring(scene: &restore::Scene, target: &Path, proxy: &Proxy) -> buttersink::error::Result<()> {
-    let order = Order {
+    let order = RestoreOrder {
         archive: ArchiveSettings {
             bucket: scene.bucket.clone(),
             prefix: "host".to_owned(),

@@ -14,9 +14,9 @@ use crate::tree::assert_same;
 use buttersink::backup::archive;
 use buttersink::backup::config::Config;
 use buttersink::backup::names;
-use buttersink::backup::schedule::Kind;
-use buttersink::backup::scheduled::{self, Order};
-use buttersink::backup::state::State;
+use buttersink::backup::schedule::BackupKind;
+use buttersink::backup::scheduled::{self, ScheduledOrder};
+use buttersink::backup::state::RunState;
 use buttersink::error::Result;
 use buttersink::event::Event;
 use buttersink::plan::Wish;
@@ -109,8 +109,8 @@ impl Scene {
         std::fs::write(&self.config, text).unwrap();
     }
 
-    pub(crate) fn order(&self) -> Order {
-        Order {
+    pub(crate) fn order(&self) -> ScheduledOrder {
+        ScheduledOrder {
             config: Config::read(&self.config).unwrap(),
             file: self.config.clone(),
             only: Vec::new(),
@@ -272,7 +272,7 @@ fn weeks_of_backups(kind: &'static str) {
         assert_eq!(names[1], format!("{name}__20260210T020000Z__inc"));
         assert_eq!(scene.restore_all(name, &format!("to-{name}")), made.len());
     }
-    let (state, damaged) = State::read(&scene.order().config.global.state_path);
+    let (state, damaged) = RunState::read(&scene.order().config.global.state_path);
     assert_eq!(damaged, None);
     let last = &state.subvolumes["data"];
     let newest = scene.names("data").pop().unwrap();
@@ -385,7 +385,7 @@ fn the_state_is_a_cache() {
         scene.write(&number.to_string());
         let due = scene.run(&day(number)).unwrap();
         assert!(due[0].starts_with("data: incremental"), "{due:?}");
-        let (state, damaged) = State::read(&state);
+        let (state, damaged) = RunState::read(&state);
         assert_eq!((damaged, state.subvolumes.len()), (None, 2));
     }
     // A lie in it changes nothing either.
@@ -717,7 +717,7 @@ fn what_was_lost_in_the_bucket_is_said_at_once() {
     );
     assert_eq!(scene.names("data").len(), 3);
     // What is remembered is what the bucket has, from a lost state too.
-    let (state, _) = State::read(&state);
+    let (state, _) = RunState::read(&state);
     let last = state.subvolumes["data"].last_full_at.as_deref();
     assert_eq!(last, Some("20260201T020000Z"));
 }
@@ -883,7 +883,7 @@ fn a_clock_that_was_wrong_for_a_while() {
     let named = |number: i64| {
         let mut archive = scene.archive("data");
         let archive = archive.archive().unwrap();
-        let name = names::scheduled("data", day(number).timestamp(), Kind::Incremental);
+        let name = names::scheduled("data", day(number).timestamp(), BackupKind::Incremental);
         assert_eq!(archive.newest().unwrap().1.snapshot.name, name);
         assert_eq!(archive.current.as_ref(), Some(archive.newest().unwrap().0));
     };

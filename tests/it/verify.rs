@@ -14,7 +14,7 @@ use buttersink::proof::{Depth, Seen};
 use buttersink::store::bucket::DiffStore;
 use buttersink::store::local::{Local, Manner};
 use buttersink::store::{Access, Store};
-use buttersink::verify::{self, Report};
+use buttersink::verify::{self, Verification};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -215,7 +215,7 @@ fn local(dir: &Path) -> Box<dyn Store> {
     Box::new(Local::open(dir, Access::Read, manner).unwrap())
 }
 
-fn sealed_and_different(report: &Report) -> (usize, usize) {
+fn sealed_and_different(report: &Verification) -> (usize, usize) {
     let counts = report.counts();
     (counts.seen[&Seen::Sealed], counts.different)
 }
@@ -290,7 +290,7 @@ impl Bucket<'_> {
         assert!(matches!(status, 200 | 204), "{status}");
     }
 
-    fn look(&self, depth: Depth) -> Report {
+    fn look(&self, depth: Depth) -> Verification {
         let mut store = open(&self.server.endpoint, &self.name);
         let report = verify::alone(&mut store, depth, &mut |_| ()).unwrap();
         println!("{:#?}", report.findings);

@@ -1,7 +1,7 @@
 //! Typed values out of a TOML document, each by its full key; what is wrong is said with the key.
 //! Knows every key that there is, and no meaning.
 
-use super::Entry;
+use super::Setting;
 use super::nearest::nearest;
 use crate::error::{Error, Result};
 use jiff::civil::Time;
@@ -56,14 +56,14 @@ const KEYS: &[&str] = &[
 const MANY: &str = "destination";
 
 /// A document, and what was taken from it.
-pub(super) struct Reader {
+pub(super) struct ConfigReader {
     name: String,
     table: Table,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<Setting>,
 }
 
-impl Reader {
-    pub(super) fn new(name: &str, text: &str) -> Result<Reader> {
+impl ConfigReader {
+    pub(super) fn new(name: &str, text: &str) -> Result<ConfigReader> {
         let table = text.parse::<Table>().map_err(|error| {
             let line = error
                 .span()
@@ -72,7 +72,7 @@ impl Reader {
             Error::usage(format!("cannot use {name}"), said)
         })?;
         let (name, entries) = (name.to_owned(), Vec::new());
-        let reader = Reader {
+        let reader = ConfigReader {
             name,
             table,
             entries,
@@ -116,13 +116,13 @@ impl Reader {
     }
 
     /// Takes something from each of the sections that there may be many of.
-    pub(super) fn many<T>(&mut self, take: fn(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
+    pub(super) fn many<T>(&mut self, take: fn(&mut ConfigReader) -> Result<T>) -> Result<Vec<T>> {
         let Some(Value::Array(all)) = self.table.get(MANY).cloned() else {
             return Ok(Vec::new());
         };
         let mut taken = Vec::new();
         for section in all {
-            let mut one = Reader {
+            let mut one = ConfigReader {
                 name: self.name.clone(),
                 table: Table::from_iter([(MANY.to_owned(), section)]),
                 entries: Vec::new(),
@@ -164,7 +164,7 @@ impl Reader {
     }
 
     fn note(&mut self, key: &'static str, value: String, default: bool) {
-        self.entries.push(Entry {
+        self.entries.push(Setting {
             key,
             value,
             default,

@@ -1,20 +1,20 @@
 //! Which chains of an archive to keep: a full backup and all that builds on it stay or go together.
 
-use super::{Bonds, Candidate, Verdict};
+use super::{Bonds, Candidate, Decision};
 use crate::snapshot::{Graph, Uuid};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
 
 /// How many chains are kept. With nothing in it, all are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Chains {
+pub struct ChainPolicy {
     /// So many of the newest.
     pub newest: Option<u64>,
     /// Those with a backup of the last so many days.
     pub days: Option<u64>,
 }
 
-impl Chains {
+impl ChainPolicy {
     /// Whether everything is kept.
     pub fn keeps_all(&self) -> bool {
         self.newest.is_none() && self.days.is_none()
@@ -27,7 +27,7 @@ impl Chains {
         mut candidates: Vec<Candidate>,
         bonds: &Bonds,
         now: Timestamp,
-    ) -> Vec<Verdict> {
+    ) -> Vec<Decision> {
         candidates.sort_by(|a, b| (b.made, &b.path).cmp(&(a.made, &a.path)));
         let roots: Vec<Uuid> = candidates
             .iter()
@@ -36,7 +36,7 @@ impl Chains {
         let reasons = self.reasons(&candidates, &roots, bonds, now);
         let verdict = |(candidate, root): (Candidate, Uuid)| {
             let why = reasons.get(&root).map(|all| all.join(", "));
-            Verdict {
+            Decision {
                 candidate,
                 keep: why.is_some(),
                 why: why.unwrap_or_else(|| "no rule keeps its chain".to_owned()),
@@ -164,7 +164,7 @@ mod tests {
         ((1..=16).map(candidate).collect(), bonds, week(16))
     }
 
-    fn kept(chains: Chains, pinned: &[u8]) -> Vec<u8> {
+    fn kept(chains: ChainPolicy, pinned: &[u8]) -> Vec<u8> {
         let (candidates, mut bonds, now) = quarter();
         bonds.pinned = pinned.iter().map(|n| (id(*n), "x".to_owned())).collect();
         let verdicts = chains.judge(candidates, &bonds, now);
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn chains_stay_or_go_whole() {
-        let chains = |newest, days| Chains { newest, days };
+        let chains = |newest, days| ChainPolicy { newest, days };
         assert_eq!(kept(chains(None, None), &[]).len(), 16);
         assert_eq!(kept(chains(Some(1), None), &[]), [13, 14, 15, 16]);
         assert_eq!(kept(chains(Some(2), None), &[]).len(), 8);

@@ -1,7 +1,7 @@
 //! What a finished backup lets go of, at a destination and at the source, and the link to the latest.
 
 use super::{Costed, Dest, Keeps, Run};
-use crate::backup::retention::{self, Bonds, Candidate, Verdict};
+use crate::backup::retention::{self, Bonds, Candidate, Decision};
 use crate::backup::state::moment;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Judged, Retention};
@@ -182,7 +182,7 @@ impl Run<'_, '_> {
     fn delete(
         &mut self,
         mut dest: Option<&mut Dest>,
-        verdicts: &[Verdict],
+        verdicts: &[Decision],
         graph: &Graph,
     ) -> Result<()> {
         let source = shown(self.source.folder.join(""));
@@ -236,8 +236,8 @@ impl Run<'_, '_> {
 
 /// What is to go, in order: nothing before what is built on it, whatever the clock was when that was
 /// made; else the newest first.
-fn doomed<'a>(verdicts: &'a [Verdict], graph: &Graph) -> Vec<&'a Verdict> {
-    let mut doomed: Vec<&Verdict> = verdicts.iter().filter(|verdict| !verdict.keep).collect();
+fn doomed<'a>(verdicts: &'a [Decision], graph: &Graph) -> Vec<&'a Decision> {
+    let mut doomed: Vec<&Decision> = verdicts.iter().filter(|verdict| !verdict.keep).collect();
     let made: HashMap<Uuid, Timestamp> = doomed
         .iter()
         .map(|verdict| (verdict.candidate.id, verdict.candidate.made))
@@ -248,7 +248,7 @@ fn doomed<'a>(verdicts: &'a [Verdict], graph: &Graph) -> Vec<&'a Verdict> {
     doomed
 }
 
-fn judged(verdict: &Verdict) -> Judged {
+fn judged(verdict: &Decision) -> Judged {
     Judged {
         path: verdict.candidate.path.clone(),
         id: verdict.candidate.id,

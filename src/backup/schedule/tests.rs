@@ -24,7 +24,7 @@ fn past(full: &str, last: &str) -> Past<'static> {
     }
 }
 
-fn kind(due: &Due) -> Option<Kind> {
+fn kind(due: &Due) -> Option<BackupKind> {
     match due {
         Due::Now(kind, _) => Some(*kind),
         Due::Later(..) => None,
@@ -34,7 +34,7 @@ fn kind(due: &Due) -> Option<Kind> {
 #[test]
 fn the_first_is_full() {
     let due = schedule(180, 7, 2, 0).due(&Past::default(), &at("2026-05-05T00:01:00"), false);
-    assert_eq!(kind(&due), Some(Kind::Full));
+    assert_eq!(kind(&due), Some(BackupKind::Full));
 }
 
 #[test]
@@ -44,16 +44,25 @@ fn due_from_the_time_of_the_due_day_on() {
     let ask = |now: &str| schedule.due(&past, &at(now), false);
     assert_eq!(
         ask("2026-05-08T01:59:59"),
-        Due::Later(at("2026-05-08T02:00:00"), Kind::Incremental)
+        Due::Later(at("2026-05-08T02:00:00"), BackupKind::Incremental)
     );
-    assert_eq!(kind(&ask("2026-05-08T02:00:00")), Some(Kind::Incremental));
-    assert_eq!(kind(&ask("2026-06-30T12:00:00")), Some(Kind::Incremental));
-    assert_eq!(kind(&ask("2026-10-28T01:59:59")), Some(Kind::Incremental));
-    assert_eq!(kind(&ask("2026-10-28T02:00:00")), Some(Kind::Full));
+    assert_eq!(
+        kind(&ask("2026-05-08T02:00:00")),
+        Some(BackupKind::Incremental)
+    );
+    assert_eq!(
+        kind(&ask("2026-06-30T12:00:00")),
+        Some(BackupKind::Incremental)
+    );
+    assert_eq!(
+        kind(&ask("2026-10-28T01:59:59")),
+        Some(BackupKind::Incremental)
+    );
+    assert_eq!(kind(&ask("2026-10-28T02:00:00")), Some(BackupKind::Full));
     let forced = schedule.due(&past, &at("2026-05-02T00:00:00"), true);
     assert_eq!(
         forced,
-        Due::Now(Kind::Incremental, "it was asked for".to_owned())
+        Due::Now(BackupKind::Incremental, "it was asked for".to_owned())
     );
 }
 
@@ -64,14 +73,18 @@ fn a_broken_chain_makes_the_next_one_full_and_says_so() {
         broken: Some("its snapshot is gone"),
         ..past("2026-05-01T03:00:00", "2026-05-01T03:00:00")
     };
-    let Due::Now(Kind::Full, why) = schedule.due(&past, &at("2026-05-08T02:00:00"), false) else {
+    let Due::Now(BackupKind::Full, why) = schedule.due(&past, &at("2026-05-08T02:00:00"), false)
+    else {
         panic!("not a full one");
     };
     assert!(why.contains("its snapshot is gone"), "{why}");
     let early = schedule.due(&past, &at("2026-05-07T02:00:00"), false);
-    assert_eq!(early, Due::Later(at("2026-05-08T02:00:00"), Kind::Full));
+    assert_eq!(
+        early,
+        Due::Later(at("2026-05-08T02:00:00"), BackupKind::Full)
+    );
     let forced = schedule.due(&past, &at("2026-05-07T02:00:00"), true);
-    assert_eq!(kind(&forced), Some(Kind::Full));
+    assert_eq!(kind(&forced), Some(BackupKind::Full));
 }
 
 #[test]
@@ -79,7 +92,7 @@ fn a_clock_that_was_ahead_stops_nothing() {
     let schedule = schedule(180, 7, 2, 0);
     let past = past("2026-05-01T03:00:00", "2031-01-01T00:00:00");
     let due = schedule.due(&past, &at("2026-05-03T00:00:00"), false);
-    assert_eq!(kind(&due), Some(Kind::Incremental));
+    assert_eq!(kind(&due), Some(BackupKind::Incremental));
 }
 
 #[test]
@@ -128,9 +141,9 @@ fn a_year_of_hours() {
                         // The first, and what was missed, need not wait for the time of the day.
                         let late = days.len() == 1 || now.day_of_year() == 222;
                         assert!(late || now.hour() >= 2, "{now}");
-                        fulls += usize::from(kind == Kind::Full);
+                        fulls += usize::from(kind == BackupKind::Full);
                         past.last = Some(now.timestamp());
-                        if kind == Kind::Full {
+                        if kind == BackupKind::Full {
                             past.last_full = past.last;
                         }
                     }

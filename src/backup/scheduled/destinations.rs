@@ -1,11 +1,11 @@
 //! Where the snapshots of a configuration go, and what that costs, in words.
 
-use crate::backup::config::{Config, Destination};
+use crate::backup::config::{Config, DestinationConfig};
 use crate::backup::oneshot::{as_store, check_apart, check_mount};
-use crate::backup::retention::Verdict;
+use crate::backup::retention::Decision;
 use crate::backup::run::{Costed, Costs, Dest, Keeps, Wants};
-use crate::backup::schedule::Kind;
-use crate::backup::source::Source;
+use crate::backup::schedule::BackupKind;
+use crate::backup::source::BackupSource;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::prices::{Estimate, Prices};
@@ -16,7 +16,7 @@ use std::collections::HashSet;
 
 /// A backup in the bucket, as far as its costs go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Backup {
+pub(super) struct BackupCost {
     id: Uuid,
     bytes: u64,
     /// Seconds since 1970.
@@ -24,12 +24,12 @@ pub(super) struct Backup {
 }
 
 /// What a listing of the bucket offers.
-pub(super) fn backups(there: &Listing) -> Vec<Backup> {
+pub(super) fn backups(there: &Listing) -> Vec<BackupCost> {
     let made = |id| {
         let found = there.snapshots.iter().find(|s| s.id() == id);
         found.and_then(|s| s.created).unwrap_or(0)
     };
-    let backup = |diff: &crate::snapshot::Diff| Backup {
+    let backup = |diff: &crate::snapshot::Diff| BackupCost {
         id: diff.to,
         bytes: diff.size.bytes().unwrap_or(0),
         made: made(diff.to),
@@ -45,7 +45,7 @@ pub(super) struct InBucket<'a> {
     /// What the next difference may build on.
     pub(super) links: &'a HashSet<Uuid>,
     /// What there is.
-    pub(super) backups: &'a [Backup],
+    pub(super) backups: &'a [BackupCost],
     /// Why it could not be read.
     pub(super) unread: Option<&'a Error>,
 }
@@ -55,12 +55,12 @@ pub(super) fn bucket<'a>(
     config: &'a Config,
     archive: &'a mut dyn Archive,
     there: &InBucket,
-    kind: Kind,
+    kind: BackupKind,
     now: &'a Zoned,
 ) -> Dest<'a> {
     let parents = match kind {
-        Kind::Full => HashSet::new(),
-        Kind::Incremental => there.links.clone(),
+        BackupKind::Full => HashSet::new(),
+        BackupKind::Incremental => there.links.clone(),
     };
     let wants = Wants::One(there.finishes, parents);
     let costs = costs(config, archive, there, now);
@@ -79,9 +79,9 @@ pub(super) fn bucket<'a>(
 
 /// One of the further destinations.
 pub(super) fn other<'a>(
-    dest: &Destination,
+    dest: &DestinationConfig,
     opened: &'a mut Result<Box<dyn Store>>,
-    source: &Source,
+    source: &BackupSource,
 ) -> Dest<'a> {
     let apart = check_apart(source, &dest.place);
     let mounted = match dest.require_mount {
@@ -119,7 +119,7 @@ fn plan_words(
     prices: Prices,
     memory: u64,
     chain: &HashSet<Uuid>,
-    backups: &[Backup],
+    backups: &[BackupCost],
     plan: &Plan,
 ) -> String {
     let class = &config.s3.storage_class_chunks;
@@ -139,14 +139,14 @@ fn plan_words(
 fn deletion_words(
     config: &Config,
     prices: Prices,
-    backups: &[Backup],
-    verdicts: &[Verdict],
+    backups: &[BackupCost],
+    verdicts: &[Decision],
     now: &Zoned,
 ) -> Option<String> {
     let class = &config.s3.storage_class_chunks;
     let gone = verdicts.iter().filter(|verdict| !verdict.keep);
     let gone = gone.filter_map(|v| backups.iter().find(|b| b.id == v.candidate.id));
-    let cost = |backup: &Backup| {
+    let cost = |backup: &BackupCost| {
         let seconds = now.timestamp().as_second().saturating_sub(backup.made);
         let days = u32::try_from(seconds / 86_400).unwrap_or(0);
         prices.deleting_early(backup.bytes, class, days)

@@ -1,10 +1,10 @@
 //! What a run would do now for each subvolume, by what the bucket has, and where that cannot be read,
 //! as far as is remembered. Changes nothing.
 
-use super::subvolume::Subject;
-use super::{Order, Round, open_base};
+use super::subvolume::SubvolumeBackup;
+use super::{RunContext, ScheduledOrder, open_base};
 use crate::backup::schedule::Due;
-use crate::backup::state::State;
+use crate::backup::state::RunState;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::snapshot::shown;
@@ -17,8 +17,13 @@ use std::path::Path;
 ///
 /// # Errors
 /// If a run could not do what the file says.
-pub fn preview(order: &Order, means: &Means, now: &Zoned, listener: &mut Listener) -> Result<()> {
-    let (state, damaged) = State::of(&order.config.global);
+pub fn preview(
+    order: &ScheduledOrder,
+    means: &Means,
+    now: &Zoned,
+    listener: &mut Listener,
+) -> Result<()> {
+    let (state, damaged) = RunState::of(&order.config.global);
     damaged
         .iter()
         .for_each(|remark| listener(Event::note(remark)));
@@ -29,7 +34,7 @@ pub fn preview(order: &Order, means: &Means, now: &Zoned, listener: &mut Listene
             return Err(error);
         }
     };
-    let mut round = Round {
+    let mut round = RunContext {
         order,
         means,
         now,
@@ -65,15 +70,15 @@ pub fn preview(order: &Order, means: &Means, now: &Zoned, listener: &mut Listene
 }
 
 /// What is due as far as is remembered, without asking or looking at anything.
-pub fn remembered(order: &Order, state: &State, now: &Zoned, listener: &mut Listener) {
+pub fn remembered(order: &ScheduledOrder, state: &RunState, now: &Zoned, listener: &mut Listener) {
     for (name, path) in &order.config.subvolumes {
         tell(order, state, now, (name, path), listener);
     }
 }
 
 fn tell(
-    order: &Order,
-    state: &State,
+    order: &ScheduledOrder,
+    state: &RunState,
     now: &Zoned,
     (name, path): (&str, &Path),
     listener: &mut Listener,
@@ -92,10 +97,10 @@ fn tell(
     });
 }
 
-impl Round<'_, '_> {
+impl RunContext<'_, '_> {
     /// What there is, and what would be done.
     fn see(&mut self, name: &str, path: &Path) -> Result<()> {
-        let mut subject = Subject::new(name, path, self.order, self.means)?;
+        let mut subject = SubvolumeBackup::new(name, path, self.order, self.means)?;
         let todo = self.look(&mut subject);
         if let Some(words) = subject.there()? {
             (self.listener)(Event::Due {

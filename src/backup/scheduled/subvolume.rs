@@ -1,18 +1,18 @@
 //! One subvolume of a configuration: what there is of it here and in the bucket, what is due, and
 //! its backup.
 
-use super::destinations::{self, Backup, InBucket};
-use super::{Order, Round};
+use super::destinations::{self, BackupCost, InBucket};
+use super::{RunContext, ScheduledOrder};
 use crate::archive::Backup as Archived;
-use crate::backup::agenda::{self, Agenda, Chain, Pending};
+use crate::backup::agenda::{self, Agenda, NewestChain, Pending};
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::names::{self, Naming};
 use crate::backup::oneshot::access;
 use crate::backup::retention::Policy;
-use crate::backup::run::{Make, Outcome, Run};
-use crate::backup::schedule::{Kind, Past};
-use crate::backup::source::Source;
+use crate::backup::run::{MakeWhen, Run, RunOutcome};
+use crate::backup::schedule::{BackupKind, Past};
+use crate::backup::source::BackupSource;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::machine;
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 const NOTHING_HERE: &str = "no snapshot of the chain in the bucket is here any more";
 
 /// A subvolume, and where its backups are.
-pub(super) struct Subject {
+pub(super) struct SubvolumeBackup {
     pub(super) name: String,
     pub(super) path: PathBuf,
     /// `None` if the bucket is left alone.
@@ -34,11 +34,11 @@ pub(super) struct Subject {
 /// What is to be done for a subvolume, and from where.
 pub(super) struct Todo {
     agenda: Agenda,
-    source: Source,
+    source: BackupSource,
     ours: Vec<Snapshot>,
-    pub(super) chain: Chain,
+    pub(super) chain: NewestChain,
     /// What there is in the bucket.
-    pub(super) backups: Vec<Backup>,
+    pub(super) backups: Vec<BackupCost>,
     /// Why the bucket could not be read.
     pub(super) unread: Option<Error>,
 }
@@ -46,9 +46,9 @@ pub(super) struct Todo {
 /// What the bucket has of a subvolume.
 #[derive(Default)]
 struct There {
-    chain: Chain,
+    chain: NewestChain,
     pending: Option<Pending>,
-    backups: Vec<Backup>,
+    backups: Vec<BackupCost>,
     /// What nobody goes on with, in words.
     abandoned: Vec<String>,
 }
@@ -63,8 +63,13 @@ impl Todo {
     }
 }
 
-impl Subject {
-    pub(super) fn new(name: &str, path: &Path, order: &Order, means: &Means) -> Result<Subject> {
+impl SubvolumeBackup {
+    pub(super) fn new(
+        name: &str,
+        path: &Path,
+        order: &ScheduledOrder,
+        means: &Means,
+    ) -> Result<SubvolumeBackup> {
         let config = &order.config;
         let archive = match order.no_s3 {
             true => None,
@@ -76,7 +81,7 @@ impl Subject {
                 Some(store::open_archive(settings, access, &means)?)
             }
         };
-        Ok(Subject {
+        Ok(SubvolumeBackup {
             name: name.to_owned(),
             path: path.to_owned(),
             archive,
@@ -84,7 +89,7 @@ impl Subject {
     }
 
     /// What there is in the bucket, if it is asked at all.
-    fn listing(&mut self, source: &Source, ours: &[Snapshot]) -> Result<Option<Listing>> {
+    fn listing(&mut self, source: &BackupSource, ours: &[Snapshot]) -> Result<Option<Listing>> {
         let Some(archive) = &mut self.archive else {
             return Ok(None);
         };
@@ -125,12 +130,12 @@ impl Subject {
     }
 }
 
-impl Round<'_, '_> {
+impl RunContext<'_, '_> {
     /// What is to be done for a subvolume; `None` if nothing is, which is said.
-    pub(super) fn look(&mut self, subject: &mut Subject) -> Result<Option<Todo>> {
+    pub(super) fn look(&mut self, subject: &mut SubvolumeBackup) -> Result<Option<Todo>> {
         let config = &self.order.config;
-        let naming = Naming::Scheduled(subject.name.clone(), Kind::Full);
-        let source = Source::open(&subject.path, &config.snapshots.base_dir, naming, false)?;
+        let naming = Naming::Scheduled(subject.name.clone(), BackupKind::Full);
+        let source = BackupSource::open(&subject.path, &config.snapshots.base_dir, naming, false)?;
         let here = match source.folder.is_dir() {
             true => self.store.list()?,
             false => Listing::default(),
@@ -173,8 +178,8 @@ impl Round<'_, '_> {
     /// or not anything is due.
     fn ask(
         &mut self,
-        subject: &mut Subject,
-        source: &Source,
+        subject: &mut SubvolumeBackup,
+        source: &BackupSource,
         ours: &[Snapshot],
     ) -> Result<Option<There>> {
         let Some(listing) = subject.listing(source, ours)? else {
@@ -182,7 +187,7 @@ impl Round<'_, '_> {
         };
         let (losses, lost) = subject.losses()?;
         losses.into_iter().for_each(|loss| self.note(loss));
-        let chain = Chain::newest(&listing, self.now.timestamp());
+        let chain = NewestChain::newest(&listing, self.now.timestamp());
         if !self.order.once
             && let Some(other) = chain.of_another_machine(&listing, machine::id())
         {
@@ -259,7 +264,7 @@ impl Round<'_, '_> {
         past.broken = past.broken.filter(|_| ours.is_empty());
         let names = ours.iter().filter_map(|s| s.path.to_str());
         let made: Vec<_> = names.filter_map(names::scheduled_parts).collect();
-        let full = made.iter().filter(|(_, _, kind)| *kind == Kind::Full);
+        let full = made.iter().filter(|(_, _, kind)| *kind == BackupKind::Full);
         let now = self.now.timestamp();
         let full = full.map(|(_, made, _)| *made).chain(past.last_full);
         past.last_full = agenda::latest(full, now);
@@ -269,7 +274,7 @@ impl Round<'_, '_> {
     }
 
     /// Makes a backup, and what is due after it if that only finished an old one.
-    pub(super) fn back_up(&mut self, subject: &mut Subject, todo: Todo) -> Result<()> {
+    pub(super) fn back_up(&mut self, subject: &mut SubvolumeBackup, todo: Todo) -> Result<()> {
         let mut next = Some(todo);
         let mut finished = HashSet::new();
         while let Some(todo) = next.take() {
@@ -288,12 +293,12 @@ impl Round<'_, '_> {
         Ok(())
     }
 
-    fn back_up_once(&mut self, subject: &mut Subject, mut todo: Todo) -> Result<()> {
+    fn back_up_once(&mut self, subject: &mut SubvolumeBackup, mut todo: Todo) -> Result<()> {
         let owed = matches!(todo.agenda, Agenda::Owed).then(|| self.owed(&subject.name));
         let (make, kind) = match todo.agenda {
-            Agenda::New(kind, ref why) => (Make::Always(why.clone()), kind),
-            Agenda::Finish(_, kind, _) | Agenda::Later(_, kind) => (Make::No, kind),
-            Agenda::Owed => (Make::No, Kind::Incremental),
+            Agenda::New(kind, ref why) => (MakeWhen::Always(why.clone()), kind),
+            Agenda::Finish(_, kind, _) | Agenda::Later(_, kind) => (MakeWhen::No, kind),
+            Agenda::Owed => (MakeWhen::No, BackupKind::Incremental),
         };
         todo.source.naming = Naming::Scheduled(subject.name.clone(), kind);
         let config = &self.order.config;
@@ -345,8 +350,8 @@ impl Round<'_, '_> {
     /// What the state remembers of it.
     fn note_outcome(
         &mut self,
-        subject: &mut Subject,
-        outcome: &Outcome,
+        subject: &mut SubvolumeBackup,
+        outcome: &RunOutcome,
         owed_only: bool,
     ) -> Result<()> {
         let last = self.state.subvolumes.entry(subject.name.clone());
@@ -390,7 +395,7 @@ fn check_spool(config: &Config) -> Result<()> {
 }
 
 /// What the chain in the bucket and the snapshots here allow.
-fn past(chain: &Chain, ours: &[Snapshot]) -> Past<'static> {
+fn past(chain: &NewestChain, ours: &[Snapshot]) -> Past<'static> {
     let parent = ours.iter().any(|s| chain.links.contains(&s.id()));
     Past {
         last_full: chain.last_full,

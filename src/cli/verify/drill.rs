@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::event::Listener;
 use crate::snapshot::shown;
 use crate::store::{Scratch, Store};
-use crate::verify::{self, InMind, Received, Report};
+use crate::verify::{self, InMind, TrialStore, Verification};
 use std::path::PathBuf;
 
 /// A drill that goes on from one store of a location to the next.
@@ -28,7 +28,7 @@ impl Ground {
     /// Tries what a store holds. Which chains were drawn is a note.
     pub(super) fn try_all(
         &mut self,
-        report: &mut Report,
+        report: &mut Verification,
         store: &mut dyn Store,
         listener: &mut Listener,
     ) -> Result<()> {
@@ -36,7 +36,7 @@ impl Ground {
             None => verify::drill(report, store, &mut InMind::default(), self.sample, listener)?,
             Some(scratch) => {
                 let place = shown(scratch.dir());
-                let mut ground = Received::into(scratch.store()?, place);
+                let mut ground = TrialStore::into(scratch.store()?, place);
                 verify::drill(report, store, &mut ground, self.sample, listener)?
             }
         };

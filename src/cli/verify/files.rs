@@ -8,7 +8,7 @@ use crate::event::Listener;
 use crate::proof::Seen;
 use crate::snapshot::{State, shown};
 use crate::store::{Access, Location, Store};
-use crate::verify::{self, Report};
+use crate::verify::{self, Verification};
 use std::path::{Path, PathBuf};
 
 /// Two directories, of which the first is verified.
@@ -29,7 +29,7 @@ pub(super) fn two_directories<'a>(
 
 /// Compares the files of both places: here, if the directories are, or each side its own.
 pub(super) fn compare(
-    report: &mut Report,
+    report: &mut Verification,
     store: &mut dyn Store,
     other: &mut Other,
     here: Option<Directories>,
@@ -46,7 +46,7 @@ pub(super) fn compare(
 }
 
 /// What a run brought and was ended before it compared it counts from now on, if it is the same.
-pub(super) fn settle(report: &mut Report, place: &Location, options: &Options) {
+pub(super) fn settle(report: &mut Verification, place: &Location, options: &Options) {
     let same = |path: &Path| {
         let mut findings = report.findings.iter();
         findings.any(|f| f.path == path && f.verdict.has(Seen::Same))

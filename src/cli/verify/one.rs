@@ -8,7 +8,7 @@ use crate::event::Listener;
 use crate::proof::Depth;
 use crate::snapshot::Listing;
 use crate::store::{Access, Archive, Location, Store};
-use crate::verify::{self, Report};
+use crate::verify::{self, Verification};
 use std::path::Path;
 
 /// What a store is held against besides its own records.
@@ -34,7 +34,7 @@ pub(super) fn alone(
     depth: Depth,
     (other, ground): &mut With,
     listener: &mut Listener,
-) -> Result<Report> {
+) -> Result<Verification> {
     let mut report = verify::alone(store, depth, listener)?;
     if let Some(other) = other {
         let there = &other.listing;
@@ -48,7 +48,7 @@ pub(super) fn alone(
 
 /// An archive is a part of the place below which it lies.
 pub(super) fn add(
-    report: &mut Report,
+    report: &mut Verification,
     archive: &mut dyn Archive,
     depth: Depth,
     with: &mut With,

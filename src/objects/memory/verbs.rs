@@ -5,8 +5,8 @@ use crate::archive::Tier;
 use crate::digest::{Algorithm, md5};
 use crate::error::{Error, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, Part, Range,
-    RemoteChecksum, Source, Unfinished,
+    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, RangeBytes,
+    RemoteChecksum, Source, Unfinished, UploadedPart,
 };
 use crate::prices::freezes;
 use crate::text::{hex, shown};
@@ -104,7 +104,7 @@ impl Objects for Memory {
         length: u64,
         _into: Vec<u8>,
         _stop: &AtomicBool,
-    ) -> Result<Range> {
+    ) -> Result<RangeBytes> {
         let key = &source.key;
         self.call("download", key, |state| {
             let Some(stored) = state.readable(key) else {
@@ -116,7 +116,7 @@ impl Objects for Memory {
                 let said = "it was replaced while it was being read";
                 return Err(Error::damaged(doing, said));
             }
-            Ok(Range {
+            Ok(RangeBytes {
                 bytes: stored.bytes[start as usize..(start + length) as usize].to_vec(),
                 sha256: stored.head.meta.get("sha256").cloned(),
             })
@@ -170,7 +170,7 @@ impl Objects for Memory {
         self.limits.class.clone().unwrap_or_default() == upload.class
     }
 
-    fn parts(&self, upload: &Unfinished) -> Result<Option<Vec<Part>>> {
+    fn parts(&self, upload: &Unfinished) -> Result<Option<Vec<UploadedPart>>> {
         self.call("list the parts of", &upload.key, |state| {
             let found = state.uploads.get(&upload.id);
             Ok(found.map(|found| found.parts.values().map(|(part, _)| part.clone()).collect()))
@@ -182,16 +182,16 @@ impl Objects for Memory {
         upload: &Unfinished,
         number: u64,
         bytes: &[u8],
-        known: Option<&Part>,
+        known: Option<&UploadedPart>,
         _stop: &AtomicBool,
-    ) -> Result<(Part, bool)> {
-        let part = Part {
+    ) -> Result<(UploadedPart, bool)> {
+        let part = UploadedPart {
             number,
             size: bytes.len() as u64,
             etag: hex(&md5(bytes)),
-            ..Part::default()
+            ..UploadedPart::default()
         };
-        let same = |known: &&Part| (known.size, &known.etag) == (part.size, &part.etag);
+        let same = |known: &&UploadedPart| (known.size, &known.etag) == (part.size, &part.etag);
         if let Some(known) = known.filter(same) {
             return Ok((known.clone(), true));
         }
@@ -200,14 +200,14 @@ impl Objects for Memory {
             let Some(found) = state.uploads.get_mut(&upload.id) else {
                 return Err(self.wrong("send a part of", &upload.key, "there is no such upload"));
             };
-            let part = Part { modified, ..part };
+            let part = UploadedPart { modified, ..part };
             let kept = (part.clone(), bytes.to_vec());
             found.parts.insert(number, kept);
             Ok((part, false))
         })
     }
 
-    fn complete(&self, upload: &Unfinished, parts: &[Part], new: bool) -> Result<Object> {
+    fn complete(&self, upload: &Unfinished, parts: &[UploadedPart], new: bool) -> Result<Object> {
         let key = &upload.key;
         self.call("complete", key, |state| {
             let wrong = |said| Err(self.wrong("complete", key, said));

@@ -15,7 +15,7 @@ mod thawing;
 pub use crate::store::ArchiveSettings as Settings;
 
 use super::cutter::Cutter;
-use super::kept::{Kept, Leftover, Record};
+use super::kept::{Kept, Record, UnfinishedStream};
 use super::layout::{Layout, Words};
 use super::out::Out;
 use super::spool::Spool;
@@ -29,7 +29,7 @@ use crate::proof::{Finding, Verdict};
 use crate::snapshot::{Diff, Origin, Size, Uuid};
 use crate::store::Access;
 use crate::stream::Head;
-use index::Archive;
+use index::ArchiveIndex;
 use manifest::{Manifest, Note};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -44,7 +44,7 @@ pub struct Archives {
     pub(super) settings: Settings,
     /// What the keys of all the objects begin with.
     folder: String,
-    archive: Archive,
+    archive: ArchiveIndex,
     /// The same, as other layouts have it.
     kept: Vec<Kept>,
     /// UUIDs of snapshots by their names, as far as somebody told.
@@ -54,7 +54,7 @@ pub struct Archives {
 }
 
 /// A backup that is coming.
-pub struct Draft {
+pub struct BackupDraft {
     to: Uuid,
     note: Note,
 }
@@ -79,7 +79,7 @@ impl Bucket<Archives> {
         let layout = Archives {
             folder: manifest::folder(&settings.prefix, &settings.name),
             settings,
-            archive: Archive::default(),
+            archive: ArchiveIndex::default(),
             kept: Vec::new(),
             known: HashMap::new(),
             subvolume: None,
@@ -91,7 +91,7 @@ impl Bucket<Archives> {
     ///
     /// # Errors
     /// If the bucket cannot be read.
-    pub fn archive(&mut self) -> Result<&Archive> {
+    pub fn archive(&mut self) -> Result<&ArchiveIndex> {
         Ok(&self.known()?.archive)
     }
 
@@ -147,7 +147,7 @@ impl Layout for Archives {
     const STRICT: bool = false;
     /// The manifest and the pointer.
     const BESIDE: u64 = 2;
-    type Draft = Draft;
+    type Draft = BackupDraft;
 
     fn folder(&self) -> &str {
         &self.folder
@@ -169,7 +169,7 @@ impl Layout for Archives {
         &self.kept
     }
 
-    fn leftovers(&self) -> &BTreeMap<String, Leftover> {
+    fn leftovers(&self) -> &BTreeMap<String, UnfinishedStream> {
         &self.archive.leftovers
     }
 
@@ -208,7 +208,7 @@ impl Layout for Archives {
         diff: &Diff,
         path: &str,
         doing: &str,
-    ) -> Result<(Draft, Out)> {
+    ) -> Result<(BackupDraft, Out)> {
         let parent = self.archive.allows(diff, path, doing)?;
         let kind = match diff.from {
             Some(_) => "incremental",
@@ -220,11 +220,17 @@ impl Layout for Archives {
         let left = self.archive.leftovers.get(&stem).cloned();
         let out = self.out(reach, diff, &stem, left.unwrap_or_default())?;
         let note = self.note(reach, diff, path, (kind, stamp), parent);
-        Ok((Draft { to: diff.to, note }, out))
+        Ok((BackupDraft { to: diff.to, note }, out))
     }
 
     /// The stream has the last word on the name of its snapshot.
-    fn describe(&self, _reach: &Reach, draft: &mut Draft, head: &Head, _mended: bool) -> Meta {
+    fn describe(
+        &self,
+        _reach: &Reach,
+        draft: &mut BackupDraft,
+        head: &Head,
+        _mended: bool,
+    ) -> Meta {
         let name = Path::new(OsStr::from_bytes(&head.path));
         let path = Path::new(&draft.note.snapshot.path).with_file_name(name);
         if let Some(path) = path.to_str() {
@@ -239,8 +245,14 @@ impl Layout for Archives {
         meta
     }
 
-    fn keep(&mut self, reach: &Reach, draft: Draft, made: Vec<Made>, mended: bool) -> Result<()> {
-        let Draft { to, mut note } = draft;
+    fn keep(
+        &mut self,
+        reach: &Reach,
+        draft: BackupDraft,
+        made: Vec<Made>,
+        mended: bool,
+    ) -> Result<()> {
+        let BackupDraft { to, mut note } = draft;
         note.mended = mended;
         let stem = format!("{}/chunk-{}", note.kind, note.created_at);
         let chunks = made.into_iter().map(manifest::Chunk::of);
@@ -285,7 +297,7 @@ impl Archives {
             subvolume: settings.name.clone(),
             kind: kind.to_owned(),
             created_at: stamp,
-            snapshot: manifest::Origin {
+            snapshot: manifest::SnapshotRecord {
                 name: name.to_owned(),
                 path: settings.origin.join(name).to_string_lossy().into_owned(),
                 uuid: Some(diff.to),
@@ -300,7 +312,7 @@ impl Archives {
         }
     }
 
-    fn out(&self, reach: &Reach, diff: &Diff, stem: &str, left: Leftover) -> Result<Out> {
+    fn out(&self, reach: &Reach, diff: &Diff, stem: &str, left: UnfinishedStream) -> Result<Out> {
         let cutter = Cutter::new(
             Arc::clone(&reach.objects),
             format!("{}{stem}-", self.folder),

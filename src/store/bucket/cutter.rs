@@ -1,8 +1,8 @@
 //! A stream cut into chunks, each an object of its own. What an earlier run left of them is gone on with:
 //! parts are compared by the upload, whole chunks here, by what is said of them where they are kept.
 
-use super::kept::Leftover;
-use super::upload::{Made, Target, Upload};
+use super::kept::UnfinishedStream;
+use super::upload::{Made, Upload, UploadTarget};
 use crate::digest::{DigestsHasher, Hasher};
 use crate::error::{Error, Kind, Result};
 use crate::log;
@@ -53,7 +53,7 @@ impl Cutter {
         stem: String,
         cut: u64,
         size: Size,
-        left: Leftover,
+        left: UnfinishedStream,
     ) -> Cutter {
         let there = left.objects.into_iter();
         Cutter {
@@ -182,7 +182,7 @@ impl Cutter {
             .into_iter()
             .partition(mine);
         self.uploads = others;
-        let target = Target {
+        let target = UploadTarget {
             size: self.length().map_or(guess, Size::Exact),
             unfinished: mine,
             key,

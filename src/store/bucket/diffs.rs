@@ -7,11 +7,11 @@ mod name;
 mod records;
 
 use super::clean::TRASH;
-use super::kept::{Kept, Leftover, Record};
+use super::kept::{Kept, Record, UnfinishedStream};
 use super::keys::is_path;
 use super::layout::{Layout, Words};
 use super::out::Out;
-use super::upload::{Made, Target, Upload};
+use super::upload::{Made, Upload, UploadTarget};
 use super::{Bucket, Reach};
 use crate::error::{Error, Result};
 use crate::objects::{Inventory, Meta, Objects, Source};
@@ -42,7 +42,7 @@ pub struct Diffs {
 }
 
 /// A diff that is coming.
-pub struct Draft {
+pub struct DiffDraft {
     name: Name,
     size: Size,
 }
@@ -87,7 +87,7 @@ impl Layout for Diffs {
     const STRICT: bool = true;
     /// The file of sizes.
     const BESIDE: u64 = 1;
-    type Draft = Draft;
+    type Draft = DiffDraft;
 
     fn folder(&self) -> &str {
         &self.prefix
@@ -125,7 +125,7 @@ impl Layout for Diffs {
         &self.index.kept
     }
 
-    fn leftovers(&self) -> &BTreeMap<String, Leftover> {
+    fn leftovers(&self) -> &BTreeMap<String, UnfinishedStream> {
         &self.index.leftovers
     }
 
@@ -219,7 +219,7 @@ impl Layout for Diffs {
         diff: &Diff,
         path: &str,
         doing: &str,
-    ) -> Result<(Draft, Out)> {
+    ) -> Result<(DiffDraft, Out)> {
         let name = Name {
             path: path.to_owned(),
             to: diff.to,
@@ -227,7 +227,7 @@ impl Layout for Diffs {
         };
         self.must_be_new(&name, doing)?;
         let leftover = self.index.leftovers.get(&name.to_string());
-        let target = Target {
+        let target = UploadTarget {
             key: self.key(&name),
             size: diff.size,
             unfinished: leftover.map_or_else(Vec::new, |left| left.uploads.clone()),
@@ -235,10 +235,10 @@ impl Layout for Diffs {
         };
         let upload = Upload::new(Arc::clone(&reach.objects), target);
         let size = diff.size;
-        Ok((Draft { name, size }, Out::Whole(Box::new(upload))))
+        Ok((DiffDraft { name, size }, Out::Whole(Box::new(upload))))
     }
 
-    fn describe(&self, reach: &Reach, draft: &mut Draft, head: &Head, mended: bool) -> Meta {
+    fn describe(&self, reach: &Reach, draft: &mut DiffDraft, head: &Head, mended: bool) -> Meta {
         let mut meta = vec![
             ("generation", head.ctransid.to_string()),
             ("protocol", head.version.to_string()),
@@ -257,7 +257,13 @@ impl Layout for Diffs {
     }
 
     /// What remains is the marker of a split one, and the hints.
-    fn keep(&mut self, reach: &Reach, draft: Draft, made: Vec<Made>, mended: bool) -> Result<()> {
+    fn keep(
+        &mut self,
+        reach: &Reach,
+        draft: DiffDraft,
+        made: Vec<Made>,
+        mended: bool,
+    ) -> Result<()> {
         for made in made {
             let sources = made.objects.iter().cloned().map(Source::from);
             let mut kept = draft.name.kept(sources.collect(), None);

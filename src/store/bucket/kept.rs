@@ -103,7 +103,7 @@ impl Record {
 
 /// What a run left that did not end: uploads, and objects without what makes a stream of them.
 #[derive(Clone, Debug, Default)]
-pub struct Leftover {
+pub struct UnfinishedStream {
     /// What stands for the snapshot, or is its UUID.
     pub(super) id: Uuid,
     /// Whole objects.
@@ -116,7 +116,7 @@ pub struct Leftover {
     pub latest: Option<Timestamp>,
 }
 
-impl Leftover {
+impl UnfinishedStream {
     /// Asks what arrived of its uploads, and when.
     pub(super) fn look(&mut self, objects: &dyn Objects) -> Result<()> {
         for upload in &self.uploads {

@@ -11,12 +11,12 @@ pub(super) struct Archived<'a> {
     pub(super) prefix: &'a str,
     /// The name of the backups.
     pub(super) name: &'a str,
-    pub(super) part: Part<'a>,
+    pub(super) part: KeyPart<'a>,
 }
 
 /// What an object of an archive is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part<'a> {
+pub(super) enum KeyPart<'a> {
     /// `current.json`.
     Pointer,
     /// The manifest of a kind of backup and a time.
@@ -30,10 +30,10 @@ impl<'a> Archived<'a> {
     pub(super) fn parse(key: &'a str) -> Option<Archived<'a>> {
         let (folder, file) = key.rsplit_once('/')?;
         let (folder, part) = match file {
-            "current.json" => (folder, Part::Pointer),
+            "current.json" => (folder, KeyPart::Pointer),
             _ => {
                 let (folder, kind) = folder.rsplit_once('/')?;
-                (folder, Part::parse(kind, file)?)
+                (folder, KeyPart::parse(kind, file)?)
             }
         };
         let (above, name) = folder.rsplit_once('/')?;
@@ -43,18 +43,18 @@ impl<'a> Archived<'a> {
     }
 }
 
-impl<'a> Part<'a> {
-    fn parse(kind: &'a str, file: &'a str) -> Option<Part<'a>> {
+impl<'a> KeyPart<'a> {
+    fn parse(kind: &'a str, file: &'a str) -> Option<KeyPart<'a>> {
         if !matches!(kind, "full" | "incremental") {
             return None;
         }
         if let Some(stamp) = file.strip_prefix("manifest-") {
-            return Some(Part::Manifest(kind, stamp.strip_suffix(".json")?));
+            return Some(KeyPart::Manifest(kind, stamp.strip_suffix(".json")?));
         }
         let rest = file.strip_prefix("chunk-")?.strip_suffix(".bin")?;
         let (stamp, number) = rest.rsplit_once('-')?;
         let index: u64 = number.parse().ok()?;
-        (index.to_string() == number).then_some(Part::Chunk(kind, stamp, index))
+        (index.to_string() == number).then_some(KeyPart::Chunk(kind, stamp, index))
     }
 }
 
@@ -87,9 +87,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     let key = String::from_utf8_lossy(bytes);
     if let Some(Archived { prefix, name, part }) = Archived::parse(&key) {
         let end = match part {
-            Part::Pointer => "current.json".to_owned(),
-            Part::Manifest(kind, stamp) => format!("{kind}/manifest-{stamp}.json"),
-            Part::Chunk(kind, stamp, index) => format!("{kind}/chunk-{stamp}-{index}.bin"),
+            KeyPart::Pointer => "current.json".to_owned(),
+            KeyPart::Manifest(kind, stamp) => format!("{kind}/manifest-{stamp}.json"),
+            KeyPart::Chunk(kind, stamp, index) => format!("{kind}/chunk-{stamp}-{index}.bin"),
         };
         assert_eq!(format!("{prefix}subvol/{name}/{end}"), key);
     }
@@ -103,12 +103,12 @@ mod tests {
     fn keys_of_archives() {
         let chunk = Archived::parse("a/b/subvol/data/full/chunk-20260101T000000Z-12.bin").unwrap();
         assert_eq!((chunk.prefix, chunk.name), ("a/b/", "data"));
-        assert_eq!(chunk.part, Part::Chunk("full", "20260101T000000Z", 12));
+        assert_eq!(chunk.part, KeyPart::Chunk("full", "20260101T000000Z", 12));
         let manifest = Archived::parse("subvol/x/incremental/manifest-T.json").unwrap();
         assert_eq!(manifest.prefix, "");
-        assert_eq!(manifest.part, Part::Manifest("incremental", "T"));
+        assert_eq!(manifest.part, KeyPart::Manifest("incremental", "T"));
         let pointer = Archived::parse("/a/subvol/x/current.json").unwrap();
-        assert_eq!((pointer.prefix, pointer.part), ("/a/", Part::Pointer));
+        assert_eq!((pointer.prefix, pointer.part), ("/a/", KeyPart::Pointer));
         for other in [
             "current.json",
             "subvol/current.json",

@@ -2,7 +2,7 @@
 //! it, and in which order. Knows snapshots and objects; how streams come and go is the same for all.
 
 use super::Reach;
-use super::kept::{Kept, Leftover, Record};
+use super::kept::{Kept, Record, UnfinishedStream};
 use super::out::Out;
 use super::upload::Made;
 use crate::error::Result;
@@ -54,7 +54,7 @@ pub trait Layout {
     fn kept(&self) -> &[Kept];
 
     /// What runs left, by a path that `delete` takes.
-    fn leftovers(&self) -> &BTreeMap<String, Leftover>;
+    fn leftovers(&self) -> &BTreeMap<String, UnfinishedStream>;
 
     /// Remarks for a person; and what is wrong is set right, where that is allowed.
     fn notes(&mut self, reach: &Reach) -> Result<Vec<String>>;

@@ -10,7 +10,7 @@ use crate::objects::Meta;
 use crate::parallel;
 use crate::snapshot::shown;
 use crate::sys;
-use crate::sys::secure_open::Found;
+use crate::sys::secure_open::Unopened;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -150,7 +150,7 @@ impl Spool {
         let doing = || format!("cannot spool in {}", shown(&self.dir));
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
-        let found = Found::at(&self.dir).doing(doing)?;
+        let found = Unopened::at(&self.dir).doing(doing)?;
         let dir = found.handle();
         let unnamed = options.clone().custom_flags(libc::O_TMPFILE).open(&dir);
         match unnamed {

@@ -9,16 +9,16 @@ mod workers;
 use crate::digest::{self, Digests};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::objects::{About, Meta, Object, Objects, Part, Unfinished};
+use crate::objects::{About, Meta, Object, Objects, Unfinished, UploadedPart};
 use crate::snapshot::Size;
 use begun::Begun;
 use sizing::Sizing;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use workers::{Done, Piece, Wanted, Workers};
+use workers::{Done, UploadingObject, WantedHashes, Workers};
 
 /// What an upload is told before it begins.
-pub struct Target {
+pub struct UploadTarget {
     /// The key; a stream too long for one object goes to keys that end in `.1`, `.2` and so on.
     pub key: String,
     /// How long the stream is.
@@ -59,14 +59,14 @@ pub struct Upload {
     part: Vec<u8>,
     bytes: u64,
     workers: Option<Workers>,
-    pieces: Vec<Arc<Piece>>,
+    pieces: Vec<Arc<UploadingObject>>,
     /// Parts that were handed over.
     parts: u64,
 }
 
 impl Upload {
     /// Begins an upload. Asks nothing before the first part is full.
-    pub fn new(objects: Arc<dyn Objects>, target: Target) -> Upload {
+    pub fn new(objects: Arc<dyn Objects>, target: UploadTarget) -> Upload {
         let limits = objects.limits();
         let sizing = Sizing::of(target.size, &limits);
         log::line(|| {
@@ -126,7 +126,7 @@ impl Upload {
         let mut objects = Vec::new();
         for (index, piece) in std::mem::take(&mut self.pieces).iter().enumerate() {
             let parts = done.iter().filter(|(piece, _)| *piece == index);
-            let parts: Vec<Part> = parts.map(|(_, part)| part.clone()).collect();
+            let parts: Vec<UploadedPart> = parts.map(|(_, part)| part.clone()).collect();
             let new = !self.sizing.split();
             objects.push(self.objects.complete(&piece.upload, &parts, new)?);
             self.begun(&piece.upload).forget();
@@ -180,7 +180,7 @@ impl Upload {
         }
         let piece = Arc::clone(&self.pieces[index]);
         let objects = &self.objects;
-        let wanted = Wanted {
+        let wanted = WantedHashes {
             sha256: self.sha256,
             leaves: self.sizing.part.is_multiple_of(digest::LEAF as u64),
         };
@@ -193,7 +193,7 @@ impl Upload {
     }
 
     /// The upload of a piece: an unfinished one if it can be used, else a new one.
-    fn begin(&self, index: usize) -> Result<Piece> {
+    fn begin(&self, index: usize) -> Result<UploadingObject> {
         if index as u64 >= self.sizing.pieces {
             let said = "the stream is longer than was estimated and does not fit into one object: \
                         measure it (without --estimate), or give a larger --part-size";
@@ -206,7 +206,7 @@ impl Upload {
         let about = self.about();
         let upload = self.objects.begin(&key, self.sizing.part, &about)?;
         self.begun(&upload).write(&self.version());
-        Ok(Piece {
+        Ok(UploadingObject {
             index,
             upload,
             known: Vec::new(),
@@ -216,8 +216,8 @@ impl Upload {
     /// Of several unfinished uploads the one with the most parts that may be ours. What this machine did
     /// not begin, or would begin in another way by now, is not gone on with: the object would have the
     /// metadata of back then.
-    fn resumed(&self, key: &str, index: usize) -> Result<Option<Piece>> {
-        let (mut best, version) = (None::<(usize, Piece)>, self.version());
+    fn resumed(&self, key: &str, index: usize) -> Result<Option<UploadingObject>> {
+        let (mut best, version) = (None::<(usize, UploadingObject)>, self.version());
         let mine = self.unfinished.iter().filter(|upload| upload.key == key);
         for upload in mine.filter(|upload| self.objects.goes_on(upload)) {
             if !self.begun(upload).is(&version) {
@@ -240,7 +240,7 @@ impl Upload {
             let good = good.count();
             if best.as_ref().is_none_or(|(most, _)| good > *most) {
                 let upload = upload.clone();
-                let piece = Piece {
+                let piece = UploadingObject {
                     index,
                     upload,
                     known,

@@ -3,7 +3,7 @@
 use super::Local;
 use super::send::metadata;
 use crate::btrfs;
-use crate::checksum::{self, Look, Paths, Progress};
+use crate::checksum::{self, Look, PathPages, WorkCounters};
 use crate::error::{Doing, Error, Result};
 use crate::parallel;
 use crate::process;
@@ -25,7 +25,7 @@ pub(super) struct Round {
 
 #[derive(Debug)]
 enum Way {
-    All(Paths),
+    All(PathPages),
     These(std::vec::IntoIter<PathBuf>),
 }
 
@@ -72,7 +72,7 @@ pub(super) fn look<'a>(local: &mut Local, digest: &Digest) -> Result<Looking<'a>
     let doing = format!("comparing {}", shown(&snapshot.path));
     let thread = std::thread::spawn(move || {
         sys::quiet_thread();
-        checksum::look(top.as_fd(), paths, how, &Progress::default())
+        checksum::look(top.as_fd(), paths, how, &WorkCounters::default())
     });
     Ok(Box::new(move || {
         let seen = parallel::joined(&doing, thread);
@@ -112,7 +112,7 @@ fn open(local: &Local, snapshot: &Snapshot) -> Result<OwnedFd> {
 /// Through everything, or through what a diff from `since` touches: its metadata-only stream says.
 fn way(local: &Local, snapshot: &Snapshot, since: Option<Uuid>) -> Result<Way> {
     let Some(since) = since else {
-        return Ok(Way::All(Paths::all()));
+        return Ok(Way::All(PathPages::all()));
     };
     let (snapshot, parent) = (local.dir.join(&snapshot.path), local.path_of(since)?);
     let doing = format!("cannot see what changed in {}", shown(&snapshot));
@@ -120,7 +120,7 @@ fn way(local: &Local, snapshot: &Snapshot, since: Option<Uuid>) -> Result<Way> {
         Touched::read(stream, stream::MOST)
     })?;
     Ok(match touched {
-        None => Way::All(Paths::all()),
+        None => Way::All(PathPages::all()),
         Some(touched) => {
             let path = |bytes| PathBuf::from(OsString::from_vec(bytes));
             let paths: Vec<_> = touched.into_paths().map(path).collect();

@@ -16,7 +16,7 @@ use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
-use crate::stream::{Check, Head, Parsed};
+use crate::stream::{CommandCheck, Head, Parsed};
 use crate::sys;
 use btrfs_receive::Child;
 use builtin_receive::Quarantined;
@@ -43,7 +43,10 @@ pub(super) struct Receiving<'a> {
 /// The stream's head decides under which name the rest is received.
 enum Stage {
     Head(Vec<u8>),
-    Rest { head: Box<Head>, check: Box<Check> },
+    Rest {
+        head: Box<Head>,
+        check: Box<CommandCheck>,
+    },
 }
 
 /// Who makes a tree of it.
@@ -106,7 +109,7 @@ impl<'a> Receiving<'a> {
         let rest = so_far.split_off(length);
         self.expect(&head)?;
         self.way.begin(&head, self.part.name())?;
-        let mut check = Check::after(&head, length);
+        let mut check = CommandCheck::after(&head, length);
         check.feed(&rest)?;
         self.way.pass(&rest)?;
         self.stage = Stage::Rest {

@@ -6,14 +6,14 @@ use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Fault, shown};
 use crate::stream::command::{Attr, Verb};
 use crate::stream::rehearsal::{CAPABILITY, Id, Mtime, TOP, is_inherited, times, unreadable};
-use crate::stream::tree::{DIRECTORY, Entry, TYPE, join};
+use crate::stream::tree::{DIRECTORY, TYPE, TreeEntry, join};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// What was touched: a node, where it is now, and what should be there.
-type Touched = (Id, Vec<u8>, Entry);
+type Touched = (Id, Vec<u8>, TreeEntry);
 
 impl Mender<'_> {
     /// Appends what has to come before END.
@@ -33,7 +33,7 @@ impl Mender<'_> {
     }
 
     /// What the snapshot has at a path.
-    fn should(&self, path: &[u8]) -> Result<Option<Entry>> {
+    fn should(&self, path: &[u8]) -> Result<Option<TreeEntry>> {
         self.child.look(path).map_err(unreadable)
     }
 
@@ -127,14 +127,14 @@ impl Mender<'_> {
         Ok(touched)
     }
 
-    fn must_be(&self, id: Id, path: &[u8], should: &Entry) -> Result<()> {
+    fn must_be(&self, id: Id, path: &[u8], should: &TreeEntry) -> Result<()> {
         match &self.model {
             Some(model) if model.node(id).ino != should.ino => Err(wrong(path, "is another file")),
             _ => Ok(()),
         }
     }
 
-    fn must_be_like(&mut self, id: Id, path: &[u8], should: &Entry) -> Result<()> {
+    fn must_be_like(&mut self, id: Id, path: &[u8], should: &TreeEntry) -> Result<()> {
         let Some(model) = &mut self.model else {
             return Ok(());
         };
@@ -150,7 +150,7 @@ impl Mender<'_> {
         &mut self,
         id: Id,
         path: &[u8],
-        should: &Entry,
+        should: &TreeEntry,
         before: &mut Vec<u8>,
     ) -> Result<()> {
         let lost = self
@@ -202,7 +202,7 @@ impl Mender<'_> {
         &mut self,
         id: Id,
         path: &[u8],
-        should: &Entry,
+        should: &TreeEntry,
         before: &mut Vec<u8>,
     ) -> Result<()> {
         let known = self.model.as_ref().map(|model| model.node(id).mtime);

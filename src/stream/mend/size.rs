@@ -135,7 +135,7 @@ fn written(command: &Command) -> Result<u64> {
 mod tests {
     use super::*;
     use crate::snapshot::Uuid;
-    use crate::stream::command::Writer;
+    use crate::stream::command::CommandWriter;
 
     #[test]
     fn sizes_follow_the_kernels_writes() {
@@ -154,7 +154,7 @@ mod tests {
             (Attr::FileOffset, &offset),
             (Attr::Size, &size),
         ];
-        let writer = Writer { version: 1 };
+        let writer = CommandWriter { version: 1 };
         writer.put(&mut bytes, Verb::UpdateExtent, &update);
         writer.put(&mut bytes, Verb::End, &[]);
         let writes = 3 * (10 + 4 + 8 + 12 + 4) + 2 * WRITE_BYTES + 1;

@@ -1,8 +1,8 @@
 //! How commands change the model of a rehearsal. Looks nothing up itself, and judges only whether a
 //! receiver could do the same.
 
-use super::nodes::{CAPABILITY, Mtime, Node, is_inherited};
-use super::{Id, Model, Name, TOP, cannot, text, unreadable};
+use super::nodes::{CAPABILITY, Inode, Mtime, is_inherited};
+use super::{Id, Model, NameState, TOP, cannot, text, unreadable};
 use crate::error::Result;
 use crate::stream::command::{Attr, Command, Verb};
 use crate::stream::tree::{DIRECTORY, REGULAR, SYMLINK, TYPE};
@@ -68,7 +68,7 @@ impl Model<'_> {
             return Err(cannot(doing, path, "the name is taken then"));
         }
         let ino = command.need_number(Attr::Ino)?;
-        let mut node = Node::made(kind_of(command)?, ino);
+        let mut node = Inode::made(kind_of(command)?, ino);
         match command.verb() {
             Some(Verb::Symlink) => node.size = command.need(Attr::PathLink)?.len() as u64,
             Some(Verb::Mknod) => node.rdev = command.need_number(Attr::Rdev)?,
@@ -91,7 +91,7 @@ impl Model<'_> {
         let key = (dir, Box::from(name));
         let fresh = self.names.get(&key).is_none_or(|old| old.fresh);
         let node = Some(id);
-        self.names.insert(key, Name { node, fresh });
+        self.names.insert(key, NameState { node, fresh });
         let node = self.node_mut(id);
         node.links += 1;
         node.home = Some((dir, name.into()));

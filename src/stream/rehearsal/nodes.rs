@@ -2,7 +2,7 @@
 //! Knows no names and no tree.
 
 use crate::stream::command::Time;
-use crate::stream::tree::{DIRECTORY, Entry, REGULAR, SYMLINK, TYPE};
+use crate::stream::tree::{DIRECTORY, REGULAR, SYMLINK, TYPE, TreeEntry};
 use std::collections::BTreeMap;
 
 pub(in crate::stream) const CAPABILITY: &[u8] = b"security.capability";
@@ -31,7 +31,7 @@ pub(in crate::stream) enum Mtime {
 
 /// One file or directory.
 #[derive(Default)]
-pub(in crate::stream) struct Node {
+pub(in crate::stream) struct Inode {
     /// Its path in the parent, if the parent has it.
     pub(in crate::stream) base: Option<Vec<u8>>,
     pub(in crate::stream) ino: u64,
@@ -55,29 +55,29 @@ pub(in crate::stream) struct Node {
     pub(in crate::stream) touched: bool,
 }
 
-impl Node {
+impl Inode {
     /// What the stream has just made.
-    pub(in crate::stream) fn made(kind: u32, ino: u64) -> Node {
-        Node {
+    pub(in crate::stream) fn made(kind: u32, ino: u64) -> Inode {
+        Inode {
             ino,
             mode: kind,
             touched: true,
-            ..Node::default()
+            ..Inode::default()
         }
     }
 
     /// What the parent has.
-    pub(in crate::stream) fn of(entry: &Entry, base: Vec<u8>) -> Node {
-        Node {
+    pub(in crate::stream) fn of(entry: &TreeEntry, base: Vec<u8>) -> Inode {
+        Inode {
             base: Some(base),
             tail: Tail::of(entry),
-            ..Node::finished(entry)
+            ..Inode::finished(entry)
         }
     }
 
     /// What is as it will be.
-    pub(in crate::stream) fn finished(entry: &Entry) -> Node {
-        Node {
+    pub(in crate::stream) fn finished(entry: &TreeEntry) -> Inode {
+        Inode {
             ino: entry.ino,
             mode: entry.mode,
             permitted: true,
@@ -87,12 +87,12 @@ impl Node {
             rdev: entry.rdev,
             links: entry.links,
             mtime: Mtime::Set(entry.mtime),
-            ..Node::default()
+            ..Inode::default()
         }
     }
 
-    pub(in crate::stream) fn entry(&self) -> Entry {
-        Entry {
+    pub(in crate::stream) fn entry(&self) -> TreeEntry {
+        TreeEntry {
             ino: self.ino,
             mode: self.mode,
             uid: self.uid,
@@ -105,7 +105,7 @@ impl Node {
                 Mtime::Moved => (0, 0),
             },
             block: 4096,
-            ..Entry::default()
+            ..TreeEntry::default()
         }
     }
 
@@ -139,7 +139,7 @@ impl Node {
     }
 
     /// In what it differs from what it should be, but for times and extended attributes.
-    pub(in crate::stream) fn differs(&self, should: &Entry) -> Option<&'static str> {
+    pub(in crate::stream) fn differs(&self, should: &TreeEntry) -> Option<&'static str> {
         let kind = self.mode & TYPE;
         let sized = kind == REGULAR || kind == SYMLINK;
         if kind != should.mode & TYPE {
@@ -187,7 +187,7 @@ pub(in crate::stream) struct Tail {
 }
 
 impl Tail {
-    fn of(entry: &Entry) -> Tail {
+    fn of(entry: &TreeEntry) -> Tail {
         let block = match entry.mode & TYPE {
             REGULAR => entry.block,
             _ => 0,
@@ -228,11 +228,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_not_lost() {
-        let entry = Entry {
+        let entry = TreeEntry {
             mode: REGULAR,
             size: 3888,
             block: 4096,
-            ..Entry::default()
+            ..TreeEntry::default()
         };
         let tail = Tail::of(&entry);
         assert_eq!(tail.lost(900_000), Some((3888, 4096)));
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_new_owner_takes_bits() {
         let after = |mode| {
-            let mut node = Node::made(mode & TYPE, 7);
+            let mut node = Inode::made(mode & TYPE, 7);
             node.permit(mode);
             node.lose_bits();
             node.mode

@@ -1,11 +1,11 @@
 //! The model of a rehearsal as a tree, so that one stream can be rehearsed on what another one made.
 
-use super::{Id, Model, Name, TOP};
-use crate::stream::tree::{Entry, Tree, join};
+use super::{Id, Model, NameState, TOP};
+use crate::stream::tree::{Tree, TreeEntry, join};
 use std::io;
 
 impl Tree for Model<'_> {
-    fn look(&self, path: &[u8]) -> io::Result<Option<Entry>> {
+    fn look(&self, path: &[u8]) -> io::Result<Option<TreeEntry>> {
         match self.reach(path)? {
             Some(Reached::Node(id)) => Ok(Some(self.node(id).entry())),
             Some(Reached::Base(base)) => self.parent.as_ref().map_or(Ok(None), |p| p.look(&base)),
@@ -55,8 +55,8 @@ impl Model<'_> {
             at = match at {
                 Reached::Base(base) => Reached::Base(join(&base, name)),
                 Reached::Node(dir) => match self.names.get(&(dir, Box::from(name))) {
-                    Some(Name { node: Some(id), .. }) => Reached::Node(*id),
-                    Some(Name { node: None, .. }) => return Ok(None),
+                    Some(NameState { node: Some(id), .. }) => Reached::Node(*id),
+                    Some(NameState { node: None, .. }) => return Ok(None),
                     None => match &self.node(dir).base {
                         Some(base) => Reached::Base(join(base, name)),
                         None => return Ok(None),

@@ -1,7 +1,9 @@
 //! What checks and comparisons find, and what they do not claim.
 
 use super::*;
-use buttersink::checksum::{Aspect, Difference, Options, Outcome, Progress, What, compare_trees};
+use buttersink::checksum::{
+    Aspect, ChecksumOptions, Difference, TreeComparison, What, WorkCounters, compare_trees,
+};
 use std::fs::OpenOptions;
 
 pub(super) const TESTS: &[Test] = tests![
@@ -346,11 +348,11 @@ fn stubs_can_be_passed_over() {
         fs::remove_dir(dir.join("nested")).unwrap();
     });
     let paths = |ignore_stubs: bool| {
-        let options = Options {
+        let options = ChecksumOptions {
             ignore_stubs,
-            ..Options::default()
+            ..ChecksumOptions::default()
         };
-        let found = compare_trees(&snapshot, &copy, &options, &Progress::default()).unwrap();
+        let found = compare_trees(&snapshot, &copy, &options, &WorkCounters::default()).unwrap();
         assert!(found.errors.is_empty());
         let path = |difference: &Difference| difference.path.to_str().unwrap().to_owned();
         found.differences.iter().map(path).collect::<Vec<_>>()
@@ -406,10 +408,16 @@ fn standard_output_and_json() {
         b.as_ref(),
     ]);
     assert_eq!((silent.code, silent.stdout.as_str()), (4, ""));
-    let Outcome {
+    let TreeComparison {
         differences,
         errors,
-    } = compare_trees(&a, &b, &Options::default(), &Progress::default()).unwrap();
+    } = compare_trees(
+        &a,
+        &b,
+        &ChecksumOptions::default(),
+        &WorkCounters::default(),
+    )
+    .unwrap();
     assert!(errors.is_empty());
     let What::Changed(changes) = &differences[0].what else {
         panic!("{differences:?}")

@@ -13,7 +13,7 @@ use crate::subvolumes::{script, subvolume};
 use crate::support::{btrfs, here, output};
 use buttersink::backup::archive;
 use buttersink::backup::config::Config;
-use buttersink::backup::scheduled::{self, Order};
+use buttersink::backup::scheduled::{self, ScheduledOrder};
 use buttersink::s3::S3Options;
 use buttersink::snapshot::State;
 use buttersink::store::bucket::ArchiveStore;
@@ -412,7 +412,7 @@ fn run(config: &Path, subject: &Subject, number: i64, luck: Luck) -> Option<i32>
 /// The backups of a file, in this process, as if it were another day.
 pub(super) fn at(config: &str, number: &str) -> ExitCode {
     let file = PathBuf::from(config);
-    let order = Order {
+    let order = ScheduledOrder {
         config: Config::read(&file).unwrap(),
         file,
         only: Vec::new(),

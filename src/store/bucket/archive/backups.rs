@@ -1,6 +1,6 @@
 //! Backups as every layout's streams: what a manifest says of objects and digests. Changes nothing.
 
-use super::index::Archive;
+use super::index::ArchiveIndex;
 use super::manifest::Manifest;
 use crate::archive::stamp;
 use crate::digest::Digests;
@@ -39,7 +39,7 @@ pub(super) fn record(manifest: &Manifest) -> Record {
     }
 }
 
-impl Archive {
+impl ArchiveIndex {
     /// The backups, the oldest first.
     pub(super) fn kept(&self) -> Vec<Kept> {
         let all = self.in_order().into_iter();

@@ -2,7 +2,7 @@
 //! lie. Nothing can be brought to it.
 
 use super::identity;
-use super::index::{Archive as Index, stand_in};
+use super::index::{ArchiveIndex as Index, stand_in};
 use super::manifest::Manifest;
 use super::{stream, thawing};
 use crate::archive::{Backup, Stored, Thaw, Thawing};

@@ -1,7 +1,7 @@
 //! Manifests and the pointer: what is written, copied and deleted, and in which order, so that a
 //! failure in the middle leaves nothing that looks whole and is not.
 
-use super::index::{Archive, Identity};
+use super::index::{ArchiveIndex, Identity};
 use super::manifest::{Chunk, Manifest, Pointer, text};
 use super::{Archives, Reach};
 use crate::archive::stamp;
@@ -273,7 +273,7 @@ fn look_again(reach: &Reach, manifest: &Manifest) -> Result<()> {
     try_map("looking at chunks", threads, &manifest.chunks, look, |_| {}).map(drop)
 }
 
-impl Archive {
+impl ArchiveIndex {
     /// The keys of the backups of a snapshot's name.
     fn of(&self, name: &str) -> Vec<String> {
         let all = self.manifests.iter();

@@ -1,9 +1,9 @@
 //! The archive as those above the stores see it: backups as values, and no manifest.
 
 use super::chain::Links;
-use super::index::Archive as Index;
+use super::index::ArchiveIndex as Index;
 use super::manifest::{self, Manifest};
-use crate::archive::{ArchiveState, Backup, Backups, ByHand, Kind, Leftover};
+use crate::archive::{ArchiveState, Backup, BackupKind, Backups, ByHand, UnfinishedBackup};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
@@ -78,7 +78,7 @@ impl Index {
                 .map(|(key, why)| (key.clone(), why.clone()))
                 .collect(),
             leftovers: leftovers
-                .map(|(name, left)| Leftover {
+                .map(|(name, left)| UnfinishedBackup {
                     name: name.clone(),
                     bytes: left.bytes,
                     latest: left.latest,
@@ -93,8 +93,8 @@ impl Index {
         Backup {
             key: key.to_owned(),
             kind: match made.kind.as_str() {
-                "full" => Kind::Full,
-                _ => Kind::Incremental,
+                "full" => BackupKind::Full,
+                _ => BackupKind::Incremental,
             },
             created_at: made.created_at.clone(),
             snapshot: made.snapshot.name.clone(),

@@ -2,7 +2,7 @@
 //! on it may know, else the beginning of its stream says it, or of one that builds on it, if that
 //! can be read.
 
-use super::index::{Archive, Identity, stand_in};
+use super::index::{ArchiveIndex, Identity, stand_in};
 use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
 use crate::objects::Objects;
@@ -17,7 +17,7 @@ const BEGIN: u64 = 1024;
 /// The key of a backup, and that of what it builds on.
 type Link = (String, Option<String>);
 
-impl Archive {
+impl ArchiveIndex {
     /// Finds out which snapshots the backups are of. Those whose stream is none are broken. Where
     /// nothing else tells, `known` does, by the names of snapshots.
     ///

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::objects::{Inventory, Object, Objects, Unfinished};
 use crate::parallel::try_map;
 use crate::snapshot::Uuid;
-use crate::store::bucket::kept::Leftover;
-use crate::store::bucket::keys::{Archived, Part, is_path};
+use crate::store::bucket::kept::UnfinishedStream;
+use crate::store::bucket::keys::{Archived, KeyPart, is_path};
 use crate::text::shown;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The backups of one subvolume.
 #[derive(Clone, Debug, Default)]
-pub struct Archive {
+pub struct ArchiveIndex {
     /// The name of the backups.
     pub name: String,
     /// What all their keys begin with.
@@ -29,7 +29,7 @@ pub struct Archive {
     /// What cannot be restored, by key, and why.
     pub broken: BTreeMap<String, String>,
     /// What runs left that did not end, by a name that `delete` takes.
-    pub leftovers: BTreeMap<String, Leftover>,
+    pub leftovers: BTreeMap<String, UnfinishedStream>,
     /// Objects that are no part of any backup, nor left by a run.
     pub strays: Vec<String>,
     /// All objects but manifests and pointer, by key.
@@ -93,13 +93,13 @@ pub(super) fn of(
     prefix: &str,
     name: &str,
     found: Inventory,
-) -> Result<Archive> {
+) -> Result<ArchiveIndex> {
     let folder = manifest::folder(prefix, name);
-    let mut archive = Archive {
+    let mut archive = ArchiveIndex {
         name: name.to_owned(),
         folder: folder.clone(),
         read_at: stamp::stamp(objects.now()),
-        ..Archive::default()
+        ..ArchiveIndex::default()
     };
     let pointer = format!("{folder}current.json");
     let mut keys = Vec::new();
@@ -134,7 +134,7 @@ pub(super) fn of(
     Ok(archive)
 }
 
-impl Archive {
+impl ArchiveIndex {
     /// A manifest that cannot be understood leaves the others as they are.
     fn take(&mut self, key: &str, body: &[u8]) {
         let why = match Manifest::parse(key, body) {
@@ -316,17 +316,21 @@ impl Archive {
 /// Kind and time of the backup that a chunk is for.
 fn chunk_of(key: &str) -> Option<(&str, &str)> {
     match Archived::parse(key)?.part {
-        Part::Chunk(kind, stamp, _) => Some((kind, stamp)),
+        KeyPart::Chunk(kind, stamp, _) => Some((kind, stamp)),
         _ => None,
     }
 }
 
-fn entry<'a>(all: &'a mut BTreeMap<String, Leftover>, kind: &str, stamp: &str) -> &'a mut Leftover {
+fn entry<'a>(
+    all: &'a mut BTreeMap<String, UnfinishedStream>,
+    kind: &str,
+    stamp: &str,
+) -> &'a mut UnfinishedStream {
     let name = format!("{kind}/chunk-{stamp}");
     let id = stand_in(&name);
-    let new = || Leftover {
+    let new = || UnfinishedStream {
         id,
-        ..Leftover::default()
+        ..UnfinishedStream::default()
     };
     all.entry(name).or_insert_with(new)
 }

@@ -20,7 +20,7 @@ pub struct Manifest {
     /// Start of the run, `20261121T020000Z`.
     pub created_at: String,
     /// The snapshot that the stream makes.
-    pub snapshot: Origin,
+    pub snapshot: SnapshotRecord,
     /// The key of the manifest that it builds on. The old program's empty text is none.
     #[serde(default, deserialize_with = "filled")]
     pub parent_manifest: Option<String>,
@@ -39,7 +39,7 @@ pub struct Manifest {
 
 /// A snapshot on the machine that was backed up. The old program leaves the UUIDs out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Origin {
+pub struct SnapshotRecord {
     /// Its name.
     pub name: String,
     /// Where it was.
@@ -126,7 +126,7 @@ pub(super) struct Note {
     pub(super) subvolume: String,
     pub(super) kind: String,
     pub(super) created_at: String,
-    pub(super) snapshot: Origin,
+    pub(super) snapshot: SnapshotRecord,
     pub(super) parent_manifest: Option<String>,
     pub(super) chunk_size: u64,
     /// The storage class of the chunks.

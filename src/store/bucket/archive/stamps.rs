@@ -1,11 +1,11 @@
 //! Which time the keys of a new backup have. Knows no clock.
 
-use super::index::Archive;
+use super::index::ArchiveIndex;
 use crate::archive::stamp;
 use crate::error::{Error, Result};
 use jiff::{SignedDuration, Timestamp};
 
-impl Archive {
+impl ArchiveIndex {
     /// The next second, from this one on, that no backup has.
     pub(super) fn free_stamp(&self, mut at: Timestamp) -> String {
         loop {

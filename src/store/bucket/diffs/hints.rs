@@ -9,7 +9,7 @@ type Pair = (Uuid, Option<Uuid>);
 
 /// What is written down of a stream outside of its objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Recorded {
+pub(super) struct StreamRecord {
     pub(super) digests: Digests,
     /// It is of a sender that mends.
     pub(super) mended: bool,
@@ -154,7 +154,7 @@ impl Hints {
     }
 
     /// Remembers what was uploaded; `etag` is empty if the digests are kept elsewhere.
-    pub(super) fn add(&mut self, diff: &Diff, bytes: u64, etag: &str, record: &Recorded) {
+    pub(super) fn add(&mut self, diff: &Diff, bytes: u64, etag: &str, record: &StreamRecord) {
         let (pair, digests) = (diff.pair(), &record.digests);
         self.sizes.insert(pair, bytes);
         match record.mended {
@@ -240,7 +240,7 @@ mod tests {
             sha256: Some("sum".to_owned()),
             tree_hash: Some("tree".to_owned()),
         };
-        let mut record = Recorded {
+        let mut record = StreamRecord {
             digests: digests.clone(),
             mended: true,
         };

@@ -4,7 +4,7 @@ use super::TRASH;
 use super::name::{Key, Name};
 use crate::objects::{Object, Source, Unfinished};
 use crate::snapshot::shown;
-use crate::store::bucket::kept::{Kept, Leftover};
+use crate::store::bucket::kept::{Kept, UnfinishedStream};
 use crate::store::bucket::keys::is_archived;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Index {
     pub(super) kept: Vec<Kept>,
     /// Parts, and objects of a set without its marker, by the name of the diff.
-    pub(super) leftovers: BTreeMap<String, Leftover>,
+    pub(super) leftovers: BTreeMap<String, UnfinishedStream>,
     /// Paths that have a `.bs` file.
     pub(super) hints: BTreeSet<String>,
     foreign: Vec<String>,
@@ -99,7 +99,7 @@ impl Index {
         }
     }
 
-    fn leftover(&mut self, name: &Name) -> &mut Leftover {
+    fn leftover(&mut self, name: &Name) -> &mut UnfinishedStream {
         let leftover = self.leftovers.entry(name.to_string()).or_default();
         leftover.id = name.to;
         leftover

@@ -1,7 +1,7 @@
 //! What is written down beside the streams: sizes, checksums, and the markers of split streams.
 
 use super::Diffs;
-use super::hints::{Hints, Recorded};
+use super::hints::{Hints, StreamRecord};
 use super::name::Name;
 use crate::digest::Digests;
 use crate::error::{Error, Result};
@@ -112,7 +112,7 @@ impl Diffs {
             [one] if kept.marker.is_none() => one.etag.as_str(),
             _ => "",
         };
-        let record = Recorded {
+        let record = StreamRecord {
             digests: digests.clone(),
             mended,
         };

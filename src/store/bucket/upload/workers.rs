@@ -6,7 +6,7 @@
 use crate::digest::{self, Algorithm, Background, Buffer, Digests, Hash, TreeHash};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::objects::{Objects, Part, Unfinished};
+use crate::objects::{Objects, Unfinished, UploadedPart};
 use crate::sys;
 use crate::text::hex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,25 +15,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 /// An object that is being made.
-pub(super) struct Piece {
+pub(super) struct UploadingObject {
     pub(super) index: usize,
     pub(super) upload: Unfinished,
     /// What an earlier run sent of it.
-    pub(super) known: Vec<Part>,
+    pub(super) known: Vec<UploadedPart>,
 }
 
 struct Job {
-    piece: Arc<Piece>,
+    piece: Arc<UploadingObject>,
     number: u64,
     data: Arc<Buffer>,
 }
 
 /// A part that arrived, and which object it belongs to.
-type Sent = (usize, Part);
+type Sent = (usize, UploadedPart);
 
 /// What is computed of the whole stream.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted {
+pub(super) struct WantedHashes {
     /// Its SHA-256.
     pub(super) sha256: bool,
     /// Whether all parts but the last are whole leaves of the tree hash.
@@ -75,7 +75,7 @@ pub(super) struct Workers {
 
 impl Workers {
     /// For the parts that follow the first, whose buffer the caller has made.
-    pub(super) fn new(objects: Arc<dyn Objects>, wanted: Wanted) -> Workers {
+    pub(super) fn new(objects: Arc<dyn Objects>, wanted: WantedHashes) -> Workers {
         let count = objects.limits().threads;
         let shared = Arc::new(Shared {
             objects,
@@ -111,7 +111,12 @@ impl Workers {
     }
 
     /// Waits for a free thread and gives it the part.
-    pub(super) fn hand_over(&self, piece: Arc<Piece>, number: u64, data: Vec<u8>) -> Result<()> {
+    pub(super) fn hand_over(
+        &self,
+        piece: Arc<UploadingObject>,
+        number: u64,
+        data: Vec<u8>,
+    ) -> Result<()> {
         let data = Buffer::new(data, &self.home);
         for (_, hashing) in &self.hashing {
             hashing.add(&data)?;
@@ -226,7 +231,7 @@ impl Shared {
     }
 
     /// Sends a part, unless it is there.
-    fn deliver(&self, job: &Job) -> Result<Part> {
+    fn deliver(&self, job: &Job) -> Result<UploadedPart> {
         let (piece, number) = (&*job.piece, job.number);
         let (objects, counters) = (&self.objects, self.objects.counters());
         let known = piece.known.iter().find(|part| part.number == number);

@@ -25,7 +25,7 @@ pub(crate) struct Seal {
 /// A line of the seals, as this release writes it. What is not known of a subvolume is left out, and
 /// of several lines the last that has a member counts.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Line {
+pub(super) struct SealLine {
     version: u32,
     pub(super) uuid: Uuid,
     #[serde(flatten)]
@@ -47,7 +47,7 @@ pub(crate) struct Fact {
     pub(crate) replaced: Option<bool>,
 }
 
-/// The form of [`Line`]; lines of version 1 had four fields and no version.
+/// The form of [`SealLine`]; lines of version 1 had four fields and no version.
 const VERSION: u32 = 2;
 
 /// The generation in the seal of a copy that was found to be unlike its source. None has it, so
@@ -79,10 +79,10 @@ impl Seal {
 }
 
 /// What a whole line says; `None` of one that is torn, or of another release.
-pub(super) fn parse(line: &str) -> Option<Line> {
+pub(super) fn parse(line: &str) -> Option<SealLine> {
     let line = line.strip_suffix('\n')?;
     if line.starts_with('{') {
-        let line: Line = serde_json::from_str(line).ok()?;
+        let line: SealLine = serde_json::from_str(line).ok()?;
         return (line.version == VERSION).then_some(line);
     }
     let mut fields = line.split(' ');
@@ -94,7 +94,7 @@ pub(super) fn parse(line: &str) -> Option<Line> {
         stransid,
         ctransid,
     };
-    fields.next().is_none().then_some(Line {
+    fields.next().is_none().then_some(SealLine {
         version: 1,
         uuid,
         fact: Fact {
@@ -107,7 +107,7 @@ pub(super) fn parse(line: &str) -> Option<Line> {
 /// Records durably what is known of a subvolume.
 pub(crate) fn add(dir: &Path, uuid: Uuid, fact: Fact) -> Result<()> {
     let state = StateDir::made(dir)?;
-    let line = Line {
+    let line = SealLine {
         version: VERSION,
         uuid,
         fact,
@@ -174,7 +174,7 @@ pub(crate) fn remove(dir: &Path, uuid: Uuid) -> Result<()> {
 pub(crate) fn fuzz(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for line in text.split_inclusive('\n').filter_map(parse) {
-        let again = serde_json::to_string(&Line {
+        let again = serde_json::to_string(&SealLine {
             version: VERSION,
             ..line.clone()
         });
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn lines_of_this_release() {
-        let line = Line {
+        let line = SealLine {
             version: VERSION,
             uuid: Uuid([1; 16]),
             fact: Fact {

@@ -9,7 +9,7 @@ use crate::stream;
 use std::path::PathBuf;
 
 /// A diff by paths.
-pub(crate) struct Pair {
+pub(crate) struct DiffPaths {
     pub(crate) snapshot: PathBuf,
     pub(crate) parent: Option<PathBuf>,
     /// How many bytes of it are worth to be counted.
@@ -18,8 +18,8 @@ pub(crate) struct Pair {
 
 /// Measures all, on as many threads as there are processors (four at most: it is the kernel that
 /// works).
-pub(crate) fn all(pairs: &[Pair]) -> Result<Vec<Measured>> {
-    let ask = |pair: &Pair| match process::check("measuring").and_then(|()| one(pair)) {
+pub(crate) fn all(pairs: &[DiffPaths]) -> Result<Vec<Measured>> {
+    let ask = |pair: &DiffPaths| match process::check("measuring").and_then(|()| one(pair)) {
         Err(stopped) if stopped.kind == Kind::Interrupted => Err(stopped),
         other => Ok(other.unwrap_or_else(refused)),
     };
@@ -40,7 +40,7 @@ pub(crate) fn refused(error: Error) -> Measured {
     }
 }
 
-fn one(pair: &Pair) -> Result<Measured> {
+fn one(pair: &DiffPaths) -> Result<Measured> {
     match once(pair) {
         // The kernel starts the stream afresh after a suspend; the second try is undisturbed.
         Err(error) if matches!(error.kind, Kind::Restarted | Kind::Damaged) => once(pair),
@@ -48,7 +48,7 @@ fn one(pair: &Pair) -> Result<Measured> {
     }
 }
 
-fn once(pair: &Pair) -> Result<Measured> {
+fn once(pair: &DiffPaths) -> Result<Measured> {
     let (snapshot, parent) = (&pair.snapshot, pair.parent.as_deref());
     let trees = mending().then(|| trees(snapshot, parent)).transpose()?;
     let doing = format!("cannot measure {}", shown(snapshot));

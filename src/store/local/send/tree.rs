@@ -4,7 +4,7 @@
 use crate::btrfs;
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
-use crate::stream::tree::{DIRECTORY, Entry, Files, TYPE, Tree};
+use crate::stream::tree::{DIRECTORY, Files, TYPE, Tree, TreeEntry};
 use crate::sys;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -36,7 +36,7 @@ impl SnapshotTree {
 }
 
 impl Tree for SnapshotTree {
-    fn look(&self, path: &[u8]) -> io::Result<Option<Entry>> {
+    fn look(&self, path: &[u8]) -> io::Result<Option<TreeEntry>> {
         let found = self.open_path(path, libc::O_PATH).map(File::from);
         let entry = match found.and_then(|file| file.metadata()) {
             Ok(found) => entry(&found),
@@ -90,9 +90,9 @@ impl Files for SnapshotTree {
     }
 }
 
-fn entry(found: &Metadata) -> Entry {
+fn entry(found: &Metadata) -> TreeEntry {
     let time = |seconds, nanoseconds: i64| (seconds, nanoseconds as u32);
-    Entry {
+    TreeEntry {
         ino: found.ino(),
         mode: found.mode(),
         uid: found.uid(),
