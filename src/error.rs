@@ -93,6 +93,14 @@ impl Error {
         self
     }
 
+    /// The code with which a service refused; empty if none did.
+    pub fn refusal(&self) -> &str {
+        match &self.cause {
+            Some(Cause::Refusal(code)) => code,
+            _ => "",
+        }
+    }
+
     /// The error for a terminal: one line, and one more with the way out if there is one.
     pub fn lines(&self) -> String {
         match &self.hint {

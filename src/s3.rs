@@ -27,7 +27,7 @@ pub(crate) use config::fuzz as fuzz_credentials;
 pub(crate) use errors::transport;
 pub use options::{Checksum, S3Options, Sse, check_part};
 pub use quirks::{Quirks, TABLE};
-pub(crate) use request::{Answer, Fault, Response, S3Request};
+pub(crate) use request::{Response, S3Request};
 
 use crate::error::{Cause, Error, Kind, Result};
 use crate::limiter::Limiter;
@@ -136,15 +136,11 @@ impl Client {
     }
 
     /// Sends a request, again if that may help, until it is answered or must be given up.
-    pub(crate) fn request(&self, mut request: S3Request<'_>) -> Answer<Response> {
+    pub(crate) fn request(&self, mut request: S3Request<'_>) -> Result<Response> {
         let mut tries = Tries::new(self.options.retries);
         loop {
             let place = self.place();
-            let keys = self.credentials.keys((self.options.now)());
-            let keys = keys.map_err(|error| Fault {
-                error,
-                code: String::new(),
-            })?;
+            let keys = self.credentials.keys((self.options.now)())?;
             let trouble = match self.attempt(&mut request, &place, &keys) {
                 Ok(response) => {
                     self.budget.earn();
@@ -155,15 +151,15 @@ impl Client {
             let again = self.may_repeat(&request, &trouble, &place, &keys, &mut tries)?;
             if again {
                 log::line(|| {
-                    let fault = self.fault(&request, &trouble, &place, &keys, &tries);
-                    format!("trying again: {}", fault.error)
+                    let error = self.error(&request, &trouble, &place, &keys, &tries);
+                    format!("trying again: {error}")
                 });
             }
             if !again {
-                return Err(self.fault(&request, &trouble, &place, &keys, &tries));
+                return Err(self.error(&request, &trouble, &place, &keys, &tries));
             }
             if !tries.wait(|| request.stopped()) {
-                return Err(self.fault(&request, &Trouble::Stopped, &place, &keys, &tries));
+                return Err(self.error(&request, &Trouble::Stopped, &place, &keys, &tries));
             }
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
         }
@@ -177,17 +173,14 @@ impl Client {
         place: &BucketAddress,
         keys: &Keys,
         tries: &mut Tries,
-    ) -> Answer<bool> {
+    ) -> Result<bool> {
         Ok(match trouble {
             Trouble::Stopped => false,
             Trouble::Refused(refusal) if self.moved(place, refusal) => tries.at_once(),
             Trouble::Refused(refusal) if refusal.expired() => {
                 let renewed = self.credentials.renew(keys);
-                let renewed = renewed.map_err(|error| Fault {
-                    error,
-                    code: refusal.code.clone(),
-                })?;
-                renewed && tries.at_once()
+                let refused = Cause::Refusal(refusal.code.as_str().into());
+                renewed.map_err(|error| error.cause(refused))? && tries.at_once()
             }
             Trouble::Refused(refusal) => {
                 let again = refusal.passes() && self.budget.spend();
@@ -213,7 +206,7 @@ impl Client {
     }
 
     /// A request whose answer is a document with this root.
-    fn document<'a>(&self, mut request: S3Request<'a>, root: &'a str) -> Answer<xml::Node> {
+    fn document<'a>(&self, mut request: S3Request<'a>, root: &'a str) -> Result<xml::Node> {
         (request.limit, request.root) = (xml::LONGEST, root);
         Ok(self.request(request)?.document)
     }
@@ -339,14 +332,14 @@ impl Client {
         Ok(head)
     }
 
-    fn fault(
+    fn error(
         &self,
         request: &S3Request<'_>,
         trouble: &Trouble,
         place: &BucketAddress,
         keys: &Keys,
         tries: &Tries,
-    ) -> Fault {
+    ) -> Error {
         let doing = format!("cannot {} {}", request.doing, self.url(request.key));
         let about = RequestContext {
             action: request.action,
@@ -366,9 +359,11 @@ impl Client {
             Trouble::Stopped => (Kind::Interrupted, "", "interrupted".to_owned()),
         };
         let said = format!("{}{tries}", redacted(said, keys));
-        let (code, mut error) = (code.to_owned(), Error::new(kind, doing, said));
-        error.cause = (!code.is_empty()).then(|| Cause::Refusal(code.as_str().into()));
-        Fault { error, code }
+        let cause = (!code.is_empty()).then(|| Cause::Refusal(code.into()));
+        Error {
+            cause,
+            ..Error::new(kind, doing, said)
+        }
     }
 }
 

@@ -126,7 +126,7 @@ impl Objects for Client {
             etag: Some(hex(&md5(bytes))),
         };
         match Client::put(self, key, bytes, borrowed(&headers)) {
-            Err(fault) if fault.code == "PreconditionFailed" => {
+            Err(error) if error.refusal() == "PreconditionFailed" => {
                 let there = Client::head(self, key)?;
                 let same = |(name, value): &(&str, String)| {
                     let there = there.as_ref().map(|head| head.meta(name));
@@ -165,7 +165,7 @@ impl Objects for Client {
 
     fn parts(&self, upload: &Unfinished) -> Result<Option<Vec<UploadedPart>>> {
         match Client::parts(self, &upload.key, &upload.id) {
-            Err(fault) if fault.code == "NoSuchUpload" => Ok(None),
+            Err(error) if error.refusal() == "NoSuchUpload" => Ok(None),
             answer => Ok(Some(answer?)),
         }
     }
@@ -213,14 +213,14 @@ impl Objects for Client {
             etag: composite(parts),
         };
         for attempt in 0..=self.options.retries.min(5) {
-            let fault = match Client::complete(self, key, id, parts, new) {
+            let error = match Client::complete(self, key, id, parts, new) {
                 Ok(_) => return self.checked(key, &expected),
-                Err(fault) => fault,
+                Err(error) => error,
             };
-            let taken = fault.code == "PreconditionFailed";
-            let unclear = matches!(&fault.code[..], "" | "NoSuchUpload" | "InternalError");
-            if !(taken || unclear) || fault.error.kind == Kind::Interrupted {
-                return Err(fault.into());
+            let taken = error.refusal() == "PreconditionFailed";
+            let unclear = matches!(error.refusal(), "" | "NoSuchUpload" | "InternalError");
+            if !(taken || unclear) || error.kind == Kind::Interrupted {
+                return Err(error);
             }
             // The answer was lost or is about a request whose answer was lost: look.
             match Client::head(self, key)? {
@@ -231,7 +231,7 @@ impl Objects for Client {
                 _ => {}
             }
             if taken || Client::parts(self, key, id).is_err() {
-                return Err(fault.into());
+                return Err(error);
             }
             std::thread::sleep(Duration::from_millis(200 << attempt));
         }

@@ -59,7 +59,7 @@ impl Client {
         }
         let id = self.create(to, headers)?;
         let copied = self.copy_parts(from, to, head, &id);
-        let copied = copied.and_then(|parts| Ok(self.complete(to, &id, &parts, false)?));
+        let copied = copied.and_then(|parts| self.complete(to, &id, &parts, false));
         if copied.is_err() {
             // The first error is the one to tell; what stays is listed as unfinished.
             let _ = self.abort(to, &id);

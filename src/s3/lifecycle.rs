@@ -69,7 +69,9 @@ impl Client {
         let mut request = S3Request::new(Method::Get, "", doing.0, doing.1);
         request.query = vec![("lifecycle", String::new())];
         let answer = match self.document(request, "LifecycleConfiguration") {
-            Err(fault) if fault.code == "NoSuchLifecycleConfiguration" => return Ok(Vec::new()),
+            Err(error) if error.refusal() == "NoSuchLifecycleConfiguration" => {
+                return Ok(Vec::new());
+            }
             answer => answer?,
         };
         let all = answer.all("Rule").flat_map(rules);

@@ -3,7 +3,7 @@
 
 use super::request::unquoted;
 use super::xml::Node;
-use super::{Answer, Client, S3Request};
+use super::{Client, S3Request};
 use crate::error::Result;
 use crate::objects::{Inventory, Object, Unfinished};
 use percent_encoding::percent_decode_str;
@@ -103,7 +103,7 @@ impl Client {
     }
 
     /// Every unfinished upload for keys that begin so.
-    pub(crate) fn unfinished(&self, prefix: &str) -> Answer<Vec<Unfinished>> {
+    pub(crate) fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>> {
         let mut uploads: Vec<Unfinished> = Vec::new();
         let (mut seen, mut bound) = (HashSet::new(), Bound::default());
         let mut marker = (String::new(), String::new());
@@ -124,7 +124,7 @@ impl Client {
             }
             let page = self.document(request, "ListMultipartUploadsResult")?;
             if !bound.takes(page.all("Upload")) {
-                return Err(self.malformed(doing, "", ENDLESS).into());
+                return Err(self.malformed(doing, "", ENDLESS));
             }
             for node in page.all("Upload") {
                 let upload = unfinished(&page, node);
@@ -153,9 +153,9 @@ impl Client {
     ) -> Result<(Vec<Unfinished>, Option<String>)> {
         const REFUSALS: [&str; 3] = ["AccessDenied", "NotImplemented", "MethodNotAllowed"];
         match self.unfinished(prefix) {
-            Err(fault) if REFUSALS.contains(&&fault.code[..]) => {
+            Err(error) if REFUSALS.contains(&error.refusal()) => {
                 let so = "interrupted uploads are neither shown nor gone on with";
-                Ok((Vec::new(), Some(format!("{}; {so}", fault.error))))
+                Ok((Vec::new(), Some(format!("{error}; {so}"))))
             }
             answer => Ok((answer?, None)),
         }

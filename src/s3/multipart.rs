@@ -3,7 +3,7 @@
 
 use super::request::unquoted;
 use super::xml::{Node, escaped};
-use super::{Answer, Client, S3Request};
+use super::{Client, S3Request};
 use crate::error::Result;
 use crate::objects::UploadedPart;
 use rusty_s3::Method;
@@ -29,7 +29,7 @@ fn xml(part: &UploadedPart) -> String {
 impl Client {
     /// The parts of an unfinished upload, in order. A number that occurs more than once, since it
     /// was uploaded more than once, is left out: nobody knows which of them would be used.
-    pub(crate) fn parts(&self, key: &str, id: &str) -> Answer<Vec<UploadedPart>> {
+    pub(crate) fn parts(&self, key: &str, id: &str) -> Result<Vec<UploadedPart>> {
         let (mut parts, mut marker) = (Vec::<UploadedPart>::new(), 0);
         loop {
             let (doing, action) = ("list the parts of", "s3:ListMultipartUploadParts");
@@ -61,16 +61,14 @@ impl Client {
     }
 
     /// Begins a multipart upload; its id.
-    pub(crate) fn create(&self, key: &str, headers: Vec<(&str, String)>) -> Answer<String> {
+    pub(crate) fn create(&self, key: &str, headers: Vec<(&str, String)>) -> Result<String> {
         let mut request = S3Request::new(Method::Post, key, "begin to upload", "s3:PutObject");
         request.query = vec![("uploads", String::new())];
         request.headers = headers;
         request.headers.extend(self.protection());
         let answer = self.document(request, "InitiateMultipartUploadResult")?;
         match answer.text("UploadId") {
-            "" => Err(self
-                .malformed("begin to upload", key, "the answer has no UploadId")
-                .into()),
+            "" => Err(self.malformed("begin to upload", key, "the answer has no UploadId")),
             id => Ok(id.to_owned()),
         }
     }
@@ -84,7 +82,7 @@ impl Client {
         id: &str,
         parts: &[UploadedPart],
         new: bool,
-    ) -> Answer<String> {
+    ) -> Result<String> {
         let mut body = String::from(
             "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">",
         );
@@ -111,7 +109,7 @@ impl Client {
         let mut request = S3Request::new(Method::Delete, key, doing, action);
         request.query = vec![("uploadId", id.to_owned())];
         match self.request(request) {
-            Err(fault) if fault.code != "NoSuchUpload" => Err(fault.into()),
+            Err(error) if error.refusal() != "NoSuchUpload" => Err(error),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 
 use super::request::unquoted;
 use super::xml::escaped;
-use super::{Answer, Client, Response, S3Request, Sse};
+use super::{Client, Response, S3Request, Sse};
 use crate::digest::content_md5;
 use crate::error::{Error, Kind, Result};
 use rusty_s3::Method;
@@ -65,31 +65,29 @@ impl HeadResponse {
 const PAGE: usize = 1000;
 impl Client {
     /// What is known about an object; `None` if it does not exist.
-    pub(crate) fn head(&self, key: &str) -> Answer<Option<HeadResponse>> {
+    pub(crate) fn head(&self, key: &str) -> Result<Option<HeadResponse>> {
         let request = S3Request::new(Method::Head, key, "look at", "s3:GetObject");
         match self.request(request) {
             Ok(response) => match HeadResponse::of(response) {
                 Some(head) => Ok(Some(head)),
-                None => Err(self
-                    .malformed("look at", key, "the answer has no length")
-                    .into()),
+                None => Err(self.malformed("look at", key, "the answer has no length")),
             },
-            Err(fault) if fault.code == "NoSuchKey" => Ok(None),
-            Err(fault) => Err(fault),
+            Err(error) if error.refusal() == "NoSuchKey" => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// The same with checksums, and of the first part only where the service can tell parts apart.
     /// `None` if it refuses, since not every service knows such questions.
-    pub(crate) fn head_of_part(&self, key: &str) -> Answer<Option<HeadResponse>> {
+    pub(crate) fn head_of_part(&self, key: &str) -> Result<Option<HeadResponse>> {
         let mut request = S3Request::new(Method::Head, key, "look at", "s3:GetObject");
         request.query = vec![("partNumber", "1".to_owned())];
         request.headers = vec![("x-amz-checksum-mode", "ENABLED".to_owned())];
         match self.request(request) {
             Ok(response) => Ok(HeadResponse::of(response)),
             // An answer that has no body has no code; what cannot be told this way is told another.
-            Err(fault) if fault.error.kind == Kind::Failed && !fault.code.is_empty() => Ok(None),
-            Err(fault) => Err(fault),
+            Err(error) if error.kind == Kind::Failed && !error.refusal().is_empty() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -97,8 +95,8 @@ impl Client {
     pub(crate) fn small(&self, key: &str) -> Result<Option<Vec<u8>>> {
         match self.request(S3Request::new(Method::Get, key, "read", "s3:GetObject")) {
             Ok(response) => Ok(Some(response.body)),
-            Err(fault) if fault.code == "NoSuchKey" => Ok(None),
-            Err(fault) => Err(fault.into()),
+            Err(error) if error.refusal() == "NoSuchKey" => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -109,8 +107,8 @@ impl Client {
         request.limit = count;
         match self.request(request) {
             Ok(response) => Ok(Some(response.body)),
-            Err(fault) if fault.code == "InvalidObjectState" => Ok(None),
-            Err(fault) => Err(fault.into()),
+            Err(error) if error.refusal() == "InvalidObjectState" => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -120,7 +118,7 @@ impl Client {
         key: &str,
         body: &[u8],
         headers: Vec<(&str, String)>,
-    ) -> Answer<Response> {
+    ) -> Result<Response> {
         let mut request = S3Request::new(Method::Put, key, "write", "s3:PutObject");
         request.body = body;
         request.headers = headers;

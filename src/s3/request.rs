@@ -3,7 +3,6 @@
 
 use super::sign;
 use super::xml::{Flaw, Node};
-use crate::error::Error;
 use crate::limiter::Limiter;
 pub(super) use crate::objects::unquoted;
 use crate::sys;
@@ -122,38 +121,12 @@ impl Response {
     }
 }
 
-/// A request that came to nothing: an error, and what a caller may want to decide by.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    pub(crate) error: Error,
-    /// S3's code; empty if there was no answer.
-    pub(crate) code: String,
-}
-
-/// What a request comes to.
-pub(crate) type Answer<T> = std::result::Result<T, Fault>;
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
-        fault.error
-    }
-}
-
 /// Headers whose names are strings, as a request has them.
 pub(super) fn borrowed(headers: &[(String, String)]) -> Vec<(&str, String)> {
     headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()))
         .collect()
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Fault {
-        Fault {
-            error,
-            code: String::new(),
-        }
-    }
 }
 
 /// Bytes at the rate of `--bwlimit`, until somebody wants to stop.

@@ -5,7 +5,7 @@ use super::errors::http_date;
 use super::listing::decoded;
 use super::objects::HeadResponse;
 use super::xml::Node;
-use super::{Answer, Client, S3Request};
+use super::{Client, S3Request};
 use crate::archive::{ArchiveState, Tier};
 use crate::digest::content_md5;
 use crate::error::Result;
@@ -79,20 +79,20 @@ impl Client {
     }
 }
 
-fn asked(answer: Answer<u16>, tier: Tier, class: &str) -> Result<Asked> {
-    let fault = match answer {
+fn asked(answer: Result<u16>, tier: Tier, class: &str) -> Result<Asked> {
+    let error = match answer {
         Ok(202) => return Ok(Asked::Accepted),
         Ok(_) => return Ok(Asked::Longer),
-        Err(fault) => fault,
+        Err(error) => error,
     };
-    match fault.code.as_str() {
+    match error.refusal() {
         "RestoreAlreadyInProgress" => Ok(Asked::Underway),
         "InvalidObjectState" | "ObjectAlreadyInActiveTierError" => Ok(Asked::NotFrozen),
         _ if tier == Tier::Expedited => {
             let way = format!("--restore-tier Standard: Expedited may not be had for {class}");
-            Err(fault.error.hint(way))
+            Err(error.hint(way))
         }
-        _ => Err(fault.error),
+        _ => Err(error),
     }
 }
 
@@ -164,8 +164,8 @@ fn restored(text: &str, archived: bool) -> ArchiveState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Cause;
     use crate::error::Error;
-    use crate::s3::Fault;
 
     #[test]
     fn what_listings_say() {
@@ -220,8 +220,8 @@ mod tests {
         assert!(!body(TIERING, Tier::Standard, 5).contains("Days"));
         let refused = |code: &str, tier| {
             let error = Error::failed("cannot thaw", code);
-            let code = code.to_owned();
-            asked(Err(Fault { error, code }), tier, "GLACIER")
+            let error = error.cause(Cause::Refusal(code.into()));
+            asked(Err(error), tier, "GLACIER")
         };
         let standard = Tier::Standard;
         assert_eq!(
