@@ -199,9 +199,7 @@ impl Writer {
         self.stdin = None;
         match self.running.wait() {
             Err(reason) => reason.into(),
-            Ok(()) => {
-                Error::failed(&self.running.doing, "it ended before the end of the stream").into()
-            }
+            Ok(()) => Error::failed(&self.running.doing, "it ended too early").into(),
         }
     }
 }

@@ -433,12 +433,15 @@ fn bash_completes() {
     assert_eq!(bash_offers(&["buttersink", "-l", "sa"]), ["saved.log"]);
     assert_eq!(bash_offers(&["buttersink", "-n", "s"]), ["sync", "snaps/"]);
     assert_eq!(bash_offers(&["buttersink", "list", "s"]), ["snaps/"]);
-    assert_eq!(bash_offers(&["buttersink", "backup", "--al"]), ["--always"]);
+    assert_eq!(
+        bash_offers(&["buttersink", "backup", "--alw"]),
+        ["--always"]
+    );
     assert_eq!(
         bash_offers(&["buttersink", "-n", "restore", "--ta"]),
         ["--target"]
     );
-    assert_eq!(bash_offers(&["buttersink", "sync", "--al"]), [""]);
+    assert_eq!(bash_offers(&["buttersink", "sync", "--alw"]), [""]);
     assert_eq!(bash_offers(&["buttersink", "config", ""]), ["check"]);
     assert_eq!(
         bash_offers(&["buttersink", "config", "check", "--o"]),
@@ -455,9 +458,9 @@ fn zsh_completes() {
         compinit -u -D; print -l $_comps[buttersink] $_comps[btrfslist] $_comps[checksumdir]
         zsh -n contrib/completions/_buttersink
         autoload -Uz +X _buttersink; eval \"${functions[_buttersink]%_\\$*}\"
-        _arguments() { print -l -- ${(M)@:#*--al*}; }
-        words=(buttersink -n backup --al); _buttersink_program
-        words=(buttersink --al); _buttersink_program";
+        _arguments() { print -l -- ${(M)@:#*--alw*}; }
+        words=(buttersink -n backup --alw); _buttersink_program
+        words=(buttersink --alw); _buttersink_program";
     let mut command = Command::new("zsh");
     command.args(["-fc", script]).env("PATH", our_path());
     let said = output(command.current_dir(top()));
