@@ -20,7 +20,7 @@ fn xml(part: &UploadedPart) -> String {
         .map(|(name, value)| format!("<{name}>{value}</{name}>"))
         .collect();
     format!(
-        "<UploadedPart><PartNumber>{}</PartNumber><ETag>\"{}\"</ETag>{sums}</UploadedPart>",
+        "<Part><PartNumber>{}</PartNumber><ETag>\"{}\"</ETag>{sums}</Part>",
         part.number,
         escaped(&part.etag)
     )
