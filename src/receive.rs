@@ -223,6 +223,8 @@ impl Receiver {
         };
         write_at(file.as_fd(), &mut writes.pieces, writes.offset).named("write", path)?;
         writes.pieces.clear();
+        // What follows after another command goes on behind what is written.
+        writes.offset = writes.end;
         Ok(())
     }
 

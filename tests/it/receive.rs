@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     compressed_streams_are_unpacked_where_they_must_be,
     nothing_is_inherited,
     what_btrfs_receive_loses_arrives,
+    writes_go_on_behind_other_commands,
     a_parent_is_the_planned_one_wherever_others_are,
     errors_name_the_file_and_leave_nothing,
     a_quota_is_named_with_the_way_out,
@@ -359,6 +360,51 @@ fn what_btrfs_receive_loses_arrives() {
     let capable = output(Command::new("getcap").arg(b.join("snap/capable")));
     assert!(String::from_utf8_lossy(&capable.stdout).contains("cap_net_bind_service"));
     assert_eq!(b.join("snap").metadata().unwrap().mtime(), 7);
+}
+
+/// Writes that follow each other are joined, and here something else stands between two that do.
+fn writes_go_on_behind_other_commands() {
+    let b = btrfs("b", 256);
+    let bytes = noise(3, 60_000);
+    let piece = |from: usize, to: usize| {
+        let data = bytes[from..to].to_vec();
+        command(
+            15,
+            &[(15, b"f".into()), (18, number(from as u64)), (19, data)],
+        )
+    };
+    let truncate = command(17, &[(15, b"f".into()), (4, number(60_000))]);
+    let shared = |to: u8| {
+        let attributes = [
+            (15, b"f".to_vec()),
+            (18, number(61_440)),
+            (24, number(4096)),
+            (20, vec![to; 16]),
+            (21, number(7)),
+            (22, b"f".into()),
+            (23, number(0)),
+        ];
+        command(16, &attributes)
+    };
+    let commands = |to| {
+        [
+            make(3, "f", &[]),
+            piece(0, 20_480),
+            piece(20_480, 28_672),
+            truncate.clone(),
+            piece(28_672, 40_000),
+            shared(to),
+            piece(40_000, 60_000),
+        ]
+    };
+    for (to, length) in [(1, 1), (2, 1000), (3, 1 << 20)] {
+        let name = format!("snap{to}");
+        receive(&b, &name, &of_commands(to, &commands(to)), length).unwrap();
+        let came = std::fs::read(b.join(name).join("f")).unwrap();
+        assert_eq!(came.len(), 65_536);
+        assert!(came[..60_000] == bytes, "in pieces of {length}");
+        assert!(came[61_440..] == bytes[..4096], "in pieces of {length}");
+    }
 }
 
 fn a_parent_is_the_planned_one_wherever_others_are() {
