@@ -41,7 +41,7 @@ pub(crate) const TESTS: &[Test] = on_both![
 
 fn store(proxy: &Proxy, bucket: &str, change: impl Fn(&mut S3Options)) -> DiffStore {
     let mut options = options(&proxy.endpoint);
-    options.silence = Duration::from_secs(2);
+    options.silence = Duration::from_secs(10);
     change(&mut options);
     DiffStore::open(bucket, "host/", Access::Write, options).unwrap()
 }
@@ -195,7 +195,10 @@ fn nothing_helps_for_ever(server: &Server) {
         });
         let mut store = store(&proxy, &bucket, |options| {
             options.retries = 2;
-            options.silence = Duration::from_secs(1);
+            // Only what is stuck needs to be noticed soon.
+            if fault == Fault::Stuck {
+                options.silence = Duration::from_secs(1);
+            }
         });
         let start = Instant::now();
         let error = put(&mut store, &known, "s", &bytes)
@@ -213,8 +216,10 @@ fn nothing_helps_for_ever(server: &Server) {
     let proxy = Proxy::before(server, |_| None);
     let mut store = store(&proxy, &bucket, |_| {});
     put(&mut store, &known, "s", &bytes).unwrap();
-    let sent = proxy.count("partNumber=");
-    assert!(sent <= 3, "{sent} parts were sent again");
+    // A slow server may be asked twice for a part.
+    let again = |part: &u32| proxy.count(&format!("partNumber={part}")) > 0;
+    let again: Vec<u32> = (1..=6).filter(again).collect();
+    assert_eq!(again, [4, 5, 6]);
     same(&get(&mut store, &known).unwrap(), &bytes);
     let path = Path::new("s");
     store.delete(path).unwrap();

@@ -1,5 +1,6 @@
 //! Scratch filesystems, commands that show what they said when they fail, and skipping.
 
+use crate::apart;
 use buttersink::store::ReceiveWith;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -14,9 +15,12 @@ pub(crate) fn target_dir() -> PathBuf {
         .to_owned()
 }
 
-/// Where a test's files live: set by the runner, one directory a test.
+/// Where a test's files live: set by the runner, one directory a test. What a test runs has its own
+/// within that, since two tests may run the same.
 pub(crate) fn scratch_dir(test: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(test.replace("::", "."))
+    let outer = std::env::var_os(apart::SCRATCH).map(PathBuf::from);
+    let outer = outer.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
+    outer.join(test.replace("::", "."))
 }
 
 /// How snapshots are received in this run: the suites pass both ways.
@@ -33,7 +37,7 @@ pub(crate) fn in_quarantine(mount: &Path) -> bool {
 
 /// This test's own directory.
 pub(crate) fn here() -> PathBuf {
-    std::env::var_os("BUTTERSINK_TEST_SCRATCH")
+    std::env::var_os(apart::SCRATCH)
         .expect("run by the runner")
         .into()
 }
