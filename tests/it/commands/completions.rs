@@ -429,7 +429,10 @@ fn our_path() -> String {
 
 fn bash_completes() {
     assert_eq!(bash_offers(&["buttersink", "--dry"]), ["--dry-run"]);
-    assert_eq!(bash_offers(&["buttersink", "--mode", ""]), ["r", "p", "a", "w"]);
+    assert_eq!(
+        bash_offers(&["buttersink", "--mode", ""]),
+        ["r", "p", "a", "w"]
+    );
     assert_eq!(bash_offers(&["buttersink", "-l", "sa"]), ["saved.log"]);
     assert_eq!(bash_offers(&["buttersink", "-n", "s"]), ["sync", "snaps/"]);
     assert_eq!(bash_offers(&["buttersink", "list", "s"]), ["snaps/"]);
