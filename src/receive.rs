@@ -168,6 +168,9 @@ impl Receiver {
         let (mut at, mut writes) = (0, Writes::default());
         self.held = false;
         while let Ok(length) = length(&bytes[at..])? {
+            if self.ended {
+                return Err(command::damaged("goes on after its end"));
+            }
             let command = Instruction::decode(self.version, &bytes[at..at + length])?;
             let after = &bytes[at + length..];
             let Instruction::Make(path, make) = command else {
