@@ -274,6 +274,11 @@ pub(super) fn quarantined(left: &Left, subvolumes: &[Subvolume]) -> Snapshot {
     )
 }
 
+/// What is being received so for another directory, under the path where it is.
+pub(super) fn quarantined_at(left: &Left) -> Snapshot {
+    snapshot(&left.subvolume, &left.at, State::Partial)
+}
+
 /// What a snapshot descends from: past read-write subvolumes that were themselves made from
 /// another one, such as what is in use after a restore, up to the next that is in no doubt.
 fn ancestor(subvolume: &Subvolume, by_uuid: &HashMap<Uuid, &Subvolume>) -> Option<Uuid> {
