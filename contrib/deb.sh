@@ -61,8 +61,8 @@ Description: ${short,}
  It brings sets of read-only snapshots from one btrfs filesystem to another,
  through ssh, or to a bucket of S3, with as few bytes as possible, and says
  that it is done when they are whole and on the disk. The package also holds
- btrfslist, which shows subvolumes in detail, and checksumdir, which shows whether
- two directory trees are the same.
+ btrfslist, which shows subvolumes in detail, and checksumdir, which shows
+ whether two directory trees are the same.
 END
 (cd "$tree" && find . -path ./DEBIAN -prune -o -type f -printf '%P\n' | LC_ALL=C sort | xargs md5sum) \
     >"$tree.sums"
@@ -73,7 +73,7 @@ rm -r "$tree"
 package=$target/deb/buttersink_${version}_$arch.deb
 echo "$package: $(stat -c %s "$package") bytes"
 if command -v lintian >/dev/null; then
-    lintian --allow-root --fail-on error "$package"
+    lintian --allow-root --fail-on error,warning "$package"
 else
     echo 'deb: not checked: needs lintian' >&2
 fi
