@@ -21,6 +21,7 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
 pub use archives::{Archive, ArchiveSettings, Chain};
+pub use bucket::refuse_folder;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};
 pub use file_digests::Rejected;
