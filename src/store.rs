@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
+pub(crate) use access::Right;
 pub use archives::{Archive, ArchiveSettings, Chain};
 pub use bucket::refuse_folder;
 #[cfg(any(test, feature = "fuzz"))]
