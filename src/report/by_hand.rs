@@ -11,11 +11,11 @@ use std::path::PathBuf;
 #[derive(Debug, Serialize)]
 pub struct Streams {
     location: String,
-    streams: Vec<Stream>,
+    streams: Vec<StreamByHand>,
 }
 
 #[derive(Debug, Serialize)]
-struct Stream {
+struct StreamByHand {
     #[serde(with = "path_text")]
     path: PathBuf,
     to: Uuid,
@@ -39,7 +39,7 @@ impl Streams {
             let (Some(snapshot), Some(hand)) = (path, how(&diff)?) else {
                 continue;
             };
-            streams.push(Stream {
+            streams.push(StreamByHand {
                 path: snapshot.path.clone(),
                 to: diff.to,
                 from: diff.from,
