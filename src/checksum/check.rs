@@ -1,4 +1,4 @@
-//! Lists that were written once against the tree as it is now, line by line.
+//! Lists that were written once against the tree as it is now, line by line. Writes nothing.
 
 use super::difference::{Aspect, Change, Difference, What};
 use super::hash::{Hashes, hash_files};

@@ -1,4 +1,5 @@
-//! Writes the lists of a tree, so that they exist all together or not at all.
+//! Writes the lists of a tree, so that they exist all together or not at all. Knows the names of files,
+//! and of their lines only the order.
 
 use super::hash::hash_files;
 use super::line;

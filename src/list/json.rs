@@ -1,4 +1,4 @@
-//! `btrfslist --json`: the document, as the man page describes it.
+//! `btrfslist --json`: the document, as the man page describes it. Reads nothing.
 
 use super::{COLUMNS, ShownSubvolume, View};
 use crate::btrfs::{Coverage, Device, Info};

@@ -1,4 +1,5 @@
-//! How the streams of a bucket are received by hand, each after the one that it builds on.
+//! How the streams of a bucket are received by hand, each after the one that it builds on. Asks no
+//! store.
 
 use crate::archive::ByHand;
 use crate::snapshot::{Diff, Listing, Uuid, path_text, shown};

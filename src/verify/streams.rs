@@ -1,5 +1,5 @@
-//! Stored streams against those that a filesystem makes now: by equal checksums the stored bytes
-//! are those, and none is fetched.
+//! Stored streams against those that a filesystem makes now: by equal checksums the stored bytes are
+//! those, and none is fetched. Knows no layout.
 
 use super::{Verification, is_sound};
 use crate::error::{Kind, Result};

@@ -1,4 +1,5 @@
-//! The greeting: who speaks, which version, and what the machine can do with send streams.
+//! The greeting: who speaks, which version, and what the machine can do with send streams. Does no
+//! input or output.
 
 use super::{OLDEST, PROTOCOL, plain};
 use crate::btrfs;

@@ -1,5 +1,5 @@
-//! The end of a stream that is mended: what it made is held against the snapshot, and what a
-//! command can still put right is put right, the top's times last.
+//! The end of a stream that is mended: what it made is held against the snapshot, and what a command
+//! can still put right is put right, the top's times last. Writes to no filesystem.
 
 use super::Mender;
 use crate::error::{Error, Kind, Result};
