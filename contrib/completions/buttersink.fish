@@ -36,7 +36,7 @@ complete -c buttersink -n '__buttersink_is sync list backup restore verify clean
 complete -c buttersink -n '__buttersink_is sync list backup restore verify clean adopt none' -l json -d 'results as JSON, one object a line'
 complete -c buttersink -n '__buttersink_is sync backup restore verify none' -l full-speed -d 'do not yield to other programs'
 complete -c buttersink -n '__buttersink_is sync backup none' -l compressed-data -d 'send compressed extents as they are (sizes in plans are then upper bounds)'
-complete -c buttersink -n '__buttersink_is sync backup restore --server none' -l receive-with -x -a 'builtin btrfs' -d 'how btrfs filesystems receive: \'builtin\', or \'btrfs\' (if it is there)'
+complete -c buttersink -n '__buttersink_is sync backup restore --server none' -l receive-with -x -a 'builtin btrfs' -d 'how btrfs filesystems receive: \'btrfs\', or by ourselves (\'builtin\')'
 complete -c buttersink -n '__buttersink_is sync backup restore verify none' -l bwlimit -x -d 'send and receive no faster: KiB per second, or with a unit: 500, 10M'
 complete -c buttersink -n '__buttersink_is sync list backup verify clean adopt none' -l ssh-command -x -d 'CMD instead of \'ssh\', with arguments (also BUTTERSINK_SSH)'
 complete -c buttersink -n '__buttersink_is sync list backup verify clean adopt none' -l ssh-option -x -d '\'ssh -o OPT\' (may be repeated)'

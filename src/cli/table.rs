@@ -338,7 +338,7 @@ const OUTPUT: Table = &[
         put(&mut o.receive_with, v.parsed())
     })
     .hint(OneOf(&["builtin", "btrfs"]))
-    .help("how btrfs filesystems receive: 'builtin', or 'btrfs' (if it is there)")
+    .help("how btrfs filesystems receive: 'btrfs', or by ourselves ('builtin')")
     .of(&[Sync, Resend, Backup, BackupConfig, Restore, Server]),
     Row::value("bwlimit", "RATE", |o, v| put(&mut o.bwlimit, v.rate()))
         .help("send and receive no faster: KiB per second, or with a unit: 500, 10M")
