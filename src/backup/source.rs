@@ -92,6 +92,20 @@ impl BackupSource {
         self.subvolume.uuid
     }
 
+    /// What records say that its snapshots are of.
+    ///
+    /// # Errors
+    /// If the filesystem cannot be asked.
+    pub fn origin(&self) -> Result<Origin> {
+        Ok(Origin {
+            machine: self.family.machine.clone(),
+            host: machine::name(),
+            filesystem: Filesystem::open(&self.path)?.fsid()?,
+            subvolume: self.subvolume.uuid,
+            ..Origin::default()
+        })
+    }
+
     /// The subvolume under every name that it had, and which of our snapshots are known to be of it.
     pub fn family(&self, ours: &[Snapshot]) -> Family {
         let certain = |s: &&Snapshot| {

@@ -2,7 +2,7 @@
 //! what runs left.
 
 use super::table::{As, Bytes, Column, Rows, data, table};
-use crate::archive::{self, ArchiveState, BackupKind, Backups, ByHand};
+use crate::archive::{self, ArchiveState, BackupKind, Backups, ByHand, Owner};
 use crate::snapshot::{Uuid, shown};
 use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
@@ -18,6 +18,7 @@ pub struct Shown {
     broken: Vec<Broken>,
     leftovers: Vec<Leftover>,
     strays: Vec<String>,
+    owner: Option<Owner>,
 }
 
 /// A backup, its chain and how it can be had.
@@ -142,6 +143,7 @@ impl Shown {
                 .collect(),
             leftovers: leftovers.collect(),
             strays: archive.strays.clone(),
+            owner: archive.owner.clone(),
         }
     }
 }

@@ -105,6 +105,7 @@ impl Local {
         let lock = writes.then(|| lock::lock(&dir)).transpose()?;
         if writes {
             leftover::take_over(&dir)?;
+            leftover::seal_pending(&dir, &filesystem)?;
         }
         Ok(Local {
             dir,

@@ -36,6 +36,7 @@ mod hostile;
 mod local;
 mod mended;
 mod origin;
+mod owner;
 mod packaging;
 mod parents;
 mod places;
@@ -95,6 +96,7 @@ fn main() -> std::process::ExitCode {
             mended::OWN,
             mended::TESTS,
             origin::TESTS,
+            owner::TESTS,
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,

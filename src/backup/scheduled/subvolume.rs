@@ -3,7 +3,7 @@
 
 use super::destinations::{self, BackupCost, InBucket};
 use super::{RunContext, ScheduledOrder};
-use crate::archive::Backup as Archived;
+use crate::archive::{Backup as Archived, Owner};
 use crate::backup::agenda::{self, Agenda, NewestChain, Pending};
 use crate::backup::archive;
 use crate::backup::config::Config;
@@ -13,7 +13,7 @@ use crate::backup::retention::Policy;
 use crate::backup::run::{MakeWhen, Run, RunOutcome};
 use crate::backup::schedule::{BackupKind, Past};
 use crate::backup::source::BackupSource;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::machine;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
@@ -118,6 +118,18 @@ impl SubvolumeBackup {
         Ok(Some(words))
     }
 
+    /// The machine whose archive it is, as the last listing had it.
+    fn owner(&mut self) -> Result<Option<Owner>> {
+        let archive = self.archive.as_mut();
+        archive.map_or(Ok(None), |archive| Ok(archive.backups()?.owner))
+    }
+
+    /// Says that it is this machine's, before there is a snapshot to be sent.
+    fn claim(&mut self, source: &BackupSource) -> Result<()> {
+        let archive = self.archive.as_mut();
+        archive.map_or(Ok(()), |archive| archive.claim(&source.origin()?, false))
+    }
+
     /// What the last listing had that cannot be restored: words, and names of snapshots.
     fn losses(&mut self) -> Result<(Vec<String>, Vec<String>)> {
         let Some(archive) = &mut self.archive else {
@@ -187,10 +199,15 @@ impl RunContext<'_, '_> {
         };
         let (losses, lost) = subject.losses()?;
         losses.into_iter().for_each(|loss| self.note(loss));
+        let ours_by_record = match subject.owner()? {
+            Some(owner) if !owner.is_of(&source.origin()?) => {
+                return Err(owner.refuses(&listing.location));
+            }
+            owner => owner.is_some_and(|owner| owner.origin.subvolume == source.uuid()),
+        };
         let chain = NewestChain::newest(&listing, self.now.timestamp());
-        if !self.order.once
-            && let Some(other) = chain.of_another_machine(&listing, machine::id())
-        {
+        let begins = self.order.once || ours_by_record;
+        if !begins && let Some(other) = chain.of_another_machine(&listing, machine::id()) {
             let (path, place) = (shown(&source.path), &listing.location);
             let said = format!(
                 "the newest backups there are of {other}: give each machine an s3.prefix of its own; if this \
@@ -199,7 +216,7 @@ impl RunContext<'_, '_> {
             let doing = format!("cannot back up {path} to {place}");
             return Err(Error::refused(doing, said));
         }
-        if !self.order.once && chain.is_strange(ours, &listing, source.uuid()) {
+        if !begins && chain.is_strange(ours, &listing, source.uuid()) {
             let (path, place) = (shown(&source.path), &listing.location);
             let said = "the newest backups there are of another subvolume, and none of their \
                         snapshots is here: give each machine, and each subvolume of that name, an \
@@ -293,6 +310,24 @@ impl RunContext<'_, '_> {
         Ok(())
     }
 
+    /// Where the bucket turns out to be another machine's, there is no snapshot for it; what else there
+    /// is gets one.
+    fn claim(&self, subject: &mut SubvolumeBackup, todo: &mut Todo) -> Result<()> {
+        if self.order.dry_run || todo.unread.is_some() {
+            return Ok(());
+        }
+        match subject.claim(&todo.source) {
+            Err(error)
+                if error.kind != Kind::Interrupted
+                    && !self.order.config.destinations.is_empty() =>
+            {
+                todo.unread = Some(error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
     fn back_up_once(&mut self, subject: &mut SubvolumeBackup, mut todo: Todo) -> Result<()> {
         let owed = matches!(todo.agenda, Agenda::Owed).then(|| self.owed(&subject.name));
         let (make, kind) = match todo.agenda {
@@ -301,6 +336,9 @@ impl RunContext<'_, '_> {
             Agenda::Owed => (MakeWhen::No, BackupKind::Incremental),
         };
         todo.source.naming = Naming::Scheduled(subject.name.clone(), kind);
+        if owed.is_none() {
+            self.claim(subject, &mut todo)?;
+        }
         let config = &self.order.config;
         let mut dests = Vec::new();
         if let (Some(archive), None) = (&mut subject.archive, &owed) {

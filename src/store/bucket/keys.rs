@@ -4,6 +4,9 @@
 use crate::error::{Error, Result};
 use std::path::Path;
 
+/// How the key of what says which machine an archive is of ends.
+pub(super) const OWNER: &str = "owner.json";
+
 /// A key of an archive, `{prefix}subvol/{name}/…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Archived<'a> {
@@ -19,6 +22,8 @@ pub(super) struct Archived<'a> {
 pub(super) enum KeyPart<'a> {
     /// `current.json`.
     Pointer,
+    /// Says which machine makes the backups.
+    Owner,
     /// The manifest of a kind of backup and a time.
     Manifest(&'a str, &'a str),
     /// A piece of its stream, counted from 0.
@@ -31,6 +36,7 @@ impl<'a> Archived<'a> {
         let (folder, file) = key.rsplit_once('/')?;
         let (folder, part) = match file {
             "current.json" => (folder, KeyPart::Pointer),
+            OWNER => (folder, KeyPart::Owner),
             _ => {
                 let (folder, kind) = folder.rsplit_once('/')?;
                 (folder, KeyPart::parse(kind, file)?)
@@ -88,6 +94,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     if let Some(Archived { prefix, name, part }) = Archived::parse(&key) {
         let end = match part {
             KeyPart::Pointer => "current.json".to_owned(),
+            KeyPart::Owner => OWNER.to_owned(),
             KeyPart::Manifest(kind, stamp) => format!("{kind}/manifest-{stamp}.json"),
             KeyPart::Chunk(kind, stamp, index) => format!("{kind}/chunk-{stamp}-{index}.bin"),
         };

@@ -183,7 +183,9 @@ impl Soak {
         let [_, owner, intruder] = &self.subjects[..] else {
             panic!("three subvolumes");
         };
-        if owner.archived.is_empty() {
+        // From the moment on at which the owner began, whatever became of that.
+        let begun = format!("m1/subvol/{}/", owner.name);
+        if self.keys(&begun).is_empty() {
             return;
         }
         self.written += 1;

@@ -6,6 +6,7 @@ use super::manifest::{Chunk, Manifest, Pointer, text};
 use super::{Archives, Reach};
 use crate::archive::stamp;
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::objects::{About, Object};
 use crate::parallel::try_map;
 use crate::process;
@@ -76,6 +77,7 @@ impl Archives {
             .archive
             .manifest_key(&manifest.kind, &manifest.created_at);
         look_again(reach, &manifest)?;
+        self.must_still_be_ours(reach)?;
         self.write(reach, &key, &text(&manifest)?)?;
         self.add(key.clone(), manifest, Identity::Known(to));
         let archive = &self.archive;
@@ -124,7 +126,9 @@ impl Archives {
             return Ok(Vec::new());
         }
         let (url, name) = (reach.objects.url(&self.pointer()), shown(newest));
-        if reach.access < Access::Append {
+        let owner = archive.owner.as_ref();
+        let anothers = owner.is_some_and(|owner| owner.origin.machine != machine::id());
+        if anothers || reach.access < Access::Append {
             let note = format!("{url} does not name the newest backup, {name}");
             return Ok(vec![note]);
         }
@@ -140,6 +144,7 @@ impl Archives {
         name: &str,
         origin: &Origin,
     ) -> Result<()> {
+        self.must_not_be_anothers(reach, origin)?;
         for key in self.archive.of(name) {
             let Some(mut manifest) = self.archive.manifests.get(&key).cloned() else {
                 continue;

@@ -6,9 +6,9 @@ use super::manifest::{self, Manifest};
 use crate::archive::{ArchiveState, Backup, BackupKind, Backups, ByHand, UnfinishedBackup};
 use crate::error::Result;
 use crate::prices::Prices;
-use crate::snapshot::Uuid;
+use crate::snapshot::{Origin, Uuid};
 use crate::store::bucket::{ArchiveStore, by_hand};
-use crate::store::{Archive, Chain};
+use crate::store::{Access, Archive, Chain};
 use crate::text::shown;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +32,13 @@ impl Archive for ArchiveStore {
         self.layout.subvolume = Some(subvolume);
         self.layout.known = names;
         self.is_read = false;
+    }
+
+    fn claim(&mut self, ours: &Origin, over: bool) -> Result<()> {
+        let doing = format!("cannot claim {}", self.location());
+        self.need(Access::Append, &doing)?;
+        self.known()?;
+        self.layout.claim_for(&self.reach, ours, over)
     }
 
     fn prices(&self) -> Prices {
@@ -85,6 +92,7 @@ impl Index {
                 })
                 .collect(),
             strays: self.strays.clone(),
+            owner: self.owner.clone(),
         }
     }
 

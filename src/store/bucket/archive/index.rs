@@ -2,14 +2,15 @@
 //! what belongs to nothing. Changes nothing.
 
 use super::manifest::{self, Manifest, Pointer};
-use crate::archive::stamp;
+use super::owner;
+use crate::archive::{Owner, stamp};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::objects::{Inventory, Object, Objects, Unfinished};
 use crate::parallel::try_map;
 use crate::snapshot::Uuid;
 use crate::store::bucket::kept::UnfinishedStream;
-use crate::store::bucket::keys::{Archived, KeyPart, is_path};
+use crate::store::bucket::keys::{Archived, KeyPart, OWNER, is_path};
 use crate::text::shown;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,6 +27,8 @@ pub struct ArchiveIndex {
     pub manifests: BTreeMap<String, Manifest>,
     /// What the pointer names.
     pub current: Option<String>,
+    /// The machine that makes the backups, if it said so.
+    pub(super) owner: Option<Owner>,
     /// What cannot be restored, by key, and why.
     pub broken: BTreeMap<String, String>,
     /// What runs left that did not end, by a name that `delete` takes.
@@ -123,6 +126,10 @@ pub(super) fn of(
         let body = objects.get(&pointer)?.unwrap_or_default();
         let pointer: Option<Pointer> = serde_json::from_slice(&body).ok();
         archive.current = pointer.map(|pointer| pointer.manifest_key);
+    }
+    let owner = format!("{folder}{OWNER}");
+    if archive.objects.remove(&owner).is_some() {
+        archive.owner = owner::read(objects, &owner)?;
     }
     archive.relocate();
     archive.judge();
