@@ -299,13 +299,10 @@ impl BackupSource {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
             _ => {}
         }
+        // Nothing that is there is in the way, or in danger.
         let mut other = new.clone();
-        other.push(".new");
+        other.push(format!("-{:016x}", sys::random().doing(doing)?));
         let other = folder.join(other);
-        match std::fs::remove_file(&other) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
-            _ => {}
-        }
         std::os::unix::fs::symlink(to, &other).doing(doing)?;
         std::fs::rename(&other, &link).doing(doing)?;
         sync(&self.folder)?;

@@ -379,7 +379,7 @@ fn hour(number: i64) -> Zoned {
 }
 
 /// One request in five goes wrong.
-fn broken(server: &Server, seed: u64) -> Proxy {
+pub(super) fn broken(server: &Server, seed: u64) -> Proxy {
     let mut random = Random(seed);
     let faults = [
         Fault::Reset,

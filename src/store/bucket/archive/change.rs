@@ -39,14 +39,9 @@ impl Bucket<Archives> {
             let said = format!("built on it, and to be deleted before: {all}");
             return Err(Error::refused(doing, said));
         }
-        let mut broken = archive.broken.keys();
-        match broken.find(|key| !archive.manifests.contains_key(*key)) {
-            Some(unread) => {
-                let said = format!("{} is not understood, and may build on it", shown(unread));
-                Err(Error::refused(doing, said))
-            }
-            None => Ok((key.clone(), manifest.clone())),
-        }
+        let found = (key.clone(), manifest.clone());
+        self.layout.must_be_understood(&doing)?;
+        Ok(found)
     }
 
     /// Removes the backup with this key, which must be one that is [`ArchiveStore::removable`].
@@ -195,6 +190,7 @@ impl Archives {
     /// Removes the backups of a snapshot, on which no other may build.
     pub(super) fn remove_backups(&mut self, reach: &Reach, name: &str, doing: &str) -> Result<()> {
         let going = self.archive.of(name);
+        self.must_be_understood(doing)?;
         for key in &going {
             let mut children = self.archive.on(key).map(|child| &child.snapshot.name);
             if let Some(child) = children.find(|child| *child != name) {
@@ -207,6 +203,19 @@ impl Archives {
             self.remove_backup(reach, &key)?;
         }
         Ok(())
+    }
+
+    /// What is not understood may build on any other, and name its chunks.
+    fn must_be_understood(&self, doing: &str) -> Result<()> {
+        let archive = &self.archive;
+        let mut broken = archive.broken.keys();
+        match broken.find(|key| !archive.manifests.contains_key(*key)) {
+            Some(unread) => {
+                let said = format!("{} is not understood, and may build on it", shown(unread));
+                Err(Error::refused(doing, said))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The pointer first, then the manifest, then chunks that no other manifest names.
