@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
 pub use access::Access;
+pub(crate) use access::Right;
 pub use archives::{Archive, ArchiveSettings, Chain};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};

@@ -95,7 +95,7 @@ complete -c buttersink -n '__buttersink_is adopt' -l as -x -a '(__fish_complete_
 complete -c buttersink -n '__buttersink_is adopt' -l yes -d 'do it; else it is only shown'
 complete -c buttersink -n '__buttersink_is adopt' -l take-over -d 'also what is another machine\'s, which has moved here'
 complete -c buttersink -n '__buttersink_is config' -l offline -d 'do not ask the bucket'
-complete -c buttersink -n '__buttersink_is --server' -l mode -x -a 'r a w' -d 'r to read, a also to add, w also to delete'
+complete -c buttersink -n '__buttersink_is --server' -l mode -x -a 'r p a w' -d 'r to read, p to add, a for both, w also to delete'
 complete -c buttersink -n '__buttersink_is --server' -l as -x -d 'what the system log calls the client'
 complete -c buttersink -n '__buttersink_is --server' -l strict -d 'refuse a DIR in which others could use what is received'
 complete -c buttersink -n '__buttersink_is none' -s V -l version -d 'show the version'

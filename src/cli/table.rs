@@ -296,9 +296,9 @@ const OWN: Table = &[
         .hint(OneOf(&["Standard", "Bulk", "Expedited"]))
         .help("thaw by Standard, Bulk or Expedited")
         .of(&[Restore]),
-    Row::value("mode", "r|a|w", |o, v| put(&mut o.mode, v.access()))
-        .hint(OneOf(&["r", "a", "w"]))
-        .help("r to read, a also to add, w also to delete")
+    Row::value("mode", "r|p|a|w", |o, v| put(&mut o.mode, v.access()))
+        .hint(OneOf(&["r", "p", "a", "w"]))
+        .help("r to read, p to add, a for both, w also to delete")
         .of(&[Server]),
     Row::value("as", "NAME", |o, v| put(&mut o.as_client, v.raw()))
         .help("what the system log calls the client")

@@ -11,7 +11,6 @@ use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -121,18 +120,11 @@ impl FromStr for Level {
 
 /// The letter that `--mode` has.
 fn access(letter: &OsStr) -> Result<Access> {
-    match letter.as_bytes() {
-        b"r" => Ok(Access::Read),
-        b"a" => Ok(Access::Append),
-        b"w" => Ok(Access::Write),
-        _ => {
-            let said = "it is r (read), a (append) or w (write)";
-            Err(Error::usage(
-                format!("cannot use the mode '{}'", shown(letter)),
-                said,
-            ))
-        }
-    }
+    let named = |mode: &Access| letter == OsStr::new(&mode.letter().to_string());
+    Access::ALL.into_iter().find(named).ok_or_else(|| {
+        let said = "it is r (read), p (put), a (append) or w (write)";
+        Error::usage(format!("cannot use the mode '{}'", shown(letter)), said)
+    })
 }
 
 /// Bytes in a second: KiB as a bare number, or with a unit K, M or G.

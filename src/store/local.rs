@@ -32,7 +32,7 @@ use crate::snapshot::{
     CameBy, Diff, Listing, Names, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
 use crate::store::file_digests::{Digest, Looking};
-use crate::store::{Access, Rejected, Sink, Store};
+use crate::store::{Access, Rejected, Right, Sink, Store};
 use crate::sys;
 use paths::{checked_name, remove};
 use receive::{Receiving, leftover, parent, part};
@@ -98,7 +98,7 @@ impl Local {
             let said = "it is where buttersink keeps what it remembers";
             return Err(Error::refused(format!("cannot open {}", shown(&dir)), said));
         }
-        let writes = access > Access::Read;
+        let writes = access.grants(Right::Add);
         if writes {
             leftover::must_be_writable(&dir, &filesystem)?;
         }

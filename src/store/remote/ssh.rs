@@ -9,7 +9,7 @@ use crate::process::duplex;
 use crate::snapshot::shown;
 use crate::store::Access;
 use crate::store::location::Address;
-use crate::store::wire::{Hello, letter};
+use crate::store::wire::Hello;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::Command;
@@ -69,7 +69,7 @@ fn command(address: &Address, access: Access, options: &Options) -> Result<Comma
     command
         .args(blanks(&options.sudo))
         .args(blanks(&options.remote));
-    command.args(["--server", "--mode", &letter(access).to_string()]);
+    command.args(["--server", "--mode", &access.letter().to_string()]);
     command.arg(quoted(address.dir()));
     Ok(command)
 }

@@ -11,7 +11,7 @@ use crate::objects::{About, Object};
 use crate::parallel::try_map;
 use crate::process;
 use crate::snapshot::{Origin, Uuid, shown};
-use crate::store::Access;
+use crate::store::Right;
 use crate::store::bucket::Bucket;
 use std::collections::HashSet;
 
@@ -52,7 +52,7 @@ impl Bucket<Archives> {
     /// If it is not there, or the bucket refuses.
     pub fn remove(&mut self, key: &str) -> Result<()> {
         let doing = format!("cannot delete {}", self.reach.objects.url(key));
-        self.need(Access::Write, &doing)?;
+        self.need(Right::Remove, &doing)?;
         match self.archive()?.manifests.contains_key(key) {
             true => self.layout.remove_backup(&self.reach, key),
             false => Err(Error::failed(doing, "it is not there")),
@@ -123,7 +123,7 @@ impl Archives {
         let (url, name) = (reach.objects.url(&self.pointer()), shown(newest));
         let owner = archive.owner.as_ref();
         let anothers = owner.is_some_and(|owner| owner.origin.machine != machine::id());
-        if anothers || reach.access < Access::Append {
+        if anothers || !reach.access.grants(Right::Add) {
             let note = format!("{url} does not name the newest backup, {name}");
             return Ok(vec![note]);
         }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::{Origin, Uuid};
 use crate::store::bucket::{ArchiveStore, by_hand};
-use crate::store::{Access, Archive, Chain};
+use crate::store::{Archive, Chain, Right};
 use crate::text::shown;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Archive for ArchiveStore {
 
     fn claim(&mut self, ours: &Origin, over: bool) -> Result<()> {
         let doing = format!("cannot claim {}", self.location());
-        self.need(Access::Append, &doing)?;
+        self.need(Right::Add, &doing)?;
         self.known()?;
         self.layout.claim_for(&self.reach, ours, over)
     }
