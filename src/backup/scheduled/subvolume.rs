@@ -6,7 +6,6 @@ use super::{RunContext, ScheduledOrder};
 use crate::archive::{Backup as Archived, Owner};
 use crate::backup::agenda::{self, Agenda, NewestChain, Pending};
 use crate::backup::archive;
-use crate::backup::config::Config;
 use crate::backup::names::{self, Naming};
 use crate::backup::oneshot::access;
 use crate::backup::retention::Policy;
@@ -74,7 +73,7 @@ impl SubvolumeBackup {
         let archive = match order.no_s3 {
             true => None,
             false => {
-                check_spool(config)?;
+                archive::check_spool(config)?;
                 let access = access(order.dry_run, config.s3.keeps.keeps_all());
                 let settings = archive::settings(config, name);
                 let means = archive::means(config, means);
@@ -414,21 +413,6 @@ impl RunContext<'_, '_> {
             last.arrived(newest.path.clone(), newest.key.clone(), full);
         }
         Ok(())
-    }
-}
-
-/// Better before there is a snapshot than when it is to be sent.
-fn check_spool(config: &Config) -> Result<()> {
-    let dir = &config.global.spool_dir;
-    match config.s3.spool_enabled && !dir.is_dir() {
-        true => {
-            let doing = format!("cannot spool in {}", shown(dir));
-            Err(Error::usage(
-                doing,
-                "there is no such directory (global.spool_dir)",
-            ))
-        }
-        false => Ok(()),
     }
 }
 
