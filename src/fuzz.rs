@@ -4,6 +4,7 @@
 
 use crate::backup::config::{Config, Places};
 use crate::backup::retention::{self, Policy};
+use crate::cli;
 use crate::error::{Error, Result};
 use crate::glob;
 use crate::s3::{self, xml};
@@ -39,6 +40,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("credentials", s3::fuzz_credentials),
     ("lists", checksum::fuzz_lists),
     ("values", values),
+    ("options", cli::fuzz_options),
     ("patterns", patterns),
 ];
 

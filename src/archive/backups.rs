@@ -1,6 +1,6 @@
 //! What there is of the backups of one subvolume. Values that whoever keeps them fills in.
 
-use super::{ArchiveState, BackupKind, stamp};
+use super::{ArchiveState, BackupKind, Stamp};
 use crate::error::Error;
 use crate::snapshot::{Origin, Uuid};
 use crate::text::shown;
@@ -37,8 +37,9 @@ pub struct Backups {
 /// The machine whose archive it is, since it was the first to write there or took it over.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Owner {
-    /// When that was, as keys have it; empty if it is not known.
-    pub since: String,
+    /// When that was, if it is known.
+    #[serde(default)]
+    pub since: Option<Stamp>,
     /// The machine, and the subvolume that it backed up then.
     pub origin: Origin,
 }
@@ -67,9 +68,9 @@ impl fmt::Display for Owner {
             "" => f.write_str("another machine")?,
             host => write!(f, "another machine, {}", shown(host))?,
         }
-        match self.since.as_str() {
-            "" => Ok(()),
-            since => write!(f, ", since {}", shown(since)),
+        match &self.since {
+            None => Ok(()),
+            Some(since) => write!(f, ", since {}", shown(since)),
         }
     }
 }
@@ -82,7 +83,7 @@ pub struct Backup {
     /// A full one or a difference.
     pub kind: BackupKind,
     /// When the run began that made it, as the manifest has it.
-    pub created_at: String,
+    pub created_at: Stamp,
     /// The name of its snapshot.
     pub snapshot: String,
     /// Where that was.
@@ -171,11 +172,6 @@ pub(super) fn cannot(key: &str, why: &str) -> String {
 }
 
 impl Backup {
-    /// When it was made.
-    pub fn made(&self) -> Option<Timestamp> {
-        stamp::moment(&self.created_at).or_else(|| self.created_at.parse().ok())
-    }
-
     /// The name that its stream gives the snapshot.
     pub fn received_as(&self) -> PathBuf {
         let name = self.path.file_name();

@@ -7,6 +7,7 @@ use super::grammar::{Opt, Program, Section};
 use super::options::Options;
 use super::values::{add, put};
 use super::{adopt, backup, clean, config, list, restore, server, sync, verify};
+use crate::backup::config::{LEVELS, VERIFY_MODES};
 
 pub(super) const PROGRAM: Program<Options, Form> = Program {
     name: "buttersink",
@@ -228,7 +229,7 @@ const OWN: Table = &[
     Row::flag("no-s3", |o| o.no_s3 = true)
         .help("make the snapshot only, and send nothing")
         .of(&[BackupConfig]),
-    Row::value("log-level", "LEVEL", |o, v| put(&mut o.log_level, v.parsed()))
+    Row::value("log-level", "LEVEL", |o, v| put(&mut o.log_level, v.one_of(LEVELS)))
         .hint(OneOf(&["debug", "info", "warning", "error", "critical"]))
         .help("debug, info, warning, error or critical")
         .of(&[BackupConfig]),
@@ -279,8 +280,8 @@ const OWN: Table = &[
     Row::value("manifest-key", "KEY", |o, v| put(&mut o.manifest_key, v.text()))
         .help("the one whose manifest has this key")
         .of(&[Restore]),
-    Row::value("verify", "MODE", |o, v| put(&mut o.verify, v.one_of(COMPARISONS)))
-        .hint(OneOf(COMPARISONS))
+    Row::value("verify", "MODE", |o, v| put(&mut o.verify, v.one_of(VERIFY_MODES)))
+        .hint(OneOf(&["full", "sample", "none"]))
         .help("compare with the source snapshot, if that is on this machine: full, sample or none")
         .of(&[Restore]),
     Row::flag("wait-restore", |o| o.wait_restore = Some(true))
@@ -309,8 +310,6 @@ const OWN: Table = &[
     Row::for_help(),
     Row::for_version(),
 ];
-
-const COMPARISONS: &[&str] = &["full", "sample", "none"];
 
 /// How much is said, where, and at whose cost.
 const OUTPUT: Table = &[

@@ -150,12 +150,15 @@ impl Line {
         if error.kind != Kind::Failed {
             return error;
         }
-        let said = if quiet {
-            "the far side ended without a word".to_owned()
-        } else {
-            error.said
+        let said = match quiet {
+            true => "the far side ended without a word".to_owned(),
+            false => error.said,
         };
-        Error::failed(self.losing(), said)
+        Error {
+            doing: self.losing(),
+            said,
+            ..error
+        }
     }
 
     pub(super) fn count(&mut self, bytes: usize) {

@@ -4,7 +4,7 @@
 use super::index::{ArchiveIndex, Identity};
 use super::manifest::{Chunk, Manifest, Pointer, text};
 use super::{Archives, Reach};
-use crate::archive::stamp;
+use crate::archive::{BackupKind, Begun, Stamp};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::objects::{About, Object};
@@ -20,13 +20,13 @@ impl Bucket<Archives> {
     ///
     /// # Errors
     /// If there is none, or what builds on it.
-    pub fn removable(&mut self, stamp: &str) -> Result<(String, Manifest)> {
-        let doing = format!("cannot delete {stamp} in {}", self.location());
+    pub fn removable(&mut self, stamp: &Stamp) -> Result<(String, Manifest)> {
+        let doing = format!("cannot delete {} in {}", shown(stamp), self.location());
         let archive = self.archive()?;
         let mut of = archive
             .manifests
             .iter()
-            .filter(|(_, m)| m.created_at == stamp);
+            .filter(|(_, m)| m.created_at == *stamp);
         let (key, manifest) = match (of.next(), of.next()) {
             (Some(one), None) => one,
             (Some(_), Some(_)) => return Err(Error::refused(doing, "there are several")),
@@ -70,7 +70,7 @@ impl Archives {
     ) -> Result<()> {
         let key = self
             .archive
-            .manifest_key(&manifest.kind, &manifest.created_at);
+            .manifest_key(manifest.kind, &manifest.created_at);
         look_again(reach, &manifest)?;
         self.must_still_be_ours(reach)?;
         self.write(reach, &key, &text(&manifest)?)?;
@@ -102,7 +102,7 @@ impl Archives {
     fn point(&self, reach: &Reach, key: &str, manifest: &Manifest) -> Result<()> {
         let pointer = Pointer {
             manifest_key: key.to_owned(),
-            kind: manifest.kind.clone(),
+            kind: Some(manifest.kind),
             created_at: manifest.created_at.clone(),
         };
         self.write(reach, &self.pointer(), &text(&pointer)?)
@@ -161,10 +161,10 @@ impl Archives {
             return Err(Error::damaged(doing, "it cannot be restored"));
         };
         let now = reach.objects.now();
-        let at = stamp::moment(&manifest.created_at).unwrap_or(now);
+        let at = manifest.created_at.moment().unwrap_or(now);
         manifest.created_at = archive.free_stamp(at);
         manifest.snapshot.name = to.to_owned();
-        let new = archive.manifest_key(&manifest.kind, &manifest.created_at);
+        let new = archive.manifest_key(manifest.kind, &manifest.created_at);
         self.write(reach, &new, &text(&manifest)?)?;
         self.add(new, manifest, identity);
         Ok(())
@@ -255,9 +255,11 @@ impl Archives {
         left: &str,
         doing: &str,
     ) -> Result<()> {
-        let stamp = left.rsplit_once("/chunk-").map_or("", |(_, stamp)| stamp);
-        for kind in ["full", "incremental"] {
-            let key = self.archive.manifest_key(kind, stamp);
+        let Some(left) = Begun::parse(left) else {
+            return Ok(());
+        };
+        for kind in BackupKind::ALL {
+            let key = self.archive.manifest_key(kind, &left.stamp);
             let known = self.archive.manifests.contains_key(&key);
             if !known && reach.objects.head(&key)?.is_some() {
                 let said = "another run has finished it meanwhile";

@@ -4,7 +4,7 @@
 
 use super::manifest::text;
 use super::{Archives, Reach};
-use crate::archive::{Owner, stamp};
+use crate::archive::{Owner, Stamp};
 use crate::error::Result;
 use crate::objects::{About, Objects};
 use crate::snapshot::Origin;
@@ -29,7 +29,7 @@ pub(super) fn read(objects: &dyn Objects, key: &str) -> Result<Option<Owner>> {
     };
     let owner = body.and_then(|body| serde_json::from_slice(&body).ok());
     let told = || Owner {
-        since: String::new(),
+        since: None,
         origin: Origin {
             machine: head.meta("machine").to_owned(),
             ..Origin::default()
@@ -65,7 +65,7 @@ impl Archives {
     fn write_owner(&self, reach: &Reach, ours: &Origin, over: bool) -> Result<()> {
         let (key, objects) = (self.owner_key(), &*reach.objects);
         let owner = Owner {
-            since: stamp::stamp(objects.now()),
+            since: Some(Stamp::of(objects.now())),
             origin: ours.clone(),
         };
         let text = text(&owner)?;
