@@ -54,7 +54,8 @@ fn all_pairs_arrive_of_old_numbers_and_links() {
 }
 
 fn all_pairs_arrive_of_lengths_and_heritage() {
-    all_pairs_arrive(&[13, 25, 34, 39]);
+    // The last is on a filesystem on which holes have items of their own.
+    all_pairs_arrive(&[13, 25, 34, 39, 11]);
 }
 
 /// Each of these showed faults of the kernel's streams. What is refused is so for a reason, and not
