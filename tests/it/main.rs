@@ -20,7 +20,9 @@ mod backup;
 mod btrfs;
 mod btrfslist;
 mod bucket_faults;
+mod bucket_found;
 mod bucket_suites;
+mod bucket_unread;
 mod checksum;
 mod clean;
 mod cold;
@@ -33,6 +35,7 @@ mod drill;
 mod faults;
 mod histories;
 mod hostile;
+mod interleaved;
 mod local;
 mod mended;
 mod origin;
@@ -76,7 +79,9 @@ fn main() -> std::process::ExitCode {
             archives::TESTS,
             backup::TESTS,
             bucket_faults::TESTS,
+            bucket_found::TESTS,
             bucket_suites::TESTS,
+            bucket_unread::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
             &checksum::TESTS.concat(),
@@ -92,6 +97,7 @@ fn main() -> std::process::ExitCode {
             faults::TESTS,
             histories::TESTS,
             hostile::TESTS,
+            interleaved::TESTS,
             local::TESTS,
             mended::OWN,
             mended::TESTS,
