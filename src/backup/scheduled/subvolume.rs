@@ -127,12 +127,6 @@ impl SubvolumeBackup {
         archive.map_or(Ok(None), |archive| Ok(archive.backups()?.owner))
     }
 
-    /// Says that it is this machine's, before there is a snapshot to be sent.
-    fn claim(&mut self, source: &BackupSource) -> Result<()> {
-        let archive = self.archive.as_mut();
-        archive.map_or(Ok(()), |archive| archive.claim(&source.origin()?, false))
-    }
-
     /// Whether all that the last listing had could be read.
     fn must_be_all_read(&mut self) -> Result<()> {
         match &mut self.archive {
@@ -323,13 +317,15 @@ impl RunContext<'_, '_> {
         Ok(())
     }
 
-    /// Where the bucket turns out to be another machine's, there is no snapshot for it; what else there
+    /// Says that the archive is this machine's. Where it turns out to be another's, there is no snapshot for it; what else there
     /// is gets one.
     fn claim(&self, subject: &mut SubvolumeBackup, todo: &mut Todo) -> Result<()> {
         if self.order.dry_run || todo.unread.is_some() {
             return Ok(());
         }
-        match subject.claim(&todo.source) {
+        let ours = || todo.source.origin();
+        let archive = subject.archive.as_mut();
+        match archive.map_or(Ok(()), |archive| archive.claim(&ours()?, false)) {
             Err(error)
                 if error.kind != Kind::Interrupted
                     && !self.order.config.destinations.is_empty() =>
