@@ -317,8 +317,8 @@ impl RunContext<'_, '_> {
         Ok(())
     }
 
-    /// Says that the archive is this machine's. Where it turns out to be another's, there is no snapshot for it; what else there
-    /// is gets one.
+    /// Says that the archive is this machine's. Where it turns out to be another's, there is no snapshot
+    /// for it; what else there is gets one.
     fn claim(&self, subject: &mut SubvolumeBackup, todo: &mut Todo) -> Result<()> {
         if self.order.dry_run || todo.unread.is_some() {
             return Ok(());
