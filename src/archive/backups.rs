@@ -6,7 +6,9 @@ use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Origin, Uuid};
 use crate::text::shown;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::path::PathBuf;
 
 /// The backups of one subvolume, and what lies beside them.
@@ -31,6 +33,49 @@ pub struct Backups {
     pub leftovers: Vec<UnfinishedBackup>,
     /// Keys that are no part of any backup, nor left by a run.
     pub strays: Vec<String>,
+    /// The machine that makes them, if it said so.
+    pub owner: Option<Owner>,
+}
+
+/// The machine whose archive it is, since it was the first to write there or took it over.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Owner {
+    /// When that was, if it is known.
+    #[serde(default)]
+    pub since: Option<Stamp>,
+    /// The machine, and the subvolume that it backed up then.
+    pub origin: Origin,
+}
+
+impl Owner {
+    /// Whether it is the machine of this origin. Those that have no id are told by their filesystems.
+    pub fn is_of(&self, origin: &Origin) -> bool {
+        let nameless = || self.origin.filesystem == origin.filesystem;
+        self.origin.machine == origin.machine && (!origin.machine.is_empty() || nameless())
+    }
+
+    /// Why another machine leaves the archive at this place alone, and what can be done about it.
+    pub fn refuses(&self, place: &str) -> Error {
+        let said = format!("{self} makes backups there under the same prefix and name");
+        let place = shown(place);
+        Error::refused(format!("cannot write to {place}"), said).hint(format!(
+            "give each machine an s3.prefix of its own; or, if this one takes the place of that one, \
+             buttersink adopt --take-over --yes {place} --as SUBVOLUME"
+        ))
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.origin.host.as_str() {
+            "" => f.write_str("another machine")?,
+            host => write!(f, "another machine, {}", shown(host))?,
+        }
+        match &self.since {
+            None => Ok(()),
+            Some(since) => write!(f, ", since {}", shown(since)),
+        }
+    }
 }
 
 /// One of them.

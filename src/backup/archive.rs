@@ -1,6 +1,8 @@
 //! The archives of a configuration, and how their bucket is reached. Opens nothing.
 
 use super::config::Config;
+use crate::error::{Error, Result};
+use crate::snapshot::shown;
 use crate::store::{ArchiveSettings, BucketOptions, Means};
 
 /// Where the backups of a subvolume lie and how they are written.
@@ -45,5 +47,23 @@ pub fn means(config: &Config, means: &Means) -> Means {
             ..options
         },
         ..means.clone()
+    }
+}
+
+/// Better before there is a snapshot than when it is to be sent.
+///
+/// # Errors
+/// If there is to be a spool, and no directory for it.
+pub fn check_spool(config: &Config) -> Result<()> {
+    let dir = &config.global.spool_dir;
+    match config.s3.spool_enabled && !dir.is_dir() {
+        true => {
+            let doing = format!("cannot spool in {}", shown(dir));
+            Err(Error::usage(
+                doing,
+                "there is no such directory (global.spool_dir)",
+            ))
+        }
+        false => Ok(()),
     }
 }

@@ -92,6 +92,20 @@ impl BackupSource {
         self.subvolume.uuid
     }
 
+    /// What records say that its snapshots are of.
+    ///
+    /// # Errors
+    /// If the filesystem cannot be asked.
+    pub fn origin(&self) -> Result<Origin> {
+        Ok(Origin {
+            machine: self.family.machine.clone(),
+            host: machine::name(),
+            filesystem: Filesystem::open(&self.path)?.fsid()?,
+            subvolume: self.subvolume.uuid,
+            ..Origin::default()
+        })
+    }
+
     /// The subvolume under every name that it had, and which of our snapshots are known to be of it.
     pub fn family(&self, ours: &[Snapshot]) -> Family {
         let certain = |s: &&Snapshot| {
@@ -159,9 +173,10 @@ impl BackupSource {
         let mount = btrfs::mount_point(&self.path).ok().flatten();
         open.extend(mount.map(|at| at.join(STATE)));
         while let Some(path) = open.pop() {
-            let metadata = match path.symlink_metadata() {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                metadata => metadata?,
+            // The top of a snapshot that the disk no longer gives is none of the subvolume's inodes; what
+            // else cannot be read counts as a change, and so at worst there is one snapshot more.
+            let Ok(metadata) = path.symlink_metadata() else {
+                continue;
             };
             if metadata.dev() != device {
                 continue;
@@ -285,13 +300,10 @@ impl BackupSource {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
             _ => {}
         }
+        // Nothing that is there is in the way, or in danger.
         let mut other = new.clone();
-        other.push(".new");
+        other.push(format!("-{:016x}", sys::random().doing(doing)?));
         let other = folder.join(other);
-        match std::fs::remove_file(&other) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
-            _ => {}
-        }
         std::os::unix::fs::symlink(to, &other).doing(doing)?;
         std::fs::rename(&other, &link).doing(doing)?;
         sync(&self.folder)?;

@@ -39,6 +39,7 @@ mod interleaved;
 mod local;
 mod mended;
 mod origin;
+mod owner;
 mod packaging;
 mod parents;
 mod places;
@@ -101,6 +102,7 @@ fn main() -> std::process::ExitCode {
             mended::OWN,
             mended::TESTS,
             origin::TESTS,
+            owner::TESTS,
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,

@@ -3,17 +3,16 @@
 
 use super::destinations::{self, BackupCost, InBucket};
 use super::{RunContext, ScheduledOrder};
-use crate::archive::Backup as Archived;
+use crate::archive::{Backup as Archived, Owner};
 use crate::backup::agenda::{self, Agenda, NewestChain, Pending};
 use crate::backup::archive;
-use crate::backup::config::Config;
 use crate::backup::names::{self, Naming};
 use crate::backup::oneshot::access;
 use crate::backup::retention::Policy;
 use crate::backup::run::{MakeWhen, Run, RunOutcome};
 use crate::backup::schedule::{BackupKind, Past};
 use crate::backup::source::BackupSource;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::machine;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
@@ -78,7 +77,7 @@ impl SubvolumeBackup {
         let archive = match order.no_s3 {
             true => None,
             false => {
-                check_spool(config)?;
+                archive::check_spool(config)?;
                 let access = access(order.dry_run, config.s3.keeps.keeps_all());
                 let settings = archive::settings(config, name);
                 let means = archive::means(config, means);
@@ -120,6 +119,12 @@ impl SubvolumeBackup {
             None => format!("no backup in {place}"),
         };
         Ok(Some(words))
+    }
+
+    /// The machine whose archive it is, as the last listing had it.
+    fn owner(&mut self) -> Result<Option<Owner>> {
+        let archive = self.archive.as_mut();
+        archive.map_or(Ok(None), |archive| Ok(archive.backups()?.owner))
     }
 
     /// Whether all that the last listing had could be read.
@@ -200,10 +205,15 @@ impl RunContext<'_, '_> {
         };
         let (losses, lost) = subject.losses()?;
         losses.into_iter().for_each(|loss| self.note(loss));
+        let ours_by_record = match subject.owner()? {
+            Some(owner) if !owner.is_of(&source.origin()?) => {
+                return Err(owner.refuses(&listing.location));
+            }
+            owner => owner.is_some_and(|owner| owner.origin.subvolume == source.uuid()),
+        };
         let chain = NewestChain::newest(&listing, self.now.timestamp());
-        if !self.order.once
-            && let Some(other) = chain.of_another_machine(&listing, machine::id())
-        {
+        let begins = self.order.once || ours_by_record;
+        if !begins && let Some(other) = chain.of_another_machine(&listing, machine::id()) {
             let (path, place) = (shown(&source.path), &listing.location);
             let said = format!(
                 "the newest backups there are of {other}: give each machine an s3.prefix of its own; if this \
@@ -212,7 +222,7 @@ impl RunContext<'_, '_> {
             let doing = format!("cannot back up {path} to {place}");
             return Err(Error::refused(doing, said));
         }
-        if !self.order.once && chain.is_strange(ours, &listing, source.uuid()) {
+        if !begins && chain.is_strange(ours, &listing, source.uuid()) {
             let (path, place) = (shown(&source.path), &listing.location);
             let said = "the newest backups there are of another subvolume, and none of their \
                         snapshots is here: give each machine, and each subvolume of that name, an \
@@ -307,6 +317,26 @@ impl RunContext<'_, '_> {
         Ok(())
     }
 
+    /// Says that the archive is this machine's. Where it turns out to be another's, there is no snapshot
+    /// for it; what else there is gets one.
+    fn claim(&self, subject: &mut SubvolumeBackup, todo: &mut Todo) -> Result<()> {
+        if self.order.dry_run || todo.unread.is_some() {
+            return Ok(());
+        }
+        let ours = || todo.source.origin();
+        let archive = subject.archive.as_mut();
+        match archive.map_or(Ok(()), |archive| archive.claim(&ours()?, false)) {
+            Err(error)
+                if error.kind != Kind::Interrupted
+                    && !self.order.config.destinations.is_empty() =>
+            {
+                todo.unread = Some(error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
     fn back_up_once(&mut self, subject: &mut SubvolumeBackup, mut todo: Todo) -> Result<()> {
         let owed = matches!(todo.agenda, Agenda::Owed).then(|| self.owed(&subject.name));
         let (make, kind) = match todo.agenda {
@@ -315,6 +345,9 @@ impl RunContext<'_, '_> {
             Agenda::Owed => (MakeWhen::No, BackupKind::Incremental),
         };
         todo.source.naming = Naming::Scheduled(subject.name.clone(), kind);
+        if owed.is_none() {
+            self.claim(subject, &mut todo)?;
+        }
         let config = &self.order.config;
         let mut dests = Vec::new();
         if let (Some(archive), None) = (&mut subject.archive, &owed) {
@@ -390,21 +423,6 @@ impl RunContext<'_, '_> {
             last.arrived(newest.path.clone(), newest.key.clone(), full);
         }
         Ok(())
-    }
-}
-
-/// Better before there is a snapshot than when it is to be sent.
-fn check_spool(config: &Config) -> Result<()> {
-    let dir = &config.global.spool_dir;
-    match config.s3.spool_enabled && !dir.is_dir() {
-        true => {
-            let doing = format!("cannot spool in {}", shown(dir));
-            Err(Error::usage(
-                doing,
-                "there is no such directory (global.spool_dir)",
-            ))
-        }
-        false => Ok(()),
     }
 }
 

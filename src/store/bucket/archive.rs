@@ -8,6 +8,7 @@ mod facet;
 mod identity;
 pub mod index;
 pub mod manifest;
+mod owner;
 mod stamps;
 pub(super) mod survey;
 mod thawing;
@@ -52,6 +53,8 @@ pub struct Archives {
     known: HashMap<String, Uuid>,
     /// What new backups are of, if somebody told.
     subvolume: Option<Uuid>,
+    /// What this run said that the archive is of.
+    claimed: Option<Origin>,
 }
 
 /// A backup that is coming.
@@ -89,6 +92,7 @@ impl Bucket<Archives> {
             kept: Vec::new(),
             known: HashMap::new(),
             subvolume: None,
+            claimed: None,
         };
         Ok(Bucket::of(objects, access, layout))
     }

@@ -48,8 +48,9 @@ impl Reach {
         self.objects.remove(keys)
     }
 
-    /// Whether an earlier run copied this object already, and could not remove it. The key of a stream
-    /// names it, so that its length is enough; a copy may have another ETag.
+    /// Whether an earlier run copied this object already, and could not remove it. What was written with
+    /// it goes with a copy, which may have another ETag. What lay in the trash before may be another
+    /// stream of the same name and length.
     fn is_copied(&self, key: &str, to: &str) -> Result<bool> {
         let Some(copy) = self.objects.head(to)? else {
             return Ok(false);
@@ -58,6 +59,11 @@ impl Reach {
             return Ok(false);
         };
         let stream = !key.ends_with(".bs");
-        Ok(copy.size == here.size && (stream || copy.etag == here.etag))
+        let same = if stream {
+            copy.meta == here.meta
+        } else {
+            copy.etag == here.etag
+        };
+        Ok(copy.size == here.size && same)
     }
 }

@@ -343,6 +343,19 @@ impl Layout for Diffs {
         Ok(())
     }
 
+    /// A marker says that there is a stream: another run has finished it meanwhile, or a piece of it is
+    /// missing, and the others are all that there is of it.
+    fn must_be_left(&self, reach: &Reach, path: &str, doing: &str) -> Result<()> {
+        let markers = format!("{}{path}.all-", self.prefix);
+        match reach.objects.inventory(&markers)?.objects.first() {
+            None => Ok(()),
+            Some(marker) => {
+                let said = format!("{} says that it is a stream", shown(&marker.key));
+                Err(Error::refused(doing, said).hint("send it again, or remove the marker"))
+            }
+        }
+    }
+
     fn forget_leftover(&mut self, path: &str) {
         self.index.leftovers.remove(path);
     }

@@ -17,6 +17,8 @@ pub struct Kept {
     pub(super) to: Uuid,
     /// Out of what.
     pub(super) from: Option<Uuid>,
+    /// Nobody knows the real UUID of what it makes, so that `to` is another.
+    pub(super) stand_in: bool,
     /// Nobody knows the real UUID of what it builds on, so that `from` is another.
     pub(super) hidden_parent: bool,
     /// In order, with the ETags that they have now.
@@ -74,6 +76,7 @@ impl Kept {
             origin: self.origin.clone(),
             created: self.created,
             read_only: true,
+            stand_in: self.stand_in,
             ..Snapshot::default()
         }
     }

@@ -5,6 +5,9 @@ use crate::archive::{BackupKind, Begun, Stamp};
 use crate::error::{Error, Result};
 use std::path::Path;
 
+/// How the key of what says which machine an archive is of ends.
+pub(super) const OWNER: &str = "owner.json";
+
 /// A key of an archive, `{prefix}subvol/{name}/…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Archived<'a> {
@@ -20,6 +23,8 @@ pub(super) struct Archived<'a> {
 pub(super) enum KeyPart {
     /// `current.json`.
     Pointer,
+    /// Says which machine makes the backups.
+    Owner,
     /// The manifest of a kind of backup and a time.
     Manifest(BackupKind, Stamp),
     /// A piece of its stream, counted from 0.
@@ -37,6 +42,7 @@ impl<'a> Archived<'a> {
         let (folder, file) = key.rsplit_once('/')?;
         let (folder, part) = match file {
             "current.json" => (folder, KeyPart::Pointer),
+            OWNER => (folder, KeyPart::Owner),
             _ => {
                 let (folder, kind) = folder.rsplit_once('/')?;
                 (folder, KeyPart::parse(kind, file)?)
@@ -106,6 +112,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     if let Some(Archived { prefix, name, part }) = Archived::parse(&key) {
         let end = match part {
             KeyPart::Pointer => "current.json".to_owned(),
+            KeyPart::Owner => OWNER.to_owned(),
             KeyPart::Manifest(kind, stamp) => format!("{kind}/manifest-{stamp}.json"),
             KeyPart::Chunk(begun, index) => format!("{begun}-{index}.bin"),
         };

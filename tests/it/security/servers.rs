@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_old_kernel_receives_by_the_program_btrfs,
     sessions_are_in_the_system_log,
     keys_of_one_filesystem_see_only_their_own,
+    digests_tell_no_more_than_a_mode_may_fetch,
     nobody_is_blocked_by_who_claims_his_uuid,
     mounts_in_the_directory_are_not_crossed,
     who_appends_removes_only_what_never_counted,
@@ -309,6 +310,25 @@ fn keys_of_one_filesystem_see_only_their_own() {
     }
     assert!(client.list().is_empty());
     assert_eq!(fs::read_dir(&one).unwrap().count(), 0);
+}
+
+/// What each mode may fetch it may have digests of, and of nothing else.
+fn digests_tell_no_more_than_a_mode_may_fetch() {
+    let (one, two) = two_tenants();
+    let id = uuid(2).to_string();
+    let digest = json!({"id": id, "extent": {"these": ["", "secret"]}, "from_disk": false});
+    let question = json!({"ask": "digest", "digest": digest});
+    for mode in ["r", "a", "w"] {
+        let mut client = Client::comparing(mode, &two);
+        assert_eq!(client.list().len(), 1);
+        client.send(&id, None).unwrap();
+        client.ask(&question).unwrap();
+        assert_eq!(client.close(), 0);
+        let mut client = Client::comparing(mode, &one);
+        assert!(client.list().is_empty());
+        tell_nothing(&client.send(&id, None).unwrap_err());
+        tell_nothing(&client.ask(&question).unwrap_err());
+    }
 }
 
 /// Whoever claims to be the snapshot of somebody else is not in his way.

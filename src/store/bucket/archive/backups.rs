@@ -53,6 +53,7 @@ impl ArchiveIndex {
             path: manifest.snapshot.name.clone(),
             to: self.id(key).unwrap_or_default(),
             from: parent.and_then(|parent| self.id(parent)),
+            stand_in: !self.is_known(key),
             hidden_parent: parent.is_some_and(|parent| !self.is_known(parent)),
             objects: sources(manifest, &self.objects),
             marker: Some(key.to_owned()),

@@ -6,6 +6,7 @@ use super::manifest::{Manifest, Pointer, text};
 use super::{Archives, Reach};
 use crate::archive::{BackupKind, Begun, Stamp};
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::objects::{About, Object};
 use crate::process;
 use crate::snapshot::{Origin, Uuid, shown};
@@ -37,14 +38,9 @@ impl Bucket<Archives> {
             let said = format!("built on it, and to be deleted before: {all}");
             return Err(Error::refused(doing, said));
         }
-        let mut broken = archive.broken.keys();
-        match broken.find(|key| !archive.manifests.contains_key(*key)) {
-            Some(unread) => {
-                let said = format!("{} is not understood, and may build on it", shown(unread));
-                Err(Error::refused(doing, said))
-            }
-            None => Ok((key.clone(), manifest.clone())),
-        }
+        let found = (key.clone(), manifest.clone());
+        self.layout.must_be_understood(&doing)?;
+        Ok(found)
     }
 
     /// Removes the backup with this key, which must be one that is [`ArchiveStore::removable`].
@@ -75,6 +71,7 @@ impl Archives {
             .archive
             .manifest_key(manifest.kind, &manifest.created_at);
         look_again(reach, &manifest)?;
+        self.must_still_be_ours(reach)?;
         self.write(reach, &key, &text(&manifest)?)?;
         self.add(key.clone(), manifest, Identity::Known(to));
         let archive = &self.archive;
@@ -126,7 +123,9 @@ impl Archives {
             return Ok(Vec::new());
         }
         let (url, name) = (reach.objects.url(&self.pointer()), shown(newest));
-        if !reach.access.grants(Right::Add) {
+        let owner = archive.owner.as_ref();
+        let anothers = owner.is_some_and(|owner| owner.origin.machine != machine::id());
+        if anothers || !reach.access.grants(Right::Add) {
             let note = format!("{url} does not name the newest backup, {name}");
             return Ok(vec![note]);
         }
@@ -142,6 +141,7 @@ impl Archives {
         name: &str,
         origin: &Origin,
     ) -> Result<()> {
+        self.must_not_be_anothers(reach, origin)?;
         for key in self.archive.of(name) {
             let Some(mut manifest) = self.archive.manifests.get(&key).cloned() else {
                 continue;
@@ -192,11 +192,7 @@ impl Archives {
     /// Removes the backups of a snapshot, on which no other may build.
     pub(super) fn remove_backups(&mut self, reach: &Reach, name: &str, doing: &str) -> Result<()> {
         let going = self.archive.of(name);
-        let mut unread = self.archive.unread.keys();
-        if let Some(unread) = unread.find(|key| key.contains("/incremental/")) {
-            let said = format!("{} could not be read, and may build on it", shown(unread));
-            return Err(Error::refused(doing, said));
-        }
+        self.must_be_understood(doing)?;
         for key in &going {
             let mut children = self.archive.on(key).map(|child| &child.snapshot.name);
             if let Some(child) = children.find(|child| *child != name) {
@@ -209,6 +205,22 @@ impl Archives {
             self.remove_backup(reach, &key)?;
         }
         Ok(())
+    }
+
+    /// What is not understood may build on any other, and name its chunks. A full one that is frozen, or
+    /// cannot be read now, builds on none.
+    fn must_be_understood(&self, doing: &str) -> Result<()> {
+        let archive = &self.archive;
+        let full =
+            |key: &String| archive.unread.contains_key(key) && !key.contains("/incremental/");
+        let mut open = archive.broken.keys().chain(archive.unread.keys());
+        match open.find(|key| !archive.manifests.contains_key(*key) && !full(key)) {
+            Some(unread) => {
+                let said = format!("{} is not understood, and may build on it", shown(unread));
+                Err(Error::refused(doing, said))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The pointer first, then the manifest, then chunks that no other manifest names.

@@ -9,9 +9,9 @@ use crate::archive::{
 };
 use crate::error::Result;
 use crate::prices::Prices;
-use crate::snapshot::Uuid;
+use crate::snapshot::{Origin, Uuid};
 use crate::store::bucket::{ArchiveStore, by_hand};
-use crate::store::{Archive, Chain};
+use crate::store::{Archive, Chain, Right};
 use crate::text::shown;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,6 +47,13 @@ impl Archive for ArchiveStore {
         self.layout.subvolume = Some(subvolume);
         self.layout.known = names;
         self.is_read = false;
+    }
+
+    fn claim(&mut self, ours: &Origin, over: bool) -> Result<()> {
+        let doing = format!("cannot claim {}", self.location());
+        self.need(Right::Add, &doing)?;
+        self.known()?;
+        self.layout.claim_for(&self.reach, ours, over)
     }
 
     fn prices(&self) -> Prices {
@@ -101,6 +108,7 @@ impl Index {
                 })
                 .collect(),
             strays: self.strays.clone(),
+            owner: self.owner.clone(),
         }
     }
 

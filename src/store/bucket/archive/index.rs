@@ -2,14 +2,15 @@
 //! what belongs to nothing. Changes nothing.
 
 use super::manifest::{self, Manifest, Pointer};
-use crate::archive::{BackupKind, Begun, Stamp};
+use super::owner;
+use crate::archive::{BackupKind, Begun, Owner, Stamp};
 use crate::digest::sha256;
 use crate::error::{Error, Kind, Result};
 use crate::objects::{FROZEN, Inventory, Object, Objects, Unfinished};
 use crate::parallel::map;
 use crate::snapshot::{End, Uuid};
 use crate::store::bucket::kept::{self, UnfinishedStream};
-use crate::store::bucket::keys::{Archived, KeyPart, is_path};
+use crate::store::bucket::keys::{Archived, KeyPart, OWNER, is_path};
 use crate::text::shown;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -26,6 +27,8 @@ pub struct ArchiveIndex {
     pub manifests: BTreeMap<String, Manifest>,
     /// What the pointer names.
     pub current: Option<String>,
+    /// The machine that makes the backups, if it said so.
+    pub(super) owner: Option<Owner>,
     /// What cannot be restored, by key, and why.
     pub broken: BTreeMap<String, String>,
     /// Of these, what may be restored, since what could not be read is a manifest: its own or that of one
@@ -139,6 +142,10 @@ pub(super) fn of(
                 archive.remarks.push(words);
             }
         }
+    }
+    let owner = format!("{folder}{OWNER}");
+    if archive.objects.remove(&owner).is_some() {
+        archive.owner = owner::read(objects, &owner)?;
     }
     archive.relocate();
     archive.judge();
