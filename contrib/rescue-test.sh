@@ -3,7 +3,7 @@
 # bucket, and is destroyed; another one, with a new disk, gets the system back from each and checks
 # it. The machines hold nothing but busybox, btrfs-progs and our static programs, and run Debian's
 # own kernel, which makes this a test on a second kernel too. A third machine has no btrfs-progs either:
-# snapshots come to a filesystem that this machine made, and from there to the second disk and the bucket.
+# snapshots come from the second disk to a filesystem that this machine made.
 #
 # Needs no root. Kernel, emulator and busybox are Debian's packages, unpacked and not installed.
 #
