@@ -285,10 +285,25 @@ fn subvolumes(file: &mut ConfigReader) -> Result<Vec<(String, PathBuf)>> {
     Ok(all)
 }
 
+/// What is no bucket at a service has none.
+fn region(file: &mut ConfigReader) -> Result<String> {
+    let bucket = file.required("s3.bucket")?;
+    match matches!(
+        Location::directory(bucket.as_ref()),
+        Ok(Location {
+            place: Place::Raw(_),
+            ..
+        })
+    ) {
+        true => Ok(file.optional("s3.region")?.unwrap_or_default()),
+        false => file.required("s3.region"),
+    }
+}
+
 fn bucket(file: &mut ConfigReader) -> Result<BucketConfig> {
     Ok(BucketConfig {
         bucket: file.required("s3.bucket")?,
-        region: file.required("s3.region")?,
+        region: region(file)?,
         prefix: file.required("s3.prefix")?,
         endpoint_url: file.optional("s3.endpoint_url")?,
         chunk_size_bytes: file.number("s3.chunk_size_bytes", GIB_200, 1)?,
@@ -321,8 +336,8 @@ fn destination(file: &mut ConfigReader) -> Result<DestinationConfig> {
         |file: &ConfigReader, key, error: Error| file.wrong(key, &format!("is wrong: {error}"));
     let location = Location::directory(text.as_ref());
     let place = location.map_err(|error| said(file, "destination.location", error))?;
-    if place.place.directory().is_some_and(Path::is_relative) {
-        let what = format!("is {text:?}, and must be an absolute path, ssh://… or s3://…");
+    if place.place.path().is_some_and(Path::is_relative) {
+        let what = format!("is {text:?}, and must be an absolute path, ssh://…, s3://… or raw:/…");
         return Err(file.wrong("destination.location", &what));
     }
     let mut keeps = match file.optional("destination.keep")? {
