@@ -3,7 +3,7 @@
 use super::arborescence::{self, Edge};
 use super::candidates;
 use super::reasons::Chosen;
-use super::{Action, Planner, Step};
+use super::{Action, Obstacle, Planner, Step};
 use crate::snapshot::{Diff, Mended, Size, Snapshot, Uuid};
 use std::collections::{HashMap, HashSet};
 
@@ -36,7 +36,7 @@ impl<'a> Planner<'a> {
                 size: Size::Unknown,
             };
             let why = self.refusal(&whole).map_or(why, str::to_owned);
-            self.obstacle(&snapshot.path, why, true);
+            self.obstacle(Obstacle::blocking(&snapshot.path, why));
         }
         let mut full_only = HashSet::new();
         let chosen = loop {

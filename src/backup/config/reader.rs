@@ -195,23 +195,23 @@ impl ConfigReader {
         }))
     }
 
-    pub(super) fn choice(
+    /// One of some words, each of which stands for a value.
+    pub(super) fn choice<T: Clone>(
         &mut self,
         key: &'static str,
         default: &str,
-        all: &[&str],
-    ) -> Result<String> {
+        all: &[(&str, T)],
+    ) -> Result<T> {
         let text = self.text(key, default)?;
-        if all.contains(&text.as_str()) {
-            return Ok(text);
+        if let Some((_, value)) = all.iter().find(|(word, _)| *word == text) {
+            return Ok(value.clone());
         }
-        let hint = nearest(&text, all.iter().copied());
+        let words: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
+        let hint = nearest(&text, words.iter().copied());
         let hint = hint.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        let text = text.escape_default();
-        Err(self.wrong(
-            key,
-            &format!("is \"{text}\", and must be one of {}{hint}", all.join(", ")),
-        ))
+        let (text, words) = (text.escape_default(), words.join(", "));
+        let said = format!("is \"{text}\", and must be one of {words}{hint}");
+        Err(self.wrong(key, &said))
     }
 
     pub(super) fn path(&mut self, key: &'static str, default: PathBuf) -> Result<PathBuf> {
