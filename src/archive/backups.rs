@@ -1,10 +1,11 @@
 //! What there is of the backups of one subvolume. Values that whoever keeps them fills in.
 
 use super::{ArchiveState, BackupKind, Stamp};
+use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Origin, Uuid};
 use crate::text::shown;
 use jiff::Timestamp;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 /// The backups of one subvolume, and what lies beside them.
@@ -23,6 +24,8 @@ pub struct Backups {
     pub current: Option<String>,
     /// Why manifests cannot be understood, by their keys.
     pub unread: BTreeMap<String, String>,
+    /// Of what cannot be restored, what only could not be read: manifests, or those that they build on.
+    pub unknown: BTreeSet<String>,
     /// What runs left that did not end.
     pub leftovers: Vec<UnfinishedBackup>,
     /// Keys that are no part of any backup, nor left by a run.
@@ -99,6 +102,25 @@ impl Backups {
     pub fn broken(&self, key: &str) -> Option<&str> {
         let known = self.get(key).and_then(|backup| backup.broken.as_ref());
         known.or(self.unread.get(key)).map(String::as_str)
+    }
+
+    /// Whether all that is there could be read.
+    ///
+    /// # Errors
+    /// [`Kind::Partly`] if not; what could be is as good as ever.
+    pub fn must_be_all_read(&self) -> Result<()> {
+        let unread = self.unknown.iter();
+        let mut unread = unread.filter_map(|key| Some((key, self.unread.get(key)?)));
+        let Some((key, why)) = unread.next() else {
+            return Ok(());
+        };
+        let doing = format!("cannot read all the backups of {}", shown(&self.name));
+        let others = match unread.count() {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let said = format!("{}: {why}{others}", shown(key));
+        Err(Error::new(Kind::Partly, doing, said))
     }
 
     /// What cannot be restored, in words.

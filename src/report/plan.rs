@@ -37,6 +37,21 @@ fn verb(action: Action) -> &'static str {
     }
 }
 
+impl Plan {
+    /// All that is sent together, and whether somebody measured it.
+    fn sum(&self) -> String {
+        let (total, size) = (self.total_bytes(), human(self.total_bytes()));
+        let sizes = || self.transfers().map(|step| step.size);
+        let unknown = sizes().filter(|size| size.bytes().is_none()).count();
+        match (unknown, sizes().all(Size::is_exact)) {
+            (_, true) => format!("{size} ({total} bytes)"),
+            (0, false) => format!("about {size}"),
+            (n, _) if n == sizes().count() => "nobody has measured how much".to_owned(),
+            (n, _) => format!("about {size}, and {n} that nobody has measured"),
+        }
+    }
+}
+
 /// Exact bytes, or a guess that is seen to be one.
 fn size(step: &Step) -> String {
     match step.size {
@@ -90,20 +105,18 @@ impl fmt::Display for Plan {
         for obstacle in &self.obstacles {
             writeln!(f, "{obstacle}")?;
         }
-        let (count, total) = (self.transfers().count(), self.total_bytes());
+        let count = self.transfers().count();
         let goes = |step: &&Step| step.action == Action::Delete;
         let deletions = self.steps.iter().filter(goes).count();
         if let Some(effort) = self.effort.filter(|_| count > 0) {
             let Effort { requests, parts } = effort;
             writeln!(f, "{requests} requests that write, {parts} parts")?;
         }
+        let size = self.sum();
         match (count, deletions) {
             (0, 0) => write!(f, "nothing to do"),
-            (n, 0) => write!(f, "{n} to send, {} ({total} bytes)", human(total)),
-            (n, d) => {
-                let size = human(total);
-                write!(f, "{n} to send, {size} ({total} bytes); {d} to delete")
-            }
+            (n, 0) => write!(f, "{n} to send, {size}"),
+            (n, d) => write!(f, "{n} to send, {size}; {d} to delete"),
         }
     }
 }

@@ -48,6 +48,13 @@ pub trait Archive: Store {
     /// If it cannot be read.
     fn states(&mut self) -> Result<HashMap<String, ArchiveState>>;
 
+    /// Makes what says which backups there are readable, where that is frozen: waits until it is, having
+    /// asked for it where need be.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Partly`] if it takes longer than one wants to wait.
+    fn thaw_records(&mut self, how: &Thaw, tell: &mut dyn FnMut(Thawing)) -> Result<()>;
+
     /// Tells which subvolume new backups are of, so that they can be told from another's, and which
     /// UUIDs snapshots of these names have, for backups that do not tell themselves while they are frozen.
     fn know(&mut self, subvolume: Uuid, names: HashMap<String, Uuid>);

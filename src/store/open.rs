@@ -3,8 +3,8 @@
 use super::bucket::{ArchiveStore, DiffStore, lifecycle, raw};
 use super::local::Local;
 use super::{
-    Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Store, remote,
-    serve,
+    Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Right, Store,
+    remote, serve,
 };
 use crate::btrfs;
 use crate::error::{Error, Kind, Result};
@@ -71,7 +71,7 @@ fn other_form(error: Error, dir: &Path, access: Access, scheme: &str) -> Error {
     if Directory::is_below_root(dir) {
         return error.hint(format!("{place} for the streams that are kept there"));
     }
-    match access > Access::Read && Directory::is_empty(dir).unwrap_or(false) {
+    match access.grants(Right::Add) && Directory::is_empty(dir).unwrap_or(false) {
         true => error.hint(format!("{place} to keep streams there, as in a bucket")),
         false => error,
     }

@@ -20,7 +20,9 @@ mod backup;
 mod btrfs;
 mod btrfslist;
 mod bucket_faults;
+mod bucket_found;
 mod bucket_suites;
+mod bucket_unread;
 mod checksum;
 mod clean;
 mod cold;
@@ -78,7 +80,9 @@ fn main() -> std::process::ExitCode {
             archives::TESTS,
             backup::TESTS,
             bucket_faults::TESTS,
+            bucket_found::TESTS,
             bucket_suites::TESTS,
+            bucket_unread::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
             &checksum::TESTS.concat(),

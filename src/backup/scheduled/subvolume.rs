@@ -41,6 +41,8 @@ pub(super) struct Todo {
     pub(super) backups: Vec<BackupCost>,
     /// Why the bucket could not be read.
     pub(super) unread: Option<Error>,
+    /// Why not all that it has could be, if so.
+    all_read: Result<()>,
 }
 
 /// What the bucket has of a subvolume.
@@ -51,6 +53,8 @@ struct There {
     backups: Vec<BackupCost>,
     /// What nobody goes on with, in words.
     abandoned: Vec<String>,
+    /// Why not all of it could be read.
+    missed: Option<Error>,
 }
 
 impl Todo {
@@ -118,6 +122,14 @@ impl SubvolumeBackup {
         Ok(Some(words))
     }
 
+    /// Whether all that the last listing had could be read.
+    fn must_be_all_read(&mut self) -> Result<()> {
+        match &mut self.archive {
+            Some(archive) => archive.backups()?.must_be_all_read(),
+            None => Ok(()),
+        }
+    }
+
     /// What the last listing had that cannot be restored: words, and names of snapshots.
     fn losses(&mut self) -> Result<(Vec<String>, Vec<String>)> {
         let Some(archive) = &mut self.archive else {
@@ -159,7 +171,7 @@ impl RunContext<'_, '_> {
             subvolume: subject.path.clone(),
             what: words,
         });
-        match (&agenda, &unread) {
+        match (&agenda, unread.as_ref().or(there.missed.as_ref())) {
             (Agenda::Later(..), None) => return Ok(None),
             (Agenda::Later(..), Some(error)) => return Err(error.clone()),
             _ => there.abandoned.into_iter().for_each(|note| self.note(note)),
@@ -171,6 +183,7 @@ impl RunContext<'_, '_> {
             chain: there.chain,
             backups: there.backups,
             unread,
+            all_read: there.missed.map_or(Ok(()), Err),
         }))
     }
 
@@ -222,6 +235,7 @@ impl RunContext<'_, '_> {
             format!("nobody goes on with {} in {place}: {why}", shown(path))
         };
         Ok(Some(There {
+            missed: subject.must_be_all_read().err(),
             abandoned: abandoned.into_iter().map(note).collect(),
             backups: destinations::backups(&listing),
             pending,
@@ -344,7 +358,7 @@ impl RunContext<'_, '_> {
         if !self.order.dry_run {
             self.note_outcome(subject, &outcome, owed.is_some())?;
         }
-        outcome.verdict(&subject.path)
+        outcome.verdict(&subject.path).and(todo.all_read)
     }
 
     /// What the state remembers of it.

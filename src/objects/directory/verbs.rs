@@ -35,6 +35,7 @@ impl Found {
             size: self.size,
             etag: self.etag.clone(),
             modified: self.modified,
+            class: String::new(),
         }
     }
 }

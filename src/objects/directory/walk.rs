@@ -68,6 +68,7 @@ impl Directory {
             size: found.size,
             etag: found.etag,
             modified: found.modified,
+            class: String::new(),
         }))
     }
 }

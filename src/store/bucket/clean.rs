@@ -4,6 +4,8 @@
 use super::layout::Layout;
 use super::{Bucket, Reach};
 use crate::error::{Error, Result};
+use crate::log;
+use crate::objects::FROZEN;
 use crate::process;
 
 /// Where deleted objects go: where ButterSink put what it removed.
@@ -28,13 +30,18 @@ impl<L: Layout> Bucket<L> {
 
 impl Reach {
     /// Moves objects to the trash. Everything is copied before anything goes, and what makes the rest
-    /// mean something, `first`, goes first.
+    /// mean something, `first`, goes first. What is frozen cannot be copied, and goes for good.
     pub(super) fn trash(&self, first: &[String], keys: &[String]) -> Result<()> {
         for key in keys {
             process::check("cannot delete")?;
             let to = format!("{TRASH}{key}");
             if !self.is_copied(key, &to)? {
-                self.objects.copy(key, &to)?;
+                match self.objects.copy(key, &to) {
+                    Err(error) if error.refusal() == FROZEN => {
+                        log::line(|| format!("not copied, since it is frozen: {error}"));
+                    }
+                    copied => drop(copied?),
+                }
             }
         }
         self.objects.remove(first)?;

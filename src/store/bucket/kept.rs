@@ -2,7 +2,7 @@
 //! Knows no layout.
 
 use crate::digest::Digests;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::objects::{Object, Objects, Source, Unfinished};
 use crate::snapshot::{Diff, Origin, Size, Snapshot, Uuid};
 use crate::text::{duration, shown};
@@ -29,6 +29,8 @@ pub struct Kept {
     pub(super) on: Option<String>,
     /// Why it cannot be restored, as far as a listing tells.
     pub(super) broken: Option<String>,
+    /// That is so only as far as could be read.
+    pub(super) unknown: bool,
     /// Seconds since 1970.
     pub(super) created: Option<i64>,
     /// The subvolume that it is a snapshot of.
@@ -114,6 +116,26 @@ pub struct UnfinishedStream {
     pub bytes: u64,
     /// When something last arrived.
     pub latest: Option<Timestamp>,
+}
+
+/// Looks at what runs left, as far as that is told; what is not, in words.
+pub(super) fn look_at_all<'a>(
+    all: impl Iterator<Item = &'a mut UnfinishedStream>,
+    objects: &dyn Objects,
+) -> Result<Vec<String>> {
+    let mut remarks = Vec::new();
+    for leftover in all {
+        match leftover.look(objects) {
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            // Of what nobody knows the age, any might be too young.
+            Err(error) => {
+                leftover.latest = None;
+                remarks.push(error.to_string());
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(remarks)
 }
 
 impl UnfinishedStream {

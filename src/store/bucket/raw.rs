@@ -7,7 +7,7 @@ use super::{ArchiveStore, Bucket, DiffStore};
 use crate::error::Result;
 use crate::objects::Objects;
 use crate::objects::directory::Directory;
-use crate::store::{Access, ArchiveSettings};
+use crate::store::{Access, ArchiveSettings, Right};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl Bucket<Diffs> {
     /// # Errors
     /// If it is neither below a root nor empty, or another run writes to it.
     pub fn in_directory(dir: &Path, access: Access, part: Option<u64>) -> Result<DiffStore> {
-        let (objects, prefix) = Directory::open(dir, access > Access::Read, part)?;
+        let (objects, prefix) = Directory::open(dir, access.grants(Right::Add), part)?;
         DiffStore::on(Arc::new(objects), &prefix, access)
     }
 
@@ -46,7 +46,7 @@ impl Bucket<Archives> {
         part: Option<u64>,
     ) -> Result<ArchiveStore> {
         let dir = settings.bucket.strip_prefix(SCHEME).unwrap_or_default();
-        let (objects, above) = Directory::open(Path::new(dir), access > Access::Read, part)?;
+        let (objects, above) = Directory::open(Path::new(dir), access.grants(Right::Add), part)?;
         let most = objects.limits().max_object;
         let below = settings.prefix.trim_start_matches('/');
         let settings = ArchiveSettings {

@@ -59,6 +59,7 @@ impl ArchiveIndex {
             name: key.to_owned(),
             on: manifest.parent_manifest.clone(),
             broken: self.broken.get(key).cloned(),
+            unknown: self.unknown.contains(key),
             created: manifest.created_at.moment().map(Timestamp::as_second),
             subvolume: manifest.snapshot.subvolume_uuid,
             origin: manifest.snapshot.origin.clone(),

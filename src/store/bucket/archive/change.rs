@@ -2,12 +2,11 @@
 //! failure in the middle leaves nothing that looks whole and is not.
 
 use super::index::{ArchiveIndex, Identity};
-use super::manifest::{Chunk, Manifest, Pointer, text};
+use super::manifest::{Manifest, Pointer, text};
 use super::{Archives, Reach};
 use crate::archive::{BackupKind, Begun, Stamp};
 use crate::error::{Error, Result};
 use crate::objects::{About, Object};
-use crate::parallel::try_map;
 use crate::process;
 use crate::snapshot::{Origin, Uuid, shown};
 use crate::store::Right;
@@ -95,7 +94,8 @@ impl Archives {
             class: self.settings.class_manifest.clone(),
             ..About::default()
         };
-        reach.objects.put(key, text.as_bytes(), &about)
+        reach.objects.put(key, text.as_bytes(), &about)?;
+        reach.must_be_listed(key, &[(key, text.len() as u64)])
     }
 
     fn pointer(&self) -> String {
@@ -120,7 +120,9 @@ impl Archives {
         };
         let named = archive.current.as_ref();
         let named = named.and_then(|named| archive.manifests.get(named));
-        if named.is_some_and(|named| named.created_at >= manifest.created_at) {
+        if named.is_some_and(|named| named.created_at >= manifest.created_at)
+            || archive.may_be_newer(&manifest.created_at)
+        {
             return Ok(Vec::new());
         }
         let (url, name) = (reach.objects.url(&self.pointer()), shown(newest));
@@ -177,7 +179,7 @@ impl Archives {
                 key: chunk.key.clone(),
                 size: chunk.size,
                 etag: chunk.etag.clone().unwrap_or_default(),
-                modified: None,
+                ..Object::default()
             };
             let objects = &mut self.archive.objects;
             objects.entry(chunk.key.clone()).or_insert(object);
@@ -190,6 +192,11 @@ impl Archives {
     /// Removes the backups of a snapshot, on which no other may build.
     pub(super) fn remove_backups(&mut self, reach: &Reach, name: &str, doing: &str) -> Result<()> {
         let going = self.archive.of(name);
+        let mut unread = self.archive.unread.keys();
+        if let Some(unread) = unread.find(|key| key.contains("/incremental/")) {
+            let said = format!("{} could not be read, and may build on it", shown(unread));
+            return Err(Error::refused(doing, said));
+        }
         for key in &going {
             let mut children = self.archive.on(key).map(|child| &child.snapshot.name);
             if let Some(child) = children.find(|child| *child != name) {
@@ -259,20 +266,11 @@ impl Archives {
 /// Days may have passed since the first chunk arrived, and a rule of the bucket or another machine
 /// may have removed it.
 fn look_again(reach: &Reach, manifest: &Manifest) -> Result<()> {
-    let look = |chunk: &Chunk| {
-        process::check("looking at chunks once more")?;
-        match reach.objects.head(&chunk.key)? {
-            Some(head) if head.size == chunk.size => Ok(()),
-            _ => {
-                let said = "it arrived, and is not there any more: does a lifecycle rule, or another \
-                            machine, remove what is below this prefix?";
-                let doing = format!("cannot find {}", reach.objects.url(&chunk.key));
-                Err(Error::failed(doing, said))
-            }
-        }
-    };
-    let threads = reach.objects.limits().threads;
-    try_map("looking at chunks", threads, &manifest.chunks, look, |_| {}).map(drop)
+    let chunks = manifest.chunks.iter();
+    let wanted: Vec<(&str, u64)> = chunks.map(|chunk| (&*chunk.key, chunk.size)).collect();
+    let first = manifest.chunks.first().map_or("", |chunk| &chunk.key);
+    let stem = first.rsplit_once('-').map_or(first, |(stem, _)| stem);
+    reach.must_be_listed(stem, &wanted)
 }
 
 impl ArchiveIndex {

@@ -3,7 +3,10 @@
 use super::chain::Links;
 use super::index::ArchiveIndex as Index;
 use super::manifest::{self, Manifest};
-use crate::archive::{ArchiveState, Backup, Backups, ByHand, Stamp, UnfinishedBackup};
+use super::thawing;
+use crate::archive::{
+    ArchiveState, Backup, Backups, ByHand, Stamp, Thaw, Thawing, UnfinishedBackup,
+};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
@@ -26,6 +29,18 @@ impl Archive for ArchiveStore {
 
     fn states(&mut self) -> Result<HashMap<String, ArchiveState>> {
         self.states()
+    }
+
+    fn thaw_records(&mut self, how: &Thaw, tell: &mut dyn FnMut(Thawing)) -> Result<()> {
+        let unread = self.archive()?.unread.iter();
+        let frozen = unread.filter(|(_, frozen)| **frozen);
+        let frozen: Vec<String> = frozen.map(|(key, _)| key.clone()).collect();
+        let keys: Vec<&str> = frozen.iter().map(String::as_str).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.is_read = false;
+        thawing::thaw(self.objects(), &keys, (how, how.days(0)), tell)
     }
 
     fn know(&mut self, subvolume: Uuid, names: HashMap<String, Uuid>) {
@@ -77,6 +92,7 @@ impl Index {
             unread: unread
                 .map(|(key, why)| (key.clone(), why.clone()))
                 .collect(),
+            unknown: self.unknown.clone(),
             leftovers: leftovers
                 .map(|(name, left)| UnfinishedBackup {
                     name: name.clone(),
