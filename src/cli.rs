@@ -42,7 +42,7 @@ pub use described::{Described, Offer, programs};
 use form::Form;
 pub use grammar::{Hint, Name};
 use options::Options;
-use parse::Asked;
+use parse::Understood;
 #[cfg(any(test, feature = "fuzz"))]
 use std::ffi::OsStr;
 use std::ffi::OsString;
@@ -72,10 +72,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn carry_out(asked: Asked<Options, Form>) -> Result<()> {
+fn carry_out(asked: Understood<Options, Form>) -> Result<()> {
     let (form, words, options) = match asked {
-        Asked::Text(text) => return report::print(&text),
-        Asked::Run(form, words, options) => (form, words, options),
+        Understood::Text(text) => return report::print(&text),
+        Understood::Run(form, words, options) => (form, words, options),
     };
     sys::catch_signals();
     if let Some(path) = &options.logfile {

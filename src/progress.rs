@@ -1,5 +1,5 @@
-//! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere,
-//! as JSON lines for scripts, and in the debug log.
+//! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere, as JSON
+//! lines for scripts, and in the debug log. Decides nothing.
 
 mod verbosity;
 

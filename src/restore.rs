@@ -1,5 +1,6 @@
-//! Restores: a sync the other way. Has a backup and what it builds on chosen, shows what that takes, has
-//! it thawed, syncs what is missing, compares, and has a writable snapshot made at last.
+//! Restores: a sync the other way. Has a backup and what it builds on chosen, shows what that takes,
+//! has it thawed, syncs what is missing, compares, and has a writable snapshot made at last. Knows no
+//! bucket.
 
 mod preview;
 

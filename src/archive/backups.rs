@@ -1,4 +1,5 @@
-//! What there is of the backups of one subvolume. Values that whoever keeps them fills in.
+//! What there is of the backups of one subvolume. Values that whoever keeps them fills in. Knows no
+//! bucket and no file.
 
 use super::{ArchiveState, BackupKind, Stamp};
 use crate::error::{Error, Kind, Result};

@@ -1,4 +1,4 @@
-//! The archives of a configuration, and how their bucket is reached.
+//! The archives of a configuration, and how their bucket is reached. Opens nothing.
 
 use super::config::Config;
 use crate::store::{ArchiveSettings, BucketOptions, Means};

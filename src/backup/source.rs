@@ -1,5 +1,5 @@
 //! The subvolume that is backed up, and the directory of its snapshots: what is there, whether a new
-//! one is needed, making it, and the link to the latest.
+//! one is needed, making it, and the link to the latest. Knows no destination.
 
 use super::names::Naming;
 use crate::attribution::{self, Family, LineageNode};

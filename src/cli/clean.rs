@@ -1,4 +1,5 @@
-//! `buttersink clean`: what runs left at a location, from options to verdict.
+//! `buttersink clean`: what runs left at a location, from options to verdict. What may be removed is
+//! decided by the stores.
 
 pub(super) mod backup;
 

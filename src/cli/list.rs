@@ -1,5 +1,5 @@
 //! `buttersink list`: the snapshots at a location, and the backups that are in archives there or that a
-//! configuration file names.
+//! configuration file names. Changes nothing.
 
 use super::form::Form;
 use super::grammar::{Command, Usage};

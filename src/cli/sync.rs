@@ -1,4 +1,5 @@
-//! `buttersink sync`: the snapshots of one location brought to another, from options to verdict.
+//! `buttersink sync`: the snapshots of one location brought to another, from options to verdict. What
+//! goes which way is decided by `plan`.
 
 pub(super) mod resend;
 mod slash;

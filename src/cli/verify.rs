@@ -1,4 +1,4 @@
-//! `buttersink verify`: which stores are verified, and against what.
+//! `buttersink verify`: which stores are verified, and against what. Compares nothing itself.
 
 mod drill;
 mod files;

@@ -1,5 +1,5 @@
-//! Objects in memory, for tests: complete, as strict as a good service, and able to fail wherever a test
-//! wants it to. Clones are the same objects.
+//! Objects in memory, for tests: complete, as strict as a good service, and able to fail wherever a
+//! test wants it to. Clones are the same objects. Knows no layout.
 
 mod verbs;
 

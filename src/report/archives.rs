@@ -1,5 +1,5 @@
-//! Archives as chains: what can be restored, from when, how large, and how it is done by hand; and
-//! what runs left.
+//! Archives as chains: what can be restored, from when, how large, and how it is done by hand; and what
+//! runs left. Asks no store.
 
 use super::table::{As, Bytes, Column, Rows, data, table};
 use crate::archive::{ArchiveState, Backup, Backups, Stamp};

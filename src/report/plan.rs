@@ -1,5 +1,5 @@
 //! A plan, as a table for people and as JSON: each step with its size and its reason, what is in the
-//! way, and the total.
+//! way, and the total. Decides nothing.
 
 use super::table::{As, Column, Row, data, path, table};
 use crate::plan::{Action, Obstacle, Plan, Step};

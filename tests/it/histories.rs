@@ -215,8 +215,11 @@ impl History {
 
     /// How it is received, unless the environment says it for all: half of them by ourselves.
     fn way(&self) -> Option<ReceiveWith> {
-        let ours = self.seed % 4 >= 2;
-        receive_with().or(ours.then_some(ReceiveWith::Builtin))
+        let way = match self.seed % 4 {
+            0 | 1 => ReceiveWith::Btrfs,
+            _ => ReceiveWith::Builtin,
+        };
+        receive_with().or(Some(way))
     }
 
     /// Makes it, sends what is asked for, and what was done in words.

@@ -1,4 +1,5 @@
 //! What a finished backup lets go of, at a destination and at the source, and the link to the latest.
+//! Does not decide what may go: that is retention's business.
 
 use super::{Costed, Dest, Keeps, Run};
 use crate::archive::Begun;

@@ -1,5 +1,5 @@
-//! One subvolume of a configuration: what there is of it here and in the bucket, what is due, and
-//! its backup.
+//! One subvolume of a configuration: what there is of it here and in the bucket, what is due, and its
+//! backup. What is due is decided by `agenda`; how a step is carried out, by `run`.
 
 use super::destinations::{self, BackupCost, InBucket};
 use super::{RunContext, ScheduledOrder};

@@ -1,4 +1,4 @@
-//! `verify --content`: whose files are compared, and by whom.
+//! `verify --content`: whose files are compared, and by whom. Compares nothing itself.
 
 use super::Other;
 use crate::cli::means::open;

@@ -1,4 +1,5 @@
-//! One store: what its own records say, and what another place and a drill say of its streams.
+//! One store: what its own records say, and what another place and a drill say of its streams. Compares
+//! nothing itself.
 
 use super::drill::Ground;
 use crate::cli::means::open;

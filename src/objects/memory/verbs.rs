@@ -1,4 +1,4 @@
-//! What is done to objects in memory, one verb after the other.
+//! What is done to objects in memory, one verb after the other. Knows no layout.
 
 use super::{Memory, State, Stored, Upload};
 use crate::archive::Tier;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::objects::{About, Meta, Object, Objects, Unfinished, UploadedPart};
 use crate::snapshot::Size;
-use begun::Begun;
+use begun::RecordedUpload;
 use sizing::Sizing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -275,8 +275,8 @@ impl Upload {
     }
 
     /// What this machine remembers of an upload.
-    fn begun(&self, upload: &Unfinished) -> Begun {
-        Begun::of(&self.objects.url(&upload.key), &upload.id)
+    fn begun(&self, upload: &Unfinished) -> RecordedUpload {
+        RecordedUpload::of(&self.objects.url(&upload.key), &upload.id)
     }
 
     /// What an upload is begun with, but for the time.

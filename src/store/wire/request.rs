@@ -1,4 +1,5 @@
-//! What can be asked for, what each question needs, and which names it may have in it.
+//! What can be asked for, what each question needs, and which names it may have in it. Does no input or
+//! output.
 
 use crate::error::{Error, Result};
 use crate::proof::Depth;

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = tests![
     servers_follow_only_links_of_roots_alone,
     strict_servers_refuse_what_others_could_use,
     the_server_decides_how_it_receives,
+    an_old_kernel_receives_by_the_program_btrfs,
     sessions_are_in_the_system_log,
     keys_of_one_filesystem_see_only_their_own,
     nobody_is_blocked_by_who_claims_his_uuid,
@@ -162,6 +163,29 @@ fn the_server_decides_how_it_receives() {
         let quarantine = dir.join(".buttersink/quarantine").exists();
         assert_eq!(quarantine, way == "builtin", "{number}");
     }
+}
+
+/// Before Linux 5.6 there is no openat2; who is served is told how he is.
+fn an_old_kernel_receives_by_the_program_btrfs() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip("needs strace");
+    }
+    let dir = btrfs("far", 256);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o", "/dev/null", "-e", "inject=openat2:error=ENOSYS"]);
+    command
+        .arg(binary("buttersink"))
+        .args(["--server", "--mode", "a"]);
+    let mut client = Client::wishing(command.arg(&dir), None);
+    let hello = client.hear().unwrap();
+    assert!(!hello["words"].to_string().contains("builtin"));
+    let listing = client.ask(&json!({"ask": "list"})).unwrap();
+    assert!(listing["notes"].to_string().contains("needs Linux 5.6"));
+    let stream = of_commands(2, &[file("f", b"x")]);
+    client.receive("s", 2, None, &stream).unwrap();
+    assert_eq!(client.close(), 0);
+    assert_eq!(fs::read(dir.join("s/f")).unwrap(), b"x");
+    assert!(!dir.join(".buttersink/quarantine").exists());
 }
 
 /// In a namespace of its own, where this test is the system's logger.

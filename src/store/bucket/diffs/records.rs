@@ -1,4 +1,5 @@
-//! What is written down beside the streams: sizes, checksums, and the markers of split streams.
+//! What is written down beside the streams: sizes, checksums, and the markers of split streams. Knows
+//! nothing of what is in the streams.
 
 use super::Diffs;
 use super::hints::{Hints, StreamRecord};
