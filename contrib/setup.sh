@@ -10,6 +10,9 @@ PATH=$PATH:/usr/sbin:/sbin
 needs='
 btrfs btrfs-progs
 mkfs.btrfs btrfs-progs
+mkfs.ext4 e2fsprogs
+mkfs.exfat exfatprogs
+mount.exfat-fuse exfat-fuse
 losetup mount
 mount mount
 setfattr attr

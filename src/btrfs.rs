@@ -204,6 +204,16 @@ fn as_path(text: &[u8]) -> PathBuf {
     OsStr::from_bytes(text.strip_suffix(b"/").unwrap_or(text)).into()
 }
 
+/// Whether a directory is on btrfs.
+///
+/// # Errors
+/// If it is not there, or may not be read.
+pub fn is_on(dir: &Path) -> Result<bool> {
+    let open = || format!("cannot open {}", shown(dir));
+    let file = File::open(dir).doing(open)?;
+    Ok(sys::filesystem_type(file.as_fd()).doing(open)? == abi::SUPER_MAGIC)
+}
+
 /// Opens a directory that must be on btrfs.
 fn open_dir(dir: &Path) -> Result<File> {
     checked_dir(Unopened::anywhere(dir), dir)

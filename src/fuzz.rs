@@ -14,7 +14,7 @@ use crate::store::bucket::archive::manifest::Manifest;
 use crate::store::remote::Remote;
 use crate::store::{self, Access, Hello, Location, Receipt, Sink, Store, serve};
 use crate::stream::{Head, MOST, Touched, stored};
-use crate::{btrfs, checksum, receive};
+use crate::{btrfs, checksum, objects, receive};
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -181,6 +181,7 @@ fn xml(bytes: &[u8]) {
 
 fn keys(bytes: &[u8]) {
     store::fuzz_keys(bytes);
+    objects::directory::fuzz_names(bytes);
     store::fuzz_names(bytes);
 }
 

@@ -1,6 +1,7 @@
 //! Objects under keys, whatever keeps them: the verbs that a bucket is made of, and what they speak of.
 //! Knows neither snapshots nor what keys mean.
 
+pub mod directory;
 pub mod memory;
 
 use crate::archive::{ArchiveState, Tier};
@@ -197,7 +198,7 @@ impl RemoteChecksum {
     /// The checksum as it is written there.
     pub fn written(&self, hasher: Hasher) -> String {
         match self.algorithm {
-            Algorithm::Md5 => hasher.hex(),
+            Algorithm::Md5 | Algorithm::TreeHash => hasher.hex(),
             _ => hasher.base64(),
         }
     }
@@ -323,6 +324,12 @@ pub trait Objects: Debug + Send + Sync {
 
     /// Whether an upload that was begun before becomes an object as this run would make it.
     fn goes_on(&self, upload: &Unfinished) -> bool;
+
+    /// What an upload was begun with: bytes of its parts, and metadata. `None` where nobody tells, so that others may
+    /// be at work on it.
+    fn begun_with(&self, _upload: &Unfinished) -> Result<Option<(u64, BTreeMap<String, String>)>> {
+        Ok(None)
+    }
 
     /// The parts of an upload that have arrived, in order; `None` if it is gone.
     fn parts(&self, upload: &Unfinished) -> Result<Option<Vec<UploadedPart>>>;

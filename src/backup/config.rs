@@ -1,6 +1,7 @@
 //! The configuration file of scheduled backups: every key, its default and its bounds. Text in,
 //! values out; unknown and mistyped keys are errors that name the nearest known one.
 
+mod bucket;
 mod nearest;
 mod reader;
 
@@ -11,7 +12,7 @@ use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
 use crate::machine;
 use crate::snapshot::shown;
-use crate::store::{self, Location, Place, ReceiveWith, Sse};
+use crate::store::{Location, Place, ReceiveWith, Sse};
 use crate::sys::secure_open::{self, Unopened};
 use reader::ConfigReader;
 use std::collections::HashMap;
@@ -251,7 +252,7 @@ impl Config {
                 retain: file.number("snapshots.retain", 2, 1)?,
             },
             subvolumes: subvolumes(&mut file)?,
-            s3: bucket(&mut file)?,
+            s3: bucket::read(&mut file)?,
             restore: restore(&mut file)?,
             destinations: file.many(destination)?,
             hooks: hooks(&mut file)?,
@@ -324,52 +325,14 @@ fn subvolumes(file: &mut ConfigReader) -> Result<Vec<(String, PathBuf)>> {
     Ok(all)
 }
 
-fn bucket(file: &mut ConfigReader) -> Result<BucketConfig> {
-    Ok(BucketConfig {
-        bucket: file.required("s3.bucket")?,
-        region: file.required("s3.region")?,
-        prefix: prefix(file)?,
-        endpoint_url: file.optional("s3.endpoint_url")?,
-        chunk_size_bytes: file.number("s3.chunk_size_bytes", GIB_200, 1)?,
-        part_size_bytes: file.optional_number("s3.part_size_bytes", SMALLEST_PART)?,
-        storage_class_chunks: file.text("s3.storage_class_chunks", "DEEP_ARCHIVE")?,
-        storage_class_manifest: file.text("s3.storage_class_manifest", "STANDARD")?,
-        concurrency: file.number("s3.concurrency", 4, 1)?,
-        spool_enabled: file.flag("s3.spool_enabled", false)?,
-        sse: encryption(file)?,
-        keeps: ChainPolicy {
-            newest: file.optional_number("s3.retain_full_chains", 1)?,
-            days: file.optional_number("s3.retain_days", 1)?,
-        },
-    })
-}
-
-fn prefix(file: &mut ConfigReader) -> Result<String> {
-    let prefix = file.required("s3.prefix")?;
-    match store::refuse_folder(&prefix) {
-        Some(said) => Err(file.wrong("s3.prefix", &format!("is {prefix:?}: {said}"))),
-        None => Ok(prefix),
-    }
-}
-
-/// Of what is not said, AES256 is what every service but a few takes.
-fn encryption(file: &mut ConfigReader) -> Result<Sse> {
-    let Some(text) = file.optional("s3.sse")? else {
-        file.text("s3.sse", "AES256")?;
-        return Ok(Sse::Usual);
-    };
-    let wrong = |error: Error| file.wrong("s3.sse", &format!("is wrong: {error}"));
-    text.parse().map_err(wrong)
-}
-
 fn destination(file: &mut ConfigReader) -> Result<DestinationConfig> {
     let text = file.required("destination.location")?;
     let said =
         |file: &ConfigReader, key, error: Error| file.wrong(key, &format!("is wrong: {error}"));
     let location = Location::directory(text.as_ref());
     let place = location.map_err(|error| said(file, "destination.location", error))?;
-    if place.place.directory().is_some_and(Path::is_relative) {
-        let what = format!("is {text:?}, and must be an absolute path, ssh://… or s3://…");
+    if place.place.path().is_some_and(Path::is_relative) {
+        let what = format!("is {text:?}, and must be an absolute path, ssh://…, s3://… or raw:/…");
         return Err(file.wrong("destination.location", &what));
     }
     let mut keeps = match file.optional("destination.keep")? {

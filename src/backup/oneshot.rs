@@ -164,9 +164,11 @@ pub(super) fn check_apart(source: &BackupSource, place: &Place) -> Result<()> {
 
 /// An unplugged disk must not fill the disk that its mount point is on.
 pub(super) fn check_mount(source: &BackupSource, place: &Place) -> Result<()> {
-    let Some(path) = place.directory() else {
+    let Some(path) = place.path() else {
         return Ok(());
     };
+    // What is below the root of streams is made when it is needed.
+    let path = path.ancestors().find(|path| path.exists()).unwrap_or(path);
     let at = btrfs::mount_point(path)?;
     let ours = btrfs::mount_point(&source.path)?;
     match at {

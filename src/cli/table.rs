@@ -61,6 +61,7 @@ locations:
   [btrfs://|file://]/path/to/directory/[snapshot]
   ssh://[user@]host[:port]/path/to/directory/[snapshot]
   s3://bucket/prefix/[snapshot]
+  raw:/path/to/directory/[snapshot]       on any filesystem; raw+ssh:// on another machine
   The slash at the end matters: with it all snapshots in the directory, without it (SRC only) the
   one snapshot. A destination is always a directory.
 ";

@@ -15,6 +15,7 @@ mod keys;
 mod layout;
 pub(super) mod lifecycle;
 mod out;
+pub(super) mod raw;
 mod s3;
 mod send;
 mod sink;

@@ -23,8 +23,12 @@ pub enum Place {
         /// Empty, or with a slash at its end and none at its beginning.
         prefix: String,
     },
+    /// What is below a directory of any filesystem on this machine, as in a bucket.
+    Raw(PathBuf),
     /// A directory on another machine.
     Ssh(Address),
+    /// One there of any filesystem, as in a bucket.
+    RawSsh(Address),
 }
 
 /// How what follows a scheme is read.
@@ -36,6 +40,8 @@ const KINDS: &[(&str, Read)] = &[
     ("file://", local),
     ("s3://", bucket),
     ("ssh://", |rest| Address::parse(rest).map(Place::Ssh)),
+    ("raw+ssh://", |rest| Address::parse(rest).map(Place::RawSsh)),
+    ("raw:", raw),
 ];
 
 /// A place, and perhaps one snapshot in it.
@@ -115,7 +121,8 @@ fn kind(text: &OsStr) -> Result<(&'static str, Read, &OsStr)> {
     match bytes.windows(3).position(|w| w == b"://") {
         Some(at) if bytes[..at].iter().all(u8::is_ascii_alphanumeric) => Err(wrong(
             text,
-            "known kinds are btrfs://, file://, ssh://, s3:// and paths; a path of this name begins with ./",
+            "known kinds are btrfs://, file://, ssh://, s3://, raw:/, raw+ssh:// and paths; a path of this name \
+             begins with ./",
         )),
         _ => Ok(("", local, text)),
     }
@@ -125,6 +132,13 @@ fn local(path: &OsStr) -> Result<Place> {
     match path.is_empty() {
         true => Err(wrong(path, "it has no path")),
         false => Ok(Place::Local(path.into())),
+    }
+}
+
+fn raw(path: &OsStr) -> Result<Place> {
+    match path.is_empty() {
+        true => Err(wrong(path, "it has no path: raw:/path/")),
+        false => Ok(Place::Raw(path.into())),
     }
 }
 
@@ -155,15 +169,23 @@ impl Place {
     pub fn directory(&self) -> Option<&Path> {
         match self {
             Place::Local(path) => Some(path),
-            Place::S3 { .. } | Place::Ssh(_) => None,
+            Place::S3 { .. } | Place::Raw(_) | Place::Ssh(_) | Place::RawSsh(_) => None,
         }
     }
 
     /// Whether streams are kept there, and not the files that they make.
     pub fn keeps_streams(&self) -> bool {
         match self {
-            Place::S3 { .. } => true,
+            Place::S3 { .. } | Place::Raw(_) | Place::RawSsh(_) => true,
             Place::Local(_) | Place::Ssh(_) => false,
+        }
+    }
+
+    /// Where on this machine it is, whether as a directory or in one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Place::Local(path) | Place::Raw(path) => Some(path),
+            Place::S3 { .. } | Place::Ssh(_) | Place::RawSsh(_) => None,
         }
     }
 }
@@ -179,7 +201,9 @@ impl fmt::Display for Place {
         match self {
             Place::Local(path) => f.write_str(&shown(path)),
             Place::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{}", shown(prefix)),
+            Place::Raw(path) => write!(f, "raw:{}", shown(path)),
             Place::Ssh(address) => f.write_str(&address.url()),
+            Place::RawSsh(address) => write!(f, "raw+{}", address.url()),
         }
     }
 }
@@ -213,8 +237,24 @@ mod tests {
         let at = place("ssh://u@h:2/p/");
         assert_eq!(source("ssh://u@h:2/p/"), (at.clone(), None));
         assert_eq!(source("ssh://u@h:2/p/x"), (at, Some("x".into())));
+        let raw = place("raw:/a/b/");
+        assert_eq!(raw, Place::Raw("/a/b".into()));
+        assert_eq!(source("raw:/a/b/"), (raw.clone(), None));
+        assert_eq!(source("raw:/a/b/x"), (raw, Some("x".into())));
+        assert_eq!(source("raw:/x"), (place("raw:/"), Some("x".into())));
+        let far = place("raw+ssh://u@h:2/p/");
+        assert_eq!(far.to_string(), "raw+ssh://u@h:2/p/");
+        assert_eq!(source("raw+ssh://u@h:2/p/x"), (far, Some("x".into())));
         for wrong in [
-            "", "ftp://x/", "file://", "s3://", "s3:///x", "ssh://h", "ssh://",
+            "",
+            "ftp://x/",
+            "file://",
+            "s3://",
+            "s3:///x",
+            "ssh://h",
+            "ssh://",
+            "raw:",
+            "raw+ssh://h",
         ] {
             assert!(Location::source(OsStr::new(wrong)).is_err(), "{wrong}");
             assert!(Location::directory(OsStr::new(wrong)).is_err(), "{wrong}");

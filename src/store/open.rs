@@ -1,15 +1,18 @@
 //! Which store stands behind a place: the only file that knows every kind of them.
 
-use super::bucket::{ArchiveStore, DiffStore, lifecycle};
+use super::bucket::{ArchiveStore, DiffStore, lifecycle, raw};
 use super::local::Local;
 use super::{
-    Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Store, remote,
-    serve,
+    Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Right, Store,
+    remote, serve,
 };
-use crate::error::Result;
+use crate::btrfs;
+use crate::error::{Error, Kind, Result};
+use crate::objects::directory::Directory;
 use crate::process::Priority;
+use crate::snapshot::shown;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Opens the store at a place.
 ///
@@ -17,22 +20,60 @@ use std::path::PathBuf;
 /// If it is not there, may not be used so, or another run holds its lock.
 pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Store>> {
     match place {
-        Place::Local(dir) => Ok(Box::new(Local::open(dir, access, means.manner)?)),
+        Place::Local(dir) => {
+            let local = Local::open(dir, access, means.manner);
+            Ok(Box::new(
+                local.map_err(|error| other_form(error, dir, access, "raw:"))?,
+            ))
+        }
         Place::S3 { bucket, prefix } => {
             let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
             Ok(Box::new(store))
         }
-        Place::Ssh(address) => {
+        Place::Raw(dir) => {
+            let store = DiffStore::in_directory(dir, access, means.s3.part_size)?;
+            Ok(Box::new(store))
+        }
+        Place::Ssh(address) => Ok(Box::new(remote::ssh::open(
+            address,
+            access,
+            us(means),
+            &means.ssh,
+        )?)),
+        Place::RawSsh(address) => {
             let us = Hello {
-                compressed: means.manner.compressed,
-                receive_with: means.manner.receive_with,
-                background: means.manner.priority == Priority::Background,
-                ..Hello::here()
+                raw: true,
+                ..us(means)
             };
             Ok(Box::new(remote::ssh::open(
                 address, access, us, &means.ssh,
             )?))
         }
+    }
+}
+
+/// What a far side is told of us.
+fn us(means: &Means) -> Hello {
+    Hello {
+        compressed: means.manner.compressed,
+        receive_with: means.manner.receive_with,
+        background: means.manner.priority == Priority::Background,
+        ..Hello::here()
+    }
+}
+
+/// A directory that is not on btrfs may be one that keeps streams, or can become one.
+fn other_form(error: Error, dir: &Path, access: Access, scheme: &str) -> Error {
+    if error.kind != Kind::Failed || !matches!(btrfs::is_on(dir), Ok(false)) {
+        return error;
+    }
+    let place = format!("{scheme}{}", shown(dir.join("")));
+    if Directory::is_below_root(dir) {
+        return error.hint(format!("{place} for the streams that are kept there"));
+    }
+    match access.grants(Right::Add) && Directory::is_empty(dir).unwrap_or(false) {
+        true => error.hint(format!("{place} to keep streams there, as in a bucket")),
+        false => error,
     }
 }
 
@@ -45,13 +86,23 @@ pub type StoreAndArchives = (Box<dyn Store>, Vec<Box<dyn Archive>>);
 /// # Errors
 /// As [`open`] says, and if the bucket cannot be listed.
 pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAndArchives> {
-    let Place::S3 { bucket, prefix } = place else {
-        return Ok((open(place, access, means)?, Vec::new()));
+    let (mut store, bucket) = match place {
+        Place::S3 { bucket, prefix } => {
+            let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
+            (store, bucket.clone())
+        }
+        Place::Raw(dir) => {
+            let store = DiffStore::in_directory(dir, access, means.s3.part_size)?;
+            (store, place.to_string())
+        }
+        _ => return Ok((open(place, access, means)?, Vec::new())),
     };
-    let mut store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
     let top = store.prefix().to_owned();
-    let found = store.inventory()?;
-    let archives = ArchiveStore::all_among(found, (bucket, &top), access, &means.s3)?;
+    let found = store.inventory()?.clone();
+    let archives = ArchiveStore::all_among(&found, (&bucket, &top), |settings| match place {
+        Place::Raw(_) => store.archive(settings),
+        _ => ArchiveStore::open(settings, access, means.s3.clone()),
+    })?;
     let boxed = |archive| Box::new(archive) as Box<dyn Archive>;
     Ok((Box::new(store), archives.into_iter().map(boxed).collect()))
 }
@@ -65,7 +116,10 @@ pub fn open_archive(
     access: Access,
     means: &Means,
 ) -> Result<Box<dyn Archive>> {
-    let archive = ArchiveStore::open(settings, access, means.s3.clone())?;
+    let archive = match settings.bucket.starts_with(raw::SCHEME) {
+        true => ArchiveStore::in_directory(settings, access, means.s3.part_size)?,
+        false => ArchiveStore::open(settings, access, means.s3.clone())?,
+    };
     Ok(Box::new(archive))
 }
 
@@ -74,7 +128,15 @@ pub fn open_archive(
 /// # Errors
 /// If there are no credentials. What the bucket does not tell is a remark.
 pub fn bucket_remarks(bucket: &str, prefix: &str, means: &Means) -> Result<Vec<String>> {
-    lifecycle::remarks(bucket, prefix, means.s3.clone())
+    match bucket.strip_prefix(raw::SCHEME) {
+        Some(dir) => {
+            DiffStore::in_directory(Path::new(dir), Access::Read, None)?;
+            Ok(vec![format!(
+                "{bucket}: a directory; whether it may be written to was not tried"
+            )])
+        }
+        None => lifecycle::remarks(bucket, prefix, means.s3.clone()),
+    }
 }
 
 /// What the command line of a server grants, and what it does not leave to the client.
@@ -112,12 +174,30 @@ pub fn serve_directory(
                 .receive_with
                 .or(client.receive_with.filter(|way| way.is_possible())),
         };
-        let store = Local::open(&find()?, terms.access, manner)?;
-        Ok(Box::new(store.walled().keyed(terms.key)))
+        let dir = find()?;
+        if client.raw {
+            return Ok(Box::new(served_raw(&dir, terms.access)?) as Box<dyn Store>);
+        }
+        let store = Local::open(&dir, terms.access, manner);
+        let store =
+            store.map_err(|error| other_form(error, &dir, terms.access, "raw+ssh://HOST"))?;
+        Ok(Box::new(store.walled().keyed(terms.key)) as Box<dyn Store>)
     };
     let here = Hello {
         receive_with: terms.receive_with,
         ..Hello::here()
     };
     serve::serve_as(open, terms.access, here, reader, writer)
+}
+
+/// A directory for the streams of a client: one below a root, or one that may become a root, since it is empty
+/// and nothing else is done there.
+fn served_raw(dir: &Path, access: Access) -> Result<DiffStore> {
+    let doing = || format!("cannot keep streams in {}", shown(dir));
+    if !Directory::is_below_root(dir) && btrfs::is_on(dir)? {
+        let said = "it is on btrfs, and no streams are kept there yet";
+        let way = format!("ssh://HOST{}", shown(dir.join("")));
+        return Err(Error::refused(doing(), said).hint(way));
+    }
+    DiffStore::in_directory(dir, access, None)
 }

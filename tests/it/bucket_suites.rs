@@ -80,13 +80,13 @@ fn archives_at_seaweedfs_through_a_pipe() {
 }
 
 /// Opens what lies below a prefix.
-type Open = Arc<dyn Fn(&str, Access) -> Box<dyn Store> + Send + Sync>;
+pub(crate) type Open = Arc<dyn Fn(&str, Access) -> Box<dyn Store> + Send + Sync>;
 
 /// How a layout's stores are opened, and the names that it must be able to hold.
-type Kind = (Open, &'static [&'static str]);
+pub(crate) type Kind = (Open, &'static [&'static str]);
 
 /// Without line breaks; and one of the servers takes a backslash for a slash.
-const OF_KEYS: &[&str] = &[
+pub(crate) const OF_KEYS: &[&str] = &[
     "with space",
     "quote'\"`$HOME",
     "100%41",
@@ -94,7 +94,7 @@ const OF_KEYS: &[&str] = &[
     "a+b",
 ];
 
-const OF_MANIFESTS: &[&str] = &[
+pub(crate) const OF_MANIFESTS: &[&str] = &[
     "with space",
     "quote'\"`$HOME\\",
     "line\nbreak",
@@ -160,7 +160,7 @@ pub(crate) fn settings(bucket: &str, prefix: &str, chunk_size: usize) -> Setting
     }
 }
 
-fn suites((open, names): Kind, length: usize, through_a_pipe: bool) {
+pub(crate) fn suites((open, names): Kind, length: usize, through_a_pipe: bool) {
     let mut world = Prefixes {
         open,
         names,

@@ -10,6 +10,7 @@ pub(crate) mod snapshots;
 pub(crate) mod support;
 
 pub(crate) mod circles;
+pub(crate) mod disks;
 pub(crate) mod sources;
 pub(crate) mod streams;
 pub(crate) mod subvolumes;

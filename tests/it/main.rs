@@ -9,8 +9,8 @@
 
 mod kit;
 use kit::{
-    apart, bucket, contract, damage, memory, pipes, proxy, runner, servers, sources, sshd, streams,
-    subvolumes, support, tree,
+    apart, bucket, contract, damage, disks, memory, pipes, proxy, runner, servers, sources, sshd,
+    streams, subvolumes, support, tree,
 };
 
 mod architecture;
@@ -44,6 +44,8 @@ mod packaging;
 mod parents;
 mod places;
 mod quarantine;
+mod raw;
+mod raw_faults;
 mod receive;
 mod remote;
 mod restore;
@@ -107,6 +109,8 @@ fn main() -> std::process::ExitCode {
             parents::TESTS,
             places::TESTS,
             quarantine::TESTS,
+            raw::TESTS,
+            raw_faults::TESTS,
             receive::TESTS,
             remote::TESTS,
             restore::TESTS,

@@ -42,18 +42,17 @@ impl Bucket<Archives> {
         ArchiveStore::on(Arc::new(client), settings, access)
     }
 
-    /// The archives that a listing of a bucket has keys of, below what begins so.
+    /// The archives that a listing of a bucket has keys of, below what begins so, each opened by its settings.
     ///
     /// # Errors
-    /// As [`ArchiveStore::open`] says.
+    /// If one of them cannot be opened.
     pub fn all_among(
         found: &Inventory,
         (bucket, top): (&str, &str),
-        access: Access,
-        options: &S3Options,
+        open: impl Fn(Settings) -> Result<ArchiveStore>,
     ) -> Result<Vec<ArchiveStore>> {
         let open = |(prefix, name)| {
-            let settings = Settings {
+            let archive = open(Settings {
                 bucket: bucket.to_owned(),
                 prefix,
                 name,
@@ -62,8 +61,7 @@ impl Bucket<Archives> {
                 class_chunks: None,
                 class_manifest: None,
                 spool: None,
-            };
-            let archive = ArchiveStore::open(settings, access, options.clone())?;
+            })?;
             Ok(match archive.prefix().starts_with(top) {
                 true => archive.among(found),
                 // A part of one was listed.

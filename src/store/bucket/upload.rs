@@ -13,6 +13,7 @@ use crate::objects::{About, Meta, Object, Objects, Unfinished, UploadedPart};
 use crate::snapshot::Size;
 use begun::RecordedUpload;
 use sizing::Sizing;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use workers::{Done, UploadingObject, WantedHashes, Workers};
@@ -218,10 +219,10 @@ impl Upload {
     /// not begin, or would begin in another way by now, is not gone on with: the object would have the
     /// metadata of back then.
     fn resumed(&self, key: &str, index: usize) -> Result<Option<UploadingObject>> {
-        let (mut best, version) = (None::<(usize, UploadingObject)>, self.version());
+        let mut best = None::<(usize, UploadingObject)>;
         let mine = self.unfinished.iter().filter(|upload| upload.key == key);
         for upload in mine.filter(|upload| self.objects.goes_on(upload)) {
-            if !self.begun(upload).is(&version) {
+            if !self.was_begun_so(upload)? {
                 let url = self.objects.url(key);
                 log::line(|| {
                     format!("not going on with an upload of {url} that was begun otherwise")
@@ -250,6 +251,18 @@ impl Upload {
             }
         }
         Ok(best.map(|(_, piece)| piece))
+    }
+
+    /// Whether the object would have the metadata that it has to have.
+    fn was_begun_so(&self, upload: &Unfinished) -> Result<bool> {
+        let Some((part, mut meta)) = self.objects.begun_with(upload)? else {
+            return Ok(self.begun(upload).is(&self.version()));
+        };
+        meta.remove("created");
+        let ours = self.meta.iter().filter(|(name, _)| *name != "created");
+        let ours: BTreeMap<String, String> =
+            ours.map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
+        Ok(part == self.sizing.part && meta == ours)
     }
 
     /// What every object of ours is created with.
@@ -296,16 +309,22 @@ impl Upload {
         })
     }
 
+    /// Nobody else is at work on an upload of which it is told how it was begun.
+    fn is_told(&self, upload: &Unfinished) -> bool {
+        matches!(self.objects.begun_with(upload), Ok(Some(_)))
+    }
+
     /// The object is there: what else this machine began for its key is of no use any more. What another
     /// one began is left to its age. What cannot be aborted is no reason to call the object missing; it
     /// stays listed as unfinished.
     fn abort_others(&self) {
         for upload in &self.unfinished {
             let begun = self.begun(upload);
-            if !begun.exists() {
-                continue;
-            }
-            match self.objects.abort(upload) {
+            let aborted = match begun.exists() || self.is_told(upload) {
+                true => self.objects.abort(upload),
+                false => continue,
+            };
+            match aborted {
                 Ok(()) => begun.forget(),
                 Err(error) => log::line(|| error.to_string()),
             }

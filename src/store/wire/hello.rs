@@ -44,15 +44,20 @@ pub struct Hello {
     /// wished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receive_with: Option<ReceiveWith>,
+    /// From a client: it wants streams to be kept in the directory, and no files made of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
 }
 
 /// A word for each thing that was added since version 3 was new. A request that needs one, and an
 /// optional member of a request, is said only to who has the word.
-const WORDS: &[&str] = &["digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN];
+const WORDS: &[&str] = &["digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN, RAW];
 /// A request to receive may say what the snapshot is of.
 pub(crate) const ORIGIN: &str = "origin";
 /// It receives by itself where nobody wishes otherwise.
 const BUILTIN: &str = "builtin";
+/// A client may want streams to be kept, and no files made of them.
+const RAW: &str = "raw";
 
 /// Asked for once: a process has no time to be told of upgrades.
 static PROGS: OnceLock<String> = OnceLock::new();
@@ -121,7 +126,18 @@ impl Hello {
 
     /// Whether the streams that `client` wants can be made or taken here.
     pub(crate) fn can_do(&self, client: &Hello, access: Access, place: &str) -> Result<()> {
+        if client.raw && !self.can(RAW) {
+            let said = format!(
+                "buttersink {} there keeps no streams: upgrade it",
+                plain(&self.program)
+            );
+            return Err(Error::failed(
+                format!("cannot use raw+ssh:// at {place}"),
+                said,
+            ));
+        }
         let (what, able) = match access {
+            _ if client.raw => return Ok(()),
             Access::Read => ("send", self.sends >= 2),
             _ => ("receive", self.takes_compressed(client)),
         };

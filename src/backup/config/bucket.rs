@@ -1,0 +1,61 @@
+//! `[s3]`: the bucket of a configuration, or the directory that is in its place. Knows its keys, and no other
+//! section's.
+
+use super::reader::ConfigReader;
+use super::{BucketConfig, ChainPolicy, GIB_200, SMALLEST_PART};
+use crate::error::{Error, Result};
+use crate::store::{self, Location, Place, Sse};
+
+/// What is no bucket at a service has none.
+fn region(file: &mut ConfigReader) -> Result<String> {
+    let bucket = file.required("s3.bucket")?;
+    match matches!(
+        Location::directory(bucket.as_ref()),
+        Ok(Location {
+            place: Place::Raw(_),
+            ..
+        })
+    ) {
+        true => Ok(file.optional("s3.region")?.unwrap_or_default()),
+        false => file.required("s3.region"),
+    }
+}
+
+/// Where backups go, and how they are kept there.
+pub(super) fn read(file: &mut ConfigReader) -> Result<BucketConfig> {
+    Ok(BucketConfig {
+        bucket: file.required("s3.bucket")?,
+        region: region(file)?,
+        prefix: prefix(file)?,
+        endpoint_url: file.optional("s3.endpoint_url")?,
+        chunk_size_bytes: file.number("s3.chunk_size_bytes", GIB_200, 1)?,
+        part_size_bytes: file.optional_number("s3.part_size_bytes", SMALLEST_PART)?,
+        storage_class_chunks: file.text("s3.storage_class_chunks", "DEEP_ARCHIVE")?,
+        storage_class_manifest: file.text("s3.storage_class_manifest", "STANDARD")?,
+        concurrency: file.number("s3.concurrency", 4, 1)?,
+        spool_enabled: file.flag("s3.spool_enabled", false)?,
+        sse: encryption(file)?,
+        keeps: ChainPolicy {
+            newest: file.optional_number("s3.retain_full_chains", 1)?,
+            days: file.optional_number("s3.retain_days", 1)?,
+        },
+    })
+}
+
+fn prefix(file: &mut ConfigReader) -> Result<String> {
+    let prefix = file.required("s3.prefix")?;
+    match store::refuse_folder(&prefix) {
+        Some(said) => Err(file.wrong("s3.prefix", &format!("is {prefix:?}: {said}"))),
+        None => Ok(prefix),
+    }
+}
+
+/// Of what is not said, AES256 is what every service but a few takes.
+fn encryption(file: &mut ConfigReader) -> Result<Sse> {
+    let Some(text) = file.optional("s3.sse")? else {
+        file.text("s3.sse", "AES256")?;
+        return Ok(Sse::Usual);
+    };
+    let wrong = |error: Error| file.wrong("s3.sse", &format!("is wrong: {error}"));
+    text.parse().map_err(wrong)
+}

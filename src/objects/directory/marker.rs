@@ -1,0 +1,89 @@
+//! The file that makes a directory the root of objects: what it says, when it is made, and how it is looked
+//! for above a directory.
+
+use super::files::Files;
+use super::meta::json;
+use crate::sys;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Its name.
+pub(super) const MARKER: &str = ".buttersink-raw";
+const VERSION: u32 = 1;
+/// How names are made.
+const ESCAPING: &str = "percent";
+/// What a file on FAT may hold.
+const FAT_LONGEST: u64 = (4 << 30) - 1;
+/// `MSDOS_SUPER_MAGIC` in `linux/magic.h`.
+const FAT: u64 = 0x4d44;
+/// Names that filesystems and desktops leave in the top of a disk.
+const NOBODYS: &[&str] = &["lost+found", "System Volume Information", "$RECYCLE.BIN"];
+
+/// What the file says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Marker {
+    version: u32,
+    escaping: String,
+    /// Bytes that an object may have, if there is a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) max_object: Option<u64>,
+}
+
+impl Marker {
+    /// What there will be in a directory that has none.
+    pub(super) fn fitting(files: &Files) -> io::Result<Marker> {
+        let fat = sys::filesystem_type(files.top().as_fd())? == FAT;
+        Ok(Marker {
+            version: VERSION,
+            escaping: ESCAPING.to_owned(),
+            max_object: fat.then_some(FAT_LONGEST),
+        })
+    }
+
+    /// What is there; `None` if there is none.
+    pub(super) fn read(files: &Files) -> io::Result<Option<Marker>> {
+        let Some(text) = files.bytes(MARKER)? else {
+            return Ok(None);
+        };
+        let marker: Marker = serde_json::from_slice(&text)
+            .map_err(|error| io::Error::other(format!("its {MARKER} is damaged: {error}")))?;
+        if (marker.version, marker.escaping.as_str()) != (VERSION, ESCAPING) {
+            let said = format!("its {MARKER} is of a later version of buttersink");
+            return Err(io::Error::other(said));
+        }
+        Ok(Some(marker))
+    }
+
+    /// Makes it. Another run may have done so meanwhile, and then it is that one's.
+    pub(super) fn make(&self, files: &Files) -> io::Result<()> {
+        let number = sys::random()?;
+        let draft = format!("{MARKER}.{number:016x}");
+        files.write_new(&draft, &json(self))?;
+        match files.publish(&draft, MARKER) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                files.remove(&draft).map(drop)
+            }
+            done => done,
+        }
+    }
+}
+
+/// Whether there is nothing in a directory but what nobody keeps there.
+pub(super) fn is_empty(files: &Files) -> io::Result<bool> {
+    let names = files.names("")?;
+    let nothing = |name: &str| is_nobodys(name) || name.starts_with(MARKER);
+    Ok(names.iter().all(|(name, _)| nothing(name)))
+}
+
+/// Whether a name in the top of a disk is of its filesystem or of a desktop.
+pub(super) fn is_nobodys(name: &str) -> bool {
+    NOBODYS.contains(&name)
+}
+
+/// The nearest directory that has the file: this one, or one above it.
+pub(super) fn root(dir: &Path) -> Option<&Path> {
+    let has = |dir: &&Path| dir.join(MARKER).symlink_metadata().is_ok();
+    dir.ancestors().find(has)
+}
