@@ -188,7 +188,7 @@ pub fn carry_out(
                 listener(Event::ended(&step, Ok(receipt)));
             }
             Err(error)
-                if error.kind == Kind::Unreceivable
+                if another_may_do(&step, &error)
                     && run.plan_again(&step, &error, source, dest, listener)? => {}
             Err(error) => run.failed(&step, error, listener)?,
         }
@@ -207,6 +207,8 @@ struct Run<'a> {
     /// What did not arrive, and under which paths it would have.
     lost: HashSet<Uuid>,
     lost_paths: HashSet<PathBuf>,
+    /// What could not be copied within the destination's filesystem.
+    uncopied: HashSet<Uuid>,
     summary: Summary,
 }
 
@@ -221,6 +223,7 @@ impl<'a> Run<'a> {
             blocked: failed > 0,
             lost: HashSet::new(),
             lost_paths: HashSet::new(),
+            uncopied: HashSet::new(),
             summary: Summary {
                 failed,
                 strangers: plan.strangers,
@@ -252,11 +255,7 @@ impl<'a> Run<'a> {
         dest: &mut dyn Store,
         listener: &mut Listener,
     ) -> Result<bool> {
-        let refused = Measured {
-            refused: Some(error.said.trim_start_matches("ERROR: ").to_owned()),
-            ..Measured::default()
-        };
-        self.measured.insert(step.diff().pair(), refused);
+        self.rule_out(step, error);
         let plan = match self.plan_rest(source, dest, listener) {
             Ok(plan) => plan,
             Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
@@ -276,6 +275,19 @@ impl<'a> Run<'a> {
             self.failed(other, orphan(other), listener)?;
         }
         Ok(another_way)
+    }
+
+    /// What was tried is no candidate any more.
+    fn rule_out(&mut self, step: &Step, error: &Error) {
+        if step.action == Action::Copy {
+            self.uncopied.insert(step.to);
+            return;
+        }
+        let refused = Measured {
+            refused: Some(error.said.trim_start_matches("ERROR: ").to_owned()),
+            ..Measured::default()
+        };
+        self.measured.insert(step.diff().pair(), refused);
     }
 
     /// Goes by another plan from now on; the steps that it has no way for.
@@ -298,7 +310,8 @@ impl<'a> Run<'a> {
         dest: &mut dyn Store,
         listener: &mut Listener,
     ) -> Result<Plan> {
-        let there = dest.list()?;
+        let mut there = dest.list()?;
+        there.elsewhere.retain(|s| !self.uncopied.contains(&s.id()));
         let excluded = |path: &Path| self.lost_paths.contains(path) || self.wish.excludes(path);
         let wish = Wish {
             excluded: Some(&excluded),
@@ -306,6 +319,14 @@ impl<'a> Run<'a> {
         };
         let known = self.measured.clone();
         plan_from(known, source, self.here, &there, &wish, listener)
+    }
+}
+
+/// Whether what failed may succeed in another way.
+fn another_may_do(step: &Step, error: &Error) -> bool {
+    match step.action {
+        Action::Copy => error.kind != Kind::Interrupted,
+        _ => error.kind == Kind::Unreceivable,
     }
 }
 
@@ -332,6 +353,10 @@ fn one_step(
     listener(Event::Started(step.clone()));
     match step.action {
         Action::Delete => dest.delete(&step.path).map(|()| Receipt::default()),
+        Action::Copy => {
+            let original = step.original.as_deref().unwrap_or(&step.path);
+            dest.copy(original, &step.path).map(|()| Receipt::default())
+        }
         _ => match transfer(source, dest, &step.diff(), &step.path, &mut |n| {
             listener(Event::Moved { bytes: n });
         }) {

@@ -142,38 +142,38 @@ impl BackupSource {
                 "{name} is not one of this subvolume as it is now"
             )));
         }
-        let ours = self
-            .own_inodes()
-            .doing(|| format!("cannot read {}", shown(&self.folder)))?;
+        let ours = self.own_inodes();
         let snapshot = self.folder.join(&newest.path);
-        let changed = btrfs::changed_since(&self.path, &snapshot, |inode| ours.contains(&inode))?;
-        Ok(changed.then(|| format!("changed since {name}")))
+        match btrfs::changed_since(&self.path, &snapshot, |inode| ours.contains(&inode)) {
+            Ok(changed) => Ok(changed.then(|| format!("changed since {name}"))),
+            // One that is rotten keeps nobody from having today's.
+            Err(error) => Ok(Some(format!(
+                "nobody can tell what changed since {name}: {error}"
+            ))),
+        }
     }
 
     /// Inodes of the folder, of what the filesystem is remembered by, and of what is in them: our own
-    /// doing is no change. None of what is not in the subvolume itself.
-    fn own_inodes(&self) -> std::io::Result<HashSet<u64>> {
+    /// doing is no change. None of what is not in the subvolume itself, nor of what cannot be read, as
+    /// a rotten snapshot.
+    fn own_inodes(&self) -> HashSet<u64> {
         let mut inodes = HashSet::new();
-        let device = self.path.metadata()?.dev();
+        let device = self.path.metadata().ok().map(|top| top.dev());
         let mut open = vec![self.folder.clone(), self.path.join(STATE)];
         let mount = btrfs::mount_point(&self.path).ok().flatten();
         open.extend(mount.map(|at| at.join(STATE)));
         while let Some(path) = open.pop() {
-            let metadata = match path.symlink_metadata() {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                metadata => metadata?,
+            let Ok(metadata) = path.symlink_metadata() else {
+                continue;
             };
-            if metadata.dev() != device {
+            if Some(metadata.dev()) != device {
                 continue;
             }
             inodes.insert(metadata.ino());
-            if metadata.is_dir() {
-                for entry in path.read_dir()? {
-                    open.push(entry?.path());
-                }
-            }
+            let inside = path.read_dir().into_iter().flatten();
+            open.extend(inside.filter_map(|entry| Some(entry.ok()?.path())));
         }
-        Ok(inodes)
+        inodes
     }
 
     /// The name of a snapshot made now: that of the next second at which none has it.

@@ -73,7 +73,9 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     if options.delete {
         dest_store.attribute(Origins::new());
     }
-    let (here, there) = (source_store.list()?, dest_store.list()?);
+    let here = source_store.list()?;
+    dest_store.look_for(here.ids());
+    let there = dest_store.list()?;
     here.notes.iter().for_each(|note| progress.note(note));
     if here.snapshots.is_empty() {
         slash::refuse_one_snapshot(source, &from)?;

@@ -94,7 +94,10 @@ pub(super) struct Families<'a> {
 
 impl<'a> Families<'a> {
     pub(super) fn new(snapshots: &'a [Snapshot]) -> Families<'a> {
-        let lineage: Graph = snapshots.iter().map(|s| (s.uuid, s.parent_uuid)).collect();
+        // What was copied from one that is gone is known by its origin only.
+        let of = |s: &Snapshot| Uuid::set(s.origin.as_ref()?.subvolume.0);
+        let edges = |s: &'a Snapshot| [(s.uuid, s.parent_uuid), (s.uuid, of(s))];
+        let lineage: Graph = snapshots.iter().flat_map(edges).collect();
         let numbers = lineage.families();
         let mut all = Families::default();
         for snapshot in snapshots {

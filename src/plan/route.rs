@@ -72,6 +72,7 @@ impl<'a> Planner<'a> {
                 from,
                 size,
                 mended,
+                original: None,
                 why,
             });
         }

@@ -19,6 +19,7 @@ const COLUMNS: &[Field] = &[
     Field::json("path", |s| path(&s.path)),
     Field::json("to", |s| data(s.to)),
     Field::json("from", |s| data(s.from)),
+    Field::json("original", |s| data(s.original.as_deref().map(shown))),
     Field::json("bytes", |s| Box::new(As(size(s), s.size.bytes()))).shown(2, ""),
     Field::json("exact", |s| data(s.size.is_exact())),
     Field::json("mended", |s| data(&s.mended)),
@@ -93,12 +94,19 @@ impl fmt::Display for Plan {
             let Effort { requests, parts } = effort;
             writeln!(f, "{requests} requests that write, {parts} parts")?;
         }
+        let copies = match self.copies().count() {
+            0 => String::new(),
+            n => format!("; {n} to copy"),
+        };
         match (count, deletions) {
-            (0, 0) => write!(f, "nothing to do"),
-            (n, 0) => write!(f, "{n} to send, {} ({total} bytes)", human(total)),
+            (0, 0) if copies.is_empty() => write!(f, "nothing to do"),
+            (n, 0) => write!(f, "{n} to send, {} ({total} bytes){copies}", human(total)),
             (n, d) => {
                 let size = human(total);
-                write!(f, "{n} to send, {size} ({total} bytes); {d} to delete")
+                write!(
+                    f,
+                    "{n} to send, {size} ({total} bytes){copies}; {d} to delete"
+                )
             }
         }
     }

@@ -181,6 +181,7 @@ impl<L: Layout> Store for Bucket<L> {
             free: None,
             names: self.layout.names(),
             partial: false,
+            elsewhere: Vec::new(),
             notes,
         })
     }

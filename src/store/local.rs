@@ -71,6 +71,9 @@ pub struct Local {
     notes: Vec<String>,
     /// Snapshots that are listed wherever they are on the filesystem.
     wanted: Vec<Uuid>,
+    /// Snapshots that are going to be brought here, and those of them that were listed elsewhere.
+    sought: Vec<Uuid>,
+    elsewhere: Vec<Snapshot>,
     /// What is going to be received is of.
     coming: Origins,
     /// What is going to be received is compared before it counts.
@@ -115,6 +118,8 @@ impl Local {
             round: None,
             notes: Vec::new(),
             wanted: Vec::new(),
+            sought: Vec::new(),
+            elsewhere: Vec::new(),
             coming: Origins::new(),
             compares: false,
             walled: false,
@@ -236,6 +241,12 @@ impl Store for Local {
         self.as_seen(&mut snapshots);
         snapshots.extend(target::elsewhere(self, &subvolumes.all, &snapshots)?);
         self.known.clone_from(&snapshots);
+        let mut notes = [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat();
+        // Without them, streams bring everything.
+        self.elsewhere = target::copies(self).unwrap_or_else(|error| {
+            notes.push(error.to_string());
+            Vec::new()
+        });
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
         Ok(Listing {
@@ -245,7 +256,8 @@ impl Store for Local {
             free: Some(free),
             names: Names::default(),
             partial: subvolumes.coverage == Coverage::Part,
-            notes: [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat(),
+            elsewhere: self.elsewhere.clone(),
+            notes,
         })
     }
 
@@ -291,6 +303,10 @@ impl Store for Local {
 
     fn will_compare(&mut self, compare: bool) {
         self.compares = compare;
+    }
+
+    fn look_for(&mut self, ids: Vec<Uuid>) {
+        self.sought = ids;
     }
 
     fn attribute(&mut self, origins: Origins) {

@@ -26,6 +26,7 @@ mod clean;
 mod cold;
 mod commands;
 mod compare;
+mod copies;
 mod cut;
 mod digest;
 mod documents;
@@ -84,6 +85,7 @@ fn main() -> std::process::ExitCode {
             commands::TESTS,
             commands::completions::TESTS,
             compare::TESTS,
+            copies::TESTS,
             cut::TESTS,
             digest::TESTS,
             documents::TESTS,
