@@ -94,8 +94,11 @@ pub(super) struct Families<'a> {
 
 impl<'a> Families<'a> {
     pub(super) fn new(snapshots: &'a [Snapshot]) -> Families<'a> {
-        // What was copied from one that is gone is known by its origin only.
-        let of = |s: &Snapshot| Uuid::set(s.origin.as_ref()?.subvolume.0);
+        // What was copied or received is known by its origin where what it was made from is gone.
+        let of = |s: &Snapshot| {
+            let origin = s.origin.as_ref().filter(|_| s.received_uuid.is_some())?;
+            Uuid::set(origin.subvolume.0)
+        };
         let edges = |s: &'a Snapshot| [(s.uuid, s.parent_uuid), (s.uuid, of(s))];
         let lineage: Graph = snapshots.iter().flat_map(edges).collect();
         let numbers = lineage.families();
