@@ -133,7 +133,7 @@ mod planning;
 pub mod resend;
 mod transfer;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Cause, Error, Kind, Result};
 use crate::event::{Event, Instead, Listener, Summary};
 use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
@@ -256,7 +256,7 @@ impl<'a> Run<'a> {
         listener: &mut Listener,
     ) -> Result<bool> {
         self.rule_out(step, error);
-        let plan = match self.plan_rest(source, dest, listener) {
+        let plan = match self.plan_rest(error, source, dest, listener) {
             Ok(plan) => plan,
             Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
             // The error that we have says more than that the far side is gone.
@@ -306,11 +306,13 @@ impl<'a> Run<'a> {
     /// A plan for what is not there yet and has not failed.
     fn plan_rest(
         &self,
+        error: &Error,
         source: &mut dyn Store,
         dest: &mut dyn Store,
         listener: &mut Listener,
     ) -> Result<Plan> {
         let mut there = dest.list()?;
+        must_be_about(error, &there)?;
         there.elsewhere.retain(|s| !self.uncopied.contains(&s.id()));
         let excluded = |path: &Path| self.lost_paths.contains(path) || self.wish.excludes(path);
         let wish = Wish {
@@ -322,11 +324,24 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Whether what failed may succeed in another way.
+/// Whether what failed may succeed in another way: not where room, a disk, a signal or a connection was
+/// the reason.
 fn another_may_do(step: &Step, error: &Error) -> bool {
-    match step.action {
-        Action::Copy => error.kind != Kind::Interrupted,
-        _ => error.kind == Kind::Unreceivable,
+    let outside = process::outside(error).is_some()
+        || matches!(error.cause, Some(Cause::Signal(_) | Cause::Connection));
+    match (step.action, error.kind) {
+        (_, Kind::Interrupted) | (Action::Keep | Action::Delete, _) => false,
+        (Action::Copy, _) | (_, Kind::Unreceivable) => true,
+        (_, Kind::Failed | Kind::Damaged | Kind::Restarted) => step.from.is_some() && !outside,
+        _ => false,
+    }
+}
+
+/// A bucket takes any stream: what fails there is not about this one.
+fn must_be_about(error: &Error, there: &Listing) -> Result<()> {
+    match there.offer.keeps_diffs() && error.kind != Kind::Unreceivable {
+        true => Err(error.clone()),
+        false => Ok(()),
     }
 }
 
@@ -369,5 +384,52 @@ fn one_step(
             }
             other => other,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Mended, Size};
+
+    #[test]
+    fn another_way_is_tried_unless_it_would_fail_too() {
+        let step = |action, from| Step {
+            action,
+            path: "a".into(),
+            to: Uuid([1; 16]),
+            from,
+            size: Size::Unknown,
+            mended: Mended::default(),
+            original: None,
+            why: String::new(),
+        };
+        let diff = step(Action::Transfer, Some(Uuid([2; 16])));
+        let whole = step(Action::Transfer, None);
+        let failed = |cause: Option<Cause>| Error {
+            cause,
+            ..Error::failed("cannot receive a", "it said no")
+        };
+        let may = |step: &Step, error: Error| another_may_do(step, &error);
+        assert!(may(&diff, failed(None)) && may(&diff, failed(Some(Cause::Errno(libc::EINVAL)))));
+        assert!(may(
+            &diff,
+            Error::damaged("cannot receive a", "its end is wrong")
+        ));
+        assert!(!may(&whole, failed(None)) && !may(&step(Action::Delete, None), failed(None)));
+        for outside in [
+            Cause::Errno(libc::ENOSPC),
+            Cause::Errno(libc::EDQUOT),
+            Cause::Signal(9),
+            Cause::Connection,
+        ] {
+            assert!(!may(&diff, failed(Some(outside))));
+        }
+        let stopped = process::interrupted("synchronising");
+        assert!(!may(&diff, stopped.clone()) && !may(&step(Action::Copy, None), stopped));
+        assert!(may(
+            &step(Action::Copy, None),
+            Error::refused("cannot copy a", "altered")
+        ));
     }
 }

@@ -8,13 +8,16 @@ use super::hooks::{self, Hooks};
 use super::retention::{self, ChainPolicy, Policy};
 use super::schedule::Schedule;
 use crate::archive::Tier;
+use crate::digest::sha256;
 use crate::error::{Doing, Error, Result};
 use crate::machine;
 use crate::snapshot::shown;
 use crate::store::{Location, Place, Sse};
 use crate::sys::secure_open::{self, Unopened};
+use crate::text::hex;
 use reader::ConfigReader;
 use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -158,11 +161,12 @@ pub struct Places {
 }
 
 impl Places {
-    /// Those of a file, by its name.
+    /// Those of a file, by its name and, as files in two directories may have one name, its path.
     pub fn of(file: &Path) -> Places {
+        let digest = hex(&sha256(file.as_os_str().as_bytes())[..4]);
         let below = |dir: PathBuf, ending: &str| {
             let mut name = file.file_stem().unwrap_or_default().to_owned();
-            name.push(ending);
+            name.push(format!("-{digest}{ending}"));
             dir.join(name)
         };
         let run = std::env::var_os("BUTTERSINK_RUN_DIR");
@@ -293,8 +297,8 @@ fn bucket(file: &mut ConfigReader) -> Result<BucketConfig> {
         endpoint_url: file.optional("s3.endpoint_url")?,
         chunk_size_bytes: file.number("s3.chunk_size_bytes", GIB_200, 1)?,
         part_size_bytes: file.optional_number("s3.part_size_bytes", SMALLEST_PART)?,
-        storage_class_chunks: file.text("s3.storage_class_chunks", "DEEP_ARCHIVE")?,
-        storage_class_manifest: file.text("s3.storage_class_manifest", "STANDARD")?,
+        storage_class_chunks: class(file.text("s3.storage_class_chunks", "DEEP_ARCHIVE")?),
+        storage_class_manifest: class(file.text("s3.storage_class_manifest", "STANDARD")?),
         concurrency: file.number("s3.concurrency", 4, 1)?,
         spool_enabled: file.flag("s3.spool_enabled", false)?,
         sse: encryption(file)?,
@@ -303,6 +307,22 @@ fn bucket(file: &mut ConfigReader) -> Result<BucketConfig> {
             days: file.optional_number("s3.retain_days", 1)?,
         },
     })
+}
+
+/// A class of AWS by its name; other services may have classes that differ by their case only.
+fn class(text: String) -> String {
+    const AWS: &[&str] = &[
+        "STANDARD",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "GLACIER",
+        "GLACIER_IR",
+        "DEEP_ARCHIVE",
+        "REDUCED_REDUNDANCY",
+    ];
+    let known = AWS.iter().find(|word| word.eq_ignore_ascii_case(&text));
+    known.map_or(text, |word| (*word).to_owned())
 }
 
 /// Of what is not said, AES256 is what every service but a few takes.

@@ -66,6 +66,9 @@ impl BackupSource {
         }
         let folder = path.join(folder);
         check_folder(&path, &folder)?;
+        if matches!(naming, Naming::OneShot(_)) {
+            must_have_a_place(&folder)?;
+        }
         if make {
             make_folder(&folder)?;
         }
@@ -362,14 +365,8 @@ pub(super) fn check_folder(path: &Path, folder: &Path) -> Result<()> {
     {
         return Err(error).doing(doing);
     }
-    let there = match folder.is_dir() {
-        true => folder,
-        false => folder.parent().unwrap_or(folder),
-    };
-    if !there.is_dir() {
-        let said = format!("there is no directory {}: make it first", shown(there));
-        return Err(Error::failed(doing(), said));
-    }
+    let mut above = folder.ancestors();
+    let there = above.find(|dir| dir.is_dir()).unwrap_or(folder);
     let ours = Filesystem::open(path)?.fsid()?;
     match Filesystem::open(there).and_then(|other| other.fsid()) {
         Ok(other) if other == ours => Ok(()),
@@ -381,12 +378,23 @@ pub(super) fn check_folder(path: &Path, folder: &Path) -> Result<()> {
     }
 }
 
-/// Only the folder itself: a missing directory above it is a mistake.
-pub(super) fn make_folder(folder: &Path) -> Result<()> {
-    match std::fs::create_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made.doing(|| format!("cannot make {}", shown(folder))),
+/// Where somebody names the folder, a missing directory above it is a mistake.
+fn must_have_a_place(folder: &Path) -> Result<()> {
+    match folder.parent().filter(|above| !above.is_dir()) {
+        None => Ok(()),
+        Some(above) => {
+            let said = format!("there is no directory {}: make it first", shown(above));
+            Err(Error::failed(
+                format!("cannot make {}", shown(folder)),
+                said,
+            ))
+        }
     }
+}
+
+/// With all that is above it: a configuration names it for good, and it was looked at before.
+pub(super) fn make_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).doing(|| format!("cannot make {}", shown(folder)))
 }
 
 fn sync(folder: &Path) -> Result<()> {

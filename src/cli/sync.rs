@@ -8,6 +8,7 @@ use super::grammar::{Command, Usage};
 use super::leftovers::{excludes, leftovers};
 use super::means::open;
 use super::options::Options;
+use crate::btrfs;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::plan::{Plan, Step, Wish};
@@ -56,6 +57,10 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
             shown(source)
         );
         return Err(Error::usage("cannot delete", said));
+    }
+    if options.require_mount {
+        must_be_mounted(&from)?;
+        must_be_mounted(&to)?;
     }
     let access = match (options.dry_run, options.delete) {
         (true, _) => Access::Read,
@@ -133,6 +138,20 @@ fn must_be_allowed(empty: &Listing, options: &Options) -> Result<()> {
                 (buttersink backup makes snapshots)";
     let way = "--allow-empty, if that is as it should be";
     Err(Error::failed(doing, said).hint(way))
+}
+
+/// An unplugged disk is a directory of the disk that its mount point is on.
+fn must_be_mounted(location: &Location) -> Result<()> {
+    let Some(path) = location.place.directory() else {
+        return Ok(());
+    };
+    match btrfs::mount_point(path)? {
+        Some(at) if at != Path::new("/") => Ok(()),
+        _ => Err(Error::refused(
+            format!("cannot use {}", shown(path)),
+            "no filesystem is mounted for it: is the disk there? (--require-mount)",
+        )),
+    }
 }
 
 fn carry_out(

@@ -13,12 +13,14 @@ use crate::backup::retention::Policy;
 use crate::backup::run::{MakeWhen, Run, RunOutcome};
 use crate::backup::schedule::{BackupKind, Past};
 use crate::backup::source::BackupSource;
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::event::Event;
 use crate::machine;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
 use crate::store::{self, Archive, Location, Means, Place};
 use std::collections::HashSet;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 const NOTHING_HERE: &str = "no snapshot of the chain in the bucket is here any more";
@@ -74,7 +76,9 @@ impl SubvolumeBackup {
         let archive = match order.no_s3 {
             true => None,
             false => {
-                check_spool(config)?;
+                if !order.dry_run {
+                    make_spool(config)?;
+                }
                 let access = access(order.dry_run, config.s3.keeps.keeps_all());
                 let settings = archive::settings(config, name);
                 let means = archive::means(config, means);
@@ -380,16 +384,14 @@ impl RunContext<'_, '_> {
 }
 
 /// Better before there is a snapshot than when it is to be sent.
-fn check_spool(config: &Config) -> Result<()> {
+fn make_spool(config: &Config) -> Result<()> {
     let dir = &config.global.spool_dir;
-    match config.s3.spool_enabled && !dir.is_dir() {
-        true => {
-            let doing = format!("cannot spool in {}", shown(dir));
-            Err(Error::usage(
-                doing,
-                "there is no such directory (global.spool_dir)",
-            ))
-        }
+    match config.s3.spool_enabled {
+        true => DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .doing(|| format!("cannot spool in {} (global.spool_dir)", shown(dir))),
         false => Ok(()),
     }
 }

@@ -25,7 +25,7 @@ use part::Part;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
-use way_out::with_way_out;
+pub(super) use way_out::with_way_out;
 use writeback::Writeback;
 
 /// A snapshot on its way in. Dropped before it is finished, what has arrived is removed.

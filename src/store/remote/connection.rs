@@ -1,7 +1,7 @@
 //! A connection to a far side, between two turns: the greetings, a question and its answer, and
 //! what is said when it breaks. Knows no store.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Cause, Error, Kind, Result};
 use crate::log;
 use crate::process;
 use crate::store::Access;
@@ -155,7 +155,7 @@ impl Line {
         } else {
             error.said
         };
-        Error::failed(self.losing(), said)
+        Error::failed(self.losing(), said).cause(Cause::Connection)
     }
 
     pub(super) fn count(&mut self, bytes: usize) {
