@@ -23,7 +23,13 @@ impl<'a> Planner<'a> {
     pub(super) fn route(&mut self, targets: &[&'a Snapshot]) {
         // Of twins, the one that was asked for.
         self.by_id.extend(targets.iter().map(|s| (s.id(), *s)));
-        let mut candidates = candidates::all(self.source, &self.families, targets, &self.parents);
+        let mut candidates = candidates::all(
+            self.source,
+            &self.families,
+            targets,
+            &self.parents,
+            self.sizes,
+        );
         if self.wish.whole && !self.source.offer.keeps_diffs() {
             candidates.retain(|diff| diff.from.is_none());
         }

@@ -809,6 +809,7 @@ fn configuration_is_checked() {
         let lines = said.stdout.lines().filter(|line| line.contains(" = "));
         let lines = lines.filter(|line| {
             !line.contains("state_path")
+                && !line.contains("lock_path")
                 && !line.contains("endpoint_url")
                 && !line.contains("part_size")
         });
