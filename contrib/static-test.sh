@@ -31,7 +31,7 @@ for program in "$programs"/*; do
     cp "$program" "$empty"
     name=$(basename "$program")
     says 0 "$name $version" "/$name" --version
-    says 0 "exit" "/$name" --help
+    says 0 "$name" "/$name" --help
     says 2 "--nonsense" "/$name" --nonsense
 done
 mkdir -p "$empty/tree/sub"

@@ -8,6 +8,7 @@ mod thaw;
 
 pub use backups::{Backup, Backups, ByHand, UnfinishedBackup};
 pub use choose::Which;
+pub use stamp::{Begun, Stamp};
 pub use thaw::{Stored, Thaw, Thawing};
 
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A full backup, or the difference from the one before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupKind {
     /// Needs no other.
@@ -36,10 +37,13 @@ impl fmt::Display for BackupKind {
 }
 
 impl BackupKind {
+    /// Each of them.
+    pub const ALL: [BackupKind; 2] = [BackupKind::Full, BackupKind::Incremental];
+
     /// As keys have it.
     pub fn parse(text: &str) -> Option<BackupKind> {
-        let all = [BackupKind::Full, BackupKind::Incremental];
-        all.into_iter().find(|kind| kind.to_string() == text)
+        let mut all = BackupKind::ALL.into_iter();
+        all.find(|kind| kind.to_string() == text)
     }
 }
 

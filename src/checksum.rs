@@ -30,9 +30,9 @@ pub use compare::compare_trees;
 pub use difference::{Aspect, Change, Difference, What};
 pub use entry::{Entry, Found, SeenEntry};
 pub use entry_reader::{Look, PathPages, look};
-pub use list::List;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use list::fuzz as fuzz_lists;
+pub use list::{List, ListFile};
 pub use report::Report;
 pub use wanted::Wanted;
 pub use write::{ListTarget, Written, names_of, write_lists};

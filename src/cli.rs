@@ -42,9 +42,13 @@ use form::Form;
 pub use grammar::{Hint, Name};
 use options::Options;
 use parse::Asked;
+#[cfg(any(test, feature = "fuzz"))]
+use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+#[cfg(any(test, feature = "fuzz"))]
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 /// Runs `buttersink` with these arguments (without the program's name).
@@ -104,6 +108,22 @@ fn run(form: Form, words: &[OsString], options: &Options) -> Result<()> {
         Form::Restore => restore::run(options),
         Form::CheckConfig => config::check(words, options),
         Form::Server => server::run(words, options),
+    }
+}
+
+#[cfg(any(test, feature = "fuzz"))]
+/// Words of a command line, one a line, as each of the programs understands them: what it refuses is
+/// the caller's fault.
+pub(crate) fn fuzz_options(bytes: &[u8]) {
+    let words = || bytes.split(|&byte| byte == b'\n');
+    let words = || words().map(|word| OsStr::from_bytes(word).to_owned());
+    let refusals = [
+        table::PROGRAM.read(words()).err(),
+        checksumdir::PROGRAM.read(words()).err(),
+        btrfslist::PROGRAM.read(words()).err(),
+    ];
+    for refusal in refusals.iter().flatten() {
+        assert_eq!(refusal.exit_code(), 2, "{refusal}");
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::backup::config::{Config, Places};
 use crate::backup::retention::{self, Policy};
+use crate::cli;
 use crate::error::{Error, Result};
 use crate::glob;
 use crate::s3::{self, xml};
@@ -26,6 +27,7 @@ pub type FuzzTarget = (&'static str, fn(&[u8]));
 pub const TARGETS: &[FuzzTarget] = &[
     ("stream", stream),
     ("commands", receive::fuzz_commands),
+    ("apply", receive::fuzz_apply),
     ("paths", paths),
     ("client", client),
     ("server", server),
@@ -39,6 +41,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("credentials", s3::fuzz_credentials),
     ("lists", checksum::fuzz_lists),
     ("values", values),
+    ("options", cli::fuzz_options),
     ("patterns", patterns),
 ];
 

@@ -6,7 +6,7 @@ mod json;
 use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
 use crate::error::{Doing, Error, Result};
 use crate::report::{As, Bytes, Cell, Column, Maybe, data, table};
-use crate::snapshot::{State, Uuid, path_text, shown};
+use crate::snapshot::{Graph, State, Uuid, path_text, shown};
 use crate::store::records;
 use crate::text::{human, human_or_dash};
 use serde::Serialize;
@@ -240,36 +240,29 @@ impl Entry {
 
 /// Snapshots below what they are snapshots of, with the lines that lead to them.
 fn nested(all: &[Subvolume]) -> Vec<(String, &Subvolume)> {
-    let here: HashSet<Uuid> = all.iter().map(|s| s.uuid).collect();
-    let mut children: HashMap<Option<Uuid>, Vec<&Subvolume>> = HashMap::new();
-    for s in all {
-        let parent = s.parent_uuid.filter(|uuid| here.contains(uuid));
-        children.entry(parent).or_default().push(s);
-    }
-    let mut order = Vec::with_capacity(all.len());
-    // What is still to be shown, the next one last: its lead, and the lead of what is below it.
-    let mut ahead: Vec<(String, String, &Subvolume)> = Vec::new();
-    let tops = children.remove(&None).unwrap_or_default();
-    ahead.extend(
-        tops.iter()
-            .rev()
-            .map(|s| (String::new(), String::new(), *s)),
-    );
+    let by_uuid: HashMap<Uuid, &Subvolume> = all.iter().map(|s| (s.uuid, s)).collect();
+    let parent = |s: &Subvolume| s.parent_uuid.filter(|uuid| by_uuid.contains_key(uuid));
+    let graph: Graph = all.iter().map(|s| (s.uuid, parent(s))).collect();
+    let top = |s| (String::new(), String::new(), s);
+    // What is still to be shown, the next one last: its lead, and the lead of what is below it. Each has
+    // one parent at most, so that no way from the top leads into a circle.
+    let tops = all.iter().rev().filter(|s| parent(s).is_none());
+    let mut ahead: Vec<(String, String, &Subvolume)> = tops.map(top).collect();
+    let (mut order, mut seen) = (Vec::with_capacity(all.len()), HashSet::new());
     while let Some((lead, below, s)) = ahead.pop() {
+        seen.insert(s.uuid);
         order.push((lead, s));
-        // Taken out, so that even parents in a circle come to an end.
-        let below_it = children.remove(&Some(s.uuid)).unwrap_or_default();
-        for (i, child) in below_it.iter().rev().enumerate() {
-            let (corner, line) = if i == 0 {
-                ("└─ ", "   ")
-            } else {
-                ("├─ ", "│  ")
+        let children = graph.children(s.uuid).iter().rev();
+        for (i, child) in children.filter_map(|uuid| by_uuid.get(uuid)).enumerate() {
+            let (corner, line) = match i {
+                0 => ("└─ ", "   "),
+                _ => ("├─ ", "│  "),
             };
             ahead.push((format!("{below}{corner}"), format!("{below}{line}"), child));
         }
     }
     // Nothing is lost in a circle: what was not reached stands at its end.
-    let mut circle: Vec<&Subvolume> = children.into_values().flatten().collect();
+    let mut circle: Vec<&Subvolume> = all.iter().filter(|s| !seen.contains(&s.uuid)).collect();
     circle.sort_by_key(|s| s.id);
     order.extend(circle.into_iter().map(|s| (String::new(), s)));
     order

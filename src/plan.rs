@@ -97,10 +97,40 @@ pub struct Obstacle {
     /// Whose path it concerns; empty for the plan as a whole.
     #[serde(serialize_with = "crate::snapshot::path_text::serialize")]
     pub path: PathBuf,
-    /// What is in the way, and the way out.
+    /// What is in the way.
     pub what: String,
+    /// The way out, where there is one that we know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<Box<str>>,
     /// Whether a wished snapshot will not arrive because of it.
     pub blocks: bool,
+}
+
+impl Obstacle {
+    /// What keeps a wished snapshot from arriving.
+    pub fn blocking(path: &Path, what: impl Into<String>) -> Obstacle {
+        Obstacle {
+            blocks: true,
+            ..Obstacle::note(path, what)
+        }
+    }
+
+    /// What is worth knowing, and keeps nothing from arriving.
+    pub fn note(path: &Path, what: impl Into<String>) -> Obstacle {
+        Obstacle {
+            path: path.to_owned(),
+            what: what.into(),
+            hint: None,
+            blocks: false,
+        }
+    }
+
+    /// The same with a way out.
+    #[must_use]
+    pub fn hint(self, hint: &str) -> Obstacle {
+        let hint = Some(hint.into());
+        Obstacle { hint, ..self }
+    }
 }
 
 /// Steps in the order in which they can be carried out.
@@ -227,12 +257,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn obstacle(&mut self, path: &Path, what: impl Into<String>, blocks: bool) {
-        self.plan.obstacles.push(Obstacle {
-            path: path.to_owned(),
-            what: what.into(),
-            blocks,
-        });
+    fn obstacle(&mut self, obstacle: Obstacle) {
+        self.plan.obstacles.push(obstacle);
     }
 
     fn look_at_space(&mut self) {
@@ -241,7 +267,7 @@ impl<'a> Planner<'a> {
             let what = format!(
                 "too little space: {total} bytes to send, {free} bytes free at the destination"
             );
-            self.obstacle(Path::new(""), what, false);
+            self.obstacle(Obstacle::note(Path::new(""), what));
         }
     }
 }

@@ -123,7 +123,10 @@ impl Run<'_, '_> {
         self.check_space(plan.total_bytes())?;
         self.check_rivals(links.get(found.first()..).unwrap_or_default())?;
         match plan.obstacles.iter().find(|obstacle| obstacle.blocks) {
-            Some(obstacle) => Err(Error::refused(self.doing(), obstacle.what.clone())),
+            Some(obstacle) => Err(Error {
+                hint: obstacle.hint.clone(),
+                ..Error::refused(self.doing(), obstacle.what.clone())
+            }),
             None => Ok(found.first()),
         }
     }

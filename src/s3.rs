@@ -350,19 +350,22 @@ impl Client {
             if_none_match: request.asks("if-none-match").is_some(),
             class: request.asks("x-amz-storage-class").unwrap_or_default(),
         };
-        let (kind, code, said) = match trouble {
-            Trouble::Refused(refusal) => (Kind::Failed, &refusal.code[..], refusal.said(&about)),
+        let error = |kind, said| {
+            let said = format!("{}{tries}", redacted(said, keys));
+            Error::new(kind, doing, said)
+        };
+        match trouble {
+            Trouble::Refused(refusal) => {
+                let (said, hint) = refusal.said(&about);
+                let error =
+                    error(Kind::Failed, said).cause(Cause::Refusal(refusal.code.as_str().into()));
+                Error { hint, ..error }
+            }
             Trouble::Lost(said, _) => {
                 let by = endpoint::on_the_way(&self.agent, place);
-                (Kind::Failed, "", format!("{said} ({}{by})", about.place))
+                error(Kind::Failed, format!("{said} ({}{by})", about.place))
             }
-            Trouble::Stopped => (Kind::Interrupted, "", "interrupted".to_owned()),
-        };
-        let said = format!("{}{tries}", redacted(said, keys));
-        let cause = (!code.is_empty()).then(|| Cause::Refusal(code.into()));
-        Error {
-            cause,
-            ..Error::new(kind, doing, said)
+            Trouble::Stopped => error(Kind::Interrupted, "interrupted".to_owned()),
         }
     }
 }

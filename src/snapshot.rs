@@ -11,7 +11,7 @@ pub use crate::text::shown;
 pub use graph::{End, Graph, Shortest};
 pub use measured::{Fault, Measured, Mend, Mended, Pair, Sizes};
 pub use names::Names;
-pub use origin::{CameBy, Origin, Origins, Subject};
+pub use origin::{CameBy, NO_KEY, Origin, Origins, Subject};
 
 use crate::text::{push_hex, unhex};
 use serde::{Deserialize, Serialize};

@@ -426,10 +426,10 @@ fn cut_off(error: io::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn head(parent: Option<(Uuid, u64)>) -> Head {
+    pub(super) fn head(parent: Option<(Uuid, u64)>) -> Head {
         Head {
             version: 1,
             path: b"snap".to_vec(),
@@ -439,7 +439,8 @@ mod tests {
         }
     }
 
-    fn command(kind: u16, body: &[u8]) -> Vec<u8> {
+    /// A command with the checksum that it should have.
+    pub(super) fn command(kind: u16, body: &[u8]) -> Vec<u8> {
         let mut bytes = (body.len() as u32).to_le_bytes().to_vec();
         bytes.extend_from_slice(&kind.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);

@@ -12,7 +12,7 @@ _buttersink() {
     --checksum) _buttersink_words 'md5 crc32c sha256'; return ;;
     --config | -l | --logfile) _buttersink_names -f; return ;;
     --log-level) _buttersink_words 'debug info warning error critical'; return ;;
-    --mode) _buttersink_words 'r a w'; return ;;
+    --mode) _buttersink_words 'r p a w'; return ;;
     --receive-with) _buttersink_words 'builtin btrfs'; return ;;
     --restore-tier) _buttersink_words 'Standard Bulk Expedited'; return ;;
     --sse) _buttersink_words 'none AES256 aws:kms'; return ;;

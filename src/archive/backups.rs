@@ -1,6 +1,6 @@
 //! What there is of the backups of one subvolume. Values that whoever keeps them fills in.
 
-use super::{ArchiveState, BackupKind, stamp};
+use super::{ArchiveState, BackupKind, Stamp};
 use crate::snapshot::{Origin, Uuid};
 use crate::text::shown;
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ pub struct Backup {
     /// A full one or a difference.
     pub kind: BackupKind,
     /// When the run began that made it, as the manifest has it.
-    pub created_at: String,
+    pub created_at: Stamp,
     /// The name of its snapshot.
     pub snapshot: String,
     /// Where that was.
@@ -126,11 +126,6 @@ pub(super) fn cannot(key: &str, why: &str) -> String {
 }
 
 impl Backup {
-    /// When it was made.
-    pub fn made(&self) -> Option<Timestamp> {
-        stamp::moment(&self.created_at).or_else(|| self.created_at.parse().ok())
-    }
-
     /// The name that its stream gives the snapshot.
     pub fn received_as(&self) -> PathBuf {
         let name = self.path.file_name();

@@ -32,7 +32,7 @@ impl Which {
 
     fn means(&self, backup: &Backup) -> bool {
         match self {
-            Which::At(time) => backup.made().is_some_and(|made| made <= *time),
+            Which::At(time) => backup.created_at.moment().is_some_and(|made| made <= *time),
             Which::Snapshot(name) => {
                 *name == backup.snapshot || backup.received_as() == Path::new(name)
             }
@@ -135,7 +135,7 @@ mod tests {
                 broken: broken.contains(&&*key).then(|| "torn".to_owned()),
                 key,
                 kind: BackupKind::Full,
-                created_at: format!("2026010{day}T020000Z"),
+                created_at: format!("2026010{day}T020000Z").as_str().into(),
                 snapshot: format!("s{day}"),
                 path: format!("/x/p{day}").into(),
                 id: None,

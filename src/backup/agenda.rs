@@ -4,7 +4,7 @@
 use super::names;
 use super::run::own_chains;
 use super::schedule::{BackupKind, Due, Past, Schedule};
-use crate::archive::stamp;
+use crate::archive::{Begun, Stamp};
 use crate::snapshot::{Listing, Origin, Snapshot, State, Uuid, shown};
 use jiff::{Timestamp, Zoned};
 use std::collections::HashSet;
@@ -110,7 +110,7 @@ pub fn pending(
     archive: &Listing,
     lost: &[String],
 ) -> Option<Pending> {
-    let begun: Vec<(&str, BackupKind)> = leftovers(archive).filter_map(begun).collect();
+    let begun: Vec<Begun> = leftovers(archive).filter_map(begun).collect();
     let broken = !ours.iter().any(|s| chain.links.contains(&s.id()));
     let newest = ours.last()?.id();
     let waiting = |s: &Snapshot| {
@@ -120,8 +120,8 @@ pub fn pending(
         if known || chain.last.is_some_and(|last| made <= last) {
             return None;
         }
-        let stamp = stamp::stamp(made);
-        let begun = begun.iter().filter(|(of, _)| *of == stamp);
+        let stamp = Stamp::of(made);
+        let begun = begun.iter().filter(|begun| begun.stamp == stamp);
         // A difference is of no use without what it was made from. The newest goes whole then.
         let serves = |kind: BackupKind| kind == BackupKind::Full || !broken || s.id() == newest;
         Some(Pending {
@@ -129,7 +129,7 @@ pub fn pending(
             name: name.to_owned(),
             made,
             kind,
-            begun: begun.map(|(_, kind)| *kind).find(|kind| serves(*kind)),
+            begun: begun.map(|begun| begun.kind).find(|kind| serves(*kind)),
         })
     };
     let all: Vec<Pending> = ours.iter().filter_map(waiting).collect();
@@ -150,8 +150,8 @@ pub fn abandoned<'a>(
         .filter_map(|name| Some(names::scheduled_parts(name)?.1))
         .collect();
     let why = |left: &'a Snapshot| {
-        let (stamp, kind) = begun(left)?;
-        let made = stamp::moment(stamp)?;
+        let Begun { kind, stamp } = begun(left).filter(|begun| begun.stamp.is_exact())?;
+        let made = stamp.moment()?;
         match pending {
             Some(p) if p.made == made && p.begun == Some(kind) => None,
             _ if !here.contains(&made) => Some("its snapshot is not here any more"),
@@ -170,10 +170,9 @@ fn leftovers(archive: &Listing) -> impl Iterator<Item = &Snapshot> {
     all.filter(|s| s.state == State::Partial)
 }
 
-/// The time and the kind of the backup that a leftover is of: `full/chunk-TIME`.
-fn begun(left: &Snapshot) -> Option<(&str, BackupKind)> {
-    let (kind, stamp) = left.path.to_str()?.split_once("/chunk-")?;
-    Some((stamp, BackupKind::parse(kind)?))
+/// The backup that a leftover is of.
+fn begun(left: &Snapshot) -> Option<Begun> {
+    Begun::parse(left.path.to_str()?)
 }
 
 /// Decides. `force` makes a backup in any case; `owed` says that a destination lacks the newest

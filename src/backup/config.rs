@@ -12,7 +12,7 @@ use crate::digest::sha256;
 use crate::error::{Doing, Error, Result};
 use crate::machine;
 use crate::snapshot::shown;
-use crate::store::{Location, Place, Sse};
+use crate::store::{Location, Place, ReceiveWith, Sse};
 use crate::sys::secure_open::{self, Unopened};
 use crate::text::hex;
 use reader::ConfigReader;
@@ -65,7 +65,7 @@ pub struct Setting {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Global {
     /// How much is logged.
-    pub log_level: String,
+    pub log_level: Level,
     /// Where the last runs are remembered.
     pub state_path: PathBuf,
     /// Where btrfs_to_s3 remembered them, if the file names no other place: read as long as there is
@@ -136,7 +136,7 @@ pub struct Restore {
     /// Where to, if nothing else is said.
     pub target_base_dir: PathBuf,
     /// What is compared afterwards.
-    pub verify_mode: String,
+    pub verify_mode: VerifyMode,
     /// Files that a sample has at most.
     pub sample_max_files: u64,
     /// Whether to wait for frozen objects.
@@ -145,9 +145,49 @@ pub struct Restore {
     pub restore_timeout_seconds: u64,
     /// How fast they are thawed, and so for how much.
     pub restore_tier: Tier,
-    /// How snapshots are received: builtin, btrfs or auto.
-    pub receive_with: String,
+    /// How snapshots are received, if not as usual.
+    pub receive_with: Option<ReceiveWith>,
 }
+
+/// What is compared after a restore.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VerifyMode {
+    /// Everything.
+    Full,
+    /// All attributes, and the contents of some files.
+    Sample,
+    /// Nothing.
+    None,
+}
+
+/// As the file and the command line have them.
+pub const VERIFY_MODES: &[(&str, VerifyMode)] = &[
+    ("full", VerifyMode::Full),
+    ("sample", VerifyMode::Sample),
+    ("none", VerifyMode::None),
+];
+
+/// How much a scheduled run says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// Everything, and a debug log.
+    Debug,
+    /// What happens.
+    Info,
+    /// What is not as usual.
+    Warning,
+    /// What went wrong.
+    Error,
+}
+
+/// As the file and the command line have them.
+pub const LEVELS: &[(&str, Level)] = &[
+    ("debug", Level::Debug),
+    ("info", Level::Info),
+    ("warning", Level::Warning),
+    ("error", Level::Error),
+    ("critical", Level::Error),
+];
 
 /// Where state and lock of a file are that names no other places.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -234,7 +274,6 @@ impl Config {
 }
 
 fn global(file: &mut ConfigReader, places: &Places) -> Result<Global> {
-    const LEVELS: &[&str] = &["debug", "info", "warning", "error", "critical"];
     let state_path = file.path("global.state_path", places.state.clone())?;
     Ok(Global {
         log_level: file.choice("global.log_level", "info", LEVELS)?,
@@ -386,18 +425,23 @@ fn hooks(file: &mut ConfigReader) -> Result<Hooks> {
 }
 
 fn restore(file: &mut ConfigReader) -> Result<Restore> {
-    const MODES: &[&str] = &["full", "sample", "none"];
-    const TIERS: &[&str] = &["Standard", "Bulk", "Expedited"];
-    const WAYS: &[&str] = &["auto", "builtin", "btrfs"];
+    const TIERS: &[(&str, Tier)] = &[
+        ("Standard", Tier::Standard),
+        ("Bulk", Tier::Bulk),
+        ("Expedited", Tier::Expedited),
+    ];
+    const WAYS: &[(&str, Option<ReceiveWith>)] = &[
+        ("auto", None),
+        ("builtin", Some(ReceiveWith::Builtin)),
+        ("btrfs", Some(ReceiveWith::Btrfs)),
+    ];
     Ok(Restore {
         target_base_dir: file.path("restore.target_base_dir", "/srv/restore".into())?,
-        verify_mode: file.choice("restore.verify_mode", "full", MODES)?,
+        verify_mode: file.choice("restore.verify_mode", "full", VERIFY_MODES)?,
         sample_max_files: file.number("restore.sample_max_files", 1000, 1)?,
         wait_for_restore: file.flag("restore.wait_for_restore", true)?,
         restore_timeout_seconds: file.number("restore.restore_timeout_seconds", 259_200, 1)?,
-        restore_tier: file
-            .choice("restore.restore_tier", "Standard", TIERS)?
-            .parse()?,
+        restore_tier: file.choice("restore.restore_tier", "Standard", TIERS)?,
         receive_with: file.choice("restore.receive_with", "auto", WAYS)?,
     })
 }

@@ -1,7 +1,7 @@
 //! Names of the snapshots that backups make, and what they tell. Knows calendars, and no files.
 
 use super::schedule::BackupKind;
-use crate::archive::stamp;
+pub use crate::archive::stamp::{scheduled, scheduled_parts};
 use crate::error::{Error, Result};
 use jiff::civil::DateTime;
 use jiff::{Timestamp, Zoned, tz::TimeZone};
@@ -45,25 +45,6 @@ impl Naming {
             Naming::Scheduled(..) => None,
         }
     }
-}
-
-/// The name of a scheduled snapshot.
-pub fn scheduled(name: &str, made: Timestamp, kind: BackupKind) -> String {
-    let kind = match kind {
-        BackupKind::Full => "full",
-        BackupKind::Incremental => "inc",
-    };
-    format!("{name}__{}__{kind}", stamp::stamp(made))
-}
-
-/// What the name of a scheduled snapshot says: whose it is, when it was made, and its kind.
-pub fn scheduled_parts(name: &str) -> Option<(&str, Timestamp, BackupKind)> {
-    let (name, made, kind) = stamp::parts(name)?;
-    let kind = match kind {
-        "full" => BackupKind::Full,
-        _ => BackupKind::Incremental,
-    };
-    Some((name, stamp::moment(made)?, kind))
 }
 
 /// The name of a one-shot snapshot: a prefix and the local time.

@@ -9,7 +9,7 @@ use super::config::Config;
 use super::oneshot::{access, not_this_work};
 use super::source::{check_folder, make_folder};
 use super::state::RunState;
-use crate::archive::stamp;
+use crate::archive::Stamp;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
@@ -171,7 +171,7 @@ impl RunContext<'_, '_> {
         if self.order.dry_run {
             return Ok(());
         }
-        self.state.last_run_at = Some(stamp::stamp(self.now.timestamp()));
+        self.state.last_run_at = Some(Stamp::of(self.now.timestamp()));
         let written = self.state.write(&self.order.config.global.state_path);
         written.map_err(partly)
     }

@@ -3,7 +3,7 @@
 
 use super::config::Config;
 use super::schedule::Past;
-use crate::archive::stamp;
+use crate::archive::Stamp;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys::secure_open;
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunState {
-    /// When the last run was, `20261121T020000Z` or RFC 3339.
-    pub last_run_at: Option<String>,
+    /// When the last run was.
+    pub last_run_at: Option<Stamp>,
     /// By the names of backups.
     pub subvolumes: BTreeMap<String, Last>,
 }
@@ -34,7 +34,7 @@ pub struct Last {
     /// The key of its manifest.
     pub last_manifest: Option<String>,
     /// When the last full one was.
-    pub last_full_at: Option<String>,
+    pub last_full_at: Option<Stamp>,
     /// Destinations that have not got the last snapshot.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<String>,
@@ -55,7 +55,7 @@ impl Last {
     pub fn arrived(&mut self, snapshot: PathBuf, manifest: String, full: Option<Timestamp>) {
         self.last_snapshot = Some(snapshot);
         self.last_manifest = Some(manifest);
-        self.last_full_at = full.map(stamp::stamp);
+        self.last_full_at = full.map(Stamp::of);
     }
 }
 
@@ -126,23 +126,21 @@ impl RunState {
         let Some(last) = self.subvolumes.get(name) else {
             return Past::default();
         };
-        let made = |key: &String| moment(key.rsplit_once("manifest-")?.1.strip_suffix(".json")?);
+        let made = |key: &String| {
+            let stamp = key.rsplit_once("manifest-")?.1.strip_suffix(".json")?;
+            Stamp::from(stamp).moment()
+        };
         let broken = match &last.last_snapshot {
             None => Some("no snapshot of the last backup is known"),
             Some(path) if !there(path) => Some("the snapshot of the last backup is gone"),
             Some(_) => None,
         };
         Past {
-            last_full: last.last_full_at.as_deref().and_then(moment),
+            last_full: last.last_full_at.as_ref().and_then(Stamp::moment),
             last: last.last_manifest.as_ref().and_then(made),
             broken,
         }
     }
-}
-
-/// A time as it stands in names and states.
-pub fn moment(text: &str) -> Option<Timestamp> {
-    stamp::moment(text).or_else(|| text.parse().ok())
 }
 
 #[cfg(test)]
@@ -177,7 +175,7 @@ mod tests {
         let made: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
         let last = state.subvolumes.entry("data".to_owned()).or_default();
         last.arrived("/s/b".into(), "k2".to_owned(), Some(made));
-        assert_eq!(last.last_full_at.as_deref(), Some("20261121T020000Z"));
+        assert_eq!(last.last_full_at, Some("20261121T020000Z".into()));
         state.write(&path).unwrap();
         state.write(&path).unwrap();
         assert_eq!(RunState::read(&path), (state, None));
@@ -207,12 +205,5 @@ mod tests {
         ] {
             assert!(!other.is_of(&config), "{other:?}");
         }
-    }
-
-    #[test]
-    fn times_of_both_kinds() {
-        assert_eq!(moment("20261121T020304Z"), moment("2026-11-21T02:03:04Z"));
-        assert!(moment("20261121T020304Z").is_some());
-        assert_eq!(moment("yesterday"), None);
     }
 }

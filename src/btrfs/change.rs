@@ -3,7 +3,7 @@
 
 use super::abi::{self, zeroed};
 use super::{is_subvolume, open_dir, open_dir_to_change};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Cause, Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::sys;
 use std::ffi::OsStr;
@@ -44,14 +44,15 @@ pub fn create_snapshot(source: &Path, dir: &Path, name: &OsStr, read_only: bool)
         made,
         doing,
         &[
-            (libc::EEXIST, "the name is taken"),
-            (libc::EXDEV, "it is on another filesystem"),
+            (libc::EEXIST, "the name is taken", None),
+            (libc::EXDEV, "it is on another filesystem", None),
             (
                 libc::ETXTBSY,
-                "it holds a swap file that is in use; run swapoff for it first",
+                "it holds a swap file that is in use",
+                Some("run swapoff for it first"),
             ),
-            (libc::EPERM, "only its owner or root may"),
-            (libc::EROFS, "the directory is read-only"),
+            (libc::EPERM, "only its owner or root may", None),
+            (libc::EROFS, "the directory is read-only", None),
         ],
     )
 }
@@ -75,8 +76,8 @@ pub fn create_subvolume(dir: &Path, name: &OsStr) -> Result<()> {
         made,
         doing,
         &[
-            (libc::EEXIST, "the name is taken"),
-            (libc::EROFS, "the directory is read-only"),
+            (libc::EEXIST, "the name is taken", None),
+            (libc::EROFS, "the directory is read-only", None),
         ],
     )
 }
@@ -105,16 +106,18 @@ pub fn delete_subvolume(dir: &Path, name: &OsStr) -> Result<()> {
         &[
             (
                 libc::EPERM,
-                "not permitted: it is the filesystem's default subvolume (see btrfs subvolume \
-             get-default), it is being sent, a swap file in it is in use, or we are not root",
+                "not permitted: it is the filesystem's default subvolume, it is being sent, a swap file in it \
+                 is in use, or we are not root",
+                Some("btrfs subvolume get-default says which is the default"),
             ),
             (
                 libc::ENOTEMPTY,
-                "other subvolumes are in it; delete them first",
+                "other subvolumes are in it",
+                Some("delete them first"),
             ),
-            (libc::EBUSY, "it is in use as a mount point"),
-            (libc::EINVAL, "it is not a subvolume"),
-            (libc::EROFS, "the directory is read-only"),
+            (libc::EBUSY, "it is in use as a mount point", None),
+            (libc::EINVAL, "it is not a subvolume", None),
+            (libc::EROFS, "the directory is read-only", None),
         ],
     )
 }
@@ -156,8 +159,9 @@ pub fn set_read_only(path: &Path, read_only: bool) -> Result<()> {
             (
                 libc::EPERM,
                 "not permitted: it is being sent, or we are not its owner",
+                None,
             ),
-            (libc::EROFS, "the filesystem is mounted read-only"),
+            (libc::EROFS, "the filesystem is mounted read-only", None),
         ],
     )
 }
@@ -182,8 +186,8 @@ pub fn set_received(path: &Path, uuid: Uuid, stransid: u64) -> Result<()> {
         set,
         doing,
         &[
-            (libc::EROFS, "it is read-only already"),
-            (libc::EPERM, "only its owner or root may"),
+            (libc::EROFS, "it is read-only already", None),
+            (libc::EPERM, "only its owner or root may", None),
         ],
     )
 }
@@ -264,16 +268,21 @@ fn field<const N: usize>(name: &OsStr, doing: impl FnOnce() -> String) -> Result
     }
 }
 
-/// An error of the kernel in words that fit the request.
+/// An error of the kernel in words that fit the request, each with the way out if there is one.
 fn explained(
     answer: io::Result<()>,
     doing: impl FnOnce() -> String,
-    words: &[(i32, &str)],
+    words: &[(i32, &str, Option<&str>)],
 ) -> Result<()> {
     let Err(error) = answer else { return Ok(()) };
-    let code = error.raw_os_error();
-    match words.iter().find(|(errno, _)| code == Some(*errno)) {
-        Some((_, words)) => Err(Error::failed(doing(), *words)),
-        None => Err(Error::io(doing(), error)),
-    }
+    let error = Error::io(doing(), error);
+    let known = |(errno, ..): &&(i32, _, _)| error.cause == Some(Cause::Errno(*errno));
+    Err(match words.iter().find(known) {
+        Some((_, said, hint)) => Error {
+            said: (*said).to_owned(),
+            hint: hint.map(Box::from),
+            ..error
+        },
+        None => error,
+    })
 }

@@ -22,9 +22,42 @@ pub enum List {
     Xattrs,
 }
 
+/// A file that is written for a tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ListFile {
+    /// A list.
+    Of(List),
+    /// `.sha256sum`: the digests of the two classic lists.
+    Sums,
+}
+
+impl ListFile {
+    /// Each by what follows the tree's name and the dot.
+    pub const WORDS: &[(&str, ListFile)] = &[
+        ("ls", ListFile::Of(List::Ls)),
+        ("files", ListFile::Of(List::Files)),
+        ("sha256sum", ListFile::Sums),
+        ("links", ListFile::Of(List::Links)),
+        ("xattrs", ListFile::Of(List::Xattrs)),
+    ];
+
+    /// What follows the tree's name and the dot.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            ListFile::Of(list) => list.suffix(),
+            ListFile::Sums => "sha256sum",
+        }
+    }
+}
+
 impl List {
     /// All of them.
     pub const ALL: [List; 4] = [List::Ls, List::Files, List::Links, List::Xattrs];
+
+    /// Whether it is one of the two that there always were.
+    pub fn is_classic(self) -> bool {
+        matches!(self, List::Ls | List::Files)
+    }
 
     /// What follows the tree's name and the dot.
     pub fn suffix(self) -> &'static str {

@@ -2,7 +2,7 @@
 
 use super::hash::hash_files;
 use super::line;
-use super::list::{HashedTree, List};
+use super::list::{HashedTree, List, ListFile};
 use super::walk::{self, Unread};
 use super::{ChecksumOptions, WorkCounters, go_on};
 use crate::digest::Sha256;
@@ -36,7 +36,7 @@ pub enum ListTarget<'a> {
     /// Into `NAME.ls` and so on in this directory.
     Directory(&'a Path),
     /// To a writer, one after the other; only the named one (`ls`, …, `sha256sum`) if there is one.
-    Stream(&'a mut dyn Write, Option<&'a str>),
+    Stream(&'a mut dyn Write, Option<ListFile>),
 }
 
 /// The names of the lists of some directories: the last part of each path as it was given.
@@ -101,7 +101,7 @@ pub fn write_lists(
     };
     let mut out = Out::new(target, name);
     for list in List::ALL {
-        if matches!(list, List::Ls | List::Files) || further.contains(&list) {
+        if list.is_classic() || further.contains(&list) {
             let unread = out.list(&source, list)?;
             written
                 .errors
@@ -142,7 +142,7 @@ struct Out<'a> {
     target: ListTarget<'a>,
     name: OsString,
     drafts: Vec<Draft>,
-    sums: Vec<(&'static str, [u8; 32])>,
+    sums: Vec<(List, [u8; 32])>,
 }
 
 impl<'a> Out<'a> {
@@ -165,7 +165,7 @@ impl<'a> Out<'a> {
     fn list(&mut self, source: &HashedTree<'_>, list: List) -> Result<Vec<Unread>> {
         let suffix = list.suffix();
         let mut hasher = Sha256::default();
-        let unread = self.write(suffix, |to| {
+        let unread = self.write(ListFile::Of(list), |to| {
             source.lines(list, &mut |line| {
                 go_on("cannot write all lists")?;
                 hasher.update(line);
@@ -174,18 +174,18 @@ impl<'a> Out<'a> {
                 written.doing(|| format!("cannot write the .{suffix} file"))
             })
         })?;
-        self.sums.push((suffix, hasher.finish()));
+        self.sums.push((list, hasher.finish()));
         Ok(unread)
     }
 
     fn write<T>(
         &mut self,
-        suffix: &str,
+        file: ListFile,
         fill: impl FnOnce(&mut dyn Write) -> Result<T>,
     ) -> Result<T> {
-        let name = self.file_name(suffix);
+        let name = self.file_name(file.suffix());
         match &mut self.target {
-            ListTarget::Stream(to, only) if only.is_none_or(|only| only == suffix) => fill(*to),
+            ListTarget::Stream(to, only) if only.is_none_or(|only| only == file) => fill(*to),
             ListTarget::Stream(..) => fill(&mut io::sink()),
             ListTarget::Directory(dir) => {
                 let (draft, result) = Draft::write(dir, &name, fill)?;
@@ -198,12 +198,11 @@ impl<'a> Out<'a> {
     /// Writes `NAME.sha256sum`, and gives all drafts their names.
     fn finish(mut self) -> Result<Vec<(String, String)>> {
         let mut text = Vec::new();
-        let classic = |suffix: &str| matches!(suffix, "ls" | "files");
-        for (suffix, sum) in self.sums.iter().filter(|(suffix, _)| classic(suffix)) {
-            line::sum(&mut text, sum, self.file_name(suffix).as_bytes());
+        for (list, sum) in self.sums.iter().filter(|(list, _)| list.is_classic()) {
+            line::sum(&mut text, sum, self.file_name(list.suffix()).as_bytes());
             text.push(b'\n');
         }
-        self.write("sha256sum", |to| {
+        self.write(ListFile::Sums, |to| {
             to.write_all(&text)
                 .doing(|| "cannot write the .sha256sum file".to_owned())
         })?;
@@ -216,7 +215,7 @@ impl<'a> Out<'a> {
         }
         let sums = self.sums.iter();
         Ok(sums
-            .map(|(suffix, sum)| ((*suffix).to_owned(), hex(sum)))
+            .map(|(list, sum)| (list.suffix().to_owned(), hex(sum)))
             .collect())
     }
 }

@@ -4,8 +4,8 @@ use super::grammar::Hint::{Directory, OneOf};
 use super::grammar::{Command, Opt, Program, Section, Usage, usage};
 use super::parse::Asked;
 use crate::checksum::{
-    self, List, ListTarget, Report, Wanted, WorkCounters, Written, check, compare_trees, names_of,
-    write_lists,
+    self, List, ListFile, ListTarget, Report, Wanted, WorkCounters, Written, check, compare_trees,
+    names_of, write_lists,
 };
 use crate::error::{Error, Result};
 use crate::report::print;
@@ -31,7 +31,7 @@ pub(super) struct Options {
     compare: bool,
     output: Option<PathBuf>,
     /// `--stdout`, and the list that it names.
-    stdout: Option<Option<String>>,
+    stdout: Option<Option<ListFile>>,
     further: Vec<List>,
     json: bool,
     quiet: u8,
@@ -99,10 +99,10 @@ now; or compares two trees directly.
                 .help("where to write; by default the working directory")
                 .of(&[Mode::Write]),
             Row::maybe("stdout", "LIST", |o, v| {
-                o.stdout = Some(v.map(|v| v.one_of(LISTS)).transpose()?);
+                o.stdout = Some(v.map(|v| v.one_of(ListFile::WORDS)).transpose()?);
                 Ok(())
             })
-            .hint(OneOf(LISTS))
+            .hint(OneOf(&["ls", "files", "sha256sum", "links", "xattrs"]))
             .help(
                 "write to standard output: all lists, or one of ls, files, sha256sum, links, xattrs",
             )
@@ -130,8 +130,6 @@ now; or compares two trees directly.
     }],
     implied: |_| Some(""),
 };
-
-const LISTS: &[&str] = &["ls", "files", "sha256sum", "links", "xattrs"];
 
 /// Runs `checksumdir` with these arguments (without the program's name).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -195,10 +193,8 @@ fn choose_lists(options: &mut Options) -> Result<()> {
             return refused("-o and --stdout exclude each other");
         }
         Some(_) if options.json => return refused("--json and --stdout exclude each other"),
-        Some(only) => {
-            let named = |list: &List| Some(list.suffix()) == only.as_deref();
-            options.further.extend(List::ALL.into_iter().find(named));
-        }
+        Some(Some(ListFile::Of(list))) => options.further.push(*list),
+        Some(_) => {}
     }
     Ok(())
 }
@@ -237,7 +233,7 @@ fn write(
     let mut stdout = BufWriter::new(io::stdout().lock());
     let write = |dir: &PathBuf| {
         let target = match (&options.stdout, &options.output) {
-            (Some(only), _) => ListTarget::Stream(&mut stdout, only.as_deref()),
+            (Some(only), _) => ListTarget::Stream(&mut stdout, *only),
             (None, Some(out)) => ListTarget::Directory(out),
             (None, None) => ListTarget::Directory(Path::new(".")),
         };

@@ -3,6 +3,7 @@
 
 use super::grammar::usage;
 use crate::archive::Tier;
+use crate::backup::config::{Level, VerifyMode};
 use crate::backup::retention::Policy;
 use crate::error::Result;
 use crate::progress::Verbosity;
@@ -58,7 +59,7 @@ pub(super) struct Options {
     pub(super) at: Option<Timestamp>,
     pub(super) snapshot: Option<String>,
     pub(super) manifest_key: Option<String>,
-    pub(super) verify: Option<String>,
+    pub(super) verify: Option<VerifyMode>,
     pub(super) wait_restore: Option<bool>,
     pub(super) restore_timeout: Option<usize>,
     pub(super) restore_tier: Option<Tier>,
@@ -90,15 +91,6 @@ pub(super) struct Options {
     pub(super) mode: Option<Access>,
     pub(super) as_client: Option<OsString>,
     pub(super) strict: bool,
-}
-
-/// How much a scheduled run says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Level {
-    Debug,
-    Info,
-    Warning,
-    Error,
 }
 
 impl Options {

@@ -8,7 +8,7 @@ use super::options::Options;
 use crate::archive::{Thaw, Which};
 use crate::backup;
 use crate::backup::archive;
-use crate::backup::config::{self, Config};
+use crate::backup::config::{self, Config, VerifyMode};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::restore::{self, Compare, RestoreOrder};
@@ -72,10 +72,10 @@ fn order(options: &Options, config: &Config) -> Result<RestoreOrder> {
     let (subvolume, target) = (options.subvolume.last(), options.target.clone());
     let file: &config::Restore = &config.restore;
     let files = usize::try_from(file.sample_max_files).unwrap_or(usize::MAX);
-    let compare = match options.verify.as_deref().unwrap_or(&file.verify_mode) {
-        "none" => Compare::None,
-        "sample" => Compare::Sample(files),
-        _ => Compare::Full,
+    let compare = match options.verify.unwrap_or(file.verify_mode) {
+        VerifyMode::None => Compare::None,
+        VerifyMode::Sample => Compare::Sample(files),
+        VerifyMode::Full => Compare::Full,
     };
     let seconds = options.restore_timeout.map(|seconds| seconds as u64);
     Ok(RestoreOrder {
@@ -106,8 +106,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
     if let (_, Some(remark)) = backup::local_now() {
         progress.note(remark);
     }
-    let way = config.restore.receive_with.parse().ok();
-    means.manner.receive_with = means.manner.receive_with.or(way);
+    let way = &mut means.manner.receive_with;
+    *way = way.or(config.restore.receive_with);
     let done = restore::run(&order, &means, &mut |event| progress.hear(&event));
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");

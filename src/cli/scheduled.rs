@@ -1,9 +1,9 @@
 //! `buttersink backup --config`: the options and the file into an order, and what is said meanwhile.
 
 use super::means::means;
-use super::options::{Level, Options};
+use super::options::Options;
 use crate::backup;
-use crate::backup::config::Config;
+use crate::backup::config::{Config, Level};
 use crate::backup::scheduled::{self, ScheduledOrder};
 use crate::error::{Kind, Result};
 use crate::log;
@@ -24,7 +24,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let level = match (options.debug, options.log_level) {
         (true, _) => Level::Debug,
         (false, Some(level)) => level,
-        (false, None) => order.config.global.log_level.parse()?,
+        (false, None) => order.config.global.log_level,
     };
     if level == Level::Debug && options.logfile.is_none() {
         log::open(Path::new("/dev/stderr"))?;

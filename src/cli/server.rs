@@ -6,7 +6,7 @@ use super::grammar::{Command, Usage};
 use super::options::Options;
 use crate::error::{Doing, Error, Result};
 use crate::log::system;
-use crate::snapshot::shown;
+use crate::snapshot::{NO_KEY, shown};
 use crate::store::{self, Terms};
 use crate::sys::secure_open::Unopened;
 use std::ffi::{OsStr, OsString};
@@ -21,7 +21,7 @@ pub(super) const COMMAND: Command<Form> = Command {
     usages: &[Usage {
         form: Form::Server,
         when: None,
-        words: "--mode r|a|w [--as NAME] [--strict] [--receive-with WAY] DIR",
+        words: "--mode r|p|a|w [--as NAME] [--strict] [--receive-with WAY] DIR",
         count: (1, 1),
     }],
     text: "",
@@ -45,11 +45,23 @@ fn plain(dir: &OsStr) -> Result<&Path> {
     }
 }
 
+/// By which key what comes comes. What was made on this machine is of nobody's key.
+fn key(options: &Options) -> Result<String> {
+    let name = options.as_client.as_ref().map(shown).unwrap_or_default();
+    match name.as_str() {
+        NO_KEY => Err(refused(
+            "'local' is what was made here: --as has another name",
+        )),
+        _ => Ok(name),
+    }
+}
+
 /// The far half of ssh. Duplicates of the descriptors, since std's have buffers of their own.
 pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let dir = plain(&words[0])?;
     let access = options.mode.ok_or_else(|| refused("--mode is missing"))?;
     let (input, output) = (std::io::stdin(), std::io::stdout());
+    let key = key(options)?;
     if input.is_terminal() {
         let said = "it is for the buttersink at the other end of ssh, and this is a terminal";
         return Err(Error::usage("cannot serve", said));
@@ -58,7 +70,6 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     system::open(options.as_client.as_deref());
     let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
     let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
-    let key = options.as_client.as_ref().map(shown).unwrap_or_default();
     let terms = Terms {
         access,
         key: &key,
@@ -98,6 +109,13 @@ mod tests {
                 "{wrong}"
             );
         }
+        let mut options = Options {
+            as_client: Some(NO_KEY.into()),
+            ..Options::default()
+        };
+        assert_eq!(key(&options).unwrap_err().exit_code(), 2);
+        options.as_client = Some("host1".into());
+        assert_eq!(key(&options).unwrap(), "host1");
         let none = run(&["/b/".into()], &Options::default()).unwrap_err();
         assert_eq!(none.exit_code(), 2);
     }

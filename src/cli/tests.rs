@@ -2,9 +2,10 @@
 
 use super::form::Form::{self, *};
 use super::grammar::Takes;
-use super::options::{Level, Options};
+use super::options::Options;
 use super::parse::Asked;
 use super::table::PROGRAM;
+use crate::backup::config::Level;
 use crate::error::{Error, Result};
 use crate::store::Access;
 use std::ffi::OsString;

@@ -1,9 +1,8 @@
 //! The values of options: words in, values out. Knows how values are written, and not what they are for.
 
 use super::grammar::Given;
-use super::options::Level;
+use crate::archive::Stamp;
 use crate::backup::retention::{self, Policy};
-use crate::backup::state;
 use crate::error::{Error, Result};
 use crate::snapshot::shown;
 use crate::store::{Access, check_part};
@@ -11,7 +10,6 @@ use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -62,18 +60,18 @@ impl Given {
         }
     }
 
-    pub(super) fn one_of(self, known: &[&str]) -> Result<String> {
+    /// One of some words, each of which stands for a value.
+    pub(super) fn one_of<T: Clone>(self, known: &[(&str, T)]) -> Result<T> {
         let text = text(&self.option, &self.value)?;
-        match known.contains(&text.as_str()) {
-            true => Ok(text),
-            false => {
-                let doing = format!("cannot use {} {}", self.option, shown(&text));
-                Err(Error::usage(
-                    doing,
-                    format!("it is one of {}", known.join(", ")),
-                ))
-            }
+        if let Some((_, value)) = known.iter().find(|(word, _)| *word == text) {
+            return Ok(value.clone());
         }
+        let doing = format!("cannot use {} {}", self.option, shown(&text));
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        Err(Error::usage(
+            doing,
+            format!("it is one of {}", words.join(", ")),
+        ))
     }
 
     pub(super) fn access(self) -> Result<Access> {
@@ -101,38 +99,13 @@ impl Given {
     }
 }
 
-impl FromStr for Level {
-    type Err = Error;
-
-    fn from_str(word: &str) -> Result<Level> {
-        match word {
-            "debug" => Ok(Level::Debug),
-            "info" => Ok(Level::Info),
-            "warning" => Ok(Level::Warning),
-            "error" | "critical" => Ok(Level::Error),
-            _ => {
-                let doing = format!("cannot use the level '{}'", shown(word));
-                let said = "it is debug, info, warning, error or critical";
-                Err(Error::usage(doing, said))
-            }
-        }
-    }
-}
-
 /// The letter that `--mode` has.
 fn access(letter: &OsStr) -> Result<Access> {
-    match letter.as_bytes() {
-        b"r" => Ok(Access::Read),
-        b"a" => Ok(Access::Append),
-        b"w" => Ok(Access::Write),
-        _ => {
-            let said = "it is r (read), a (append) or w (write)";
-            Err(Error::usage(
-                format!("cannot use the mode '{}'", shown(letter)),
-                said,
-            ))
-        }
-    }
+    let named = |mode: &Access| letter == OsStr::new(&mode.letter().to_string());
+    Access::ALL.into_iter().find(named).ok_or_else(|| {
+        let said = "it is r (read), p (put), a (append) or w (write)";
+        Error::usage(format!("cannot use the mode '{}'", shown(letter)), said)
+    })
 }
 
 /// Bytes in a second: KiB as a bare number, or with a unit K, M or G.
@@ -175,7 +148,7 @@ fn age(text: &OsStr) -> Result<SignedDuration> {
 fn moment(word: &OsStr) -> Result<Timestamp> {
     let found = word.to_str().and_then(|text| {
         let zone = || TimeZone::try_system().unwrap_or(TimeZone::UTC);
-        state::moment(text).or_else(|| local(text, &zone()))
+        Stamp::from(text).moment().or_else(|| local(text, &zone()))
     });
     found.ok_or_else(|| {
         let said = "it is written as '2026-11-21', '2026-11-21 14:00', 2026-11-21T14:00:00Z or \

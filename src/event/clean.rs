@@ -1,6 +1,7 @@
 //! What happens when people tidy up: what runs left is removed, a backup goes, snapshots are adopted.
 
 use super::in_words;
+use crate::archive::{BackupKind, Stamp};
 use crate::error::Error;
 use crate::snapshot::{Origin, Uuid, path_text, shown};
 use crate::text::duration;
@@ -120,9 +121,9 @@ pub struct Deleted {
     /// Where.
     pub location: String,
     /// When it was made, as its manifest has it.
-    pub created_at: String,
-    /// `full` or `incremental`.
-    pub kind: String,
+    pub created_at: Stamp,
+    /// Whether it needed another.
+    pub kind: BackupKind,
     /// The name of its snapshot.
     pub snapshot: String,
     /// Of its stream.
@@ -135,7 +136,7 @@ pub struct Deleted {
 
 impl fmt::Display for Deleted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [made, kind, name] = [&self.created_at, &self.kind, &self.snapshot].map(shown);
+        let (made, kind, name) = (shown(&self.created_at), self.kind, shown(&self.snapshot));
         let (result, size, location) = (self.result, human(self.bytes), &self.location);
         writeln!(f, "{result}: {made}  {kind}  {size}  {name} in {location}")?;
         write!(f, "deleting: {}", self.cost)

@@ -1,5 +1,6 @@
 //! What happens in a restore beside its steps.
 
+use crate::archive::Backup;
 use crate::report::{As, data};
 use crate::report::{Bytes, Column, Rows, path, table};
 use crate::snapshot::{path_text, shown};
@@ -43,22 +44,14 @@ pub struct Restoring {
     pub target: PathBuf,
 }
 
-/// A backup of the chain.
+/// A backup of the chain, and what restoring it takes.
 #[derive(Clone, Debug)]
 pub struct Link {
-    /// `full` or `incremental`.
-    pub kind: String,
-    /// When it was made, as the manifest has it.
-    pub created_at: String,
-    /// Its snapshot.
-    pub name: String,
-    /// Of its stream.
-    pub bytes: u64,
-    /// In how many objects.
-    pub chunks: usize,
-    /// Of how many of them have to thaw.
+    /// The backup.
+    pub backup: Backup,
+    /// How many of its objects have to thaw.
     pub frozen: usize,
-    /// Their storage classes.
+    /// The storage classes of its objects.
     pub classes: Vec<String>,
     /// Where it is already.
     pub present: Option<PathBuf>,
@@ -71,21 +64,18 @@ type Field = Column<Link>;
 /// `  incremental  20260103T020000Z   1.2 GiB in 3  DEEP_ARCHIVE, 3 frozen  NAME`
 const CHAIN: &[Field] = &[
     Field::text(1, |_| data("")).free(),
-    Field::json("kind", |link| Box::new(As(shown(&link.kind), &link.kind)))
+    Field::json("kind", |link| Box::new(link.backup.kind))
         .shown(2, "")
         .wide(11),
     Field::json("created_at", |link| {
-        Box::new(As(shown(&link.created_at), &link.created_at))
+        let made = &link.backup.created_at;
+        Box::new(As(shown(made), made))
     })
     .shown(3, ""),
-    Field::json("name", |link| data(&link.name)),
-    Field::json("bytes", |link| data(link.bytes)),
-    Field::json("chunks", |link| data(link.chunks)),
-    Field::text(4, |link| {
-        let (size, chunks, name) = (Bytes(link.bytes), link.chunks, shown(&link.name));
-        let words = format!("{size:>10} in {chunks}  {}  {name}", shown(link.state()));
-        Box::new(words)
-    }),
+    Field::json("name", |link| data(&link.backup.snapshot)),
+    Field::json("bytes", |link| data(link.backup.bytes)),
+    Field::json("chunks", |link| data(link.backup.chunks.len())),
+    Field::text(4, |link| Box::new(link.words())),
     Field::json("frozen", |link| data(link.frozen)),
     Field::json("classes", |link| data(&link.classes)),
     Field::json("present", |link| match &link.present {
@@ -100,6 +90,12 @@ fn rows<S: Serializer>(links: &[Link], to: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Link {
+    fn words(&self) -> String {
+        let (size, chunks) = (Bytes(self.backup.bytes), self.backup.chunks.len());
+        let (state, name) = (shown(self.state()), shown(&self.backup.snapshot));
+        format!("{size:>10} in {chunks}  {state}  {name}")
+    }
+
     fn state(&self) -> String {
         match (&self.present, self.needed, self.frozen) {
             (Some(path), false, _) => format!("is here: {}", shown(path)),

@@ -217,6 +217,13 @@ impl<'a> Families<'a> {
         older.find(|s| s.state != State::Partial)
     }
 
+    /// Whether a diff is from a snapshot of another family.
+    pub(super) fn is_from_stranger(&self, diff: &Diff) -> bool {
+        let place = |id| self.place.get(&id).map(|(family, _)| *family);
+        let from = diff.from.and_then(place);
+        from.is_some_and(|from| place(diff.to).is_some_and(|to| to != from))
+    }
+
     /// Whether a diff goes back in time; false where nobody knows.
     pub(super) fn is_against_time(&self, diff: &Diff) -> bool {
         let place = |id| self.place.get(&id);

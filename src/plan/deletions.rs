@@ -1,7 +1,7 @@
 //! What the destination loses: what the source does not have, of the subvolumes that it has, and nothing
 //! kept needs. What is of others, or of nothing that is known, stays.
 
-use super::{Action, Planner, Step};
+use super::{Action, Obstacle, Planner, Step};
 use crate::attribution::Family;
 use crate::error::{Error, Result};
 use crate::snapshot::{Mended, Size, Snapshot, State, Uuid, shown};
@@ -48,7 +48,7 @@ impl Planner<'_> {
     fn deletion(&mut self, snapshot: &Snapshot, needed: &HashSet<Uuid>) {
         if needed.contains(&snapshot.id()) {
             let what = "not at the source, but diffs at the destination build on it: kept";
-            return self.obstacle(&snapshot.path, what, false);
+            return self.obstacle(Obstacle::note(&snapshot.path, what));
         }
         self.plan.steps.push(Step {
             action: Action::Delete,
@@ -68,9 +68,12 @@ impl Planner<'_> {
         let Some(newest) = strangers.iter().max_by_key(|s| s.created) else {
             return;
         };
-        let of = match &newest.origin {
-            Some(origin) => format!("of {origin}"),
-            None => "of nothing that is known (buttersink adopt says of what)".to_owned(),
+        let (of, hint) = match &newest.origin {
+            Some(origin) => (format!("of {origin}"), None),
+            None => (
+                "of nothing that is known".to_owned(),
+                Some("buttersink adopt says of what".into()),
+            ),
         };
         let what = format!(
             "not of the subvolumes that the source has snapshots of, and so not deleted: {}, the newest of \
@@ -78,7 +81,8 @@ impl Planner<'_> {
             strangers.len(),
             shown(&newest.path)
         );
-        self.obstacle(Path::new(""), what, false);
+        let obstacle = Obstacle::note(Path::new(""), what);
+        self.obstacle(Obstacle { hint, ..obstacle });
     }
 
     /// At a destination that keeps diffs: every snapshot that a kept one is built on.

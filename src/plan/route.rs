@@ -3,7 +3,7 @@
 use super::arborescence::{self, Edge};
 use super::candidates;
 use super::reasons::Chosen;
-use super::{Action, Planner, Step};
+use super::{Action, Obstacle, Planner, Step};
 use crate::snapshot::{Diff, Mended, Size, Snapshot, Uuid};
 use std::collections::{HashMap, HashSet};
 
@@ -42,7 +42,7 @@ impl<'a> Planner<'a> {
                 size: Size::Unknown,
             };
             let why = self.refusal(&whole).map_or(why, str::to_owned);
-            self.obstacle(&snapshot.path, why, true);
+            self.obstacle(Obstacle::blocking(&snapshot.path, why));
         }
         let mut full_only = HashSet::new();
         let chosen = loop {
@@ -165,11 +165,13 @@ impl<'a> Planner<'a> {
         candidates::estimate(find(diff.to), diff.from.and_then(find), diff)
     }
 
-    /// What a diff is worth to be avoided: its bytes, and more if it goes against time or makes a
-    /// stored chain longer. The arborescence goes by that, and sizes that are shown do not.
+    /// What a diff is worth to be avoided: its bytes, and more if it goes against time, is from another
+    /// family or makes a stored chain longer. The arborescence goes by that, and sizes that are shown do not.
     fn cost(&self, diff: &Diff) -> u64 {
         let bytes = self.least_bytes(diff);
-        let against = match self.families.is_against_time(diff) {
+        let made = !self.source.offer.keeps_diffs();
+        let strange = made && self.families.is_from_stranger(diff);
+        let against = match strange || self.families.is_against_time(diff) {
             true => bytes / AGAINST_TIME,
             false => 0,
         };

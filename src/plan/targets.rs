@@ -1,10 +1,14 @@
 //! What has to be sent, after what is there already and what stands in the way.
 
-use super::{Action, Planner, Step, conflicting};
+use super::{Action, Obstacle, Planner, Step, conflicting};
 use crate::error::{Error, Result};
 use crate::snapshot::{Mended, Size, Snapshot, State, Uuid, shown};
 use std::collections::HashMap;
 use std::path::Path;
+
+/// The way out for what is not what its UUID says.
+const COPY_OF_COPY: &str = "make a writable snapshot of it ('btrfs subvolume snapshot'), a read-only one of that, \
+                            and send that";
 
 impl<'a> Planner<'a> {
     pub(super) fn wished(&self) -> Result<Vec<&'a Snapshot>> {
@@ -44,49 +48,43 @@ impl<'a> Planner<'a> {
     /// Whether a wished snapshot can be a source at all.
     fn sendable(&mut self, snapshot: &Snapshot) -> bool {
         let path = &snapshot.path;
-        match snapshot.state {
-            State::Partial => {
-                self.obstacle(
-                    path,
-                    "an unfinished transfer lies at the source; it is not sent",
-                    false,
-                );
-                return false;
-            }
-            State::RwReceived => {
-                let what = "it is read-write: 'btrfs subvolume snapshot' it, make a read-only snapshot of that, and send that";
-                self.obstacle(path, what, true);
-                return false;
-            }
+        let obstacle = match snapshot.state {
+            State::Partial => Obstacle::note(
+                path,
+                "an unfinished transfer lies at the source; it is not sent",
+            ),
+            State::RwReceived => Obstacle::blocking(path, "it is read-write").hint(COPY_OF_COPY),
             State::Altered if snapshot.received_uuid.is_some() => {
-                let what = "it was altered after it was received, so it is no longer what its UUID says: make a \
-                            writable snapshot of it, a read-only one of that, and send that";
-                self.obstacle(path, what, true);
-                return false;
+                let what =
+                    "it was altered after it was received, so it is no longer what its UUID says";
+                Obstacle::blocking(path, what).hint(COPY_OF_COPY)
             }
             State::Uncompared => {
-                let what = "it was never compared with its own source, as the run that received it was \
-                            ended: compare it first (verify --against SOURCE --content)";
-                self.obstacle(path, what, true);
-                return false;
+                let what = "it was never compared with its own source, as the run that received it was ended";
+                Obstacle::blocking(path, what)
+                    .hint("compare it first (verify --against SOURCE --content)")
             }
-            State::Altered => {
-                let what = "it was altered after it was made: sent whole, and never a parent";
-                self.obstacle(path, what, false);
-            }
-            State::Duplicate => {
-                let what = "other subvolumes of the source have the same received UUID";
-                self.obstacle(path, what, false);
-            }
-            State::Ok | State::Unsealed => {}
-        }
+            State::Altered => Obstacle::note(
+                path,
+                "it was altered after it was made: sent whole, and never a parent",
+            ),
+            State::Duplicate => Obstacle::note(
+                path,
+                "other subvolumes of the source have the same received UUID",
+            ),
+            State::Ok | State::Unsealed => return self.sends_without_nested(snapshot),
+        };
+        let stays = obstacle.blocks || snapshot.state == State::Partial;
+        self.obstacle(obstacle);
+        !stays && self.sends_without_nested(snapshot)
+    }
+
+    /// It can be sent, but for the subvolumes inside it.
+    fn sends_without_nested(&mut self, snapshot: &Snapshot) -> bool {
         if !snapshot.nested.is_empty() {
             let names = snapshot.nested.join(", ");
-            self.obstacle(
-                path,
-                format!("subvolumes inside it will not travel: {names}"),
-                false,
-            );
+            let what = format!("subvolumes inside it will not travel: {names}");
+            self.obstacle(Obstacle::note(&snapshot.path, what));
         }
         true
     }
@@ -103,51 +101,14 @@ impl<'a> Planner<'a> {
         else {
             return false;
         };
+        if let Some(obstacle) = in_the_way(snapshot, there) {
+            let blocks = obstacle.blocks;
+            self.obstacle(obstacle);
+            if blocks {
+                return true;
+            }
+        }
         let at = shown(&there.path);
-        if conflicting(snapshot, there) {
-            let what = format!(
-                "the destination has another state of it as {at} (generation {} there, {} here): one of them was \
-                 altered; remove that one",
-                there.generation(),
-                snapshot.generation()
-            );
-            self.obstacle(&snapshot.path, what, true);
-            return true;
-        }
-        match there.state {
-            // One that was not received has changed until it was sent from there: its generation tells.
-            State::Altered if there.received_uuid.is_some() || snapshot.generation() == 0 => {
-                let what = format!(
-                    "the copy at the destination, {at}, was altered: remove it to have it sent again"
-                );
-                self.obstacle(&snapshot.path, what, true);
-                return true;
-            }
-            State::Uncompared => {
-                let what = format!(
-                    "the copy at the destination, {at}, was not compared with its source, as the run that \
-                     brought it was ended: --compare does that first, or 'buttersink verify DST --against SRC \
-                     --content'; or remove it to have it sent again"
-                );
-                self.obstacle(&snapshot.path, what, true);
-                return true;
-            }
-            State::RwReceived => {
-                let what = format!(
-                    "the copy at the destination, {at}, is read-write: if it is in use, use a \
-                     'btrfs subvolume snapshot' of it instead; then remove it to have it sent again"
-                );
-                self.obstacle(&snapshot.path, what, true);
-                return true;
-            }
-            State::Duplicate => {
-                let what = format!(
-                    "the destination has subvolumes with the same received UUID as {at}: not used as a parent"
-                );
-                self.obstacle(&snapshot.path, what, false);
-            }
-            _ => {}
-        }
         let why = if there.path == snapshot.path {
             "the destination has it".to_owned()
         } else {
@@ -176,7 +137,7 @@ impl<'a> Planner<'a> {
         let why = self.dest.names.refuse(&snapshot.path);
         if let Some(why) = &why {
             let what = format!("the destination cannot keep it: {why}");
-            self.obstacle(&snapshot.path, what, true);
+            self.obstacle(Obstacle::blocking(&snapshot.path, what));
         }
         why.is_some()
     }
@@ -189,11 +150,51 @@ impl<'a> Planner<'a> {
             .find(|s| s.path == snapshot.path && s.state != State::Partial);
         if let Some(other) = other {
             let what = format!(
-                "another snapshot has its name at the destination ({}): rename or remove that one",
+                "another snapshot has its name at the destination ({})",
                 other.id()
             );
-            self.obstacle(&snapshot.path, what, true);
+            let obstacle = Obstacle::blocking(&snapshot.path, what);
+            self.obstacle(obstacle.hint("rename or remove that one"));
         }
         other.is_some()
+    }
+}
+
+/// What keeps a copy at the destination from being as good as its source.
+fn in_the_way(snapshot: &Snapshot, there: &Snapshot) -> Option<Obstacle> {
+    let (path, at) = (&snapshot.path, shown(&there.path));
+    if conflicting(snapshot, there) {
+        let what = format!(
+            "the destination has another state of it as {at} (generation {} there, {} here): one of them was \
+             altered",
+            there.generation(),
+            snapshot.generation()
+        );
+        return Some(Obstacle::blocking(path, what).hint("remove that one"));
+    }
+    let copy = format!("the copy at the destination, {at}, ");
+    match there.state {
+        // One that was not received has changed until it was sent from there: its generation tells.
+        State::Altered if there.received_uuid.is_some() || snapshot.generation() == 0 => {
+            let obstacle = Obstacle::blocking(path, copy + "was altered");
+            Some(obstacle.hint("remove it to have it sent again"))
+        }
+        State::Uncompared => {
+            let why = "was not compared with its source, as the run that brought it was ended";
+            Some(Obstacle::blocking(path, copy + why).hint(
+                "--compare does that first, or 'buttersink verify DST --against SRC --content'; or remove it to \
+                 have it sent again",
+            ))
+        }
+        State::RwReceived => Some(Obstacle::blocking(path, copy + "is read-write").hint(
+            "if it is in use, use a 'btrfs subvolume snapshot' of it instead; then remove it to have it sent again",
+        )),
+        State::Duplicate => {
+            let what = format!(
+                "the destination has subvolumes with the same received UUID as {at}: not used as a parent"
+            );
+            Some(Obstacle::note(path, what))
+        }
+        _ => None,
     }
 }

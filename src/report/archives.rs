@@ -2,8 +2,8 @@
 //! what runs left.
 
 use super::table::{As, Bytes, Column, Rows, data, table};
-use crate::archive::{self, ArchiveState, BackupKind, Backups, ByHand};
-use crate::snapshot::{Uuid, shown};
+use crate::archive::{ArchiveState, Backup, Backups, Stamp};
+use crate::snapshot::shown;
 use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -14,33 +14,20 @@ pub struct Shown {
     archive: String,
     location: String,
     #[serde(serialize_with = "rows")]
-    backups: Vec<Backup>,
+    backups: Vec<Row>,
     broken: Vec<Broken>,
     leftovers: Vec<Leftover>,
     strays: Vec<String>,
 }
 
-/// A backup, its chain and how it can be had.
+/// A backup, and what the others say of it.
 #[derive(Debug)]
-struct Backup {
-    manifest_key: String,
-    created_at: String,
-    kind: BackupKind,
+struct Row {
+    backup: Backup,
     /// Whether it can be restored, and whether it is what the pointer names.
     state: &'static str,
-    why: Option<String>,
-    snapshot: String,
-    uuid: Option<Uuid>,
-    parent: Option<(String, Option<String>)>,
-    bytes: u64,
-    /// What it takes to restore it; `None` if its chain is broken.
-    chain_bytes: Option<u64>,
-    chunks: usize,
-    storage_class: String,
-    /// `None` where chunks can be read at once.
-    thaw: Option<&'static str>,
-    /// How it is received by hand, after those that it builds on.
-    command: Option<ByHand>,
+    /// When that was made on which it builds.
+    parent_made: Option<Stamp>,
 }
 
 /// A manifest that cannot be read.
@@ -57,66 +44,59 @@ struct Leftover {
     latest: Option<i64>,
 }
 
-type Field = Column<Backup>;
+type Field = Column<Row>;
 
 /// `  newest       20261121T020000Z  incremental     1.2 GiB in 3  DEEP_ARCHIVE, frozen  NAME
 /// (on 20261114T020000Z, 4.0 GiB in all)`
 const COLUMNS: &[Field] = &[
     Field::text(1, |_| data("")).free(),
-    Field::json("manifest_key", |b| data(&b.manifest_key)),
-    Field::json("created_at", |b| {
-        Box::new(As(shown(&b.created_at), &b.created_at))
+    Field::json("manifest_key", |row| data(&row.backup.key)),
+    Field::json("created_at", |row| {
+        let made = &row.backup.created_at;
+        Box::new(As(shown(made), made))
     })
     .shown(3, ""),
-    Field::json("kind", |b| Box::new(As(b.kind.to_string(), b.kind)))
+    Field::json("kind", |row| Box::new(row.backup.kind))
         .shown(4, "")
         .wide(11),
-    Field::json("state", |b| Box::new(b.state))
+    Field::json("state", |row| Box::new(row.state))
         .shown(2, "")
         .wide(11),
-    Field::json("why", |b| data(&b.why)),
-    Field::json("snapshot", |b| data(&b.snapshot)),
-    Field::json("uuid", |b| data(b.uuid)),
-    Field::json("parent_manifest", |b| {
-        data(b.parent.as_ref().map(|(key, _)| key))
-    }),
-    Field::json("bytes", |b| data(b.bytes)),
-    Field::json("chain_bytes", |b| data(b.chain_bytes)),
-    Field::json("chunks", |b| data(b.chunks)),
-    Field::text(5, |b| {
-        let size = format!("{:>10}", Bytes(b.bytes));
-        Box::new(format!("{size} in {}", b.chunks))
+    Field::json("why", |row| data(&row.backup.broken)),
+    Field::json("snapshot", |row| data(&row.backup.snapshot)),
+    Field::json("uuid", |row| data(row.backup.id)),
+    Field::json("parent_manifest", |row| data(&row.backup.parent)),
+    Field::json("bytes", |row| data(row.backup.bytes)),
+    Field::json("chain_bytes", |row| data(row.backup.chain_bytes)),
+    Field::json("chunks", |row| data(row.backup.chunks.len())),
+    Field::text(5, |row| {
+        let (size, chunks) = (Bytes(row.backup.bytes), row.backup.chunks.len());
+        Box::new(format!("{size:>10} in {chunks}"))
     })
     .free(),
-    Field::json("storage_class", |b| data(&b.storage_class)),
-    Field::json("thaw", |b| data(b.thaw)),
-    Field::text(6, |b| {
-        let state = b.thaw.map(|word| format!(", {word}")).unwrap_or_default();
-        Box::new(format!("{}{state}", shown(&b.storage_class)))
+    Field::json("storage_class", |row| data(&row.backup.class)),
+    Field::json("thaw", |row| data(row.thaw())),
+    Field::text(6, |row| {
+        let state = row.thaw().map(|word| format!(", {word}"));
+        Box::new(shown(&row.backup.class) + &state.unwrap_or_default())
     })
     .free(),
-    Field::text(7, |b| {
-        let lines = b
-            .command
-            .iter()
-            .flat_map(|hand| [hand.thaw.as_deref(), Some(&hand.receive)]);
-        let lines: String = lines
-            .flatten()
-            .map(|line| format!("\n    {line}"))
-            .collect();
-        Box::new(format!("{}{}{lines}", shown(&b.snapshot), b.remark()))
+    Field::text(7, |row| {
+        let name = shown(&row.backup.snapshot);
+        Box::new(format!("{name}{}{}", row.remark(), row.by_hand()))
     }),
-    Field::json("command", |b| {
-        data(b.command.as_ref().map(|hand| &hand.receive))
+    Field::json("command", |row| {
+        data(row.backup.command.as_ref().map(|hand| &hand.receive))
     })
     .optional(),
-    Field::json("thaw_command", |b| {
-        data(b.command.as_ref().and_then(|hand| hand.thaw.as_ref()))
+    Field::json("thaw_command", |row| {
+        let hand = row.backup.command.as_ref();
+        data(hand.and_then(|hand| hand.thaw.as_ref()))
     })
     .optional(),
 ];
 
-fn rows<S: Serializer>(backups: &[Backup], to: S) -> Result<S::Ok, S::Error> {
+fn rows<S: Serializer>(backups: &[Row], to: S) -> Result<S::Ok, S::Error> {
     Rows(COLUMNS, backups).serialize(to)
 }
 
@@ -133,7 +113,7 @@ impl Shown {
         Shown {
             archive: archive.name.clone(),
             location: archive.location.clone(),
-            backups: backups.map(|b| Backup::of(archive, b)).collect(),
+            backups: backups.map(|b| Row::of(archive, b)).collect(),
             broken: unread
                 .map(|(key, why)| Broken {
                     key: key.clone(),
@@ -146,44 +126,48 @@ impl Shown {
     }
 }
 
-impl Backup {
-    fn of(archive: &Backups, backup: &archive::Backup) -> Backup {
-        let made = |parent: &String| Some(archive.get(parent)?.created_at.clone());
-        let parent = backup.parent.as_ref();
-        Backup {
-            manifest_key: backup.key.clone(),
-            created_at: backup.created_at.clone(),
-            kind: backup.kind,
+impl Row {
+    fn of(archive: &Backups, backup: &Backup) -> Row {
+        let parent = backup.parent.as_ref().and_then(|key| archive.get(key));
+        Row {
             state: match &backup.broken {
                 Some(_) => "broken",
                 None if archive.current.as_ref() == Some(&backup.key) => "newest",
                 None => "restorable",
             },
-            why: backup.broken.clone(),
-            snapshot: backup.snapshot.clone(),
-            uuid: backup.id,
-            parent: parent.map(|parent| (parent.clone(), made(parent))),
-            bytes: backup.bytes,
-            chain_bytes: backup.chain_bytes,
-            chunks: backup.chunks.len(),
-            storage_class: backup.class.clone(),
-            thaw: backup.state.and_then(word),
-            command: backup.command.clone(),
+            parent_made: parent.map(|parent| parent.created_at.clone()),
+            backup: backup.clone(),
+        }
+    }
+
+    /// Whether its chunks can be read, in a word; none for what can be read as always.
+    fn thaw(&self) -> Option<&'static str> {
+        match self.backup.state? {
+            ArchiveState::Readable => None,
+            ArchiveState::Frozen => Some("frozen"),
+            ArchiveState::Thawing => Some("thawing"),
+            ArchiveState::Thawed(_) => Some("thawed"),
         }
     }
 
     fn remark(&self) -> String {
-        match (&self.why, &self.parent) {
+        match (&self.backup.broken, &self.backup.parent) {
             (Some(why), _) => format!(" ({why})"),
-            (None, Some((_, made))) => {
-                let all = human(self.chain_bytes.unwrap_or(0));
-                format!(
-                    " (on {}, {all} in all)",
-                    shown(made.as_deref().unwrap_or("-"))
-                )
+            (None, Some(_)) => {
+                let all = human(self.backup.chain_bytes.unwrap_or(0));
+                let made = self.parent_made.as_ref();
+                let made = made.map_or_else(|| "-".to_owned(), shown);
+                format!(" (on {made}, {all} in all)")
             }
             (None, None) => String::new(),
         }
+    }
+
+    /// How it is received by hand, after those that it builds on: a line for each command.
+    fn by_hand(&self) -> String {
+        let hand = self.backup.command.iter();
+        let lines = hand.flat_map(|hand| hand.thaw.iter().chain([&hand.receive]));
+        lines.map(|line| format!("\n    {line}")).collect()
     }
 }
 
@@ -203,15 +187,5 @@ impl fmt::Display for Shown {
             text += &format!("  stray        {} belongs to no backup\n", shown(key));
         }
         f.write_str(text.trim_end_matches('\n'))
-    }
-}
-
-/// Whether chunks can be read, in a word; none for what can be read as always.
-fn word(state: ArchiveState) -> Option<&'static str> {
-    match state {
-        ArchiveState::Readable => None,
-        ArchiveState::Frozen => Some("frozen"),
-        ArchiveState::Thawing => Some("thawing"),
-        ArchiveState::Thawed(_) => Some("thawed"),
     }
 }

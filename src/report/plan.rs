@@ -75,8 +75,12 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.blocks { "cannot send" } else { "note" };
         match self.path.as_os_str().is_empty() {
-            true => write!(f, "{word}: {}", self.what),
-            false => write!(f, "{word}: {}: {}", shown(&self.path), self.what),
+            true => write!(f, "{word}: {}", self.what)?,
+            false => write!(f, "{word}: {}: {}", shown(&self.path), self.what)?,
+        }
+        match &self.hint {
+            Some(hint) => write!(f, " (try: {hint})"),
+            None => Ok(()),
         }
     }
 }

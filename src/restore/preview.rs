@@ -65,11 +65,7 @@ impl FoundChain<'_> {
             let mut there = self.there.snapshots.iter();
             let present = there.find(|s| Some(s.id()) == link.id);
             Link {
-                kind: link.kind.to_string(),
-                created_at: link.created_at.clone(),
-                name: link.snapshot.clone(),
-                bytes: link.bytes,
-                chunks: stored.len(),
+                backup: link.clone(),
                 frozen: frozen.count(),
                 classes: classes.into_iter().cloned().collect(),
                 present: present.map(|s| target.base.join(&s.path)),

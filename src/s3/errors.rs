@@ -99,8 +99,8 @@ impl Refusal {
         )
     }
 
-    /// The second half of an error: code, words, request id, and the likely cause.
-    pub(crate) fn said(&self, about: &RequestContext<'_>) -> String {
+    /// The second half of an error (code, words, request id, and the likely cause), and the way out.
+    pub(crate) fn said(&self, about: &RequestContext<'_>) -> (String, Option<Box<str>>) {
         let mut said = self.code.clone();
         if self.status == 200 {
             said.push_str(" (in an answer with status 200)");
@@ -111,13 +111,15 @@ impl Refusal {
         if !self.request.is_empty() {
             said.push_str(&format!(" (request {})", self.request));
         }
-        if let Some(cause) = self.cause(about) {
+        let (cause, hint) = self.cause(about).unwrap_or_default();
+        if !cause.is_empty() {
             said.push_str(&format!("; {cause}"));
         }
-        said
+        (said, (!hint.is_empty()).then(|| hint.into()))
     }
 
-    fn cause(&self, about: &RequestContext<'_>) -> Option<String> {
+    /// The likely cause, and the way out; empty where we know none.
+    fn cause(&self, about: &RequestContext<'_>) -> Option<(String, String)> {
         let RequestContext {
             action,
             source,
@@ -125,75 +127,86 @@ impl Refusal {
             ..
         } = about;
         if let Some(skew) = self.skew(about.now) {
-            return Some(format!(
-                "this machine's clock is {skew} the service's: set it right"
-            ));
+            let cause = format!("this machine's clock is {skew} the service's");
+            return Some((cause, "set it right".to_owned()));
         }
-        Some(match self.code.as_str() {
-            "RequestTimeTooSkewed" => "this machine's clock is wrong: set it right".to_owned(),
-            "SignatureDoesNotMatch" => {
-                format!("the secret from {source} does not belong to its access key id")
-            }
-            "InvalidAccessKeyId" => format!(
-                "{place} does not know the access key id from {source}; is it for another service \
-                 (--endpoint-url)?"
+        let (cause, hint) = match self.code.as_str() {
+            "RequestTimeTooSkewed" => ("this machine's clock is wrong".to_owned(), "set it right"),
+            "SignatureDoesNotMatch" => (
+                format!("the secret from {source} does not belong to its access key id"),
+                "",
             ),
-            code if self.expired() => format!("the credentials from {source} ended ({code})"),
-            "NoSuchBucket" => format!(
-                "there is no such bucket at {place}: check its name, --endpoint-url and --region"
+            "InvalidAccessKeyId" => (
+                format!("{place} does not know the access key id from {source}"),
+                "--endpoint-url, if it is for another service",
             ),
-            "InvalidObjectState" => "the object is archived and must be thawed first".to_owned(),
+            code if self.expired() => (format!("the credentials from {source} ended ({code})"), ""),
+            "NoSuchBucket" => (
+                format!("there is no such bucket at {place}"),
+                "check its name, --endpoint-url and --region",
+            ),
+            "InvalidObjectState" => (
+                "the object is archived and must be thawed first".to_owned(),
+                "",
+            ),
             "PermanentRedirect"
             | "TemporaryRedirect"
             | "AuthorizationHeaderMalformed"
-            | "IllegalLocationConstraintException" => {
-                format!("the bucket is not at {place}: give its --region or --endpoint-url")
-            }
+            | "IllegalLocationConstraintException" => (
+                format!("the bucket is not at {place}"),
+                "give its --region or --endpoint-url",
+            ),
             "InvalidStorageClass" => class(about.class),
             "NotImplemented" | "InvalidArgument" | "InvalidRequest" => {
                 return self.not_taken(about);
             }
-            "ServerSideEncryptionConfigurationNotFoundError" => SSE.to_owned(),
+            "ServerSideEncryptionConfigurationNotFoundError" => encryption(),
             "QuotaExceeded"
             | "QuotaExceededException"
             | "InsufficientCapacity"
             | "TooManyBuckets"
             | "XMinioStorageFull"
-            | "InsufficientStorage" => {
-                "there is no room left for it: delete something there, or raise the quota"
-                    .to_owned()
-            }
-            _ if matches!(self.status, 401 | 403) => {
-                format!("the credentials from {source} need the permission {action}")
-            }
+            | "InsufficientStorage" => (
+                "there is no room left for it".to_owned(),
+                "delete something there, or raise the quota",
+            ),
+            _ if matches!(self.status, 401 | 403) => (
+                format!("the credentials from {source} need the permission {action}"),
+                "",
+            ),
             _ => return None,
-        })
+        };
+        Some((cause, hint.to_owned()))
     }
 
     /// What a service most likely does not take of a request, and the way without it. Its words decide
     /// where they name one of the things that were asked for.
-    fn not_taken(&self, about: &RequestContext<'_>) -> Option<String> {
+    fn not_taken(&self, about: &RequestContext<'_>) -> Option<(String, String)> {
         let said = self.message.to_ascii_lowercase();
         let names = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        let (encryption, storage) = (
-            names(&["encrypt", "kms", "sse"]),
-            names(&["storage", "class"]),
-        );
         let ways = [
-            (about.sse, encryption, SSE.to_owned()),
+            (about.sse, names(&["encrypt", "kms", "sse"]), encryption()),
             (
                 about.if_none_match,
                 names(&["none-match", "condition"]),
-                IF_NONE_MATCH.to_owned(),
+                (
+                    "the service may not know If-None-Match".to_owned(),
+                    "--s3-quirks no-if-none-match",
+                ),
             ),
-            (!about.class.is_empty(), storage, class(about.class)),
+            (
+                !about.class.is_empty(),
+                names(&["storage", "class"]),
+                class(about.class),
+            ),
         ];
         let named = ways.iter().any(|(asked, named, _)| *asked && *named);
         let ways = ways
             .into_iter()
             .filter(|(asked, is_named, _)| *asked && (*is_named || !named));
-        let ways: Vec<String> = ways.map(|(_, _, way)| way).collect();
-        (!ways.is_empty()).then(|| ways.join("; or "))
+        let (causes, hints): (Vec<String>, Vec<&str>) = ways.map(|(_, _, way)| way).unzip();
+        let both = (causes.join(", or "), hints.join("; or "));
+        (!hints.is_empty()).then_some(both)
     }
 
     /// How far our clock is from theirs, in words, if that matters to a signature.
@@ -211,16 +224,21 @@ impl Refusal {
     }
 }
 
-const SSE: &str =
-    "the service may not encrypt as asked: try --sse none (in a configuration sse = \"none\")";
-const IF_NONE_MATCH: &str =
-    "the service may not know If-None-Match: try --s3-quirks no-if-none-match";
+fn encryption() -> (String, &'static str) {
+    (
+        "the service may not encrypt as asked".to_owned(),
+        "--sse none (in a configuration sse = \"none\")",
+    )
+}
 
-fn class(class: &str) -> String {
-    format!(
-        "the service may not know the storage class {}: give another one by --storage-class (in a \
-         configuration storage_class_chunks and storage_class_manifest)",
-        plain(class)
+fn class(class: &str) -> (String, &'static str) {
+    (
+        format!(
+            "the service may not know the storage class {}",
+            plain(class)
+        ),
+        "give another one by --storage-class (in a configuration storage_class_chunks and \
+         storage_class_manifest)",
     )
 }
 
@@ -335,25 +353,23 @@ mod tests {
         Refusal::read(status, &headers, body.as_bytes())
     }
 
+    /// The second half of an error and the way out.
+    fn whole(refusal: &Refusal, about: &RequestContext) -> String {
+        let (said, hint) = refusal.said(about);
+        format!("{said} (try: {})", hint.unwrap_or_default())
+    }
+
     #[test]
     fn both_halves_and_the_cause() {
         let now = about("2026-11-21T12:01:00Z");
-        let said = refusal(403, "AccessDenied").said(&now);
+        let said = refusal(403, "AccessDenied").said(&now).0;
         assert_eq!(
             said,
             "AccessDenied: Go  (request R1); the credentials from the environment need the \
              permission s3:PutObject"
         );
-        assert!(
-            refusal(400, "InvalidArgument")
-                .said(&now)
-                .contains("--sse none")
-        );
-        assert!(
-            refusal(404, "NoSuchBucket")
-                .said(&now)
-                .contains("https://h")
-        );
+        assert!(whole(&refusal(400, "InvalidArgument"), &now).contains("--sse none"));
+        assert!(whole(&refusal(404, "NoSuchBucket"), &now).contains("https://h"));
     }
 
     #[test]
@@ -365,7 +381,10 @@ mod tests {
                 ..about("2026-11-21T12:01:00Z")
             };
             let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
-            Refusal::read(501, &HeaderMap::new(), body.as_bytes()).said(&about)
+            whole(
+                &Refusal::read(501, &HeaderMap::new(), body.as_bytes()),
+                &about,
+            )
         };
         let header = said(
             "NotImplemented",
@@ -394,12 +413,18 @@ mod tests {
 
     #[test]
     fn a_wrong_clock_is_measured() {
-        let late = refusal(403, "AccessDenied").said(&about("2026-11-21T09:30:00Z"));
+        let late = whole(
+            &refusal(403, "AccessDenied"),
+            &about("2026-11-21T09:30:00Z"),
+        );
         assert!(
             late.contains("clock is 2 h 30 min behind the service's"),
             "{late}"
         );
-        let early = refusal(403, "RequestTimeTooSkewed").said(&about("2027-01-01T12:00:00Z"));
+        let early = whole(
+            &refusal(403, "RequestTimeTooSkewed"),
+            &about("2027-01-01T12:00:00Z"),
+        );
         assert!(early.contains("clock is 41 days ahead of"), "{early}");
     }
 

@@ -38,8 +38,8 @@ pub enum CameBy {
     OtherKey(String),
 }
 
-/// What stands for having come by no key.
-const NO_KEY: &str = "local";
+/// What stands for having come by no key; no key is called so.
+pub const NO_KEY: &str = "local";
 
 impl CameBy {
     /// Whether it came as those who list would have sent it.

@@ -2,7 +2,7 @@
 //! take one away. Knows values; how they are kept is the business of whoever keeps them.
 
 use super::Store;
-use crate::archive::{ArchiveState, Backup, Backups, ByHand, Stored, Thaw, Thawing};
+use crate::archive::{ArchiveState, Backup, Backups, ByHand, Stamp, Stored, Thaw, Thawing};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
@@ -71,7 +71,7 @@ pub trait Archive: Store {
     ///
     /// # Errors
     /// If there is none, or what builds on it.
-    fn removable(&mut self, stamp: &str) -> Result<Backup>;
+    fn removable(&mut self, stamp: &Stamp) -> Result<Backup>;
 
     /// Removes the backup with this key, which must be one that is [`Archive::removable`].
     ///

@@ -21,7 +21,7 @@ mod sink;
 mod spool;
 mod upload;
 
-use super::{Access, Effort, Sink, Store};
+use super::{Access, Effort, Right, Sink, Store};
 use crate::archive::ByHand;
 use crate::error::{Error, Result};
 use crate::log;
@@ -131,9 +131,9 @@ impl<L: Layout> Bucket<L> {
         Ok(&mut self.layout)
     }
 
-    fn need(&self, access: Access, doing: &str) -> Result<()> {
+    fn need(&self, right: Right, doing: &str) -> Result<()> {
         let location = self.location();
-        self.reach.access.must_allow(access, &location, doing)
+        self.reach.access.must_grant(right, &location, doing)
     }
 
     /// A snapshot's path as keys and documents have it.
@@ -232,7 +232,7 @@ impl<L: Layout> Store for Bucket<L> {
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let doing = format!("cannot receive {} into {}", shown(path), self.location());
-        self.need(Access::Append, &doing)?;
+        self.need(Right::Add, &doing)?;
         let text = self.text(path)?;
         Ok(Box::new(BucketSink::new(self, diff, &text, doing)?))
     }
@@ -240,7 +240,7 @@ impl<L: Layout> Store for Bucket<L> {
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
         let location = self.location();
         let doing = format!("cannot copy {} to {} in {location}", shown(from), shown(to));
-        self.need(Access::Append, &doing)?;
+        self.need(Right::Add, &doing)?;
         let (from, to) = (self.text(from)?, self.text(to)?);
         if !self.at(&to)?.is_empty() {
             return Err(Error::refused(doing, "that name is taken"));
@@ -274,7 +274,7 @@ impl<L: Layout> Store for Bucket<L> {
 
     fn delete(&mut self, path: &Path) -> Result<()> {
         let doing = format!("cannot delete {} in {}", shown(path), self.location());
-        self.need(Access::Write, &doing)?;
+        self.need(Right::Remove, &doing)?;
         let text = self.text(path)?;
         let kept = self.at(&text)?;
         match kept.first() {
@@ -290,7 +290,7 @@ impl<L: Layout> Store for Bucket<L> {
 
     fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
         let doing = format!("cannot adopt {} in {}", shown(path), self.location());
-        self.need(Access::Write, &doing)?;
+        self.need(Right::Remove, &doing)?;
         let path = self.text(path)?;
         self.known()?;
         self.layout.adopt(&self.reach, &path, origin)

@@ -15,6 +15,7 @@ mod ssh_key;
 mod target;
 
 pub use listing::{leftovers, state_at, states};
+use receive::builtin_receive;
 pub use receive::builtin_receive::ReceiveWith;
 pub use records::origins;
 #[cfg(any(test, feature = "fuzz"))]
@@ -33,7 +34,7 @@ use crate::snapshot::{
     CameBy, Diff, Listing, Names, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
 use crate::store::file_digests::{Digest, Looking};
-use crate::store::{Access, Rejected, Sink, Store};
+use crate::store::{Access, Rejected, Right, Sink, Store};
 use crate::sys;
 use paths::{checked_name, remove};
 use receive::{Receiving, leftover, parent, part};
@@ -104,14 +105,16 @@ impl Local {
             let said = "it is where buttersink keeps what it remembers";
             return Err(Error::refused(format!("cannot open {}", shown(&dir)), said));
         }
-        let writes = access > Access::Read;
+        let writes = access.grants(Right::Add);
         if writes {
             leftover::must_be_writable(&dir, &filesystem)?;
         }
         let lock = writes.then(|| lock::lock(&dir)).transpose()?;
         if writes {
             leftover::take_over(&dir)?;
+            leftover::forget_finished(&dir)?;
         }
+        let remark = builtin_receive::remark(manner).filter(|_| writes);
         Ok(Local {
             dir,
             filesystem,
@@ -119,7 +122,7 @@ impl Local {
             known: Vec::new(),
             arrived: Vec::new(),
             round: None,
-            notes: Vec::new(),
+            notes: remark.into_iter().collect(),
             wanted: Vec::new(),
             sought: Vec::new(),
             elsewhere: Vec::new(),
@@ -342,7 +345,14 @@ impl Store for Local {
         receive::copy(self, from, to)
     }
 
+    fn quarantined_for_others(&mut self) -> Result<Vec<Snapshot>> {
+        Local::quarantined_for_others(self)
+    }
+
     fn delete(&mut self, path: &Path) -> Result<()> {
+        if path.is_absolute() {
+            return self.remove_for_others(path);
+        }
         checked_name(path)?;
         if self.delete_quarantined(path)? {
             return Ok(());

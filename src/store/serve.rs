@@ -6,7 +6,7 @@ mod streams;
 use crate::error::{Error, Result};
 use crate::log::system;
 use crate::snapshot::{Diff, Measured, Size, shown};
-use crate::store::wire::{Failure, Hello, Request, Tag, Wire, letter, strange};
+use crate::store::wire::{Added, Failure, Hello, Request, Tag, Wire, strange};
 use crate::store::{Access, Store};
 use serde::Serialize;
 use std::io::{self, Read, Write};
@@ -55,14 +55,14 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
         return Ok(());
     };
     let mut store = open(&client)?;
-    system::line(|| format!("mode {} was granted", letter(access)));
-    let mut listed = false;
+    system::line(|| format!("mode {} was granted", access.letter()));
+    let (mut listed, mut added) = (false, Vec::new());
     while let Some((tag, length)) = wire.head().map_err(lost)? {
         if tag != Tag::Request {
             return Err(strange("it speaks out of turn"));
         }
         let request: Request = wire.body(length).map_err(lost)?;
-        let permitted = request.permitted(access);
+        let permitted = request.permitted(access, &added);
         match permitted.and_then(|()| request.must_be_known_to(&client, "the client")) {
             Err(refusal) => {
                 system::line(|| format!("refused: {refusal}"));
@@ -73,7 +73,7 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
                 if !std::mem::replace(&mut listed, true) && request != Request::List {
                     store.list()?;
                 }
-                turn(&mut *store, request, &client, wire)?;
+                turn(&mut *store, request, &client, &mut added, wire)?;
             }
         }
     }
@@ -106,6 +106,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
     request: Request,
     client: &Hello,
+    added: &mut Vec<Added>,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
     match request {
@@ -127,7 +128,10 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         } => {
             store.will_compare(compare == Some(true));
             store.attribute(origin.map(|origin| (diff.to, origin)).into_iter().collect());
-            receive(store, &diff, &path, wire)
+            if receive(store, &diff, &path, wire)? {
+                added.push((diff.to, path));
+            }
+            Ok(())
         }
         change => alter(store, change, wire),
     }

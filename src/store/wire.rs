@@ -6,7 +6,7 @@ mod request;
 
 pub use hello::Hello;
 pub(crate) use hello::ORIGIN;
-pub(crate) use request::{Request, inside, letter};
+pub(crate) use request::{Added, Request, inside};
 
 use crate::error::{Error, Kind};
 use crate::sys;

@@ -92,18 +92,11 @@ impl Touched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::Uuid;
     use crate::stream::command::CommandWriter;
+    use crate::stream::tests::head;
 
     fn stream(commands: &[(Verb, &str, &str)]) -> Vec<u8> {
-        let head = Head {
-            version: 1,
-            path: b"s".to_vec(),
-            uuid: Uuid([1; 16]),
-            ctransid: 7,
-            parent: None,
-        };
-        let mut bytes = head.encode();
+        let mut bytes = head(None).encode();
         let writer = CommandWriter { version: 1 };
         for (verb, path, other) in commands {
             let second = match verb {

@@ -188,21 +188,12 @@ pub fn remove_from_top(xattr: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::tests::command;
     use crate::stream::{CommandCheck, Head};
 
     const CHILD: Uuid = Uuid([7; 16]);
     const PARENT: Uuid = Uuid([3; 16]);
     const EXACT: Uuid = Uuid([9; 16]);
-
-    fn command(kind: u16, body: &[u8]) -> Vec<u8> {
-        let mut bytes = (body.len() as u32).to_le_bytes().to_vec();
-        bytes.extend_from_slice(&kind.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(body);
-        let sum = command_crc(&bytes);
-        bytes[6..10].copy_from_slice(&sum.to_le_bytes());
-        bytes
-    }
 
     fn clone_from(source: Uuid) -> Vec<u8> {
         let mut body = Vec::new();

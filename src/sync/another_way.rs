@@ -6,10 +6,13 @@ use crate::process;
 use crate::snapshot::Listing;
 
 /// Whether what failed may succeed in another way: not where room, a disk, a signal or a connection was
-/// the reason.
+/// the reason. What a child of a store says about what it was given is [`Kind::Unreceivable`] by then.
 pub(super) fn another_may_do(step: &Step, error: &Error) -> bool {
     let outside = process::outside(error).is_some()
-        || matches!(error.cause, Some(Cause::Signal(_) | Cause::Connection));
+        || matches!(
+            error.cause,
+            Some(Cause::Signal(_) | Cause::Exit(_) | Cause::Connection)
+        );
     match (step.action, error.kind) {
         (_, Kind::Interrupted) | (Action::Keep | Action::Delete, _) => false,
         (Action::Copy, _) | (_, Kind::Unreceivable) => true,
@@ -60,6 +63,7 @@ mod tests {
             Cause::Errno(libc::ENOSPC),
             Cause::Errno(libc::EDQUOT),
             Cause::Signal(9),
+            Cause::Exit(255),
             Cause::Connection,
         ] {
             assert!(!may(&diff, failed(Some(outside))));

@@ -547,7 +547,7 @@ fn refusals_in_words() {
     create_dir(a.join("plain")).unwrap();
     let refused = |result: buttersink::error::Result<()>, words: &str| {
         let error = result.unwrap_err();
-        assert!(error.said.contains(words), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
         assert!(
             error.doing.starts_with("cannot ") || error.doing.contains("/a/"),
             "{error}"

@@ -34,6 +34,7 @@ mod drill;
 mod faults;
 mod histories;
 mod hostile;
+mod interleaved;
 mod local;
 mod mended;
 mod origin;
@@ -93,6 +94,7 @@ fn main() -> std::process::ExitCode {
             faults::TESTS,
             histories::TESTS,
             hostile::TESTS,
+            interleaved::TESTS,
             local::TESTS,
             mended::OWN,
             mended::TESTS,

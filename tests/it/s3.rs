@@ -254,8 +254,9 @@ fn a_skewed_clock(server: &Server) {
         options.now = now;
         let mut store = DiffStore::open(&bucket, "", Access::Read, options).unwrap();
         let error = store.list().unwrap_err();
-        let way_out = format!("this machine's clock is {skew} the service's: set it right");
-        assert!(error.to_string().contains(&way_out), "{error}");
+        let cause = format!("this machine's clock is {skew} the service's");
+        assert!(error.said.contains(&cause), "{error}");
+        assert_eq!(error.hint.as_deref(), Some("set it right"));
         assert_eq!(error.exit_code(), 1);
     };
     told(

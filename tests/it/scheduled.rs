@@ -277,7 +277,7 @@ fn weeks_of_backups(kind: &'static str) {
     let last = &state.subvolumes["data"];
     let newest = scene.names("data").pop().unwrap();
     assert_eq!(last.last_snapshot, Some(scene.snapshots().join(newest)));
-    assert_eq!(last.last_full_at.as_deref(), Some("20260402T010000Z"));
+    assert_eq!(last.last_full_at, Some("20260402T010000Z".into()));
 }
 
 /// One full backup in four; two chains stay in the bucket, two snapshots here, and a week on a disk.
@@ -718,8 +718,8 @@ fn what_was_lost_in_the_bucket_is_said_at_once() {
     assert_eq!(scene.names("data").len(), 3);
     // What is remembered is what the bucket has, from a lost state too.
     let (state, _) = RunState::read(&state);
-    let last = state.subvolumes["data"].last_full_at.as_deref();
-    assert_eq!(last, Some("20260201T020000Z"));
+    let last = state.subvolumes["data"].last_full_at.clone();
+    assert_eq!(last, Some("20260201T020000Z".into()));
 }
 
 /// What a run would do, by the bucket and not by what is remembered; and what the bucket does by itself.

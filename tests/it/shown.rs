@@ -4,6 +4,7 @@
 use crate::kit::snapshots::same_as_kept;
 use crate::runner::Test;
 use crate::tests;
+use buttersink::archive::{Backup, BackupKind};
 use buttersink::error::Error;
 use buttersink::event::{
     Adopted, Cleaned, Compared, Counts, Deleted, Event, Fate, Instead, Judged, Leftover, Link,
@@ -55,7 +56,8 @@ fn step(action: Action, path: &str, size: Size) -> Step {
 }
 
 fn plan() -> Plan {
-    let obstacle = |path: &str, blocks| Obstacle {
+    let obstacle = |path: &str, blocks: bool| Obstacle {
+        hint: blocks.then(|| "send another".into()),
         path: path.into(),
         what: "it was altered".to_owned(),
         blocks,
@@ -237,13 +239,29 @@ fn a_backup() {
     );
 }
 
+fn a_backup_of(name: &str) -> Backup {
+    Backup {
+        key: "m".to_owned(),
+        kind: BackupKind::Incremental,
+        created_at: "20270101T020000Z".into(),
+        snapshot: name.to_owned(),
+        path: "/srv/a".into(),
+        id: None,
+        origin: None,
+        parent: None,
+        bytes: 3 << 30,
+        chain_bytes: None,
+        chunks: ["1", "2", "3"].map(str::to_owned).into(),
+        class: "DEEP_ARCHIVE".to_owned(),
+        broken: None,
+        state: None,
+        command: None,
+    }
+}
+
 fn a_restore() {
     let link = |name: &str, needed: bool| Link {
-        kind: "incremental".to_owned(),
-        created_at: "20270101T020000Z".to_owned(),
-        name: name.to_owned(),
-        bytes: 3 << 30,
-        chunks: 3,
+        backup: a_backup_of(name),
         frozen: usize::from(needed),
         classes: vec!["DEEP_ARCHIVE".to_owned()],
         present: (!needed).then(|| "/srv/a".into()),
@@ -361,8 +379,8 @@ fn tidying_up() {
             cleaned(true),
             Event::Deleted(Box::new(Deleted {
                 location: "s3://b/".to_owned(),
-                created_at: "20270101T020000Z".to_owned(),
-                kind: "full".to_owned(),
+                created_at: "20270101T020000Z".into(),
+                kind: BackupKind::Full,
                 snapshot: "home__20270101T020000Z__full".to_owned(),
                 bytes: 5,
                 result: Fate::Removed,

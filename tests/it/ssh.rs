@@ -259,7 +259,7 @@ fn a_forced_command_decides() {
 fn each_mode_is_refused_what_it_must_be() {
     let _sshd = Sshd::start();
     let (snaps, root) = dirs();
-    for mode in ['r', 'a', 'w'] {
+    for mode in ['r', 'p', 'a', 'w'] {
         let there = root.join(mode.to_string());
         fs::create_dir(&there).unwrap();
         force(mode, &there);
@@ -275,6 +275,21 @@ fn each_mode_is_refused_what_it_must_be() {
         }
         assert_eq!(push.code, 0);
         fine([far(&there)]);
+        if mode == 'p' {
+            delete(&there.join("next"));
+            fine([OsStr::new("--compare"), &near(&snaps), &far(&there)]);
+            let home = root.join("home");
+            fs::create_dir(&home).unwrap();
+            let back = buttersink([far(&there), near(&home)]);
+            assert!(back.code != 0 && !home.join("next").exists());
+            assert!(
+                back.stderr
+                    .contains("mode p was granted, and this needs mode r")
+            );
+            delete(&there.join("base"));
+            delete(&there.join("next"));
+            continue;
+        }
         delete(&snaps.join("base"));
         let deleted = buttersink([OsStr::new("-d"), &near(&snaps), &far(&there)]);
         assert_eq!(deleted.code, if mode == 'w' { 0 } else { 1 });

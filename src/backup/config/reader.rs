@@ -195,24 +195,25 @@ impl ConfigReader {
         }))
     }
 
-    pub(super) fn choice(
+    /// One of some words, each of which stands for a value.
+    pub(super) fn choice<T: Clone>(
         &mut self,
         key: &'static str,
         default: &str,
-        all: &[&str],
-    ) -> Result<String> {
+        all: &[(&str, T)],
+    ) -> Result<T> {
         let text = self.text(key, default)?;
         // btrfs_to_s3 took them in any case.
-        if let Some(word) = all.iter().find(|word| word.eq_ignore_ascii_case(&text)) {
-            return Ok((*word).to_owned());
+        let same = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(&text);
+        if let Some((_, value)) = all.iter().find(same) {
+            return Ok(value.clone());
         }
-        let hint = nearest(&text, all.iter().copied());
+        let words: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
+        let hint = nearest(&text, words.iter().copied());
         let hint = hint.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        let text = text.escape_default();
-        Err(self.wrong(
-            key,
-            &format!("is \"{text}\", and must be one of {}{hint}", all.join(", ")),
-        ))
+        let (text, words) = (text.escape_default(), words.join(", "));
+        let said = format!("is \"{text}\", and must be one of {words}{hint}");
+        Err(self.wrong(key, &said))
     }
 
     pub(super) fn path(&mut self, key: &'static str, default: PathBuf) -> Result<PathBuf> {

@@ -135,8 +135,8 @@ fn what_btrfs_to_s3_took_is_taken() {
     );
     let restore = parse(&text).unwrap().restore;
     assert_eq!(
-        (restore.verify_mode.as_str(), restore.sample_max_files),
-        ("sample", 20)
+        (restore.verify_mode, restore.sample_max_files),
+        (VerifyMode::Sample, 20)
     );
     assert_eq!(restore.restore_timeout_seconds, 3600);
     assert!(restore.target_base_dir.is_absolute() && restore.target_base_dir.ends_with("back"));

@@ -1,8 +1,8 @@
 //! What a finished backup lets go of, at a destination and at the source, and the link to the latest.
 
 use super::{Costed, Dest, Keeps, Run};
+use crate::archive::Begun;
 use crate::backup::retention::{self, Bonds, Candidate, Decision};
-use crate::backup::state::moment;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Judged, Retention};
 use crate::log;
@@ -12,7 +12,6 @@ use crate::snapshot::{Graph, Listing, Snapshot, State, Uuid, shown};
 use jiff::Timestamp;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
 use std::path::Path;
 
 impl Run<'_, '_> {
@@ -111,8 +110,8 @@ impl Run<'_, '_> {
             .filter(|made| *made <= now)
             .max();
         for left in there.snapshots.iter().filter(is_left) {
-            let name = left.path.file_name().and_then(OsStr::to_str);
-            let made = name.and_then(|name| moment(name.strip_prefix("chunk-")?));
+            let begun = left.path.to_str().and_then(Begun::parse);
+            let made = begun.and_then(|begun| begun.stamp.moment());
             // Another machine may be uploading just now.
             let young = left.created.is_none_or(|latest| now - latest < 24 * 3600);
             if made.is_some_and(|made| Some(made.as_second()) < newest) && !young {

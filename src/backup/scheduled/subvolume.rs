@@ -376,7 +376,7 @@ impl RunContext<'_, '_> {
         let is_full = |backup: &&Archived| backup.parent.is_none() && backup.broken.is_none();
         let full = backups.all.iter().rfind(is_full);
         if let Some(newest) = backups.newest() {
-            let full = full.and_then(Archived::made);
+            let full = full.and_then(|full| full.created_at.moment());
             last.arrived(newest.path.clone(), newest.key.clone(), full);
         }
         Ok(())

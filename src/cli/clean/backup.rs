@@ -1,6 +1,6 @@
 //! `buttersink clean --config FILE --backup NAME/TIME`: one backup less in the bucket.
 
-use crate::archive::stamp;
+use crate::archive::Stamp;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::scheduled;
@@ -15,9 +15,11 @@ use crate::store::{self, Access};
 use jiff::Timestamp;
 
 /// Takes `NAME/TIME` apart: what the backups are called, and when it was made, as keys have it.
-fn parts(word: &str) -> Result<(&str, &str)> {
-    let parts = word.rsplit_once('/');
-    let parts = parts.filter(|(name, time)| !name.is_empty() && stamp::moment(time).is_some());
+fn parts(word: &str) -> Result<(&str, Stamp)> {
+    let parts = word
+        .rsplit_once('/')
+        .map(|(name, time)| (name, Stamp::from(time)));
+    let parts = parts.filter(|(name, time)| !name.is_empty() && time.is_exact());
     parts.ok_or_else(|| {
         let said = "it is NAME/TIME as buttersink list shows them: home/20261121T020000Z";
         Error::usage(format!("cannot use --backup {}", shown(word)), said)
@@ -41,7 +43,7 @@ pub(in crate::cli) fn run(options: &Options) -> Result<()> {
     let settings = archive::settings(&config, name);
     let means = means::of_file(options, &config)?;
     let mut store = store::open_archive(settings, access, &means)?;
-    let backup = store.removable(time)?;
+    let backup = store.removable(&time)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let result = match options.dry_run {
         true => Fate::Removable,
@@ -50,7 +52,7 @@ pub(in crate::cli) fn run(options: &Options) -> Result<()> {
             Fate::Removed
         }
     };
-    let days = backup.made().map_or(0, |made| {
+    let days = backup.created_at.moment().map_or(0, |made| {
         let hours = Timestamp::now().duration_since(made).as_hours();
         u32::try_from(hours / 24).unwrap_or(0)
     });
@@ -62,7 +64,7 @@ pub(in crate::cli) fn run(options: &Options) -> Result<()> {
         cost: cost.to_string(),
         bytes: backup.bytes,
         created_at: backup.created_at,
-        kind: backup.kind.to_string(),
+        kind: backup.kind,
         snapshot: backup.snapshot,
     })));
     progress.close()

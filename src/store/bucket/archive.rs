@@ -21,7 +21,7 @@ use super::out::Out;
 use super::spool::Spool;
 use super::upload::{Made, Upload};
 use super::{ArchiveStore, Bucket, Reach};
-use crate::archive::ArchiveState;
+use crate::archive::{ArchiveState, BackupKind, Begun};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::objects::{Inventory, Meta, Objects};
@@ -211,15 +211,15 @@ impl Layout for Archives {
     ) -> Result<(BackupDraft, Out)> {
         let parent = self.archive.allows(diff, path, doing)?;
         let kind = match diff.from {
-            Some(_) => "incremental",
-            None => "full",
+            Some(_) => BackupKind::Incremental,
+            None => BackupKind::Full,
         };
         let now = reach.objects.now();
-        let stamp = self.archive.choose_stamp(path, kind, now, doing)?;
-        let stem = format!("{kind}/chunk-{stamp}");
+        let begun = self.archive.choose(path, kind, now, doing)?;
+        let stem = begun.to_string();
         let left = self.archive.leftovers.get(&stem).cloned();
         let out = self.out(reach, diff, &stem, left.unwrap_or_default())?;
-        let note = self.note(reach, diff, path, (kind, stamp), parent);
+        let note = self.note(reach, diff, path, begun, parent);
         Ok((BackupDraft { to: diff.to, note }, out))
     }
 
@@ -254,7 +254,7 @@ impl Layout for Archives {
     ) -> Result<()> {
         let BackupDraft { to, mut note } = draft;
         note.mended = mended;
-        let stem = format!("{}/chunk-{}", note.kind, note.created_at);
+        let stem = note.begun.to_string();
         let chunks = made.into_iter().map(manifest::Chunk::of);
         self.keep_backup(reach, to, note.with(chunks.collect::<Result<_>>()?))?;
         self.archive.leftovers.remove(&stem);
@@ -288,15 +288,14 @@ impl Archives {
         reach: &Reach,
         diff: &Diff,
         name: &str,
-        (kind, stamp): (&str, String),
+        begun: Begun,
         parent: Option<String>,
     ) -> Note {
         let settings = &self.settings;
         let class = settings.class_chunks.as_deref().unwrap_or("STANDARD");
         Note {
             subvolume: settings.name.clone(),
-            kind: kind.to_owned(),
-            created_at: stamp,
+            begun,
             snapshot: manifest::SnapshotRecord {
                 name: name.to_owned(),
                 path: settings.origin.join(name).to_string_lossy().into_owned(),

@@ -4,7 +4,7 @@
 use super::kept::Kept;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Graph, Shortest, shown};
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 /// Streams and the verdict on each.
 pub(super) struct Chains<'a> {
@@ -43,22 +43,30 @@ impl<'a> Chains<'a> {
 
     /// The first link on the way down that is missing or not intact.
     fn weakest(&self, name: &str) -> String {
-        let (mut name, mut seen) = (name, BTreeSet::new());
-        loop {
-            let makers = self.all.iter().filter(|(kept, _)| kept.name == name);
-            let Some((kept, verdict)) = makers.min_by_key(|(_, verdict)| verdict.rank()) else {
-                return format!("its parent {} is missing", shown(name));
-            };
-            if !seen.insert(name) {
-                return "its parents are each other's parents".to_owned();
-            }
-            match (verdict.rank(), &kept.on) {
-                (0, Some(on)) => name = on,
-                (_, _) if seen.len() == 1 => return verdict.words().to_owned(),
-                (2, _) => return format!("it builds on {}, which is damaged", shown(&kept.path)),
-                _ => return format!("it builds on {}, which is unverifiable", shown(&kept.path)),
+        let mut best: HashMap<&str, &(Kept, Verdict)> = HashMap::new();
+        for stream in self.all {
+            let known = best.entry(&stream.0.name).or_insert(stream);
+            if stream.1.rank() < known.1.rank() {
+                *known = stream;
             }
         }
+        let pairs = best
+            .iter()
+            .map(|(name, (kept, _))| (*name, kept.on.as_deref()));
+        let (way, _) = pairs.collect::<Graph<&str>>().way_down(name);
+        for at in way {
+            let said = match best.get(at) {
+                None => format!("its parent {} is missing", shown(at)),
+                Some((_, verdict)) if verdict.rank() == 0 => continue,
+                Some((_, verdict)) if at == name => verdict.words().to_owned(),
+                Some((kept, verdict)) => {
+                    let word = ["", "unverifiable", "damaged"][usize::from(verdict.rank())];
+                    format!("it builds on {}, which is {word}", shown(&kept.path))
+                }
+            };
+            return said;
+        }
+        "its parents are each other's parents".to_owned()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::objects::{Inventory, Meta, Objects, Source};
 use crate::proof::{Finding, Verdict};
 use crate::snapshot::{Diff, Names, Origin, Size, shown};
-use crate::store::Access;
+use crate::store::{Access, Right};
 use crate::stream::Head;
 use hints::Hints;
 #[cfg(any(test, feature = "fuzz"))]
@@ -115,7 +115,7 @@ impl Layout for Diffs {
             leftover.look(&*reach.objects)?;
         }
         // Whoever tells of origins, or may delete, asks for them.
-        match reach.told || reach.access >= Access::Write {
+        match reach.told || reach.access.grants(Right::Remove) {
             true => self.fill_origins(reach),
             false => Ok(()),
         }

@@ -1,28 +1,29 @@
 //! What more than one layout has to know about keys: which belong to archives, and what can be the
 //! path of a snapshot. Knows text only.
 
+use crate::archive::{BackupKind, Begun, Stamp};
 use crate::error::{Error, Result};
 use std::path::Path;
 
 /// A key of an archive, `{prefix}subvol/{name}/…`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Archived<'a> {
     /// Empty, or ends in a slash.
     pub(super) prefix: &'a str,
     /// The name of the backups.
     pub(super) name: &'a str,
-    pub(super) part: KeyPart<'a>,
+    pub(super) part: KeyPart,
 }
 
 /// What an object of an archive is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyPart<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum KeyPart {
     /// `current.json`.
     Pointer,
     /// The manifest of a kind of backup and a time.
-    Manifest(&'a str, &'a str),
+    Manifest(BackupKind, Stamp),
     /// A piece of its stream, counted from 0.
-    Chunk(&'a str, &'a str, u64),
+    Chunk(Begun, u64),
 }
 
 impl<'a> Archived<'a> {
@@ -43,18 +44,18 @@ impl<'a> Archived<'a> {
     }
 }
 
-impl<'a> KeyPart<'a> {
-    fn parse(kind: &'a str, file: &'a str) -> Option<KeyPart<'a>> {
-        if !matches!(kind, "full" | "incremental") {
-            return None;
-        }
+impl KeyPart {
+    fn parse(kind: &str, file: &str) -> Option<KeyPart> {
+        let kind = BackupKind::parse(kind)?;
         if let Some(stamp) = file.strip_prefix("manifest-") {
-            return Some(KeyPart::Manifest(kind, stamp.strip_suffix(".json")?));
+            let stamp = stamp.strip_suffix(".json")?.into();
+            return Some(KeyPart::Manifest(kind, stamp));
         }
         let rest = file.strip_prefix("chunk-")?.strip_suffix(".bin")?;
         let (stamp, number) = rest.rsplit_once('-')?;
         let index: u64 = number.parse().ok()?;
-        (index.to_string() == number).then_some(KeyPart::Chunk(kind, stamp, index))
+        let stamp = stamp.into();
+        (index.to_string() == number).then_some(KeyPart::Chunk(Begun { kind, stamp }, index))
     }
 }
 
@@ -89,7 +90,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         let end = match part {
             KeyPart::Pointer => "current.json".to_owned(),
             KeyPart::Manifest(kind, stamp) => format!("{kind}/manifest-{stamp}.json"),
-            KeyPart::Chunk(kind, stamp, index) => format!("{kind}/chunk-{stamp}-{index}.bin"),
+            KeyPart::Chunk(begun, index) => format!("{begun}-{index}.bin"),
         };
         assert_eq!(format!("{prefix}subvol/{name}/{end}"), key);
     }
@@ -103,10 +104,12 @@ mod tests {
     fn keys_of_archives() {
         let chunk = Archived::parse("a/b/subvol/data/full/chunk-20260101T000000Z-12.bin").unwrap();
         assert_eq!((chunk.prefix, chunk.name), ("a/b/", "data"));
-        assert_eq!(chunk.part, KeyPart::Chunk("full", "20260101T000000Z", 12));
+        let begun = Begun::parse("full/chunk-20260101T000000Z").unwrap();
+        assert_eq!(chunk.part, KeyPart::Chunk(begun, 12));
         let manifest = Archived::parse("subvol/x/incremental/manifest-T.json").unwrap();
         assert_eq!(manifest.prefix, "");
-        assert_eq!(manifest.part, KeyPart::Manifest("incremental", "T"));
+        let part = KeyPart::Manifest(BackupKind::Incremental, "T".into());
+        assert_eq!(manifest.part, part);
         let pointer = Archived::parse("/a/subvol/x/current.json").unwrap();
         assert_eq!((pointer.prefix, pointer.part), ("/a/", KeyPart::Pointer));
         for other in [

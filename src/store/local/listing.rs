@@ -9,7 +9,7 @@ use super::records::{self, Recorded, Seals, state_dir};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::Result;
 use crate::machine;
-use crate::snapshot::{CameBy, Origin, Origins, Snapshot, State, Uuid, shown};
+use crate::snapshot::{CameBy, Graph, Origin, Origins, Snapshot, State, Uuid, shown};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -235,7 +235,10 @@ pub(super) fn snapshots(
             .or_default()
             .push(subvolume);
     }
-    let by_uuid: HashMap<Uuid, &Subvolume> = subvolumes.iter().map(|s| (s.uuid, s)).collect();
+    // A snapshot descends past read-write subvolumes that were themselves made from another one, such as
+    // what is in use after a restore, from the next that is in no doubt.
+    let restored = subvolumes.iter().filter(|s| !s.read_only);
+    let ancestry: Graph = restored.map(|s| (s.uuid, s.parent_uuid)).collect();
     let (mut snapshots, mut left_out) = (Vec::new(), Vec::new());
     for subvolume in subvolumes {
         let Some(path) = subvolume
@@ -255,7 +258,7 @@ pub(super) fn snapshots(
             .collect();
         snapshots.push(Snapshot {
             nested,
-            parent_uuid: ancestor(subvolume, &by_uuid),
+            parent_uuid: subvolume.parent_uuid.map(|parent| ancestry.root(parent)),
             ..snapshot(subvolume, path, state)
         });
     }
@@ -274,19 +277,9 @@ pub(super) fn quarantined(left: &Left, subvolumes: &[Subvolume]) -> Snapshot {
     )
 }
 
-/// What a snapshot descends from: past read-write subvolumes that were themselves made from
-/// another one, such as what is in use after a restore, up to the next that is in no doubt.
-fn ancestor(subvolume: &Subvolume, by_uuid: &HashMap<Uuid, &Subvolume>) -> Option<Uuid> {
-    let mut uuid = subvolume.parent_uuid?;
-    // Parents are older than their children, so this ends; a damaged filesystem may disagree.
-    for _ in 0..by_uuid.len() {
-        let parent = by_uuid.get(&uuid).filter(|parent| !parent.read_only);
-        match parent.and_then(|parent| parent.parent_uuid) {
-            Some(up) => uuid = up,
-            None => break,
-        }
-    }
-    Some(uuid)
+/// What is being received so for another directory, under the path where it is.
+pub(super) fn quarantined_at(left: &Left) -> Snapshot {
+    snapshot(&left.subvolume, &left.at, State::Partial)
 }
 
 /// Fills in what snapshots are of: what was recorded, and what is certain of those made here.
@@ -296,38 +289,27 @@ pub(super) fn attribute(
     recorded: &Origins,
     filesystem: Uuid,
 ) {
-    let by_uuid: HashMap<Uuid, &Subvolume> = subvolumes.iter().map(|s| (s.uuid, s)).collect();
+    // One made here is of what it comes down to past read-only ones: something that can be written to, or
+    // is gone. What was received comes from elsewhere.
+    let read_only = || subvolumes.iter().filter(|s| s.read_only);
+    let elsewhere = read_only().filter(|s| s.received_uuid.is_some());
+    let elsewhere: HashSet<Uuid> = elsewhere.map(|s| s.uuid).collect();
+    let parent = |s: &Subvolume| s.parent_uuid.filter(|_| s.received_uuid.is_none());
+    let ancestry: Graph = read_only().map(|s| (s.uuid, parent(s))).collect();
     for snapshot in snapshots.iter_mut().filter(|s| s.read_only) {
         let made_here = || {
             Some(Origin {
                 machine: machine::id().to_owned(),
                 host: machine::name(),
                 filesystem,
-                subvolume: made_of(snapshot.uuid, &by_uuid)?,
+                subvolume: Some(ancestry.root(snapshot.uuid))
+                    .filter(|root| !elsewhere.contains(root))?,
                 made: snapshot.created,
                 by: CameBy::OwnWay,
             })
         };
         snapshot.origin = recorded.get(&snapshot.uuid).cloned().or_else(made_here);
     }
-}
-
-/// The subvolume that a snapshot made here is of: past read-only snapshots to what could be written
-/// to, or is gone. `None` if it came from elsewhere.
-fn made_of(snapshot: Uuid, all: &HashMap<Uuid, &Subvolume>) -> Option<Uuid> {
-    let mut at = snapshot;
-    // A damaged filesystem may have a circle.
-    for _ in 0..=all.len() {
-        let Some(subvolume) = all.get(&at).filter(|s| s.read_only) else {
-            break;
-        };
-        match (subvolume.received_uuid, subvolume.parent_uuid) {
-            (Some(_), _) => return None,
-            (None, Some(parent)) => at = parent,
-            (None, None) => break,
-        }
-    }
-    Some(at)
 }
 
 fn note(left_out: &[String]) -> Vec<String> {

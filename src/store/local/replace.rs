@@ -27,7 +27,13 @@ pub(super) fn reject(local: &mut Local, path: &Path) -> Result<Rejected> {
     let listed = local.known.iter().find(|s| s.path == path);
     let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
     let never_counted = listed.is_some_and(|s| s.state == State::Uncompared);
-    if never_counted || local.arrived.contains(&uuid) {
+    let new = never_counted || local.arrived.contains(&uuid);
+    if !new && local.walled {
+        let doing = format!("cannot mark {}", shown(local.dir.join(path)));
+        let said = "it counts already, and came in another session: who may delete it deletes it";
+        return Err(Error::refused(doing, said));
+    }
+    if new {
         match local.delete(path) {
             Ok(()) => return Ok(Rejected::Removed),
             Err(error) => log::line(|| error.to_string()),

@@ -6,7 +6,7 @@ use crate::log;
 use crate::process;
 use crate::store::Access;
 use crate::store::remote::Pipes;
-use crate::store::wire::{Failure, Hello, Request, Tag, Wire, letter, plain, strange};
+use crate::store::wire::{Failure, Hello, Request, Tag, Wire, plain, strange};
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
 
@@ -51,7 +51,7 @@ impl Line {
         us.agrees(&self.far, host)?;
         said.map_err(|error| self.lost(error))?;
         match self.far.mode {
-            Some(mode) if mode >= needs => {
+            Some(mode) if mode.grants(needs.purpose()) => {
                 self.far.can_do(us, needs, host)?;
                 if let (Some(wish), Some(way)) = (us.receive_with, self.far.receive_with)
                     && wish != way
@@ -150,12 +150,16 @@ impl Line {
         if error.kind != Kind::Failed {
             return error;
         }
-        let said = if quiet {
-            "the far side ended without a word".to_owned()
-        } else {
-            error.said
+        let said = match quiet {
+            true => "the far side ended without a word".to_owned(),
+            false => error.said,
         };
-        Error::failed(self.losing(), said).cause(Cause::Connection)
+        Error {
+            doing: self.losing(),
+            said,
+            cause: error.cause.or(Some(Cause::Connection)),
+            ..error
+        }
     }
 
     pub(super) fn count(&mut self, bytes: usize) {
@@ -179,10 +183,10 @@ impl Line {
 
 /// A forced command or a line in sudoers decides what is granted, not we.
 fn too_little(host: &str, granted: Option<Access>, needs: Access) -> Error {
-    let granted = granted.map_or_else(|| "nothing".to_owned(), |a| format!("mode {}", letter(a)));
+    let granted = granted.map_or_else(|| "nothing".to_owned(), |a| format!("mode {}", a.letter()));
     let said = format!(
         "it grants {granted}, and this run needs mode {}: see its authorized_keys or sudoers",
-        letter(needs)
+        needs.letter()
     );
     Error::refused(format!("cannot use {host}"), said)
 }

@@ -2,14 +2,14 @@
 //! Knows the words of that command; what is said through it is `remote`'s business.
 
 use super::{Pipes, Remote};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Cause, Error, Kind, Result};
 use crate::limiter::{Limited, Limiter};
 use crate::log;
 use crate::process::duplex;
 use crate::snapshot::shown;
 use crate::store::Access;
 use crate::store::location::Address;
-use crate::store::wire::{Hello, letter};
+use crate::store::wire::Hello;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::Command;
@@ -69,7 +69,7 @@ fn command(address: &Address, access: Access, options: &Options) -> Result<Comma
     command
         .args(blanks(&options.sudo))
         .args(blanks(&options.remote));
-    command.args(["--server", "--mode", &letter(access).to_string()]);
+    command.args(["--server", "--mode", &access.letter().to_string()]);
     command.arg(quoted(address.dir()));
     Ok(command)
 }
@@ -117,13 +117,13 @@ pub(crate) fn open(
     options: &Options,
 ) -> Result<Remote> {
     let (host, url, asked) = (address.host(), address.url(), shown(address.dir()));
-    let (address, options) = (address.clone(), options.clone());
+    let (address, ours) = (address.clone(), options.clone());
     let dial = move || -> Result<Pipes> {
-        let command = command(&address, access, &options)?;
+        let command = command(&address, access, &ours)?;
         log::line(|| format!("{command:?}"));
         let doing = format!("cannot connect to {}", address.host());
         let (output, input) = duplex::start(command, doing)?;
-        Ok(match options.bwlimit.map(Limiter::new) {
+        Ok(match ours.bwlimit.map(Limiter::new) {
             None => (Box::new(output), Box::new(input)),
             Some(limiter) => {
                 let (inner, to) = (output, limiter.clone());
@@ -137,31 +137,44 @@ pub(crate) fn open(
             }
         })
     };
-    let remote = Remote::connect(host, access, us, Box::new(dial)).map_err(hint)?;
+    let remote =
+        Remote::connect(host, access, us, Box::new(dial)).map_err(|error| hint(error, options))?;
     Ok(remote.named(url, asked))
 }
 
+const NO_PASSWORD: &str =
+    "allow this command there without a password, see EXAMPLES in buttersink-protocol(5)";
+const NO_PROGRAM: &str = "install buttersink there, or say with --remote-command where it is";
+const NO_SUDO: &str = "say with --remote-sudo how to become root there ('' for not at all), and with --remote-command \
+                       where buttersink is";
+
+/// What sudo says, and the way out. It ends with 1 whatever was wrong, so that its words, which are these
+/// in every locale that has no others, are all that tells.
+const WORDS_OF_SUDO: &[(&str, &str)] = &[
+    ("password is required", NO_PASSWORD),
+    ("terminal is required", NO_PASSWORD),
+    ("no tty present", NO_PASSWORD),
+    ("must have a tty", NO_PASSWORD),
+    ("command not found", NO_PROGRAM),
+];
+
 /// The way out of what commonly goes wrong at the far side.
-fn hint(error: Error) -> Error {
+fn hint(error: Error, options: &Options) -> Error {
     let said = error.said.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    let way = if error.kind != Kind::Failed {
-        return error;
-    } else if has(&[
-        "password is required",
-        "terminal is required",
-        "no tty present",
-        "must have a tty",
-    ]) {
-        "allow this command there without a password, see EXAMPLES in buttersink-protocol(5)"
-    } else if has(&["command not found", "not found", "no such file"]) && has(&["buttersink"]) {
-        "install buttersink there, or say with --remote-command where it is"
-    } else if has(&["sudo", "doas"]) && has(&["not found"]) {
-        "say with --remote-sudo how to become root there ('' for not at all)"
-    } else {
-        return error;
+    let of_sudo = WORDS_OF_SUDO.iter().find(|(words, _)| said.contains(words));
+    let way = match &error.cause {
+        _ if error.kind != Kind::Failed => None,
+        // So shells end that do not find the first word of what they are told.
+        Some(Cause::Exit(127)) => match blanks(&options.sudo).next() {
+            Some(_) => Some(NO_SUDO),
+            None => Some(NO_PROGRAM),
+        },
+        _ => of_sudo.map(|(_, way)| *way),
     };
-    error.hint(way)
+    match way {
+        Some(way) => error.hint(way),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -250,26 +263,44 @@ mod tests {
 
     #[test]
     fn common_mistakes_have_a_way_out() {
-        for (said, way) in [
-            ("sudo: a password is required", "without a password"),
+        let usual = Options::default();
+        let root = Options {
+            sudo: " ".into(),
+            ..Options::default()
+        };
+        let (one, none) = (Some(Cause::Exit(1)), Some(Cause::Exit(127)));
+        for (said, cause, options, way) in [
+            ("sudo: a password is required", &one, &usual, NO_PASSWORD),
             (
                 "sudo: a terminal is required to read the password",
-                "without a password",
+                &one,
+                &usual,
+                NO_PASSWORD,
             ),
-            ("sudo: buttersink: command not found", "--remote-command"),
             (
-                "bash: line 1: buttersink: command not found",
-                "--remote-command",
+                "sudo: buttersink: command not found",
+                &one,
+                &usual,
+                NO_PROGRAM,
             ),
-            ("sh: 1: sudo: not found", "--remote-sudo"),
+            (
+                "bash: Zeile 1: buttersink: Kommando nicht gefunden.",
+                &none,
+                &root,
+                NO_PROGRAM,
+            ),
+            ("sh: 1: sudo: not found", &none, &usual, NO_SUDO),
         ] {
-            let error = hint(Error::failed("cannot connect to h", said));
-            assert!(
-                error.said == said && error.hint.as_ref().is_some_and(|hint| hint.contains(way)),
-                "{error}"
+            let cause = cause.clone();
+            let error = Error::failed("cannot connect to h", said);
+            let error = hint(Error { cause, ..error }, options);
+            assert_eq!(
+                (&*error.said, error.hint.as_deref()),
+                (said, Some(way)),
+                "{said}"
             );
         }
-        let plain = hint(Error::failed("x", "Connection refused"));
-        assert_eq!(plain.said, "Connection refused");
+        let plain = hint(Error::failed("x", "Connection refused"), &usual);
+        assert_eq!((&*plain.said, plain.hint), ("Connection refused", None));
     }
 }

@@ -56,16 +56,17 @@ enum Ended {
     Aborted,
 }
 
-/// The client's turn: its stream. If we fail in the middle of it we say so and hang up.
+/// The client's turn: its stream. Whether there is a new snapshot. If we fail in the middle of it we say so
+/// and hang up.
 pub(super) fn receive<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
     diff: &Diff,
     path: &Path,
     wire: &mut Wire<R, W>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut sink = match store.receive(diff, path) {
         Ok(sink) => sink,
-        Err(error) => return fail(wire, &error, false),
+        Err(error) => return fail(wire, &error, false).map(|()| false),
     };
     wire.say(Tag::Answer, &()).map_err(lost)?;
     // An error drops the sink before it is reported: when the client hears of it, the leftovers
@@ -74,11 +75,12 @@ pub(super) fn receive<S: Store + ?Sized, R: Read, W: Write>(
         Ended::Whole => {
             let done = sink.finish();
             let what = || format!("received {} as {}", diff.to, shown(path));
-            reply(wire, record(done, what))
+            let new = done.is_ok();
+            reply(wire, record(done, what)).map(|()| new)
         }
         Ended::Aborted => {
             drop(sink);
-            reply(wire, Ok(()))
+            reply(wire, Ok(())).map(|()| false)
         }
     }
 }

@@ -2,12 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::proof::Depth;
-use crate::snapshot::{Diff, Origin, path_text};
-use crate::store::Access;
+use crate::snapshot::{Diff, Origin, Uuid, path_text};
 use crate::store::file_digests::{Digest, Extent, PAGE};
 use crate::store::wire::{Hello, plain};
+use crate::store::{Access, Right};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
+
+/// A snapshot that was received in a session: what it is, and its path. Others may claim to be the same.
+pub(crate) type Added = (Uuid, PathBuf);
 
 /// What a client can ask for: the methods of [`crate::store::Store`].
 ///
@@ -75,19 +78,19 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// The whole table of permissions.
-    pub(crate) fn needs(&self) -> Access {
+    /// The whole table of permissions. Who may add, and not read, is answered of what it added.
+    fn needs(&self) -> Right {
         match self {
-            Request::List
-            | Request::Measure { .. }
+            Request::List => Right::List,
+            Request::Measure { .. }
             | Request::Send { .. }
             | Request::Inspect { .. }
-            | Request::Digest { .. } => Access::Read,
+            | Request::Digest { .. } => Right::Read,
             // It is of what was received over this connection; else it only marks.
-            Request::Reject { .. } | Request::Settle { .. } => Access::Append,
-            Request::Receive { .. } | Request::Copy { .. } => Access::Append,
+            Request::Reject { .. } | Request::Settle { .. } => Right::Add,
+            Request::Receive { .. } | Request::Copy { .. } => Right::Add,
             Request::Delete { .. } | Request::Exchange { .. } | Request::Adopt { .. } => {
-                Access::Write
+                Right::Remove
             }
         }
     }
@@ -136,6 +139,15 @@ impl Request {
         ))
     }
 
+    /// Whether it asks for digests of nothing but these snapshots.
+    fn is_of(&self, added: &[Added]) -> bool {
+        let Request::Digest { digest } = self else {
+            return false;
+        };
+        let same = |(id, path): &Added| *id == digest.id && Some(path) == digest.path.as_ref();
+        matches!(digest.extent, Extent::These(_)) && added.iter().any(same)
+    }
+
     /// What the request does, as the first half of an error.
     fn doing(&self) -> &'static str {
         match self {
@@ -154,14 +166,14 @@ impl Request {
         }
     }
 
-    /// Whether who was granted `access` may ask this, of names inside the directory.
-    pub(crate) fn permitted(&self, access: Access) -> Result<()> {
-        if self.needs() > access {
-            let said = format!(
-                "mode {} was granted, and this needs mode {}",
-                letter(access),
-                letter(self.needs())
-            );
+    /// Whether who was granted `access`, and added these snapshots in this session, may ask this, of names
+    /// inside the directory.
+    pub(crate) fn permitted(&self, access: Access, added: &[Added]) -> Result<()> {
+        if !access.grants(self.needs()) && !self.is_of(added) {
+            let mut enough = Access::ALL.iter().filter(|mode| mode.grants(self.needs()));
+            let enough = enough.next().map_or('w', |mode| mode.letter());
+            let granted = access.letter();
+            let said = format!("mode {granted} was granted, and this needs mode {enough}");
             return Err(Error::refused(self.doing(), said));
         }
         match self {
@@ -194,15 +206,6 @@ fn digestible(digest: &Digest) -> std::result::Result<(), String> {
             named.try_for_each(|path| inside(path))
         }
         Extent::First(_) | Extent::Next => Ok(()),
-    }
-}
-
-/// The letter that stands for an access on command lines.
-pub(crate) fn letter(access: Access) -> char {
-    match access {
-        Access::Read => 'r',
-        Access::Append => 'a',
-        Access::Write => 'w',
     }
 }
 
@@ -260,15 +263,15 @@ mod tests {
 
     /// A request of each kind, and the modes that permit it.
     const TABLE: &[(&str, &str)] = &[
-        (r#"{"ask":"list"}"#, "raw"),
+        (r#"{"ask":"list"}"#, "rpaw"),
         (r#"{"ask":"measure","diffs":[DIFF]}"#, "raw"),
         (r#"{"ask":"send","diff":DIFF}"#, "raw"),
-        (r#"{"ask":"receive","diff":DIFF,"path":"a"}"#, "aw"),
-        (r#"{"ask":"copy","from":"a","to":"b"}"#, "aw"),
+        (r#"{"ask":"receive","diff":DIFF,"path":"a"}"#, "paw"),
+        (r#"{"ask":"copy","from":"a","to":"b"}"#, "paw"),
         (r#"{"ask":"delete","path":"a"}"#, "w"),
         (r#"{"ask":"inspect","depth":"quick"}"#, "raw"),
-        (r#"{"ask":"reject","path":"a"}"#, "aw"),
-        (r#"{"ask":"settle","path":"a"}"#, "aw"),
+        (r#"{"ask":"reject","path":"a"}"#, "paw"),
+        (r#"{"ask":"settle","path":"a"}"#, "paw"),
         (r#"{"ask":"exchange","new":"a","old":"b"}"#, "w"),
     ];
 
@@ -285,9 +288,9 @@ mod tests {
         let requests = table.map(|(text, modes)| (parse(&text.replace("DIFF", &diff)), *modes));
         for (request, modes) in requests.chain([(Ok(digest(&[""])), "raw")]) {
             let request = request.unwrap();
-            for access in [Access::Read, Access::Append, Access::Write] {
-                let allowed = modes.contains(letter(access));
-                let permitted = request.permitted(access).is_ok();
+            for access in Access::ALL {
+                let allowed = modes.contains(access.letter());
+                let permitted = request.permitted(access, &[]).is_ok();
                 assert_eq!(permitted, allowed, "{request:?} {access:?}");
             }
         }
@@ -304,24 +307,47 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_read_is_told_of_what_he_added() {
+        let one = Uuid([1; 16]);
+        let ask = |added: &[Added]| digest(&["a"]).permitted(Access::Put, added).is_ok();
+        let at = |path: &str| [(one, PathBuf::from(path))];
+        assert!(ask(&at("a")));
+        assert!(!ask(&[]) && !ask(&at("b")) && !ask(&[(Uuid([2; 16]), "a".into())]));
+        let Request::Digest { mut digest } = digest(&[]) else {
+            unreachable!()
+        };
+        digest.extent = Extent::First(Some(Uuid([2; 16])));
+        let other = Request::Digest { digest };
+        assert!(other.permitted(Access::Put, &at("a")).is_err());
+    }
+
+    #[test]
     fn digests_are_of_names_inside() {
-        assert!(digest(&["", "a", "a/b"]).permitted(Access::Read).is_ok());
+        assert!(
+            digest(&["", "a", "a/b"])
+                .permitted(Access::Read, &[])
+                .is_ok()
+        );
         for bad in ["..", "/a", "a/../b", "a//b", "a\0"] {
             assert!(
-                digest(&["a", bad]).permitted(Access::Write).is_err(),
+                digest(&["a", bad]).permitted(Access::Write, &[]).is_err(),
                 "{bad}"
             );
         }
         assert!(
             digest(&vec!["a"; PAGE + 1])
-                .permitted(Access::Read)
+                .permitted(Access::Read, &[])
                 .is_err()
         );
         let Request::Digest { mut digest } = digest(&[]) else {
             unreachable!()
         };
         digest.path = Some("../a".into());
-        assert!(Request::Digest { digest }.permitted(Access::Read).is_err());
+        assert!(
+            Request::Digest { digest }
+                .permitted(Access::Read, &[])
+                .is_err()
+        );
     }
 
     #[test]
@@ -340,7 +366,7 @@ mod tests {
                     to,
                 },
             ];
-            all.map(|request| request.permitted(Access::Write).is_ok())
+            all.map(|request| request.permitted(Access::Write, &[]).is_ok())
         };
         for path in [
             ".buttersink",

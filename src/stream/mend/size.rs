@@ -134,19 +134,12 @@ fn written(command: &Command) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::Uuid;
     use crate::stream::command::CommandWriter;
+    use crate::stream::tests::head;
 
     #[test]
     fn sizes_follow_the_kernels_writes() {
-        let head = Head {
-            version: 1,
-            path: b"snap".to_vec(),
-            uuid: Uuid([7; 16]),
-            ctransid: 42,
-            parent: None,
-        };
-        let mut bytes = head.encode();
+        let mut bytes = head(None).encode();
         let begin = bytes.len() as u64;
         let (offset, size) = (0u64.to_le_bytes(), (2 * WRITE_BYTES + 1).to_le_bytes());
         let update = [

@@ -429,7 +429,10 @@ fn our_path() -> String {
 
 fn bash_completes() {
     assert_eq!(bash_offers(&["buttersink", "--dry"]), ["--dry-run"]);
-    assert_eq!(bash_offers(&["buttersink", "--mode", ""]), ["r", "a", "w"]);
+    assert_eq!(
+        bash_offers(&["buttersink", "--mode", ""]),
+        ["r", "p", "a", "w"]
+    );
     assert_eq!(bash_offers(&["buttersink", "-l", "sa"]), ["saved.log"]);
     assert_eq!(bash_offers(&["buttersink", "-n", "s"]), ["sync", "snaps/"]);
     assert_eq!(bash_offers(&["buttersink", "list", "s"]), ["snaps/"]);
@@ -489,7 +492,7 @@ fn fish_completes() {
         words.collect::<Vec<_>>()
     };
     assert_eq!(offers("buttersink --dry"), ["--dry-run"]);
-    assert_eq!(offers("buttersink --server --mode "), ["a", "r", "w"]);
+    assert_eq!(offers("buttersink --server --mode "), ["a", "p", "r", "w"]);
     assert_eq!(offers("buttersink list s"), ["snaps/"]);
     assert_eq!(offers("buttersink ve"), ["verify"]);
     assert_eq!(offers("buttersink backup --al"), ["--always"]);

@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     nobody_is_blocked_by_who_claims_his_uuid,
     mounts_in_the_directory_are_not_crossed,
     who_appends_removes_only_what_never_counted,
+    who_puts_reads_nothing_back,
 ];
 
 /// Whatever stands where a wildcard of sudoers does.
@@ -132,11 +133,13 @@ fn strict_servers_refuse_what_others_could_use() {
 fn the_server_decides_how_it_receives() {
     let path = std::env::var("PATH").unwrap();
     for (number, (own, wish, path, way)) in [
-        (Some("builtin"), "btrfs", &*path, "builtin"),
-        (Some("btrfs"), "builtin", &path, "btrfs"),
-        (None, "builtin", &path, "builtin"),
-        (None, "btrfs", &path, "btrfs"),
-        (None, "btrfs", "/nowhere", "builtin"),
+        (Some("builtin"), Some("btrfs"), &*path, "builtin"),
+        (Some("btrfs"), Some("builtin"), &path, "btrfs"),
+        (Some("btrfs"), None, &path, "btrfs"),
+        (None, Some("builtin"), &path, "builtin"),
+        (None, Some("btrfs"), &path, "btrfs"),
+        (None, Some("btrfs"), "/nowhere", "builtin"),
+        (None, None, &path, "builtin"),
     ]
     .into_iter()
     .enumerate()
@@ -378,8 +381,9 @@ fn who_appends_removes_only_what_never_counted() {
     let mut reject = |name: &str| other.ask(&json!({"ask": "reject", "path": name}));
     assert_eq!(reject("uncompared").unwrap(), "removed");
     assert_eq!(reject("own").unwrap(), "removed");
-    assert_eq!(reject("settled").unwrap(), "marked");
-    assert_eq!(reject("whole").unwrap(), "marked");
+    for name in ["settled", "whole"] {
+        assert!(reject(name).unwrap_err().contains("it counts already"));
+    }
     for question in [
         json!({"ask": "delete", "path": "whole"}),
         json!({"ask": "exchange", "new": "settled", "old": "whole"}),
@@ -393,9 +397,41 @@ fn who_appends_removes_only_what_never_counted() {
         .collect();
     assert_eq!(
         left,
-        [
-            (Some("settled"), Some("altered")),
-            (Some("whole"), Some("altered"))
-        ]
+        [(Some("settled"), Some("ok")), (Some("whole"), Some("ok"))]
     );
+}
+
+fn who_puts_reads_nothing_back() {
+    let dir = btrfs("far", 256).join("dir");
+    fs::create_dir(&dir).unwrap();
+    let diff = |to: u8| json!({"to": uuid(to).to_string(), "from": null, "size": "unknown"});
+    let digest = |to: u8, name: &str| {
+        let extent = json!({"these": [""]});
+        let of =
+            json!({"id": uuid(to).to_string(), "path": name, "extent": extent, "from_disk": false});
+        json!({"ask": "digest", "digest": of})
+    };
+    let put = |client: &mut Client, name: &str, to: u8| {
+        let question = json!({"ask": "receive", "diff": diff(to), "path": name});
+        client.put(&question, &of_commands(to, &[])).unwrap();
+    };
+    let mut one = Client::comparing("p", &dir);
+    put(&mut one, "one", 2);
+    one.ask(&digest(2, "one")).unwrap();
+    one.close();
+    let mut two = Client::comparing("p", &dir);
+    assert_eq!(two.list()[0]["path"], "one", "so that it can plan");
+    put(&mut two, "two", 3);
+    for question in [
+        json!({"ask": "measure", "diffs": [diff(3)]}),
+        json!({"ask": "send", "diff": diff(3)}),
+        json!({"ask": "inspect", "depth": "quick"}),
+        digest(2, "one"),
+        digest(3, "one"),
+        json!({"ask": "delete", "path": "two"}),
+    ] {
+        let said = two.ask(&question).unwrap_err();
+        assert!(said.contains("mode p was granted"), "{said}");
+    }
+    two.ask(&digest(3, "two")).unwrap();
 }

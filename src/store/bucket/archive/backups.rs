@@ -2,12 +2,12 @@
 
 use super::index::ArchiveIndex;
 use super::manifest::Manifest;
-use crate::archive::stamp;
 use crate::digest::Digests;
 use crate::error::{Error, Result};
 use crate::objects::{Object, Source, unquoted};
 use crate::snapshot::{Diff, shown};
 use crate::store::bucket::kept::{Kept, Record};
+use jiff::Timestamp;
 use std::collections::HashMap;
 
 /// The chunks, with the ETags that they have in a listing.
@@ -59,7 +59,7 @@ impl ArchiveIndex {
             name: key.to_owned(),
             on: manifest.parent_manifest.clone(),
             broken: self.broken.get(key).cloned(),
-            created: stamp::seconds(&manifest.created_at),
+            created: manifest.created_at.moment().map(Timestamp::as_second),
             subvolume: manifest.snapshot.subvolume_uuid,
             origin: manifest.snapshot.origin.clone(),
         }

@@ -4,13 +4,13 @@
 use super::index::{ArchiveIndex, Identity};
 use super::manifest::{Chunk, Manifest, Pointer, text};
 use super::{Archives, Reach};
-use crate::archive::stamp;
+use crate::archive::{BackupKind, Begun, Stamp};
 use crate::error::{Error, Result};
 use crate::objects::{About, Object};
 use crate::parallel::try_map;
 use crate::process;
 use crate::snapshot::{Origin, Uuid, shown};
-use crate::store::Access;
+use crate::store::Right;
 use crate::store::bucket::Bucket;
 use std::collections::HashSet;
 
@@ -19,13 +19,13 @@ impl Bucket<Archives> {
     ///
     /// # Errors
     /// If there is none, or what builds on it.
-    pub fn removable(&mut self, stamp: &str) -> Result<(String, Manifest)> {
-        let doing = format!("cannot delete {stamp} in {}", self.location());
+    pub fn removable(&mut self, stamp: &Stamp) -> Result<(String, Manifest)> {
+        let doing = format!("cannot delete {} in {}", shown(stamp), self.location());
         let archive = self.archive()?;
         let mut of = archive
             .manifests
             .iter()
-            .filter(|(_, m)| m.created_at == stamp);
+            .filter(|(_, m)| m.created_at == *stamp);
         let (key, manifest) = match (of.next(), of.next()) {
             (Some(one), None) => one,
             (Some(_), Some(_)) => return Err(Error::refused(doing, "there are several")),
@@ -56,7 +56,7 @@ impl Bucket<Archives> {
     /// If it is not there, or the bucket refuses.
     pub fn remove(&mut self, key: &str) -> Result<()> {
         let doing = format!("cannot delete {}", self.reach.objects.url(key));
-        self.need(Access::Write, &doing)?;
+        self.need(Right::Remove, &doing)?;
         match self.archive()?.manifests.contains_key(key) {
             true => self.layout.remove_backup(&self.reach, key),
             false => Err(Error::failed(doing, "it is not there")),
@@ -74,7 +74,7 @@ impl Archives {
     ) -> Result<()> {
         let key = self
             .archive
-            .manifest_key(&manifest.kind, &manifest.created_at);
+            .manifest_key(manifest.kind, &manifest.created_at);
         look_again(reach, &manifest)?;
         self.write(reach, &key, &text(&manifest)?)?;
         self.add(key.clone(), manifest, Identity::Known(to));
@@ -105,7 +105,7 @@ impl Archives {
     fn point(&self, reach: &Reach, key: &str, manifest: &Manifest) -> Result<()> {
         let pointer = Pointer {
             manifest_key: key.to_owned(),
-            kind: manifest.kind.clone(),
+            kind: Some(manifest.kind),
             created_at: manifest.created_at.clone(),
         };
         self.write(reach, &self.pointer(), &text(&pointer)?)
@@ -124,7 +124,7 @@ impl Archives {
             return Ok(Vec::new());
         }
         let (url, name) = (reach.objects.url(&self.pointer()), shown(newest));
-        if reach.access < Access::Append {
+        if !reach.access.grants(Right::Add) {
             let note = format!("{url} does not name the newest backup, {name}");
             return Ok(vec![note]);
         }
@@ -161,10 +161,10 @@ impl Archives {
             return Err(Error::damaged(doing, "it cannot be restored"));
         };
         let now = reach.objects.now();
-        let at = stamp::moment(&manifest.created_at).unwrap_or(now);
+        let at = manifest.created_at.moment().unwrap_or(now);
         manifest.created_at = archive.free_stamp(at);
         manifest.snapshot.name = to.to_owned();
-        let new = archive.manifest_key(&manifest.kind, &manifest.created_at);
+        let new = archive.manifest_key(manifest.kind, &manifest.created_at);
         self.write(reach, &new, &text(&manifest)?)?;
         self.add(new, manifest, identity);
         Ok(())
@@ -241,9 +241,11 @@ impl Archives {
         left: &str,
         doing: &str,
     ) -> Result<()> {
-        let stamp = left.rsplit_once("/chunk-").map_or("", |(_, stamp)| stamp);
-        for kind in ["full", "incremental"] {
-            let key = self.archive.manifest_key(kind, stamp);
+        let Some(left) = Begun::parse(left) else {
+            return Ok(());
+        };
+        for kind in BackupKind::ALL {
+            let key = self.archive.manifest_key(kind, &left.stamp);
             let known = self.archive.manifests.contains_key(&key);
             if !known && reach.objects.head(&key)?.is_some() {
                 let said = "another run has finished it meanwhile";

@@ -3,7 +3,7 @@
 use super::chain::Links;
 use super::index::ArchiveIndex as Index;
 use super::manifest::{self, Manifest};
-use crate::archive::{ArchiveState, Backup, BackupKind, Backups, ByHand, UnfinishedBackup};
+use crate::archive::{ArchiveState, Backup, Backups, ByHand, Stamp, UnfinishedBackup};
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::Uuid;
@@ -52,7 +52,7 @@ impl Archive for ArchiveStore {
         Ok(Box::new(Links::follow(objects, self.archive()?, key)?))
     }
 
-    fn removable(&mut self, stamp: &str) -> Result<Backup> {
+    fn removable(&mut self, stamp: &Stamp) -> Result<Backup> {
         let (key, manifest) = self.removable(stamp)?;
         Ok(self.archive()?.value(&key, &manifest))
     }
@@ -92,10 +92,7 @@ impl Index {
     pub(super) fn value(&self, key: &str, made: &Manifest) -> Backup {
         Backup {
             key: key.to_owned(),
-            kind: match made.kind.as_str() {
-                "full" => BackupKind::Full,
-                _ => BackupKind::Incremental,
-            },
+            kind: made.kind,
             created_at: made.created_at.clone(),
             snapshot: made.snapshot.name.clone(),
             path: made.snapshot.path.clone().into(),

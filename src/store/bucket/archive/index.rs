@@ -2,7 +2,7 @@
 //! what belongs to nothing. Changes nothing.
 
 use super::manifest::{self, Manifest, Pointer};
-use crate::archive::stamp;
+use crate::archive::{BackupKind, Begun, Stamp};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::objects::{Inventory, Object, Objects, Unfinished};
@@ -37,7 +37,7 @@ pub struct ArchiveIndex {
     /// Which snapshots the backups are of, by key.
     pub(super) identities: HashMap<String, Identity>,
     /// When it was read, as manifests have it.
-    read_at: String,
+    read_at: Stamp,
     remarks: Vec<String>,
 }
 
@@ -98,7 +98,7 @@ pub(super) fn of(
     let mut archive = ArchiveIndex {
         name: name.to_owned(),
         folder: folder.clone(),
-        read_at: stamp::stamp(objects.now()),
+        read_at: Stamp::of(objects.now()),
         ..ArchiveIndex::default()
     };
     let pointer = format!("{folder}current.json");
@@ -110,14 +110,7 @@ pub(super) fn of(
         }
     }
     for (key, body) in keys.iter().zip(read_all(objects, &folder, &keys)?) {
-        match body {
-            Some(body) => archive.take(key, &body),
-            // Deleted meanwhile, or not to be had yet: whatever names it as its own stays.
-            None => {
-                let why = "it was listed, and is not there".to_owned();
-                archive.broken.insert(key.clone(), why);
-            }
-        }
+        archive.take(key, body.as_deref());
     }
     if archive.objects.remove(&pointer).is_some() {
         let body = objects.get(&pointer)?.unwrap_or_default();
@@ -136,14 +129,16 @@ pub(super) fn of(
 
 impl ArchiveIndex {
     /// A manifest that cannot be understood leaves the others as they are.
-    fn take(&mut self, key: &str, body: &[u8]) {
-        let why = match Manifest::parse(key, body) {
-            Ok(manifest) if is_path(&manifest.snapshot.name) => {
+    fn take(&mut self, key: &str, body: Option<&[u8]>) {
+        let why = match body.map(|body| Manifest::parse(key, body)) {
+            // Deleted meanwhile, or not to be had yet: whatever names it as its own stays.
+            None => "it was listed, and is not there".to_owned(),
+            Some(Ok(manifest)) if is_path(&manifest.snapshot.name) => {
                 self.manifests.insert(key.to_owned(), manifest);
                 return;
             }
-            Ok(_) => "the name of its snapshot leads elsewhere".to_owned(),
-            Err(error) => error.said,
+            Some(Ok(_)) => "the name of its snapshot leads elsewhere".to_owned(),
+            Some(Err(error)) => error.said,
         };
         self.broken.insert(key.to_owned(), why);
     }
@@ -180,14 +175,14 @@ impl ArchiveIndex {
 
     /// The times of backups that something speaks of: a manifest, though it may not be understood, the
     /// parent of one, the pointer. Chunks of these are no leftovers, whatever names them.
-    fn implied(&self) -> HashSet<String> {
+    fn implied(&self) -> HashSet<Stamp> {
         let parents = self.manifests.values();
         let parents = parents.filter_map(|manifest| manifest.parent_manifest.as_ref());
         let keys = self.manifests.keys().chain(self.broken.keys());
         let keys = keys.chain(parents).chain(&self.current);
-        let made = self.manifests.values().map(|m| m.created_at.as_str());
-        let stamps = keys.filter_map(|key| manifest::stamp_of(key)).chain(made);
-        stamps.map(str::to_owned).collect()
+        let made = self.manifests.values().map(|m| m.created_at.clone());
+        let stamps = keys.filter_map(|key| manifest::stamp_of(key));
+        stamps.chain(made).collect()
     }
 
     /// Finds out what cannot be restored.
@@ -228,15 +223,15 @@ impl ArchiveIndex {
             match chunk_of(key) {
                 _ if used.contains(key.as_str()) => {}
                 // It may belong to a manifest that we do not understand.
-                Some((kind, stamp)) if !unread && !implied.contains(stamp) => {
-                    entry(&mut found, kind, stamp).add(object.clone());
+                Some(begun) if !unread && !implied.contains(&begun.stamp) => {
+                    entry(&mut found, &begun).add(object.clone());
                 }
                 _ => strays.push(key.clone()),
             }
         }
         for upload in uploads {
-            if let Some((kind, stamp)) = chunk_of(&upload.key) {
-                entry(&mut found, kind, stamp).uploads.push(upload);
+            if let Some(begun) = chunk_of(&upload.key) {
+                entry(&mut found, &begun).uploads.push(upload);
             }
         }
         strays.sort();
@@ -269,20 +264,24 @@ impl ArchiveIndex {
     }
 
     /// The key of the manifest of a kind of backup and a time.
-    pub(super) fn manifest_key(&self, kind: &str, stamp: &str) -> String {
+    pub(super) fn manifest_key(&self, kind: BackupKind, stamp: &Stamp) -> String {
         format!("{}{kind}/manifest-{stamp}.json", self.folder)
     }
 
     /// Whether a backup, or what is left of one, has this time in its keys.
-    pub(super) fn has_stamp(&self, stamp: &str) -> bool {
-        let key = |kind| self.manifest_key(kind, stamp);
-        let taken =
-            |key: String| self.manifests.contains_key(&key) || self.broken.contains_key(&key);
-        let left = |kind| {
-            self.leftovers
-                .contains_key(&format!("{kind}/chunk-{stamp}"))
-        };
-        left("full") || left("incremental") || taken(key("full")) || taken(key("incremental"))
+    pub(super) fn has_stamp(&self, stamp: &Stamp) -> bool {
+        BackupKind::ALL.into_iter().any(|kind| {
+            let stamp = stamp.clone();
+            let begun = Begun { kind, stamp };
+            self.leftovers.contains_key(&begun.to_string()) || self.has_manifest(&begun).is_some()
+        })
+    }
+
+    /// The key of the manifest of a backup, if there is one, sound or not.
+    pub(super) fn has_manifest(&self, backup: &Begun) -> Option<String> {
+        let key = self.manifest_key(backup.kind, &backup.stamp);
+        let there = self.manifests.contains_key(&key) || self.broken.contains_key(&key);
+        there.then_some(key)
     }
 
     /// What cannot be restored, in words.
@@ -313,20 +312,19 @@ impl ArchiveIndex {
     }
 }
 
-/// Kind and time of the backup that a chunk is for.
-fn chunk_of(key: &str) -> Option<(&str, &str)> {
+/// The backup that a chunk is for.
+fn chunk_of(key: &str) -> Option<Begun> {
     match Archived::parse(key)?.part {
-        KeyPart::Chunk(kind, stamp, _) => Some((kind, stamp)),
+        KeyPart::Chunk(begun, _) => Some(begun),
         _ => None,
     }
 }
 
 fn entry<'a>(
     all: &'a mut BTreeMap<String, UnfinishedStream>,
-    kind: &str,
-    stamp: &str,
+    begun: &Begun,
 ) -> &'a mut UnfinishedStream {
-    let name = format!("{kind}/chunk-{stamp}");
+    let name = begun.to_string();
     let id = stand_in(&name);
     let new = || UnfinishedStream {
         id,

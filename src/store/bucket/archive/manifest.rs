@@ -1,6 +1,7 @@
 //! Manifests of archives: what a backup in chunks is made of, and what it builds on. Knows the
 //! format, version 1, and where things lie below a prefix; does no input or output.
 
+use crate::archive::{BackupKind, Begun, Stamp};
 use crate::error::{Error, Result};
 use crate::snapshot::{End, Graph, Uuid, shown};
 use crate::store::bucket::upload::Made;
@@ -15,10 +16,10 @@ pub struct Manifest {
     version: u64,
     /// The name of the backups.
     pub subvolume: String,
-    /// `full` or `incremental`.
-    pub kind: String,
-    /// Start of the run, `20261121T020000Z`.
-    pub created_at: String,
+    /// Whether it needs another.
+    pub kind: BackupKind,
+    /// Start of the run.
+    pub created_at: Stamp,
     /// The snapshot that the stream makes.
     pub snapshot: SnapshotRecord,
     /// The key of the manifest that it builds on. The old program's empty text is none.
@@ -101,17 +102,17 @@ pub struct Storage {
     pub storage_class: String,
 }
 
-/// What is the newest, as the pointer says.
+/// What is the newest, as the pointer says. Of what it says beside the key nothing is believed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Pointer {
     /// The key of its manifest.
     pub manifest_key: String,
-    /// `full` or `incremental`.
-    #[serde(default)]
-    pub kind: String,
+    /// Whether that needs another.
+    #[serde(skip_deserializing)]
+    pub kind: Option<BackupKind>,
     /// Start of the run.
-    #[serde(default)]
-    pub created_at: String,
+    #[serde(skip_deserializing)]
+    pub created_at: Stamp,
 }
 
 fn filled<'a, D: serde::Deserializer<'a>>(
@@ -124,8 +125,7 @@ fn filled<'a, D: serde::Deserializer<'a>>(
 /// What is written down of a new backup beside its chunks.
 pub(super) struct Note {
     pub(super) subvolume: String,
-    pub(super) kind: String,
-    pub(super) created_at: String,
+    pub(super) begun: Begun,
     pub(super) snapshot: SnapshotRecord,
     pub(super) parent_manifest: Option<String>,
     pub(super) chunk_size: u64,
@@ -141,8 +141,8 @@ impl Note {
         Manifest {
             version: VERSION,
             subvolume: self.subvolume,
-            kind: self.kind,
-            created_at: self.created_at,
+            kind: self.begun.kind,
+            created_at: self.begun.stamp,
             snapshot: self.snapshot,
             parent_manifest: self.parent_manifest,
             total_bytes: chunks.iter().map(|chunk| chunk.size).sum(),
@@ -218,8 +218,9 @@ pub(super) fn relative(folder: &str, key: &str) -> Option<String> {
 }
 
 /// The time in the key of a manifest.
-pub(super) fn stamp_of(key: &str) -> Option<&str> {
-    key.rsplit_once("/manifest-")?.1.strip_suffix(".json")
+pub(super) fn stamp_of(key: &str) -> Option<Stamp> {
+    let stamp = key.rsplit_once("/manifest-")?.1.strip_suffix(".json");
+    stamp.map(Stamp::from)
 }
 
 /// Whether a key below a folder is that of a manifest.
@@ -228,7 +229,7 @@ pub fn is_manifest(folder: &str, key: &str) -> bool {
         .strip_prefix(folder)
         .and_then(|rest| rest.split_once("/manifest-"));
     rest.is_some_and(|(kind, name)| {
-        matches!(kind, "full" | "incremental") && name.ends_with(".json") && !name.contains('/')
+        BackupKind::parse(kind).is_some() && name.ends_with(".json") && !name.contains('/')
     })
 }
 

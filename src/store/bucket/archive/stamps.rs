@@ -1,15 +1,15 @@
 //! Which time the keys of a new backup have. Knows no clock.
 
 use super::index::ArchiveIndex;
-use crate::archive::stamp;
+use crate::archive::{BackupKind, Begun, Stamp, stamp};
 use crate::error::{Error, Result};
 use jiff::{SignedDuration, Timestamp};
 
 impl ArchiveIndex {
     /// The next second, from this one on, that no backup has.
-    pub(super) fn free_stamp(&self, mut at: Timestamp) -> String {
+    pub(super) fn free_stamp(&self, mut at: Timestamp) -> Stamp {
         loop {
-            let text = stamp::stamp(at);
+            let text = Stamp::of(at);
             if !self.has_stamp(&text) {
                 return text;
             }
@@ -20,29 +20,35 @@ impl ArchiveIndex {
         }
     }
 
-    /// The time that the keys of a new backup have: its snapshot's, else that of an unfinished upload
+    /// What the keys of a new backup begin with. Their time is its snapshot's, else that of an unfinished upload
     /// that is newer than all backups and may be of this one, else now.
-    pub(super) fn choose_stamp(
+    pub(super) fn choose(
         &self,
         name: &str,
-        kind: &str,
+        kind: BackupKind,
         now: Timestamp,
         doing: &str,
-    ) -> Result<String> {
-        if let Some(stamp) = stamp::of_name(name) {
-            let key = self.manifest_key(kind, stamp);
-            if self.manifests.contains_key(&key) || self.broken.contains_key(&key) {
-                let said = format!("another backup has its key, {key}");
-                return Err(Error::refused(doing, said));
-            }
-            return Ok(stamp.to_owned());
+    ) -> Result<Begun> {
+        if let Some(stamp) = stamp::of_snapshot(name) {
+            let new = Begun { kind, stamp };
+            return match self.has_manifest(&new) {
+                Some(key) => {
+                    let said = format!("another backup has its key, {key}");
+                    Err(Error::refused(doing, said))
+                }
+                None => Ok(new),
+            };
         }
-        let newest = self.manifests.values().map(|m| m.created_at.as_str()).max();
-        let mut begun = self.leftovers.keys().rev().filter_map(|left| {
-            let stamp = left.strip_prefix(kind)?.strip_prefix("/chunk-")?;
-            stamp::seconds(stamp).map(|_| stamp)
+        let newest = self.manifests.values().map(|m| &m.created_at).max();
+        let begun = self.leftovers.keys().rev();
+        let mut begun = begun.filter_map(|left| Begun::parse(left));
+        let resumed = begun.find(|left| {
+            let newer = newest.is_none_or(|newest| left.stamp > *newest);
+            left.kind == kind && newer && left.stamp.is_exact()
         });
-        let resumed = begun.find(|stamp| newest.is_none_or(|newest| *stamp > newest));
-        Ok(resumed.map_or_else(|| self.free_stamp(now), str::to_owned))
+        Ok(resumed.unwrap_or_else(|| Begun {
+            kind,
+            stamp: self.free_stamp(now),
+        }))
     }
 }
