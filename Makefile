@@ -53,7 +53,7 @@ demo: $(BINARIES) ## two scratch filesystems, a synchronisation, and both sides 
 setup: ## install what demo, check and bench need and the machine lacks (root)
 	@contrib/setup.sh
 
-check: ## everything that must hold: format, lints, tests, man pages
+check: ## everything that must hold: format, lints, documentation, tests, man pages
 	@contrib/check.sh
 
 fmt: ## format the sources

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make check: format, lints, tests and man pages. What cannot run here is skipped and named at
+# make check: format, lints, documentation, tests and man pages. What cannot run here is skipped and named at
 # the end; with BUTTERSINK_TEST_STRICT=1 a skip is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,6 +25,7 @@ if "$cargo" clippy --version >/dev/null 2>&1; then
 else
     ours+=('cargo clippy: not installed (rustup component add clippy)')
 fi
+RUSTDOCFLAGS='-D warnings' step "$cargo" doc --locked --quiet --no-deps --document-private-items
 if command -v mandoc >/dev/null; then
     step mandoc -Tlint -W warning man/*.[1-8]
 else

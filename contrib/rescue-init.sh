@@ -61,7 +61,8 @@ make_system() {
     btrfs -q subvolume create /system/home
     cp -a /bin /lib* /etc /init /system/root/
     cd /system/root
-    mkdir -p dev usr/bin srv/deep/er/still var
+    mkdir -p dev usr/bin srv/deep/er/still var home
+    echo 'UUID=6a0ee7c5-1b3f-4b52-9d7e-0c2f5d1e8a44 / btrfs subvol=root 0 0' >etc/fstab
     mknod dev/null c 1 3
     mknod dev/pipe p
     ln -s ../../bin/busybox usr/bin/env
@@ -162,6 +163,28 @@ bring_back() {
     umount /system
 }
 
+# The commands of buttersink-rescue(7), as they stand there.
+by_the_page() {
+    set -x
+    grep btrfs /backup/snaps/root-2/etc/fstab
+    mkfs.btrfs -U 6a0ee7c5-1b3f-4b52-9d7e-0c2f5d1e8a44 /dev/vda
+    mount /dev/vda /system
+    mkdir /system/snaps
+    buttersink /backup/snaps/ /system/snaps/
+    buttersink verify --content --against /backup/snaps/ /system/snaps/
+    btrfs subvolume snapshot /system/snaps/root-2 /system/root
+    btrfs subvolume snapshot /system/snaps/home-2 /system/home
+    btrfs subvolume set-default /system/root
+    umount /system
+    mount -o subvol=root /dev/vda /system
+    mount -o subvol=home /dev/vda /system/home
+    set +x
+    expect 0 '/bin/busybox' ls -l /system/bin/busybox
+    expect 0 'changed' cat '/system/home/a name with spaces 8'
+    umount /system/home
+    umount /system
+}
+
 proof_can_fail() {
     echo x >>/system/root/var/copy
     expect 4 'changed  var/copy: content' checksumdir --check /backup/lists/root-2.sha256sum \
@@ -186,6 +209,9 @@ after() {
     say 'the system from the second disk'
     new_system_disk
     bring_back /backup/snaps/
+    say 'the same as the page has it'
+    dd if=/dev/zero of=/dev/vda bs=1M count=2 2>/dev/null # mkfs.btrfs asks for a disk without a filesystem
+    by_the_page
     [ -n "${s3-}" ] || return 0
     say 'the system from the bucket'
     new_system_disk

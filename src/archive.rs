@@ -6,7 +6,7 @@ mod choose;
 pub mod stamp;
 mod thaw;
 
-pub use backups::{Backup, Backups, ByHand, UnfinishedBackup};
+pub use backups::{Backup, Backups, ByHand, Owner, UnfinishedBackup};
 pub use choose::Which;
 pub use stamp::{Begun, Stamp};
 pub use thaw::{Stored, Thaw, Thawing};

@@ -19,6 +19,7 @@ mod backup;
 mod clean;
 mod config;
 mod list;
+mod prune;
 mod restore;
 mod scheduled;
 mod server;
@@ -41,7 +42,7 @@ pub use described::{Described, Offer, programs};
 use form::Form;
 pub use grammar::{Hint, Name};
 use options::Options;
-use parse::Asked;
+use parse::Understood;
 #[cfg(any(test, feature = "fuzz"))]
 use std::ffi::OsStr;
 use std::ffi::OsString;
@@ -71,10 +72,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn carry_out(asked: Asked<Options, Form>) -> Result<()> {
+fn carry_out(asked: Understood<Options, Form>) -> Result<()> {
     let (form, words, options) = match asked {
-        Asked::Text(text) => return report::print(&text),
-        Asked::Run(form, words, options) => (form, words, options),
+        Understood::Text(text) => return report::print(&text),
+        Understood::Run(form, words, options) => (form, words, options),
     };
     sys::catch_signals();
     if let Some(path) = &options.logfile {
@@ -100,6 +101,7 @@ fn run(form: Form, words: &[OsString], options: &Options) -> Result<()> {
         Form::ListConfig => list::config(options),
         Form::Clean => clean::run(words, options),
         Form::CleanBackup => clean::backup::run(options),
+        Form::Prune => prune::run(words, options),
         Form::Adopt => adopt::run(words, options),
         Form::Verify => verify::location(words, options),
         Form::VerifyConfig => verify::config(options),

@@ -75,14 +75,14 @@ impl View {
             false => all.map(|s| (String::new(), s)).collect(),
         };
         let entries = order.into_iter().map(|(lead, s)| self.entry(lead, s));
-        let entries: Vec<Entry> = entries.collect();
+        let entries: Vec<ShownSubvolume> = entries.collect();
         self.header() + &table(COLUMNS, &entries)
     }
 
-    fn entry(&self, lead: String, s: &Subvolume) -> Entry {
+    fn entry(&self, lead: String, s: &Subvolume) -> ShownSubvolume {
         let here = |mount: &&Mount| mount.whole && mount.subvolume == Some(s.id);
         let mounts = self.mounts.iter().filter(here);
-        Entry {
+        ShownSubvolume {
             lead,
             mounts: mounts.map(|mount| mount.at.clone()).collect(),
             state: self.states.get(&s.id).copied(),
@@ -141,7 +141,7 @@ fn fill(all: &mut [Subvolume], usage: &HashMap<u64, Usage>) {
 
 /// A subvolume as it is shown.
 #[derive(Debug)]
-struct Entry {
+struct ShownSubvolume {
     /// The lines of the tree that lead to it.
     lead: String,
     s: Subvolume,
@@ -150,7 +150,7 @@ struct Entry {
     mounts: Vec<PathBuf>,
 }
 
-type Field = Column<Entry>;
+type Field = Column<ShownSubvolume>;
 
 const COLUMNS: &[Field] = &[
     Field::json("id", |e| Box::new(e.s.id))
@@ -212,7 +212,7 @@ fn maybe<'a>(value: Option<impl Display + Serialize + 'a>) -> Cell<'a> {
     Box::new(Maybe(value))
 }
 
-impl Entry {
+impl ShownSubvolume {
     /// What is known only if its tree is.
     fn of_tree<T>(&self, value: T) -> Option<T> {
         (self.s.tree_bytes != 0).then_some(value)

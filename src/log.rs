@@ -1,4 +1,5 @@
-//! The debug log of `--logfile`: lines with times. Off unless somebody opened it.
+//! The debug log of `--logfile`: lines with times. Off unless somebody opened it. Knows nothing of what
+//! they say.
 
 pub mod system;
 

@@ -7,7 +7,7 @@ use crate::archive::{ArchiveState, Tier};
 use crate::digest::{Algorithm, Hasher};
 use crate::error::Result;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -22,6 +22,8 @@ pub struct Object {
     pub etag: String,
     /// When it was written.
     pub modified: Option<Timestamp>,
+    /// Its storage class; empty for the usual one, or if it is not told.
+    pub class: String,
 }
 
 /// Everything below a prefix, as one listing showed it.
@@ -228,9 +230,20 @@ pub enum Asked {
     NotFrozen,
 }
 
+/// The refusal of what must be thawed first, as errors carry it.
+pub const FROZEN: &str = "InvalidObjectState";
+
 /// An ETag without the quotes that some answers put around it.
 pub fn unquoted(etag: &str) -> &str {
     etag.trim().trim_matches('"')
+}
+
+/// The first of these keys, of objects of so many bytes, that is not among those listed.
+pub fn absent(listed: &[Object], wanted: &[(&str, u64)]) -> Option<String> {
+    let listed: HashMap<&str, u64> = listed.iter().map(|o| (&*o.key, o.size)).collect();
+    let mut wanted = wanted.iter();
+    let absent = wanted.find(|(key, size)| listed.get(key) != Some(size));
+    absent.map(|(key, _)| (*key).to_owned())
 }
 
 /// Whatever keeps objects. All of it can be asked by several threads at a time.
@@ -272,6 +285,11 @@ pub trait Objects: Debug + Send + Sync {
 
     /// Every object, and every unfinished upload as far as these are told, whose keys begin so.
     fn inventory(&self, prefix: &str) -> Result<Inventory>;
+
+    /// The first of these keys, of objects of so many bytes, that a listing of what begins so does not show.
+    fn unlisted(&self, prefix: &str, wanted: &[(&str, u64)]) -> Result<Option<String>> {
+        Ok(absent(&self.inventory(prefix)?.objects, wanted))
+    }
 
     /// What is known about an object; `None` if it does not exist.
     fn head(&self, key: &str) -> Result<Option<Head>>;

@@ -20,18 +20,18 @@ struct Class {
     least_days: u32,
     /// For reading a GiB, where it need not be thawed.
     reading: f64,
-    thaws: &'static [Thaw],
+    thaws: &'static [ThawPrice],
 }
 
-struct Thaw {
+struct ThawPrice {
     tier: Tier,
     /// For a GiB.
     price: f64,
     wait: &'static str,
 }
 
-const fn thaw(tier: Tier, price: f64, wait: &'static str) -> Thaw {
-    Thaw { tier, price, wait }
+const fn thaw(tier: Tier, price: f64, wait: &'static str) -> ThawPrice {
+    ThawPrice { tier, price, wait }
 }
 
 const fn class(name: &'static str, month: f64, least_days: u32, reading: f64) -> Class {

@@ -1,5 +1,5 @@
-//! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere,
-//! as JSON lines for scripts, and in the debug log.
+//! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere, as JSON
+//! lines for scripts, and in the debug log. Decides nothing.
 
 mod verbosity;
 
@@ -169,7 +169,12 @@ impl Progress {
     fn status(&self) -> String {
         let moved = self.before + self.step_bytes;
         let rate = moved as f64 / self.started.elapsed().as_secs_f64().max(0.001);
-        let percent = (moved * 100).checked_div(self.total).unwrap_or(0).min(100);
+        // Of what nobody measured it is not known how much is left.
+        if moved > self.total {
+            let (all, rate) = (human(moved), human(rate as u64));
+            return format!("{}/{} {all}, {rate}/s", self.step, self.steps);
+        }
+        let percent = (moved * 100).checked_div(self.total).unwrap_or(0);
         let left = (self.total.saturating_sub(moved) as f64 / rate.max(1.0)) as u64;
         format!(
             "{}/{} {}, {percent}% of {}, {}/s, {}:{:02} left",

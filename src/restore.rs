@@ -1,5 +1,6 @@
-//! Restores: a sync the other way. Has a backup and what it builds on chosen, shows what that takes, has
-//! it thawed, syncs what is missing, compares, and has a writable snapshot made at last.
+//! Restores: a sync the other way. Has a backup and what it builds on chosen, shows what that takes,
+//! has it thawed, syncs what is missing, compares, and has a writable snapshot made at last. Knows no
+//! bucket.
 
 mod preview;
 
@@ -56,6 +57,9 @@ pub struct RestoreOrder {
 pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Result<()> {
     let target = Target::find(&order.target, &order.base)?;
     let mut archive = store::open_archive(order.archive.clone(), Access::Read, means)?;
+    if !order.dry_run {
+        archive.thaw_records(&order.thaw, &mut |how_far| listener(told(how_far)))?;
+    }
     let (key, notes) = archive.backups()?.choose(&order.which)?;
     notes.iter().for_each(|note| listener(Event::note(note)));
     let mut run = Run {
@@ -73,6 +77,18 @@ pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Resu
             run.thaw(first)?;
             run.bring()
         }
+    }
+}
+
+/// How far thawing is, to be told.
+fn told(how_far: Thawing) -> Event {
+    match how_far {
+        Thawing::Asked(objects) => Event::Thaw { objects },
+        Thawing::Waiting(frozen, objects, waited) => Event::Thawing {
+            frozen,
+            objects,
+            waited,
+        },
     }
 }
 
@@ -188,16 +204,7 @@ impl Run<'_, '_> {
     /// Makes everything readable from a link on, all at once.
     fn thaw(&mut self, first: usize) -> Result<()> {
         let listener = &mut *self.listener;
-        let tell = &mut |how_far| {
-            listener(match how_far {
-                Thawing::Asked(objects) => Event::Thaw { objects },
-                Thawing::Waiting(frozen, objects, waited) => Event::Thawing {
-                    frozen,
-                    objects,
-                    waited,
-                },
-            });
-        };
+        let tell = &mut |how_far| listener(told(how_far));
         self.chain.thaw(first, &self.order.thaw, tell)
     }
 

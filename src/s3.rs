@@ -1,4 +1,4 @@
-//! S3 as a client sees it. Every request goes through [`Client::request`], which signs, sends,
+//! S3 as a client sees it. Every request goes through `Client::request`, which signs, sends,
 //! tries again where that may help, and explains what was refused. Knows nothing of snapshots.
 
 mod as_objects;

@@ -137,6 +137,9 @@ pub struct Snapshot {
     pub read_only: bool,
     /// What is known about its soundness.
     pub state: State,
+    /// The UUID stands for another, which nobody can tell before it is thawed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stand_in: bool,
     /// Bytes it refers to, if a trustworthy source knows.
     pub referenced: Option<u64>,
     /// Bytes that only it refers to, likewise.

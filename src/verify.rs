@@ -67,8 +67,8 @@ impl Verification {
     /// What it comes to as a whole. A difference weighs more than what could not be checked.
     ///
     /// # Errors
-    /// [`Kind::Different`] if something differs, [`Kind::Failed`] if something could not be
-    /// checked, or there was nothing to check.
+    /// [`Kind::Different`] if something differs, [`Kind::Partly`] if something could not be checked and
+    /// other things could, [`Kind::Failed`] if nothing could, or there was nothing to check.
     pub fn verdict(&self) -> Result<()> {
         let place = &self.listing.location;
         let failure = |kind, said: String| Error::new(kind, format!("verifying {place}"), said);
@@ -85,6 +85,9 @@ impl Verification {
                 Err(failure(Kind::Failed, said.into()).hint("run it as root, who sees all"))
             }
             (0, 0) => Ok(()),
+            (open, 0) if open < self.findings.len() => {
+                error(Kind::Partly, format!("{open} could not be verified"))
+            }
             (open, 0) => error(Kind::Failed, format!("{open} could not be verified")),
             (_, wrong) => error(Kind::Different, format!("{wrong} not as they should be")),
         }
@@ -175,7 +178,8 @@ mod tests {
         };
         assert_eq!(code(&[]), 1);
         assert_eq!(code(std::slice::from_ref(&seen)), 0);
-        assert_eq!(code(&[seen.clone(), open.clone()]), 1);
+        assert_eq!(code(&[seen.clone(), open.clone()]), 10);
+        assert_eq!(code(std::slice::from_ref(&open)), 1);
         assert_eq!(code(&[seen.clone(), open, wrong]), 4);
         let mut partial = report(&[seen]);
         partial.listing.notes.push("some remark".to_owned());

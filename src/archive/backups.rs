@@ -1,10 +1,14 @@
-//! What there is of the backups of one subvolume. Values that whoever keeps them fills in.
+//! What there is of the backups of one subvolume. Values that whoever keeps them fills in. Knows no
+//! bucket and no file.
 
 use super::{ArchiveState, BackupKind, Stamp};
+use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Origin, Uuid};
 use crate::text::shown;
 use jiff::Timestamp;
-use std::collections::{BTreeMap, HashMap};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::path::PathBuf;
 
 /// The backups of one subvolume, and what lies beside them.
@@ -23,10 +27,55 @@ pub struct Backups {
     pub current: Option<String>,
     /// Why manifests cannot be understood, by their keys.
     pub unread: BTreeMap<String, String>,
+    /// Of what cannot be restored, what only could not be read: manifests, or those that they build on.
+    pub unknown: BTreeSet<String>,
     /// What runs left that did not end.
     pub leftovers: Vec<UnfinishedBackup>,
     /// Keys that are no part of any backup, nor left by a run.
     pub strays: Vec<String>,
+    /// The machine that makes them, if it said so.
+    pub owner: Option<Owner>,
+}
+
+/// The machine whose archive it is, since it was the first to write there or took it over.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Owner {
+    /// When that was, if it is known.
+    #[serde(default)]
+    pub since: Option<Stamp>,
+    /// The machine, and the subvolume that it backed up then.
+    pub origin: Origin,
+}
+
+impl Owner {
+    /// Whether it is the machine of this origin. Those that have no id are told by their filesystems.
+    pub fn is_of(&self, origin: &Origin) -> bool {
+        let nameless = || self.origin.filesystem == origin.filesystem;
+        self.origin.machine == origin.machine && (!origin.machine.is_empty() || nameless())
+    }
+
+    /// Why another machine leaves the archive at this place alone, and what can be done about it.
+    pub fn refuses(&self, place: &str) -> Error {
+        let said = format!("{self} makes backups there under the same prefix and name");
+        let place = shown(place);
+        Error::refused(format!("cannot write to {place}"), said).hint(format!(
+            "give each machine an s3.prefix of its own; or, if this one takes the place of that one, \
+             buttersink adopt --take-over --yes {place} --as SUBVOLUME"
+        ))
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.origin.host.as_str() {
+            "" => f.write_str("another machine")?,
+            host => write!(f, "another machine, {}", shown(host))?,
+        }
+        match &self.since {
+            None => Ok(()),
+            Some(since) => write!(f, ", since {}", shown(since)),
+        }
+    }
 }
 
 /// One of them.
@@ -99,6 +148,25 @@ impl Backups {
     pub fn broken(&self, key: &str) -> Option<&str> {
         let known = self.get(key).and_then(|backup| backup.broken.as_ref());
         known.or(self.unread.get(key)).map(String::as_str)
+    }
+
+    /// Whether all that is there could be read.
+    ///
+    /// # Errors
+    /// [`Kind::Partly`] if not; what could be is as good as ever.
+    pub fn must_be_all_read(&self) -> Result<()> {
+        let unread = self.unknown.iter();
+        let mut unread = unread.filter_map(|key| Some((key, self.unread.get(key)?)));
+        let Some((key, why)) = unread.next() else {
+            return Ok(());
+        };
+        let doing = format!("cannot read all the backups of {}", shown(&self.name));
+        let others = match unread.count() {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let said = format!("{}: {why}{others}", shown(key));
+        Err(Error::new(Kind::Partly, doing, said))
     }
 
     /// What cannot be restored, in words.

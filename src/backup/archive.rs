@@ -1,7 +1,11 @@
-//! The archives of a configuration, and how their bucket is reached.
+//! The archives of a configuration, and how their bucket is reached; makes the directory in which parts wait for it. Opens no store.
 
 use super::config::Config;
+use crate::error::{Doing, Result};
+use crate::snapshot::shown;
 use crate::store::{ArchiveSettings, BucketOptions, Means};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 
 /// Where the backups of a subvolume lie and how they are written.
 pub fn settings(config: &Config, name: &str) -> ArchiveSettings {
@@ -45,5 +49,21 @@ pub fn means(config: &Config, means: &Means) -> Means {
             ..options
         },
         ..means.clone()
+    }
+}
+
+/// Better before there is a snapshot than when it is to be sent.
+///
+/// # Errors
+/// If there is to be a spool, and its directory cannot be made.
+pub fn make_spool(config: &Config) -> Result<()> {
+    let dir = &config.global.spool_dir;
+    match config.s3.spool_enabled {
+        true => DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .doing(|| format!("cannot spool in {} (global.spool_dir)", shown(dir))),
+        false => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ use crate::digest::sha256;
 use crate::error::{Doing, Error, Result};
 use crate::machine;
 use crate::snapshot::shown;
-use crate::store::{Location, Place, ReceiveWith, Sse};
+use crate::store::{self, Location, Place, ReceiveWith, Sse};
 use crate::sys::secure_open::{self, Unopened};
 use crate::text::hex;
 use reader::ConfigReader;
@@ -332,7 +332,7 @@ fn bucket(file: &mut ConfigReader) -> Result<BucketConfig> {
     Ok(BucketConfig {
         bucket: file.required("s3.bucket")?,
         region: file.required("s3.region")?,
-        prefix: file.required("s3.prefix")?,
+        prefix: prefix(file)?,
         endpoint_url: file.optional("s3.endpoint_url")?,
         chunk_size_bytes: file.number("s3.chunk_size_bytes", GIB_200, 1)?,
         part_size_bytes: file.optional_number("s3.part_size_bytes", SMALLEST_PART)?,
@@ -362,6 +362,14 @@ fn class(text: String) -> String {
     ];
     let known = AWS.iter().find(|word| word.eq_ignore_ascii_case(&text));
     known.map_or(text, |word| (*word).to_owned())
+}
+
+fn prefix(file: &mut ConfigReader) -> Result<String> {
+    let prefix = file.required("s3.prefix")?;
+    match store::refuse_folder(&prefix) {
+        Some(said) => Err(file.wrong("s3.prefix", &format!("is {prefix:?}: {said}"))),
+        None => Ok(prefix),
+    }
 }
 
 /// Of what is not said, AES256 is what every service but a few takes.

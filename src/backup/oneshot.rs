@@ -1,4 +1,5 @@
-//! One backup of one subvolume to the destinations that somebody names: an order into a run.
+//! One backup of one subvolume to the destinations that somebody names: an order into a run. Knows no
+//! file of a configuration.
 
 use super::names::{self, Naming};
 use super::retention::Policy;

@@ -1,5 +1,5 @@
 //! The subvolume that is backed up, and the directory of its snapshots: what is there, whether a new
-//! one is needed, making it, and the link to the latest.
+//! one is needed, making it, and the link to the latest. Knows no destination.
 
 use super::names::Naming;
 use crate::attribution::{self, Family, LineageNode};
@@ -95,6 +95,20 @@ impl BackupSource {
         self.subvolume.uuid
     }
 
+    /// What records say that its snapshots are of.
+    ///
+    /// # Errors
+    /// If the filesystem cannot be asked.
+    pub fn origin(&self) -> Result<Origin> {
+        Ok(Origin {
+            machine: self.family.machine.clone(),
+            host: machine::name(),
+            filesystem: Filesystem::open(&self.path)?.fsid()?,
+            subvolume: self.subvolume.uuid,
+            ..Origin::default()
+        })
+    }
+
     /// The subvolume under every name that it had, and which of our snapshots are known to be of it.
     pub fn family(&self, ours: &[Snapshot]) -> Family {
         let certain = |s: &&Snapshot| {
@@ -166,6 +180,8 @@ impl BackupSource {
         let mount = btrfs::mount_point(&self.path).ok().flatten();
         open.extend(mount.map(|at| at.join(STATE)));
         while let Some(path) = open.pop() {
+            // The top of a snapshot that the disk no longer gives is none of the subvolume's inodes; what
+            // else cannot be read counts as a change, and so at worst there is one snapshot more.
             let Ok(metadata) = path.symlink_metadata() else {
                 continue;
             };
@@ -288,13 +304,10 @@ impl BackupSource {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
             _ => {}
         }
+        // Nothing that is there is in the way, or in danger.
         let mut other = new.clone();
-        other.push(".new");
+        other.push(format!("-{:016x}", sys::random().doing(doing)?));
         let other = folder.join(other);
-        match std::fs::remove_file(&other) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing),
-            _ => {}
-        }
         std::os::unix::fs::symlink(to, &other).doing(doing)?;
         std::fs::rename(&other, &link).doing(doing)?;
         sync(&self.folder)?;

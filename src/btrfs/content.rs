@@ -1,5 +1,5 @@
-//! What btrfs does to files that other filesystems cannot: shared extents, compressed ones as they
-//! are, and the flags that new files get from their directory.
+//! What btrfs does to files that other filesystems cannot: shared extents, compressed ones as they are,
+//! and the flags that new files get from their directory. Knows no stream.
 
 use super::abi::{self, zeroed};
 use super::search::{ItemKey, Search, SearchBuffer};

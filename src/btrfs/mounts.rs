@@ -1,5 +1,5 @@
-//! Where filesystems are mounted: `/proc/self/mountinfo`, with its octal escapes undone.
-//! All mounts of one btrfs have the same device number there, whatever stat says of their files.
+//! Where filesystems are mounted: `/proc/self/mountinfo`, with its octal escapes undone. All mounts of
+//! one btrfs have the same device number there, whatever stat says of their files. Mounts nothing.
 
 use super::Filesystem;
 use crate::error::{Doing, Result};

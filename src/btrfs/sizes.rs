@@ -123,11 +123,11 @@ impl Filesystem {
 #[derive(Default)]
 struct Count {
     usage: Vec<Usage>,
-    extents: HashMap<u64, Extent, BuildHasherDefault<Spread>>,
+    extents: HashMap<u64, ExtentUse, BuildHasherDefault<Spread>>,
 }
 
 /// Who refers to an extent, as places in [`Count::usage`].
-struct Extent {
+struct ExtentUse {
     /// The last one that was seen to.
     last: u32,
     /// Nobody else was seen to.
@@ -146,7 +146,7 @@ impl Count {
         };
         match self.extents.entry(address) {
             Entry::Vacant(new) => {
-                new.insert(Extent {
+                new.insert(ExtentUse {
                     last: now as u32,
                     alone: true,
                 });
@@ -160,7 +160,7 @@ impl Count {
                 if extent.alone {
                     self.usage[extent.last as usize].exclusive -= bytes;
                 }
-                *extent = Extent {
+                *extent = ExtentUse {
                     last: now as u32,
                     alone: false,
                 };

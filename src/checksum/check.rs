@@ -1,4 +1,4 @@
-//! Lists that were written once against the tree as it is now, line by line.
+//! Lists that were written once against the tree as it is now, line by line. Writes nothing.
 
 use super::difference::{Aspect, Change, Difference, What};
 use super::hash::{Hashes, hash_files};
@@ -31,7 +31,7 @@ pub fn check(
     let mut lists: Vec<_> = lists.iter().collect();
     lists.sort(); // .ls first: it knows of every entry
     for (list, path) in lists {
-        records.push(Record::read(*list, path)?);
+        records.push(WrittenList::read(*list, path)?);
     }
     let tree = walk(dir, progress)?;
     let hashes = if records.iter().any(|record| record.list == List::Files) {
@@ -77,7 +77,7 @@ fn difference((path, what): (Vec<u8>, What)) -> Difference {
 }
 
 /// A list that was written before.
-struct Record {
+struct WrittenList {
     list: List,
     text: Vec<u8>,
     /// Its lines, sorted by what they are about.
@@ -86,8 +86,8 @@ struct Record {
     seen: Vec<bool>,
 }
 
-impl Record {
-    fn read(list: List, path: &Path) -> Result<Record> {
+impl WrittenList {
+    fn read(list: List, path: &Path) -> Result<WrittenList> {
         let doing = || format!("cannot read {}", shown(path));
         let mut text = Vec::new();
         let mut file = Unopened::anywhere(path)
@@ -114,7 +114,7 @@ impl Record {
         let key = |line: &Range<usize>| list.split(&text[line.clone()]).unwrap_or_default().0;
         lines.sort_by(|a, b| key(a).cmp(key(b)));
         let seen = vec![false; lines.len()];
-        Ok(Record {
+        Ok(WrittenList {
             list,
             text,
             lines,

@@ -33,7 +33,7 @@ pub fn compare_trees(
     options: &ChecksumOptions,
     progress: &WorkCounters,
 ) -> Result<TreeComparison> {
-    let mut pair = Pair {
+    let mut pair = BothEntries {
         a: walk(a, progress)?,
         b: walk(b, progress)?,
         options,
@@ -45,7 +45,7 @@ pub fn compare_trees(
     if options.content {
         pair.contents(progress)?;
     }
-    let Pair {
+    let BothEntries {
         a,
         b,
         changes,
@@ -71,7 +71,7 @@ fn difference(path: &[u8], what: What) -> Difference {
     }
 }
 
-struct Pair<'o> {
+struct BothEntries<'o> {
     a: WalkedTree,
     b: WalkedTree,
     options: &'o ChecksumOptions,
@@ -84,7 +84,7 @@ struct Pair<'o> {
 /// An entry in one tree, the other, or both.
 type Sides = (Option<u32>, Option<u32>);
 
-impl Pair<'_> {
+impl BothEntries<'_> {
     fn entries(&mut self) -> Result<()> {
         let mut todo = vec![(Some(0), Some(0))];
         while let Some((a, b)) = todo.pop() {

@@ -1,4 +1,4 @@
-//! What differs between two trees, as values that can be shown and written as JSON.
+//! What differs between two trees, as values that can be shown and written as JSON. Looks at no tree.
 
 use crate::snapshot::{path_text, shown};
 use serde::Serialize;

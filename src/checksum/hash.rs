@@ -1,4 +1,4 @@
-//! The SHA-256 of every regular file of a tree, by several threads.
+//! The SHA-256 of every regular file of a tree, by several threads. Knows no list.
 
 use super::queue::{Job, Queue};
 use super::read::Quiet;

@@ -1,5 +1,5 @@
-//! The files that describe a tree: which there are, what their lines are and in which order, and
-//! what a line says when it is read again.
+//! The files that describe a tree: which there are, what their lines are and in which order, and what a
+//! line says when it is read again. Opens no file.
 
 use super::hash::Hashes;
 use super::line::{self, Escape};

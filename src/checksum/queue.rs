@@ -20,19 +20,19 @@ pub(super) struct Job {
 /// Large files, the largest first so that none is left alone for the end, and small ones in the
 /// order of their inodes, which is about that of the disk.
 pub(super) struct Queue {
-    large: Row,
-    small: Row,
+    large: OrderedJobs,
+    small: OrderedJobs,
 }
 
-struct Row {
+struct OrderedJobs {
     numbers: Vec<u32>,
     next: AtomicUsize,
 }
 
-impl Row {
-    fn new(mut jobs: Vec<Job>, order: impl FnMut(&Job) -> (u64, u64)) -> Row {
+impl OrderedJobs {
+    fn new(mut jobs: Vec<Job>, order: impl FnMut(&Job) -> (u64, u64)) -> OrderedJobs {
         jobs.sort_by_cached_key(order);
-        Row {
+        OrderedJobs {
             numbers: jobs.into_iter().map(|job| job.number).collect(),
             next: AtomicUsize::new(0),
         }
@@ -52,8 +52,8 @@ impl Queue {
         });
         let (large, small) = jobs.partition(|job| job.size >= LARGE);
         Queue {
-            large: Row::new(large, |job| (u64::MAX - job.size, job.ino)),
-            small: Row::new(small, |job| (job.dev, job.ino)),
+            large: OrderedJobs::new(large, |job| (u64::MAX - job.size, job.ino)),
+            small: OrderedJobs::new(small, |job| (job.dev, job.ino)),
         }
     }
 

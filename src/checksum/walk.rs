@@ -124,7 +124,7 @@ pub(super) fn walk(path: &Path, progress: &WorkCounters) -> Result<WalkedTree> {
 }
 
 /// A name in the arena, with the inode number that the directory gives.
-type Found = (u64, Range<usize>);
+type NamedInode = (u64, Range<usize>);
 
 impl WalkedTree {
     pub(super) fn node(&self, index: u32) -> &WalkedEntry {
@@ -194,7 +194,7 @@ impl WalkedTree {
     }
 
     /// Adds what is in one directory. `found` is scratch space.
-    fn read_dir(&mut self, index: u32, found: &mut Vec<Found>) -> Result<()> {
+    fn read_dir(&mut self, index: u32, found: &mut Vec<NamedInode>) -> Result<()> {
         found.clear();
         let start = self.nodes.len();
         self.nodes[index as usize].first = start as u32;
@@ -211,7 +211,12 @@ impl WalkedTree {
         Ok(())
     }
 
-    fn try_read_dir(&mut self, index: u32, path: &[u8], found: &mut Vec<Found>) -> io::Result<()> {
+    fn try_read_dir(
+        &mut self,
+        index: u32,
+        path: &[u8],
+        found: &mut Vec<NamedInode>,
+    ) -> io::Result<()> {
         self.refuse_loop(index)?;
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NOATIME;
         let fd = self.open(index, path, flags)?;
@@ -339,28 +344,28 @@ impl WalkedTree {
     /// What a directory adds to the order: for each child itself and, if it has children, all
     /// that is below it. Paths with one prefix `name/` are neighbours in byte order, but `name-x`
     /// comes between `name` and them.
-    fn items(&self, index: u32, escape: Escape) -> Vec<Item> {
+    fn items(&self, index: u32, escape: Escape) -> Vec<WalkItem> {
         let mut items = Vec::with_capacity(self.children(index).len());
         for index in self.children(index) {
-            items.push(Item {
+            items.push(WalkItem {
                 index,
                 below: false,
             });
             if !self.children(index).is_empty() {
-                items.push(Item { index, below: true });
+                items.push(WalkItem { index, below: true });
             }
         }
         items.sort_unstable_by(|a, b| self.compare(*a, *b, escape));
         items
     }
 
-    fn compare(&self, a: Item, b: Item, escape: Escape) -> Ordering {
+    fn compare(&self, a: WalkItem, b: WalkItem, escape: Escape) -> Ordering {
         let (a_name, b_name) = (
             escape.apply(self.name(a.index)),
             escape.apply(self.name(b.index)),
         );
         let common = a_name.len().min(b_name.len());
-        let tail = |name: &[u8], item: Item| match name.get(common) {
+        let tail = |name: &[u8], item: WalkItem| match name.get(common) {
             Some(&byte) => Some(byte),
             None => item.below.then_some(b'/'),
         };
@@ -371,7 +376,7 @@ impl WalkedTree {
 }
 
 #[derive(Clone, Copy)]
-struct Item {
+struct WalkItem {
     index: u32,
     /// All that is below the entry, instead of the entry itself.
     below: bool,

@@ -1,5 +1,5 @@
-//! Which lists are meant: by their names, and by a `NAME.sha256sum` that names two and proves that
-//! they are the ones that were written.
+//! Which lists are meant: by their names, and by a `NAME.sha256sum` that names two and proves that they
+//! are the ones that were written. Looks at no tree.
 
 use super::line;
 use super::list::List;

@@ -1,4 +1,5 @@
-//! Writes the lists of a tree, so that they exist all together or not at all.
+//! Writes the lists of a tree, so that they exist all together or not at all. Knows the names of files,
+//! and of their lines only the order.
 
 use super::hash::hash_files;
 use super::line;
@@ -99,7 +100,7 @@ pub fn write_lists(
         files: tree.files as u64,
         ..Written::default()
     };
-    let mut out = Out::new(target, name);
+    let mut out = ListsOut::new(target, name);
     for list in List::ALL {
         if list.is_classic() || further.contains(&list) {
             let unread = out.list(&source, list)?;
@@ -138,16 +139,16 @@ fn refuse_inside(dir: &Path, out: &Path) -> Result<()> {
 }
 
 /// Lists on their way.
-struct Out<'a> {
+struct ListsOut<'a> {
     target: ListTarget<'a>,
     name: OsString,
-    drafts: Vec<Draft>,
+    drafts: Vec<UnnamedList>,
     sums: Vec<(List, [u8; 32])>,
 }
 
-impl<'a> Out<'a> {
+impl<'a> ListsOut<'a> {
     fn new(target: ListTarget<'a>, name: OsString) -> Self {
-        Out {
+        ListsOut {
             target,
             name,
             drafts: Vec::new(),
@@ -188,7 +189,7 @@ impl<'a> Out<'a> {
             ListTarget::Stream(to, only) if only.is_none_or(|only| only == file) => fill(*to),
             ListTarget::Stream(..) => fill(&mut io::sink()),
             ListTarget::Directory(dir) => {
-                let (draft, result) = Draft::write(dir, &name, fill)?;
+                let (draft, result) = UnnamedList::write(dir, &name, fill)?;
                 self.drafts.push(draft);
                 Ok(result)
             }
@@ -221,25 +222,25 @@ impl<'a> Out<'a> {
 }
 
 /// A file that does not have its name yet. Drop means abort.
-struct Draft {
+struct UnnamedList {
     temporary: PathBuf,
     path: PathBuf,
     published: bool,
 }
 
-impl Draft {
+impl UnnamedList {
     fn write<T>(
         dir: &Path,
         name: &OsStr,
         fill: impl FnOnce(&mut dyn Write) -> Result<T>,
-    ) -> Result<(Draft, T)> {
+    ) -> Result<(UnnamedList, T)> {
         let path = dir.join(name);
         let doing = || format!("cannot write {}", shown(&path));
         let extension = path.extension().unwrap_or_default().display();
         let temporary = format!(".checksumdir-{}.{extension}.part", std::process::id());
         let temporary = dir.join(temporary);
         let file = File::create_new(&temporary).doing(doing)?;
-        let draft = Draft {
+        let draft = UnnamedList {
             temporary,
             path: path.clone(),
             published: false,
@@ -262,7 +263,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for UnnamedList {
     fn drop(&mut self) {
         if !self.published {
             // Nothing more can be done about it, and the error that led here is on its way.

@@ -5,6 +5,7 @@ use super::form::Form;
 use super::grammar::{Command, Usage, usage};
 use super::means::means;
 use super::options::Options;
+use crate::archive::Backups;
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Error, Result};
 use crate::event::{Adopted, Event};
@@ -12,8 +13,8 @@ use crate::machine;
 use crate::process;
 use crate::progress::Progress;
 use crate::snapshot::{CameBy, Origin, Origins, Snapshot, State, shown};
-use crate::store::{self, Access, Location, Store};
-use std::ffi::OsString;
+use crate::store::{self, Access, Archive, Location, Store};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 pub(super) const COMMAND: Command<Form> = Command {
@@ -64,6 +65,9 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let mut progress = Progress::new(options.verbosity(), options.json);
     let mut count = adopt(task, &mut *store, &ours, &mut progress)?;
     for archive in &mut archives {
+        if task.take_over {
+            take_over(task, &mut **archive, (subvolume, &ours), &mut progress)?;
+        }
         count += adopt(task, &mut **archive, &ours, &mut progress)?;
     }
     if count == 0 && !task.names.is_empty() {
@@ -109,6 +113,29 @@ fn adopt(
         })));
     }
     Ok(meant.len())
+}
+
+/// Makes the archive that a subvolume's backups go to this machine's, if it is another one's.
+fn take_over(
+    task: &Task,
+    archive: &mut dyn Archive,
+    (path, ours): (&Path, &Origin),
+    progress: &mut Progress,
+) -> Result<()> {
+    let Backups { name, owner, .. } = archive.backups()?;
+    let called = path.file_name() == Some(OsStr::new(&name));
+    let Some(before) = owner.filter(|owner| called && !owner.is_of(ours)) else {
+        return Ok(());
+    };
+    let (place, done) = (archive.location(), task.yes);
+    if done {
+        archive.claim(ours, true)?;
+    }
+    let becomes = if done { "is" } else { "would be" };
+    progress.note(format!(
+        "{place}: {before}, made the backups; it {becomes} of this machine now"
+    ));
+    Ok(())
 }
 
 /// The subvolume as records have it.

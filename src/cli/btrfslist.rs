@@ -1,7 +1,7 @@
 //! `btrfslist`: its command line, and what it prints.
 
 use super::grammar::{Command, Opt, Program, Section, Usage, usage};
-use super::parse::Asked;
+use super::parse::Understood;
 use crate::error::Result;
 use crate::list::View;
 use crate::report::print;
@@ -12,15 +12,15 @@ use std::process::ExitCode;
 
 /// What is wished for.
 #[derive(Default)]
-pub(super) struct Wish {
+pub(super) struct ListWish {
     tree: bool,
     json: bool,
     sizes: bool,
 }
 
-type Row = Opt<Wish, ()>;
+type Row = Opt<ListWish, ()>;
 
-pub(super) const PROGRAM: Program<Wish, ()> = Program {
+pub(super) const PROGRAM: Program<ListWish, ()> = Program {
     name: "btrfslist",
     about: "",
     commands: &[Command {
@@ -86,10 +86,10 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "btrfslist: {text}");
 }
 
-fn run(asked: Asked<Wish, ()>) -> Result<()> {
+fn run(asked: Understood<ListWish, ()>) -> Result<()> {
     let (words, wish) = match asked {
-        Asked::Text(text) => return print(&text),
-        Asked::Run((), words, wish) => (words, wish),
+        Understood::Text(text) => return print(&text),
+        Understood::Run((), words, wish) => (words, wish),
     };
     if wish.tree && wish.json {
         let said = "--tree is for people; with --json, parent_uuid tells the same";

@@ -2,7 +2,7 @@
 
 use super::grammar::Hint::{Directory, OneOf};
 use super::grammar::{Command, Opt, Program, Section, Usage, usage};
-use super::parse::Asked;
+use super::parse::Understood;
 use crate::checksum::{
     self, List, ListFile, ListTarget, Report, Wanted, WorkCounters, Written, check, compare_trees,
     names_of, write_lists,
@@ -135,8 +135,8 @@ now; or compares two trees directly.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let asked = PROGRAM.read(arguments);
     let code = asked.and_then(|asked| match asked {
-        Asked::Text(text) => print(&text).map(|()| 0),
-        Asked::Run(mode, words, options) => run(mode, words, options),
+        Understood::Text(text) => print(&text).map(|()| 0),
+        Understood::Run(mode, words, options) => run(mode, words, options),
     });
     ExitCode::from(code.unwrap_or_else(|error| {
         say(&error);

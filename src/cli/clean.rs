@@ -1,4 +1,5 @@
-//! `buttersink clean`: what runs left at a location, from options to verdict.
+//! `buttersink clean`: what runs left at a location, from options to verdict. What may be removed is
+//! decided by the stores.
 
 pub(super) mod backup;
 
@@ -12,7 +13,7 @@ use crate::event::{Cleaned, Event, Fate, Leftover};
 use crate::process;
 use crate::progress::Progress;
 use crate::snapshot::Snapshot;
-use crate::store::{self, Access, Location, Store};
+use crate::store::{self, Access, Archive, Location, Store};
 use jiff::SignedDuration;
 use std::ffi::OsString;
 
@@ -75,14 +76,31 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     };
     let (mut store, archives) = store::open_all(&location.place, access, &means(options)?)?;
     cleaning.clean(&mut *store)?;
+    let mut all_read = Ok(());
     for mut archive in archives {
-        cleaning.clean(&mut *archive)?;
+        match cleaning.clean_archive(&mut *archive)? {
+            Err(error) if all_read.is_err() => cleaning.progress.fail(&error),
+            read => all_read = all_read.and(read),
+        }
     }
     let verdict = cleaning.verdict();
-    verdict.and(progress.close())
+    verdict.and(all_read).and(progress.close())
 }
 
 impl Cleaning<'_> {
+    /// What cannot be read of one archive keeps none of the others from being cleaned; a signal does.
+    fn clean_archive(&mut self, archive: &mut dyn Archive) -> Result<Result<()>> {
+        let done = self.clean(archive);
+        match done.and_then(|()| archive.backups()?.must_be_all_read()) {
+            Err(error) if error.kind == Kind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = Kind::Partly;
+                Ok(Err(Error { kind, ..error }))
+            }
+            Ok(()) => Ok(Ok(())),
+        }
+    }
+
     fn clean(&mut self, store: &mut dyn Store) -> Result<()> {
         let mut listing = store.list()?;
         listing.snapshots.extend(store.quarantined_for_others()?);

@@ -1,5 +1,5 @@
 //! `buttersink config check`: what a configuration file means, what its bucket is like, and what would
-//! run when.
+//! run when. Changes nothing.
 
 use super::form::Form;
 use super::grammar::{Command, Usage};

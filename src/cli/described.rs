@@ -1,4 +1,5 @@
 //! What the programs can be told, for whoever writes it down elsewhere: completions, man pages, tests.
+//! Parses nothing.
 
 use super::grammar::{Name, Program, Takes};
 use super::{btrfslist, checksumdir, table};

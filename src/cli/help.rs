@@ -1,4 +1,4 @@
-//! Help as a grammar has it: of a program, of a group of commands, and of a command.
+//! Help as a grammar has it: of a program, of a group of commands, and of a command. Knows no command.
 
 use super::grammar::{Command, Name, Opt, Program, Usage};
 

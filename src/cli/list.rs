@@ -1,14 +1,15 @@
 //! `buttersink list`: the snapshots at a location, and the backups that are in archives there or that a
-//! configuration file names.
+//! configuration file names. Changes nothing.
 
 use super::form::Form;
 use super::grammar::{Command, Usage};
-use super::leftovers::{excludes, is_old, leftovers, usual};
+use super::leftovers::{is_old, leftovers, usual};
 use super::means::{self, means};
 use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::glob;
 use crate::progress::Progress;
 use crate::report;
 use crate::report::archives::Shown;
@@ -79,7 +80,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     }
     listing
         .snapshots
-        .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
+        .retain(|snapshot| !glob::any(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
     progress.result(&report::Listed::from(&listing));
     let kept = listing.offer.stored().unwrap_or_default();
@@ -88,9 +89,25 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         progress.result(&streams);
     }
     for mut archive in archives {
-        show(&mut *archive, options.commands, &mut progress)?;
+        let shown = show(&mut *archive, options.commands, &mut progress);
+        go_on(shown, &mut failed, &mut progress)?;
     }
     failed.and(progress.close())
+}
+
+/// What cannot be read of one archive keeps none of the others from being shown; a signal does. The first
+/// such error is what the command ends with.
+fn go_on(shown: Result<()>, failed: &mut Result<()>, progress: &mut Progress) -> Result<()> {
+    match shown {
+        Err(error) if error.kind == Kind::Interrupted => return Err(error),
+        Err(error) if failed.is_ok() => {
+            let kind = Kind::Partly;
+            *failed = Err(Error { kind, ..error });
+        }
+        Err(error) => progress.fail(&error),
+        Ok(()) => {}
+    }
+    Ok(())
 }
 
 /// Shows the archives of a configuration.
@@ -98,21 +115,34 @@ pub(super) fn config(options: &Options) -> Result<()> {
     let config = Config::read(options.file()?)?;
     let means = means::of_file(options, &config)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
+    let mut failed = Ok(());
+    let mut some = false;
     for (name, _) in &config.subvolumes {
         let settings = archive::settings(&config, name);
         let mut archive = store::open_archive(settings, Access::Read, &means)?;
-        show(&mut *archive, options.commands, &mut progress)?;
+        match show(&mut *archive, options.commands, &mut progress) {
+            // Of a bucket that cannot be read at all, once is enough.
+            Err(error) if !some && error.kind != Kind::Partly => return Err(error),
+            shown => go_on(shown, &mut failed, &mut progress)?,
+        }
+        some = true;
     }
-    progress.close()
+    failed.and(progress.close())
 }
 
 /// Shows an archive, with the commands that restore it by hand if they are wanted.
 fn show(store: &mut dyn Archive, commands: bool, progress: &mut Progress) -> Result<()> {
-    let states = store.states()?;
-    let mut backups = store.backups()?.with(&states);
+    let states = store.states();
+    let mut backups = store.backups()?;
+    let all_read = backups
+        .must_be_all_read()
+        .and(states.as_ref().map(drop).map_err(Error::clone));
+    if let Ok(states) = states {
+        backups = backups.with(&states);
+    }
     for backup in backups.all.iter_mut().filter(|_| commands) {
         backup.command = Some(store.command(backup));
     }
     progress.result(&Shown::of(&backups));
-    Ok(())
+    all_read
 }

@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 
 /// What is asked for.
 #[derive(Debug)]
-pub(super) enum Asked<O, F> {
+pub(super) enum Understood<O, F> {
     /// A text that is to be shown: help or the version.
     Text(String),
     /// Something is to be done, with these words and options.
@@ -38,7 +38,7 @@ impl<O: Default, F: Copy + PartialEq> Program<O, F> {
     pub(super) fn read(
         &self,
         arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Asked<O, F>> {
+    ) -> Result<Understood<O, F>> {
         let mut arguments = arguments.into_iter().peekable();
         // Such a command is the first word or none at all, and takes nothing but what it names.
         let dashed = arguments.peek().and_then(|word| self.dashed(word));
@@ -48,8 +48,8 @@ impl<O: Default, F: Copy + PartialEq> Program<O, F> {
         let mut typed = self.typed_words(arguments)?;
         let command = self.command(&mut typed.words);
         match typed.asks {
-            Some(Text::Version) => return Ok(Asked::Text(self.version())),
-            Some(Text::Help) => return Ok(Asked::Text(self.help(command.ok().flatten()))),
+            Some(Text::Version) => return Ok(Understood::Text(self.version())),
+            Some(Text::Help) => return Ok(Understood::Text(self.help(command.ok().flatten()))),
             None => {}
         }
         let count = typed.words.len();
@@ -125,7 +125,11 @@ impl<O: Default, F: Copy + PartialEq> Program<O, F> {
     }
 
     /// A command line that is granted to somebody: options come first and at most once.
-    fn strict(&self, command: &'static Command<F>, words: Vec<OsString>) -> Result<Asked<O, F>> {
+    fn strict(
+        &self,
+        command: &'static Command<F>,
+        words: Vec<OsString>,
+    ) -> Result<Understood<O, F>> {
         let refused = |said: &str| self.misused(command, said);
         let last = words.last().cloned().unwrap_or_default();
         if words.iter().any(|word| word == "--") {
@@ -145,7 +149,7 @@ impl<O: Default, F: Copy + PartialEq> Program<O, F> {
     }
 
     /// Chooses the form, and puts the options where they belong.
-    fn carry(&self, command: &'static Command<F>, typed: Typed) -> Result<Asked<O, F>> {
+    fn carry(&self, command: &'static Command<F>, typed: Typed) -> Result<Understood<O, F>> {
         let is_typed = |long: &str| {
             let mut names = typed.options.iter();
             names.any(|(name, _)| name.strip_prefix("--") == Some(long))
@@ -169,7 +173,7 @@ impl<O: Default, F: Copy + PartialEq> Program<O, F> {
                 let word = shown(&typed.words[most]);
                 Err(self.misused(command, &format!("'{word}' is one word too many")))
             }
-            _ => Ok(Asked::Run(usage.form, typed.words, options)),
+            _ => Ok(Understood::Run(usage.form, typed.words, options)),
         }
     }
 }

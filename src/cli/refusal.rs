@@ -1,4 +1,5 @@
-//! What is said of a command line that cannot be understood, and what was meant perhaps.
+//! What is said of a command line that cannot be understood, and what was meant perhaps. Knows no
+//! command.
 
 use super::grammar::{self, Command, Program, Usage};
 use crate::error::Error;

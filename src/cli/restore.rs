@@ -1,5 +1,5 @@
 //! `buttersink restore`: the options and the configuration into an order, and the order shown while it
-//! runs.
+//! runs. Knows no store.
 
 use super::form::Form;
 use super::grammar::{Command, Usage, usage};

@@ -1,4 +1,5 @@
 //! `buttersink backup --config`: the options and the file into an order, and what is said meanwhile.
+//! What is due is decided elsewhere.
 
 use super::means::means;
 use super::options::Options;

@@ -3,14 +3,14 @@
 use super::form::Form::{self, *};
 use super::grammar::Takes;
 use super::options::Options;
-use super::parse::Asked;
+use super::parse::Understood;
 use super::table::PROGRAM;
 use crate::backup::config::Level;
 use crate::error::{Error, Result};
 use crate::store::Access;
 use std::ffi::OsString;
 
-fn read(words: &[&str]) -> Result<Asked<Options, Form>> {
+fn read(words: &[&str]) -> Result<Understood<Options, Form>> {
     PROGRAM.read(words.iter().map(OsString::from))
 }
 
@@ -18,8 +18,8 @@ fn read(words: &[&str]) -> Result<Asked<Options, Form>> {
 #[track_caller]
 fn parsed(line: &str) -> (Form, Vec<OsString>, Options) {
     match read(&line.split(' ').collect::<Vec<_>>()).unwrap() {
-        Asked::Run(form, words, options) => (form, words, options),
-        Asked::Text(text) => panic!("{line}: {text}"),
+        Understood::Run(form, words, options) => (form, words, options),
+        Understood::Text(text) => panic!("{line}: {text}"),
     }
 }
 
@@ -48,6 +48,7 @@ fn the_first_words_may_be_a_command() {
         ("verify --config f --download", VerifyConfig, &[]),
         ("--json verify a --against b --content", Verify, &["a"]),
         ("adopt /d/ one --as /v --yes", Adopt, &["/d/", "one"]),
+        ("prune /d/ --keep 7d -n", Prune, &["/d/"]),
         ("clean --backup a/x --config f", CleanBackup, &[]),
     ] {
         let (found, said, _) = parsed(line);
@@ -253,8 +254,8 @@ fn help_is_of_the_command() {
         ("-V", "buttersink "),
     ] {
         match read(&line.split(' ').collect::<Vec<_>>()).unwrap() {
-            Asked::Text(text) => assert!(text.starts_with(begin), "{line}: {text}"),
-            Asked::Run(form, ..) => panic!("{line}: {form:?}"),
+            Understood::Text(text) => assert!(text.starts_with(begin), "{line}: {text}"),
+            Understood::Run(form, ..) => panic!("{line}: {form:?}"),
         }
     }
 }

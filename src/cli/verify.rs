@@ -1,4 +1,4 @@
-//! `buttersink verify`: which stores are verified, and against what.
+//! `buttersink verify`: which stores are verified, and against what. Compares nothing itself.
 
 mod drill;
 mod files;
@@ -62,9 +62,10 @@ not compare that it is the same.
             0,
             "nothing speaks against any, and something was seen of each",
         ),
-        (1, "failed, or something could not be verified"),
+        (1, "failed, or nothing could be verified"),
         (2, "usage or configuration"),
         (4, "verification found a difference"),
+        (10, "some could not be verified, and others could"),
         (130, "interrupted"),
     ],
 };

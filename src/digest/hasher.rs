@@ -1,5 +1,6 @@
 //! A digest by any of the algorithms, of a whole, or, as services compute it of objects that were
-//! uploaded in parts, of the digests of its parts, with the number of parts behind a dash.
+//! uploaded in parts, of the digests of its parts, with the number of parts behind a dash. Does no
+//! input or output.
 
 use super::tree_hash::TreeHash;
 use super::{Sha256, crc32c_append};

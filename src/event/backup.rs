@@ -1,4 +1,5 @@
-//! What happens in a backup beside its steps.
+//! What happens in a backup beside its steps. Values that show themselves; knows nothing of who hears
+//! them.
 
 use super::{Event, Fate, Summary, in_words};
 use crate::error::Error;

@@ -1,4 +1,5 @@
 //! What happens when people tidy up: what runs left is removed, a backup goes, snapshots are adopted.
+//! Values that show themselves; knows nothing of who hears them.
 
 use super::in_words;
 use crate::archive::{BackupKind, Stamp};

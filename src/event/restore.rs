@@ -1,4 +1,5 @@
-//! What happens in a restore beside its steps.
+//! What happens in a restore beside its steps. Values that show themselves; knows nothing of who hears
+//! them.
 
 use crate::archive::Backup;
 use crate::report::{As, data};

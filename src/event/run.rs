@@ -1,4 +1,5 @@
-//! What happens while a plan is carried out.
+//! What happens while a plan is carried out. Values that show themselves; knows nothing of who hears
+//! them.
 
 use super::in_words;
 use super::{Event, Fate};

@@ -1,4 +1,4 @@
-//! What a verification found.
+//! What a verification found. Values that show themselves; knows nothing of who hears them.
 
 use crate::proof::{Finding, Seen};
 use crate::snapshot::shown;

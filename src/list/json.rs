@@ -1,6 +1,6 @@
-//! `btrfslist --json`: the document, as the man page describes it.
+//! `btrfslist --json`: the document, as the man page describes it. Reads nothing.
 
-use super::{COLUMNS, Entry, View};
+use super::{COLUMNS, ShownSubvolume, View};
 use crate::btrfs::{Coverage, Device, Info};
 use crate::error::{Error, Result};
 use crate::report::Rows;
@@ -11,15 +11,15 @@ use std::path::Path;
 #[derive(Serialize)]
 struct Document<'a> {
     version: u32,
-    filesystem: About<'a>,
+    filesystem: AboutSubvolume<'a>,
     complete: bool,
     notes: &'a [String],
     sizes: Option<&'a str>,
-    subvolumes: Rows<'a, Entry>,
+    subvolumes: Rows<'a, ShownSubvolume>,
 }
 
 #[derive(Serialize)]
-struct About<'a> {
+struct AboutSubvolume<'a> {
     uuid: Uuid,
     metadata_uuid: Option<Uuid>,
     generation: Option<u64>,
@@ -27,11 +27,11 @@ struct About<'a> {
     total_bytes: u64,
     used_bytes: Option<u64>,
     free_bytes: u64,
-    devices: Vec<Part<'a>>,
+    devices: Vec<DocumentPart<'a>>,
 }
 
 #[derive(Serialize)]
-struct Part<'a> {
+struct DocumentPart<'a> {
     id: u64,
     #[serde(serialize_with = "path_or_null")]
     path: &'a Path,
@@ -46,7 +46,7 @@ impl View {
     /// None that could be thought of: everything in the document can be written.
     pub fn json(&self) -> Result<String> {
         let all = self.subvolumes.all.iter();
-        let entries: Vec<Entry> = all.map(|s| self.entry(String::new(), s)).collect();
+        let entries: Vec<ShownSubvolume> = all.map(|s| self.entry(String::new(), s)).collect();
         let document = Document {
             version: crate::JSON_VERSION,
             filesystem: about(&self.info),
@@ -60,8 +60,8 @@ impl View {
     }
 }
 
-fn about(info: &Info) -> About<'_> {
-    About {
+fn about(info: &Info) -> AboutSubvolume<'_> {
+    AboutSubvolume {
         uuid: info.fsid,
         metadata_uuid: info.metadata_uuid,
         generation: info.generation,
@@ -73,8 +73,8 @@ fn about(info: &Info) -> About<'_> {
     }
 }
 
-fn part(device: &Device) -> Part<'_> {
-    Part {
+fn part(device: &Device) -> DocumentPart<'_> {
+    DocumentPart {
         id: device.id,
         path: &device.path,
         total_bytes: device.total,

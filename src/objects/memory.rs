@@ -1,11 +1,11 @@
-//! Objects in memory, for tests: complete, as strict as a good service, and able to fail wherever a test
-//! wants it to. Clones are the same objects.
+//! Objects in memory, for tests: complete, as strict as a good service, and able to fail wherever a
+//! test wants it to. Clones are the same objects. Knows no layout.
 
 mod verbs;
 
-use super::{About, Counters, Head, Limits, Objects, Unfinished, UploadedPart};
+use super::{About, Counters, FROZEN, Head, Limits, Objects, Unfinished, UploadedPart};
 use crate::archive::ArchiveState;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::prices::freezes;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ struct State {
     /// How far the clock is ahead.
     ahead: SignedDuration,
     breaks: Option<Box<Breaks>>,
+    /// How listings show a key, if not as it was written.
+    shown_as: Option<fn(&str) -> String>,
 }
 
 /// Decides what happens to a call: a verb, a key, and how many calls came before.
@@ -118,6 +120,18 @@ impl Memory {
         state.ahead = state.ahead.saturating_add(time);
     }
 
+    /// From now on listings show keys so, as services do that take one key for another.
+    pub fn show_as(&self, shown_as: fn(&str) -> String) {
+        self.state().shown_as = Some(shown_as);
+    }
+
+    /// Moves objects to another storage class, as lifecycle rules do.
+    pub fn change_class(&self, is: impl Fn(&str) -> bool, class: &str) {
+        let mut state = self.state();
+        let objects = state.objects.iter_mut().filter(|(key, _)| is(key));
+        objects.for_each(|(_, stored)| stored.head.class = class.to_owned());
+    }
+
     /// What was asked to be thawed is.
     pub fn thaw_all(&self) {
         let mut state = self.state();
@@ -178,6 +192,12 @@ impl Memory {
         }
     }
 
+    fn frozen(&self, verb: &str, key: &str) -> Error {
+        let said = "the object is archived and must be thawed first";
+        let cause = Cause::Refusal(FROZEN.into());
+        self.wrong(verb, key, said).cause(cause)
+    }
+
     fn wrong(&self, verb: &str, key: &str, said: &str) -> Error {
         Error::failed(format!("cannot {verb} {}", self.url(key)), said)
     }
@@ -197,6 +217,17 @@ impl State {
             Some(false) => ArchiveState::Thawing,
             None => ArchiveState::Frozen,
         }
+    }
+
+    /// A key as listings show it.
+    fn shown_as(&self, key: &str) -> String {
+        self.shown_as
+            .map_or_else(|| key.to_owned(), |shown| shown(key))
+    }
+
+    fn is_frozen(&self, key: &str) -> bool {
+        let stored = self.objects.get(key);
+        stored.is_some_and(|stored| !self.state_of(key, stored).is_readable())
     }
 
     fn readable(&self, key: &str) -> Option<&Stored> {

@@ -1,5 +1,5 @@
-//! Which diffs are worth a thought, which snapshots they can reach, and what an unmeasured one
-//! is likely to cost.
+//! Which diffs are worth a thought, which snapshots they can reach, and what an unmeasured one is
+//! likely to cost. Thinks only.
 
 use crate::snapshot::{Diff, End, Graph, Listing, Size, Sizes, Snapshot, State, Uuid, shown};
 use std::collections::{HashMap, HashSet};

@@ -1,5 +1,5 @@
-//! Why a snapshot is sent the way it is, in words: what it is made of, and if that is not what
-//! anybody would expect, why not.
+//! Why a snapshot is sent the way it is, in words: what it is made of, and if that is not what anybody
+//! would expect, why not. Thinks only, and changes no plan.
 
 use super::{Planner, candidates, conflicting};
 use crate::snapshot::{Diff, Graph, Snapshot, State, Uuid, shown};

@@ -1,4 +1,5 @@
-//! The cheapest way to the targets, in an order in which it can be walked.
+//! The cheapest way to the targets, in an order in which it can be walked. Thinks only: sizes come in
+//! as values.
 
 use super::arborescence::{self, Edge};
 use super::candidates;

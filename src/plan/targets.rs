@@ -1,4 +1,5 @@
-//! What has to be sent, after what is there already and what stands in the way.
+//! What has to be sent, after what is there already and what stands in the way. Thinks only: both
+//! listings come in as values.
 
 use super::{Action, Obstacle, Planner, Step, conflicting};
 use crate::error::{Error, Result};

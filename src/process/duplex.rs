@@ -1,5 +1,5 @@
-//! A child as both: we write its input and read its output. It stays on our terminal, since ssh
-//! asks for passphrases there.
+//! A child as both: we write its input and read its output. It stays on our terminal, since ssh asks
+//! for passphrases there. Knows nothing of what is said.
 
 use super::{PIPE, Running, check};
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! Where the programs are that children run.
+//! Where the programs are that children run. Starts nothing.
 
 use crate::error::{Cause, Error};
 use std::io;

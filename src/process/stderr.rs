@@ -1,4 +1,5 @@
-//! What a child says on its standard error: kept, cut to its end, and made fit to be shown.
+//! What a child says on its standard error: kept, cut to its end, and made fit to be shown. Understands
+//! none of it.
 
 use crate::error::{Cause, Error, Kind};
 use crate::sys;

@@ -1,4 +1,4 @@
-//! A child that must not take too long.
+//! A child that must not take too long. Knows nothing of what the child does.
 
 use super::{Priority, Running, check};
 use crate::error::{Doing, Error, Result};

@@ -1,5 +1,6 @@
 //! What each command does to the tree. One after the other, in the order of the stream, but for the
-//! top's attributes, which come last of all.
+//! top's attributes, which come last of all. Knows no filesystem: what it does to the tree goes through
+//! `tree`.
 
 use super::command::{Instruction, Make, Range, length};
 use super::inherit::{absent_is_well, is_inherited, strip};

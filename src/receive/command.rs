@@ -110,7 +110,7 @@ impl<'a> Instruction<'a> {
         let verb = raw
             .verb()
             .ok_or_else(|| damaged("has a command of an unknown kind"))?;
-        let fields = Fields::read(&raw)?;
+        let fields = CommandFields::read(&raw)?;
         match verb {
             Verb::Mkfile
             | Verb::Mkdir
@@ -136,17 +136,17 @@ impl<'a> Instruction<'a> {
 const KINDS: usize = Attr::Encryption as usize + 1;
 
 /// The fields of a command, by their numbers.
-struct Fields<'a>([Option<&'a [u8]>; KINDS]);
+struct CommandFields<'a>([Option<&'a [u8]>; KINDS]);
 
-impl<'a> Fields<'a> {
-    fn read(raw: &Raw<'a>) -> Result<Fields<'a>> {
+impl<'a> CommandFields<'a> {
+    fn read(raw: &Raw<'a>) -> Result<CommandFields<'a>> {
         let mut all = [None; KINDS];
         for field in raw.attributes() {
             let (kind, value) = field.ok_or_else(|| damaged("has a field that is cut off"))?;
             let field = all.get_mut(usize::from(kind));
             *field.ok_or_else(|| damaged("has an unknown field"))? = Some(value);
         }
-        Ok(Fields(all))
+        Ok(CommandFields(all))
     }
 
     fn get(&self, kind: Attr) -> Result<&'a [u8]> {

@@ -1,8 +1,8 @@
-//! Archives as chains: what can be restored, from when, how large, and how it is done by hand; and
-//! what runs left.
+//! Archives as chains: what can be restored, from when, how large, and how it is done by hand; and what
+//! runs left. Asks no store.
 
 use super::table::{As, Bytes, Column, Rows, data, table};
-use crate::archive::{ArchiveState, Backup, Backups, Stamp};
+use crate::archive::{ArchiveState, Backup, Backups, Owner, Stamp};
 use crate::snapshot::shown;
 use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
@@ -18,6 +18,7 @@ pub struct Shown {
     broken: Vec<Broken>,
     leftovers: Vec<Leftover>,
     strays: Vec<String>,
+    owner: Option<Owner>,
 }
 
 /// A backup, and what the others say of it.
@@ -122,6 +123,7 @@ impl Shown {
                 .collect(),
             leftovers: leftovers.collect(),
             strays: archive.strays.clone(),
+            owner: archive.owner.clone(),
         }
     }
 }

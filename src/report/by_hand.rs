@@ -1,4 +1,5 @@
-//! How the streams of a bucket are received by hand, each after the one that it builds on.
+//! How the streams of a bucket are received by hand, each after the one that it builds on. Asks no
+//! store.
 
 use crate::archive::ByHand;
 use crate::snapshot::{Diff, Listing, Uuid, path_text, shown};
@@ -11,11 +12,11 @@ use std::path::PathBuf;
 #[derive(Debug, Serialize)]
 pub struct Streams {
     location: String,
-    streams: Vec<Stream>,
+    streams: Vec<StreamByHand>,
 }
 
 #[derive(Debug, Serialize)]
-struct Stream {
+struct StreamByHand {
     #[serde(with = "path_text")]
     path: PathBuf,
     to: Uuid,
@@ -39,7 +40,7 @@ impl Streams {
             let (Some(snapshot), Some(hand)) = (path, how(&diff)?) else {
                 continue;
             };
-            streams.push(Stream {
+            streams.push(StreamByHand {
                 path: snapshot.path.clone(),
                 to: diff.to,
                 from: diff.from,

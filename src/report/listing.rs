@@ -1,4 +1,4 @@
-//! What a place holds, as a table for people and as JSON.
+//! What a place holds, as a table for people and as JSON. Asks no store.
 
 use super::table::{Bytes, Column, Maybe, Moment, Rows, data, path, table};
 use crate::snapshot::{Listing, Snapshot};

@@ -1,5 +1,5 @@
 //! A plan, as a table for people and as JSON: each step with its size and its reason, what is in the
-//! way, and the total.
+//! way, and the total. Decides nothing.
 
 use super::table::{As, Column, Row, data, path, table};
 use crate::plan::{Action, Obstacle, Plan, Step};
@@ -35,6 +35,21 @@ fn verb(action: Action) -> &'static str {
         Action::Transfer => "send",
         Action::Copy => "copy",
         Action::Delete => "delete",
+    }
+}
+
+impl Plan {
+    /// All that is sent together, and whether somebody measured it.
+    fn sum(&self) -> String {
+        let (total, size) = (self.total_bytes(), human(self.total_bytes()));
+        let sizes = || self.transfers().map(|step| step.size);
+        let unknown = sizes().filter(|size| size.bytes().is_none()).count();
+        match (unknown, sizes().all(Size::is_exact)) {
+            (_, true) => format!("{size} ({total} bytes)"),
+            (0, false) => format!("about {size}"),
+            (n, _) if n == sizes().count() => "nobody has measured how much".to_owned(),
+            (n, _) => format!("about {size}, and {n} that nobody has measured"),
+        }
     }
 }
 
@@ -91,27 +106,22 @@ impl fmt::Display for Plan {
         for obstacle in &self.obstacles {
             writeln!(f, "{obstacle}")?;
         }
-        let (count, total) = (self.transfers().count(), self.total_bytes());
+        let count = self.transfers().count();
         let goes = |step: &&Step| step.action == Action::Delete;
         let deletions = self.steps.iter().filter(goes).count();
         if let Some(effort) = self.effort.filter(|_| count > 0) {
             let Effort { requests, parts } = effort;
             writeln!(f, "{requests} requests that write, {parts} parts")?;
         }
+        let size = self.sum();
         let copies = match self.copies().count() {
             0 => String::new(),
             n => format!("; {n} to copy"),
         };
         match (count, deletions) {
             (0, 0) if copies.is_empty() => write!(f, "nothing to do"),
-            (n, 0) => write!(f, "{n} to send, {} ({total} bytes){copies}", human(total)),
-            (n, d) => {
-                let size = human(total);
-                write!(
-                    f,
-                    "{n} to send, {size} ({total} bytes){copies}; {d} to delete"
-                )
-            }
+            (n, 0) => write!(f, "{n} to send, {size}{copies}"),
+            (n, d) => write!(f, "{n} to send, {size}{copies}; {d} to delete"),
         }
     }
 }

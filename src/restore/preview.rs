@@ -1,5 +1,5 @@
 //! What a restore will take: which backups, how many bytes, what has to thaw, for how much and how
-//! long. Arithmetic over what was found out already.
+//! long. Arithmetic over what was found out already. Asks no store.
 
 use super::RestoreOrder;
 use crate::archive::{ArchiveState, Backup, Stored, Tier};

@@ -9,14 +9,18 @@ use crate::digest::md5;
 use crate::error::{Error, Kind, Result};
 use crate::objects::{
     About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, RangeBytes,
-    RemoteChecksum, Source, Unfinished, UploadedPart,
+    RemoteChecksum, Source, Unfinished, UploadedPart, absent,
 };
+use crate::process;
 use crate::text::hex;
 use jiff::Timestamp;
 use rusty_s3::Method;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+/// How often a listing is looked at for what was written: for some seconds.
+const LOOKS: u32 = 6;
 
 impl Objects for Client {
     fn url(&self, key: &str) -> String {
@@ -65,6 +69,19 @@ impl Objects for Client {
 
     fn inventory(&self, prefix: &str) -> Result<Inventory> {
         Client::inventory(self, prefix)
+    }
+
+    /// Not every service shows at once what was written.
+    fn unlisted(&self, prefix: &str, wanted: &[(&str, u64)]) -> Result<Option<String>> {
+        for attempt in 0..LOOKS {
+            let missing = absent(&self.list(prefix)?, wanted);
+            if missing.is_none() || attempt + 1 == LOOKS {
+                return Ok(missing);
+            }
+            process::check("looking for what was written")?;
+            std::thread::sleep(Duration::from_millis(200 << attempt));
+        }
+        Ok(None)
     }
 
     fn head(&self, key: &str) -> Result<Option<Head>> {
@@ -301,7 +318,7 @@ impl Client {
             key: key.to_owned(),
             size: head.size,
             etag: head.etag,
-            modified: None,
+            ..Object::default()
         })
     }
 

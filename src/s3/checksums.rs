@@ -1,4 +1,5 @@
-//! What says that bytes arrived: checksums of parts, and what follows from them for the whole.
+//! What says that bytes arrived: checksums of parts, and what follows from them for the whole. Sends
+//! nothing.
 
 use super::objects::HeadResponse;
 use super::{Checksum, Client, Sse};

@@ -1,4 +1,4 @@
-//! Copies of objects within the bucket, at once or by parts.
+//! Copies of objects within the bucket, at once or by parts. Knows nothing of what they mean.
 
 use super::objects::HeadResponse;
 use super::request::unquoted;

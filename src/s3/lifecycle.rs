@@ -16,6 +16,8 @@ pub struct Rule {
     pub id: String,
     /// How the keys of what it is for begin.
     pub prefix: String,
+    /// Bytes that an object must exceed for it to be for it.
+    pub over: u64,
     /// What it does.
     pub does: Does,
 }
@@ -105,6 +107,7 @@ fn rules(node: &Node) -> Vec<Rule> {
     all.map(|does| Rule {
         id: node.text("ID").to_owned(),
         prefix: filter.exact("Prefix").to_owned(),
+        over: filter.number("ObjectSizeGreaterThan").unwrap_or(0),
         does,
     })
     .collect()

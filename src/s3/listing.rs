@@ -187,6 +187,7 @@ fn object(page: &Node, node: &Node) -> Object {
         size: node.number("Size").unwrap_or(0),
         etag: unquoted(node.text("ETag")).to_owned(),
         modified: node.text("LastModified").parse().ok(),
+        class: node.text("StorageClass").to_owned(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! How services differ from each other, declared as data. The table is also in buttersink-s3(5).
+//! How services differ from each other, declared as data. The table is also in buttersink-s3(5). Asks
+//! no service.
 
 use crate::error::{Error, Result};
 

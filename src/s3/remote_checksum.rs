@@ -1,4 +1,4 @@
-//! What a service says of an object's bytes that can be computed from the bytes.
+//! What a service says of an object's bytes that can be computed from the bytes. Computes nothing.
 
 use super::Client;
 use super::objects::HeadResponse;

@@ -1,4 +1,5 @@
-//! Paths as JSON text: `%` and bytes that are not UTF-8 as `%XX`, so that every name survives.
+//! Paths as JSON text: `%` and bytes that are not UTF-8 as `%XX`, so that every name survives. Looks at
+//! no file.
 
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 use std::ffi::OsString;

@@ -5,7 +5,7 @@ use super::Store;
 use crate::archive::{ArchiveState, Backup, Backups, ByHand, Stamp, Stored, Thaw, Thawing};
 use crate::error::Result;
 use crate::prices::Prices;
-use crate::snapshot::Uuid;
+use crate::snapshot::{Origin, Uuid};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -48,9 +48,23 @@ pub trait Archive: Store {
     /// If it cannot be read.
     fn states(&mut self) -> Result<HashMap<String, ArchiveState>>;
 
+    /// Makes what says which backups there are readable, where that is frozen: waits until it is, having
+    /// asked for it where need be.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Partly`] if it takes longer than one wants to wait.
+    fn thaw_records(&mut self, how: &Thaw, tell: &mut dyn FnMut(Thawing)) -> Result<()>;
+
     /// Tells which subvolume new backups are of, so that they can be told from another's, and which
     /// UUIDs snapshots of these names have, for backups that do not tell themselves while they are frozen.
     fn know(&mut self, subvolume: Uuid, names: HashMap<String, Uuid>);
+
+    /// Makes it the archive of what this origin's machine backs up, durably, before anything else is
+    /// written; `over` takes it from another machine.
+    ///
+    /// # Errors
+    /// If it is another machine's, or the store refuses.
+    fn claim(&mut self, ours: &Origin, over: bool) -> Result<()>;
 
     /// What is paid for it.
     fn prices(&self) -> Prices;

@@ -38,6 +38,7 @@ use kept::{Kept, UnfinishedStream};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use keys::fuzz as fuzz_keys;
 use keys::path_text;
+pub use keys::refuse_folder;
 use layout::Layout;
 use sink::BucketSink;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +71,26 @@ pub struct Reach {
     /// What is going to be received is of, if somebody told.
     coming: Origins,
     told: bool,
+}
+
+impl Reach {
+    /// See [`must_be_listed`].
+    fn must_be_listed(&self, prefix: &str, wanted: &[(&str, u64)]) -> Result<()> {
+        must_be_listed(&*self.objects, prefix, wanted)
+    }
+}
+
+/// What was written must be listed under the keys by which it will be looked for, all of which begin so.
+fn must_be_listed(objects: &dyn Objects, prefix: &str, wanted: &[(&str, u64)]) -> Result<()> {
+    let Some(key) = objects.unlisted(prefix, wanted)? else {
+        return Ok(());
+    };
+    let doing = format!("cannot find {}", objects.url(&key));
+    let said = "it was written, and no listing shows it: the service keeps it under another key, or a \
+                lifecycle rule or another machine removes what is below this prefix";
+    let way =
+        "give a prefix without a slash at its beginning and without empty parts, and plain names";
+    Err(Error::failed(doing, said).hint(way))
 }
 
 impl<L: Layout> Bucket<L> {
@@ -180,7 +201,7 @@ impl<L: Layout> Store for Bucket<L> {
             offer: Offer::Only(offer(kept)),
             free: None,
             names: self.layout.names(),
-            partial: false,
+            partial: self.layout.is_part(),
             elsewhere: Vec::new(),
             notes,
         })

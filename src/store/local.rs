@@ -112,6 +112,7 @@ impl Local {
         let lock = writes.then(|| lock::lock(&dir)).transpose()?;
         if writes {
             leftover::take_over(&dir)?;
+            leftover::seal_pending(&dir, &filesystem)?;
             leftover::forget_finished(&dir)?;
         }
         let remark = builtin_receive::remark(manner).filter(|_| writes);

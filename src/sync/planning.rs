@@ -40,6 +40,7 @@ pub(super) fn plan_from(
         let mut plan = plan::plan(from, dest, &wish, &sizes)?;
         let unknown = plan.unmeasured();
         if unknown.is_empty() || wish.estimate {
+            forget_guesses(&mut plan, from);
             plan.measured = sizes;
             return Ok(plan);
         }
@@ -57,6 +58,20 @@ pub(super) fn plan_from(
             )
         }));
         rounds += 1;
+    }
+}
+
+/// A file tree says next to nothing of how much its files hold: what is guessed from it alone is good enough
+/// to choose by, and is told to nobody.
+fn forget_guesses(plan: &mut Plan, from: &Listing) {
+    let counted = |id| {
+        let mut all = from.snapshots.iter().filter(|s| s.id() == id);
+        all.any(|s| s.referenced.is_some())
+    };
+    for step in &mut plan.steps {
+        if matches!(step.size, Size::Estimate(_)) && !counted(step.to) {
+            step.size = Size::Unknown;
+        }
     }
 }
 

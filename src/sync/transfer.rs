@@ -1,4 +1,4 @@
-//! One stream from one store into another: a read and a write.
+//! One stream from one store into another: a read and a write. Looks into no byte of it.
 
 use crate::error::{Error, Result};
 use crate::process;

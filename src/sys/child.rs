@@ -1,4 +1,4 @@
-//! Signals that ask us to stop, and what a child process needs between fork and exec.
+//! Signals that ask us to stop, and what a child process needs between fork and exec. Starts nothing.
 
 use super::checked;
 use std::io;

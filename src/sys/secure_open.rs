@@ -69,7 +69,7 @@ impl Unopened {
     /// # Errors
     /// If something is not there, may not be entered, or is a link that is not followed.
     pub fn at(path: &Path) -> io::Result<Unopened> {
-        let mut walk = Walk::new(path)?;
+        let mut walk = OpenWalk::new(path)?;
         while let Some(name) = walk.names.pop_front() {
             walk.step(&name)?;
         }
@@ -168,7 +168,7 @@ fn kind(stat: &Stat) -> u32 {
     u32::from(stat.mode) & libc::S_IFMT
 }
 
-struct Walk {
+struct OpenWalk {
     place: OwnedFd,
     /// Where that is, for words.
     path: PathBuf,
@@ -179,11 +179,11 @@ struct Walk {
     root: bool,
 }
 
-impl Walk {
-    fn new(path: &Path) -> io::Result<Walk> {
+impl OpenWalk {
+    fn new(path: &Path) -> io::Result<OpenWalk> {
         // Sound: it takes nothing and cannot fail.
         let root = unsafe { libc::geteuid() } == 0;
-        let mut walk = Walk {
+        let mut walk = OpenWalk {
             place: start(path)?,
             path: match path.is_absolute() {
                 true => "/".into(),

@@ -15,12 +15,25 @@ pub fn same_snapshots(report: &mut Verification, there: &Listing) {
     }
     let missing = |s: &&Snapshot| counts(s) && !here.iter().any(|h| counts(h) && h.id() == s.id());
     for snapshot in there.snapshots.iter().filter(missing) {
-        let words = format!(
-            "{} has it, and {} does not",
-            there.location, report.listing.location
-        );
-        report.add(snapshot, missing_in(&report.listing, words), false);
+        let (theirs, ours) = (&there.location, &report.listing.location);
+        let named = |h: &&Snapshot| h.stand_in && h.path.file_name() == snapshot.path.file_name();
+        let verdict = match here.iter().find(named) {
+            Some(perhaps) => may_be(&format!("{} in {ours}", shown(&perhaps.path))),
+            None => missing_in(
+                &report.listing,
+                format!("{theirs} has it, and {ours} does not"),
+            ),
+        };
+        report.add(snapshot, verdict, false);
     }
+}
+
+/// What follows if nobody can tell before thawing which snapshot something is.
+fn may_be(what: &str) -> Verdict {
+    Verdict::Unverifiable(format!(
+        "whether {what} is it can be told only when that is thawed: the program that stored it did not write \
+         down its UUID"
+    ))
 }
 
 /// What follows if a listing does not have a snapshot.
@@ -37,7 +50,10 @@ fn held_against(snapshot: &Snapshot, there: &Listing) -> Result<String, Verdict>
     let same = |s: &&Snapshot| counts(s) && s.id() == snapshot.id();
     let copies: Vec<_> = there.snapshots.iter().filter(same).collect();
     let Some(copy) = copies.iter().find(|s| is_sound(s)).or(copies.first()) else {
-        return Err(missing_in(there, format!("missing in {place}")));
+        return Err(match snapshot.stand_in {
+            true => may_be(&format!("one of {place}")),
+            false => missing_in(there, format!("missing in {place}")),
+        });
     };
     let name = shown(&copy.path);
     // Listings of buckets know no generations.
@@ -97,6 +113,18 @@ mod tests {
         let missing = |there| held_against(&snapshot("a", 1, 7), there).unwrap_err();
         assert_eq!(missing(&some).rank(), 1);
         assert_eq!(missing(&Listing::default()).rank(), 2);
+    }
+
+    #[test]
+    fn what_is_frozen_and_unnamed_is_not_missing() {
+        let frozen = Snapshot {
+            stand_in: true,
+            ..snapshot("a", 9, 0)
+        };
+        let (a, b) = (snapshot("a", 1, 7), snapshot("b", 2, 7));
+        let open = |name: &str, rank| (name.to_owned(), rank);
+        let found = ranks(std::slice::from_ref(&frozen), &[a, b]);
+        assert_eq!(found, [open("a", 1), open("a", 1), open("b", 2)]);
     }
 
     #[test]

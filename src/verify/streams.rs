@@ -1,5 +1,5 @@
-//! Stored streams against those that a filesystem makes now: by equal checksums the stored bytes
-//! are those, and none is fetched.
+//! Stored streams against those that a filesystem makes now: by equal checksums the stored bytes are
+//! those, and none is fetched. Knows no layout.
 
 use super::{Verification, is_sound};
 use crate::error::{Kind, Result};
@@ -78,7 +78,7 @@ fn one(
 
 /// How a sender makes a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manner {
+enum StreamForm {
     /// What the kernel's stream lacks is mended.
     Mended,
     /// As the kernel does.
@@ -99,15 +99,15 @@ fn made_again(
         return Ok(Some(Verdict::Unverifiable(words.to_owned())));
     }
     if recorded {
-        return held_against(path, diff, Manner::Mended, store, other);
+        return held_against(path, diff, StreamForm::Mended, store, other);
     }
-    let plain = held_against(path, diff, Manner::Plain, store, other)?;
+    let plain = held_against(path, diff, StreamForm::Plain, store, other)?;
     Ok(match plain {
         Some(verdict) if verdict.has(Seen::Regenerated) && other.mends(diff)? => {
             Some(as_the_kernel_does(diff, verdict, other)?)
         }
         Some(Verdict::Different(words)) if other.mends(diff)? => {
-            let mended = held_against(path, diff, Manner::Mended, store, other)?;
+            let mended = held_against(path, diff, StreamForm::Mended, store, other)?;
             Some(match mended {
                 Some(verdict) if verdict.has(Seen::Regenerated) => verdict,
                 _ => Verdict::Different(words),
@@ -120,14 +120,14 @@ fn made_again(
 fn held_against(
     path: &Path,
     diff: &Diff,
-    manner: Manner,
+    manner: StreamForm,
     store: &mut dyn Store,
     other: &mut dyn Store,
 ) -> Result<Option<Verdict>> {
     let mut attempt = || {
         let mut stream = match manner {
-            Manner::Mended => other.send(diff)?,
-            Manner::Plain => other.send_unmended(diff)?,
+            StreamForm::Mended => other.send(diff)?,
+            StreamForm::Plain => other.send_unmended(diff)?,
         };
         store.compare(path, diff, &mut *stream)
     };

@@ -1,4 +1,4 @@
-//! The same snapshots in two directories of this machine, compared byte by byte.
+//! The same snapshots in two directories of this machine, compared byte by byte. Changes nothing.
 
 use super::files::with_heirs;
 use super::{Verification, counts, is_sound};

@@ -5,7 +5,7 @@ use crate::runner::Test;
 use crate::s3::options;
 use crate::servers::shared;
 use crate::subvolumes::{EVERYTHING, alter, script, shown as field, snapshot, subvolume};
-use crate::support::{Said, binary, btrfs, buttersink, here, output, run};
+use crate::support::{Said, binary, btrfs, buttersink, here, image, mount_image, output, run};
 use crate::tests;
 use crate::tree::differences;
 use buttersink::backup::names::oneshot_time;
@@ -48,11 +48,47 @@ pub(crate) const TESTS: &[Test] = tests![
     one_snapshot_comes_back,
     an_altered_latest_is_no_parent,
     the_units_capabilities_suffice,
+    an_old_snapshot_has_rotted,
     a_bucket_keeps_what_is_built_upon,
     configuration_is_checked,
     local_time_or_utc,
     a_signal_ends_it_and_the_next_run_goes_on,
 ];
+
+/// A leaf that belongs to the oldest snapshot alone is overwritten on the disk, in both of its copies.
+const ROT: &str = "
+    set -- a/home/snapshot/2*
+    old=$(btrfs inspect-internal rootid $1); new=$(btrfs inspect-internal rootid $2)
+    live=$(btrfs inspect-internal rootid a/home); umount a
+    leaves() { for i; do btrfs inspect-internal dump-tree -t $i $IMAGE | awk '/^leaf/{print $2}'; done | sort -u; }
+    at=$(comm -23 <(leaves $old) <(leaves $new $live) | sed -n 2p)
+    btrfs-map-logical -l $at $IMAGE | awk '/mirror/{for(i=1;i<=NF;i++) if($i==\"physical\") print $(i+1)}' |
+    while read byte; do
+        dd if=/dev/urandom of=$IMAGE bs=4096 count=4 seek=$((byte/4096)) conv=notrunc status=none
+    done";
+
+/// What is there already is not needed, and cannot be read any more: today's state arrives.
+fn an_old_snapshot_has_rotted() {
+    let (home, b) = scene();
+    let long = "for i in {1..400}; do echo $i >$(printf 'x-%0200d' $i); done";
+    script(&home, long);
+    ok(&[], &home, &[&b]);
+    std::thread::sleep(Duration::from_millis(1100));
+    script(&home, "for i in x-*; do mv $i y${i#x}; done");
+    ok(&[], &home, &[&b]);
+    let disk = image("a");
+    script(&here(), &format!("IMAGE={}{ROT}", disk.display()));
+    mount_image(&disk, "a", "");
+    let old = script(
+        &home,
+        "cat snapshot/2*/x-* >/dev/null 2>&1 && echo sound || echo rotten",
+    );
+    assert_eq!(old, "rotten\n");
+    std::fs::write(home.join("today"), "today").unwrap();
+    ok(&[], &home, &[&b]);
+    let newest = script(&b, "cat 2*/today");
+    assert_eq!(newest, "today");
+}
 
 /// A subvolume with files on one filesystem, and a directory on another.
 fn scene() -> (PathBuf, PathBuf) {

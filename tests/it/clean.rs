@@ -13,14 +13,18 @@ use crate::streams::{diff, stream};
 use crate::subvolumes::{history, script, unfinished};
 use crate::support::{btrfs, buttersink, program};
 use crate::tests;
+use buttersink::objects::memory::Memory;
+use buttersink::objects::{About, Objects};
 use buttersink::process::Priority;
-use buttersink::store::bucket::{ArchiveStore, archive::Settings};
+use buttersink::snapshot::Uuid;
+use buttersink::store::bucket::{ArchiveStore, DiffStore, archive::Settings};
 use buttersink::store::local::{Local, Manner};
 use buttersink::store::{Access, Store};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_directory_is_cleaned,
@@ -29,6 +33,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_bucket_is_listed_once,
     a_moved_archive_is_whole,
     what_may_be_of_a_newer_program_stays,
+    what_may_be_built_on_stays,
+    what_a_marker_implies_stays,
+    the_trash_has_what_was_deleted,
     archives_are_listed,
     archives_are_verified,
     what_is_frozen_is_shown,
@@ -277,6 +284,71 @@ fn what_may_be_of_a_newer_program_stays() {
         "{}",
         said.stdout
     );
+}
+
+/// A backup that another may build on stays, and so do its chunks, whoever asks.
+fn what_may_be_built_on_stays() {
+    let memory = Memory::new(10_000);
+    let settings = settings("memory", "/", 25_000);
+    let open =
+        || ArchiveStore::on(Arc::new(memory.clone()), settings.clone(), Access::Write).unwrap();
+    let (mut store, name) = (open(), Path::new("data__20261121T020000Z__full"));
+    let bytes = stream(1, None, 60_000);
+    contract::put(&mut store, &diff(1, None, bytes.len()), name, &bytes).unwrap();
+    let newer = "subvol/data/incremental/manifest-20261122T020000Z.json";
+    let about = About::default();
+    memory.put(newer, br#"{"version": 2}"#, &about).unwrap();
+    let before = memory.inventory("").unwrap().objects.len();
+    let mut store = open();
+    store.list().unwrap();
+    let error = store.delete(name).unwrap_err();
+    assert!(error.said.contains("may build on it"), "{error}");
+    assert_eq!(memory.inventory("").unwrap().objects.len(), before);
+    memory.remove(&[newer.to_owned()]).unwrap();
+    store.list().unwrap();
+    store.delete(name).unwrap();
+}
+
+/// Of a stream in pieces that lost one, the others are all that there is.
+fn what_a_marker_implies_stays() {
+    let memory = Memory::new(10_000);
+    let open = || DiffStore::on(Arc::new(memory.clone()), "p", Access::Write).unwrap();
+    let name = format!("{}_None", Uuid([1; 16]));
+    let (about, key) = (About::default(), |end: &str| format!("p/one/{name}.{end}"));
+    for end in ["1", "3", "all-3-30"] {
+        memory.put(&key(end), &[0; 10], &about).unwrap();
+    }
+    let left = PathBuf::from(format!("one/{name}"));
+    let mut store = open();
+    let listed = store.list().unwrap().snapshots;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(listed[0].path, left);
+    let error = store.delete(&left).unwrap_err();
+    assert!(error.said.contains("says that it is a stream"), "{error}");
+    assert_eq!(memory.inventory("").unwrap().objects.len(), 3);
+    memory.remove(&[key("all-3-30")]).unwrap();
+    store.delete(&left).unwrap();
+    assert!(memory.inventory("").unwrap().objects.is_empty());
+}
+
+/// What lies in the trash is not taken for a copy of another stream of the same name and length.
+fn the_trash_has_what_was_deleted() {
+    let memory = Memory::new(10_000);
+    let mut store = DiffStore::on(Arc::new(memory.clone()), "p", Access::Write).unwrap();
+    let (one, path) = (diff(1, None, 3000), Path::new("one"));
+    contract::put(&mut store, &one, path, &stream(1, None, 3000)).unwrap();
+    let key = format!("p/one/{}_None", one.to);
+    let about = About {
+        meta: vec![("created", "long ago".to_owned())],
+        ..About::default()
+    };
+    memory
+        .put(&format!("trash/{key}"), &[0; 3000], &about)
+        .unwrap();
+    store.list().unwrap();
+    store.delete(path).unwrap();
+    let kept = memory.get(&format!("trash/{key}")).unwrap().unwrap();
+    assert_eq!(kept, stream(1, None, 3000));
 }
 
 /// Along with what else is in a bucket, and against the snapshots that they are of.

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_licence_is_named,
     each_dependency_has_a_reason,
     readers_read,
+    a_rescue_goes_by_its_page,
 ];
 
 /// The text of a file of the project; empty if there is none.
@@ -311,4 +312,19 @@ fn readers_read() {
     assert_eq!(flags(synopsis), set(&["-n", "-l", "-h", "--help"]));
     let shown = commands("buttersink is\n$ sudo buttersink -n /a/ /b/\n.Dl buttersink /a/ /b/\n");
     assert_eq!(shown, ["buttersink -n /a/ /b/", "buttersink /a/ /b/"]);
+}
+
+/// Whoever has lost his disk types what a test has run.
+fn a_rescue_goes_by_its_page() {
+    let page = text("man/buttersink-rescue.7");
+    let run = text("contrib/rescue-init.sh");
+    let run: BTreeSet<&str> = run.lines().map(str::trim).collect();
+    let blocks = page.split(".Bd -literal -offset indent\n").skip(1);
+    let lines: Vec<&str> = blocks
+        .flat_map(|b| b.split(".Ed").next().unwrap().lines())
+        .collect();
+    assert!(lines.len() > 8);
+    for line in lines {
+        assert!(run.contains(line), "{line}");
+    }
 }

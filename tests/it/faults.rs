@@ -583,6 +583,18 @@ fn states_in_words() {
     assert!(buttersink([slash(&b)]).stdout.contains("unsealed"));
     assert_eq!(buttersink(["-d", &slash(&b)]).code, 0);
     assert!(!b.join("interrupted.part").exists());
+    // What was compared whole, and is the same, has a seal from then on.
+    let [ours, theirs] = [slash(&b.join("foreign")), slash(&a.join("snaps"))];
+    let verify = ["verify", "--against", &theirs, "--content"];
+    buttersink([&verify[..], &["--changed", &ours]].concat());
+    assert!(buttersink([slash(&b)]).stdout.contains("unsealed"));
+    let verified = buttersink([&verify[..], &[&ours]].concat());
+    assert!(
+        verified.stderr.contains("1 was compared, and counts"),
+        "{}",
+        verified.stderr
+    );
+    assert!(!buttersink([slash(&b)]).stdout.contains("unsealed"));
     // A copy that someone made writable is not taken for the snapshot.
     let said = said(&mut command(&a, &b, &[]));
     assert_eq!(said.code, 10);

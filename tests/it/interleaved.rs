@@ -10,12 +10,15 @@ use crate::subvolumes::script;
 use crate::support::{btrfs, output};
 use crate::tests;
 use crate::tree::assert_same;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
     any_order_makes_the_tree_of_btrfs_receive,
+    other_orders_make_it_too,
+    any_order_makes_it_byte_by_byte,
     other_names_of_a_file_are_heeded,
     special_bits_and_capabilities_outlast_every_owner,
     the_tops_own_attributes_come_in_their_order,
@@ -324,26 +327,32 @@ impl Tree {
     }
 }
 
-/// How many streams, and the longest WRITE of them. Byte by byte there is little time for much.
-const STREAMS: &[(u64, usize)] = &[(14, 20_000), (4, 300)];
-
 fn any_order_makes_the_tree_of_btrfs_receive() {
+    made_alike(1..8, 20_000, &[700, 30_000, 1 << 20]);
+}
+
+fn other_orders_make_it_too() {
+    made_alike(8..15, 20_000, &[4096, 100_000, 1 << 20]);
+}
+
+/// Byte by byte there is little time for much.
+fn any_order_makes_it_byte_by_byte() {
+    made_alike(15..19, 300, &[1, 30_000]);
+}
+
+/// A stream from each seed, whose WRITEs have so many bytes at most, in pieces of each length.
+fn made_alike(seeds: Range<u64>, longest: usize, pieces: &[usize]) {
     let (b, c) = (btrfs("b", 512), btrfs("c", 512));
-    let mut seed = 0;
-    for &(many, longest) in STREAMS {
-        for _ in 0..many {
-            seed += 1;
-            let stream = Tree::new(seed, 1, longest).stream(250);
-            plain(&c, &stream);
-            let small = if longest < 1000 { 1 } else { 700 };
-            for piece in [small, 30_000, 1 << 20] {
-                println!("seed {seed} in pieces of {piece}");
-                receive(&b, "snap", &stream, piece).unwrap();
-                assert_same(&c.join("snap"), &b.join("snap"));
-                script(&b, "btrfs -q subvolume delete snap");
-            }
-            script(&c, "btrfs -q subvolume delete snap");
+    for seed in seeds {
+        let stream = Tree::new(seed, 1, longest).stream(250);
+        plain(&c, &stream);
+        for &piece in pieces {
+            println!("seed {seed} in pieces of {piece}");
+            receive(&b, "snap", &stream, piece).unwrap();
+            assert_same(&c.join("snap"), &b.join("snap"));
+            script(&b, "btrfs -q subvolume delete snap");
         }
+        script(&c, "btrfs -q subvolume delete snap");
     }
 }
 

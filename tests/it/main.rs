@@ -20,7 +20,9 @@ mod backup;
 mod btrfs;
 mod btrfslist;
 mod bucket_faults;
+mod bucket_found;
 mod bucket_suites;
+mod bucket_unread;
 mod checksum;
 mod clean;
 mod cold;
@@ -38,6 +40,7 @@ mod interleaved;
 mod local;
 mod mended;
 mod origin;
+mod owner;
 mod packaging;
 mod parents;
 mod places;
@@ -77,7 +80,9 @@ fn main() -> std::process::ExitCode {
             archives::TESTS,
             backup::TESTS,
             bucket_faults::TESTS,
+            bucket_found::TESTS,
             bucket_suites::TESTS,
+            bucket_unread::TESTS,
             btrfs::TESTS,
             btrfslist::TESTS,
             &checksum::TESTS.concat(),
@@ -99,6 +104,7 @@ fn main() -> std::process::ExitCode {
             mended::OWN,
             mended::TESTS,
             origin::TESTS,
+            owner::TESTS,
             packaging::TESTS,
             parents::TESTS,
             places::TESTS,

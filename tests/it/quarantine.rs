@@ -10,6 +10,7 @@ use crate::tests;
 use crate::tree::assert_same;
 use buttersink::store::local::Local;
 use buttersink::store::{Access, ReceiveWith};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 pub(crate) const TESTS: &[Test] = tests![
     a_kill_at_every_step_is_cleaned_up,
     a_power_cut_at_every_step_loses_nothing,
+    what_has_its_name_is_sealed_whoever_received_it,
     what_no_record_names_stays_in_quarantine,
     an_error_at_every_step_leaves_nothing,
     stopped_frozen_and_ended_by_signals,
@@ -50,15 +52,28 @@ fn sides(has_first: bool) -> (PathBuf, PathBuf) {
     (a.join("snaps"), image("first"))
 }
 
+fn slash(dir: &Path) -> String {
+    format!("{}/", dir.to_str().unwrap())
+}
+
 /// `buttersink A/ B/` with our own receive, as the tail of another command.
 fn command(around: &[&str], a: &Path, b: &Path) -> Command {
     let mut command = Command::new(around.first().map_or("env", |first| first));
-    let slash = |dir: &Path| format!("{}/", dir.to_str().unwrap());
     command.args(around.get(1..).unwrap_or_default());
     command.arg(binary("buttersink")).args([slash(a), slash(b)]);
     command.env("BUTTERSINK_RECEIVE_WITH", "builtin");
     command
 }
+
+/// The same by the program `btrfs`.
+fn by_btrfs(around: &[&str], a: &Path, b: &Path) -> Command {
+    let mut command = command(around, a, b);
+    command.env("BUTTERSINK_RECEIVE_WITH", "btrfs");
+    command
+}
+
+/// How a run is started.
+type Start = fn(&[&str], &Path, &Path) -> Command;
 
 /// A call by its name, and how many of that name there have been with it.
 type Step = (String, usize);
@@ -69,11 +84,15 @@ fn steps(a: &Path, first: &Path) -> Vec<Step> {
 }
 
 fn steps_of(calls: &str, a: &Path, first: &Path) -> Vec<Step> {
+    steps_by(command, calls, a, first)
+}
+
+fn steps_by(start: Start, calls: &str, a: &Path, first: &Path) -> Vec<Step> {
     let b = mounted(first, "counted");
     let log = here().join("calls");
     let trace = format!("trace={calls}");
     let around = ["strace", "-o", log.to_str().unwrap(), "-e", &trace];
-    assert!(output(&mut command(&around, a, &b)).status.success());
+    assert!(output(&mut start(&around, a, &b)).status.success());
     run("umount", [&b]);
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     let mut steps = Vec::new();
@@ -102,10 +121,14 @@ fn mounted(of: &Path, name: &str) -> PathBuf {
 
 /// Ends a run just before this call.
 fn killed(step: &Step, a: &Path, b: &Path) {
+    killed_by(command, step, a, b);
+}
+
+fn killed_by(start: Start, step: &Step, a: &Path, b: &Path) {
     let (name, number) = step;
     let inject = format!("inject={name}:signal=KILL:when={number}");
     let around = ["strace", "-o", "/dev/null", "-e", &inject];
-    let status = command(&around, a, b)
+    let status = start(&around, a, b)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
@@ -114,12 +137,20 @@ fn killed(step: &Step, a: &Path, b: &Path) {
     assert!(status.signal() == Some(9) || by_shell, "{step:?}: {status}");
 }
 
-/// Whatever has a finished name is whole.
+/// Whatever has a finished name is whole, and known to be, and of what it was sent as.
 #[track_caller]
 fn finished_are_whole(a: &Path, b: &Path) {
     for name in ["1", "2", "3"] {
         if b.join(name).exists() {
             assert_same(&a.join(name), &b.join(name));
+        }
+    }
+    let listed = buttersink(["--json", &slash(b)]).stdout;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    for copy in listed["snapshots"].as_array().unwrap() {
+        if copy["path"] == "1" || copy["path"] == "2" {
+            assert_eq!(copy["state"], "ok", "{copy}");
+            assert!(copy["origin"]["subvolume"].is_string(), "{copy}");
         }
     }
 }
@@ -178,6 +209,30 @@ fn a_power_cut_at_every_step_loses_nothing() {
         all_arrives(&a, &cut);
         run("umount", [&cut]);
     }
+}
+
+/// From the moment on at which all has been received: killed, and the power cut at the same time.
+fn what_has_its_name_is_sealed_whoever_received_it() {
+    let (a, first) = sides(false);
+    let all = steps_by(by_btrfs, CALLS, &a, &first);
+    println!("{all:?}");
+    let renamed = |(name, _): &Step| name == "renameat2";
+    let first_rename = all.iter().position(renamed).unwrap();
+    let mut named = 0;
+    for step in &all[first_rename - 2..] {
+        let b = mounted(&first, "b");
+        killed_by(by_btrfs, step, &a, &b);
+        named += usize::from(b.join("1").exists());
+        run("cp", [image("b"), image("pulled")]);
+        finished_are_whole(&a, &b);
+        run("umount", [&b]);
+        let cut = mounted(&image("pulled"), "cut");
+        finished_are_whole(&a, &cut);
+        assert!(output(&mut by_btrfs(&[], &a, &cut)).status.success());
+        finished_are_whole(&a, &cut);
+        run("umount", [&cut]);
+    }
+    assert!(named > 2, "{named}");
 }
 
 /// Somebody's subvolume there may be his only copy; what is to be received waits for him.

@@ -1,4 +1,4 @@
-//! The nearest of some words to a mistyped one, by edit distance.
+//! The nearest of some words to a mistyped one, by edit distance. Knows words only.
 
 /// The nearest, unless even that one is far away.
 pub(super) fn nearest<'a>(word: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {

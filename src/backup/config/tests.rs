@@ -211,6 +211,15 @@ fn values_have_types_and_bounds() {
 }
 
 #[test]
+fn a_prefix_at_which_nothing_is_found_again() {
+    for prefix in ["./x", "a/../b", ".."] {
+        let text = LEAST.replace("btrfs/host-01", prefix);
+        refused(&text, "no part of it may be '.' or '..'");
+    }
+    parse(&LEAST.replace("btrfs/host-01", "/a//b.c")).unwrap();
+}
+
+#[test]
 fn what_is_missing_or_twice() {
     for key in ["bucket", "region", "prefix"] {
         let without: Vec<&str> = LEAST

@@ -1,4 +1,5 @@
 //! Which chains of an archive to keep: a full backup and all that builds on it stay or go together.
+//! Thinks only: times and chains come in as values.
 
 use super::{Bonds, Candidate, Decision};
 use crate::snapshot::{Graph, Uuid};

@@ -1,4 +1,4 @@
-//! Where the snapshots of a configuration go, and what that costs, in words.
+//! Where the snapshots of a configuration go, and what that costs, in words. Sends nothing.
 
 use crate::backup::config::{Config, DestinationConfig};
 use crate::backup::oneshot::{as_store, check_apart, check_mount};

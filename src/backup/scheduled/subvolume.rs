@@ -1,26 +1,23 @@
-//! One subvolume of a configuration: what there is of it here and in the bucket, what is due, and
-//! its backup.
+//! One subvolume of a configuration: what there is of it here and in the bucket, what is due, and its
+//! backup. What is due is decided by `agenda`; how a step is carried out, by `run`.
 
 use super::destinations::{self, BackupCost, InBucket};
 use super::{RunContext, ScheduledOrder};
-use crate::archive::Backup as Archived;
+use crate::archive::{Backup as Archived, Owner};
 use crate::backup::agenda::{self, Agenda, NewestChain, Pending};
 use crate::backup::archive;
-use crate::backup::config::Config;
 use crate::backup::names::{self, Naming};
 use crate::backup::oneshot::access;
 use crate::backup::retention::Policy;
 use crate::backup::run::{MakeWhen, Run, RunOutcome};
 use crate::backup::schedule::{BackupKind, Past};
 use crate::backup::source::BackupSource;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::machine;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
 use crate::store::{self, Archive, Location, Means, Place};
 use std::collections::HashSet;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 const NOTHING_HERE: &str = "no snapshot of the chain in the bucket is here any more";
@@ -43,6 +40,8 @@ pub(super) struct Todo {
     pub(super) backups: Vec<BackupCost>,
     /// Why the bucket could not be read.
     pub(super) unread: Option<Error>,
+    /// Why not all that it has could be, if so.
+    all_read: Result<()>,
 }
 
 /// What the bucket has of a subvolume.
@@ -53,6 +52,8 @@ struct There {
     backups: Vec<BackupCost>,
     /// What nobody goes on with, in words.
     abandoned: Vec<String>,
+    /// Why not all of it could be read.
+    missed: Option<Error>,
 }
 
 impl Todo {
@@ -77,7 +78,7 @@ impl SubvolumeBackup {
             true => None,
             false => {
                 if !order.dry_run {
-                    make_spool(config)?;
+                    archive::make_spool(config)?;
                 }
                 let access = access(order.dry_run, config.s3.keeps.keeps_all());
                 let settings = archive::settings(config, name);
@@ -122,6 +123,20 @@ impl SubvolumeBackup {
         Ok(Some(words))
     }
 
+    /// The machine whose archive it is, as the last listing had it.
+    fn owner(&mut self) -> Result<Option<Owner>> {
+        let archive = self.archive.as_mut();
+        archive.map_or(Ok(None), |archive| Ok(archive.backups()?.owner))
+    }
+
+    /// Whether all that the last listing had could be read.
+    fn must_be_all_read(&mut self) -> Result<()> {
+        match &mut self.archive {
+            Some(archive) => archive.backups()?.must_be_all_read(),
+            None => Ok(()),
+        }
+    }
+
     /// What the last listing had that cannot be restored: words, and names of snapshots.
     fn losses(&mut self) -> Result<(Vec<String>, Vec<String>)> {
         let Some(archive) = &mut self.archive else {
@@ -163,7 +178,7 @@ impl RunContext<'_, '_> {
             subvolume: subject.path.clone(),
             what: words,
         });
-        match (&agenda, &unread) {
+        match (&agenda, unread.as_ref().or(there.missed.as_ref())) {
             (Agenda::Later(..), None) => return Ok(None),
             (Agenda::Later(..), Some(error)) => return Err(error.clone()),
             _ => there.abandoned.into_iter().for_each(|note| self.note(note)),
@@ -175,6 +190,7 @@ impl RunContext<'_, '_> {
             chain: there.chain,
             backups: there.backups,
             unread,
+            all_read: there.missed.map_or(Ok(()), Err),
         }))
     }
 
@@ -191,10 +207,15 @@ impl RunContext<'_, '_> {
         };
         let (losses, lost) = subject.losses()?;
         losses.into_iter().for_each(|loss| self.note(loss));
+        let ours_by_record = match subject.owner()? {
+            Some(owner) if !owner.is_of(&source.origin()?) => {
+                return Err(owner.refuses(&listing.location));
+            }
+            owner => owner.is_some_and(|owner| owner.origin.subvolume == source.uuid()),
+        };
         let chain = NewestChain::newest(&listing, self.now.timestamp());
-        if !self.order.once
-            && let Some(other) = chain.of_another_machine(&listing, machine::id())
-        {
+        let begins = self.order.once || ours_by_record;
+        if !begins && let Some(other) = chain.of_another_machine(&listing, machine::id()) {
             let (path, place) = (shown(&source.path), &listing.location);
             let said = format!(
                 "the newest backups there are of {other}: give each machine an s3.prefix of its own; if this \
@@ -203,7 +224,7 @@ impl RunContext<'_, '_> {
             let doing = format!("cannot back up {path} to {place}");
             return Err(Error::refused(doing, said));
         }
-        if !self.order.once && chain.is_strange(ours, &listing, source.uuid()) {
+        if !begins && chain.is_strange(ours, &listing, source.uuid()) {
             let (path, place) = (shown(&source.path), &listing.location);
             let said = "the newest backups there are of another subvolume, and none of their \
                         snapshots is here: give each machine, and each subvolume of that name, an \
@@ -226,6 +247,7 @@ impl RunContext<'_, '_> {
             format!("nobody goes on with {} in {place}: {why}", shown(path))
         };
         Ok(Some(There {
+            missed: subject.must_be_all_read().err(),
             abandoned: abandoned.into_iter().map(note).collect(),
             backups: destinations::backups(&listing),
             pending,
@@ -297,6 +319,26 @@ impl RunContext<'_, '_> {
         Ok(())
     }
 
+    /// Says that the archive is this machine's. Where it turns out to be another's, there is no snapshot
+    /// for it; what else there is gets one.
+    fn claim(&self, subject: &mut SubvolumeBackup, todo: &mut Todo) -> Result<()> {
+        if self.order.dry_run || todo.unread.is_some() {
+            return Ok(());
+        }
+        let ours = || todo.source.origin();
+        let archive = subject.archive.as_mut();
+        match archive.map_or(Ok(()), |archive| archive.claim(&ours()?, false)) {
+            Err(error)
+                if error.kind != Kind::Interrupted
+                    && !self.order.config.destinations.is_empty() =>
+            {
+                todo.unread = Some(error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
     fn back_up_once(&mut self, subject: &mut SubvolumeBackup, mut todo: Todo) -> Result<()> {
         let owed = matches!(todo.agenda, Agenda::Owed).then(|| self.owed(&subject.name));
         let (make, kind) = match todo.agenda {
@@ -305,6 +347,9 @@ impl RunContext<'_, '_> {
             Agenda::Owed => (MakeWhen::No, BackupKind::Incremental),
         };
         todo.source.naming = Naming::Scheduled(subject.name.clone(), kind);
+        if owed.is_none() {
+            self.claim(subject, &mut todo)?;
+        }
         let config = &self.order.config;
         let mut dests = Vec::new();
         if let (Some(archive), None) = (&mut subject.archive, &owed) {
@@ -348,7 +393,7 @@ impl RunContext<'_, '_> {
         if !self.order.dry_run {
             self.note_outcome(subject, &outcome, owed.is_some())?;
         }
-        outcome.verdict(&subject.path)
+        outcome.verdict(&subject.path).and(todo.all_read)
     }
 
     /// What the state remembers of it.
@@ -380,19 +425,6 @@ impl RunContext<'_, '_> {
             last.arrived(newest.path.clone(), newest.key.clone(), full);
         }
         Ok(())
-    }
-}
-
-/// Better before there is a snapshot than when it is to be sent.
-fn make_spool(config: &Config) -> Result<()> {
-    let dir = &config.global.spool_dir;
-    match config.s3.spool_enabled {
-        true => DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .doing(|| format!("cannot spool in {} (global.spool_dir)", shown(dir))),
-        false => Ok(()),
     }
 }
 

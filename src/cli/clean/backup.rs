@@ -1,4 +1,5 @@
-//! `buttersink clean --config FILE --backup NAME/TIME`: one backup less in the bucket.
+//! `buttersink clean --config FILE --backup NAME/TIME`: one backup less in the bucket. Whether it may
+//! go is decided by the store.
 
 use crate::archive::Stamp;
 use crate::backup::archive;

@@ -1,4 +1,5 @@
-//! `buttersink sync --resend NAME SRC DST`: wrong copies, replaced.
+//! `buttersink sync --resend NAME SRC DST`: wrong copies, replaced. What is replaced and how is the
+//! business of `sync::resend`.
 
 use crate::cli::means::open;
 use crate::cli::options::Options;

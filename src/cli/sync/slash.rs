@@ -1,4 +1,5 @@
-//! The slash at the end of a source: the commonest mistake there is, and what to type instead.
+//! The slash at the end of a source: the commonest mistake there is, and what to type instead. Opens
+//! nothing.
 
 use crate::btrfs;
 use crate::error::{Error, Kind, Result};

@@ -1,4 +1,4 @@
-//! `verify --content`: whose files are compared, and by whom.
+//! `verify --content`: whose files are compared, and by whom. Compares nothing itself.
 
 use super::Other;
 use crate::cli::means::open;
@@ -6,10 +6,10 @@ use crate::cli::options::Options;
 use crate::error::{Error, Result};
 use crate::event::Listener;
 use crate::proof::Seen;
-use crate::snapshot::{State, shown};
+use crate::snapshot::{Snapshot, State, shown};
 use crate::store::{Access, Location, Store};
 use crate::verify::{self, Verification};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Two directories, of which the first is verified.
 pub(super) type Directories<'a> = (&'a Path, &'a Path);
@@ -45,21 +45,24 @@ pub(super) fn compare(
     verify::files(report, store, there, source, changed, listener)
 }
 
-/// What a run brought and was ended before it compared it counts from now on, if it is the same.
+/// What a run brought and was ended before it compared it counts from now on, if it is the same. So does
+/// what has no seal, if all of it was compared, and where nobody else can say so: on this machine.
 pub(super) fn settle(report: &mut Verification, place: &Location, options: &Options) {
     let same = |path: &Path| {
         let mut findings = report.findings.iter();
         findings.any(|f| f.path == path && f.verdict.has(Seen::Same))
     };
+    let whole = place.place.directory().is_some() && !options.changed;
+    let waits = |state| state == State::Uncompared || whole && state == State::Unsealed;
     let all = report.listing.snapshots.iter();
-    let waiting = all.filter(|s| s.state == State::Uncompared && same(&s.path));
-    let waiting: Vec<PathBuf> = waiting.map(|s| s.path.clone()).collect();
-    for path in &waiting {
-        let name = shown(path);
+    let waiting = all.filter(|s| waits(s.state) && same(&s.path));
+    let waiting: Vec<Snapshot> = waiting.cloned().collect();
+    for snapshot in &waiting {
+        let name = shown(&snapshot.path);
         report
             .listing
             .notes
-            .push(match record(path, place, options) {
+            .push(match record(snapshot, place, options) {
                 Ok(()) => format!("{name} was compared, and counts from now on"),
                 Err(error) => {
                     format!("{name} is the same, and that could not be recorded: {error}")
@@ -68,8 +71,16 @@ pub(super) fn settle(report: &mut Verification, place: &Location, options: &Opti
     }
 }
 
-fn record(path: &Path, place: &Location, options: &Options) -> Result<()> {
+fn record(compared: &Snapshot, place: &Location, options: &Options) -> Result<()> {
     let mut store = open(place, Access::Append, options)?;
-    store.list()?;
-    store.settle(path)
+    let listing = store.list()?;
+    let known = |s: &Snapshot| (s.uuid, s.ctransid, s.state);
+    let mut now = listing.snapshots.iter();
+    match now.any(|s| s.path == compared.path && known(s) == known(compared)) {
+        true => store.settle(&compared.path),
+        false => {
+            let doing = format!("cannot settle {}", shown(&compared.path));
+            Err(Error::refused(doing, "it changed since it was compared"))
+        }
+    }
 }

@@ -1,12 +1,13 @@
-//! One store: what its own records say, and what another place and a drill say of its streams.
+//! One store: what its own records say, and what another place and a drill say of its streams. Compares
+//! nothing itself.
 
 use super::drill::Ground;
 use crate::cli::means::open;
 use crate::cli::options::Options;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::event::Listener;
-use crate::proof::Depth;
-use crate::snapshot::Listing;
+use crate::proof::{Depth, Finding, Verdict};
+use crate::snapshot::{Listing, Uuid};
 use crate::store::{Access, Archive, Location, Store};
 use crate::verify::{self, Verification};
 use std::path::Path;
@@ -57,6 +58,15 @@ pub(super) fn add(
     let location = archive.location();
     let below = location.strip_prefix(&report.listing.location);
     let at = below.unwrap_or(&location).to_owned();
-    report.join(alone(archive, depth, with, listener)?, Path::new(&at));
+    match alone(archive, depth, with, listener) {
+        Ok(part) => report.join(part, Path::new(&at)),
+        Err(error) if error.kind == Kind::Interrupted => return Err(error),
+        // What cannot be read of one archive keeps none of the others from being looked at.
+        Err(error) => report.findings.push(Finding {
+            path: at.into(),
+            id: Uuid::default(),
+            verdict: Verdict::Unverifiable(error.to_string()),
+        }),
+    }
     Ok(())
 }

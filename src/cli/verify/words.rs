@@ -1,4 +1,4 @@
-//! What the options of `buttersink verify` mean together.
+//! What the options of `buttersink verify` mean together. Opens nothing.
 
 use crate::cli::grammar::usage;
 use crate::cli::options::Options;

@@ -1,4 +1,4 @@
-//! What is done to objects in memory, one verb after the other.
+//! What is done to objects in memory, one verb after the other. Knows no layout.
 
 use super::{Memory, State, Stored, Upload};
 use crate::archive::Tier;
@@ -43,6 +43,7 @@ fn listed(key: &str, stored: &Stored) -> Object {
         size: stored.head.size,
         etag: stored.head.etag.clone(),
         modified: Some(stored.modified),
+        class: stored.head.class.clone(),
     }
 }
 
@@ -66,11 +67,12 @@ impl Objects for Memory {
     fn inventory(&self, prefix: &str) -> Result<Inventory> {
         self.call("list", prefix, |state| {
             let objects = state.objects.iter();
+            let objects = objects.map(|(key, stored)| (state.shown_as(key), stored));
             let objects = objects.filter(|(key, _)| key.starts_with(prefix));
             let uploads = state.uploads.values().map(|upload| &upload.shown);
             let uploads = uploads.filter(|upload| upload.key.starts_with(prefix));
             Ok(Inventory {
-                objects: objects.map(|(key, stored)| listed(key, stored)).collect(),
+                objects: objects.map(|(key, stored)| listed(&key, stored)).collect(),
                 uploads: uploads.cloned().collect(),
                 remark: None,
             })
@@ -83,8 +85,10 @@ impl Objects for Memory {
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        let get = |state: &mut State| Ok(state.objects.get(key).map(|s| s.bytes.to_vec()));
-        self.call("read", key, get)
+        self.call("read", key, |state| match state.is_frozen(key) {
+            true => Err(self.frozen("read", key)),
+            false => Ok(state.objects.get(key).map(|s| s.bytes.to_vec())),
+        })
     }
 
     fn beginning(&self, key: &str, count: u64) -> Result<Option<Vec<u8>>> {
@@ -257,6 +261,9 @@ impl Objects for Memory {
 
     fn copy(&self, from: &str, to: &str) -> Result<String> {
         self.call("copy", from, |state| {
+            if state.is_frozen(from) {
+                return Err(self.frozen("copy", from));
+            }
             let Some(copy) = state.objects.get(from).cloned() else {
                 return Err(self.wrong("copy", from, "it does not exist"));
             };

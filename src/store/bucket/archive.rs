@@ -8,6 +8,7 @@ mod facet;
 mod identity;
 pub mod index;
 pub mod manifest;
+mod owner;
 mod stamps;
 pub(super) mod survey;
 mod thawing;
@@ -16,6 +17,7 @@ pub use crate::store::ArchiveSettings as Settings;
 
 use super::cutter::Cutter;
 use super::kept::{Kept, Record, UnfinishedStream};
+use super::keys::refuse_folder;
 use super::layout::{Layout, Words};
 use super::out::Out;
 use super::spool::Spool;
@@ -27,7 +29,7 @@ use crate::machine;
 use crate::objects::{Inventory, Meta, Objects};
 use crate::proof::{Finding, Verdict};
 use crate::snapshot::{Diff, Origin, Size, Uuid};
-use crate::store::Access;
+use crate::store::{Access, Right};
 use crate::stream::Head;
 use index::ArchiveIndex;
 use manifest::{Manifest, Note};
@@ -51,6 +53,8 @@ pub struct Archives {
     known: HashMap<String, Uuid>,
     /// What new backups are of, if somebody told.
     subvolume: Option<Uuid>,
+    /// What this run said that the archive is of.
+    claimed: Option<Origin>,
 }
 
 /// A backup that is coming.
@@ -76,13 +80,19 @@ impl Bucket<Archives> {
             let said = format!("an object may have 1 to {most} bytes in {url}");
             return Err(Error::usage(doing, said));
         }
+        let folder = manifest::folder(&settings.prefix, &settings.name);
+        if let Some(said) = refuse_folder(&folder) {
+            let doing = format!("cannot use {}", objects.url(&folder));
+            return Err(Error::usage(doing, said));
+        }
         let layout = Archives {
-            folder: manifest::folder(&settings.prefix, &settings.name),
+            folder,
             settings,
             archive: ArchiveIndex::default(),
             kept: Vec::new(),
             known: HashMap::new(),
             subvolume: None,
+            claimed: None,
         };
         Ok(Bucket::of(objects, access, layout))
     }
@@ -145,8 +155,8 @@ impl Layout for Archives {
         files: "manifests",
     };
     const STRICT: bool = false;
-    /// The manifest and the pointer.
-    const BESIDE: u64 = 2;
+    /// The manifest, the pointer, and looks at the listing for these, the first chunk and all chunks.
+    const BESIDE: u64 = 6;
     type Draft = BackupDraft;
 
     fn folder(&self) -> &str {
@@ -160,6 +170,7 @@ impl Layout for Archives {
     fn read(&mut self, reach: &Reach, found: Inventory) -> Result<()> {
         let (prefix, name) = (&self.settings.prefix, &self.settings.name);
         self.archive = index::of(&*reach.objects, prefix, name, found)?;
+        self.must_be_readable(reach)?;
         self.archive.identify(&*reach.objects, &self.known)?;
         self.kept = self.archive.kept();
         Ok(())
@@ -171,6 +182,10 @@ impl Layout for Archives {
 
     fn leftovers(&self) -> &BTreeMap<String, UnfinishedStream> {
         &self.archive.leftovers
+    }
+
+    fn is_part(&self) -> bool {
+        !self.archive.unknown.is_empty()
     }
 
     fn notes(&mut self, reach: &Reach) -> Result<Vec<String>> {
@@ -197,7 +212,10 @@ impl Layout for Archives {
         let finding = |(key, why): (&String, &String)| Finding {
             path: key.strip_prefix(&self.folder).unwrap_or(key).into(),
             id: Uuid::default(),
-            verdict: Verdict::Different(why.clone()),
+            verdict: match archive.unknown.contains(key) {
+                true => Verdict::Unverifiable(why.clone()),
+                false => Verdict::Different(why.clone()),
+            },
         };
         Ok(unread.map(finding).collect())
     }
@@ -283,6 +301,19 @@ impl Layout for Archives {
 }
 
 impl Archives {
+    /// Who may read no manifest at all would make full backups for ever.
+    fn must_be_readable(&self, reach: &Reach) -> Result<()> {
+        let archive = &self.archive;
+        let refused = archive.unread.values().any(|frozen| !frozen) && archive.manifests.is_empty();
+        match archive.broken.first_key_value() {
+            Some((key, why)) if refused && reach.access.grants(Right::Add) => {
+                let doing = format!("cannot read {}", reach.objects.url(key));
+                Err(Error::failed(doing, why.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn note(
         &self,
         reach: &Reach,

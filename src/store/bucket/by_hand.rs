@@ -1,4 +1,5 @@
-//! How a stream is received by hand: lines for the shell, of programs that are not ours.
+//! How a stream is received by hand: lines for the shell, of programs that are not ours. Runs none of
+//! them.
 
 use crate::archive::ByHand;
 use crate::objects::Objects;

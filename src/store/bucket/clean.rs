@@ -4,6 +4,8 @@
 use super::layout::Layout;
 use super::{Bucket, Reach};
 use crate::error::{Error, Result};
+use crate::log;
+use crate::objects::FROZEN;
 use crate::process;
 
 /// Where deleted objects go: where ButterSink put what it removed.
@@ -28,21 +30,27 @@ impl<L: Layout> Bucket<L> {
 
 impl Reach {
     /// Moves objects to the trash. Everything is copied before anything goes, and what makes the rest
-    /// mean something, `first`, goes first.
+    /// mean something, `first`, goes first. What is frozen cannot be copied, and goes for good.
     pub(super) fn trash(&self, first: &[String], keys: &[String]) -> Result<()> {
         for key in keys {
             process::check("cannot delete")?;
             let to = format!("{TRASH}{key}");
             if !self.is_copied(key, &to)? {
-                self.objects.copy(key, &to)?;
+                match self.objects.copy(key, &to) {
+                    Err(error) if error.refusal() == FROZEN => {
+                        log::line(|| format!("not copied, since it is frozen: {error}"));
+                    }
+                    copied => drop(copied?),
+                }
             }
         }
         self.objects.remove(first)?;
         self.objects.remove(keys)
     }
 
-    /// Whether an earlier run copied this object already, and could not remove it. The key of a stream
-    /// names it, so that its length is enough; a copy may have another ETag.
+    /// Whether an earlier run copied this object already, and could not remove it. What was written with
+    /// it goes with a copy, which may have another ETag. What lay in the trash before may be another
+    /// stream of the same name and length.
     fn is_copied(&self, key: &str, to: &str) -> Result<bool> {
         let Some(copy) = self.objects.head(to)? else {
             return Ok(false);
@@ -51,6 +59,11 @@ impl Reach {
             return Ok(false);
         };
         let stream = !key.ends_with(".bs");
-        Ok(copy.size == here.size && (stream || copy.etag == here.etag))
+        let same = if stream {
+            copy.meta == here.meta
+        } else {
+            copy.etag == here.etag
+        };
+        Ok(copy.size == here.size && same)
     }
 }

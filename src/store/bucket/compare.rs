@@ -68,11 +68,11 @@ impl<L: Layout> Bucket<L> {
         record: &Record,
         stream: &mut dyn Read,
     ) -> Result<(Verdict, u64)> {
-        let mut whole = Recorded::of(&record.whole);
+        let mut whole = Recomputed::of(&record.whole);
         let (mut verdict, mut bytes) = (None::<Verdict>, 0);
         for (index, object) in kept.objects.iter().enumerate() {
             let told = self.reach.objects.remote_checksum(object)?;
-            let mut each = record.each.get(index).and_then(Recorded::of);
+            let mut each = record.each.get(index).and_then(Recomputed::of);
             let mut computed = told.as_ref().map(RemoteChecksum::hasher);
             bytes += read(stream, object.size, |piece| {
                 let recorded = [&mut whole, &mut each].into_iter().flatten();
@@ -129,16 +129,16 @@ fn nothing_told() -> Verdict {
 }
 
 /// A digest that was recorded, and is being computed of the stream made again.
-struct Recorded {
+struct Recomputed {
     kind: Algorithm,
     digest: String,
     sum: Hasher,
 }
 
-impl Recorded {
+impl Recomputed {
     /// The one that takes the least time; `None` if none was recorded.
-    fn of(digests: &Digests) -> Option<Recorded> {
-        digests.quickest().map(|(kind, digest)| Recorded {
+    fn of(digests: &Digests) -> Option<Recomputed> {
+        digests.quickest().map(|(kind, digest)| Recomputed {
             kind,
             digest: digest.to_owned(),
             sum: Hasher::new(kind, None),

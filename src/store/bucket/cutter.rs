@@ -2,6 +2,7 @@
 //! parts are compared by the upload, whole chunks here, by what is said of them where they are kept.
 
 use super::kept::UnfinishedStream;
+use super::must_be_listed;
 use super::upload::{Made, Upload, UploadTarget};
 use crate::digest::{DigestsHasher, Hasher};
 use crate::error::{Error, Kind, Result};
@@ -188,6 +189,7 @@ impl Cutter {
             key,
             // btrfs_to_s3 restores by it.
             sha256: true,
+            single: true,
         };
         let mut upload = Upload::new(Arc::clone(&self.objects), target);
         upload.describe(self.meta.clone());
@@ -232,7 +234,17 @@ impl Cutter {
         };
         self.filled = 0;
         self.done.push(chunk);
-        Ok(())
+        match &self.done[..] {
+            [only] => self.must_be_listed(only),
+            _ => Ok(()),
+        }
+    }
+
+    /// A service that keeps it under another key will do so with all, and days of work are in vain.
+    fn must_be_listed(&self, made: &Made) -> Result<()> {
+        let objects = made.objects.iter();
+        let wanted: Vec<_> = objects.map(|o| (o.key.as_str(), o.size)).collect();
+        must_be_listed(&*self.objects, &self.stem, &wanted)
     }
 
     /// What is not the same is removed with all that follows it, and made anew by the next try:

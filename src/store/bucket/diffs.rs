@@ -7,8 +7,8 @@ mod name;
 mod records;
 
 use super::clean::TRASH;
-use super::kept::{Kept, Record, UnfinishedStream};
-use super::keys::is_path;
+use super::kept::{self, Kept, Record, UnfinishedStream};
+use super::keys::{is_path, refuse_folder};
 use super::layout::{Layout, Words};
 use super::out::Out;
 use super::upload::{Made, Upload, UploadTarget};
@@ -38,6 +38,8 @@ pub struct Diffs {
     index: Index,
     /// What `.bs` files say, by path, as far as they were fetched.
     hints: BTreeMap<String, Hints>,
+    /// Those that could not be read.
+    unread: BTreeSet<String>,
     remarks: Vec<String>,
 }
 
@@ -60,18 +62,22 @@ impl Bucket<Diffs> {
             prefix.push('/');
         }
         let doing = || format!("cannot use {}", objects.url(&prefix));
+        if let Some(said) = refuse_folder(&prefix) {
+            return Err(Error::usage(doing(), said));
+        }
         if prefix.starts_with(TRASH) {
             let said = "trash/ is where --delete moves objects; copy them back first";
             return Err(Error::usage(doing(), said));
         }
         if !prefix.is_empty() && !is_path(prefix.trim_end_matches('/')) {
-            let said = "no part of the prefix may be empty, '.' or '..'";
+            let said = "no part of the prefix may be empty";
             return Err(Error::usage(doing(), said));
         }
         let layout = Diffs {
             prefix,
             index: Index::default(),
             hints: BTreeMap::new(),
+            unread: BTreeSet::new(),
             remarks: Vec::new(),
         };
         Ok(Bucket::of(objects, access, layout))
@@ -85,8 +91,8 @@ impl Layout for Diffs {
         files: "keys",
     };
     const STRICT: bool = true;
-    /// The file of sizes.
-    const BESIDE: u64 = 1;
+    /// The file of sizes, and a look at the listing.
+    const BESIDE: u64 = 2;
     type Draft = DiffDraft;
 
     fn folder(&self) -> &str {
@@ -109,11 +115,12 @@ impl Layout for Diffs {
 
     fn read(&mut self, reach: &Reach, found: Inventory) -> Result<()> {
         self.hints.clear();
+        self.unread.clear();
         self.remarks.extend(found.remark);
         self.index = Index::of(&self.prefix, found.objects, found.uploads);
-        for leftover in self.index.leftovers.values_mut() {
-            leftover.look(&*reach.objects)?;
-        }
+        let left = self.index.leftovers.values_mut();
+        self.remarks
+            .extend(kept::look_at_all(left, &*reach.objects)?);
         // Whoever tells of origins, or may delete, asks for them.
         match reach.told || reach.access.grants(Right::Remove) {
             true => self.fill_origins(reach),
@@ -132,6 +139,7 @@ impl Layout for Diffs {
     fn notes(&mut self, _reach: &Reach) -> Result<Vec<String>> {
         let mut notes = std::mem::take(&mut self.remarks);
         notes.extend(self.index.foreign());
+        notes.extend(self.index.cold());
         notes.extend(self.index.shared().into_iter().map(|path| {
             let path = shown(path);
             format!("several snapshots are at {path}: it cannot be deleted by that name")
@@ -144,7 +152,7 @@ impl Layout for Diffs {
     }
 
     fn record(&mut self, reach: &Reach, kept: &Kept) -> Result<Record> {
-        let hints = self.hints(reach, &kept.path)?;
+        let hints = self.hints_read(reach, &kept.path)?;
         let bytes = hints.size(&kept.diff()).and_then(Size::bytes);
         if let Some(key) = &kept.marker {
             let marker = self.marker(reach, key, kept)?;
@@ -173,7 +181,7 @@ impl Layout for Diffs {
         let Some(object) = kept.objects.first() else {
             return Ok(false);
         };
-        let hints = self.hints(reach, &kept.path)?;
+        let hints = self.hints_read(reach, &kept.path)?;
         if hints.is_mended(&kept.diff(), &object.etag) {
             return Ok(true);
         }
@@ -185,7 +193,7 @@ impl Layout for Diffs {
         let near = self.index.kept.iter().filter(|kept| kept.to == diff.to);
         let paths: Vec<String> = near.map(|kept| kept.path.clone()).collect();
         for path in paths {
-            if let Some(size) = self.hints(reach, &path)?.size(diff) {
+            if let Some(size) = self.hints_read(reach, &path)?.size(diff) {
                 return Ok(Some(size));
             }
         }
@@ -199,7 +207,7 @@ impl Layout for Diffs {
         for path in paths {
             let here = self.index.kept.iter().filter(|kept| kept.path == path);
             let there: BTreeSet<_> = here.map(|kept| (kept.to, kept.from)).collect();
-            let gone: Vec<_> = self.hints(reach, &path)?.all_uploaded().collect();
+            let gone: Vec<_> = self.hints_read(reach, &path)?.all_uploaded().collect();
             for (to, from) in gone.into_iter().filter(|pair| !there.contains(pair)) {
                 let from = from.map_or("None".to_owned(), |uuid| uuid.to_string());
                 let words = format!("{to}_{from} was uploaded and is missing");
@@ -232,6 +240,7 @@ impl Layout for Diffs {
             size: diff.size,
             unfinished: leftover.map_or_else(Vec::new, |left| left.uploads.clone()),
             sha256: false,
+            single: false,
         };
         let upload = Upload::new(Arc::clone(&reach.objects), target);
         let size = diff.size;
@@ -267,6 +276,9 @@ impl Layout for Diffs {
         for made in made {
             let sources = made.objects.iter().cloned().map(Source::from);
             let mut kept = draft.name.kept(sources.collect(), None);
+            let objects = made.objects.iter();
+            let wanted: Vec<_> = objects.map(|o| (o.key.as_str(), o.size)).collect();
+            reach.must_be_listed(&self.key(&draft.name), &wanted)?;
             self.record_new(reach, &mut kept, &made, mended)?;
             self.index.leftovers.remove(&draft.name.to_string());
             self.index.kept.push(kept);
@@ -329,6 +341,19 @@ impl Layout for Diffs {
         self.index.hints.remove(path);
         self.hints.remove(path);
         Ok(())
+    }
+
+    /// A marker says that there is a stream: another run has finished it meanwhile, or a piece of it is
+    /// missing, and the others are all that there is of it.
+    fn must_be_left(&self, reach: &Reach, path: &str, doing: &str) -> Result<()> {
+        let markers = format!("{}{path}.all-", self.prefix);
+        match reach.objects.inventory(&markers)?.objects.first() {
+            None => Ok(()),
+            Some(marker) => {
+                let said = format!("{} says that it is a stream", shown(&marker.key));
+                Err(Error::refused(doing, said).hint("send it again, or remove the marker"))
+            }
+        }
     }
 
     fn forget_leftover(&mut self, path: &str) {

@@ -23,14 +23,14 @@ const WAITING: usize = 0;
 
 /// A stream that is being downloaded.
 pub(super) struct Download {
-    shared: Arc<Shared>,
+    shared: Arc<SharedDownload>,
     threads: Vec<JoinHandle<()>>,
     range: Option<Arc<Buffer>>,
     at: usize,
     /// Where the memory of ranges goes that were read.
     home: Sender<Vec<u8>>,
     /// Only if there is something to compare it with.
-    digest: Option<Digest>,
+    digest: Option<RecordedDigest>,
     /// What its digest must be, if one was recorded.
     recorded: Digests,
     /// Why no more comes. An error is never followed by bytes or an end.
@@ -38,7 +38,7 @@ pub(super) struct Download {
 }
 
 /// What was recorded, computed again.
-enum Digest {
+enum RecordedDigest {
     /// On a thread of its own, which sees all bytes in their order.
     InOrder(Background),
     /// Of leaves that were hashed as they came.
@@ -47,27 +47,27 @@ enum Digest {
 
 /// A part of the stream.
 #[derive(Default)]
-struct Range {
+struct StreamRange {
     bytes: Vec<u8>,
-    /// Their hashes, if [`Shared::leaves`].
+    /// Their hashes, if [`SharedDownload::leaves`].
     leaves: Vec<Hash>,
 }
 
-struct Shared {
+struct SharedDownload {
     objects: Arc<dyn Objects>,
     sources: Vec<Source>,
     /// Whether ranges are leaves of the tree hash that was recorded, and hashed by who fetches them.
     leaves: bool,
-    state: Mutex<State>,
+    state: Mutex<DownloadState>,
     changed: Condvar,
     stop: AtomicBool,
 }
 
-struct State {
+struct DownloadState {
     /// The next range to fetch, and the next to read.
     fetch: u64,
     read: u64,
-    ready: BTreeMap<u64, Result<Range>>,
+    ready: BTreeMap<u64, Result<StreamRange>>,
     spare: Receiver<Vec<u8>>,
     /// The SHA-256 in the object's own metadata.
     told: Option<String>,
@@ -83,11 +83,11 @@ impl Download {
     ) -> Download {
         let (home, spare) = channel();
         let leaves = recorded.tree_hash.is_some() && are_leaves(&sources);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedDownload {
             objects,
             sources,
             leaves,
-            state: Mutex::new(State {
+            state: Mutex::new(DownloadState {
                 fetch: 0,
                 read: 0,
                 ready: BTreeMap::new(),
@@ -109,7 +109,7 @@ impl Download {
             at: 0,
             home,
             digest: match leaves {
-                true => Some(Digest::Tree(TreeHash::default())),
+                true => Some(RecordedDigest::Tree(TreeHash::default())),
                 false => in_order(&recorded),
             },
             recorded,
@@ -120,7 +120,7 @@ impl Download {
     /// The next range in the place of the one that was read; false at the end.
     fn advance(&mut self) -> Result<bool> {
         (self.range, self.at) = (None, 0);
-        let Some(Range { bytes, leaves }) = self.shared.take()? else {
+        let Some(StreamRange { bytes, leaves }) = self.shared.take()? else {
             return self.end().map(|()| false);
         };
         if self.digest.is_none() {
@@ -130,8 +130,8 @@ impl Download {
         }
         let range = Buffer::new(bytes, &self.home);
         match &mut self.digest {
-            Some(Digest::InOrder(hashing)) => hashing.add(&range)?,
-            Some(Digest::Tree(tree)) => tree.add_hashed(leaves),
+            Some(RecordedDigest::InOrder(hashing)) => hashing.add(&range)?,
+            Some(RecordedDigest::Tree(tree)) => tree.add_hashed(leaves),
             None => {}
         }
         self.range = Some(range);
@@ -140,8 +140,8 @@ impl Download {
 
     fn end(&mut self) -> Result<()> {
         let found = match self.digest.take() {
-            Some(Digest::InOrder(hashing)) => Some(hashing.finish()?),
-            Some(Digest::Tree(tree)) => Some(hex(&tree.finish())),
+            Some(RecordedDigest::InOrder(hashing)) => Some(hashing.finish()?),
+            Some(RecordedDigest::Tree(tree)) => Some(hex(&tree.finish())),
             None => None,
         };
         match (self.recorded.quickest(), found) {
@@ -159,9 +159,11 @@ impl Download {
     }
 }
 
-fn in_order(recorded: &Digests) -> Option<Digest> {
+fn in_order(recorded: &Digests) -> Option<RecordedDigest> {
     let (algorithm, _) = recorded.quickest()?;
-    Some(Digest::InOrder(Background::start(algorithm, WAITING)))
+    Some(RecordedDigest::InOrder(Background::start(
+        algorithm, WAITING,
+    )))
 }
 
 /// Whether no leaf of a tree hash is in two objects.
@@ -204,8 +206,8 @@ impl Drop for Download {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SharedDownload {
+    fn state(&self) -> MutexGuard<'_, DownloadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -214,7 +216,7 @@ impl Shared {
     }
 
     /// The next range to read, when it has come; `None` at the end.
-    fn take(&self) -> Result<Option<Range>> {
+    fn take(&self) -> Result<Option<StreamRange>> {
         let mut state = self.state();
         if state.read == self.count() {
             return Ok(None);
@@ -301,7 +303,7 @@ impl Shared {
         }
     }
 
-    fn fetch(&self, number: u64, buffer: Vec<u8>) -> Result<Range> {
+    fn fetch(&self, number: u64, buffer: Vec<u8>) -> Result<StreamRange> {
         let Some((index, start, length)) = self.place(number) else {
             return Err(Error::failed(self.doing(0), "a range beyond its end"));
         };
@@ -316,6 +318,6 @@ impl Shared {
             true => digest::leaves(&bytes),
             false => Vec::new(),
         };
-        Ok(Range { bytes, leaves })
+        Ok(StreamRange { bytes, leaves })
     }
 }

@@ -42,7 +42,10 @@ impl<L: Layout> Bucket<L> {
         let finding = |(kept, verdict): &(Kept, Verdict)| Finding {
             path: kept.path.clone().into(),
             id: kept.to,
-            verdict: verdict.clone().and(chains.verdict(&kept.name)),
+            verdict: verdict.clone().and(match &kept.broken {
+                Some(why) if kept.unknown => Verdict::Unverifiable(why.clone()),
+                _ => chains.verdict(&kept.name),
+            }),
         };
         let mut findings: Vec<Finding> = all.iter().map(finding).collect();
         findings.extend(self.layout.absent(&self.reach)?);
@@ -169,7 +172,7 @@ impl<L: Layout> Bucket<L> {
 /// that an object was replaced says nothing of its bytes.
 fn quick<L: Layout>(kept: &Kept, record: &Record, look: Look, depth: Depth) -> Verdict {
     let bytes = kept.bytes();
-    if let Some(why) = &kept.broken {
+    if let Some(why) = kept.broken.as_ref().filter(|_| !kept.unknown) {
         return Verdict::Different(why.clone());
     }
     if let Some(recorded) = record.bytes.filter(|&recorded| recorded != bytes) {

@@ -2,7 +2,7 @@
 //! Knows no layout.
 
 use crate::digest::Digests;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::objects::{Object, Objects, Source, Unfinished};
 use crate::snapshot::{Diff, Origin, Size, Snapshot, Uuid};
 use crate::text::{duration, shown};
@@ -17,6 +17,8 @@ pub struct Kept {
     pub(super) to: Uuid,
     /// Out of what.
     pub(super) from: Option<Uuid>,
+    /// Nobody knows the real UUID of what it makes, so that `to` is another.
+    pub(super) stand_in: bool,
     /// Nobody knows the real UUID of what it builds on, so that `from` is another.
     pub(super) hidden_parent: bool,
     /// In order, with the ETags that they have now.
@@ -29,6 +31,8 @@ pub struct Kept {
     pub(super) on: Option<String>,
     /// Why it cannot be restored, as far as a listing tells.
     pub(super) broken: Option<String>,
+    /// That is so only as far as could be read.
+    pub(super) unknown: bool,
     /// Seconds since 1970.
     pub(super) created: Option<i64>,
     /// The subvolume that it is a snapshot of.
@@ -72,6 +76,7 @@ impl Kept {
             origin: self.origin.clone(),
             created: self.created,
             read_only: true,
+            stand_in: self.stand_in,
             ..Snapshot::default()
         }
     }
@@ -114,6 +119,26 @@ pub struct UnfinishedStream {
     pub bytes: u64,
     /// When something last arrived.
     pub latest: Option<Timestamp>,
+}
+
+/// Looks at what runs left, as far as that is told; what is not, in words.
+pub(super) fn look_at_all<'a>(
+    all: impl Iterator<Item = &'a mut UnfinishedStream>,
+    objects: &dyn Objects,
+) -> Result<Vec<String>> {
+    let mut remarks = Vec::new();
+    for leftover in all {
+        match leftover.look(objects) {
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            // Of what nobody knows the age, any might be too young.
+            Err(error) => {
+                leftover.latest = None;
+                remarks.push(error.to_string());
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(remarks)
 }
 
 impl UnfinishedStream {

@@ -5,6 +5,9 @@ use crate::archive::{BackupKind, Begun, Stamp};
 use crate::error::{Error, Result};
 use std::path::Path;
 
+/// How the key of what says which machine an archive is of ends.
+pub(super) const OWNER: &str = "owner.json";
+
 /// A key of an archive, `{prefix}subvol/{name}/…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Archived<'a> {
@@ -20,6 +23,8 @@ pub(super) struct Archived<'a> {
 pub(super) enum KeyPart {
     /// `current.json`.
     Pointer,
+    /// Says which machine makes the backups.
+    Owner,
     /// The manifest of a kind of backup and a time.
     Manifest(BackupKind, Stamp),
     /// A piece of its stream, counted from 0.
@@ -27,11 +32,17 @@ pub(super) enum KeyPart {
 }
 
 impl<'a> Archived<'a> {
+    /// Whether its key can be asked for: other programs may have written some that cannot.
+    pub(super) fn is_found(&self) -> bool {
+        refuse_folder(self.prefix).is_none() && refuse_folder(self.name).is_none()
+    }
+
     /// Takes a key apart; `None` if it is no archive's.
     pub(super) fn parse(key: &'a str) -> Option<Archived<'a>> {
         let (folder, file) = key.rsplit_once('/')?;
         let (folder, part) = match file {
             "current.json" => (folder, KeyPart::Pointer),
+            OWNER => (folder, KeyPart::Owner),
             _ => {
                 let (folder, kind) = folder.rsplit_once('/')?;
                 (folder, KeyPart::parse(kind, file)?)
@@ -71,9 +82,21 @@ pub(super) fn path_text(path: &Path, doing: String) -> Result<String> {
     }
 }
 
-/// Whether it is a key of an archive.
+/// Why nothing could be found again below a folder of this name; `None` if it can.
+///
+/// A slash at the beginning and empty parts are kept by most services, and what others make of them is seen
+/// when what was written is looked for.
+pub fn refuse_folder(folder: &str) -> Option<&'static str> {
+    let dots = folder.split('/').any(|part| matches!(part, "." | ".."));
+    dots.then_some(
+        "no part of it may be '.' or '..': such parts are dropped from addresses on the way, and what is \
+         written would be found nowhere, or elsewhere",
+    )
+}
+
+/// Whether it is a key of an archive that can be opened.
 pub(super) fn is_archived(key: &str) -> bool {
-    Archived::parse(key).is_some()
+    Archived::parse(key).is_some_and(|archived| archived.is_found())
 }
 
 /// Whether it can be a snapshot's path: what comes from a bucket must not lead out of a directory.
@@ -89,6 +112,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     if let Some(Archived { prefix, name, part }) = Archived::parse(&key) {
         let end = match part {
             KeyPart::Pointer => "current.json".to_owned(),
+            KeyPart::Owner => OWNER.to_owned(),
             KeyPart::Manifest(kind, stamp) => format!("{kind}/manifest-{stamp}.json"),
             KeyPart::Chunk(begun, index) => format!("{begun}-{index}.bin"),
         };
@@ -99,6 +123,24 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_that_can_be_found_again() {
+        for fine in [
+            "",
+            "a/b/",
+            "/a/",
+            "a//b/",
+            "a.b/..c/",
+            "trash/",
+            "x/subvol/",
+        ] {
+            assert_eq!(refuse_folder(fine), None, "{fine}");
+        }
+        for lost in ["./x/", "x/./", "../x/", "a/../b/", ".."] {
+            assert!(refuse_folder(lost).is_some(), "{lost:?}");
+        }
+    }
 
     #[test]
     fn keys_of_archives() {

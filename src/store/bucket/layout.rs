@@ -29,7 +29,7 @@ pub trait Layout {
     /// Objects of a verified stream are asked about one by one, and the generations in streams must be
     /// those of their parents.
     const STRICT: bool;
-    /// How many objects are written beside those of a stream.
+    /// How many requests there are beside those for the objects of a stream.
     const BESIDE: u64;
     /// What is known of a stream that is coming.
     type Draft;
@@ -55,6 +55,11 @@ pub trait Layout {
 
     /// What runs left, by a path that `delete` takes.
     fn leftovers(&self) -> &BTreeMap<String, UnfinishedStream>;
+
+    /// Whether there may be more than was read.
+    fn is_part(&self) -> bool {
+        false
+    }
 
     /// Remarks for a person; and what is wrong is set right, where that is allowed.
     fn notes(&mut self, reach: &Reach) -> Result<Vec<String>>;

@@ -33,17 +33,23 @@ pub(in crate::store) fn remarks(
 fn meaning(rule: &Rule) -> String {
     let so = match rule.does {
         Does::Delete(_) => "backups are lost by that, with all that is built on them",
-        Does::Freeze(..) if spares_manifests(&rule.prefix) => "restore thaws these chunks first",
-        Does::Freeze(..) => "manifests must be thawed then to be read; let it be for chunks only",
+        Does::Freeze(..) if spares_manifests(rule) => "restore thaws these chunks first",
+        Does::Freeze(..) => {
+            "manifests must be thawed then to be read, and nothing builds on them; let it be for chunks \
+             only, by their prefix or by ObjectSizeGreaterThan (buttersink-s3(5))"
+        }
         Does::Abort(_) => "an upload that takes longer is never finished",
     };
     format!("{rule}: {so}")
 }
 
-/// Whether what begins so are chunks only: manifests and the pointer beside them are called otherwise.
-fn spares_manifests(prefix: &str) -> bool {
-    let name = prefix.rsplit('/').next().unwrap_or_default();
-    name.starts_with("chunk-")
+/// Manifests take some hundred bytes for a chunk.
+const LARGE: u64 = 1 << 20;
+
+/// Whether a rule is for chunks only: manifests and the pointer beside them are called otherwise, and small.
+fn spares_manifests(rule: &Rule) -> bool {
+    let name = rule.prefix.rsplit('/').next().unwrap_or_default();
+    name.starts_with("chunk-") || rule.over >= LARGE
 }
 
 #[cfg(test)]
@@ -52,13 +58,17 @@ mod tests {
 
     #[test]
     fn a_rule_for_chunks_is_no_harm() {
-        let said = |prefix: &str| {
+        let sized = |prefix: &str, over| {
             meaning(&Rule {
                 id: "r".to_owned(),
                 prefix: prefix.to_owned(),
+                over,
                 does: Does::Freeze("GLACIER".to_owned(), "after 1 days".to_owned()),
             })
         };
+        let said = |prefix: &str| sized(prefix, 0);
+        assert!(sized("", LARGE).ends_with("restore thaws these chunks first"));
+        assert!(sized("p/", 5).contains("manifests must be thawed"));
         for all in ["", "p/", "p/subvol/data/full/", "p/subvol/data/full/c"] {
             assert!(said(all).contains("manifests must be thawed"), "{all}");
         }

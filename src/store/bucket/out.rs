@@ -1,4 +1,5 @@
-//! Where the bytes of a stream go: into one upload, or cut into chunks, by way of a disk or not.
+//! Where the bytes of a stream go: into one upload, or cut into chunks, by way of a disk or not. Knows
+//! no layout.
 
 use super::cutter::Cutter;
 use super::spool::Spool;

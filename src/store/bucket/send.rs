@@ -25,7 +25,7 @@ pub(super) fn stream(objects: &Arc<dyn Objects>, kept: &Kept, record: Record) ->
     let pieces = kept.objects.iter().zip(&record.each);
     let expected = pieces.map(|(object, digests)| {
         let (kind, digest) = digests.quickest().unwrap_or((Algorithm::Sha256, ""));
-        Expected {
+        ExpectedObject {
             from: objects.url(&object.key),
             size: object.size,
             kind,
@@ -39,7 +39,7 @@ pub(super) fn stream(objects: &Arc<dyn Objects>, kept: &Kept, record: Record) ->
 struct Chunks<R> {
     inner: R,
     /// What is still to come.
-    ahead: VecDeque<Expected>,
+    ahead: VecDeque<ExpectedObject>,
     /// Bytes of the first one that were read, and their digest.
     taken: u64,
     sum: Hasher,
@@ -48,14 +48,14 @@ struct Chunks<R> {
 }
 
 /// An object as it was recorded.
-struct Expected {
+struct ExpectedObject {
     from: String,
     size: u64,
     kind: Algorithm,
     digest: String,
 }
 
-fn begin(ahead: &VecDeque<Expected>) -> Hasher {
+fn begin(ahead: &VecDeque<ExpectedObject>) -> Hasher {
     Hasher::new(
         ahead.front().map_or(Algorithm::Sha256, |chunk| chunk.kind),
         None,
@@ -63,7 +63,7 @@ fn begin(ahead: &VecDeque<Expected>) -> Hasher {
 }
 
 impl<R: Read> Chunks<R> {
-    fn new(inner: R, chunks: VecDeque<Expected>) -> Chunks<R> {
+    fn new(inner: R, chunks: VecDeque<ExpectedObject>) -> Chunks<R> {
         Chunks {
             inner,
             sum: begin(&chunks),
@@ -95,7 +95,7 @@ impl<R: Read> Chunks<R> {
 
     fn next(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.close()?;
-        let Some(Expected { from, size, .. }) = self.ahead.front() else {
+        let Some(ExpectedObject { from, size, .. }) = self.ahead.front() else {
             // The reader below has an end of its own to check.
             let doing = "cannot use the backup";
             return match self.inner.read(buffer) {
@@ -146,12 +146,12 @@ impl<R: Read> Read for Chunks<R> {
 mod tests {
     use super::*;
 
-    fn chunks(parts: &[&[u8]]) -> VecDeque<Expected> {
+    fn chunks(parts: &[&[u8]]) -> VecDeque<ExpectedObject> {
         let kinds = [Algorithm::Sha256, Algorithm::TreeHash].into_iter().cycle();
         let chunk = |(part, kind): (&&[u8], Algorithm)| {
             let mut sum = Hasher::new(kind, None);
             sum.update(part);
-            Expected {
+            ExpectedObject {
                 from: "c".to_owned(),
                 size: part.len() as u64,
                 kind,

@@ -26,7 +26,7 @@ const LONGEST: u64 = 64 << 20;
 
 /// Takes a stream at the speed of a disk. Dropped, it ends the upload and leaves what arrived.
 pub struct Spool {
-    shared: Arc<Shared>,
+    shared: Arc<SharedSpool>,
     dir: PathBuf,
     limit: u64,
     /// Bytes of a file, so that there can be several.
@@ -39,13 +39,13 @@ pub struct Spool {
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct SharedSpool {
+    state: Mutex<SpoolState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct SpoolState {
     full: VecDeque<(File, u64)>,
     /// Bytes that are on the disk or may come there: of all files.
     taken: u64,
@@ -185,18 +185,18 @@ impl Drop for Spool {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SharedSpool {
+    fn state(&self) -> MutexGuard<'_, SpoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn wait<'a>(&self, state: MutexGuard<'a, SpoolState>) -> MutexGuard<'a, SpoolState> {
         self.changed
             .wait(state)
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut SpoolState)) {
         change(&mut self.state());
         self.changed.notify_all();
     }

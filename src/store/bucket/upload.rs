@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::objects::{About, Meta, Object, Objects, Unfinished, UploadedPart};
 use crate::snapshot::Size;
-use begun::Begun;
+use begun::RecordedUpload;
 use sizing::Sizing;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +28,8 @@ pub struct UploadTarget {
     /// Whether the SHA-256 is wanted, beside the tree hash, of a stream of several parts. It can only
     /// be computed one byte after the other.
     pub sha256: bool,
+    /// Whether it must become one object, whose length is not exceeded then.
+    pub single: bool,
 }
 
 /// What an upload made.
@@ -68,7 +70,7 @@ impl Upload {
     /// Begins an upload. Asks nothing before the first part is full.
     pub fn new(objects: Arc<dyn Objects>, target: UploadTarget) -> Upload {
         let limits = objects.limits();
-        let sizing = Sizing::of(target.size, &limits);
+        let sizing = Sizing::of(target.size, &limits, target.single);
         log::line(|| {
             let (part, threads) = (sizing.part, limits.threads as u64);
             let memory = part * (threads + 1);
@@ -95,7 +97,7 @@ impl Upload {
     /// How many requests a stream of this length takes, and how many parts; `None` if its length is
     /// unknown. Beside the parts, uploads are begun and completed, and what was made is looked at.
     pub fn effort(objects: &dyn Objects, size: Size) -> Option<(u64, u64)> {
-        let sizing = Sizing::of(size, &objects.limits());
+        let sizing = Sizing::of(size, &objects.limits(), false);
         let parts = sizing.parts()?;
         let around = if parts > 1 { 2 * sizing.pieces } else { 0 };
         Some((parts + around + sizing.pieces, parts))
@@ -103,7 +105,7 @@ impl Upload {
 
     /// Bytes of the parts of a stream of this length.
     pub fn part_size(objects: &dyn Objects, size: Size) -> u64 {
-        Sizing::of(size, &objects.limits()).part
+        Sizing::of(size, &objects.limits(), false).part
     }
 
     /// Sends what is left, makes the object, and compares what the service has with what we sent.
@@ -195,8 +197,7 @@ impl Upload {
     /// The upload of a piece: an unfinished one if it can be used, else a new one.
     fn begin(&self, index: usize) -> Result<UploadingObject> {
         if index as u64 >= self.sizing.pieces {
-            let said = "the stream is longer than was estimated and does not fit into one object: \
-                        measure it (without --estimate), or give a larger --part-size";
+            let said = "it does not fit into one object: give a larger --part-size";
             return Err(Error::refused(self.doing(), said));
         }
         let key = self.sizing.key(&self.key, index);
@@ -261,8 +262,8 @@ impl Upload {
     }
 
     /// What this machine remembers of an upload.
-    fn begun(&self, upload: &Unfinished) -> Begun {
-        Begun::of(&self.objects.url(&upload.key), &upload.id)
+    fn begun(&self, upload: &Unfinished) -> RecordedUpload {
+        RecordedUpload::of(&self.objects.url(&upload.key), &upload.id)
     }
 
     /// What an upload is begun with, but for the time.

@@ -181,6 +181,7 @@ fn recorded(
     for place in &dirs {
         recorded.add_old(place)?;
     }
+    recorded.seals.extend(recorded.due(subvolumes));
     let mut unfinished = HashSet::new();
     for place in &dirs {
         let marks = recorded.unfinished(place).into_iter();

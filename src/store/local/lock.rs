@@ -1,4 +1,5 @@
-//! Locks of directories: whoever may write to one holds its lock, by whichever path it got there.
+//! Locks of directories: whoever may write to one holds its lock, by whichever path it got there. Knows
+//! no snapshot.
 
 use super::records::state_dir::{ancestors, key};
 use crate::error::{Doing, Error, Kind, Result};

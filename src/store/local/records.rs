@@ -6,11 +6,12 @@ pub(super) mod quarantine;
 pub(super) mod seals;
 pub(super) mod state_dir;
 
+use crate::btrfs::Subvolume;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Origins, Uuid, shown};
 use crate::sys;
-use seals::{SEALS, Seal, parse};
+use seals::{Pending, SEALS, Seal, parse};
 use state_dir::{StateDir, options};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ pub(super) type Seals = HashMap<Uuid, Seal>;
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     pub(super) seals: Seals,
+    /// What was written before subvolumes got their names, where no seal followed.
+    pending: HashMap<Uuid, Pending>,
     /// What subvolumes are of, by their own UUIDs.
     pub(super) origins: Origins,
     /// Whether subvolumes are still to be compared with their sources.
@@ -37,6 +40,20 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
+    /// Whether no crash kept a seal from being written, as far as records tell.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The seals that a crash kept from being written, of the subvolumes that have their names since.
+    pub(super) fn due(&self, subvolumes: &[Subvolume]) -> Vec<(Uuid, Seal)> {
+        let due = |subvolume: &Subvolume| {
+            let pending = self.pending.get(&subvolume.uuid)?;
+            Some((subvolume.uuid, pending.becomes(subvolume)?))
+        };
+        subvolumes.iter().filter_map(due).collect()
+    }
+
     /// Whether a subvolume is still to be compared with its source.
     pub(super) fn is_uncompared(&self, uuid: Uuid) -> bool {
         self.uncompared.get(&uuid) == Some(&true)
@@ -81,7 +98,12 @@ impl Recorded {
         let text = state.read(SEALS)?.unwrap_or_default();
         for line in text.split_inclusive('\n').filter_map(parse) {
             let (uuid, fact) = (line.uuid, line.fact);
-            self.seals.extend(fact.seal.map(|seal| (uuid, seal)));
+            self.pending
+                .extend(fact.pending.map(|pending| (uuid, pending)));
+            if let Some(seal) = fact.seal {
+                self.seals.insert(uuid, seal);
+                self.pending.remove(&uuid);
+            }
             self.origins
                 .extend(fact.origin.map(|origin| (uuid, origin)));
             self.uncompared

@@ -55,7 +55,8 @@ pub(super) fn reject(local: &mut Local, path: &Path) -> Result<Rejected> {
     Ok(Rejected::Marked)
 }
 
-/// The crash that kept it from being compared may have kept it from being sealed as well.
+/// The crash that kept it from being compared may have kept it from being sealed as well. What another
+/// program received has no seal; that it is right only this machine's own may say.
 pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
     let doing = || format!("cannot settle {}", shown(local.dir.join(path)));
     let now = btrfs::subvolume(&local.dir.join(path))?;
@@ -66,7 +67,8 @@ pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
         let said = "it was replaced or changed since it was listed";
         return Err(Error::refused(doing(), said));
     };
-    if listed.state == State::Uncompared {
+    let unsealed = !local.walled && listed.state == State::Unsealed;
+    if unsealed || listed.state == State::Uncompared {
         let fact = Fact {
             seal: Some(seal),
             uncompared: Some(false),

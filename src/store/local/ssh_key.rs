@@ -1,5 +1,5 @@
 //! By which key of a server something came: recorded of what comes by one, and shown as seen from it.
-//! The other side has no say in it.
+//! The other side has no say in it. Trusts no word of it.
 
 use super::Local;
 use crate::snapshot::{CameBy, Origin, Snapshot};

@@ -9,17 +9,17 @@ use crate::store::{Receipt, Sink};
 use std::io::{self, Read, Write};
 
 /// What the two directions of a stream share: the line, or why it is no longer to be used.
-struct Stream<'a> {
+struct RemoteStream<'a> {
     line: &'a mut Option<Line>,
     failed: Option<Error>,
 }
 
-impl<'a> Stream<'a> {
+impl<'a> RemoteStream<'a> {
     fn begin(line: &'a mut Option<Line>, diff: &Diff) -> Self {
         if let Some(line) = line {
             line.moved = Some((0, diff.size.bytes()));
         }
-        Stream { line, failed: None }
+        RemoteStream { line, failed: None }
     }
 
     fn line(&mut self) -> Result<&mut Line> {
@@ -49,7 +49,7 @@ impl<'a> Stream<'a> {
 /// A stream from the far side. Dropped before its end we hang up: the far side is talking, and
 /// does not listen.
 pub(super) struct Incoming<'a> {
-    stream: Stream<'a>,
+    stream: RemoteStream<'a>,
     /// Bytes of the current frame that are still to be read.
     left: usize,
     complete: bool,
@@ -58,7 +58,7 @@ pub(super) struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     pub(super) fn begin(line: &'a mut Option<Line>, diff: &Diff) -> Self {
         Incoming {
-            stream: Stream::begin(line, diff),
+            stream: RemoteStream::begin(line, diff),
             left: 0,
             complete: false,
         }
@@ -137,13 +137,13 @@ impl Drop for Incoming<'_> {
 
 /// A stream to the far side. Dropped before it is finished it tells the far side to forget it.
 pub(super) struct Outgoing<'a> {
-    stream: Stream<'a>,
+    stream: RemoteStream<'a>,
 }
 
 impl<'a> Outgoing<'a> {
     pub(super) fn begin(line: &'a mut Option<Line>, diff: &Diff) -> Self {
         Outgoing {
-            stream: Stream::begin(line, diff),
+            stream: RemoteStream::begin(line, diff),
         }
     }
 }

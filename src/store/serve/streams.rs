@@ -50,7 +50,7 @@ pub(super) fn send<S: Store + ?Sized, R: Read, W: Write>(
 }
 
 /// How a client's stream ended.
-enum Ended {
+enum StreamEnd {
     Whole,
     /// The client gave up, and wants to go on talking.
     Aborted,
@@ -72,20 +72,20 @@ pub(super) fn receive<S: Store + ?Sized, R: Read, W: Write>(
     // An error drops the sink before it is reported: when the client hears of it, the leftovers
     // are gone.
     match take(sink.as_mut(), wire)? {
-        Ended::Whole => {
+        StreamEnd::Whole => {
             let done = sink.finish();
             let what = || format!("received {} as {}", diff.to, shown(path));
             let new = done.is_ok();
             reply(wire, record(done, what)).map(|()| new)
         }
-        Ended::Aborted => {
+        StreamEnd::Aborted => {
             drop(sink);
             reply(wire, Ok(())).map(|()| false)
         }
     }
 }
 
-fn take<R: Read, W: Write>(sink: &mut dyn Sink, wire: &mut Wire<R, W>) -> Result<Ended> {
+fn take<R: Read, W: Write>(sink: &mut dyn Sink, wire: &mut Wire<R, W>) -> Result<StreamEnd> {
     let (mut buffer, mut bytes) = (vec![0; BLOCK], 0);
     loop {
         let broke = |error| broken(error, bytes);
@@ -97,14 +97,14 @@ fn take<R: Read, W: Write>(sink: &mut dyn Sink, wire: &mut Wire<R, W>) -> Result
             Some((Tag::End, length)) => {
                 let said: Receipt = wire.body(length).map_err(broke)?;
                 if said.bytes == bytes {
-                    return Ok(Ended::Whole);
+                    return Ok(StreamEnd::Whole);
                 }
                 let said = format!("its stream had {} bytes, and {bytes} arrived", said.bytes);
                 return Err(strange(&said));
             }
             Some((Tag::Fail, length)) => {
                 wire.body::<Failure>(length).map_err(broke)?;
-                return Ok(Ended::Aborted);
+                return Ok(StreamEnd::Aborted);
             }
             Some(_) => return Err(strange("it speaks out of turn")),
             None => return Err(broke(io::ErrorKind::UnexpectedEof.into())),

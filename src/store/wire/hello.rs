@@ -1,4 +1,5 @@
-//! The greeting: who speaks, which version, and what the machine can do with send streams.
+//! The greeting: who speaks, which version, and what the machine can do with send streams. Does no
+//! input or output.
 
 use super::{OLDEST, PROTOCOL, plain};
 use crate::btrfs;
@@ -18,7 +19,7 @@ pub struct Hello {
     /// The version of this protocol: from a client the one that it wants, from a server the one
     /// that it goes on in, which is no higher.
     pub protocol: u32,
-    /// What it can beyond that version: see [`WORDS`].
+    /// What it can beyond that version: see `WORDS`.
     #[serde(default)]
     pub words: Vec<String>,
     /// The kernel's release.

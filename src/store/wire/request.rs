@@ -1,4 +1,5 @@
-//! What can be asked for, what each question needs, and which names it may have in it.
+//! What can be asked for, what each question needs, and which names it may have in it. Does no input or
+//! output.
 
 use crate::error::{Error, Result};
 use crate::proof::Depth;
@@ -82,6 +83,7 @@ impl Request {
     fn needs(&self) -> Right {
         match self {
             Request::List => Right::List,
+            // A digest is of any listed snapshot: who may fetch it can compute the digest himself.
             Request::Measure { .. }
             | Request::Send { .. }
             | Request::Inspect { .. }
@@ -293,6 +295,24 @@ mod tests {
                 let permitted = request.permitted(access, &[]).is_ok();
                 assert_eq!(permitted, allowed, "{request:?} {access:?}");
             }
+        }
+    }
+
+    /// What is below the directory is the limit of both: see `digests_tell_no_more_than_a_mode_may_fetch`.
+    #[test]
+    fn who_may_not_fetch_gets_no_digests() {
+        let diff = Diff {
+            to: crate::snapshot::Uuid([1; 16]),
+            from: None,
+            size: crate::snapshot::Size::Unknown,
+        };
+        let fetch = Request::Send {
+            diff,
+            unmended: None,
+        };
+        for access in Access::ALL {
+            let digest = digest(&[""]).permitted(access, &[]).is_ok();
+            assert_eq!(digest, fetch.permitted(access, &[]).is_ok(), "{access:?}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! The end of a stream that is mended: what it made is held against the snapshot, and what a
-//! command can still put right is put right, the top's times last.
+//! The end of a stream that is mended: what it made is held against the snapshot, and what a command
+//! can still put right is put right, the top's times last. Writes to no filesystem.
 
 use super::Mender;
 use crate::error::{Error, Kind, Result};
@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// What was touched: a node, where it is now, and what should be there.
-type Touched = (Id, Vec<u8>, TreeEntry);
+type TouchedNode = (Id, Vec<u8>, TreeEntry);
 
 impl Mender<'_> {
     /// Appends what has to come before END.
@@ -92,7 +92,7 @@ impl Mender<'_> {
     }
 
     /// Holds every name that the stream touched against the snapshot, and what it stands for.
-    fn compare(&mut self) -> Result<Vec<Touched>> {
+    fn compare(&mut self) -> Result<Vec<TouchedNode>> {
         let mut touched = Vec::new();
         let Some(model) = &self.model else {
             let top = self.should(b"")?.map(|entry| (TOP, Vec::new(), entry));

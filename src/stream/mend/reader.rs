@@ -28,13 +28,13 @@ pub struct MendedStream<'a, R> {
     passed: usize,
     end: usize,
     /// What comes next after what is rehearsed.
-    next: Next,
+    next: NextCommand,
     total: u64,
 }
 
 /// What is known of the command that stands at `passed`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum NextCommand {
     /// Not looked at yet.
     Unknown,
     /// It passes, after what is added.
@@ -75,7 +75,7 @@ impl<'a, R: Read> MendedStream<'a, R> {
             start: 0,
             passed: 0,
             end: 0,
-            next: Next::Unknown,
+            next: NextCommand::Unknown,
             total: 0,
         })
     }
@@ -88,7 +88,7 @@ impl<'a, R: Read> MendedStream<'a, R> {
     /// Rehearses what is there, up to the next command that something comes before or that is left
     /// out; false if there is no whole command.
     fn rehearse(&mut self) -> Result<bool> {
-        while self.next == Next::Unknown {
+        while self.next == NextCommand::Unknown {
             let rest = &self.bytes[self.passed..self.end];
             let Some(length) = Command::length(rest) else {
                 return Ok(false);
@@ -108,12 +108,16 @@ impl<'a, R: Read> MendedStream<'a, R> {
             self.total += length as u64;
             if keep && self.added.is_empty() {
                 self.passed += length;
-                self.next = if ends { Next::Ended } else { Next::Unknown };
+                self.next = if ends {
+                    NextCommand::Ended
+                } else {
+                    NextCommand::Unknown
+                };
             } else {
                 self.next = match (keep, ends) {
-                    (true, true) => Next::KeepEnd(length),
-                    (true, false) => Next::Keep(length),
-                    (false, _) => Next::Drop(length),
+                    (true, true) => NextCommand::KeepEnd(length),
+                    (true, false) => NextCommand::Keep(length),
+                    (false, _) => NextCommand::Drop(length),
                 };
             }
         }
@@ -175,16 +179,16 @@ impl<'a, R: Read> MendedStream<'a, R> {
     /// Goes past the command whose additions have been handed over.
     fn step(&mut self) {
         match self.next {
-            Next::Keep(length) | Next::KeepEnd(length) => self.passed += length,
-            Next::Drop(length) => {
+            NextCommand::Keep(length) | NextCommand::KeepEnd(length) => self.passed += length,
+            NextCommand::Drop(length) => {
                 self.passed += length;
                 self.start += length;
             }
-            Next::Unknown | Next::Ended => return,
+            NextCommand::Unknown | NextCommand::Ended => return,
         }
         self.next = match self.next {
-            Next::KeepEnd(_) => Next::Ended,
-            _ => Next::Unknown,
+            NextCommand::KeepEnd(_) => NextCommand::Ended,
+            _ => NextCommand::Unknown,
         };
     }
 }
@@ -200,7 +204,7 @@ impl<R: Read> Read for MendedStream<'_, R> {
             if self.start < self.passed {
                 continue;
             }
-            if self.next == Next::Ended {
+            if self.next == NextCommand::Ended {
                 return self.close().map(|()| 0);
             }
             let waits = !self.rehearse()? && self.start == self.passed;

@@ -11,7 +11,7 @@ impl Model<'_> {
     /// Applies one command.
     ///
     /// # Errors
-    /// [`Kind::Unreceivable`] if no receiver could carry it out; damage; or if the parent cannot be
+    /// [`crate::error::Kind::Unreceivable`] if no receiver could carry it out; damage; or if the parent cannot be
     /// read.
     pub fn apply(&mut self, command: &Command) -> Result<()> {
         let path = match command.get(Attr::Path) {

@@ -18,8 +18,10 @@ pub(crate) const TESTS: &[Test] = tests![
     servers_follow_only_links_of_roots_alone,
     strict_servers_refuse_what_others_could_use,
     the_server_decides_how_it_receives,
+    an_old_kernel_receives_by_the_program_btrfs,
     sessions_are_in_the_system_log,
     keys_of_one_filesystem_see_only_their_own,
+    digests_tell_no_more_than_a_mode_may_fetch,
     nobody_is_blocked_by_who_claims_his_uuid,
     mounts_in_the_directory_are_not_crossed,
     who_appends_removes_only_what_never_counted,
@@ -164,6 +166,29 @@ fn the_server_decides_how_it_receives() {
     }
 }
 
+/// Before Linux 5.6 there is no openat2; who is served is told how he is.
+fn an_old_kernel_receives_by_the_program_btrfs() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip("needs strace");
+    }
+    let dir = btrfs("far", 256);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o", "/dev/null", "-e", "inject=openat2:error=ENOSYS"]);
+    command
+        .arg(binary("buttersink"))
+        .args(["--server", "--mode", "a"]);
+    let mut client = Client::wishing(command.arg(&dir), None);
+    let hello = client.hear().unwrap();
+    assert!(!hello["words"].to_string().contains("builtin"));
+    let listing = client.ask(&json!({"ask": "list"})).unwrap();
+    assert!(listing["notes"].to_string().contains("needs Linux 5.6"));
+    let stream = of_commands(2, &[file("f", b"x")]);
+    client.receive("s", 2, None, &stream).unwrap();
+    assert_eq!(client.close(), 0);
+    assert_eq!(fs::read(dir.join("s/f")).unwrap(), b"x");
+    assert!(!dir.join(".buttersink/quarantine").exists());
+}
+
 /// In a namespace of its own, where this test is the system's logger.
 fn sessions_are_in_the_system_log() {
     let root = btrfs("far", 256);
@@ -285,6 +310,25 @@ fn keys_of_one_filesystem_see_only_their_own() {
     }
     assert!(client.list().is_empty());
     assert_eq!(fs::read_dir(&one).unwrap().count(), 0);
+}
+
+/// What each mode may fetch it may have digests of, and of nothing else.
+fn digests_tell_no_more_than_a_mode_may_fetch() {
+    let (one, two) = two_tenants();
+    let id = uuid(2).to_string();
+    let digest = json!({"id": id, "extent": {"these": ["", "secret"]}, "from_disk": false});
+    let question = json!({"ask": "digest", "digest": digest});
+    for mode in ["r", "a", "w"] {
+        let mut client = Client::comparing(mode, &two);
+        assert_eq!(client.list().len(), 1);
+        client.send(&id, None).unwrap();
+        client.ask(&question).unwrap();
+        assert_eq!(client.close(), 0);
+        let mut client = Client::comparing(mode, &one);
+        assert!(client.list().is_empty());
+        tell_nothing(&client.send(&id, None).unwrap_err());
+        tell_nothing(&client.ask(&question).unwrap_err());
+    }
 }
 
 /// Whoever claims to be the snapshot of somebody else is not in his way.

@@ -183,7 +183,9 @@ impl Soak {
         let [_, owner, intruder] = &self.subjects[..] else {
             panic!("three subvolumes");
         };
-        if owner.archived.is_empty() {
+        // From the moment on at which the owner began, whatever became of that.
+        let begun = format!("m1/subvol/{}/", owner.name);
+        if self.keys(&begun).is_empty() {
             return;
         }
         self.written += 1;
@@ -377,7 +379,7 @@ fn hour(number: i64) -> Zoned {
 }
 
 /// One request in five goes wrong.
-fn broken(server: &Server, seed: u64) -> Proxy {
+pub(super) fn broken(server: &Server, seed: u64) -> Proxy {
     let mut random = Random(seed);
     let faults = [
         Fault::Reset,

@@ -4,6 +4,7 @@
 
 use super::{Random, order, texts};
 use crate::bucket::{self, Bucket};
+use crate::proxy::Proxy;
 use crate::servers::{Server, shared};
 use crate::sshd::{self, Sshd, far};
 use crate::subvolumes::{id, script, subvolume};
@@ -20,8 +21,8 @@ const KEEPS: [usize; 3] = [1, 2, 3];
 enum Place {
     Near,
     Far,
-    /// A server, and a place in a bucket there.
-    Bucket(Server, String),
+    /// A server, a place in a bucket there, and a network before it that breaks now and then.
+    Bucket(Server, String, Proxy),
 }
 
 /// A subvolume that is backed up.
@@ -99,7 +100,8 @@ impl Soak {
         match self.random.below(12) {
             0 => self.roll_back(which),
             1 if bucket => self.guest(which),
-            2..5 if bucket => self.back_up(which),
+            2 | 3 if bucket => self.back_up_badly(which),
+            4 if bucket => self.back_up(which),
             1 => self.stranger(which),
             2 => self.rename(),
             3 => self.follow(which),
@@ -154,6 +156,25 @@ impl Soak {
         running.wait().unwrap();
         // What goes on without it must not come after the next look.
         std::thread::sleep(Duration::from_millis(300));
+        self.may_have_arrived(which, text, None);
+    }
+
+    /// The same, through a network that breaks.
+    fn back_up_badly(&mut self, which: usize) {
+        let (text, words) = self.change(which);
+        self.forget_killed(which);
+        let machine = self.subjects[which].machine;
+        let mut command = program(&self.place, machine, &words);
+        if let Place::Bucket(_, _, proxy) = &self.place {
+            command.env("AWS_ENDPOINT_URL", &proxy.endpoint);
+        }
+        // Few repetitions, so that some runs fail in the middle.
+        let code = output(command.env("AWS_MAX_ATTEMPTS", "2")).status.code();
+        self.may_have_arrived(which, text, code);
+    }
+
+    /// What became of a run shows in what is there; one that says that it succeeded has.
+    fn may_have_arrived(&mut self, which: usize, text: String, code: Option<i32>) {
         self.remember(which);
         let found = self.found();
         let subject = &mut self.subjects[which];
@@ -162,7 +183,10 @@ impl Soak {
                 subject.arrived.append(&mut subject.killed);
                 subject.arrived.push(text);
             }
-            _ => subject.killed.push(text),
+            _ => {
+                assert_ne!(code, Some(0), "'{text}' did not arrive: {found:?}");
+                subject.killed.push(text);
+            }
         }
     }
 
@@ -219,7 +243,7 @@ impl Soak {
         match &self.place {
             Place::Far => far(&self.dest).into_string().unwrap(),
             Place::Near => format!("{}/", self.dest.display()),
-            Place::Bucket(_, url) => url.clone(),
+            Place::Bucket(_, url, _) => url.clone(),
         }
     }
 
@@ -330,7 +354,7 @@ impl Soak {
     }
 
     fn found(&self) -> BTreeMap<String, String> {
-        let Place::Bucket(server, url) = &self.place else {
+        let Place::Bucket(server, url, _) = &self.place else {
             return texts(&self.dest);
         };
         let words = ["--json", "list", url];
@@ -391,7 +415,7 @@ fn program(place: &Place, machine: &str, words: &[impl AsRef<str>]) -> Command {
     let mut command = match place {
         Place::Far => sshd::command(&words),
         Place::Near => plain(&words),
-        Place::Bucket(server, _) => bucket::command(&server.endpoint, &words),
+        Place::Bucket(server, ..) => bucket::command(&server.endpoint, &words),
     };
     command.env("BUTTERSINK_MACHINE_ID", machine);
     command
@@ -432,5 +456,6 @@ pub(super) fn in_far() {
 pub(super) fn in_bucket() {
     let server = shared("seaweedfs");
     let url = Bucket::new(&server).url("shared/");
-    soak(Place::Bucket(server, url));
+    let proxy = super::archives::broken(&server, order().0);
+    soak(Place::Bucket(server, url, proxy));
 }

@@ -20,19 +20,19 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Links {
     objects: Arc<dyn Objects>,
-    all: Vec<Link>,
+    all: Vec<ChainLink>,
 }
 
 /// A backup that is needed.
 #[derive(Debug)]
-struct Link {
+struct ChainLink {
     manifest: Manifest,
     value: Backup,
     /// The effective UUID of its snapshot. The old program left it out, and only the stream has it.
     id: Option<Uuid>,
 }
 
-impl Link {
+impl ChainLink {
     /// The UUID, or what stands for it until it is known.
     fn id(&self) -> Uuid {
         self.id.unwrap_or_else(|| stand_in(&self.value.key))
@@ -79,7 +79,7 @@ impl Links {
                 return Err(wrong(&said));
             }
             next = manifest.parent_manifest.clone();
-            all.push(Link {
+            all.push(ChainLink {
                 value: archive.value(&key, &manifest),
                 id: manifest.snapshot.uuid,
                 manifest,
@@ -95,19 +95,19 @@ impl Links {
         Ok(Links { objects, all })
     }
 
-    fn find(&self, id: Uuid) -> Result<&Link> {
+    fn find(&self, id: Uuid) -> Result<&ChainLink> {
         let link = self.all.iter().find(|link| link.id() == id);
         link.ok_or_else(|| Error::failed(format!("cannot find {id}"), "no backup makes it"))
     }
 
-    fn from(&self, first: usize) -> &[Link] {
+    fn from(&self, first: usize) -> &[ChainLink] {
         self.all.get(first..).unwrap_or_default()
     }
 }
 
 impl Chain for Links {
     fn links(&self) -> Vec<Backup> {
-        let value = |link: &Link| Backup {
+        let value = |link: &ChainLink| Backup {
             id: Some(link.id()),
             ..link.value.clone()
         };
@@ -115,7 +115,7 @@ impl Chain for Links {
     }
 
     fn stored(&mut self) -> Result<Vec<Vec<Stored>>> {
-        let keys: Vec<&str> = self.all.iter().flat_map(Link::keys).collect();
+        let keys: Vec<&str> = self.all.iter().flat_map(ChainLink::keys).collect();
         let cold = thawing::look(&*self.objects, &keys)?;
         let mut all = Vec::new();
         for link in &mut self.all {
@@ -142,7 +142,7 @@ impl Chain for Links {
 
     fn thaw(&mut self, first: usize, how: &Thaw, tell: &mut dyn FnMut(Thawing)) -> Result<()> {
         let links = self.from(first);
-        let keys: Vec<&str> = links.iter().flat_map(Link::keys).collect();
+        let keys: Vec<&str> = links.iter().flat_map(ChainLink::keys).collect();
         if keys.is_empty() {
             return Ok(());
         }
@@ -168,14 +168,14 @@ impl Chain for Links {
 
 impl Store for Links {
     fn list(&mut self) -> Result<Listing> {
-        let snapshot = |link: &Link| Snapshot {
+        let snapshot = |link: &ChainLink| Snapshot {
             path: link.value.received_as(),
             uuid: link.id(),
             read_only: true,
             ..Snapshot::default()
         };
         let mut before = None;
-        let diff = |link: &Link| Diff {
+        let diff = |link: &ChainLink| Diff {
             to: link.id(),
             from: before.replace(link.id()),
             size: Size::Exact(link.value.bytes),

@@ -2,12 +2,12 @@
 //! failure in the middle leaves nothing that looks whole and is not.
 
 use super::index::{ArchiveIndex, Identity};
-use super::manifest::{Chunk, Manifest, Pointer, text};
+use super::manifest::{Manifest, Pointer, text};
 use super::{Archives, Reach};
 use crate::archive::{BackupKind, Begun, Stamp};
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::objects::{About, Object};
-use crate::parallel::try_map;
 use crate::process;
 use crate::snapshot::{Origin, Uuid, shown};
 use crate::store::Right;
@@ -38,14 +38,9 @@ impl Bucket<Archives> {
             let said = format!("built on it, and to be deleted before: {all}");
             return Err(Error::refused(doing, said));
         }
-        let mut broken = archive.broken.keys();
-        match broken.find(|key| !archive.manifests.contains_key(*key)) {
-            Some(unread) => {
-                let said = format!("{} is not understood, and may build on it", shown(unread));
-                Err(Error::refused(doing, said))
-            }
-            None => Ok((key.clone(), manifest.clone())),
-        }
+        let found = (key.clone(), manifest.clone());
+        self.layout.must_be_understood(&doing)?;
+        Ok(found)
     }
 
     /// Removes the backup with this key, which must be one that is [`ArchiveStore::removable`].
@@ -76,6 +71,7 @@ impl Archives {
             .archive
             .manifest_key(manifest.kind, &manifest.created_at);
         look_again(reach, &manifest)?;
+        self.must_still_be_ours(reach)?;
         self.write(reach, &key, &text(&manifest)?)?;
         self.add(key.clone(), manifest, Identity::Known(to));
         let archive = &self.archive;
@@ -95,7 +91,8 @@ impl Archives {
             class: self.settings.class_manifest.clone(),
             ..About::default()
         };
-        reach.objects.put(key, text.as_bytes(), &about)
+        reach.objects.put(key, text.as_bytes(), &about)?;
+        reach.must_be_listed(key, &[(key, text.len() as u64)])
     }
 
     fn pointer(&self) -> String {
@@ -120,11 +117,15 @@ impl Archives {
         };
         let named = archive.current.as_ref();
         let named = named.and_then(|named| archive.manifests.get(named));
-        if named.is_some_and(|named| named.created_at >= manifest.created_at) {
+        if named.is_some_and(|named| named.created_at >= manifest.created_at)
+            || archive.may_be_newer(&manifest.created_at)
+        {
             return Ok(Vec::new());
         }
         let (url, name) = (reach.objects.url(&self.pointer()), shown(newest));
-        if !reach.access.grants(Right::Add) {
+        let owner = archive.owner.as_ref();
+        let anothers = owner.is_some_and(|owner| owner.origin.machine != machine::id());
+        if anothers || !reach.access.grants(Right::Add) {
             let note = format!("{url} does not name the newest backup, {name}");
             return Ok(vec![note]);
         }
@@ -140,6 +141,7 @@ impl Archives {
         name: &str,
         origin: &Origin,
     ) -> Result<()> {
+        self.must_not_be_anothers(reach, origin)?;
         for key in self.archive.of(name) {
             let Some(mut manifest) = self.archive.manifests.get(&key).cloned() else {
                 continue;
@@ -177,7 +179,7 @@ impl Archives {
                 key: chunk.key.clone(),
                 size: chunk.size,
                 etag: chunk.etag.clone().unwrap_or_default(),
-                modified: None,
+                ..Object::default()
             };
             let objects = &mut self.archive.objects;
             objects.entry(chunk.key.clone()).or_insert(object);
@@ -190,6 +192,7 @@ impl Archives {
     /// Removes the backups of a snapshot, on which no other may build.
     pub(super) fn remove_backups(&mut self, reach: &Reach, name: &str, doing: &str) -> Result<()> {
         let going = self.archive.of(name);
+        self.must_be_understood(doing)?;
         for key in &going {
             let mut children = self.archive.on(key).map(|child| &child.snapshot.name);
             if let Some(child) = children.find(|child| *child != name) {
@@ -202,6 +205,22 @@ impl Archives {
             self.remove_backup(reach, &key)?;
         }
         Ok(())
+    }
+
+    /// What is not understood may build on any other, and name its chunks. A full one that is frozen, or
+    /// cannot be read now, builds on none.
+    fn must_be_understood(&self, doing: &str) -> Result<()> {
+        let archive = &self.archive;
+        let full =
+            |key: &String| archive.unread.contains_key(key) && !key.contains("/incremental/");
+        let mut open = archive.broken.keys().chain(archive.unread.keys());
+        match open.find(|key| !archive.manifests.contains_key(*key) && !full(key)) {
+            Some(unread) => {
+                let said = format!("{} is not understood, and may build on it", shown(unread));
+                Err(Error::refused(doing, said))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The pointer first, then the manifest, then chunks that no other manifest names.
@@ -259,20 +278,11 @@ impl Archives {
 /// Days may have passed since the first chunk arrived, and a rule of the bucket or another machine
 /// may have removed it.
 fn look_again(reach: &Reach, manifest: &Manifest) -> Result<()> {
-    let look = |chunk: &Chunk| {
-        process::check("looking at chunks once more")?;
-        match reach.objects.head(&chunk.key)? {
-            Some(head) if head.size == chunk.size => Ok(()),
-            _ => {
-                let said = "it arrived, and is not there any more: does a lifecycle rule, or another \
-                            machine, remove what is below this prefix?";
-                let doing = format!("cannot find {}", reach.objects.url(&chunk.key));
-                Err(Error::failed(doing, said))
-            }
-        }
-    };
-    let threads = reach.objects.limits().threads;
-    try_map("looking at chunks", threads, &manifest.chunks, look, |_| {}).map(drop)
+    let chunks = manifest.chunks.iter();
+    let wanted: Vec<(&str, u64)> = chunks.map(|chunk| (&*chunk.key, chunk.size)).collect();
+    let first = manifest.chunks.first().map_or("", |chunk| &chunk.key);
+    let stem = first.rsplit_once('-').map_or(first, |(stem, _)| stem);
+    reach.must_be_listed(stem, &wanted)
 }
 
 impl ArchiveIndex {

@@ -3,12 +3,15 @@
 use super::chain::Links;
 use super::index::ArchiveIndex as Index;
 use super::manifest::{self, Manifest};
-use crate::archive::{ArchiveState, Backup, Backups, ByHand, Stamp, UnfinishedBackup};
+use super::thawing;
+use crate::archive::{
+    ArchiveState, Backup, Backups, ByHand, Stamp, Thaw, Thawing, UnfinishedBackup,
+};
 use crate::error::Result;
 use crate::prices::Prices;
-use crate::snapshot::Uuid;
+use crate::snapshot::{Origin, Uuid};
 use crate::store::bucket::{ArchiveStore, by_hand};
-use crate::store::{Archive, Chain};
+use crate::store::{Archive, Chain, Right};
 use crate::text::shown;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,10 +31,29 @@ impl Archive for ArchiveStore {
         self.states()
     }
 
+    fn thaw_records(&mut self, how: &Thaw, tell: &mut dyn FnMut(Thawing)) -> Result<()> {
+        let unread = self.archive()?.unread.iter();
+        let frozen = unread.filter(|(_, frozen)| **frozen);
+        let frozen: Vec<String> = frozen.map(|(key, _)| key.clone()).collect();
+        let keys: Vec<&str> = frozen.iter().map(String::as_str).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.is_read = false;
+        thawing::thaw(self.objects(), &keys, (how, how.days(0)), tell)
+    }
+
     fn know(&mut self, subvolume: Uuid, names: HashMap<String, Uuid>) {
         self.layout.subvolume = Some(subvolume);
         self.layout.known = names;
         self.is_read = false;
+    }
+
+    fn claim(&mut self, ours: &Origin, over: bool) -> Result<()> {
+        let doing = format!("cannot claim {}", self.location());
+        self.need(Right::Add, &doing)?;
+        self.known()?;
+        self.layout.claim_for(&self.reach, ours, over)
     }
 
     fn prices(&self) -> Prices {
@@ -77,6 +99,7 @@ impl Index {
             unread: unread
                 .map(|(key, why)| (key.clone(), why.clone()))
                 .collect(),
+            unknown: self.unknown.clone(),
             leftovers: leftovers
                 .map(|(name, left)| UnfinishedBackup {
                     name: name.clone(),
@@ -85,6 +108,7 @@ impl Index {
                 })
                 .collect(),
             strays: self.strays.clone(),
+            owner: self.owner.clone(),
         }
     }
 

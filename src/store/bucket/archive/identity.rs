@@ -69,7 +69,12 @@ impl ArchiveIndex {
                     self.identities.insert(key, hidden);
                 }
                 Err(error) if error.kind == Kind::Damaged => self.spoil(&key, &error.to_string()),
-                Err(error) => return Err(error),
+                Err(error) if error.kind == Kind::Interrupted => return Err(error),
+                Err(error) => {
+                    let hidden = Identity::Hidden(stand_in(&key));
+                    self.identities.insert(key, hidden);
+                    self.remark(error.to_string());
+                }
             }
         }
         for (key, (uuid, _)) in parents {

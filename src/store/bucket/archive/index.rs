@@ -2,17 +2,18 @@
 //! what belongs to nothing. Changes nothing.
 
 use super::manifest::{self, Manifest, Pointer};
-use crate::archive::{BackupKind, Begun, Stamp};
+use super::owner;
+use crate::archive::{BackupKind, Begun, Owner, Stamp};
 use crate::digest::sha256;
-use crate::error::{Error, Result};
-use crate::objects::{Inventory, Object, Objects, Unfinished};
-use crate::parallel::try_map;
-use crate::snapshot::Uuid;
-use crate::store::bucket::kept::UnfinishedStream;
-use crate::store::bucket::keys::{Archived, KeyPart, is_path};
+use crate::error::{Error, Kind, Result};
+use crate::objects::{FROZEN, Inventory, Object, Objects, Unfinished};
+use crate::parallel::map;
+use crate::snapshot::{End, Uuid};
+use crate::store::bucket::kept::{self, UnfinishedStream};
+use crate::store::bucket::keys::{Archived, KeyPart, OWNER, is_path};
 use crate::text::shown;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The backups of one subvolume.
@@ -26,8 +27,15 @@ pub struct ArchiveIndex {
     pub manifests: BTreeMap<String, Manifest>,
     /// What the pointer names.
     pub current: Option<String>,
+    /// The machine that makes the backups, if it said so.
+    pub(super) owner: Option<Owner>,
     /// What cannot be restored, by key, and why.
     pub broken: BTreeMap<String, String>,
+    /// Of these, what may be restored, since what could not be read is a manifest: its own or that of one
+    /// which it builds on.
+    pub unknown: BTreeSet<String>,
+    /// Manifests, and the pointer, that are there and could not be read; of what must be thawed, `true`.
+    pub unread: BTreeMap<String, bool>,
     /// What runs left that did not end, by a name that `delete` takes.
     pub leftovers: BTreeMap<String, UnfinishedStream>,
     /// Objects that are no part of any backup, nor left by a run.
@@ -69,8 +77,11 @@ pub(super) fn stand_in(text: &str) -> Uuid {
 /// As many bytes as the manifests of an archive may have together; one may have 64 MiB.
 const MANIFESTS: usize = 1 << 30;
 
+/// A manifest, if it is there and can be read.
+type Body = Result<Option<Vec<u8>>>;
+
 /// Manifests, as far as they are there.
-fn read_all(objects: &dyn Objects, folder: &str, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+fn read_all(objects: &dyn Objects, folder: &str, keys: &[String]) -> Vec<Body> {
     let total = AtomicUsize::new(0);
     let read = |key: &String| {
         let body = objects.get(key)?;
@@ -84,7 +95,7 @@ fn read_all(objects: &dyn Objects, folder: &str, keys: &[String]) -> Result<Vec<
         }
     };
     let threads = objects.limits().threads;
-    try_map("reading manifests", threads, keys, read, |_| {})
+    map("reading manifests", threads, keys, read)
 }
 
 /// Reads the archive of a subvolume: all that a listing has in its folder.
@@ -109,21 +120,39 @@ pub(super) fn of(
             false => drop(archive.objects.insert(object.key.clone(), object)),
         }
     }
-    for (key, body) in keys.iter().zip(read_all(objects, &folder, &keys)?) {
-        archive.take(key, body.as_deref());
+    for (key, body) in keys.iter().zip(read_all(objects, &folder, &keys)) {
+        match body {
+            Ok(body) => archive.take(key, body.as_deref()),
+            Err(error) => {
+                let why = archive.leave_out(key, error)?;
+                archive.broken.insert(key.clone(), why);
+            }
+        }
     }
     if archive.objects.remove(&pointer).is_some() {
-        let body = objects.get(&pointer)?.unwrap_or_default();
-        let pointer: Option<Pointer> = serde_json::from_slice(&body).ok();
-        archive.current = pointer.map(|pointer| pointer.manifest_key);
+        match objects.get(&pointer) {
+            Ok(body) => {
+                let body = body.unwrap_or_default();
+                let pointer: Option<Pointer> = serde_json::from_slice(&body).ok();
+                archive.current = pointer.map(|pointer| pointer.manifest_key);
+            }
+            Err(error) => {
+                let why = archive.leave_out(&pointer, error)?;
+                let words = format!("{} is not read: {why}", shown(&pointer));
+                archive.remarks.push(words);
+            }
+        }
+    }
+    let owner = format!("{folder}{OWNER}");
+    if archive.objects.remove(&owner).is_some() {
+        archive.owner = owner::read(objects, &owner)?;
     }
     archive.relocate();
     archive.judge();
     archive.remarks.extend(found.remark);
     archive.find_leftovers(found.uploads);
-    for leftover in archive.leftovers.values_mut() {
-        leftover.look(objects)?;
-    }
+    let remarks = kept::look_at_all(archive.leftovers.values_mut(), objects)?;
+    archive.remarks.extend(remarks);
     Ok(archive)
 }
 
@@ -141,6 +170,24 @@ impl ArchiveIndex {
             Some(Err(error)) => error.said,
         };
         self.broken.insert(key.to_owned(), why);
+    }
+
+    /// One that cannot be read keeps nobody from the others; a signal does, and what is too much. Why, in
+    /// words.
+    fn leave_out(&mut self, key: &str, error: Error) -> Result<String> {
+        if matches!(error.kind, Kind::Interrupted | Kind::Refused) {
+            return Err(error);
+        }
+        let frozen = error.refusal() == FROZEN;
+        self.unread.insert(key.to_owned(), frozen);
+        Ok(match frozen {
+            true => {
+                "it is frozen: restore has it thawed, and a lifecycle rule that freezes manifests \
+                     should leave them out (config check)"
+                    .to_owned()
+            }
+            false => error.to_string(),
+        })
     }
 
     /// An archive that was copied or moved has the keys of its old place in its manifests: what is not
@@ -193,14 +240,22 @@ impl ArchiveIndex {
             .filter_map(|(key, manifest)| Some((key.as_str(), missing(manifest, &self.objects)?)))
             .collect();
         let (graph, mut wrong) = (manifest::graph(&self.manifests), Vec::new());
+        let mut unknown: BTreeSet<String> = self.broken.keys().cloned().collect();
+        unknown.retain(|key| self.unread.contains_key(key));
         for key in self.manifests.keys() {
             let why = match manifest::way_down(&graph, key) {
                 Err(error) => Some(error.said),
                 Ok(chain) => chain.iter().find_map(|link| incomplete.get(link).cloned()),
             };
+            if let (_, End::Missing(end)) = graph.way_down(key)
+                && self.unread.contains_key(end)
+            {
+                unknown.insert(key.clone());
+            }
             wrong.extend(why.map(|why| (key.clone(), why)));
         }
         self.broken.extend(wrong);
+        self.unknown = unknown;
     }
 
     /// What makes one backup useless does so to all that build on it.
@@ -263,6 +318,12 @@ impl ArchiveIndex {
         matches!(self.identities.get(key), Some(Identity::Known(_)))
     }
 
+    /// Whether a manifest that was not read is of a later time than this.
+    pub(super) fn may_be_newer(&self, stamp: &Stamp) -> bool {
+        let mut unread = self.unread.keys().filter_map(|key| manifest::stamp_of(key));
+        unread.any(|unread| unread > *stamp)
+    }
+
     /// The key of the manifest of a kind of backup and a time.
     pub(super) fn manifest_key(&self, kind: BackupKind, stamp: &Stamp) -> String {
         format!("{}{kind}/manifest-{stamp}.json", self.folder)
@@ -288,6 +349,10 @@ impl ArchiveIndex {
     pub fn losses(&self) -> impl Iterator<Item = String> {
         let broken = self.broken.iter();
         broken.map(|(key, why)| format!("{} cannot be restored: {why}", shown(key)))
+    }
+
+    pub(super) fn remark(&mut self, remark: String) {
+        self.remarks.push(remark);
     }
 
     /// Remarks for a person.

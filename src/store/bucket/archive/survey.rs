@@ -14,9 +14,8 @@ pub(in crate::store::bucket) fn among(found: &Inventory) -> BTreeSet<(String, St
     let objects = found.objects.iter().map(|object| &object.key);
     let keys = objects.chain(found.uploads.iter().map(|upload| &upload.key));
     let archived = keys.filter_map(|key| Archived::parse(key));
-    // What was deleted from elsewhere is no archive.
-    let archived = archived.filter(|archived| !archived.prefix.starts_with("trash/"));
     archived
+        .filter(Archived::is_found)
         .map(|archived| (archived.prefix.to_owned(), archived.name.to_owned()))
         .collect()
 }
@@ -44,4 +43,33 @@ pub(super) fn states<'a>(
     Ok(found
         .filter_map(|(key, state)| Some((key, state?)))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::Object;
+
+    /// Also where diffs are moved that are deleted.
+    #[test]
+    fn whatever_their_prefix_is() {
+        let keys = [
+            "subvol/a/current.json",
+            "trash/subvol/b/full/manifest-T.json",
+            "x/subvol/subvol/c/current.json",
+            "/p//q/subvol/d/current.json",
+            "./p/subvol/lost/current.json",
+            "p/subvol/../current.json",
+        ];
+        let object = |key: &str| Object {
+            key: key.to_owned(),
+            ..Object::default()
+        };
+        let found = Inventory {
+            objects: keys.map(object).to_vec(),
+            ..Inventory::default()
+        };
+        let names: Vec<String> = among(&found).into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["a", "d", "b", "c"]);
+    }
 }

@@ -2,10 +2,8 @@
 //! skips, digests of what was uploaded. Knows its text only.
 
 use crate::digest::Digests;
-use crate::snapshot::{CameBy, Diff, Origin, Size, Uuid};
+use crate::snapshot::{CameBy, Diff, Origin, Pair, Size, Uuid};
 use std::collections::BTreeMap;
-
-type Pair = (Uuid, Option<Uuid>);
 
 /// What is written down of a stream outside of its objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,9 +3,11 @@
 use super::TRASH;
 use super::name::{Key, Name};
 use crate::objects::{Object, Source, Unfinished};
+use crate::prices::freezes;
 use crate::snapshot::shown;
 use crate::store::bucket::kept::{Kept, UnfinishedStream};
 use crate::store::bucket::keys::is_archived;
+use crate::text::counted;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +19,8 @@ pub(super) struct Index {
     pub(super) leftovers: BTreeMap<String, UnfinishedStream>,
     /// Paths that have a `.bs` file.
     pub(super) hints: BTreeSet<String>,
+    /// Keys of streams that must be thawed to be read, as their class says.
+    frozen: Vec<String>,
     foreign: Vec<String>,
 }
 
@@ -33,6 +37,9 @@ impl Index {
             let Some(below) = below(prefix, &object.key) else {
                 continue;
             };
+            if freezes(&object.class) && !is_archived(&object.key) {
+                index.frozen.push(object.key.clone());
+            }
             match Key::parse(below) {
                 Key::Diff(name) => {
                     let created = object.modified.map(Timestamp::as_second);
@@ -114,6 +121,16 @@ impl Index {
         })
     }
 
+    /// One remark about all that is in a class from which it must be thawed.
+    pub(super) fn cold(&self) -> Option<String> {
+        let example = shown(self.frozen.first()?);
+        let count = counted(self.frozen.len() as u64, "object");
+        Some(format!(
+            "{count} in a class that must be thawed to be read, such as {example}; what is frozen cannot be \
+             copied to {TRASH}, and goes for good when it is deleted"
+        ))
+    }
+
     /// Paths under which several snapshots stand.
     pub(super) fn shared(&self) -> Vec<String> {
         let mut uuids: BTreeMap<&str, BTreeSet<_>> = BTreeMap::new();
@@ -140,7 +157,7 @@ mod tests {
             key,
             size,
             etag: "e".to_owned(),
-            modified: None,
+            ..Object::default()
         }
     }
 

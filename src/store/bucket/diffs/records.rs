@@ -1,12 +1,13 @@
-//! What is written down beside the streams: sizes, checksums, and the markers of split streams.
+//! What is written down beside the streams: sizes, checksums, and the markers of split streams. Knows
+//! nothing of what is in the streams.
 
 use super::Diffs;
 use super::hints::{Hints, StreamRecord};
 use super::name::Name;
 use crate::digest::Digests;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::objects::About;
-use crate::parallel::try_map;
+use crate::parallel::map;
 use crate::snapshot::Origin;
 use crate::store::bucket::Reach;
 use crate::store::bucket::kept::Kept;
@@ -62,17 +63,43 @@ impl Diffs {
         Ok(hints)
     }
 
+    /// The same, of what can be read: streams are whole without hints. What cannot is said once.
+    pub(super) fn hints_read(&mut self, reach: &Reach, path: &str) -> Result<Hints> {
+        if self.unread.contains(path) {
+            return Ok(Hints::default());
+        }
+        match self.hints(reach, path) {
+            Err(error) => self.leave_out(path, error).map(|()| Hints::default()),
+            hints => hints,
+        }
+    }
+
+    /// One that cannot be read keeps nobody from the others; a signal does.
+    fn leave_out(&mut self, path: &str, error: Error) -> Result<()> {
+        if error.kind == Kind::Interrupted {
+            return Err(error);
+        }
+        self.remarks.push(error.to_string());
+        self.unread.insert(path.to_owned());
+        Ok(())
+    }
+
     /// Fetches all `.bs` files that will be asked for, several at a time.
     pub(super) fn fetch_hints(&mut self, reach: &Reach) -> Result<()> {
         let mut paths: Vec<String> = self.index.hints.iter().cloned().collect();
         paths.retain(|path| !self.hints.contains_key(path));
         let fetch = |path: &String| reach.objects.get(&self.hints_key(path));
         let threads = reach.objects.limits().threads;
-        let texts = try_map("reading hints", threads, &paths, fetch, |_| {})?;
+        let texts = map("reading hints", threads, &paths, fetch);
         for (path, text) in paths.into_iter().zip(texts) {
-            let text = text.unwrap_or_default();
-            let hints = Hints::parse(&String::from_utf8_lossy(&text));
-            self.hints.insert(path, hints);
+            match text {
+                Err(error) => self.leave_out(&path, error)?,
+                Ok(text) => {
+                    let text = text.unwrap_or_default();
+                    let hints = Hints::parse(&String::from_utf8_lossy(&text));
+                    self.hints.insert(path, hints);
+                }
+            }
         }
         Ok(())
     }
@@ -190,5 +217,6 @@ impl Diffs {
 fn write_marker(reach: &Reach, key: &str, marker: &Marker) -> Result<()> {
     let text = serde_json::to_vec(marker)
         .map_err(|error| Error::failed("cannot write a marker", error.to_string()))?;
-    reach.objects.put(key, &text, &About::default())
+    reach.objects.put(key, &text, &About::default())?;
+    reach.must_be_listed(key, &[(key, text.len() as u64)])
 }

@@ -16,13 +16,13 @@ use std::time::{Duration, SystemTime};
 const LONGEST: Duration = Duration::from_secs(60 * 86_400);
 
 /// What is remembered of an upload.
-pub(super) struct Begun(PathBuf);
+pub(super) struct RecordedUpload(PathBuf);
 
-impl Begun {
+impl RecordedUpload {
     /// Of the upload with this id for what is at a URL.
-    pub(super) fn of(url: &str, id: &str) -> Begun {
+    pub(super) fn of(url: &str, id: &str) -> RecordedUpload {
         let name = hex(&sha256(format!("{url}\n{id}").as_bytes()));
-        Begun(machine::state_dir().join("uploads").join(&name[..32]))
+        RecordedUpload(machine::state_dir().join("uploads").join(&name[..32]))
     }
 
     /// Whether it was begun here in just this way.

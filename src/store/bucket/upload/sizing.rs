@@ -25,7 +25,9 @@ pub(super) struct Sizing {
 }
 
 impl Sizing {
-    pub(super) fn of(size: Size, limits: &Limits) -> Sizing {
+    /// With `single` it must become one object. Otherwise a stream that is longer than somebody guessed goes
+    /// on in the next.
+    pub(super) fn of(size: Size, limits: &Limits, single: bool) -> Sizing {
         let total = match size {
             Size::Exact(bytes) => Some(bytes),
             Size::Estimate(_) | Size::Beyond(_) | Size::Unknown => None,
@@ -37,12 +39,16 @@ impl Sizing {
         Sizing {
             part,
             per_object,
-            pieces: total.map_or(1, |bytes| bytes.div_ceil(part * per_object).max(1)),
+            pieces: match total {
+                Some(bytes) => bytes.div_ceil(part * per_object).max(1),
+                None if single => 1,
+                None => u64::MAX,
+            },
             total,
         }
     }
 
-    /// Whether one object is not enough.
+    /// Whether one object is not enough, or may not be.
     pub(super) fn split(&self) -> bool {
         self.pieces > 1
     }
@@ -115,13 +121,25 @@ mod tests {
 
     #[test]
     fn parts_follow_from_the_size() {
-        let part = |size, most| Sizing::of(size, &limits(most, None)).part;
+        let part = |size, most| Sizing::of(size, &limits(most, None), false).part;
         assert_eq!(part(Size::Exact(GIB), 10_000), 16 * MIB);
         assert_eq!(part(Size::Exact(100 * GIB), 10_000), 64 * MIB);
         assert_eq!(part(Size::Exact(5 * 1024 * GIB), 10_000), 525 * MIB);
         assert_eq!(part(Size::Exact(100 * GIB), 1000), 103 * MIB);
         assert_eq!(part(Size::Unknown, 10_000), 64 * MIB);
         assert_eq!(part(Size::Estimate(500 * GIB), 10_000), 103 * MIB);
+    }
+
+    #[test]
+    fn what_nobody_measured_may_go_on_in_the_next_object() {
+        let limits = limits(3, Some(5 * MIB));
+        for size in [Size::Unknown, Size::Estimate(100), Size::Beyond(7)] {
+            let cut = Sizing::of(size, &limits, false);
+            assert_eq!((cut.place(3), cut.split()), ((1, 1), true));
+            assert_eq!(cut.key("k", 1), "k.2");
+            let one = Sizing::of(size, &limits, true);
+            assert_eq!((one.pieces, one.key("k", 0)), (1, "k".to_owned()));
+        }
     }
 
     #[test]
@@ -133,7 +151,7 @@ mod tests {
             (52 * MIB, Some(5 * MIB), 3),
         ] {
             let limits = limits(most, wanted);
-            let cut = Sizing::of(Size::Exact(bytes), &limits);
+            let cut = Sizing::of(Size::Exact(bytes), &limits, false);
             assert!(cut.per_object <= limits.max_parts);
             assert!(cut.per_object * cut.part <= limits.max_object);
             let mut sum = 0;

@@ -22,7 +22,7 @@ pub(super) struct UploadingObject {
     pub(super) known: Vec<UploadedPart>,
 }
 
-struct Job {
+struct PartJob {
     piece: Arc<UploadingObject>,
     number: u64,
     data: Arc<Buffer>,
@@ -49,7 +49,7 @@ pub(super) struct Done {
     pub(super) skipped: u64,
 }
 
-struct Shared {
+struct SharedUpload {
     objects: Arc<dyn Objects>,
     /// Whether who sends a part hashes its leaves.
     leaves: bool,
@@ -60,8 +60,8 @@ struct Shared {
 }
 
 pub(super) struct Workers {
-    shared: Arc<Shared>,
-    jobs: Option<SyncSender<Job>>,
+    shared: Arc<SharedUpload>,
+    jobs: Option<SyncSender<PartJob>>,
     /// Digests that need all bytes in their order.
     hashing: Vec<(Algorithm, Background)>,
     /// Where buffers go when nobody needs them any more, to be filled again.
@@ -77,7 +77,7 @@ impl Workers {
     /// For the parts that follow the first, whose buffer the caller has made.
     pub(super) fn new(objects: Arc<dyn Objects>, wanted: WantedHashes) -> Workers {
         let count = objects.limits().threads;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedUpload {
             objects,
             leaves: wanted.leaves,
             sent: Mutex::default(),
@@ -121,7 +121,7 @@ impl Workers {
         for (_, hashing) in &self.hashing {
             hashing.add(&data)?;
         }
-        let job = Job {
+        let job = PartJob {
             piece,
             number,
             data,
@@ -193,8 +193,8 @@ impl Drop for Workers {
     }
 }
 
-impl Shared {
-    fn work(&self, work: &Mutex<Receiver<Job>>) {
+impl SharedUpload {
+    fn work(&self, work: &Mutex<Receiver<PartJob>>) {
         sys::quiet_thread();
         while !self.stop.load(Ordering::Relaxed) {
             let job = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -231,7 +231,7 @@ impl Shared {
     }
 
     /// Sends a part, unless it is there.
-    fn deliver(&self, job: &Job) -> Result<UploadedPart> {
+    fn deliver(&self, job: &PartJob) -> Result<UploadedPart> {
         let (piece, number) = (&*job.piece, job.number);
         let (objects, counters) = (&self.objects, self.objects.counters());
         let known = piece.known.iter().find(|part| part.number == number);

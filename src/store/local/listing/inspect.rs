@@ -37,7 +37,8 @@ pub(crate) fn verdict(snapshot: &Snapshot, sealed: bool, rejected: bool) -> Verd
         }
         State::Ok | State::Unsealed | State::Duplicate => unverifiable(
             "no seal, as another program received it or a crash came before; compare it with its \
-             source (--against SOURCE --content), or delete it and let buttersink send it again",
+             source (--against SOURCE --content), which seals what is the same, or delete it and let \
+             buttersink send it again",
         ),
     }
 }

@@ -8,6 +8,7 @@ use crate::log;
 use crate::snapshot::{Snapshot, State, shown};
 use crate::store::Store;
 use crate::store::local::Local;
+use crate::store::local::records::seals::{self, Fact};
 use crate::store::local::records::{self, marks, quarantine, state_dir};
 use crate::store::local::{listing, lock};
 use crate::sys;
@@ -93,6 +94,24 @@ pub(crate) fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()
         true => Err(state_dir::read_only(doing())),
         false => Ok(()),
     }
+}
+
+/// Seals what has its name since a run that ended before it could do so. The name must last before
+/// the seal does.
+pub(crate) fn seal_pending(dir: &Path, filesystem: &Filesystem) -> Result<()> {
+    let recorded = records::read(dir)?.unwrap_or_default();
+    if recorded.is_settled() {
+        return Ok(());
+    }
+    let due = recorded.due(&filesystem.subvolumes()?.all);
+    sys::syncfs(filesystem.fd()).doing(|| format!("cannot write {}", shown(dir)))?;
+    due.into_iter().try_for_each(|(uuid, seal)| {
+        let fact = Fact {
+            seal: Some(seal),
+            ..Fact::default()
+        };
+        seals::add(dir, uuid, fact)
+    })
 }
 
 /// Takes over what earlier releases remembered of a directory. Where nothing may be kept, that is

@@ -8,7 +8,7 @@ use crate::log;
 use crate::snapshot::{Origin, Snapshot, State, Uuid, shown};
 use crate::store::local::listing::PART;
 use crate::store::local::paths::{open_dir, remove, sync};
-use crate::store::local::records::seals::{self, Fact, Seal};
+use crate::store::local::records::seals::{self, Fact, Pending, Seal};
 use crate::store::local::records::{marks, quarantine};
 use crate::sys;
 use crate::text::hex;
@@ -128,26 +128,27 @@ impl Part {
         }
     }
 
-    /// Makes it durable, gives it its name, makes that durable too, and seals it. That it is still to be
-    /// compared is recorded before anybody can see it under its name.
+    /// Makes it durable, gives it its name, makes that durable too, and seals it. What it is of, and that
+    /// it is still to be compared, is recorded before anybody can see it under its name, and with it
+    /// what will be its seal, should this run end before.
     pub(super) fn publish(mut self, origin: Option<Origin>, uncompared: bool) -> Result<Snapshot> {
         let dir = open_dir(&self.dir())?;
         sync(&dir, || self.doing())?;
-        if uncompared {
-            let fact = Fact {
-                uncompared: Some(true),
-                ..Fact::default()
-            };
-            seals::add(&self.store, btrfs::subvolume(&self.path())?.uuid, fact)?;
-        }
         let name = self.will_be.file_name().unwrap_or_default();
+        let whole = btrfs::subvolume(&self.path())?;
+        let fact = Fact {
+            pending: Pending::of(&whole, name),
+            origin: origin.clone(),
+            uncompared: uncompared.then_some(true),
+            ..Fact::default()
+        };
+        seals::add(&self.store, whole.uuid, fact)?;
         sys::rename_noreplace(dir.as_fd(), self.name(), name).doing(|| self.doing())?;
         self.published = true;
         sync(&dir, || self.doing())?;
         let now = btrfs::subvolume(&self.store.join(&self.will_be))?;
         let fact = Fact {
             seal: Seal::of(&now),
-            origin: origin.clone(),
             ..Fact::default()
         };
         seals::add(&self.store, now.uuid, fact)?;

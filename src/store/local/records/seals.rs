@@ -4,8 +4,9 @@
 use super::state_dir::{StateDir, options};
 use crate::btrfs::Subvolume;
 use crate::error::{Doing, Error, Result};
-use crate::snapshot::{Origin, Uuid};
+use crate::snapshot::{Origin, Uuid, path_text};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -37,6 +38,9 @@ pub(super) struct SealLine {
 pub(crate) struct Fact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seal: Option<Seal>,
+    /// What will be the seal, if it has its name by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pending: Option<Pending>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<Origin>,
     /// Whether it is still to be compared with its source.
@@ -45,6 +49,38 @@ pub(crate) struct Fact {
     /// Whether another takes its place and its name, and it is to be removed then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replaced: Option<bool>,
+}
+
+/// A seal that was written before the snapshot got its name: by a crash between the two, the snapshot
+/// with that name is what was received, if it is as it was then.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Pending {
+    /// The name within its directory, encoded as marks have it.
+    name: String,
+    seal: Seal,
+}
+
+impl Pending {
+    /// Of a subvolume that is whole and durable, and will have this name.
+    pub(crate) fn of(subvolume: &Subvolume, name: &OsStr) -> Option<Pending> {
+        Some(Pending {
+            name: path_text::encode(Path::new(name)),
+            seal: Seal::of(subvolume)?,
+        })
+    }
+
+    /// The seal, if it is of this subvolume as it is now, under the name that it was to have.
+    pub(crate) fn becomes(&self, now: &Subvolume) -> Option<Seal> {
+        let named = now
+            .path
+            .file_name()
+            .is_some_and(|name| self.is_called(name));
+        Some(self.seal).filter(|seal| named && now.read_only && Seal::of(now) == Some(*seal))
+    }
+
+    fn is_called(&self, name: &OsStr) -> bool {
+        path_text::decode(&self.name).is_some_and(|path| path.as_os_str() == name)
+    }
 }
 
 /// The form of [`SealLine`]; lines of version 1 had four fields and no version.

@@ -1,0 +1,259 @@
+//! One thing in a bucket that cannot be read, frozen by a lifecycle rule or refused, is one named item, and
+//! never built upon; the rest goes on. In memory.
+
+use crate::bucket_suites::settings;
+use crate::contract::{bytes, put};
+use crate::runner::Test;
+use crate::streams::{diff, stream};
+use buttersink::archive::{Thaw, Tier, Which};
+use buttersink::objects::memory::{Break, Memory};
+use buttersink::proof::Depth;
+use buttersink::snapshot::Size;
+use buttersink::store::bucket::{ArchiveStore, DiffStore};
+use buttersink::store::{Access, Archive, Store};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) const TESTS: &[Test] = crate::tests![
+    a_frozen_manifest_is_one_item,
+    frozen_manifests_are_thawed_by_a_restore,
+    a_refused_manifest_is_one_item,
+    who_may_read_no_manifest_makes_no_backup,
+    a_pointer_is_not_set_back_over_what_is_not_read,
+    hints_are_not_needed,
+    what_is_frozen_is_deleted_for_good,
+    what_runs_left_need_not_be_told,
+    a_beginning_that_cannot_be_read_is_one_item,
+];
+
+const PART: usize = 10_000;
+
+fn archive(memory: &Memory, access: Access) -> ArchiveStore {
+    let settings = settings("memory", "host", 3 * PART);
+    ArchiveStore::on(Arc::new(memory.clone()), settings, access).unwrap()
+}
+
+fn diffs(memory: &Memory) -> DiffStore {
+    DiffStore::on(Arc::new(memory.clone()), "host/", Access::Write).unwrap()
+}
+
+/// A full backup, one on it, and another full one.
+fn three() -> Memory {
+    let memory = Memory::new(PART as u64);
+    let mut store = archive(&memory, Access::Write);
+    for (name, to, from) in [("first", 1, None), ("next", 2, Some(1)), ("other", 3, None)] {
+        let (diff, stream) = (diff(to, from, 5 * PART), stream(to, from, 5 * PART));
+        put(&mut store, &diff, Path::new(name), &stream).unwrap();
+    }
+    memory
+}
+
+/// The key of the manifest of the first backup.
+fn first(memory: &Memory) -> String {
+    let keys = memory.keys();
+    let mut manifests = keys.iter().filter(|key| key.contains("/full/manifest-"));
+    manifests.next().unwrap().clone()
+}
+
+fn names(store: &mut dyn Store) -> Vec<String> {
+    let listing = store.list().unwrap();
+    let all = listing.snapshots.iter();
+    all.map(|s| s.path.display().to_string()).collect()
+}
+
+/// How bad each finding is, by its path.
+fn ranks(store: &mut dyn Store) -> BTreeMap<String, u8> {
+    let findings = store.inspect(Depth::Download, &mut |_| {}).unwrap();
+    let all = findings.iter();
+    all.map(|f| (f.path.display().to_string(), f.verdict.rank()))
+        .collect()
+}
+
+#[track_caller]
+fn all_but_the_first_are_there(memory: &Memory) {
+    let mut store = archive(memory, Access::Write);
+    assert_eq!(names(&mut store), ["other"]);
+    assert!(store.list().unwrap().partial);
+    let error = store.backups().unwrap().must_be_all_read().unwrap_err();
+    assert_eq!(error.exit_code(), 10, "{error}");
+    assert!(error.to_string().contains("/full/manifest-"), "{error}");
+    let ranks = ranks(&mut store);
+    let of = |end: &str| {
+        ranks
+            .iter()
+            .find(|(path, _)| path.ends_with(end))
+            .unwrap()
+            .1
+    };
+    assert_eq!(
+        (of("other"), of("next"), of(".json")),
+        (&0, &1, &1),
+        "{ranks:?}"
+    );
+    // What builds on it has no parent there.
+    let on = diff(4, Some(2), PART);
+    assert!(store.receive(&on, Path::new("more")).is_err());
+    let on = diff(4, Some(3), PART);
+    let stream = stream(4, Some(3), PART);
+    put(&mut store, &on, Path::new("more"), &stream).unwrap();
+    store.delete(Path::new("more")).unwrap();
+}
+
+fn a_frozen_manifest_is_one_item() {
+    let memory = three();
+    let first = first(&memory);
+    memory.change_class(move |key| key == first, "GLACIER");
+    all_but_the_first_are_there(&memory);
+}
+
+fn a_refused_manifest_is_one_item() {
+    let memory = three();
+    let first = first(&memory);
+    memory.break_if(move |verb, key, _| (verb == "read" && key == first).then_some(Break::Fails));
+    all_but_the_first_are_there(&memory);
+}
+
+fn frozen_manifests_are_thawed_by_a_restore() {
+    let memory = three();
+    memory.change_class(|key| key.ends_with(".json"), "DEEP_ARCHIVE");
+    let mut store = archive(&memory, Access::Write);
+    assert!(names(&mut store).is_empty());
+    let mut how = Thaw {
+        tier: Tier::Bulk,
+        hurry: false,
+        wait: false,
+        timeout: Duration::from_secs(60),
+    };
+    let error = store.thaw_records(&how, &mut |_| {}).unwrap_err();
+    assert_eq!(error.exit_code(), 10, "{error}");
+    memory.thaw_all();
+    how.wait = true;
+    store.thaw_records(&how, &mut |_| {}).unwrap();
+    let backups = store.backups().unwrap();
+    assert_eq!(backups.all.len(), 3);
+    assert!(backups.must_be_all_read().is_ok());
+    let (key, notes) = backups.choose(&Which::Newest).unwrap();
+    assert!(notes.is_empty(), "{notes:?}");
+    assert_eq!(backups.get(&key).unwrap().snapshot, "other");
+}
+
+/// Or it would make full ones for ever. To look is something else.
+fn who_may_read_no_manifest_makes_no_backup() {
+    let memory = three();
+    memory.break_if(|verb, key, _| {
+        (verb == "read" && key.contains("manifest-")).then_some(Break::Fails)
+    });
+    assert!(archive(&memory, Access::Append).list().is_err());
+    let mut reader = archive(&memory, Access::Read);
+    assert!(names(&mut reader).is_empty());
+    assert_eq!(
+        ranks(&mut reader).into_values().collect::<Vec<_>>(),
+        [1, 1, 1]
+    );
+}
+
+fn a_pointer_is_not_set_back_over_what_is_not_read() {
+    let memory = three();
+    let newest = memory
+        .keys()
+        .into_iter()
+        .rfind(|key| key.contains("/full/manifest-"));
+    let newest = newest.unwrap();
+    let pointer = memory.bytes("host/subvol/data/current.json").unwrap();
+    assert!(String::from_utf8_lossy(&pointer).contains(&newest));
+    memory.change_class(move |key| key == newest, "GLACIER");
+    assert_eq!(
+        names(&mut archive(&memory, Access::Write)),
+        ["first", "next"]
+    );
+    let now = memory.bytes("host/subvol/data/current.json").unwrap();
+    assert_eq!(now, pointer);
+}
+
+fn hints_are_not_needed() {
+    let memory = Memory::new(PART as u64);
+    let (one, stream) = (diff(1, None, 5 * PART), stream(1, None, 5 * PART));
+    put(&mut diffs(&memory), &one, Path::new("one"), &stream).unwrap();
+    memory.change_class(|key| key.ends_with(".bs"), "GLACIER");
+    let mut store = diffs(&memory);
+    let listing = store.list().unwrap();
+    assert_eq!(listing.snapshots.len(), 1);
+    assert!(listing.notes.iter().any(|note| note.contains("one.bs")));
+    assert!(bytes(&mut store, &one) == stream);
+    let size = store.measure(&[one]).unwrap()[&one.pair()].size;
+    assert!(matches!(size, Size::Exact(_)));
+    assert_eq!(ranks(&mut store)["one"], 0);
+}
+
+/// AWS refuses to copy what is frozen: it goes for good, and the listing says so before.
+fn what_is_frozen_is_deleted_for_good() {
+    let memory = Memory::new(PART as u64);
+    for (name, to) in [("one", 1), ("two", 2)] {
+        let (diff, stream) = (diff(to, None, 5 * PART), stream(to, None, 5 * PART));
+        put(&mut diffs(&memory), &diff, Path::new(name), &stream).unwrap();
+    }
+    memory.change_class(|key| key.contains("/one/"), "DEEP_ARCHIVE");
+    let mut store = diffs(&memory);
+    let notes = store.list().unwrap().notes;
+    assert!(
+        notes.iter().any(|note| note.contains("goes for good")),
+        "{notes:?}"
+    );
+    for name in ["one", "two"] {
+        store.delete(Path::new(name)).unwrap();
+    }
+    let keys = memory.keys();
+    assert!(keys.iter().all(|key| key.starts_with("trash/")), "{keys:?}");
+    assert!(!keys.iter().any(|key| key.contains("/one/")), "{keys:?}");
+    assert_eq!(keys.iter().filter(|key| key.contains("/two/")).count(), 1);
+}
+
+/// Who may not list the parts of an upload sees all else.
+fn what_runs_left_need_not_be_told() {
+    let memory = three();
+    for mut store in [
+        Box::new(diffs(&memory)) as Box<dyn Store>,
+        Box::new(archive(&memory, Access::Write)),
+    ] {
+        let (nine, stream) = (diff(9, None, 20 * PART), stream(9, None, 20 * PART));
+        let mut sink = store.receive(&nine, Path::new("nine")).unwrap();
+        crate::contract::write(&mut *sink, &stream[..stream.len() - 100]).unwrap();
+        drop(sink);
+        memory.break_if(|verb, _, _| (verb == "list the parts of").then_some(Break::Fails));
+        let listing = store.list().unwrap();
+        assert!(
+            listing
+                .notes
+                .iter()
+                .any(|note| note.contains("list the parts of"))
+        );
+        memory.mend();
+    }
+}
+
+/// A backup of the old program, whose manifest does not say of which snapshot it is.
+fn a_beginning_that_cannot_be_read_is_one_item() {
+    let memory = three();
+    let first = first(&memory);
+    let text = String::from_utf8(memory.bytes(&first).unwrap()).unwrap();
+    let (begin, end) = text.rsplit_once("\"uuid\": \"").unwrap();
+    let (_, end) = end.split_once('"').unwrap();
+    memory.overwrite(&first, format!("{begin}\"uuid\": null{end}").as_bytes());
+    // Nothing may build on it that knows.
+    let keys = memory.keys().into_iter();
+    let next = keys.filter(|key| key.contains("/incremental/"));
+    next.for_each(|key| memory.lose(&key));
+    let chunk = first
+        .replace("manifest-", "chunk-")
+        .replace(".json", "-0.bin");
+    memory.break_if(move |verb, key, _| (verb == "read" && key == chunk).then_some(Break::Fails));
+    let mut store = archive(&memory, Access::Write);
+    assert_eq!(names(&mut store), ["first", "other"]);
+    let notes = store.list().unwrap().notes;
+    assert!(
+        notes.iter().any(|note| note.contains("-0.bin")),
+        "{notes:?}"
+    );
+}
