@@ -56,9 +56,9 @@ pub fn means(config: &Config, means: &Means) -> Means {
 ///
 /// # Errors
 /// If there is to be a spool, and its directory cannot be made.
-pub fn make_spool(config: &Config) -> Result<()> {
+pub fn make_spool(config: &Config, dry_run: bool) -> Result<()> {
     let dir = &config.global.spool_dir;
-    match config.s3.spool_enabled {
+    match config.s3.spool_enabled && !dry_run {
         true => DirBuilder::new()
             .recursive(true)
             .mode(0o700)
