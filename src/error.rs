@@ -45,6 +45,8 @@ pub enum Cause {
     Signal(i32),
     /// A service on the network refused, with this code of its own.
     Refusal(Box<str>),
+    /// The connection to a far side ended.
+    Connection,
 }
 
 /// An error with two halves: what we were doing, and what the other side said about it.

@@ -3,6 +3,7 @@
 
 mod arborescence;
 mod candidates;
+mod copies;
 mod deletions;
 mod reasons;
 mod route;
@@ -52,7 +53,7 @@ pub enum Action {
     Keep,
     /// A diff is sent and received.
     Transfer,
-    /// The destination copies it itself.
+    /// The destination copies it itself, from what lies elsewhere on its filesystem.
     Copy,
     /// The destination removes it.
     Delete,
@@ -73,6 +74,8 @@ pub struct Step {
     pub size: Size,
     /// What the sender changes in the kernel's stream, as far as measuring found it.
     pub mended: Mended,
+    /// What is copied: an absolute path. `None` where nothing is.
+    pub original: Option<PathBuf>,
     /// Why this way, for a person.
     pub why: String,
 }
@@ -160,6 +163,11 @@ impl Plan {
             .filter(|step| step.action == Action::Transfer)
     }
 
+    /// The steps that copy something.
+    pub fn copies(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.action == Action::Copy)
+    }
+
     /// Chosen diffs whose size nobody knows yet. Measure them and plan again. Of those that are
     /// [`Size::Beyond`] something, that is all that the choice depends on.
     pub fn unmeasured(&self) -> Vec<Diff> {
@@ -183,6 +191,7 @@ pub fn plan(source: &Listing, dest: &Listing, wish: &Wish, sizes: &Sizes) -> Res
     let mut planner = Planner::new(source, dest, wish, sizes);
     let wished = planner.wished()?;
     let targets = planner.targets(&wished);
+    let targets = planner.copies(targets);
     planner.route(&targets);
     if wish.delete {
         planner.deletions()?;

@@ -260,6 +260,9 @@ pub struct Listing {
     /// Whether there may be more than it has: that something is missing in it means nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// Of what was asked for: what lies outside of it and can be copied in. Paths are absolute.
+    #[serde(skip)]
+    pub elsewhere: Vec<Snapshot>,
     /// What could not be read, and other remarks for a person.
     pub notes: Vec<String>,
 }

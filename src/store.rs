@@ -18,7 +18,7 @@ pub mod serve;
 use crate::archive::ByHand;
 use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
-use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, shown};
+use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, Uuid, shown};
 pub use access::Access;
 pub(crate) use access::Right;
 pub use archives::{Archive, ArchiveSettings, Chain};
@@ -71,6 +71,10 @@ pub trait Store {
     /// until [`Store::settle`] says how that went, it is [`crate::snapshot::State::Uncompared`].
     fn will_compare(&mut self, _compare: bool) {}
 
+    /// Tells what is going to be brought here, so that [`Store::list`] says which of it lies elsewhere on
+    /// the filesystem and can be copied: [`Listing::elsewhere`].
+    fn look_for(&mut self, _ids: Vec<Uuid>) {}
+
     /// Tells what the snapshots that are going to be received are of, so that it is recorded of them.
     fn attribute(&mut self, _origins: Origins) {}
 
@@ -98,7 +102,8 @@ pub trait Store {
     /// If the name is taken, the parent is missing or altered, space is short, or it cannot start.
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>>;
 
-    /// Makes a second copy of a snapshot under another name, without moving data through us.
+    /// Makes a second copy of a snapshot under another name, without moving data through us: a read-only
+    /// snapshot of one that is listed, here or as [`Listing::elsewhere`].
     ///
     /// # Errors
     /// If `from` is missing, `to` is taken, or the store refuses.

@@ -128,6 +128,7 @@
 //! # }
 //! ```
 
+mod another_way;
 mod check_copy;
 mod planning;
 pub mod resend;
@@ -139,6 +140,7 @@ use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
 use crate::snapshot::{Listing, Measured, Sizes, Uuid, shown};
 use crate::store::{Receipt, Store};
+use another_way::{another_may_do, must_be_about};
 pub use check_copy::{as_if_settled, must_compare, settle};
 pub use planning::make_plan;
 use planning::plan_from;
@@ -188,7 +190,7 @@ pub fn carry_out(
                 listener(Event::ended(&step, Ok(receipt)));
             }
             Err(error)
-                if error.kind == Kind::Unreceivable
+                if another_may_do(&step, &error)
                     && run.plan_again(&step, &error, source, dest, listener)? => {}
             Err(error) => run.failed(&step, error, listener)?,
         }
@@ -207,6 +209,8 @@ struct Run<'a> {
     /// What did not arrive, and under which paths it would have.
     lost: HashSet<Uuid>,
     lost_paths: HashSet<PathBuf>,
+    /// What could not be copied within the destination's filesystem.
+    uncopied: HashSet<Uuid>,
     summary: Summary,
 }
 
@@ -221,6 +225,7 @@ impl<'a> Run<'a> {
             blocked: failed > 0,
             lost: HashSet::new(),
             lost_paths: HashSet::new(),
+            uncopied: HashSet::new(),
             summary: Summary {
                 failed,
                 strangers: plan.strangers,
@@ -252,12 +257,8 @@ impl<'a> Run<'a> {
         dest: &mut dyn Store,
         listener: &mut Listener,
     ) -> Result<bool> {
-        let refused = Measured {
-            refused: Some(error.said.trim_start_matches("ERROR: ").to_owned()),
-            ..Measured::default()
-        };
-        self.measured.insert(step.diff().pair(), refused);
-        let plan = match self.plan_rest(source, dest, listener) {
+        self.rule_out(step, error);
+        let plan = match self.plan_rest(error, source, dest, listener) {
             Ok(plan) => plan,
             Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
             // The error that we have says more than that the far side is gone.
@@ -278,6 +279,19 @@ impl<'a> Run<'a> {
         Ok(another_way)
     }
 
+    /// What was tried is no candidate any more.
+    fn rule_out(&mut self, step: &Step, error: &Error) {
+        if step.action == Action::Copy {
+            self.uncopied.insert(step.to);
+            return;
+        }
+        let refused = Measured {
+            refused: Some(error.said.trim_start_matches("ERROR: ").to_owned()),
+            ..Measured::default()
+        };
+        self.measured.insert(step.diff().pair(), refused);
+    }
+
     /// Goes by another plan from now on; the steps that it has no way for.
     fn take(&mut self, plan: Plan) -> Vec<Step> {
         let blocked = plan.obstacles.iter().filter(|o| o.blocks);
@@ -294,11 +308,14 @@ impl<'a> Run<'a> {
     /// A plan for what is not there yet and has not failed.
     fn plan_rest(
         &self,
+        error: &Error,
         source: &mut dyn Store,
         dest: &mut dyn Store,
         listener: &mut Listener,
     ) -> Result<Plan> {
-        let there = dest.list()?;
+        let mut there = dest.list()?;
+        must_be_about(error, &there)?;
+        there.elsewhere.retain(|s| !self.uncopied.contains(&s.id()));
         let excluded = |path: &Path| self.lost_paths.contains(path) || self.wish.excludes(path);
         let wish = Wish {
             excluded: Some(&excluded),
@@ -332,6 +349,10 @@ fn one_step(
     listener(Event::Started(step.clone()));
     match step.action {
         Action::Delete => dest.delete(&step.path).map(|()| Receipt::default()),
+        Action::Copy => {
+            let original = step.original.as_deref().unwrap_or(&step.path);
+            dest.copy(original, &step.path).map(|()| Receipt::default())
+        }
         _ => match transfer(source, dest, &step.diff(), &step.path, &mut |n| {
             listener(Event::Moved { bytes: n });
         }) {

@@ -1,9 +1,11 @@
-//! The archives of a configuration, and how their bucket is reached. Opens nothing.
+//! The archives of a configuration, and how their bucket is reached; makes the directory in which parts wait for it. Opens no store.
 
 use super::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Doing, Result};
 use crate::snapshot::shown;
 use crate::store::{ArchiveSettings, BucketOptions, Means};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 
 /// Where the backups of a subvolume lie and how they are written.
 pub fn settings(config: &Config, name: &str) -> ArchiveSettings {
@@ -53,17 +55,15 @@ pub fn means(config: &Config, means: &Means) -> Means {
 /// Better before there is a snapshot than when it is to be sent.
 ///
 /// # Errors
-/// If there is to be a spool, and no directory for it.
-pub fn check_spool(config: &Config) -> Result<()> {
+/// If there is to be a spool, and its directory cannot be made.
+pub fn make_spool(config: &Config, dry_run: bool) -> Result<()> {
     let dir = &config.global.spool_dir;
-    match config.s3.spool_enabled && !dir.is_dir() {
-        true => {
-            let doing = format!("cannot spool in {}", shown(dir));
-            Err(Error::usage(
-                doing,
-                "there is no such directory (global.spool_dir)",
-            ))
-        }
+    match config.s3.spool_enabled && !dry_run {
+        true => DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .doing(|| format!("cannot spool in {} (global.spool_dir)", shown(dir))),
         false => Ok(()),
     }
 }

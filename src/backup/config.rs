@@ -3,6 +3,7 @@
 
 mod bucket;
 mod nearest;
+mod places;
 mod reader;
 
 use super::hooks::{self, Hooks};
@@ -10,10 +11,10 @@ use super::retention::{self, ChainPolicy, Policy};
 use super::schedule::Schedule;
 use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
-use crate::machine;
 use crate::snapshot::shown;
 use crate::store::{Location, Place, ReceiveWith, Sse};
 use crate::sys::secure_open::{self, Unopened};
+pub use places::Places;
 use reader::ConfigReader;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -186,36 +187,6 @@ pub const LEVELS: &[(&str, Level)] = &[
     ("error", Level::Error),
     ("critical", Level::Error),
 ];
-
-/// Where state and lock of a file are that names no other places.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Places {
-    /// What is remembered of its runs.
-    pub state: PathBuf,
-    /// Its lock.
-    pub lock: PathBuf,
-    /// What btrfs_to_s3 remembered of all files.
-    pub old_state: PathBuf,
-}
-
-impl Places {
-    /// Those of a file, by its name.
-    pub fn of(file: &Path) -> Places {
-        let below = |dir: PathBuf, ending: &str| {
-            let mut name = file.file_stem().unwrap_or_default().to_owned();
-            name.push(ending);
-            dir.join(name)
-        };
-        let run = std::env::var_os("BUTTERSINK_RUN_DIR");
-        let run = run.unwrap_or_else(|| "/run/buttersink".into());
-        let home = std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
-        Places {
-            state: below(machine::state_dir(), ".json"),
-            lock: below(run.into(), ".lock"),
-            old_state: home.join(".local/state/btrfs_to_s3/state.json"),
-        }
-    }
-}
 
 impl Config {
     /// Reads a file.

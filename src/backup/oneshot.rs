@@ -6,7 +6,7 @@ use super::retention::Policy;
 use super::run::{Dest, Keeps, MakeWhen, Run, Wants};
 use super::source::BackupSource;
 use crate::btrfs;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::snapshot::shown;
 use crate::store::{self, Access, Means, Place, Store};
@@ -128,7 +128,8 @@ fn open_destinations(
             false => Ok(()),
         };
         let access = access(order.dry_run, order.dest_keeps.keeps_all());
-        opened.push(mounted.and_then(|()| store::open(place, access, means)));
+        let store = mounted.and_then(|()| store::open(place, access, means));
+        opened.push(store.map_err(not_this_work));
     }
     if opened.iter().any(Result::is_ok) {
         return Ok(opened);
@@ -139,6 +140,17 @@ fn open_destinations(
         listener(Event::destination(&place.to_string(), Err(&error)));
     }
     first.map_or(Ok(Vec::new()), Err)
+}
+
+/// Whoever holds the lock of a destination does other work there: this backup was not made by anybody.
+pub(super) fn not_this_work(error: Error) -> Error {
+    match error.kind {
+        Kind::Busy => Error {
+            kind: Kind::Failed,
+            ..error
+        },
+        _ => error,
+    }
 }
 
 /// What a run does to a destination.

@@ -265,6 +265,7 @@ impl Run<'_, '_> {
     fn send_to_one(&mut self, dest: &mut Dest, here: &Listing, ours: &[Snapshot]) -> Result<()> {
         process::check("backing up")?;
         dest.store()?.attribute(here.origins());
+        dest.store()?.look_for(here.ids());
         let mut there = dest.store()?.list()?;
         if dest.compare {
             let listener = &mut *self.listener;

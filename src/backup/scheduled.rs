@@ -6,7 +6,7 @@ mod preview;
 mod subvolume;
 
 use super::config::Config;
-use super::oneshot::access;
+use super::oneshot::{access, not_this_work};
 use super::source::{check_folder, make_folder};
 use super::state::RunState;
 use crate::archive::Stamp;
@@ -94,7 +94,7 @@ pub fn run(
         false => Some(lock(&order.config.global.lock_path)?),
     };
     let selected = order.selected()?;
-    let (state, damaged) = RunState::of(&order.config.global);
+    let (state, damaged) = RunState::of(&order.config);
     damaged
         .iter()
         .for_each(|remark| listener(Event::note(remark)));
@@ -205,7 +205,7 @@ impl RunContext<'_, '_> {
         for dest in &self.order.config.destinations {
             let access = access(self.order.dry_run, dest.keeps.keeps_all());
             self.others
-                .push(store::open(&dest.place, access, self.means));
+                .push(store::open(&dest.place, access, self.means).map_err(not_this_work));
         }
     }
 
@@ -269,7 +269,7 @@ fn open_base(order: &ScheduledOrder, means: &Means) -> Result<Box<dyn Store>> {
     let none = order.dry_run && !base.is_dir();
     let first = order.config.subvolumes.first().filter(|_| none);
     let place = first.map_or(base, |(_, path)| path);
-    store::open(&place.clone().into(), access, means)
+    store::open(&place.clone().into(), access, means).map_err(not_this_work)
 }
 
 /// Whoever can open a lock can hold it, and keep every run out: in a directory for all he may even have made it.

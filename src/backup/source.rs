@@ -66,6 +66,9 @@ impl BackupSource {
         }
         let folder = path.join(folder);
         check_folder(&path, &folder)?;
+        if matches!(naming, Naming::OneShot(_)) {
+            must_have_a_place(&folder)?;
+        }
         if make {
             make_folder(&folder)?;
         }
@@ -156,19 +159,23 @@ impl BackupSource {
                 "{name} is not one of this subvolume as it is now"
             )));
         }
-        let ours = self
-            .own_inodes()
-            .doing(|| format!("cannot read {}", shown(&self.folder)))?;
+        let ours = self.own_inodes();
         let snapshot = self.folder.join(&newest.path);
-        let changed = btrfs::changed_since(&self.path, &snapshot, |inode| ours.contains(&inode))?;
-        Ok(changed.then(|| format!("changed since {name}")))
+        match btrfs::changed_since(&self.path, &snapshot, |inode| ours.contains(&inode)) {
+            Ok(changed) => Ok(changed.then(|| format!("changed since {name}"))),
+            // One that is rotten keeps nobody from having today's.
+            Err(error) => Ok(Some(format!(
+                "nobody can tell what changed since {name}: {error}"
+            ))),
+        }
     }
 
     /// Inodes of the folder, of what the filesystem is remembered by, and of what is in them: our own
-    /// doing is no change. None of what is not in the subvolume itself.
-    fn own_inodes(&self) -> std::io::Result<HashSet<u64>> {
+    /// doing is no change. None of what is not in the subvolume itself, nor of what cannot be read, as
+    /// a rotten snapshot.
+    fn own_inodes(&self) -> HashSet<u64> {
         let mut inodes = HashSet::new();
-        let device = self.path.metadata()?.dev();
+        let device = self.path.metadata().ok().map(|top| top.dev());
         let mut open = vec![self.folder.clone(), self.path.join(STATE)];
         let mount = btrfs::mount_point(&self.path).ok().flatten();
         open.extend(mount.map(|at| at.join(STATE)));
@@ -178,17 +185,14 @@ impl BackupSource {
             let Ok(metadata) = path.symlink_metadata() else {
                 continue;
             };
-            if metadata.dev() != device {
+            if Some(metadata.dev()) != device {
                 continue;
             }
             inodes.insert(metadata.ino());
-            if metadata.is_dir() {
-                for entry in path.read_dir()? {
-                    open.push(entry?.path());
-                }
-            }
+            let inside = path.read_dir().into_iter().flatten();
+            open.extend(inside.filter_map(|entry| Some(entry.ok()?.path())));
         }
-        Ok(inodes)
+        inodes
     }
 
     /// The name of a snapshot made now: that of the next second at which none has it.
@@ -374,14 +378,8 @@ pub(super) fn check_folder(path: &Path, folder: &Path) -> Result<()> {
     {
         return Err(error).doing(doing);
     }
-    let there = match folder.is_dir() {
-        true => folder,
-        false => folder.parent().unwrap_or(folder),
-    };
-    if !there.is_dir() {
-        let said = format!("there is no directory {}: make it first", shown(there));
-        return Err(Error::failed(doing(), said));
-    }
+    let mut above = folder.ancestors();
+    let there = above.find(|dir| dir.is_dir()).unwrap_or(folder);
     let ours = Filesystem::open(path)?.fsid()?;
     match Filesystem::open(there).and_then(|other| other.fsid()) {
         Ok(other) if other == ours => Ok(()),
@@ -393,12 +391,23 @@ pub(super) fn check_folder(path: &Path, folder: &Path) -> Result<()> {
     }
 }
 
-/// Only the folder itself: a missing directory above it is a mistake.
-pub(super) fn make_folder(folder: &Path) -> Result<()> {
-    match std::fs::create_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made.doing(|| format!("cannot make {}", shown(folder))),
+/// Where somebody names the folder, a missing directory above it is a mistake.
+fn must_have_a_place(folder: &Path) -> Result<()> {
+    match folder.parent().filter(|above| !above.is_dir()) {
+        None => Ok(()),
+        Some(above) => {
+            let said = format!("there is no directory {}: make it first", shown(above));
+            Err(Error::failed(
+                format!("cannot make {}", shown(folder)),
+                said,
+            ))
+        }
     }
+}
+
+/// With all that is above it: a configuration names it for good, and it was looked at before.
+pub(super) fn make_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).doing(|| format!("cannot make {}", shown(folder)))
 }
 
 fn sync(folder: &Path) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What is remembered of the last scheduled runs: a JSON file that the old program wrote too. A
 //! cache: whoever reads it must do without it as well.
 
-use super::config::Global;
+use super::config::Config;
 use super::schedule::Past;
 use crate::archive::Stamp;
 use crate::error::{Doing, Error, Result};
@@ -41,6 +41,16 @@ pub struct Last {
 }
 
 impl Last {
+    /// Whether it is of backups that a configuration makes.
+    fn is_of(&self, config: &Config) -> bool {
+        let prefix = config.s3.prefix.trim_matches('/');
+        let key = self.last_manifest.as_deref().unwrap_or_default();
+        let below = key.trim_start_matches('/').strip_prefix(prefix);
+        let made = self.last_snapshot.as_deref();
+        below.is_some_and(|below| prefix.is_empty() || below.starts_with('/'))
+            && made.is_none_or(|path| path.starts_with(&config.snapshots.base_dir))
+    }
+
     /// Notes the newest backup in the bucket, and when the newest full one was made.
     pub fn arrived(&mut self, snapshot: PathBuf, manifest: String, full: Option<Timestamp>) {
         self.last_snapshot = Some(snapshot);
@@ -51,10 +61,15 @@ impl Last {
 
 impl RunState {
     /// Reads what is remembered of a configuration; as long as there is nothing, what the program before
-    /// remembered.
-    pub fn of(global: &Global) -> (RunState, Option<String>) {
+    /// remembered: it had one file for all, of which only what lies in the same places is ours.
+    pub fn of(config: &Config) -> (RunState, Option<String>) {
+        let global = &config.global;
         match &global.old_state {
-            Some(old) if !global.state_path.exists() => RunState::read(old),
+            Some(old) if !global.state_path.exists() => {
+                let (mut state, remark) = RunState::read(old);
+                state.subvolumes.retain(|_, last| last.is_of(config));
+                (state, remark)
+            }
             _ => RunState::read(&global.state_path),
         }
     }
@@ -131,6 +146,7 @@ impl RunState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backup::config::Places;
 
     #[test]
     fn what_the_old_program_wrote() {
@@ -168,5 +184,26 @@ mod tests {
         assert_eq!(empty, RunState::default());
         assert!(remark.unwrap().contains("damaged"));
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_the_old_program_remembered_of_others_is_not_ours() {
+        let last = |snapshot: &str, key: &str| Last {
+            last_snapshot: Some(snapshot.into()),
+            last_manifest: Some(key.to_owned()),
+            ..Last::default()
+        };
+        let text = "[subvolumes]\npaths = ['/srv/data']\n[snapshots]\nbase_dir = '/srv/snaps'\n\
+                    [s3]\nbucket = 'b'\nregion = 'r'\nprefix = 'p/q'\n";
+        let places = Places::of(Path::new("/etc/x.toml"));
+        let config = Config::parse("x", text, &places).unwrap();
+        assert!(last("/srv/snaps/a", "p/q/subvol/data/full/m").is_of(&config));
+        for other in [
+            last("/srv/snaps/a", "p/qr/subvol/data/full/m"),
+            last("/srv/snaps/a", "other/subvol/data/full/m"),
+            last("/other/a", "p/q/subvol/data/full/m"),
+        ] {
+            assert!(!other.is_of(&config), "{other:?}");
+        }
     }
 }

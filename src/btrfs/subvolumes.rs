@@ -34,6 +34,24 @@ impl Filesystem {
         Ok(found)
     }
 
+    /// Whether the kernel has still to free subvolumes that were deleted.
+    ///
+    /// # Errors
+    /// If it refuses to tell.
+    pub fn is_cleaning(&self) -> io::Result<bool> {
+        let from = key(abi::FIRST_FREE, abi::ROOT_ITEM, 0);
+        let to = key(abi::LAST_FREE, abi::ROOT_ITEM, u64::MAX);
+        let mut buffer = SearchBuffer::new();
+        let mut search = Search::new(self.fd(), &mut buffer, abi::ROOT_TREE, from, to);
+        while let Some(item) = search.next()? {
+            let gone = |root: RootItem| root.refs == 0;
+            if item.key.kind == abi::ROOT_ITEM && RootItem::parse(item.data).is_some_and(gone) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Gives every subvolume its path.
     fn placed(&self, roots: &BTreeMap<u64, Root>) -> io::Result<Subvolumes> {
         let mut places = Places::new(self.fd(), roots);

@@ -67,7 +67,7 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
     };
     let done = match options.offline {
         true => {
-            let (state, damaged) = RunState::of(&order.config.global);
+            let (state, damaged) = RunState::of(&order.config);
             damaged.iter().for_each(|remark| progress.note(remark));
             let listener = &mut |event| progress.hear(&event);
             scheduled::remembered(&order, &state, &now, listener);

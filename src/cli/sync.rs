@@ -9,6 +9,7 @@ use super::grammar::{Command, Usage};
 use super::leftovers::leftovers;
 use super::means::open;
 use super::options::Options;
+use crate::btrfs;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::glob;
@@ -59,6 +60,10 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         );
         return Err(Error::usage("cannot delete", said));
     }
+    if options.require_mount {
+        must_be_mounted(&from)?;
+        must_be_mounted(&to)?;
+    }
     let access = match (options.dry_run, options.delete) {
         (true, _) => Access::Read,
         (false, false) => Access::Append,
@@ -75,7 +80,9 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     if options.delete {
         dest_store.attribute(Origins::new());
     }
-    let (here, there) = (source_store.list()?, dest_store.list()?);
+    let here = source_store.list()?;
+    dest_store.look_for(here.ids());
+    let there = dest_store.list()?;
     here.notes.iter().for_each(|note| progress.note(note));
     if here.snapshots.is_empty() {
         slash::refuse_one_snapshot(source, &from)?;
@@ -133,6 +140,20 @@ fn must_be_allowed(empty: &Listing, options: &Options) -> Result<()> {
                 (buttersink backup makes snapshots)";
     let way = "--allow-empty, if that is as it should be";
     Err(Error::failed(doing, said).hint(way))
+}
+
+/// An unplugged disk is a directory of the disk that its mount point is on.
+fn must_be_mounted(location: &Location) -> Result<()> {
+    let Some(path) = location.place.directory() else {
+        return Ok(());
+    };
+    match btrfs::mount_point(path)? {
+        Some(at) if at != Path::new("/") => Ok(()),
+        _ => Err(Error::refused(
+            format!("cannot use {}", shown(path)),
+            "no filesystem is mounted for it: is the disk there? (--require-mount)",
+        )),
+    }
 }
 
 fn carry_out(

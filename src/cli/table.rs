@@ -256,8 +256,8 @@ const OWN: Table = &[
         .help("keep in SUBVOLUME/snapshot/ only the newest")
         .of(&[Backup]),
     Row::flag("require-mount", |o| o.require_mount = true)
-        .help("refuse a DEST on this machine that no filesystem is mounted for")
-        .of(&[Backup]),
+        .help("refuse a place on this machine that no filesystem is mounted for")
+        .of(&[Sync, Backup]),
     Row::value("snapshot-folder", "DIR", |o, v| put(&mut o.snapshot_folder, v.path()))
         .hint(Directory)
         .help("DIR instead of 'snapshot', relative to SUBVOLUME")

@@ -116,7 +116,9 @@ impl fmt::Display for Ended {
         write!(f, "{done} {}", shown(&self.step.path))?;
         match (f.alternate(), self.received_bytes) {
             (true, Some(bytes)) => write!(f, ": {bytes} bytes"),
-            _ if self.step.action == Action::Transfer => write!(f, " ({})", self.step.why),
+            _ if matches!(self.step.action, Action::Transfer | Action::Copy) => {
+                write!(f, " ({})", self.step.why)
+            }
             _ => Ok(()),
         }
     }
@@ -129,7 +131,9 @@ pub struct Summary {
     pub kept: usize,
     /// Snapshots sent.
     pub sent: usize,
-    /// Snapshots sent that were compared with their source, and are the same.
+    /// Snapshots that the destination copied itself.
+    pub copied: usize,
+    /// Snapshots sent or copied that were compared with their source, and are the same.
     pub compared: usize,
     /// Bytes of their streams.
     pub bytes: u64,
@@ -149,7 +153,7 @@ impl Summary {
     /// # Errors
     /// [`Kind::Partly`] if some steps failed and others are done, [`Kind::Failed`] if nothing is.
     pub fn verdict(&self) -> Result<(), Error> {
-        let done = self.kept + self.sent + self.deleted;
+        let done = self.kept + self.sent + self.copied + self.deleted;
         let kind = match (self.failed, done) {
             (0, _) => return Ok(()),
             (_, 0) => Kind::Failed,
@@ -171,20 +175,27 @@ impl Summary {
         }
         match step.action {
             Action::Delete => self.deleted += 1,
-            _ => self.sent += 1,
+            Action::Copy => self.copied += 1,
+            Action::Transfer | Action::Keep => self.sent += 1,
         }
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.sent {
-            0 => write!(f, "nothing sent")?,
-            n => write!(f, "{} sent, {}", counted(n, "snapshot"), human(self.bytes))?,
+        match (self.sent, self.copied) {
+            (0, 0) => write!(f, "nothing sent")?,
+            (0, n) => write!(f, "{} copied", counted(n, "snapshot"))?,
+            (n, copied) => {
+                write!(f, "{} sent, {}", counted(n, "snapshot"), human(self.bytes))?;
+                if copied > 0 {
+                    write!(f, "; {copied} copied")?;
+                }
+            }
         }
         match self.compared {
             0 => {}
-            n if n == self.sent => write!(f, ", compared with the source")?,
+            n if n == self.sent + self.copied => write!(f, ", compared with the source")?,
             n => write!(f, ", {n} of them compared with the source")?,
         }
         for (count, words) in [

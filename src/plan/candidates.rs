@@ -11,11 +11,57 @@ pub(super) fn all(
     families: &Families,
     targets: &[&Snapshot],
     parents: &HashSet<Uuid>,
+    sizes: &Sizes,
 ) -> Vec<Diff> {
-    match source.offer.stored() {
-        Some(diffs) => diffs.to_vec(),
-        None => related(targets, families, parents),
+    if let Some(diffs) = source.offer.stored() {
+        return diffs.to_vec();
     }
+    let diffs = related(targets, families, parents);
+    let others = unrelated(&diffs, targets, families, parents, sizes);
+    // Of what costs the same, relatives are the better.
+    [diffs, others].concat()
+}
+
+/// Nobody looks further for less than this many bytes.
+const WORTHWHILE: u64 = 16 << 20;
+/// How many other families are tried.
+const STRANGERS: usize = 4;
+
+/// For targets whose best measured offer is large: the newest snapshots of other families. After a
+/// rollback and a clean-up, what has nearly everything in common is no relative any more.
+fn unrelated(
+    offers: &[Diff],
+    targets: &[&Snapshot],
+    families: &Families,
+    parents: &HashSet<Uuid>,
+    sizes: &Sizes,
+) -> Vec<Diff> {
+    let mut best: HashMap<Uuid, u64> = HashMap::new();
+    for diff in offers {
+        let known = sizes.get(&diff.pair()).filter(|m| m.refused.is_none());
+        if let Some(Size::Exact(bytes)) = known.map(|measured| measured.size) {
+            let least = best.entry(diff.to).or_insert(bytes);
+            *least = bytes.min(*least);
+        }
+    }
+    let large = |s: &&&Snapshot| best.get(&s.id()).is_some_and(|bytes| *bytes > WORTHWHILE);
+    let coming: HashSet<Uuid> = targets.iter().map(|s| s.id()).collect();
+    let common = |s: &Snapshot| parents.contains(&s.id()) || coming.contains(&s.id());
+    let newest = families.newest(|s| s.state != State::Altered && common(s));
+    let mut diffs = Vec::new();
+    for target in targets
+        .iter()
+        .filter(large)
+        .filter(|s| s.state != State::Altered)
+    {
+        let others = newest.iter().filter(|s| !families.are_kin(s, target));
+        diffs.extend(others.take(STRANGERS).map(|from| Diff {
+            to: target.id(),
+            from: Some(from.id()),
+            size: Size::Unknown,
+        }));
+    }
+    diffs
 }
 
 /// For each target: its nearest relatives on both sides in time, those that the destination has
@@ -94,7 +140,13 @@ pub(super) struct Families<'a> {
 
 impl<'a> Families<'a> {
     pub(super) fn new(snapshots: &'a [Snapshot]) -> Families<'a> {
-        let lineage: Graph = snapshots.iter().map(|s| (s.uuid, s.parent_uuid)).collect();
+        // What was copied or received is known by its origin where what it was made from is gone.
+        let of = |s: &Snapshot| {
+            let origin = s.origin.as_ref().filter(|_| s.received_uuid.is_some())?;
+            Uuid::set(origin.subvolume.0)
+        };
+        let edges = |s: &'a Snapshot| [(s.uuid, s.parent_uuid), (s.uuid, of(s))];
+        let lineage: Graph = snapshots.iter().flat_map(edges).collect();
         let numbers = lineage.families();
         let mut all = Families::default();
         for snapshot in snapshots {
@@ -146,10 +198,30 @@ impl<'a> Families<'a> {
         older.into_iter().chain(newer).map(Snapshot::id).collect()
     }
 
+    /// The newest of each family for which `wanted` holds, the newest of all first.
+    fn newest(&self, wanted: impl Fn(&Snapshot) -> bool) -> Vec<&'a Snapshot> {
+        let newest = |family: &Vec<&'a Snapshot>| family.iter().rev().copied().find(|s| wanted(s));
+        let mut all: Vec<&Snapshot> = self.families.iter().filter_map(newest).collect();
+        all.sort_by_key(|s| std::cmp::Reverse((s.created, s.generation())));
+        all
+    }
+
+    fn are_kin(&self, one: &Snapshot, other: &Snapshot) -> bool {
+        let family = |s: &Snapshot| self.place.get(&s.id()).map(|(family, _)| *family);
+        family(one) == family(other)
+    }
+
     /// The nearest older relative: what people expect a snapshot to be sent from.
     pub(super) fn natural_parent(&self, target: &Snapshot) -> Option<&'a Snapshot> {
         let (mut older, _) = self.around(target);
         older.find(|s| s.state != State::Partial)
+    }
+
+    /// Whether a diff is from a snapshot of another family.
+    pub(super) fn is_from_stranger(&self, diff: &Diff) -> bool {
+        let place = |id| self.place.get(&id).map(|(family, _)| *family);
+        let from = diff.from.and_then(place);
+        from.is_some_and(|from| place(diff.to).is_some_and(|to| to != from))
     }
 
     /// Whether a diff goes back in time; false where nobody knows.

@@ -57,6 +57,7 @@ impl Planner<'_> {
             from: None,
             size: Size::Exact(0),
             mended: Mended::default(),
+            original: None,
             why: "the source does not have it".to_owned(),
         });
     }

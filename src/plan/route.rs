@@ -24,7 +24,13 @@ impl<'a> Planner<'a> {
     pub(super) fn route(&mut self, targets: &[&'a Snapshot]) {
         // Of twins, the one that was asked for.
         self.by_id.extend(targets.iter().map(|s| (s.id(), *s)));
-        let mut candidates = candidates::all(self.source, &self.families, targets, &self.parents);
+        let mut candidates = candidates::all(
+            self.source,
+            &self.families,
+            targets,
+            &self.parents,
+            self.sizes,
+        );
         if self.wish.whole && !self.source.offer.keeps_diffs() {
             candidates.retain(|diff| diff.from.is_none());
         }
@@ -73,6 +79,7 @@ impl<'a> Planner<'a> {
                 from,
                 size,
                 mended,
+                original: None,
                 why,
             });
         }
@@ -159,11 +166,13 @@ impl<'a> Planner<'a> {
         candidates::estimate(find(diff.to), diff.from.and_then(find), diff)
     }
 
-    /// What a diff is worth to be avoided: its bytes, and more if it goes against time or makes a
-    /// stored chain longer. The arborescence goes by that, and sizes that are shown do not.
+    /// What a diff is worth to be avoided: its bytes, and more if it goes against time, is from another
+    /// family or makes a stored chain longer. The arborescence goes by that, and sizes that are shown do not.
     fn cost(&self, diff: &Diff) -> u64 {
         let bytes = self.least_bytes(diff);
-        let against = match self.families.is_against_time(diff) {
+        let made = !self.source.offer.keeps_diffs();
+        let strange = made && self.families.is_from_stranger(diff);
+        let against = match strange || self.families.is_against_time(diff) {
             true => bytes / AGAINST_TIME,
             false => 0,
         };

@@ -128,6 +128,7 @@ impl<'a> Planner<'a> {
             from: None,
             size: Size::Exact(0),
             mended: Mended::default(),
+            original: None,
             why,
         });
     }

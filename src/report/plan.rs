@@ -19,6 +19,7 @@ const COLUMNS: &[Field] = &[
     Field::json("path", |s| path(&s.path)),
     Field::json("to", |s| data(s.to)),
     Field::json("from", |s| data(s.from)),
+    Field::json("original", |s| data(s.original.as_deref().map(shown))),
     Field::json("bytes", |s| Box::new(As(size(s), s.size.bytes()))).shown(2, ""),
     Field::json("exact", |s| data(s.size.is_exact())),
     Field::json("mended", |s| data(&s.mended)),
@@ -113,10 +114,14 @@ impl fmt::Display for Plan {
             writeln!(f, "{requests} requests that write, {parts} parts")?;
         }
         let size = self.sum();
+        let copies = match self.copies().count() {
+            0 => String::new(),
+            n => format!("; {n} to copy"),
+        };
         match (count, deletions) {
-            (0, 0) => write!(f, "nothing to do"),
-            (n, 0) => write!(f, "{n} to send, {size}"),
-            (n, d) => write!(f, "{n} to send, {size}; {d} to delete"),
+            (0, 0) if copies.is_empty() => write!(f, "nothing to do"),
+            (n, 0) => write!(f, "{n} to send, {size}{copies}"),
+            (n, d) => write!(f, "{n} to send, {size}{copies}; {d} to delete"),
         }
     }
 }

@@ -238,6 +238,11 @@ impl Offer {
 }
 
 impl Listing {
+    /// The effective UUIDs of its snapshots.
+    pub fn ids(&self) -> Vec<Uuid> {
+        self.snapshots.iter().map(Snapshot::id).collect()
+    }
+
     /// What its snapshots descend from, by their own UUIDs.
     pub fn lineage(&self) -> Graph {
         let all = self.snapshots.iter();

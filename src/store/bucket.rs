@@ -203,6 +203,7 @@ impl<L: Layout> Store for Bucket<L> {
             free: None,
             names: self.layout.names(),
             partial: self.layout.is_part(),
+            elsewhere: Vec::new(),
             notes,
         })
     }

@@ -8,6 +8,7 @@ mod paths;
 mod receive;
 mod records;
 mod replace;
+mod room;
 mod scratch;
 mod send;
 mod ssh_key;
@@ -25,7 +26,7 @@ pub use send::builtin_send;
 pub use target::Target;
 
 use crate::btrfs::{self, Coverage, Filesystem};
-use crate::error::{Doing, Error, Kind, Result};
+use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::log;
 use crate::process::Priority;
 use crate::proof::{Depth, Finding};
@@ -72,6 +73,9 @@ pub struct Local {
     notes: Vec<String>,
     /// Snapshots that are listed wherever they are on the filesystem.
     wanted: Vec<Uuid>,
+    /// Snapshots that are going to be brought here, and those of them that were listed elsewhere.
+    sought: Vec<Uuid>,
+    elsewhere: Vec<Snapshot>,
     /// What is going to be received is of.
     coming: Origins,
     /// What is going to be received is compared before it counts.
@@ -79,6 +83,8 @@ pub struct Local {
     walled: bool,
     /// By which key of a server what comes comes.
     key: Option<CameBy>,
+    /// What was being received last did not arrive, so that what it took may not be free yet.
+    failed: bool,
     /// What interrupted transfers left was looked for.
     tidied: bool,
     /// Held as long as we may write.
@@ -119,10 +125,13 @@ impl Local {
             round: None,
             notes: remark.into_iter().collect(),
             wanted: Vec::new(),
+            sought: Vec::new(),
+            elsewhere: Vec::new(),
             coming: Origins::new(),
             compares: false,
             walled: false,
             key: None,
+            failed: false,
             tidied: false,
             _lock: lock,
         })
@@ -212,15 +221,24 @@ impl Local {
         Ok(true)
     }
 
-    fn check_space(&self, size: Size, path: &Path) -> Result<()> {
+    /// Whether there is room. What failed before, or was deleted, may still take some.
+    fn check_space(&mut self, size: Size, path: &Path) -> Result<()> {
         let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
-        let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
+        if std::mem::replace(&mut self.failed, true) {
+            room::wait(&self.filesystem)?;
+        }
+        let mut free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
+        if size.bytes().is_some_and(|needed| needed > free) {
+            room::wait(&self.filesystem)?;
+            free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
+        }
         let packed = self.manner.compressed || self.filesystem.compresses();
         match size.bytes().filter(|_| size.is_exact() && !packed) {
             Some(needed) if needed > free => Err(Error::failed(
                 doing(),
                 format!("no space left on device (needs {needed} bytes, {free} are free)"),
-            )),
+            )
+            .cause(Cause::Errno(libc::ENOSPC))),
             _ => Ok(()),
         }
     }
@@ -240,6 +258,12 @@ impl Store for Local {
         self.as_seen(&mut snapshots);
         snapshots.extend(target::elsewhere(self, &subvolumes.all, &snapshots)?);
         self.known.clone_from(&snapshots);
+        let mut notes = [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat();
+        // Without them, streams bring everything.
+        self.elsewhere = target::copies(self).unwrap_or_else(|error| {
+            notes.push(error.to_string());
+            Vec::new()
+        });
         let free = sys::free_bytes(self.filesystem.fd())
             .doing(|| format!("cannot read {}", shown(&self.dir)))?;
         Ok(Listing {
@@ -249,7 +273,8 @@ impl Store for Local {
             free: Some(free),
             names: Names::default(),
             partial: subvolumes.coverage == Coverage::Part,
-            notes: [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat(),
+            elsewhere: self.elsewhere.clone(),
+            notes,
         })
     }
 
@@ -295,6 +320,10 @@ impl Store for Local {
 
     fn will_compare(&mut self, compare: bool) {
         self.compares = compare;
+    }
+
+    fn look_for(&mut self, ids: Vec<Uuid>) {
+        self.sought = ids;
     }
 
     fn attribute(&mut self, origins: Origins) {
@@ -351,7 +380,7 @@ impl Store for Local {
             let said = "it is not the snapshot that was listed under this name: run it again";
             return Err(Error::refused(doing(), said));
         }
-        remove(&whole)?;
+        remove(&whole).map_err(|error| receive::with_way_out(error, &self.dir))?;
         // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
         let forgotten = seals::remove(&self.dir, now.uuid);
         if let Err(error) = forgotten.and_then(|()| marks::ended(&self.dir, path)) {

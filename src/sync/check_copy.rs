@@ -13,7 +13,7 @@ use crate::store::{Rejected, Store};
 ///
 /// # Errors
 /// If it is not the same, or could not be compared. Then it was removed or marked. Of what came as a
-/// diff and differs it is [`Kind::Unreceivable`]: there may be another way.
+/// diff or a copy and differs it is [`Kind::Unreceivable`]: there may be another way.
 pub(super) fn hold(
     plan: &Plan,
     step: &Step,
@@ -22,7 +22,7 @@ pub(super) fn hold(
     summary: &mut Summary,
     listener: &mut Listener,
 ) -> Result<()> {
-    if !plan.compare || step.action != Action::Transfer {
+    if !plan.compare || !matches!(step.action, Action::Transfer | Action::Copy) {
         return Ok(());
     }
     let error = match look(step, source, dest, listener) {
@@ -35,8 +35,8 @@ pub(super) fn hold(
         },
         Some(error) => error,
     };
-    let kind = match step.from {
-        Some(_) if error.kind == Kind::Different => Kind::Unreceivable,
+    let kind = match step.from.is_some() || step.action == Action::Copy {
+        true if error.kind == Kind::Different => Kind::Unreceivable,
         _ => error.kind,
     };
     let error = Error { kind, ..error };
@@ -155,6 +155,7 @@ fn waiting(snapshot: &Snapshot) -> Step {
         from: None,
         size: Size::Exact(0),
         mended: Mended::default(),
+        original: None,
         why: "it was not compared when it came".to_owned(),
     }
 }

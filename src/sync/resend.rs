@@ -54,6 +54,7 @@ pub fn plan(names: &[PathBuf], here: &Listing, there: &Listing) -> Result<Plan> 
             to: original.id(),
             from: parent.map(|s| s.id()),
             size: Size::Unknown,
+            original: None,
             why: "sent again, to replace the copy".to_owned(),
             mended: Mended::default(),
         });

@@ -32,6 +32,9 @@ pub(crate) const TESTS: &[Test] = tests![
     sizes_are_exact_where_space_is_reserved,
     sizes_are_exact_where_an_end_is_cloned,
     what_the_kernel_cannot_send_is_no_candidate,
+    a_leftover_that_cannot_be_removed_is_in_nobodys_way,
+    room_that_was_made_just_now_is_seen,
+    places_must_be_mounted_where_that_is_asked,
 ];
 
 /// A filesystem with one snapshot in `snaps`, and an empty one.
@@ -462,4 +465,45 @@ fn seals_that_only_root_may_read() {
     assert_eq!(output.status.code(), Some(0));
     assert!(stdout.contains("unsealed"), "{stdout}");
     assert!(stderr.contains("only root may read the seals"), "{stderr}");
+}
+
+/// As with a quota that is used up: what is in the way is named, and the rest goes on.
+fn a_leftover_that_cannot_be_removed_is_in_nobodys_way() {
+    let (source, dest) = pair();
+    unfinished(&dest, "x.part");
+    subvolume(&dest.join("x.part/inner"));
+    let said = buttersink([&source, &dest]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(is_there(&dest.join("one/file")) && is_there(&dest.join("x.part/inner")));
+}
+
+fn room_that_was_made_just_now_is_seen() {
+    let (source, dest) = pair();
+    script(&source.join("../live"), "head -c 30M /dev/urandom >file");
+    snapshot(&source.join("../live"), &source.join("two"));
+    script(&dest, "fallocate -l 175M fill; sync -f .; rm fill");
+    let said = buttersink([&source, &dest]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+}
+
+fn places_must_be_mounted_where_that_is_asked() {
+    let (source, dest) = pair();
+    let run = |from: &Path, to: &Path| {
+        buttersink([
+            OsStr::new("--require-mount"),
+            from.as_os_str(),
+            to.as_os_str(),
+        ])
+    };
+    let root = PathBuf::from("/tmp/");
+    for (from, to) in [(&root, &dest), (&source, &root)] {
+        let said = run(from, to);
+        let words = "no filesystem is mounted for it";
+        assert!(
+            said.code == 1 && said.stderr.contains(words),
+            "{}",
+            said.stderr
+        );
+    }
+    assert_eq!(run(&source, &dest).code, 0);
 }

@@ -28,6 +28,7 @@ mod clean;
 mod cold;
 mod commands;
 mod compare;
+mod copies;
 mod cut;
 mod digest;
 mod documents;
@@ -92,6 +93,7 @@ fn main() -> std::process::ExitCode {
             commands::TESTS,
             commands::completions::TESTS,
             compare::TESTS,
+            copies::TESTS,
             cut::TESTS,
             digest::TESTS,
             documents::TESTS,

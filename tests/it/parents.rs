@@ -65,12 +65,26 @@ fn made_from(child: &Path, parent: &Path) -> bool {
     shown(child, "Parent UUID") == shown(parent, "UUID")
 }
 
+/// Sends the snapshots of `a` to a server that sees nothing outside of a directory, and so copies nothing.
+fn send(a: &Path, dir: &Path) -> Said {
+    let far = here().join("far");
+    let words = format!(
+        "#!/bin/sh\nwhile [ \"$1\" != far ]; do shift; done; shift 2; exec '{}' \"$@\"",
+        binary("buttersink").display()
+    );
+    std::fs::write(&far, words).unwrap();
+    run("chmod", ["755".as_ref(), far.as_os_str()]);
+    let (from, to) = (slash(&a.join("snaps")), format!("ssh://far{}", slash(dir)));
+    let with = ["--ssh-command", far.to_str().unwrap(), "--remote-sudo="];
+    ok(&[&with[..], &[&from, &to]].concat())
+}
+
 fn equal_copies_in_other_directories_are_no_obstacle() {
     let (a, b) = (source(3), btrfs("b", 512));
     let dirs = ["one", "two", "three"].map(|name| b.join(name));
     for dir in &dirs {
         std::fs::create_dir(dir).unwrap();
-        ok(&[&slash(&a.join("snaps")), &slash(dir)]);
+        send(&a, dir);
         for (child, parent) in [("2", "1"), ("3", "2")] {
             assert!(made_from(&dir.join(child), &dir.join(parent)));
         }
@@ -78,7 +92,7 @@ fn equal_copies_in_other_directories_are_no_obstacle() {
     // Life goes on in each, and nothing takes the other's for its own.
     go_on(&a, 4);
     for dir in &dirs {
-        let said = ok(&[&slash(&a.join("snaps")), &slash(dir)]);
+        let said = send(&a, dir);
         assert!(said.stdout.contains("sent 4 (from 3"), "{}", said.stdout);
         assert!(made_from(&dir.join("4"), &dir.join("3")));
         for name in ["1", "2", "3", "4"] {
@@ -96,11 +110,11 @@ fn below_a_mount_of_a_subvolume_with_copies_outside() {
     let boxed = mount_image(&image("b"), "boxed", "subvol=box");
     let dirs = [top.join("other"), boxed];
     for dir in &dirs {
-        ok(&[&slash(&a.join("snaps")), &slash(dir)]);
+        send(&a, dir);
     }
     go_on(&a, 3);
     for dir in dirs.iter().rev() {
-        let said = ok(&[&slash(&a.join("snaps")), &slash(dir)]);
+        let said = send(&a, dir);
         assert!(said.stdout.contains("sent 3 (from 2"), "{}", said.stdout);
         assert!(made_from(&dir.join("3"), &dir.join("2")));
         assert_same(&a.join("snaps/3"), &dir.join("3"));

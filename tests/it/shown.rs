@@ -50,6 +50,7 @@ fn step(action: Action, path: &str, size: Size) -> Step {
         from: (action == Action::Transfer).then_some(id(1)),
         size,
         mended: Mended::default(),
+        original: None,
         why: "as the difference from a".to_owned(),
     }
 }
@@ -66,6 +67,10 @@ fn plan() -> Plan {
             step(Action::Keep, "a", Size::Exact(0)),
             step(Action::Transfer, "b\n100%", Size::Exact(1234)),
             step(Action::Transfer, "c", Size::Estimate(5 << 20)),
+            Step {
+                original: Some("/mnt/other/d".into()),
+                ..step(Action::Copy, "d", Size::Exact(0))
+            },
             step(Action::Delete, "old", Size::Exact(0)),
         ],
         obstacles: vec![obstacle("x", true), obstacle("", false)],
@@ -179,6 +184,7 @@ fn summary() -> Summary {
     Summary {
         kept: 1,
         sent: 3,
+        copied: 7,
         compared: 2,
         bytes: 123_456,
         deleted: 4,

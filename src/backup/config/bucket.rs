@@ -30,8 +30,8 @@ pub(super) fn read(file: &mut ConfigReader) -> Result<BucketConfig> {
         endpoint_url: file.optional("s3.endpoint_url")?,
         chunk_size_bytes: file.number("s3.chunk_size_bytes", GIB_200, 1)?,
         part_size_bytes: file.optional_number("s3.part_size_bytes", SMALLEST_PART)?,
-        storage_class_chunks: file.text("s3.storage_class_chunks", "DEEP_ARCHIVE")?,
-        storage_class_manifest: file.text("s3.storage_class_manifest", "STANDARD")?,
+        storage_class_chunks: class(file.text("s3.storage_class_chunks", "DEEP_ARCHIVE")?),
+        storage_class_manifest: class(file.text("s3.storage_class_manifest", "STANDARD")?),
         concurrency: file.number("s3.concurrency", 4, 1)?,
         spool_enabled: file.flag("s3.spool_enabled", false)?,
         sse: encryption(file)?,
@@ -40,6 +40,22 @@ pub(super) fn read(file: &mut ConfigReader) -> Result<BucketConfig> {
             days: file.optional_number("s3.retain_days", 1)?,
         },
     })
+}
+
+/// A class of AWS by its name; other services may have classes that differ by their case only.
+fn class(text: String) -> String {
+    const AWS: &[&str] = &[
+        "STANDARD",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "GLACIER",
+        "GLACIER_IR",
+        "DEEP_ARCHIVE",
+        "REDUCED_REDUNDANCY",
+    ];
+    let known = AWS.iter().find(|word| word.eq_ignore_ascii_case(&text));
+    known.map_or(text, |word| (*word).to_owned())
 }
 
 fn prefix(file: &mut ConfigReader) -> Result<String> {

@@ -203,7 +203,9 @@ impl ConfigReader {
         all: &[(&str, T)],
     ) -> Result<T> {
         let text = self.text(key, default)?;
-        if let Some((_, value)) = all.iter().find(|(word, _)| *word == text) {
+        // btrfs_to_s3 took them in any case.
+        let same = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(&text);
+        if let Some((_, value)) = all.iter().find(same) {
             return Ok(value.clone());
         }
         let words: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
@@ -222,7 +224,14 @@ impl ConfigReader {
         self.absolute(key, text.into())
     }
 
+    /// An absolute path; `~` at its beginning is the home of who runs the program.
     fn absolute(&self, key: &str, path: PathBuf) -> Result<PathBuf> {
+        let home = || std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
+        let path = match path.strip_prefix("~") {
+            Ok(below) if below.as_os_str().is_empty() => home(),
+            Ok(below) => home().join(below),
+            Err(_) => path,
+        };
         match path.is_absolute() {
             true => Ok(path),
             false => Err(self.wrong(key, &format!("is {path:?}, and must be an absolute path"))),
@@ -277,9 +286,7 @@ impl ConfigReader {
         let wanted = format!("a whole number of at least {least}");
         let found = match self.get(key) {
             None => return Ok(None),
-            Some(value) => value
-                .as_integer()
-                .and_then(|number| u64::try_from(number).ok())
+            Some(value) => whole(value)
                 .filter(|&number| number >= least)
                 .ok_or_else(|| self.mistyped(key, value, &wanted))?,
         };
@@ -315,6 +322,20 @@ impl ConfigReader {
                 &format!("is \"{text}\", and must be a time from 00:00 to 23:59"),
             )
         })
+    }
+}
+
+/// A whole number, also in the clothes of another type, as btrfs_to_s3 took them.
+fn whole(value: &Value) -> Option<u64> {
+    // Up to here, each whole number is one of this type.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        Value::Float(number) if number.fract() == 0.0 && (0.0..=EXACT).contains(number) => {
+            Some(*number as u64)
+        }
+        Value::String(text) => text.trim().replace('_', "").parse().ok(),
+        _ => None,
     }
 }
 

@@ -116,8 +116,42 @@ fn state_and_lock_have_places_of_their_own() {
     assert_eq!(global.old_state.as_deref(), Some(old));
     // Who says where it is means that.
     assert_eq!(parse(LEAST).unwrap().global.old_state, None);
-    let places = Places::of(Path::new("/etc/buttersink/home.toml"));
-    assert!(places.lock.ends_with("home.lock") && places.state.ends_with("home.json"));
+    // Files of one name in two directories have nothing in common.
+    let [one, other] =
+        ["/etc/one/home.toml", "/etc/other/home.toml"].map(|p| Places::of(Path::new(p)));
+    assert!(one.lock != other.lock && one.state != other.state);
+    let name = one.state.file_name().unwrap().to_str().unwrap();
+    assert!(
+        name.starts_with("home-") && name.ends_with(".json"),
+        "{name}"
+    );
+}
+
+#[test]
+fn what_btrfs_to_s3_took_is_taken() {
+    let text = format!(
+        "{LEAST}\n[restore]\nrestore_tier = \"bulk\"\nverify_mode = \"SAMPLE\"\n\
+         sample_max_files = 20.0\nrestore_timeout_seconds = \"3_600\"\ntarget_base_dir = \"~/back\"\n"
+    );
+    let restore = parse(&text).unwrap().restore;
+    assert_eq!(
+        (restore.verify_mode, restore.sample_max_files),
+        (VerifyMode::Sample, 20)
+    );
+    assert_eq!(restore.restore_timeout_seconds, 3600);
+    assert!(restore.target_base_dir.is_absolute() && restore.target_base_dir.ends_with("back"));
+    let class = |name: &str| {
+        let line = format!("storage_class_chunks = \"{name}\"");
+        parse(&with("s3", &line)).unwrap().s3.storage_class_chunks
+    };
+    assert_eq!(class("deep_archive"), "DEEP_ARCHIVE");
+    assert_eq!(class("lukewarm"), "lukewarm");
+    for wrong in ["2.5", "\"two\"", "-1", "1e30", "true"] {
+        refused(
+            &with("snapshots", &format!("retain = {wrong}")),
+            "snapshots.retain",
+        );
+    }
 }
 
 #[test]
@@ -145,8 +179,8 @@ fn unknown_keys_name_the_nearest() {
 #[test]
 fn values_have_types_and_bounds() {
     refused(
-        &with("snapshots", "retain = '3'"),
-        "snapshots.retain is \"3\", and must be a whole number of at least 1",
+        &with("snapshots", "retain = 'three'"),
+        "snapshots.retain is \"three\", and must be a whole number of at least 1",
     );
     refused(&with("snapshots", "retain = 0"), "snapshots.retain is 0");
     refused(&with("schedule", "full_every_days = -1"), "is -1");

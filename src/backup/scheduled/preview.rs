@@ -23,7 +23,7 @@ pub fn preview(
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
-    let (state, damaged) = RunState::of(&order.config.global);
+    let (state, damaged) = RunState::of(&order.config);
     damaged
         .iter()
         .for_each(|remark| listener(Event::note(remark)));

@@ -77,7 +77,7 @@ impl SubvolumeBackup {
         let archive = match order.no_s3 {
             true => None,
             false => {
-                archive::check_spool(config)?;
+                archive::make_spool(config, order.dry_run)?;
                 let access = access(order.dry_run, config.s3.keeps.keeps_all());
                 let settings = archive::settings(config, name);
                 let means = archive::means(config, means);

@@ -170,3 +170,25 @@ fn what_is_refused_is_no_candidate() {
     assert_eq!(parents(&chosen), [(uuid(2), Some(uuid(0)))]);
     assert!(chosen.is_blocked() && chosen.obstacles[0].what == "it cannot be read");
 }
+
+/// As after a rollback and a clean-up: the newest of another family has nearly all of it.
+#[test]
+fn strangers_are_tried_where_much_would_be_sent() {
+    let source = listing(vec![snapshot(0, 0), snapshot(1, 1), snapshot(2, 2)]);
+    let dest = listing(vec![received(0), received(1)]);
+    let chosen = |whole: u64, part: u64| {
+        let size = |_, from: Option<Uuid>| match from {
+            Some(from) if from == uuid(0) => part,
+            Some(_) => whole + 1,
+            None => whole,
+        };
+        parents(&plan_measured(&source, &dest, &Wish::default(), &size).0)
+    };
+    assert_eq!(chosen(42 << 20, 202), [(uuid(2), Some(uuid(0)))]);
+    assert_eq!(chosen(42 << 20, 41 << 20), [(uuid(2), None)], "no gain");
+    assert_eq!(
+        chosen(16 << 20, 202),
+        [(uuid(2), None)],
+        "not worth looking"
+    );
+}

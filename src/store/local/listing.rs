@@ -326,7 +326,8 @@ fn note(left_out: &[String]) -> Vec<String> {
     }
 }
 
-fn snapshot(subvolume: &Subvolume, path: &Path, state: State) -> Snapshot {
+/// A subvolume as a listing has it.
+pub(super) fn snapshot(subvolume: &Subvolume, path: &Path, state: State) -> Snapshot {
     Snapshot {
         path: path.to_owned(),
         uuid: subvolume.uuid,

@@ -3,6 +3,7 @@
 mod alias;
 mod btrfs_receive;
 pub(super) mod builtin_receive;
+mod copy;
 mod inherited;
 pub(super) mod leftover;
 pub(super) mod parent;
@@ -11,22 +12,21 @@ mod way_out;
 mod writeback;
 
 use super::Local;
-use super::paths::{checked_name, open_dir};
-use crate::btrfs;
-use crate::error::{Doing, Error, Result};
+use super::paths::open_dir;
+use crate::error::{Error, Result};
 use crate::log;
-use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{CommandCheck, Head, Parsed};
-use crate::sys;
 use btrfs_receive::Child;
 use builtin_receive::Quarantined;
+pub(super) use copy::copy;
 use parent::Exact;
-use part::{Part, must_be_free};
+use part::Part;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
-use way_out::with_way_out;
+pub(super) use way_out::with_way_out;
 use writeback::Writeback;
 
 /// A snapshot on its way in. Dropped before it is finished, what has arrived is removed.
@@ -208,34 +208,4 @@ impl Receiving<'_> {
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }
-}
-
-/// A second copy with the same identity, made by the filesystem itself.
-pub(super) fn copy(local: &mut Local, from: &Path, to: &Path) -> Result<()> {
-    checked_name(from)?;
-    let name = checked_name(to)?;
-    // A symbolic link, which a snapshot may well contain, leads nowhere else.
-    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
-    sys::open_beneath(local.filesystem.fd(), from, flags)
-        .doing(|| format!("cannot copy {}", shown(from)))?;
-    must_be_free(&local.parent_of(to)?.join(name))?;
-    let source = local.dir.join(from);
-    let original = btrfs::subvolume(&source)?;
-    let (id, generation) = match original.received_uuid {
-        Some(uuid) => (uuid, original.stransid),
-        None => (original.uuid, original.ctransid),
-    };
-    let part = Part::claim(&local.dir, to)?;
-    let path = part.path();
-    btrfs::create_snapshot(&source, &part.dir(), part.name(), false)?;
-    btrfs::set_received(&path, id, generation)?;
-    btrfs::set_read_only(&path, true)?;
-    part.check(id, generation, Some(original.uuid))?;
-    let same = |s: &&Snapshot| s.uuid == original.uuid;
-    let known = local.known.iter().find(same);
-    let origin = known.and_then(|s| s.origin.clone());
-    let uncompared = known.is_some_and(|s| s.state == State::Uncompared);
-    let snapshot = part.publish(local.signed(origin), uncompared)?;
-    local.arrived(snapshot);
-    Ok(())
 }

@@ -17,6 +17,7 @@ use std::path::Path;
 
 impl Local {
     pub(super) fn arrived(&mut self, snapshot: Snapshot) {
+        self.failed = false;
         self.arrived.push(snapshot.uuid);
         self.known.push(snapshot);
     }

@@ -1,13 +1,14 @@
 //! Where a backup comes back to: the directory of the received snapshots, which of them are there
 //! already or elsewhere on its filesystem, and the writable snapshot that is made at last.
 
-use super::listing::{adopted, leftovers, state_at};
+use super::listing::{adopted, leftovers, snapshot, state_at, states};
 use super::{Local, Manner};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Snapshot, State, Uuid, shown};
 use crate::store::{Access, Store};
 use crate::sys;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -156,6 +157,48 @@ pub(super) fn elsewhere(
         }
     }
     Ok(found)
+}
+
+/// The snapshots that are sought, sound and outside of the store, by their absolute paths through any
+/// mount of its filesystem. Whoever may only be in one directory sees none.
+///
+/// # Errors
+/// If the mounts cannot be read.
+pub(super) fn copies(local: &Local) -> Result<Vec<Snapshot>> {
+    let mut sought: HashSet<Uuid> = local.sought.iter().copied().collect();
+    let mut found = Vec::new();
+    if local.walled {
+        return Ok(found);
+    }
+    for mount in local.filesystem.mounts()? {
+        if sought.is_empty() {
+            break;
+        }
+        // What is mounted over it, or may not be read, offers nothing.
+        for copy in below(&mount.at, &sought).unwrap_or_default() {
+            if !copy.path.starts_with(&local.dir) && sought.remove(&copy.id()) {
+                found.push(copy);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The sound ones of these snapshots below a mount point.
+fn below(at: &Path, sought: &HashSet<Uuid>) -> Result<Vec<Snapshot>> {
+    let all = Filesystem::open(at)?.subvolumes()?.all;
+    let states = states(at, &all)?;
+    let sound = |s: &&Subvolume| {
+        let state = states.of.get(&s.id);
+        let sound = matches!(state, Some(State::Ok | State::Unsealed));
+        s.read_only && sound && sought.contains(&identity(s))
+    };
+    let here = all.iter().filter(sound).filter_map(|s| {
+        let path = at.join(s.below.as_ref()?);
+        let is = btrfs::subvolume(&path).is_ok_and(|now| now.uuid == s.uuid);
+        is.then(|| snapshot(s, &path, states.of[&s.id]))
+    });
+    Ok(here.collect())
 }
 
 fn path_of(local: &Local, subvolume: &Subvolume) -> Result<Option<PathBuf>> {

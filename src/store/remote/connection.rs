@@ -1,7 +1,7 @@
 //! A connection to a far side, between two turns: the greetings, a question and its answer, and
 //! what is said when it breaks. Knows no store.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Cause, Error, Kind, Result};
 use crate::log;
 use crate::process;
 use crate::store::Access;
@@ -157,6 +157,7 @@ impl Line {
         Error {
             doing: self.losing(),
             said,
+            cause: error.cause.or(Some(Cause::Connection)),
             ..error
         }
     }

@@ -1,6 +1,7 @@
 //! What earlier runs and releases left in a directory, and whether it may be written to at all. Removes
 //! only what a mark of ours names.
 
+use super::way_out::with_way_out;
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
@@ -21,20 +22,28 @@ impl Local {
             return Ok(());
         }
         for path in records::begun(&self.dir)? {
-            let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
-            let mut known = std::mem::take(&mut self.known);
-            if self.list()?.snapshots.iter().any(unfinished) {
-                self.delete(&path)?;
-                known.retain(|s| s.path != path);
-                let name = shown(&path);
-                log::line(|| format!("removed the unfinished {name}"));
-                self.notes
-                    .push(format!("removed {name}, left by an interrupted transfer"));
-            }
+            let known = std::mem::take(&mut self.known);
+            let removed = self.remove_leftover(&path);
             self.known = known;
-            marks::ended(&self.dir, &path)?;
+            match removed {
+                Ok(()) => self.known.retain(|s| s.path != path),
+                // It is in the way of its own name only.
+                Err(error) => self.notes.push(with_way_out(error, &self.dir).to_string()),
+            }
         }
         Ok(())
+    }
+
+    fn remove_leftover(&mut self, path: &Path) -> Result<()> {
+        let unfinished = |s: &Snapshot| s.path == path && s.state == State::Partial;
+        if self.list()?.snapshots.iter().any(unfinished) {
+            self.delete(path)?;
+            let name = shown(path);
+            log::line(|| format!("removed the unfinished {name}"));
+            self.notes
+                .push(format!("removed {name}, left by an interrupted transfer"));
+        }
+        marks::ended(&self.dir, path)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::snapshot::shown;
 use std::path::Path;
 
 /// The same error with the number of the system's, also where a child said it, and with the way out.
-pub(super) fn with_way_out(error: Error, dir: &Path) -> Error {
+pub(in crate::store::local) fn with_way_out(error: Error, dir: &Path) -> Error {
     let Some(number) = process::outside(&error).filter(|_| error.hint.is_none()) else {
         return error;
     };
