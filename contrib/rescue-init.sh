@@ -256,7 +256,7 @@ one_test() {
         fail "$1"
     }
     echo "test $1 ... ok"
-    for at in $(awk -v below="$scratch/" 'index($2, below) == 1 { print $2 }' /proc/mounts); do umount "$at"; done
+    awk -v below="$scratch/" 'index($2, below) == 1 { print $2 }' /proc/mounts | while read -r at; do umount "$at"; done
     rm -r "$BUTTERSINK_TEST_SCRATCH"
 }
 
