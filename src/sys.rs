@@ -91,6 +91,11 @@ impl<T: Plain> IoctlNumber<T> {
         Self::numbered(3, magic, nr, size_of::<T>())
     }
 
+    /// `_IO`: there is none; the kernel looks at nothing of what is given.
+    pub(crate) const fn bare(magic: u8, nr: u8) -> Self {
+        Self::numbered(0, magic, nr, 0)
+    }
+
     /// `_IOC` of asm-generic, which x86, ARM, RISC-V and s390 share.
     const fn numbered(direction: u32, magic: u8, nr: u8, size: usize) -> Self {
         assert!(size < 1 << 14);

@@ -205,6 +205,7 @@ const MAGIC: u8 = 0x94;
 /// `FS_IOC_GETFLAGS` and `FS_IOC_SETFLAGS`, whose numbers say `long` and whose argument is an `int`.
 pub(super) const GET_FLAGS: IoctlNumber<u64> = IoctlNumber::read(b'f', 1);
 pub(super) const SET_FLAGS: IoctlNumber<u64> = IoctlNumber::write(b'f', 2);
+pub(super) const SYNC: IoctlNumber<u64> = IoctlNumber::bare(MAGIC, 8);
 pub(super) const CLONE_RANGE: IoctlNumber<CloneRange> = IoctlNumber::write(MAGIC, 13);
 pub(super) const SUBVOL_CREATE: IoctlNumber<VolArgs> = IoctlNumber::write(MAGIC, 14);
 pub(super) const SNAP_DESTROY: IoctlNumber<VolArgs> = IoctlNumber::write(MAGIC, 15);
@@ -387,6 +388,7 @@ mod tests {
     const GOLDEN: &str = "\
         GET_FLAGS 0x80086601\n\
         SET_FLAGS 0x40086602\n\
+        SYNC 0x9408\n\
         CLONE_RANGE 0x4020940d\n\
         SUBVOL_CREATE 0x5000940e\n\
         SNAP_DESTROY 0x5000940f\n\
@@ -410,6 +412,7 @@ mod tests {
         let ours = [
             ("GET_FLAGS", GET_FLAGS.number()),
             ("SET_FLAGS", SET_FLAGS.number()),
+            ("SYNC", SYNC.number()),
             ("CLONE_RANGE", CLONE_RANGE.number()),
             ("SUBVOL_CREATE", SUBVOL_CREATE.number()),
             ("SNAP_DESTROY", SNAP_DESTROY.number()),

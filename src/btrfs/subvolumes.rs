@@ -7,6 +7,7 @@ use super::subvolume::{Coverage, Subvolume, Subvolumes, seconds};
 use super::{Filesystem, lookup, sizes, walk};
 use crate::error::{Doing, Result};
 use crate::snapshot::{Uuid, shown};
+use crate::sys;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io;
@@ -50,6 +51,15 @@ impl Filesystem {
             }
         }
         Ok(false)
+    }
+
+    /// Commits what was changed and wakes the kernel's cleaner, which `syncfs` leaves asleep for up to half a
+    /// minute (`BTRFS_IOC_SYNC`, fs/btrfs/ioctl.c).
+    ///
+    /// # Errors
+    /// If the kernel cannot commit.
+    pub fn commit(&self) -> io::Result<()> {
+        sys::ioctl(self.fd(), &abi::SYNC, &mut 0)
     }
 
     /// Gives every subvolume its path.

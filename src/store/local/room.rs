@@ -5,7 +5,6 @@ use crate::btrfs::Filesystem;
 use crate::error::{Doing, Result};
 use crate::process;
 use crate::snapshot::shown;
-use crate::sys;
 use std::time::{Duration, Instant};
 
 /// How long to wait for the cleaner at most.
@@ -18,11 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) fn wait(filesystem: &Filesystem) -> Result<()> {
     let doing = || format!("cannot make room on {}", shown(filesystem.dir()));
     let end = Instant::now() + PATIENCE;
-    sys::syncfs(filesystem.fd()).doing(doing)?;
+    filesystem.commit().doing(doing)?;
     while filesystem.is_cleaning().doing(doing)? && Instant::now() < end {
         process::check("waiting for room")?;
         std::thread::sleep(Duration::from_millis(50));
-        sys::syncfs(filesystem.fd()).doing(doing)?;
+        filesystem.commit().doing(doing)?;
     }
     Ok(())
 }
