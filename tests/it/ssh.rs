@@ -278,8 +278,7 @@ fn each_mode_is_refused_what_it_must_be() {
         if mode == 'p' {
             delete(&there.join("next"));
             fine([OsStr::new("--compare"), &near(&snaps), &far(&there)]);
-            let home = root.join("home");
-            fs::create_dir(&home).unwrap();
+            let home = btrfs("home", 256);
             let back = buttersink([far(&there), near(&home)]);
             assert!(back.code != 0 && !home.join("next").exists());
             assert!(
