@@ -181,15 +181,15 @@ def in_hundreds(count, length):
     return [(f"{number // 100}/{number}", length(number)) for number in range(count)]
 
 
-def receiving(args, where, ways_of):
-    """Ways to receive, each with the command for a full and for an incremental stream, in turns: large files,
+def in_turns(args, title, ways_of):
+    """Ways to do the same, each with the command for a full and for an incremental stream, in turns: large files,
     small ones, and 5 % of either rewritten."""
     kinds = {
         f"{args.size} MiB in files of 64 MiB": (max(args.size // 64, 1), 64 * MIB),
         f"{args.small} files of 4 KiB": (args.small, 4096),
     }
     for what, (count, length) in kinds.items():
-        full, incremental = Table(f"receive {where}: {what}"), Table(f"receive {where}: 5 % of {what}")
+        full, incremental = Table(f"{title}: {what}"), Table(f"{title}: 5 % of {what}")
         room = count * length // MIB * 2 + 2048
         with Filesystem(args.scratch, "src", room) as source:
             two_snapshots(source, in_hundreds(count, lambda _: length))

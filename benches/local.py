@@ -23,8 +23,8 @@ from bench import (  # noqa: E402
     clean,
     cold,
     in_hundreds,
+    in_turns,
     large,
-    receiving,
     run,
     snapshot,
     timed,
@@ -89,31 +89,13 @@ def receive(args, program):
         ours = {n: (f"{words} {src}/1 {dst}/", f"{words} {src}/2 {dst}/") for n, words in ours.items()}
         return {"plain pipe; sync -f": pipe, **ours}
 
-    receiving(args, "locally", ways)
+    in_turns(args, "receive locally", ways)
 
 
 def comparing(args, program):
     """What rehearsing and mending streams costs, and --compare on top of that: full transfers of
     large and of small files, and incremental ones with 5 % of the files rewritten."""
-    kinds = {
-        f"{args.size} MiB in files of 64 MiB": (max(args.size // 64, 1), 64 * MIB),
-        f"{args.small} files of 4 KiB": (args.small, 4096),
-    }
-    for what, (count, length) in kinds.items():
-        full, incremental = Table(f"compare: {what}"), Table(f"compare: 5 % of {what}")
-        room = count * length // MIB * 2 + 2048
-        with Filesystem(args.scratch, "src", room) as source:
-            two_snapshots(source, in_hundreds(count, lambda _: length))
-            ways = compared_ways(source, args.scratch / "dst", program)
-            for _ in range(args.runs):
-                for name, (first, second) in ways.items():
-                    with Filesystem(args.scratch, "dst", room):
-                        cold()
-                        full.add(name, timed(first))
-                        cold()
-                        incremental.add(name, timed(second))
-        full.print()
-        incremental.print()
+    in_turns(args, "compare", lambda source, dest: compared_ways(source, dest, program))
 
 
 def compared_ways(source, dest, program):

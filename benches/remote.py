@@ -111,7 +111,7 @@ def receive(args, ssh, program):
         ours = {n: (f"{words} {src}/1 ssh://far{dst}/", f"{words} {src}/2 ssh://far{dst}/") for n, words in ours.items()}
         return {"plain pipe through ssh; sync -f": pipe, **ours}
 
-    bench.receiving(args, "through ssh", ways)
+    bench.in_turns(args, "receive through ssh", ways)
 
 
 def main():

@@ -1,5 +1,6 @@
 //! Retention where backups arrive, by whoever owns the place: each origin is judged by itself, and what
-//! came by different keys of a server apart. What no record attributes is shown and kept. Knows no source.
+//! came by different keys of a server apart. What did not arrive, and what no record attributes, is shown and
+//! kept. Knows no source.
 
 use super::deletion;
 use super::retention::{self, Bonds, Candidate, Policy};
@@ -71,7 +72,9 @@ fn families<'a>(
     let mut families: BTreeMap<(Subject, String), (&Origin, Vec<&Snapshot>)> = BTreeMap::new();
     let mut strangers = Vec::new();
     for snapshot in listing.snapshots.iter().filter(meant) {
-        match snapshot.origin.as_ref().filter(|origin| origin.says_what()) {
+        let arrived = listing.offer.keeps_diffs() || snapshot.received_uuid.is_some();
+        let origin = snapshot.origin.as_ref().filter(|origin| origin.says_what());
+        match origin.filter(|_| arrived) {
             Some(origin) => {
                 let key = (origin.subject(), String::from(origin.by.clone()));
                 let family = families.entry(key).or_insert((origin, Vec::new()));
@@ -82,7 +85,7 @@ fn families<'a>(
     }
     if let Some(newest) = strangers.iter().max_by_key(|s| s.created) {
         let (count, name) = (strangers.len(), shown(&newest.path));
-        let said = "of nothing that is known (buttersink adopt says of what)";
+        let said = "made here, or of nothing that is known (buttersink adopt says of what)";
         listener(Event::note(format!(
             "neither counted nor deleted: {count}, the newest of them {name}, {said}"
         )));

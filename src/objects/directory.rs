@@ -46,7 +46,7 @@ pub struct Directory {
     /// What is said of it in each run.
     remarks: Vec<String>,
     /// Held as long as we may write.
-    _writer: Option<Arc<Writer>>,
+    writer: Option<Arc<Writer>>,
 }
 
 /// What an object is at the moment.
@@ -94,7 +94,7 @@ impl Directory {
             remarks: Vec::new(),
             root: root.clone(),
             files,
-            _writer: writer,
+            writer,
         };
         if writes {
             directory
@@ -124,6 +124,11 @@ impl Directory {
         for (name, kind) in self.files.names(UNFINISHED)? {
             if kind != libc::DT_DIR {
                 self.files.remove(&join(UNFINISHED, &name))?;
+            }
+        }
+        for (name, _) in self.files.names("")? {
+            if name.starts_with(writer::DRAFTS) {
+                self.files.remove(&name)?;
             }
         }
         self.files.sync_dir("")?;
@@ -208,6 +213,13 @@ impl Directory {
         let draft = self.draft()?;
         self.files.write_new(&draft, &meta.text())?;
         self.files.replace(&draft, &Self::path_of_meta(path))
+    }
+
+    /// What has a finished name changes only by who has the right to write.
+    fn must_write(&self, verb: &str, key: &str) -> Result<()> {
+        let doing = || self.doing(verb, key);
+        let writer = self.writer.as_ref();
+        writer.map_or(Ok(()), |writer| writer.must_be_us(&doing))
     }
 
     fn wrong(&self, verb: &str, key: &str) -> impl Fn(io::Error) -> Error {

@@ -302,20 +302,14 @@ fn each_family_is_pruned_by_itself() {
 fn what_is_not_known_is_not_pruned() {
     let (a, dest) = scene();
     sent_by_hand(&a, &dest);
-    script(
-        &dest,
-        "btrfs -q subvolume create own; btrfs -q subvolume snapshot -r own mine",
-    );
-    let said = on(
-        "owner",
-        &["prune", dest.join("").to_str().unwrap(), "--keep", "1y"],
-    );
+    let made = "btrfs -q subvolume create own; for n in 1 2; do btrfs -q subvolume snapshot -r own mine$n; done";
+    script(&dest, made);
+    let place = dest.join("");
+    let words = ["prune", place.to_str().unwrap(), "--num-backups", "1"];
+    let said = on("owner", &words);
     assert_eq!(said.code, 0);
-    let words = "neither counted nor deleted: 2, the newest of them ";
+    let words = "neither counted nor deleted: 4, the newest of them mine2";
     assert!(said.stderr.contains(words), "{}", said.stderr);
     assert_eq!(texts(&dest).len(), 2);
-    assert!(
-        dest.join("mine").exists(),
-        "the newest of a subvolume of its own"
-    );
+    assert!(dest.join("mine1").exists() && dest.join("mine2").exists());
 }

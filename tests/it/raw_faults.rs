@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     killed_at_any_part,
     a_power_cut_at_any_part,
     one_run_writes_at_a_time,
+    who_was_taken_for_dead_changes_nothing,
 ];
 
 /// A snapshot of some MiB that cannot be compressed.
@@ -364,4 +365,57 @@ fn one_run_writes_at_a_time() {
     write("2026-01-01T00:00:00Z");
     assert_eq!(sync(&from, &disk).code, 0);
     assert!(!holder.exists());
+    // Half written, or of a later release.
+    std::fs::write(&holder, "{\"machine\"").unwrap();
+    let said = sync(&from, &disk);
+    assert!(
+        said.code == 3 && said.stderr.contains("nobody understands"),
+        "{}",
+        said.stderr
+    );
+    run(
+        "touch",
+        ["-d".as_ref(), "2026-01-01".as_ref(), holder.as_os_str()],
+    );
+    assert_eq!(sync(&from, &disk).code, 0);
+    assert!(!holder.exists());
+}
+
+/// As while a machine sleeps for longer than its word counts.
+fn who_was_taken_for_dead_changes_nothing() {
+    let disk = tmpfs("t", 16);
+    let about = About {
+        meta: Vec::new(),
+        content_type: "text/plain",
+        class: None,
+    };
+    let (objects, _) = Directory::open(&disk, true, None).unwrap();
+    objects.create("a", b"one", &about).unwrap();
+    let upload = objects.begin("b", 1 << 20, &about).unwrap();
+    let stop = AtomicBool::new(false);
+    let (part, _) = objects.send_part(&upload, 1, b"two", None, &stop).unwrap();
+    let other =
+        r#"{"machine": "0123", "host": "cellar", "process": 7, "at": "2026-11-30T00:00:00Z"}"#;
+    let holder = disk.join(".buttersink-writer");
+    std::fs::write(&holder, other).unwrap();
+    let errors = [
+        objects.create("c", b"three", &about).err(),
+        objects.put("a", b"three", &about).err(),
+        objects.complete(&upload, &[part], true).err(),
+        objects.copy("a", "d").err(),
+        objects.remove(&["a".to_owned()]).err(),
+    ];
+    for error in errors {
+        let error = error.unwrap();
+        assert_eq!(error.exit_code(), 3);
+        assert!(error.to_string().contains("cellar"), "{error}");
+    }
+    drop(objects);
+    assert_eq!(
+        std::fs::read_to_string(&holder).unwrap(),
+        other,
+        "it is theirs"
+    );
+    assert_eq!(std::fs::read(disk.join("a")).unwrap(), b"one");
+    assert!(["b", "c", "d"].iter().all(|name| !disk.join(name).exists()));
 }

@@ -118,6 +118,7 @@ impl Objects for Directory {
     fn put(&self, key: &str, bytes: &[u8], about: &About) -> Result<()> {
         self.count();
         let path = names::path(key);
+        self.must_write("write", key)?;
         self.must_be_apart(&path, &self.doing("write", key))?;
         let write = || {
             self.write_meta(&path, &Meta::of(key, bytes, about))?;
@@ -131,6 +132,7 @@ impl Objects for Directory {
     fn create(&self, key: &str, bytes: &[u8], about: &About) -> Result<Object> {
         self.count();
         let path = names::path(key);
+        self.must_write("write", key)?;
         self.must_be_apart(&path, &self.doing("write", key))?;
         let wrong = self.wrong("write", key);
         if let Some(there) = self.look(key).map_err(&wrong)? {
@@ -227,6 +229,7 @@ impl Objects for Directory {
             return Err(Error::failed(self.doing("write", key), said));
         };
         unfinished::settle(&self.files, id, meta.size).map_err(&wrong)?;
+        self.must_write("write", key)?;
         if !new {
             // A piece of a stream that an earlier run made, of which nothing came.
             self.remove(std::slice::from_ref(key))?;
@@ -247,6 +250,7 @@ impl Objects for Directory {
     fn copy(&self, from: &str, to: &str) -> Result<String> {
         self.count();
         let doing = format!("cannot copy {} to {}", self.url(from), self.url(to));
+        self.must_write("write", to)?;
         self.must_be_apart(&names::path(to), &doing)?;
         let wrong = |error| explained(doing.clone(), error);
         let found = self.look(from).map_err(wrong)?;
@@ -263,6 +267,7 @@ impl Objects for Directory {
     fn remove(&self, keys: &[String]) -> Result<()> {
         for key in keys {
             self.count();
+            self.must_write("remove", key)?;
             self.remove_one(key).map_err(self.wrong("remove", key))?;
         }
         Ok(())

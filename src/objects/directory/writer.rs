@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Who writes.
 pub(super) const HOLDER: &str = ".buttersink-writer";
+/// How the names of files begin that are to become it.
+pub(super) const DRAFTS: &str = ".buttersink-writer.";
 /// So often it is said that the run lives.
 const RENEWED: Duration = Duration::from_secs(60);
 /// After so long without a word nobody writes any more.
@@ -49,6 +51,20 @@ impl Holder {
         let us = Holder::us();
         (&self.machine, &self.host) == (&us.machine, &us.host)
             || !us.machine.is_empty() && self.machine == us.machine
+    }
+
+    fn is_us(&self) -> bool {
+        self.is_here() && self.process == std::process::id()
+    }
+
+    /// Whoever wrote what nobody understands, at the file's time.
+    fn unknown(at: Timestamp) -> Holder {
+        Holder {
+            machine: String::new(),
+            host: String::new(),
+            process: 0,
+            at,
+        }
     }
 
     fn age(&self) -> SignedDuration {
@@ -93,24 +109,22 @@ impl Writer {
     fn new(files: &Arc<Files>, doing: &dyn Fn() -> String) -> Result<Writer> {
         let lock = files.find(MARKER, libc::O_RDWR).doing(doing)?;
         let lock = lock.ok_or_else(|| Error::failed(doing(), format!("{MARKER} is gone")))?;
+        // Where there are no locks, the file has to do, also against others on this machine.
         let free = match sys::lock(&lock) {
-            // Where there are no locks, the file has to do.
-            Err(error) if has_no_locks(&error) => Ok(true),
-            taken => taken,
+            Err(error) if has_no_locks(&error) => None,
+            taken => Some(taken.doing(doing)?),
         };
         let there = holder(files).doing(doing)?;
-        if !free.doing(doing)? {
+        if free == Some(false) {
             let who = there.map_or_else(String::new, |there| format!(" ({})", who(&there)));
             let said = format!("another run writes to it{who}");
             return Err(Error::new(Kind::Busy, doing(), said));
         }
-        if let Some(there) = there.filter(|there| !there.is_here()) {
+        if let Some(there) = there.filter(|there| free.is_none() || !there.is_here()) {
             must_be_stale(&there, doing)?;
         }
         files.remove(HOLDER).doing(doing)?;
-        files
-            .write_new(HOLDER, &json(&Holder::us()))
-            .map_err(|error| taken(doing(), error))?;
+        say(files, false).map_err(|error| taken(doing(), error))?;
         let ended = Arc::default();
         Ok(Writer {
             _lock: lock,
@@ -118,6 +132,21 @@ impl Writer {
             thread: Some(renewing(Arc::clone(files), Arc::clone(&ended))),
             ended,
         })
+    }
+}
+
+impl Writer {
+    /// Whether we still are who writes.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] if another run has taken us for dead, as it may while a machine sleeps.
+    pub(super) fn must_be_us(&self, doing: &dyn Fn() -> String) -> Result<()> {
+        let said = match holder(&self.files).doing(doing)? {
+            Some(there) if there.is_us() => return Ok(()),
+            Some(there) => format!("another run has begun to write to it: {}", who(&there)),
+            None => format!("{HOLDER} is gone: somebody took this run for dead"),
+        };
+        Err(Error::new(Kind::Busy, doing(), said).hint("run it again"))
     }
 }
 
@@ -137,13 +166,38 @@ fn taken(doing: String, error: io::Error) -> Error {
 }
 
 fn who(holder: &Holder) -> String {
-    format!("process {} on {}", holder.process, holder.host)
+    match holder.process {
+        0 => format!("nobody understands what {HOLDER} says"),
+        process => format!("process {process} on {}", holder.host),
+    }
 }
 
-/// What cannot be read says nothing.
+/// Who writes; what nobody understands is somebody's.
 fn holder(files: &Files) -> io::Result<Option<Holder>> {
+    let Some(file) = files.read(HOLDER)? else {
+        return Ok(None);
+    };
+    let modified = file.metadata()?.modified()?;
     let text = files.bytes(HOLDER)?.unwrap_or_default();
-    Ok(serde_json::from_slice(&text).ok())
+    let at = Timestamp::try_from(modified).map_err(io::Error::other)?;
+    Ok(Some(
+        serde_json::from_slice(&text).unwrap_or_else(|_| Holder::unknown(at)),
+    ))
+}
+
+/// Says that we write, all at once; in the place of what is said there, if that is to be replaced.
+fn say(files: &Files, replace: bool) -> io::Result<()> {
+    let draft = format!("{DRAFTS}{:016x}", sys::random()?);
+    files.write_new(&draft, &json(&Holder::us()))?;
+    let said = match replace {
+        true => files.replace(&draft, HOLDER),
+        false => files.publish(&draft, HOLDER),
+    };
+    if said.is_err() {
+        // The error says more; the next run removes it.
+        let _ = files.remove(&draft);
+    }
+    said
 }
 
 fn must_be_stale(there: &Holder, doing: &dyn Fn() -> String) -> Result<()> {
@@ -177,11 +231,12 @@ fn renewing(files: Arc<Files>, ended: Arc<(Mutex<bool>, Condvar)>) -> JoinHandle
     })
 }
 
+/// A machine that slept may have been taken for dead meanwhile: then it is another's.
 fn renew(files: &Files) -> io::Result<()> {
-    let draft = format!("{HOLDER}.{}", std::process::id());
-    files.remove(&draft)?;
-    files.write_new(&draft, &json(&Holder::us()))?;
-    files.replace(&draft, HOLDER)
+    match holder(files)? {
+        Some(there) if there.is_us() => say(files, true),
+        _ => Ok(()),
+    }
 }
 
 impl Drop for Writer {
@@ -193,8 +248,7 @@ impl Drop for Writer {
             // It only writes a file, and what that says goes now.
             let _ = thread.join();
         }
-        let ours = |there: Holder| there.is_here() && there.process == std::process::id();
-        if holder(&self.files).is_ok_and(|there| there.is_some_and(ours)) {
+        if holder(&self.files).is_ok_and(|there| there.is_some_and(|there| there.is_us())) {
             // What stays is this machine's, and goes stale for the others.
             let _ = self.files.remove(HOLDER);
         }
