@@ -1,6 +1,6 @@
 //! Which store stands behind a place: the only file that knows every kind of them.
 
-use super::bucket::{ArchiveStore, DiffStore, lifecycle};
+use super::bucket::{ArchiveStore, DiffStore, attempt, lifecycle};
 use super::local::Local;
 use super::{
     Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Store, remote,
@@ -75,6 +75,15 @@ pub fn open_archive(
 /// If there are no credentials. What the bucket does not tell is a remark.
 pub fn bucket_remarks(bucket: &str, prefix: &str, means: &Means) -> Result<Vec<String>> {
     lifecycle::remarks(bucket, prefix, means.s3.clone())
+}
+
+/// Writes one small object below a prefix of a bucket, as chunks of this storage class are written, and removes
+/// it again; what came of it, in words.
+///
+/// # Errors
+/// If there are no credentials, it cannot be written, or it is not listed then.
+pub fn try_writing(bucket: &str, prefix: &str, class: &str, means: &Means) -> Result<String> {
+    attempt::at_s3(bucket, prefix, class, means.s3.clone())
 }
 
 /// What the command line of a server grants, and what it does not leave to the client.

@@ -35,6 +35,7 @@ mod drill;
 mod faults;
 mod histories;
 mod hostile;
+mod least;
 mod local;
 mod mended;
 mod origin;
@@ -95,6 +96,7 @@ fn main() -> std::process::ExitCode {
             faults::TESTS,
             histories::TESTS,
             hostile::TESTS,
+            least::TESTS,
             local::TESTS,
             mended::OWN,
             mended::TESTS,

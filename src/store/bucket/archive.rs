@@ -10,7 +10,6 @@ pub mod index;
 pub mod manifest;
 mod stamps;
 pub(super) mod survey;
-mod thawing;
 
 pub use crate::store::ArchiveSettings as Settings;
 
