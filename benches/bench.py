@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -77,8 +78,9 @@ def cold():
 
 
 def timed(shell):
-    """Seconds, and the peak memory of the largest process that the shell starts, in bytes."""
-    start = time.monotonic()
+    """Seconds, the peak memory of the largest process that the shell starts, in bytes, and the seconds that
+    processors spent in all of them."""
+    start, spent = time.monotonic(), processors()
     command = ["bash", "-o", "pipefail", "-c", f"{shell}; exit $?"]  # else bash turns into it
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     peak = Peak(child.pid)
@@ -87,7 +89,13 @@ def timed(shell):
     seconds = time.monotonic() - start
     if status:
         sys.exit(f"bench: {shell}\n{said.decode(errors='replace')}")
-    return seconds, peak.bytes()
+    return seconds, peak.bytes(), processors() - spent
+
+
+def processors():
+    """Seconds of user and system time in all children that were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 class Peak(threading.Thread):
@@ -131,17 +139,19 @@ class Table:
 
     def print(self):
         print(f"\n{self.title}")
-        print(f"  {'':34}{'median s':>10}{'least':>10}{'most':>10}{'ratio':>8}{'peak MiB':>10}")
+        print(f"  {'':34}{'median s':>10}{'least':>10}{'most':>10}{'ratio':>8}{'peak MiB':>10}{'CPU s':>9}")
         reference = None
         for name, measured in self.rows.items():
-            seconds = [s for s, _ in measured]
+            seconds = [m[0] for m in measured]
             median = statistics.median(seconds)
             reference = reference or median
-            peak = max(p for _, p in measured)
+            peak = max(m[1] for m in measured)
             peak = f"{peak / MIB:.1f}" if peak else "-"
+            spent = [m[2] for m in measured if len(m) > 2]
+            spent = f"{statistics.median(spent):.2f}" if spent else "-"
             print(
                 f"  {name:34}{median:10.3f}{min(seconds):10.3f}{max(seconds):10.3f}"
-                f"{median / reference:8.2f}{peak:>10}",
+                f"{median / reference:8.2f}{peak:>10}{spent:>9}",
                 flush=True,
             )
 
@@ -171,6 +181,29 @@ def in_hundreds(count, length):
     return [(f"{number // 100}/{number}", length(number)) for number in range(count)]
 
 
+def receiving(args, where, ways_of):
+    """Ways to receive, each with the command for a full and for an incremental stream, in turns: large files,
+    small ones, and 5 % of either rewritten."""
+    kinds = {
+        f"{args.size} MiB in files of 64 MiB": (max(args.size // 64, 1), 64 * MIB),
+        f"{args.small} files of 4 KiB": (args.small, 4096),
+    }
+    for what, (count, length) in kinds.items():
+        full, incremental = Table(f"receive {where}: {what}"), Table(f"receive {where}: 5 % of {what}")
+        room = count * length // MIB * 2 + 2048
+        with Filesystem(args.scratch, "src", room) as source:
+            two_snapshots(source, in_hundreds(count, lambda _: length))
+            for _ in range(args.runs):
+                for name, (first, second) in ways_of(source, args.scratch / "dst").items():
+                    with Filesystem(args.scratch, "dst", room):
+                        cold()
+                        full.add(name, timed(first))
+                        cold()
+                        incremental.add(name, timed(second))
+        full.print()
+        incremental.print()
+
+
 def arguments(about):
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     here = Path(__file__).resolve().parent.parent / "target"
@@ -184,7 +217,7 @@ def arguments(about):
     parser.add_argument("--runs", type=int, default=5, help="turns of each contender")
     parser.add_argument("--quick", action="store_true", help="a quick look: small sizes, few turns")
     parser.add_argument(
-        "only", nargs="*", help="transfers, small, comparing, planning, listing"
+        "only", nargs="*", help="transfers, small, receiving, comparing, planning, listing"
     )
     args = parser.parse_args()
     if args.quick:

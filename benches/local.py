@@ -24,6 +24,7 @@ from bench import (  # noqa: E402
     cold,
     in_hundreds,
     large,
+    receiving,
     run,
     snapshot,
     timed,
@@ -61,10 +62,6 @@ def compare(args, program, what, room, files):
                 f"{program} -q --full-speed {src}/1 {dst}/",
                 f"{program} -q --full-speed {src}/2 {dst}/",
             ),
-            "buttersink, builtin": (
-                f"{program} -q --receive-with builtin {src}/1 {dst}/",
-                f"{program} -q --receive-with builtin {src}/2 {dst}/",
-            ),
         }
         for _ in range(args.runs):
             for name, (first, second) in ways.items():
@@ -75,6 +72,24 @@ def compare(args, program, what, room, files):
                     incremental.add(name, timed(second))
     full.print()
     incremental.print()
+
+
+def receive(args, program):
+    """Our own receive, beside `btrfs receive` by ourselves and in a plain pipe."""
+
+    def ways(source, dest):
+        src, dst = shlex.quote(str(source)), shlex.quote(str(dest))
+        durable = f"btrfs receive -q {dst} && sync -f {dst}"
+        pipe = f"btrfs send -q {src}/1 | {durable}", f"btrfs send -q -p {src}/1 {src}/2 | {durable}"
+        ours = {
+            "buttersink": f"{program} -q",
+            "buttersink --receive-with btrfs": f"{program} -q --receive-with btrfs",
+            "buttersink --full-speed": f"{program} -q --full-speed",
+        }
+        ours = {n: (f"{words} {src}/1 {dst}/", f"{words} {src}/2 {dst}/") for n, words in ours.items()}
+        return {"plain pipe; sync -f": pipe, **ours}
+
+    receiving(args, "locally", ways)
 
 
 def comparing(args, program):
@@ -184,6 +199,7 @@ def main():
     benches = {
         "transfers": transfers,
         "small": small,
+        "receiving": receive,
         "comparing": comparing,
         "planning": planning,
         "listing": listing,

@@ -99,6 +99,21 @@ def transfers(args, ssh, program):
         table.print()
 
 
+def receive(args, ssh, program):
+    """Our own receive at the far side, beside `btrfs receive` by ourselves and in a plain pipe."""
+
+    def ways(source, dest):
+        src, dst = shlex.quote(str(source)), shlex.quote(str(dest))
+        there = f"{ssh} far 'btrfs receive -q {dst} && sync -f {dst}'"
+        pipe = f"btrfs send -q {src}/1 | {there}", f"btrfs send -q -p {src}/1 {src}/2 | {there}"
+        ours = f"BUTTERSINK_SSH='{ssh}' {program} -q --remote-sudo ''"
+        ours = {"buttersink": ours, "buttersink --receive-with btrfs": f"{ours} --receive-with btrfs"}
+        ours = {n: (f"{words} {src}/1 ssh://far{dst}/", f"{words} {src}/2 ssh://far{dst}/") for n, words in ours.items()}
+        return {"plain pipe through ssh; sync -f": pipe, **ours}
+
+    bench.receiving(args, "through ssh", ways)
+
+
 def main():
     args = bench.arguments(__doc__)
     if os.geteuid():
@@ -112,7 +127,9 @@ def main():
     args.scratch.mkdir(parents=True)
     try:
         with server(args.scratch, program) as ssh:
-            transfers(args, ssh, shlex.quote(str(program)))
+            for name, measure in {"transfers": transfers, "receiving": receive}.items():
+                if not args.only or name in args.only:
+                    measure(args, ssh, shlex.quote(str(program)))
     finally:
         bench.clean(args.scratch)
 

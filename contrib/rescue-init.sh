@@ -1,5 +1,5 @@
 #!/bin/sh
-# /init of the machines in contrib/rescue-test.sh, which know nothing but busybox, btrfs-progs and
+# /init of the machines in contrib/rescue-test.sh, which know nothing but busybox, btrfs-progs but for one of them, and
 # our static programs. What is to be done stands on the kernel's command line: stage=…, s3=PORT, and
 # for the histories minutes=…, seed=…, mending=no, and for months of backups days_of_months=…, seed=….
 # Everything is said on the console; its last line is "rescue: passed", or something else.
@@ -192,6 +192,69 @@ after() {
     bring_back s3://rescue/machine/
 }
 
+# Nothing of btrfs-progs is here: the snapshots from the second disk, a backup of what runs here to it and
+# to the bucket, and the system from there.
+bare() {
+    [ ! -e /bin/btrfs ] || fail 'btrfs-progs are here'
+    mount /dev/vdb /backup
+    mount /dev/vda /system
+    mkdir /system/snaps
+    expect 0 '4 snapshots sent' buttersink -q /backup/snaps/ /system/snaps/
+    for name in root-2 home-2; do
+        expect 0 '' checksumdir --links --xattrs --check /backup/lists/$name.sha256sum /system/snaps/$name
+        expect 0 '' checksumdir --xattrs --compare /backup/snaps/$name /system/snaps/$name
+    done
+    expect 0 'snaps/root-2' btrfslist /system
+    echo written >/system/file
+    mkdir /system/srv
+    head -c 3000000 /dev/urandom >/system/srv/data
+    expect 0 '1 snapshot sent' buttersink backup /system /backup/top/
+    echo more >>/system/srv/data
+    expect 0 'from .*, which the destination has' buttersink backup /system /backup/top/
+    newest=$(ls /backup/top | tail -1)
+    expect 0 '' checksumdir --xattrs --compare /system/snapshot/"$newest" /backup/top/"$newest"
+    [ -z "${s3-}" ] || bare_bucket
+    umount /system
+    umount /backup
+}
+
+# What a restore makes is writable: a machine can boot from it.
+bare_bucket() {
+    cat >/tmp/b.toml <<END
+[global]
+log_level = "info"
+state_path = "/tmp/state.json"
+lock_path = "/tmp/lock"
+spool_dir = "/tmp/spool"
+[schedule]
+full_every_days = 180
+incremental_every_days = 1
+run_at = "02:00"
+[snapshots]
+base_dir = "/system/archived"
+[subvolumes]
+paths = ["/system"]
+[s3]
+bucket = "rescue"
+region = "us-east-1"
+prefix = "bare"
+[restore]
+target_base_dir = "/system/received"
+END
+    mkdir /system/archived /system/received
+    expect 0 '' buttersink backup --config /tmp/b.toml --once
+    expect 0 '' buttersink restore --config /tmp/b.toml --subvolume system --target /system/root
+    expect 0 '' cmp /system/srv/data /system/root/srv/data
+    echo boots >/system/root/boots
+}
+
+# The suite that compares our own receive with that of btrfs-progs: its scratch files are in memory.
+suite() {
+    mount -t tmpfs -o size=75% scratch "$(cat /etc/scratch)"
+    it receive::an_awkward receive::compressed receive::nothing receive::what receive::writes \
+        interleaved:: || fail 'something is received in another way'
+}
+
 # Random histories, by the tests' program: its scratch files are in memory.
 torture() {
     mount -t tmpfs -o size=75% scratch "$(cat /etc/scratch)"
@@ -212,7 +275,7 @@ done
 [ -z "${s3-}" ] || network
 case $stage in
 probe) ;;
-before | after | torture | months) $stage ;;
+before | after | bare | suite | torture | months) $stage ;;
 *) fail "no such stage: $stage" ;;
 esac
 echo 'rescue: passed'

@@ -2,16 +2,17 @@
 # make rescue-test: a virtual machine makes a small system, backs it up to a second disk and to a
 # bucket, and is destroyed; another one, with a new disk, gets the system back from each and checks
 # it. The machines hold nothing but busybox, btrfs-progs and our static programs, and run Debian's
-# own kernel, which makes this a test on a second kernel too.
+# own kernel, which makes this a test on a second kernel too. A third machine has no btrfs-progs either:
+# snapshots come to a filesystem that this machine made, and from there to the second disk and the bucket.
 #
 # Needs no root. Kernel, emulator and busybox are Debian's packages, unpacked and not installed.
 #
 #   contrib/rescue-test.sh
 #   RESCUE_ACCEL=kvm|tcg     how to run the machines; by default KVM if it works
 #   RESCUE_S3=no             without the bucket, whose server comes from PyPI
-#   RESCUE_TORTURE=MINUTES   instead: months of backups by the machine's clock, which is set, and then
-#                            random histories of snapshots on that kernel (make torture-rescue),
-#                            from BUTTERSINK_TORTURE_SEED on
+#   RESCUE_TORTURE=MINUTES   instead (make torture-rescue): the suite of our own receive on that kernel,
+#                            months of backups by the machine's clock, which is set, and then
+#                            random histories of snapshots, from BUTTERSINK_TORTURE_SEED on
 #   RESCUE_DAYS=DAYS         how many days those months have (150)
 #   RESCUE_PROGRAMS=DIR      other builds of our programs, with the libraries that they need
 set -euo pipefail
@@ -118,7 +119,10 @@ torture_programs() {
     [ -x "$it" ] || die 'cargo built no test program'
     with_libraries "$it" "$1"
     mv "$1/bin/$(basename "$it")" "$1/bin/it"
-    for program in mount umount losetup; do with_libraries "$program" "$1"; done
+    for program in mount umount losetup bash cp dd touch head truncate fallocate mknod mkfifo stat chmod \
+        chown ln setfattr getfattr setfacl getfacl setcap getcap chattr lsattr filefrag; do
+        with_libraries "$program" "$1"
+    done
     python "$1"
     scratch=$(realpath -ms "${CARGO_TARGET_DIR:-target}")/tmp
     mkdir -p "$1$scratch"
@@ -130,6 +134,7 @@ python() {
     local file
     {
         cat tests/it/histories/hands.py
+        echo 'import fcntl, socket, struct'
         echo 'print(os.path.realpath(sys.executable))'
         echo 'for module in [os, *sys.modules.values()]:'
         echo '    print(getattr(module, "__file__", None) or "")'
@@ -142,6 +147,7 @@ python() {
     ln -s "$(grep -m1 '/bin/python[^/]*$' "$dir/modules")" "$1/bin/python3"
 }
 
+# What the machines have; with btrfs-progs, or bare of them.
 initramfs() {
     local tree=$dir/initramfs applet program
     rm -rf "$tree"
@@ -150,8 +156,7 @@ initramfs() {
     for applet in $("$root/bin/busybox" --list); do
         [ "$applet" = busybox ] || ln -s busybox "$tree/bin/$applet"
     done
-    with_libraries btrfs "$tree"
-    with_libraries mkfs.btrfs "$tree"
+    [ "$1" = bare ] || for program in btrfs mkfs.btrfs; do with_libraries "$program" "$tree"; done
     for program in buttersink btrfslist checksumdir; do
         if [ -n "${RESCUE_PROGRAMS-}" ]; then
             with_libraries "$RESCUE_PROGRAMS/$program" "$tree"
@@ -236,6 +241,16 @@ make_bucket() {
             >"$dir/bucket.log" 2>&1 && ! grep -qi error "$dir/bucket.log"
 }
 
+# Streams that are received by ourselves and by btrfs-progs, and compared.
+suite() {
+    say "the suite of our own receive (with $accel)"
+    machine "$accel" 1800 stage=suite || {
+        tr -d '\r' <"$dir/console" | tail -60 >&2
+        die "the suite did not pass; the console: $dir/console"
+    }
+    tr -d '\r' <"$dir/console" | grep '^test ' >&2
+}
+
 # As fast as it goes; a day is one backup.
 months() {
     local days=${RESCUE_DAYS:-150} words
@@ -280,7 +295,7 @@ if [ -n "$torture" ]; then
     memory=2048
 fi
 unpack_packages
-initramfs
+initramfs whole
 emulator
 s3=
 [ "${RESCUE_S3-}" = no ] || [ -n "$torture" ] || start_server
@@ -288,6 +303,7 @@ new_disk "$dir/system.img"
 new_disk "$dir/backup.img"
 accel=$(accelerator)
 if [ -n "$torture" ]; then
+    suite
     months
     [ "$torture" = 0 ] || torture
     rm -f "$dir"/{system,backup}.img
@@ -297,6 +313,10 @@ fi
 stage before
 new_disk "$dir/system.img" # the loss
 stage after
+initramfs bare
+new_disk "$dir/system.img"
+mkfs.btrfs -q "$dir/system.img" # by another machine than the one that needs it
+stage bare
 rm -f "$dir"/{system,backup}.img
-grep -h '^rescue: running' "$dir/console-after" >&2
+grep -h '^rescue: running' "$dir/console-after" "$dir/console-bare" >&2
 say passed

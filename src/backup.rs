@@ -6,6 +6,9 @@ pub mod names;
 pub mod retention;
 pub mod schedule;
 
+mod deletion;
+pub mod families;
+
 pub mod hooks;
 
 pub mod config;

@@ -19,6 +19,7 @@ mod backup;
 mod clean;
 mod config;
 mod list;
+mod prune;
 mod restore;
 mod scheduled;
 mod server;
@@ -100,6 +101,7 @@ fn run(form: Form, words: &[OsString], options: &Options) -> Result<()> {
         Form::ListConfig => list::config(options),
         Form::Clean => clean::run(words, options),
         Form::CleanBackup => clean::backup::run(options),
+        Form::Prune => prune::run(words, options),
         Form::Adopt => adopt::run(words, options),
         Form::Verify => verify::location(words, options),
         Form::VerifyConfig => verify::config(options),

@@ -27,6 +27,7 @@ pub type FuzzTarget = (&'static str, fn(&[u8]));
 pub const TARGETS: &[FuzzTarget] = &[
     ("stream", stream),
     ("commands", receive::fuzz_commands),
+    ("apply", receive::fuzz_apply),
     ("paths", paths),
     ("client", client),
     ("server", server),

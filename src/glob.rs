@@ -1,5 +1,6 @@
 //! Shell patterns for `--exclude`. Knows bytes and slashes, nothing of files.
 
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -13,6 +14,12 @@ pub fn matches(pattern: &[u8], path: &Path) -> bool {
         return fits(pattern, whole);
     }
     whole.split(|&b| b == b'/').any(|name| fits(pattern, name))
+}
+
+/// Whether one of these patterns matches a relative path.
+pub fn any(patterns: &[OsString], path: &Path) -> bool {
+    let mut patterns = patterns.iter();
+    patterns.any(|pattern| matches(pattern.as_bytes(), path))
 }
 
 /// In the order of pattern times text: what of the pattern may come next is followed byte by byte, for

@@ -8,6 +8,8 @@
 
 mod apply;
 mod command;
+#[cfg(any(test, feature = "fuzz"))]
+mod harmless;
 mod inherit;
 mod top;
 mod tree;
@@ -17,8 +19,6 @@ use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::stream::Head;
 use crate::sys::at::{makes_for_root, open_within, write_at};
-#[cfg(any(test, feature = "fuzz"))]
-pub(crate) use command::fuzz as fuzz_commands;
 use command::{Instruction, Make, length};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -28,6 +28,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use top::Top;
 use tree::OpenTree;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use {command::fuzz as fuzz_commands, harmless::fuzz as fuzz_apply};
 
 /// The newest protocol whose commands are all known here.
 const VERSION: u32 = 2;
@@ -38,6 +40,11 @@ pub fn is_possible() -> bool {
     let open = |dir: File| open_within(dir.as_fd(), b"", libc::O_PATH, 0);
     root.and_then(open)
         .is_ok_and(|_| Path::new("/proc/self/fd").exists())
+}
+
+/// Whether all that the stream with this head may ask for is known here.
+pub fn knows(head: &Head) -> bool {
+    head.version <= VERSION
 }
 
 /// Applies a stream, in pieces of any length, to a subvolume that nobody else works on.
@@ -96,7 +103,7 @@ impl Receiver {
     /// # Errors
     /// If the stream's protocol is newer than what we know, or the top cannot be made root's alone.
     pub fn new(head: &Head, top: File, parent: Option<File>) -> Result<Receiver> {
-        if head.version > VERSION {
+        if !knows(head) {
             let version = head.version;
             let said = format!(
                 "the stream is of protocol {version}, and only {VERSION} and older ones can be received so: receive it \
@@ -168,6 +175,9 @@ impl Receiver {
         let (mut at, mut writes) = (0, Writes::default());
         self.held = false;
         while let Ok(length) = length(&bytes[at..])? {
+            if self.ended {
+                return Err(command::damaged("goes on after its end"));
+            }
             let command = Instruction::decode(self.version, &bytes[at..at + length])?;
             let after = &bytes[at + length..];
             let Instruction::Make(path, make) = command else {

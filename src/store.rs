@@ -18,7 +18,7 @@ pub mod serve;
 use crate::archive::{ByHand, Thaw, Thawing};
 use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
-use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, shown};
+use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, shown};
 pub use access::Access;
 pub(crate) use access::Right;
 pub use archives::{Archive, ArchiveSettings, Chain};
@@ -130,6 +130,15 @@ pub trait Store {
     /// If it is not there, or it cannot be asked whether it is frozen.
     fn by_hand(&mut self, _diff: &Diff) -> Result<Option<ByHand>> {
         Ok(None)
+    }
+
+    /// What interrupted runs left where only root enters, for other directories of the same filesystem:
+    /// each under its absolute path, by which it is deleted.
+    ///
+    /// # Errors
+    /// If the records cannot be read.
+    fn quarantined_for_others(&mut self) -> Result<Vec<Snapshot>> {
+        Ok(Vec::new())
     }
 
     /// Removes a snapshot or a leftover.

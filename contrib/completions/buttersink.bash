@@ -20,7 +20,7 @@ _buttersink() {
     --verify) _buttersink_words 'full sample none'; return ;;
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in sync | list | backup | restore | verify | clean | adopt | config | --server) command=${COMP_WORDS[i]}; break ;; esac
+        case ${COMP_WORDS[i]} in sync | list | backup | restore | verify | clean | prune | adopt | config | --server) command=${COMP_WORDS[i]}; break ;; esac
     done
     case $command in
     sync) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend' ;;
@@ -29,6 +29,7 @@ _buttersink() {
     restore) options='-n --dry-run --config --subvolume --target --at --snapshot --manifest-key --verify --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --receive-with --bwlimit --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
     verify) options='--quick --download --against --content --changed --drill --sample --scratch -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
     clean) options='-n --dry-run --exclude --older-than -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config --backup' ;;
+    prune) options='-n --dry-run --exclude --keep --num-backups --keep-min -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
     adopt) options='-n --dry-run --as --yes --take-over -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --sse' ;;
     config) options='-h --help --offline -l --logfile --endpoint-url --region --profile --s3-quirks' ;;
     --server) options='--mode --as --strict --receive-with' ;;
@@ -40,7 +41,7 @@ _buttersink() {
         return
     fi
     local commands=
-    [ -n "$command" ] || commands='sync list backup restore verify clean adopt config'
+    [ -n "$command" ] || commands='sync list backup restore verify clean prune adopt config'
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"; compgen -d -S / -- "$word")
     compopt -o filenames -o nospace
 }

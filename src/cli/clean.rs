@@ -101,7 +101,8 @@ impl Cleaning<'_> {
     }
 
     fn clean(&mut self, store: &mut dyn Store) -> Result<()> {
-        let listing = store.list()?;
+        let mut listing = store.list()?;
+        listing.snapshots.extend(store.quarantined_for_others()?);
         for left in leftovers(&listing, self.exclude) {
             process::check("cleaning up")?;
             let (result, error) = match (is_old(left, self.age), self.dry_run) {

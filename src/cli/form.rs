@@ -15,6 +15,8 @@ pub(super) enum Form {
     Clean,
     /// `clean --config FILE --backup NAME/TIME`
     CleanBackup,
+    /// `prune LOCATION`
+    Prune,
     /// `adopt LOCATION [NAME...]`
     Adopt,
     /// `verify LOCATION`

@@ -5,8 +5,6 @@ use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Place;
 use jiff::{SignedDuration, Timestamp};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 /// The age from which what is left may go: another machine may be uploading right now, and nobody
 /// here can see it; a directory has a lock.
@@ -23,7 +21,7 @@ pub(super) fn leftovers<'a>(
     exclude: &'a [OsString],
 ) -> impl Iterator<Item = &'a Snapshot> {
     let all = listing.snapshots.iter();
-    all.filter(|s| s.state == State::Partial && !excludes(exclude, &s.path))
+    all.filter(|s| s.state == State::Partial && !glob::any(exclude, &s.path))
 }
 
 /// Of what nobody knows the age, any might be too young.
@@ -35,10 +33,4 @@ pub(super) fn is_old(left: &Snapshot, limit: SignedDuration) -> bool {
 pub(super) fn age(left: &Snapshot) -> Option<SignedDuration> {
     let latest = Timestamp::from_second(left.created?).ok()?;
     Some(Timestamp::now().duration_since(latest))
-}
-
-/// Whether one of these patterns names a path.
-pub(super) fn excludes(patterns: &[OsString], path: &Path) -> bool {
-    let mut patterns = patterns.iter();
-    patterns.any(|pattern| glob::matches(pattern.as_bytes(), path))
 }

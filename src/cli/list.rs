@@ -3,12 +3,13 @@
 
 use super::form::Form;
 use super::grammar::{Command, Usage};
-use super::leftovers::{excludes, is_old, leftovers, usual};
+use super::leftovers::{is_old, leftovers, usual};
 use super::means::{self, means};
 use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::glob;
 use crate::progress::Progress;
 use crate::report;
 use crate::report::archives::Shown;
@@ -79,7 +80,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     }
     listing
         .snapshots
-        .retain(|snapshot| !excludes(&options.exclude, &snapshot.path));
+        .retain(|snapshot| !glob::any(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
     progress.result(&report::Listed::from(&listing));
     let kept = listing.offer.stored().unwrap_or_default();

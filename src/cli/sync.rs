@@ -5,12 +5,13 @@ mod slash;
 
 use super::form::{EXIT, Form};
 use super::grammar::{Command, Usage};
-use super::leftovers::{excludes, leftovers};
+use super::leftovers::leftovers;
 use super::means::open;
 use super::options::Options;
 use crate::archive::{Thaw, Tier};
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::glob;
 use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::snapshot::{Listing, Origins, shown};
@@ -90,7 +91,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         }
     };
     there.notes.iter().for_each(|note| progress.note(note));
-    let excluded = |path: &Path| excludes(&options.exclude, path);
+    let excluded = |path: &Path| glob::any(&options.exclude, path);
     let wish = Wish {
         only: from.snapshot.as_deref(),
         excluded: Some(&excluded),

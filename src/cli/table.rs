@@ -6,7 +6,7 @@ use super::grammar::Hint::{Directory, File, OneOf};
 use super::grammar::{Opt, Program, Section};
 use super::options::Options;
 use super::values::{add, put};
-use super::{adopt, backup, clean, config, list, restore, server, sync, verify};
+use super::{adopt, backup, clean, config, list, prune, restore, server, sync, verify};
 use crate::backup::config::{LEVELS, VERIFY_MODES};
 
 pub(super) const PROGRAM: Program<Options, Form> = Program {
@@ -19,6 +19,7 @@ pub(super) const PROGRAM: Program<Options, Form> = Program {
         restore::COMMAND,
         verify::COMMAND,
         clean::COMMAND,
+        prune::COMMAND,
         adopt::COMMAND,
         config::COMMAND,
         config::CHECK,
@@ -75,6 +76,7 @@ const ALL: &[Form] = &[
     ListConfig,
     Clean,
     CleanBackup,
+    Prune,
     Adopt,
     Verify,
     VerifyConfig,
@@ -98,6 +100,7 @@ const FAR: &[Form] = &[
     Resend,
     List,
     Clean,
+    Prune,
     Adopt,
     Verify,
     Backup,
@@ -111,6 +114,7 @@ const BUCKETS: &[Form] = &[
     ListConfig,
     Clean,
     CleanBackup,
+    Prune,
     Adopt,
     Verify,
     VerifyConfig,
@@ -126,6 +130,7 @@ const PARALLEL: &[Form] = &[
     ListConfig,
     Clean,
     CleanBackup,
+    Prune,
     Adopt,
     Verify,
     VerifyConfig,
@@ -138,7 +143,7 @@ const OWN: Table = &[
     Row::flag("dry-run", |o| o.dry_run = true)
         .short('n')
         .help("show what would be done, with exact sizes, and do nothing")
-        .of(&[Sync, Resend, List, Clean, CleanBackup, Adopt, Backup, BackupConfig, Restore]),
+        .of(&[Sync, Resend, List, Clean, CleanBackup, Prune, Adopt, Backup, BackupConfig, Restore]),
     Row::flag("delete", |o| o.delete = true)
         .short('d')
         .help("after everything arrived, delete snapshots of DST that SRC does not have, of the \
@@ -167,7 +172,7 @@ const OWN: Table = &[
         .of(&[Resend]),
     Row::value("exclude", "PATTERN", |o, v| add(&mut o.exclude, v.raw()))
         .help("leave alone the snapshots whose name matches (may be repeated)")
-        .of(&[Sync, List, Clean]),
+        .of(&[Sync, List, Clean, Prune]),
     Row::value("config", "FILE", |o, v| put(&mut o.config, v.path()))
         .hint(File)
         .help("the backups of a configuration file; see buttersink.conf(5)")
@@ -237,15 +242,15 @@ const OWN: Table = &[
         .help("debug, info, warning, error or critical")
         .of(&[BackupConfig]),
     Row::value("keep", "POLICY", |o, v| put(&mut o.keep, v.policy()))
-        .help("keep at each DEST the newest of so many hours, days, weeks, months and years: \
-               '24h 7d 4w 12m 2y'")
-        .of(&[Backup]),
+        .help("keep, where backups arrive, the newest of so many hours, days, weeks, months and \
+               years: '24h 7d 4w 12m 2y'")
+        .of(&[Backup, Prune]),
     Row::value("num-backups", "N", |o, v| put(&mut o.num_backups, v.number()))
-        .help("keep at each DEST the newest N")
-        .of(&[Backup]),
+        .help("keep, where backups arrive, the newest N")
+        .of(&[Backup, Prune]),
     Row::value("keep-min", "AGE", |o, v| put(&mut o.keep_min, v.age()))
-        .help("keep at each DEST, whatever the others say, what arrived since: 12h, 30d, 2w")
-        .of(&[Backup]),
+        .help("keep, whatever the others say, what arrived since: 12h, 30d, 2w")
+        .of(&[Backup, Prune]),
     Row::value("num-snapshots", "N", |o, v| put(&mut o.num_snapshots, v.number()))
         .help("keep in SUBVOLUME/snapshot/ the newest N")
         .of(&[Backup]),
@@ -341,7 +346,7 @@ const OUTPUT: Table = &[
         put(&mut o.receive_with, v.parsed())
     })
     .hint(OneOf(&["builtin", "btrfs"]))
-    .help("how btrfs filesystems receive: 'builtin', or 'btrfs' (if it is there)")
+    .help("how btrfs filesystems receive: 'btrfs', or by ourselves ('builtin')")
     .of(&[Sync, Resend, Backup, BackupConfig, Restore, Server]),
     Row::value("bwlimit", "RATE", |o, v| put(&mut o.bwlimit, v.rate()))
         .help("send and receive no faster: KiB per second, or with a unit: 500, 10M")

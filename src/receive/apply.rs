@@ -97,7 +97,9 @@ impl Receiver {
     pub(super) fn make(&mut self, path: &[u8], make: Make, ahead: &[u8]) -> io::Result<()> {
         (self.current, self.fresh) = (None, None);
         let (dir, name) = self.tree.place(path)?;
-        let known = self.mode_ahead(path, ahead).filter(|_| dir.plain);
+        let has_mode = !matches!(make, Make::Symlink(_));
+        let known = self.mode_ahead(path, ahead);
+        let known = known.filter(|_| dir.plain && has_mode);
         let mode = known.unwrap_or(make.first_mode());
         match make {
             Make::File => {
@@ -110,9 +112,8 @@ impl Receiver {
             Make::Symlink(content) => at::make_symlink_at(dir.fd(), name, content)?,
         }
         if !dir.plain {
-            let mode = (!matches!(make, Make::Symlink(_))).then_some(mode);
             let flags = matches!(make, Make::File | Make::Directory);
-            strip(dir.fd(), name, mode, flags)?;
+            strip(dir.fd(), name, has_mode.then_some(mode), flags)?;
         }
         self.fresh = Some(Fresh {
             path: path.to_vec(),
@@ -182,6 +183,9 @@ impl Receiver {
             self.open(path).named("write", path)?;
             (writes.offset, writes.end) = (offset, offset);
         }
+        if data.is_empty() {
+            return Ok(());
+        }
         writes.end = writes.end.saturating_add(data.len() as u64);
         writes.pieces.push(IoSlice::new(data));
         Ok(())
@@ -249,7 +253,9 @@ impl Receiver {
         Ok(())
     }
 
+    /// From now on it may be changed by another name than the one that we know it by.
     fn link(&mut self, from: &[u8], to: &[u8]) -> io::Result<()> {
+        (self.fresh, self.capability) = (None, None);
         let ((dir, name), (new_dir, new_name)) = (self.tree.place(from)?, self.tree.place(to)?);
         at::link_at(dir.fd(), name, new_dir.fd(), new_name)
     }
@@ -298,10 +304,12 @@ impl Receiver {
             self.top.chmod(mode);
             return Ok(());
         }
-        if let Some(fresh) = self.fresh.as_mut().filter(|fresh| fresh.path == path)
-            && fresh.mode.take() == Some(mode)
-        {
-            return Ok(());
+        if let Some(fresh) = self.fresh.as_mut().filter(|fresh| fresh.path == path) {
+            if fresh.mode.take() == Some(mode) {
+                return Ok(());
+            }
+            // It may have special bits now, which a change of the owner takes.
+            self.fresh = None;
         }
         self.on(path, |thing| thing.chmod(mode))?;
         self.tree.changed(path);
@@ -313,7 +321,8 @@ impl Receiver {
             self.top.chown(user, group);
             return Ok(());
         }
-        let capability = self.capability.take_if(|(of, _)| of == path);
+        let capability = self.capability.as_ref().filter(|(of, _)| of == path);
+        let capability = capability.map(|(_, value)| value.clone());
         let fresh = self.fresh.as_mut().filter(|fresh| fresh.path == path);
         let is_new = fresh.is_some();
         let roots = fresh.is_some_and(|fresh| std::mem::take(&mut fresh.roots));
@@ -324,10 +333,10 @@ impl Receiver {
             // A change of the owner clears them, and the stream says them again only if they differ.
             let before = if is_new { 0 } else { thing.mode()? };
             thing.chown(user, group)?;
-            if before & libc::S_IFMT == libc::S_IFREG && before & 0o6000 != 0 {
+            if before & libc::S_IFMT != libc::S_IFDIR && before & 0o6000 != 0 {
                 thing.chmod(before & 0o7777)?;
             }
-            capability.map_or(Ok(()), |(_, value)| {
+            capability.map_or(Ok(()), |value| {
                 thing.set_xattr(b"security.capability", &value)
             })
         })?;

@@ -19,7 +19,11 @@ pub(super) struct Top {
     xattrs: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     flags: u64,
     times: Option<(Time, Time)>,
+    /// An access list came after the permissions, and says them anew.
+    list_last: bool,
 }
+
+const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
 
 /// No directory has more of them.
 const MANY: usize = 32;
@@ -45,13 +49,14 @@ impl Top {
             xattrs: xattrs.map(|(name, value)| (name, Some(value))).collect(),
             flags: inode_flags(dir)? & INHERITED_FLAGS,
             times: Some(times_at(dir)?),
+            list_last: false,
         };
         guard(dir)?;
         Ok(top)
     }
 
     pub(super) fn chmod(&mut self, mode: u32) {
-        self.mode = mode;
+        (self.mode, self.list_last) = (mode, false);
     }
 
     pub(super) fn chown(&mut self, user: u32, group: u32) {
@@ -67,6 +72,7 @@ impl Top {
         if self.xattrs.len() >= MANY && !self.xattrs.contains_key(name) {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
+        self.list_last |= name == ACCESS_LIST && value.is_some();
         self.xattrs.insert(name.to_vec(), value.map(<[u8]>::to_vec));
         Ok(())
     }
@@ -75,18 +81,28 @@ impl Top {
     pub(super) fn settle(&self, dir: BorrowedFd) -> io::Result<()> {
         let thing = Thing::Open(dir);
         thing.chown(self.owner.0, self.owner.1)?;
+        if self.list_last {
+            thing.chmod(self.mode)?;
+        }
+        self.settle_xattrs(&thing)?;
+        self.settle_flags(dir)?;
+        if !self.list_last {
+            thing.chmod(self.mode)?;
+        }
+        let times = self
+            .times
+            .map(|(read, changed)| thing.set_times(read, changed));
+        times.unwrap_or(Ok(()))
+    }
+
+    fn settle_xattrs(&self, thing: &Thing) -> io::Result<()> {
         for (name, value) in &self.xattrs {
             match value {
                 Some(value) => thing.set_xattr(name, value)?,
                 None => absent_is_well(thing.remove_xattr(name))?,
             }
         }
-        self.settle_flags(dir)?;
-        thing.chmod(self.mode)?;
-        let times = self
-            .times
-            .map(|(read, changed)| thing.set_times(read, changed));
-        times.unwrap_or(Ok(()))
+        Ok(())
     }
 
     fn settle_flags(&self, dir: BorrowedFd) -> io::Result<()> {

@@ -89,7 +89,7 @@ impl Origin {
     }
 
     /// Whether it says which subvolume, and not only by which key it came.
-    fn says_what(&self) -> bool {
+    pub fn says_what(&self) -> bool {
         self.subvolume != Uuid::default()
     }
 

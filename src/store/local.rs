@@ -14,6 +14,7 @@ mod ssh_key;
 mod target;
 
 pub use listing::{leftovers, state_at, states};
+use receive::builtin_receive;
 pub use receive::builtin_receive::ReceiveWith;
 pub use records::origins;
 #[cfg(any(test, feature = "fuzz"))]
@@ -105,7 +106,9 @@ impl Local {
         let lock = writes.then(|| lock::lock(&dir)).transpose()?;
         if writes {
             leftover::take_over(&dir)?;
+            leftover::forget_finished(&dir)?;
         }
+        let remark = builtin_receive::remark(manner).filter(|_| writes);
         Ok(Local {
             dir,
             filesystem,
@@ -113,7 +116,7 @@ impl Local {
             known: Vec::new(),
             arrived: Vec::new(),
             round: None,
-            notes: Vec::new(),
+            notes: remark.into_iter().collect(),
             wanted: Vec::new(),
             coming: Origins::new(),
             compares: false,
@@ -313,7 +316,14 @@ impl Store for Local {
         receive::copy(self, from, to)
     }
 
+    fn quarantined_for_others(&mut self) -> Result<Vec<Snapshot>> {
+        Local::quarantined_for_others(self)
+    }
+
     fn delete(&mut self, path: &Path) -> Result<()> {
+        if path.is_absolute() {
+            return self.remove_for_others(path);
+        }
         checked_name(path)?;
         if self.delete_quarantined(path)? {
             return Ok(());

@@ -417,10 +417,11 @@ fn streams_have_nothing_to_compare_with() {
     assert!(dest.held().kept.is_empty());
 }
 
-/// Runs without mending what the kernel's streams get wrong.
+/// Runs without mending what the kernel's streams get wrong, here or where they are received.
 fn unmended(args: &[&str]) -> Output {
     let mut command = Command::new(binary("buttersink"));
     command.env("BUTTERSINK_TEST_NO_MENDING", "1").args(args);
+    command.env("BUTTERSINK_RECEIVE_WITH", "btrfs");
     output(&mut command)
 }
 

@@ -5,7 +5,7 @@
 //! `make torture` makes new ones for as long as one likes, and makes those small that fail.
 
 mod compare;
-mod dice;
+pub(crate) mod dice;
 mod hands;
 mod pairs;
 mod shrink;

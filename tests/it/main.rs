@@ -35,6 +35,7 @@ mod drill;
 mod faults;
 mod histories;
 mod hostile;
+mod interleaved;
 mod least;
 mod local;
 mod mended;
@@ -96,6 +97,7 @@ fn main() -> std::process::ExitCode {
             faults::TESTS,
             histories::TESTS,
             hostile::TESTS,
+            interleaved::TESTS,
             least::TESTS,
             local::TESTS,
             mended::OWN,

@@ -17,6 +17,8 @@ pub(crate) const TESTS: &[Test] = tests![
     what_came_by_another_key_takes_nobodys_place,
     what_has_just_arrived_stays,
     what_is_far_is_adopted,
+    each_family_is_pruned_by_itself,
+    what_is_not_known_is_not_pruned,
 ];
 
 fn scene() -> (PathBuf, PathBuf) {
@@ -261,4 +263,59 @@ fn what_is_far_is_adopted() {
     let keep = ["--num-backups", "1"];
     assert_eq!(by_key("one", &keep, &root, &dest, "new").code, 0);
     assert_eq!(texts(&dest), ["new"]);
+}
+
+fn each_family_is_pruned_by_itself() {
+    let (a, dest) = scene();
+    let (root, home) = (a.join("root"), a.join("home"));
+    for (live, text) in [(&root, "r1"), (&home, "h1"), (&root, "r2"), (&home, "h2")] {
+        assert_eq!(backup(&[], live, &dest, text).code, 0);
+    }
+    assert_eq!(by_key("one", &[], &root, &dest, "r3").code, 0);
+    let place = dest.join("");
+    let prune = |options: &[&str]| {
+        let words = ["prune", place.to_str().unwrap()];
+        on("owner", &[&words, options].concat())
+    };
+    let one = ["--num-backups", "1"];
+    let said = prune(&[&["-n"][..], &one].concat());
+    assert_eq!(said.code, 0);
+    assert_eq!(
+        said.stdout.matches(": delete ").count(),
+        2,
+        "{}",
+        said.stdout
+    );
+    assert_eq!(said.stdout.matches(": keep ").count(), 3, "{}", said.stdout);
+    assert!(said.stdout.contains("(no rule keeps it)") && said.stdout.contains("by the key one"));
+    assert_eq!(texts(&dest).len(), 5, "it was only shown");
+    let said = prune(&[&["--keep-min", "1d"][..], &one].concat());
+    assert_eq!((said.code, texts(&dest).len()), (0, 5), "all is new");
+    let said = prune(&[&["--exclude", "*"][..], &one].concat());
+    assert_eq!((said.code, texts(&dest).len()), (0, 5), "all is left alone");
+    assert_eq!(prune(&one).code, 0);
+    assert_eq!(texts(&dest), ["h2", "r2", "r3"]);
+    let said = prune(&[]);
+    assert_eq!(said.code, 2, "what stays was not said");
+}
+
+fn what_is_not_known_is_not_pruned() {
+    let (a, dest) = scene();
+    sent_by_hand(&a, &dest);
+    script(
+        &dest,
+        "btrfs -q subvolume create own; btrfs -q subvolume snapshot -r own mine",
+    );
+    let said = on(
+        "owner",
+        &["prune", dest.join("").to_str().unwrap(), "--keep", "1y"],
+    );
+    assert_eq!(said.code, 0);
+    let words = "neither counted nor deleted: 2, the newest of them ";
+    assert!(said.stderr.contains(words), "{}", said.stderr);
+    assert_eq!(texts(&dest).len(), 2);
+    assert!(
+        dest.join("mine").exists(),
+        "the newest of a subvolume of its own"
+    );
 }

@@ -2,25 +2,35 @@
 //! which `clean` or the next run takes away what it left, and by a power cut at the same moment.
 
 use crate::runner::Test;
-use crate::subvolumes::history;
+use crate::subvolumes::{history, script, snapshot};
 use crate::support::{
     binary, btrfs, buttersink, here, image, in_quarantine, mount_image, output, run, skip,
 };
 use crate::tests;
 use crate::tree::assert_same;
+use buttersink::store::local::Local;
+use buttersink::store::{Access, ReceiveWith};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_kill_at_every_step_is_cleaned_up,
     a_power_cut_at_every_step_loses_nothing,
     what_no_record_names_stays_in_quarantine,
+    an_error_at_every_step_leaves_nothing,
+    stopped_frozen_and_ended_by_signals,
+    what_is_for_other_directories_is_cleaned,
+    marks_of_what_is_finished_go,
 ];
 
 /// Calls by which something comes to last, or is asked whether it does.
 const CALLS: &str = "ioctl,syncfs,fsync,renameat2,?rename,renameat,?unlink,unlinkat";
+
+/// By which the tree is made.
+const WORK: &str = "pwritev,mkdirat,fchownat,utimensat,fchmod,?chmod,linkat,fsetxattr,ftruncate";
 
 /// Those that only ask.
 const QUESTIONS: &[&str] = &["SEARCH", "INFO", "GETFLAGS", "LOOKUP", "ROOTREF", "TCGETS"];
@@ -55,9 +65,13 @@ type Step = (String, usize);
 
 /// The calls from the one on that says that something is being received.
 fn steps(a: &Path, first: &Path) -> Vec<Step> {
+    steps_of(CALLS, a, first)
+}
+
+fn steps_of(calls: &str, a: &Path, first: &Path) -> Vec<Step> {
     let b = mounted(first, "counted");
     let log = here().join("calls");
-    let trace = format!("trace={CALLS}");
+    let trace = format!("trace={calls}");
     let around = ["strace", "-o", log.to_str().unwrap(), "-e", &trace];
     assert!(output(&mut command(&around, a, &b)).status.success());
     run("umount", [&b]);
@@ -103,7 +117,7 @@ fn killed(step: &Step, a: &Path, b: &Path) {
 /// Whatever has a finished name is whole.
 #[track_caller]
 fn finished_are_whole(a: &Path, b: &Path) {
-    for name in ["1", "2"] {
+    for name in ["1", "2", "3"] {
         if b.join(name).exists() {
             assert_same(&a.join(name), &b.join(name));
         }
@@ -186,4 +200,161 @@ fn what_no_record_names_stays_in_quarantine() {
         "{said}"
     );
     assert!(in_quarantine(&b) && !b.join("2").exists());
+}
+
+/// What the disk says goes to whoever asked, and takes what was begun away.
+fn an_error_at_every_step_leaves_nothing() {
+    let (a, first) = sides(true);
+    let mut errors = ["ENOSPC", "EIO", "EDQUOT"].into_iter().cycle();
+    let mut failed = 0;
+    for (name, number) in steps_of(&format!("{CALLS},{WORK}"), &a, &first) {
+        let error = errors.next().unwrap();
+        let b = mounted(&first, "b");
+        let inject = format!("inject={name}:error={error}:when={number}");
+        let around = ["strace", "-o", "/dev/null", "-e", &inject];
+        let code = output(&mut command(&around, &a, &b)).status.code();
+        finished_are_whole(&a, &b);
+        if code != Some(0) {
+            assert!(matches!(code, Some(1 | 10)), "{name} {number}: {code:?}");
+            failed += 1;
+        }
+        all_arrives(&a, &b);
+        run("umount", [&b]);
+    }
+    println!("{failed} failed");
+    assert!(failed > 10);
+}
+
+/// A run that has begun to receive and takes its time with the rest.
+fn begun(a: &Path, b: &Path, limit: &str) -> Child {
+    let mut command = command(&[], a, b);
+    let child = command.args(["-q", "--bwlimit", limit]).spawn().unwrap();
+    until("something in quarantine", || in_quarantine(b));
+    child
+}
+
+#[track_caller]
+fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(100);
+    while !there() {
+        assert!(Instant::now() < end, "no {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn signal(name: &str, child: &Child) {
+    run("kill", [&format!("-{name}"), &child.id().to_string()]);
+}
+
+/// The letter that the kernel has for what a process does.
+fn state_of(child: &Child) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).ok()?;
+    Some(stat.rsplit_once(") ")?.1.split(' ').next()?.to_owned())
+}
+
+/// Thaws a filesystem, whatever becomes of the test.
+struct Frozen<'a>(&'a Path);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        run("fsfreeze", ["-u".as_ref(), self.0]);
+    }
+}
+
+fn stopped_frozen_and_ended_by_signals() {
+    let (a, first) = sides(true);
+    let live = a.parent().unwrap().join("live");
+    script(&live, "head -c 4M /dev/urandom >large");
+    snapshot(&live, &a.join("3"));
+    let b = mounted(&first, "b");
+    for name in ["INT", "TERM", "HUP"] {
+        let mut child = begun(&a, &b, "100");
+        signal(name, &child);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{name}");
+        finished_are_whole(&a, &b);
+        nothing_is_left(&b);
+        assert!(!b.join("3").exists());
+    }
+    let mut child = begun(&a, &b, "100");
+    signal("STOP", &child);
+    until("process that stands still", || {
+        state_of(&child).as_deref() == Some("T")
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(in_quarantine(&b) && !b.join("3").exists());
+    let mut child = begun(&a, &b, "300");
+    signal("STOP", &child);
+    signal("CONT", &child);
+    let frozen = Frozen(&b);
+    run("fsfreeze", ["-f".as_ref(), &*b]);
+    until("process that waits for the disk", || {
+        state_of(&child).as_deref() == Some("D")
+    });
+    drop(frozen);
+    assert!(child.wait().unwrap().success());
+    assert_same(&a.join("3"), &b.join("3"));
+    nothing_is_left(&b);
+}
+
+/// Killed in the middle of receiving into `home` of a filesystem.
+fn killed_in_home(a: &Path, first: &Path) -> PathBuf {
+    let b = mounted(first, "b");
+    std::fs::create_dir(b.join("home")).unwrap();
+    let mut child = command(&[], a, &b.join("home"));
+    let mut child = child.args(["-q", "--bwlimit", "20"]).spawn().unwrap();
+    until("something in quarantine", || in_quarantine(&b));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    b
+}
+
+/// Who is given the top of a filesystem sees what lies there, whatever directory it is for.
+fn what_is_for_other_directories_is_cleaned() {
+    let (a, first) = sides(true);
+    let b = killed_in_home(&a, &first);
+    let place = format!("{}/", b.display());
+    let shown = buttersink(["clean", "-n", &place]).stdout;
+    assert!(
+        shown.starts_with("removable: ") && shown.contains(".buttersink/quarantine/"),
+        "{shown}"
+    );
+    assert!(in_quarantine(&b));
+    // Not while somebody is at work there.
+    let manner = crate::receive::manner(ReceiveWith::Builtin);
+    let at_work = Local::open(&b.join("home"), Access::Write, manner).unwrap();
+    let said = buttersink(["clean", &place]);
+    assert!(
+        said.code != 0 && said.stderr.contains("at work there"),
+        "{}",
+        said.stderr
+    );
+    assert!(in_quarantine(&b));
+    drop(at_work);
+    let said = buttersink(["clean", &place]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(!in_quarantine(&b));
+    let marks = std::fs::read_dir(b.join(".buttersink/marks")).unwrap();
+    assert_eq!(marks.count(), 0);
+}
+
+/// A kill after the last renaming leaves a mark of what has its name already.
+fn marks_of_what_is_finished_go() {
+    let (a, first) = sides(true);
+    let all = steps(&a, &first);
+    let last = all.iter().rposition(|(name, _)| name.starts_with("unlink"));
+    let b = mounted(&first, "b");
+    killed(&all[last.unwrap()], &a, &b);
+    finished_are_whole(&a, &b);
+    assert!(b.join("2").exists());
+    let marks = || {
+        std::fs::read_dir(b.join(".buttersink/marks"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(marks(), 1);
+    let place = format!("{}/", b.display());
+    assert_eq!(buttersink(["clean", &place]).stdout, "0 removed, 0 kept\n");
+    assert_eq!(marks(), 0);
+    all_arrives(&a, &b);
 }

@@ -55,7 +55,7 @@ const CHANGES: &str = r#"
     touch -d '2011-11-11 11:11:11.111111111' .
 "#;
 
-fn manner(receive_with: ReceiveWith) -> Manner {
+pub(crate) fn manner(receive_with: ReceiveWith) -> Manner {
     Manner {
         priority: Priority::Normal,
         compressed: false,
@@ -64,7 +64,7 @@ fn manner(receive_with: ReceiveWith) -> Manner {
 }
 
 /// A stream of `btrfs send`.
-fn sent(snapshot: &Path, parent: Option<&Path>, more: &[&str]) -> Vec<u8> {
+pub(crate) fn sent(snapshot: &Path, parent: Option<&Path>, more: &[&str]) -> Vec<u8> {
     let mut send = Command::new("btrfs");
     send.args(["send", "--quiet"]).args(more);
     if let Some(parent) = parent {
@@ -76,11 +76,11 @@ fn sent(snapshot: &Path, parent: Option<&Path>, more: &[&str]) -> Vec<u8> {
 }
 
 /// Receives a stream by ourselves, in pieces of this length.
-fn receive(dest: &Path, name: &str, stream: &[u8], piece: usize) -> Result<()> {
+pub(crate) fn receive(dest: &Path, name: &str, stream: &[u8], piece: usize) -> Result<()> {
     receive_by(ReceiveWith::Builtin, dest, name, stream, piece)
 }
 
-fn receive_by(
+pub(crate) fn receive_by(
     way: ReceiveWith,
     dest: &Path,
     name: &str,
@@ -104,7 +104,7 @@ fn receive_by(
 }
 
 /// Receives it by `btrfs receive`, under its own name.
-fn plain(dest: &Path, stream: &[u8]) {
+pub(crate) fn plain(dest: &Path, stream: &[u8]) {
     let mut child = Command::new("btrfs")
         .args(["receive", "-q"])
         .arg(dest)
@@ -117,7 +117,7 @@ fn plain(dest: &Path, stream: &[u8]) {
 
 /// Nothing is left of what was being received.
 #[track_caller]
-fn clean(dest: &Path, name: &str) {
+pub(crate) fn clean(dest: &Path, name: &str) {
     for path in [name, &format!("{name}.part")] {
         assert!(dest.join(path).symlink_metadata().is_err(), "{path}");
     }
@@ -126,7 +126,7 @@ fn clean(dest: &Path, name: &str) {
 
 /// Also what [`assert_same`] lets pass, since `btrfs receive` gets it wrong.
 #[track_caller]
-fn assert_identical(source: &Path, copy: &Path) {
+pub(crate) fn assert_identical(source: &Path, copy: &Path) {
     assert_same(source, copy);
     let time = |path: &Path| {
         let top = path.metadata().unwrap();
@@ -136,7 +136,7 @@ fn assert_identical(source: &Path, copy: &Path) {
 }
 
 /// Two snapshots, `1` and `2`, of an awkward tree.
-fn awkward(at: &Path) -> (PathBuf, PathBuf) {
+pub(crate) fn awkward(at: &Path) -> (PathBuf, PathBuf) {
     let live = at.join("live");
     subvolume(&live);
     script(&live, EVERYTHING);
@@ -282,7 +282,7 @@ fn nothing_is_inherited() {
 }
 
 /// A command with a path, a time of reading and one of change.
-fn utimes(path: &str) -> Vec<u8> {
+pub(crate) fn utimes(path: &str) -> Vec<u8> {
     let time = [&7u64.to_le_bytes()[..], &8u32.to_le_bytes()].concat();
     command(
         20,
@@ -295,12 +295,12 @@ fn utimes(path: &str) -> Vec<u8> {
     )
 }
 
-fn make(kind: u16, path: &str, more: &[(u16, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn make(kind: u16, path: &str, more: &[(u16, Vec<u8>)]) -> Vec<u8> {
     let first = [(15, path.into()), (3, 300u64.to_le_bytes().into())];
     command(kind, &[&first[..], more].concat())
 }
 
-fn number(n: u64) -> Vec<u8> {
+pub(crate) fn number(n: u64) -> Vec<u8> {
     n.to_le_bytes().into()
 }
 
@@ -470,7 +470,7 @@ fn errors_name_the_file_and_leave_nothing() {
 }
 
 /// A snapshot with a large file.
-fn with_large(name: &str) -> PathBuf {
+pub(crate) fn with_large(name: &str) -> PathBuf {
     let a = btrfs(name, 1024);
     let live = a.join("live");
     subvolume(&live);

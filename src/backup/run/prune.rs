@@ -2,15 +2,15 @@
 
 use super::{Costed, Dest, Keeps, Run};
 use crate::archive::Begun;
+use crate::backup::deletion;
 use crate::backup::retention::{self, Bonds, Candidate, Decision};
-use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Judged, Retention};
+use crate::error::{Kind, Result};
+use crate::event::Event;
 use crate::log;
 use crate::plan::Plan;
 use crate::process;
 use crate::snapshot::{Graph, Listing, Snapshot, State, Uuid, shown};
 use jiff::Timestamp;
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -185,12 +185,8 @@ impl Run<'_, '_> {
         graph: &Graph,
     ) -> Result<()> {
         let source = shown(self.source.folder.join(""));
-        let name = dest.as_ref().map_or(&source, |dest| &dest.name);
-        (self.listener)(Event::Retention(Retention {
-            location: name.clone(),
-            snapshots: verdicts.iter().map(judged).collect(),
-            dry_run: self.dry_run,
-        }));
+        let name = dest.as_ref().map_or(&source, |dest| &dest.name).clone();
+        (self.listener)(deletion::event(&name, verdicts, self.dry_run));
         if let Some(cost) = dest
             .as_ref()
             .and_then(|dest| dest.cost(Costed::Deletions(verdicts)))
@@ -203,56 +199,14 @@ impl Run<'_, '_> {
         if self.dry_run {
             return Ok(());
         }
-        let name = name.clone();
-        let (mut failed, mut count) = (None, 0);
-        for verdict in doomed(verdicts, graph) {
-            process::check("deleting old snapshots")?;
-            let path = &verdict.candidate.path;
-            let deleted = match &mut dest {
-                Some(dest) => dest.store()?.delete(path),
-                None => self.store.delete(path),
-            };
-            match deleted {
-                Ok(()) => {}
-                Err(error) if error.kind == Kind::Interrupted => return Err(error),
-                // One that cannot go keeps no other from going.
-                Err(error) => {
-                    self.note(&error.to_string());
-                    (failed, count) = (failed.or(Some(error)), count + 1);
-                }
-            }
+        let failed = deletion::delete(verdicts, graph, |path| match &mut dest {
+            Some(dest) => dest.store()?.delete(path),
+            None => self.store.delete(path),
+        })?;
+        for error in failed.all() {
+            self.note(&error.to_string());
         }
-        match failed {
-            None => Ok(()),
-            Some(first) => {
-                let doing = format!("cannot delete all that is not kept in {name}");
-                let said = format!("{count} could not be deleted, the first: {first}");
-                Err(Error::new(Kind::Partly, doing, said))
-            }
-        }
-    }
-}
-
-/// What is to go, in order: nothing before what is built on it, whatever the clock was when that was
-/// made; else the newest first.
-fn doomed<'a>(verdicts: &'a [Decision], graph: &Graph) -> Vec<&'a Decision> {
-    let mut doomed: Vec<&Decision> = verdicts.iter().filter(|verdict| !verdict.keep).collect();
-    let made: HashMap<Uuid, Timestamp> = doomed
-        .iter()
-        .map(|verdict| (verdict.candidate.id, verdict.candidate.made))
-        .collect();
-    let order = graph.parents_first(|id| made.get(&id).copied());
-    let place: HashMap<Uuid, usize> = order.into_iter().zip(0..).collect();
-    doomed.sort_by_key(|verdict| Reverse(place.get(&verdict.candidate.id)));
-    doomed
-}
-
-fn judged(verdict: &Decision) -> Judged {
-    Judged {
-        path: verdict.candidate.path.clone(),
-        id: verdict.candidate.id,
-        keep: verdict.keep,
-        why: verdict.why.clone(),
+        failed.verdict(&name)
     }
 }
 

@@ -277,6 +277,11 @@ pub(super) fn quarantined(left: &Left, subvolumes: &[Subvolume]) -> Snapshot {
     )
 }
 
+/// What is being received so for another directory, under the path where it is.
+pub(super) fn quarantined_at(left: &Left) -> Snapshot {
+    snapshot(&left.subvolume, &left.at, State::Partial)
+}
+
 /// Fills in what snapshots are of: what was recorded, and what is certain of those made here.
 pub(super) fn attribute(
     snapshots: &mut [Snapshot],

@@ -14,8 +14,13 @@ const RUN: &str = "/run/buttersink";
 
 /// Takes the lock of a directory, for as long as the file is open.
 pub(super) fn lock(dir: &Path) -> Result<File> {
-    let file = open_lock(dir)?;
-    let doing = || format!("cannot lock {}", shown(dir));
+    lock_of(&key(dir)?, dir)
+}
+
+/// The same of the directory with this key; `shown_as` is for people.
+pub(super) fn lock_of(key: &str, shown_as: &Path) -> Result<File> {
+    let file = open_lock(key)?;
+    let doing = || format!("cannot lock {}", shown(shown_as));
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),
         false => Err(Error::new(
@@ -26,8 +31,8 @@ pub(super) fn lock(dir: &Path) -> Result<File> {
     }
 }
 
-/// Opens the lock file of a directory, making it if need be.
-fn open_lock(dir: &Path) -> Result<File> {
+/// Opens the lock file of the directory with this key, making it if need be.
+fn open_lock(key: &str) -> Result<File> {
     let run = run_dir();
     let doing = || format!("cannot open a lock in {}", shown(&run));
     // A rescue system may begin without /run.
@@ -51,12 +56,12 @@ fn open_lock(dir: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
     options.write(true).create(true).truncate(false);
-    options.open(lock_path(dir)?).doing(doing)
+    options.open(lock_path(key)).doing(doing)
 }
 
-/// Where the lock of a directory is, if it has one.
-fn lock_path(dir: &Path) -> Result<PathBuf> {
-    Ok(run_dir().join(format!("{}.lock", key(dir)?)))
+/// Where the lock of the directory with this key is, if it has one.
+fn lock_path(key: &str) -> PathBuf {
+    run_dir().join(format!("{key}.lock"))
 }
 
 fn run_dir() -> PathBuf {
@@ -70,7 +75,7 @@ pub(super) fn is_held_above(path: &Path, ours: &Path) -> Result<bool> {
         if dir == ours {
             continue;
         }
-        let lock = lock_path(dir)?;
+        let lock = lock_path(&key(dir)?);
         match OpenOptions::new().write(true).open(&lock) {
             Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
                 return Ok(true);

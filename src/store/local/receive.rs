@@ -14,6 +14,7 @@ use super::Local;
 use super::paths::{checked_name, open_dir};
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
+use crate::log;
 use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{CommandCheck, Head, Parsed};
@@ -108,6 +109,11 @@ impl<'a> Receiving<'a> {
         };
         let rest = so_far.split_off(length);
         self.expect(&head)?;
+        if builtin_receive::is_for_btrfs(self.local.manner, &head) {
+            let (path, parent) = (self.part.will_be(), self.parent.as_ref());
+            let child = Child::start(self.local, parent, path, &self.part)?;
+            self.way = Way::Child(Box::new(child));
+        }
         self.way.begin(&head, self.part.name())?;
         let mut check = CommandCheck::after(&head, length);
         check.feed(&rest)?;
@@ -187,6 +193,10 @@ impl Receiving<'_> {
         if let Way::Builtin(quarantined) = &mut self.way {
             let dir = open_dir(&self.part.dir())?;
             let notes = quarantined.leave(&head, &dir, self.part.name())?;
+            let name = shown(self.part.will_be());
+            notes
+                .iter()
+                .for_each(|note| log::line(|| format!("{name}: {note}")));
             self.local.notes.extend(notes);
         }
         let parent = self.parent.as_ref().map(|exact| exact.uuid);

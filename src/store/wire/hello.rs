@@ -47,9 +47,11 @@ pub struct Hello {
 
 /// A word for each thing that was added since version 3 was new. A request that needs one, and an
 /// optional member of a request, is said only to who has the word.
-const WORDS: &[&str] = &["digest", "exchange", "mend", ORIGIN, "adopt"];
+const WORDS: &[&str] = &["digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN];
 /// A request to receive may say what the snapshot is of.
 pub(crate) const ORIGIN: &str = "origin";
+/// It receives by itself where nobody wishes otherwise.
+const BUILTIN: &str = "builtin";
 
 /// Asked for once: a process has no time to be told of upgrades.
 static PROGS: OnceLock<String> = OnceLock::new();
@@ -67,10 +69,12 @@ impl Hello {
     /// What this machine says of itself.
     pub fn here() -> Hello {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+        let builtin = ReceiveWith::Builtin.is_possible();
+        let words = WORDS.iter().filter(|&&word| word != BUILTIN || builtin);
         Hello {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
-            words: WORDS.iter().map(|&word| word.to_owned()).collect(),
+            words: words.map(|&word| word.to_owned()).collect(),
             kernel: kernel.unwrap_or_default().trim().to_owned(),
             progs: PROGS.get_or_init(progs_version).clone(),
             sends: btrfs::highest_send_protocol(),
@@ -102,9 +106,10 @@ impl Hello {
     }
 
     /// Whether its btrfs-progs unpack what `--compressed-data` sends: 6.2 or later. Where there are
-    /// none, or they are not wanted, the kernel takes it as it is: one that sends it.
+    /// none, or it does without, the kernel takes it as it is: one that sends it.
     fn takes_compressed(&self, client: &Hello) -> bool {
-        let way = self.receive_with.or(client.receive_with);
+        let own = self.can(BUILTIN).then_some(ReceiveWith::Builtin);
+        let way = self.receive_with.or(client.receive_with).or(own);
         if way == Some(ReceiveWith::Builtin) || self.progs.is_empty() {
             return self.sends >= 2;
         }

@@ -40,7 +40,7 @@ impl Client {
     }
 
     /// A client that wishes that snapshots be received in some way.
-    pub(super) fn wishing(command: &mut Command, way: &str) -> Client {
+    pub(super) fn wishing(command: &mut Command, way: Option<&str>) -> Client {
         let mut client = Client::spawned(command);
         let hello = json!({"program": "x", "protocol": 3, "words": [], "receive_with": way});
         client.say(b'H', hello.to_string().as_bytes());

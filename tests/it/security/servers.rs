@@ -133,11 +133,13 @@ fn strict_servers_refuse_what_others_could_use() {
 fn the_server_decides_how_it_receives() {
     let path = std::env::var("PATH").unwrap();
     for (number, (own, wish, path, way)) in [
-        (Some("builtin"), "btrfs", &*path, "builtin"),
-        (Some("btrfs"), "builtin", &path, "btrfs"),
-        (None, "builtin", &path, "builtin"),
-        (None, "btrfs", &path, "btrfs"),
-        (None, "btrfs", "/nowhere", "builtin"),
+        (Some("builtin"), Some("btrfs"), &*path, "builtin"),
+        (Some("btrfs"), Some("builtin"), &path, "btrfs"),
+        (Some("btrfs"), None, &path, "btrfs"),
+        (None, Some("builtin"), &path, "builtin"),
+        (None, Some("btrfs"), &path, "btrfs"),
+        (None, Some("btrfs"), "/nowhere", "builtin"),
+        (None, None, &path, "builtin"),
     ]
     .into_iter()
     .enumerate()

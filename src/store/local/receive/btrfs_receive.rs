@@ -5,10 +5,11 @@ use super::alias::Alias;
 use super::inherited;
 use super::parent::Exact;
 use super::part::Part;
+use super::way_out::unreceivable;
 use crate::btrfs;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::log;
-use crate::process::{self, Writer, program};
+use crate::process::{Writer, program};
 use crate::snapshot::shown;
 use crate::store::local::Local;
 use crate::stream::Head;
@@ -116,14 +117,6 @@ fn confine(command: &mut Command, dir: &Path) -> Result<()> {
         log::line(|| format!("btrfs receive is not confined to {}: {error}", shown(dir)));
     }
     Ok(())
-}
-
-/// What `btrfs receive` cannot make of this diff it may make of another.
-fn unreceivable(mut error: Error) -> Error {
-    if process::is_about_input(&error) {
-        error.kind = Kind::Unreceivable;
-    }
-    error
 }
 
 /// What clones from the parent must find it.

@@ -3,8 +3,9 @@
 //! has had time to change it. Who publishes it is `receive`'s business.
 
 use super::parent::Exact;
+use super::way_out::unreceivable;
 use crate::btrfs;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Kind, Result};
 use crate::process::{self, Priority};
 use crate::receive::{self, Received, Receiver};
 use crate::snapshot::{Uuid, shown};
@@ -17,8 +18,9 @@ use crate::sys::at::{open_within, rename_at};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::str::FromStr;
 
 /// How local stores receive snapshots.
@@ -56,8 +58,7 @@ impl FromStr for ReceiveWith {
     }
 }
 
-/// Whether snapshots are received by ourselves: where that is wanted, and where nothing is said and
-/// there is no program `btrfs`.
+/// Whether snapshots are received by ourselves: unless something else is wanted, or this machine cannot.
 pub(super) fn is_chosen(manner: Manner) -> Result<bool> {
     let able = receive::is_possible();
     match manner.receive_with {
@@ -66,9 +67,19 @@ pub(super) fn is_chosen(manner: Manner) -> Result<bool> {
             "cannot receive with builtin",
             "that needs Linux 5.6 or later, and /proc: use --receive-with btrfs",
         )),
-        Some(ReceiveWith::Builtin) => Ok(true),
-        None => Ok(able && process::program("btrfs").is_none()),
+        Some(ReceiveWith::Builtin) | None => Ok(able),
     }
+}
+
+/// What to say where `btrfs receive` does it and nobody has asked for that.
+pub(crate) fn remark(manner: Manner) -> Option<String> {
+    let said = "snapshots are received by btrfs receive: to do without needs Linux 5.6 or later, and /proc";
+    (manner.receive_with.is_none() && !receive::is_possible()).then(|| said.to_owned())
+}
+
+/// Whether the program `btrfs` is to receive a stream that only it knows, where nobody chose.
+pub(super) fn is_for_btrfs(manner: Manner, head: &Head) -> bool {
+    manner.receive_with.is_none() && !receive::knows(head) && ReceiveWith::Btrfs.is_possible()
 }
 
 const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
@@ -120,7 +131,7 @@ impl Quarantined {
             Some(parent) => btrfs::create_snapshot_at(parent.top.as_fd(), dir, name),
         };
         made.doing(|| self.doing.clone())?;
-        let top = open_within(dir, self.name.as_bytes(), DIRECTORY, 0);
+        let top = open_dir_within(dir, self.name.as_ref());
         let top = top.doing(|| self.doing.clone())?;
         let parent = self.parent.as_ref().map(|parent| parent.top.try_clone());
         let parent = parent.transpose().doing(|| self.doing.clone())?;
@@ -131,9 +142,19 @@ impl Quarantined {
     /// What follows the head.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.receiver {
-            Some(receiver) => receiver.feed(bytes),
+            Some(receiver) => receiver.feed(bytes).map_err(|error| self.told(error)),
             None => Err(Error::failed(&self.doing, "written to before its head")),
         }
+    }
+
+    /// What another diff may do without is why this one cannot be received.
+    fn told(&self, error: Error) -> Error {
+        let mut error = unreceivable(error);
+        if error.kind == Kind::Unreceivable {
+            error.said = format!("{}: {}", error.doing, error.said);
+            error.doing = self.doing.clone();
+        }
+        error
     }
 
     /// All has come: it goes to its directory under its unfinished name, is what it was sent as, and
@@ -183,11 +204,18 @@ impl Quarantined {
     }
 }
 
-/// Opens the parent; it must be still what was found.
+/// Opens the parent; it must be still what was found. One that is not below the directory is reached by
+/// the same mount: the kernel makes snapshots of no others.
 fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
-    let below = exact.path.strip_prefix(&local.dir).unwrap_or(&exact.path);
-    let path = below.as_os_str().as_bytes();
-    let top = open_within(local.filesystem.fd(), path, DIRECTORY, 0)?;
+    let gone = || io::Error::other("its parent is not on the mount that it is received by");
+    let top = match exact.path.strip_prefix(&local.dir) {
+        Ok(path) => open_dir_within(local.filesystem.fd(), path)?,
+        Err(_) => {
+            let (root, at) = btrfs::mount_root(local.filesystem.fd()).ok_or_else(gone)?;
+            let path = exact.path.strip_prefix(at).map_err(|_| gone())?;
+            open_dir_within(root.as_fd(), path)?
+        }
+    };
     let now = btrfs::subvolume_of(top.as_fd())?;
     match now.uuid == exact.uuid && now.ctransid == exact.generation && now.read_only {
         true => Ok(Parent {
@@ -198,4 +226,8 @@ fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
             "its parent was renamed or altered since it was looked for: run it again",
         )),
     }
+}
+
+fn open_dir_within(dir: BorrowedFd, path: &Path) -> io::Result<OwnedFd> {
+    open_within(dir, path.as_os_str().as_bytes(), DIRECTORY, 0)
 }

@@ -2,12 +2,13 @@
 //! only what a mark of ours names.
 
 use crate::btrfs::{self, Filesystem};
-use crate::error::{Doing, Kind, Result};
+use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Snapshot, State, shown};
 use crate::store::Store;
 use crate::store::local::Local;
-use crate::store::local::records::{self, marks, state_dir};
+use crate::store::local::records::{self, marks, quarantine, state_dir};
+use crate::store::local::{listing, lock};
 use crate::sys;
 use std::path::Path;
 
@@ -34,6 +35,45 @@ impl Local {
         }
         Ok(())
     }
+}
+
+impl Local {
+    /// What runs left in quarantine for other directories of the filesystem, by where it is.
+    pub(crate) fn quarantined_for_others(&self) -> Result<Vec<Snapshot>> {
+        if self.walled {
+            return Ok(Vec::new());
+        }
+        let left = quarantine::left_for_others(&self.dir)?;
+        Ok(left.iter().map(listing::quarantined_at).collect())
+    }
+
+    /// Removes it, under the lock of the directory that it is for.
+    pub(crate) fn remove_for_others(&mut self, at: &Path) -> Result<()> {
+        let doing = || format!("cannot delete {}", shown(at));
+        let mut all = quarantine::left_for_others(&self.dir)?.into_iter();
+        let left = all.find(|left| left.at == at && !self.walled);
+        let left = left.ok_or_else(|| Error::refused(doing(), "no record of ours names it"))?;
+        let _lock = lock::lock_of(&left.name, at)?;
+        let (key, path) = (left.name.clone(), left.path.clone());
+        left.remove()?;
+        sys::syncfs(self.filesystem.fd()).doing(doing)?;
+        marks::ended_of(&self.dir, &key, &path)
+    }
+}
+
+/// Forgets what a run did to its end but for saying so: it has its name.
+///
+/// # Errors
+/// If the records cannot be read or changed.
+pub(crate) fn forget_finished(dir: &Path) -> Result<()> {
+    let in_quarantine = quarantine::left(dir)?.map(|left| left.path);
+    for path in records::begun(dir)? {
+        let gone = dir.join(&path).symlink_metadata().is_err();
+        if gone && in_quarantine.as_ref() != Some(&path) {
+            marks::ended(dir, &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Nothing can be received where nothing can be written.

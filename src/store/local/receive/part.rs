@@ -83,6 +83,11 @@ impl Part {
         self.store.join(&self.is)
     }
 
+    /// Where it will be, relative to the store.
+    pub(super) fn will_be(&self) -> &Path {
+        &self.will_be
+    }
+
     /// The directory that it is in.
     pub(super) fn dir(&self) -> PathBuf {
         self.store.join(self.is.parent().unwrap_or(Path::new("")))

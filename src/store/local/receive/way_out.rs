@@ -1,7 +1,7 @@
-//! What somebody can do when the disk is in the way of what is received. Knows numbers of errors, and
+//! What somebody can do when the disk is in the way of what is received, and when another diff may do. Knows numbers of errors, and
 //! no words of anybody's.
 
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, Kind};
 use crate::process;
 use crate::snapshot::shown;
 use std::path::Path;
@@ -26,4 +26,12 @@ pub(super) fn with_way_out(error: Error, dir: &Path) -> Error {
         _ => return error,
     };
     error.cause(Cause::Errno(number)).hint(hint)
+}
+
+/// What cannot be made of this diff may be made of another.
+pub(super) fn unreceivable(mut error: Error) -> Error {
+    if process::is_about_input(&error) {
+        error.kind = Kind::Unreceivable;
+    }
+    error
 }

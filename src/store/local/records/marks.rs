@@ -26,14 +26,24 @@ pub(crate) fn begin(dir: &Path, path: &Path) -> Result<()> {
 
 /// The file that names what is being received at `path`, relative to `dir`.
 fn mark(dir: &Path, path: &Path) -> Result<String> {
+    Ok(mark_of(&state_dir::key(dir)?, path))
+}
+
+/// The same by the key of the directory.
+fn mark_of(key: &str, path: &Path) -> String {
     let name = state_dir::digest(path.as_os_str().as_bytes());
-    Ok(format!("{MARKS}/{}-{name}", state_dir::key(dir)?))
+    format!("{MARKS}/{key}-{name}")
 }
 
 /// Forgets it again: it has its name, or is gone. What others call so later is theirs.
 pub(crate) fn ended(dir: &Path, path: &Path) -> Result<()> {
+    ended_of(dir, &state_dir::key(dir)?, path)
+}
+
+/// The same of another directory of the filesystem, by its key.
+pub(crate) fn ended_of(dir: &Path, key: &str, path: &Path) -> Result<()> {
     match StateDir::of(dir, false)? {
-        Some(state) => state.unlink(&mark(dir, path)?),
+        Some(state) => state.unlink(&mark_of(key, path)),
         None => Ok(()),
     }
 }

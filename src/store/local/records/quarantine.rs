@@ -44,10 +44,12 @@ fn shown_place(state: &StateDir, name: &str) -> String {
 pub(crate) struct Left {
     /// The unfinished name that it was to have, relative to the directory: what the mark says.
     pub(crate) path: PathBuf,
+    /// Where it is.
+    pub(crate) at: PathBuf,
     pub(crate) subvolume: Subvolume,
     quarantine: OwnedFd,
-    name: String,
-    shown: String,
+    /// The key of the directory.
+    pub(crate) name: String,
 }
 
 /// Nothing is there that no mark names: the next mark would make it ours.
@@ -71,28 +73,61 @@ pub(crate) fn must_be_free(store: &Path, doing: impl Fn() -> String) -> Result<(
 /// What lies in quarantine for a directory; `None` also where we may not look, and where no mark says
 /// that it is ours.
 pub(crate) fn left(store: &Path) -> Result<Option<Left>> {
+    let Some((state, quarantine)) = opened(store)? else {
+        return Ok(None);
+    };
+    let free = |path: &PathBuf| store.join(path).symlink_metadata().is_err();
+    under(&state, &quarantine, &state_dir::key(store)?, free)
+}
+
+/// What lies there for other directories of the filesystem, as far as marks say that it is ours.
+pub(crate) fn left_for_others(store: &Path) -> Result<Vec<Left>> {
+    let Some((state, quarantine)) = opened(store)? else {
+        return Ok(Vec::new());
+    };
+    let mut keys: Vec<String> = marks::all(&state)?
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
+    keys.sort();
+    keys.dedup();
+    let own = state_dir::key(store)?;
+    let others = keys.iter().filter(|key| **key != own);
+    let left = others.map(|key| under(&state, &quarantine, key, |_| true));
+    left.filter_map(Result::transpose).collect()
+}
+
+/// The state of the filesystem and the quarantine in it, if they are there and we may look.
+fn opened(store: &Path) -> Result<Option<(StateDir, OwnedFd)>> {
     let Some(state) = StateDir::of(store, false)?.filter(StateDir::is_readable) else {
         return Ok(None);
     };
-    let Ok(quarantine) = open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0) else {
+    let quarantine = open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0);
+    Ok(quarantine.ok().map(|quarantine| (state, quarantine)))
+}
+
+/// What lies under the key of a directory. Of its marks one whose name is `free` is meant.
+fn under(
+    state: &StateDir,
+    quarantine: &OwnedFd,
+    key: &str,
+    free: impl Fn(&PathBuf) -> bool,
+) -> Result<Option<Left>> {
+    let Ok(top) = open_within(quarantine.as_fd(), key.as_bytes(), DIRECTORY, 0) else {
         return Ok(None);
     };
-    let name = state_dir::key(store)?;
-    let Ok(top) = open_within(quarantine.as_fd(), name.as_bytes(), DIRECTORY, 0) else {
-        return Ok(None);
-    };
-    let shown = shown_place(&state, &name);
-    let subvolume = btrfs::subvolume_of(top.as_fd());
-    let subvolume = subvolume.doing(|| format!("cannot read about {shown}"))?;
-    let ours = marks::all(&state)?.into_iter();
-    let ours = ours.filter_map(|(key, path)| (key == name).then_some(path));
-    let free = |path: &PathBuf| store.join(path).symlink_metadata().is_err();
+    let at = state.place(Path::new(QUARANTINE).join(key));
+    let doing = || format!("cannot read about {}", shown(&at));
+    let subvolume = btrfs::subvolume_of(top.as_fd()).doing(doing)?;
+    let quarantine = quarantine.try_clone().doing(doing)?;
+    let ours = marks::all(state)?.into_iter();
+    let ours = ours.filter_map(|(of, path)| (of == key).then_some(path));
     Ok(ours.max_by_key(free).map(|path| Left {
         path,
+        at,
         subvolume,
         quarantine,
-        name,
-        shown,
+        name: key.to_owned(),
     }))
 }
 
@@ -100,7 +135,7 @@ impl Left {
     /// Removes it.
     pub(crate) fn remove(self) -> Result<()> {
         let gone = btrfs::delete_subvolume_at(self.quarantine.as_fd(), self.name.as_ref());
-        gone.doing(|| format!("cannot delete {}", self.shown))
+        gone.doing(|| format!("cannot delete {}", shown(&self.at)))
     }
 }
 

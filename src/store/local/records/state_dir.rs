@@ -45,7 +45,12 @@ impl StateDir {
 
     /// That path for people.
     pub(crate) fn shown(&self, name: &str) -> String {
-        shown(self.name.join(name))
+        shown(self.place(name))
+    }
+
+    /// Where something in it is, by the way that it was found.
+    pub(crate) fn place(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.name.join(name)
     }
 
     /// The state of the filesystem that `dir` is on, at the root of the mount by which it is reached,
