@@ -36,7 +36,6 @@ mod faults;
 mod histories;
 mod hostile;
 mod interleaved;
-mod least;
 mod local;
 mod mended;
 mod origin;
@@ -98,7 +97,6 @@ fn main() -> std::process::ExitCode {
             histories::TESTS,
             hostile::TESTS,
             interleaved::TESTS,
-            least::TESTS,
             local::TESTS,
             mended::OWN,
             mended::TESTS,
