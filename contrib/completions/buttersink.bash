@@ -23,7 +23,7 @@ _buttersink() {
         case ${COMP_WORDS[i]} in sync | list | backup | restore | verify | clean | prune | adopt | config | --server) command=${COMP_WORDS[i]}; break ;; esac
     done
     case $command in
-    sync) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend' ;;
+    sync) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend' ;;
     list) options='-n --dry-run -d --delete --exclude --commands -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
     backup) options='-n --dry-run --whole --compare --always --keep --num-backups --keep-min --num-snapshots --latest-only --require-mount --snapshot-folder --snapshot-prefix -d --debug -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --config --subvolume --once --no-s3 --log-level' ;;
     restore) options='-n --dry-run --config --subvolume --target --at --snapshot --manifest-key --verify --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --receive-with --bwlimit --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
@@ -31,9 +31,9 @@ _buttersink() {
     clean) options='-n --dry-run --exclude --older-than -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config --backup' ;;
     prune) options='-n --dry-run --exclude --keep --num-backups --keep-min -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
     adopt) options='-n --dry-run --as --yes --take-over -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --sse' ;;
-    config) options='-h --help --offline -l --logfile --endpoint-url --region --profile --s3-quirks' ;;
+    config) options='-h --help --offline --write -l --logfile --endpoint-url --region --profile --s3-quirks' ;;
     --server) options='--mode --as --strict --receive-with' ;;
-    *) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --config -V --version' ;;
+    *) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --config -V --version' ;;
     esac
     [[ $before != config ]] || { _buttersink_words 'check'; return; }
     if [[ $word == -* ]]; then
