@@ -7,6 +7,7 @@ mod restore;
 mod run;
 mod verify;
 
+use crate::archive::Thawing;
 use crate::error::{Error, Kind};
 use crate::plan::Step;
 use crate::proof::Finding;
@@ -190,6 +191,18 @@ impl Event {
     pub fn verifying(what: impl Into<String>) -> Event {
         let what = what.into();
         Event::Verifying { what }
+    }
+
+    /// How far thawing is.
+    pub fn thawing(how_far: Thawing) -> Event {
+        match how_far {
+            Thawing::Asked(objects) => Event::Thaw { objects },
+            Thawing::Waiting(frozen, objects, waited) => Event::Thawing {
+                frozen,
+                objects,
+                waited,
+            },
+        }
     }
 
     /// What went wrong, if it is the end of something.

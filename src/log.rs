@@ -24,6 +24,22 @@ pub fn open(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Who hears what is worth more than a line in the log.
+static LOUD: OnceLock<fn(&str)> = OnceLock::new();
+
+/// From now on this is told what somebody who waits should know. Only the first counts.
+pub fn tell(hear: fn(&str)) {
+    let _ = LOUD.set(hear);
+}
+
+/// Writes a line, and tells it to who waits.
+pub fn aloud(text: &dyn Fn() -> String) {
+    line(text);
+    if let Some(hear) = LOUD.get() {
+        hear(&text());
+    }
+}
+
 /// Writes a line, with the time (UTC) and the process id in front. A log that cannot be written
 /// does not stop the work that it tells about.
 pub fn line(text: impl FnOnce() -> String) {

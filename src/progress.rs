@@ -40,14 +40,22 @@ pub struct Progress {
     broken: Option<Error>,
 }
 
+/// Tells somebody at a terminal why nothing happens; a status that is drawn there gives way to it.
+fn wait_for(why: &str) {
+    let _ = write!(io::stderr(), "\r\x1b[Kbuttersink: {why}\n");
+}
+
 impl Progress {
     /// For a run that is about to begin.
     pub fn new(verbosity: Verbosity, json: bool) -> Progress {
-        let now = Instant::now();
+        let (now, terminal) = (Instant::now(), io::stderr().is_terminal());
+        if terminal && verbosity == Verbosity::Full {
+            log::tell(wait_for);
+        }
         Progress {
             verbosity,
             json,
-            terminal: io::stderr().is_terminal(),
+            terminal,
             drawn: false,
             shown_at: None,
             started: now,

@@ -4,7 +4,7 @@
 
 mod preview;
 
-use crate::archive::{Backup, Thaw, Thawing, Which};
+use crate::archive::{Backup, Thaw, Which};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::plan::{Plan, Step, Wish};
@@ -58,7 +58,9 @@ pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Resu
     let target = Target::find(&order.target, &order.base)?;
     let mut archive = store::open_archive(order.archive.clone(), Access::Read, means)?;
     if !order.dry_run {
-        archive.thaw_records(&order.thaw, &mut |how_far| listener(told(how_far)))?;
+        archive.thaw_records(&order.thaw, &mut |how_far| {
+            listener(Event::thawing(how_far));
+        })?;
     }
     let (key, notes) = archive.backups()?.choose(&order.which)?;
     notes.iter().for_each(|note| listener(Event::note(note)));
@@ -77,18 +79,6 @@ pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Resu
             run.thaw(first)?;
             run.bring()
         }
-    }
-}
-
-/// How far thawing is, to be told.
-fn told(how_far: Thawing) -> Event {
-    match how_far {
-        Thawing::Asked(objects) => Event::Thaw { objects },
-        Thawing::Waiting(frozen, objects, waited) => Event::Thawing {
-            frozen,
-            objects,
-            waited,
-        },
     }
 }
 
@@ -204,7 +194,7 @@ impl Run<'_, '_> {
     /// Makes everything readable from a link on, all at once.
     fn thaw(&mut self, first: usize) -> Result<()> {
         let listener = &mut *self.listener;
-        let tell = &mut |how_far| listener(told(how_far));
+        let tell = &mut |how_far| listener(Event::thawing(how_far));
         self.chain.thaw(first, &self.order.thaw, tell)
     }
 

@@ -36,7 +36,7 @@ use crate::objects::Counters;
 use config::Profile;
 use credentials::{Credentials, Keys};
 use endpoint::BucketAddress;
-use errors::{Refusal, RequestContext, passes};
+use errors::{Refusal, RequestContext, is_nowhere, passes};
 use request::LimitedBody;
 use retry::{Budget, Tries};
 use rusty_s3::Method;
@@ -70,6 +70,8 @@ enum Trouble {
     Refused(Box<Refusal>),
     /// In words; whether it can be otherwise the next time.
     Lost(String, bool),
+    /// There is no such host.
+    Nowhere(String),
     Stopped,
 }
 
@@ -150,10 +152,14 @@ impl Client {
             };
             let again = self.may_repeat(&request, &trouble, &place, &keys, &mut tries)?;
             if again {
-                log::line(|| {
+                let text = || {
                     let error = self.error(&request, &trouble, &place, &keys, &tries);
                     format!("trying again: {error}")
-                });
+                };
+                match tries.is_long() {
+                    true => log::aloud(&text),
+                    false => log::line(text),
+                }
             }
             if !again {
                 return Err(self.error(&request, &trouble, &place, &keys, &tries));
@@ -185,6 +191,11 @@ impl Client {
             Trouble::Refused(refusal) => {
                 let again = refusal.passes() && self.budget.spend();
                 again && tries.later(refusal.retry_after)
+            }
+            // A resolver that has just begun may say so, too.
+            Trouble::Nowhere(_) => {
+                tries.at_most(3);
+                self.budget.spend() && tries.later(None)
             }
             Trouble::Lost(_, passes) => {
                 let again = *passes && !request.once && self.budget.spend();
@@ -232,7 +243,10 @@ impl Client {
             Err(_) if request.stopped() => return Err(Trouble::Stopped),
             Err(error) => {
                 request.into = body;
-                return Err(Trouble::Lost(transport(&error), passes(&error)));
+                return Err(match is_nowhere(&error) {
+                    true => Trouble::Nowhere(transport(&error)),
+                    false => Trouble::Lost(transport(&error), passes(&error)),
+                });
             }
         };
         self.recognise(&head.headers);
@@ -361,7 +375,7 @@ impl Client {
                     error(Kind::Failed, said).cause(Cause::Refusal(refusal.code.as_str().into()));
                 Error { hint, ..error }
             }
-            Trouble::Lost(said, _) => {
+            Trouble::Lost(said, _) | Trouble::Nowhere(said) => {
                 let by = endpoint::on_the_way(&self.agent, place);
                 error(Kind::Failed, format!("{said} ({}{by})", about.place))
             }

@@ -16,7 +16,7 @@ pub(crate) mod wire;
 pub mod remote;
 pub mod serve;
 
-use crate::archive::ByHand;
+use crate::archive::{ByHand, Thaw, Thawing};
 use crate::error::{Error, Result};
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, Uuid, shown};
@@ -32,6 +32,7 @@ pub use local::{ReceiveWith, Scratch, Target, builtin_send};
 pub use location::{Address, Location, Place};
 pub use open::{
     StoreAndArchives, Terms, bucket_remarks, open, open_all, open_archive, serve_directory,
+    try_writing,
 };
 pub use options::{BucketOptions, Checksum, Manner, Means, Sse, SshOptions, check_part};
 pub use receipt::{Parts, Receipt};
@@ -113,6 +114,20 @@ pub trait Store {
     /// What it takes to receive these diffs, where that is more than their bytes.
     fn effort(&self, _diffs: &[Diff]) -> Option<Effort> {
         None
+    }
+
+    /// Makes what is to be sent readable, where it is kept in a class from which it must be thawed: waits
+    /// until it is, having asked for it where need be.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Partly`] if it takes longer than one wants to wait.
+    fn thaw_diffs(
+        &mut self,
+        _diffs: &[Diff],
+        _how: &Thaw,
+        _tell: &mut dyn FnMut(Thawing),
+    ) -> Result<()> {
+        Ok(())
     }
 
     /// How the stream of a diff that is kept here is received by hand.

@@ -32,6 +32,9 @@ pub struct Thaw {
 }
 
 impl Thaw {
+    /// As long as one waits where nobody says how long.
+    pub const PATIENCE: Duration = Duration::from_secs(3 * DAY);
+
     /// For how many days objects are to stay thawed: those that thaw first wait for the last ones,
     /// and for the download.
     pub fn days(&self, bytes: u64) -> u32 {

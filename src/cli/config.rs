@@ -1,8 +1,8 @@
 //! `buttersink config check`: what a configuration file means, what its bucket is like, and what would
-//! run when. Changes nothing.
+//! run when. Changes nothing but for `--write`, which takes back what it wrote.
 
 use super::form::Form;
-use super::grammar::{Command, Usage};
+use super::grammar::{Command, Usage, usage};
 use super::means::{self, means};
 use super::options::Options;
 use crate::backup;
@@ -10,6 +10,7 @@ use crate::backup::config::Config;
 use crate::backup::scheduled::{self, ScheduledOrder};
 use crate::backup::state::RunState;
 use crate::error::Result;
+use crate::prices::freezes;
 use crate::progress::Progress;
 use crate::report;
 use crate::snapshot::shown;
@@ -40,6 +41,7 @@ pub(super) const CHECK: Command<Form> = Command {
     examples: &[
         "buttersink config check /etc/b.toml",
         "buttersink config check --offline /etc/b.toml",
+        "buttersink config check --write /etc/b.toml",
     ],
     exit: &[],
 };
@@ -47,6 +49,10 @@ pub(super) const CHECK: Command<Form> = Command {
 /// Shows a file as it was understood, what its bucket is like, and what would run when.
 pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
     let file = Path::new(&words[0]);
+    if options.offline && options.write {
+        let said = "--offline and --write exclude each other";
+        return Err(usage("buttersink config check", said));
+    }
     let config = Config::read(file)?;
     let mut text = String::new();
     for entry in &config.entries {
@@ -89,5 +95,20 @@ fn bucket(config: &Config, options: &Options, progress: &mut Progress) -> Result
     for words in store::bucket_remarks(&s3.bucket, &s3.prefix, &means)? {
         progress.result(&words);
     }
+    if freezes(&s3.storage_class_manifest) {
+        let class = &s3.storage_class_manifest;
+        let so =
+            "manifests must be thawed to be read, and nothing builds on them: STANDARD is for them";
+        progress.result(&format!("storage_class_manifest = {class:?}: {so}"));
+    }
+    let words = match options.write {
+        true => store::try_writing(&s3.bucket, &s3.prefix, &s3.storage_class_chunks, &means)?,
+        false => {
+            "whether it may be written to was not tried; --write tries it with one small object, \
+                  which is removed again"
+                .to_owned()
+        }
+    };
+    progress.result(&words);
     Ok(())
 }

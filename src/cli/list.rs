@@ -52,9 +52,9 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     };
     let location = Location::directory(&words[0])?;
     let means = means(options)?;
+    let mut progress = Progress::new(options.verbosity(), options.json);
     let (mut store, archives) = store::open_all(&location.place, access, &means)?;
     let mut listing = store.list()?;
-    let mut progress = Progress::new(options.verbosity(), options.json);
     let mut failed = Ok(());
     if removing {
         let limit = usual(&location.place);

@@ -31,6 +31,7 @@ pub(super) struct Options {
     pub(super) yes: bool,
     pub(super) take_over: bool,
     pub(super) offline: bool,
+    pub(super) write: bool,
     // How stores are verified.
     pub(super) quick: bool,
     pub(super) download: bool,

@@ -9,6 +9,7 @@ use super::grammar::{Command, Usage};
 use super::leftovers::leftovers;
 use super::means::open;
 use super::options::Options;
+use crate::archive::{Thaw, Tier};
 use crate::btrfs;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -20,6 +21,7 @@ use crate::store::{Access, Location, Store};
 use crate::sync;
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 pub(super) const COMMAND: Command<Form> = Command {
     name: "sync",
@@ -122,6 +124,10 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         progress.result(&plan);
         return progress.close();
     }
+    let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
+    let how = thaw(options);
+    let tell = &mut |how_far| progress.hear(&Event::thawing(how_far));
+    source_store.thaw_diffs(&diffs, &how, tell)?;
     let resumes = there.offer.keeps_diffs();
     dest_store.attribute(here.origins());
     carry_out(
@@ -132,6 +138,17 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         resumes,
         progress,
     )
+}
+
+/// How what is frozen in a bucket is thawed; what is not said is as with backups that are restored.
+fn thaw(options: &Options) -> Thaw {
+    let seconds = options.restore_timeout.map(|seconds| seconds as u64);
+    Thaw {
+        tier: options.restore_tier.unwrap_or(Tier::Standard),
+        hurry: options.restore_tier.is_some(),
+        wait: options.wait_restore.unwrap_or(true),
+        timeout: seconds.map_or(Thaw::PATIENCE, Duration::from_secs),
+    }
 }
 
 /// Where nothing is to be sent, somebody may have forgotten to mount it.

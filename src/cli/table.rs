@@ -196,6 +196,9 @@ const OWN: Table = &[
         .help("also what is another machine's, which has moved here")
         .of(&[Adopt]),
     Row::flag("offline", |o| o.offline = true).help("do not ask the bucket").of(&[CheckConfig]),
+    Row::flag("write", |o| o.write = true)
+        .help("write one small object to the bucket, and remove it again")
+        .of(&[CheckConfig]),
     Row::flag("quick", |o| o.quick = true)
         .help("by what is recorded, without reading data (the default)")
         .of(&[Verify, VerifyConfig]),
@@ -295,17 +298,17 @@ const OWN: Table = &[
         .of(&[Restore]),
     Row::flag("wait-restore", |o| o.wait_restore = Some(true))
         .help("wait until frozen objects are thawed")
-        .of(&[Restore]),
+        .of(&[Sync, Restore]),
     Row::flag("no-wait-restore", |o| o.wait_restore = Some(false))
         .help("only ask for it, and exit with 10")
-        .of(&[Restore]),
+        .of(&[Sync, Restore]),
     Row::value("restore-timeout", "S", |o, v| put(&mut o.restore_timeout, v.number()))
         .help("wait no longer than so many seconds")
-        .of(&[Restore]),
+        .of(&[Sync, Restore]),
     Row::value("restore-tier", "T", |o, v| put(&mut o.restore_tier, v.parsed()))
         .hint(OneOf(&["Standard", "Bulk", "Expedited"]))
         .help("thaw by Standard, Bulk or Expedited")
-        .of(&[Restore]),
+        .of(&[Sync, Restore]),
     Row::value("mode", "r|p|a|w", |o, v| put(&mut o.mode, v.access()))
         .hint(OneOf(&["r", "p", "a", "w"]))
         .help("r to read, p to add, a for both, w also to delete")

@@ -277,6 +277,9 @@ pub(crate) fn transport(error: &ureq::Error) -> String {
     match error {
         E::Timeout(_) => "the connection was silent for too long".to_owned(),
         E::HostNotFound => "the host name is not known".to_owned(),
+        lost if is_nowhere(lost) => {
+            "the host name does not exist: is --endpoint-url right?".to_owned()
+        }
         E::BadUri(_) => "the address is malformed".to_owned(),
         E::Io(error) => tls(&error.to_string())
             .unwrap_or_else(|| Error::io("", io::Error::new(error.kind(), error.to_string())).said),
@@ -316,6 +319,22 @@ fn certificate(said: &str) -> Option<String> {
         |(_, words)| (*words).to_owned(),
     );
     Some(format!("the certificate of the service {words}"))
+}
+
+/// Whether the resolver said that there is no such name, and not that it could not tell. Only the words do.
+pub(super) fn is_nowhere(error: &ureq::Error) -> bool {
+    let said = match error {
+        ureq::Error::Io(error) => error.to_string(),
+        _ => String::new(),
+    };
+    let words = [
+        "Name or service not known",
+        "No address associated with hostname",
+        // These are musl's.
+        "Name does not resolve",
+        "Name has no usable address",
+    ];
+    words.iter().any(|words| said.contains(words))
 }
 
 /// Whether a lost connection may hold the next time. A certificate stays wrong.

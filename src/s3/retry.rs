@@ -29,6 +29,16 @@ impl Tries {
         }
     }
 
+    /// Leaves no more than so many tries in all: what is so today is most likely so in a minute.
+    pub(crate) fn at_most(&mut self, tries: u32) {
+        self.left = self.left.min(tries.saturating_sub(self.done));
+    }
+
+    /// Whether the next try is the second repetition, so that one begins to wonder.
+    pub(crate) fn is_long(&self) -> bool {
+        self.done == 3
+    }
+
     /// Once more without waiting, if any try is left.
     pub(crate) fn at_once(&mut self) -> bool {
         self.pause = Duration::ZERO;
@@ -131,6 +141,20 @@ mod tests {
             assert!(tries.later(Some(7)));
             assert!(tries.pause >= Duration::from_secs(7) && tries.pause <= LONGEST * 2);
         }
+    }
+
+    #[test]
+    fn what_will_not_pass_is_given_up_sooner() {
+        let mut tries = Tries::new(10);
+        let mut count = 1;
+        while tries.later(None) {
+            tries.at_most(3);
+            count += 1;
+        }
+        assert_eq!(
+            (count, tries.to_string()),
+            (3, " (tried 3 times)".to_owned())
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! none of them.
 
 pub mod archive;
+pub(super) mod attempt;
 mod by_hand;
 mod chains;
 mod clean;
@@ -20,10 +21,11 @@ mod s3;
 mod send;
 mod sink;
 mod spool;
+mod thawing;
 mod upload;
 
 use super::{Access, Effort, Right, Sink, Store};
-use crate::archive::ByHand;
+use crate::archive::{ByHand, Thaw, Thawing};
 use crate::error::{Error, Result};
 use crate::log;
 use crate::objects::{Inventory, Objects};
@@ -239,6 +241,29 @@ impl<L: Layout> Store for Bucket<L> {
         let keys = kept.objects.iter().map(|object| &object.key);
         let frozen = self.frozen(&kept)?.is_some();
         Ok(Some(by_hand::of(self.objects(), keys, frozen)))
+    }
+
+    /// The objects of all of them are asked for at once, and then waited for.
+    fn thaw_diffs(
+        &mut self,
+        diffs: &[Diff],
+        how: &Thaw,
+        tell: &mut dyn FnMut(Thawing),
+    ) -> Result<()> {
+        if !self.known()?.is_cold() {
+            return Ok(());
+        }
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        for diff in diffs {
+            let kept = self.find(diff)?;
+            bytes += kept.as_ref().map_or(0, Kept::bytes);
+            all.extend(kept.into_iter().flat_map(|kept| kept.objects));
+        }
+        let keys: Vec<&str> = all.iter().map(|object| object.key.as_str()).collect();
+        match keys.is_empty() {
+            true => Ok(()),
+            false => thawing::thaw(self.objects(), &keys, (how, how.days(bytes)), tell),
+        }
     }
 
     fn attribute(&mut self, origins: Origins) {

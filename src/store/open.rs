@@ -1,6 +1,6 @@
 //! Which store stands behind a place: the only file that knows every kind of them.
 
-use super::bucket::{ArchiveStore, DiffStore, lifecycle, raw};
+use super::bucket::{ArchiveStore, DiffStore, attempt, lifecycle, raw};
 use super::local::Local;
 use super::{
     Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Right, Store,
@@ -131,11 +131,21 @@ pub fn bucket_remarks(bucket: &str, prefix: &str, means: &Means) -> Result<Vec<S
     match bucket.strip_prefix(raw::SCHEME) {
         Some(dir) => {
             DiffStore::in_directory(Path::new(dir), Access::Read, None)?;
-            Ok(vec![format!(
-                "{bucket}: a directory; whether it may be written to was not tried"
-            )])
+            Ok(vec![format!("{bucket}: a directory")])
         }
         None => lifecycle::remarks(bucket, prefix, means.s3.clone()),
+    }
+}
+
+/// Writes one small object below a prefix of a bucket, as chunks of this storage class are written, and removes
+/// it again; what came of it, in words.
+///
+/// # Errors
+/// If there are no credentials, it cannot be written, or it is not listed then.
+pub fn try_writing(bucket: &str, prefix: &str, class: &str, means: &Means) -> Result<String> {
+    match bucket.strip_prefix(raw::SCHEME) {
+        Some(dir) => attempt::in_directory(Path::new(dir), prefix),
+        None => attempt::at_s3(bucket, prefix, class, means.s3.clone()),
     }
 }
 

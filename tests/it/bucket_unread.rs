@@ -5,7 +5,7 @@ use crate::bucket_suites::settings;
 use crate::contract::{bytes, put};
 use crate::runner::Test;
 use crate::streams::{diff, stream};
-use buttersink::archive::{Thaw, Tier, Which};
+use buttersink::archive::{Thaw, Thawing, Tier, Which};
 use buttersink::objects::memory::{Break, Memory};
 use buttersink::proof::Depth;
 use buttersink::snapshot::Size;
@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     a_pointer_is_not_set_back_over_what_is_not_read,
     hints_are_not_needed,
     what_is_frozen_is_deleted_for_good,
+    what_is_frozen_is_thawed_before_it_is_sent,
     what_runs_left_need_not_be_told,
     a_beginning_that_cannot_be_read_is_one_item,
 ];
@@ -120,12 +121,7 @@ fn frozen_manifests_are_thawed_by_a_restore() {
     memory.change_class(|key| key.ends_with(".json"), "DEEP_ARCHIVE");
     let mut store = archive(&memory, Access::Write);
     assert!(names(&mut store).is_empty());
-    let mut how = Thaw {
-        tier: Tier::Bulk,
-        hurry: false,
-        wait: false,
-        timeout: Duration::from_secs(60),
-    };
+    let mut how = now(Duration::from_secs(60));
     let error = store.thaw_records(&how, &mut |_| {}).unwrap_err();
     assert_eq!(error.exit_code(), 10, "{error}");
     memory.thaw_all();
@@ -185,6 +181,42 @@ fn hints_are_not_needed() {
     let size = store.measure(&[one]).unwrap()[&one.pair()].size;
     assert!(matches!(size, Size::Exact(_)));
     assert_eq!(ranks(&mut store)["one"], 0);
+}
+
+fn what_is_frozen_is_thawed_before_it_is_sent() {
+    let memory = Memory::new(PART as u64);
+    let sent = [1, 2].map(|to| (diff(to, None, 5 * PART), stream(to, None, 5 * PART)));
+    for (diff, stream) in &sent {
+        let name = diff.to.to_string();
+        put(&mut diffs(&memory), diff, Path::new(&name), stream).unwrap();
+    }
+    let all = sent.iter().map(|(diff, _)| *diff).collect::<Vec<_>>();
+    let mut how = now(Duration::from_secs(60));
+    diffs(&memory)
+        .thaw_diffs(&all, &how, &mut |_| panic!("nothing is frozen"))
+        .unwrap();
+    memory.change_class(|key| key.contains("_None"), "GLACIER");
+    let mut asked = Vec::new();
+    let error = diffs(&memory).thaw_diffs(&all, &how, &mut |how_far| asked.push(how_far));
+    assert_eq!(error.unwrap_err().exit_code(), 10);
+    assert_eq!(asked, [Thawing::Asked(2)]);
+    memory.thaw_all();
+    how.wait = true;
+    let mut store = diffs(&memory);
+    store.thaw_diffs(&all, &how, &mut |_| {}).unwrap();
+    for (diff, stream) in &sent {
+        assert!(bytes(&mut store, diff) == *stream);
+    }
+}
+
+/// To ask, and not to wait.
+fn now(timeout: Duration) -> Thaw {
+    Thaw {
+        tier: Tier::Bulk,
+        hurry: false,
+        wait: false,
+        timeout,
+    }
 }
 
 /// AWS refuses to copy what is frozen: it goes for good, and the listing says so before.

@@ -6,7 +6,8 @@ use crate::proxy::{Fault, Proxy};
 use crate::runner::Test;
 use crate::s3::options;
 use crate::scheduled::{Scene, day, means};
-use crate::subvolumes::id;
+use crate::servers::shared;
+use crate::subvolumes::{id, script, subvolume};
 use crate::support::btrfs;
 use crate::tests;
 use crate::tree::assert_same;
@@ -18,6 +19,7 @@ use std::path::Path;
 pub(crate) const TESTS: &[Test] = tests![
     weeks_while_all_is_frozen,
     what_nobody_wrote_down_is_known_by_name,
+    a_sync_thaws_what_it_restores,
 ];
 
 fn scene() -> Scene {
@@ -158,4 +160,25 @@ fn what_nobody_wrote_down_is_known_by_name() {
     );
     all_frozen(&scene, "data");
     restore(&scene, "data", &names[2], &btrfs("to", 512));
+}
+
+fn a_sync_thaws_what_it_restores() {
+    let (from, to) = (btrfs("a", 256), btrfs("b", 256));
+    subvolume(&from.join("data"));
+    script(
+        &from,
+        "echo one >data/file; mkdir snaps; btrfs -q subvolume snapshot -r data snaps/one",
+    );
+    let server = shared("ministack");
+    let bucket = Bucket::new(&server);
+    let (snaps, there, back) = (slash(&from.join("snaps")), bucket.url("y/"), slash(&to));
+    bucket.fine(&["--storage-class", "GLACIER", &snaps, &there]);
+    assert_eq!(bucket.run(&["--no-wait-restore", &there, &back]).code, 10);
+    assert!(!to.join("one").exists());
+    bucket.fine(&["--restore-tier", "Bulk", &there, &back]);
+    assert_same(&from.join("snaps/one"), &to.join("one"));
+}
+
+fn slash(dir: &Path) -> String {
+    format!("{}/", dir.display())
 }

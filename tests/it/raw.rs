@@ -464,7 +464,10 @@ fn backups_of_both_kinds() {
     );
     std::fs::write(&config, text).unwrap();
     let file = config.to_str().unwrap();
-    fine(&["config", "check", file]);
+    let checked = fine(&["config", "check", file]).stdout;
+    assert!(checked.contains("written to was not tried"), "{checked}");
+    let tried = fine(&["config", "check", "--write", file]).stdout;
+    assert!(tried.contains("; it is removed"), "{tried}");
     fine(&["backup", "--config", file, "--once"]);
     let listed = fine(&["list", "--config", file]);
     assert!(listed.stdout.contains("full"), "{}", listed.stdout);

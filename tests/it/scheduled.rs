@@ -743,6 +743,12 @@ fn a_configuration_is_checked_with_its_bucket() {
     ] {
         assert!(said.stdout.contains(words), "{words}");
     }
+    assert!(said.stdout.contains("written to was not tried"));
+    let tried = check(&["--write"]);
+    assert_eq!(tried.code, 0);
+    assert!(tried.stdout.contains("; it is removed"));
+    assert!(!tried.stdout.contains("was not tried"));
+    assert_eq!(check(&["--write", "--offline"]).code, 2);
     assert!(!scene.snapshots().exists());
     assert_eq!(scene.backup(&[]).code, 0);
     std::fs::remove_file(scene.order().config.global.state_path).unwrap();

@@ -11,7 +11,6 @@ pub mod manifest;
 mod owner;
 mod stamps;
 pub(super) mod survey;
-mod thawing;
 
 pub use crate::store::ArchiveSettings as Settings;
 

@@ -136,6 +136,10 @@ impl Layout for Diffs {
         &self.index.leftovers
     }
 
+    fn is_cold(&self) -> bool {
+        self.index.cold().is_some()
+    }
+
     fn notes(&mut self, _reach: &Reach) -> Result<Vec<String>> {
         let mut notes = std::mem::take(&mut self.remarks);
         notes.extend(self.index.foreign());

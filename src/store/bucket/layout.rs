@@ -61,6 +61,11 @@ pub trait Layout {
         false
     }
 
+    /// Whether some of it is in a class from which it must be thawed to be read, as a listing tells.
+    fn is_cold(&self) -> bool {
+        false
+    }
+
     /// Remarks for a person; and what is wrong is set right, where that is allowed.
     fn notes(&mut self, reach: &Reach) -> Result<Vec<String>>;
 

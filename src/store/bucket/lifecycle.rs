@@ -26,7 +26,6 @@ pub(in crate::store) fn remarks(
         Ok(rules) => remarks.extend(rules.iter().map(meaning)),
         Err(error) => remarks.push(format!("its lifecycle rules are not known: {error}")),
     }
-    remarks.push("whether it may be written to was not tried".to_owned());
     Ok(remarks)
 }
 

@@ -4,11 +4,12 @@
 use super::identity;
 use super::index::{ArchiveIndex as Index, stand_in};
 use super::manifest::Manifest;
-use super::{stream, thawing};
+use super::stream;
 use crate::archive::{Backup, Stored, Thaw, Thawing};
 use crate::error::{Error, Kind, Result};
 use crate::objects::Objects;
 use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, Uuid};
+use crate::store::bucket::thawing;
 use crate::store::{Chain, Sink, Store};
 use crate::text::shown;
 use std::collections::HashSet;

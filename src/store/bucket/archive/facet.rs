@@ -3,14 +3,13 @@
 use super::chain::Links;
 use super::index::ArchiveIndex as Index;
 use super::manifest::{self, Manifest};
-use super::thawing;
 use crate::archive::{
     ArchiveState, Backup, Backups, ByHand, Stamp, Thaw, Thawing, UnfinishedBackup,
 };
 use crate::error::Result;
 use crate::prices::Prices;
 use crate::snapshot::{Origin, Uuid};
-use crate::store::bucket::{ArchiveStore, by_hand};
+use crate::store::bucket::{ArchiveStore, by_hand, thawing};
 use crate::store::{Archive, Chain, Right};
 use crate::text::shown;
 use std::collections::HashMap;
