@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::report;
 use crate::report::archives::Shown;
 use crate::snapshot::shown;
-use crate::store::{self, Access, Archive, Location};
+use crate::store::{self, Access, Archive, Location, Place};
 use std::ffi::OsString;
 
 pub(super) const COMMAND: Command<Form> = Command {
@@ -85,8 +85,19 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     progress.result(&report::Listed::from(&listing));
     let kept = listing.offer.stored().unwrap_or_default();
     if options.commands && !kept.is_empty() {
-        let streams = report::Streams::of(&listing, |diff| store.by_hand(diff))?;
-        progress.result(&streams);
+        match &location.place {
+            Place::RawSsh(far) => {
+                let (host, dir) = (shown(far.login()), shown(far.dir()));
+                let words = format!("buttersink list --commands raw:{dir}");
+                progress.note(format!(
+                    "on {host}, {words} prints how they are received by hand"
+                ));
+            }
+            _ => {
+                let streams = report::Streams::of(&listing, |diff| store.by_hand(diff))?;
+                progress.result(&streams);
+            }
+        }
     }
     for mut archive in archives {
         let shown = show(&mut *archive, options.commands, &mut progress);
