@@ -7,7 +7,7 @@ use super::options::Options;
 use crate::error::{Doing, Error, Result};
 use crate::log::system;
 use crate::snapshot::{NO_KEY, shown};
-use crate::store::{self, Terms};
+use crate::store::{self, Quota, Terms};
 use crate::sys::secure_open::Unopened;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,7 +21,7 @@ pub(super) const COMMAND: Command<Form> = Command {
     usages: &[Usage {
         form: Form::Server,
         when: None,
-        words: "--mode r|p|a|w [--as NAME] [--strict] [--receive-with WAY] DIR",
+        words: "--mode r|p|a|w [--as NAME] [--strict] [--max-bytes N] [--max-snapshots N] [--receive-with WAY] DIR",
         count: (1, 1),
     }],
     text: "",
@@ -73,6 +73,10 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let terms = Terms {
         access,
         key: &key,
+        quota: Quota {
+            bytes: options.max_bytes,
+            snapshots: options.max_snapshots,
+        },
         receive_with: options.receive_with,
     };
     store::serve_directory(|| directory(dir, options.strict), &terms, reader, writer)

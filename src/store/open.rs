@@ -3,8 +3,8 @@
 use super::bucket::{ArchiveStore, DiffStore, attempt, lifecycle, raw};
 use super::local::Local;
 use super::{
-    Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Right, Store,
-    remote, serve,
+    Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, Quota, ReceiveWith, Right,
+    Store, remote, serve,
 };
 use crate::btrfs;
 use crate::error::{Error, Kind, Result};
@@ -155,6 +155,8 @@ pub struct Terms<'a> {
     pub access: Access,
     /// By which key of the server what comes comes; empty if that is not known.
     pub key: &'a str,
+    /// How much may come.
+    pub quota: Quota,
     /// How snapshots are received; where nothing is said, as the client wishes if that can be here.
     pub receive_with: Option<ReceiveWith>,
 }
@@ -197,7 +199,7 @@ pub fn serve_directory(
         receive_with: terms.receive_with,
         ..Hello::here()
     };
-    serve::serve_as(open, terms.access, here, reader, writer)
+    serve::serve_as(open, terms.access, terms.quota, here, reader, writer)
 }
 
 /// A directory for the streams of a client: one below a root, or one that may become a root, since it is empty

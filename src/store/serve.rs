@@ -1,6 +1,7 @@
 //! The far half of ssh: offers a store to whoever is at the other end of two pipes.
 //! Never trusts what comes in: what was granted is checked here, for every request.
 
+mod quota;
 mod streams;
 
 use crate::error::{Error, Result};
@@ -8,6 +9,7 @@ use crate::log::system;
 use crate::snapshot::{Diff, Measured, Size, shown};
 use crate::store::wire::{Added, Failure, Hello, Request, Tag, Wire, strange};
 use crate::store::{Access, Store};
+pub use quota::Quota;
 use serde::Serialize;
 use std::io::{self, Read, Write};
 use streams::{receive, send};
@@ -24,22 +26,30 @@ pub fn serve<S: Store + ?Sized>(
     reader: impl Read,
     writer: impl Write,
 ) -> Result<()> {
-    serve_as(open, access, Hello::here(), reader, writer)
+    serve_as(
+        open,
+        access,
+        Quota::default(),
+        Hello::here(),
+        reader,
+        writer,
+    )
 }
 
-/// The same for a server that says more of itself than what its machine can.
+/// The same for a server that says more of itself than what its machine can, and takes no more than a quota.
 ///
 /// # Errors
 /// As [`serve`] says.
 pub fn serve_as<S: Store + ?Sized>(
     open: impl FnOnce(&Hello) -> Result<Box<S>>,
     access: Access,
+    quota: Quota,
     here: Hello,
     reader: impl Read,
     writer: impl Write,
 ) -> Result<()> {
     let mut wire = Wire::new(reader, writer);
-    session(open, access, here, &mut wire).inspect_err(|error| {
+    session(open, access, quota, here, &mut wire).inspect_err(|error| {
         // If nobody listens any more, the error itself says more than that.
         let _ = fail(&mut wire, error, true);
     })
@@ -48,6 +58,7 @@ pub fn serve_as<S: Store + ?Sized>(
 fn session<S: Store + ?Sized, R: Read, W: Write>(
     open: impl FnOnce(&Hello) -> Result<Box<S>>,
     access: Access,
+    quota: Quota,
     here: Hello,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
@@ -73,7 +84,18 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
                 if !std::mem::replace(&mut listed, true) && request != Request::List {
                     store.list()?;
                 }
-                turn(&mut *store, request, &client, &mut added, wire)?;
+                let adds = matches!(request, Request::Receive { .. } | Request::Copy { .. });
+                let room = match adds {
+                    true => quota.room(&mut *store),
+                    false => Ok(None),
+                };
+                match room {
+                    Ok(room) => turn(&mut *store, request, (&client, room), &mut added, wire)?,
+                    Err(refusal) => {
+                        system::line(|| format!("refused: {refusal}"));
+                        fail(wire, &refusal, false)?;
+                    }
+                }
             }
         }
     }
@@ -101,11 +123,11 @@ fn greet<R: Read, W: Write>(
     Ok(Some(client))
 }
 
-/// One request and everything that belongs to it.
+/// One request and everything that belongs to it. Of a stream no more comes than there is room for.
 fn turn<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
     request: Request,
-    client: &Hello,
+    (client, room): (&Hello, Option<u64>),
     added: &mut Vec<Added>,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
@@ -128,7 +150,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         } => {
             store.will_compare(compare == Some(true));
             store.attribute(origin.map(|origin| (diff.to, origin)).into_iter().collect());
-            if receive(store, &diff, &path, wire)? {
+            if receive(store, &diff, &path, room, wire)? {
                 added.push((diff.to, path));
             }
             Ok(())
