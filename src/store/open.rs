@@ -10,7 +10,7 @@ use crate::btrfs;
 use crate::error::{Error, Kind, Result};
 use crate::objects::directory::Directory;
 use crate::process::Priority;
-use crate::snapshot::shown;
+use crate::snapshot::{Origins, shown};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -209,5 +209,7 @@ fn served_raw(dir: &Path, access: Access) -> Result<DiffStore> {
         let way = format!("ssh://HOST{}", shown(dir.join("")));
         return Err(Error::refused(doing(), said).hint(way));
     }
-    DiffStore::in_directory(dir, access, None)
+    let mut store = DiffStore::in_directory(dir, access, None)?;
+    store.attribute(Origins::new());
+    Ok(store)
 }
