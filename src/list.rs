@@ -269,7 +269,7 @@ const ON_SCREEN: &[Field] = &[
     CREATED.shown(7, "CREATED").spare(3),
     ID.shown(8, "ID").spare(5),
     GENERATION.shown(9, "GEN").spare(6),
-    Field::text(10, |e| Box::new(e.mounted()))
+    Field::text(10, |e| maybe((!e.mounts.is_empty()).then(|| e.mounted())))
         .shown(10, "MOUNTED")
         .spare(7)
         .bare(),
