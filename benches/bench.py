@@ -33,16 +33,20 @@ def run_beside_others(*words):
     run(*words)
 
 
-class Filesystem:
-    """A btrfs in a file, mounted while the `with` lasts."""
+BTRFS = ("mkfs.btrfs", "-q", "-f")
+EXT4 = ("mkfs.ext4", "-q", "-F")
 
-    def __init__(self, scratch, name, mib):
-        self.image, self.at, self.mib = scratch / f"{name}.img", scratch / name, mib
+
+class Filesystem:
+    """A btrfs, or what else `make` makes, in a file, mounted while the `with` lasts."""
+
+    def __init__(self, scratch, name, mib, make=BTRFS):
+        self.image, self.at, self.mib, self.make = scratch / f"{name}.img", scratch / name, mib, make
 
     def __enter__(self):
         with open(self.image, "wb") as file:
             file.truncate(self.mib * MIB)
-        run_beside_others("mkfs.btrfs", "-q", "-f", self.image)
+        run_beside_others(*self.make, self.image)
         self.at.mkdir(exist_ok=True)
         run_beside_others("mount", "-o", "loop", self.image, self.at)
         return self.at
@@ -181,9 +185,9 @@ def in_hundreds(count, length):
     return [(f"{number // 100}/{number}", length(number)) for number in range(count)]
 
 
-def in_turns(args, title, ways_of):
+def in_turns(args, title, ways_of, make=BTRFS):
     """Ways to do the same, each with the command for a full and for an incremental stream, in turns: large files,
-    small ones, and 5 % of either rewritten."""
+    small ones, and 5 % of either rewritten. A way without a second command is in the first table only."""
     kinds = {
         f"{args.size} MiB in files of 64 MiB": (max(args.size // 64, 1), 64 * MIB),
         f"{args.small} files of 4 KiB": (args.small, 4096),
@@ -195,11 +199,12 @@ def in_turns(args, title, ways_of):
             two_snapshots(source, in_hundreds(count, lambda _: length))
             for _ in range(args.runs):
                 for name, (first, second) in ways_of(source, args.scratch / "dst").items():
-                    with Filesystem(args.scratch, "dst", room):
+                    with Filesystem(args.scratch, "dst", room, make):
                         cold()
                         full.add(name, timed(first))
-                        cold()
-                        incremental.add(name, timed(second))
+                        if second:
+                            cold()
+                            incremental.add(name, timed(second))
         full.print()
         incremental.print()
 
@@ -217,7 +222,7 @@ def arguments(about):
     parser.add_argument("--runs", type=int, default=5, help="turns of each contender")
     parser.add_argument("--quick", action="store_true", help="a quick look: small sizes, few turns")
     parser.add_argument(
-        "only", nargs="*", help="transfers, small, receiving, comparing, planning, listing"
+        "only", nargs="*", help="transfers, small, receiving, comparing, raw, planning, listing"
     )
     args = parser.parse_args()
     if args.quick:

@@ -9,6 +9,7 @@ end. Needs root, Python's standard library, btrfs-progs, and release builds.
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import sys
 sys.dont_write_bytecode = True  # no __pycache__ beside the sources
 
 from bench import (  # noqa: E402
+    EXT4,
     MIB,
     Filesystem,
     Table,
@@ -116,6 +118,34 @@ def compared_ways(source, dest, program):
     }
 
 
+def raw(args, program):
+    """Streams in files of an ext4: beside `btrfs send` into one, and beside the raw targets of btrbk, if that
+    is installed. It makes its snapshots itself, and what it wrote is made durable as the first is."""
+
+    def ways(source, dest):
+        src, dst = shlex.quote(str(source)), shlex.quote(str(dest))
+        durable = f"sync -f {dst}"
+        found = {
+            "btrfs send > file; sync -f": (
+                f"btrfs send -q {src}/1 >{dst}/1 && {durable}",
+                f"btrfs send -q -p {src}/1 {src}/2 >{dst}/2 && {durable}",
+            ),
+            "buttersink raw:": tuple(f"{program} -q {src}/{n} raw:{dst}/" for n in (1, 2)),
+        }
+        if shutil.which("btrbk"):
+            config = args.scratch / "btrbk.conf"
+            config.write_text(
+                f"lockfile {args.scratch}/btrbk.lock\nincremental no\nsnapshot_create always\n"
+                f"volume {source}\n subvolume live\n  snapshot_dir .\n  target raw {dest}\n"
+            )
+            forget = f"btrfs -q subvolume delete {src}/live.*"
+            words = f"btrbk -q -c {shlex.quote(str(config))} run && {durable}; done=$?; {forget}; (exit $done)"
+            found["btrbk, target raw; sync -f"] = (words, None)
+        return found
+
+    in_turns(args, "raw", ways, EXT4)
+
+
 def planning(args, program):
     """A plan with exact sizes, against sending each of its diffs into `wc -c`."""
     table = Table(f"plan of {args.snapshots} snapshots, {args.step} MiB apart, from 64 MiB")
@@ -183,6 +213,7 @@ def main():
         "small": small,
         "receiving": receive,
         "comparing": comparing,
+        "raw": raw,
         "planning": planning,
         "listing": listing,
     }

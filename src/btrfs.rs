@@ -121,7 +121,7 @@ impl Filesystem {
             fsid,
             metadata_uuid: differs.then_some(Uuid(fs.metadata_uuid)),
             nodesize: fs.nodesize,
-            generation: (fs.flags & abi::FS_INFO_GENERATION != 0).then_some(fs.generation),
+            generation: generation(&fs),
             total: devices.iter().map(|device| device.total).sum(),
             devices,
             used: used_bytes(fsid),
@@ -136,6 +136,16 @@ impl Filesystem {
     pub fn fsid(&self) -> Result<Uuid> {
         let fs = self.fs_info();
         fs.map(|fs| Uuid(fs.fsid))
+            .doing(|| format!("cannot read about the filesystem of {}", shown(&self.dir)))
+    }
+
+    /// The transaction that is under way; `None` before Linux 5.10.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn generation(&self) -> Result<Option<u64>> {
+        let fs = self.fs_info();
+        fs.map(|fs| generation(&fs))
             .doing(|| format!("cannot read about the filesystem of {}", shown(&self.dir)))
     }
 
@@ -257,6 +267,11 @@ fn not_a_stand_in(file: &File, dir: &Path) -> Result<()> {
 /// Whether an open directory is the top of a subvolume.
 fn is_subvolume(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.ino() == abi::FIRST_FREE)
+}
+
+/// The kernel answers only to who asks, and only from Linux 5.10 on.
+fn generation(fs: &abi::FsInfo) -> Option<u64> {
+    (fs.flags & abi::FS_INFO_GENERATION != 0).then_some(fs.generation)
 }
 
 /// Data and metadata in use, as sysfs adds them up.

@@ -33,7 +33,7 @@ pub mod checksumdir;
 
 mod described;
 
-use crate::error::Result;
+use crate::error::{Cause, Error, Result};
 use crate::log;
 use crate::report;
 use crate::store::builtin_send;
@@ -85,12 +85,22 @@ fn carry_out(asked: Understood<Options, Form>) -> Result<()> {
             format!("buttersink {version}: {form:?} {words:?} {options:?}")
         });
     }
-    let result = run(form, &words, &options);
+    let result = run(form, &words, &options).map_err(|error| as_root(error, &words));
     match &result {
         Ok(()) => log::line(|| "done".to_owned()),
         Err(error) => log::line(|| format!("exit {}: {error}", error.exit_code())),
     }
     result
+}
+
+/// What only root may do, and somebody else tried. The far sides of ssh have their own ways to become root.
+fn as_root(error: Error, words: &[OsString]) -> Error {
+    let forbidden = matches!(error.cause, Some(Cause::Errno(libc::EPERM | libc::EACCES)));
+    let far = |word: &OsString| word.to_string_lossy().contains("ssh://");
+    match forbidden && error.hint.is_none() && !sys::is_root() && !words.iter().any(far) {
+        true => error.hint("run it as root, with sudo"),
+        false => error,
+    }
 }
 
 fn run(form: Form, words: &[OsString], options: &Options) -> Result<()> {

@@ -1,6 +1,7 @@
 //! What a store is, and what those above see of stores. Knows the kinds of store by name only; how
 //! each works is its own business.
 
+mod absent;
 mod access;
 mod archives;
 pub mod bucket;

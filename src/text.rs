@@ -65,6 +65,14 @@ pub fn numbered(count: impl TryInto<u64>, one: &str, many: &str) -> String {
     }
 }
 
+/// Of several of a kind, which have names, one and how many more there are: `a`, `a and 2 more`.
+pub fn counted_with(count: usize, first: &str) -> String {
+    match count {
+        0 | 1 => first.to_owned(),
+        count => format!("{first} and {} more", count - 1),
+    }
+}
+
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);

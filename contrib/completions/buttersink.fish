@@ -32,6 +32,7 @@ complete -c buttersink -n '__buttersink_is sync none' -l allow-empty -d 'a SRC w
 complete -c buttersink -n '__buttersink_is sync backup none' -l compare -d 'read what arrived, on both sides, before it counts as sent'
 complete -c buttersink -n '__buttersink_is sync list clean prune none' -l exclude -x -d 'leave alone the snapshots whose name matches (may be repeated)'
 complete -c buttersink -n '__buttersink_is sync backup none' -l require-mount -d 'refuse a place on this machine that no filesystem is mounted for'
+complete -c buttersink -n '__buttersink_is sync backup none' -l create -d 'make a DST on this machine that is not there'
 complete -c buttersink -n '__buttersink_is sync restore none' -l wait-restore -d 'wait until frozen objects are thawed'
 complete -c buttersink -n '__buttersink_is sync restore none' -l no-wait-restore -d 'only ask for it, and exit with 10'
 complete -c buttersink -n '__buttersink_is sync restore none' -l restore-timeout -x -d 'wait no longer than so many seconds'

@@ -5,7 +5,7 @@ use super::names::{self, Naming};
 use super::retention::Policy;
 use super::run::{Dest, Keeps, MakeWhen, Run, Wants};
 use super::source::BackupSource;
-use crate::btrfs;
+use crate::btrfs::{self, Filesystem};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::snapshot::shown;
@@ -36,6 +36,8 @@ pub struct BackupOrder {
     pub whole: bool,
     /// Destinations on this machine must be on filesystems mounted for them.
     pub require_mount: bool,
+    /// Destinations on this machine that are not there are made.
+    pub create: bool,
     /// What arrives is held against its source.
     pub compare: bool,
     /// Nothing is changed.
@@ -128,7 +130,15 @@ fn open_destinations(
             false => Ok(()),
         };
         let access = access(order.dry_run, order.dest_keeps.keeps_all());
-        let store = mounted.and_then(|()| store::open(place, access, means));
+        let made = mounted.and_then(|()| match order.create && !order.dry_run {
+            true => place.create(),
+            false => Ok(()),
+        });
+        if let Some(remark) = remark_on_one_disk(source, place) {
+            listener(Event::note(remark));
+        }
+        let store = made.and_then(|()| store::open(place, access, means));
+        let store = store.map_err(|error| place.way_to_make(error));
         opened.push(store.map_err(not_this_work));
     }
     if opened.iter().any(Result::is_ok) {
@@ -140,6 +150,17 @@ fn open_destinations(
         listener(Event::destination(&place.to_string(), Err(&error)));
     }
     first.map_or(Ok(Vec::new()), Err)
+}
+
+/// What is lost together with the original is hardly a backup.
+pub(super) fn remark_on_one_disk(source: &BackupSource, place: &Place) -> Option<String> {
+    let filesystem = |dir: &Path| Filesystem::open(dir).ok()?.fsid().ok();
+    let there = filesystem(place.path()?)?;
+    let same = filesystem(&source.path) == Some(there);
+    same.then(|| {
+        let path = shown(&source.path);
+        format!("{place} is on the filesystem of {path} itself: what destroys that takes both")
+    })
 }
 
 /// Whoever holds the lock of a destination does other work there: this backup was not made by anybody.
@@ -176,11 +197,10 @@ pub(super) fn check_apart(source: &BackupSource, place: &Place) -> Result<()> {
 
 /// An unplugged disk must not fill the disk that its mount point is on.
 pub(super) fn check_mount(source: &BackupSource, place: &Place) -> Result<()> {
-    let Some(path) = place.path() else {
+    // What is below the root of streams is made when it is needed.
+    let Some(path) = place.nearest() else {
         return Ok(());
     };
-    // What is below the root of streams is made when it is needed.
-    let path = path.ancestors().find(|path| path.exists()).unwrap_or(path);
     let at = btrfs::mount_point(path)?;
     let ours = btrfs::mount_point(&source.path)?;
     match at {

@@ -12,6 +12,7 @@ use crate::process;
 use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
 use crate::store::Store;
 use crate::sync;
+use crate::text::counted_with;
 use jiff::Zoned;
 pub use prune::own_chains;
 use std::borrow::Cow;
@@ -180,12 +181,11 @@ impl Run<'_, '_> {
     }
 
     fn remark_on_nested(&mut self) {
-        let names: Vec<String> = self.source.nested.iter().map(shown).collect();
-        if !names.is_empty() {
+        if let Some(first) = self.source.nested.first() {
             let path = shown(&self.source.path);
+            let inside = counted_with(self.source.nested.len(), &shown(first));
             self.note(&format!(
-                "subvolumes in {path} are not in its snapshots; back them up by themselves: {}",
-                names.join(", ")
+                "what is in a subvolume in {path} is not in its snapshots: {inside}"
             ));
         }
     }

@@ -27,6 +27,7 @@ pub(super) const ROOT_BACKREF: u32 = 144;
 pub(super) const NAME_MAX: usize = 255;
 
 pub(super) const SUBVOLUME_READ_ONLY: u64 = 1 << 1;
+pub(super) const SUBVOLUME_BY_ID: u64 = 1 << 4;
 /// The same in the flags of a root item.
 pub(super) const ROOT_READ_ONLY: u64 = 1;
 pub(super) const SEND_NO_FILE_DATA: u64 = 1;
@@ -65,6 +66,11 @@ kernel_struct! {
 kernel_struct! {
     /// `btrfs_ioctl_vol_args_v2`
     VolArgs2 = 4096 { fd: i64, transid: u64, flags: u64, unused: [u64; 4], name: [u8; 4040] }
+}
+
+kernel_struct! {
+    /// `btrfs_ioctl_vol_args_v2` with [`SUBVOLUME_BY_ID`]
+    VolById = 4096 { fd: i64, transid: u64, flags: u64, unused: [u64; 4], id: u64, rest: [u8; 4032] }
 }
 
 kernel_struct! {
@@ -221,6 +227,7 @@ pub(super) const SEND: IoctlNumber<Send> = IoctlNumber::write(MAGIC, 38);
 pub(super) const QUOTA_RESCAN_STATUS: IoctlNumber<QuotaRescan> = IoctlNumber::read(MAGIC, 45);
 pub(super) const GET_SUBVOL_INFO: IoctlNumber<SubvolInfo> = IoctlNumber::read(MAGIC, 60);
 pub(super) const GET_SUBVOL_ROOTREF: IoctlNumber<RootRefs> = IoctlNumber::both(MAGIC, 61);
+pub(super) const SNAP_DESTROY_V2: IoctlNumber<VolById> = IoctlNumber::write(MAGIC, 63);
 pub(super) const ENCODED_WRITE: IoctlNumber<EncodedIo> = IoctlNumber::write(MAGIC, 64);
 pub(super) const INO_LOOKUP_USER: IoctlNumber<InoLookupUser> = IoctlNumber::both(MAGIC, 62);
 
@@ -405,6 +412,7 @@ mod tests {
         GET_SUBVOL_INFO 0x81f8943c\n\
         GET_SUBVOL_ROOTREF 0xd000943d\n\
         INO_LOOKUP_USER 0xd000943e\n\
+        SNAP_DESTROY_V2 0x5000943f\n\
         ENCODED_WRITE 0x40809440";
 
     #[test]
@@ -429,6 +437,7 @@ mod tests {
             ("GET_SUBVOL_INFO", GET_SUBVOL_INFO.number()),
             ("GET_SUBVOL_ROOTREF", GET_SUBVOL_ROOTREF.number()),
             ("INO_LOOKUP_USER", INO_LOOKUP_USER.number()),
+            ("SNAP_DESTROY_V2", SNAP_DESTROY_V2.number()),
             ("ENCODED_WRITE", ENCODED_WRITE.number()),
         ];
         let golden: Vec<&str> = GOLDEN.lines().collect();

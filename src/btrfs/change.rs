@@ -82,24 +82,29 @@ pub fn create_subvolume(dir: &Path, name: &OsStr) -> Result<()> {
     )
 }
 
-/// Deletes the subvolume `name` in the directory `dir`. The kernel frees its space later, and
-/// the deletion is durable only after the next `syncfs`.
+/// Deletes the subvolume at `path`, which was looked at and has this number: whatever else has taken its
+/// name meanwhile stays. The kernel frees its space later, and the deletion is durable only after the
+/// next `syncfs`.
 ///
 /// # Errors
-/// If there is none, other subvolumes are in it, it is the default subvolume, it is being sent,
-/// or something is mounted on it.
-pub fn delete_subvolume(dir: &Path, name: &OsStr) -> Result<()> {
-    let path = dir.join(name);
-    let doing = || format!("cannot delete the subvolume {}", shown(&path));
-    let mut args = abi::VolArgs {
-        fd: 0,
-        name: field(name, doing)?,
+/// If it is gone, other subvolumes are in it, it is the default subvolume, it is being sent, or something
+/// is mounted on it.
+pub fn delete_subvolume(path: &Path, id: u64) -> Result<()> {
+    let doing = || format!("cannot delete the subvolume {}", shown(path));
+    let dir = open_dir_to_change(path.parent().unwrap_or(path))?;
+    let mut args = abi::VolById {
+        flags: abi::SUBVOLUME_BY_ID,
+        id,
+        ..zeroed()
     };
-    let deleted = sys::ioctl(
-        open_dir_to_change(dir)?.as_fd(),
-        &abi::SNAP_DESTROY,
-        &mut args,
-    );
+    let deleted = match sys::ioctl(dir.as_fd(), &abi::SNAP_DESTROY_V2, &mut args) {
+        // Before Linux 5.7 there are names only.
+        Err(error) if error.raw_os_error() == Some(libc::ENOTTY) => {
+            let name = path.file_name().unwrap_or_default();
+            super::delete_subvolume_at(dir.as_fd(), name)
+        }
+        done => done,
+    };
     explained(
         deleted,
         doing,

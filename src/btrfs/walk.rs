@@ -102,7 +102,7 @@ impl Walk {
     fn notes(&self, dir: &Path) -> Vec<String> {
         let mut notes = vec![format!(
             "not run as root: only subvolumes below {} that may be entered are listed, without \
-             sizes and levels",
+             sizes and levels; sudo shows all",
             shown(dir)
         )];
         if self.hidden > 0 {

@@ -73,6 +73,7 @@ fn order(words: &[OsString], options: &Options) -> Result<BackupOrder> {
         always: options.always,
         whole: options.whole,
         require_mount: options.require_mount,
+        create: options.create,
         compare: options.compare,
         dry_run: options.dry_run,
         max_chain: options.max_chain(),

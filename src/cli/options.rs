@@ -48,6 +48,7 @@ pub(super) struct Options {
     pub(super) num_backups: Option<usize>,
     pub(super) num_snapshots: Option<usize>,
     pub(super) require_mount: bool,
+    pub(super) create: bool,
     pub(super) snapshot_folder: Option<PathBuf>,
     pub(super) snapshot_prefix: Option<OsString>,
     pub(super) subvolume: Vec<String>,

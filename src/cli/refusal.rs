@@ -48,6 +48,13 @@ impl<O, F: Copy + PartialEq> Program<O, F> {
 
     pub(super) fn misused(&self, command: &Command<F>, said: &str) -> Error {
         let full = self.full(command);
+        if command.usages.is_empty() {
+            let group = format!("{} ", command.name);
+            let names = self.commands.iter().map(|command| command.name);
+            let all: Vec<_> = names.filter(|name| name.starts_with(&group)).collect();
+            let said = format!("{said}: '{}'", all.join("' or '"));
+            return grammar::usage(&full, &said);
+        }
         let ways = command.usages.iter().map(|u| format!("{full} {}", u.words));
         let ways: Vec<_> = ways.collect();
         grammar::usage(&full, &format!("{said}: it is {}", ways.join(", or ")))

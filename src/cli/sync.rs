@@ -73,7 +73,11 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     };
     let mut source_store =
         open(&from, Access::Read, options).map_err(|error| slash::hint(error, source, &from))?;
-    let mut dest_store = open(&to, access, options)?;
+    if options.create && !options.dry_run {
+        to.place.create()?;
+    }
+    let dest_store = open(&to, access, options);
+    let mut dest_store = dest_store.map_err(|error| to.place.way_to_make(error))?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     // Buckets look up what their snapshots are of only for who needs it.
     if options.delete || !options.dry_run {
@@ -161,7 +165,7 @@ fn must_be_allowed(empty: &Listing, options: &Options) -> Result<()> {
 
 /// An unplugged disk is a directory of the disk that its mount point is on.
 fn must_be_mounted(location: &Location) -> Result<()> {
-    let Some(path) = location.place.directory() else {
+    let Some(path) = location.place.nearest() else {
         return Ok(());
     };
     match btrfs::mount_point(path)? {

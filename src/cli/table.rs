@@ -261,6 +261,9 @@ const OWN: Table = &[
     Row::flag("require-mount", |o| o.require_mount = true)
         .help("refuse a place on this machine that no filesystem is mounted for")
         .of(&[Sync, Backup]),
+    Row::flag("create", |o| o.create = true)
+        .help("make a DST on this machine that is not there")
+        .of(&[Sync, Backup]),
     Row::value("snapshot-folder", "DIR", |o, v| put(&mut o.snapshot_folder, v.path()))
         .hint(Directory)
         .help("DIR instead of 'snapshot', relative to SUBVOLUME")

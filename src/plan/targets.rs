@@ -4,6 +4,7 @@
 use super::{Action, Obstacle, Planner, Step, conflicting};
 use crate::error::{Error, Result};
 use crate::snapshot::{Mended, Size, Snapshot, State, Uuid, shown};
+use crate::text::counted_with;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -82,9 +83,9 @@ impl<'a> Planner<'a> {
 
     /// It can be sent, but for the subvolumes inside it.
     fn sends_without_nested(&mut self, snapshot: &Snapshot) -> bool {
-        if !snapshot.nested.is_empty() {
-            let names = snapshot.nested.join(", ");
-            let what = format!("subvolumes inside it will not travel: {names}");
+        if let Some(first) = snapshot.nested.first() {
+            let inside = counted_with(snapshot.nested.len(), first);
+            let what = format!("subvolumes inside it will not travel: {inside}");
             self.obstacle(Obstacle::note(&snapshot.path, what));
         }
         true

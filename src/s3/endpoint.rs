@@ -163,6 +163,10 @@ fn endpoint(options: &S3Options, profile: &Profile) -> Result<Option<Url>> {
     };
     // The text is not repeated: it may hold a password.
     let wrong = |said: &str| Error::usage("cannot use the endpoint URL", said);
+    if !text.contains("://") {
+        let way = "put https:// before it, or http:// where nothing is to be encrypted";
+        return Err(wrong("it has no scheme").hint(way));
+    }
     let url = Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(wrong(

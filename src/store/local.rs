@@ -36,7 +36,7 @@ use crate::snapshot::{
 use crate::store::file_digests::{Digest, Looking};
 use crate::store::{Access, Rejected, Right, Sink, Store};
 use crate::sys;
-use paths::{checked_name, remove};
+use paths::checked_name;
 use receive::{Receiving, leftover, parent, part};
 use records::quarantine::Left;
 use records::seals::{self, Fact};
@@ -380,7 +380,8 @@ impl Store for Local {
             let said = "it is not the snapshot that was listed under this name: run it again";
             return Err(Error::refused(doing(), said));
         }
-        remove(&whole).map_err(|error| receive::with_way_out(error, &self.dir))?;
+        btrfs::delete_subvolume(&whole, now.id)
+            .map_err(|error| receive::with_way_out(error, &self.dir))?;
         // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
         let forgotten = seals::remove(&self.dir, now.uuid);
         if let Err(error) = forgotten.and_then(|()| marks::ended(&self.dir, path)) {

@@ -1,5 +1,6 @@
 //! Where stores are: a place, and perhaps one snapshot in it. Read once into values, which are equal when
-//! they mean the same place; looks at the filesystem only to give `.` a name.
+//! they mean the same place; looks at the filesystem only to give `.` and links
+//! a name, and for names with a colon.
 
 mod address;
 
@@ -89,8 +90,9 @@ impl Location {
 
 /// A snapshot in its directory.
 fn within(path: PathBuf) -> Location {
-    // `.` and `..` have a name only once they are looked up.
-    let path = match path.file_name().is_none() || path.ends_with(".") {
+    // `.` and `..` have a name only once they are looked up, and a link is what it leads to.
+    let nameless = path.file_name().is_none() || path.ends_with(".");
+    let path = match nameless || path.is_symlink() {
         true => path.canonicalize().unwrap_or(path),
         false => path,
     };
@@ -124,8 +126,34 @@ fn kind(text: &OsStr) -> Result<(&'static str, Read, &OsStr)> {
             "known kinds are btrfs://, file://, ssh://, s3://, raw:/, raw+ssh:// and paths; a path of this name \
              begins with ./",
         )),
-        _ => Ok(("", local, text)),
+        _ => mistaken(text).map_or(Ok(("", local, text)), Err),
     }
+}
+
+/// What scp and rsync would understand, or a scheme that lacks a slash, and nothing of this name is here.
+fn mistaken(text: &OsStr) -> Option<Error> {
+    let whole = text.to_str()?;
+    let (first, _) = whole.split_once('/').unwrap_or((whole, ""));
+    let (name, start) = first.split_once(':').filter(|(name, _)| !name.is_empty())?;
+    if Path::new(first).symlink_metadata().is_ok() {
+        return None;
+    }
+    let rest = &whole[name.len() + 1..];
+    let way = match name {
+        "s3" | "btrfs" | "file" | "ssh" | "raw+ssh" => {
+            let slashes = if matches!(name, "btrfs" | "file") {
+                ""
+            } else {
+                "/"
+            };
+            let rest = rest.trim_start_matches(|c| !slashes.is_empty() && c == '/');
+            format!("{name}://{rest}")
+        }
+        _ if start.is_empty() && rest.starts_with('/') => format!("ssh://{name}{rest}"),
+        _ => format!("ssh://{name}/PATH/FROM/THE/ROOT/"),
+    };
+    let said = "there is no such path here; a path of this name begins with ./";
+    Some(wrong(text, said).hint(shown(way)))
 }
 
 fn local(path: &OsStr) -> Result<Place> {
@@ -137,7 +165,7 @@ fn local(path: &OsStr) -> Result<Place> {
 
 fn raw(path: &OsStr) -> Result<Place> {
     match path.is_empty() {
-        true => Err(wrong(path, "it has no path: raw:/path/")),
+        true => Err(wrong("raw:".as_ref(), "it has no path: raw:/path/")),
         false => Ok(Place::Raw(path.into())),
     }
 }

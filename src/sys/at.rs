@@ -133,6 +133,12 @@ pub fn allocate(file: BorrowedFd, mode: i32, offset: u64, length: u64) -> io::Re
     done(unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, length) })
 }
 
+/// Whether we are root.
+pub fn is_root() -> bool {
+    // Sound: the call takes no memory and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Whether what this thread makes belongs to root, user and group.
 pub fn makes_for_root() -> bool {
     // Sound: the calls take no memory and cannot fail.

@@ -2,6 +2,7 @@
 //! name, each from the directory before it, so that nothing can be exchanged between the look and the
 //! use. Knows owners and modes; not what is in the files.
 
+use super::at::is_root;
 use super::dir::{Stat, open_at, read_link_at, stat_at};
 use crate::text::shown;
 use std::collections::VecDeque;
@@ -181,8 +182,7 @@ struct OpenWalk {
 
 impl OpenWalk {
     fn new(path: &Path) -> io::Result<OpenWalk> {
-        // Sound: it takes nothing and cannot fail.
-        let root = unsafe { libc::geteuid() } == 0;
+        let root = is_root();
         let mut walk = OpenWalk {
             place: start(path)?,
             path: match path.is_absolute() {

@@ -194,6 +194,7 @@ fn order(home: &Path, dests: &[&Path]) -> BackupOrder {
         always: false,
         whole: false,
         require_mount: false,
+        create: false,
         compare: false,
         dry_run: false,
         max_chain: 30,

@@ -293,7 +293,7 @@ fn deleted_subvolumes_are_not_listed() {
     create(&a.join("t"));
     // Held open, it stays in the tree of tree roots.
     let held = File::open(a.join("s")).unwrap();
-    fs::delete_subvolume(&a, "s".as_ref()).unwrap();
+    delete(&a.join("s")).unwrap();
     assert_eq!(below(&list(&a)), paths(&["", "t"]));
     drop(held);
 }
@@ -527,7 +527,7 @@ fn making_and_deleting() {
         assert_eq!(read(a.join(name).join("f")).unwrap(), b"content");
         assert!(fs::is_read_only(&a.join(name)).unwrap());
         assert!(fs::subvolume(&a.join(name)).unwrap().read_only);
-        fs::delete_subvolume(&a, name).unwrap();
+        delete(&a.join(name)).unwrap();
         assert!(!a.join(name).exists());
     }
     fs::create_snapshot(&a.join("s"), &a, "rw".as_ref(), false).unwrap();
@@ -543,6 +543,7 @@ fn making_and_deleting() {
 fn refusals_in_words() {
     let (a, b) = (btrfs("a", 256), btrfs("b", 256));
     create(&a.join("s"));
+    create(&a.join("t"));
     create(&a.join("s/nested"));
     create_dir(a.join("plain")).unwrap();
     let refused = |result: buttersink::error::Result<()>, words: &str| {
@@ -553,12 +554,16 @@ fn refusals_in_words() {
             "{error}"
         );
     };
-    refused(fs::delete_subvolume(&a, "s".as_ref()), "delete them first");
-    refused(fs::delete_subvolume(&a, "none".as_ref()), "No such file");
-    refused(
-        fs::delete_subvolume(&a, "plain".as_ref()),
-        "not a subvolume",
+    refused(delete(&a.join("s")), "delete them first");
+    refused(delete(&a.join("none")), "No such file");
+    refused(delete(&a.join("plain")), "not a subvolume");
+    let (path, id) = (a.join("s"), fs::subvolume(&a.join("t")).unwrap().id);
+    fs::delete_subvolume(&path, id).unwrap();
+    assert!(
+        path.exists() && !a.join("t").exists(),
+        "it is the number that counts"
     );
+    refused(fs::delete_subvolume(&path, id), "No such file");
     run(
         "btrfs",
         [
@@ -567,10 +572,7 @@ fn refusals_in_words() {
             a.join("s/nested").to_str().unwrap(),
         ],
     );
-    refused(
-        fs::delete_subvolume(&a.join("s"), "nested".as_ref()),
-        "default subvolume",
-    );
+    refused(delete(&a.join("s/nested")), "default subvolume");
     let make = |source: &Path, dir: &Path, name: &str| {
         fs::create_snapshot(source, dir, name.as_ref(), true)
     };
@@ -579,7 +581,6 @@ fn refusals_in_words() {
     refused(make(&a.join("plain"), &a, "x"), "is not a subvolume");
     for name in ["", ".", "..", "x/y", "/x"] {
         refused(make(&a.join("s"), &a, name), "not a name");
-        refused(fs::delete_subvolume(&a, name.as_ref()), "not a name");
     }
     for name in ["x".repeat(256), "x\0y".to_owned()] {
         refused(make(&a.join("s"), &a, &name), "longer than 255 bytes");
@@ -588,6 +589,10 @@ fn refusals_in_words() {
     refused(make(&a.join("swap"), &a, "x"), "swapoff");
     run("swapoff", [a.join("swap/file")]);
     make(&a.join("swap"), &a, "x").unwrap();
+}
+
+fn delete(path: &Path) -> buttersink::error::Result<()> {
+    fs::delete_subvolume(path, fs::subvolume(path)?.id)
 }
 
 fn swap_file(a: &Path) {

@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     an_upload_goes_on,
     an_upload_that_nobody_here_began_does_not_go_on,
     an_upload_of_another_version_does_not_go_on,
+    a_young_chunk_that_nobody_owns_stays,
     frozen_chunks,
 ];
 
@@ -301,6 +302,42 @@ fn an_upload_of_another_version_does_not_go_on() {
         (1, 0),
         "{listing:?}"
     );
+}
+
+/// A program that does not say who it is may be uploading it: the first chunk of another stream, the same
+/// one but for its end, and one that comes later.
+fn a_young_chunk_that_nobody_owns_stays() {
+    let key = |n: usize| format!("subvol/data/full/chunk-20261121T020000Z-{n}.bin");
+    let (_, _, stream) = &both()[0];
+    let whole = &stream[..8 * PART];
+    let altered = [&whole[..8 * PART - 1], b"!"].concat();
+    for (number, bytes, is_refused) in [
+        (0, &b"other"[..], true),
+        (0, &altered, true),
+        (9, b"late", false),
+    ] {
+        let memory = memory();
+        memory.put(&key(number), bytes, &About::default()).unwrap();
+        let done = fill(&mut *archive(&memory));
+        assert_eq!(done.is_err(), is_refused, "{done:?}");
+        if let Err(error) = done {
+            assert!(
+                error.to_string().contains("nothing says who uploaded it"),
+                "{error}"
+            );
+        }
+        assert_eq!(memory.bytes(&key(number)).unwrap(), bytes);
+        if !is_refused {
+            continue;
+        }
+        // What it was part of has ended a day later.
+        memory.pass(jiff::SignedDuration::from_hours(25));
+        if let Err(error) = fill(&mut *archive(&memory)) {
+            assert_eq!(error.kind, buttersink::error::Kind::Restarted, "{error}");
+            fill(&mut *archive(&memory)).unwrap();
+        }
+        assert_ne!(memory.bytes(&key(number)).as_deref(), Some(bytes));
+    }
 }
 
 fn frozen_chunks() {

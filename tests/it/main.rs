@@ -67,6 +67,7 @@ mod stores;
 mod sync;
 mod verify;
 mod verify_archives;
+mod ways_out;
 mod wire;
 
 fn main() -> std::process::ExitCode {
@@ -145,6 +146,7 @@ fn main() -> std::process::ExitCode {
             verify::TESTS,
             verify::BUCKETS,
             verify_archives::TESTS,
+            ways_out::TESTS,
             wire::TESTS,
         ]
         .concat(),

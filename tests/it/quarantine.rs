@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_power_cut_at_every_step_loses_nothing,
     what_has_its_name_is_sealed_whoever_received_it,
     what_no_record_names_stays_in_quarantine,
+    what_is_older_than_a_mark_is_not_what_it_names,
     an_error_at_every_step_leaves_nothing,
     stopped_frozen_and_ended_by_signals,
     what_is_for_other_directories_is_cleaned,
@@ -255,6 +256,31 @@ fn what_no_record_names_stays_in_quarantine() {
         "{said}"
     );
     assert!(in_quarantine(&b) && !b.join("2").exists());
+}
+
+/// Somebody's own subvolume has got the unfinished name since.
+fn what_is_older_than_a_mark_is_not_what_it_names() {
+    let (a, first) = sides(true);
+    let b = mounted(&first, "b");
+    script(
+        &b,
+        "btrfs -q subvolume create own; echo data >own/precious; sync -f .",
+    );
+    let middle = steps(&a, &first);
+    killed(&middle[middle.len() / 3], &a, &b);
+    std::fs::rename(b.join("own"), b.join("2.part")).unwrap();
+    let place = slash(&b);
+    for words in [&["clean", &*place][..], &["clean", &place], &["-d", &place]] {
+        let said = buttersink(words);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert!(b.join("2.part/precious").exists(), "{}", said.stdout);
+    }
+    assert!(!in_quarantine(&b));
+    // It is in the way, and that is said.
+    let output = output(&mut command(&[], &a, &b));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("of that name already"), "{said}");
+    assert!(!output.status.success() && b.join("2.part/precious").exists());
 }
 
 /// What the disk says goes to whoever asked, and takes what was begun away.

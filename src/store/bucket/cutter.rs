@@ -118,13 +118,16 @@ impl Cutter {
     fn ours(&self) -> Result<Vec<String>> {
         let mut keys = Vec::new();
         for object in self.there.values() {
-            if !self.is_young(object.modified)
-                || self.machine(object)?.as_deref() == Some(machine::id())
-            {
+            if self.is_ours(object)? {
                 keys.push(object.key.clone());
             }
         }
         Ok(keys)
+    }
+
+    fn is_ours(&self, object: &Object) -> Result<bool> {
+        let old = !self.is_young(object.modified);
+        Ok(old || self.machine(object)?.as_deref() == Some(machine::id()))
     }
 
     /// Somebody may be uploading what it belongs to.
@@ -157,6 +160,18 @@ impl Cutter {
         }
     }
 
+    /// # Errors
+    /// If it is young, and nothing says that this machine uploaded it.
+    fn must_be_ours(&self, object: &Object) -> Result<()> {
+        if self.is_ours(object)? {
+            return Ok(());
+        }
+        let doing = format!("cannot replace {}", self.objects.url(&object.key));
+        let said = "nothing says who uploaded it, less than a day ago: it may be part of a backup under way";
+        let hint = "if no other program writes there, delete it, or try again after a day";
+        Err(Error::refused(doing, said).hint(hint))
+    }
+
     /// The length of the chunk that begins now, if it is known.
     fn length(&self) -> Option<u64> {
         match self.size {
@@ -173,6 +188,7 @@ impl Cutter {
                 return Ok(Now::Compare(Box::new(compare)));
             }
             log::line(|| format!("{} cannot be this one", self.objects.url(&key)));
+            self.must_be_ours(&object)?;
             self.objects.remove(std::slice::from_ref(&key))?;
         }
         // Nobody knows more of a stream of unknown length than that this may be a whole chunk. The
@@ -271,6 +287,7 @@ impl Cutter {
                 skipped: parts,
             });
         }
+        self.must_be_ours(&object)?;
         let mut keys = self.ours()?;
         keys.push(object.key.clone());
         self.objects.remove(&keys)?;

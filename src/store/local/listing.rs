@@ -3,6 +3,7 @@
 
 pub(super) mod inspect;
 
+use super::records::marks::Mark;
 use super::records::quarantine::Left;
 use super::records::seals::Seal;
 use super::records::{self, Recorded, Seals, state_dir};
@@ -52,10 +53,11 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
     states.of = here
         .clone()
         .filter_map(|s| {
-            let marked = s.below.as_ref().is_some_and(|p| unfinished.contains(p));
-            if marked && s.read_only && recorded.is_replaced(s.uuid) {
+            let mark = s.below.as_ref().and_then(|path| unfinished.get(path));
+            if mark.is_some() && s.read_only && recorded.is_replaced(s.uuid) {
                 return Some((s.id, State::Partial));
             }
+            let marked = mark.is_some_and(|mark| mark.can_mean(s.otransid));
             let seal = seals.get(&s.uuid);
             let state = state(s, marked, seal, &copies, unaltered(s))?;
             let uncompared = recorded.is_uncompared(s.uuid);
@@ -166,7 +168,7 @@ fn recorded(
     dir: &Path,
     subvolumes: &[Subvolume],
     notes: &mut Vec<String>,
-) -> Result<(Recorded, HashSet<PathBuf>)> {
+) -> Result<(Recorded, HashMap<PathBuf, Mark>)> {
     let Some(mut recorded) = records::read(dir)? else {
         let what = "only root may read the seals of";
         let dir = shown(dir);
@@ -182,11 +184,13 @@ fn recorded(
         recorded.add_old(place)?;
     }
     recorded.seals.extend(recorded.due(subvolumes));
-    let mut unfinished = HashSet::new();
+    let mut unfinished = HashMap::new();
     for place in &dirs {
         let marks = recorded.unfinished(place).into_iter();
-        let below =
-            marks.filter_map(|path| Some(place.join(path).strip_prefix(dir).ok()?.to_owned()));
+        let below = marks.filter_map(|mark| {
+            let path = place.join(&mark.path);
+            Some((path.strip_prefix(dir).ok()?.to_owned(), mark))
+        });
         unfinished.extend(below);
     }
     Ok((recorded, unfinished))

@@ -1,7 +1,6 @@
 //! Paths inside of a store, and what is done to what is at them.
 
 use super::records::state_dir::is_inside;
-use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys;
@@ -10,18 +9,6 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
-
-/// Removes a subvolume by its path.
-pub(super) fn remove(path: &Path) -> Result<()> {
-    let (dir, name) = split(path)?;
-    btrfs::delete_subvolume(dir, name)
-}
-
-fn split(path: &Path) -> Result<(&Path, &OsStr)> {
-    path.parent()
-        .zip(path.file_name())
-        .ok_or_else(|| Error::usage(format!("cannot use {}", shown(path)), "it has no name"))
-}
 
 /// The last component of a relative path that stays below where it starts.
 pub(super) fn checked_name(path: &Path) -> Result<&OsStr> {

@@ -11,6 +11,7 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Origins, Uuid, shown};
 use crate::sys;
+use marks::Mark;
 use seals::{Pending, SEALS, Seal, parse};
 use state_dir::{StateDir, options};
 use std::collections::{HashMap, HashSet};
@@ -36,7 +37,7 @@ pub(super) struct Recorded {
     /// Subvolumes whose place others take.
     replaced: HashSet<Uuid>,
     /// By the key of a directory, what is being received there, relative to it.
-    marks: HashMap<String, Vec<PathBuf>>,
+    marks: HashMap<String, Vec<Mark>>,
 }
 
 impl Recorded {
@@ -65,7 +66,7 @@ impl Recorded {
     }
 
     /// What is being received in a directory, relative to it.
-    pub(super) fn unfinished(&self, dir: &Path) -> Vec<PathBuf> {
+    pub(super) fn unfinished(&self, dir: &Path) -> Vec<Mark> {
         if self.marks.is_empty() {
             return Vec::new();
         }
@@ -84,11 +85,11 @@ impl Recorded {
         self.read_seals(&old)?;
         self.seals.extend(seals);
         self.origins.extend(origins);
-        if let Some(path) = marks::path_in(&old, OLD_MARK)? {
+        if let Some(mark) = marks::read(&old, OLD_MARK)? {
             self.marks
                 .entry(state_dir::key(dir)?)
                 .or_default()
-                .push(path);
+                .push(mark);
         }
         Ok(())
     }
@@ -115,8 +116,8 @@ impl Recorded {
     }
 
     fn read_marks(&mut self, state: &StateDir) -> Result<()> {
-        for (key, path) in marks::all(state)? {
-            self.marks.entry(key).or_default().push(path);
+        for (key, mark) in marks::all(state)? {
+            self.marks.entry(key).or_default().push(mark);
         }
         Ok(())
     }
@@ -148,7 +149,8 @@ pub fn origins(dir: &Path) -> Result<Origins> {
 /// What was being received in a directory when the last run ended.
 pub(super) fn begun(dir: &Path) -> Result<Vec<PathBuf>> {
     let recorded = read(dir)?.unwrap_or_default();
-    Ok(recorded.unfinished(dir))
+    let marks = recorded.unfinished(dir).into_iter();
+    Ok(marks.map(|mark| mark.path).collect())
 }
 
 /// Takes over what earlier releases remembered of a directory, once; a word if that cannot be.
@@ -167,8 +169,8 @@ pub(super) fn take_over(dir: &Path) -> Result<()> {
         let doing = format!("cannot lock {}", shown(dir));
         return Err(Error::new(Kind::Busy, doing, said));
     }
-    if let Some(path) = marks::path_in(from, OLD_MARK)? {
-        marks::begin(dir, &path)?;
+    if let Some(mark) = marks::read(from, OLD_MARK)? {
+        marks::begin(dir, &mark.path, mark.since)?;
     }
     if let Some(old) = &old {
         move_seals(old, &new)?;

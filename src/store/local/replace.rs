@@ -95,7 +95,7 @@ pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> 
         ..Fact::default()
     };
     seals::add(&local.dir, replaced, fact)?;
-    marks::begin(&local.dir, new)?;
+    marks::begin(&local.dir, new, None)?;
     let dir = open_dir(&local.parent_of(old)?)?;
     sys::rename_exchange(dir.as_fd(), new_name, old_name).doing(doing)?;
     sync(&dir, doing)?;

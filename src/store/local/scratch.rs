@@ -2,7 +2,6 @@
 //! again with all that is in it. What is removed is what a record names, name and UUID; a record that
 //! a crash left is gone through by the next one. Knows no streams.
 
-use super::paths::remove;
 use super::{Local, Manner};
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
@@ -148,8 +147,9 @@ impl Scratch {
         if path.symlink_metadata().is_err() {
             return Ok(());
         }
+        let now = btrfs::subvolume(&path);
         let is_it = match noted.uuid {
-            Some(uuid) => btrfs::subvolume(&path)?.uuid == uuid,
+            Some(uuid) => now.as_ref().is_ok_and(|now| now.uuid == uuid),
             // A crash came before the UUID was noted down: nothing can be in it.
             None => path.read_dir().is_ok_and(|mut all| all.next().is_none()),
         };
@@ -160,15 +160,15 @@ impl Scratch {
         }
         log::line(|| format!("removing {}", shown(&path)));
         let fs = Filesystem::open(&path)?;
-        let all = fs.subvolumes()?.all;
-        let mut inside: Vec<PathBuf> = all.into_iter().filter_map(|s| s.below).collect();
-        inside.retain(|below| !below.as_os_str().is_empty());
-        inside.sort_by_key(|below| std::cmp::Reverse(below.components().count()));
-        for below in inside {
-            remove(&path.join(below))?;
+        let all = fs.subvolumes()?.all.into_iter();
+        let mut inside: Vec<(PathBuf, u64)> = all.filter_map(|s| Some((s.below?, s.id))).collect();
+        inside.retain(|(below, _)| !below.as_os_str().is_empty());
+        inside.sort_by_key(|(below, _)| std::cmp::Reverse(below.components().count()));
+        for (below, id) in inside {
+            btrfs::delete_subvolume(&path.join(below), id)?;
         }
         drop(fs);
-        remove(&path)
+        btrfs::delete_subvolume(&path, now?.id)
     }
 }
 

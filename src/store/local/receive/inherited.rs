@@ -22,8 +22,10 @@ pub(super) fn by_new_subvolume(dir: &Path, name: &OsStr) -> Result<Vec<Vec<u8>>>
         return Ok(Vec::new());
     }
     btrfs::create_subvolume(dir, name)?;
-    let found = inheritable(&dir.join(name));
-    btrfs::delete_subvolume(dir, name)?;
+    let made = dir.join(name);
+    let id = btrfs::subvolume(&made)?.id;
+    let found = inheritable(&made);
+    btrfs::delete_subvolume(&made, id)?;
     found
 }
 

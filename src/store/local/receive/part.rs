@@ -1,13 +1,13 @@
 //! What is not finished: a subvolume under a name that is recorded, so that the next run removes it if this
 //! one cannot; and how it gets its own name, whole and durable.
 
-use crate::btrfs;
+use crate::btrfs::{self, Filesystem};
 use crate::digest::sha256;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Origin, Snapshot, State, Uuid, shown};
 use crate::store::local::listing::PART;
-use crate::store::local::paths::{open_dir, remove, sync};
+use crate::store::local::paths::{open_dir, sync};
 use crate::store::local::records::seals::{self, Fact, Pending, Seal};
 use crate::store::local::records::{marks, quarantine};
 use crate::sys;
@@ -56,6 +56,8 @@ pub(super) struct Part {
     will_be: PathBuf,
     /// Where it is, relative to the store: what the mark names.
     is: PathBuf,
+    /// The transaction in which its name was claimed, if the kernel tells.
+    since: Option<u64>,
     published: bool,
 }
 
@@ -69,11 +71,13 @@ impl Part {
             error.hint(format!("remove leftovers: buttersink clean {way}"))
         })?;
         quarantine::must_be_free(store, || receiving(store, path))?;
-        marks::begin(store, &is)?;
+        let since = Filesystem::open(store)?.generation()?;
+        marks::begin(store, &is, since)?;
         Ok(Part {
             store: store.to_owned(),
             will_be: path.to_owned(),
             is,
+            since,
             published: false,
         })
     }
@@ -173,17 +177,31 @@ impl Part {
     }
 }
 
+impl Part {
+    /// Removes what is under the unfinished name, if it was made since that was noted down.
+    fn remove(&self) -> Result<()> {
+        let path = self.path();
+        if path.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let now = btrfs::subvolume(&path)?;
+        match self.since.is_none_or(|since| now.otransid >= since) {
+            true => btrfs::delete_subvolume(&path, now.id),
+            false => Err(Error::refused(
+                self.doing(),
+                format!("{} is older than this transfer: look at it", shown(&path)),
+            )),
+        }
+    }
+}
+
 impl Drop for Part {
     fn drop(&mut self) {
         if self.published {
             return;
         }
         let path = self.path();
-        let removed = match path.symlink_metadata() {
-            Ok(_) => remove(&path),
-            Err(_) => Ok(()),
-        };
-        let removed = removed.and_then(|()| quarantine::remove(&self.store));
+        let removed = self.remove().and_then(|()| quarantine::remove(&self.store));
         match removed.and_then(|()| marks::ended(&self.store, &self.is)) {
             Ok(()) => log::line(|| format!("removed the unfinished {}", shown(&path))),
             // The next run removes it; a listing shows it until then.

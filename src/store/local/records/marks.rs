@@ -12,8 +12,28 @@ use std::path::{Path, PathBuf};
 /// The directory that holds them.
 const MARKS: &str = "marks";
 
-/// Records durably that the snapshot at `path` (relative to `dir`) is being received.
-pub(crate) fn begin(dir: &Path, path: &Path) -> Result<()> {
+/// What stands between a path and a transaction: no encoded path has it.
+const SINCE: &str = "%@";
+
+/// A mark: what is being received.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    /// Relative to the directory.
+    pub(crate) path: PathBuf,
+    /// The transaction in which it was claimed; unknown to earlier releases.
+    pub(crate) since: Option<u64>,
+}
+
+impl Mark {
+    /// Whether a subvolume that was made by this transaction can be what is meant.
+    pub(crate) fn can_mean(&self, otransid: u64) -> bool {
+        self.since.is_none_or(|since| otransid >= since)
+    }
+}
+
+/// Records durably that the snapshot at `path` (relative to `dir`) is being received. What was made before
+/// the transaction `since` is not it.
+pub(crate) fn begin(dir: &Path, path: &Path, since: Option<u64>) -> Result<()> {
     let state = StateDir::made(dir)?;
     match DirBuilder::new().mode(0o700).create(state.path(MARKS)) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -21,7 +41,8 @@ pub(crate) fn begin(dir: &Path, path: &Path) -> Result<()> {
         }
         _ => {}
     }
-    state.replace(&mark(dir, path)?, &path_text::encode(path))
+    let since = since.map_or(String::new(), |since| format!("{SINCE}{since}"));
+    state.replace(&mark(dir, path)?, &(path_text::encode(path) + &since))
 }
 
 /// The file that names what is being received at `path`, relative to `dir`.
@@ -48,8 +69,8 @@ pub(crate) fn ended_of(dir: &Path, key: &str, path: &Path) -> Result<()> {
     }
 }
 
-/// The marks of a filesystem: the key of a directory, and what is being received there, relative to it.
-pub(super) fn all(state: &StateDir) -> Result<Vec<(String, PathBuf)>> {
+/// The marks of a filesystem, each with the key of a directory.
+pub(super) fn all(state: &StateDir) -> Result<Vec<(String, Mark)>> {
     let entries = match std::fs::read_dir(state.path(MARKS)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.doing(|| format!("cannot read {}", state.shown(MARKS)))?,
@@ -61,14 +82,38 @@ pub(super) fn all(state: &StateDir) -> Result<Vec<(String, PathBuf)>> {
         let Some((key, _)) = name.split_once('-').filter(|_| !name.ends_with(".new")) else {
             continue;
         };
-        let path = path_in(state, &format!("{MARKS}/{name}"))?;
-        all.extend(path.map(|path| (key.to_owned(), path)));
+        let mark = read(state, &format!("{MARKS}/{name}"))?;
+        all.extend(mark.map(|mark| (key.to_owned(), mark)));
     }
     Ok(all)
 }
 
 /// What a file says is being received.
-pub(super) fn path_in(state: &StateDir, name: &str) -> Result<Option<PathBuf>> {
-    let path = state.read(name)?.and_then(|text| path_text::decode(&text));
-    Ok(path.filter(|path| !path.as_os_str().is_empty()))
+pub(super) fn read(state: &StateDir, name: &str) -> Result<Option<Mark>> {
+    Ok(state.read(name)?.and_then(|text| parse(&text)))
+}
+
+fn parse(text: &str) -> Option<Mark> {
+    let (path, since) = match text.rsplit_once(SINCE) {
+        Some((path, since)) => (path, Some(since.parse().ok()?)),
+        None => (text, None),
+    };
+    let path = path_text::decode(path)?;
+    (!path.as_os_str().is_empty()).then_some(Mark { path, since })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_name_what_came_after_them() {
+        let mark = parse("home/monday.part%@17").unwrap();
+        assert_eq!(mark.path, Path::new("home/monday.part"));
+        assert!(!mark.can_mean(16) && mark.can_mean(17) && mark.can_mean(18));
+        assert!(parse("home/monday.part").unwrap().can_mean(1));
+        for torn in ["", "home%@", "home%@x", "%@1", "home%"] {
+            assert!(parse(torn).is_none(), "{torn}");
+        }
+    }
 }

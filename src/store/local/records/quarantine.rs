@@ -121,7 +121,7 @@ fn under(
     let subvolume = btrfs::subvolume_of(top.as_fd()).doing(doing)?;
     let quarantine = quarantine.try_clone().doing(doing)?;
     let ours = marks::all(state)?.into_iter();
-    let ours = ours.filter_map(|(of, path)| (of == key).then_some(path));
+    let ours = ours.filter_map(|(of, mark)| (of == key).then_some(mark.path));
     Ok(ours.max_by_key(free).map(|path| Left {
         path,
         at,

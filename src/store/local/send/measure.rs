@@ -6,6 +6,7 @@ use crate::parallel;
 use crate::process;
 use crate::snapshot::{Measured, shown};
 use crate::stream;
+use crate::sys;
 use std::path::PathBuf;
 
 /// A diff by paths.
@@ -34,6 +35,7 @@ pub(crate) fn refused(error: Error) -> Measured {
     Measured {
         refused: Some(match error.kind {
             Kind::Unreceivable => said,
+            _ if !sys::is_root() => format!("it cannot be read by others than root: {said}"),
             _ => format!("it cannot be read: {said}"),
         }),
         ..Measured::default()
