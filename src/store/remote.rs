@@ -3,10 +3,10 @@
 //! business of whoever dials.
 
 mod connection;
+mod harmless;
 pub mod ssh;
 mod stream;
 
-use crate::checksum::Found;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
@@ -186,7 +186,7 @@ impl Store for Remote {
         }
         Ok(pairs
             .into_iter()
-            .zip(measured.into_iter().map(harmless))
+            .zip(measured.into_iter().map(harmless::measured))
             .collect())
     }
 
@@ -253,7 +253,7 @@ impl Store for Remote {
         Ok(Box::new(move || {
             let page: Result<Page> = line.answer()?;
             *slot = Some(line);
-            honest(page?, host)
+            harmless::page(page?, host)
         }))
     }
 
@@ -288,34 +288,6 @@ impl Store for Remote {
         }
         Ok(findings)
     }
-}
-
-/// A page with names that stay inside the snapshot, and words that play no tricks.
-fn honest(mut page: Page, host: &str) -> Result<Page> {
-    for seen in &mut page.seen {
-        if !seen.path.as_os_str().is_empty() {
-            inside(&seen.path)
-                .map_err(|said| Error::damaged(format!("cannot compare with {host}"), said))?;
-        }
-        match &mut seen.found {
-            Found::Nothing => {}
-            Found::Unread(why) => *why = plain(why),
-            Found::Entry(entry) => {
-                let xattrs = std::mem::take(&mut entry.xattrs).into_iter();
-                entry.xattrs = xattrs.map(|(name, sum)| (plain(&name), sum)).collect();
-            }
-        }
-    }
-    Ok(page)
-}
-
-/// What the far side knows of a diff, in words that play no tricks.
-fn harmless(mut measured: Measured) -> Measured {
-    measured.refused = measured.refused.map(|why| plain(&why));
-    for mend in &mut measured.mended.0 {
-        mend.path = plain(&mend.path);
-    }
-    measured
 }
 
 #[cfg(test)]

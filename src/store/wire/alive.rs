@@ -1,14 +1,19 @@
 //! Whether there is still somebody at the other end: an empty frame against silence, and an end to waiting.
 //! Knows descriptors and clocks, and of frames that one kind is empty.
 
+mod patience;
+
+pub(crate) use patience::Descriptors;
+
 use super::Tag;
 use crate::error::{Cause, Error};
 use crate::log::system;
 use crate::sys;
+use patience::Patience;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
@@ -19,60 +24,6 @@ pub(super) const PAGE: usize = 4096;
 const AHEAD: usize = 1 << 20;
 /// An empty frame.
 const BEAT: [u8; 5] = [Tag::Heartbeat as u8, 0, 0, 0, 0];
-/// Three numbers of milliseconds with blanks between, for tests.
-const VARIABLE: &str = "BUTTERSINK_PATIENCE";
-
-/// How long one waits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Patience {
-    /// Having said nothing, before one says that one is there.
-    beat: Duration,
-    /// For any byte, from who is to say that he is there.
-    silence: Duration,
-    /// A server: for a request, or for more of a stream, whatever else comes.
-    idle: Duration,
-}
-
-impl Patience {
-    /// A quarter of a minute, two minutes and an hour.
-    fn usual() -> Patience {
-        let said = std::env::var(VARIABLE).unwrap_or_default();
-        let numbers: Vec<u64> = said.split(' ').flat_map(str::parse).collect();
-        let [beat, silence, idle] = match numbers[..] {
-            [beat, silence, idle] => [beat, silence, idle],
-            _ => [15_000, 120_000, 3_600_000],
-        }
-        .map(Duration::from_millis);
-        Patience {
-            beat,
-            silence,
-            idle,
-        }
-    }
-}
-
-/// The two descriptors of a connection, to be waited for.
-#[derive(Debug)]
-pub(crate) struct Descriptors {
-    input: OwnedFd,
-    output: OwnedFd,
-    patience: Patience,
-}
-
-impl Descriptors {
-    /// Of what is read and what is written.
-    ///
-    /// # Errors
-    /// If there are too many open files.
-    pub(crate) fn of(input: &impl AsFd, output: &impl AsFd) -> io::Result<Descriptors> {
-        Ok(Descriptors {
-            input: input.as_fd().try_clone_to_owned()?,
-            output: output.as_fd().try_clone_to_owned()?,
-            patience: Patience::usual(),
-        })
-    }
-}
-
 /// Which half of a connection this is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Half {
@@ -353,6 +304,7 @@ fn attend(alive: &Weak<Alive>, nap: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::OwnedFd;
     use std::sync::atomic::AtomicUsize;
 
     fn ends(input: OwnedFd, output: OwnedFd, [beat, silence]: [u64; 2]) -> Descriptors {
