@@ -132,6 +132,7 @@ fn main() -> std::process::ExitCode {
             security::buckets::TESTS,
             security::buckets::OWN,
             security::servers::TESTS,
+            security::silence::TESTS,
             security::users::TESTS,
             shared::TESTS,
             shared::BUCKETS,
