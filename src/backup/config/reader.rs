@@ -5,11 +5,12 @@ use super::Setting;
 use super::nearest::nearest;
 use crate::error::{Error, Result};
 use jiff::civil::Time;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use toml::{Table, Value};
 
 /// Every key that a file may have.
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "global.log_level",
     "global.state_path",
     "global.lock_path",
@@ -18,9 +19,33 @@ const KEYS: &[&str] = &[
     "schedule.full_every_days",
     "schedule.incremental_every_days",
     "schedule.run_at",
+    "schedule.every",
     "snapshots.base_dir",
     "snapshots.retain",
+    "snapshots.keep",
+    "snapshots.keep_min",
+    "snapshots.keep_from",
+    "snapshots.week_starts",
+    "snapshots.keep_hour",
+    "snapshots.pinned",
     "subvolumes.paths",
+    "subvolume.path",
+    "subvolume.name",
+    "subvolume.exclude",
+    "subvolume.snapshots",
+    "subvolume.destinations",
+    "subvolume.every",
+    "subvolume.at",
+    "subvolume.keep",
+    "subvolume.keep_min",
+    "subvolume.keep_from",
+    "subvolume.week_starts",
+    "subvolume.keep_hour",
+    "subvolume.retain",
+    "subvolume.pinned",
+    "subvolume.on_change",
+    "subvolume.always",
+    "subvolume.noauto",
     "s3.bucket",
     "s3.region",
     "s3.prefix",
@@ -35,9 +60,22 @@ const KEYS: &[&str] = &[
     "s3.retain_full_chains",
     "s3.retain_days",
     "destination.location",
+    "destination.name",
+    "destination.groups",
+    "destination.every",
+    "destination.at",
     "destination.keep",
     "destination.keep_min",
+    "destination.keep_from",
+    "destination.week_starts",
+    "destination.keep_hour",
     "destination.retain",
+    "destination.ssh_options",
+    "destination.bwlimit_bytes",
+    "destination.storage_class",
+    "destination.region",
+    "destination.endpoint_url",
+    "destination.profile",
     "destination.require_mount",
     "destination.compare",
     "hooks.before",
@@ -52,8 +90,8 @@ const KEYS: &[&str] = &[
     "restore.receive_with",
 ];
 
-/// The section that there may be many of.
-const MANY: &str = "destination";
+/// The sections that there may be many of.
+const MANY: &[&str] = &["destination", "subvolume"];
 
 /// A document, and what was taken from it.
 pub(super) struct ConfigReader {
@@ -91,7 +129,7 @@ impl ConfigReader {
             let known = KEYS
                 .iter()
                 .any(|key| key.split_once('.').is_some_and(|(s, _)| s == section));
-            let many = section == MANY;
+            let many = MANY.contains(&section.as_str());
             match value {
                 _ if !known => return Err(self.unknown(section)),
                 Value::Table(keys) if !many => self.check_section(section, keys)?,
@@ -101,7 +139,8 @@ impl ConfigReader {
                     }
                 }
                 _ if many => {
-                    return Err(self.wrong(section, "is written [[destination]], once for each"));
+                    let said = format!("is written [[{section}]], once for each");
+                    return Err(self.wrong(section, &said));
                 }
                 _ => return Err(self.wrong(section, "is a section, written [section]")),
             }
@@ -115,22 +154,36 @@ impl ConfigReader {
         unknown.map_or(Ok(()), |key| Err(self.unknown(&key)))
     }
 
-    /// Takes something from each of the sections that there may be many of.
-    pub(super) fn many<T>(&mut self, take: fn(&mut ConfigReader) -> Result<T>) -> Result<Vec<T>> {
-        let Some(Value::Array(all)) = self.table.get(MANY).cloned() else {
+    /// Takes something from each of the sections of a name.
+    pub(super) fn many<T>(
+        &mut self,
+        section: &str,
+        mut take: impl FnMut(&mut ConfigReader) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let Some(Value::Array(all)) = self.table.get(section).cloned() else {
             return Ok(Vec::new());
         };
         let mut taken = Vec::new();
-        for section in all {
+        for keys in all {
             let mut one = ConfigReader {
                 name: self.name.clone(),
-                table: Table::from_iter([(MANY.to_owned(), section)]),
+                table: Table::from_iter([(section.to_owned(), keys)]),
                 entries: Vec::new(),
             };
             taken.push(take(&mut one)?);
             self.entries.append(&mut one.entries);
         }
         Ok(taken)
+    }
+
+    /// Whether there is such a section.
+    pub(super) fn has(&self, section: &str) -> bool {
+        self.table.contains_key(section)
+    }
+
+    /// Whether a key is there.
+    pub(super) fn has_key(&self, key: &str) -> bool {
+        self.get(key).is_some()
     }
 
     fn unknown(&self, key: &str) -> Error {
@@ -203,13 +256,27 @@ impl ConfigReader {
         all: &[(&str, T)],
     ) -> Result<T> {
         let text = self.text(key, default)?;
+        self.among(key, &text, all)
+    }
+
+    /// The same, if the file says it.
+    pub(super) fn optional_choice<T: Clone>(
+        &mut self,
+        key: &'static str,
+        all: &[(&str, T)],
+    ) -> Result<Option<T>> {
+        let text = self.optional(key)?;
+        text.map(|text| self.among(key, &text, all)).transpose()
+    }
+
+    fn among<T: Clone>(&self, key: &str, text: &str, all: &[(&str, T)]) -> Result<T> {
         // btrfs_to_s3 took them in any case.
-        let same = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(&text);
+        let same = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(text);
         if let Some((_, value)) = all.iter().find(same) {
             return Ok(value.clone());
         }
         let words: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
-        let hint = nearest(&text, words.iter().copied());
+        let hint = nearest(text, words.iter().copied());
         let hint = hint.map_or(String::new(), |near| format!("; did you mean {near}?"));
         let (text, words) = (text.escape_default(), words.join(", "));
         let said = format!("is \"{text}\", and must be one of {words}{hint}");
@@ -225,7 +292,7 @@ impl ConfigReader {
     }
 
     /// An absolute path; `~` at its beginning is the home of who runs the program.
-    fn absolute(&self, key: &str, path: PathBuf) -> Result<PathBuf> {
+    pub(super) fn absolute(&self, key: &str, path: PathBuf) -> Result<PathBuf> {
         let home = || std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
         let path = match path.strip_prefix("~") {
             Ok(below) if below.as_os_str().is_empty() => home(),
@@ -254,6 +321,23 @@ impl ConfigReader {
         }
         self.note(key, format!("{paths:?}"), false);
         Ok(paths)
+    }
+
+    /// A list of texts; empty if the file does not say it.
+    pub(super) fn texts(&mut self, key: &'static str) -> Result<Vec<OsString>> {
+        const WANTED: &str = "a list of texts in quotes";
+        let list = match self.get(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(list)) => list.clone(),
+            Some(other) => return Err(self.mistyped(key, other, WANTED)),
+        };
+        let text = |value: &Value| match value {
+            Value::String(text) if !text.is_empty() => Ok(OsString::from(text)),
+            other => Err(self.mistyped(key, other, WANTED)),
+        };
+        let texts = list.iter().map(text).collect::<Result<Vec<_>>>()?;
+        self.note(key, format!("{texts:?}"), false);
+        Ok(texts)
     }
 
     /// A program by its absolute path, and its arguments.
@@ -308,21 +392,30 @@ impl ConfigReader {
     /// `HH:MM`
     pub(super) fn time(&mut self, key: &'static str, default: &str) -> Result<Time> {
         let text = self.text(key, default)?;
-        let number = |text: &str| {
-            let digits = matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
-            text.parse::<i8>().ok().filter(|_| digits)
-        };
-        let time = text
-            .split_once(':')
-            .and_then(|(hour, minute)| Time::new(number(hour)?, number(minute)?, 0, 0).ok());
-        time.ok_or_else(|| {
-            let text = text.escape_default();
-            self.wrong(
-                key,
-                &format!("is \"{text}\", and must be a time from 00:00 to 23:59"),
-            )
-        })
+        time(&text).ok_or_else(|| self.no_time(key, &text))
     }
+
+    /// The same, if the file says it.
+    pub(super) fn optional_time(&mut self, key: &'static str) -> Result<Option<Time>> {
+        let text = self.optional(key)?;
+        let read = |text: String| time(&text).ok_or_else(|| self.no_time(key, &text));
+        text.map(read).transpose()
+    }
+
+    fn no_time(&self, key: &str, text: &str) -> Error {
+        let text = text.escape_default();
+        let said = format!("is \"{text}\", and must be a time from 00:00 to 23:59");
+        self.wrong(key, &said)
+    }
+}
+
+fn time(text: &str) -> Option<Time> {
+    let number = |text: &str| {
+        let digits = matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
+        text.parse::<i8>().ok().filter(|_| digits)
+    };
+    let (hour, minute) = text.split_once(':')?;
+    Time::new(number(hour)?, number(minute)?, 0, 0).ok()
 }
 
 /// A whole number, also in the clothes of another type, as btrfs_to_s3 took them.
