@@ -1,6 +1,7 @@
 //! The configuration file of scheduled backups: every key, its default and its bounds. Text in,
 //! values out; unknown and mistyped keys are errors that name the nearest known one.
 
+mod keys;
 mod nearest;
 mod places;
 mod reader;

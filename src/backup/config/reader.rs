@@ -1,97 +1,14 @@
-//! Typed values out of a TOML document, each by its full key; what is wrong is said with the key.
-//! Knows every key that there is, and no meaning.
+//! Typed values out of a TOML document, each by its full key; what is wrong is said with the key. Knows no
+//! meaning.
 
 use super::Setting;
+use super::keys::{KEYS, MANY};
 use super::nearest::nearest;
 use crate::error::{Error, Result};
 use jiff::civil::Time;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use toml::{Table, Value};
-
-/// Every key that a file may have.
-pub(super) const KEYS: &[&str] = &[
-    "global.log_level",
-    "global.state_path",
-    "global.lock_path",
-    "global.spool_dir",
-    "global.spool_size_bytes",
-    "schedule.full_every_days",
-    "schedule.incremental_every_days",
-    "schedule.run_at",
-    "schedule.every",
-    "snapshots.base_dir",
-    "snapshots.retain",
-    "snapshots.keep",
-    "snapshots.keep_min",
-    "snapshots.keep_from",
-    "snapshots.week_starts",
-    "snapshots.keep_hour",
-    "snapshots.pinned",
-    "subvolumes.paths",
-    "subvolume.path",
-    "subvolume.name",
-    "subvolume.exclude",
-    "subvolume.snapshots",
-    "subvolume.destinations",
-    "subvolume.every",
-    "subvolume.at",
-    "subvolume.keep",
-    "subvolume.keep_min",
-    "subvolume.keep_from",
-    "subvolume.week_starts",
-    "subvolume.keep_hour",
-    "subvolume.retain",
-    "subvolume.pinned",
-    "subvolume.on_change",
-    "subvolume.always",
-    "subvolume.noauto",
-    "s3.bucket",
-    "s3.region",
-    "s3.prefix",
-    "s3.endpoint_url",
-    "s3.chunk_size_bytes",
-    "s3.part_size_bytes",
-    "s3.storage_class_chunks",
-    "s3.storage_class_manifest",
-    "s3.concurrency",
-    "s3.spool_enabled",
-    "s3.sse",
-    "s3.retain_full_chains",
-    "s3.retain_days",
-    "destination.location",
-    "destination.name",
-    "destination.groups",
-    "destination.every",
-    "destination.at",
-    "destination.keep",
-    "destination.keep_min",
-    "destination.keep_from",
-    "destination.week_starts",
-    "destination.keep_hour",
-    "destination.retain",
-    "destination.ssh_options",
-    "destination.bwlimit_bytes",
-    "destination.storage_class",
-    "destination.region",
-    "destination.endpoint_url",
-    "destination.profile",
-    "destination.require_mount",
-    "destination.compare",
-    "hooks.before",
-    "hooks.after",
-    "hooks.timeout_seconds",
-    "restore.target_base_dir",
-    "restore.verify_mode",
-    "restore.sample_max_files",
-    "restore.wait_for_restore",
-    "restore.restore_timeout_seconds",
-    "restore.restore_tier",
-    "restore.receive_with",
-];
-
-/// The sections that there may be many of.
-const MANY: &[&str] = &["destination", "subvolume"];
 
 /// A document, and what was taken from it.
 pub(super) struct ConfigReader {
