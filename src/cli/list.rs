@@ -128,8 +128,10 @@ pub(super) fn config(options: &Options) -> Result<()> {
     let mut progress = Progress::new(options.verbosity(), options.json);
     let mut failed = Ok(());
     let mut some = false;
-    for (name, _) in &config.subvolumes {
-        let settings = archive::settings(&config, name);
+    let all = config.subvolumes.iter();
+    archive::bucket(&config)?;
+    for subvolume in all.filter(|s| config.archive_of(s).is_some()) {
+        let settings = archive::settings(&config, &subvolume.name)?;
         let mut archive = store::open_archive(settings, Access::Read, &means)?;
         match show(&mut *archive, options.commands, &mut progress) {
             // Of a bucket that cannot be read at all, once is enough.
