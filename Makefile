@@ -79,7 +79,7 @@ bench: $(BINARIES) ## figures beside those of the plain tools; ARGS=--quick for 
 	python3 benches/remote.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(ARGS)
 	python3 benches/s3.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(ARGS)
 	python3 benches/startup.py --programs '$(BUILT)/release' --static '$(BUILT)/static' $(filter --quick,$(ARGS))
-	$(CARGO) bench --locked --bench frames
+	$(CARGO) bench --locked --bench frames --bench plans
 	python3 benches/checksum.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(filter --quick,$(ARGS))
 
 install: $(PROGRAMS:%=$(FROM)/%) ## programs, man pages and completions below $(DESTDIR)$(PREFIX)

@@ -5,6 +5,7 @@ mod arborescence;
 mod candidates;
 mod copies;
 mod deletions;
+mod families;
 mod reasons;
 mod route;
 mod targets;
@@ -12,7 +13,7 @@ mod targets;
 use crate::error::Result;
 use crate::snapshot::{Diff, Listing, Mended, Size, Sizes, Snapshot, State, Uuid};
 use crate::store::Effort;
-use candidates::Families;
+use families::Families;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -208,20 +209,15 @@ struct Planner<'a> {
     /// What the destination holds and a diff may build on.
     parents: HashSet<Uuid>,
     by_id: HashMap<Uuid, &'a Snapshot>,
+    /// What the destination has of each, sound or not.
+    there: HashMap<Uuid, &'a Snapshot>,
     families: Families<'a>,
     plan: Plan,
 }
 
 impl<'a> Planner<'a> {
     fn new(source: &'a Listing, dest: &'a Listing, wish: &'a Wish, sizes: &'a Sizes) -> Self {
-        // Of twins, the first that is sound.
-        let mut by_id: HashMap<Uuid, &Snapshot> = HashMap::new();
-        for snapshot in &source.snapshots {
-            let best = by_id.entry(snapshot.id()).or_insert(snapshot);
-            if snapshot.rank() < best.rank() {
-                *best = snapshot;
-            }
-        }
+        let by_id = soundest(&source.snapshots);
         let mut parents: HashSet<Uuid> = dest
             .snapshots
             .iter()
@@ -249,7 +245,8 @@ impl<'a> Planner<'a> {
             sizes,
             parents,
             by_id,
-            families: Families::new(&source.snapshots),
+            there: soundest(&dest.snapshots),
+            families: Families::new(&source.snapshots, sizes),
             plan: Plan {
                 compare: wish.compare,
                 ..Plan::default()
@@ -270,6 +267,19 @@ impl<'a> Planner<'a> {
             self.obstacle(Obstacle::note(Path::new(""), what));
         }
     }
+}
+
+/// Of twins the first that is sound, by effective UUID; what is unfinished only if there is nothing else.
+fn soundest(snapshots: &[Snapshot]) -> HashMap<Uuid, &Snapshot> {
+    let rank = |s: &Snapshot| (s.state == State::Partial, s.rank());
+    let mut all: HashMap<Uuid, &Snapshot> = HashMap::new();
+    for snapshot in snapshots {
+        let best = all.entry(snapshot.id()).or_insert(snapshot);
+        if rank(snapshot) < rank(best) {
+            *best = snapshot;
+        }
+    }
+    all
 }
 
 /// The same snapshot on both sides.

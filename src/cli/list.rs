@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::report::archives::Shown;
 use crate::report::{self, Look, Screen};
 use crate::snapshot::{Origins, shown};
-use crate::store::{self, Access, Archive, Location};
+use crate::store::{self, Access, Archive, Location, Place};
 use jiff::Timestamp;
 use std::ffi::OsString;
 
@@ -106,8 +106,19 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     progress.result(&report::Listed::of(&listing, &look));
     let kept = listing.offer.stored().unwrap_or_default();
     if options.commands && !kept.is_empty() {
-        let streams = report::Streams::of(&listing, |diff| store.by_hand(diff))?;
-        progress.result(&streams);
+        match &location.place {
+            Place::RawSsh(far) => {
+                let (host, dir) = (shown(far.login()), shown(far.dir()));
+                let words = format!("buttersink list --commands raw:{dir}");
+                progress.note(format!(
+                    "on {host}, {words} prints how they are received by hand"
+                ));
+            }
+            _ => {
+                let streams = report::Streams::of(&listing, |diff| store.by_hand(diff))?;
+                progress.result(&streams);
+            }
+        }
     }
     for mut archive in archives {
         let shown = show(&mut *archive, options.commands, &mut progress);
@@ -138,8 +149,10 @@ pub(super) fn config(options: &Options) -> Result<()> {
     let mut progress = Progress::new(options.verbosity(), options.json);
     let mut failed = Ok(());
     let mut some = false;
-    for (name, _) in &config.subvolumes {
-        let settings = archive::settings(&config, name);
+    let all = config.subvolumes.iter();
+    archive::bucket(&config)?;
+    for subvolume in all.filter(|s| config.archive_of(s).is_some()) {
+        let settings = archive::settings(&config, &subvolume.name)?;
         let mut archive = store::open_archive(settings, Access::Read, &means)?;
         match show(&mut *archive, options.commands, &mut progress) {
             // Of a bucket that cannot be read at all, once is enough.

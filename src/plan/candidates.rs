@@ -1,9 +1,9 @@
 //! Which diffs are worth a thought, which snapshots they can reach, and what an unmeasured one is
 //! likely to cost. Thinks only.
 
+use super::families::Families;
 use crate::snapshot::{Diff, End, Graph, Listing, Size, Sizes, Snapshot, State, Uuid, shown};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 /// Candidate diffs; of diffs that cost the same the earlier is the better.
 pub(super) fn all(
@@ -71,17 +71,14 @@ fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) 
     let there = |s: &Snapshot| s.state != State::Altered && parents.contains(&s.id());
     let reachable =
         |s: &Snapshot| there(s) || (s.state != State::Altered && coming.contains(&s.id()));
+    let places = [families.places(there), families.places(reachable)];
     let mut diffs = Vec::new();
     for &target in targets {
         let mut from: Vec<Uuid> = Vec::new();
         if target.state != State::Altered {
-            let kin = |s: &Snapshot| {
-                reachable(s)
-                    && (Some(s.uuid) == target.parent_uuid || s.parent_uuid == Some(target.uuid))
-            };
-            from.extend(families.nearest(target, there));
-            from.extend(families.nearest(target, reachable));
-            from.extend(families.nearest(target, kin));
+            let near = places.iter().map(|among| families.nearest(target, among));
+            from.extend(near.flatten());
+            from.extend(families.nearest_kin(target, reachable));
         }
         let mut seen = HashSet::from([target.id()]);
         from.retain(|id| seen.insert(*id));
@@ -94,144 +91,6 @@ fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) 
         diffs.push(diff(None));
     }
     diffs
-}
-
-/// What tells the order in which the snapshots of a family were made.
-#[derive(Clone, Copy)]
-enum Clock {
-    /// Generations of one filesystem: exact.
-    Generation,
-    /// Of several filesystems: only the recorded times can be compared.
-    Time,
-}
-
-impl Clock {
-    /// Generations are of one filesystem if all snapshots were made here, or all came from elsewhere.
-    fn of(family: &[&Snapshot]) -> Clock {
-        let all = |wanted: &dyn Fn(&Snapshot) -> bool| {
-            let mut sound = family.iter().filter(|s| s.state != State::Partial);
-            sound.all(|s| wanted(s))
-        };
-        let one = all(&|s| s.received_uuid.is_none()) || all(&|s| s.received_uuid.is_some());
-        let counted = all(&|s| s.generation() != 0);
-        match (one && counted) || !all(&|s| s.created.is_some()) {
-            true => Clock::Generation,
-            false => Clock::Time,
-        }
-    }
-
-    fn age(self, snapshot: &Snapshot) -> (i128, u64, &Path) {
-        let (time, generation) = (snapshot.created.unwrap_or(0), snapshot.generation());
-        match self {
-            Clock::Generation => (generation.into(), 0, &snapshot.path),
-            Clock::Time => (time.into(), generation, &snapshot.path),
-        }
-    }
-}
-
-/// Snapshots by the subvolume that they descend from, each family by age. Only relatives share
-/// extents, so only between them is a diff smaller than the whole.
-#[derive(Default)]
-pub(super) struct Families<'a> {
-    families: Vec<Vec<&'a Snapshot>>,
-    /// By effective UUID: which family, and where in it.
-    place: HashMap<Uuid, (usize, usize)>,
-}
-
-impl<'a> Families<'a> {
-    pub(super) fn new(snapshots: &'a [Snapshot]) -> Families<'a> {
-        // What was copied or received is known by its origin where what it was made from is gone.
-        let of = |s: &Snapshot| {
-            let origin = s.origin.as_ref().filter(|_| s.received_uuid.is_some())?;
-            Uuid::set(origin.subvolume.0)
-        };
-        let edges = |s: &'a Snapshot| [(s.uuid, s.parent_uuid), (s.uuid, of(s))];
-        let lineage: Graph = snapshots.iter().flat_map(edges).collect();
-        let numbers = lineage.families();
-        let mut all = Families::default();
-        for snapshot in snapshots {
-            let number = numbers[&snapshot.uuid];
-            all.families
-                .resize(all.families.len().max(number + 1), Vec::new());
-            all.families[number].push(snapshot);
-        }
-        for (number, family) in all.families.iter_mut().enumerate() {
-            let clock = Clock::of(family);
-            family.sort_by_key(|s| clock.age(s));
-            let places = family.iter().enumerate();
-            all.place
-                .extend(places.map(|(at, s)| (s.id(), (number, at))));
-        }
-        all
-    }
-
-    /// The relatives of a snapshot, and itself.
-    pub(super) fn of(&self, snapshot: &Snapshot) -> &[&'a Snapshot] {
-        self.place
-            .get(&snapshot.id())
-            .map_or(&[], |&(number, _)| &self.families[number])
-    }
-
-    /// The relatives older than a snapshot and those that are newer, each the nearest first.
-    fn around(
-        &self,
-        snapshot: &Snapshot,
-    ) -> (
-        impl Iterator<Item = &'a Snapshot>,
-        impl Iterator<Item = &'a Snapshot>,
-    ) {
-        let at = self.place.get(&snapshot.id()).map_or(0, |&(_, at)| at);
-        let (older, newer) = self.of(snapshot).split_at(at);
-        let id = snapshot.id();
-        let other = move |s: &&Snapshot| s.id() != id;
-        (
-            older.iter().rev().copied().filter(other),
-            newer.iter().copied().filter(other),
-        )
-    }
-
-    /// The relatives next to the target in age, one older and one newer, for which `wanted` holds.
-    fn nearest(&self, target: &Snapshot, wanted: impl Fn(&Snapshot) -> bool) -> Vec<Uuid> {
-        let (mut older, mut newer) = self.around(target);
-        let older = older.find(|s| wanted(s));
-        let newer = newer.find(|s| wanted(s));
-        older.into_iter().chain(newer).map(Snapshot::id).collect()
-    }
-
-    /// The newest of each family for which `wanted` holds, the newest of all first.
-    fn newest(&self, wanted: impl Fn(&Snapshot) -> bool) -> Vec<&'a Snapshot> {
-        let newest = |family: &Vec<&'a Snapshot>| family.iter().rev().copied().find(|s| wanted(s));
-        let mut all: Vec<&Snapshot> = self.families.iter().filter_map(newest).collect();
-        all.sort_by_key(|s| std::cmp::Reverse((s.created, s.generation())));
-        all
-    }
-
-    fn are_kin(&self, one: &Snapshot, other: &Snapshot) -> bool {
-        let family = |s: &Snapshot| self.place.get(&s.id()).map(|(family, _)| *family);
-        family(one) == family(other)
-    }
-
-    /// The nearest older relative: what people expect a snapshot to be sent from.
-    pub(super) fn natural_parent(&self, target: &Snapshot) -> Option<&'a Snapshot> {
-        let (mut older, _) = self.around(target);
-        older.find(|s| s.state != State::Partial)
-    }
-
-    /// Whether a diff is from a snapshot of another family.
-    pub(super) fn is_from_stranger(&self, diff: &Diff) -> bool {
-        let place = |id| self.place.get(&id).map(|(family, _)| *family);
-        let from = diff.from.and_then(place);
-        from.is_some_and(|from| place(diff.to).is_some_and(|to| to != from))
-    }
-
-    /// Whether a diff goes back in time; false where nobody knows.
-    pub(super) fn is_against_time(&self, diff: &Diff) -> bool {
-        let place = |id| self.place.get(&id);
-        match (diff.from.and_then(place), place(diff.to)) {
-            (Some((family, from)), Some((other, to))) => family == other && from > to,
-            _ => false,
-        }
-    }
 }
 
 /// What diffs make, down to what is there already.
@@ -320,27 +179,14 @@ fn broken(candidates: &[Diff], tree: &HashSet<Uuid>, target: Uuid) -> String {
 /// first and its last command. A whole stream has most of what the file tree has, even if the
 /// tree's nodes are half empty; and in a large family, once one whole stream is known, the others
 /// are taken to be as dense, or each would be measured in turn.
-pub(super) fn at_least(
-    target: Option<&Snapshot>,
-    diff: &Diff,
-    families: &Families,
-    sizes: &Sizes,
-) -> u64 {
+pub(super) fn at_least(target: Option<&Snapshot>, diff: &Diff, families: &Families) -> u64 {
     const SHORTEST: u64 = 100;
     const LEAF: u64 = 64 << 10;
-    const LARGE: usize = 16;
     let Some(target) = target.filter(|_| diff.from.is_none()) else {
         return SHORTEST;
     };
-    let relatives = families.of(target);
-    let known = |s: &&Snapshot| Some((sizes.get(&(s.id(), None))?.size.bytes()?, s.tree_bytes));
-    let like = |(size, tree): (u64, u64)| {
-        (u128::from(size) * u128::from(target.tree_bytes) / u128::from(tree.max(1))) as u64
-    };
-    let dense = relatives.iter().filter_map(known).map(like).max();
-    let dense = dense.filter(|_| relatives.len() > LARGE);
     let sparse = SHORTEST + target.tree_bytes.saturating_sub(LEAF) / 8;
-    dense.unwrap_or(0).max(sparse)
+    families.as_dense(target).unwrap_or(0).max(sparse)
 }
 
 /// A guess at a stream's length from a listing alone.

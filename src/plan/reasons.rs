@@ -25,10 +25,6 @@ impl Chosen {
     pub(super) fn get(&self, to: Uuid) -> Option<&Diff> {
         self.by.get(&to)
     }
-
-    pub(super) fn parent(&self, to: Uuid) -> Option<Uuid> {
-        self.get(to)?.from
-    }
 }
 
 impl Planner<'_> {
@@ -121,8 +117,7 @@ impl Planner<'_> {
         if self.parents.contains(&id) || chosen.get(id).is_some() {
             return None;
         }
-        let copies = self.dest.snapshots.iter().filter(|s| s.id() == id);
-        let Some(there) = copies.min_by_key(|s| s.rank()) else {
+        let Some(there) = self.there.get(&id) else {
             return Some("which is not at the destination");
         };
         Some(match there.state {

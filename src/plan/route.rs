@@ -5,8 +5,9 @@ use super::arborescence::{self, Edge};
 use super::candidates;
 use super::reasons::Chosen;
 use super::{Action, Obstacle, Planner, Step};
-use crate::snapshot::{Diff, Mended, Size, Snapshot, Uuid};
+use crate::snapshot::{Diff, Mended, Shortest, Size, Snapshot, Uuid};
 use std::collections::{HashMap, HashSet};
+use std::iter;
 
 /// What a further link in a stored chain costs beside its bytes: a chain is as good as its
 /// weakest link, and each is a request to make and an object to keep.
@@ -45,17 +46,9 @@ impl<'a> Planner<'a> {
             let why = self.refusal(&whole).map_or(why, str::to_owned);
             self.obstacle(Obstacle::blocking(&snapshot.path, why));
         }
-        let mut full_only = HashSet::new();
-        let chosen = loop {
-            let chosen = self.cheapest(&nodes, &candidates, &full_only);
-            match self
-                .too_long(&nodes, &chosen)
-                .filter(|to| full_only.insert(*to))
-            {
-                Some(_) => {}
-                None => break chosen,
-            }
-        };
+        let mut choice = self.choice(nodes, candidates);
+        let chosen = self.cheapest(&mut choice);
+        let limits = self.limits(&choice);
         let wished: HashSet<Uuid> = targets.iter().map(|s| s.id()).collect();
         for diff in in_order(&chosen, &self.by_id) {
             let path = self
@@ -63,7 +56,7 @@ impl<'a> Planner<'a> {
                 .get(&diff.to)
                 .map(|s| s.path.clone())
                 .unwrap_or_default();
-            let mut why = self.why(&diff, &chosen, full_only.contains(&diff.to));
+            let mut why = self.why(&diff, &chosen, choice.full_only.contains(&diff.to));
             if !wished.contains(&diff.to) {
                 why.push_str("; needed by what follows");
             }
@@ -71,7 +64,7 @@ impl<'a> Planner<'a> {
             if !mended.is_empty() {
                 why.push_str(&format!("; mended: {mended}"));
             }
-            let Diff { to, from, size } = self.with_limit(diff, &candidates, &full_only);
+            let Diff { to, from, size } = with_limit(diff, &limits);
             self.plan.steps.push(Step {
                 action: Action::Transfer,
                 path,
@@ -91,37 +84,53 @@ impl<'a> Planner<'a> {
         known.map(|known| known.mended.clone()).unwrap_or_default()
     }
 
-    /// The minimum-cost arborescence over the candidates.
-    fn cheapest(&self, nodes: &[Uuid], candidates: &[Diff], full_only: &HashSet<Uuid>) -> Chosen {
-        let index: HashMap<Uuid, usize> = nodes
-            .iter()
-            .enumerate()
-            .map(|(i, &id)| (id, i + 1))
-            .collect();
-        let mut edges = Vec::new();
-        for (rank, diff) in candidates.iter().enumerate() {
-            let Some(&to) = index.get(&diff.to) else {
-                continue;
+    fn choice(&self, nodes: Vec<Uuid>, candidates: Vec<Diff>) -> Choice {
+        let numbers: HashMap<Uuid, usize> = (1..).zip(&nodes).map(|(n, id)| (*id, n)).collect();
+        let edge = |(tag, diff): (usize, &Diff)| {
+            let from = match diff.from.filter(|_| !self.at_hand(diff)) {
+                Some(parent) => *numbers.get(&parent)?,
+                None => 0,
             };
-            let from = match diff.from {
-                Some(parent) if !self.at_hand(diff) => index.get(&parent).copied(),
-                _ => Some(0),
-            };
-            if let (Some(from), false) = (from, self.ruled_out(diff, candidates, full_only)) {
-                edges.push(Edge {
-                    from,
-                    to,
-                    cost: self.cost(diff),
-                    tag: rank,
-                });
-            }
+            let to = *numbers.get(&diff.to)?;
+            let cost = self.cost(diff);
+            Some(Edge {
+                from,
+                to,
+                cost,
+                tag,
+            })
+        };
+        let edges = candidates.iter().enumerate().filter_map(edge).collect();
+        let whole = candidates.iter().filter(|diff| diff.from.is_none());
+        Choice {
+            edges,
+            whole: whole.map(|diff| diff.to).collect(),
+            full_only: HashSet::new(),
+            nodes,
+            candidates,
         }
-        let picked = arborescence::minimum(nodes.len() + 1, &edges);
+    }
+
+    /// The minimum-cost arborescence over the candidates without chains that are too long.
+    fn cheapest(&self, choice: &mut Choice) -> Chosen {
+        let stored = self.dest.offer.graph().shortest();
+        let picked = loop {
+            let picked = arborescence::minimum(choice.nodes.len() + 1, &choice.edges);
+            let long = self.too_long(choice, &picked, &stored);
+            match long.filter(|to| choice.full_only.insert(*to)) {
+                Some(to) => choice.must_be_whole(to),
+                None => break picked,
+            }
+        };
         let sized = |diff: &Diff| Diff {
             size: self.size(diff),
             ..*diff
         };
-        Chosen::new(picked.into_iter().map(|tag| sized(&candidates[tag])))
+        Chosen::new(
+            picked
+                .iter()
+                .map(|edge| sized(&choice.candidates[edge.tag])),
+        )
     }
 
     /// Whether the destination has all that the diff builds on.
@@ -129,28 +138,18 @@ impl<'a> Planner<'a> {
         diff.from.is_none_or(|from| self.parents.contains(&from))
     }
 
-    /// Whether the chain of diffs would get too long, and there is another way.
-    fn ruled_out(&self, diff: &Diff, candidates: &[Diff], full_only: &HashSet<Uuid>) -> bool {
-        let whole = |other: &Diff| other.to == diff.to && other.from.is_none();
-        full_only.contains(&diff.to) && diff.from.is_some() && candidates.iter().any(whole)
-    }
-
-    /// A diff that is not measured yet, and how much of it is worth to be: whatever it builds on,
-    /// if it costs more than one that the destination can take at once, that one will be taken.
-    fn with_limit(&self, diff: Diff, candidates: &[Diff], full_only: &HashSet<Uuid>) -> Diff {
-        let measured = candidates.iter().filter(|other| {
-            other.to == diff.to
-                && self.at_hand(other)
-                && self.size(other).is_exact()
-                && !self.ruled_out(other, candidates, full_only)
-        });
-        let least = measured.map(|other| self.cost(other)).min();
-        let size = match (diff.size, least) {
-            (Size::Unknown | Size::Beyond(_), Some(least)) => Size::Beyond(least),
-            (Size::Unknown | Size::Beyond(_), None) => Size::Unknown,
-            (known, _) => known,
-        };
-        Diff { size, ..diff }
+    /// For each snapshot the least that it is known to cost out of what is at hand. Whatever else it is built
+    /// on, if that costs more, this is the way that will be taken.
+    fn limits(&self, choice: &Choice) -> HashMap<Uuid, u64> {
+        let mut limits = HashMap::new();
+        for edge in choice.edges.iter().filter(|edge| edge.from == 0) {
+            let diff = &choice.candidates[edge.tag];
+            if self.size(diff).is_exact() {
+                let least = limits.entry(diff.to).or_insert(edge.cost);
+                *least = edge.cost.min(*least);
+            }
+        }
+        limits
     }
 
     fn size(&self, diff: &Diff) -> Size {
@@ -187,7 +186,7 @@ impl<'a> Planner<'a> {
             Size::Unknown if self.wish.settled => UNMEASURED,
             Size::Unknown => {
                 let target = self.by_id.get(&diff.to).copied();
-                candidates::at_least(target, diff, &self.families, self.sizes)
+                candidates::at_least(target, diff, &self.families)
             }
         }
     }
@@ -214,20 +213,62 @@ impl<'a> Planner<'a> {
     }
 
     /// A snapshot whose chain at the destination would get too long, the first on its chain.
-    fn too_long(&self, nodes: &[Uuid], chosen: &Chosen) -> Option<Uuid> {
+    fn too_long(&self, choice: &Choice, picked: &[Edge], stored: &Shortest) -> Option<Uuid> {
         let limit = self.wish.max_chain.filter(|_| self.keeps_diffs())?;
-        let stored = self.dest.offer.graph().shortest();
-        let length = |id: &Uuid| {
-            let (way, _) = chosen.graph.way_down(*id);
-            let first = way.last().and_then(|first| chosen.get(*first)?.from);
-            way.len() + first.map_or(0, |there| stored.depth(there).unwrap_or(1))
-        };
-        let diffs = nodes.iter().filter(|id| chosen.parent(**id).is_some());
-        let long = diffs
-            .map(|id| (length(id), *id))
-            .filter(|(length, _)| *length > limit);
-        long.min_by_key(|(length, _)| *length).map(|(_, id)| id)
+        let lengths = choice.lengths(picked, |from| stored.depth(from).unwrap_or(1));
+        let builds = |edge: &&Edge| choice.candidates[edge.tag].from.is_some();
+        let long = picked.iter().filter(builds).map(|edge| edge.to - 1);
+        let long = long.filter(|at| lengths[*at] > limit);
+        long.min_by_key(|at| lengths[*at])
+            .map(|at| choice.nodes[at])
     }
+}
+
+/// What there is to choose among.
+struct Choice {
+    /// What is to be made.
+    nodes: Vec<Uuid>,
+    candidates: Vec<Diff>,
+    /// The candidates, by the numbers of nodes from 1 on, out of what is at hand and out of each other.
+    edges: Vec<Edge>,
+    /// What can be made out of nothing.
+    whole: HashSet<Uuid>,
+    /// What is made out of nothing since its chain of diffs would get too long, if there is that way.
+    full_only: HashSet<Uuid>,
+}
+
+impl Choice {
+    fn must_be_whole(&mut self, id: Uuid) {
+        if self.whole.contains(&id) {
+            let kept = |diff: &Diff| diff.to != id || diff.from.is_none();
+            self.edges.retain(|edge| kept(&self.candidates[edge.tag]));
+        }
+    }
+
+    /// How many diffs make each of the nodes; of what is at hand `depth` says how many made it.
+    fn lengths(&self, picked: &[Edge], depth: impl Fn(Uuid) -> usize) -> Vec<usize> {
+        let mut lengths = vec![0; self.nodes.len() + 1];
+        let into: HashMap<usize, &Edge> = picked.iter().map(|edge| (edge.to, edge)).collect();
+        for edge in picked {
+            let up = |edge: &&Edge| into.get(&edge.from).copied();
+            let way = iter::successors(Some(edge), up).take_while(|edge| lengths[edge.to] == 0);
+            for edge in way.collect::<Vec<_>>().into_iter().rev() {
+                let at_hand = self.candidates[edge.tag].from.filter(|_| edge.from == 0);
+                lengths[edge.to] = 1 + lengths[edge.from] + at_hand.map_or(0, &depth);
+            }
+        }
+        lengths.split_off(1)
+    }
+}
+
+/// A diff that is not measured yet, and how much of it is worth to be.
+fn with_limit(diff: Diff, limits: &HashMap<Uuid, u64>) -> Diff {
+    let size = match (diff.size, limits.get(&diff.to)) {
+        (Size::Unknown | Size::Beyond(_), Some(least)) => Size::Beyond(*least),
+        (Size::Unknown | Size::Beyond(_), None) => Size::Unknown,
+        (known, _) => known,
+    };
+    Diff { size, ..diff }
 }
 
 /// Parents first; otherwise by age.

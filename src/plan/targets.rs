@@ -31,6 +31,7 @@ impl<'a> Planner<'a> {
     pub(super) fn targets(&mut self, wished: &[&'a Snapshot]) -> Vec<&'a Snapshot> {
         let (mut targets, mut seen): (Vec<&Snapshot>, HashMap<Uuid, &Path>) =
             (Vec::new(), HashMap::new());
+        let names = self.names();
         for &snapshot in wished {
             if !self.sendable(snapshot) {
                 continue;
@@ -40,7 +41,10 @@ impl<'a> Planner<'a> {
                 continue;
             }
             seen.insert(snapshot.id(), &snapshot.path);
-            if !self.present(snapshot) && !self.unusable(snapshot) && !self.name_taken(snapshot) {
+            if !self.present(snapshot)
+                && !self.unusable(snapshot)
+                && !self.name_taken(snapshot, &names)
+            {
                 targets.push(snapshot);
             }
         }
@@ -93,14 +97,8 @@ impl<'a> Planner<'a> {
 
     /// Whether the destination has it; says so in the plan.
     fn present(&mut self, snapshot: &Snapshot) -> bool {
-        let here = |s: &&Snapshot| s.id() == snapshot.id() && s.state != State::Partial;
-        let Some(there) = self
-            .dest
-            .snapshots
-            .iter()
-            .filter(here)
-            .min_by_key(|s| s.rank())
-        else {
+        let there = self.there.get(&snapshot.id()).copied();
+        let Some(there) = there.filter(|s| s.state != State::Partial) else {
             return false;
         };
         if let Some(obstacle) = in_the_way(snapshot, there) {
@@ -144,12 +142,15 @@ impl<'a> Planner<'a> {
         why.is_some()
     }
 
-    fn name_taken(&mut self, snapshot: &Snapshot) -> bool {
-        let other = self
-            .dest
-            .snapshots
-            .iter()
-            .find(|s| s.path == snapshot.path && s.state != State::Partial);
+    /// The names that are taken at the destination.
+    fn names(&self) -> HashMap<&'a Path, &'a Snapshot> {
+        let whole = self.dest.snapshots.iter();
+        let whole = whole.filter(|s| s.state != State::Partial);
+        whole.rev().map(|s| (s.path.as_path(), s)).collect()
+    }
+
+    fn name_taken(&mut self, snapshot: &Snapshot, names: &HashMap<&Path, &Snapshot>) -> bool {
+        let other = names.get(snapshot.path.as_path());
         if let Some(other) = other {
             let what = format!(
                 "another snapshot has its name at the destination ({})",

@@ -253,6 +253,24 @@ fn a_thousand_snapshots_in_chains() {
 }
 
 #[test]
+fn candidates_grow_with_the_number_of_snapshots_and_not_with_its_square() {
+    for count in [100, 3000] {
+        let source = listing((0..count).map(|n| snapshot(n, n % 5)).collect());
+        let dest = listing((0..count / 2).map(received).collect());
+        let (wish, sizes) = (Wish::default(), Sizes::new());
+        let mut planner = Planner::new(&source, &dest, &wish, &sizes);
+        let targets = planner.targets(&planner.wished().unwrap());
+        let families = &planner.families;
+        let all = candidates::all(&source, families, &targets, &planner.parents, &sizes);
+        assert!(
+            all.len() as u64 <= 7 * count / 2,
+            "{} of {count}",
+            all.len()
+        );
+    }
+}
+
+#[test]
 fn what_the_destination_has_is_preferred() {
     let source = listing((0..3).map(|n| snapshot(n, 0)).collect());
     let dest = listing(vec![received(1)]);

@@ -2,16 +2,17 @@
 
 use super::bucket::{ArchiveStore, DiffStore, attempt, lifecycle, raw};
 use super::local::Local;
+use super::wire::Descriptors;
 use super::{
     Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Right, Store,
     remote, serve,
 };
 use crate::btrfs;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Doing, Error, Kind, Result};
 use crate::objects::directory::Directory;
 use crate::process::Priority;
 use crate::snapshot::{Origins, shown};
-use std::io::{Read, Write};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Opens the store at a place.
@@ -159,7 +160,7 @@ pub struct Terms<'a> {
     pub receive_with: Option<ReceiveWith>,
 }
 
-/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes, as far
+/// Serves a directory to the client at the other end of two pipes or sockets, in the manner that it wishes, as far
 /// as the terms leave that open. The directory is looked for once the client has greeted, so that it
 /// hears why there is none.
 ///
@@ -168,9 +169,10 @@ pub struct Terms<'a> {
 pub fn serve_directory(
     find: impl FnOnce() -> Result<PathBuf>,
     terms: &Terms,
-    reader: impl Read,
-    writer: impl Write,
+    reader: File,
+    writer: File,
 ) -> Result<()> {
+    let ends = Descriptors::of(&reader, &writer).doing(|| "cannot serve".to_owned())?;
     let open = |client: &Hello| {
         let priority = if client.background {
             Priority::Background
@@ -197,7 +199,7 @@ pub fn serve_directory(
         receive_with: terms.receive_with,
         ..Hello::here()
     };
-    serve::serve_as(open, terms.access, here, reader, writer)
+    serve::serve_as(open, terms.access, here, (reader, writer), Some(ends))
 }
 
 /// A directory for the streams of a client: one below a root, or one that may become a root, since it is empty

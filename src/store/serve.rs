@@ -6,7 +6,7 @@ mod streams;
 use crate::error::{Error, Result};
 use crate::log::system;
 use crate::snapshot::{Diff, Measured, Size, shown};
-use crate::store::wire::{Added, Failure, Hello, Request, Tag, Wire, strange};
+use crate::store::wire::{Added, Descriptors, Failure, Half, Hello, Request, Tag, Wire, strange};
 use crate::store::{Access, Store};
 use serde::Serialize;
 use std::io::{self, Read, Write};
@@ -24,21 +24,23 @@ pub fn serve<S: Store + ?Sized>(
     reader: impl Read,
     writer: impl Write,
 ) -> Result<()> {
-    serve_as(open, access, Hello::here(), reader, writer)
+    serve_as(open, access, Hello::here(), (reader, writer), None)
 }
 
-/// The same for a server that says more of itself than what its machine can.
+/// The same for a server that says more of itself than what its machine can, and that gives up a client
+/// of whom nothing is heard, where there are descriptors.
 ///
 /// # Errors
 /// As [`serve`] says.
-pub fn serve_as<S: Store + ?Sized>(
+pub(crate) fn serve_as<S: Store + ?Sized>(
     open: impl FnOnce(&Hello) -> Result<Box<S>>,
     access: Access,
     here: Hello,
-    reader: impl Read,
-    writer: impl Write,
+    (reader, writer): (impl Read, impl Write),
+    ends: Option<Descriptors>,
 ) -> Result<()> {
-    let mut wire = Wire::new(reader, writer);
+    let mut wire = Wire::new(reader, writer, ends, Half::Server);
+    let here = wire.honest(here);
     session(open, access, here, &mut wire).inspect_err(|error| {
         // If nobody listens any more, the error itself says more than that.
         let _ = fail(&mut wire, error, true);
@@ -57,7 +59,7 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
     let mut store = open(&client)?;
     system::line(|| format!("mode {} was granted", access.letter()));
     let (mut listed, mut added) = (false, Vec::new());
-    while let Some((tag, length)) = wire.head().map_err(lost)? {
+    while let Some((tag, length)) = wire.next_request().map_err(lost)? {
         if tag != Tag::Request {
             return Err(strange("it speaks out of turn"));
         }
@@ -97,6 +99,7 @@ fn greet<R: Read, W: Write>(
         ..here
     };
     wire.say(Tag::Hello, &us).map_err(lost)?;
+    wire.greeted(&us, &client);
     us.agrees(&client, "the client")?;
     Ok(Some(client))
 }

@@ -4,8 +4,9 @@ use crate::error::Result;
 use crate::event::{Event, Listener};
 use crate::plan::{self, Plan, Wish};
 use crate::process;
-use crate::snapshot::{Diff, Listing, Measured, Size, Sizes};
+use crate::snapshot::{Diff, Listing, Measured, Size, Sizes, Snapshot, Uuid};
 use crate::store::Store;
+use std::collections::HashSet;
 
 /// Plans with exact sizes: plans, measures what was chosen, and plans again until all is known.
 ///
@@ -64,12 +65,10 @@ pub(super) fn plan_from(
 /// A file tree says next to nothing of how much its files hold: what is guessed from it alone is good enough
 /// to choose by, and is told to nobody.
 fn forget_guesses(plan: &mut Plan, from: &Listing) {
-    let counted = |id| {
-        let mut all = from.snapshots.iter().filter(|s| s.id() == id);
-        all.any(|s| s.referenced.is_some())
-    };
+    let counted = from.snapshots.iter().filter(|s| s.referenced.is_some());
+    let counted: HashSet<Uuid> = counted.map(Snapshot::id).collect();
     for step in &mut plan.steps {
-        if matches!(step.size, Size::Estimate(_)) && !counted(step.to) {
+        if matches!(step.size, Size::Estimate(_)) && !counted.contains(&step.to) {
             step.size = Size::Unknown;
         }
     }
@@ -98,7 +97,6 @@ fn unmeasured() -> Measured {
 mod tests {
     use super::*;
     use crate::parallel;
-    use crate::snapshot::{Snapshot, Uuid};
     use crate::store::Sink;
     use std::io::Read;
     use std::path::Path;

@@ -98,7 +98,7 @@ fn archives_in(dir: PathBuf, spooled: bool) -> Kind {
 
 /// Runs the program, and it must succeed.
 #[track_caller]
-fn fine(args: &[&str]) -> Said {
+pub(crate) fn fine(args: &[&str]) -> Said {
     let said = buttersink(args);
     assert_eq!(said.code, 0, "buttersink {args:?}");
     said
@@ -386,7 +386,7 @@ fn at_a_far_side() {
 
     for args in [
         vec![&snaps[..], &there],
-        vec!["list", &there],
+        vec!["list", "--commands", &there],
         vec!["verify", "--download", &there],
         vec![&there, &slash(&b)],
     ] {

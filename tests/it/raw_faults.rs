@@ -3,6 +3,7 @@
 
 use crate::contract::{put, sound};
 use crate::disks::{exfat, ext4, names_below, raw, tmpfs};
+use crate::raw::fine;
 use crate::runner::Test;
 use crate::streams::{diff, stream};
 use crate::subvolumes::{script, snapshot, subvolume};
@@ -22,6 +23,8 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     a_full_disk,
     a_disk_that_is_read_only,
     a_disk_that_is_gone,
+    a_server_that_knows_the_directory_no_more,
+    directories_that_cannot_be_written_out,
     damage_is_found,
     parts_that_did_not_reach_the_disk,
     what_is_there_is_never_replaced,
@@ -137,6 +140,75 @@ fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))"
 }
 
 /// Bytes that were changed, and files that were cut, or lost.
+/// Runs `buttersink ARGS…`, with one kind of call that concerns these directories made to fail.
+fn injected(dirs: &[&Path], inject: &str, args: &[&str]) -> Said {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip("needs strace");
+    }
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o", "/dev/null"]);
+    for dir in dirs {
+        command.arg("-P").arg(dir);
+    }
+    command.args(["-e", &format!("inject={inject}")]);
+    command.arg(binary("buttersink")).args(args);
+    let output = output(&mut command);
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Whichever file is to be opened when a network filesystem answers so: it is said, with the way out, and what
+/// was not seen is not called good.
+fn a_server_that_knows_the_directory_no_more() {
+    let (from, disk) = (large(1), ext4("e", 64));
+    fine(&[from.to_str().unwrap(), &raw(&disk)]);
+    let there = disk.join("large");
+    for words in [&["list"][..], &["verify"], &["verify", "--download"]] {
+        let place = raw(&disk);
+        let args: Vec<&str> = words.iter().copied().chain([&*place]).collect();
+        let mut failed = 0;
+        for call in 1.. {
+            let stale = format!("openat2:error=ESTALE:when={call}");
+            let said = injected(&[&disk, &there], &stale, &args);
+            let all = format!("{}{}", said.stdout, said.stderr);
+            if !all.contains("Stale file handle") {
+                assert_eq!(said.code, 0, "{call}: {all}");
+                break;
+            }
+            assert_ne!(said.code, 0, "{call}: {all}");
+            failed += 1;
+        }
+        assert!(failed > 3, "{words:?}: {failed}");
+    }
+    fine(&["verify", "--download", &raw(&disk)]);
+}
+
+/// Some filesystems refuse it: each run that writes says what that means.
+fn directories_that_cannot_be_written_out() {
+    let (from, disk) = (large(1), ext4("e", 64));
+    let place = raw(&disk);
+    let args = [from.to_str().unwrap(), &place];
+    for _ in 0..2 {
+        let said = injected(&[&disk], "fsync:error=EINVAL", &args);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert!(
+            said.stderr.contains("cannot write out directories"),
+            "{}",
+            said.stderr
+        );
+    }
+    // What else goes wrong with it is an error, and nothing is there that was not written out.
+    let other = ext4("other", 64);
+    let said = injected(&[&other], "fsync:error=EIO", &[args[0], &raw(&other)]);
+    assert_ne!(said.code, 0);
+    assert!(said.stderr.contains("see dmesg"), "{}", said.stderr);
+    fine(&[args[0], &raw(&other)]);
+    fine(&["verify", "--download", &raw(&other)]);
+}
+
 fn damage_is_found() {
     let disk = tmpfs("t", 16);
     let (full, bytes) = (diff(1, None, 70_000), stream(1, None, 70_000));

@@ -4,7 +4,7 @@ use crate::contract;
 use crate::damage;
 use crate::runner::Test;
 use crate::sshd::*;
-use crate::stores::{Directories, delete, fill};
+use crate::stores::{Directories, delete, fill, two_snapshots};
 use crate::subvolumes::{snapshot, subvolume};
 use crate::support::{binary, btrfs, btrfs_with, here};
 use crate::tests;
@@ -22,6 +22,7 @@ use std::process::{Command, Stdio};
 pub(crate) const TESTS: &[Test] = tests![
     ssh_keeps_the_contract,
     push_pull_list_and_delete,
+    streams_kept_behind_ssh,
     from_far_to_far,
     odd_names_travel,
     what_arrives_is_compared_and_replaced,
@@ -106,6 +107,41 @@ fn push_pull_list_and_delete() {
     assert_eq!(
         said, modes,
         "one connection a run, with no more rights than it needs"
+    );
+}
+
+/// A directory of a filesystem that is not btrfs, with `raw+ssh://`.
+fn streams_kept_behind_ssh() {
+    let _sshd = Sshd::start();
+    let (snaps, home) = (two_snapshots(&btrfs("near", 512), 3), btrfs("home", 512));
+    let disk = crate::disks::ext4("e", 64);
+    let place = |dir: &Path| format!("raw+ssh://far{}/", dir.display());
+    let there = OsString::from(place(&disk));
+    let plan = fine([OsStr::new("-n"), &near(&snaps), &there]);
+    assert!(plan.stdout.contains("base") && plan.stdout.contains("next"));
+    fine([near(&snaps), there.clone()]);
+    let said = fine([near(&snaps), there.clone()]);
+    assert!(
+        said.stdout.contains("nothing sent; 2 already there"),
+        "{}",
+        said.stdout
+    );
+    let by_hand = fine(["list".as_ref(), "--commands".as_ref(), &*there]).stderr;
+    let words = format!(
+        "on far, buttersink list --commands raw:{}/ prints",
+        disk.display()
+    );
+    assert!(by_hand.contains(&words), "{by_hand}");
+    fine(["verify".as_ref(), "--download".as_ref(), &*there]);
+    fine([there, near(&home)]);
+    for name in ["base", "next"] {
+        assert_same(&snaps.join(name), &home.join(name));
+    }
+    // What is there is whole without us.
+    let streams = crate::disks::names_below(&disk);
+    assert!(
+        streams.iter().any(|name| name.starts_with("base/")),
+        "{streams:?}"
     );
 }
 

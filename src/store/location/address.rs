@@ -58,7 +58,7 @@ impl Address {
     }
 
     /// `[user@]host`, as ssh wants it.
-    pub(in crate::store) fn login(&self) -> &OsStr {
+    pub(crate) fn login(&self) -> &OsStr {
         &self.login
     }
 
@@ -67,7 +67,7 @@ impl Address {
     }
 
     /// As it was typed, with a slash at its end.
-    pub(in crate::store) fn dir(&self) -> &OsStr {
+    pub(crate) fn dir(&self) -> &OsStr {
         self.dir.as_os_str()
     }
 

@@ -91,7 +91,7 @@ fn take<R: Read, W: Write>(sink: &mut dyn Sink, wire: &mut Wire<R, W>) -> Result
         let broke = |error| broken(error, bytes);
         match wire.head().map_err(broke)? {
             Some((Tag::Data, length)) => {
-                pass(sink, &mut wire.reader, length, &mut buffer, bytes)?;
+                pass(sink, wire, length, &mut buffer, bytes)?;
                 bytes += length as u64;
             }
             Some((Tag::End, length)) => {
@@ -113,9 +113,9 @@ fn take<R: Read, W: Write>(sink: &mut dyn Sink, wire: &mut Wire<R, W>) -> Result
 }
 
 /// Moves one frame's data, as it arrives.
-fn pass(
+fn pass<R: Read, W: Write>(
     sink: &mut dyn Sink,
-    reader: &mut dyn Read,
+    wire: &mut Wire<R, W>,
     mut left: usize,
     buffer: &mut [u8],
     before: u64,
@@ -123,7 +123,7 @@ fn pass(
     let length = left;
     while left > 0 {
         let want = buffer.len().min(left);
-        match reader.read(&mut buffer[..want]) {
+        match wire.read(&mut buffer[..want]) {
             Ok(0) => {
                 let so_far = before + (length - left) as u64;
                 return Err(broken(io::ErrorKind::UnexpectedEof.into(), so_far));
