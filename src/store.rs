@@ -36,7 +36,7 @@ pub use open::{
 };
 pub use options::{BucketOptions, Checksum, Manner, Means, Sse, SshOptions, check_part};
 pub use receipt::{Parts, Receipt};
-pub use serve::Quota;
+pub use serve::{Grant, Quota};
 use std::io::{Read, Write};
 use std::path::Path;
 pub use wire::Hello;

@@ -1,7 +1,8 @@
 //! System calls that std does not offer, and the processor's vectors: all the `unsafe` there is. What it
 //! offers is safe, and knows nothing of btrfs. Here are ioctl, openat2 and statfs; `dir` reads
 //! directories and `at` changes them, `secure_open` opens what others may have put there, `child` is
-//! about signals and children, `confine` about what a child may reach, and `lanes` hashes by vectors.
+//! about signals and children, `confine` about what a child may reach, `ready` waits for pipes, and `lanes`
+//! hashes by vectors.
 
 #![allow(unsafe_code)]
 
@@ -10,16 +11,18 @@ mod child;
 mod confine;
 pub mod dir;
 mod lanes;
+mod ready;
 mod rename;
 pub mod secure_open;
 
-pub use at::is_root;
+pub use at::{is_root, terminal_width};
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
     yield_to_others,
 };
 pub use confine::confine;
 pub use lanes::{Hash, LANES, Vectors};
+pub use ready::{can_read, can_write, is_unread, stop_this_process};
 pub use rename::{rename_exchange, rename_noreplace};
 
 use std::ffi::{CString, OsStr};

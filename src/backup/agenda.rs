@@ -3,7 +3,7 @@
 
 use super::names;
 use super::run::own_chains;
-use super::schedule::{BackupKind, Due, Past, Schedule};
+use super::schedule::{BackupKind, Cycle, Due, Past, Schedule};
 use crate::archive::{Begun, Stamp};
 use crate::snapshot::{Listing, Origin, Snapshot, State, Uuid, shown};
 use jiff::{Timestamp, Zoned};
@@ -17,10 +17,12 @@ pub enum Agenda {
     New(BackupKind, String),
     /// This snapshot has not arrived yet; how it is sent, and why before there is a new one.
     Finish(Uuid, BackupKind, String),
+    /// A snapshot that no archive waits for, and why.
+    Snapshot(String),
     /// The newest has not arrived at all destinations.
     Owed,
-    /// Nothing before this moment, and what then.
-    Later(Zoned, BackupKind),
+    /// Nothing before this moment, and what then: a backup of this kind, or a snapshot only.
+    Later(Zoned, Option<BackupKind>),
 }
 
 /// What there is of an archive's newest chain.
@@ -175,13 +177,11 @@ fn begun(left: &Snapshot) -> Option<Begun> {
     Begun::parse(left.path.to_str()?)
 }
 
-/// Decides. `force` makes a backup in any case; `owed` says that a destination lacks the newest
-/// snapshot.
+/// Decides what an archive is to get. `force` makes a backup in any case.
 pub fn decide(
     schedule: &Schedule,
     past: &Past,
     pending: Option<Pending>,
-    owed: bool,
     now: &Zoned,
     force: bool,
 ) -> Agenda {
@@ -204,8 +204,43 @@ pub fn decide(
     }
     match due {
         Due::Now(kind, why) => Agenda::New(kind, why),
-        Due::Later(..) if owed => Agenda::Owed,
-        Due::Later(at, kind) => Agenda::Later(at, kind),
+        Due::Later(at, kind) => Agenda::Later(at, Some(kind)),
+    }
+}
+
+/// What a subvolume asks for by itself, beside what its archive does.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// How often it has a snapshot; `None` for when its archive needs one.
+    pub cycle: Option<Cycle>,
+    /// When it last had one.
+    pub last: Option<Timestamp>,
+    /// It has one in any case, and why.
+    pub force: Option<&'static str>,
+}
+
+/// What is to be done in all: what the archive waits for comes first, then a snapshot for itself, and
+/// then what destinations lack (`owed`).
+pub fn decide_all(archive: Option<Agenda>, wish: &Wish, owed: bool, now: &Zoned) -> Agenda {
+    let later = match archive {
+        Some(Agenda::Later(at, kind)) => Some((at, kind)),
+        Some(agenda) => return agenda,
+        None => None,
+    };
+    let due = wish.cycle.map(|cycle| cycle.due(wish.last, now));
+    let next = match (due, wish.force) {
+        (Some(Ok(why)), _) => return Agenda::Snapshot(why),
+        (_, Some(why)) => return Agenda::Snapshot(why.to_owned()),
+        (Some(Err(next)), None) => Some((next, None)),
+        (None, None) => None,
+    };
+    let first = later
+        .into_iter()
+        .chain(next)
+        .min_by_key(|(at, _)| at.timestamp());
+    match first {
+        Some((at, kind)) if !owed => Agenda::Later(at, kind),
+        _ => Agenda::Owed,
     }
 }
 
@@ -224,12 +259,13 @@ fn counting<'a>(past: &Past<'a>, pending: &Pending) -> Past<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backup::schedule::Every;
     use crate::snapshot::{Diff, Offer, Size};
     use jiff::civil::time;
 
     const SCHEDULE: Schedule = Schedule {
-        full_every: 28,
-        incremental_every: 7,
+        full_every: Every::days(28),
+        incremental_every: Every::days(7),
         run_at: time(2, 0, 0, 0),
     };
 
@@ -239,7 +275,7 @@ mod tests {
 
     fn decided(past: &Past, pending: Option<Pending>, now: &str, force: bool) -> Agenda {
         let now = at(now).to_zoned(jiff::tz::TimeZone::UTC);
-        decide(&SCHEDULE, past, pending, false, &now, force)
+        decide(&SCHEDULE, past, pending, &now, force)
     }
 
     fn past() -> Past<'static> {
@@ -389,13 +425,36 @@ mod tests {
 
     #[test]
     fn destinations_that_lack_something_get_it_when_nothing_is_due() {
-        let now = at("03-09T03:00:00").to_zoned(jiff::tz::TimeZone::UTC);
-        let owed = |owed| decide(&SCHEDULE, &past(), None, owed, &now, false);
-        assert_eq!(owed(true), Agenda::Owed);
-        assert!(matches!(owed(false), Agenda::Later(..)));
-        let later = at("03-15T03:00:00").to_zoned(jiff::tz::TimeZone::UTC);
-        let due = decide(&SCHEDULE, &past(), None, true, &later, false);
-        assert!(matches!(due, Agenda::New(BackupKind::Incremental, _)));
+        let at = |text| at(text).to_zoned(jiff::tz::TimeZone::UTC);
+        let wish = |last: &Zoned, every: &str| Wish {
+            cycle: Some(Cycle {
+                every: Every::parse(every).unwrap(),
+                at: time(2, 0, 0, 0),
+            }),
+            last: Some(last.timestamp()),
+            force: None,
+        };
+        let now = at("03-09T03:00:00");
+        let archive = |now| Some(decide(&SCHEDULE, &past(), None, now, false));
+        let (quiet, hourly) = (wish(&now, "9y"), wish(&at("03-09T01:59:00"), "1h"));
+        assert_eq!(decide_all(archive(&now), &quiet, true, &now), Agenda::Owed);
+        let later = decide_all(archive(&now), &quiet, false, &now);
+        let next = at("03-15T02:00:00");
+        assert_eq!(later, Agenda::Later(next, Some(BackupKind::Incremental)));
+        // What is due for itself does not wait for the archive, but what that waits for comes first.
+        let own = decide_all(archive(&now), &hourly, true, &now);
+        assert!(matches!(own, Agenda::Snapshot(_)), "{own:?}");
+        let soon = decide_all(archive(&now), &wish(&now, "1h"), false, &now);
+        assert_eq!(soon, Agenda::Later(at("03-09T04:00:00"), None));
+        let due = at("03-15T03:00:00");
+        let both = decide_all(archive(&due), &hourly, true, &due);
+        assert!(matches!(both, Agenda::New(BackupKind::Incremental, _)));
+        let asked = Wish {
+            force: Some("--once"),
+            ..quiet
+        };
+        let asked = decide_all(None, &asked, false, &now);
+        assert_eq!(asked, Agenda::Snapshot("--once".to_owned()));
     }
 
     #[test]

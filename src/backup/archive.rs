@@ -1,44 +1,70 @@
 //! The archives of a configuration, and how their bucket is reached; makes the directory in which parts wait for it. Opens no store.
 
-use super::config::Config;
-use crate::error::{Doing, Result};
+use super::config::{BucketConfig, Config, SubvolumeConfig};
+use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::store::{ArchiveSettings, BucketOptions, Means};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 
 /// Where the backups of a subvolume lie and how they are written.
-pub fn settings(config: &Config, name: &str) -> ArchiveSettings {
+///
+/// # Errors
+/// If the file has no archive.
+pub fn settings(config: &Config, name: &str) -> Result<ArchiveSettings> {
+    let s3 = bucket(config)?;
     let spool = (
         config.global.spool_dir.clone(),
         config.global.spool_size_bytes,
     );
-    ArchiveSettings {
-        bucket: config.s3.bucket.clone(),
-        prefix: config.s3.prefix.clone(),
+    let subvolume = config.subvolumes.iter().find(|s| s.name == name);
+    let origin = subvolume.map_or_else(
+        || config.snapshots.base_dir.clone(),
+        SubvolumeConfig::folder,
+    );
+    Ok(ArchiveSettings {
+        bucket: s3.bucket.clone(),
+        prefix: s3.prefix.clone(),
         name: name.to_owned(),
-        origin: config.snapshots.base_dir.clone(),
-        chunk_size: config.s3.chunk_size_bytes,
-        class_chunks: Some(config.s3.storage_class_chunks.clone()),
-        class_manifest: Some(config.s3.storage_class_manifest.clone()),
-        spool: config.s3.spool_enabled.then_some(spool),
-    }
+        origin,
+        chunk_size: s3.chunk_size_bytes,
+        class_chunks: Some(s3.storage_class_chunks.clone()),
+        class_manifest: Some(s3.storage_class_manifest.clone()),
+        spool: s3.spool_enabled.then_some(spool),
+    })
+}
+
+/// The bucket of a configuration.
+///
+/// # Errors
+/// If it has none.
+pub fn bucket(config: &Config) -> Result<&BucketConfig> {
+    config.s3.as_ref().ok_or_else(|| {
+        let said = "the file has no [s3]: what a [[destination]] holds is seen and restored by its location";
+        Error::usage("cannot look for an archive", said)
+    })
 }
 
 /// The same for who only reads them: what says how they are written has no say.
-pub fn readable(config: &Config, name: &str) -> ArchiveSettings {
-    ArchiveSettings {
+///
+/// # Errors
+/// As [`settings`] says.
+pub fn readable(config: &Config, name: &str) -> Result<ArchiveSettings> {
+    Ok(ArchiveSettings {
         chunk_size: 1,
         class_chunks: None,
         class_manifest: None,
         spool: None,
-        ..settings(config, name)
-    }
+        ..settings(config, name)?
+    })
 }
 
 /// The means by which the bucket of a configuration is reached. What the command line says comes first.
 pub fn means(config: &Config, means: &Means) -> Means {
-    let (s3, options) = (&config.s3, means.s3.clone());
+    let Some(s3) = &config.s3 else {
+        return means.clone();
+    };
+    let options = means.s3.clone();
     Means {
         s3: BucketOptions {
             region: options.region.or_else(|| Some(s3.region.clone())),
@@ -58,7 +84,8 @@ pub fn means(config: &Config, means: &Means) -> Means {
 /// If there is to be a spool, and its directory cannot be made.
 pub fn make_spool(config: &Config, dry_run: bool) -> Result<()> {
     let dir = &config.global.spool_dir;
-    match config.s3.spool_enabled && !dry_run {
+    let spools = config.s3.as_ref().is_some_and(|s3| s3.spool_enabled);
+    match spools && !dry_run {
         true => DirBuilder::new()
             .recursive(true)
             .mode(0o700)

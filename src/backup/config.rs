@@ -1,24 +1,32 @@
 //! The configuration file of scheduled backups: every key, its default and its bounds. Text in,
 //! values out; unknown and mistyped keys are errors that name the nearest known one.
 
-mod bucket;
+mod keys;
 mod nearest;
 mod places;
 mod reader;
 
+mod bucket;
+mod policy;
+mod subvolumes;
+
+mod destination;
+
 use super::hooks::{self, Hooks};
-use super::retention::{self, ChainPolicy, Policy};
-use super::schedule::Schedule;
+use super::retention::{ChainPolicy, Policy};
+use super::schedule::{Cycle, Every, Schedule};
 use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::store::{Location, Place, ReceiveWith, Sse};
+use crate::store::{ReceiveWith, Sse};
 use crate::sys::secure_open::{self, Unopened};
+pub use destination::DestinationConfig;
 pub use places::Places;
 use reader::ConfigReader;
-use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use subvolumes::SubvolumeConfig;
 
 /// As many bytes as a configuration may have.
 const LONGEST: u64 = 1 << 20;
@@ -35,10 +43,12 @@ pub struct Config {
     pub schedule: Schedule,
     /// `[snapshots]`
     pub snapshots: Snapshots,
-    /// `[subvolumes]`, each with the name of its backups.
-    pub subvolumes: Vec<(String, PathBuf)>,
+    /// `[subvolumes]` and `[[subvolume]]`
+    pub subvolumes: Vec<SubvolumeConfig>,
+    /// Paths of `[[subvolume]]` with patterns that mean nothing that is there.
+    pub unmatched: Vec<String>,
     /// `[s3]`
-    pub s3: BucketConfig,
+    pub s3: Option<BucketConfig>,
     /// `[restore]`
     pub restore: Restore,
     /// `[[destination]]`
@@ -78,13 +88,15 @@ pub struct Global {
     pub spool_size_bytes: u64,
 }
 
-/// Snapshots on this machine.
+/// Snapshots on this machine, where no `[[subvolume]]` says otherwise.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Snapshots {
     /// Where they are made.
     pub base_dir: PathBuf,
-    /// How many of each subvolume are kept, beside parents still needed.
-    pub retain: u64,
+    /// Which are kept, beside parents still needed.
+    pub keeps: Policy,
+    /// Patterns of names that stay wherever they are.
+    pub pinned: Vec<OsString>,
 }
 
 /// Where backups go, and how.
@@ -114,19 +126,6 @@ pub struct BucketConfig {
     pub sse: Sse,
     /// Which backups are let go.
     pub keeps: ChainPolicy,
-}
-
-/// Where snapshots go beside the bucket.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DestinationConfig {
-    /// A directory of snapshots.
-    pub place: Place,
-    /// Which stay there.
-    pub keeps: Policy,
-    /// On this machine it must be on a filesystem mounted for it.
-    pub require_mount: bool,
-    /// What arrives there is held against its source.
-    pub compare: bool,
 }
 
 /// The way back.
@@ -215,30 +214,144 @@ impl Config {
     /// If it is no TOML, has keys that are unknown or mistyped, or lacks one.
     pub fn parse(name: &str, text: &str, places: &Places) -> Result<Config> {
         let mut file = ConfigReader::new(name, text)?;
+        let global = global(&mut file, places)?;
+        let schedule = schedule(&mut file)?;
+        let usual = usual(&mut file, &schedule)?;
+        let (subvolumes, unmatched) = subvolumes::read(&mut file, &usual)?;
+        let (keeps, run_at) = (&usual.keeps, schedule.run_at);
         let config = Config {
-            global: global(&mut file, places)?,
-            schedule: schedule(&mut file)?,
-            snapshots: Snapshots {
-                base_dir: file.path("snapshots.base_dir", "/srv/snapshots".into())?,
-                retain: file.number("snapshots.retain", 2, 1)?,
-            },
-            subvolumes: subvolumes(&mut file)?,
+            global,
+            subvolumes,
+            unmatched,
             s3: bucket::read(&mut file)?,
             restore: restore(&mut file)?,
-            destinations: file.many(destination)?,
+            destinations: file
+                .many("destination", |file| destination::read(file, keeps, run_at))?,
             hooks: hooks(&mut file)?,
+            schedule,
+            snapshots: Snapshots {
+                base_dir: usual.base_dir,
+                keeps: usual.keeps,
+                pinned: usual.pinned,
+            },
             entries: Vec::new(),
         };
-        if config.s3.spool_enabled && config.global.spool_size_bytes < SMALLEST_PART {
-            let said = format!(
-                "is {}, and must be at least {SMALLEST_PART}: one part of an upload",
-                config.global.spool_size_bytes
-            );
-            return Err(file.wrong("global.spool_size_bytes", &said));
-        }
+        config.check(&file)?;
         let entries = file.entries;
         Ok(Config { entries, ..config })
     }
+
+    /// What no section can know by itself.
+    fn check(&self, file: &ConfigReader) -> Result<()> {
+        let spools = self.s3.as_ref().is_some_and(|s3| s3.spool_enabled);
+        if spools && self.global.spool_size_bytes < SMALLEST_PART {
+            let said = format!(
+                "is {}, and must be at least {SMALLEST_PART}: one part of an upload",
+                self.global.spool_size_bytes
+            );
+            return Err(file.wrong("global.spool_size_bytes", &said));
+        }
+        for (at, one) in self.destinations.iter().enumerate() {
+            let before = &self.destinations[..at];
+            if before.iter().any(|other| other.place == one.place) {
+                let said = format!("names {} twice", one.place);
+                return Err(file.wrong("destination.location", &said));
+            }
+            let Some(name) = one.name.as_deref() else {
+                continue;
+            };
+            if name == ARCHIVE || before.iter().any(|other| other.is_called(name)) {
+                let said = format!("is {name:?}, which something else is called");
+                return Err(file.wrong("destination.name", &said));
+            }
+        }
+        let named = self
+            .subvolumes
+            .iter()
+            .flat_map(|s| s.destinations.iter().flatten());
+        for word in named {
+            if !self.is_destination(word) {
+                let known = self.names();
+                let near = nearest::nearest(word, known.iter().map(String::as_str));
+                let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+                let said = format!("has {word:?}, which no destination is called{hint}");
+                return Err(file.wrong("subvolume.destinations", &said));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_destination(&self, word: &str) -> bool {
+        let archive = word == ARCHIVE && self.s3.is_some();
+        archive || self.destinations.iter().any(|dest| dest.is_called(word))
+    }
+
+    /// What destinations and their groups are called.
+    fn names(&self) -> Vec<String> {
+        let archive = self.s3.iter().map(|_| ARCHIVE.to_owned());
+        let named = |dest: &DestinationConfig| {
+            [dest.name.iter().cloned().collect(), dest.groups.clone()].concat()
+        };
+        archive
+            .chain(self.destinations.iter().flat_map(named))
+            .collect()
+    }
+
+    /// The archive that a subvolume goes to, if it does.
+    pub fn archive_of(&self, subvolume: &SubvolumeConfig) -> Option<&BucketConfig> {
+        let named = subvolume.destinations.as_ref();
+        let meant = named.is_none_or(|all| all.iter().any(|word| word == ARCHIVE));
+        self.s3.as_ref().filter(|_| meant)
+    }
+
+    /// The further destinations of a subvolume, by their places in the file.
+    pub fn destinations_of(&self, subvolume: &SubvolumeConfig) -> Vec<usize> {
+        let named = subvolume.destinations.as_ref();
+        let meant = |dest: &DestinationConfig| {
+            named.is_none_or(|all| all.iter().any(|word| dest.is_called(word)))
+        };
+        let all = self.destinations.iter().enumerate();
+        all.filter(|(_, dest)| meant(dest))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// How often a subvolume has a snapshot, whatever its archive needs; `None` if only that counts.
+    pub fn cycle_of(&self, subvolume: &SubvolumeConfig) -> Option<Cycle> {
+        let usual = Cycle {
+            every: self.schedule.incremental_every,
+            at: self.schedule.run_at,
+        };
+        let alone = self.archive_of(subvolume).is_none();
+        subvolume.cycle.or(alone.then_some(usual))
+    }
+}
+
+/// What `[s3]` is called among destinations.
+const ARCHIVE: &str = "s3";
+
+/// What `[schedule]` and `[snapshots]` say for all subvolumes.
+fn usual(file: &mut ConfigReader, schedule: &Schedule) -> Result<subvolumes::Usual> {
+    let says_where = file.has_key("snapshots.base_dir");
+    let base_dir = file.path("snapshots.base_dir", "/srv/snapshots".into())?;
+    let mut usual = Policy::default();
+    if !file.has_key("snapshots.keep") && !file.has_key("snapshots.retain") {
+        let retain = file.number("snapshots.retain", 2, 1)?;
+        usual.newest = usize::try_from(retain).ok();
+    }
+    let every = file.optional("schedule.every")?;
+    let every = every.map(|text| Every::parse(&text)).transpose();
+    let every =
+        every.map_err(|error| file.wrong("schedule.every", &format!("is wrong: {error}")))?;
+    let at = schedule.run_at;
+    Ok(subvolumes::Usual {
+        cycle: every.map(|every| Cycle { every, at }),
+        run_at: schedule.run_at,
+        base_dir,
+        says_where,
+        keeps: policy::SNAPSHOTS.read(file, &usual)?,
+        pinned: file.texts("snapshots.pinned")?,
+    })
 }
 
 fn global(file: &mut ConfigReader, places: &Places) -> Result<Global> {
@@ -255,85 +368,17 @@ fn global(file: &mut ConfigReader, places: &Places) -> Result<Global> {
 
 fn schedule(file: &mut ConfigReader) -> Result<Schedule> {
     const DAYS: u64 = 1_000_000;
-    let mut days = |key, default| -> Result<u32> {
+    let mut days = |key, default| -> Result<Every> {
         let days = file.number(key, default, 1)?;
         // More than the calendar has.
-        Ok(u32::try_from(days.min(DAYS)).unwrap_or(u32::MAX))
+        Ok(Every::days(
+            u32::try_from(days.min(DAYS)).unwrap_or(u32::MAX),
+        ))
     };
     Ok(Schedule {
         full_every: days("schedule.full_every_days", 180)?,
         incremental_every: days("schedule.incremental_every_days", 7)?,
         run_at: file.time("schedule.run_at", "02:00")?,
-    })
-}
-
-/// Backups are called after the last part of the path, so two must not share it.
-fn subvolumes(file: &mut ConfigReader) -> Result<Vec<(String, PathBuf)>> {
-    const KEY: &str = "subvolumes.paths";
-    let mut seen: HashMap<String, PathBuf> = HashMap::new();
-    let mut all = Vec::new();
-    for path in file.paths(KEY)? {
-        let Some(name) = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-        else {
-            let said = format!(
-                "has {}, which has no name to call its backups by",
-                shown(&path)
-            );
-            return Err(file.wrong(KEY, &said));
-        };
-        if let Some(other) = seen.insert(name.clone(), path.clone()) {
-            let said = format!(
-                "has {} and {}, whose backups would both be called {name}",
-                shown(other),
-                shown(&path)
-            );
-            return Err(file.wrong(KEY, &said));
-        }
-        all.push((name, path));
-    }
-    Ok(all)
-}
-
-fn destination(file: &mut ConfigReader) -> Result<DestinationConfig> {
-    let text = file.required("destination.location")?;
-    let said =
-        |file: &ConfigReader, key, error: Error| file.wrong(key, &format!("is wrong: {error}"));
-    let location = Location::directory(text.as_ref());
-    let place = location.map_err(|error| said(file, "destination.location", error))?;
-    if place.place.path().is_some_and(Path::is_relative) {
-        let what = format!("is {text:?}, and must be an absolute path, ssh://…, s3://… or raw:/…");
-        return Err(file.wrong("destination.location", &what));
-    }
-    let mut keeps = match file.optional("destination.keep")? {
-        Some(policy) => {
-            Policy::parse(&policy).map_err(|error| said(file, "destination.keep", error))?
-        }
-        None => Policy::default(),
-    };
-    let newest = file.optional_number("destination.retain", 1)?;
-    keeps.newest = newest.map(|newest| usize::try_from(newest).unwrap_or(usize::MAX));
-    if let Some(age) = file.optional("destination.keep_min")? {
-        let age =
-            retention::age(&age).map_err(|error| said(file, "destination.keep_min", error))?;
-        keeps.least = Some(age);
-        if keeps.keeps_all() {
-            let what = "comes with destination.keep or destination.retain";
-            return Err(file.wrong("destination.keep_min", what));
-        }
-    }
-    let compare = file.flag("destination.compare", false)?;
-    if compare && place.place.keeps_streams() {
-        let what = "is true, and in a bucket there is nothing to compare with before a restore \
-                    (restore --verify full compares then)";
-        return Err(file.wrong("destination.compare", what));
-    }
-    Ok(DestinationConfig {
-        place: place.place,
-        keeps,
-        compare,
-        require_mount: file.flag("destination.require_mount", false)?,
     })
 }
 

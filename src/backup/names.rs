@@ -7,6 +7,7 @@ use jiff::civil::DateTime;
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 /// How the snapshots of a subvolume are called.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +46,12 @@ impl Naming {
             Naming::Scheduled(..) => None,
         }
     }
+}
+
+/// When a scheduled snapshot was made, by the last part of its path.
+pub fn scheduled_time(path: &Path) -> Option<Timestamp> {
+    let (_, made, _) = scheduled_parts(path.file_name()?.to_str()?)?;
+    Some(made)
 }
 
 /// The name of a one-shot snapshot: a prefix and the local time.

@@ -81,6 +81,8 @@ pub fn run(order: &BackupOrder, means: &Means, now: &Zoned, listener: &mut Liste
         max_chain: Some(order.max_chain),
         whole: order.whole,
         pinned: Vec::new(),
+        pinned_names: Vec::new(),
+        lets_go: true,
         said: HashSet::new(),
         listener,
     };

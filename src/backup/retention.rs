@@ -2,29 +2,15 @@
 //! whatever the counts say. Pure: snapshots and times come in as values, reasons go out.
 
 mod chains;
+mod period;
 
 use crate::error::{Error, Result};
 use crate::snapshot::{Graph, Uuid};
 pub use chains::{ChainPolicy, own};
-use jiff::civil::{DateTime, Weekday};
-use jiff::{SignedDuration, Timestamp, ToSpan, Zoned, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
+pub use period::{Calendar, Every, Period};
 use std::fmt::Write;
 use std::path::PathBuf;
-
-/// A calendar period, in local time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Period {
-    /// From the full hour.
-    Hour,
-    /// From midnight.
-    Day,
-    /// From Monday.
-    Week,
-    /// From the first.
-    Month,
-    /// From the first of January.
-    Year,
-}
 
 /// How many snapshots are kept. With nothing in it, all are.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,8 +20,14 @@ pub struct Policy {
     /// The newest of each of so many periods that have any, counted from the last one back.
     pub periods: Vec<(Period, usize)>,
     /// Whatever the counts say, what arrived less than so long ago. Alone, it lets nothing go either.
+    /// [`FOREVER`] lets nothing go.
     pub least: Option<SignedDuration>,
+    /// Where periods begin, and what stands for one.
+    pub calendar: Calendar,
 }
+
+/// Longer than anything is there.
+pub const FOREVER: SignedDuration = SignedDuration::MAX;
 
 /// A snapshot to be judged.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,7 +76,7 @@ impl Policy {
         };
         let mut policy = Policy::default();
         for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
-            let (period, count) = period(word).ok_or_else(|| {
+            let (period, count) = Period::counted(word).ok_or_else(|| {
                 let said = "is not a number of h(ours), d(ays), w(eeks), m(onths) or y(ears), as in '7d 4w 12m'";
                 wrong(format!("'{}' {said}", word.escape_default()))
             })?;
@@ -104,7 +96,7 @@ impl Policy {
 
     /// Whether everything is kept.
     pub fn keeps_all(&self) -> bool {
-        self.newest.is_none() && self.periods.is_empty()
+        self.newest.is_none() && self.periods.is_empty() || self.least == Some(FOREVER)
     }
 
     /// Whether it stays because it has not been there for long, or for nobody knows how long.
@@ -143,49 +135,6 @@ pub fn age(text: &str) -> Result<SignedDuration> {
     let number: Option<i64> = digits.parse().ok().filter(|_| plain);
     let seconds = number.and_then(|number| number.checked_mul(seconds));
     seconds.map(SignedDuration::from_secs).ok_or_else(wrong)
-}
-
-fn period(word: &str) -> Option<(Period, usize)> {
-    let unit = word.chars().next_back()?;
-    let period = match unit.to_ascii_lowercase() {
-        'h' => Period::Hour,
-        'd' => Period::Day,
-        'w' => Period::Week,
-        'm' => Period::Month,
-        'y' => Period::Year,
-        _ => return None,
-    };
-    let count = &word[..word.len() - unit.len_utf8()];
-    let digits = count.bytes().all(|byte| byte.is_ascii_digit());
-    Some((period, count.parse().ok().filter(|_| digits)?))
-}
-
-impl Period {
-    /// The beginning of the period that a local time is in.
-    fn start(self, time: DateTime) -> DateTime {
-        let date = time.date();
-        let date = match self {
-            Period::Hour => return date.at(time.hour(), 0, 0, 0),
-            Period::Day => date,
-            Period::Week => {
-                let back = date.weekday().since(Weekday::Monday);
-                date.checked_sub(i64::from(back).days()).unwrap_or(date)
-            }
-            Period::Month => date.first_of_month(),
-            Period::Year => date.first_of_year(),
-        };
-        date.at(0, 0, 0, 0)
-    }
-
-    fn plural(self) -> &'static str {
-        match self {
-            Period::Hour => "hours",
-            Period::Day => "days",
-            Period::Week => "weeks",
-            Period::Month => "months",
-            Period::Year => "years",
-        }
-    }
 }
 
 /// Judges snapshots of one subvolume, the newest first. The newest always stays. What is from the
@@ -245,8 +194,21 @@ fn judge_past(
         }
     }
     for &(period, count) in &policy.periods {
-        for at in newest_of_each(&candidates, period, count, now.time_zone()) {
-            say(at, &format!("newest of one of {count} {}", period.plural()));
+        let which = if policy.calendar.first {
+            "first"
+        } else {
+            "newest"
+        };
+        for at in one_of_each(
+            &candidates,
+            period,
+            count,
+            (&policy.calendar, now.time_zone()),
+        ) {
+            say(
+                at,
+                &format!("{which} of one of {count} {}", period.plural()),
+            );
         }
     }
     keep_parents(&candidates, &mut reasons, &bonds.graph);
@@ -262,16 +224,16 @@ fn judge_past(
     candidates.into_iter().zip(reasons).map(verdict).collect()
 }
 
-/// The places of the newest in each of the last `count` periods that have any.
-fn newest_of_each(
+/// The places of those that stand for each of the last `count` periods that have any.
+fn one_of_each(
     candidates: &[Candidate],
     period: Period,
     count: usize,
-    zone: &TimeZone,
+    (calendar, zone): (&Calendar, &TimeZone),
 ) -> Vec<usize> {
     let (mut places, mut last) = (Vec::new(), None);
     for (at, candidate) in candidates.iter().enumerate() {
-        let start = period.start(zone.to_datetime(candidate.made));
+        let start = calendar.start(period, zone.to_datetime(candidate.made));
         // In the hour that happens twice, local time runs back: that is no new period.
         if last.is_none_or(|last| start < last) {
             if places.len() == count {
@@ -279,6 +241,8 @@ fn newest_of_each(
             }
             places.push(at);
             last = Some(start);
+        } else if let Some(place) = places.last_mut().filter(|_| calendar.first) {
+            *place = at;
         }
     }
     places

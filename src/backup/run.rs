@@ -17,6 +17,7 @@ use jiff::Zoned;
 pub use prune::own_chains;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 /// When a snapshot is made.
@@ -35,6 +36,8 @@ pub enum MakeWhen {
 pub enum Wants {
     /// Whatever was made since the newest that it has, over any way.
     Missing,
+    /// The newest, over any way.
+    Newest,
     /// This one, or the newest if none is named; whole or as the difference from one of those.
     One(Option<Uuid>, HashSet<Uuid>),
 }
@@ -120,6 +123,10 @@ pub struct Run<'a, 'b> {
     pub whole: bool,
     /// What the source keeps in any case, and why.
     pub pinned: Vec<(Uuid, String)>,
+    /// Patterns of names that stay wherever they are.
+    pub pinned_names: Vec<OsString>,
+    /// Whether the source lets anything go, if all destinations of this run got everything.
+    pub lets_go: bool,
     /// Remarks made already: each listing repeats them.
     pub said: HashSet<String>,
     /// Whom to tell.
@@ -133,6 +140,8 @@ pub struct RunOutcome {
     pub newest: Snapshot,
     /// Destinations.
     pub count: usize,
+    /// Those that have everything now.
+    pub arrived: Vec<String>,
     /// Those that have not got everything, and why.
     pub failed: Vec<(String, Error)>,
 }
@@ -245,7 +254,7 @@ impl Run<'_, '_> {
         };
         for mut dest in dests {
             match self.send_to_one(&mut dest, listing, &ours) {
-                Ok(()) => {}
+                Ok(()) => outcome.arrived.push(dest.name),
                 Err(error) if error.kind == Kind::Interrupted => return Err(error),
                 Err(error) => {
                     if outcome.count > 1 {
@@ -255,8 +264,9 @@ impl Run<'_, '_> {
                 }
             }
         }
-        if outcome.failed.is_empty() && outcome.count > 0 {
-            self.tidy(&newest.path, newest.id(), &ours)?;
+        if outcome.failed.is_empty() && self.lets_go {
+            let common = (outcome.count > 0).then(|| newest.id());
+            self.tidy(&newest.path, common, &ours)?;
         }
         Ok(outcome)
     }
@@ -337,6 +347,7 @@ fn wanted<'a>(
 ) -> (Vec<&'a Snapshot>, Cow<'a, Listing>) {
     let (named, parents) = match wants {
         Wants::Missing => return (missing(ours, there), Cow::Borrowed(here)),
+        Wants::Newest => return (ours.last().into_iter().collect(), Cow::Borrowed(here)),
         Wants::One(named, parents) => (named, parents),
     };
     let meant = |s: &&Snapshot| named.is_none_or(|id| s.id() == id);

@@ -1,5 +1,7 @@
 //! When a backup is due, and whether it is a full one. Pure: the time comes in as a value.
 
+pub use super::retention::Every;
+use super::retention::Period;
 pub use crate::archive::BackupKind;
 use jiff::civil::{Date, Time};
 use jiff::{Timestamp, ToSpan, Zoned};
@@ -7,12 +9,41 @@ use jiff::{Timestamp, ToSpan, Zoned};
 /// How often, and from what time of the day on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Schedule {
-    /// Days from one full backup to the next.
-    pub full_every: u32,
-    /// Days from one backup to the next.
-    pub incremental_every: u32,
+    /// From one full backup to the next.
+    pub full_every: Every,
+    /// From one backup to the next.
+    pub incremental_every: Every,
     /// A backup is due from this local time on.
     pub run_at: Time,
+}
+
+/// How often something is done of which there is one kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cycle {
+    /// From one to the next.
+    pub every: Every,
+    /// Of periods longer than hours, it is due from this local time on.
+    pub at: Time,
+}
+
+impl Cycle {
+    /// Why it is due, or the moment before which it is not. Whatever was missed is caught up by one.
+    ///
+    /// # Errors
+    /// That moment.
+    pub fn due(&self, last: Option<Timestamp>, now: &Zoned) -> Result<String, Zoned> {
+        let Some(last) = last else {
+            return Ok("there is none yet".to_owned());
+        };
+        // A clock that was wrong for a while must not stop anything until it is right.
+        if last > now.timestamp() {
+            return Ok("the last one is dated in the future".to_owned());
+        }
+        match moment(last, self.every, self.at, now) {
+            next if *now < next => Err(next),
+            _ => Ok(format!("the last one is {} old", age(last, now))),
+        }
+    }
 }
 
 /// What is known of earlier backups of a subvolume.
@@ -44,8 +75,8 @@ impl Schedule {
         };
         // A clock that was wrong for a while must not stop backups until it is right.
         let last = past.last.unwrap_or(last_full).max(last_full);
-        let full_at = self.moment(last_full, self.full_every, now);
-        let next_at = self.moment(last, self.incremental_every, now);
+        let full_at = moment(last_full, self.full_every, self.run_at, now);
+        let next_at = moment(last, self.incremental_every, self.run_at, now);
         if *now >= full_at {
             return Due::Now(
                 BackupKind::Full,
@@ -71,18 +102,30 @@ impl Schedule {
             None => Due::Now(BackupKind::Incremental, "it was asked for".to_owned()),
         }
     }
+}
 
-    /// The moment `days` after the local day of a backup, at the time of the day. Where the clocks
-    /// skip that time, it is the hour after; where it comes twice, the first.
-    fn moment(&self, last: Timestamp, days: u32, now: &Zoned) -> Zoned {
-        let day = last.to_zoned(now.time_zone().clone()).date();
-        let day = day.checked_add(i64::from(days).days()).unwrap_or(Date::MAX);
-        let moment = day
-            .to_datetime(self.run_at)
-            .to_zoned(now.time_zone().clone());
-        // Only at the end of the calendar; due at once is the safe side.
-        moment.unwrap_or_else(|_| now.clone())
-    }
+/// The moment at which there is to be another: of hours, so many after the beginning of the hour of the
+/// last; of days and what is longer, so many after its local day, at the time of the day. Where the clocks
+/// skip that time, it is the hour after; where it comes twice, the first.
+fn moment(last: Timestamp, every: Every, at: Time, now: &Zoned) -> Zoned {
+    let zone = now.time_zone().clone();
+    let last = last.to_zoned(zone.clone());
+    let count = i64::from(every.count);
+    let span = match every.period {
+        Period::Hour => {
+            let passed = i64::from(last.minute()) * 60 + i64::from(last.second());
+            let next = last.checked_add((count * 3600 - passed).seconds());
+            return next.unwrap_or_else(|_| now.clone());
+        }
+        Period::Day => count.days(),
+        Period::Week => count.weeks(),
+        Period::Month => count.months(),
+        Period::Year => count.years(),
+    };
+    let day = last.date().checked_add(span).unwrap_or(Date::MAX);
+    // Only at the end of the calendar; due at once is the safe side.
+    let moment = day.to_datetime(at).to_zoned(zone);
+    moment.unwrap_or_else(|_| now.clone())
 }
 
 fn later(full_at: Zoned, next_at: Zoned, broken: bool) -> Due {

@@ -2,20 +2,25 @@
 //! that goes. Tells what happens; prints nothing.
 
 mod destinations;
-mod preview;
+mod folders;
+
 mod subvolume;
 
-use super::config::Config;
+mod look;
+
+mod preview;
+
+use super::config::{Config, SubvolumeConfig};
 use super::oneshot::{access, not_this_work};
-use super::source::{check_folder, make_folder};
 use super::state::RunState;
 use crate::archive::Stamp;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
 use crate::snapshot::shown;
-use crate::store::{self, Access, Means, Store};
+use crate::store::{self, Means, Store};
 use crate::sys;
+use folders::Folders;
 use jiff::Zoned;
 pub use preview::{preview, remembered};
 use std::collections::HashSet;
@@ -43,11 +48,11 @@ pub struct ScheduledOrder {
 }
 
 impl ScheduledOrder {
-    fn selected(&self) -> Result<Vec<&(String, PathBuf)>> {
+    fn selected(&self) -> Result<Vec<&SubvolumeConfig>> {
         let all = &self.config.subvolumes;
-        let known = |name: &&String| !all.iter().any(|(known, _)| known == *name);
-        if let Some(unknown) = self.only.iter().find(known) {
-            let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+        let unknown = |name: &&String| !all.iter().any(|known| known.name == **name);
+        if let Some(unknown) = self.only.iter().find(unknown) {
+            let names: Vec<&str> = all.iter().map(|known| known.name.as_str()).collect();
             let said = format!(
                 "{} has no such subvolume, but {}",
                 shown(&self.file),
@@ -58,8 +63,26 @@ impl ScheduledOrder {
                 said,
             ));
         }
-        let wanted = |name: &String| self.only.is_empty() || self.only.contains(name);
-        Ok(all.iter().filter(|(name, _)| wanted(name)).collect())
+        let wanted = |of: &&SubvolumeConfig| match self.only.is_empty() {
+            true => !of.noauto,
+            false => self.only.contains(&of.name),
+        };
+        Ok(all.iter().filter(wanted).collect())
+    }
+
+    /// Patterns that are to mean something, and mean nothing that is there.
+    fn unmatched(&self) -> Vec<(PathBuf, Error)> {
+        let missing = |pattern: &String| {
+            let doing = format!("cannot back up {pattern}");
+            let error = Error::failed(doing, "no subvolume that is there is meant by it");
+            (pattern.into(), error)
+        };
+        let all = self
+            .config
+            .unmatched
+            .iter()
+            .filter(|_| self.only.is_empty());
+        all.map(missing).collect()
     }
 }
 
@@ -69,10 +92,10 @@ pub(super) struct RunContext<'a, 'b> {
     means: &'a Means,
     now: &'a Zoned,
     state: RunState,
-    /// The directory of the snapshots.
-    store: Box<dyn Store>,
-    /// The further destinations, in the order of the configuration.
-    others: Vec<Result<Box<dyn Store>>>,
+    /// Where the snapshots are.
+    folders: Folders,
+    /// The further destinations, in the order of the configuration, as far as they were needed.
+    others: Vec<Option<Result<Box<dyn Store>>>>,
     /// Remarks made already.
     said: HashSet<String>,
     listener: &'a mut Listener<'b>,
@@ -100,16 +123,16 @@ pub fn run(
         .for_each(|remark| listener(Event::note(remark)));
     // Without credentials nothing is done at all.
     let mut subjects = Vec::new();
-    for (name, path) in selected {
-        subjects.push(SubvolumeBackup::new(name, path, order, means)?);
+    for of in &selected {
+        subjects.push(SubvolumeBackup::new(of, order, means)?);
     }
     let mut round = RunContext {
         order,
         means,
         now,
         state,
-        store: open_base(order, means)?,
-        others: Vec::new(),
+        folders: Folders::open(order, &selected, means)?,
+        others: order.config.destinations.iter().map(|_| None).collect(),
         said: HashSet::new(),
         listener,
     };
@@ -125,14 +148,14 @@ impl RunContext<'_, '_> {
     }
 
     fn all(&mut self, mut subjects: Vec<SubvolumeBackup>) -> Result<()> {
-        let mut errors: Vec<(PathBuf, Error)> = Vec::new();
+        let mut errors = self.order.unmatched();
         let mut todo: Vec<(&mut SubvolumeBackup, Todo)> = Vec::new();
         for subject in &mut subjects {
             match self.look(subject) {
                 Ok(Some(what)) => todo.push((subject, what)),
                 Ok(None) => {}
                 Err(error) if error.kind == Kind::Interrupted => return Err(error),
-                Err(error) => errors.push((subject.path.clone(), error)),
+                Err(error) => errors.push((subject.of.path.clone(), error)),
             }
         }
         let count = todo.len() + errors.len();
@@ -153,13 +176,12 @@ impl RunContext<'_, '_> {
         errors: &mut Vec<(PathBuf, Error)>,
     ) -> Result<Result<()>> {
         let mut remembered = Ok(());
-        self.open_others();
         for (subject, what) in todo {
             process::check("backing up")?;
             match self.back_up(subject, what) {
                 Ok(()) => {}
                 Err(error) if error.kind == Kind::Interrupted => return Err(error),
-                Err(error) => errors.push((subject.path.clone(), error)),
+                Err(error) => errors.push((subject.of.path.clone(), error)),
             }
             remembered = remembered.and(self.remember());
         }
@@ -198,14 +220,14 @@ impl RunContext<'_, '_> {
     }
 
     /// Opened once for all subvolumes: a directory has one lock.
-    fn open_others(&mut self) {
-        if self.order.no_s3 {
-            return;
-        }
-        for dest in &self.order.config.destinations {
-            let access = access(self.order.dry_run, dest.keeps.keeps_all());
-            self.others
-                .push(store::open(&dest.place, access, self.means).map_err(not_this_work));
+    fn open_others(&mut self, which: &[usize]) {
+        for &at in which {
+            let dest = &self.order.config.destinations[at];
+            if self.others[at].is_none() {
+                let access = access(self.order.dry_run, dest.keeps.keeps_all());
+                let opened = store::open(&dest.place, access, &dest.means(self.means));
+                self.others[at] = Some(opened.map_err(not_this_work));
+            }
         }
     }
 
@@ -213,7 +235,7 @@ impl RunContext<'_, '_> {
         if self.order.dry_run {
             return Ok(());
         }
-        let names: Vec<&str> = todo.iter().map(|(subject, _)| &*subject.name).collect();
+        let names: Vec<&str> = todo.iter().map(|(subject, _)| &*subject.of.name).collect();
         let more = [("BUTTERSINK_SUBVOLUMES", names.join("\n"))];
         let hooks = &self.order.config.hooks;
         let done = hooks.run("before", &self.order.file, &more);
@@ -246,30 +268,6 @@ impl RunContext<'_, '_> {
             }
         }
     }
-}
-
-/// The directory of the snapshots. A dry run may find none; then a subvolume serves, in which there
-/// are none either.
-fn open_base(order: &ScheduledOrder, means: &Means) -> Result<Box<dyn Store>> {
-    let base = &order.config.snapshots.base_dir;
-    let access = if order.dry_run {
-        Access::Read
-    } else {
-        let of = order.config.subvolumes.iter();
-        let mut checks = of.map(|(_, path)| check_folder(path, base));
-        // It may be wrong for one and right for others; nothing is made where it is of no use.
-        if let Some(Err(error)) = checks.next()
-            && checks.all(|check| check.is_err())
-        {
-            return Err(error);
-        }
-        make_folder(base)?;
-        Access::Write
-    };
-    let none = order.dry_run && !base.is_dir();
-    let first = order.config.subvolumes.first().filter(|_| none);
-    let place = first.map_or(base, |(_, path)| path);
-    store::open(&place.clone().into(), access, means).map_err(not_this_work)
 }
 
 /// Whoever can open a lock can hold it, and keep every run out: in a directory for all he may even have made it.

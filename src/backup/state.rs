@@ -5,7 +5,7 @@ use super::config::Config;
 use super::schedule::Past;
 use crate::archive::Stamp;
 use crate::error::{Doing, Error, Result};
-use crate::snapshot::shown;
+use crate::snapshot::{Snapshot, Uuid, shown};
 use crate::sys::secure_open;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -38,17 +38,43 @@ pub struct Last {
     /// Destinations that have not got the last snapshot.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<String>,
+    /// What is known of each destination, by its location.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub destinations: BTreeMap<String, AtDestination>,
+}
+
+/// What a destination had when a run last came to an end there.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AtDestination {
+    /// When it last had everything that it was to have.
+    pub at: Option<Stamp>,
+    /// The newest snapshot that it had then, by its name.
+    pub snapshot: Option<String>,
+    /// Its effective UUID.
+    pub id: Option<Uuid>,
 }
 
 impl Last {
     /// Whether it is of backups that a configuration makes.
     fn is_of(&self, config: &Config) -> bool {
-        let prefix = config.s3.prefix.trim_matches('/');
+        let Some(s3) = &config.s3 else {
+            return false;
+        };
+        let prefix = s3.prefix.trim_matches('/');
         let key = self.last_manifest.as_deref().unwrap_or_default();
         let below = key.trim_start_matches('/').strip_prefix(prefix);
         let made = self.last_snapshot.as_deref();
         below.is_some_and(|below| prefix.is_empty() || below.starts_with('/'))
             && made.is_none_or(|path| path.starts_with(&config.snapshots.base_dir))
+    }
+
+    /// Notes that a destination has everything, up to this snapshot.
+    pub fn has_all(&mut self, place: String, at: Stamp, newest: &Snapshot) {
+        let there = self.destinations.entry(place).or_default();
+        there.at = Some(at);
+        there.snapshot = Some(shown(&newest.path));
+        there.id = Some(newest.id());
     }
 
     /// Notes the newest backup in the bucket, and when the newest full one was made.
@@ -118,6 +144,11 @@ impl RunState {
             File::open(dir)?.sync_all()
         };
         write().doing(doing)
+    }
+
+    /// What is known of a destination of a subvolume.
+    pub fn at(&self, name: &str, place: &str) -> Option<&AtDestination> {
+        self.subvolumes.get(name)?.destinations.get(place)
     }
 
     /// What a schedule needs to know about a subvolume. Without the snapshot that the next

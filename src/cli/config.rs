@@ -91,7 +91,10 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
 
 /// How the bucket is reached, and what it does by itself. What it does not tell is no failure.
 fn bucket(config: &Config, options: &Options, progress: &mut Progress) -> Result<()> {
-    let (s3, means) = (&config.s3, means::of_file(options, config)?);
+    let Some(s3) = &config.s3 else {
+        return Ok(());
+    };
+    let means = means::of_file(options, config)?;
     for words in store::bucket_remarks(&s3.bucket, &s3.prefix, &means)? {
         progress.result(&words);
     }

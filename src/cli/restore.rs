@@ -82,7 +82,7 @@ fn order(options: &Options, config: &Config) -> Result<RestoreOrder> {
         archive: archive::readable(
             config,
             subvolume.ok_or_else(|| missing("--subvolume NAME"))?,
-        ),
+        )?,
         which: which(options)?,
         target: target.ok_or_else(|| missing("--target PATH"))?,
         base: file.target_base_dir.clone(),

@@ -157,8 +157,11 @@ fn verify_config(
         findings: Vec::new(),
         listing: Listing::default(),
     };
-    for (name, _) in &config.subvolumes {
-        let settings = archive::settings(&config, name);
+    archive::bucket(&config)?;
+    let all = config.subvolumes.iter();
+    for subvolume in all.filter(|s| config.archive_of(s).is_some()) {
+        let name = &subvolume.name;
+        let settings = archive::settings(&config, name)?;
         let mut archive = store::open_archive(settings, Access::Read, &means)?;
         report.listing.location = archive.backups()?.location;
         let before = report.findings.len();

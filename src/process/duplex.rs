@@ -5,7 +5,7 @@ use super::{PIPE, Running, check};
 use crate::error::{Error, Result};
 use crate::sys;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,13 @@ pub fn start(mut command: Command, doing: impl Into<String>) -> Result<(Output, 
     sys::set_pipe_size(stdout.as_fd(), PIPE);
     let stdout = Some(stdout);
     Ok((Output { stdout, running }, stdin))
+}
+
+impl Output {
+    /// What is read, until its end.
+    pub(crate) fn stdout(&self) -> Option<BorrowedFd<'_>> {
+        self.stdout.as_ref().map(AsFd::as_fd)
+    }
 }
 
 impl Read for Output {

@@ -2,16 +2,17 @@
 
 use super::bucket::{ArchiveStore, DiffStore, attempt, lifecycle, raw};
 use super::local::Local;
+use super::wire::Descriptors;
 use super::{
-    Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, Quota, ReceiveWith, Right,
+    Access, Archive, ArchiveSettings, Grant, Hello, Manner, Means, Place, ReceiveWith, Right,
     Store, remote, serve,
 };
 use crate::btrfs;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Doing, Error, Kind, Result};
 use crate::objects::directory::Directory;
 use crate::process::Priority;
-use crate::snapshot::shown;
-use std::io::{Read, Write};
+use crate::snapshot::{Origins, shown};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Opens the store at a place.
@@ -152,16 +153,14 @@ pub fn try_writing(bucket: &str, prefix: &str, class: &str, means: &Means) -> Re
 /// What the command line of a server grants, and what it does not leave to the client.
 pub struct Terms<'a> {
     /// What may be done there.
-    pub access: Access,
+    pub grant: Grant,
     /// By which key of the server what comes comes; empty if that is not known.
     pub key: &'a str,
-    /// How much may come.
-    pub quota: Quota,
     /// How snapshots are received; where nothing is said, as the client wishes if that can be here.
     pub receive_with: Option<ReceiveWith>,
 }
 
-/// Serves a directory to the client at the other end of two pipes, in the manner that it wishes, as far
+/// Serves a directory to the client at the other end of two pipes or sockets, in the manner that it wishes, as far
 /// as the terms leave that open. The directory is looked for once the client has greeted, so that it
 /// hears why there is none.
 ///
@@ -170,9 +169,10 @@ pub struct Terms<'a> {
 pub fn serve_directory(
     find: impl FnOnce() -> Result<PathBuf>,
     terms: &Terms,
-    reader: impl Read,
-    writer: impl Write,
+    reader: File,
+    writer: File,
 ) -> Result<()> {
+    let ends = Descriptors::of(&reader, &writer).doing(|| "cannot serve".to_owned())?;
     let open = |client: &Hello| {
         let priority = if client.background {
             Priority::Background
@@ -188,18 +188,18 @@ pub fn serve_directory(
         };
         let dir = find()?;
         if client.raw {
-            return Ok(Box::new(served_raw(&dir, terms.access)?) as Box<dyn Store>);
+            return Ok(Box::new(served_raw(&dir, terms.grant.access)?) as Box<dyn Store>);
         }
-        let store = Local::open(&dir, terms.access, manner);
+        let store = Local::open(&dir, terms.grant.access, manner);
         let store =
-            store.map_err(|error| other_form(error, &dir, terms.access, "raw+ssh://HOST"))?;
+            store.map_err(|error| other_form(error, &dir, terms.grant.access, "raw+ssh://HOST"))?;
         Ok(Box::new(store.walled().keyed(terms.key)) as Box<dyn Store>)
     };
     let here = Hello {
         receive_with: terms.receive_with,
         ..Hello::here()
     };
-    serve::serve_as(open, terms.access, terms.quota, here, reader, writer)
+    serve::serve_as(open, terms.grant, here, (reader, writer), Some(ends))
 }
 
 /// A directory for the streams of a client: one below a root, or one that may become a root, since it is empty
@@ -211,5 +211,7 @@ fn served_raw(dir: &Path, access: Access) -> Result<DiffStore> {
         let way = format!("ssh://HOST{}", shown(dir.join("")));
         return Err(Error::refused(doing(), said).hint(way));
     }
-    DiffStore::in_directory(dir, access, None)
+    let mut store = DiffStore::in_directory(dir, access, None)?;
+    store.attribute(Origins::new());
+    Ok(store)
 }

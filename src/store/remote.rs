@@ -3,20 +3,20 @@
 //! business of whoever dials.
 
 mod connection;
+mod harmless;
 pub mod ssh;
 mod stream;
 
-use crate::checksum::Found;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
 use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes};
 use crate::store::file_digests::{Digest, Looking, Page};
-use crate::store::wire::{Hello, ORIGIN, Request, inside, plain, strange};
+use crate::store::wire::{Descriptors, Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
 use connection::Line;
 use serde::de::DeserializeOwned;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use stream::{Incoming, Outgoing};
 
@@ -24,13 +24,15 @@ use stream::{Incoming, Outgoing};
 pub type Pipes = (Box<dyn Read + Send>, Box<dyn Write + Send>);
 /// Makes a connection. Asked again after one that ended in the middle of something.
 pub type Dial = Box<dyn FnMut() -> Result<Pipes>>;
+/// The same, with what one can wait for.
+type DialAttended = Box<dyn FnMut() -> Result<(Pipes, Option<Descriptors>)>>;
 
 /// A store at the other end of a connection.
 pub struct Remote {
     host: String,
     needs: Access,
     us: Hello,
-    dial: Dial,
+    dial: DialAttended,
     line: Option<Line>,
     /// The location as a person writes it, and the directory that was asked for.
     named: Option<(String, String)>,
@@ -50,7 +52,18 @@ impl Remote {
         host: impl Into<String>,
         needs: Access,
         us: Hello,
-        dial: Dial,
+        mut dial: Dial,
+    ) -> Result<Remote> {
+        let dial = move || Ok((dial()?, None));
+        Remote::connect_attended(host, needs, us, Box::new(dial))
+    }
+
+    /// The same, where the far side is given up once nothing is heard of it.
+    fn connect_attended(
+        host: impl Into<String>,
+        needs: Access,
+        us: Hello,
+        dial: DialAttended,
     ) -> Result<Remote> {
         let mut remote = Remote {
             host: host.into(),
@@ -75,7 +88,7 @@ impl Remote {
     }
 
     fn line(&mut self) -> Result<&mut Line> {
-        let line = match self.line.take() {
+        let line = match self.line.take().filter(|line| !line.is_given_up()) {
             Some(line) => line,
             None => {
                 // Whoever was asked to stop does not call again.
@@ -89,14 +102,19 @@ impl Remote {
     /// A far side that is older hears the version that it knows, if we still know that one: it has
     /// hung up on the newer.
     fn open(&mut self) -> Result<Line> {
-        let (mut line, mut said) = Line::greet(&self.host, &self.us, (self.dial)()?)?;
+        let (mut line, mut said) = self.greet()?;
         let common = self.us.common(&line.far);
         if common < self.us.protocol {
             drop(line);
             self.us.protocol = common;
-            (line, said) = Line::greet(&self.host, &self.us, (self.dial)()?)?;
+            (line, said) = self.greet()?;
         }
         line.admit(&self.us, self.needs, said)
+    }
+
+    fn greet(&mut self) -> Result<(Line, io::Result<()>)> {
+        let (pipes, ends) = (self.dial)()?;
+        Line::greet(&self.host, &self.us, pipes, ends)
     }
 
     fn incoming(&mut self, diff: &Diff, unmended: Option<bool>) -> Result<Box<dyn Read + '_>> {
@@ -127,9 +145,9 @@ impl Store for Remote {
                     *name = plain(name);
                 }
             }
-            snapshot
-                .nested
-                .iter_mut()
+            let texts = snapshot.nested.iter_mut();
+            texts
+                .chain(&mut snapshot.storage_class)
                 .for_each(|name| *name = plain(name));
         }
         listing
@@ -168,7 +186,7 @@ impl Store for Remote {
         }
         Ok(pairs
             .into_iter()
-            .zip(measured.into_iter().map(harmless))
+            .zip(measured.into_iter().map(harmless::measured))
             .collect())
     }
 
@@ -235,7 +253,7 @@ impl Store for Remote {
         Ok(Box::new(move || {
             let page: Result<Page> = line.answer()?;
             *slot = Some(line);
-            honest(page?, host)
+            harmless::page(page?, host)
         }))
     }
 
@@ -272,30 +290,49 @@ impl Store for Remote {
     }
 }
 
-/// A page with names that stay inside the snapshot, and words that play no tricks.
-fn honest(mut page: Page, host: &str) -> Result<Page> {
-    for seen in &mut page.seen {
-        if !seen.path.as_os_str().is_empty() {
-            inside(&seen.path)
-                .map_err(|said| Error::damaged(format!("cannot compare with {host}"), said))?;
-        }
-        match &mut seen.found {
-            Found::Nothing => {}
-            Found::Unread(why) => *why = plain(why),
-            Found::Entry(entry) => {
-                let xattrs = std::mem::take(&mut entry.xattrs).into_iter();
-                entry.xattrs = xattrs.map(|(name, sum)| (plain(&name), sum)).collect();
-            }
-        }
-    }
-    Ok(page)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::wire::{Failure, Half, Tag, Wire};
+    use std::cell::Cell;
+    use std::io::{PipeReader, pipe};
+    use std::rc::Rc;
 
-/// What the far side knows of a diff, in words that play no tricks.
-fn harmless(mut measured: Measured) -> Measured {
-    measured.refused = measured.refused.map(|why| plain(&why));
-    for mend in &mut measured.mended.0 {
-        mend.path = plain(&mend.path);
+    /// A server that answers once, and hangs up since it was asked nothing more for so long.
+    fn answers_once(ears: &mut Vec<PipeReader>) -> Result<(Pipes, Option<Descriptors>)> {
+        let (from, to) = pipe().unwrap();
+        let (ear, writer) = pipe().unwrap();
+        ears.push(ear);
+        let mut far = Wire::new(io::empty(), to, None, Half::Server);
+        let us = Hello {
+            mode: Some(Access::Read),
+            ..Hello::here()
+        };
+        far.say(Tag::Hello, &us).unwrap();
+        far.say(Tag::Answer, &Listing::default()).unwrap();
+        let error = Error::failed("cannot wait", "no request came");
+        let farewell = Failure {
+            error,
+            hangs_up: true,
+        };
+        far.say(Tag::Fail, &farewell).unwrap();
+        let ends = Descriptors::of(&from, &writer).unwrap();
+        Ok(((Box::new(from), Box::new(writer)), Some(ends)))
     }
-    measured
+
+    #[test]
+    fn who_was_given_up_between_two_turns_calls_again() {
+        let dials = Rc::new(Cell::new(0));
+        let (count, mut ears) = (dials.clone(), Vec::new());
+        let dial = move || {
+            count.set(count.get() + 1);
+            answers_once(&mut ears)
+        };
+        let us = Hello::here();
+        let mut far = Remote::connect_attended("far", Access::Read, us, Box::new(dial)).unwrap();
+        for _ in 0..3 {
+            far.list().unwrap();
+        }
+        assert_eq!(dials.get(), 3);
+    }
 }

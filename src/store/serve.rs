@@ -7,9 +7,9 @@ mod streams;
 use crate::error::{Error, Result};
 use crate::log::system;
 use crate::snapshot::{Diff, Measured, Size, shown};
-use crate::store::wire::{Added, Failure, Hello, Request, Tag, Wire, strange};
+use crate::store::wire::{Added, Descriptors, Failure, Half, Hello, Request, Tag, Wire, strange};
 use crate::store::{Access, Store};
-pub use quota::Quota;
+pub use quota::{Grant, Quota};
 use serde::Serialize;
 use std::io::{self, Read, Write};
 use streams::{receive, send};
@@ -26,30 +26,24 @@ pub fn serve<S: Store + ?Sized>(
     reader: impl Read,
     writer: impl Write,
 ) -> Result<()> {
-    serve_as(
-        open,
-        access,
-        Quota::default(),
-        Hello::here(),
-        reader,
-        writer,
-    )
+    serve_as(open, access.into(), Hello::here(), (reader, writer), None)
 }
 
-/// The same for a server that says more of itself than what its machine can, and takes no more than a quota.
+/// The same for a server that says more of itself than what its machine can, takes no more than a quota, and
+/// gives up a client of whom nothing is heard, where there are descriptors.
 ///
 /// # Errors
 /// As [`serve`] says.
-pub fn serve_as<S: Store + ?Sized>(
+pub(crate) fn serve_as<S: Store + ?Sized>(
     open: impl FnOnce(&Hello) -> Result<Box<S>>,
-    access: Access,
-    quota: Quota,
+    grant: Grant,
     here: Hello,
-    reader: impl Read,
-    writer: impl Write,
+    (reader, writer): (impl Read, impl Write),
+    ends: Option<Descriptors>,
 ) -> Result<()> {
-    let mut wire = Wire::new(reader, writer);
-    session(open, access, quota, here, &mut wire).inspect_err(|error| {
+    let mut wire = Wire::new(reader, writer, ends, Half::Server);
+    let here = wire.honest(here);
+    session(open, grant, here, &mut wire).inspect_err(|error| {
         // If nobody listens any more, the error itself says more than that.
         let _ = fail(&mut wire, error, true);
     })
@@ -57,18 +51,18 @@ pub fn serve_as<S: Store + ?Sized>(
 
 fn session<S: Store + ?Sized, R: Read, W: Write>(
     open: impl FnOnce(&Hello) -> Result<Box<S>>,
-    access: Access,
-    quota: Quota,
+    grant: Grant,
     here: Hello,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
+    let Grant { access, quota } = grant;
     let Some(client) = greet(access, here, wire)? else {
         return Ok(());
     };
     let mut store = open(&client)?;
     system::line(|| format!("mode {} was granted", access.letter()));
     let (mut listed, mut added) = (false, Vec::new());
-    while let Some((tag, length)) = wire.head().map_err(lost)? {
+    while let Some((tag, length)) = wire.next_request().map_err(lost)? {
         if tag != Tag::Request {
             return Err(strange("it speaks out of turn"));
         }
@@ -119,6 +113,7 @@ fn greet<R: Read, W: Write>(
         ..here
     };
     wire.say(Tag::Hello, &us).map_err(lost)?;
+    wire.greeted(&us, &client);
     us.agrees(&client, "the client")?;
     Ok(Some(client))
 }

@@ -1,18 +1,23 @@
 //! What the two halves of ssh share: frames on a pair of pipes, the greeting, the requests and
 //! what each needs. Knows no store and no ssh. `man 5 buttersink-protocol` describes the bytes.
 
+mod alive;
 mod hello;
 mod request;
 
+pub(crate) use alive::{Descriptors, Half};
 pub use hello::Hello;
-pub(crate) use hello::ORIGIN;
+pub(crate) use hello::{HEARTBEAT, ORIGIN};
 pub(crate) use request::{Added, Request, inside};
 
 use crate::error::{Error, Kind};
 use crate::sys;
+use alive::{Alive, PAGE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The version of everything below. What is added to it later is a word in [`Hello::words`].
 pub(crate) const PROTOCOL: u32 = 3;
@@ -35,6 +40,8 @@ pub(crate) enum Tag {
     Data = b'D',
     End = b'E',
     Fail = b'F',
+    /// Says nothing but that somebody is there. Who reads does not hear of it.
+    Heartbeat = b'B',
 }
 
 impl Tag {
@@ -46,6 +53,7 @@ impl Tag {
             Tag::Data,
             Tag::End,
             Tag::Fail,
+            Tag::Heartbeat,
         ];
         all.into_iter().find(|&tag| tag as u8 == byte)
     }
@@ -56,6 +64,7 @@ impl Tag {
             Tag::Data => (1..=MAX_DATA).contains(&length),
             Tag::Request | Tag::Answer => length <= MAX_WORDS,
             Tag::Hello | Tag::End | Tag::Fail => length <= MAX_FAIL,
+            Tag::Heartbeat => length == 0,
         }
     }
 }
@@ -76,14 +85,61 @@ pub(crate) struct Failure {
 /// Frames: one byte of kind, four of length (little-endian), the body.
 #[derive(Debug)]
 pub(crate) struct Wire<R, W> {
-    // First, so that it closes first: then a child at the other end goes by itself.
+    alive: Option<Arc<Alive>>,
+    // Before the reader, so that it closes first: then a child at the other end goes by itself.
     writer: W,
-    pub(crate) reader: R,
+    reader: R,
+    /// How long anything but heartbeats has been waited for.
+    waited: Duration,
 }
 
 impl<R: Read, W: Write> Wire<R, W> {
-    pub(crate) fn new(reader: R, writer: W) -> Self {
-        Wire { writer, reader }
+    /// With descriptors, whoever says nothing is given up.
+    pub(crate) fn new(reader: R, writer: W, ends: Option<Descriptors>, half: Half) -> Self {
+        let alive = ends.map(|ends| Alive::attend(ends, half));
+        Wire {
+            alive,
+            writer,
+            reader,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// What we say of ourselves: who cannot be waited for does not say that he lives.
+    pub(crate) fn honest(&self, mut here: Hello) -> Hello {
+        let waits = self.alive.is_some();
+        here.words.retain(|word| waits || word != HEARTBEAT);
+        here
+    }
+
+    /// Both greetings were said: if both have the word, silence is an end from now on.
+    pub(crate) fn greeted(&self, here: &Hello, far: &Hello) {
+        if let Some(alive) = &self.alive
+            && here.can(HEARTBEAT)
+            && far.can(HEARTBEAT)
+        {
+            alive.begin();
+        }
+    }
+
+    /// Whether the other side ended the connection between two turns.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.alive.as_ref().is_some_and(|alive| alive.has_hung_up())
+    }
+
+    /// The head of the next request, which is waited for in the other side's turn.
+    pub(crate) fn next_request(&mut self) -> io::Result<Option<(Tag, usize)>> {
+        self.waited = Duration::ZERO;
+        self.busy(false);
+        let head = self.head();
+        self.busy(true);
+        head
+    }
+
+    fn busy(&self, ours: bool) {
+        if let Some(alive) = &self.alive {
+            alive.busy(ours);
+        }
     }
 
     /// Writes a frame, as one system call where the pipe has room.
@@ -94,15 +150,34 @@ impl<R: Read, W: Write> Wire<R, W> {
         }
         let mut header = [tag as u8, 0, 0, 0, 0];
         header[1..].copy_from_slice(&(body.len() as u32).to_le_bytes());
+        let alive = self.alive.clone();
+        let mut frame = alive.as_ref().map(|alive| alive.frame()).transpose()?;
         let mut slices = &mut [IoSlice::new(&header), IoSlice::new(body)][..];
         while !slices.is_empty() {
-            match self.writer.write_vectored(slices) {
+            match self.write_some(slices) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(n) => IoSlice::advance_slices(&mut slices, n),
                 Err(error) => again(error)?,
             }
         }
-        self.writer.flush()
+        self.writer.flush()?;
+        if let Some(frame) = &mut frame {
+            frame.done();
+        }
+        Ok(())
+    }
+
+    /// Where a write must not wait for ever it is no longer than what fits for certain.
+    fn write_some(&mut self, slices: &[IoSlice]) -> io::Result<usize> {
+        let Some(alive) = &self.alive else {
+            return self.writer.write_vectored(slices);
+        };
+        alive.room()?;
+        let first = &slices[0][..slices[0].len().min(PAGE)];
+        let second = slices.get(1).map_or(&[][..], |slice| &slice[..]);
+        let second = &second[..second.len().min(PAGE - first.len())];
+        self.writer
+            .write_vectored(&[IoSlice::new(first), IoSlice::new(second)])
     }
 
     /// Writes a frame whose body is JSON.
@@ -113,9 +188,21 @@ impl<R: Read, W: Write> Wire<R, W> {
     /// The kind and length of the next frame, whose body the caller has to read; `None` if the
     /// other side hung up between two frames.
     pub(crate) fn head(&mut self) -> io::Result<Option<(Tag, usize)>> {
+        loop {
+            match self.any_head()? {
+                Some((Tag::Heartbeat, _)) => {}
+                other => {
+                    self.waited = Duration::ZERO;
+                    return Ok(other);
+                }
+            }
+        }
+    }
+
+    fn any_head(&mut self) -> io::Result<Option<(Tag, usize)>> {
         let (mut header, mut have) = ([0; 5], 0);
         while have < header.len() {
-            match self.reader.read(&mut header[have..]) {
+            match self.fill(&mut header[have..]) {
                 Ok(0) if have == 0 => return Ok(None),
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(n) => have += n,
@@ -129,13 +216,35 @@ impl<R: Read, W: Write> Wire<R, W> {
         }
     }
 
+    /// Some of the body of a frame.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.fill(buf)?;
+        self.waited = Duration::ZERO;
+        Ok(n)
+    }
+
+    /// What came meanwhile, else what comes.
+    fn fill(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Some(alive) = &self.alive else {
+            return self.reader.read(buf);
+        };
+        let read = match alive.take(buf) {
+            0 => alive
+                .wait(&mut self.waited)
+                .and_then(|()| self.reader.read(buf)),
+            n => Ok(n),
+        };
+        alive.heard(matches!(read, Ok(1..)));
+        read
+    }
+
     /// The body of a frame that is not [`Tag::Data`]. Memory grows as bytes arrive: a length that
     /// is only claimed costs nothing.
     pub(crate) fn body<T: DeserializeOwned>(&mut self, length: usize) -> io::Result<T> {
         let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
         while bytes.len() < length {
             let want = piece.len().min(length - bytes.len());
-            match self.reader.read(&mut piece[..want]) {
+            match self.read(&mut piece[..want]) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(n) => bytes.extend_from_slice(&piece[..n]),
                 Err(error) => again(error)?,
@@ -177,7 +286,7 @@ mod tests {
     use super::*;
 
     fn wire(bytes: &[u8]) -> Wire<&[u8], Vec<u8>> {
-        Wire::new(bytes, Vec::new())
+        Wire::new(bytes, Vec::new(), None, Half::Client)
     }
 
     fn head(tag: u8, length: u32) -> io::Result<Option<(Tag, usize)>> {
@@ -187,7 +296,7 @@ mod tests {
 
     #[test]
     fn frames_survive() {
-        let mut wire = Wire::new(io::empty(), Vec::new());
+        let mut wire = Wire::new(io::empty(), Vec::new(), None, Half::Client);
         wire.put(Tag::Data, b"abc").unwrap();
         wire.say(Tag::Answer, &7).unwrap();
         assert_eq!(wire.writer, b"D\x03\0\0\0abcA\x01\0\0\x007");
@@ -210,9 +319,19 @@ mod tests {
             assert!(head(tag, u32::MAX).is_err());
         }
         assert!(head(b'D', 0).is_err());
-        for tag in (0..=255).filter(|tag| !b"HQADEF".contains(tag)) {
+        for tag in (0..=255).filter(|tag| !b"HQADEFB".contains(tag)) {
             assert!(head(tag, 1).is_err());
         }
+    }
+
+    #[test]
+    fn heartbeats_are_not_heard() {
+        assert!(head(b'B', 1).is_err());
+        let two = b"B\0\0\0\0B\0\0\0\0";
+        assert!(wire(two).head().unwrap().is_none());
+        let then = [&two[..], b"E\x02\0\0\0{}"].concat();
+        assert_eq!(wire(&then).head().unwrap(), Some((Tag::End, 2)));
+        assert!(wire(&two[..7]).head().is_err());
     }
 
     #[test]

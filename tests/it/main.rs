@@ -65,6 +65,7 @@ mod ssh;
 mod ssh_faults;
 mod stores;
 mod sync;
+mod two_disks;
 mod verify;
 mod verify_archives;
 mod ways_out;
@@ -128,10 +129,12 @@ fn main() -> std::process::ExitCode {
             s3_sync::OWN,
             s3_tls::TESTS,
             scheduled::TESTS,
+            two_disks::TESTS,
             security::TESTS,
             security::buckets::TESTS,
             security::buckets::OWN,
             security::servers::TESTS,
+            security::silence::TESTS,
             security::users::TESTS,
             shared::TESTS,
             shared::BUCKETS,

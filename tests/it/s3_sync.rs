@@ -139,7 +139,7 @@ fn listed(bucket: &Bucket<'_>, there: &str, snaps: &Path) {
         assert_eq!((&row["id"], &row["state"]), (&own[..].into(), &"ok".into()));
         assert!(
             text.lines()
-                .any(|l| l.starts_with("ok") && l.contains(&own))
+                .any(|l| l.starts_with(name) && l.contains("  ok  ") && l.contains(&own))
         );
     }
     assert_eq!(listing["notes"], Value::Array(Vec::new()));

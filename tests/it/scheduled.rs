@@ -173,7 +173,7 @@ impl Scene {
 
     pub(crate) fn archive(&self, name: &str) -> ArchiveStore {
         let config = self.order().config;
-        let settings = archive::settings(&config, name);
+        let settings = archive::settings(&config, name).unwrap();
         let means = archive::means(&config, &means(&self.server));
         ArchiveStore::open(settings, Access::Read, means.s3).unwrap()
     }

@@ -3,6 +3,7 @@
 pub(crate) mod buckets;
 mod client;
 pub(crate) mod servers;
+pub(crate) mod silence;
 pub(crate) mod users;
 
 use crate::runner::Test;

@@ -21,9 +21,12 @@ fn region(file: &mut ConfigReader) -> Result<String> {
     }
 }
 
-/// Where backups go, and how they are kept there.
-pub(super) fn read(file: &mut ConfigReader) -> Result<BucketConfig> {
-    Ok(BucketConfig {
+/// Where backups go, and how they are kept there; nothing if the file has no such section.
+pub(super) fn read(file: &mut ConfigReader) -> Result<Option<BucketConfig>> {
+    if !file.has("s3") {
+        return Ok(None);
+    }
+    Ok(Some(BucketConfig {
         bucket: file.required("s3.bucket")?,
         region: region(file)?,
         prefix: prefix(file)?,
@@ -39,11 +42,11 @@ pub(super) fn read(file: &mut ConfigReader) -> Result<BucketConfig> {
             newest: file.optional_number("s3.retain_full_chains", 1)?,
             days: file.optional_number("s3.retain_days", 1)?,
         },
-    })
+    }))
 }
 
 /// A class of AWS by its name; other services may have classes that differ by their case only.
-fn class(text: String) -> String {
+pub(super) fn class(text: String) -> String {
     const AWS: &[&str] = &[
         "STANDARD",
         "STANDARD_IA",

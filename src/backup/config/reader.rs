@@ -1,59 +1,14 @@
-//! Typed values out of a TOML document, each by its full key; what is wrong is said with the key.
-//! Knows every key that there is, and no meaning.
+//! Typed values out of a TOML document, each by its full key; what is wrong is said with the key. Knows no
+//! meaning.
 
 use super::Setting;
+use super::keys::{KEYS, MANY};
 use super::nearest::nearest;
 use crate::error::{Error, Result};
 use jiff::civil::Time;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use toml::{Table, Value};
-
-/// Every key that a file may have.
-const KEYS: &[&str] = &[
-    "global.log_level",
-    "global.state_path",
-    "global.lock_path",
-    "global.spool_dir",
-    "global.spool_size_bytes",
-    "schedule.full_every_days",
-    "schedule.incremental_every_days",
-    "schedule.run_at",
-    "snapshots.base_dir",
-    "snapshots.retain",
-    "subvolumes.paths",
-    "s3.bucket",
-    "s3.region",
-    "s3.prefix",
-    "s3.endpoint_url",
-    "s3.chunk_size_bytes",
-    "s3.part_size_bytes",
-    "s3.storage_class_chunks",
-    "s3.storage_class_manifest",
-    "s3.concurrency",
-    "s3.spool_enabled",
-    "s3.sse",
-    "s3.retain_full_chains",
-    "s3.retain_days",
-    "destination.location",
-    "destination.keep",
-    "destination.keep_min",
-    "destination.retain",
-    "destination.require_mount",
-    "destination.compare",
-    "hooks.before",
-    "hooks.after",
-    "hooks.timeout_seconds",
-    "restore.target_base_dir",
-    "restore.verify_mode",
-    "restore.sample_max_files",
-    "restore.wait_for_restore",
-    "restore.restore_timeout_seconds",
-    "restore.restore_tier",
-    "restore.receive_with",
-];
-
-/// The section that there may be many of.
-const MANY: &str = "destination";
 
 /// A document, and what was taken from it.
 pub(super) struct ConfigReader {
@@ -91,7 +46,7 @@ impl ConfigReader {
             let known = KEYS
                 .iter()
                 .any(|key| key.split_once('.').is_some_and(|(s, _)| s == section));
-            let many = section == MANY;
+            let many = MANY.contains(&section.as_str());
             match value {
                 _ if !known => return Err(self.unknown(section)),
                 Value::Table(keys) if !many => self.check_section(section, keys)?,
@@ -101,7 +56,8 @@ impl ConfigReader {
                     }
                 }
                 _ if many => {
-                    return Err(self.wrong(section, "is written [[destination]], once for each"));
+                    let said = format!("is written [[{section}]], once for each");
+                    return Err(self.wrong(section, &said));
                 }
                 _ => return Err(self.wrong(section, "is a section, written [section]")),
             }
@@ -115,22 +71,36 @@ impl ConfigReader {
         unknown.map_or(Ok(()), |key| Err(self.unknown(&key)))
     }
 
-    /// Takes something from each of the sections that there may be many of.
-    pub(super) fn many<T>(&mut self, take: fn(&mut ConfigReader) -> Result<T>) -> Result<Vec<T>> {
-        let Some(Value::Array(all)) = self.table.get(MANY).cloned() else {
+    /// Takes something from each of the sections of a name.
+    pub(super) fn many<T>(
+        &mut self,
+        section: &str,
+        mut take: impl FnMut(&mut ConfigReader) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let Some(Value::Array(all)) = self.table.get(section).cloned() else {
             return Ok(Vec::new());
         };
         let mut taken = Vec::new();
-        for section in all {
+        for keys in all {
             let mut one = ConfigReader {
                 name: self.name.clone(),
-                table: Table::from_iter([(MANY.to_owned(), section)]),
+                table: Table::from_iter([(section.to_owned(), keys)]),
                 entries: Vec::new(),
             };
             taken.push(take(&mut one)?);
             self.entries.append(&mut one.entries);
         }
         Ok(taken)
+    }
+
+    /// Whether there is such a section.
+    pub(super) fn has(&self, section: &str) -> bool {
+        self.table.contains_key(section)
+    }
+
+    /// Whether a key is there.
+    pub(super) fn has_key(&self, key: &str) -> bool {
+        self.get(key).is_some()
     }
 
     fn unknown(&self, key: &str) -> Error {
@@ -203,13 +173,27 @@ impl ConfigReader {
         all: &[(&str, T)],
     ) -> Result<T> {
         let text = self.text(key, default)?;
+        self.among(key, &text, all)
+    }
+
+    /// The same, if the file says it.
+    pub(super) fn optional_choice<T: Clone>(
+        &mut self,
+        key: &'static str,
+        all: &[(&str, T)],
+    ) -> Result<Option<T>> {
+        let text = self.optional(key)?;
+        text.map(|text| self.among(key, &text, all)).transpose()
+    }
+
+    fn among<T: Clone>(&self, key: &str, text: &str, all: &[(&str, T)]) -> Result<T> {
         // btrfs_to_s3 took them in any case.
-        let same = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(&text);
+        let same = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(text);
         if let Some((_, value)) = all.iter().find(same) {
             return Ok(value.clone());
         }
         let words: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
-        let hint = nearest(&text, words.iter().copied());
+        let hint = nearest(text, words.iter().copied());
         let hint = hint.map_or(String::new(), |near| format!("; did you mean {near}?"));
         let (text, words) = (text.escape_default(), words.join(", "));
         let said = format!("is \"{text}\", and must be one of {words}{hint}");
@@ -225,7 +209,7 @@ impl ConfigReader {
     }
 
     /// An absolute path; `~` at its beginning is the home of who runs the program.
-    fn absolute(&self, key: &str, path: PathBuf) -> Result<PathBuf> {
+    pub(super) fn absolute(&self, key: &str, path: PathBuf) -> Result<PathBuf> {
         let home = || std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
         let path = match path.strip_prefix("~") {
             Ok(below) if below.as_os_str().is_empty() => home(),
@@ -254,6 +238,23 @@ impl ConfigReader {
         }
         self.note(key, format!("{paths:?}"), false);
         Ok(paths)
+    }
+
+    /// A list of texts; empty if the file does not say it.
+    pub(super) fn texts(&mut self, key: &'static str) -> Result<Vec<OsString>> {
+        const WANTED: &str = "a list of texts in quotes";
+        let list = match self.get(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(list)) => list.clone(),
+            Some(other) => return Err(self.mistyped(key, other, WANTED)),
+        };
+        let text = |value: &Value| match value {
+            Value::String(text) if !text.is_empty() => Ok(OsString::from(text)),
+            other => Err(self.mistyped(key, other, WANTED)),
+        };
+        let texts = list.iter().map(text).collect::<Result<Vec<_>>>()?;
+        self.note(key, format!("{texts:?}"), false);
+        Ok(texts)
     }
 
     /// A program by its absolute path, and its arguments.
@@ -308,21 +309,30 @@ impl ConfigReader {
     /// `HH:MM`
     pub(super) fn time(&mut self, key: &'static str, default: &str) -> Result<Time> {
         let text = self.text(key, default)?;
-        let number = |text: &str| {
-            let digits = matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
-            text.parse::<i8>().ok().filter(|_| digits)
-        };
-        let time = text
-            .split_once(':')
-            .and_then(|(hour, minute)| Time::new(number(hour)?, number(minute)?, 0, 0).ok());
-        time.ok_or_else(|| {
-            let text = text.escape_default();
-            self.wrong(
-                key,
-                &format!("is \"{text}\", and must be a time from 00:00 to 23:59"),
-            )
-        })
+        time(&text).ok_or_else(|| self.no_time(key, &text))
     }
+
+    /// The same, if the file says it.
+    pub(super) fn optional_time(&mut self, key: &'static str) -> Result<Option<Time>> {
+        let text = self.optional(key)?;
+        let read = |text: String| time(&text).ok_or_else(|| self.no_time(key, &text));
+        text.map(read).transpose()
+    }
+
+    fn no_time(&self, key: &str, text: &str) -> Error {
+        let text = text.escape_default();
+        let said = format!("is \"{text}\", and must be a time from 00:00 to 23:59");
+        self.wrong(key, &said)
+    }
+}
+
+fn time(text: &str) -> Option<Time> {
+    let number = |text: &str| {
+        let digits = matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
+        text.parse::<i8>().ok().filter(|_| digits)
+    };
+    let (hour, minute) = text.split_once(':')?;
+    Time::new(number(hour)?, number(minute)?, 0, 0).ok()
 }
 
 /// A whole number, also in the clothes of another type, as btrfs_to_s3 took them.

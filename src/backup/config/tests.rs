@@ -1,5 +1,7 @@
 //! What the old program's files say, and what is said about files that it would not take.
 
+mod ours;
+
 use super::*;
 
 /// The example of the old program's README.
@@ -87,8 +89,9 @@ fn with(section: &str, line: &str) -> String {
 fn the_old_example_is_the_default() {
     let (mut old, least) = (parse(OLD).unwrap(), parse(LEAST).unwrap());
     // Said, it holds also where services do not take it.
-    assert_eq!((&old.s3.sse, &least.s3.sse), (&Sse::Aes256, &Sse::Usual));
-    old.s3.sse = Sse::Usual;
+    let sse = |config: &Config| config.s3.as_ref().unwrap().sse.clone();
+    assert_eq!((sse(&old), sse(&least)), (Sse::Aes256, Sse::Usual));
+    old.s3.as_mut().unwrap().sse = Sse::Usual;
     assert_eq!(old.global, least.global);
     assert_eq!(old.schedule, least.schedule);
     assert_eq!(old.snapshots, least.snapshots);
@@ -103,7 +106,9 @@ fn the_old_example_is_the_default() {
             .all(|entry| entry.default == ours(entry.key))
     );
     assert_eq!(old.entries.len(), least.entries.len());
-    assert_eq!(old.subvolumes[1], ("home".to_owned(), "/srv/home".into()));
+    let home = &old.subvolumes[1];
+    assert_eq!((&*home.name, &*home.path), ("home", Path::new("/srv/home")));
+    assert_eq!(home.folder(), Path::new("/srv/snapshots"));
 }
 
 #[test]
@@ -142,7 +147,8 @@ fn what_btrfs_to_s3_took_is_taken() {
     assert!(restore.target_base_dir.is_absolute() && restore.target_base_dir.ends_with("back"));
     let class = |name: &str| {
         let line = format!("storage_class_chunks = \"{name}\"");
-        parse(&with("s3", &line)).unwrap().s3.storage_class_chunks
+        let s3 = parse(&with("s3", &line)).unwrap().s3.unwrap();
+        s3.storage_class_chunks
     };
     assert_eq!(class("deep_archive"), "DEEP_ARCHIVE");
     assert_eq!(class("lukewarm"), "lukewarm");

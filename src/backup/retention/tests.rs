@@ -1,6 +1,7 @@
 //! A year of snapshots under policies: what must hold after every run, whatever happened before.
 
 use super::*;
+use jiff::ToSpan;
 use jiff::civil::date;
 
 fn zone() -> TimeZone {
@@ -224,7 +225,7 @@ fn a_year_of_runs() {
         ] {
             let mut all = every.clone();
             all.reverse();
-            for at in newest_of_each(&all, period, count, &zone()) {
+            for at in one_of_each(&all, period, count, (&Calendar::default(), &zone())) {
                 assert!(
                     there.contains(&all[at]),
                     "{now}: {period:?} {}",
@@ -241,4 +242,38 @@ fn a_year_of_runs() {
     }
     assert!(number > 900);
     assert!(there.len() > months, "{}", there.len());
+}
+
+#[test]
+fn the_first_of_each_and_days_that_begin_late() {
+    let all = vec![
+        candidate(1, "2026-01-04T23:00:00"),
+        candidate(2, "2026-01-05T02:00:00"),
+        candidate(3, "2026-01-05T08:00:00"),
+        candidate(4, "2026-01-05T20:00:00"),
+        candidate(5, "2026-01-06T09:00:00"),
+        candidate(6, "2026-01-06T10:00:00"),
+    ];
+    let calendar = |first, day_starts, week_starts| Calendar {
+        first,
+        week_starts,
+        day_starts,
+    };
+    let kept_by = |text: &str, calendar| {
+        let policy = Policy {
+            calendar,
+            ..Policy::parse(text).unwrap()
+        };
+        kept(&all, &policy, &Bonds::default()).join(" ")
+    };
+    use jiff::civil::Weekday::{Monday, Sunday, Tuesday};
+    // The newest always stays.
+    assert_eq!(kept_by("2d", calendar(false, 0, Monday)), "4 6");
+    assert_eq!(kept_by("2d", calendar(true, 0, Monday)), "2 5 6");
+    // From five in the morning on it is another day.
+    assert_eq!(kept_by("3d", calendar(true, 5, Monday)), "1 3 5 6");
+    assert_eq!(kept_by("2w", calendar(false, 0, Monday)), "1 6");
+    assert_eq!(kept_by("2w", calendar(false, 0, Sunday)), "6");
+    assert_eq!(kept_by("2w", calendar(false, 0, Tuesday)), "4 6");
+    assert_eq!(kept_by("2w", calendar(false, 3, Monday)), "2 6");
 }

@@ -7,6 +7,7 @@ use crate::backup::deletion;
 use crate::backup::retention::{self, Bonds, Candidate, Decision};
 use crate::error::{Kind, Result};
 use crate::event::Event;
+use crate::glob;
 use crate::log;
 use crate::plan::Plan;
 use crate::process;
@@ -55,7 +56,8 @@ impl Run<'_, '_> {
         }
         let has: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
         let common = ours.iter().rev().find(|s| has.contains(&s.id()));
-        let pinned = pin(common, "the newest in common with the source");
+        let mut pinned = pin(common, "the newest in common with the source");
+        pinned.extend(self.pinned_by_name(&candidates));
         let bonds = Bonds { pinned, graph };
         let verdicts = match &dest.keeps {
             Keeps::Policy(policy) => retention::judge(candidates, policy, &bonds, self.now),
@@ -134,7 +136,12 @@ impl Run<'_, '_> {
     }
 
     /// After everything arrived everywhere: the link, and what the source need not keep.
-    pub(super) fn tidy(&mut self, newest: &Path, id: Uuid, ours: &[Snapshot]) -> Result<()> {
+    pub(super) fn tidy(
+        &mut self,
+        newest: &Path,
+        common: Option<Uuid>,
+        ours: &[Snapshot],
+    ) -> Result<()> {
         if !self.dry_run && self.source.move_link(newest)? {
             log::line(|| format!("the link names {} now", shown(newest)));
         }
@@ -150,14 +157,31 @@ impl Run<'_, '_> {
             ours.iter().partition(|s| own.contains(&s.id()));
         let place = shown(self.source.folder.join(""));
         self.name_strangers(&strangers, &place);
-        let candidates = ours.iter().map(|s| self.candidate(s, s, None)).collect();
-        let common = "the newest in common with every destination".to_owned();
+        // It has been here since it was made.
+        let since = |candidate: Candidate| Candidate {
+            arrived: Some(candidate.made),
+            ..candidate
+        };
+        let candidates = ours.iter().map(|s| since(self.candidate(s, s, None)));
+        let candidates: Vec<Candidate> = candidates.collect();
+        let why = "the newest in common with every destination";
+        let common = common.map(|id| (id, why.to_owned())).into_iter();
+        let pinned = common.chain(self.pinned.clone());
         let bonds = Bonds {
-            pinned: [vec![(id, common)], self.pinned.clone()].concat(),
+            pinned: pinned.chain(self.pinned_by_name(&candidates)).collect(),
             ..Bonds::default()
         };
         let verdicts = retention::judge(candidates, &self.keeps, &bonds, self.now);
         self.delete(None, &verdicts, &bonds.graph)
+    }
+
+    /// What somebody named, so that it stays.
+    fn pinned_by_name(&self, candidates: &[Candidate]) -> Vec<(Uuid, String)> {
+        let named = |candidate: &&Candidate| glob::any(&self.pinned_names, &candidate.path);
+        let named = candidates.iter().filter(named);
+        named
+            .map(|candidate| (candidate.id, "a pinned name".to_owned()))
+            .collect()
     }
 
     /// It was made no later than it arrived.

@@ -10,8 +10,8 @@ fn at(text: &str) -> Zoned {
 
 fn schedule(full_every: u32, incremental_every: u32, hour: i8, minute: i8) -> Schedule {
     Schedule {
-        full_every,
-        incremental_every,
+        full_every: Every::days(full_every),
+        incremental_every: Every::days(incremental_every),
         run_at: time(hour, minute, 0, 0),
     }
 }
@@ -155,5 +155,39 @@ fn a_year_of_hours() {
         // Each day once, and what was missed in the gap once.
         assert_eq!(days.len(), 365 - 21, "{zone:?}");
         assert_eq!(fulls, 7, "{zone:?}");
+    }
+}
+
+#[test]
+fn from_hours_to_years() {
+    let cycle = |text: &str| Cycle {
+        every: Every::parse(text).unwrap(),
+        at: time(12, 0, 0, 0),
+    };
+    let next = |every: &str, last: &str, expected: &str| {
+        let last = at(last);
+        let due = cycle(every).due(Some(last.timestamp()), &last);
+        assert_eq!(due, Err(at(expected)), "{every} after {last}");
+    };
+    next("1h", "2026-05-01T10:03:20", "2026-05-01T11:00:00");
+    next("6h", "2026-05-01T10:59:59", "2026-05-01T16:00:00");
+    next("1d", "2026-05-01T10:03:20", "2026-05-02T12:00:00");
+    next("2w", "2026-05-01T23:00:00", "2026-05-15T12:00:00");
+    next("1m", "2026-01-31T13:00:00", "2026-02-28T12:00:00");
+    next("1y", "2028-02-29T13:00:00", "2029-02-28T12:00:00");
+    // An hour is one also where the clocks change.
+    next("1h", "2026-03-29T01:30:00", "2026-03-29T03:00:00");
+    let due = |last: Option<&str>, now: &str| {
+        let last = last.map(|last| at(last).timestamp());
+        cycle("1h").due(last, &at(now)).unwrap()
+    };
+    assert_eq!(due(None, "2026-05-01T10:00:00"), "there is none yet");
+    // A week of missed hours is caught up by one.
+    let missed = due(Some("2026-05-01T10:00:00"), "2026-05-08T10:00:00");
+    assert_eq!(missed, "the last one is 7 days old");
+    let future = due(Some("2031-05-01T10:00:00"), "2026-05-08T10:00:00");
+    assert!(future.contains("future"), "{future}");
+    for wrong in ["", "1", "d", "0d", "-1d", "1x", "1d 2w", "+1d"] {
+        assert!(Every::parse(wrong).is_err(), "{wrong}");
     }
 }

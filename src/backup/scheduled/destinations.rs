@@ -1,6 +1,7 @@
 //! Where the snapshots of a configuration go, and what that costs, in words. Sends nothing.
 
-use crate::backup::config::{Config, DestinationConfig};
+use crate::archive::Tier;
+use crate::backup::config::{BucketConfig, Config, DestinationConfig};
 use crate::backup::oneshot::{as_store, check_apart, check_mount};
 use crate::backup::retention::Decision;
 use crate::backup::run::{Costed, Costs, Dest, Keeps, Wants};
@@ -52,7 +53,7 @@ pub(super) struct InBucket<'a> {
 
 /// The bucket of a configuration.
 pub(super) fn bucket<'a>(
-    config: &'a Config,
+    (config, s3): (&'a Config, &'a BucketConfig),
     archive: &'a mut dyn Archive,
     there: &InBucket,
     kind: BackupKind,
@@ -63,7 +64,7 @@ pub(super) fn bucket<'a>(
         BackupKind::Incremental => there.links.clone(),
     };
     let wants = Wants::One(there.finishes, parents);
-    let costs = costs(config, archive, there, now);
+    let costs = costs((config, s3), archive, there, now);
     Dest {
         name: archive.location(),
         store: match there.unread {
@@ -71,7 +72,7 @@ pub(super) fn bucket<'a>(
             None => Ok(archive),
         },
         wants,
-        keeps: Keeps::Chains(config.s3.keeps),
+        keeps: Keeps::Chains(s3.keeps),
         costs: Some(costs),
         compare: false,
     }
@@ -91,7 +92,10 @@ pub(super) fn other<'a>(
     Dest {
         name: dest.place.to_string(),
         store: mounted.and_then(|()| as_store(opened)),
-        wants: Wants::Missing,
+        wants: match dest.cycle {
+            Some(_) => Wants::Newest,
+            None => Wants::Missing,
+        },
         keeps: Keeps::Policy(dest.keeps.clone()),
         costs: None,
         compare: dest.compare,
@@ -99,7 +103,7 @@ pub(super) fn other<'a>(
 }
 
 fn costs<'a>(
-    config: &'a Config,
+    (config, s3): (&'a Config, &'a BucketConfig),
     archive: &dyn Archive,
     there: &InBucket,
     now: &'a Zoned,
@@ -109,26 +113,29 @@ fn costs<'a>(
     let chain = there.links.clone();
     let backups = there.backups.to_vec();
     Box::new(move |of: Costed| match of {
-        Costed::Plan(plan) => Some(plan_words(config, prices, memory, &chain, &backups, plan)),
-        Costed::Deletions(verdicts) => deletion_words(config, prices, &backups, verdicts, now),
+        Costed::Plan(plan) => {
+            let class = &s3.storage_class_chunks;
+            let how = (class.as_str(), config.restore.restore_tier);
+            Some(plan_words(how, prices, memory, &chain, &backups, plan))
+        }
+        Costed::Deletions(verdicts) => deletion_words(s3, prices, &backups, verdicts, now),
     })
 }
 
 fn plan_words(
-    config: &Config,
+    (class, tier): (&str, Tier),
     prices: Prices,
     memory: u64,
     chain: &HashSet<Uuid>,
     backups: &[BackupCost],
     plan: &Plan,
 ) -> String {
-    let class = &config.s3.storage_class_chunks;
     let new = plan.total_bytes();
     let whole = plan.transfers().any(|step| step.from.is_none());
     let links = backups.iter().filter(|b| !whole && chain.contains(&b.id));
     let all = new + links.map(|backup| backup.bytes).sum::<u64>();
     let storing = prices.storing(new, class);
-    let restoring = prices.restoring(all, class, config.restore.restore_tier);
+    let restoring = prices.restoring(all, class, tier);
     format!(
         "memory: {memory} MiB at most; storing {} MiB: {storing}; restoring the chain of {} MiB: {restoring}",
         new.div_ceil(1 << 20),
@@ -137,13 +144,13 @@ fn plan_words(
 }
 
 fn deletion_words(
-    config: &Config,
+    s3: &BucketConfig,
     prices: Prices,
     backups: &[BackupCost],
     verdicts: &[Decision],
     now: &Zoned,
 ) -> Option<String> {
-    let class = &config.s3.storage_class_chunks;
+    let class = &s3.storage_class_chunks;
     let gone = verdicts.iter().filter(|verdict| !verdict.keep);
     let gone = gone.filter_map(|v| backups.iter().find(|b| b.id == v.candidate.id));
     let cost = |backup: &BackupCost| {

@@ -1,8 +1,11 @@
 //! What a run would do now for each subvolume, by what the bucket has, and where that cannot be read,
 //! as far as is remembered. Changes nothing.
 
+use super::folders::Folders;
 use super::subvolume::SubvolumeBackup;
-use super::{RunContext, ScheduledOrder, open_base};
+use super::{RunContext, ScheduledOrder};
+use crate::backup::config::SubvolumeConfig;
+use crate::backup::names;
 use crate::backup::schedule::Due;
 use crate::backup::state::RunState;
 use crate::error::{Error, Kind, Result};
@@ -27,8 +30,9 @@ pub fn preview(
     damaged
         .iter()
         .for_each(|remark| listener(Event::note(remark)));
-    let store = match open_base(order, means) {
-        Ok(store) => store,
+    let selected: Vec<&SubvolumeConfig> = order.config.subvolumes.iter().collect();
+    let folders = match Folders::open(order, &selected, means) {
+        Ok(folders) => folders,
         Err(error) => {
             remembered(order, &state, now, listener);
             return Err(error);
@@ -39,19 +43,23 @@ pub fn preview(
         means,
         now,
         state,
-        store,
-        others: Vec::new(),
+        folders,
+        others: order.config.destinations.iter().map(|_| None).collect(),
         said: HashSet::new(),
         listener,
     };
-    let (mut failed, selected) = (None, order.selected()?);
-    for (name, path) in selected {
-        match round.see(name, path) {
+    let mut failed = None;
+    for (pattern, error) in order.unmatched() {
+        (round.listener)(Event::destination(&shown(pattern), Err(&error)));
+        failed = Some(error.kind);
+    }
+    for of in selected {
+        match round.see(of) {
             Ok(()) => {}
             Err(error) if error.kind == Kind::Interrupted => return Err(error),
             Err(error) => {
-                tell(order, &round.state, now, (name, path), round.listener);
-                (round.listener)(Event::destination(&shown(path), Err(&error)));
+                tell(order, &round.state, now, of, round.listener);
+                (round.listener)(Event::destination(&shown(&of.path), Err(&error)));
                 failed = Some(error.kind);
             }
         }
@@ -71,8 +79,8 @@ pub fn preview(
 
 /// What is due as far as is remembered, without asking or looking at anything.
 pub fn remembered(order: &ScheduledOrder, state: &RunState, now: &Zoned, listener: &mut Listener) {
-    for (name, path) in &order.config.subvolumes {
-        tell(order, state, now, (name, path), listener);
+    for of in &order.config.subvolumes {
+        tell(order, state, now, of, listener);
     }
 }
 
@@ -80,31 +88,42 @@ fn tell(
     order: &ScheduledOrder,
     state: &RunState,
     now: &Zoned,
-    (name, path): (&str, &Path),
+    of: &SubvolumeConfig,
     listener: &mut Listener,
 ) {
-    let past = state.past(name, Path::is_dir);
-    let what = match order.config.schedule.due(&past, now, false) {
-        Due::Now(kind, why) => format!("{kind} backup now ({why})"),
-        Due::Later(at, kind) => {
-            format!("{kind} backup from {}", at.strftime("%Y-%m-%d %H:%M %Z"))
-        }
-    };
-    let what = format!("{what}, as far as is remembered");
+    let config = &order.config;
+    let time = |at: Zoned| at.strftime("%Y-%m-%d %H:%M %Z").to_string();
+    let mut what = Vec::new();
+    if config.archive_of(of).is_some() {
+        let past = state.past(&of.name, Path::is_dir);
+        what.push(match config.schedule.due(&past, now, false) {
+            Due::Now(kind, why) => format!("{kind} backup now ({why})"),
+            Due::Later(at, kind) => format!("{kind} backup from {}", time(at)),
+        });
+    }
+    if let Some(cycle) = config.cycle_of(of) {
+        let last = state.subvolumes.get(&of.name);
+        let last = last.and_then(|last| names::scheduled_time(last.last_snapshot.as_deref()?));
+        what.push(match cycle.due(last, now) {
+            Ok(why) => format!("snapshot now ({why})"),
+            Err(at) => format!("snapshot from {}", time(at)),
+        });
+    }
+    let what = format!("{}, as far as is remembered", what.join(", "));
     listener(Event::Due {
-        subvolume: path.to_owned(),
+        subvolume: of.path.clone(),
         what,
     });
 }
 
 impl RunContext<'_, '_> {
     /// What there is, and what would be done.
-    fn see(&mut self, name: &str, path: &Path) -> Result<()> {
-        let mut subject = SubvolumeBackup::new(name, path, self.order, self.means)?;
+    fn see(&mut self, of: &SubvolumeConfig) -> Result<()> {
+        let mut subject = SubvolumeBackup::new(of, self.order, self.means)?;
         let todo = self.look(&mut subject);
         if let Some(words) = subject.there()? {
             (self.listener)(Event::Due {
-                subvolume: path.to_owned(),
+                subvolume: of.path.clone(),
                 what: words,
             });
         }

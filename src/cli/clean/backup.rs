@@ -41,7 +41,7 @@ pub(in crate::cli) fn run(options: &Options) -> Result<()> {
             (Access::Write, Some(lock))
         }
     };
-    let settings = archive::settings(&config, name);
+    let settings = archive::settings(&config, name)?;
     let means = means::of_file(options, &config)?;
     let mut store = store::open_archive(settings, access, &means)?;
     let backup = store.removable(&time)?;

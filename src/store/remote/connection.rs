@@ -6,7 +6,7 @@ use crate::log;
 use crate::process;
 use crate::store::Access;
 use crate::store::remote::Pipes;
-use crate::store::wire::{Failure, Hello, Request, Tag, Wire, plain, strange};
+use crate::store::wire::{Descriptors, Failure, Half, Hello, Request, Tag, Wire, plain, strange};
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
 
@@ -27,21 +27,24 @@ impl Line {
         host: &str,
         us: &Hello,
         (reader, writer): Pipes,
+        ends: Option<Descriptors>,
     ) -> Result<(Line, io::Result<()>)> {
         let mut line = Line {
-            wire: Wire::new(reader, writer),
+            wire: Wire::new(reader, writer, ends, Half::Client),
             host: host.to_owned(),
             far: Hello::default(),
             owed: false,
             moved: None,
         };
         // If it cannot be said, then what the far side says next is the reason.
+        let us = &line.wire.honest(us.clone());
         let said = line.wire.say(Tag::Hello, us);
         line.far = match line.head()? {
             (Tag::Hello, length) => line.body(length)?,
             (Tag::Fail, length) => return Err(line.failure(length)?.0),
             _ => return Err(strange("it does not greet")),
         };
+        line.wire.greeted(us, &line.far);
         Ok((line, said))
     }
 
@@ -71,6 +74,11 @@ impl Line {
         }
         self.ask(request)?;
         self.answer()
+    }
+
+    /// Whether the far side has given us up between two turns, so that it did nothing that was asked since.
+    pub(super) fn is_given_up(&self) -> bool {
+        !self.owed && self.wire.has_hung_up()
     }
 
     /// A question, whose answer is to be read later.

@@ -2,14 +2,14 @@
 //! Knows the words of that command; what is said through it is `remote`'s business.
 
 use super::{Pipes, Remote};
-use crate::error::{Cause, Error, Kind, Result};
+use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::limiter::{Limited, Limiter};
 use crate::log;
 use crate::process::duplex;
 use crate::snapshot::shown;
 use crate::store::Access;
 use crate::store::location::Address;
-use crate::store::wire::Hello;
+use crate::store::wire::{Descriptors, Hello};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::Command;
@@ -118,28 +118,30 @@ pub(crate) fn open(
 ) -> Result<Remote> {
     let (host, url, asked) = (address.host(), address.url(), shown(address.dir()));
     let (address, ours) = (address.clone(), options.clone());
-    let dial = move || -> Result<Pipes> {
+    let dial = move || {
         let command = command(&address, access, &ours)?;
         log::line(|| format!("{command:?}"));
         let doing = format!("cannot connect to {}", address.host());
-        let (output, input) = duplex::start(command, doing)?;
-        Ok(match ours.bwlimit.map(Limiter::new) {
+        let (output, input) = duplex::start(command, doing.clone())?;
+        let ends = output.stdout().map(|from| Descriptors::of(&from, &input));
+        let ends = ends.transpose().doing(|| doing)?;
+        let pipes: Pipes = match ours.bwlimit.map(Limiter::new) {
             None => (Box::new(output), Box::new(input)),
-            Some(limiter) => {
-                let (inner, to) = (output, limiter.clone());
-                (
-                    Box::new(Limited { inner, limiter }),
-                    Box::new(Limited {
-                        inner: input,
-                        limiter: to,
-                    }),
-                )
-            }
-        })
+            Some(limiter) => (
+                Box::new(limited(output, &limiter)),
+                Box::new(limited(input, &limiter)),
+            ),
+        };
+        Ok((pipes, ends))
     };
-    let remote =
-        Remote::connect(host, access, us, Box::new(dial)).map_err(|error| hint(error, options))?;
+    let remote = Remote::connect_attended(host, access, us, Box::new(dial))
+        .map_err(|error| hint(error, options))?;
     Ok(remote.named(url, asked))
+}
+
+fn limited<T>(inner: T, limiter: &Limiter) -> Limited<T> {
+    let limiter = limiter.clone();
+    Limited { inner, limiter }
 }
 
 const NO_PASSWORD: &str =

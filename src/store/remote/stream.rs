@@ -93,7 +93,7 @@ impl<'a> Incoming<'a> {
         let want = buf.len().min(self.left);
         let line = self.stream.line()?;
         loop {
-            match line.wire.reader.read(&mut buf[..want]) {
+            match line.wire.read(&mut buf[..want]) {
                 Ok(0) => return Err(line.lost(io::ErrorKind::UnexpectedEof.into())),
                 Ok(n) => {
                     line.count(n);

@@ -2,7 +2,23 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Snapshot, State};
-use crate::store::Store;
+use crate::store::{Access, Store};
+
+/// What the command line of a server grants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// What may be done.
+    pub access: Access,
+    /// How much may come.
+    pub quota: Quota,
+}
+
+impl From<Access> for Grant {
+    fn from(access: Access) -> Grant {
+        let quota = Quota::default();
+        Grant { access, quota }
+    }
+}
 
 /// Limits of what is in a served directory and came by one key. What came by no known key counts as well:
 /// else nobody would say who he is.

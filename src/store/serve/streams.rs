@@ -107,7 +107,7 @@ fn take<R: Read, W: Write>(
                 if let Some(room) = room.filter(|&room| after > room) {
                     return Err(used_up(&format!("{room} bytes were left")));
                 }
-                pass(sink, &mut wire.reader, length, &mut buffer, bytes)?;
+                pass(sink, wire, length, &mut buffer, bytes)?;
                 bytes = after;
             }
             Some((Tag::End, length)) => {
@@ -129,9 +129,9 @@ fn take<R: Read, W: Write>(
 }
 
 /// Moves one frame's data, as it arrives.
-fn pass(
+fn pass<R: Read, W: Write>(
     sink: &mut dyn Sink,
-    reader: &mut dyn Read,
+    wire: &mut Wire<R, W>,
     mut left: usize,
     buffer: &mut [u8],
     before: u64,
@@ -139,7 +139,7 @@ fn pass(
     let length = left;
     while left > 0 {
         let want = buffer.len().min(left);
-        match reader.read(&mut buffer[..want]) {
+        match wire.read(&mut buffer[..want]) {
             Ok(0) => {
                 let so_far = before + (length - left) as u64;
                 return Err(broken(io::ErrorKind::UnexpectedEof.into(), so_far));

@@ -51,11 +51,15 @@ pub struct Hello {
 
 /// A word for each thing that was added since version 3 was new. A request that needs one, and an
 /// optional member of a request, is said only to who has the word.
-const WORDS: &[&str] = &["digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN, RAW];
+const WORDS: &[&str] = &[
+    "digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN, RAW, HEARTBEAT,
+];
 /// A request to receive may say what the snapshot is of.
 pub(crate) const ORIGIN: &str = "origin";
 /// It receives by itself where nobody wishes otherwise.
 const BUILTIN: &str = "builtin";
+/// It says that it is there, and gives up who does not.
+pub(crate) const HEARTBEAT: &str = "heartbeat";
 /// A client may want streams to be kept, and no files made of them.
 const RAW: &str = "raw";
 

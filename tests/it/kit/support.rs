@@ -167,11 +167,16 @@ pub(crate) struct Said {
 
 /// Runs one of the programs under test to its end, whatever that is.
 pub(crate) fn program<I: IntoIterator<Item: AsRef<OsStr>>>(name: &str, args: I) -> Said {
-    let output = output(Command::new(binary(name)).args(args));
-    Said {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    Said::of(&output(Command::new(binary(name)).args(args)))
+}
+
+impl Said {
+    pub(crate) fn of(output: &Output) -> Said {
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }
 

@@ -47,6 +47,14 @@ impl Client {
         client
     }
 
+    /// A client that said just these bytes.
+    pub(super) fn that_said(command: &mut Command, said: &[u8]) -> Client {
+        let mut client = Client::spawned(command);
+        // A server that has hung up already says why.
+        let _ = client.input.as_mut().unwrap().write_all(said);
+        client
+    }
+
     fn greeting(mut self, protocol: u32) -> Client {
         let hello = json!({"program": "x", "protocol": protocol, "words": ["digest"]});
         self.say(b'H', hello.to_string().as_bytes());
@@ -75,7 +83,8 @@ impl Client {
         let _ = self.input.as_mut().unwrap().write_all(&frame);
     }
 
-    fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+    /// The next frame, if there is one.
+    pub(super) fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 5];
         self.output.read_exact(&mut head).ok()?;
         let length = u32::from_le_bytes(head[1..].try_into().unwrap());
@@ -146,6 +155,11 @@ impl Client {
     /// Hangs up; the exit status.
     pub(super) fn close(mut self) -> i32 {
         self.input = None;
+        self.ended()
+    }
+
+    /// The exit status, once the server ends by itself.
+    pub(super) fn ended(mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 }

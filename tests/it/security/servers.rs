@@ -147,6 +147,7 @@ fn quotas_of_a_key_are_kept() {
     client.receive("a4", 4, None, &stream(4)).unwrap();
     let said = client.receive("a5", 5, None, &stream(5)).unwrap_err();
     assert!(said.contains("2 snapshots"), "{said}");
+    assert_eq!(client.close(), 0);
     // Who does not say who he is gets no place by that.
     let mut nobody = Client::of(&["--mode", "a", "--max-snapshots", "1", &dir]);
     nobody.hear().unwrap();

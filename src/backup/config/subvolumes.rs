@@ -1,0 +1,305 @@
+//! `[subvolumes]` and `[[subvolume]]`: what is backed up, by what name, and in what way. Finds what a
+//! pattern means by looking at directories; opens nothing else.
+
+use super::policy;
+use super::reader::ConfigReader;
+use crate::backup::retention::Policy;
+use crate::backup::schedule::{Cycle, Every};
+use crate::btrfs;
+use crate::error::{Doing, Result};
+use crate::glob;
+use crate::snapshot::shown;
+use jiff::civil::Time;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// A subvolume that is backed up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubvolumeConfig {
+    /// What its backups are called.
+    pub name: String,
+    /// Where it is mounted.
+    pub path: PathBuf,
+    /// Where its snapshots are; on its own filesystem if nothing is said.
+    pub snapshots: Option<PathBuf>,
+    /// How often there is a snapshot; `None` for when a backup needs one.
+    pub cycle: Option<Cycle>,
+    /// Which snapshots stay.
+    pub keeps: Policy,
+    /// There is a snapshot only if something changed.
+    pub on_change: bool,
+    /// There is one in each run.
+    pub always: bool,
+    /// It is left alone unless it is named.
+    pub noauto: bool,
+    /// Where its snapshots go, by names and groups of destinations; everywhere if nothing is said.
+    pub destinations: Option<Vec<String>>,
+    /// Patterns of names that stay wherever they are.
+    pub pinned: Vec<OsString>,
+}
+
+/// What the sections above say for all of them.
+pub(super) struct Usual {
+    pub(super) cycle: Option<Cycle>,
+    pub(super) run_at: Time,
+    pub(super) base_dir: PathBuf,
+    /// The file says where snapshots are.
+    pub(super) says_where: bool,
+    pub(super) keeps: Policy,
+    pub(super) pinned: Vec<OsString>,
+}
+
+/// All of them, and the patterns that mean nothing that is there.
+pub(super) type Found = (Vec<SubvolumeConfig>, Vec<String>);
+
+impl SubvolumeConfig {
+    /// The directory of its snapshots: `.snapshots` at the root of its mount, if the file names none.
+    pub fn folder(&self) -> PathBuf {
+        let own = || {
+            let mount = btrfs::mount_point(&self.path).ok().flatten();
+            let mount = mount.unwrap_or_else(|| self.path.clone());
+            mount.join(".snapshots")
+        };
+        self.snapshots.clone().unwrap_or_else(own)
+    }
+}
+
+/// Reads both kinds of sections. A path in both is an error; what is named by itself is not meant by a
+/// pattern.
+pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
+    const KEY: &str = "subvolumes.paths";
+    let mut all = Vec::new();
+    if file.has("subvolumes") || !file.has("subvolume") {
+        for path in file.paths(KEY)? {
+            all.push(SubvolumeConfig {
+                name: name(file, KEY, &path)?,
+                snapshots: Some(usual.base_dir.clone()),
+                cycle: usual.cycle,
+                keeps: usual.keeps.clone(),
+                pinned: usual.pinned.clone(),
+                ..of(path)
+            });
+        }
+    }
+    let tables = file.many("subvolume", |file| table(file, usual))?;
+    let is_pattern = |table: &&Table| is_pattern(&table.subvolume.path);
+    let (patterns, single): (Vec<&Table>, Vec<&Table>) = tables.iter().partition(is_pattern);
+    all.extend(single.iter().map(|table| table.subvolume.clone()));
+    for (at, one) in all.iter().enumerate() {
+        if all[..at].iter().any(|other| other.path == one.path) {
+            let said = format!("names {}, which is there already", shown(&one.path));
+            return Err(file.wrong("subvolume.path", &said));
+        }
+    }
+    let mut unmatched = Vec::new();
+    for table in patterns {
+        let found = matching(&table.subvolume.path, &table.exclude)?;
+        if found.is_empty() {
+            unmatched.push(shown(&table.subvolume.path));
+        }
+        for path in found {
+            if all.iter().all(|other| other.path != path) {
+                let name = name(file, "subvolume.path", &path)?;
+                all.push(SubvolumeConfig {
+                    name,
+                    path,
+                    ..table.subvolume.clone()
+                });
+            }
+        }
+    }
+    must_differ(file, &all)?;
+    Ok((all, unmatched))
+}
+
+/// One `[[subvolume]]`.
+struct Table {
+    subvolume: SubvolumeConfig,
+    exclude: Vec<OsString>,
+}
+
+fn table(file: &mut ConfigReader, usual: &Usual) -> Result<Table> {
+    const KEY: &str = "subvolume.path";
+    let path = file.required(KEY)?;
+    let path = file.absolute(KEY, path.into())?;
+    let own = file.optional("subvolume.name")?;
+    let name = match own {
+        _ if is_pattern(&path) => String::new(),
+        Some(name) if name.contains('/') => {
+            return Err(file.wrong("subvolume.name", "must have no slash"));
+        }
+        Some(name) => name,
+        None => name(file, KEY, &path)?,
+    };
+    let snapshots = match file.has_key("subvolume.snapshots") {
+        true => Some(file.path("subvolume.snapshots", PathBuf::new())?),
+        false => usual.says_where.then(|| usual.base_dir.clone()),
+    };
+    let mut pinned = file.texts("subvolume.pinned")?;
+    pinned.extend(usual.pinned.iter().cloned());
+    let destinations = file.has_key("subvolume.destinations");
+    let named = file.texts("subvolume.destinations")?.into_iter();
+    let named = named
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    Ok(Table {
+        exclude: file.texts("subvolume.exclude")?,
+        subvolume: SubvolumeConfig {
+            name,
+            snapshots,
+            cycle: cycle(file, ("subvolume.every", "subvolume.at"), usual.run_at)?.or(usual.cycle),
+            keeps: policy::SUBVOLUME.read(file, &usual.keeps)?,
+            on_change: file.flag("subvolume.on_change", false)?,
+            always: file.flag("subvolume.always", false)?,
+            noauto: file.flag("subvolume.noauto", false)?,
+            destinations: destinations.then_some(named),
+            pinned,
+            ..of(path)
+        },
+    })
+}
+
+/// How often something is done, if the file says so.
+pub(super) fn cycle(
+    file: &mut ConfigReader,
+    (every, at): (&'static str, &'static str),
+    usual: Time,
+) -> Result<Option<Cycle>> {
+    let time = file.optional_time(at)?;
+    let Some(text) = file.optional(every)? else {
+        return match time {
+            Some(_) => Err(file.wrong(at, &format!("comes with {every}"))),
+            None => Ok(None),
+        };
+    };
+    let every =
+        Every::parse(&text).map_err(|error| file.wrong(every, &format!("is wrong: {error}")))?;
+    Ok(Some(Cycle {
+        every,
+        at: time.unwrap_or(usual),
+    }))
+}
+
+/// One of which nothing is said but where it is.
+fn of(path: PathBuf) -> SubvolumeConfig {
+    SubvolumeConfig {
+        name: String::new(),
+        path,
+        snapshots: None,
+        cycle: None,
+        keeps: Policy::default(),
+        on_change: false,
+        always: false,
+        noauto: false,
+        destinations: None,
+        pinned: Vec::new(),
+    }
+}
+
+/// Backups are called after the last part of the path.
+fn name(file: &ConfigReader, key: &str, path: &Path) -> Result<String> {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    name.ok_or_else(|| {
+        let said = format!(
+            "has {}, which has no name to call its backups by",
+            shown(path)
+        );
+        file.wrong(key, &said)
+    })
+}
+
+/// No two share a name, or their backups would be one's.
+fn must_differ(file: &ConfigReader, all: &[SubvolumeConfig]) -> Result<()> {
+    let mut seen: HashMap<&str, &Path> = HashMap::new();
+    for one in all {
+        if let Some(other) = seen.insert(&one.name, &one.path) {
+            let (name, other, path) = (&one.name, shown(other), shown(&one.path));
+            let said = format!("has {other} and {path}, whose backups would both be called {name}");
+            let said = match file.has("subvolume") {
+                true => said + ": give one a subvolume.name",
+                false => said,
+            };
+            return Err(file.wrong("subvolumes.paths", &said));
+        }
+    }
+    Ok(())
+}
+
+fn is_pattern(path: &Path) -> bool {
+    path.as_os_str()
+        .as_bytes()
+        .iter()
+        .any(|byte| b"*?[".contains(byte))
+}
+
+/// The writable subvolumes that a pattern means, in the order of their names. Hidden ones it has to name
+/// as such.
+fn matching(pattern: &Path, exclude: &[OsString]) -> Result<Vec<PathBuf>> {
+    let mut found = vec![PathBuf::from("/")];
+    for part in pattern.components() {
+        let Component::Normal(part) = part else {
+            continue;
+        };
+        let mut next = Vec::new();
+        for dir in found {
+            match is_pattern(Path::new(part)) {
+                false => next.push(dir.join(part)),
+                true => next.extend(inside(&dir, part.as_bytes())?),
+            }
+        }
+        found = next;
+    }
+    let excluded = |path: &Path| {
+        exclude
+            .iter()
+            .any(|pattern| is_excluded(pattern.as_bytes(), path))
+    };
+    let meant = |path: &PathBuf| {
+        let subvolume = path.is_dir() && btrfs::subvolume(path).is_ok_and(|s| !s.read_only);
+        subvolume && !excluded(path)
+    };
+    found.retain(meant);
+    found.sort();
+    Ok(found)
+}
+
+/// A pattern with a slash is of the whole path, and one without of its last part.
+fn is_excluded(pattern: &[u8], path: &Path) -> bool {
+    let whole = path.strip_prefix("/").unwrap_or(path);
+    match pattern.contains(&b'/') {
+        true => glob::matches(pattern.strip_prefix(b"/").unwrap_or(pattern), whole),
+        false => path
+            .file_name()
+            .is_some_and(|name| glob::matches(pattern, Path::new(name))),
+    }
+}
+
+/// The directories in one that a part of a pattern means.
+fn inside(dir: &Path, pattern: &[u8]) -> Result<Vec<PathBuf>> {
+    let doing = || format!("cannot look for subvolumes in {}", shown(dir));
+    let entries = match dir.read_dir() {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries.doing(doing)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.doing(doing)?;
+        let name = entry.file_name();
+        let hidden = name.as_bytes().starts_with(b".") && !pattern.starts_with(b".");
+        // A link is no place of its own.
+        if !hidden
+            && entry.file_type().doing(doing)?.is_dir()
+            && glob::matches(pattern, Path::new(&name))
+        {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,159 @@
+//! What the old program's files do not say: subvolumes and destinations with words of their own.
+
+use super::*;
+use crate::backup::retention;
+
+/// Two disks and a friend's server: no bucket at all.
+const TWO_DISKS: &str = "
+schedule = { every = '1d', run_at = '03:30' }
+[snapshots]
+keep = '24h 7d'
+keep_min = '2d'
+week_starts = 'sunday'
+pinned = ['*__20260101T*']
+[[subvolume]]
+path = '/home'
+every = '1h'
+destinations = ['disk', 'away']
+[[subvolume]]
+path = '/srv/mail'
+snapshots = '/srv/kept'
+retain = 3
+keep_min = 'all'
+on_change = true
+noauto = true
+[[destination]]
+name = 'disk'
+location = '/mnt/disk/snapshots/'
+keep = '7d 4w 12m 2y'
+keep_from = 'first'
+keep_hour = 5
+[[destination]]
+name = 'friend'
+groups = ['away']
+location = 'ssh://friend/backups/'
+every = '1w'
+at = '12:00'
+ssh_options = ['Port=2222']
+bwlimit_bytes = 1000000
+[[destination]]
+location = 's3://bucket/prefix/'
+storage_class = 'standard_ia'
+";
+
+#[test]
+fn two_disks_and_a_friend() {
+    let config = parse(TWO_DISKS).unwrap();
+    assert_eq!(config.s3, None);
+    let [home, mail] = &config.subvolumes[..] else {
+        panic!("{:?}", config.subvolumes);
+    };
+    let every = |of: &SubvolumeConfig| config.cycle_of(of).map(|cycle| cycle.every);
+    assert_eq!(every(home), Some(Every::parse("1h").unwrap()));
+    assert_eq!(every(mail), Some(Every::parse("1d").unwrap()));
+    assert_eq!(home.keeps.periods.len(), 2);
+    assert_eq!(home.keeps.least, retention::age("2d").ok());
+    assert_eq!(
+        (home.snapshots.as_ref(), &home.pinned[..]),
+        (None, &["*__20260101T*".into()][..])
+    );
+    assert_eq!(mail.snapshots, Some("/srv/kept".into()));
+    assert!(mail.keeps.keeps_all() && mail.keeps.newest == Some(3));
+    assert!(mail.on_change && mail.noauto && !mail.always && !home.on_change);
+    assert_eq!(config.destinations_of(home), [0, 1]);
+    assert_eq!(config.destinations_of(mail), [0, 1, 2]);
+    let [disk, friend, bucket] = &config.destinations[..] else {
+        panic!("{:?}", config.destinations);
+    };
+    let calendar = disk.keeps.calendar;
+    assert!(calendar.first && calendar.day_starts == 5);
+    assert_eq!(calendar.week_starts, jiff::civil::Weekday::Sunday);
+    assert!(disk.cycle.is_none() && friend.cycle.unwrap().at == jiff::civil::time(12, 0, 0, 0));
+    assert!(friend.keeps.keeps_all() && bucket.title() == "s3://bucket/prefix/");
+}
+
+#[test]
+fn what_is_wrong_with_subvolumes_and_destinations() {
+    let more = |line: &str| format!("{TWO_DISKS}\n{line}");
+    let refused_instead = |old: &str, new: &str, words: &str| {
+        assert!(TWO_DISKS.contains(old));
+        refused(&TWO_DISKS.replacen(old, new, 1), words);
+    };
+    refused_instead("'/srv/mail'", "'/home'", "/home, which is there already");
+    refused(
+        &format!("subvolumes.paths = ['/home']\n{TWO_DISKS}"),
+        "/home, which is there already",
+    );
+    refused_instead("'/srv/mail'", "'/srv/home'", "give one a subvolume.name");
+    refused_instead("['disk', 'away']", "['dusk']", "did you mean disk?");
+    refused_instead("every = '1h'", "every = '1x'", "subvolume.every is wrong");
+    refused_instead(
+        "every = '1w'\n",
+        "",
+        "destination.at comes with destination.every",
+    );
+    refused_instead(
+        "name = 'friend'",
+        "name = 'disk'",
+        "something else is called",
+    );
+    refused_instead("name = 'friend'", "name = 's3'", "something else is called");
+    refused_instead("noauto", "notauto", "did you mean subvolume.noauto?");
+    refused_instead("keep_hour = 5", "keep_hour = 24", "from 0 to 23");
+    refused_instead("'sunday'", "'sundae'", "did you mean sunday?");
+    refused_instead("'s3://bucket/prefix/'", "'/other/'", "is only for s3://");
+    refused(
+        &more("[[destination]]\nlocation = '/mnt/disk/snapshots'"),
+        "names /mnt/disk/snapshots twice",
+    );
+    refused_instead(
+        "retain = 3",
+        "destinations = ['s3']",
+        "no destination is called",
+    );
+    refused(
+        &TWO_DISKS
+            .replace(
+                "[[subvolume]]\npath = '/home'",
+                "[subvolume]\npath = '/home'",
+            )
+            .replace("[[subvolume]]\npath = '/srv", "[x]\npath = '/srv"),
+        "is written [[subvolume]]",
+    );
+}
+
+/// A pattern that means nothing is for whoever runs to complain of: a restore needs none.
+#[test]
+fn a_pattern_without_subvolumes_is_told_later() {
+    let dir = std::env::temp_dir();
+    let pattern = dir.join("no-*-such/@*");
+    let text = format!("[[subvolume]]\npath = '{}'\n", pattern.display());
+    let config = parse(&text).unwrap();
+    assert!(config.subvolumes.is_empty());
+    assert_eq!(config.unmatched, [shown(&pattern)]);
+}
+
+/// What is commented out without a blank are examples: with all of them, the file has every key.
+#[test]
+fn the_example_has_every_key() {
+    let text = include_str!("../../../../contrib/config.example.toml");
+    let uncommented = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with('#') => String::new(),
+        Some(rest) => rest.trim_start().to_owned(),
+        None => line.to_owned(),
+    };
+    let header = text.find("[global]").unwrap();
+    let lines: Vec<String> = text[header..].lines().map(uncommented).collect();
+    let whole = lines.join("\n");
+    parse(&text[header..]).unwrap();
+    let config = parse(&whole).unwrap();
+    for key in keys::KEYS {
+        let shown = config.entries.iter().any(|entry| entry.key == *key);
+        // Which of them have no default is for the file to show as an example.
+        let name = key.rsplit('.').next().unwrap();
+        assert!(
+            shown || lines.iter().any(|line| line.starts_with(name)),
+            "{key}"
+        );
+    }
+}

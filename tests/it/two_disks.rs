@@ -1,0 +1,246 @@
+//! Scheduled backups without a bucket: subvolumes with schedules and policies of their own, and disks that
+//! get them when it is their time, are unplugged, and come back.
+
+use crate::runner::Test;
+use crate::scheduled::{day, in_order};
+use crate::subvolumes::{script, subvolume};
+use crate::support::{btrfs, here, receive_with};
+use crate::tests;
+use crate::tree::assert_same;
+use buttersink::backup::config::Config;
+use buttersink::backup::scheduled::{self, ScheduledOrder};
+use buttersink::error::Result;
+use buttersink::event::Event;
+use buttersink::process::Priority;
+use buttersink::store::local::Manner;
+use buttersink::store::remote::ssh;
+use buttersink::store::{BucketOptions, Means};
+use jiff::{ToSpan, Zoned};
+use std::path::{Path, PathBuf};
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_week_of_hours_on_two_disks,
+    a_disk_that_is_away_keeps_nobody_waiting,
+    snapshots_without_any_destination,
+    a_pattern_means_subvolumes,
+    what_is_pinned_stays_everywhere,
+];
+
+/// Subvolumes `home` and `mail` on one filesystem, and a configuration.
+struct Scene {
+    from: PathBuf,
+    config: PathBuf,
+}
+
+impl Scene {
+    fn new(text: &str) -> Scene {
+        let from = btrfs("from", 512);
+        for name in ["home", "mail"] {
+            subvolume(&from.join(name));
+            script(&from.join(name), "echo 1 >file");
+        }
+        let config = here().join("config.toml");
+        let scene = Scene { from, config };
+        scene.configure(text);
+        scene
+    }
+
+    /// Writes the file; `FROM` in it is the filesystem.
+    fn configure(&self, text: &str) {
+        let text = text.replace("FROM", self.from.to_str().unwrap());
+        let here = here();
+        let global = format!(
+            "[global]\nstate_path = '{0}/state.json'\nlock_path = '{0}/lock'\n",
+            here.display()
+        );
+        std::fs::write(&self.config, text + &global).unwrap();
+    }
+
+    /// A run at a time; what it said was due.
+    fn run(&self, now: &Zoned) -> Result<Vec<String>> {
+        self.run_only(now, &[])
+    }
+
+    fn run_only(&self, now: &Zoned, only: &[&str]) -> Result<Vec<String>> {
+        let order = ScheduledOrder {
+            config: Config::read(&self.config)?,
+            file: self.config.clone(),
+            only: only.iter().map(|name| (*name).to_owned()).collect(),
+            once: false,
+            dry_run: false,
+            no_s3: false,
+        };
+        let mut due = Vec::new();
+        let done = scheduled::run(&order, &means(), now, &mut |event| {
+            println!("{event:?}");
+            if let Event::Due { subvolume, what } = event {
+                let name = subvolume.file_name().unwrap().to_string_lossy();
+                due.push(format!("{name}: {what}"));
+            }
+        });
+        done.map(|()| due)
+    }
+
+    fn write(&self, name: &str) {
+        script(&self.from.join(name), "echo more >>file");
+    }
+}
+
+fn means() -> Means {
+    Means {
+        manner: Manner {
+            priority: Priority::Normal,
+            compressed: false,
+            receive_with: receive_with(),
+        },
+        ssh: ssh::Options::default(),
+        s3: BucketOptions::default(),
+    }
+}
+
+fn hour(number: i64) -> Zoned {
+    day(0).checked_add(number.hours()).unwrap()
+}
+
+/// Each snapshot that is in both places is the same.
+fn assert_copies(from: &Path, to: &Path, name: &str) {
+    for copy in in_order(to, name) {
+        if from.join(&copy).exists() {
+            assert_same(&from.join(&copy), &to.join(&copy));
+        }
+    }
+}
+
+/// `home` each hour, one disk gets them all, and the other the newest of each day at noon.
+fn a_week_of_hours_on_two_disks() {
+    let (near, far) = (btrfs("near", 512), btrfs("far", 512));
+    let scene = Scene::new(&format!(
+        "[[subvolume]]\npath = 'FROM/home'\nevery = '1h'\nkeep = '4h'\n\
+         [[subvolume]]\npath = 'FROM/mail'\nevery = '1d'\ndestinations = ['far']\n\
+         [[destination]]\nname = 'near'\nlocation = '{}/'\nkeep = '6h 2d'\n\
+         [[destination]]\nname = 'far'\nlocation = '{}/'\nevery = '1d'\nat = '12:00'\nkeep = '7d'\n",
+        near.display(),
+        far.display()
+    ));
+    let folder = scene.from.join(".snapshots");
+    for number in 0..66 {
+        scene.write("home");
+        // Three times in an hour, and nothing but once is anything done.
+        for minutes in [5, 25, 45] {
+            let now = hour(number).checked_add(minutes.minutes()).unwrap();
+            let due = scene.run(&now).unwrap();
+            let later = due
+                .iter()
+                .filter(|due| due.contains("nothing is due"))
+                .count();
+            assert!(minutes == 5 || later == 2, "{now}: {due:?}");
+        }
+        let newest = in_order(&folder, "home").pop();
+        assert_eq!(in_order(&near, "home").pop(), newest);
+    }
+    // The first at three, and from then on at noon: on the first day, and on two after it.
+    let noon = |name: &str| in_order(&far, name).len();
+    assert_eq!((noon("home"), noon("mail")), (3, 3));
+    let made: Vec<String> = in_order(&far, "home");
+    assert!(made[1].contains("20260202T11"), "{made:?}");
+    // Six hours, and one of each of two days before; the source keeps what the far disk has, too.
+    assert_eq!(in_order(&near, "home").len(), 7);
+    let here = in_order(&folder, "home");
+    assert_eq!(here.len(), 5, "{here:?}");
+    assert_eq!(Some(&here[0]), made.last());
+    assert_copies(&folder, &near, "home");
+    assert_copies(&folder, &far, "mail");
+    assert!(in_order(&near, "mail").is_empty());
+}
+
+/// While one disk is away the other gets everything, and nothing goes at the source.
+fn a_disk_that_is_away_keeps_nobody_waiting() {
+    let (near, far) = (btrfs("near", 512), btrfs("far", 512));
+    let place = far.join("snaps");
+    let scene = Scene::new(&format!(
+        "schedule.every = '1d'\nsnapshots = {{ retain = 1 }}\n[[subvolume]]\npath = 'FROM/home'\n\
+         [[destination]]\nlocation = '{}/'\n[[destination]]\nlocation = '{}/'\nevery = '2d'\n",
+        near.display(),
+        place.display()
+    ));
+    let folder = scene.from.join(".snapshots");
+    for number in 0..3 {
+        scene.write("home");
+        let error = scene.run(&day(number)).unwrap_err();
+        assert_eq!(error.exit_code(), 10, "{error}");
+        assert_eq!(in_order(&near, "home").len(), number as usize + 1);
+    }
+    assert_eq!(in_order(&folder, "home").len(), 3);
+    std::fs::create_dir(&place).unwrap();
+    let due = scene.run(&day(2)).unwrap();
+    assert!(due[0].contains("the last snapshot for"), "{due:?}");
+    assert_eq!(in_order(&place, "home").len(), 1);
+    assert_eq!(in_order(&folder, "home").len(), 1);
+    // What the slow one has stays at the source while the other goes on.
+    let has = in_order(&place, "home");
+    scene.write("home");
+    scene.run(&day(3)).unwrap();
+    assert_eq!(in_order(&place, "home"), has);
+    assert_eq!(in_order(&folder, "home")[0], has[0]);
+    assert_eq!(in_order(&folder, "home").len(), 2);
+    scene.write("home");
+    scene.run(&day(4)).unwrap();
+    assert_eq!(in_order(&place, "home").len(), 2);
+    assert_eq!(in_order(&folder, "home").len(), 1);
+    assert_copies(&folder, &place, "home");
+}
+
+fn snapshots_without_any_destination() {
+    let scene = Scene::new(
+        "[snapshots]\nkeep = '2d'\n[[subvolume]]\npath = 'FROM/home'\nevery = '1d'\non_change = true\n\
+         [[subvolume]]\npath = 'FROM/mail'\nnoauto = true\nsnapshots = 'FROM/kept'\n",
+    );
+    let folder = scene.from.join(".snapshots");
+    for number in 0..4 {
+        scene.write("home");
+        scene.run(&day(number)).unwrap();
+    }
+    assert_eq!(in_order(&folder, "home").len(), 2);
+    // Nothing changed.
+    scene.run(&day(5)).unwrap();
+    assert_eq!(in_order(&folder, "home").len(), 2);
+    assert!(!scene.from.join("kept").exists());
+    scene.run_only(&day(5), &["mail"]).unwrap();
+    assert_eq!(in_order(&scene.from.join("kept"), "mail").len(), 1);
+}
+
+fn a_pattern_means_subvolumes() {
+    let text = "[[subvolume]]\npath = 'FROM/*'\nexclude = ['mail', 'c*']\nevery = '1d'\n";
+    let scene = Scene::new(text);
+    subvolume(&scene.from.join("cache"));
+    std::fs::create_dir(scene.from.join("directory")).unwrap();
+    let due = scene.run(&day(0)).unwrap();
+    assert_eq!(due, ["home: snapshot now (there is none yet)"]);
+    // Snapshots are no subvolumes to be backed up, and one that is named by itself has its own words.
+    let more = "[[subvolume]]\npath = 'FROM/home'\nevery = '7d'\n";
+    scene.configure(&format!("{text}{more}[[subvolume]]\npath = 'FROM/none*'\n"));
+    let error = scene.run(&day(1)).unwrap_err();
+    assert!(
+        error.to_string().contains("no subvolume that is there"),
+        "{error}"
+    );
+    assert_eq!(in_order(&scene.from.join(".snapshots"), "home").len(), 1);
+}
+
+fn what_is_pinned_stays_everywhere() {
+    let disk = btrfs("disk", 512);
+    let scene = Scene::new(&format!(
+        "schedule.every = '1d'\n[snapshots]\nretain = 1\npinned = ['*__20260202T*']\n\
+         [[subvolume]]\npath = 'FROM/home'\n[[destination]]\nlocation = '{}/'\nretain = 1\n",
+        disk.display()
+    ));
+    for number in 0..4 {
+        scene.write("home");
+        scene.run(&day(number)).unwrap();
+    }
+    for place in [&disk, &scene.from.join(".snapshots")] {
+        let names = in_order(place, "home");
+        assert_eq!(names.len(), 2, "{names:?}");
+        assert!(names[0].contains("20260202T"), "{names:?}");
+    }
+}
