@@ -68,32 +68,39 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
         }
         let request: Request = wire.body(length).map_err(lost)?;
         let permitted = request.permitted(access, &added);
-        match permitted.and_then(|()| request.must_be_known_to(&client, "the client")) {
-            Err(refusal) => {
-                system::line(|| format!("refused: {refusal}"));
-                fail(wire, &refusal, false)?;
-            }
-            Ok(()) => {
-                // A store knows what it has listed; this may be the second connection of a run.
-                if !std::mem::replace(&mut listed, true) && request != Request::List {
-                    store.list()?;
-                }
-                let adds = matches!(request, Request::Receive { .. } | Request::Copy { .. });
-                let room = match adds {
-                    true => quota.room(&mut *store),
-                    false => Ok(None),
-                };
-                match room {
-                    Ok(room) => turn(&mut *store, request, (&client, room), &mut added, wire)?,
-                    Err(refusal) => {
-                        system::line(|| format!("refused: {refusal}"));
-                        fail(wire, &refusal, false)?;
-                    }
-                }
+        let permitted = permitted.and_then(|()| request.must_be_known_to(&client, "the client"));
+        if let Err(refusal) = permitted {
+            system::line(|| format!("refused: {refusal}"));
+            fail(wire, &refusal, false)?;
+            continue;
+        }
+        match ready(&mut *store, &request, &mut listed, &quota) {
+            Ok(room) => turn(&mut *store, request, (&client, room), &mut added, wire)?,
+            Err(error) => {
+                system::line(|| error.to_string());
+                fail(wire, &error, false)?;
             }
         }
     }
     Ok(())
+}
+
+/// A store knows what it has listed, and this may be the second connection of a run. How many bytes may
+/// come, where there is a limit.
+fn ready<S: Store + ?Sized>(
+    store: &mut S,
+    request: &Request,
+    listed: &mut bool,
+    quota: &Quota,
+) -> Result<Option<u64>> {
+    if !*listed && *request != Request::List {
+        store.list()?;
+    }
+    *listed = true;
+    match request {
+        Request::Receive { .. } | Request::Copy { .. } => quota.room(store),
+        _ => Ok(None),
+    }
 }
 
 /// Hears who calls, and says who we are; `None` if nobody speaks.
