@@ -36,6 +36,7 @@ pub use open::{
 };
 pub use options::{BucketOptions, Checksum, Manner, Means, Sse, SshOptions, check_part};
 pub use receipt::{Parts, Receipt};
+pub use serve::{Grant, Quota};
 use std::io::{Read, Write};
 use std::path::Path;
 pub use wire::Hello;
@@ -163,6 +164,14 @@ pub trait Store {
             format!("cannot adopt {}", shown(path)),
             said,
         ))
+    }
+
+    /// Bytes of the streams by which these snapshots came, as far as that was recorded.
+    ///
+    /// # Errors
+    /// If the records cannot be read.
+    fn came_by(&mut self, _snapshots: &[Uuid]) -> Result<u64> {
+        Ok(0)
     }
 
     /// Holds every snapshot against what was recorded of it. `watch` hears what is looked at.

@@ -8,7 +8,7 @@ _buttersink() {
     COMPREPLY=()
     case $before in
     --against | --as | --scratch | --snapshot-folder | --target) _buttersink_names -d; return ;;
-    --at | --backup | --bwlimit | -o | --columns | -j | --concurrency | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-chain | --num-backups | --num-snapshots | --older-than | --part-size | --profile | --region | --remote-command | --remote-sudo | --resend | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option | --subvolume) return ;;
+    --at | --backup | --bwlimit | -o | --columns | -j | --concurrency | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-bytes | --max-chain | --max-snapshots | --num-backups | --num-snapshots | --older-than | --part-size | --profile | --region | --remote-command | --remote-sudo | --resend | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option | --subvolume) return ;;
     --checksum) _buttersink_words 'md5 crc32c sha256'; return ;;
     --config | -l | --logfile) _buttersink_names -f; return ;;
     --log-level) _buttersink_words 'debug info warning error critical'; return ;;
@@ -33,7 +33,7 @@ _buttersink() {
     prune) options='-n --dry-run --exclude --keep --num-backups --keep-min -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
     adopt) options='-n --dry-run --as --yes --take-over -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --sse' ;;
     config) options='-h --help --offline --write -l --logfile --endpoint-url --region --profile --s3-quirks' ;;
-    --server) options='--mode --as --strict --receive-with' ;;
+    --server) options='--mode --as --strict --max-bytes --max-snapshots --receive-with' ;;
     *) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --sort --tree -o --columns --config -V --version' ;;
     esac
     [[ $before != config ]] || { _buttersink_words 'check'; return; }

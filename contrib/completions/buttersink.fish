@@ -104,4 +104,6 @@ complete -c buttersink -n '__buttersink_is config' -l write -d 'write one small 
 complete -c buttersink -n '__buttersink_is --server' -l mode -x -a 'r p a w' -d 'r to read, p to add, a for both, w also to delete'
 complete -c buttersink -n '__buttersink_is --server' -l as -x -d 'what the system log calls the client'
 complete -c buttersink -n '__buttersink_is --server' -l strict -d 'refuse a DIR in which others could use what is received'
+complete -c buttersink -n '__buttersink_is --server' -l max-bytes -x -d 'take no more bytes of streams by this key'
+complete -c buttersink -n '__buttersink_is --server' -l max-snapshots -x -d 'take no more snapshots by this key'
 complete -c buttersink -n '__buttersink_is none' -s V -l version -d 'show the version'

@@ -96,6 +96,8 @@ pub(super) struct Options {
     pub(super) mode: Option<Access>,
     pub(super) as_client: Option<OsString>,
     pub(super) strict: bool,
+    pub(super) max_bytes: Option<u64>,
+    pub(super) max_snapshots: Option<u64>,
 }
 
 impl Options {

@@ -331,6 +331,12 @@ const OWN: Table = &[
     Row::flag("strict", |o| o.strict = true)
         .help("refuse a DIR in which others could use what is received")
         .of(&[Server]),
+    Row::value("max-bytes", "N", |o, v| put(&mut o.max_bytes, v.size()))
+        .help("take no more bytes of streams by this key")
+        .of(&[Server]),
+    Row::value("max-snapshots", "N", |o, v| put(&mut o.max_snapshots, v.number().map(|n| n as u64)))
+        .help("take no more snapshots by this key")
+        .of(&[Server]),
     Row::for_help(),
     Row::for_version(),
 ];

@@ -400,6 +400,10 @@ impl Store for Local {
         sys::syncfs(self.filesystem.fd()).doing(doing)
     }
 
+    fn came_by(&mut self, snapshots: &[Uuid]) -> Result<u64> {
+        records::stream_bytes(&self.dir, snapshots)
+    }
+
     fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
         checked_name(path)?;
         let now = btrfs::subvolume(&self.dir.join(path))?;

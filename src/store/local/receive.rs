@@ -22,7 +22,7 @@ use btrfs_receive::Child;
 use builtin_receive::Quarantined;
 pub(super) use copy::copy;
 use parent::Exact;
-use part::Part;
+use part::{Part, Told};
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
@@ -203,8 +203,12 @@ impl Receiving<'_> {
         self.part.check(head.uuid, head.ctransid, parent)?;
         let origin = self.local.coming.get(&self.diff.to).cloned();
         let origin = self.local.signed(origin);
-        let compares = self.local.compares;
-        let snapshot = self.part.publish(origin, compares)?;
+        let uncompared = self.local.compares;
+        let snapshot = self.part.publish(Told {
+            origin,
+            uncompared,
+            bytes,
+        })?;
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }
