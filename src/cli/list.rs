@@ -115,7 +115,10 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
                 ));
             }
             _ => {
-                let streams = report::Streams::of(&listing, |diff| store.by_hand(diff))?;
+                let streams = report::Streams::of(&listing, |diff| match store.by_hand(diff) {
+                    Ok(how) => Ok(how),
+                    Err(error) => go_on(Err(error), &mut failed, &mut progress).map(|()| None),
+                })?;
                 progress.result(&streams);
             }
         }

@@ -11,7 +11,7 @@ use super::means::{self, means};
 use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::progress::Progress;
 use crate::proof::{Depth, Finding, Verdict};
@@ -163,20 +163,33 @@ fn verify_config(
         let name = &subvolume.name;
         let settings = archive::settings(&config, name)?;
         let mut archive = store::open_archive(settings, Access::Read, &means)?;
-        report.listing.location = archive.backups()?.location;
+        match archive.backups() {
+            Ok(backups) => report.listing.location = backups.location,
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) => {
+                report.findings.push(unread(name, error.to_string()));
+                continue;
+            }
+        }
         let before = report.findings.len();
         let with = &mut (None, ground.as_mut());
         add(&mut report, &mut *archive, task.depth, with, listener)?;
         if report.findings.len() == before {
-            report.findings.push(Finding {
-                path: format!("subvol/{name}").into(),
-                id: Uuid::default(),
-                verdict: Verdict::Unverifiable("there are no backups of it".to_owned()),
-            });
+            report
+                .findings
+                .push(unread(name, "there are no backups of it".to_owned()));
         }
     }
     ground.map_or(Ok(()), Ground::finish)?;
     Ok(report)
+}
+
+fn unread(subvolume: &str, why: String) -> Finding {
+    Finding {
+        path: format!("subvol/{subvolume}").into(),
+        id: Uuid::default(),
+        verdict: Verdict::Unverifiable(why),
+    }
 }
 
 fn ground(task: &Task, options: &Options) -> Result<Option<Ground>> {
