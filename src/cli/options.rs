@@ -26,6 +26,7 @@ pub(super) struct Options {
     pub(super) commands: bool,
     pub(super) config: Option<PathBuf>,
     pub(super) backup: Option<String>,
+    pub(super) prometheus: Option<PathBuf>,
     pub(super) older_than: Option<SignedDuration>,
     pub(super) as_subvolume: Option<PathBuf>,
     pub(super) yes: bool,
