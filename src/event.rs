@@ -196,6 +196,7 @@ impl Event {
     /// How far thawing is.
     pub fn thawing(how_far: Thawing) -> Event {
         match how_far {
+            Thawing::Refused(why) => Event::note(&why),
             Thawing::Asked(objects) => Event::Thaw { objects },
             Thawing::Waiting(frozen, objects, waited) => Event::Thawing {
                 frozen,

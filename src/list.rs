@@ -5,12 +5,15 @@ mod json;
 
 use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
 use crate::error::{Doing, Error, Result};
-use crate::report::{As, Bytes, Cell, Column, Maybe, data, table};
-use crate::snapshot::{Graph, State, Uuid, path_text, shown};
+use crate::report::{
+    As, Bytes, Cell, Column, Maybe, Moment, Screen, bar, data, descent, fitted, must_be_columns,
+    table,
+};
+use crate::snapshot::{State, Uuid, path_text, shown};
 use crate::store::records;
 use crate::text::{human, human_or_dash};
 use serde::Serialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -67,22 +70,30 @@ impl View {
         &self.subvolumes.notes
     }
 
-    /// The table, in the order of numbers, or nested by parentage.
-    pub fn text(&self, tree: bool) -> String {
+    /// The table, in the order of numbers, or nested by parentage: everything, or what fits a screen or was
+    /// chosen.
+    pub fn text(&self, look: &Look) -> String {
         let all = self.subvolumes.all.iter();
-        let order: Vec<(String, &Subvolume)> = match tree {
+        let order: Vec<(String, &Subvolume)> = match look.tree {
             true => nested(&self.subvolumes.all),
             false => all.map(|s| (String::new(), s)).collect(),
         };
         let entries = order.into_iter().map(|(lead, s)| self.entry(lead, s));
         let entries: Vec<ShownSubvolume> = entries.collect();
-        self.header() + &table(COLUMNS, &entries)
+        let whole = look.columns.is_empty() && look.screen.width.is_none();
+        self.header()
+            + &match whole {
+                true => table(COLUMNS, &entries),
+                false => fitted(ON_SCREEN, &entries, &look.screen, &look.columns),
+            }
     }
 
     fn entry(&self, lead: String, s: &Subvolume) -> ShownSubvolume {
         let here = |mount: &&Mount| mount.whole && mount.subvolume == Some(s.id);
         let mounts = self.mounts.iter().filter(here);
+        let sizes = self.subvolumes.all.iter().filter_map(|s| s.referenced);
         ShownSubvolume {
+            bar: shares(s, sizes.max().unwrap_or(0)),
             lead,
             mounts: mounts.map(|mount| mount.at.clone()).collect(),
             state: self.states.get(&s.id).copied(),
@@ -121,6 +132,35 @@ impl View {
     }
 }
 
+/// A bar of what is exclusive and then of what is shared, where the longest is the largest size.
+fn shares(s: &Subvolume, largest: u64) -> String {
+    let (Some(referenced), Some(exclusive)) = (s.referenced, s.exclusive) else {
+        return String::new();
+    };
+    let cells = |bytes: u64| bar(bytes, largest, BAR).chars().count();
+    let (whole, own) = (cells(referenced), cells(exclusive));
+    "█".repeat(own) + &"░".repeat(whole.saturating_sub(own))
+}
+
+/// How the table is to look.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// Where it is shown.
+    pub screen: Screen,
+    /// Snapshots stand below what they are snapshots of.
+    pub tree: bool,
+    /// Which columns, by their titles; all if none is named.
+    pub columns: Vec<String>,
+}
+
+impl Look {
+    /// # Errors
+    /// If there is no such column.
+    pub fn check(&self) -> Result<()> {
+        must_be_columns(ON_SCREEN, &self.columns)
+    }
+}
+
 /// Sizes by extents, or why not.
 fn usage(filesystem: &Filesystem, subvolumes: &Subvolumes) -> Result<HashMap<u64, Usage>> {
     if subvolumes.coverage == Coverage::Whole {
@@ -144,6 +184,8 @@ fn fill(all: &mut [Subvolume], usage: &HashMap<u64, Usage>) {
 struct ShownSubvolume {
     /// The lines of the tree that lead to it.
     lead: String,
+    /// What it refers to, and of that what only it does.
+    bar: String,
     s: Subvolume,
     state: Option<State>,
     /// Where it is mounted.
@@ -152,10 +194,25 @@ struct ShownSubvolume {
 
 type Field = Column<ShownSubvolume>;
 
+const ID: Field = Field::json("id", |e| Box::new(e.s.id)).right();
+const GENERATION: Field = Field::json("generation", |e| Box::new(e.s.generation)).right();
+const TOTAL: Field = Field::json("total_bytes", |e| maybe(e.s.referenced.map(Bytes))).right();
+const EXCLUSIVE: Field =
+    Field::json("exclusive_bytes", |e| maybe(e.s.exclusive.map(Bytes))).right();
+const READ_ONLY: Field = Field::json("read_only", |e| {
+    let word = if e.s.read_only { "ro" } else { "rw" };
+    Box::new(As(word.to_owned(), e.s.read_only))
+});
+const STATE: Field = Field::json("state", |e| maybe(e.state))
+    .alarm(|e| e.state.is_some_and(|state| state != State::Ok));
+const UUID: Field = Field::json("uuid", |e| maybe(Uuid::set(e.s.uuid.0)));
+const PARENT_UUID: Field = Field::json("parent_uuid", |e| maybe(e.s.parent_uuid));
+const RECEIVED_UUID: Field = Field::json("received_uuid", |e| maybe(e.s.received_uuid));
+const CREATED: Field = Field::json("created", |e| maybe(e.s.created.map(Moment)));
+
+/// Everything, for scripts: in a pipe too.
 const COLUMNS: &[Field] = &[
-    Field::json("id", |e| Box::new(e.s.id))
-        .shown(1, "ID")
-        .right(),
+    ID.shown(1, "ID"),
     Field::json("parent_id", |e| {
         data((e.s.parent_id != 0).then_some(e.s.parent_id))
     }),
@@ -170,34 +227,24 @@ const COLUMNS: &[Field] = &[
         .shown(2, "LEVEL")
         .right(),
     Field::json("tree_bytes", |e| data(e.of_tree(e.s.tree_bytes))),
-    Field::json("generation", |e| Box::new(e.s.generation))
-        .shown(3, "GEN")
-        .right(),
+    GENERATION.shown(3, "GEN"),
     Field::json("ctransid", |e| data(e.s.ctransid)),
     Field::json("otransid", |e| data(e.s.otransid)),
     Field::json("stransid", |e| maybe(e.received(e.s.stransid)))
         .shown(12, "R-GEN")
         .right(),
     Field::json("rtransid", |e| data(e.received(e.s.rtransid))),
-    Field::json("created", |e| data(e.s.created)),
-    Field::json("total_bytes", |e| maybe(e.s.referenced.map(Bytes)))
-        .shown(4, "TOTAL")
-        .right(),
-    Field::json("exclusive_bytes", |e| maybe(e.s.exclusive.map(Bytes)))
-        .shown(5, "EXCLUSIVE")
-        .right(),
-    Field::json("read_only", |e| {
-        let word = if e.s.read_only { "ro" } else { "rw" };
-        Box::new(As(word.to_owned(), e.s.read_only))
-    })
-    .shown(6, "RO"),
-    Field::json("state", |e| maybe(e.state)).shown(7, "STATE"),
-    Field::json("uuid", |e| maybe(Uuid::set(e.s.uuid.0))).shown(8, "UUID"),
-    Field::json("parent_uuid", |e| maybe(e.s.parent_uuid)).shown(9, "PARENT-UUID"),
+    CREATED,
+    TOTAL.shown(4, "TOTAL"),
+    EXCLUSIVE.shown(5, "EXCLUSIVE"),
+    READ_ONLY.shown(6, "RO"),
+    STATE.shown(7, "STATE"),
+    UUID.shown(8, "UUID"),
+    PARENT_UUID.shown(9, "PARENT-UUID"),
     Field::text(10, |e| maybe(e.s.parent_uuid.map(|_| e.s.otransid)))
         .shown(10, "P-GEN")
         .right(),
-    Field::json("received_uuid", |e| maybe(e.s.received_uuid)).shown(11, "RECEIVED-UUID"),
+    RECEIVED_UUID.shown(11, "RECEIVED-UUID"),
     Field::json("mounts", |e| {
         data(
             e.mounts
@@ -207,6 +254,32 @@ const COLUMNS: &[Field] = &[
         )
     }),
 ];
+
+/// What a screen has room for, and what can be chosen.
+const ON_SCREEN: &[Field] = &[
+    Field::text(1, |e| Box::new(e.name())).shown(1, "NAME"),
+    Field::text(2, |e| Box::new(e.bar.clone()))
+        .shown(2, "BAR")
+        .spare(4)
+        .bare(),
+    TOTAL.shown(3, "TOTAL").spare(2).bare(),
+    EXCLUSIVE.shown(4, "EXCLUSIVE").spare(2).bare(),
+    READ_ONLY.shown(5, "RO"),
+    STATE.shown(6, "STATE").spare(1).bare(),
+    CREATED.shown(7, "CREATED").spare(3),
+    ID.shown(8, "ID").spare(5),
+    GENERATION.shown(9, "GEN").spare(6),
+    Field::text(10, |e| maybe((!e.mounts.is_empty()).then(|| e.mounted())))
+        .shown(10, "MOUNTED")
+        .spare(7)
+        .bare(),
+    UUID.shown(11, "UUID").spare(8),
+    PARENT_UUID.shown(12, "PARENT-UUID").spare(9).bare(),
+    RECEIVED_UUID.shown(13, "RECEIVED-UUID").spare(10).bare(),
+];
+
+/// Characters of the longest bar.
+const BAR: usize = 12;
 
 fn maybe<'a>(value: Option<impl Display + Serialize + 'a>) -> Cell<'a> {
     Box::new(Maybe(value))
@@ -223,88 +296,32 @@ impl ShownSubvolume {
         self.s.received_uuid.map(|_| value)
     }
 
+    /// The path, below what leads to it.
+    fn name(&self) -> String {
+        let lead = &self.lead;
+        match self.s.path.as_os_str().is_empty() {
+            true => format!("{lead}/"),
+            false => format!("{lead}{}", shown(&self.s.path)),
+        }
+    }
+
+    fn mounted(&self) -> String {
+        let mounts: Vec<String> = self.mounts.iter().map(shown).collect();
+        mounts.join(", ")
+    }
+
     /// The path, and where it is mounted.
     fn place(&self) -> String {
-        let lead = &self.lead;
-        let path = match self.s.path.as_os_str().is_empty() {
-            true => "/".to_owned(),
-            false => shown(&self.s.path),
-        };
-        let mounts: Vec<String> = self.mounts.iter().map(shown).collect();
-        match mounts.is_empty() {
-            true => format!("{lead}{path}"),
-            false => format!("{lead}{path} (mounted at {})", mounts.join(", ")),
+        match self.mounts.is_empty() {
+            true => self.name(),
+            false => format!("{} (mounted at {})", self.name(), self.mounted()),
         }
     }
 }
 
 /// Snapshots below what they are snapshots of, with the lines that lead to them.
 fn nested(all: &[Subvolume]) -> Vec<(String, &Subvolume)> {
-    let by_uuid: HashMap<Uuid, &Subvolume> = all.iter().map(|s| (s.uuid, s)).collect();
-    let parent = |s: &Subvolume| s.parent_uuid.filter(|uuid| by_uuid.contains_key(uuid));
-    let graph: Graph = all.iter().map(|s| (s.uuid, parent(s))).collect();
-    let top = |s| (String::new(), String::new(), s);
-    // What is still to be shown, the next one last: its lead, and the lead of what is below it. Each has
-    // one parent at most, so that no way from the top leads into a circle.
-    let tops = all.iter().rev().filter(|s| parent(s).is_none());
-    let mut ahead: Vec<(String, String, &Subvolume)> = tops.map(top).collect();
-    let (mut order, mut seen) = (Vec::with_capacity(all.len()), HashSet::new());
-    while let Some((lead, below, s)) = ahead.pop() {
-        seen.insert(s.uuid);
-        order.push((lead, s));
-        let children = graph.children(s.uuid).iter().rev();
-        for (i, child) in children.filter_map(|uuid| by_uuid.get(uuid)).enumerate() {
-            let (corner, line) = match i {
-                0 => ("└─ ", "   "),
-                _ => ("├─ ", "│  "),
-            };
-            ahead.push((format!("{below}{corner}"), format!("{below}{line}"), child));
-        }
-    }
-    // Nothing is lost in a circle: what was not reached stands at its end.
-    let mut circle: Vec<&Subvolume> = all.iter().filter(|s| !seen.contains(&s.uuid)).collect();
-    circle.sort_by_key(|s| s.id);
-    order.extend(circle.into_iter().map(|s| (String::new(), s)));
-    order
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn subvolume(id: u64, parent: Option<u8>) -> Subvolume {
-        Subvolume {
-            id,
-            uuid: Uuid([id as u8; 16]),
-            parent_uuid: parent.map(|n| Uuid([n; 16])),
-            ..Subvolume::default()
-        }
-    }
-
-    fn order(all: &[Subvolume]) -> Vec<String> {
-        let order = nested(all).into_iter();
-        order.map(|(lead, s)| format!("{lead}{}", s.id)).collect()
-    }
-
-    #[test]
-    fn snapshots_nest_below_their_origin() {
-        let all = [
-            subvolume(1, None),
-            subvolume(2, Some(1)),
-            subvolume(3, Some(2)),
-            subvolume(4, Some(1)),
-            subvolume(5, Some(99)),
-        ];
-        assert_eq!(order(&all), ["1", "├─ 2", "│  └─ 3", "└─ 4", "5"]);
-    }
-
-    #[test]
-    fn a_circle_loses_nothing() {
-        let all = [
-            subvolume(1, Some(2)),
-            subvolume(2, Some(1)),
-            subvolume(3, None),
-        ];
-        assert_eq!(order(&all), ["3", "1", "2"]);
-    }
+    let nodes: Vec<_> = all.iter().map(|s| (s.uuid, s.parent_uuid)).collect();
+    let order = descent(&nodes).into_iter();
+    order.map(|(lead, place)| (lead, &all[place])).collect()
 }

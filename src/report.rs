@@ -5,14 +5,21 @@ pub mod archives;
 mod by_hand;
 mod listing;
 mod plan;
+mod screen;
 mod table;
+mod tree;
 
 use crate::error::{Error, Result};
 pub use by_hand::Streams;
-pub use listing::Listed;
+pub use listing::{Listed, Look, ORDERS};
+pub use plan::briefly;
+pub use screen::Screen;
 use serde::Serialize;
 use std::io::{self, Write};
-pub use table::{As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, path, table};
+pub use table::{
+    As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, fitted, must_be_columns, path, table,
+};
+pub use tree::{bar, descent};
 
 /// Prints to standard output. A reader that has seen enough (`| head`) is no failure of ours.
 ///

@@ -149,6 +149,9 @@ pub struct Snapshot {
     /// Subvolumes inside it, relative to it: they do not travel with it.
     #[serde(default)]
     pub nested: Vec<String>,
+    /// The storage class of its objects, where they have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<String>,
     /// What it is of, if that was recorded, or is certain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,

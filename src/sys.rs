@@ -15,7 +15,7 @@ mod ready;
 mod rename;
 pub mod secure_open;
 
-pub use at::is_root;
+pub use at::{is_root, terminal_width};
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
     yield_to_others,

@@ -114,6 +114,17 @@ pub fn duration(time: SignedDuration) -> String {
     }
 }
 
+/// How long ago something was, in a few letters: `5 min`, `30 h`, `40 d`, `3 y`.
+pub fn age(seconds: i64) -> String {
+    match seconds / 60 {
+        ..1 => "now".to_owned(),
+        minutes @ ..120 => format!("{minutes} min"),
+        minutes @ ..2_880 => format!("{} h", minutes / 60),
+        minutes @ ..1_051_200 => format!("{} d", minutes / 1440),
+        minutes => format!("{} y", minutes / 525_600),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +141,27 @@ mod tests {
         let shown = [0, 1023, 1024, 1536, 1048575, 1048576, u64::MAX].map(human);
         let words = [
             "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB",
+        ];
+        assert_eq!(shown, words);
+    }
+
+    #[test]
+    fn ages_in_a_few_letters() {
+        let (hour, day) = (3600, 86_400);
+        let shown = [
+            -5,
+            59,
+            60,
+            hour,
+            2 * hour,
+            30 * hour,
+            2 * day,
+            400 * day,
+            800 * day,
+        ]
+        .map(age);
+        let words = [
+            "now", "now", "1 min", "60 min", "2 h", "30 h", "2 d", "400 d", "2 y",
         ];
         assert_eq!(shown, words);
     }

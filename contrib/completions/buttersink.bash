@@ -8,13 +8,14 @@ _buttersink() {
     COMPREPLY=()
     case $before in
     --against | --as | --scratch | --snapshot-folder | --target) _buttersink_names -d; return ;;
-    --at | --backup | --bwlimit | -j | --concurrency | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-chain | --num-backups | --num-snapshots | --older-than | --part-size | --profile | --region | --remote-command | --remote-sudo | --resend | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option | --subvolume) return ;;
+    --at | --backup | --bwlimit | -o | --columns | -j | --concurrency | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-chain | --num-backups | --num-snapshots | --older-than | --part-size | --profile | --region | --remote-command | --remote-sudo | --resend | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option | --subvolume) return ;;
     --checksum) _buttersink_words 'md5 crc32c sha256'; return ;;
     --config | -l | --logfile | --prometheus) _buttersink_names -f; return ;;
     --log-level) _buttersink_words 'debug info warning error critical'; return ;;
     --mode) _buttersink_words 'r p a w'; return ;;
     --receive-with) _buttersink_words 'builtin btrfs'; return ;;
     --restore-tier) _buttersink_words 'Standard Bulk Expedited'; return ;;
+    --sort) _buttersink_words 'time name size own stored chain class state'; return ;;
     --sse) _buttersink_words 'none AES256 aws:kms'; return ;;
     --storage-class) _buttersink_words 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE'; return ;;
     --verify) _buttersink_words 'full sample none'; return ;;
@@ -24,7 +25,7 @@ _buttersink() {
     done
     case $command in
     sync) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend' ;;
-    list) options='-n --dry-run -d --delete --exclude --commands -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
+    list) options='-n --dry-run -d --delete --exclude --commands --sort --tree -o --columns -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
     backup) options='-n --dry-run --whole --compare --always --keep --num-backups --keep-min --num-snapshots --latest-only --require-mount --create --snapshot-folder --snapshot-prefix -d --debug -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --config --subvolume --once --no-s3 --log-level' ;;
     restore) options='-n --dry-run --config --subvolume --target --at --snapshot --manifest-key --verify --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --receive-with --bwlimit --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
     verify) options='--quick --download --against --content --changed --drill --sample --scratch -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
@@ -34,7 +35,7 @@ _buttersink() {
     status) options='--config --prometheus -h --help -q --quiet --json' ;;
     config) options='-h --help --offline --write -l --logfile --endpoint-url --region --profile --s3-quirks' ;;
     --server) options='--mode --as --strict --receive-with' ;;
-    *) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --config -V --version' ;;
+    *) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --sort --tree -o --columns --config -V --version' ;;
     esac
     [[ $before != config ]] || { _buttersink_words 'check'; return; }
     if [[ $word == -* ]]; then
@@ -51,9 +52,10 @@ _btrfslist() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' options i
     COMPREPLY=()
     case $before in
+    -o | --columns) return ;;
     esac
     case $command in
-    *) options='--sizes --tree --json -h --help -V --version' ;;
+    *) options='--sizes --tree -o --columns --json -h --help -V --version' ;;
     esac
     if [[ $word == -* ]]; then
         _buttersink_words "$options"

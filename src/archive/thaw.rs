@@ -45,8 +45,10 @@ impl Thaw {
 }
 
 /// How far thawing is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Thawing {
+    /// Something cannot be thawed, and the rest goes on.
+    Refused(String),
     /// So many objects are asked for.
     Asked(usize),
     /// So many of all objects are still frozen after so long.

@@ -3,8 +3,8 @@
 use super::grammar::{Command, Opt, Program, Section, Usage, usage};
 use super::parse::Understood;
 use crate::error::Result;
-use crate::list::View;
-use crate::report::print;
+use crate::list::{Look, View};
+use crate::report::{Screen, print};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// What is wished for.
 #[derive(Default)]
 pub(super) struct ListWish {
-    tree: bool,
+    look: Look,
     json: bool,
     sizes: bool,
 }
@@ -36,7 +36,8 @@ pub(super) const PROGRAM: Program<ListWish, ()> = Program {
 Of the filesystem that DIR is on it shows UUID, devices and sizes, and then every subvolume with its
 number, tree level, generation, total and exclusive size, read-only flag, state (below DIR), UUID,
 the UUID and generation of what it is a snapshot of and of what it was received from, its path from
-the top of the filesystem, and every place where it is mounted. Unknown is shown as '-'.
+the top of the filesystem, and every place where it is mounted. Unknown is shown as '-'. A terminal
+gets the columns that it has room for, the name first, and --sizes draws exclusive and shared as bars.
 
 Root sees everything. Others see the subvolumes below DIR that they may enter, without sizes and
 levels, and are told so on standard error. Quotas are never turned on.
@@ -54,9 +55,17 @@ levels, and are told so on standard error. Quotas are never turned on.
                      right",
                 )
                 .of(&[()]),
-            Row::flag("tree", |w| w.tree = true)
+            Row::flag("tree", |w| w.look.tree = true)
                 .help("show snapshots below what they are snapshots of")
                 .of(&[()]),
+            Row::value("columns", "NAMES", |w, v| {
+                let names = v.text()?;
+                w.look.columns.extend(names.split(',').map(str::to_lowercase));
+                Ok(())
+            })
+            .short('o')
+            .help("show these columns, by their titles: name,total,uuid")
+            .of(&[()]),
             Row::flag("json", |w| w.json = true)
                 .help(
                     "print one JSON object; sizes are bytes, unknown is null, and in paths '%' and \
@@ -87,20 +96,22 @@ fn say(text: &str) {
 }
 
 fn run(asked: Understood<ListWish, ()>) -> Result<()> {
-    let (words, wish) = match asked {
+    let (words, mut wish) = match asked {
         Understood::Text(text) => return print(&text),
         Understood::Run((), words, wish) => (words, wish),
     };
-    if wish.tree && wish.json {
-        let said = "--tree is for people; with --json, parent_uuid tells the same";
+    if wish.json && (wish.look.tree || !wish.look.columns.is_empty()) {
+        let said = "--tree and -o are for people; with --json, parent_uuid tells the same";
         return Err(usage("btrfslist", said));
     }
+    wish.look.check()?;
+    wish.look.screen = Screen::output();
     let view = View::read(Path::new(&words[0]), wish.sizes)?;
     for note in view.notes() {
         say(note);
     }
     match wish.json {
         true => print(&(view.json()? + "\n")),
-        false => print(&view.text(wish.tree)),
+        false => print(&view.text(&wish.look)),
     }
 }

@@ -2,7 +2,7 @@
 //! configuration file names. Changes nothing.
 
 use super::form::Form;
-use super::grammar::{Command, Usage};
+use super::grammar::{Command, Usage, usage};
 use super::leftovers::{is_old, leftovers, usual};
 use super::means::{self, means};
 use super::options::Options;
@@ -11,10 +11,11 @@ use crate::backup::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::glob;
 use crate::progress::Progress;
-use crate::report;
 use crate::report::archives::Shown;
-use crate::snapshot::shown;
+use crate::report::{self, Look, Screen};
+use crate::snapshot::{Origins, shown};
 use crate::store::{self, Access, Archive, Location, Place};
+use jiff::Timestamp;
 use std::ffi::OsString;
 
 pub(super) const COMMAND: Command<Form> = Command {
@@ -43,7 +44,25 @@ pub(super) const COMMAND: Command<Form> = Command {
     exit: &[],
 };
 
+/// How the options want a listing to look.
+fn look(options: &Options) -> Result<Look> {
+    let columns = options.columns.iter().flat_map(|list| list.split(','));
+    let look = Look {
+        screen: Screen::output(),
+        now: Timestamp::now().as_second(),
+        sort: options.sort.clone(),
+        tree: options.tree,
+        columns: columns.map(str::to_lowercase).collect(),
+    };
+    if options.json && (look.tree || !look.columns.is_empty()) {
+        let said = "--tree and -o are for people; with --json everything is there";
+        return Err(usage("buttersink list", said));
+    }
+    look.check().map(|()| look)
+}
+
 pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
+    let look = look(options)?;
     let removing = options.delete && !options.dry_run;
     let access = if removing {
         Access::Write
@@ -54,6 +73,8 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let means = means(options)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let (mut store, archives) = store::open_all(&location.place, access, &means)?;
+    // What they are of tells when they were made.
+    store.attribute(Origins::new());
     let mut listing = store.list()?;
     let mut failed = Ok(());
     if removing {
@@ -82,7 +103,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         .snapshots
         .retain(|snapshot| !glob::any(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
-    progress.result(&report::Listed::from(&listing));
+    progress.result(&report::Listed::of(&listing, &look));
     let kept = listing.offer.stored().unwrap_or_default();
     if options.commands && !kept.is_empty() {
         match &location.place {
@@ -94,7 +115,10 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
                 ));
             }
             _ => {
-                let streams = report::Streams::of(&listing, |diff| store.by_hand(diff))?;
+                let streams = report::Streams::of(&listing, |diff| match store.by_hand(diff) {
+                    Ok(how) => Ok(how),
+                    Err(error) => go_on(Err(error), &mut failed, &mut progress).map(|()| None),
+                })?;
                 progress.result(&streams);
             }
         }

@@ -8,6 +8,7 @@ use super::options::Options;
 use super::values::{add, put};
 use super::{adopt, backup, clean, config, list, prune, restore, server, status, sync, verify};
 use crate::backup::config::{LEVELS, VERIFY_MODES};
+use crate::report::ORDERS;
 
 pub(super) const PROGRAM: Program<Options, Form> = Program {
     name: "buttersink",
@@ -187,6 +188,17 @@ const OWN: Table = &[
     Row::flag("commands", |o| o.commands = true)
         .help("how each stream in a bucket is received by hand")
         .of(&[List, ListConfig]),
+    Row::value("sort", "ORDER", |o, v| put(&mut o.sort, v.text()))
+        .hint(OneOf(ORDERS))
+        .help("by time (as it is), name, size, own, stored, chain, class or state; -ORDER from the end")
+        .of(&[List]),
+    Row::flag("tree", |o| o.tree = true)
+        .help("each below what it descends from, in a bucket what it builds on, with bars of sizes")
+        .of(&[List]),
+    Row::value("columns", "NAMES", |o, v| add(&mut o.columns, v.text()))
+        .short('o')
+        .help("show these columns, by their titles: name,created,size")
+        .of(&[List]),
     Row::value("older-than", "AGE", |o, v| put(&mut o.older_than, v.age()))
         .help("what is younger stays: 0, 90m, 12h, 3d, 2w (in buckets 1d, else 0)")
         .of(&[Clean]),

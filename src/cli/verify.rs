@@ -12,7 +12,7 @@ use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::scheduled;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::progress::Progress;
 use crate::proof::{Depth, Finding, Verdict};
@@ -166,16 +166,22 @@ fn verify_config(
         let name = &subvolume.name;
         let settings = archive::settings(&config, name)?;
         let mut archive = store::open_archive(settings, Access::Read, &means)?;
-        report.listing.location = archive.backups()?.location;
+        match archive.backups() {
+            Ok(backups) => report.listing.location = backups.location,
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) => {
+                found.push((name.clone(), error.to_string()));
+                report.findings.push(unread(name, error.to_string()));
+                continue;
+            }
+        }
         let before = report.findings.len();
         let with = &mut (None, ground.as_mut());
         add(&mut report, &mut *archive, task.depth, with, listener)?;
         if report.findings.len() == before {
-            report.findings.push(Finding {
-                path: format!("subvol/{name}").into(),
-                id: Uuid::default(),
-                verdict: Verdict::Unverifiable("there are no backups of it".to_owned()),
-            });
+            report
+                .findings
+                .push(unread(name, "there are no backups of it".to_owned()));
         }
         found.push((name.clone(), in_words(&report.findings[before..])));
     }
@@ -202,6 +208,14 @@ fn in_words(findings: &[Finding]) -> String {
         (0, 0) => format!("{} in order", findings.len()),
         (unverifiable, 0) => format!("{unverifiable} of {} not verified", findings.len()),
         (_, different) => format!("{different} of {} differ", findings.len()),
+    }
+}
+
+fn unread(subvolume: &str, why: String) -> Finding {
+    Finding {
+        path: format!("subvol/{subvolume}").into(),
+        id: Uuid::default(),
+        verdict: Verdict::Unverifiable(why),
     }
 }
 

@@ -5,6 +5,7 @@ use super::in_words;
 use super::{Event, Fate};
 use crate::error::{Error, Kind};
 use crate::plan::{Action, Plan, Step};
+use crate::report::briefly;
 use crate::snapshot::{path_text, shown};
 use crate::store::{Parts, Receipt};
 use crate::text::{counted, human, numbered};
@@ -117,7 +118,7 @@ impl fmt::Display for Ended {
         match (f.alternate(), self.received_bytes) {
             (true, Some(bytes)) => write!(f, ": {bytes} bytes"),
             _ if matches!(self.step.action, Action::Transfer | Action::Copy) => {
-                write!(f, " ({})", self.step.why)
+                write!(f, " ({})", briefly(&self.step.why))
             }
             _ => Ok(()),
         }

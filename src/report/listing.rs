@@ -1,64 +1,360 @@
-//! What a place holds, as a table for people and as JSON. Asks no store.
+//! What a place holds, as a table for people and as JSON. Asks no store, and no clock.
 
-use super::table::{Bytes, Column, Maybe, Moment, Rows, data, path, table};
-use crate::snapshot::{Listing, Snapshot};
-use crate::text::{counted, human};
+use super::screen::Screen;
+use super::table::{As, Bytes, Column, Maybe, Moment, Rows, data, fitted, must_be_columns};
+use super::tree::{bar, descent};
+use crate::error::Error;
+use crate::snapshot::{Diff, Listing, Snapshot, State, Uuid, path_text, shown};
+use crate::text::{age, counted, human, minute};
 use serde::{Serialize, Serializer};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
-type Field = Column<Snapshot>;
+/// A snapshot as it is shown.
+#[derive(Clone, Debug)]
+struct ListedSnapshot {
+    s: Snapshot,
+    /// The lines of the tree that lead to it.
+    lead: String,
+    /// Its share of the largest one.
+    bar: String,
+    now: i64,
+    stored: Option<Stored>,
+}
+
+/// What is kept of a snapshot where streams are kept.
+#[derive(Clone, Debug)]
+struct Stored {
+    bytes: u64,
+    from: Option<Uuid>,
+    /// What it is the difference from, by name.
+    on: Option<String>,
+    /// How many streams make it; `None` if one of them is not there.
+    chain: Option<usize>,
+}
+
+type Field = Column<ListedSnapshot>;
 
 const COLUMNS: &[Field] = &[
-    Field::json("id", |s| Box::new(s.id())).shown(5, "UUID"),
-    Field::json("path", |s| path(&s.path)).shown(6, "NAME"),
-    Field::json("uuid", |s| data(s.uuid)),
-    Field::json("received_uuid", |s| data(s.received_uuid)),
-    Field::json("parent_uuid", |s| data(s.parent_uuid)),
-    Field::json("ctransid", |s| data(s.ctransid)),
-    Field::json("otransid", |s| data(s.otransid)),
-    Field::json("stransid", |s| data(s.stransid)),
-    Field::json("created", |s| Box::new(Maybe(s.created.map(Moment)))).shown(2, "CREATED"),
-    Field::json("read_only", |s| data(s.read_only)),
-    Field::json("state", |s| Box::new(s.state)).shown(1, "STATE"),
-    Field::json("referenced", |s| Box::new(Maybe(s.referenced.map(Bytes)))).shown(3, "SIZE"),
-    Field::json("exclusive", |s| Box::new(Maybe(s.exclusive.map(Bytes)))).shown(4, "OWN"),
-    Field::json("tree_bytes", |s| data(s.tree_bytes)),
-    Field::json("nested", |s| data(&s.nested)),
-    Field::json("origin", |s| data(&s.origin)).optional(),
+    Field::json("id", |row| Box::new(row.s.id()))
+        .shown(12, "UUID")
+        .spare(9),
+    Field::json("path", |row| {
+        let name = format!("{}{}", row.lead, shown(&row.s.path));
+        Box::new(As(name, path_text::encode(&row.s.path)))
+    })
+    .shown(1, "NAME"),
+    Field::text(2, |row| Box::new(row.bar.clone()))
+        .shown(2, "BAR")
+        .spare(5)
+        .bare(),
+    Field::json("uuid", |row| data(row.s.uuid)),
+    Field::json("received_uuid", |row| data(row.s.received_uuid)),
+    Field::json("parent_uuid", |row| data(row.s.parent_uuid)),
+    Field::json("ctransid", |row| data(row.s.ctransid)),
+    Field::json("otransid", |row| data(row.s.otransid)),
+    Field::json("stransid", |row| data(row.s.stransid)),
+    Field::json("created", |row| {
+        Box::new(As(row.time(), row.s.created.map(Moment)))
+    })
+    .shown(3, "CREATED"),
+    Field::json("made", |row| data(row.made())).optional(),
+    Field::text(4, |row| Box::new(row.age()))
+        .shown(4, "AGE")
+        .right()
+        .spare(4),
+    Field::json("read_only", |row| data(row.s.read_only)),
+    Field::json("state", |row| Box::new(row.s.state))
+        .shown(11, "STATE")
+        .spare(2)
+        .alarm(|row| row.s.state != State::Ok),
+    Field::json("referenced", |row| {
+        Box::new(Maybe(row.s.referenced.map(Bytes)))
+    })
+    .shown(5, "SIZE")
+    .right()
+    .spare(3)
+    .bare(),
+    Field::json("exclusive", |row| {
+        Box::new(Maybe(row.s.exclusive.map(Bytes)))
+    })
+    .shown(6, "OWN")
+    .right()
+    .spare(6)
+    .bare(),
+    Field::json("tree_bytes", |row| data(row.s.tree_bytes)),
+    Field::json("nested", |row| data(&row.s.nested)),
+    Field::json("origin", |row| data(&row.s.origin)).optional(),
+    Field::json("stored_bytes", |row| {
+        Box::new(Maybe(row.stored.as_ref().map(|stored| Bytes(stored.bytes))))
+    })
+    .shown(7, "STORED")
+    .right()
+    .spare(3)
+    .bare()
+    .optional(),
+    Field::json("from", |row| {
+        let on = row.stored.as_ref().and_then(|stored| stored.from);
+        Box::new(As(row.on(), on))
+    })
+    .shown(8, "FROM")
+    .spare(8)
+    .bare()
+    .optional(),
+    Field::json("chain", |row| {
+        Box::new(Maybe(row.stored.as_ref().and_then(|stored| stored.chain)))
+    })
+    .shown(9, "CHAIN")
+    .right()
+    .spare(7)
+    .bare()
+    .optional(),
+    Field::json("storage_class", |row| {
+        let class = row.s.storage_class.as_ref();
+        Box::new(As(class.map_or("-".to_owned(), shown), class))
+    })
+    .shown(10, "CLASS")
+    .spare(6)
+    .bare()
+    .optional(),
 ];
+
+/// Characters of the longest bar.
+const BAR: usize = 12;
+
+/// By what a listing is ordered.
+pub const ORDERS: &[&str] = &[
+    "time", "name", "size", "own", "stored", "chain", "class", "state",
+];
+
+impl ListedSnapshot {
+    /// When the snapshot itself was made, if that is known.
+    fn made(&self) -> Option<i64> {
+        let recorded = self.s.origin.as_ref().and_then(|origin| origin.made);
+        let made_here = self.stored.is_none() && self.s.received_uuid.is_none();
+        recorded.or(self.s.created.filter(|_| made_here))
+    }
+
+    /// The best that is known of that.
+    fn when(&self) -> Option<i64> {
+        self.made().or(self.s.created)
+    }
+
+    /// Its time is only that at which it arrived.
+    fn only_arrived(&self) -> bool {
+        self.made().is_none() && self.s.created.is_some()
+    }
+
+    fn time(&self) -> String {
+        let when = self.when().and_then(minute);
+        let mark = if self.only_arrived() { "~" } else { "" };
+        when.map_or("-".to_owned(), |when| when + mark)
+    }
+
+    fn age(&self) -> String {
+        self.when()
+            .map_or("-".to_owned(), |when| age(self.now - when))
+    }
+
+    fn on(&self) -> String {
+        match &self.stored {
+            None => "-".to_owned(),
+            Some(Stored { on: None, .. }) => "whole".to_owned(),
+            Some(Stored { on: Some(name), .. }) => name.clone(),
+        }
+    }
+
+    /// What is shown of it as a bar.
+    fn bytes(&self) -> Option<u64> {
+        let stored = self.stored.as_ref().map(|stored| stored.bytes);
+        stored.or(self.s.referenced)
+    }
+}
+
+/// How a listing is to look.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// Where it is shown.
+    pub screen: Screen,
+    /// Seconds since 1970.
+    pub now: i64,
+    /// By what it is ordered, from the end if a dash stands before it. By time if nothing is said, and
+    /// for scripts by name.
+    pub sort: Option<String>,
+    /// Each below what it comes from, with bars.
+    pub tree: bool,
+    /// The columns that are shown, by their titles; all that there is room for if none is named.
+    pub columns: Vec<String>,
+}
+
+impl Look {
+    /// # Errors
+    /// If there is no such order, or no such column.
+    pub fn check(&self) -> Result<(), Error> {
+        let order = self.sort.as_deref().unwrap_or("time");
+        if !ORDERS.contains(&order.strip_prefix('-').unwrap_or(order)) {
+            let said = format!("it is one of {}", ORDERS.join(", "));
+            let doing = format!("cannot order by {}", shown(order));
+            return Err(Error::usage(doing, said));
+        }
+        must_be_columns(COLUMNS, &self.columns)
+    }
+}
 
 /// A listing, to be shown.
 #[derive(Debug, Serialize)]
 pub struct Listed<'a> {
     location: &'a str,
     #[serde(serialize_with = "rows")]
-    snapshots: &'a [Snapshot],
+    snapshots: Vec<ListedSnapshot>,
     free_bytes: Option<u64>,
     partial: bool,
     notes: &'a [String],
+    #[serde(skip)]
+    look: &'a Look,
 }
 
-impl<'a> From<&'a Listing> for Listed<'a> {
-    fn from(listing: &'a Listing) -> Listed<'a> {
+fn rows<S: Serializer>(snapshots: &[ListedSnapshot], to: S) -> Result<S::Ok, S::Error> {
+    Rows(COLUMNS, snapshots).serialize(to)
+}
+
+impl<'a> Listed<'a> {
+    /// What a place holds, as it is to look.
+    pub fn of(listing: &'a Listing, look: &'a Look) -> Listed<'a> {
+        let stored = stored(listing);
+        let of = |s: &Snapshot| ListedSnapshot {
+            stored: stored.get(&s.id()).cloned(),
+            s: s.clone(),
+            lead: String::new(),
+            bar: String::new(),
+            now: look.now,
+        };
+        let mut snapshots: Vec<ListedSnapshot> = listing.snapshots.iter().map(of).collect();
+        if let Some(order) = &look.sort {
+            sort(&mut snapshots, order);
+        }
         Listed {
             location: &listing.location,
-            snapshots: &listing.snapshots,
+            snapshots,
             free_bytes: listing.free,
             partial: listing.partial,
             notes: &listing.notes,
+            look,
+        }
+    }
+
+    /// The rows in the order in which people see them.
+    fn in_order(&self) -> Vec<ListedSnapshot> {
+        let mut rows = self.snapshots.clone();
+        if self.look.sort.is_none() {
+            sort(&mut rows, "time");
+        }
+        match self.look.tree {
+            true => nested(&rows),
+            false => rows,
         }
     }
 }
 
-fn rows<S: Serializer>(snapshots: &[Snapshot], to: S) -> Result<S::Ok, S::Error> {
-    Rows(COLUMNS, snapshots).serialize(to)
+/// What is stored of each snapshot, by the shortest way to make it.
+fn stored(listing: &Listing) -> HashMap<Uuid, Stored> {
+    let kept = listing.offer.stored().unwrap_or_default();
+    let names = listing.snapshots.iter().map(|s| (s.id(), shown(&s.path)));
+    let names: HashMap<Uuid, String> = names.collect();
+    let name = |from: Uuid| {
+        names
+            .get(&from)
+            .cloned()
+            .unwrap_or_else(|| from.to_string())
+    };
+    let ways = ways(kept);
+    let mut all: HashMap<Uuid, Stored> = HashMap::new();
+    for diff in kept {
+        let way = ways.get(&diff.to);
+        // What no way leads to is not whole, and is there.
+        let from = way.map_or(diff.from, |(from, _)| *from);
+        let stored = all.entry(diff.to).or_insert_with(|| Stored {
+            bytes: 0,
+            from,
+            on: from.map(name),
+            chain: way.map(|(_, links)| *links),
+        });
+        stored.bytes += diff.size.bytes().unwrap_or(0);
+    }
+    all
+}
+
+/// For each snapshot what it is made out of on the shortest way, and how many streams that takes.
+fn ways(kept: &[Diff]) -> HashMap<Uuid, (Option<Uuid>, usize)> {
+    let mut out_of: HashMap<Option<Uuid>, Vec<Uuid>> = HashMap::new();
+    for diff in kept {
+        out_of.entry(diff.from).or_default().push(diff.to);
+    }
+    let (mut found, mut ahead) = (HashMap::new(), VecDeque::from([(None, 0)]));
+    while let Some((from, links)) = ahead.pop_front() {
+        for &to in out_of.get(&from).into_iter().flatten() {
+            found.entry(to).or_insert_with(|| {
+                ahead.push_back((Some(to), links + 1));
+                (from, links + 1)
+            });
+        }
+    }
+    found
+}
+
+/// Orders rows as [`ORDERS`] has it; what is alike by time and name. A dash begins at the end.
+fn sort(rows: &mut [ListedSnapshot], order: &str) {
+    let (backwards, order) = match order.strip_prefix('-') {
+        Some(order) => (true, order),
+        None => (false, order),
+    };
+    rows.sort_by(|a, b| (a.when(), &a.s.path).cmp(&(b.when(), &b.s.path)));
+    match order {
+        "name" => rows.sort_by(|a, b| a.s.path.cmp(&b.s.path)),
+        "size" => rows.sort_by_key(|row| row.s.referenced),
+        "own" => rows.sort_by_key(|row| row.s.exclusive),
+        "stored" => rows.sort_by_key(|row| row.stored.as_ref().map(|stored| stored.bytes)),
+        "chain" => rows.sort_by_key(|row| row.stored.as_ref().map(|stored| stored.chain)),
+        "class" => rows.sort_by(|a, b| a.s.storage_class.cmp(&b.s.storage_class)),
+        "state" => rows.sort_by_key(|row| row.s.state.to_string()),
+        _ => {}
+    }
+    if backwards {
+        rows.reverse();
+    }
+}
+
+/// Each below what it is stored as the difference from, or descends from, with bars of their sizes.
+fn nested(rows: &[ListedSnapshot]) -> Vec<ListedSnapshot> {
+    let nodes = rows.iter().map(|row| match &row.stored {
+        Some(stored) => (row.s.id(), stored.from),
+        None => (row.s.uuid, row.s.parent_uuid),
+    });
+    let nodes: Vec<_> = nodes.collect();
+    let largest = rows.iter().filter_map(ListedSnapshot::bytes).max();
+    let of = |(lead, place): (String, usize)| ListedSnapshot {
+        lead,
+        bar: bar(rows[place].bytes().unwrap_or(0), largest.unwrap_or(0), BAR),
+        ..rows[place].clone()
+    };
+    descent(&nodes).into_iter().map(of).collect()
 }
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&table(COLUMNS, self.snapshots))?;
-        let count = counted(self.snapshots.len(), "snapshot");
+        let (rows, look) = (self.in_order(), self.look);
+        f.write_str(&fitted(COLUMNS, &rows, &look.screen, &look.columns))?;
+        if rows.iter().any(ListedSnapshot::only_arrived) {
+            writeln!(f, "~ when it arrived here: its own time is not recorded")?;
+        }
+        let count = counted(rows.len(), "snapshot");
         write!(f, "{count} in {}", self.location)?;
+        let stored = rows
+            .iter()
+            .filter_map(|row| Some(row.stored.as_ref()?.bytes));
+        if let Some(total) = stored.reduce(u64::saturating_add) {
+            write!(f, ", {} stored", human(total))?;
+        }
         match self.free_bytes {
             Some(free) => write!(f, ", {} free", human(free)),
             None => Ok(()),

@@ -20,14 +20,34 @@ const COLUMNS: &[Field] = &[
     Field::json("to", |s| data(s.to)),
     Field::json("from", |s| data(s.from)),
     Field::json("original", |s| data(s.original.as_deref().map(shown))),
-    Field::json("bytes", |s| Box::new(As(size(s), s.size.bytes()))).shown(2, ""),
+    Field::json("bytes", |s| Box::new(As(size(s), s.size.bytes())))
+        .shown(2, "")
+        .right(),
     Field::json("exact", |s| data(s.size.is_exact())),
     Field::json("mended", |s| data(&s.mended)),
     Field::json("why", |s| {
-        Box::new(As(format!("{}  ({})", shown(&s.path), s.why), &s.why))
+        let words = format!("{}  ({})", shown(&s.path), briefly(&s.why));
+        Box::new(As(words, &s.why))
     })
     .shown(3, ""),
 ];
+
+/// What everybody expects, and so need not read.
+const EXPECTED: &[&str] = &[
+    ", sent before it",
+    ", which the destination has",
+    ", as it is stored",
+    ", as it was asked for",
+    ": nothing older is related to it",
+];
+
+/// A reason without what goes without saying, and without what was mended: the debug log and scripts get
+/// all of it.
+pub fn briefly(why: &str) -> &str {
+    let why = why.split("; mended: ").next().unwrap_or(why);
+    let mut endings = EXPECTED.iter();
+    endings.find_map(|end| why.strip_suffix(end)).unwrap_or(why)
+}
 
 fn verb(action: Action) -> &'static str {
     match action {
@@ -123,5 +143,18 @@ impl fmt::Display for Plan {
             (n, 0) => write!(f, "{n} to send, {size}{copies}"),
             (n, d) => write!(f, "{n} to send, {size}{copies}; {d} to delete"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_without_saying_is_not_said() {
+        assert_eq!(briefly("from a, sent before it; mended: 2 times"), "from a");
+        assert_eq!(briefly("whole: nothing older is related to it"), "whole");
+        let strange = "whole: not from a, which was altered";
+        assert_eq!(briefly(strange), strange);
     }
 }

@@ -1,7 +1,9 @@
 //! Tables of values: a column has a header for people, a key for scripts, and one way to its value, so
 //! that text and JSON of a listing are made in one place. Knows nothing of what stands in them.
 
-use crate::text::{human, minute};
+use super::screen::Screen;
+use crate::error::Error;
+use crate::text::{human, minute, shown};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use std::fmt::{self, Display};
@@ -53,6 +55,12 @@ pub struct Column<R: 'static> {
     pub align: Align,
     /// Characters that it has at least.
     pub width: usize,
+    /// Where not all fit, those with the highest number are left out first; 0 stays.
+    pub spare: u8,
+    /// Left out where there is nothing in it.
+    pub bare: bool,
+    /// Whether what stands in a row needs attention.
+    pub alarm: Option<fn(&R) -> bool>,
     /// Its value in a row.
     pub cell: for<'a> fn(&'a R) -> Cell<'a>,
 }
@@ -67,6 +75,9 @@ impl<R> Column<R> {
             title: "",
             align: Align::Left,
             width: 0,
+            spare: 0,
+            bare: false,
+            alarm: None,
             cell,
         }
     }
@@ -106,6 +117,25 @@ impl<R> Column<R> {
         Column { align, ..self }
     }
 
+    /// Left out where not all columns fit, those with the highest number first.
+    #[must_use]
+    pub const fn spare(self, spare: u8) -> Column<R> {
+        Column { spare, ..self }
+    }
+
+    /// Left out of text where no row has anything there.
+    #[must_use]
+    pub const fn bare(self) -> Column<R> {
+        Column { bare: true, ..self }
+    }
+
+    /// Coloured where that is so.
+    #[must_use]
+    pub const fn alarm(self, alarm: fn(&R) -> bool) -> Column<R> {
+        let alarm = Some(alarm);
+        Column { alarm, ..self }
+    }
+
     /// Left out of JSON where it is null.
     #[must_use]
     pub const fn optional(self) -> Column<R> {
@@ -118,32 +148,176 @@ impl<R> Column<R> {
 
 /// Rows under a header, if any column has a title. The last column has no end.
 pub fn table<'r, R>(columns: &[Column<R>], rows: impl IntoIterator<Item = &'r R>) -> String {
+    Sheet::new(in_order(columns), rows.into_iter().collect()).text(&Screen::default())
+}
+
+/// The same, as it fits a screen: the columns that somebody chose by their titles; or, if none is named, as
+/// many as there is room for of those that say something. The first one is cut where that is not enough.
+pub fn fitted<R>(columns: &[Column<R>], rows: &[R], screen: &Screen, chosen: &[String]) -> String {
+    let of_title = |title: &String| columns.iter().find(|column| is_called(column, title));
+    let all = match chosen {
+        [] => in_order(columns),
+        titles => titles.iter().filter_map(of_title).collect(),
+    };
+    let mut sheet = Sheet::new(all, rows.iter().collect());
+    if chosen.is_empty() {
+        sheet.leave_out(screen.width);
+    }
+    sheet.cut(screen.width);
+    sheet.text(screen)
+}
+
+/// Refuses names that no column is called by, in small letters.
+///
+/// # Errors
+/// If there is such a name: the names that there are.
+pub fn must_be_columns<R>(columns: &[Column<R>], chosen: &[String]) -> Result<(), Error> {
+    let mut names = chosen.iter();
+    let Some(unknown) = names.find(|name| !columns.iter().any(|c| is_called(c, name))) else {
+        return Ok(());
+    };
+    let all = in_order(columns).into_iter();
+    let all: Vec<_> = all.map(|column| column.title.to_lowercase()).collect();
+    let said = format!("it is one of {}", all.join(", "));
+    let doing = format!("cannot show the column {}", shown(unknown));
+    Err(Error::usage(doing, said))
+}
+
+/// Whether a column has this title, in small letters.
+fn is_called<R>(column: &Column<R>, title: &str) -> bool {
+    column.place > 0 && column.title.to_lowercase() == title
+}
+
+fn in_order<R>(columns: &[Column<R>]) -> Vec<&Column<R>> {
     let mut columns: Vec<_> = columns.iter().filter(|c| c.place > 0).collect();
     columns.sort_by_key(|column| column.place);
-    let titles = columns.iter().map(|c| c.title.to_owned()).collect();
-    let titled = columns.iter().any(|column| !column.title.is_empty());
-    let mut lines: Vec<Vec<String>> = if titled { vec![titles] } else { Vec::new() };
-    let texts = |row| columns.iter().map(|c| (c.cell)(row).text()).collect();
-    lines.extend(rows.into_iter().map(texts));
-    let widest = |i: usize| lines.iter().map(|line| line[i].chars().count()).max();
-    let width = |(i, column): (usize, &&Column<R>)| match column.align {
-        Align::Free => 0,
-        _ => widest(i).unwrap_or(0).max(column.width),
-    };
-    let widths: Vec<usize> = columns.iter().enumerate().map(width).collect();
-    let mut text = String::new();
-    for line in &lines {
-        for (i, cell) in line.iter().enumerate() {
-            let width = widths[i];
-            text += &match columns[i].align {
-                Align::Right => format!("{cell:>width$}"),
-                _ if i + 1 == line.len() => cell.clone(),
-                _ => format!("{cell:width$}"),
-            };
-            text += if i + 1 < line.len() { "  " } else { "\n" };
+    columns
+}
+
+/// Columns, and what stands in them, by column.
+struct Sheet<'c, 'r, R: 'static> {
+    columns: Vec<(&'c Column<R>, Vec<String>)>,
+    rows: Vec<&'r R>,
+}
+
+const GAP: usize = 2;
+
+impl<'c, 'r, R> Sheet<'c, 'r, R> {
+    fn new(columns: Vec<&'c Column<R>>, rows: Vec<&'r R>) -> Sheet<'c, 'r, R> {
+        let cells = |column: &Column<R>| rows.iter().map(|row| (column.cell)(row).text()).collect();
+        let columns = columns.into_iter().map(|column| (column, cells(column)));
+        Sheet {
+            columns: columns.collect(),
+            rows,
         }
     }
-    text
+
+    fn titled(&self) -> bool {
+        self.columns
+            .iter()
+            .any(|(column, _)| !column.title.is_empty())
+    }
+
+    /// The width of a column.
+    fn width(&self, (column, cells): &(&Column<R>, Vec<String>)) -> usize {
+        let title = if self.titled() { column.title.len() } else { 0 };
+        let cells = cells.iter().map(|cell| cell.chars().count());
+        match column.align {
+            Align::Free => 0,
+            _ => cells.max().unwrap_or(0).max(title).max(column.width),
+        }
+    }
+
+    fn whole_width(&self) -> usize {
+        let widths = self.columns.iter().map(|column| self.width(column) + GAP);
+        widths.sum::<usize>().saturating_sub(GAP)
+    }
+
+    /// The same, when the first column is cut to so much.
+    fn least_width(&self, first: usize) -> usize {
+        let whole = self.columns.first().map_or(0, |column| self.width(column));
+        self.whole_width() - whole.saturating_sub(first)
+    }
+
+    /// What says nothing goes, and what can go until the others fit beside a name of some length.
+    fn leave_out(&mut self, width: Option<usize>) {
+        let says = |cell: &String| !matches!(cell.as_str(), "" | "-");
+        self.columns
+            .retain(|(column, cells)| !column.bare || cells.iter().any(says));
+        while width.is_some_and(|width| self.least_width((width / 3).max(16)) > width) {
+            let spare = self.columns.iter().map(|(column, _)| column.spare).max();
+            let Some(spare) = spare.filter(|&spare| spare > 0) else {
+                return;
+            };
+            self.columns.retain(|(column, _)| column.spare != spare);
+        }
+    }
+
+    /// Takes from the middle of the first column what does not fit.
+    fn cut(&mut self, width: Option<usize>) {
+        let over = width.map_or(0, |width| self.whole_width().saturating_sub(width));
+        let Some(first) = self.columns.first().filter(|_| over > 0) else {
+            return;
+        };
+        let room = self.width(first).saturating_sub(over).max(8);
+        self.columns[0]
+            .1
+            .iter_mut()
+            .for_each(|cell| *cell = shortened(cell, room));
+    }
+
+    fn text(&self, screen: &Screen) -> String {
+        let widths: Vec<usize> = self
+            .columns
+            .iter()
+            .map(|column| self.width(column))
+            .collect();
+        let line = |cell: &dyn Fn(usize) -> (String, bool)| {
+            let mut text = String::new();
+            for (i, width) in widths.iter().copied().enumerate() {
+                let (cell, alarming) = cell(i);
+                let padded = match self.columns[i].0.align {
+                    Align::Right => format!("{cell:>width$}"),
+                    _ if i + 1 == widths.len() => cell,
+                    _ => format!("{cell:width$}"),
+                };
+                text += &match alarming {
+                    true => screen.alarming(&padded),
+                    false => padded,
+                };
+                text += if i + 1 < widths.len() { "  " } else { "\n" };
+            }
+            text
+        };
+        let mut text = match self.titled() {
+            true => line(&|i| (self.columns[i].0.title.to_owned(), false)),
+            false => String::new(),
+        };
+        for (at, row) in self.rows.iter().enumerate() {
+            text += &line(&|i| {
+                let (column, cells) = &self.columns[i];
+                (
+                    cells[at].clone(),
+                    column.alarm.is_some_and(|alarm| alarm(row)),
+                )
+            });
+        }
+        text
+    }
+}
+
+/// A text of so many characters at most: the beginning, and more of the end, where names differ.
+fn shortened(text: &str, room: usize) -> String {
+    let all: Vec<char> = text.chars().collect();
+    if all.len() <= room {
+        return text.to_owned();
+    }
+    let (first, last) = (room / 3, room - room / 3 - 1);
+    let ends = all[..first]
+        .iter()
+        .chain(&['…'])
+        .chain(&all[all.len() - last..]);
+    ends.collect()
 }
 
 /// A row as a JSON object.
@@ -233,4 +407,70 @@ pub fn data<'a>(value: impl Serialize + 'a) -> Cell<'a> {
 pub fn path<'a>(path: &std::path::Path) -> Cell<'a> {
     let encoded = crate::snapshot::path_text::encode(path);
     Box::new(As(crate::snapshot::shown(path), encoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Two = (&'static str, &'static str);
+
+    const COLUMNS: &[Column<Two>] = &[
+        Column::text(1, |row: &Two| Box::new(row.0)).shown(1, "NAME"),
+        Column::text(2, |row: &Two| Box::new(row.1))
+            .shown(2, "STATE")
+            .alarm(|row| row.1 != "ok"),
+        Column::text(3, |_: &Two| Box::new("-"))
+            .shown(3, "NONE")
+            .bare(),
+        Column::text(4, |row: &Two| Box::new(row.0))
+            .shown(4, "AGAIN")
+            .spare(1),
+    ];
+
+    const ROWS: &[Two] = &[("20261121-233000", "ok"), ("a", "bad")];
+
+    fn at(width: Option<usize>, chosen: &[&str]) -> String {
+        let chosen: Vec<String> = chosen.iter().map(|&name| name.to_owned()).collect();
+        let colour = false;
+        fitted(COLUMNS, ROWS, &Screen { width, colour }, &chosen)
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_then_cut() {
+        let whole = "NAME             STATE  AGAIN\n\
+                     20261121-233000  ok     20261121-233000\n\
+                     a                bad    a\n";
+        assert_eq!(at(None, &[]), whole);
+        assert_eq!(at(Some(39), &[]), whole);
+        let less = "NAME             STATE\n20261121-233000  ok\na                bad\n";
+        assert_eq!(at(Some(38), &[]), less);
+        assert_eq!(at(Some(22), &[]), less);
+        let cut = "NAME          STATE\n2026…-233000  ok\na             bad\n";
+        assert_eq!(at(Some(19), &[]), cut);
+        assert_eq!(
+            at(None, &["state", "name"]),
+            "STATE  NAME\nok     20261121-233000\nbad    a\n"
+        );
+    }
+
+    #[test]
+    fn only_what_needs_attention_is_coloured() {
+        let (width, colour) = (Some(22), true);
+        let text = fitted(COLUMNS, ROWS, &Screen { width, colour }, &[]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "20261121-233000  ok");
+        assert_eq!(lines[2], "a                \u{1b}[31mbad\u{1b}[0m");
+    }
+
+    #[test]
+    fn columns_that_are_not_there_are_named() {
+        let refused = must_be_columns(COLUMNS, &["uid".to_owned()]).unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .ends_with("it is one of name, state, none, again")
+        );
+        assert!(must_be_columns(COLUMNS, &["again".to_owned()]).is_ok());
+    }
 }

@@ -8,7 +8,8 @@ use super::xml::Node;
 use super::{Client, S3Request};
 use crate::archive::{ArchiveState, Tier};
 use crate::digest::content_md5;
-use crate::error::Result;
+use crate::error::{Kind, Result};
+use crate::log;
 use crate::objects::{Asked, Cold};
 use crate::prices::freezes;
 use rusty_s3::Method;
@@ -41,7 +42,15 @@ impl Client {
             // No word of a status means frozen, if this service has words for it.
             let untold = cold.state == ArchiveState::Frozen && !told;
             if untold || cold.class == TIERING {
-                cold.state = self.look(key, &cold.class)?;
+                cold.state = match self.look(key, &cold.class) {
+                    Err(error) if error.kind != Kind::Interrupted => {
+                        // One that does not answer keeps no other from it: who asks for it to be thawed, or reads
+                        // it, hears why.
+                        log::line(|| format!("taken for what its class says: {error}"));
+                        continue;
+                    }
+                    state => state?,
+                };
             }
         }
         Ok(found)

@@ -262,7 +262,7 @@ impl<L: Layout> Store for Bucket<L> {
         let keys: Vec<&str> = all.iter().map(|object| object.key.as_str()).collect();
         match keys.is_empty() {
             true => Ok(()),
-            false => thawing::thaw(self.objects(), &keys, (how, how.days(bytes)), tell),
+            false => thawing::thaw_each(self.objects(), &keys, (how, how.days(bytes)), tell),
         }
     }
 

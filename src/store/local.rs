@@ -256,9 +256,18 @@ impl Store for Local {
             snapshots.sort_by(|a, b| a.path.cmp(&b.path));
         }
         self.as_seen(&mut snapshots);
-        snapshots.extend(target::elsewhere(self, &subvolumes.all, &snapshots)?);
+        let mut unread = Vec::new();
+        let wanted = target::elsewhere(self, &subvolumes.all, &snapshots, &mut unread);
+        snapshots.extend(wanted);
         self.known.clone_from(&snapshots);
-        let mut notes = [self.notes.clone(), subvolumes.notes, states.notes, remarks].concat();
+        let mut notes = [
+            self.notes.clone(),
+            subvolumes.notes,
+            states.notes,
+            remarks,
+            unread,
+        ]
+        .concat();
         // Without them, streams bring everything.
         self.elsewhere = target::copies(self).unwrap_or_else(|error| {
             notes.push(error.to_string());

@@ -11,7 +11,7 @@ use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::objects::directory::Directory;
 use crate::process::Priority;
-use crate::snapshot::shown;
+use crate::snapshot::{Origins, shown};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -211,5 +211,7 @@ fn served_raw(dir: &Path, access: Access) -> Result<DiffStore> {
         let way = format!("ssh://HOST{}", shown(dir.join("")));
         return Err(Error::refused(doing(), said).hint(way));
     }
-    DiffStore::in_directory(dir, access, None)
+    let mut store = DiffStore::in_directory(dir, access, None)?;
+    store.attribute(Origins::new());
+    Ok(store)
 }

@@ -145,9 +145,9 @@ impl Store for Remote {
                     *name = plain(name);
                 }
             }
-            snapshot
-                .nested
-                .iter_mut()
+            let texts = snapshot.nested.iter_mut();
+            texts
+                .chain(&mut snapshot.storage_class)
                 .for_each(|name| *name = plain(name));
         }
         listing

@@ -72,9 +72,14 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
             }
             Ok(()) => {
                 // A store knows what it has listed; this may be the second connection of a run.
-                if !std::mem::replace(&mut listed, true) && request != Request::List {
-                    store.list()?;
+                if !listed
+                    && request != Request::List
+                    && let Err(error) = store.list()
+                {
+                    fail(wire, &error, false)?;
+                    continue;
                 }
+                listed = true;
                 turn(&mut *store, request, &client, &mut added, wire)?;
             }
         }

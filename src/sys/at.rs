@@ -133,6 +133,19 @@ pub fn allocate(file: BorrowedFd, mode: i32, offset: u64, length: u64) -> io::Re
     done(unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, length) })
 }
 
+/// How many characters a line of a terminal has; `None` if it is none, or does not tell.
+pub fn terminal_width(file: BorrowedFd) -> Option<usize> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // Sound: the kernel fills in the structure that the request is about.
+    done(unsafe { libc::ioctl(file.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) }).ok()?;
+    Some(size.ws_col.into()).filter(|&columns| columns > 0)
+}
+
 /// Whether we are root.
 pub fn is_root() -> bool {
     // Sound: the call takes no memory and cannot fail.

@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     hints_are_not_needed,
     what_is_frozen_is_deleted_for_good,
     what_is_frozen_is_thawed_before_it_is_sent,
+    what_cannot_be_thawed_is_one_item,
     what_runs_left_need_not_be_told,
     a_beginning_that_cannot_be_read_is_one_item,
 ];
@@ -207,6 +208,43 @@ fn what_is_frozen_is_thawed_before_it_is_sent() {
     for (diff, stream) in &sent {
         assert!(bytes(&mut store, diff) == *stream);
     }
+}
+
+/// Of two, one of which the service refuses to thaw, the other one is thawed.
+fn what_cannot_be_thawed_is_one_item() {
+    let memory = Memory::new(PART as u64);
+    let sent = [1, 2].map(|to| (diff(to, None, 5 * PART), stream(to, None, 5 * PART)));
+    for (diff, stream) in &sent {
+        put(
+            &mut diffs(&memory),
+            diff,
+            Path::new(&diff.to.to_string()),
+            stream,
+        )
+        .unwrap();
+    }
+    memory.change_class(|key| key.contains("_None"), "GLACIER");
+    let refused = sent[0].0.to.to_string();
+    memory.break_if(move |verb, key, _| {
+        (verb == "thaw" && key.contains(&refused)).then_some(Break::Fails)
+    });
+    let all = sent.iter().map(|(diff, _)| *diff).collect::<Vec<_>>();
+    let (mut told, mut how) = (Vec::new(), now(Duration::from_secs(60)));
+    let error = diffs(&memory).thaw_diffs(&all, &how, &mut |how_far| told.push(how_far));
+    assert_eq!(error.unwrap_err().exit_code(), 10);
+    assert!(matches!(
+        &told[..],
+        [Thawing::Refused(_), Thawing::Asked(1)]
+    ));
+    memory.thaw_all();
+    memory.change_class(
+        |key| key.contains(&sent[0].0.to.to_string()),
+        "DEEP_ARCHIVE",
+    );
+    how.wait = true;
+    let mut store = diffs(&memory);
+    store.thaw_diffs(&all, &how, &mut |_| {}).unwrap();
+    assert!(bytes(&mut store, &sent[1].0) == sent[1].1);
 }
 
 /// To ask, and not to wait.

@@ -71,7 +71,7 @@ fn the_same_snapshots_in_another_directory() {
     script(&a.join("live"), "echo more >>log");
     snapshot(&a.join("live"), &a.join("snaps/3"));
     let said = sync(&a.join("snaps"), &two, &[]);
-    assert!(said.contains("sent 3 (from 2, which"), "{said}");
+    assert!(said.contains("sent 3 (from 2)"), "{said}");
     assert_eq!(
         shown(&two.join("3"), "Parent UUID"),
         shown(&two.join("2"), "UUID")
@@ -92,7 +92,7 @@ fn copies_are_relatives_when_the_originals_are_gone() {
     );
     snapshot(&a.join("live"), &new.join("3"));
     let said = sync(&new, &one, &[]);
-    assert!(said.contains("sent 3 (from 2, which"), "{said}");
+    assert!(said.contains("sent 3 (from 2)"), "{said}");
     assert_same(&new.join("3"), &one.join("3"));
 }
 

@@ -1,7 +1,8 @@
 //! The program itself between real filesystems and buckets of two real servers: there, back, and
 //! what becomes of it when something or somebody is killed on the way.
 
-use crate::bucket::{Bucket, arrived, said};
+use crate::bucket::{Bucket, arrived, command, said};
+use crate::proxy::{Fault, Proxy};
 use crate::runner::Test;
 use crate::servers::{Server, own, shared};
 use crate::sshd::{Sshd, far};
@@ -34,6 +35,7 @@ pub(crate) const TESTS: &[Test] = on_both![
 /// What need not be tried twice.
 pub(crate) const OWN: &[Test] = crate::tests![
     from_bucket_to_bucket,
+    what_cannot_be_told_by_hand_is_one_item,
     from_far_to_bucket,
     chains_stay_short,
     an_interrupted_upload_is_gone_on_with,
@@ -139,7 +141,7 @@ fn listed(bucket: &Bucket<'_>, there: &str, snaps: &Path) {
         assert_eq!((&row["id"], &row["state"]), (&own[..].into(), &"ok".into()));
         assert!(
             text.lines()
-                .any(|l| l.starts_with("ok") && l.contains(&own))
+                .any(|l| l.starts_with(name) && l.contains("  ok  ") && l.contains(&own))
         );
     }
     assert_eq!(listing["notes"], Value::Array(Vec::new()));
@@ -308,6 +310,39 @@ fn laid_out_by_hand(server: &Server) {
         let found: Vec<&PathBuf> = found.iter().filter(|path| path.exists()).collect();
         assert_same(&at(n), found[0]);
     }
+}
+
+/// Of two streams one cannot be looked at: the commands for the other one are shown.
+fn what_cannot_be_told_by_hand_is_one_item() {
+    let a = btrfs("a", 256);
+    subvolume(&a.join("live"));
+    std::fs::create_dir(a.join("snaps")).unwrap();
+    for name in ["one", "two"] {
+        snapshot(&a.join("live"), &a.join("snaps").join(name));
+    }
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    let there = bucket.url("y/");
+    bucket.fine(&["--whole", &slash(&a.join("snaps")), &there]);
+    let proxy = Proxy::before(&server, |seen| {
+        let stream = seen.method == "GET" && seen.target.contains("/y/one/");
+        stream.then_some(Fault::Answer(403, "x: y"))
+    });
+    let said = said(&mut command(
+        &proxy.endpoint,
+        &["list", "--commands", &there],
+    ));
+    assert_eq!(said.code, 10);
+    let shown = said
+        .stdout
+        .lines()
+        .filter(|l| l.ends_with("| btrfs receive ."));
+    let shown: Vec<&str> = shown.collect();
+    assert!(
+        shown.len() == 1 && shown[0].contains("/y/two/"),
+        "{shown:?}"
+    );
+    assert!(said.stderr.contains("/y/one/"), "{}", said.stderr);
 }
 
 fn from_bucket_to_bucket() {

@@ -52,6 +52,7 @@ pub(crate) const TESTS: &[Test] = tests![
     another_subvolume_of_the_name_is_refused,
     what_was_lost_in_the_bucket_is_said_at_once,
     a_configuration_is_checked_with_its_bucket,
+    an_archive_that_cannot_be_listed_is_one_item,
     one_backup_is_deleted,
     a_clock_that_was_wrong_for_a_while,
     one_run_at_a_time,
@@ -720,6 +721,22 @@ fn what_was_lost_in_the_bucket_is_said_at_once() {
     let (state, _) = RunState::read(&state);
     let last = state.subvolumes["data"].last_full_at.clone();
     assert_eq!(last, Some("20260201T020000Z".into()));
+}
+
+/// Of two subvolumes the backups of one cannot be listed: those of the other are verified.
+fn an_archive_that_cannot_be_listed_is_one_item() {
+    let scene = Scene::new("seaweedfs", "");
+    assert_eq!(scene.backup(&[]).code, 0);
+    let proxy = Proxy::before(&scene.server, |seen| {
+        let listing = seen.target.contains("list-type") && seen.target.contains("subvol%2Fdata");
+        listing.then_some(Fault::Answer(403, "x: y"))
+    });
+    scene.replace(&scene.server.endpoint, &proxy.endpoint);
+    let words = ["verify", "--config", scene.config.to_str().unwrap()];
+    let said = said(&mut command(&proxy.endpoint, &words));
+    assert_eq!(said.code, 10);
+    let words = ["1 unverifiable", "1 intact", "subvol/data"];
+    assert!(words.iter().all(|words| said.stdout.contains(words)));
 }
 
 /// What a run would do, by the bucket and not by what is remembered; and what the bucket does by itself.

@@ -12,8 +12,10 @@ use buttersink::event::{
 };
 use buttersink::plan::{Action, Obstacle, Plan, Step};
 use buttersink::proof::{Finding, Seen, Verdict};
-use buttersink::report::{Listed, json};
-use buttersink::snapshot::{CameBy, Listing, Mended, Origin, Size, Snapshot, State, Uuid};
+use buttersink::report::{Listed, Look, Screen, json};
+use buttersink::snapshot::{
+    CameBy, Diff, Listing, Mended, Offer, Origin, Size, Snapshot, State, Uuid,
+};
 use buttersink::store::{Effort, Parts, Receipt};
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_listing,
+    screens,
     a_plan,
     a_run,
     a_backup,
@@ -123,8 +126,70 @@ fn a_listing() {
         free: None,
         ..listing(Vec::new())
     };
-    let all = [&full, &empty].map(|listing| both(&Listed::from(listing)));
+    let look = Look {
+        now: 1_800_100_000,
+        ..Look::default()
+    };
+    let all = [&full, &empty].map(|listing| both(&Listed::of(listing, &look)));
     same_as_kept("listing", &all.concat());
+}
+
+/// A bucket as screens of several widths show it: of a snapshot that the old program stored nobody knows when it
+/// was made.
+fn screens() {
+    let snapshot = |n: u8, name: &str, own_time: bool| Snapshot {
+        path: name.into(),
+        uuid: id(n),
+        created: Some(1_800_000_000 + 90_000 * i64::from(n)),
+        read_only: true,
+        storage_class: Some("DEEP_ARCHIVE".to_owned()).filter(|_| n < 3),
+        origin: own_time.then(|| Origin {
+            made: Some(1_700_000_000 + 86_400 * i64::from(n)),
+            ..origin()
+        }),
+        ..Snapshot::default()
+    };
+    let diff = |to, from: Option<u8>, bytes| Diff {
+        to: id(to),
+        from: from.map(id),
+        size: Size::Exact(bytes),
+    };
+    let bucket = Listing {
+        location: "s3://bucket/home/".to_owned(),
+        snapshots: vec![
+            snapshot(1, "20231115-221320", false),
+            snapshot(2, "tuesday", true),
+            snapshot(3, "with a long name, as some people like them", true),
+            snapshot(4, "wednesd8", true),
+        ],
+        offer: Offer::Only(vec![
+            diff(1, None, 5 << 30),
+            diff(2, Some(1), 70 << 20),
+            diff(3, Some(2), 1 << 20),
+            diff(4, Some(2), 900),
+        ]),
+        ..Listing::default()
+    };
+    let mut text = String::new();
+    for (width, tree) in [(40, false), (80, false), (160, false), (80, true)] {
+        let look = Look {
+            screen: Screen {
+                width: Some(width),
+                colour: false,
+            },
+            now: 1_800_500_000,
+            tree,
+            ..Look::default()
+        };
+        let listed = Listed::of(&bucket, &look).to_string();
+        let table = listed.lines().take(5);
+        assert!(
+            table.clone().all(|line| line.chars().count() <= width),
+            "{listed}"
+        );
+        text += &format!("{width} columns:\n{listed}\n\n");
+    }
+    same_as_kept("screens", &text);
 }
 
 fn a_plan() {

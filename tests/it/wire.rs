@@ -7,11 +7,12 @@ use crate::runner::Test;
 use crate::tests;
 use buttersink::error::{Error, Kind, Result};
 use buttersink::proof::Depth;
-use buttersink::snapshot::Size;
+use buttersink::snapshot::{Diff, Listing, Size, Sizes};
 use buttersink::store::remote::{Pipes, Remote};
 use buttersink::store::serve::serve;
-use buttersink::store::{Access, Hello, Store};
+use buttersink::store::{Access, Hello, Sink, Store};
 use std::io::{self, Read};
+use std::path::Path;
 
 pub(crate) const TESTS: &[Test] = tests![
     names_of_a_lying_server_are_refused,
@@ -20,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_old_protocol_is_served,
     an_old_server_hears_its_own_protocol,
     who_cannot_serve_says_why,
+    a_listing_that_fails_ends_no_session,
     noise_for_a_server_does_no_harm,
     noise_for_a_client_does_no_harm,
 ];
@@ -237,6 +239,49 @@ fn who_cannot_serve_says_why() {
         "far: cannot open /x: another run holds the lock"
     );
     assert_eq!(heard.exit_code(), 3);
+}
+
+/// A store whose first listing fails.
+struct OnceUnlisted(Memory, bool);
+
+impl Store for OnceUnlisted {
+    fn list(&mut self) -> Result<Listing> {
+        match std::mem::replace(&mut self.1, true) {
+            false => Err(Error::failed("cannot list", "not now")),
+            true => self.0.list(),
+        }
+    }
+
+    fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
+        self.0.measure(diffs)
+    }
+
+    fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
+        self.0.send(diff)
+    }
+
+    fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
+        self.0.receive(diff, path)
+    }
+
+    fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
+        self.0.copy(from, to)
+    }
+
+    fn delete(&mut self, path: &Path) -> Result<()> {
+        self.0.delete(path)
+    }
+}
+
+/// What a server of a second connection cannot list is a request that failed, and not the end.
+fn a_listing_that_fails_ends_no_session() {
+    let open = |_: &Hello| Ok(Box::new(OnceUnlisted(Memory::default(), false)));
+    let ask = frame(b'Q', br#"{"ask":"measure","diffs":[]}"#);
+    let talk = [hello(3), ask.clone(), ask].concat();
+    let mut said = Vec::new();
+    serve(open, Access::Write, &talk[..], &mut said).unwrap();
+    let kinds: String = frames(&said).iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, "HFA");
 }
 
 /// A conversation that a client might have.

@@ -35,6 +35,8 @@ pub struct Kept {
     pub(super) unknown: bool,
     /// Seconds since 1970.
     pub(super) created: Option<i64>,
+    /// The storage class of its objects, as far as a listing tells.
+    pub(super) class: String,
     /// The subvolume that it is a snapshot of.
     pub(super) subvolume: Option<Uuid>,
     /// The same, with its machine.
@@ -77,6 +79,7 @@ impl Kept {
             created: self.created,
             read_only: true,
             stand_in: self.stand_in,
+            storage_class: Some(self.class.clone()).filter(|class| !class.is_empty()),
             ..Snapshot::default()
         }
     }

@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::objects::{Asked, Cold, Objects};
 use crate::process;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// Pauses between two looks: the first, the longest, and how they grow.
@@ -20,11 +20,30 @@ const SOON: SignedDuration = SignedDuration::from_hours(24);
 /// What was thawed once and is frozen again is asked for once more.
 const TIMES: u32 = 2;
 
-/// Waits until all keys can be read, having asked for it where need be.
+/// Waits until all keys can be read, having asked for it where need be. All of them are needed.
 pub(super) fn thaw(
     objects: &dyn Objects,
     keys: &[&str],
-    (how, days): (&Thaw, u32),
+    how: (&Thaw, u32),
+    tell: &mut dyn FnMut(Thawing),
+) -> Result<()> {
+    thaw_all(objects, keys, (how, false), tell)
+}
+
+/// The same for keys of several things: one that cannot be thawed is told, and keeps no other from it.
+pub(super) fn thaw_each(
+    objects: &dyn Objects,
+    keys: &[&str],
+    how: (&Thaw, u32),
+    tell: &mut dyn FnMut(Thawing),
+) -> Result<()> {
+    thaw_all(objects, keys, (how, true), tell)
+}
+
+fn thaw_all(
+    objects: &dyn Objects,
+    keys: &[&str],
+    ((how, days), apart): ((&Thaw, u32), bool),
     tell: &mut dyn FnMut(Thawing),
 ) -> Result<()> {
     let (started, mut pause) = (Instant::now(), FIRST);
@@ -33,10 +52,16 @@ pub(super) fn thaw(
         how,
         days,
         asked: HashMap::new(),
+        apart,
+        refused: HashSet::new(),
     };
     loop {
-        let cold = look(objects, keys)?;
-        let (new, open) = asking.ask(&cold)?;
+        let mut cold = match apart {
+            true => objects.cold(keys)?,
+            false => look(objects, keys)?,
+        };
+        cold.retain(|key, _| !asking.refused.contains(key));
+        let (new, open) = asking.ask(&cold, tell)?;
         if new > 0 {
             tell(Thawing::Asked(new));
         }
@@ -72,11 +97,18 @@ struct Asking<'a> {
     days: u32,
     /// How often this run's wish was granted, by key.
     asked: HashMap<String, u32>,
+    /// Whether they are of several things, and the keys that cannot be thawed then.
+    apart: bool,
+    refused: HashSet<String>,
 }
 
 impl Asking<'_> {
     /// Asks for what has to be asked for; how many that were, and how many cannot be read yet.
-    fn ask(&mut self, cold: &BTreeMap<String, Cold>) -> Result<(usize, usize)> {
+    fn ask(
+        &mut self,
+        cold: &BTreeMap<String, Cold>,
+        tell: &mut dyn FnMut(Thawing),
+    ) -> Result<(usize, usize)> {
         let (mut new, mut open) = (0, 0);
         for (key, cold) in cold {
             process::check("thawing")?;
@@ -88,8 +120,13 @@ impl Asking<'_> {
                 ArchiveState::Thawing => first && self.how.hurry,
                 ArchiveState::Thawed(until) => first && until.is_some_and(ends_soon),
             };
-            if wanted {
-                new += usize::from(self.ask_for(key, cold)?);
+            match wanted.then(|| self.ask_for(key, cold)).transpose() {
+                Err(error) if self.apart && error.kind != Kind::Interrupted => {
+                    tell(Thawing::Refused(error.to_string()));
+                    self.refused.insert(key.clone());
+                    open -= usize::from(!cold.state.is_readable());
+                }
+                asked => new += usize::from(asked? == Some(true)),
             }
         }
         Ok((new, open))

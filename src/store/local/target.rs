@@ -142,21 +142,32 @@ pub(super) fn elsewhere(
     local: &Local,
     all: &[Subvolume],
     listed: &[Snapshot],
-) -> Result<Vec<Snapshot>> {
+    notes: &mut Vec<String>,
+) -> Vec<Snapshot> {
     let sound = |id| listed.iter().any(|s| s.id() == id && s.may_be_parent());
     let mut found = Vec::new();
     for id in local.wanted.iter().filter(|id| !sound(**id)) {
         let same = all.iter().filter(|s| s.read_only && identity(s) == *id);
         for subvolume in same {
-            if let Some(path) = path_of(local, subvolume)?
-                && is_sound(&path)?
-            {
-                found.push(adopted(&path)?);
-                break;
+            match sound_copy(local, subvolume) {
+                Ok(None) => {}
+                Ok(Some(copy)) => {
+                    found.push(copy);
+                    break;
+                }
+                // There may be another one, and the rest of the listing does not hang on it.
+                Err(error) => notes.push(error.to_string()),
             }
         }
     }
-    Ok(found)
+    found
+}
+
+fn sound_copy(local: &Local, subvolume: &Subvolume) -> Result<Option<Snapshot>> {
+    match path_of(local, subvolume)? {
+        Some(path) if is_sound(&path)? => adopted(&path).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// The snapshots that are sought, sound and outside of the store, by their absolute paths through any

@@ -62,6 +62,7 @@ impl ArchiveIndex {
             broken: self.broken.get(key).cloned(),
             unknown: self.unknown.contains(key),
             created: manifest.created_at.moment().map(Timestamp::as_second),
+            class: manifest.s3.storage_class.clone(),
             subvolume: manifest.snapshot.subvolume_uuid,
             origin: manifest.snapshot.origin.clone(),
         }

@@ -43,9 +43,9 @@ impl Index {
             match Key::parse(below) {
                 Key::Diff(name) => {
                     let created = object.modified.map(Timestamp::as_second);
-                    index
-                        .kept
-                        .push(name.kept(vec![Source::from(object)], created));
+                    let class = object.class.clone();
+                    let kept = name.kept(vec![Source::from(object)], created);
+                    index.kept.push(Kept { class, ..kept });
                 }
                 Key::Piece(name, number) => {
                     pieces.entry(name).or_default().insert(number, object);
@@ -74,6 +74,8 @@ impl Index {
     ) {
         let there = pieces.get(&name).into_iter();
         let there = there.flat_map(|pieces| pieces.range(1..=count));
+        let classes = there.clone().map(|(_, object)| &object.class);
+        let class = classes.max().cloned().unwrap_or_default();
         let objects = there
             .map(|(_, object)| Source::from(object.clone()))
             .collect();
@@ -81,7 +83,7 @@ impl Index {
         let mut kept = name.kept(objects, created);
         if kept.objects.len() as u64 == count && kept.bytes() == bytes {
             pieces.remove(&name);
-            kept.marker = Some(marker.key);
+            (kept.marker, kept.class) = (Some(marker.key), class);
             self.kept.push(kept);
         } else {
             self.foreign.push(marker.key);
