@@ -11,7 +11,7 @@ mod stream;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding};
-use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes, shown};
+use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes};
 use crate::store::file_digests::{Digest, Looking, Page};
 use crate::store::wire::{Descriptors, Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
