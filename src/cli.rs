@@ -23,6 +23,7 @@ mod prune;
 mod restore;
 mod scheduled;
 mod server;
+mod status;
 mod sync;
 mod verify;
 
@@ -120,6 +121,7 @@ fn run(form: Form, words: &[OsString], options: &Options) -> Result<()> {
         Form::VerifyConfig => verify::config(options),
         Form::Backup => backup::run(words, options),
         Form::BackupConfig => scheduled::run(options),
+        Form::Status => status::run(options),
         Form::Restore => restore::run(options),
         Form::CheckConfig => config::check(words, options),
         Form::Server => server::run(words, options),

@@ -18,7 +18,7 @@ pub mod serve;
 
 use crate::archive::{ByHand, Thaw, Thawing};
 use crate::error::{Error, Result};
-use crate::proof::{Depth, Finding, Verdict};
+use crate::proof::{Depth, Finding, Verdict, Watched};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, Uuid, shown};
 pub use access::Access;
 pub(crate) use access::Right;
@@ -178,7 +178,7 @@ pub trait Store {
     ///
     /// # Errors
     /// If nothing can be checked. What cannot be checked of one snapshot is its verdict.
-    fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+    fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
         let words = "nothing is recorded here to hold it against";
         let verdict = || Verdict::Unverifiable(words.to_owned());
         let snapshots = self.list()?.snapshots;

@@ -29,6 +29,7 @@ pub(super) struct Options {
     pub(super) columns: Vec<String>,
     pub(super) config: Option<PathBuf>,
     pub(super) backup: Option<String>,
+    pub(super) prometheus: Option<PathBuf>,
     pub(super) older_than: Option<SignedDuration>,
     pub(super) as_subvolume: Option<PathBuf>,
     pub(super) yes: bool,

@@ -49,6 +49,7 @@ fn the_first_words_may_be_a_command() {
         ("--json verify a --against b --content", Verify, &["a"]),
         ("adopt /d/ one --as /v --yes", Adopt, &["/d/", "one"]),
         ("prune /d/ --keep 7d -n", Prune, &["/d/"]),
+        ("status --config f --prometheus g", Status, &[]),
         ("clean --backup a/x --config f", CleanBackup, &[]),
     ] {
         let (found, said, _) = parsed(line);

@@ -29,7 +29,7 @@ use crate::archive::{ByHand, Thaw, Thawing};
 use crate::error::{Error, Result};
 use crate::log::{self, transactions};
 use crate::objects::{Inventory, Objects};
-use crate::proof::{Depth, Finding, Verdict};
+use crate::proof::{Depth, Finding, Verdict, Watched};
 use crate::snapshot::{
     Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
@@ -369,7 +369,7 @@ impl<L: Layout> Store for Bucket<L> {
         transactions::change("adopt", place, done)
     }
 
-    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
         self.inspect_all(depth, watch)
     }
 

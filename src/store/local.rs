@@ -29,7 +29,7 @@ use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::log::{self, transactions};
 use crate::process::Priority;
-use crate::proof::{Depth, Finding};
+use crate::proof::{Depth, Finding, Watched};
 use crate::snapshot::{
     CameBy, Diff, Listing, Names, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
@@ -470,7 +470,7 @@ impl Store for Local {
         transactions::change("replace", place, done)
     }
 
-    fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+    fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
         let (snapshots, _) = listing::snapshots(&subvolumes.all, &states.of);

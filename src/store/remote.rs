@@ -10,7 +10,7 @@ mod stream;
 
 use crate::error::{Error, Result};
 use crate::process;
-use crate::proof::{Depth, Finding};
+use crate::proof::{Depth, Finding, Watched};
 use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes};
 use crate::store::file_digests::{Digest, Looking, Page};
 use crate::store::wire::{Descriptors, Hello, ORIGIN, Request, inside, plain, strange};
@@ -283,8 +283,12 @@ impl Store for Remote {
     }
 
     /// The far side verifies itself: its data does not travel.
-    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
-        watch(&self.host);
+    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
+        watch(Watched {
+            what: self.host.clone(),
+            bytes: 0,
+            total: 0,
+        });
         let mut findings: Vec<Finding> = self.call(&Request::Inspect { depth })?;
         for finding in &mut findings {
             inside(&finding.path)
