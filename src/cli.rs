@@ -86,6 +86,9 @@ fn carry_out(asked: Understood<Options, Form>) -> Result<()> {
             format!("buttersink {version}: {form:?} {words:?} {options:?}")
         });
     }
+    if let Some(path) = &options.transaction_log {
+        log::transactions::open(path)?;
+    }
     let result = run(form, &words, &options).map_err(|error| as_root(error, &words));
     match &result {
         Ok(()) => log::line(|| "done".to_owned()),

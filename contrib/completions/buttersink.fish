@@ -41,6 +41,7 @@ complete -c buttersink -n '__buttersink_is sync restore none' -l restore-tier -x
 complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt status config none' -s h -l help -d 'show this help'
 complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt status none' -s q -l quiet -d 'once: no progress; twice: errors only'
 complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt config none' -s l -l logfile -r -F -d 'append a debug log to FILE'
+complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt status none' -l transaction-log -r -F -d 'append a line for each change to FILE'
 complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt status none' -l json -d 'results as JSON, one object a line'
 complete -c buttersink -n '__buttersink_is sync backup restore verify none' -l full-speed -d 'do not yield to other programs'
 complete -c buttersink -n '__buttersink_is sync backup none' -l compressed-data -d 'send compressed extents as they are (sizes in plans are then upper bounds)'

@@ -72,6 +72,7 @@ pub(super) struct Options {
     // What is said, and at whose cost.
     pub(super) quiet: u8,
     pub(super) logfile: Option<PathBuf>,
+    pub(super) transaction_log: Option<PathBuf>,
     pub(super) json: bool,
     pub(super) full_speed: bool,
     pub(super) compressed_data: bool,

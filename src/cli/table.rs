@@ -358,6 +358,12 @@ const OUTPUT: Table = &[
         .hint(File)
         .help("append a debug log to FILE")
         .of(BUCKETS),
+    Row::value("transaction-log", "FILE", |o, v| {
+        put(&mut o.transaction_log, v.path())
+    })
+    .hint(File)
+    .help("append a line for each change to FILE")
+    .of(ALL),
     Row::flag("json", |o| o.json = true)
         .help("results as JSON, one object a line")
         .of(ALL),

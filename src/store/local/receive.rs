@@ -14,7 +14,7 @@ mod writeback;
 use super::Local;
 use super::paths::open_dir;
 use crate::error::{Error, Result};
-use crate::log;
+use crate::log::{self, transactions};
 use crate::snapshot::{Diff, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{CommandCheck, Head, Parsed};
@@ -171,8 +171,10 @@ impl Write for Receiving<'_> {
 
 impl Sink for Receiving<'_> {
     fn finish(self: Box<Self>) -> Result<Receipt> {
-        let dir = self.local.dir.clone();
-        self.publish().map_err(|error| with_way_out(error, &dir))
+        let (dir, id) = (self.local.dir.clone(), self.diff.to);
+        let place = shown(dir.join(self.part.will_be()));
+        let done = self.publish().map_err(|error| with_way_out(error, &dir));
+        transactions::change("receive", || format!("{place} {id}"), done)
     }
 }
 
