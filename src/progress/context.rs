@@ -57,7 +57,10 @@ impl Context {
         let milliseconds = |time: Duration| time.as_millis().try_into().unwrap_or(u64::MAX);
         let is_step = matches!(event, Event::Ended(_));
         let ends = matches!(event, Event::Summary(_) | Event::Destination(_));
-        let names_it = matches!(event, Event::Due { .. } | Event::Restoring(_));
+        let names_it = matches!(
+            event,
+            Event::Due { .. } | Event::Restoring(_) | Event::Overview(_)
+        );
         let subvolume = self.subvolume.as_deref().filter(|_| !names_it);
         let of_one = is_step || matches!(event, Event::Summary(_));
         Told {

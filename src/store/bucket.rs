@@ -258,6 +258,7 @@ impl<L: Layout> Store for Bucket<L> {
             snapshots: snapshots(kept, self.layout.leftovers()),
             offer: Offer::Only(offer(kept)),
             free: None,
+            used: None,
             names: self.layout.names(),
             partial: self.layout.is_part(),
             elsewhere: Vec::new(),

@@ -344,13 +344,15 @@ impl Store for Local {
             notes.push(error.to_string());
             Vec::new()
         });
-        let free = sys::free_bytes(self.filesystem.fd())
-            .doing(|| format!("cannot read {}", shown(&self.dir)))?;
+        let doing = || format!("cannot read {}", shown(&self.dir));
+        let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
+        let used = sys::used_bytes(self.filesystem.fd()).doing(doing)?;
         Ok(Listing {
             location: shown(self.dir.join("")),
             snapshots,
             offer: Offer::AnyPair,
             free: Some(free),
+            used: Some(used),
             names: Names::default(),
             partial: subvolumes.coverage == Coverage::Part,
             elsewhere: self.elsewhere.clone(),
