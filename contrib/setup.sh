@@ -23,6 +23,7 @@ strace strace
 mandoc mandoc
 make make
 python3 python3
+jq jq
 pip3 python3-pip
 openssl openssl
 ssh openssh-client

@@ -55,6 +55,8 @@ use std::process::ExitCode;
 
 /// Runs `buttersink` with these arguments (without the program's name).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let for_scripts = arguments.iter().any(|word| word == "--json");
     let mut arguments = arguments.into_iter().peekable();
     let is_sender = |word: &OsString| word == builtin_send::WORD;
     let done = match arguments.next_if(is_sender) {
@@ -68,6 +70,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             for line in error.lines().lines() {
                 let _ = writeln!(io::stderr(), "buttersink: {line}");
             }
+            let line = report::refusal(&error).filter(|_| for_scripts);
+            let _ = line.map(|line| report::print(&(line + "\n")));
             ExitCode::from(error.exit_code())
         }
     }

@@ -87,6 +87,12 @@ pub enum Event {
     Ended(Box<Ended>),
     /// All steps have ended.
     Summary(Summary),
+    /// The backup of a subvolume begins.
+    Begins {
+        /// Which.
+        #[serde(with = "path_text")]
+        subvolume: PathBuf,
+    },
     /// What is due for a subvolume, in words.
     Due {
         /// Which.
@@ -227,7 +233,7 @@ impl Event {
     pub fn weight(&self) -> Weight {
         match self {
             Event::Moved { .. } | Event::Comparing { .. } | Event::Verifying(_) => Weight::Passing,
-            Event::Measuring { .. } | Event::Started(_) => Weight::Stage,
+            Event::Begins { .. } | Event::Measuring { .. } | Event::Started(_) => Weight::Stage,
             Event::Thawing { .. } => Weight::Stage,
             Event::Planned(planned) if !planned.dry_run => Weight::Detail,
             Event::Compared(compared) if !compared.everything => Weight::Detail,
@@ -275,6 +281,7 @@ impl fmt::Display for Event {
             Event::Ended(event) => event.fmt(f),
             Event::Summary(event) => event.fmt(f),
             Event::Overview(event) => event.fmt(f),
+            Event::Begins { subvolume } => write!(f, "backing up {}", shown(subvolume)),
             Event::Due {
                 subvolume, what, ..
             } => write!(f, "{}: {what}", shown(subvolume)),

@@ -1,6 +1,7 @@
 //! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere, as JSON
 //! lines for scripts, and in the debug log. Decides nothing.
 
+mod context;
 mod meter;
 mod verbosity;
 
@@ -10,6 +11,7 @@ use crate::log;
 use crate::plan::{Action, Plan};
 use crate::report::{self, Screen};
 use crate::text::{human, shown};
+use context::Context;
 use meter::Meter;
 use serde::Serialize;
 use std::fmt::Display;
@@ -34,6 +36,7 @@ pub struct Progress {
     drawn: bool,
     shown_at: Option<Instant>,
     meter: Meter,
+    context: Context,
     /// Why standard output could not be written, the first time.
     broken: Option<Error>,
 }
@@ -64,6 +67,7 @@ impl Progress {
             drawn: false,
             shown_at: None,
             meter: Meter::new(),
+            context: Context::new(),
             broken: None,
         }
     }
@@ -86,6 +90,7 @@ impl Progress {
         }
         let moved = self.meter.step_bytes;
         self.follow(event);
+        self.context.follow(event);
         let weight = event.weight();
         if weight != Weight::Passing {
             log::line(|| format!("{event:#}"));
@@ -102,14 +107,19 @@ impl Progress {
             Weight::Remark => self.say(&event.to_string()),
             Weight::Failure => {
                 event.error().into_iter().for_each(|error| self.fail(error));
-                self.print(String::new, event);
+                self.tell(String::new, event);
             }
-            Weight::ForScripts => self.print(String::new, event),
+            Weight::ForScripts => self.tell(String::new, event),
             Weight::Result => {
                 let pace = self.pace(event, moved);
-                self.print(|| format!("{event}{pace}"), event);
+                self.tell(|| format!("{event}{pace}"), event);
             }
         }
+    }
+
+    /// Where things go to, where no event says so.
+    pub fn goes_to(&mut self, destination: &impl Display) {
+        self.context.destination = Some(destination.to_string());
     }
 
     /// A remark for a person.
@@ -223,14 +233,29 @@ impl Progress {
         self.print(|| result.to_string(), result);
     }
 
+    /// An event, with what scripts need beside it.
+    fn tell(&mut self, text: impl FnOnce() -> String, event: &Event) {
+        let took = self.meter.step_started.elapsed();
+        match self.json {
+            true => {
+                let line = report::json(&self.context.told(event, took));
+                self.write(line);
+            }
+            false => self.print(text, event),
+        }
+    }
+
     /// A result that cannot be written stops nothing; [`Progress::close`] tells.
     fn print(&mut self, text: impl FnOnce() -> String, value: &impl Serialize) {
-        self.wipe();
-        let line = match (self.json, self.verbosity) {
+        self.write(match (self.json, self.verbosity) {
             (true, _) => report::json(value),
             (false, Verbosity::Errors) => String::new(),
             (false, _) => text(),
-        };
+        });
+    }
+
+    fn write(&mut self, line: String) {
+        self.wipe();
         if line.is_empty() {
             return;
         }

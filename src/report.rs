@@ -9,13 +9,15 @@ mod screen;
 mod table;
 mod tree;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 pub use by_hand::Streams;
+use jiff::Timestamp;
 pub use listing::{Listed, Look, ORDERS};
 pub use plan::briefly;
 pub use screen::Screen;
 use serde::Serialize;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 pub use table::{
     As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, fitted, must_be_columns, path,
     shortened, table,
@@ -27,6 +29,7 @@ pub use tree::{bar, descent};
 /// # Errors
 /// If it cannot be written, for instance to a full disk.
 pub fn print(text: &str) -> Result<()> {
+    HAS_PRINTED.store(true, Ordering::Relaxed);
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -34,6 +37,32 @@ pub fn print(text: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether something was printed: then the run had begun.
+static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
+
+/// Why a run could not begin, for scripts: `None` if it had begun, and so has told what there was to tell.
+pub fn refusal(error: &Error) -> Option<String> {
+    let refusal = Refusal {
+        event: "error",
+        time: Timestamp::now().as_second(),
+        kind: error.kind,
+        exit_code: error.exit_code(),
+        error: error.words(),
+        hint: error.hint.as_deref(),
+    };
+    (!HAS_PRINTED.load(Ordering::Relaxed)).then(|| json(&refusal))
+}
+
+#[derive(Serialize)]
+struct Refusal<'a> {
+    event: &'static str,
+    time: i64,
+    kind: Kind,
+    exit_code: u8,
+    error: String,
+    hint: Option<&'a str>,
 }
 
 #[derive(Serialize)]

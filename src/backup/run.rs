@@ -178,6 +178,9 @@ impl Run<'_, '_> {
     /// # Errors
     /// Whatever stops all of it. Destinations that failed are told of in the outcome.
     pub fn go(&mut self, dests: Vec<Dest>) -> Result<RunOutcome> {
+        (self.listener)(Event::Begins {
+            subvolume: self.source.path.clone(),
+        });
         self.remark_on_nested();
         let listing = self.snapshot()?;
         self.send_to_all(dests, &listing)

@@ -79,6 +79,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let dest_store = open(&to, access, options);
     let mut dest_store = dest_store.map_err(|error| to.place.way_to_make(error))?;
     let mut progress = Progress::new(options.verbosity(), options.json);
+    progress.goes_to(&to.place);
     // Buckets look up what their snapshots are of only for who needs it.
     if options.delete || !options.dry_run {
         source_store.attribute(Origins::new());

@@ -37,6 +37,7 @@ mod faults;
 mod histories;
 mod hostile;
 mod interleaved;
+mod json;
 mod local;
 mod mended;
 mod origin;
@@ -105,6 +106,7 @@ fn main() -> std::process::ExitCode {
             histories::TESTS,
             hostile::TESTS,
             interleaved::TESTS,
+            json::TESTS,
             local::TESTS,
             mended::OWN,
             mended::TESTS,
