@@ -22,6 +22,7 @@ use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::store::{ReceiveWith, Sse};
 use crate::sys::secure_open::{self, Unopened};
+pub use bucket::is_known_class;
 pub use destination::DestinationConfig;
 use jiff::SignedDuration;
 pub use places::Places;

@@ -128,7 +128,7 @@ fn open_destinations(
     for place in &order.destinations {
         check_apart(source, place)?;
         let mounted = match order.require_mount {
-            true => check_mount(source, place),
+            true => check_mount(&source.path, place),
             false => Ok(()),
         };
         let access = access(order.dry_run, order.dest_keeps.keeps_all());
@@ -198,13 +198,13 @@ pub(super) fn check_apart(source: &BackupSource, place: &Place) -> Result<()> {
 }
 
 /// An unplugged disk must not fill the disk that its mount point is on.
-pub(super) fn check_mount(source: &BackupSource, place: &Place) -> Result<()> {
+pub(super) fn check_mount(source: &Path, place: &Place) -> Result<()> {
     // What is below the root of streams is made when it is needed.
     let Some(path) = place.nearest() else {
         return Ok(());
     };
     let at = btrfs::mount_point(path)?;
-    let ours = btrfs::mount_point(&source.path)?;
+    let ours = btrfs::mount_point(source)?;
     match at {
         Some(at) if at != Path::new("/") && Some(&at) != ours.as_ref() => Ok(()),
         _ => Err(Error::refused(

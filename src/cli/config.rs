@@ -82,8 +82,10 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
         false => {
             let known = bucket(&order.config, options, &mut progress);
             let listener = &mut |event| progress.hear(&event);
-            let done = scheduled::preview(&order, &means(options)?, &now, listener);
-            done.and(known)
+            let means = means(options)?;
+            let done = scheduled::preview(&order, &means, &now, listener);
+            let usable = scheduled::look_for_faults(&order, &means, listener);
+            done.and(known).and(usable)
         }
     };
     done.and(progress.close())

@@ -32,6 +32,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_is_pinned_stays_everywhere,
     how_backups_stand,
     who_is_told_how_it_went,
+    what_cannot_work_is_found_before_a_run,
 ];
 
 /// Subvolumes `home` and `mail` on one filesystem, and a configuration.
@@ -464,4 +465,38 @@ fn who_is_told_how_it_went() {
         "{}",
         refused.stderr
     );
+}
+
+fn what_cannot_work_is_found_before_a_run() {
+    let near = btrfs("near", 512);
+    let text = format!(
+        "schedule.every = '1d'\n[[subvolume]]\npath = 'FROM/home'\n\
+         [[destination]]\nlocation = '{}/'\nrequire_mount = true\n",
+        near.display()
+    );
+    let scene = Scene::new(&text);
+    let config = scene.config.to_str().unwrap();
+    let check = || buttersink(["config", "check", config]);
+    let right = check();
+    assert_eq!((right.code, &*right.stderr), (0, ""));
+    // A directory that is not there, one on no filesystem of its own, and programs that are none.
+    let wrong = format!(
+        "{text}[[destination]]\nname = 'gone'\nlocation = '{0}/gone/'\n\
+         [[destination]]\nlocation = 'FROM/mail/'\nrequire_mount = true\n\
+         [notify]\ncommand = ['{0}/no-program']\n[hooks]\nbefore = ['{1}']\n",
+        here().display(),
+        scene.config.display()
+    );
+    scene.configure(&wrong);
+    let said = check();
+    assert_eq!(said.code, 1);
+    for words in [
+        "/gone",
+        "no filesystem is mounted for it",
+        "no-program",
+        "chmod +x",
+    ] {
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
+    assert!(!scene.from.join(".snapshots").exists(), "it only looks");
 }

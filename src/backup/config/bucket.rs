@@ -47,20 +47,27 @@ pub(super) fn read(file: &mut ConfigReader) -> Result<Option<BucketConfig>> {
     }))
 }
 
+/// The storage classes of AWS.
+const AWS: &[&str] = &[
+    "STANDARD",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER",
+    "GLACIER_IR",
+    "DEEP_ARCHIVE",
+    "REDUCED_REDUNDANCY",
+];
+
 /// A class of AWS by its name; other services may have classes that differ by their case only.
 pub(super) fn class(text: String) -> String {
-    const AWS: &[&str] = &[
-        "STANDARD",
-        "STANDARD_IA",
-        "ONEZONE_IA",
-        "INTELLIGENT_TIERING",
-        "GLACIER",
-        "GLACIER_IR",
-        "DEEP_ARCHIVE",
-        "REDUCED_REDUNDANCY",
-    ];
     let known = AWS.iter().find(|word| word.eq_ignore_ascii_case(&text));
     known.map_or(text, |word| (*word).to_owned())
+}
+
+/// Whether AWS has such a class.
+pub fn is_known_class(class: &str) -> bool {
+    AWS.contains(&class)
 }
 
 fn prefix(file: &mut ConfigReader) -> Result<String> {

@@ -58,6 +58,12 @@ impl DestinationConfig {
         self.name.clone().unwrap_or_else(|| self.place.to_string())
     }
 
+    /// The storage class that is asked for at AWS, if one is.
+    pub fn aws_class(&self) -> Option<&str> {
+        let own = self.reached.storage_class.as_deref();
+        own.filter(|_| self.reached.endpoint_url.is_none())
+    }
+
     /// By what means it is reached. The command line comes first.
     pub fn means(&self, means: &Means) -> Means {
         let mut means = means.clone();

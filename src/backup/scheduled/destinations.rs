@@ -86,7 +86,7 @@ pub(super) fn other<'a>(
 ) -> Dest<'a> {
     let apart = check_apart(source, &dest.place);
     let mounted = match dest.require_mount {
-        true => apart.and_then(|()| check_mount(source, &dest.place)),
+        true => apart.and_then(|()| check_mount(&source.path, &dest.place)),
         false => apart,
     };
     Dest {

@@ -1,7 +1,7 @@
 //! What a verification of a configuration's archives found, remembered beside what its runs remember.
 //! Verifies nothing.
 
-use super::lock;
+use super::run_lock::lock;
 use crate::archive::Stamp;
 use crate::backup::config::{ARCHIVE, Config};
 use crate::backup::state::RunState;

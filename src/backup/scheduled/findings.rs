@@ -1,0 +1,88 @@
+//! What of a configuration cannot work as it stands: destinations that are not there or may not be used,
+//! programs that are missing, classes that nobody knows. Looks only; changes nothing.
+
+use super::ScheduledOrder;
+use crate::backup::config::{Config, DestinationConfig, is_known_class};
+use crate::backup::oneshot::check_mount;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Listener};
+use crate::snapshot::shown;
+use crate::store::{self, Access, Means};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Opens each destination to look, and tells of what is wrong.
+///
+/// # Errors
+/// If something is, whatever else is right.
+pub fn look_for_faults(
+    order: &ScheduledOrder,
+    means: &Means,
+    listener: &mut Listener,
+) -> Result<()> {
+    let config = &order.config;
+    let mut failed = 0;
+    for dest in &config.destinations {
+        match reach(config, dest, means) {
+            Ok(()) => {}
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) => {
+                failed += 1;
+                listener(Event::destination(&dest.title(), Err(&error)));
+            }
+        }
+    }
+    let programs = [
+        &config.hooks.before,
+        &config.hooks.after,
+        &config.notify.command,
+    ];
+    for program in programs.into_iter().flatten() {
+        if let Err(error) = must_run(&program[0]) {
+            failed += 1;
+            listener(Event::destination(&program[0], Err(&error)));
+        }
+    }
+    for class in unknown_classes(config) {
+        listener(Event::note(format!(
+            "AWS knows no storage class {class:?}: is another service meant by endpoint_url?"
+        )));
+    }
+    match failed {
+        0 => Ok(()),
+        _ => {
+            let doing = format!("checking {}", shown(&order.file));
+            Err(Error::failed(doing, "not all that it names can be used"))
+        }
+    }
+}
+
+/// Whether a run would find the destination as it has to be.
+fn reach(config: &Config, dest: &DestinationConfig, means: &Means) -> Result<()> {
+    if let Some(of) = config.subvolumes.first().filter(|_| dest.require_mount) {
+        check_mount(&of.path, &dest.place)?;
+    }
+    store::open(&dest.place, Access::Read, &dest.means(means)).map(drop)
+}
+
+fn must_run(program: &str) -> Result<()> {
+    let doing = || format!("cannot run {program}");
+    let found = Path::new(program).metadata();
+    let found = found.map_err(|error| Error::io(doing(), error))?;
+    match found.is_file() && found.permissions().mode() & 0o111 != 0 {
+        true => Ok(()),
+        false => Err(Error::failed(doing(), "it is no program: chmod +x it")),
+    }
+}
+
+/// Of services other than AWS anything may be right.
+fn unknown_classes(config: &Config) -> Vec<&str> {
+    let archive = config.s3.iter().filter(|s3| s3.endpoint_url.is_none());
+    let classes = archive.flat_map(|s3| [&s3.storage_class_chunks, &s3.storage_class_manifest]);
+    let others = config
+        .destinations
+        .iter()
+        .filter_map(DestinationConfig::aws_class);
+    let all = classes.map(String::as_str).chain(others);
+    all.filter(|class| !is_known_class(class)).collect()
+}

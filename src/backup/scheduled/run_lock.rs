@@ -1,0 +1,67 @@
+//! The lock of a configuration, which one run at a time holds. Knows nothing of what is done under it.
+
+use crate::error::{Doing, Error, Kind, Result};
+use crate::snapshot::shown;
+use crate::sys;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Whoever can open a lock can hold it, and keep every run out: in a directory for all he may even have made it.
+fn must_be_ours(lock: &File) -> io::Result<()> {
+    let found = lock.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is not an ordinary file"));
+    }
+    let us = std::fs::metadata("/proc/self")?.uid();
+    if found.uid() != us {
+        let said = format!(
+            "user {} made it and can keep every run out: remove it, and leave global.lock_path out, or let it \
+             name a place where only root can write",
+            found.uid()
+        );
+        return Err(io::Error::other(said));
+    }
+    match found.mode() & 0o077 {
+        0 => Ok(()),
+        _ => lock.set_permissions(Permissions::from_mode(0o600)),
+    }
+}
+
+/// One run at a time.
+///
+/// # Errors
+/// [`Kind::Busy`] if another run is at work.
+pub fn lock(path: &Path) -> Result<File> {
+    let doing = || format!("cannot lock {}", shown(path));
+    if let Some(dir) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .doing(doing)?;
+    }
+    // To read too: then what is a FIFO opens, and is seen to be one.
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    // In a directory for all, the kernel may open what others made only for who does not ask to make it.
+    let there = options.open(path);
+    let file = there
+        .or_else(|_| options.create(true).open(path))
+        .doing(doing)?;
+    must_be_ours(&file).doing(doing)?;
+    match sys::lock(&file).doing(doing)? {
+        true => Ok(file),
+        false => Err(Error::new(
+            Kind::Busy,
+            doing(),
+            "another run is at work; nothing was done",
+        )),
+    }
+}
