@@ -10,6 +10,7 @@ mod look;
 
 mod preview;
 
+use super::archive;
 use super::config::{Config, SubvolumeConfig};
 use super::oneshot::{access, not_this_work};
 use super::state::RunState;
@@ -121,6 +122,9 @@ pub fn run(
     damaged
         .iter()
         .for_each(|remark| listener(Event::note(remark)));
+    if let Some(remark) = archive::spool_remark(&order.config) {
+        listener(Event::note(&remark));
+    }
     // Without credentials nothing is done at all.
     let mut subjects = Vec::new();
     for of in &selected {
