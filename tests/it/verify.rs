@@ -39,7 +39,6 @@ pub(crate) const TESTS: &[Test] = crate::tests![
 pub(crate) const BUCKETS: &[Test] = on_both![objects, split_objects, against_a_filesystem];
 
 /// What deduplicators do: the generation of a read-only snapshot moves, and no byte changes.
-
 fn what_is_deduplicated_is_sealed_anew() {
     let snaps = two_snapshots(&btrfs("source", 512), 3);
     let copies = btrfs("dest", 512).join("copies");
