@@ -24,6 +24,8 @@ pub mod agenda;
 pub mod oneshot;
 pub mod scheduled;
 
+pub mod status;
+
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 /// The time, in the zone of this machine (`TZ`, or `/etc/localtime`). A rescue system may not have

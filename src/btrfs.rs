@@ -11,6 +11,7 @@ mod search;
 mod sizes;
 mod subvolume;
 mod subvolumes;
+mod uuid_tree;
 mod walk;
 
 pub use at::{
@@ -30,6 +31,7 @@ pub(crate) use mounts::fuzz as fuzz_mounts;
 pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
 pub use sizes::Usage;
 pub use subvolume::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
+pub use uuid_tree::received_from;
 
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};

@@ -23,6 +23,7 @@ mod prune;
 mod restore;
 mod scheduled;
 mod server;
+mod status;
 mod sync;
 mod verify;
 
@@ -85,6 +86,9 @@ fn carry_out(asked: Understood<Options, Form>) -> Result<()> {
             format!("buttersink {version}: {form:?} {words:?} {options:?}")
         });
     }
+    if let Some(path) = &options.transaction_log {
+        log::transactions::open(path)?;
+    }
     let result = run(form, &words, &options).map_err(|error| as_root(error, &words));
     match &result {
         Ok(()) => log::line(|| "done".to_owned()),
@@ -117,6 +121,7 @@ fn run(form: Form, words: &[OsString], options: &Options) -> Result<()> {
         Form::VerifyConfig => verify::config(options),
         Form::Backup => backup::run(words, options),
         Form::BackupConfig => scheduled::run(options),
+        Form::Status => status::run(options),
         Form::Restore => restore::run(options),
         Form::CheckConfig => config::check(words, options),
         Form::Server => server::run(words, options),

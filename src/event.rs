@@ -11,6 +11,7 @@ use crate::archive::Thawing;
 use crate::error::{Error, Kind};
 use crate::plan::Step;
 use crate::proof::Finding;
+pub use crate::proof::Watched;
 use crate::snapshot::{path_text, shown};
 pub use backup::{Destination, Judged, Planned, Retention};
 pub use clean::{Adopted, Cleaned, Deleted, Fate, Leftover};
@@ -140,10 +141,7 @@ pub enum Event {
         target: PathBuf,
     },
     /// Something is being verified.
-    Verifying {
-        /// Its name, for a person.
-        what: String,
-    },
+    Verifying(Watched),
     /// What verifying a snapshot found.
     Finding(Finding),
     /// All that was to be verified is.
@@ -189,8 +187,11 @@ impl Event {
 
     /// Something is being verified.
     pub fn verifying(what: impl Into<String>) -> Event {
-        let what = what.into();
-        Event::Verifying { what }
+        Event::Verifying(Watched {
+            what: what.into(),
+            bytes: 0,
+            total: 0,
+        })
     }
 
     /// How far thawing is.
@@ -219,9 +220,7 @@ impl Event {
     /// What it means to those who look on.
     pub fn weight(&self) -> Weight {
         match self {
-            Event::Moved { .. } | Event::Comparing { .. } | Event::Verifying { .. } => {
-                Weight::Passing
-            }
+            Event::Moved { .. } | Event::Comparing { .. } | Event::Verifying(_) => Weight::Passing,
             Event::Measuring { .. } | Event::Started(_) => Weight::Stage,
             Event::Thawing { .. } => Weight::Stage,
             Event::Planned(planned) if !planned.dry_run => Weight::Detail,
@@ -250,7 +249,7 @@ impl fmt::Display for Event {
             Event::Checked { words } => f.write_str(words),
             Event::Measuring { diffs } => write!(f, "measuring {diffs} diffs"),
             Event::Moved { bytes } => write!(f, "{bytes} bytes moved"),
-            Event::Verifying { what } => write!(f, "verifying {what}"),
+            Event::Verifying(watched) => write!(f, "verifying {}", watched.what),
             Event::Started(step) => run::started(step, f),
             Event::Again { path, error } if f.alternate() => {
                 write!(f, "note: {}: {error}; trying once more", shown(path))

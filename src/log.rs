@@ -2,6 +2,7 @@
 //! they say.
 
 pub mod system;
+pub mod transactions;
 
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
@@ -10,17 +11,35 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
-static LOG: OnceLock<Mutex<File>> = OnceLock::new();
+static LOG: OnceLock<Lines> = OnceLock::new();
+
+/// A file that lines are appended to, each at once.
+struct Lines(Mutex<File>);
+
+impl Lines {
+    fn open(path: &Path, what: &str) -> Result<Lines> {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        let file = file.doing(|| format!("cannot open the {what} {}", shown(path)))?;
+        Ok(Lines(Mutex::new(file)))
+    }
+
+    /// With the time (UTC) in front.
+    fn write(&self, text: &str) {
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+        let line = format!("{now} {}\n", text.replace('\n', " "));
+        if let Ok(mut file) = self.0.lock() {
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+}
 
 /// Appends the log of this process to a file from now on.
 ///
 /// # Errors
 /// If the file cannot be opened.
 pub fn open(path: &Path) -> Result<()> {
-    let file = OpenOptions::new().append(true).create(true).open(path);
-    let file = file.doing(|| format!("cannot open the log file {}", shown(path)))?;
     // A second call keeps the first file; only `main` calls, once.
-    let _ = LOG.set(Mutex::new(file));
+    let _ = LOG.set(Lines::open(path, "log file")?);
     Ok(())
 }
 
@@ -43,14 +62,7 @@ pub fn aloud(text: &dyn Fn() -> String) {
 /// Writes a line, with the time (UTC) and the process id in front. A log that cannot be written
 /// does not stop the work that it tells about.
 pub fn line(text: impl FnOnce() -> String) {
-    let Some(log) = LOG.get() else { return };
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
-    let line = format!(
-        "{now} [{}] {}\n",
-        std::process::id(),
-        text().replace('\n', " ")
-    );
-    if let Ok(mut file) = log.lock() {
-        let _ = file.write_all(line.as_bytes());
+    if let Some(log) = LOG.get() {
+        log.write(&format!("[{}] {}", std::process::id(), text()));
     }
 }

@@ -33,6 +33,9 @@ pub struct Wish<'a> {
     pub estimate: bool,
     /// What arrives is held against its source: see [`Plan::compare`].
     pub compare: bool,
+    /// It is carried out at once: the only snapshot that is to come, in the only way that there is, is not
+    /// measured where that would take about as long as sending it.
+    pub run: bool,
     /// Measure nothing more than what no plan can do without. See [`Plan::unmeasured`].
     pub settled: bool,
     /// For destinations that keep diffs: how long a chain of diffs may get.

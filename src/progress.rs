@@ -1,17 +1,22 @@
 //! Shows a run while it runs: on a terminal's standard error, as lines now and then elsewhere, as JSON
 //! lines for scripts, and in the debug log. Decides nothing.
 
+mod meter;
 mod verbosity;
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Weight};
+use crate::event::{Event, Watched, Weight};
 use crate::log;
 use crate::plan::{Action, Plan};
-use crate::report;
-use crate::text::human;
+use crate::report::{self, Screen};
+use crate::text::{human, shown};
+use meter::Meter;
 use serde::Serialize;
 use std::fmt::Display;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::time::{Duration, Instant};
 pub use verbosity::Verbosity;
 
@@ -28,16 +33,16 @@ pub struct Progress {
     /// Whether an unfinished line stands on the terminal.
     drawn: bool,
     shown_at: Option<Instant>,
-    started: Instant,
-    step_started: Instant,
-    /// Bytes of all transfers, and of those that have ended.
-    total: u64,
-    before: u64,
-    step_bytes: u64,
-    steps: usize,
-    step: usize,
+    meter: Meter,
     /// Why standard output could not be written, the first time.
     broken: Option<Error>,
+}
+
+/// Whether results go to another program: what that shows on the same terminal must not be glued to a status.
+fn is_piped() -> bool {
+    let out = io::stdout().as_fd().try_clone_to_owned();
+    let kind = out.and_then(|out| File::from(out).metadata());
+    kind.is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 /// Tells somebody at a terminal why nothing happens; a status that is drawn there gives way to it.
@@ -48,7 +53,7 @@ fn wait_for(why: &str) {
 impl Progress {
     /// For a run that is about to begin.
     pub fn new(verbosity: Verbosity, json: bool) -> Progress {
-        let (now, terminal) = (Instant::now(), io::stderr().is_terminal());
+        let terminal = io::stderr().is_terminal() && !is_piped();
         if terminal && verbosity == Verbosity::Full {
             log::tell(wait_for);
         }
@@ -58,22 +63,28 @@ impl Progress {
             terminal,
             drawn: false,
             shown_at: None,
-            started: now,
-            step_started: now,
-            total: 0,
-            before: 0,
-            step_bytes: 0,
-            steps: 0,
-            step: 0,
+            meter: Meter::new(),
             broken: None,
         }
     }
 
     /// Hears what happens, and shows it.
     pub fn hear(&mut self, event: &Event) {
-        if let Event::Moved { bytes } = event {
-            return self.moved(*bytes);
+        match event {
+            Event::Moved { bytes } => {
+                self.meter.add(*bytes);
+                return self.show_status();
+            }
+            Event::Verifying(Watched { what, bytes, total }) if *total > 0 => {
+                if self.meter.name != *what {
+                    self.shown_at = None;
+                }
+                self.meter.set(what, *bytes, *total);
+                return self.show_status();
+            }
+            _ => {}
         }
+        let moved = self.meter.step_bytes;
         self.follow(event);
         let weight = event.weight();
         if weight != Weight::Passing {
@@ -81,7 +92,12 @@ impl Progress {
         }
         match weight {
             Weight::Detail => {}
-            Weight::Passing | Weight::Stage => self.draw(&event.to_string()),
+            Weight::Passing => self.draw(&event.to_string()),
+            Weight::Stage => {
+                self.draw(&event.to_string());
+                // The first bytes are shown at once.
+                self.shown_at = None;
+            }
             Weight::Remark if self.verbosity == Verbosity::Errors => {}
             Weight::Remark => self.say(&event.to_string()),
             Weight::Failure => {
@@ -90,7 +106,7 @@ impl Progress {
             }
             Weight::ForScripts => self.print(String::new, event),
             Weight::Result => {
-                let pace = self.pace(event);
+                let pace = self.pace(event, moved);
                 self.print(|| format!("{event}{pace}"), event);
             }
         }
@@ -107,21 +123,21 @@ impl Progress {
             Event::Planned(planned) if !planned.dry_run => self.begin(&planned.plan),
             Event::Restoring(plan) => {
                 let needed = plan.chain.iter().filter(|link| link.needed);
-                (self.total, self.steps) = (plan.bytes, needed.count());
+                self.meter.begin(plan.bytes, needed.count());
             }
             Event::Started(step) => {
-                self.step_started = Instant::now();
-                self.step_bytes = 0;
-                self.step += usize::from(step.action == Action::Transfer);
+                let counts = step.action == Action::Transfer;
+                self.meter.start(shown(&step.path), counts);
                 self.shown_at = None;
             }
-            Event::Again { .. } => self.step_bytes = 0,
+            Event::Again { .. } => self.meter.step_bytes = 0,
             Event::Instead(instead) => {
-                self.total = self.before + instead.plan.total_bytes();
-                self.steps = self.step + instead.plan.transfers().count();
+                self.meter.total = self.meter.before + instead.plan.total_bytes();
+                self.meter.steps = self.meter.step + instead.plan.transfers().count();
             }
             Event::Ended(ended) if ended.error.is_none() => {
-                self.before += ended.step.size.bytes().unwrap_or(0);
+                self.meter.before += ended.step.size.bytes().unwrap_or(0);
+                self.meter.step_bytes = 0;
             }
             _ => {}
         }
@@ -130,9 +146,8 @@ impl Progress {
     /// A plan is about to be carried out.
     fn begin(&mut self, plan: &Plan) {
         self.wipe();
-        (self.before, self.step, self.step_bytes) = (0, 0, 0);
-        (self.total, self.steps) = (plan.total_bytes(), plan.transfers().count());
-        self.started = Instant::now();
+        self.meter
+            .begin(plan.total_bytes(), plan.transfers().count());
         for obstacle in &plan.obstacles {
             if self.verbosity > Verbosity::Errors || obstacle.blocks {
                 self.say(&obstacle.to_string());
@@ -141,59 +156,36 @@ impl Progress {
     }
 
     /// How fast a transfer went that has ended.
-    fn pace(&self, event: &Event) -> String {
+    fn pace(&self, event: &Event, moved: u64) -> String {
         match event {
             Event::Ended(ended) if ended.step.action == Action::Transfer => {
-                let took = self.step_started.elapsed().as_secs_f64();
-                let rate = (self.step_bytes as f64 / took.max(0.001)) as u64;
-                format!(", {} at {}/s", human(self.step_bytes), human(rate))
+                let took = self.meter.step_started.elapsed().as_secs_f64();
+                let rate = (moved as f64 / took.max(0.001)) as u64;
+                format!(", {} at {}/s", human(moved), human(rate))
             }
             _ => String::new(),
         }
     }
 
-    fn moved(&mut self, bytes: u64) {
-        self.step_bytes += bytes;
+    fn show_status(&mut self) {
         let every = if self.terminal { REDRAW } else { LINE };
         // A first line elsewhere only after a while: short runs stay silent in cron's mail.
-        let last = self.shown_at.unwrap_or(if self.terminal {
-            self.step_started - REDRAW
-        } else {
-            self.step_started
-        });
-        if self.verbosity < Verbosity::Full || last.elapsed() < every {
+        let started = self.meter.step_started;
+        let first = if self.terminal { None } else { Some(started) };
+        let last = self.shown_at.or(first);
+        if self.verbosity < Verbosity::Full || last.is_some_and(|last| last.elapsed() < every) {
             return;
         }
-        let text = self.status();
+        let status = self.meter.status();
         if self.terminal {
-            self.draw(&text);
+            let width = Screen::errors().width.unwrap_or(80);
+            let line = status.line(width);
+            self.draw(&line);
         } else {
-            self.say(&text);
+            let words = status.words();
+            self.say(&words);
             self.shown_at = Some(Instant::now());
         }
-    }
-
-    /// `2/5 40% of 1.2 GiB, 210.0 MiB/s, 0:03 left`
-    fn status(&self) -> String {
-        let moved = self.before + self.step_bytes;
-        let rate = moved as f64 / self.started.elapsed().as_secs_f64().max(0.001);
-        // Of what nobody measured it is not known how much is left.
-        if moved > self.total {
-            let (all, rate) = (human(moved), human(rate as u64));
-            return format!("{}/{} {all}, {rate}/s", self.step, self.steps);
-        }
-        let percent = (moved * 100).checked_div(self.total).unwrap_or(0);
-        let left = (self.total.saturating_sub(moved) as f64 / rate.max(1.0)) as u64;
-        format!(
-            "{}/{} {}, {percent}% of {}, {}/s, {}:{:02} left",
-            self.step,
-            self.steps,
-            human(self.step_bytes),
-            human(self.total),
-            human(rate as u64),
-            left / 60,
-            left % 60
-        )
     }
 
     /// Replaces the terminal's line. What does not fit is cut off: the next line is not wiped.

@@ -16,6 +16,17 @@ pub enum Depth {
     Download,
 }
 
+/// What is being looked at, and how far that is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Watched {
+    /// Its name, for a person.
+    pub what: String,
+    /// Bytes that were read so far, of all.
+    pub bytes: u64,
+    /// Bytes that are to be read; 0 if nothing is.
+    pub total: u64,
+}
+
 /// What can be seen of a snapshot. Each says what was looked at, and no more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

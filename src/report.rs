@@ -17,7 +17,8 @@ pub use screen::Screen;
 use serde::Serialize;
 use std::io::{self, Write};
 pub use table::{
-    As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, fitted, must_be_columns, path, table,
+    As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, fitted, must_be_columns, path,
+    shortened, table,
 };
 pub use tree::{bar, descent};
 

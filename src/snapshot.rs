@@ -257,6 +257,9 @@ pub struct Listing {
     pub offer: Offer,
     /// Bytes that can still be written here; `None` if there is no limit that we know.
     pub free: Option<u64>,
+    /// Bytes that are taken on the filesystem that it is of, if it is of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
     /// Which names it can keep snapshots under.
     #[serde(default, skip_serializing_if = "is_default")]
     pub names: Names,

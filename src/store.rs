@@ -18,7 +18,7 @@ pub mod serve;
 
 use crate::archive::{ByHand, Thaw, Thawing};
 use crate::error::{Error, Result};
-use crate::proof::{Depth, Finding, Verdict};
+use crate::proof::{Depth, Finding, Verdict, Watched};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, Uuid, shown};
 pub use access::Access;
 pub(crate) use access::Right;
@@ -36,6 +36,7 @@ pub use open::{
 };
 pub use options::{BucketOptions, Checksum, Manner, Means, Sse, SshOptions, check_part};
 pub use receipt::{Parts, Receipt};
+pub use serve::{Grant, Quota};
 use std::io::{Read, Write};
 use std::path::Path;
 pub use wire::Hello;
@@ -165,11 +166,19 @@ pub trait Store {
         ))
     }
 
+    /// Bytes of the streams by which these snapshots came, as far as that was recorded.
+    ///
+    /// # Errors
+    /// If the records cannot be read.
+    fn came_by(&mut self, _snapshots: &[Uuid]) -> Result<u64> {
+        Ok(0)
+    }
+
     /// Holds every snapshot against what was recorded of it. `watch` hears what is looked at.
     ///
     /// # Errors
     /// If nothing can be checked. What cannot be checked of one snapshot is its verdict.
-    fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+    fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
         let words = "nothing is recorded here to hold it against";
         let verdict = || Verdict::Unverifiable(words.to_owned());
         let snapshots = self.list()?.snapshots;

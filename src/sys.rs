@@ -263,6 +263,15 @@ pub fn free_bytes(file: BorrowedFd) -> io::Result<u64> {
     Ok(stat.f_bavail as u64 * stat.f_frsize as u64)
 }
 
+/// Bytes that are taken on the filesystem that `file` is on.
+///
+/// # Errors
+/// What the kernel says.
+pub fn used_bytes(file: BorrowedFd) -> io::Result<u64> {
+    let stat = statvfs(file)?;
+    Ok(stat.f_blocks.saturating_sub(stat.f_bfree) as u64 * stat.f_frsize as u64)
+}
+
 /// Whether nothing can be written where `file` is, since it is mounted read-only.
 ///
 /// # Errors

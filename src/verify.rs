@@ -34,7 +34,7 @@ pub struct Verification {
 /// If the store cannot be read at all.
 pub fn alone(store: &mut dyn Store, depth: Depth, listener: &mut Listener) -> Result<Verification> {
     let listing = store.list()?;
-    let findings = store.inspect(depth, &mut |name| listener(Event::verifying(name)))?;
+    let findings = store.inspect(depth, &mut |far| listener(Event::Verifying(far)))?;
     Ok(Verification { findings, listing })
 }
 

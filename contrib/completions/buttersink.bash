@@ -8,9 +8,9 @@ _buttersink() {
     COMPREPLY=()
     case $before in
     --against | --as | --scratch | --snapshot-folder | --target) _buttersink_names -d; return ;;
-    --at | --backup | --bwlimit | -o | --columns | -j | --concurrency | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-chain | --num-backups | --num-snapshots | --older-than | --part-size | --profile | --region | --remote-command | --remote-sudo | --resend | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option | --subvolume) return ;;
+    --at | --backup | --bwlimit | -o | --columns | -j | --concurrency | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-bytes | --max-chain | --max-snapshots | --num-backups | --num-snapshots | --older-than | --part-size | --profile | --region | --remote-command | --remote-sudo | --resend | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option | --subvolume) return ;;
     --checksum) _buttersink_words 'md5 crc32c sha256'; return ;;
-    --config | -l | --logfile) _buttersink_names -f; return ;;
+    --config | -l | --logfile | --prometheus | --transaction-log) _buttersink_names -f; return ;;
     --log-level) _buttersink_words 'debug info warning error critical'; return ;;
     --mode) _buttersink_words 'r p a w'; return ;;
     --receive-with) _buttersink_words 'builtin btrfs'; return ;;
@@ -21,20 +21,21 @@ _buttersink() {
     --verify) _buttersink_words 'full sample none'; return ;;
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in sync | list | backup | restore | verify | clean | prune | adopt | config | --server) command=${COMP_WORDS[i]}; break ;; esac
+        case ${COMP_WORDS[i]} in sync | list | backup | restore | verify | clean | prune | adopt | status | config | --server) command=${COMP_WORDS[i]}; break ;; esac
     done
     case $command in
-    sync) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend' ;;
-    list) options='-n --dry-run -d --delete --exclude --commands --sort --tree -o --columns -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
-    backup) options='-n --dry-run --whole --compare --always --keep --num-backups --keep-min --num-snapshots --latest-only --require-mount --create --snapshot-folder --snapshot-prefix -d --debug -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --config --subvolume --once --no-s3 --log-level' ;;
-    restore) options='-n --dry-run --config --subvolume --target --at --snapshot --manifest-key --verify --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --receive-with --bwlimit --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
-    verify) options='--quick --download --against --content --changed --drill --sample --scratch -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
-    clean) options='-n --dry-run --exclude --older-than -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config --backup' ;;
-    prune) options='-n --dry-run --exclude --keep --num-backups --keep-min -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
-    adopt) options='-n --dry-run --as --yes --take-over -h --help -q --quiet -l --logfile --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --sse' ;;
+    sync) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend' ;;
+    list) options='-n --dry-run -d --delete --exclude --commands --sort --tree -o --columns -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
+    backup) options='-n --dry-run --whole --compare --always --keep --num-backups --keep-min --num-snapshots --latest-only --require-mount --create --snapshot-folder --snapshot-prefix -d --debug -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --config --subvolume --once --no-s3 --log-level' ;;
+    restore) options='-n --dry-run --config --subvolume --target --at --snapshot --manifest-key --verify --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --receive-with --bwlimit --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
+    verify) options='--quick --download --against --content --changed --drill --sample --scratch -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
+    clean) options='-n --dry-run --exclude --older-than -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config --backup' ;;
+    prune) options='-n --dry-run --exclude --keep --num-backups --keep-min -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
+    adopt) options='-n --dry-run --as --yes --take-over -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --sse' ;;
+    status) options='--config --prometheus -h --help -q --quiet --transaction-log --json' ;;
     config) options='-h --help --offline --write -l --logfile --endpoint-url --region --profile --s3-quirks' ;;
-    --server) options='--mode --as --strict --receive-with' ;;
-    *) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --sort --tree -o --columns --config -V --version' ;;
+    --server) options='--mode --as --strict --max-bytes --max-snapshots --receive-with' ;;
+    *) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --sort --tree -o --columns --config -V --version' ;;
     esac
     [[ $before != config ]] || { _buttersink_words 'check'; return; }
     if [[ $word == -* ]]; then
@@ -42,7 +43,7 @@ _buttersink() {
         return
     fi
     local commands=
-    [ -n "$command" ] || commands='sync list backup restore verify clean prune adopt config'
+    [ -n "$command" ] || commands='sync list backup restore verify clean prune adopt status config'
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"; compgen -d -S / -- "$word")
     compopt -o filenames -o nospace
 }

@@ -3,7 +3,7 @@
 # Whether the command is one of these; 'none' if none is typed.
 function __buttersink_is
     for word in (commandline -opc)[2..]
-        contains -- $word sync list backup restore verify clean prune adopt config --server; and begin
+        contains -- $word sync list backup restore verify clean prune adopt status config --server; and begin
             contains -- $word $argv
             return
         end
@@ -21,6 +21,7 @@ complete -c buttersink -n '__buttersink_is none' -a 'verify' -d 'looks at what i
 complete -c buttersink -n '__buttersink_is none' -a 'clean' -d 'removes what interrupted runs left, or one backup in a bucket'
 complete -c buttersink -n '__buttersink_is none' -a 'prune' -d 'lets old snapshots go where backups arrive, of each subvolume by itself'
 complete -c buttersink -n '__buttersink_is none' -a 'adopt' -d 'says what snapshots are of, where nothing else does'
+complete -c buttersink -n '__buttersink_is none' -a 'status' -d 'says how the backups of a configuration stand, and what is late'
 complete -c buttersink -n '__buttersink_is none' -a 'config' -d 'looks at a configuration file of backups'
 complete -c buttersink -n '__buttersink_is config' -a 'check' -d 'says what a file means, what its bucket is like, and what would run when'
 complete -c buttersink -n '__buttersink_is none' -a '--server' -d 'serves DIR to the buttersink at the other end of standard input and output'
@@ -37,10 +38,11 @@ complete -c buttersink -n '__buttersink_is sync restore none' -l wait-restore -d
 complete -c buttersink -n '__buttersink_is sync restore none' -l no-wait-restore -d 'only ask for it, and exit with 10'
 complete -c buttersink -n '__buttersink_is sync restore none' -l restore-timeout -x -d 'wait no longer than so many seconds'
 complete -c buttersink -n '__buttersink_is sync restore none' -l restore-tier -x -a 'Standard Bulk Expedited' -d 'thaw by Standard, Bulk or Expedited'
-complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt config none' -s h -l help -d 'show this help'
-complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt none' -s q -l quiet -d 'once: no progress; twice: errors only'
+complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt status config none' -s h -l help -d 'show this help'
+complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt status none' -s q -l quiet -d 'once: no progress; twice: errors only'
 complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt config none' -s l -l logfile -r -F -d 'append a debug log to FILE'
-complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt none' -l json -d 'results as JSON, one object a line'
+complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt status none' -l transaction-log -r -F -d 'append a line for each change to FILE'
+complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt status none' -l json -d 'results as JSON, one object a line'
 complete -c buttersink -n '__buttersink_is sync backup restore verify none' -l full-speed -d 'do not yield to other programs'
 complete -c buttersink -n '__buttersink_is sync backup none' -l compressed-data -d 'send compressed extents as they are (sizes in plans are then upper bounds)'
 complete -c buttersink -n '__buttersink_is sync backup restore --server none' -l receive-with -x -a 'builtin btrfs' -d 'how btrfs filesystems receive: \'btrfs\', or by ourselves (\'builtin\')'
@@ -65,7 +67,7 @@ complete -c buttersink -n '__buttersink_is list none' -l commands -d 'how each s
 complete -c buttersink -n '__buttersink_is list none' -l sort -x -a 'time name size own stored chain class state' -d 'by time (as it is), name, size, own, stored, chain, class or state; -ORDER from the end'
 complete -c buttersink -n '__buttersink_is list none' -l tree -d 'each below what it descends from, in a bucket what it builds on, with bars of sizes'
 complete -c buttersink -n '__buttersink_is list none' -s o -l columns -x -d 'show these columns, by their titles: name,created,size'
-complete -c buttersink -n '__buttersink_is list backup restore verify clean none' -l config -r -F -d 'the backups of a configuration file; see buttersink.conf(5)'
+complete -c buttersink -n '__buttersink_is list backup restore verify clean status none' -l config -r -F -d 'the backups of a configuration file; see buttersink.conf(5)'
 complete -c buttersink -n '__buttersink_is backup' -l always -d 'make a snapshot even if nothing changed'
 complete -c buttersink -n '__buttersink_is backup prune' -l keep -x -d 'keep, where backups arrive, the newest of so many hours, days, weeks, months and years: \'24h 7d 4w 12m 2y\''
 complete -c buttersink -n '__buttersink_is backup prune' -l num-backups -x -d 'keep, where backups arrive, the newest N'
@@ -99,9 +101,12 @@ complete -c buttersink -n '__buttersink_is clean' -l backup -x -d 'delete this b
 complete -c buttersink -n '__buttersink_is adopt' -l as -x -a '(__fish_complete_directories)' -d 'what the snapshots are of'
 complete -c buttersink -n '__buttersink_is adopt' -l yes -d 'do it; else it is only shown'
 complete -c buttersink -n '__buttersink_is adopt' -l take-over -d 'also what is another machine\'s, which has moved here'
+complete -c buttersink -n '__buttersink_is status' -l prometheus -r -F -d 'also write it for the text collector of a node exporter'
 complete -c buttersink -n '__buttersink_is config' -l offline -d 'do not ask the bucket'
 complete -c buttersink -n '__buttersink_is config' -l write -d 'write one small object to the bucket, and remove it again'
 complete -c buttersink -n '__buttersink_is --server' -l mode -x -a 'r p a w' -d 'r to read, p to add, a for both, w also to delete'
 complete -c buttersink -n '__buttersink_is --server' -l as -x -d 'what the system log calls the client'
 complete -c buttersink -n '__buttersink_is --server' -l strict -d 'refuse a DIR in which others could use what is received'
+complete -c buttersink -n '__buttersink_is --server' -l max-bytes -x -d 'take no more bytes of streams by this key'
+complete -c buttersink -n '__buttersink_is --server' -l max-snapshots -x -d 'take no more snapshots by this key'
 complete -c buttersink -n '__buttersink_is none' -s V -l version -d 'show the version'

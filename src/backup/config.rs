@@ -21,6 +21,7 @@ use crate::snapshot::shown;
 use crate::store::{ReceiveWith, Sse};
 use crate::sys::secure_open::{self, Unopened};
 pub use destination::DestinationConfig;
+use jiff::SignedDuration;
 pub use places::Places;
 use reader::ConfigReader;
 use std::ffi::OsString;
@@ -126,6 +127,8 @@ pub struct BucketConfig {
     pub sse: Sse,
     /// Which backups are let go.
     pub keeps: ChainPolicy,
+    /// How old the newest may be before that is late.
+    pub max_age: Option<SignedDuration>,
 }
 
 /// The way back.
@@ -328,7 +331,7 @@ impl Config {
 }
 
 /// What `[s3]` is called among destinations.
-const ARCHIVE: &str = "s3";
+pub const ARCHIVE: &str = "s3";
 
 /// What `[schedule]` and `[snapshots]` say for all subvolumes.
 fn usual(file: &mut ConfigReader, schedule: &Schedule) -> Result<subvolumes::Usual> {
@@ -351,6 +354,7 @@ fn usual(file: &mut ConfigReader, schedule: &Schedule) -> Result<subvolumes::Usu
         says_where,
         keeps: policy::SNAPSHOTS.read(file, &usual)?,
         pinned: file.texts("snapshots.pinned")?,
+        max_age: policy::age(file, "snapshots.max_age")?,
     })
 }
 

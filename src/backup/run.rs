@@ -295,6 +295,7 @@ impl Run<'_, '_> {
             max_chain: self.max_chain,
             whole: self.whole,
             compare: dest.compare,
+            run: !self.dry_run,
             ..Wish::default()
         };
         let listener = &mut *self.listener;

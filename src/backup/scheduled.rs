@@ -9,6 +9,7 @@ mod subvolume;
 mod look;
 
 mod preview;
+mod verified;
 
 use super::archive;
 use super::config::{Config, SubvolumeConfig};
@@ -30,6 +31,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use subvolume::{SubvolumeBackup, Todo};
+pub use verified::note_verified;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -163,13 +165,34 @@ impl RunContext<'_, '_> {
             }
         }
         let count = todo.len() + errors.len();
+        let mut remembered = self.note_errors(&errors);
         if !todo.is_empty() {
             self.before(&todo)?;
             let done = self.each(todo, &mut errors);
-            let done = done.and_then(|remembered| self.verdict(errors, count).and(remembered));
+            remembered = remembered.and(self.note_errors(&errors));
+            let done = done.and_then(|each| self.verdict(errors, count).and(each).and(remembered));
             return self.after(done);
         }
-        self.verdict(errors, count)
+        self.verdict(errors, count).and(remembered)
+    }
+
+    /// What keeps a subvolume from a backup is remembered for who asks how things stand.
+    fn note_errors(&mut self, errors: &[(PathBuf, Error)]) -> Result<()> {
+        let mut changed = false;
+        for of in self.order.selected()? {
+            let error = errors.iter().find(|(path, _)| *path == of.path);
+            let error = error.map(|(_, error)| error.to_string());
+            let known = self.state.subvolumes.get(&of.name);
+            if known.and_then(|last| last.error.clone()) != error {
+                let last = self.state.subvolumes.entry(of.name.clone());
+                last.or_default().error = error;
+                changed = true;
+            }
+        }
+        match changed {
+            true => self.remember(),
+            false => Ok(()),
+        }
     }
 
     /// The backups, and whether they could all be remembered: a state that cannot be written keeps

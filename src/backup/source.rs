@@ -5,6 +5,7 @@ use super::names::Naming;
 use crate::attribution::{self, Family, LineageNode};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
+use crate::log::transactions;
 use crate::machine;
 use crate::snapshot::{Listing, Origin, Size, Sizes, Snapshot, State, Uuid, shown};
 use crate::store::records::{self, STATE};
@@ -214,9 +215,17 @@ impl BackupSource {
     /// If the kernel refuses, as it does for swap files in use.
     pub fn make_snapshot(&self, now: &Zoned) -> Result<PathBuf> {
         let (name, _) = self.free_name(now);
-        btrfs::create_snapshot(&self.path, &self.folder, &name, true)
-            .map_err(|error| self.name_swap_files(error))?;
-        sync(&self.folder)?;
+        let made = btrfs::create_snapshot(&self.path, &self.folder, &name, true)
+            .map_err(|error| self.name_swap_files(error))
+            .and_then(|()| sync(&self.folder));
+        let place = || {
+            format!(
+                "{} of {}",
+                shown(self.folder.join(&name)),
+                shown(&self.path)
+            )
+        };
+        transactions::change("snapshot", place, made)?;
         Ok(name.into())
     }
 

@@ -38,7 +38,10 @@ pub struct Last {
     /// Destinations that have not got the last snapshot.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<String>,
-    /// What is known of each destination, by its location.
+    /// What kept it from a backup the last time, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What is known of each destination, by its location, and of the archive by its name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub destinations: BTreeMap<String, AtDestination>,
 }
@@ -53,6 +56,15 @@ pub struct AtDestination {
     pub snapshot: Option<String>,
     /// Its effective UUID.
     pub id: Option<Uuid>,
+    /// Why it has not got what it was to have, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When it was last looked at again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Stamp>,
+    /// What that found, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
 }
 
 impl Last {
@@ -75,6 +87,7 @@ impl Last {
         there.at = Some(at);
         there.snapshot = Some(shown(&newest.path));
         there.id = Some(newest.id());
+        there.error = None;
     }
 
     /// Notes the newest backup in the bucket, and when the newest full one was made.

@@ -8,6 +8,7 @@ pub(super) const SUPER_MAGIC: u64 = 0x9123_683e;
 
 /// The tree of tree roots.
 pub(super) const ROOT_TREE: u64 = 1;
+pub(super) const UUID_TREE: u64 = 9;
 /// The subvolume at the top of every filesystem.
 pub(super) const TOP_SUBVOLUME: u64 = 5;
 /// The root directory's inode in every subvolume; also the first number for subvolumes.
@@ -22,6 +23,7 @@ pub(super) const INODE_ITEM: u32 = 1;
 pub(super) const EXTENT_DATA: u32 = 108;
 pub(super) const ROOT_ITEM: u32 = 132;
 pub(super) const ROOT_BACKREF: u32 = 144;
+pub(super) const UUID_RECEIVED: u32 = 252;
 
 /// The longest name of a subvolume, as of every file.
 pub(super) const NAME_MAX: usize = 255;

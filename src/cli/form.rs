@@ -27,6 +27,8 @@ pub(super) enum Form {
     Backup,
     /// `backup --config FILE`
     BackupConfig,
+    /// `status --config FILE`
+    Status,
     /// `restore`
     Restore,
     /// `config check FILE`

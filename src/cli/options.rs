@@ -29,6 +29,7 @@ pub(super) struct Options {
     pub(super) columns: Vec<String>,
     pub(super) config: Option<PathBuf>,
     pub(super) backup: Option<String>,
+    pub(super) prometheus: Option<PathBuf>,
     pub(super) older_than: Option<SignedDuration>,
     pub(super) as_subvolume: Option<PathBuf>,
     pub(super) yes: bool,
@@ -71,6 +72,7 @@ pub(super) struct Options {
     // What is said, and at whose cost.
     pub(super) quiet: u8,
     pub(super) logfile: Option<PathBuf>,
+    pub(super) transaction_log: Option<PathBuf>,
     pub(super) json: bool,
     pub(super) full_speed: bool,
     pub(super) compressed_data: bool,
@@ -96,6 +98,8 @@ pub(super) struct Options {
     pub(super) mode: Option<Access>,
     pub(super) as_client: Option<OsString>,
     pub(super) strict: bool,
+    pub(super) max_bytes: Option<u64>,
+    pub(super) max_snapshots: Option<u64>,
 }
 
 impl Options {

@@ -7,7 +7,7 @@ use super::options::Options;
 use crate::error::{Doing, Error, Result};
 use crate::log::system;
 use crate::snapshot::{NO_KEY, shown};
-use crate::store::{self, Terms};
+use crate::store::{self, Grant, Quota, Terms};
 use crate::sys::secure_open::Unopened;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,7 +21,7 @@ pub(super) const COMMAND: Command<Form> = Command {
     usages: &[Usage {
         form: Form::Server,
         when: None,
-        words: "--mode r|p|a|w [--as NAME] [--strict] [--receive-with WAY] DIR",
+        words: "--mode r|p|a|w [--as NAME] [--strict] [--max-bytes N] [--max-snapshots N] [--receive-with WAY] DIR",
         count: (1, 1),
     }],
     text: "",
@@ -70,8 +70,12 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     system::open(options.as_client.as_deref());
     let reader = File::from(input.as_fd().try_clone_to_owned().doing(doing)?);
     let writer = File::from(output.as_fd().try_clone_to_owned().doing(doing)?);
+    let quota = Quota {
+        bytes: options.max_bytes,
+        snapshots: options.max_snapshots,
+    };
     let terms = Terms {
-        access,
+        grant: Grant { access, quota },
         key: &key,
         receive_with: options.receive_with,
     };

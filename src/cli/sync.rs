@@ -111,6 +111,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         estimate: options.estimate,
         whole: options.whole,
         compare: options.compare,
+        run: !options.dry_run,
         max_chain: Some(options.max_chain()),
         ..Wish::default()
     };

@@ -6,7 +6,7 @@ use super::grammar::Hint::{Directory, File, OneOf};
 use super::grammar::{Opt, Program, Section};
 use super::options::Options;
 use super::values::{add, put};
-use super::{adopt, backup, clean, config, list, prune, restore, server, sync, verify};
+use super::{adopt, backup, clean, config, list, prune, restore, server, status, sync, verify};
 use crate::backup::config::{LEVELS, VERIFY_MODES};
 use crate::report::ORDERS;
 
@@ -22,6 +22,7 @@ pub(super) const PROGRAM: Program<Options, Form> = Program {
         clean::COMMAND,
         prune::COMMAND,
         adopt::COMMAND,
+        status::COMMAND,
         config::COMMAND,
         config::CHECK,
         server::COMMAND,
@@ -85,6 +86,7 @@ const ALL: &[Form] = &[
     Backup,
     BackupConfig,
     Restore,
+    Status,
 ];
 /// What moves data.
 const MOVING: &[Form] = &[
@@ -178,7 +180,11 @@ const OWN: Table = &[
     Row::value("config", "FILE", |o, v| put(&mut o.config, v.path()))
         .hint(File)
         .help("the backups of a configuration file; see buttersink.conf(5)")
-        .of(&[ListConfig, CleanBackup, VerifyConfig, BackupConfig, Restore]),
+        .of(&[ListConfig, CleanBackup, VerifyConfig, BackupConfig, Restore, Status]),
+    Row::value("prometheus", "FILE", |o, v| put(&mut o.prometheus, v.path()))
+        .hint(File)
+        .help("also write it for the text collector of a node exporter")
+        .of(&[Status]),
     Row::flag("commands", |o| o.commands = true)
         .help("how each stream in a bucket is received by hand")
         .of(&[List, ListConfig]),
@@ -331,6 +337,12 @@ const OWN: Table = &[
     Row::flag("strict", |o| o.strict = true)
         .help("refuse a DIR in which others could use what is received")
         .of(&[Server]),
+    Row::value("max-bytes", "N", |o, v| put(&mut o.max_bytes, v.size()))
+        .help("take no more bytes of streams by this key")
+        .of(&[Server]),
+    Row::value("max-snapshots", "N", |o, v| put(&mut o.max_snapshots, v.number().map(|n| n as u64)))
+        .help("take no more snapshots by this key")
+        .of(&[Server]),
     Row::for_help(),
     Row::for_version(),
 ];
@@ -346,6 +358,12 @@ const OUTPUT: Table = &[
         .hint(File)
         .help("append a debug log to FILE")
         .of(BUCKETS),
+    Row::value("transaction-log", "FILE", |o, v| {
+        put(&mut o.transaction_log, v.path())
+    })
+    .hint(File)
+    .help("append a line for each change to FILE")
+    .of(ALL),
     Row::flag("json", |o| o.json = true)
         .help("results as JSON, one object a line")
         .of(ALL),

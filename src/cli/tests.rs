@@ -49,6 +49,7 @@ fn the_first_words_may_be_a_command() {
         ("--json verify a --against b --content", Verify, &["a"]),
         ("adopt /d/ one --as /v --yes", Adopt, &["/d/", "one"]),
         ("prune /d/ --keep 7d -n", Prune, &["/d/"]),
+        ("status --config f --prometheus g", Status, &[]),
         ("clean --backup a/x --config f", CleanBackup, &[]),
     ] {
         let (found, said, _) = parsed(line);
@@ -286,7 +287,9 @@ fn servers_take_no_word_more() {
         "--server --mode a /b/ -l /etc/cron.d/x",
         "--server --mode a -l /etc/cron.d/x /b/",
         "--server --mode a --exclude x /b/",
-        "--server --mode a --max-bytes 1 /b/",
+        "--server --mode a --max-bytes x /b/",
+        "--server --mode a --max-bytes 1 --max-bytes 2 /b/",
+        "--server --mode a /b/ --max-snapshots 2",
         "--server --strict --strict --mode a /b/",
         "--server --server --mode a /b/",
         "--server --help",

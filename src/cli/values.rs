@@ -82,6 +82,15 @@ impl Given {
         rate(&self.value)
     }
 
+    /// Bytes; also with a unit.
+    pub(super) fn size(self) -> Result<u64> {
+        let found = bytes(&self.value, 0);
+        found.ok_or_else(|| {
+            let doing = format!("cannot use {} {}", self.option, shown(&self.value));
+            Error::usage(doing, "it is a number of bytes, or has a unit: 500G, 2T")
+        })
+    }
+
     pub(super) fn part_size(self) -> Result<u64> {
         part_size(&self.value)
     }

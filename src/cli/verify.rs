@@ -11,6 +11,7 @@ use super::means::{self, means};
 use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
+use crate::backup::scheduled;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::progress::Progress;
@@ -19,6 +20,7 @@ use crate::snapshot::{Listing, Uuid};
 use crate::store::{self, Access, Location};
 use crate::verify::{self, Verification};
 use drill::Ground;
+use jiff::Timestamp;
 use one::{Other, add, alone};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -158,6 +160,7 @@ fn verify_config(
         listing: Listing::default(),
     };
     archive::bucket(&config)?;
+    let mut found = Vec::new();
     let all = config.subvolumes.iter();
     for subvolume in all.filter(|s| config.archive_of(s).is_some()) {
         let name = &subvolume.name;
@@ -167,6 +170,7 @@ fn verify_config(
             Ok(backups) => report.listing.location = backups.location,
             Err(error) if error.kind == Kind::Interrupted => return Err(error),
             Err(error) => {
+                found.push((name.clone(), error.to_string()));
                 report.findings.push(unread(name, error.to_string()));
                 continue;
             }
@@ -179,9 +183,32 @@ fn verify_config(
                 .findings
                 .push(unread(name, "there are no backups of it".to_owned()));
         }
+        found.push((name.clone(), in_words(&report.findings[before..])));
+    }
+    // Nobody must be able to write it only to look.
+    if let Err(error) = scheduled::note_verified(&config, found, Timestamp::now()) {
+        report
+            .listing
+            .notes
+            .push(format!("not remembered: {error}"));
     }
     ground.map_or(Ok(()), Ground::finish)?;
     Ok(report)
+}
+
+/// What was found of one archive, for who asks how things stand.
+fn in_words(findings: &[Finding]) -> String {
+    let count = |rank| {
+        findings
+            .iter()
+            .filter(|finding| finding.verdict.rank() == rank)
+            .count()
+    };
+    match (count(1), count(2)) {
+        (0, 0) => format!("{} in order", findings.len()),
+        (unverifiable, 0) => format!("{unverifiable} of {} not verified", findings.len()),
+        (_, different) => format!("{different} of {} differ", findings.len()),
+    }
 }
 
 fn unread(subvolume: &str, why: String) -> Finding {

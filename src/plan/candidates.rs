@@ -45,9 +45,7 @@ fn unrelated(
         }
     }
     let large = |s: &&&Snapshot| best.get(&s.id()).is_some_and(|bytes| *bytes > WORTHWHILE);
-    let coming: HashSet<Uuid> = targets.iter().map(|s| s.id()).collect();
-    let common = |s: &Snapshot| parents.contains(&s.id()) || coming.contains(&s.id());
-    let newest = families.newest(|s| s.state != State::Altered && common(s));
+    let newest = newest_common(targets, families, parents);
     let mut diffs = Vec::new();
     for target in targets
         .iter()
@@ -62,6 +60,32 @@ fn unrelated(
         }));
     }
     diffs
+}
+
+/// The newest of each family of what the destination has or gets.
+fn newest_common<'a>(
+    targets: &[&Snapshot],
+    families: &Families<'a>,
+    parents: &HashSet<Uuid>,
+) -> Vec<&'a Snapshot> {
+    let coming: HashSet<Uuid> = targets.iter().map(|s| s.id()).collect();
+    let common = |s: &Snapshot| parents.contains(&s.id()) || coming.contains(&s.id());
+    families.newest(|s| s.state != State::Altered && common(s))
+}
+
+/// The only target, if it comes in the only way that there is, whatever that costs.
+pub(super) fn without_choice<'a>(
+    candidates: &[Diff],
+    families: &Families,
+    targets: &[&'a Snapshot],
+    parents: &HashSet<Uuid>,
+) -> Option<&'a Snapshot> {
+    let ([target], [_]) = (targets, candidates) else {
+        return None;
+    };
+    let newest = newest_common(targets, families, parents);
+    let all_kin = newest.iter().all(|s| families.are_kin(s, target));
+    all_kin.then_some(*target)
 }
 
 /// For each target: its nearest relatives on both sides in time, those that the destination has

@@ -46,6 +46,7 @@ impl<'a> Planner<'a> {
             let why = self.refusal(&whole).map_or(why, str::to_owned);
             self.obstacle(Obstacle::blocking(&snapshot.path, why));
         }
+        let foregone = self.foregone(&candidates, targets);
         let mut choice = self.choice(nodes, candidates);
         let chosen = self.cheapest(&mut choice);
         let limits = self.limits(&choice);
@@ -65,6 +66,7 @@ impl<'a> Planner<'a> {
                 why.push_str(&format!("; mended: {mended}"));
             }
             let Diff { to, from, size } = with_limit(diff, &limits);
+            let size = foregone.filter(|_| size == Size::Unknown).unwrap_or(size);
             self.plan.steps.push(Step {
                 action: Action::Transfer,
                 path,
@@ -82,6 +84,24 @@ impl<'a> Planner<'a> {
     fn mended(&self, diff: &Diff) -> Mended {
         let known = self.sizes.get(&diff.pair());
         known.map(|known| known.mended.clone()).unwrap_or_default()
+    }
+
+    /// The size of what is sent without being measured: at most what its filesystem holds, and the destination
+    /// has room for that. Measuring reads the tree, and takes about as long as sending where that is a large
+    /// part of it, as with many small files; elsewhere it costs little, and tells how long it will take.
+    fn foregone(&self, candidates: &[Diff], targets: &[&Snapshot]) -> Option<Size> {
+        const LARGE_PART: u64 = 16;
+        if !self.wish.run || self.source.offer.keeps_diffs() || self.keeps_diffs() {
+            return None;
+        }
+        let (families, parents) = (&self.families, &self.parents);
+        let target = candidates::without_choice(candidates, families, targets, parents)?;
+        let used = self
+            .source
+            .used
+            .filter(|used| *used <= target.tree_bytes.saturating_mul(LARGE_PART))?;
+        self.dest.free.filter(|free| *free >= used)?;
+        Some(Size::Estimate(used))
     }
 
     fn choice(&self, nodes: Vec<Uuid>, candidates: Vec<Diff>) -> Choice {

@@ -307,7 +307,7 @@ impl<'c, 'r, R> Sheet<'c, 'r, R> {
 }
 
 /// A text of so many characters at most: the beginning, and more of the end, where names differ.
-fn shortened(text: &str, room: usize) -> String {
+pub fn shortened(text: &str, room: usize) -> String {
     let all: Vec<char> = text.chars().collect();
     if all.len() <= room {
         return text.to_owned();

@@ -27,9 +27,9 @@ mod upload;
 use super::{Access, Effort, Right, Sink, Store};
 use crate::archive::{ByHand, Thaw, Thawing};
 use crate::error::{Error, Result};
-use crate::log;
+use crate::log::{self, transactions};
 use crate::objects::{Inventory, Objects};
-use crate::proof::{Depth, Finding, Verdict};
+use crate::proof::{Depth, Finding, Verdict, Watched};
 use crate::snapshot::{
     Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
@@ -189,6 +189,61 @@ impl<L: Layout> Bucket<L> {
     }
 }
 
+/// What changes, and is told of in one place.
+impl<L: Layout> Bucket<L> {
+    fn shown(&self, path: &Path) -> String {
+        format!("{}{}", self.location(), shown(path))
+    }
+
+    fn copy_within(&mut self, from: &Path, to: &Path) -> Result<()> {
+        let location = self.location();
+        let doing = format!("cannot copy {} to {} in {location}", shown(from), shown(to));
+        self.need(Right::Add, &doing)?;
+        let (from, to) = (self.text(from)?, self.text(to)?);
+        if !self.at(&to)?.is_empty() {
+            return Err(Error::refused(doing, "that name is taken"));
+        }
+        let sources = self.at(&from)?;
+        if sources.is_empty() {
+            return Err(Error::failed(doing, "it is not there"));
+        }
+        if let Some(why) = sources.iter().find_map(|kept| kept.broken.as_ref()) {
+            let said = format!("it cannot be restored: {why}");
+            return Err(Error::damaged(doing, said));
+        }
+        sources.iter().try_for_each(|kept| {
+            crate::process::check("cannot copy")?;
+            self.layout.copy(&self.reach, kept, &to)
+        })
+    }
+
+    /// Deletes what is kept under this path.
+    fn delete_kept(&mut self, path: &Path) -> Result<()> {
+        let doing = format!("cannot delete {} in {}", shown(path), self.location());
+        self.need(Right::Remove, &doing)?;
+        let text = self.text(path)?;
+        let kept = self.at(&text)?;
+        match kept.first() {
+            Some(first) if kept.iter().any(|one| one.to != first.to) => {
+                let files = L::WORDS.files;
+                let said = format!("several snapshots have this name: remove {files} by hand");
+                Err(Error::refused(doing, said))
+            }
+            Some(_) => self.layout.remove(&self.reach, &text, &doing),
+            None => self.remove_leftover(&text, &doing),
+        }
+    }
+
+    /// Records what a snapshot is of.
+    fn record_origin(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        let doing = format!("cannot adopt {} in {}", shown(path), self.location());
+        self.need(Right::Remove, &doing)?;
+        let path = self.text(path)?;
+        self.known()?;
+        self.layout.adopt(&self.reach, &path, origin)
+    }
+}
+
 impl<L: Layout> Store for Bucket<L> {
     fn list(&mut self) -> Result<Listing> {
         self.is_read = false;
@@ -203,6 +258,7 @@ impl<L: Layout> Store for Bucket<L> {
             snapshots: snapshots(kept, self.layout.leftovers()),
             offer: Offer::Only(offer(kept)),
             free: None,
+            used: None,
             names: self.layout.names(),
             partial: self.layout.is_part(),
             elsewhere: Vec::new(),
@@ -285,25 +341,9 @@ impl<L: Layout> Store for Bucket<L> {
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
-        let location = self.location();
-        let doing = format!("cannot copy {} to {} in {location}", shown(from), shown(to));
-        self.need(Right::Add, &doing)?;
-        let (from, to) = (self.text(from)?, self.text(to)?);
-        if !self.at(&to)?.is_empty() {
-            return Err(Error::refused(doing, "that name is taken"));
-        }
-        let sources = self.at(&from)?;
-        if sources.is_empty() {
-            return Err(Error::failed(doing, "it is not there"));
-        }
-        if let Some(why) = sources.iter().find_map(|kept| kept.broken.as_ref()) {
-            let said = format!("it cannot be restored: {why}");
-            return Err(Error::damaged(doing, said));
-        }
-        sources.iter().try_for_each(|kept| {
-            crate::process::check("cannot copy")?;
-            self.layout.copy(&self.reach, kept, &to)
-        })
+        let done = self.copy_within(from, to);
+        let place = || format!("{} from {}", self.shown(to), self.shown(from));
+        transactions::change("copy", place, done)
     }
 
     fn effort(&self, diffs: &[Diff]) -> Option<Effort> {
@@ -320,30 +360,17 @@ impl<L: Layout> Store for Bucket<L> {
     }
 
     fn delete(&mut self, path: &Path) -> Result<()> {
-        let doing = format!("cannot delete {} in {}", shown(path), self.location());
-        self.need(Right::Remove, &doing)?;
-        let text = self.text(path)?;
-        let kept = self.at(&text)?;
-        match kept.first() {
-            Some(first) if kept.iter().any(|one| one.to != first.to) => {
-                let files = L::WORDS.files;
-                let said = format!("several snapshots have this name: remove {files} by hand");
-                Err(Error::refused(doing, said))
-            }
-            Some(_) => self.layout.remove(&self.reach, &text, &doing),
-            None => self.remove_leftover(&text, &doing),
-        }
+        let done = self.delete_kept(path);
+        transactions::change("delete", || self.shown(path), done)
     }
 
     fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
-        let doing = format!("cannot adopt {} in {}", shown(path), self.location());
-        self.need(Right::Remove, &doing)?;
-        let path = self.text(path)?;
-        self.known()?;
-        self.layout.adopt(&self.reach, &path, origin)
+        let done = self.record_origin(path, origin);
+        let place = || format!("{} as of {origin}", self.shown(path));
+        transactions::change("adopt", place, done)
     }
 
-    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
         self.inspect_all(depth, watch)
     }
 

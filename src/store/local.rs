@@ -27,9 +27,9 @@ pub use target::Target;
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Cause, Doing, Error, Kind, Result};
-use crate::log;
+use crate::log::{self, transactions};
 use crate::process::Priority;
-use crate::proof::{Depth, Finding};
+use crate::proof::{Depth, Finding, Watched};
 use crate::snapshot::{
     CameBy, Diff, Listing, Names, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
 };
@@ -244,6 +244,77 @@ impl Local {
     }
 }
 
+/// What changes, and is told of in one place.
+impl Local {
+    fn shown(&self, path: &Path) -> String {
+        shown(self.dir.join(path))
+    }
+
+    /// Deletes what was listed under this path.
+    fn remove(&mut self, path: &Path) -> Result<()> {
+        if path.is_absolute() {
+            return self.remove_for_others(path);
+        }
+        checked_name(path)?;
+        if self.delete_quarantined(path)? {
+            return Ok(());
+        }
+        let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
+        sys::open_beneath(
+            self.filesystem.fd(),
+            path,
+            libc::O_DIRECTORY | libc::O_NOFOLLOW,
+        )
+        .doing(doing)?;
+        let whole = self.dir.join(path);
+        if lock::is_held_above(&whole, &self.dir)? {
+            return Err(Error::new(
+                Kind::Busy,
+                doing(),
+                "another run is at work there",
+            ));
+        }
+        let now = btrfs::subvolume(&whole)?;
+        let same = |s: &&Snapshot| s.path == path && s.uuid == now.uuid;
+        let listed = self.known.iter().find(same);
+        if listed.is_none_or(|s| s.read_only && !now.read_only) {
+            let said = "it is not the snapshot that was listed under this name: run it again";
+            return Err(Error::refused(doing(), said));
+        }
+        btrfs::delete_subvolume(&whole, now.id)
+            .map_err(|error| receive::with_way_out(error, &self.dir))?;
+        // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
+        let forgotten = seals::remove(&self.dir, now.uuid);
+        if let Err(error) = forgotten.and_then(|()| marks::ended(&self.dir, path)) {
+            log::line(|| error.to_string());
+        }
+        self.known.retain(|snapshot| snapshot.path != path);
+        sys::syncfs(self.filesystem.fd()).doing(doing)
+    }
+
+    /// Records what a listed snapshot is of.
+    fn record_origin(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        checked_name(path)?;
+        let now = btrfs::subvolume(&self.dir.join(path))?;
+        if !self
+            .known
+            .iter()
+            .any(|s| s.path == path && s.uuid == now.uuid)
+        {
+            let said = "it is not the snapshot that was listed under this name: run it again";
+            return Err(Error::refused(
+                format!("cannot adopt {}", shown(path)),
+                said,
+            ));
+        }
+        let fact = Fact {
+            origin: self.signed(Some(origin.clone())),
+            ..Fact::default()
+        };
+        seals::add(&self.dir, now.uuid, fact)
+    }
+}
+
 impl Store for Local {
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
@@ -273,13 +344,15 @@ impl Store for Local {
             notes.push(error.to_string());
             Vec::new()
         });
-        let free = sys::free_bytes(self.filesystem.fd())
-            .doing(|| format!("cannot read {}", shown(&self.dir)))?;
+        let doing = || format!("cannot read {}", shown(&self.dir));
+        let free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
+        let used = sys::used_bytes(self.filesystem.fd()).doing(doing)?;
         Ok(Listing {
             location: shown(self.dir.join("")),
             snapshots,
             offer: Offer::AnyPair,
             free: Some(free),
+            used: Some(used),
             names: Names::default(),
             partial: subvolumes.coverage == Coverage::Part,
             elsewhere: self.elsewhere.clone(),
@@ -352,7 +425,9 @@ impl Store for Local {
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
-        receive::copy(self, from, to)
+        let done = receive::copy(self, from, to);
+        let place = || format!("{} from {}", self.shown(to), self.shown(from));
+        transactions::change("copy", place, done)
     }
 
     fn quarantined_for_others(&mut self) -> Result<Vec<Snapshot>> {
@@ -360,65 +435,18 @@ impl Store for Local {
     }
 
     fn delete(&mut self, path: &Path) -> Result<()> {
-        if path.is_absolute() {
-            return self.remove_for_others(path);
-        }
-        checked_name(path)?;
-        if self.delete_quarantined(path)? {
-            return Ok(());
-        }
-        let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
-        sys::open_beneath(
-            self.filesystem.fd(),
-            path,
-            libc::O_DIRECTORY | libc::O_NOFOLLOW,
-        )
-        .doing(doing)?;
-        let whole = self.dir.join(path);
-        if lock::is_held_above(&whole, &self.dir)? {
-            return Err(Error::new(
-                Kind::Busy,
-                doing(),
-                "another run is at work there",
-            ));
-        }
-        let now = btrfs::subvolume(&whole)?;
-        let same = |s: &&Snapshot| s.path == path && s.uuid == now.uuid;
-        let listed = self.known.iter().find(same);
-        if listed.is_none_or(|s| s.read_only && !now.read_only) {
-            let said = "it is not the snapshot that was listed under this name: run it again";
-            return Err(Error::refused(doing(), said));
-        }
-        btrfs::delete_subvolume(&whole, now.id)
-            .map_err(|error| receive::with_way_out(error, &self.dir))?;
-        // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
-        let forgotten = seals::remove(&self.dir, now.uuid);
-        if let Err(error) = forgotten.and_then(|()| marks::ended(&self.dir, path)) {
-            log::line(|| error.to_string());
-        }
-        self.known.retain(|snapshot| snapshot.path != path);
-        sys::syncfs(self.filesystem.fd()).doing(doing)
+        let done = self.remove(path);
+        transactions::change("delete", || self.shown(path), done)
+    }
+
+    fn came_by(&mut self, snapshots: &[Uuid]) -> Result<u64> {
+        records::stream_bytes(&self.dir, snapshots)
     }
 
     fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
-        checked_name(path)?;
-        let now = btrfs::subvolume(&self.dir.join(path))?;
-        if !self
-            .known
-            .iter()
-            .any(|s| s.path == path && s.uuid == now.uuid)
-        {
-            let said = "it is not the snapshot that was listed under this name: run it again";
-            return Err(Error::refused(
-                format!("cannot adopt {}", shown(path)),
-                said,
-            ));
-        }
-        let fact = Fact {
-            origin: self.signed(Some(origin.clone())),
-            ..Fact::default()
-        };
-        seals::add(&self.dir, now.uuid, fact)
+        let done = self.record_origin(path, origin);
+        let place = || format!("{} as of {origin}", self.shown(path));
+        transactions::change("adopt", place, done)
     }
 
     fn has_files(&mut self) -> Result<()> {
@@ -430,7 +458,8 @@ impl Store for Local {
     }
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
-        replace::reject(self, path)
+        let done = replace::reject(self, path);
+        transactions::change("reject", || self.shown(path), done)
     }
 
     fn settle(&mut self, path: &Path) -> Result<()> {
@@ -438,10 +467,12 @@ impl Store for Local {
     }
 
     fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
-        replace::exchange(self, new, old)
+        let done = replace::exchange(self, new, old);
+        let place = || format!("{} by {}", self.shown(old), self.shown(new));
+        transactions::change("replace", place, done)
     }
 
-    fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
+    fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all)?;
         let (snapshots, _) = listing::snapshots(&subvolumes.all, &states.of);

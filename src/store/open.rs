@@ -4,8 +4,8 @@ use super::bucket::{ArchiveStore, DiffStore, attempt, lifecycle, raw};
 use super::local::Local;
 use super::wire::Descriptors;
 use super::{
-    Access, Archive, ArchiveSettings, Hello, Manner, Means, Place, ReceiveWith, Right, Store,
-    remote, serve,
+    Access, Archive, ArchiveSettings, Grant, Hello, Manner, Means, Place, ReceiveWith, Right,
+    Store, remote, serve,
 };
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
@@ -153,7 +153,7 @@ pub fn try_writing(bucket: &str, prefix: &str, class: &str, means: &Means) -> Re
 /// What the command line of a server grants, and what it does not leave to the client.
 pub struct Terms<'a> {
     /// What may be done there.
-    pub access: Access,
+    pub grant: Grant,
     /// By which key of the server what comes comes; empty if that is not known.
     pub key: &'a str,
     /// How snapshots are received; where nothing is said, as the client wishes if that can be here.
@@ -188,18 +188,18 @@ pub fn serve_directory(
         };
         let dir = find()?;
         if client.raw {
-            return Ok(Box::new(served_raw(&dir, terms.access)?) as Box<dyn Store>);
+            return Ok(Box::new(served_raw(&dir, terms.grant.access)?) as Box<dyn Store>);
         }
-        let store = Local::open(&dir, terms.access, manner);
+        let store = Local::open(&dir, terms.grant.access, manner);
         let store =
-            store.map_err(|error| other_form(error, &dir, terms.access, "raw+ssh://HOST"))?;
+            store.map_err(|error| other_form(error, &dir, terms.grant.access, "raw+ssh://HOST"))?;
         Ok(Box::new(store.walled().keyed(terms.key)) as Box<dyn Store>)
     };
     let here = Hello {
         receive_with: terms.receive_with,
         ..Hello::here()
     };
-    serve::serve_as(open, terms.access, here, (reader, writer), Some(ends))
+    serve::serve_as(open, terms.grant, here, (reader, writer), Some(ends))
 }
 
 /// A directory for the streams of a client: one below a root, or one that may become a root, since it is empty

@@ -2,6 +2,7 @@
 //! Knows the protocol's turns; what runs at the other end, and how it was reached, is the
 //! business of whoever dials.
 
+mod change;
 mod connection;
 mod harmless;
 pub mod ssh;
@@ -9,7 +10,7 @@ mod stream;
 
 use crate::error::{Error, Result};
 use crate::process;
-use crate::proof::{Depth, Finding};
+use crate::proof::{Depth, Finding, Watched};
 use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes};
 use crate::store::file_digests::{Digest, Looking, Page};
 use crate::store::wire::{Descriptors, Hello, ORIGIN, Request, inside, plain, strange};
@@ -213,26 +214,28 @@ impl Store for Remote {
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
-        let (diff, path) = (*diff, path.to_owned());
+        let diff = *diff;
         let far = &self.line()?.far;
         let (knows, looks) = (far.can(ORIGIN), far.can("digest"));
         self.call::<()>(&Request::Receive {
             diff,
-            path,
+            path: path.to_owned(),
             origin: self.coming.get(&diff.to).filter(|_| knows).cloned(),
             compare: (self.compares && looks).then_some(true),
         })?;
-        Ok(Box::new(Outgoing::begin(&mut self.line, &diff)))
+        let place = format!("{} {}", self.place(path), diff.to);
+        Ok(Box::new(Outgoing::begin(&mut self.line, &diff, place)))
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
         let (from, to) = (from.to_owned(), to.to_owned());
-        self.call(&Request::Copy { from, to })
+        let place = format!("{} from {}", self.place(&to), self.place(&from));
+        self.change("copy", place, &Request::Copy { from, to })
     }
 
     fn delete(&mut self, path: &Path) -> Result<()> {
-        let path = path.to_owned();
-        self.call(&Request::Delete { path })
+        let (place, path) = (self.place(path), path.to_owned());
+        self.change("delete", place, &Request::Delete { path })
     }
 
     fn has_files(&mut self) -> Result<()> {
@@ -258,13 +261,14 @@ impl Store for Remote {
     }
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
-        let path = path.to_owned();
-        self.call(&Request::Reject { path })
+        let (place, path) = (self.place(path), path.to_owned());
+        self.change("reject", place, &Request::Reject { path })
     }
 
     fn adopt(&mut self, path: &Path, origin: &Origin) -> Result<()> {
         let (path, origin) = (path.to_owned(), origin.clone());
-        self.call(&Request::Adopt { path, origin })
+        let place = format!("{} as of {origin}", self.place(&path));
+        self.change("adopt", place, &Request::Adopt { path, origin })
     }
 
     fn settle(&mut self, path: &Path) -> Result<()> {
@@ -274,12 +278,17 @@ impl Store for Remote {
 
     fn exchange(&mut self, new: &Path, old: &Path) -> Result<()> {
         let (new, old) = (new.to_owned(), old.to_owned());
-        self.call(&Request::Exchange { new, old })
+        let place = format!("{} by {}", self.place(&old), self.place(&new));
+        self.change("replace", place, &Request::Exchange { new, old })
     }
 
     /// The far side verifies itself: its data does not travel.
-    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(&str)) -> Result<Vec<Finding>> {
-        watch(&self.host);
+    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
+        watch(Watched {
+            what: self.host.clone(),
+            bytes: 0,
+            total: 0,
+        });
         let mut findings: Vec<Finding> = self.call(&Request::Inspect { depth })?;
         for finding in &mut findings {
             inside(&finding.path)

@@ -1,6 +1,7 @@
 //! The far half of ssh: offers a store to whoever is at the other end of two pipes.
 //! Never trusts what comes in: what was granted is checked here, for every request.
 
+mod quota;
 mod streams;
 
 use crate::error::{Error, Result};
@@ -8,6 +9,7 @@ use crate::log::system;
 use crate::snapshot::{Diff, Measured, Size, shown};
 use crate::store::wire::{Added, Descriptors, Failure, Half, Hello, Request, Tag, Wire, strange};
 use crate::store::{Access, Store};
+pub use quota::{Grant, Quota};
 use serde::Serialize;
 use std::io::{self, Read, Write};
 use streams::{receive, send};
@@ -24,24 +26,24 @@ pub fn serve<S: Store + ?Sized>(
     reader: impl Read,
     writer: impl Write,
 ) -> Result<()> {
-    serve_as(open, access, Hello::here(), (reader, writer), None)
+    serve_as(open, access.into(), Hello::here(), (reader, writer), None)
 }
 
-/// The same for a server that says more of itself than what its machine can, and that gives up a client
-/// of whom nothing is heard, where there are descriptors.
+/// The same for a server that says more of itself than what its machine can, takes no more than a quota, and
+/// gives up a client of whom nothing is heard, where there are descriptors.
 ///
 /// # Errors
 /// As [`serve`] says.
 pub(crate) fn serve_as<S: Store + ?Sized>(
     open: impl FnOnce(&Hello) -> Result<Box<S>>,
-    access: Access,
+    grant: Grant,
     here: Hello,
     (reader, writer): (impl Read, impl Write),
     ends: Option<Descriptors>,
 ) -> Result<()> {
     let mut wire = Wire::new(reader, writer, ends, Half::Server);
     let here = wire.honest(here);
-    session(open, access, here, &mut wire).inspect_err(|error| {
+    session(open, grant, here, &mut wire).inspect_err(|error| {
         // If nobody listens any more, the error itself says more than that.
         let _ = fail(&mut wire, error, true);
     })
@@ -49,10 +51,11 @@ pub(crate) fn serve_as<S: Store + ?Sized>(
 
 fn session<S: Store + ?Sized, R: Read, W: Write>(
     open: impl FnOnce(&Hello) -> Result<Box<S>>,
-    access: Access,
+    grant: Grant,
     here: Hello,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
+    let Grant { access, quota } = grant;
     let Some(client) = greet(access, here, wire)? else {
         return Ok(());
     };
@@ -65,26 +68,39 @@ fn session<S: Store + ?Sized, R: Read, W: Write>(
         }
         let request: Request = wire.body(length).map_err(lost)?;
         let permitted = request.permitted(access, &added);
-        match permitted.and_then(|()| request.must_be_known_to(&client, "the client")) {
-            Err(refusal) => {
-                system::line(|| format!("refused: {refusal}"));
-                fail(wire, &refusal, false)?;
-            }
-            Ok(()) => {
-                // A store knows what it has listed; this may be the second connection of a run.
-                if !listed
-                    && request != Request::List
-                    && let Err(error) = store.list()
-                {
-                    fail(wire, &error, false)?;
-                    continue;
-                }
-                listed = true;
-                turn(&mut *store, request, &client, &mut added, wire)?;
+        let permitted = permitted.and_then(|()| request.must_be_known_to(&client, "the client"));
+        if let Err(refusal) = permitted {
+            system::line(|| format!("refused: {refusal}"));
+            fail(wire, &refusal, false)?;
+            continue;
+        }
+        match ready(&mut *store, &request, &mut listed, &quota) {
+            Ok(room) => turn(&mut *store, request, (&client, room), &mut added, wire)?,
+            Err(error) => {
+                system::line(|| error.to_string());
+                fail(wire, &error, false)?;
             }
         }
     }
     Ok(())
+}
+
+/// A store knows what it has listed, and this may be the second connection of a run. How many bytes may
+/// come, where there is a limit.
+fn ready<S: Store + ?Sized>(
+    store: &mut S,
+    request: &Request,
+    listed: &mut bool,
+    quota: &Quota,
+) -> Result<Option<u64>> {
+    if !*listed && *request != Request::List {
+        store.list()?;
+    }
+    *listed = true;
+    match request {
+        Request::Receive { .. } | Request::Copy { .. } => quota.room(store),
+        _ => Ok(None),
+    }
 }
 
 /// Hears who calls, and says who we are; `None` if nobody speaks.
@@ -109,11 +125,11 @@ fn greet<R: Read, W: Write>(
     Ok(Some(client))
 }
 
-/// One request and everything that belongs to it.
+/// One request and everything that belongs to it. Of a stream no more comes than there is room for.
 fn turn<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
     request: Request,
-    client: &Hello,
+    (client, room): (&Hello, Option<u64>),
     added: &mut Vec<Added>,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
@@ -136,7 +152,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         } => {
             store.will_compare(compare == Some(true));
             store.attribute(origin.map(|origin| (diff.to, origin)).into_iter().collect());
-            if receive(store, &diff, &path, wire)? {
+            if receive(store, &diff, &path, room, wire)? {
                 added.push((diff.to, path));
             }
             Ok(())

@@ -41,7 +41,9 @@ pub(super) fn plan_from(
         let mut plan = plan::plan(from, dest, &wish, &sizes)?;
         let unknown = plan.unmeasured();
         if unknown.is_empty() || wish.estimate {
-            forget_guesses(&mut plan, from);
+            if wish.estimate {
+                forget_guesses(&mut plan, from);
+            }
             plan.measured = sizes;
             return Ok(plan);
         }
@@ -150,6 +152,24 @@ mod tests {
         let plan = planned(|_| Ok(Sizes::new())).unwrap();
         assert!(plan.is_blocked() && plan.steps.is_empty());
         assert!(plan.obstacles[0].what.contains("could not be measured"));
+    }
+
+    #[test]
+    fn a_run_measures_only_where_there_is_a_choice() {
+        let mut source = Measures(|_| panic!("there is none"));
+        let mut here = source.list().unwrap();
+        here.snapshots[0].tree_bytes = 1000;
+        here.used = Some(1000);
+        let there = Listing {
+            free: Some(1000),
+            ..Listing::default()
+        };
+        let wish = Wish {
+            run: true,
+            ..Wish::default()
+        };
+        let plan = make_plan(&mut source, &here, &there, &wish, &mut |_| {}).unwrap();
+        assert_eq!(plan.steps[0].size, Size::Estimate(1000));
     }
 
     #[test]

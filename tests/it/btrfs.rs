@@ -620,6 +620,14 @@ fn received_fields() {
     fs::set_read_only(&a.join("s"), true).unwrap();
     let error = fs::set_received(&a.join("s"), uuid, 1).unwrap_err();
     assert!(error.said.contains("read-only already"), "{error}");
+    let received = |from| fs::received_from(File::open(&a).unwrap().as_fd(), from).unwrap();
+    assert_eq!(received(uuid), [s.id]);
+    assert!(received(s.uuid).is_empty());
+    // A snapshot has it too, and what is deleted has it no more.
+    snapshot(&a.join("s"), &a.join("t"));
+    assert_eq!(received(uuid).len(), 2);
+    fs::delete_subvolume(&a.join("s"), s.id).unwrap();
+    assert_eq!(received(uuid), [fs::subvolume(&a.join("t")).unwrap().id]);
 }
 
 /// Our metadata-only stream.

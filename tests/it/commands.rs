@@ -64,7 +64,7 @@ fn commands_read_the_options_that_they_have() {
                 "latest-only" => "num_snapshots".to_owned(),
                 "no-wait-restore" => "wait_restore".to_owned(),
                 "quiet" => "verbosity()".to_owned(),
-                "logfile" => continue, // read for all of them, before a command is chosen
+                "logfile" | "transaction-log" => continue, // read for all of them, before a command is chosen
                 long => long.replace('-', "_"),
             };
             let read = code.contains(&format!("options.{field}"));

@@ -56,6 +56,7 @@ mod s3_faults;
 mod s3_sync;
 mod s3_tls;
 mod scheduled;
+mod screen;
 mod security;
 mod shared;
 mod shown;
@@ -129,6 +130,7 @@ fn main() -> std::process::ExitCode {
             s3_sync::OWN,
             s3_tls::TESTS,
             scheduled::TESTS,
+            screen::TESTS,
             two_disks::TESTS,
             security::TESTS,
             security::buckets::TESTS,

@@ -32,6 +32,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     names_that_differ_in_case,
     no_object_is_longer_than_it_may_be,
     received_by_hand,
+    changes_are_logged,
     from_a_bucket_and_back,
     other_directories_are_left_alone,
     the_other_form_is_named,
@@ -250,6 +251,79 @@ fn received_by_hand() {
     for name in ["1", "2"] {
         assert_same(&a.join("snaps").join(name), &b.join(name));
     }
+}
+
+/// A line for each change and each that failed, wherever it was; none for what only would be.
+fn changes_are_logged() {
+    let (a, b) = (btrfs("a", 256), btrfs("b", 256));
+    history(&a, 2);
+    let (disk, log) = (ext4("e", 64), here().join("changes"));
+    let snaps = slash(&a.join("snaps"));
+    let call = |args: &[&str]| {
+        let with = ["--transaction-log", log.to_str().unwrap()];
+        let code = buttersink([args, &with].concat()).code;
+        let text = std::fs::read_to_string(&log).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        // Without the time.
+        let lines = text
+            .lines()
+            .map(|line| line.split_once(' ').unwrap().1.to_owned());
+        (code, lines.collect::<Vec<_>>())
+    };
+    let begin = |code: i32, lines: &[String], words: &[String]| {
+        assert_eq!((code, lines.len()), (0, words.len()), "{lines:?}");
+        for (line, word) in lines.iter().zip(words) {
+            assert!(line.starts_with(word), "{line}, not {word}");
+        }
+    };
+    let (there, kept) = (slash(&b), raw(&disk));
+    let (code, lines) = call(&["-n", &snaps, &there]);
+    begin(code, &lines, &[]);
+    for place in [&there, &kept] {
+        let (code, lines) = call(&[&snaps, place]);
+        begin(
+            code,
+            &lines,
+            &["1", "2"].map(|name| format!("done receive {place}{name} ")),
+        );
+    }
+    script(&a, "btrfs -q subvolume delete snaps/2");
+    for place in [&there, &kept] {
+        let (code, lines) = call(&["-d", &snaps, place]);
+        begin(code, &lines, &[format!("done delete {place}2")]);
+    }
+    let backup = ["backup", a.join("live").to_str().unwrap(), &there].map(str::to_owned);
+    let (code, lines) = call(&backup.each_ref().map(String::as_str));
+    begin(
+        code,
+        &lines,
+        &[
+            format!("done snapshot {}", a.display()),
+            format!("done receive {there}"),
+        ],
+    );
+    // What fails is in it, with the reason.
+    script(&b, "sync -f .");
+    run(
+        "btrfs",
+        ["subvolume", "set-default", b.join("1").to_str().unwrap()],
+    );
+    script(
+        &a,
+        "btrfs -q subvolume snapshot -r live snaps/3; btrfs -q subvolume delete snaps/1",
+    );
+    let (code, lines) = call(&["-d", &snaps, &there]);
+    assert_eq!(code, 10);
+    let failed: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("failed "))
+        .collect();
+    assert_eq!(failed.len(), 1, "{lines:?}");
+    assert!(
+        failed[0].starts_with(&format!("failed delete {there}1: cannot delete"))
+            && failed[0].contains("default subvolume"),
+        "{failed:?}"
+    );
 }
 
 /// A bucket is copied to a directory and back, with all that is known of the streams.

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     comparison_sees_differences,
     everything_arrives_equal,
     ten_thousand_files_arrive_equal,
+    what_comes_in_one_way_is_not_measured_before,
     compressed_filesystems,
     compressed_data_as_it_is,
     names_of_snapshots,
@@ -158,6 +159,31 @@ fn ten_thousand_files_arrive_equal() {
     for name in ["snaps/1", "snaps/2"] {
         assert_same(&a.join(name), &b.join(name));
     }
+}
+
+fn what_comes_in_one_way_is_not_measured_before() {
+    let (a, b) = pair();
+    script(
+        &a,
+        "btrfs -q subvolume create live; for i in {1..3000}; do printf %1500d $i >live/$i; done; sync",
+    );
+    snapshot(&a.join("live"), &a.join("snaps/1"));
+    let (from, to) = (slash(&a.join("snaps")), slash(&b.join("snaps")));
+    let before = plan(&[&from, &to]);
+    assert_eq!(before["steps"][0]["exact"], true);
+    let said = ok(&["--json", &from, &to]);
+    let events: Vec<Value> = said
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events[0]["exact"], false, "measured: {}", events[0]);
+    let summary = events.last().unwrap();
+    assert_eq!(
+        summary["bytes"], before["total_bytes"],
+        "the true bytes: {summary}"
+    );
+    assert_same(&a.join("snaps/1"), &b.join("snaps/1"));
 }
 
 fn compressed_filesystems() {

@@ -4,11 +4,13 @@
 use crate::runner::Test;
 use crate::scheduled::{day, in_order};
 use crate::subvolumes::{script, subvolume};
-use crate::support::{btrfs, here, receive_with};
+use crate::support::{btrfs, buttersink, here, receive_with};
 use crate::tests;
 use crate::tree::assert_same;
 use buttersink::backup::config::Config;
 use buttersink::backup::scheduled::{self, ScheduledOrder};
+use buttersink::backup::state::RunState;
+use buttersink::backup::status::Status;
 use buttersink::error::Result;
 use buttersink::event::Event;
 use buttersink::process::Priority;
@@ -24,6 +26,7 @@ pub(crate) const TESTS: &[Test] = tests![
     snapshots_without_any_destination,
     a_pattern_means_subvolumes,
     what_is_pinned_stays_everywhere,
+    how_backups_stand,
 ];
 
 /// Subvolumes `home` and `mail` on one filesystem, and a configuration.
@@ -243,4 +246,96 @@ fn what_is_pinned_stays_everywhere() {
         assert_eq!(names.len(), 2, "{names:?}");
         assert!(names[0].contains("20260202T"), "{names:?}");
     }
+}
+
+fn how_backups_stand() {
+    let (near, far) = (btrfs("near", 512), here().join("far"));
+    let text = format!(
+        "schedule.every = '1d'\n[[subvolume]]\npath = 'FROM/home'\nmax_age = '25h'\n\
+         [[destination]]\nname = 'near'\nlocation = '{}/'\nmax_age = '2d'\n\
+         [[destination]]\nname = 'far'\nlocation = '{}/'\nevery = '1w'\n",
+        near.display(),
+        far.display()
+    );
+    let scene = Scene::new(&text);
+    let status = |now: &Zoned| {
+        let config = Config::read(&scene.config).unwrap();
+        let (state, damaged) = RunState::of(&config);
+        assert_eq!(damaged, None);
+        Status::of(&scene.config, &config, &state, now).unwrap()
+    };
+    let before = status(&day(0));
+    assert!(before.lines.iter().all(|line| line.newest.is_none()));
+    let late = |status: &Status| {
+        status
+            .lines
+            .iter()
+            .map(|line| line.late)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(late(&before), [true, true, false]);
+    scene.run(&day(0)).unwrap_err();
+    let after = status(&day(1));
+    let [snapshots, near, far] = &after.lines[..] else {
+        panic!("{after}");
+    };
+    assert_eq!(
+        (snapshots.age_seconds, near.age_seconds),
+        (Some(86400), Some(86400))
+    );
+    assert!(far.newest.is_none() && far.owed && !near.owed && near.error.is_none());
+    let error = far.error.as_ref().unwrap();
+    assert!(error.contains("far"), "{error}");
+    assert!(
+        snapshots.free_bytes.is_some() && near.free_bytes.is_some() && far.free_bytes.is_none()
+    );
+    assert_eq!(late(&after), [false; 3]);
+    after.verdict().unwrap();
+    assert_eq!(snapshots.next, Some(day(1).timestamp()));
+    // Two hours later the snapshots here are late, and two days later what is on the disk is as well.
+    assert_eq!(late(&status(&hour(26))), [true, false, false]);
+    let error = status(&day(3)).verdict().unwrap_err();
+    assert_eq!(error.exit_code(), 4);
+    assert!(error.to_string().contains("2 of 3"), "{error}");
+    // As the program has it, months later.
+    let config = scene.config.to_str().unwrap();
+    let metrics = here().join("buttersink.prom");
+    let said = buttersink([
+        "status",
+        "--config",
+        config,
+        "--prometheus",
+        metrics.to_str().unwrap(),
+    ]);
+    assert_eq!(said.code, 4, "{}", said.stderr);
+    assert!(
+        said.stdout.contains("LATE, the limit is 2 days"),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stdout.contains("lacks the last snapshot"),
+        "{}",
+        said.stdout
+    );
+    let metrics = std::fs::read_to_string(metrics).unwrap();
+    assert!(
+        metrics.contains("subvolume=\"home\",destination=\"near\"} 1\n"),
+        "{metrics}"
+    );
+    let said = buttersink(["status", "--config", config, "--json"]);
+    let lines: Vec<serde_json::Value> = said
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().all(|line| line["event"] == "status"));
+    assert_eq!(lines[1]["newest"], "2026-02-01T02:00:00Z");
+    scene.configure(
+        &text
+            .replace("max_age = '25h'", "")
+            .replace("max_age = '2d'", ""),
+    );
+    assert_eq!(buttersink(["status", "--config", config]).code, 0);
 }

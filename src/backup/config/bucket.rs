@@ -1,6 +1,7 @@
 //! `[s3]`: the bucket of a configuration, or the directory that is in its place. Knows its keys, and no other
 //! section's.
 
+use super::policy;
 use super::reader::ConfigReader;
 use super::{BucketConfig, ChainPolicy, GIB_200, SMALLEST_PART};
 use crate::error::{Error, Result};
@@ -42,6 +43,7 @@ pub(super) fn read(file: &mut ConfigReader) -> Result<Option<BucketConfig>> {
             newest: file.optional_number("s3.retain_full_chains", 1)?,
             days: file.optional_number("s3.retain_days", 1)?,
         },
+        max_age: policy::age(file, "s3.max_age")?,
     }))
 }
 

@@ -9,6 +9,7 @@ use crate::backup::retention::Policy;
 use crate::backup::schedule::Cycle;
 use crate::error::{Error, Result};
 use crate::store::{Location, Means, Place};
+use jiff::SignedDuration;
 use jiff::civil::Time;
 use std::ffi::OsString;
 use std::path::Path;
@@ -26,6 +27,8 @@ pub struct DestinationConfig {
     pub cycle: Option<Cycle>,
     /// Which stay there.
     pub keeps: Policy,
+    /// How old the newest may be there before that is late.
+    pub max_age: Option<SignedDuration>,
     /// On this machine it must be on a filesystem mounted for it.
     pub require_mount: bool,
     /// What arrives there is held against its source.
@@ -102,6 +105,7 @@ pub(super) fn read(
             .collect(),
         cycle: cycle(file, ("destination.every", "destination.at"), run_at)?,
         keeps,
+        max_age: policy::age(file, "destination.max_age")?,
         compare,
         require_mount: file.flag("destination.require_mount", false)?,
         reached: reached(file, &place)?,

@@ -95,6 +95,16 @@ impl PolicyKeys {
     }
 }
 
+/// An age, if the file says it.
+pub(super) fn age(file: &mut ConfigReader, key: &'static str) -> Result<Option<SignedDuration>> {
+    let Some(text) = file.optional(key)? else {
+        return Ok(None);
+    };
+    let age = retention::age(&text);
+    age.map(Some)
+        .map_err(|error| file.wrong(key, &format!("is wrong: {error}")))
+}
+
 fn least(text: &str) -> Result<SignedDuration> {
     match text {
         "all" => Ok(FOREVER),

@@ -9,6 +9,7 @@ use crate::btrfs;
 use crate::error::{Doing, Result};
 use crate::glob;
 use crate::snapshot::shown;
+use jiff::SignedDuration;
 use jiff::civil::Time;
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -29,6 +30,8 @@ pub struct SubvolumeConfig {
     pub cycle: Option<Cycle>,
     /// Which snapshots stay.
     pub keeps: Policy,
+    /// How old the newest may be before that is late.
+    pub max_age: Option<SignedDuration>,
     /// There is a snapshot only if something changed.
     pub on_change: bool,
     /// There is one in each run.
@@ -50,6 +53,7 @@ pub(super) struct Usual {
     pub(super) says_where: bool,
     pub(super) keeps: Policy,
     pub(super) pinned: Vec<OsString>,
+    pub(super) max_age: Option<SignedDuration>,
 }
 
 /// All of them, and the patterns that mean nothing that is there.
@@ -80,6 +84,7 @@ pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
                 cycle: usual.cycle,
                 keeps: usual.keeps.clone(),
                 pinned: usual.pinned.clone(),
+                max_age: usual.max_age,
                 ..of(path)
             });
         }
@@ -152,6 +157,7 @@ fn table(file: &mut ConfigReader, usual: &Usual) -> Result<Table> {
             snapshots,
             cycle: cycle(file, ("subvolume.every", "subvolume.at"), usual.run_at)?.or(usual.cycle),
             keeps: policy::SUBVOLUME.read(file, &usual.keeps)?,
+            max_age: policy::age(file, "subvolume.max_age")?.or(usual.max_age),
             on_change: file.flag("subvolume.on_change", false)?,
             always: file.flag("subvolume.always", false)?,
             noauto: file.flag("subvolume.noauto", false)?,
@@ -191,6 +197,7 @@ fn of(path: PathBuf) -> SubvolumeConfig {
         snapshots: None,
         cycle: None,
         keeps: Policy::default(),
+        max_age: None,
         on_change: false,
         always: false,
         noauto: false,

@@ -6,7 +6,7 @@ use super::{RunContext, ScheduledOrder};
 use crate::archive::{Backup as Archived, Owner, Stamp};
 use crate::backup::agenda::{Agenda, NewestChain};
 use crate::backup::archive;
-use crate::backup::config::SubvolumeConfig;
+use crate::backup::config::{ARCHIVE, SubvolumeConfig};
 use crate::backup::names::Naming;
 use crate::backup::oneshot::access;
 use crate::backup::run::{MakeWhen, Run, RunOutcome};
@@ -280,14 +280,20 @@ impl RunContext<'_, '_> {
     ) -> Result<()> {
         let last = self.state.subvolumes.entry(subject.of.name.clone());
         let last = last.or_default();
-        let failed = |name: &String| outcome.failed.iter().any(|(other, _)| other == name);
+        let why = |name: &String| {
+            let failed = outcome.failed.iter().find(|(other, _)| other == name);
+            failed.map(|(_, error)| error.to_string())
+        };
         for dest in &self.order.config.destinations {
             let place = dest.place.to_string();
             if outcome.arrived.contains(&place) {
                 last.owed.retain(|owed| *owed != place);
                 last.has_all(place, Stamp::of(self.now.timestamp()), &outcome.newest);
-            } else if failed(&place) && !last.owed.contains(&place) {
-                last.owed.push(place);
+            } else if let Some(error) = why(&place) {
+                if !last.owed.contains(&place) {
+                    last.owed.push(place.clone());
+                }
+                last.destinations.entry(place).or_default().error = Some(error);
             }
         }
         let Some(archive) = &mut subject.archive else {
@@ -296,9 +302,18 @@ impl RunContext<'_, '_> {
             }
             return Ok(());
         };
-        if !for_archive || failed(&archive.location()) {
+        if !for_archive {
             return Ok(());
         }
+        if let Some(error) = why(&archive.location()) {
+            last.destinations
+                .entry(ARCHIVE.to_owned())
+                .or_default()
+                .error = Some(error);
+            return Ok(());
+        }
+        let at = Stamp::of(self.now.timestamp());
+        last.has_all(ARCHIVE.to_owned(), at, &outcome.newest);
         let backups = archive.backups()?;
         let is_full = |backup: &&Archived| backup.parent.is_none() && backup.broken.is_none();
         let full = backups.all.iter().rfind(is_full);

@@ -192,3 +192,56 @@ fn strangers_are_tried_where_much_would_be_sent() {
         "not worth looking"
     );
 }
+
+#[test]
+fn where_there_is_no_choice_a_run_need_not_measure() {
+    let source = |count, used| Listing {
+        used: Some(used),
+        ..listing((0..count).map(|n| snapshot(n, 0)).collect())
+    };
+    let dest = |free| Listing {
+        free: Some(free),
+        ..listing(Vec::new())
+    };
+    let size = |source: &Listing, dest: &Listing, run| {
+        let wish = Wish {
+            run,
+            ..Wish::default()
+        };
+        let plan = plan(source, dest, &wish, &Sizes::new()).unwrap();
+        assert_eq!(plan.unmeasured().is_empty(), plan.total_bytes() > 0);
+        plan.transfers().next().unwrap().size
+    };
+    // Its tree is 1 MiB.
+    let (small, room) = (16 << 20, 16 << 20);
+    let (one, there) = (source(1, small), dest(room));
+    assert_eq!(size(&one, &there, true), Size::Estimate(small));
+    assert_eq!(size(&one, &there, false), Size::Unknown, "a plan is exact");
+    let measured = |source, dest: &Listing| size(&source, dest, true) == Size::Unknown;
+    assert!(measured(source(2, small), &there), "there is a choice");
+    assert!(measured(source(1, small + 1), &there), "measuring is cheap");
+    assert!(measured(source(1, small), &dest(room - 1)), "little room");
+    let bucket = Listing {
+        offer: Offer::Only(Vec::new()),
+        ..dest(room)
+    };
+    assert!(measured(source(1, small), &bucket), "parts go by its size");
+}
+
+#[test]
+fn of_another_family_there_is_a_choice() {
+    let source = Listing {
+        used: Some(1),
+        ..listing(vec![snapshot(0, 0), snapshot(1, 1)])
+    };
+    let dest = Listing {
+        free: Some(1 << 40),
+        ..listing(vec![received(0)])
+    };
+    let wish = Wish {
+        run: true,
+        ..Wish::default()
+    };
+    let plan = plan(&source, &dest, &wish, &Sizes::new()).unwrap();
+    assert_eq!(plan.unmeasured().len(), 1);
+}

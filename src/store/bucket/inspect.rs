@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::objects::{Objects, Source};
 use crate::parallel::try_map;
 use crate::process;
-use crate::proof::{Depth, Finding, Seen, Verdict};
+use crate::proof::{Depth, Finding, Seen, Verdict, Watched};
 use crate::snapshot::{Uuid, shown};
 use crate::stream::{Checked, Head};
 use crate::text::counted;
@@ -33,7 +33,7 @@ impl<L: Layout> Bucket<L> {
     pub(super) fn inspect_all(
         &mut self,
         depth: Depth,
-        watch: &mut dyn FnMut(&str),
+        watch: &mut dyn FnMut(Watched),
     ) -> Result<Vec<Finding>> {
         let kept = self.known()?.kept().to_vec();
         self.layout.fetch(&self.reach)?;
@@ -58,25 +58,28 @@ impl<L: Layout> Bucket<L> {
         &mut self,
         kept: Vec<Kept>,
         depth: Depth,
-        watch: &mut dyn FnMut(&str),
+        watch: &mut dyn FnMut(Watched),
     ) -> Result<Vec<(Kept, Verdict)>> {
         let objects = &*self.reach.objects;
         let threads = objects.limits().threads;
         let ask = |one: &Kept| unless_stopped(look_at_all::<L>(objects, one));
         let looks = try_map("verifying", threads, &kept, ask, |one| {
-            watch(&shown(&one.path));
+            watch(watched(&one.path, 0, 0));
         })?;
+        let (total, mut before) = (kept.iter().map(Kept::bytes).sum(), 0);
         let (mut all, mut heads) = (Vec::new(), Heads::of::<L>());
         for (one, look) in kept.into_iter().zip(looks) {
             process::check("verifying")?;
+            let (so_far, path) = (before, one.path.clone());
+            before += one.bytes();
             let known = self.layout.record(&self.reach, &one);
             let verdict = match unless_stopped(known.and_then(|record| Ok((record, look?))))? {
                 Err(error) if error.kind == Kind::Damaged => Verdict::Different(error.to_string()),
                 Err(error) => Verdict::Unverifiable(error.to_string()),
                 Ok((record, look)) => match quick::<L>(&one, &record, look, depth) {
                     sound if depth == Depth::Download && sound.rank() < 2 => {
-                        watch(&shown(&one.path));
-                        let read = self.read_through(&one, record, &mut heads);
+                        let far = &mut |bytes| watch(watched(&path, so_far + bytes, total));
+                        let read = self.read_through(&one, record, &mut heads, far);
                         unless_stopped(read)?
                             .unwrap_or_else(|error| Verdict::Unverifiable(error.to_string()))
                     }
@@ -105,13 +108,19 @@ impl<L: Layout> Bucket<L> {
     }
 
     /// Every byte: commands and their checksums, END, names, and the digests that were recorded.
-    fn read_through(&self, kept: &Kept, record: Record, heads: &mut Heads) -> Result<Verdict> {
+    fn read_through(
+        &self,
+        kept: &Kept,
+        record: Record,
+        heads: &mut Heads,
+        far: &mut dyn FnMut(u64),
+    ) -> Result<Verdict> {
         if let Some(frozen) = self.frozen(kept)? {
             let words = format!("frozen: {} must be thawed to be read", shown(frozen));
             return Ok(Verdict::Unverifiable(words));
         }
         let digests = self.recorded(kept, &record)?;
-        match self.read(kept, record, heads) {
+        match self.read(kept, record, heads, far) {
             Ok(bytes) => Ok(Verdict::seen(
                 Seen::Intact,
                 format!(
@@ -157,15 +166,31 @@ impl<L: Layout> Bucket<L> {
         }))
     }
 
-    fn read(&self, kept: &Kept, record: Record, heads: &mut Heads) -> Result<u64> {
+    fn read(
+        &self,
+        kept: &Kept,
+        record: Record,
+        heads: &mut Heads,
+        far: &mut dyn FnMut(u64),
+    ) -> Result<u64> {
         let record = Record {
             binding: true,
             ..record
         };
         let stream = super::send::stream(&self.reach.objects, kept, record);
         let mut stream = Checked::new(stream, |head: &mut Head| heads.take(kept, head))?;
-        read(&mut stream, u64::MAX, |_| {})
+        let mut bytes = 0;
+        far(bytes);
+        read(&mut stream, u64::MAX, |piece| {
+            bytes += piece.len() as u64;
+            far(bytes);
+        })
     }
+}
+
+fn watched(path: &str, bytes: u64, total: u64) -> Watched {
+    let what = shown(path);
+    Watched { what, bytes, total }
 }
 
 /// By what the service says of the objects, and what was recorded of them. When all is read anyway,

@@ -6,7 +6,8 @@ use super::Bucket;
 use super::layout::Layout;
 use super::out::Out;
 use crate::error::Result;
-use crate::snapshot::Diff;
+use crate::log::transactions;
+use crate::snapshot::{Diff, shown};
 use crate::store::{Parts, Receipt, Sink};
 use crate::stream::{Head, Watch};
 use std::io::{self, Write};
@@ -17,6 +18,8 @@ pub(super) struct BucketSink<'a, L: Layout> {
     diff: Diff,
     draft: L::Draft,
     doing: String,
+    /// Where it will be, for people.
+    place: String,
     watch: Watch,
     /// Bytes that were looked at, and those of them that wait for the end of their command.
     fed: u64,
@@ -37,6 +40,7 @@ impl<'a, L: Layout> BucketSink<'a, L> {
         let (draft, out) = bucket.layout.draft(&bucket.reach, diff, path, &doing)?;
         bucket.is_read = false;
         Ok(BucketSink {
+            place: format!("{}{}", bucket.location(), shown(path)),
             bucket,
             diff: *diff,
             draft,
@@ -96,6 +100,13 @@ impl<L: Layout> Sink for BucketSink<'_, L> {
     }
 
     fn finish(self: Box<Self>) -> Result<Receipt> {
+        let place = format!("{} {}", self.place, self.diff.to);
+        transactions::change("receive", || place, self.keep())
+    }
+}
+
+impl<L: Layout> BucketSink<'_, L> {
+    fn keep(self) -> Result<Receipt> {
         self.watch.complete(&self.doing)?;
         let BucketSink {
             bucket,
@@ -104,7 +115,7 @@ impl<L: Layout> Sink for BucketSink<'_, L> {
             fed,
             mended,
             ..
-        } = *self;
+        } = self;
         let made = out.finish()?;
         let (parts, skipped) = made.iter().fold((0, 0), |(parts, skipped), made| {
             (parts + made.parts, skipped + made.skipped)

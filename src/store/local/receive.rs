@@ -14,7 +14,7 @@ mod writeback;
 use super::Local;
 use super::paths::open_dir;
 use crate::error::{Error, Result};
-use crate::log;
+use crate::log::{self, transactions};
 use crate::snapshot::{Diff, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{CommandCheck, Head, Parsed};
@@ -22,7 +22,7 @@ use btrfs_receive::Child;
 use builtin_receive::Quarantined;
 pub(super) use copy::copy;
 use parent::Exact;
-use part::Part;
+use part::{Part, Told};
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
@@ -171,8 +171,10 @@ impl Write for Receiving<'_> {
 
 impl Sink for Receiving<'_> {
     fn finish(self: Box<Self>) -> Result<Receipt> {
-        let dir = self.local.dir.clone();
-        self.publish().map_err(|error| with_way_out(error, &dir))
+        let (dir, id) = (self.local.dir.clone(), self.diff.to);
+        let place = shown(dir.join(self.part.will_be()));
+        let done = self.publish().map_err(|error| with_way_out(error, &dir));
+        transactions::change("receive", || format!("{place} {id}"), done)
     }
 }
 
@@ -203,8 +205,12 @@ impl Receiving<'_> {
         self.part.check(head.uuid, head.ctransid, parent)?;
         let origin = self.local.coming.get(&self.diff.to).cloned();
         let origin = self.local.signed(origin);
-        let compares = self.local.compares;
-        let snapshot = self.part.publish(origin, compares)?;
+        let uncompared = self.local.compares;
+        let snapshot = self.part.publish(Told {
+            origin,
+            uncompared,
+            bytes,
+        })?;
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }

@@ -32,6 +32,8 @@ pub(super) struct Recorded {
     pending: HashMap<Uuid, Pending>,
     /// What subvolumes are of, by their own UUIDs.
     pub(super) origins: Origins,
+    /// Bytes of the streams by which subvolumes came.
+    bytes: HashMap<Uuid, u64>,
     /// Whether subvolumes are still to be compared with their sources.
     uncompared: HashMap<Uuid, bool>,
     /// Subvolumes whose place others take.
@@ -109,6 +111,7 @@ impl Recorded {
                 .extend(fact.origin.map(|origin| (uuid, origin)));
             self.uncompared
                 .extend(fact.uncompared.map(|uncompared| (uuid, uncompared)));
+            self.bytes.extend(fact.bytes.map(|bytes| (uuid, bytes)));
             let replaced = fact.replaced == Some(true);
             self.replaced.extend(replaced.then_some(uuid));
         }
@@ -144,6 +147,16 @@ pub(super) fn read(dir: &Path) -> Result<Option<Recorded>> {
 /// If it cannot be read, other than for lack of permission.
 pub fn origins(dir: &Path) -> Result<Origins> {
     Ok(read(dir)?.unwrap_or_default().origins)
+}
+
+/// Bytes of the streams by which subvolumes of the filesystem of a directory came, as far as that was
+/// recorded.
+///
+/// # Errors
+/// If it cannot be read, other than for lack of permission.
+pub(super) fn stream_bytes(dir: &Path, of: &[Uuid]) -> Result<u64> {
+    let bytes = read(dir)?.unwrap_or_default().bytes;
+    Ok(of.iter().filter_map(|uuid| bytes.get(uuid)).sum())
 }
 
 /// What was being received in a directory when the last run ended.

@@ -5,6 +5,7 @@ use super::listing::{adopted, leftovers, snapshot, state_at, states};
 use super::{Local, Manner};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
+use crate::log::transactions;
 use crate::snapshot::{Snapshot, State, Uuid, shown};
 use crate::store::{Access, Store};
 use crate::sys;
@@ -116,6 +117,11 @@ impl Target {
 
     /// Makes the writable snapshot, all of it or nothing, and durably.
     pub fn make(&self, from: &Path) -> Result<()> {
+        let place = || format!("{} from {}", shown(&self.target), shown(from));
+        transactions::change("restore", place, self.snapshot_of(from))
+    }
+
+    fn snapshot_of(&self, from: &Path) -> Result<()> {
         btrfs::create_snapshot(from, &self.parent, &self.name, false)?;
         let doing = || format!("cannot write {}", shown(&self.target));
         let dir = Filesystem::open(&self.parent)?;

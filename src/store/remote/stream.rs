@@ -3,6 +3,7 @@
 
 use super::connection::Line;
 use crate::error::{Error, Result};
+use crate::log::transactions;
 use crate::snapshot::Diff;
 use crate::store::wire::{Failure, MAX_DATA, Tag, again, strange};
 use crate::store::{Receipt, Sink};
@@ -138,11 +139,14 @@ impl Drop for Incoming<'_> {
 /// A stream to the far side. Dropped before it is finished it tells the far side to forget it.
 pub(super) struct Outgoing<'a> {
     stream: RemoteStream<'a>,
+    /// Where it goes, for people.
+    place: String,
 }
 
 impl<'a> Outgoing<'a> {
-    pub(super) fn begin(line: &'a mut Option<Line>, diff: &Diff) -> Self {
+    pub(super) fn begin(line: &'a mut Option<Line>, diff: &Diff, place: String) -> Self {
         Outgoing {
+            place,
             stream: RemoteStream::begin(line, diff),
         }
     }
@@ -174,6 +178,15 @@ impl Write for Outgoing<'_> {
 
 impl Sink for Outgoing<'_> {
     fn finish(mut self: Box<Self>) -> Result<Receipt> {
+        let done = self.end();
+        let place = std::mem::take(&mut self.place);
+        transactions::change("receive", || place, done)
+    }
+}
+
+impl Outgoing<'_> {
+    /// Says that this is all, and hears what became of it.
+    fn end(&mut self) -> Result<Receipt> {
         let line = self.stream.line()?;
         let (bytes, _) = line.moved.unwrap_or_default();
         let outcome = match line.wire.say(Tag::End, &Receipt::of(bytes)) {

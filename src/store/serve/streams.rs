@@ -1,6 +1,7 @@
 //! The turns of a server in which a stream goes over the connection: out of the store to the client,
 //! and the other way. Knows no other request.
 
+use super::quota::used_up;
 use super::{fail, lost, record, reply};
 use crate::error::{Error, Kind, Result};
 use crate::log::system;
@@ -62,8 +63,15 @@ pub(super) fn receive<S: Store + ?Sized, R: Read, W: Write>(
     store: &mut S,
     diff: &Diff,
     path: &Path,
+    room: Option<u64>,
     wire: &mut Wire<R, W>,
 ) -> Result<bool> {
+    let exact = diff.size.bytes().filter(|_| diff.size.is_exact());
+    if let Some(room) = room.filter(|&room| exact.is_some_and(|bytes| bytes > room)) {
+        let refusal = used_up(&format!("{room} bytes are left"));
+        system::line(|| format!("refused: {refusal}"));
+        return fail(wire, &refusal, false).map(|()| false);
+    }
     let mut sink = match store.receive(diff, path) {
         Ok(sink) => sink,
         Err(error) => return fail(wire, &error, false).map(|()| false),
@@ -71,7 +79,7 @@ pub(super) fn receive<S: Store + ?Sized, R: Read, W: Write>(
     wire.say(Tag::Answer, &()).map_err(lost)?;
     // An error drops the sink before it is reported: when the client hears of it, the leftovers
     // are gone.
-    match take(sink.as_mut(), wire)? {
+    match take(sink.as_mut(), room, wire)? {
         StreamEnd::Whole => {
             let done = sink.finish();
             let what = || format!("received {} as {}", diff.to, shown(path));
@@ -85,14 +93,22 @@ pub(super) fn receive<S: Store + ?Sized, R: Read, W: Write>(
     }
 }
 
-fn take<R: Read, W: Write>(sink: &mut dyn Sink, wire: &mut Wire<R, W>) -> Result<StreamEnd> {
+fn take<R: Read, W: Write>(
+    sink: &mut dyn Sink,
+    room: Option<u64>,
+    wire: &mut Wire<R, W>,
+) -> Result<StreamEnd> {
     let (mut buffer, mut bytes) = (vec![0; BLOCK], 0);
     loop {
         let broke = |error| broken(error, bytes);
         match wire.head().map_err(broke)? {
             Some((Tag::Data, length)) => {
+                let after = bytes + length as u64;
+                if let Some(room) = room.filter(|&room| after > room) {
+                    return Err(used_up(&format!("{room} bytes were left")));
+                }
                 pass(sink, wire, length, &mut buffer, bytes)?;
-                bytes += length as u64;
+                bytes = after;
             }
             Some((Tag::End, length)) => {
                 let said: Receipt = wire.body(length).map_err(broke)?;

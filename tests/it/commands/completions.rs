@@ -434,7 +434,10 @@ fn bash_completes() {
         ["r", "p", "a", "w"]
     );
     assert_eq!(bash_offers(&["buttersink", "-l", "sa"]), ["saved.log"]);
-    assert_eq!(bash_offers(&["buttersink", "-n", "s"]), ["sync", "snaps/"]);
+    assert_eq!(
+        bash_offers(&["buttersink", "-n", "s"]),
+        ["sync", "status", "snaps/"]
+    );
     assert_eq!(bash_offers(&["buttersink", "list", "s"]), ["snaps/"]);
     assert_eq!(
         bash_offers(&["buttersink", "backup", "--alw"]),

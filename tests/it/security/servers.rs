@@ -3,6 +3,7 @@
 use super::client::{Client, clone, file, of_parent};
 use crate::runner::Test;
 use crate::streams::{of_commands, uuid};
+use crate::subvolumes::{snapshot, subvolume};
 use crate::support::*;
 use crate::tests;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_wildcard_adds_nothing,
     servers_follow_only_links_of_roots_alone,
     strict_servers_refuse_what_others_could_use,
+    quotas_of_a_key_are_kept,
     the_server_decides_how_it_receives,
     an_old_kernel_receives_by_the_program_btrfs,
     sessions_are_in_the_system_log,
@@ -97,6 +99,61 @@ fn servers_follow_only_links_of_roots_alone() {
             .chain([dir.clone(), theirs.join("own")]),
     );
     refused(&theirs.join("own"));
+}
+
+/// By the number of snapshots, by the bytes that are announced, and by those that come.
+fn quotas_of_a_key_are_kept() {
+    let root = btrfs("far", 256);
+    let dir = root.to_str().unwrap().to_owned();
+    let serve = |key: &str, limits: &[&str]| {
+        let words = [&["--mode", "w", "--as", key], limits, &[&dir]].concat();
+        let mut client = Client::of(&words);
+        client.hear().unwrap();
+        client
+    };
+    let stream = |n: u8| of_commands(n, &[file("f", &[b'x'; 3000])]);
+    let one = stream(1).len();
+    let two = (2 * one + 10).to_string();
+    let limits = ["--max-bytes", &two, "--max-snapshots", "9"];
+    for n in [1, 2] {
+        let mut client = serve("a", &limits);
+        client
+            .receive(&format!("a{n}"), n, None, &stream(n))
+            .unwrap();
+    }
+    // Ten bytes are left: what is announced is refused at once, and the session goes on.
+    let mut client = serve("a", &limits);
+    let diff = json!({"to": uuid(3).to_string(), "from": null, "size": {"exact": one}});
+    let said = client
+        .ask(&json!({"ask": "receive", "diff": diff, "path": "a3"}))
+        .unwrap_err();
+    assert!(said.contains("quota"), "{said}");
+    assert_eq!(client.list().len(), 2);
+    // What is not announced ends where the limit is, and leaves nothing.
+    let said = client.receive("a3", 3, None, &stream(3)).unwrap_err();
+    assert!(said.contains("quota"), "{said}");
+    assert_ne!(client.close(), 0);
+    assert!(!root.join("a3").exists() && !root.join("a3.part").exists());
+    // What came by another key, or was made here, takes no place; what is deleted takes none any more.
+    subvolume(&root.join("live"));
+    snapshot(&root.join("live"), &root.join("own"));
+    let mut other = serve("b", &limits);
+    other.receive("b3", 3, None, &stream(3)).unwrap();
+    assert_eq!(other.close(), 0);
+    let mut client = serve("a", &["--max-snapshots", "2"]);
+    let said = client.receive("a4", 4, None, &stream(4)).unwrap_err();
+    assert!(said.contains("2 snapshots"), "{said}");
+    client.ask(&json!({"ask": "delete", "path": "a1"})).unwrap();
+    client.receive("a4", 4, None, &stream(4)).unwrap();
+    let said = client.receive("a5", 5, None, &stream(5)).unwrap_err();
+    assert!(said.contains("2 snapshots"), "{said}");
+    assert_eq!(client.close(), 0);
+    // Who does not say who he is gets no place by that.
+    let mut nobody = Client::of(&["--mode", "a", "--max-snapshots", "1", &dir]);
+    nobody.hear().unwrap();
+    nobody.receive("n5", 5, None, &stream(5)).unwrap();
+    let said = nobody.receive("n6", 6, None, &stream(6)).unwrap_err();
+    assert!(said.contains("1 snapshots"), "{said}");
 }
 
 fn strict_servers_refuse_what_others_could_use() {

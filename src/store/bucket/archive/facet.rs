@@ -7,6 +7,7 @@ use crate::archive::{
     ArchiveState, Backup, Backups, ByHand, Stamp, Thaw, Thawing, UnfinishedBackup,
 };
 use crate::error::Result;
+use crate::log::transactions;
 use crate::prices::Prices;
 use crate::snapshot::{Origin, Uuid};
 use crate::store::bucket::{ArchiveStore, by_hand, thawing};
@@ -79,7 +80,8 @@ impl Archive for ArchiveStore {
     }
 
     fn remove(&mut self, key: &str) -> Result<()> {
-        self.remove(key)
+        let place = self.objects().url(key);
+        transactions::change("delete", || place, self.remove(key))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A second copy with the same identity, made by the filesystem itself: a read-only snapshot of one that
 //! was listed, whether it lies here or elsewhere. What is copied is what was opened.
 
-use super::part::{Part, must_be_free};
+use super::part::{Part, Told, must_be_free};
 use crate::btrfs::{self, Subvolume};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Snapshot, State, shown};
@@ -37,7 +37,11 @@ pub(in crate::store::local) fn copy(local: &mut Local, from: &Path, to: &Path) -
     let origin = local.coming.get(&id).cloned().or(known);
     let pending = listed.is_some_and(|s| s.state == State::Uncompared);
     let uncompared = local.compares || pending;
-    let snapshot = part.publish(local.signed(origin), uncompared)?;
+    let snapshot = part.publish(Told {
+        origin: local.signed(origin),
+        uncompared,
+        bytes: 0,
+    })?;
     local.arrived(snapshot);
     Ok(())
 }

@@ -49,6 +49,15 @@ pub(crate) fn must_be_free(path: &Path) -> Result<()> {
     }
 }
 
+/// What is recorded with a seal.
+pub(super) struct Told {
+    pub(super) origin: Option<Origin>,
+    /// It is still to be compared with its source.
+    pub(super) uncompared: bool,
+    /// Of the stream.
+    pub(super) bytes: u64,
+}
+
 /// A subvolume under its unfinished name, or in quarantine. Dropped before it is published, it is removed.
 pub(super) struct Part {
     store: PathBuf,
@@ -135,7 +144,12 @@ impl Part {
     /// Makes it durable, gives it its name, makes that durable too, and seals it. What it is of, and that
     /// it is still to be compared, is recorded before anybody can see it under its name, and with it
     /// what will be its seal, should this run end before.
-    pub(super) fn publish(mut self, origin: Option<Origin>, uncompared: bool) -> Result<Snapshot> {
+    pub(super) fn publish(mut self, told: Told) -> Result<Snapshot> {
+        let Told {
+            origin,
+            uncompared,
+            bytes,
+        } = told;
         let dir = open_dir(&self.dir())?;
         sync(&dir, || self.doing())?;
         let name = self.will_be.file_name().unwrap_or_default();
@@ -143,6 +157,7 @@ impl Part {
         let fact = Fact {
             pending: Pending::of(&whole, name),
             origin: origin.clone(),
+            bytes: Some(bytes),
             uncompared: uncompared.then_some(true),
             ..Fact::default()
         };

@@ -43,6 +43,9 @@ pub(crate) struct Fact {
     pub(crate) pending: Option<Pending>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<Origin>,
+    /// Bytes of the stream by which it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes: Option<u64>,
     /// Whether it is still to be compared with its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) uncompared: Option<bool>,

@@ -1,0 +1,318 @@
+//! How the backups of a configuration stand: what is newest where, what comes next, what is owed, and what is
+//! late. Goes by what runs remembered and by the names of snapshots here; opens no destination.
+
+mod prometheus;
+
+use super::config::{ARCHIVE, Config, SubvolumeConfig};
+use super::names;
+use super::schedule::Due;
+use super::state::{AtDestination, RunState};
+use crate::archive::Stamp;
+use crate::error::{Doing, Error, Kind, Result};
+use crate::snapshot::shown;
+use crate::store::Place;
+use crate::sys;
+use crate::sys::secure_open::Unopened;
+use crate::text::{duration, human};
+use jiff::{SignedDuration, Timestamp, Zoned};
+pub use prometheus::write as write_metrics;
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// All of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// The configuration.
+    pub file: String,
+    /// When the last run was.
+    pub last_run: Option<Timestamp>,
+    /// Subvolume by subvolume: its snapshots here, and then its destinations.
+    pub lines: Vec<StatusLine>,
+}
+
+/// The snapshots of a subvolume at one place.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct StatusLine {
+    /// Always `status`.
+    pub event: &'static str,
+    /// What its backups are called.
+    pub subvolume: String,
+    /// What the place is called; null for the snapshots here.
+    pub destination: Option<String>,
+    /// Where.
+    pub location: String,
+    /// When the newest was made that is there.
+    #[serde(serialize_with = "in_utc")]
+    pub newest: Option<Timestamp>,
+    /// Seconds since then.
+    pub age_seconds: Option<i64>,
+    /// Seconds that it may be old.
+    pub max_age_seconds: Option<i64>,
+    /// Older than it may be, or not there at all.
+    pub late: bool,
+    /// When something is due there; null for whenever there is a snapshot.
+    #[serde(serialize_with = "in_utc")]
+    pub next: Option<Timestamp>,
+    /// It lacks what it was to have.
+    pub owed: bool,
+    /// Why, or what went wrong the last time.
+    pub error: Option<String>,
+    /// When somebody last looked at it again.
+    #[serde(serialize_with = "in_utc")]
+    pub verified: Option<Timestamp>,
+    /// What that found.
+    pub verdict: Option<String>,
+    /// Bytes that are free there, as far as that is seen from here.
+    pub free_bytes: Option<u64>,
+}
+
+impl Status {
+    /// Looks at it.
+    ///
+    /// # Errors
+    /// If the snapshots here cannot be listed.
+    pub fn of(file: &Path, config: &Config, state: &RunState, now: &Zoned) -> Result<Status> {
+        let mut lines = Vec::new();
+        for of in &config.subvolumes {
+            lines.push(here(config, of, state, now)?);
+            lines.extend(archive(config, of, state, now));
+            for at in config.destinations_of(of) {
+                lines.push(destination(config, of, at, state, now)?);
+            }
+        }
+        Ok(Status {
+            file: shown(file),
+            last_run: state.last_run_at.as_ref().and_then(Stamp::moment),
+            lines,
+        })
+    }
+
+    /// What it comes to.
+    ///
+    /// # Errors
+    /// [`Kind::Different`] if something is later than its limit.
+    pub fn verdict(&self) -> Result<()> {
+        let late = self.lines.iter().filter(|line| line.late).count();
+        match late {
+            0 => Ok(()),
+            _ => {
+                let said = format!("{late} of {} are later than their limit", self.lines.len());
+                let doing = format!("looking at the backups of {}", self.file);
+                Err(Error::new(Kind::Different, doing, said))
+            }
+        }
+    }
+}
+
+/// What is the same for every place.
+fn line(of: &SubvolumeConfig, location: String, limit: Option<SignedDuration>) -> StatusLine {
+    StatusLine {
+        event: "status",
+        subvolume: of.name.clone(),
+        destination: None,
+        location,
+        newest: None,
+        age_seconds: None,
+        max_age_seconds: limit.map(|limit| limit.as_secs()),
+        late: false,
+        next: None,
+        owed: false,
+        error: None,
+        verified: None,
+        verdict: None,
+        free_bytes: None,
+    }
+}
+
+impl StatusLine {
+    /// Counts from the newest, as far as there is one.
+    fn aged(mut self, newest: Option<Timestamp>, now: &Zoned) -> StatusLine {
+        self.newest = newest;
+        self.age_seconds = newest.map(|newest| now.timestamp().duration_since(newest).as_secs());
+        let limit = self.max_age_seconds;
+        self.late = limit.is_some_and(|limit| self.age_seconds.is_none_or(|age| age > limit));
+        self
+    }
+
+    fn remembering(mut self, there: Option<&AtDestination>) -> StatusLine {
+        if let Some(there) = there {
+            self.error.clone_from(&there.error);
+            self.verified = there.verified_at.as_ref().and_then(Stamp::moment);
+            self.verdict.clone_from(&there.verdict);
+        }
+        self
+    }
+}
+
+/// The snapshots here.
+fn here(
+    config: &Config,
+    of: &SubvolumeConfig,
+    state: &RunState,
+    now: &Zoned,
+) -> Result<StatusLine> {
+    let folder = of.folder();
+    let newest = newest_in(&folder, &of.name)?;
+    let next = config
+        .cycle_of(of)
+        .map(|cycle| match cycle.due(newest, now) {
+            Ok(_) => now.timestamp(),
+            Err(at) => at.timestamp(),
+        });
+    let last = state.subvolumes.get(&of.name);
+    let line = line(of, shown(folder.join("")), of.max_age).aged(newest, now);
+    Ok(StatusLine {
+        next: next.filter(|_| !of.noauto),
+        error: last.and_then(|last| last.error.clone()),
+        free_bytes: free(&folder)?,
+        ..line
+    })
+}
+
+/// The newest snapshot of a subvolume in a directory, by the names there.
+fn newest_in(folder: &Path, name: &str) -> Result<Option<Timestamp>> {
+    let doing = || format!("cannot list {}", shown(folder));
+    let entries = match folder.read_dir() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        entries => entries.doing(doing)?,
+    };
+    let mut newest = None;
+    for entry in entries {
+        let entry = entry.doing(doing)?.file_name();
+        let parts = entry.to_str().and_then(names::scheduled_parts);
+        let made = parts
+            .filter(|(ours, ..)| *ours == name)
+            .map(|(_, made, _)| made);
+        newest = newest.max(made);
+    }
+    Ok(newest)
+}
+
+/// The archive, if the subvolume has one.
+fn archive(
+    config: &Config,
+    of: &SubvolumeConfig,
+    state: &RunState,
+    now: &Zoned,
+) -> Option<StatusLine> {
+    let s3 = config.archive_of(of)?;
+    let past = state.past(&of.name, Path::is_dir);
+    let next = match config.schedule.due(&past, now, false) {
+        Due::Now(..) => now.timestamp(),
+        Due::Later(at, _) => at.timestamp(),
+    };
+    let location = format!("{}/{}", s3.bucket, s3.prefix.trim_matches('/'));
+    let there = state.at(&of.name, ARCHIVE);
+    let line = line(of, location, s3.max_age).aged(past.last, now);
+    Some(StatusLine {
+        destination: Some(ARCHIVE.to_owned()),
+        next: Some(next),
+        owed: there.is_some_and(|there| there.error.is_some()),
+        ..line.remembering(there)
+    })
+}
+
+fn destination(
+    config: &Config,
+    of: &SubvolumeConfig,
+    at: usize,
+    state: &RunState,
+    now: &Zoned,
+) -> Result<StatusLine> {
+    let dest = &config.destinations[at];
+    let location = dest.place.to_string();
+    let there = state.at(&of.name, &location);
+    let newest = there.and_then(|there| names::scheduled_time(Path::new(there.snapshot.as_ref()?)));
+    let last = there.and_then(|there| there.at.as_ref()?.moment());
+    let next = dest.cycle.map(|cycle| match cycle.due(last, now) {
+        Ok(_) => now.timestamp(),
+        Err(at) => at.timestamp(),
+    });
+    let owed = state.subvolumes.get(&of.name).map(|last| &last.owed);
+    Ok(StatusLine {
+        destination: Some(dest.title()),
+        next,
+        owed: owed.is_some_and(|owed| owed.contains(&location)),
+        free_bytes: match &dest.place {
+            Place::Local(dir) | Place::Raw(dir) => free(dir)?,
+            _ => None,
+        },
+        ..line(of, location, dest.max_age)
+            .aged(newest, now)
+            .remembering(there)
+    })
+}
+
+/// What is free in a directory; nothing is known of one that is not there.
+fn free(dir: &Path) -> Result<Option<u64>> {
+    let doing = || format!("cannot look at {}", shown(dir));
+    match Unopened::at(dir).and_then(|found| found.open_directory()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        dir => {
+            let dir = dir.doing(doing)?;
+            sys::free_bytes(dir.as_fd()).doing(doing).map(Some)
+        }
+    }
+}
+
+fn in_utc<S: Serializer>(at: &Option<Timestamp>, to: S) -> std::result::Result<S::Ok, S::Error> {
+    at.map(|at| at.to_string()).serialize(to)
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |line: &StatusLine| line.destination.clone().unwrap_or("snapshots".to_owned());
+        let width = self
+            .lines
+            .iter()
+            .map(|line| name(line).chars().count())
+            .max();
+        let (width, mut lead) = (width.unwrap_or(0), "");
+        for line in &self.lines {
+            if line.destination.is_none() {
+                writeln!(f, "{lead}{}", shown(&line.subvolume))?;
+            } else {
+                f.write_str("\n")?;
+            }
+            write!(f, "  {:width$}  {line}", shown(name(line)))?;
+            lead = "\n";
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for StatusLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |at: &Timestamp| at.strftime("%Y-%m-%d %H:%M UTC").to_string();
+        match (&self.newest, self.age_seconds) {
+            (Some(newest), Some(age)) => {
+                let age = duration(SignedDuration::from_secs(age.max(0)));
+                write!(f, "{}, {age} old", time(newest))?;
+            }
+            _ => f.write_str("none")?,
+        }
+        if let (true, Some(limit)) = (self.late, self.max_age_seconds) {
+            let limit = duration(SignedDuration::from_secs(limit));
+            write!(f, "; LATE, the limit is {limit}")?;
+        }
+        if let Some(next) = &self.next {
+            write!(f, "; next from {}", time(next))?;
+        }
+        if self.owed {
+            f.write_str("; lacks the last snapshot")?;
+        }
+        if let Some(error) = &self.error {
+            write!(f, "; {error}")?;
+        }
+        if let (Some(at), Some(verdict)) = (&self.verified, &self.verdict) {
+            write!(f, "; verified {}: {verdict}", time(at))?;
+        }
+        match self.free_bytes {
+            Some(free) => write!(f, "; {} free", human(free)),
+            None => Ok(()),
+        }
+    }
+}

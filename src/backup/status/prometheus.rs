@@ -1,0 +1,153 @@
+//! How backups stand, for the text collector of Prometheus's node exporter. Knows its format, and decides
+//! nothing.
+
+use super::{Status, StatusLine};
+use crate::error::{Doing, Result};
+use crate::snapshot::shown;
+use jiff::Timestamp;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A number that a line may have.
+type Number = fn(&StatusLine) -> Option<i64>;
+
+/// What is told of each line: a name, what it means, and the number.
+const GAUGES: &[(&str, &str, Number)] = &[
+    (
+        "newest_timestamp_seconds",
+        "When the newest snapshot was made that is there.",
+        |line| line.newest.map(Timestamp::as_second),
+    ),
+    ("max_age_seconds", "How old it may be.", |line| {
+        line.max_age_seconds
+    }),
+    (
+        "late",
+        "Whether it is older than it may be, or not there.",
+        |line| Some(i64::from(line.late)),
+    ),
+    (
+        "next_timestamp_seconds",
+        "When something is due there.",
+        |line| line.next.map(Timestamp::as_second),
+    ),
+    ("owed", "Whether it lacks what it was to have.", |line| {
+        Some(i64::from(line.owed))
+    }),
+    (
+        "failed",
+        "Whether something went wrong the last time.",
+        |line| Some(i64::from(line.error.is_some())),
+    ),
+    (
+        "verified_timestamp_seconds",
+        "When somebody last looked at it again.",
+        |line| line.verified.map(Timestamp::as_second),
+    ),
+    ("free_bytes", "Bytes that are free there.", |line| {
+        line.free_bytes.and_then(|free| i64::try_from(free).ok())
+    }),
+];
+
+/// Writes the file, all of it or nothing: the collector may read at any moment, as another user.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(status: &Status, path: &Path) -> Result<()> {
+    let doing = || format!("cannot write {}", shown(path));
+    let mut new = path.as_os_str().to_owned();
+    // What does not end in `.prom` the collector leaves alone.
+    new.push(".new");
+    let write = || {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o644);
+        let mut file: File = options.custom_flags(libc::O_NOFOLLOW).open(&new)?;
+        file.write_all(text(status).as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    write().doing(doing)
+}
+
+fn text(status: &Status) -> String {
+    let mut text = String::new();
+    let config = escaped(&status.file);
+    if let Some(at) = status.last_run {
+        let name = "buttersink_last_run_timestamp_seconds";
+        let what = format!("{name}{{config=\"{config}\"}} {}", at.as_second());
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "# HELP {name} When the last run was.\n# TYPE {name} gauge\n{what}"
+        );
+    }
+    for (name, help, number) in GAUGES {
+        let all = status
+            .lines
+            .iter()
+            .filter_map(|line| Some((line, number(line)?)));
+        for (at, (line, number)) in all.enumerate() {
+            if at == 0 {
+                let _ = writeln!(
+                    text,
+                    "# HELP buttersink_{name} {help}\n# TYPE buttersink_{name} gauge"
+                );
+            }
+            let (of, to) = (
+                escaped(&line.subvolume),
+                escaped(line.destination.as_deref().unwrap_or("")),
+            );
+            let _ = writeln!(
+                text,
+                "buttersink_{name}{{config=\"{config}\",subvolume=\"{of}\",destination=\"{to}\"}} {number}"
+            );
+        }
+    }
+    text
+}
+
+/// A value between quotes.
+fn escaped(value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+    value.replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_escaped_and_help_comes_once() {
+        let line = |subvolume: &str| StatusLine {
+            event: "status",
+            subvolume: subvolume.to_owned(),
+            destination: Some("di\"sk".to_owned()),
+            location: "/d/".to_owned(),
+            newest: Some("2026-11-30T00:00:00Z".parse().unwrap()),
+            age_seconds: Some(1),
+            max_age_seconds: None,
+            late: true,
+            next: None,
+            owed: false,
+            error: None,
+            verified: None,
+            verdict: None,
+            free_bytes: None,
+        };
+        let status = Status {
+            file: "/etc/a\\b".to_owned(),
+            last_run: None,
+            lines: vec![line("home"), line("a\nb")],
+        };
+        let text = text(&status);
+        assert_eq!(text.matches("# TYPE buttersink_late gauge").count(), 1);
+        assert!(text.contains(
+            "buttersink_late{config=\"/etc/a\\\\b\",subvolume=\"a\\nb\",destination=\"di\\\"sk\"} 1\n"
+        ));
+        assert!(text.contains("} 1795996800\n"), "{text}");
+        assert!(!text.contains("max_age"), "{text}");
+    }
+}

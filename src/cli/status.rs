@@ -1,0 +1,62 @@
+//! `buttersink status`: how the backups of a configuration stand. Opens no destination.
+
+use super::form::Form;
+use super::grammar::{Command, Usage};
+use super::options::Options;
+use crate::backup;
+use crate::backup::config::Config;
+use crate::backup::state::RunState;
+use crate::backup::status::{Status, write_metrics};
+use crate::error::Result;
+use crate::progress::Progress;
+
+pub(super) const COMMAND: Command<Form> = Command {
+    name: "status",
+    about: "says how the backups of a configuration stand, and what is late",
+    usages: &[Usage {
+        form: Form::Status,
+        when: None,
+        words: "[options] --config FILE",
+        count: (0, 0),
+    }],
+    text: "\
+For each subvolume and destination: the newest snapshot that is there, how old it is, when something is
+due, what is lacking, the last error, what the last verification found, and what is free. It goes by
+what runs remembered, and opens no destination.
+",
+    examples: &[
+        "buttersink status --config /etc/b.toml",
+        "buttersink status --config /etc/b.toml --prometheus /var/lib/node_exporter/buttersink.prom",
+    ],
+    exit: &[
+        (0, "nothing is late"),
+        (1, "failed"),
+        (2, "usage or configuration"),
+        (4, "something is older than its max_age"),
+        (130, "interrupted"),
+    ],
+};
+
+pub(super) fn run(options: &Options) -> Result<()> {
+    let file = options.file()?;
+    let config = Config::read(file)?;
+    let mut progress = Progress::new(options.verbosity(), options.json);
+    let (now, remark) = backup::local_now();
+    let (state, damaged) = RunState::of(&config);
+    remark
+        .iter()
+        .chain(&damaged)
+        .for_each(|remark| progress.note(remark));
+    for pattern in &config.unmatched {
+        progress.note(format!("no subvolume that is there is meant by {pattern}"));
+    }
+    let status = Status::of(file, &config, &state, &now)?;
+    match options.json {
+        true => status.lines.iter().for_each(|line| progress.result(line)),
+        false => progress.result(&status.to_string()),
+    }
+    if let Some(path) = &options.prometheus {
+        write_metrics(&status, path)?;
+    }
+    status.verdict().and(progress.close())
+}
