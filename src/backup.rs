@@ -10,6 +10,7 @@ mod deletion;
 pub mod families;
 
 pub mod hooks;
+pub mod notify;
 
 pub mod config;
 pub mod source;

@@ -3,6 +3,7 @@
 
 mod backup;
 mod clean;
+mod overview;
 mod restore;
 mod run;
 mod verify;
@@ -15,6 +16,7 @@ pub use crate::proof::Watched;
 use crate::snapshot::{path_text, shown};
 pub use backup::{Destination, Judged, Planned, Retention};
 pub use clean::{Adopted, Cleaned, Deleted, Fate, Leftover};
+pub use overview::{Overview, OverviewLine};
 pub use restore::{Link, Restoring};
 pub use run::{Compared, Ended, Instead, Summary};
 use serde::{Serialize, Serializer};
@@ -92,6 +94,8 @@ pub enum Event {
         subvolume: PathBuf,
         /// The kind of backup and why, or when there is one.
         what: String,
+        /// It is due now.
+        due: bool,
     },
     /// A snapshot was made, would be, or is not needed.
     #[serde(rename = "snapshot")]
@@ -106,6 +110,8 @@ pub enum Event {
     },
     /// A destination has everything, or has not.
     Destination(Box<Destination>),
+    /// What a run of a configuration came to.
+    Overview(Box<Overview>),
     /// What stays at a place and what goes.
     Retention(Retention),
     /// What a restore will do, or would.
@@ -268,7 +274,10 @@ impl fmt::Display for Event {
             Event::Compared(event) => event.fmt(f),
             Event::Ended(event) => event.fmt(f),
             Event::Summary(event) => event.fmt(f),
-            Event::Due { subvolume, what } => write!(f, "{}: {what}", shown(subvolume)),
+            Event::Overview(event) => event.fmt(f),
+            Event::Due {
+                subvolume, what, ..
+            } => write!(f, "{}: {what}", shown(subvolume)),
             Event::Made { path, made, why } => match (made, why) {
                 (true, Some(why)) => write!(f, "made the snapshot {} ({why})", shown(path)),
                 (false, Some(why)) => write!(f, "would make the snapshot {} ({why})", shown(path)),

@@ -8,11 +8,13 @@ mod reader;
 
 mod bucket;
 mod policy;
+mod programs;
 mod subvolumes;
 
 mod destination;
 
-use super::hooks::{self, Hooks};
+use super::hooks::Hooks;
+use super::notify::Notify;
 use super::retention::{ChainPolicy, Policy};
 use super::schedule::{Cycle, Every, Schedule};
 use crate::archive::Tier;
@@ -26,7 +28,6 @@ pub use places::Places;
 use reader::ConfigReader;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 pub use subvolumes::SubvolumeConfig;
 
 /// As many bytes as a configuration may have.
@@ -56,6 +57,8 @@ pub struct Config {
     pub destinations: Vec<DestinationConfig>,
     /// `[hooks]`
     pub hooks: Hooks,
+    /// `[notify]`
+    pub notify: Notify,
     /// Every key, for a person.
     pub entries: Vec<Setting>,
 }
@@ -207,7 +210,8 @@ impl Config {
         let text = String::from_utf8(text).map_err(|_| Error::usage(doing(), "it is not UTF-8"))?;
         let places = Places::of(path);
         let config = Config::parse(&name, &text, &places)?;
-        config.hooks.check(path, found.strange.as_ref())?;
+        let programs = config.notify.command.is_some();
+        config.hooks.check(path, found.strange.as_ref(), programs)?;
         Ok(config)
     }
 
@@ -230,7 +234,8 @@ impl Config {
             restore: restore(&mut file)?,
             destinations: file
                 .many("destination", |file| destination::read(file, keeps, run_at))?,
-            hooks: hooks(&mut file)?,
+            hooks: programs::hooks(&mut file)?,
+            notify: programs::notify(&mut file)?,
             schedule,
             snapshots: Snapshots {
                 base_dir: usual.base_dir,
@@ -383,15 +388,6 @@ fn schedule(file: &mut ConfigReader) -> Result<Schedule> {
         full_every: days("schedule.full_every_days", 180)?,
         incremental_every: days("schedule.incremental_every_days", 7)?,
         run_at: file.time("schedule.run_at", "02:00")?,
-    })
-}
-
-fn hooks(file: &mut ConfigReader) -> Result<Hooks> {
-    let seconds = file.optional_number("hooks.timeout_seconds", 1)?;
-    Ok(Hooks {
-        before: file.command("hooks.before")?,
-        after: file.command("hooks.after")?,
-        timeout: Duration::from_secs(seconds.unwrap_or(hooks::TIMEOUT)),
     })
 }
 

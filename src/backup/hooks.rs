@@ -25,13 +25,13 @@ pub struct Hooks {
 
 impl Hooks {
     /// What root runs, root must have written: the file that was read, and on the way to it there must be
-    /// nothing strange.
+    /// nothing strange. `others` says that it has other programs too.
     ///
     /// # Errors
     /// If there are hooks, and others could have written the file or put another in its place.
-    pub fn check(&self, path: &Path, strange: Option<&Strange>) -> Result<()> {
-        let Some(strange) = strange.filter(|_| self.before.is_some() || self.after.is_some())
-        else {
+    pub fn check(&self, path: &Path, strange: Option<&Strange>, others: bool) -> Result<()> {
+        let any = self.before.is_some() || self.after.is_some() || others;
+        let Some(strange) = strange.filter(|_| any) else {
             return Ok(());
         };
         let Strange {

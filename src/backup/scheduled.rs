@@ -3,6 +3,7 @@
 
 mod destinations;
 mod folders;
+mod tally;
 
 mod subvolume;
 
@@ -17,7 +18,7 @@ use super::oneshot::{access, not_this_work};
 use super::state::RunState;
 use crate::archive::Stamp;
 use crate::error::{Doing, Error, Kind, Result};
-use crate::event::{Event, Listener};
+use crate::event::{Event, Listener, Overview, OverviewLine};
 use crate::process;
 use crate::snapshot::shown;
 use crate::store::{self, Means, Store};
@@ -30,6 +31,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use subvolume::{SubvolumeBackup, Todo};
 pub use verified::note_verified;
 
@@ -101,6 +103,8 @@ pub(super) struct RunContext<'a, 'b> {
     others: Vec<Option<Result<Box<dyn Store>>>>,
     /// Remarks made already.
     said: HashSet<String>,
+    /// What was done so far.
+    overview: &'a mut Overview,
     listener: &'a mut Listener<'b>,
 }
 
@@ -119,6 +123,45 @@ pub fn run(
         true => None,
         false => Some(lock(&order.config.global.lock_path)?),
     };
+    order.selected()?;
+    let since = Instant::now();
+    let mut overview = Overview {
+        file: shown(&order.file),
+        ..Overview::default()
+    };
+    let done = back_up(order, means, now, &mut overview, listener);
+    if order.dry_run {
+        return done;
+    }
+    overview.seconds = since.elapsed().as_secs();
+    let idle = overview.lines.is_empty();
+    let words = if idle {
+        String::new()
+    } else {
+        overview.to_string()
+    };
+    if !idle {
+        listener(Event::Overview(Box::new(overview)));
+    }
+    let told = order.config.notify.end(&order.file, idle, &done, &words);
+    match (done, told) {
+        (done, Ok(())) => done,
+        (Ok(()), Err(error)) => Err(partly(error)),
+        (Err(error), Err(untold)) => {
+            listener(Event::note(untold.to_string()));
+            Err(error)
+        }
+    }
+}
+
+/// The same, without telling anybody how it went.
+fn back_up(
+    order: &ScheduledOrder,
+    means: &Means,
+    now: &Zoned,
+    overview: &mut Overview,
+    listener: &mut Listener,
+) -> Result<()> {
     let selected = order.selected()?;
     let (state, damaged) = RunState::of(&order.config);
     damaged
@@ -140,6 +183,7 @@ pub fn run(
         folders: Folders::open(order, &selected, means)?,
         others: order.config.destinations.iter().map(|_| None).collect(),
         said: HashSet::new(),
+        overview,
         listener,
     };
     round.all(subjects)
@@ -167,13 +211,47 @@ impl RunContext<'_, '_> {
         let count = todo.len() + errors.len();
         let mut remembered = self.note_errors(&errors);
         if !todo.is_empty() {
+            self.begin();
             self.before(&todo)?;
             let done = self.each(todo, &mut errors);
+            self.count_failures(&errors);
             remembered = remembered.and(self.note_errors(&errors));
             let done = done.and_then(|each| self.verdict(errors, count).and(each).and(remembered));
             return self.after(done);
         }
+        self.count_failures(&errors);
         self.verdict(errors, count).and(remembered)
+    }
+
+    /// Tells the healthcheck. Whether it hears of the end is what counts.
+    fn begin(&mut self) {
+        if self.order.dry_run {
+            return;
+        }
+        if let Err(error) = self.order.config.notify.begin() {
+            self.note(error.to_string());
+        }
+    }
+
+    /// What failed before it came to a destination.
+    fn count_failures(&mut self, errors: &[(PathBuf, Error)]) {
+        for (path, error) in errors {
+            let of = self
+                .order
+                .config
+                .subvolumes
+                .iter()
+                .find(|of| of.path == *path);
+            let subvolume = of.map_or_else(|| shown(path), |of| of.name.clone());
+            let told = |line: &OverviewLine| line.subvolume == subvolume && line.error.is_some();
+            if !self.overview.lines.iter().any(told) {
+                self.overview.lines.push(OverviewLine {
+                    subvolume,
+                    error: Some(error.clone()),
+                    ..OverviewLine::default()
+                });
+            }
+        }
     }
 
     /// What keeps a subvolume from a backup is remembered for who asks how things stand.

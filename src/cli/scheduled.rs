@@ -7,8 +7,10 @@ use crate::backup;
 use crate::backup::config::{Config, Level};
 use crate::backup::scheduled::{self, ScheduledOrder};
 use crate::error::{Kind, Result};
+use crate::event::Event;
 use crate::log;
 use crate::progress::{Progress, Verbosity};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 /// Makes the backups that are due.
@@ -41,8 +43,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
     if let Some(remark) = remark {
         progress.note(remark);
     }
-    let done = scheduled::run(&order, &means(options)?, &now, &mut |event| {
-        progress.hear(&event);
+    // What is mailed by cron, or kept by a journal, need not say each hour that nothing is due.
+    let tells_idle = options.json || options.dry_run || io::stdout().is_terminal();
+    let done = scheduled::run(&order, &means(options)?, &now, &mut |event| match event {
+        Event::Due { due: false, .. } if !tells_idle => log::line(|| event.to_string()),
+        event => progress.hear(&event),
     });
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("what arrived stays; the next run goes on with it");

@@ -134,6 +134,7 @@ impl Scene {
             if let Event::Due {
                 subvolume: path,
                 what,
+                ..
             } = event
             {
                 let name = path.file_name().unwrap().to_string_lossy();
@@ -507,6 +508,8 @@ fn a_dry_run_shows_everything_and_does_nothing() {
     assert_eq!(done.code, 0);
     let idle = scene.backup(&[]);
     assert_eq!(idle.code, 0);
+    assert_eq!((&*idle.stdout, &*idle.stderr), ("", ""), "cron is silent");
+    let idle = scene.backup(&["-n"]);
     assert!(
         idle.stdout
             .contains("nothing is due; incremental backup from")

@@ -287,6 +287,7 @@ fn a_backup() {
             Event::Due {
                 subvolume: "/home".into(),
                 what: "full backup now (there is none)".to_owned(),
+                due: true,
             },
             made(true, Some("it changed")),
             made(false, Some("it changed")),

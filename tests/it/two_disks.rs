@@ -18,7 +18,11 @@ use buttersink::store::local::Manner;
 use buttersink::store::remote::ssh;
 use buttersink::store::{BucketOptions, Means};
 use jiff::{ToSpan, Zoned};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_week_of_hours_on_two_disks,
@@ -27,6 +31,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_pattern_means_subvolumes,
     what_is_pinned_stays_everywhere,
     how_backups_stand,
+    who_is_told_how_it_went,
 ];
 
 /// Subvolumes `home` and `mail` on one filesystem, and a configuration.
@@ -76,7 +81,10 @@ impl Scene {
         let mut due = Vec::new();
         let done = scheduled::run(&order, &means(), now, &mut |event| {
             println!("{event:?}");
-            if let Event::Due { subvolume, what } = event {
+            if let Event::Due {
+                subvolume, what, ..
+            } = event
+            {
                 let name = subvolume.file_name().unwrap().to_string_lossy();
                 due.push(format!("{name}: {what}"));
             }
@@ -338,4 +346,122 @@ fn how_backups_stand() {
             .replace("max_age = '2d'", ""),
     );
     assert_eq!(buttersink(["status", "--config", config]).code, 0);
+}
+
+/// What a healthcheck heard: paths and bodies.
+type Heard = Arc<Mutex<Vec<(String, String)>>>;
+
+/// The address of a healthcheck, and what it hears.
+fn healthcheck() -> (String, Heard) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/key", listener.local_addr().unwrap());
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let all = heard.clone();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut reader = BufReader::new(connection.try_clone().unwrap());
+            let (mut first, mut length) = (String::new(), 0);
+            reader.read_line(&mut first).unwrap();
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                match line.trim().to_lowercase().split_once(": ") {
+                    Some(("content-length", number)) => length = number.parse().unwrap(),
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let path = first.split(' ').nth(1).unwrap().to_owned();
+            all.lock()
+                .unwrap()
+                .push((path, String::from_utf8(body).unwrap()));
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK";
+            connection.write_all(answer).unwrap();
+        }
+    });
+    (address, heard)
+}
+
+/// A screen at the end, silence when nothing is due, and a healthcheck and a program that hear of it.
+fn who_is_told_how_it_went() {
+    let (near, far) = (btrfs("near", 512), here().join("far"));
+    let (address, heard) = healthcheck();
+    let program = here().join("tell");
+    let told = here().join("told");
+    let text = format!(
+        "#!/bin/sh\nprintf '%s|%s|%s\\n' \"$BUTTERSINK_STATUS\" \"$BUTTERSINK_MESSAGE\" \"$BUTTERSINK_SUMMARY\" >>{}\n",
+        told.display()
+    );
+    std::fs::write(&program, text).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let scene = Scene::new(&format!(
+        "schedule.every = '9y'\n[snapshots]\nretain = 2\n[[subvolume]]\npath = 'FROM/home'\n\
+         [[destination]]\nlocation = '{}/'\n[[destination]]\nname = 'far'\nlocation = '{}/'\n\
+         [notify]\nping = '{address}'\ncommand = ['{}']\n",
+        near.display(),
+        far.display(),
+        program.display()
+    ));
+    let config = scene.config.to_str().unwrap();
+    let paths = || {
+        let heard: Vec<_> = heard.lock().unwrap().drain(..).collect();
+        heard.into_iter().unzip::<String, String, Vec<_>, Vec<_>>()
+    };
+    let failed = buttersink(["backup", "--config", config]);
+    assert_eq!(failed.code, 10, "{}", failed.stderr);
+    let summary = failed.stdout.split("summary of").nth(1).unwrap();
+    assert!(
+        summary.contains("1 sent") && summary.contains("1 made"),
+        "{summary}"
+    );
+    let last = summary.lines().last().unwrap();
+    assert!(last.contains("FAILED") && last.contains("far"), "{summary}");
+    let (ways, bodies) = paths();
+    assert_eq!(ways, ["/key/start", "/key/fail"]);
+    assert!(bodies[1].contains("FAILED"), "{bodies:?}");
+    let told_all = std::fs::read_to_string(&told).unwrap();
+    assert!(told_all.starts_with("10|incomplete backup"), "{told_all}");
+    scene.configure(
+        &std::fs::read_to_string(&scene.config)
+            .unwrap()
+            .split("[global]")
+            .next()
+            .unwrap()
+            .replace(
+                &format!(
+                    "[[destination]]\nname = 'far'\nlocation = '{}/'\n",
+                    far.display()
+                ),
+                "",
+            ),
+    );
+    // Nothing is due, and nothing is said; the healthcheck hears that all is well.
+    let idle = buttersink(["backup", "--config", config]);
+    assert_eq!((idle.code, &*idle.stdout, &*idle.stderr), (0, "", ""));
+    assert_eq!(paths().0, ["/key"]);
+    assert_eq!(std::fs::read_to_string(&told).unwrap(), told_all);
+    let json = buttersink(["backup", "--config", config, "--json", "--once"]);
+    assert_eq!(json.code, 0, "{}", json.stderr);
+    let lines = json
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["lines"][0]["made"]),
+        (&"overview".into(), &1.into())
+    );
+    assert_eq!(lines[0]["due"], true);
+    // Anybody might have written it.
+    std::fs::set_permissions(&scene.config, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = buttersink(["backup", "--config", config]);
+    assert!(
+        refused.code == 1 && refused.stderr.contains("only root"),
+        "{}",
+        refused.stderr
+    );
 }

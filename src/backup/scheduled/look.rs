@@ -52,6 +52,7 @@ impl RunContext<'_, '_> {
         (self.listener)(Event::Due {
             subvolume: of.path.clone(),
             what: words,
+            due: !matches!(agenda, Agenda::Later(..)),
         });
         let missed = there.missed;
         match (&agenda, unread.as_ref().or(missed.as_ref())) {

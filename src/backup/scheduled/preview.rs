@@ -9,7 +9,7 @@ use crate::backup::names;
 use crate::backup::schedule::Due;
 use crate::backup::state::RunState;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Listener};
+use crate::event::{Event, Listener, Overview};
 use crate::snapshot::shown;
 use crate::store::Means;
 use jiff::Zoned;
@@ -46,6 +46,7 @@ pub fn preview(
         folders,
         others: order.config.destinations.iter().map(|_| None).collect(),
         said: HashSet::new(),
+        overview: &mut Overview::default(),
         listener,
     };
     let mut failed = None;
@@ -113,6 +114,7 @@ fn tell(
     listener(Event::Due {
         subvolume: of.path.clone(),
         what,
+        due: false,
     });
 }
 
@@ -125,6 +127,7 @@ impl RunContext<'_, '_> {
             (self.listener)(Event::Due {
                 subvolume: of.path.clone(),
                 what: words,
+                due: false,
             });
         }
         todo.map(drop)

@@ -2,6 +2,7 @@
 //! out is `run`'s business.
 
 use super::destinations::{self, BackupCost, InBucket};
+use super::tally::Tally;
 use super::{RunContext, ScheduledOrder};
 use crate::archive::{Backup as Archived, Owner, Stamp};
 use crate::backup::agenda::{Agenda, NewestChain};
@@ -13,6 +14,7 @@ use crate::backup::run::{MakeWhen, Run, RunOutcome};
 use crate::backup::schedule::BackupKind;
 use crate::backup::source::BackupSource;
 use crate::error::{Error, Kind, Result};
+use crate::event::Event;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
 use crate::store::{self, Archive, Means};
 use std::collections::HashSet;
@@ -221,6 +223,12 @@ impl RunContext<'_, '_> {
                 dests.push(destinations::other(dest, store, &todo.source));
             }
         }
+        let mut tally = Tally::new(&of.name, shown(todo.source.folder.join("")));
+        let teller = &mut *self.listener;
+        let mut listener = |event: Event| {
+            tally.hear(&event);
+            teller(event);
+        };
         let outcome = Run {
             source: &todo.source,
             store: self.folders.store(&subject.folder)?,
@@ -234,9 +242,10 @@ impl RunContext<'_, '_> {
             pinned_names: of.pinned.clone(),
             lets_go,
             said: self.said.clone(),
-            listener: self.listener,
+            listener: &mut listener,
         }
         .go(dests)?;
+        self.overview.lines.extend(tally.lines(&outcome));
         if !self.order.dry_run {
             self.note_outcome(subject, &outcome, for_archive)?;
         }
