@@ -12,7 +12,6 @@ mod look;
 mod preview;
 mod verified;
 
-use super::archive;
 use super::config::{Config, SubvolumeConfig};
 use super::oneshot::{access, not_this_work};
 use super::state::RunState;
@@ -167,9 +166,6 @@ fn back_up(
     damaged
         .iter()
         .for_each(|remark| listener(Event::note(remark)));
-    if let Some(remark) = archive::spool_remark(&order.config) {
-        listener(Event::note(&remark));
-    }
     // Without credentials nothing is done at all.
     let mut subjects = Vec::new();
     for of in &selected {
