@@ -125,6 +125,13 @@ impl Verification {
         self.findings.iter_mut().find(of)
     }
 
+    /// What was seen of the content, in the place of what its record let one think.
+    fn correct(&mut self, snapshot: &Snapshot, verdict: Verdict) {
+        if let Some(finding) = self.finding(snapshot) {
+            finding.verdict = verdict;
+        }
+    }
+
     /// Adds a verdict to what is known of a snapshot. Who has seen its content needs no records.
     fn add(&mut self, snapshot: &Snapshot, verdict: Verdict, has_seen_content: bool) {
         let Some(finding) = self.finding(snapshot) else {

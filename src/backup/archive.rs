@@ -4,8 +4,11 @@ use super::config::{BucketConfig, Config, SubvolumeConfig};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::store::{ArchiveSettings, BucketOptions, Means};
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use crate::sys;
+use std::fs::{DirBuilder, File};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
 
 /// Where the backups of a subvolume lie and how they are written.
 ///
@@ -76,6 +79,28 @@ pub fn means(config: &Config, means: &Means) -> Means {
         },
         ..means.clone()
     }
+}
+
+/// What may happen to the rest of this machine: parts that wait can fill the disk that everything is on.
+pub fn spool_remark(config: &Config) -> Option<String> {
+    let spools = config.s3.as_ref().is_some_and(|s3| s3.spool_enabled);
+    let (dir, most) = (&config.global.spool_dir, config.global.spool_size_bytes);
+    let free = spools.then(|| free_beside_the_root(dir)).flatten()?;
+    (free < most).then(|| {
+        format!(
+            "parts wait in {}, on the filesystem of /: {most} bytes of them may, and {free} are free \
+             (global.spool_dir, global.spool_size_bytes)",
+            shown(dir)
+        )
+    })
+}
+
+/// Bytes that are free where a directory is or will be, if that is on the filesystem of `/`.
+fn free_beside_the_root(dir: &Path) -> Option<u64> {
+    let there = dir.ancestors().find_map(|dir| File::open(dir).ok())?;
+    let root = Path::new("/").metadata().ok()?.dev();
+    let same = there.metadata().ok()?.dev() == root;
+    sys::free_bytes(there.as_fd()).ok().filter(|_| same)
 }
 
 /// Better before there is a snapshot than when it is to be sent.

@@ -27,6 +27,18 @@ impl Naming {
         }
     }
 
+    /// All names that something made now can have: two of one second would be one in a bucket.
+    pub fn names(&self, now: &Zoned) -> Vec<OsString> {
+        match self {
+            Naming::OneShot(_) => vec![self.name(now)],
+            Naming::Scheduled(name, _) => {
+                let kinds = [BackupKind::Full, BackupKind::Incremental];
+                let named = |kind| scheduled(name, now.timestamp(), kind).into();
+                kinds.map(named).to_vec()
+            }
+        }
+    }
+
     /// When a snapshot of this name was made; `None` for names that are not given so. Of a local
     /// hour that happens twice, the first.
     pub fn made(&self, name: &OsStr, zone: &TimeZone) -> Option<Timestamp> {

@@ -200,11 +200,11 @@ impl BackupSource {
     fn free_name(&self, now: &Zoned) -> (OsString, Zoned) {
         let mut at = now.clone();
         loop {
-            let name = self.naming.name(&at);
-            let taken = self.folder.join(&name).symlink_metadata().is_ok();
+            let mut names = self.naming.names(&at).into_iter();
+            let taken = names.any(|name| self.folder.join(name).symlink_metadata().is_ok());
             match at.checked_add(1.second()) {
                 Ok(later) if taken => at = later,
-                _ => return (name, at),
+                _ => return (self.naming.name(&at), at),
             }
         }
     }

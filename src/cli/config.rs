@@ -97,6 +97,9 @@ fn bucket(config: &Config, options: &Options, progress: &mut Progress) -> Result
         return Ok(());
     };
     let means = means::of_file(options, config)?;
+    if let Some(remark) = backup::archive::spool_remark(config) {
+        progress.note(&remark);
+    }
     for words in store::bucket_remarks(&s3.bucket, &s3.prefix, &means)? {
         progress.result(&words);
     }

@@ -180,7 +180,10 @@ fn in_the_way(snapshot: &Snapshot, there: &Snapshot) -> Option<Obstacle> {
         // One that was not received has changed until it was sent from there: its generation tells.
         State::Altered if there.received_uuid.is_some() || snapshot.generation() == 0 => {
             let obstacle = Obstacle::blocking(path, copy + "was altered");
-            Some(obstacle.hint("remove it to have it sent again"))
+            Some(obstacle.hint(
+                "'buttersink verify DST --against SRC --content', if it may be the same still, as where blocks are \
+                 deduplicated; else remove it to have it sent again",
+            ))
         }
         State::Uncompared => {
             let why = "was not compared with its source, as the run that brought it was ended";

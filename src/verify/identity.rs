@@ -7,8 +7,12 @@ use crate::snapshot::{Listing, Snapshot, shown};
 /// Adds to the report what the other place has to say, and what this place lacks.
 pub fn same_snapshots(report: &mut Verification, there: &Listing) {
     let here = report.listing.snapshots.clone();
+    let (newest_here, newest_there) = (
+        newest(&here, &there.snapshots),
+        newest(&there.snapshots, &here),
+    );
     for snapshot in here.iter().filter(|s| counts(s)) {
-        match held_against(snapshot, there) {
+        match held_against(snapshot, there, newest_here) {
             Ok(remark) => report.remark(snapshot, &remark),
             Err(verdict) => report.add(snapshot, verdict, false),
         }
@@ -19,6 +23,7 @@ pub fn same_snapshots(report: &mut Verification, there: &Listing) {
         let named = |h: &&Snapshot| h.stand_in && h.path.file_name() == snapshot.path.file_name();
         let verdict = match here.iter().find(named) {
             Some(perhaps) => may_be(&format!("{} in {ours}", shown(&perhaps.path))),
+            None if is_older(snapshot, newest_there) => rotated(ours),
             None => missing_in(
                 &report.listing,
                 format!("{theirs} has it, and {ours} does not"),
@@ -26,6 +31,23 @@ pub fn same_snapshots(report: &mut Verification, there: &Listing) {
         };
         report.add(snapshot, verdict, false);
     }
+}
+
+/// When the newest of these was made that the others are too.
+fn newest(these: &[Snapshot], others: &[Snapshot]) -> Option<i64> {
+    let common = |s: &&Snapshot| counts(s) && others.iter().any(|o| counts(o) && o.id() == s.id());
+    these.iter().filter(common).filter_map(|s| s.created).max()
+}
+
+fn is_older(snapshot: &Snapshot, newest: Option<i64>) -> bool {
+    matches!((snapshot.created, newest), (Some(made), Some(newest)) if made < newest)
+}
+
+/// What is older than others that are on both sides may have been let go: policies differ.
+fn rotated(place: &str) -> Verdict {
+    Verdict::Unverifiable(format!(
+        "{place} does not have it, and has newer ones: it was let go there, or never brought"
+    ))
 }
 
 /// What follows if nobody can tell before thawing which snapshot something is.
@@ -45,13 +67,18 @@ fn missing_in(listing: &Listing, words: String) -> Verdict {
 }
 
 /// A remark if they agree: listings say what snapshots claim to be, which is nothing seen of them.
-fn held_against(snapshot: &Snapshot, there: &Listing) -> Result<String, Verdict> {
+fn held_against(
+    snapshot: &Snapshot,
+    there: &Listing,
+    newest: Option<i64>,
+) -> Result<String, Verdict> {
     let place = &there.location;
     let same = |s: &&Snapshot| counts(s) && s.id() == snapshot.id();
     let copies: Vec<_> = there.snapshots.iter().filter(same).collect();
     let Some(copy) = copies.iter().find(|s| is_sound(s)).or(copies.first()) else {
         return Err(match snapshot.stand_in {
             true => may_be(&format!("one of {place}")),
+            false if is_older(snapshot, newest) => rotated(place),
             false => missing_in(there, format!("missing in {place}")),
         });
     };
@@ -110,7 +137,7 @@ mod tests {
             partial: true,
             ..Listing::default()
         };
-        let missing = |there| held_against(&snapshot("a", 1, 7), there).unwrap_err();
+        let missing = |there| held_against(&snapshot("a", 1, 7), there, None).unwrap_err();
         assert_eq!(missing(&some).rank(), 1);
         assert_eq!(missing(&Listing::default()).rank(), 2);
     }
@@ -151,6 +178,30 @@ mod tests {
         report.findings.clear();
         same_snapshots(&mut report, &there);
         assert_eq!(report.findings[0].verdict.rank(), 1);
+    }
+
+    /// What is older than a common one may have been let go; what is newer has not come.
+    #[test]
+    fn what_is_let_go_is_not_different() {
+        let at = |name, id, created| Snapshot {
+            created: Some(created),
+            ..snapshot(name, id, 7)
+        };
+        let (old, mid, new) = (at("old", 1, 10), at("mid", 2, 20), at("new", 3, 30));
+        let pair = |name: &str, rank| (name.to_owned(), rank);
+        assert_eq!(
+            ranks(
+                std::slice::from_ref(&mid),
+                &[old.clone(), mid.clone(), new.clone()]
+            ),
+            [pair("mid", 0), pair("old", 1), pair("new", 2)]
+        );
+        assert_eq!(
+            ranks(&[old.clone(), mid.clone(), new], std::slice::from_ref(&mid)),
+            [pair("old", 1), pair("mid", 0), pair("new", 2)]
+        );
+        // Where nothing is common, nothing says that they belong together.
+        assert_eq!(ranks(&[old], &[mid]), [pair("old", 2), pair("mid", 2)]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::error::{Doing, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
 use crate::proof::{Seen, Verdict};
-use crate::snapshot::{Listing, Snapshot, shown};
+use crate::snapshot::{Listing, Snapshot, State, shown};
 use crate::sys::dir;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -44,10 +44,18 @@ pub fn content(
             )),
         };
         let verdict = with_heirs(verdict, snapshot, &report.listing);
+        if snapshot.state == State::Altered && verdict.has(Seen::Same) {
+            report.correct(snapshot, verdict.remarked(MOVED));
+            continue;
+        }
         report.add(snapshot, verdict, true);
     }
     Ok(())
 }
+
+/// What is altered by its record only.
+const MOVED: &str =
+    "its generation moved, and its content did not, as where blocks are deduplicated";
 
 /// Whether two paths lead to one subvolume, which is always like itself.
 fn is_itself(ours: &Path, theirs: &Path) -> bool {

@@ -53,6 +53,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_was_lost_in_the_bucket_is_said_at_once,
     a_configuration_is_checked_with_its_bucket,
     an_archive_that_cannot_be_listed_is_one_item,
+    two_runs_in_one_second_have_two_stamps,
     one_backup_is_deleted,
     a_clock_that_was_wrong_for_a_while,
     one_run_at_a_time,
@@ -724,6 +725,27 @@ fn what_was_lost_in_the_bucket_is_said_at_once() {
     let (state, _) = RunState::read(&state);
     let last = state.subvolumes["data"].last_full_at.clone();
     assert_eq!(last, Some("20260201T020000Z".into()));
+}
+
+/// A full backup and an incremental one, asked for in one second: the second one has the next second.
+fn two_runs_in_one_second_have_two_stamps() {
+    let scene = Scene::new("seaweedfs", "");
+    let order = ScheduledOrder {
+        once: true,
+        ..scene.order()
+    };
+    for _ in 0..3 {
+        scheduled::run(&order, &means(&scene.server), &day(0), &mut |_| {}).unwrap();
+    }
+    let mut stamps: Vec<String> = scene.names("data");
+    assert_eq!(stamps.len(), 3);
+    stamps
+        .iter_mut()
+        .for_each(|name| *name = name.split("__").nth(1).unwrap().to_owned());
+    stamps.sort();
+    stamps.dedup();
+    assert_eq!(stamps.len(), 3);
+    assert_eq!(scene.restore_all("data", "to"), 3);
 }
 
 /// Of two subvolumes the backups of one cannot be listed: those of the other are verified.

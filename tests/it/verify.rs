@@ -9,6 +9,7 @@ use crate::stores::{delete, two_snapshots};
 use crate::streams::{diff, stream, uuid};
 use crate::subvolumes::{script, set_read_only, snapshot, unfinished};
 use crate::support::*;
+use crate::tree::assert_same;
 use buttersink::process::Priority;
 use buttersink::proof::{Depth, Seen};
 use buttersink::store::bucket::DiffStore;
@@ -30,8 +31,47 @@ macro_rules! on_both {
     };
 }
 
-pub(crate) const TESTS: &[Test] = crate::tests![filesystems, by_the_protocol];
+pub(crate) const TESTS: &[Test] = crate::tests![
+    filesystems,
+    by_the_protocol,
+    what_is_deduplicated_is_sealed_anew
+];
 pub(crate) const BUCKETS: &[Test] = on_both![objects, split_objects, against_a_filesystem];
+
+/// What deduplicators do: the generation of a read-only snapshot moves, and no byte changes.
+fn what_is_deduplicated_is_sealed_anew() {
+    let snaps = two_snapshots(&btrfs("source", 512), 3);
+    let copies = btrfs("dest", 512).join("copies");
+    fs::create_dir(&copies).unwrap();
+    let (here, there) = (snaps.as_os_str(), copies.as_os_str());
+    let content = [there, "--against".as_ref(), here, "--content".as_ref()];
+    let sync = || buttersink([snaps.join(""), copies.join("")]);
+    assert_eq!(sync().code, 0);
+    let file = "cp -a first/2 ../spare; dd if=../spare of=first/2 conv=notrunc status=none";
+    let quietly = format!("{file}; touch -r ../spare first/2; rm ../spare; sync -f .");
+    set_read_only(&copies.join("next"), false);
+    script(&copies.join("next"), &quietly);
+    set_read_only(&copies.join("next"), true);
+    ends(4, &[there], &["1 sealed, 0 unverifiable, 1 different"]);
+    let said = sync();
+    assert_eq!(said.code, 10);
+    assert!(said.stderr.contains("deduplicated"), "{}", said.stderr);
+    ends(
+        0,
+        &content,
+        &["2 same, 0 unver", "as where blocks are deduplicated"],
+    );
+    ends(0, &[there], &["2 sealed"]);
+    snapshot(&snaps.join("../work"), &snaps.join("third"));
+    let said = sync();
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(
+        said.stdout.contains("sent third (from next"),
+        "{}",
+        said.stdout
+    );
+    assert_same(&snaps.join("third"), &copies.join("third"));
+}
 
 /// `buttersink verify ARGS…` ends so, and says these things.
 #[track_caller]

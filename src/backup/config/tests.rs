@@ -312,3 +312,23 @@ before = ['/usr/local/bin/dump', '--all']
         "must be an absolute path",
     );
 }
+
+/// Parts wait in a directory that is not there yet, below one that is on the filesystem of `/`.
+#[test]
+fn what_could_fill_the_disk_of_the_root_is_said() {
+    let remark = |enabled: bool, bytes: u64| {
+        let dir = "/no-such-directory/of-anybody/spool";
+        let text = format!(
+            "{LEAST}spool_dir = '{dir}'\nspool_size_bytes = {bytes}\n[schedule]\n[snapshots]\n"
+        );
+        let text = text.replace("[s3]\n", &format!("[s3]\nspool_enabled = {enabled}\n"));
+        crate::backup::archive::spool_remark(&parse(&text).unwrap())
+    };
+    assert!(
+        remark(true, 1 << 62)
+            .unwrap()
+            .contains("/no-such-directory")
+    );
+    assert_eq!(remark(false, 1 << 62), None);
+    assert_eq!(remark(true, 5 << 20), None);
+}

@@ -46,14 +46,18 @@ pub(super) fn compare(
 }
 
 /// What a run brought and was ended before it compared it counts from now on, if it is the same. So does
-/// what has no seal, if all of it was compared, and where nobody else can say so: on this machine.
+/// what has no seal, or one that is not right any more, if all of it was compared, and where nobody else can say
+/// so: on this machine.
 pub(super) fn settle(report: &mut Verification, place: &Location, options: &Options) {
     let same = |path: &Path| {
         let mut findings = report.findings.iter();
         findings.any(|f| f.path == path && f.verdict.has(Seen::Same))
     };
     let whole = place.place.directory().is_some() && !options.changed;
-    let waits = |state| state == State::Uncompared || whole && state == State::Unsealed;
+    let waits = |state| {
+        let by_record = matches!(state, State::Unsealed | State::Altered);
+        state == State::Uncompared || whole && by_record
+    };
     let all = report.listing.snapshots.iter();
     let waiting = all.filter(|s| waits(s.state) && same(&s.path));
     let waiting: Vec<Snapshot> = waiting.cloned().collect();

@@ -3,6 +3,7 @@
 //! of the two has the name.
 
 use super::Local;
+use super::listing::states;
 use super::paths::{checked_name, open_dir, sync};
 use super::records::marks;
 use super::records::seals::{self, Fact, Seal};
@@ -56,7 +57,8 @@ pub(super) fn reject(local: &mut Local, path: &Path) -> Result<Rejected> {
 }
 
 /// The crash that kept it from being compared may have kept it from being sealed as well. What another
-/// program received has no seal; that it is right only this machine's own may say.
+/// program received has no seal, and that of what was deduplicated is not right any more; that they are what
+/// they should be only this machine's own may say. What was compared and was another stays so.
 pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
     let doing = || format!("cannot settle {}", shown(local.dir.join(path)));
     let now = btrfs::subvolume(&local.dir.join(path))?;
@@ -67,7 +69,14 @@ pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
         let said = "it was replaced or changed since it was listed";
         return Err(Error::refused(doing(), said));
     };
-    let unsealed = !local.walled && listed.state == State::Unsealed;
+    let by_record = match listed.state {
+        State::Altered => {
+            let all = local.filesystem.subvolumes()?.all;
+            !states(&local.dir, &all)?.rejected.contains(&now.uuid)
+        }
+        state => state == State::Unsealed,
+    };
+    let unsealed = !local.walled && by_record;
     if unsealed || listed.state == State::Uncompared {
         let fact = Fact {
             seal: Some(seal),
