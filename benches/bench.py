@@ -218,6 +218,7 @@ def arguments(about):
     parser.add_argument("--small", type=int, default=30000, help="files of the small transfer")
     parser.add_argument("--snapshots", type=int, default=200, help="snapshots to plan")
     parser.add_argument("--step", type=int, default=8, help="MiB that change between these")
+    parser.add_argument("--tiny", type=int, default=300, help="tiny increments; and ten times as many")
     parser.add_argument("--listed", type=int, default=1000, help="snapshots to list")
     parser.add_argument("--runs", type=int, default=5, help="turns of each contender")
     parser.add_argument("--quick", action="store_true", help="a quick look: small sizes, few turns")
@@ -227,7 +228,7 @@ def arguments(about):
     args = parser.parse_args()
     if args.quick:
         args.size, args.snapshots, args.step, args.listed, args.runs = 64, 20, 2, 100, 1
-        args.small = 2000
+        args.small, args.tiny = 2000, 30
     args.programs, args.scratch = args.programs.resolve(), args.scratch.resolve()
     return args
 

@@ -180,6 +180,32 @@ def send(snaps, steps, step):
     return f"btrfs send -q {parent} {snaps}/{step['path']} | wc -c"
 
 
+def tiny(args, program):
+    """Many increments with next to nothing in them, and ten times as many."""
+    for count, turns in (args.tiny, args.runs), (args.tiny * 10, 1):
+        table = Table(f"{count} tiny increments")
+        with Filesystem(args.scratch, "src", 3072) as source:
+            live, snaps = source / "live", source / "snaps"
+            run("btrfs", "subvolume", "create", live)
+            snaps.mkdir()
+            for number in range(count):
+                (live / f"file{number % 20}").write_text(f"{number}\n")
+                snapshot(live, snaps / f"{number:05}")
+            os.sync()
+            src, dst = shlex.quote(str(snaps)), shlex.quote(str(args.scratch / "dst"))
+            each = f"btrfs send -q ${{p:+-p $p}} $i | btrfs receive -q {dst} && sync -f {dst}; p=$i"
+            ways = {
+                "btrfs send | receive; sync -f, each": f"p=; for i in {src}/*; do {each}; done",
+                "buttersink": f"{program} -q {src}/ {dst}/",
+            }
+            for _ in range(turns):
+                for name, command in ways.items():
+                    with Filesystem(args.scratch, "dst", 3072):
+                        cold()
+                        table.add(name, timed(command))
+        table.print()
+
+
 def listing(args, program):
     """Listing many snapshots; warm, since that is how one lists."""
     table = Table(f"list {args.listed} snapshots")
@@ -215,6 +241,7 @@ def main():
         "comparing": comparing,
         "raw": raw,
         "planning": planning,
+        "tiny": tiny,
         "listing": listing,
     }
     unknown = set(args.only) - set(benches)

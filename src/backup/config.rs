@@ -200,11 +200,9 @@ impl Config {
     /// If it cannot be read or understood, or has hooks that others than root could have written.
     pub fn read(path: &Path) -> Result<Config> {
         let name = shown(path);
-        if !path.is_absolute() {
-            let said = "the path of a configuration file is absolute";
-            return Err(Error::usage(format!("cannot use {name}"), said));
-        }
         let doing = || format!("cannot read {name}");
+        // State and lock are found by it, wherever the next run is started.
+        let path = &*std::path::absolute(path).doing(doing)?;
         let found = Unopened::at(path).doing(doing)?;
         let text = secure_open::read_found(&found, LONGEST).doing(doing)?;
         let text = String::from_utf8(text).map_err(|_| Error::usage(doing(), "it is not UTF-8"))?;

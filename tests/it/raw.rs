@@ -545,6 +545,12 @@ fn backups_of_both_kinds() {
     fine(&["backup", "--config", file, "--once"]);
     let listed = fine(&["list", "--config", file]);
     assert!(listed.stdout.contains("full"), "{}", listed.stdout);
+    // From wherever it is started.
+    std::env::set_current_dir(here()).unwrap();
+    assert_eq!(
+        fine(&["list", "--config", "config.toml"]).stdout,
+        listed.stdout
+    );
     fine(&["verify", "--config", file, "--download"]);
     let all = fine(&["list", &raw(&other)]);
     assert!(all.stdout.contains("data"), "{}", all.stdout);
