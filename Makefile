@@ -22,6 +22,9 @@ UNITS    := $(wildcard contrib/systemd/*.service contrib/systemd/*.timer)
 # What `make install` installs: $(BUILT)/static has the ones without shared libraries.
 FROM ?= $(BUILT)/release
 
+# With LINKS=yes, names by which programs that came before are called.
+OLD := btrfs_to_s3 btrfs-backup.py buttersink.py
+
 # Every file that is installed, and where it comes from.
 page_to   = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 FILES    := $(foreach p,$(PROGRAMS),$(FROM)/$(p)=$(BINDIR)/$(p)) \
@@ -82,16 +85,24 @@ bench: $(BINARIES) ## figures beside those of the plain tools; ARGS=--quick for 
 	$(CARGO) bench --locked --bench frames --bench plans
 	python3 benches/checksum.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(filter --quick,$(ARGS))
 
-install: $(PROGRAMS:%=$(FROM)/%) ## programs, man pages and completions below $(DESTDIR)$(PREFIX)
+install: $(PROGRAMS:%=$(FROM)/%) ## programs, man pages, completions below $(DESTDIR)$(PREFIX); LINKS=yes for old names
 	@for file in $(FILES); do \
 	    mode=644; case $$file in '$(FROM)'/*) mode=755;; esac; \
 	    $(INSTALL) -D -m $$mode "$${file%%=*}" "$(DESTDIR)$${file#*=}" || exit; \
 	    echo "$(DESTDIR)$${file#*=}"; \
 	done
+	@[ '$(LINKS)' != yes ] || for name in $(OLD); do \
+	    ln -sf buttersink "$(DESTDIR)$(BINDIR)/$$name" || exit; \
+	    echo "$(DESTDIR)$(BINDIR)/$$name"; \
+	done
 
 # Directories that became empty go only below DESTDIR: elsewhere they may be the system's.
 uninstall: ## remove what install put there
 	@for file in $(FILES); do rm -f "$(DESTDIR)$${file#*=}"; done
+	@for name in $(OLD); do \
+	    link="$(DESTDIR)$(BINDIR)/$$name"; \
+	    if [ "$$(readlink "$$link")" = buttersink ]; then rm -f "$$link"; fi; \
+	done
 	@[ -z '$(DESTDIR)' ] || [ ! -d '$(DESTDIR)' ] || find '$(DESTDIR)' -depth -type d -empty -delete
 
 static: $(STATIC) ## programs without shared libraries, in target/static

@@ -51,11 +51,12 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 #[cfg(any(test, feature = "fuzz"))]
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// Runs `buttersink` with these arguments (without the program's name).
+/// Runs `buttersink` with these arguments, the first of which is what it is called.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = as_called(arguments.into_iter().collect());
     let for_scripts = arguments.iter().any(|word| word == "--json");
     let mut arguments = arguments.into_iter().peekable();
     let is_sender = |word: &OsString| word == builtin_send::WORD;
@@ -99,6 +100,17 @@ fn carry_out(asked: Understood<Options, Form>) -> Result<()> {
         Err(error) => log::line(|| format!("exit {}: {error}", error.exit_code())),
     }
     result
+}
+
+/// The words after the name. `btrfs-backup.py` named no command, since it had but one; the words of
+/// `btrfs_to_s3` and `buttersink.py` are ours.
+fn as_called(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.first().map(Path::new).and_then(Path::file_name);
+    match name.is_some_and(|name| name == "btrfs-backup.py") {
+        true => arguments[0] = "backup".into(),
+        false => drop(arguments.drain(..1.min(arguments.len()))),
+    }
+    arguments
 }
 
 /// What only root may do, and somebody else tried. The far sides of ssh have their own ways to become root.

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    buttersink::cli::main(std::env::args_os().skip(1))
+    buttersink::cli::main(std::env::args_os())
 }

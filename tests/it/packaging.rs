@@ -11,6 +11,7 @@ use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
     what_is_installed_goes_again,
+    old_names_take_their_words,
     dependencies_are_the_listed_ones,
     dependencies_accept_our_rust,
     fuzzing_locks_the_same,
@@ -29,7 +30,7 @@ fn need(tool: &str) {
 }
 
 /// `make` with our programs as they are, so that it builds none.
-fn make(target: &str, to: &Path) {
+fn make(target: &str, to: &Path, more: &[&str]) {
     let from = binary("buttersink").parent().unwrap().display().to_string();
     let mut command = Command::new("make");
     command.current_dir(top()).env_remove("MAKEFLAGS");
@@ -40,7 +41,7 @@ fn make(target: &str, to: &Path) {
         command.args(["-o", &format!("{from}/{program}")]);
     }
     assert!(
-        output(command.args(words)).status.success(),
+        output(command.args(words).args(more)).status.success(),
         "make {target}"
     );
 }
@@ -48,7 +49,7 @@ fn make(target: &str, to: &Path) {
 fn what_is_installed_goes_again() {
     need("make");
     let to = here().join("a place");
-    make("install", &to);
+    make("install", &to, &[]);
     let files = run("find", [to.as_os_str(), "-type".as_ref(), "f".as_ref()]);
     let has = |end: &str| assert!(files.lines().any(|f| f.ends_with(end)), "no {end}: {files}");
     for page in names_in("man") {
@@ -66,12 +67,54 @@ fn what_is_installed_goes_again() {
     has("/usr/share/zsh/site-functions/_buttersink");
     // What is not ours stays, and keeps its directory.
     std::fs::write(to.join("usr/bin/another"), "").unwrap();
-    make("uninstall", &to);
+    make("uninstall", &to, &[]);
     let left = run("find", [to.as_os_str(), "-type".as_ref(), "f".as_ref()]);
     assert_eq!(left.lines().count(), 1, "{left}");
     std::fs::remove_file(to.join("usr/bin/another")).unwrap();
-    make("uninstall", &to);
+    make("uninstall", &to, &[]);
     assert!(!to.exists(), "directories are left");
+}
+
+/// Who called one of the programs that came before types the same.
+fn old_names_take_their_words() {
+    need("make");
+    let to = here().join("to");
+    make("install", &to, &["LINKS=yes"]);
+    for (name, words, usage) in [
+        (
+            "btrfs-backup.py",
+            &["--help"][..],
+            "usage: buttersink backup",
+        ),
+        (
+            "btrfs_to_s3",
+            &["backup", "--help"],
+            "usage: buttersink backup",
+        ),
+        (
+            "btrfs_to_s3",
+            &["restore", "--help"],
+            "usage: buttersink restore",
+        ),
+        ("buttersink.py", &["--help"], "usage: buttersink COMMAND"),
+    ] {
+        let said = output(Command::new(to.join("usr/bin").join(name)).args(words));
+        let text = String::from_utf8(said.stdout).unwrap();
+        assert!(
+            said.status.success() && text.contains(usage),
+            "{name}: {text}"
+        );
+    }
+    // Somebody else's stays.
+    let own = to.join("usr/bin/btrfs_to_s3");
+    std::fs::remove_file(&own).unwrap();
+    std::fs::write(&own, "").unwrap();
+    make("uninstall", &to, &[]);
+    let left = run(
+        "find",
+        [to.as_os_str(), "!".as_ref(), "-type".as_ref(), "d".as_ref()],
+    );
+    assert_eq!(left.trim(), own.to_str().unwrap());
 }
 
 fn cargo() -> String {
