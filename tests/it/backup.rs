@@ -904,7 +904,14 @@ fn configuration_is_checked() {
         "{}",
         said.stderr
     );
-    assert_eq!(buttersink(["config", "check", "relative.toml"]).code, 2);
+    // One that is named by a relative path is looked for where that leads.
+    let missing = buttersink(["config", "check", "no-such-file.toml"]);
+    assert_eq!(missing.code, 1);
+    assert!(
+        missing.stderr.contains("No such file"),
+        "{}",
+        missing.stderr
+    );
     assert_eq!(buttersink(["config"]).code, 2);
 }
 
