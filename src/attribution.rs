@@ -1,7 +1,9 @@
 //! Whose a stored snapshot is: by the origin that was recorded of it, and where there is none, by
 //! lineage. Never by name. Values in, values out: no file, no network, no clock.
 
-use crate::snapshot::{Diff, Graph, Listing, Offer, Origin, Snapshot, State, Subject, Uuid};
+use crate::snapshot::{
+    Diff, Graph, Listing, Offer, Origin, Origins, Snapshot, State, Subject, Uuid,
+};
 use std::collections::{HashMap, HashSet};
 
 /// A subvolume in the lineage of a filesystem.
@@ -94,13 +96,39 @@ impl Family {
         ours.map(|s| s.id()).collect()
     }
 
-    /// Also those that are recorded of what this subvolume descends from.
+    /// Also those that are recorded of what this subvolume descends from, or of its own snapshots.
     fn all_subjects(&self, there: &[&Snapshot]) -> HashSet<Subject> {
-        let above = there.iter().filter(|s| self.line.contains(&s.id()));
-        let origins = above.filter_map(|s| s.origin.as_ref());
-        let continued = origins.filter(|origin| self.may_continue(origin));
-        let continued = continued.map(Origin::subject);
+        let continued = self.continued(there).map(|(_, origin)| origin.subject());
         self.subjects.iter().cloned().chain(continued).collect()
+    }
+
+    /// What tells there of which subvolume this one is the next, and what it tells.
+    fn continued<'a>(
+        &self,
+        there: &[&'a Snapshot],
+    ) -> impl Iterator<Item = (&'a Snapshot, &'a Origin)> {
+        let told = |id| self.line.contains(&id) || self.here.contains(&id);
+        let told = there.iter().filter(move |s| told(s.id()));
+        let told = told.filter_map(|s| Some((*s, s.origin.as_ref()?)));
+        told.filter(|(_, origin)| self.may_continue(origin))
+    }
+
+    /// What is recorded there of snapshots that are of this subvolume: that they are of the one that it
+    /// continues, as the newest that tells has it. So that is known still when nothing is left of the time
+    /// before a rollback.
+    pub fn recorded_as(&self, mut origins: Origins, there: &Listing) -> Origins {
+        let whole = there.snapshots.iter();
+        let whole: Vec<&Snapshot> = whole.filter(|s| s.state != State::Partial).collect();
+        let newest = self
+            .continued(&whole)
+            .max_by_key(|(s, origin)| (origin.made, s.created));
+        if let Some((_, past)) = newest {
+            let own = origins.values_mut();
+            for origin in own.filter(|origin| self.subjects.contains(&origin.subject())) {
+                (origin.filesystem, origin.subvolume) = (past.filesystem, past.subvolume);
+            }
+        }
+        origins
     }
 
     /// Whether what a record says of an ancestor is this subvolume's past.
