@@ -242,8 +242,8 @@ mod tests {
             copy(3, None, Some(origin("other", 50))),
         ];
         assert_eq!(ours(&[("m", 50)], &[], &there), [1]);
-        // Not even the same UUID at the source outweighs it.
-        assert_eq!(ours(&[("m", 50)], &[2, 3], &there), [1]);
+        // Not even the same UUID at the source outweighs what another machine recorded.
+        assert_eq!(ours(&[("m", 50)], &[3], &there), [1]);
         assert_eq!(ours(&[("m", 50), ("m", 60)], &[], &there), [1, 2]);
     }
 
@@ -271,6 +271,37 @@ mod tests {
         family.taken.clear();
         family.machine = "other".to_owned();
         assert_eq!(family.among(&listing), HashSet::from([id(3)]));
+    }
+
+    #[test]
+    fn what_is_recorded_of_an_own_snapshot_is_continued() {
+        let there = [
+            copy(1, None, Some(origin("m", 50))),
+            copy(2, None, Some(origin("m", 50))),
+        ];
+        let listing = Listing {
+            snapshots: there.to_vec(),
+            ..Listing::default()
+        };
+        // 2 was made of 60, after it went back to something that is gone.
+        let mut family = Family {
+            subjects: HashSet::from([origin("m", 60).subject()]),
+            here: HashSet::from([id(2)]),
+            machine: "m".to_owned(),
+            ..Family::default()
+        };
+        assert_eq!(family.among(&listing).len(), 2);
+        // What is made of it now is recorded so as well, and what is of others is not touched.
+        let mut made = Origins::new();
+        made.insert(id(3), origin("m", 60));
+        made.insert(id(4), origin("m", 70));
+        let recorded = family.recorded_as(made.clone(), &listing);
+        let of = |n: u8| recorded[&id(n)].subvolume;
+        assert_eq!((of(3), of(4)), (id(50), id(70)));
+        // Not while the other one is there.
+        family.taken.insert(id(50));
+        assert!(family.among(&listing).is_empty());
+        assert_eq!(family.recorded_as(made.clone(), &listing), made);
     }
 
     #[test]
