@@ -1,7 +1,9 @@
 //! Whose a stored snapshot is: by the origin that was recorded of it, and where there is none, by
 //! lineage. Never by name. Values in, values out: no file, no network, no clock.
 
-use crate::snapshot::{Diff, Graph, Listing, Offer, Origin, Snapshot, State, Subject, Uuid};
+use crate::snapshot::{
+    Diff, Graph, Listing, Offer, Origin, Origins, Snapshot, State, Subject, Uuid,
+};
 use std::collections::{HashMap, HashSet};
 
 /// A subvolume in the lineage of a filesystem.
@@ -94,13 +96,39 @@ impl Family {
         ours.map(|s| s.id()).collect()
     }
 
-    /// Also those that are recorded of what this subvolume descends from.
+    /// Also those that are recorded of what this subvolume descends from, or of its own snapshots.
     fn all_subjects(&self, there: &[&Snapshot]) -> HashSet<Subject> {
-        let above = there.iter().filter(|s| self.line.contains(&s.id()));
-        let origins = above.filter_map(|s| s.origin.as_ref());
-        let continued = origins.filter(|origin| self.may_continue(origin));
-        let continued = continued.map(Origin::subject);
+        let continued = self.continued(there).map(|(_, origin)| origin.subject());
         self.subjects.iter().cloned().chain(continued).collect()
+    }
+
+    /// What tells there of which subvolume this one is the next, and what it tells.
+    fn continued<'a>(
+        &self,
+        there: &[&'a Snapshot],
+    ) -> impl Iterator<Item = (&'a Snapshot, &'a Origin)> {
+        let told = |id| self.line.contains(&id) || self.here.contains(&id);
+        let told = there.iter().filter(move |s| told(s.id()));
+        let told = told.filter_map(|s| Some((*s, s.origin.as_ref()?)));
+        told.filter(|(_, origin)| self.may_continue(origin))
+    }
+
+    /// What is recorded there of snapshots that are of this subvolume: that they are of the one that it
+    /// continues, as the newest that tells has it. So that is known still when nothing is left of the time
+    /// before a rollback.
+    pub fn recorded_as(&self, mut origins: Origins, there: &Listing) -> Origins {
+        let whole = there.snapshots.iter();
+        let whole: Vec<&Snapshot> = whole.filter(|s| s.state != State::Partial).collect();
+        let newest = self
+            .continued(&whole)
+            .max_by_key(|(s, origin)| (origin.made, s.created));
+        if let Some((_, past)) = newest {
+            let own = origins.values_mut();
+            for origin in own.filter(|origin| self.subjects.contains(&origin.subject())) {
+                (origin.filesystem, origin.subvolume) = (past.filesystem, past.subvolume);
+            }
+        }
+        origins
     }
 
     /// Whether what a record says of an ancestor is this subvolume's past.
@@ -214,8 +242,8 @@ mod tests {
             copy(3, None, Some(origin("other", 50))),
         ];
         assert_eq!(ours(&[("m", 50)], &[], &there), [1]);
-        // Not even the same UUID at the source outweighs it.
-        assert_eq!(ours(&[("m", 50)], &[2, 3], &there), [1]);
+        // Not even the same UUID at the source outweighs what another machine recorded.
+        assert_eq!(ours(&[("m", 50)], &[3], &there), [1]);
         assert_eq!(ours(&[("m", 50), ("m", 60)], &[], &there), [1, 2]);
     }
 
@@ -243,6 +271,37 @@ mod tests {
         family.taken.clear();
         family.machine = "other".to_owned();
         assert_eq!(family.among(&listing), HashSet::from([id(3)]));
+    }
+
+    #[test]
+    fn what_is_recorded_of_an_own_snapshot_is_continued() {
+        let there = [
+            copy(1, None, Some(origin("m", 50))),
+            copy(2, None, Some(origin("m", 50))),
+        ];
+        let listing = Listing {
+            snapshots: there.to_vec(),
+            ..Listing::default()
+        };
+        // 2 was made of 60, after it went back to something that is gone.
+        let mut family = Family {
+            subjects: HashSet::from([origin("m", 60).subject()]),
+            here: HashSet::from([id(2)]),
+            machine: "m".to_owned(),
+            ..Family::default()
+        };
+        assert_eq!(family.among(&listing).len(), 2);
+        // What is made of it now is recorded so as well, and what is of others is not touched.
+        let mut made = Origins::new();
+        made.insert(id(3), origin("m", 60));
+        made.insert(id(4), origin("m", 70));
+        let recorded = family.recorded_as(made.clone(), &listing);
+        let of = |n: u8| recorded[&id(n)].subvolume;
+        assert_eq!((of(3), of(4)), (id(50), id(70)));
+        // Not while the other one is there.
+        family.taken.insert(id(50));
+        assert!(family.among(&listing).is_empty());
+        assert_eq!(family.recorded_as(made.clone(), &listing), made);
     }
 
     #[test]

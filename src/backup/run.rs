@@ -287,6 +287,8 @@ impl Run<'_, '_> {
                 false => sync::settle(here, there, self.store, dest.store()?, listener)?,
             };
         }
+        let origins = self.source.family(ours).recorded_as(here.origins(), &there);
+        dest.store()?.attribute(origins);
         there.notes.iter().for_each(|note| self.note(note));
         let (missing, here) = wanted(&dest.wants, here, ours, &there);
         let imagined = here.snapshots.iter().any(source::is_imagined);

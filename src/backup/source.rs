@@ -155,13 +155,18 @@ impl BackupSource {
             return Ok(Some("there is none yet".to_owned()));
         };
         let name = shown(&newest.path);
-        if newest.received_uuid.is_some() || newest.parent_uuid != Some(self.subvolume.uuid) {
+        let snapshot = self.folder.join(&newest.path);
+        // A listing goes past what can be written to and has a parent itself, as this one after a rollback.
+        let made_of = match btrfs::subvolume(&snapshot) {
+            Ok(now) => now.parent_uuid,
+            Err(_) => newest.parent_uuid,
+        };
+        if newest.received_uuid.is_some() || made_of != Some(self.subvolume.uuid) {
             return Ok(Some(format!(
                 "{name} is not one of this subvolume as it is now"
             )));
         }
         let ours = self.own_inodes();
-        let snapshot = self.folder.join(&newest.path);
         match btrfs::changed_since(&self.path, &snapshot, |inode| ours.contains(&inode)) {
             Ok(changed) => Ok(changed.then(|| format!("changed since {name}"))),
             // One that is rotten keeps nobody from having today's.

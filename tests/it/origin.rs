@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_another_program_sent_is_adopted,
     what_has_moved_is_taken_over,
     a_rollback_continues,
+    nothing_of_before_a_rollback_needs_to_stay,
     what_came_by_another_key_takes_nobodys_place,
     what_has_just_arrived_stays,
     what_is_far_is_adopted,
@@ -195,6 +196,43 @@ fn a_rollback_continues() {
         0
     );
     assert_eq!(texts(&dest), ["2", "3", "4"]);
+}
+
+/// What it went back to is deleted everywhere, and what is older is of the same subvolume still.
+fn nothing_of_before_a_rollback_needs_to_stay() {
+    let (a, dest) = scene();
+    let root = a.join("root");
+    for text in ["1", "2"] {
+        assert_eq!(backup(&[], &root, &dest, text).code, 0);
+    }
+    for (text, gone) in [("3", "2"), ("4", "3")] {
+        script(
+            &a,
+            "btrfs -q subvolume snapshot root/snapshot/$(readlink root/snapshot/.latest) new; rm -rf new/snapshot
+             btrfs -q subvolume delete root/snapshot/2* root; mv new root",
+        );
+        assert_eq!(backup(&[], &root, &dest, text).code, 0);
+        let all: Vec<PathBuf> = dest
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        let same = |path: &&PathBuf| std::fs::read_to_string(path.join("file")).unwrap() == gone;
+        let path = all.iter().find(same).unwrap();
+        script(&a, &format!("btrfs -q subvolume delete {}", path.display()));
+    }
+    assert_eq!(texts(&dest), ["1", "4"]);
+    // Nothing changed, and so no snapshot is made, and nothing is sent.
+    let before = a.join("root/snapshot").read_dir().unwrap().count();
+    let said = on(
+        "one",
+        &["backup", root.to_str().unwrap(), dest.to_str().unwrap()],
+    );
+    assert_eq!(said.code, 0);
+    assert!(said.stdout.contains("nothing changed"), "{}", said.stdout);
+    assert_eq!(a.join("root/snapshot").read_dir().unwrap().count(), before);
+    assert_eq!(backup(&["--num-backups", "1"], &root, &dest, "5").code, 0);
+    assert_eq!(texts(&dest), ["5"]);
 }
 
 /// Backs up by a key of a server: without ssh, but as a forced command would have it.
