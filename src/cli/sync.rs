@@ -19,7 +19,7 @@ use crate::progress::Progress;
 use crate::snapshot::{Listing, Origins, shown};
 use crate::store::{Access, Location, Store};
 use crate::sync;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,6 +52,9 @@ a directory of snapshots, and without it one snapshot; DST is a directory.
     exit: EXIT,
 };
 
+/// Source and destination.
+type Stores = (Box<dyn Store>, Box<dyn Store>);
+
 pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let source = words[0].as_os_str();
     let (from, to) = (Location::source(source)?, Location::directory(&words[1])?);
@@ -66,44 +69,10 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         must_be_mounted(&from)?;
         must_be_mounted(&to)?;
     }
-    let access = match (options.dry_run, options.delete) {
-        (true, _) => Access::Read,
-        (false, false) => Access::Append,
-        (false, true) => Access::Write,
-    };
-    let mut source_store =
-        open(&from, Access::Read, options).map_err(|error| slash::hint(error, source, &from))?;
-    if options.create && !options.dry_run {
-        to.place.create()?;
-    }
-    let dest_store = open(&to, access, options);
-    let mut dest_store = dest_store.map_err(|error| to.place.way_to_make(error))?;
+    let mut stores = open_both(source, &from, &to, options)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     progress.goes_to(&to.place);
-    // Buckets look up what their snapshots are of only for who needs it.
-    if options.delete || !options.dry_run {
-        source_store.attribute(Origins::new());
-    }
-    if options.delete {
-        dest_store.attribute(Origins::new());
-    }
-    let here = source_store.list()?;
-    dest_store.look_for(here.ids());
-    let there = dest_store.list()?;
-    here.notes.iter().for_each(|note| progress.note(note));
-    if here.snapshots.is_empty() {
-        slash::refuse_one_snapshot(source, &from)?;
-        must_be_allowed(&here, options)?;
-    }
-    let listener = &mut |event| progress.hear(&event);
-    let there = match (options.compare, options.dry_run) {
-        (false, _) => there,
-        (true, true) => sync::as_if_settled(&here, there),
-        (true, false) => {
-            sync::settle(&here, there, &mut *source_store, &mut *dest_store, listener)?
-        }
-    };
-    there.notes.iter().for_each(|note| progress.note(note));
+    let (here, there) = look(source, &from, &mut stores, options, &mut progress)?;
     let excluded = |path: &Path| glob::any(&options.exclude, path);
     let wish = Wish {
         only: from.snapshot.as_deref(),
@@ -116,30 +85,78 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         max_chain: Some(options.max_chain()),
         ..Wish::default()
     };
+    let (source_store, dest_store) = (&mut *stores.0, &mut *stores.1);
     let listener = &mut |event| progress.hear(&event);
-    let mut plan = sync::make_plan(&mut *source_store, &here, &there, &wish, listener)
+    let mut plan = sync::make_plan(source_store, &here, &there, &wish, listener)
         .map_err(|error| slash::hint(error, source, &from))?;
-    sync::must_compare(&plan, &mut *source_store, &mut *dest_store)?;
+    sync::must_compare(&plan, source_store, dest_store)?;
+    let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
     if options.dry_run {
-        let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
         plan.effort = dest_store.effort(&diffs);
         progress.result(&plan);
         return progress.close();
     }
-    let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
-    let how = thaw(options);
     let tell = &mut |how_far| progress.hear(&Event::thawing(how_far));
-    source_store.thaw_diffs(&diffs, &how, tell)?;
+    source_store.thaw_diffs(&diffs, &thaw(options), tell)?;
     let resumes = there.offer.keeps_diffs();
     dest_store.attribute(here.origins());
-    carry_out(
-        &plan,
-        (&here, &wish),
-        &mut *source_store,
-        &mut *dest_store,
-        resumes,
-        progress,
-    )
+    carry_out(&plan, (&here, &wish), stores, resumes, progress)
+}
+
+/// Opens both sides, with no more rights at the destination than the run needs.
+fn open_both(source: &OsStr, from: &Location, to: &Location, options: &Options) -> Result<Stores> {
+    let access = match (options.dry_run, options.delete) {
+        (true, _) => Access::Read,
+        (false, false) => Access::Append,
+        (false, true) => Access::Write,
+    };
+    let source_store = open(from, Access::Read, options);
+    let source_store = source_store.map_err(|error| slash::hint(error, source, from))?;
+    if options.create && !options.dry_run {
+        to.place.create()?;
+    }
+    let dest_store = open(to, access, options);
+    let dest_store = dest_store.map_err(|error| to.place.way_to_make(error))?;
+    Ok((source_store, dest_store))
+}
+
+/// What is on both sides; what was still to be compared is, where that is asked for.
+fn look(
+    source: &OsStr,
+    from: &Location,
+    (source_store, dest_store): &mut Stores,
+    options: &Options,
+    progress: &mut Progress,
+) -> Result<(Listing, Listing)> {
+    // Buckets look up what their snapshots are of only for who needs it.
+    if options.delete || !options.dry_run {
+        source_store.attribute(Origins::new());
+    }
+    if options.delete {
+        dest_store.attribute(Origins::new());
+    }
+    let here = source_store.list()?;
+    dest_store.look_for(here.ids());
+    let there = dest_store.list()?;
+    here.notes.iter().for_each(|note| progress.note(note));
+    if here.snapshots.is_empty() {
+        slash::refuse_one_snapshot(source, from)?;
+        must_be_allowed(&here, options)?;
+    }
+    let listener = &mut |event| progress.hear(&event);
+    let there = match (options.compare, options.dry_run) {
+        (false, _) => there,
+        (true, true) => sync::as_if_settled(&here, there),
+        (true, false) => sync::settle(
+            &here,
+            there,
+            &mut **source_store,
+            &mut **dest_store,
+            listener,
+        )?,
+    };
+    there.notes.iter().for_each(|note| progress.note(note));
+    Ok((here, there))
 }
 
 /// How what is frozen in a bucket is thawed; what is not said is as with backups that are restored.
@@ -182,14 +199,13 @@ fn must_be_mounted(location: &Location) -> Result<()> {
 fn carry_out(
     plan: &Plan,
     (here, wish): (&Listing, &Wish),
-    source: &mut dyn Store,
-    dest: &mut dyn Store,
+    (mut source, mut dest): Stores,
     resumes: bool,
     mut progress: Progress,
 ) -> Result<()> {
     progress.hear(&Event::planned("", plan, false));
     let listener = &mut |event| progress.hear(&event);
-    let done = sync::carry_out(plan, here, wish, source, dest, listener);
+    let done = sync::carry_out(plan, here, wish, &mut *source, &mut *dest, listener);
     match done {
         Ok(summary) => {
             let verdict = summary.verdict();
