@@ -40,6 +40,7 @@ mod interleaved;
 mod json;
 mod local;
 mod mended;
+mod moving;
 mod origin;
 mod owner;
 mod packaging;
@@ -110,6 +111,7 @@ fn main() -> std::process::ExitCode {
             local::TESTS,
             mended::OWN,
             mended::TESTS,
+            moving::TESTS,
             origin::TESTS,
             owner::TESTS,
             packaging::TESTS,
