@@ -153,9 +153,11 @@ pub fn origins(dir: &Path) -> Result<Origins> {
 /// recorded.
 ///
 /// # Errors
-/// If it cannot be read, other than for lack of permission.
+/// If it cannot be read, also for lack of permission: what nobody can read is not nothing.
 pub(super) fn stream_bytes(dir: &Path, of: &[Uuid]) -> Result<u64> {
-    let bytes = read(dir)?.unwrap_or_default().bytes;
+    let doing = || format!("cannot tell how much came to {}", shown(dir));
+    let unread = || Error::refused(doing(), "only root may read what is remembered of it");
+    let bytes = read(dir)?.ok_or_else(unread)?.bytes;
     Ok(of.iter().filter_map(|uuid| bytes.get(uuid)).sum())
 }
 
