@@ -34,7 +34,9 @@ pub use open::{
     StoreAndArchives, Terms, bucket_remarks, open, open_all, open_archive, serve_directory,
     try_writing,
 };
-pub use options::{BucketOptions, Checksum, Manner, Means, Sse, SshOptions, check_part};
+pub use options::{
+    BucketOptions, Checksum, Concurrency, Manner, Means, Sse, SshOptions, check_part,
+};
 pub use receipt::{Parts, Receipt};
 pub use serve::{Grant, Quota};
 use std::io::{Read, Write};

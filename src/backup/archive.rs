@@ -73,7 +73,7 @@ pub fn means(config: &Config, means: &Means) -> Means {
             region: options.region.or_else(|| Some(s3.region.clone())),
             endpoint_url: options.endpoint_url.or_else(|| s3.endpoint_url.clone()),
             part_size: options.part_size.or(s3.part_size_bytes),
-            concurrency: usize::try_from(s3.concurrency).unwrap_or(usize::MAX),
+            concurrency: s3.concurrency,
             sse: s3.sse.clone(),
             ..options
         },

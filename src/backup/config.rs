@@ -20,7 +20,7 @@ use super::schedule::{Cycle, Every, Schedule};
 use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::store::{ReceiveWith, Sse};
+use crate::store::{Concurrency, ReceiveWith, Sse};
 use crate::sys::secure_open::{self, Unopened};
 pub use bucket::is_known_class;
 pub use destination::DestinationConfig;
@@ -124,7 +124,7 @@ pub struct BucketConfig {
     /// Of manifests and pointers.
     pub storage_class_manifest: String,
     /// Parts on their way at the same time.
-    pub concurrency: u64,
+    pub concurrency: Concurrency,
     /// Whether parts wait on disk instead of in memory.
     pub spool_enabled: bool,
     /// Encryption at the service.

@@ -10,6 +10,7 @@ mod compare;
 mod cutter;
 mod diffs;
 mod download;
+mod gauge;
 mod inspect;
 mod kept;
 mod keys;

@@ -5,7 +5,7 @@ use super::policy;
 use super::reader::ConfigReader;
 use super::{BucketConfig, ChainPolicy, GIB_200, SMALLEST_PART};
 use crate::error::{Error, Result};
-use crate::store::{self, Location, Place, Sse};
+use crate::store::{self, Concurrency, Location, Place, Sse};
 
 /// What is no bucket at a service has none.
 fn region(file: &mut ConfigReader) -> Result<String> {
@@ -22,6 +22,18 @@ fn region(file: &mut ConfigReader) -> Result<String> {
     }
 }
 
+/// A number of requests, or `auto`.
+fn concurrency(file: &mut ConfigReader) -> Result<Concurrency> {
+    const KEY: &str = "s3.concurrency";
+    if file.says(KEY, "auto") {
+        return Ok(Concurrency::AUTO);
+    }
+    let number = file.number(KEY, 4, 1)?;
+    Ok(Concurrency::of(
+        usize::try_from(number).unwrap_or(usize::MAX),
+    ))
+}
+
 /// Where backups go, and how they are kept there; nothing if the file has no such section.
 pub(super) fn read(file: &mut ConfigReader) -> Result<Option<BucketConfig>> {
     if !file.has("s3") {
@@ -36,7 +48,7 @@ pub(super) fn read(file: &mut ConfigReader) -> Result<Option<BucketConfig>> {
         part_size_bytes: file.optional_number("s3.part_size_bytes", SMALLEST_PART)?,
         storage_class_chunks: class(file.text("s3.storage_class_chunks", "DEEP_ARCHIVE")?),
         storage_class_manifest: class(file.text("s3.storage_class_manifest", "STANDARD")?),
-        concurrency: file.number("s3.concurrency", 4, 1)?,
+        concurrency: concurrency(file)?,
         spool_enabled: file.flag("s3.spool_enabled", false)?,
         sse: encryption(file)?,
         keeps: ChainPolicy {
