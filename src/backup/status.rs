@@ -10,7 +10,6 @@ use super::state::{AtDestination, RunState};
 use crate::archive::Stamp;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::snapshot::shown;
-use crate::store::Place;
 use crate::sys;
 use crate::sys::secure_open::Unopened;
 use crate::text::{duration, human};
@@ -236,10 +235,7 @@ fn destination(
         destination: Some(dest.title()),
         next,
         owed: owed.is_some_and(|owed| owed.contains(&location)),
-        free_bytes: match &dest.place {
-            Place::Local(dir) | Place::Raw(dir) => free(dir)?,
-            _ => None,
-        },
+        free_bytes: dest.place.path().map_or(Ok(None), free)?,
         ..line(of, location, dest.max_age)
             .aged(newest, now)
             .remembering(there)

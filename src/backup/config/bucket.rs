@@ -5,18 +5,15 @@ use super::policy;
 use super::reader::ConfigReader;
 use super::{BucketConfig, ChainPolicy, GIB_200, SMALLEST_PART};
 use crate::error::{Error, Result};
-use crate::store::{self, Concurrency, Location, Place, Sse};
+use crate::store::{self, Concurrency, Location, Sse};
 
 /// What is no bucket at a service has none.
 fn region(file: &mut ConfigReader) -> Result<String> {
     let bucket = file.required("s3.bucket")?;
-    match matches!(
-        Location::directory(bucket.as_ref()),
-        Ok(Location {
-            place: Place::Raw(_),
-            ..
-        })
-    ) {
+    let directory = Location::directory(bucket.as_ref());
+    match directory
+        .is_ok_and(|location| location.place.keeps_streams() && !location.place.is_at_a_service())
+    {
         true => Ok(file.optional("s3.region")?.unwrap_or_default()),
         false => file.required("s3.region"),
     }
