@@ -50,6 +50,7 @@ mod places;
 mod quarantine;
 mod raw;
 mod raw_faults;
+mod readme;
 mod receive;
 mod remote;
 mod restore;
@@ -122,6 +123,7 @@ fn main() -> std::process::ExitCode {
             quarantine::TESTS,
             raw::TESTS,
             raw_faults::TESTS,
+            readme::TESTS,
             receive::TESTS,
             remote::TESTS,
             restore::TESTS,
