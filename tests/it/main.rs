@@ -34,6 +34,7 @@ mod cut;
 mod digest;
 mod documents;
 mod drill;
+mod examples;
 mod faults;
 mod histories;
 mod hostile;
@@ -106,6 +107,7 @@ fn main() -> std::process::ExitCode {
             digest::TESTS,
             documents::TESTS,
             drill::TESTS,
+            examples::TESTS,
             faults::TESTS,
             histories::TESTS,
             hostile::TESTS,
