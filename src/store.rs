@@ -63,6 +63,15 @@ pub trait Store {
     /// If one of them cannot be measured.
     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes>;
 
+    /// About how many bytes the stream of a diff between listed snapshots has, where it is certain without measuring
+    /// it that the whole stream of the same snapshot has more.
+    ///
+    /// # Errors
+    /// If it cannot be looked at.
+    fn less_than_whole(&mut self, _diff: &Diff) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// The stream of a diff between listed snapshots. End of stream means complete: reading
     /// returns `Ok(0)` only when every byte was delivered and its producer succeeded.
     ///

@@ -41,7 +41,7 @@ use receive::{Receiving, leftover, parent, part};
 use records::quarantine::Left;
 use records::seals::{self, Fact};
 use records::{marks, quarantine, state_dir};
-use send::{measure, mending, not_as_listed};
+use send::{bound, measure, mending, not_as_listed};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -386,6 +386,10 @@ impl Store for Local {
         let (names, pairs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         sizes.extend(names.into_iter().zip(measure::all(&pairs)?));
         Ok(sizes)
+    }
+
+    fn less_than_whole(&mut self, diff: &Diff) -> Result<Option<u64>> {
+        bound::less_than_whole(self, diff)
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
