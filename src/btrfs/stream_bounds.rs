@@ -34,7 +34,7 @@ struct Change {
 pub fn less_than_whole(snapshot: BorrowedFd, since: u64, deleted: u64) -> io::Result<Option<u64>> {
     let tree = root_id(snapshot)?;
     let mut buffer = SearchBuffer::new();
-    let changed = changed(all(snapshot, &mut buffer, tree).since(since), since)?;
+    let changed = changed(all(snapshot, &mut buffer, tree).since(since + 1), since)?;
     let most = changed.most.saturating_add(deleted);
     let more = has_more(all(snapshot, &mut buffer, tree), most)?;
     Ok(more.then_some(changed.mostly))
@@ -58,7 +58,7 @@ fn changed(mut search: Search, since: u64) -> io::Result<Change> {
         let length = item.data.len() as u64;
         match item.key.kind {
             abi::INODE_ITEM => {
-                let changed = abi::inode_transid(item.data).is_none_or(|transid| transid >= since);
+                let changed = abi::inode_transid(item.data).is_none_or(|transid| transid > since);
                 at = changed.then_some(item.key.objectid);
                 if changed {
                     let size = abi::content_size(item.data).unwrap_or(u64::MAX);
