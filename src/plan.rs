@@ -36,6 +36,8 @@ pub struct Wish<'a> {
     /// It is carried out at once: the only snapshot that is to come, in the only way that there is, is not
     /// measured where that would take about as long as sending it. See also [`Plan::or_whole`].
     pub run: bool,
+    /// What arrives is made durable each for itself.
+    pub one_by_one: bool,
     /// Measure nothing more than what no plan can do without. See [`Plan::unmeasured`].
     pub settled: bool,
     /// For destinations that keep diffs: how long a chain of diffs may get.

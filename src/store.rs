@@ -114,6 +114,19 @@ pub trait Store {
     /// If the name is taken, the parent is missing or altered, space is short, or it cannot start.
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>>;
 
+    /// Tells whether what is received from now on may wait for others, to be made durable together with them: what
+    /// does so is [`Receipt::held`].
+    fn hold(&mut self, _hold: bool) {}
+
+    /// Makes all exist that is held, durably: what exists now, by effective UUIDs. Other than that nothing is
+    /// held any more, and it has to be sent again.
+    ///
+    /// # Errors
+    /// If nobody knows what exists, or nothing can be made to.
+    fn publish(&mut self) -> Result<Vec<Uuid>> {
+        Ok(Vec::new())
+    }
+
     /// Makes a second copy of a snapshot under another name, without moving data through us: a read-only
     /// snapshot of one that is listed, here or as [`Listing::elsewhere`].
     ///
@@ -267,7 +280,7 @@ pub trait Sink: Write {
     /// Hears, before the first byte, that the sender mends. Stores of streams write that down.
     fn is_mended(&mut self) {}
 
-    /// Makes what was written exist, durably.
+    /// Makes what was written exist, durably, or holds it so that [`Store::publish`] does.
     ///
     /// # Errors
     /// If it is incomplete, damaged or cannot be kept. Then nothing exists.

@@ -11,9 +11,9 @@ mod stream;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Watched};
-use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes};
+use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes, Uuid};
 use crate::store::file_digests::{Digest, Looking, Page};
-use crate::store::wire::{Descriptors, Hello, ORIGIN, Request, inside, plain, strange};
+use crate::store::wire::{Descriptors, HOLD, Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
 use connection::Line;
 use serde::de::DeserializeOwned;
@@ -41,6 +41,8 @@ pub struct Remote {
     coming: Origins,
     /// What is going to be sent there is compared before it counts.
     compares: bool,
+    /// What is going to be sent there may wait for others.
+    holds: bool,
 }
 
 impl Remote {
@@ -75,6 +77,7 @@ impl Remote {
             named: None,
             coming: Origins::new(),
             compares: false,
+            holds: false,
         };
         remote.line()?;
         Ok(remote)
@@ -216,15 +219,28 @@ impl Store for Remote {
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let diff = *diff;
         let far = &self.line()?.far;
-        let (knows, looks) = (far.can(ORIGIN), far.can("digest"));
+        let (knows, looks, holds) = (far.can(ORIGIN), far.can("digest"), far.can(HOLD));
         self.call::<()>(&Request::Receive {
             diff,
             path: path.to_owned(),
             origin: self.coming.get(&diff.to).filter(|_| knows).cloned(),
             compare: (self.compares && looks).then_some(true),
+            hold: (self.holds && holds).then_some(true),
         })?;
         let place = format!("{} {}", self.place(path), diff.to);
         Ok(Box::new(Outgoing::begin(&mut self.line, &diff, place)))
+    }
+
+    fn hold(&mut self, hold: bool) {
+        self.holds = hold;
+    }
+
+    /// What was held over a connection that is gone is gone as well.
+    fn publish(&mut self) -> Result<Vec<Uuid>> {
+        match self.line()?.far.can(HOLD) {
+            true => self.call(&Request::Publish),
+            false => Ok(Vec::new()),
+        }
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
