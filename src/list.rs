@@ -49,7 +49,7 @@ impl View {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        let states = records::states(&dir, &subvolumes.all)?;
+        let states = records::states(&dir, &subvolumes.all);
         subvolumes.notes.extend(states.notes);
         let known = subvolumes.all.iter().any(|s| s.referenced.is_some());
         Ok(View {

@@ -28,6 +28,7 @@ mod clean;
 mod cold;
 mod commands;
 mod compare;
+mod configured;
 mod copies;
 mod cut;
 mod digest;
@@ -98,6 +99,7 @@ fn main() -> std::process::ExitCode {
             commands::TESTS,
             commands::completions::TESTS,
             compare::TESTS,
+            configured::TESTS,
             copies::TESTS,
             cut::TESTS,
             digest::TESTS,
@@ -141,6 +143,7 @@ fn main() -> std::process::ExitCode {
             security::buckets::OWN,
             security::servers::TESTS,
             security::silence::TESTS,
+            security::states::TESTS,
             security::users::TESTS,
             shared::TESTS,
             shared::BUCKETS,

@@ -84,16 +84,22 @@ pub(crate) fn left_for_others(store: &Path) -> Result<Vec<Left>> {
 
 /// What the marks of these directories name there.
 fn marked(store: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Left>> {
-    let Some(state) = StateDir::of(store, false)?.filter(StateDir::is_readable) else {
+    let Some((state, quarantine)) = opened(store) else {
         return Ok(Vec::new());
     };
-    let Ok(quarantine) = open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0) else {
-        return Ok(Vec::new());
-    };
-    let marks = marks::all(&state)?.into_iter();
-    let marks = marks.filter(|(key, _)| wanted(key));
+    let (marks, _) = marks::all(&state);
+    let marks = marks.into_iter().filter(|(key, _)| wanted(key));
     let left = marks.map(|(key, mark)| under(&state, &quarantine, key, mark.path));
     left.filter_map(Result::transpose).collect()
+}
+
+/// The state of the filesystem and the quarantine in it, if they are there and we may look. What cannot be
+/// opened holds nothing of ours; listings say why.
+fn opened(store: &Path) -> Option<(StateDir, OwnedFd)> {
+    let state = StateDir::of(store, false).ok().flatten();
+    let state = state.filter(StateDir::is_readable)?;
+    let quarantine = open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0);
+    quarantine.ok().map(|quarantine| (state, quarantine))
 }
 
 /// What lies under the name of one mark.
