@@ -7,7 +7,7 @@ use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, Usa
 use crate::error::{Doing, Error, Result};
 use crate::report::{
     As, Bytes, Cell, Column, Maybe, Moment, Screen, bar, data, descent, fitted, must_be_columns,
-    table,
+    table, titles,
 };
 use crate::snapshot::{State, Uuid, path_text, shown};
 use crate::store::records;
@@ -157,7 +157,7 @@ impl Look {
     /// # Errors
     /// If there is no such column.
     pub fn check(&self) -> Result<()> {
-        must_be_columns(ON_SCREEN, &self.columns)
+        must_be_columns(&titles(ON_SCREEN), &self.columns)
     }
 }
 

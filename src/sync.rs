@@ -133,14 +133,14 @@ mod batch;
 mod check_copy;
 mod planning;
 pub mod resend;
+mod step;
 mod transfer;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Instead, Listener, Summary};
 use crate::plan::{Action, Plan, Step, Wish};
-use crate::process;
-use crate::snapshot::{Listing, Measured, Sizes, Uuid, shown};
-use crate::store::{Receipt, Store};
+use crate::snapshot::{Listing, Measured, Sizes, Uuid};
+use crate::store::Store;
 use another_way::{another_may_do, must_be_about};
 use batch::Batch;
 pub use check_copy::{as_if_settled, must_compare, settle};
@@ -149,6 +149,7 @@ use planning::plan_from;
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use step::{not_deleted, one_step, orphan};
 pub use transfer::transfer;
 
 /// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
@@ -357,47 +358,5 @@ impl<'a> Run<'a> {
         };
         let known = self.measured.clone();
         plan_from(known, source, self.here, &there, &wish, listener)
-    }
-}
-
-fn not_deleted(step: &Step) -> Error {
-    let said = "nothing is deleted, since not every snapshot arrived";
-    Error::refused(format!("keeping {}", shown(&step.path)), said)
-}
-
-fn orphan(step: &Step) -> Error {
-    let name = shown(&step.path);
-    Error::failed(
-        format!("cannot send {name}"),
-        "it builds on a snapshot that did not arrive",
-    )
-}
-
-fn one_step(
-    step: &Step,
-    source: &mut dyn Store,
-    dest: &mut dyn Store,
-    listener: &mut Listener,
-) -> Result<Receipt> {
-    process::check("synchronising")?;
-    listener(Event::Started(step.clone()));
-    match step.action {
-        Action::Delete => dest.delete(&step.path).map(|()| Receipt::default()),
-        Action::Copy => {
-            let original = step.original.as_deref().unwrap_or(&step.path);
-            dest.copy(original, &step.path).map(|()| Receipt::default())
-        }
-        _ => match transfer(source, dest, &step.diff(), &step.path, &mut |n| {
-            listener(Event::Moved { bytes: n });
-        }) {
-            Err(error) if error.kind == Kind::Restarted => {
-                let path = step.path.clone();
-                listener(Event::Again { path, error });
-                transfer(source, dest, &step.diff(), &step.path, &mut |n| {
-                    listener(Event::Moved { bytes: n });
-                })
-            }
-            other => other,
-        },
     }
 }
