@@ -169,23 +169,13 @@ impl Progress {
     fn pace(&self, event: &Event, moved: u64) -> String {
         match event {
             Event::Ended(ended) if ended.step.action == Action::Transfer => {
-                let took = self.took(event).as_secs_f64();
-                let waited = ended.took.and(ended.received_bytes);
-                let moved = waited.unwrap_or(moved);
+                let took = self.meter.took(event).as_secs_f64();
+                let moved = ended.took.and(ended.received_bytes).unwrap_or(moved);
                 let rate = (moved as f64 / took.max(0.001)) as u64;
                 format!(", {} at {}/s", human(moved), human(rate))
             }
             _ => String::new(),
         }
-    }
-
-    /// How long the step took that has ended.
-    fn took(&self, event: &Event) -> Duration {
-        let told = match event {
-            Event::Ended(ended) => ended.took,
-            _ => None,
-        };
-        told.unwrap_or_else(|| self.meter.step_started.elapsed())
     }
 
     fn show_status(&mut self) {
@@ -246,7 +236,7 @@ impl Progress {
 
     /// An event, with what scripts need beside it.
     fn tell(&mut self, text: impl FnOnce() -> String, event: &Event) {
-        let took = self.took(event);
+        let took = self.meter.took(event);
         match self.json {
             true => {
                 let line = report::json(&self.context.told(event, took));

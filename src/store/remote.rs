@@ -5,6 +5,7 @@
 mod change;
 mod connection;
 mod harmless;
+mod looking;
 pub mod ssh;
 mod stream;
 
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Watched};
 use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes, Uuid};
-use crate::store::file_digests::{Digest, Looking, Page};
+use crate::store::file_digests::{Digest, Looking};
 use crate::store::wire::{
     Descriptors, HOLD, Hello, ORIGIN, Request, WATCH, inside, plain, strange,
 };
@@ -21,7 +22,7 @@ use connection::Line;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use stream::{Incoming, Outgoing};
+use stream::Outgoing;
 
 /// The two pipes of a connection: what the far side says, and what it hears.
 pub type Pipes = (Box<dyn Read + Send>, Box<dyn Write + Send>);
@@ -121,12 +122,6 @@ impl Remote {
     fn greet(&mut self) -> Result<(Line, io::Result<()>)> {
         let (pipes, ends) = (self.dial)()?;
         Line::greet(&self.host, &self.us, pipes, ends)
-    }
-
-    fn incoming(&mut self, diff: &Diff, unmended: Option<bool>) -> Result<Box<dyn Read + '_>> {
-        let diff = *diff;
-        self.call::<()>(&Request::Send { diff, unmended })?;
-        Ok(Box::new(Incoming::begin(&mut self.line, &diff)))
     }
 
     /// A question and its answer. A connection that breaks on the way is not used again.
@@ -248,10 +243,7 @@ impl Store for Remote {
 
     /// What was held over a connection that is gone is gone as well.
     fn publish(&mut self) -> Result<Vec<Uuid>> {
-        match self.line()?.far.can(HOLD) {
-            true => self.call(&Request::Publish),
-            false => Ok(Vec::new()),
-        }
+        self.publish_held()
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
@@ -274,17 +266,7 @@ impl Store for Remote {
     /// The far side looks while we do.
     fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
         self.has_files()?;
-        let digest = digest.clone();
-        let line = self.line.take();
-        let mut line = line.ok_or_else(|| strange("there is no connection"))?;
-        line.ask(&Request::Digest { digest })?;
-        let (slot, host) = (&mut self.line, &self.host);
-        // Until the answer is read nobody else may ask; if it never is, the connection ends here.
-        Ok(Box::new(move || {
-            let page: Result<Page> = line.answer()?;
-            *slot = Some(line);
-            harmless::page(page?, host)
-        }))
+        looking::begin(self, digest.clone())
     }
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
