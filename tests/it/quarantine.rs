@@ -64,7 +64,6 @@ fn command(around: &[&str], a: &Path, b: &Path) -> Command {
     command.args(around.get(1..).unwrap_or_default());
     command.arg(binary("buttersink")).args([slash(a), slash(b)]);
     command.env("BUTTERSINK_RECEIVE_WITH", "builtin");
-    command.env("BUTTERSINK_TEST_IN_ORDER", "1");
     command
 }
 

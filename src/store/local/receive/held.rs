@@ -5,7 +5,7 @@
 //!    meant, which may be there still itself.
 //! 2. One `syncfs`: all that was written of all of them lasts, and each has a generation.
 //! 3. Each moves to its directory under its unfinished name, gets its received UUID and its top's own attributes, and
-//!    becomes read-only. Each of these calls commits a transaction; side by side they share some.
+//!    becomes read-only. Two of these calls commit a transaction each, and the kernel does one such call at a time.
 //! 4. One `syncfs`. A tree search of each from its generation on finds nothing newer but the top.
 //! 5. What will be their seals, in one write; the renames; one `syncfs`; their seals, in one write: `part` does that.
 //!
@@ -18,7 +18,6 @@ use super::with_way_out;
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::log::{self, transactions};
-use crate::parallel;
 use crate::receive::Received;
 use crate::snapshot::{Snapshot, Uuid, shown};
 use crate::store::local::Local;
@@ -29,9 +28,6 @@ use crate::sys::at::rename_at;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-
-/// How many wait for the disk at the same time.
-const TOGETHER: usize = 16;
 
 /// A snapshot that is whole in quarantine. Dropped before it is published, it is removed.
 pub(in crate::store::local) struct Held {
@@ -165,11 +161,6 @@ pub(super) fn publish_one(held: Held) -> Result<Snapshot> {
     together(vec![held])?.pop().unwrap_or(Err(gone))
 }
 
-/// Tests that end a run at every call count these.
-fn is_in_order() -> bool {
-    std::env::var_os("BUTTERSINK_TEST_IN_ORDER").is_some()
-}
-
 /// In the order that this file begins with; one outcome for each.
 fn together(held: Vec<Held>) -> Result<Vec<Result<Snapshot>>> {
     let Some(first) = held.first() else {
@@ -178,10 +169,7 @@ fn together(held: Vec<Held>) -> Result<Vec<Result<Snapshot>>> {
     let (dir, doing) = (open_dir(&first.part.dir())?, first.part.doing());
     let sync = || sys::syncfs(dir.as_fd()).doing(|| doing.clone());
     sync()?;
-    let out = match held.len() > 1 && !is_in_order() {
-        true => parallel::map(&doing, TOGETHER, &held, Held::come_out),
-        false => held.iter().map(Held::come_out).collect(),
-    };
+    let out: Vec<Result<u64>> = held.iter().map(Held::come_out).collect();
     sync()?;
     let untouched = held.into_iter().zip(out).map(|(held, since)| {
         held.must_be_untouched(since?)?;
