@@ -248,10 +248,7 @@ fn destination(
         Err(at) => at.timestamp(),
     });
     let owed = state.subvolumes.get(&of.name).map(|last| &last.owed);
-    let free = match &dest.place {
-        Place::Local(dir) | Place::Raw(dir) => free(dir)?,
-        _ => None,
-    };
+    let free = dest.place.path().map_or(Ok(None), free)?;
     Ok(StatusLine {
         destination: Some(dest.title()),
         next,
