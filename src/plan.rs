@@ -3,6 +3,7 @@
 
 mod arborescence;
 mod candidates;
+mod clone_sources;
 mod copies;
 mod deletions;
 mod families;
@@ -29,6 +30,8 @@ pub struct Wish<'a> {
     pub delete: bool,
     /// Nothing builds on anything else, where the source leaves a choice.
     pub whole: bool,
+    /// Snapshots that come without clone sources.
+    pub uncloned: Option<&'a HashSet<Uuid>>,
     /// Sizes are guessed from the listings, and nothing is measured.
     pub estimate: bool,
     /// What arrives is held against its source: see [`Plan::compare`].
@@ -74,6 +77,8 @@ pub struct Step {
     pub to: Uuid,
     /// The parent of the diff; `None` for a full stream, and where nothing is sent.
     pub from: Option<Uuid>,
+    /// The clone sources of the diff: see [`Diff::clones`].
+    pub clones: Vec<Uuid>,
     /// Bytes of the stream; 0 where nothing is sent.
     pub size: Size,
     /// What the sender changes in the kernel's stream, as far as measuring found it.
@@ -91,6 +96,7 @@ impl Step {
             to: self.to,
             from: self.from,
             size: self.size,
+            clones: self.clones.clone(),
         }
     }
 }
@@ -197,6 +203,8 @@ pub fn plan(source: &Listing, dest: &Listing, wish: &Wish, sizes: &Sizes) -> Res
     let targets = planner.targets(&wished);
     let targets = planner.copies(targets);
     planner.route(&targets);
+    planner.clone_sources();
+    planner.mended();
     if wish.delete {
         planner.deletions()?;
     }

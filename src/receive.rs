@@ -51,8 +51,9 @@ pub fn knows(head: &Head) -> bool {
 pub struct Receiver {
     version: u32,
     uuid: Uuid,
-    /// What the subvolume was a snapshot of when we began: files may share extents with it.
-    parent: Option<(Uuid, OpenTree)>,
+    /// What files may share extents with: what the subvolume was a snapshot of when we began, and the
+    /// other clone sources.
+    sources: Vec<(Uuid, OpenTree)>,
     tree: OpenTree,
     top: Top,
     /// The beginning of a command whose end has not come yet.
@@ -98,11 +99,17 @@ struct Writes<'p> {
 
 impl Receiver {
     /// Of the stream with this head, into the open top of a subvolume: an empty one, or a snapshot
-    /// of the parent, of which the open top is given too.
+    /// of the parent, of which the open top is given too. Clone sources are open tops, by the names that the
+    /// stream has for them.
     ///
     /// # Errors
     /// If the stream's protocol is newer than what we know, or the top cannot be made root's alone.
-    pub fn new(head: &Head, top: File, parent: Option<File>) -> Result<Receiver> {
+    pub fn new(
+        head: &Head,
+        top: File,
+        parent: Option<File>,
+        clones: Vec<(Uuid, File)>,
+    ) -> Result<Receiver> {
         if !knows(head) {
             let version = head.version;
             let said = format!(
@@ -117,11 +124,12 @@ impl Receiver {
             None => Top::of_new(top.as_fd()),
         };
         let parent = head.parent.map(|(uuid, _)| uuid).zip(parent);
-        let parent = parent.map(|(uuid, top)| OpenTree::new(top).map(|tree| (uuid, tree)));
+        let sources = parent.into_iter().chain(clones);
+        let sources = sources.map(|(uuid, top)| OpenTree::new(top).map(|tree| (uuid, tree)));
         Ok(Receiver {
             version: head.version,
             uuid: head.uuid,
-            parent: parent.transpose().doing(doing)?,
+            sources: sources.collect::<io::Result<_>>().doing(doing)?,
             top: attributes.doing(doing)?,
             tree: OpenTree::new(top).doing(doing)?,
             rest: Vec::new(),

@@ -25,7 +25,7 @@
 //! impl Memory {
 //!     fn stream(&self, diff: &Diff) -> Result<&[u8]> {
 //!         let mut all = self.kept.iter();
-//!         let found = all.find(|(_, kept, _)| kept.pair() == diff.pair());
+//!         let found = all.find(|(_, kept, _)| kept.key() == diff.key());
 //!         found
 //!             .map(|(_, _, stream)| &stream[..])
 //!             .ok_or_else(|| Error::failed("cannot send", "there is no such diff"))
@@ -37,7 +37,7 @@
 //!         let mut listing = Listing {
 //!             location: "memory".to_owned(),
 //!             snapshots: self.kept.iter().map(|(s, _, _)| s.clone()).collect(),
-//!             offer: Offer::Only(self.kept.iter().map(|(_, diff, _)| *diff).collect()),
+//!             offer: Offer::Only(self.kept.iter().map(|(_, diff, _)| diff.clone()).collect()),
 //!             ..Listing::default()
 //!         };
 //!         listing.snapshots.sort_by(|a, b| a.path.cmp(&b.path));
@@ -47,7 +47,7 @@
 //!     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
 //!         let size = |diff: &Diff| {
 //!             let bytes = self.stream(diff)?.len() as u64;
-//!             Ok((diff.pair(), Size::Exact(bytes).into()))
+//!             Ok((diff.key(), Size::Exact(bytes).into()))
 //!         };
 //!         diffs.iter().map(size).collect()
 //!     }
@@ -65,7 +65,7 @@
 //!         };
 //!         Ok(Box::new(Receiving {
 //!             memory: self,
-//!             coming: (snapshot, *diff, Vec::new()),
+//!             coming: (snapshot, diff.clone(), Vec::new()),
 //!         }))
 //!     }
 //!
@@ -109,6 +109,7 @@
 //!     to: Uuid([1; 16]),
 //!     from: None,
 //!     size: Size::Exact(11),
+//!     clones: Vec::new(),
 //! };
 //! let mut sink = source.receive(&monday, Path::new("monday"))?;
 //! sink.write_all(b"some stream").unwrap();
@@ -138,7 +139,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Instead, Listener, Summary};
 use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Listing, Measured, Sizes, Uuid, shown};
+use crate::snapshot::{Listing, Measured, Size, Sizes, Uuid, shown};
 use crate::store::{Receipt, Store};
 use another_way::{another_may_do, must_be_about};
 pub use check_copy::{as_if_settled, must_compare, settle};
@@ -167,6 +168,7 @@ pub fn carry_out(
     dest.will_compare(plan.compare);
     let mut run = Run::new(plan, here, wish);
     while let Some(step) = run.todo.pop_front() {
+        let step = run.without_lost_clones(step);
         let result = match step.action {
             Action::Keep => {
                 run.summary.kept += 1;
@@ -211,6 +213,8 @@ struct Run<'a> {
     lost_paths: HashSet<PathBuf>,
     /// What could not be copied within the destination's filesystem.
     uncopied: HashSet<Uuid>,
+    /// What could not be sent with clone sources.
+    uncloned: HashSet<Uuid>,
     summary: Summary,
 }
 
@@ -226,12 +230,23 @@ impl<'a> Run<'a> {
             lost: HashSet::new(),
             lost_paths: HashSet::new(),
             uncopied: HashSet::new(),
+            uncloned: HashSet::new(),
             summary: Summary {
                 failed,
                 strangers: plan.strangers,
                 ..Summary::default()
             },
         }
+    }
+
+    /// What was to take data of a snapshot that did not arrive does without.
+    fn without_lost_clones(&self, mut step: Step) -> Step {
+        if step.clones.iter().any(|id| self.lost.contains(id)) {
+            step.clones.clear();
+            let plain = self.measured.get(&step.diff().key());
+            step.size = plain.map_or(Size::Unknown, |plain| plain.size);
+        }
+        step
     }
 
     fn failed(&mut self, step: &Step, error: Error, listener: &mut Listener) -> Result<()> {
@@ -285,11 +300,15 @@ impl<'a> Run<'a> {
             self.uncopied.insert(step.to);
             return;
         }
+        if !step.clones.is_empty() {
+            self.uncloned.insert(step.to);
+            return;
+        }
         let refused = Measured {
             refused: Some(error.said.trim_start_matches("ERROR: ").to_owned()),
             ..Measured::default()
         };
-        self.measured.insert(step.diff().pair(), refused);
+        self.measured.insert(step.diff().key(), refused);
     }
 
     /// Goes by another plan from now on; the steps that it has no way for.
@@ -319,6 +338,7 @@ impl<'a> Run<'a> {
         let excluded = |path: &Path| self.lost_paths.contains(path) || self.wish.excludes(path);
         let wish = Wish {
             excluded: Some(&excluded),
+            uncloned: Some(&self.uncloned),
             ..*self.wish
         };
         let known = self.measured.clone();

@@ -125,6 +125,7 @@ impl<'a> Planner<'a> {
             path,
             to,
             from: None,
+            clones: Vec::new(),
             size: Size::Exact(0),
             mended: Mended::default(),
             original: None,

@@ -13,7 +13,7 @@ use crate::process;
 use crate::proof::{Depth, Finding, Watched};
 use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes};
 use crate::store::file_digests::{Digest, Looking, Page};
-use crate::store::wire::{Descriptors, Hello, ORIGIN, Request, inside, plain, strange};
+use crate::store::wire::{CLONES, Descriptors, Hello, ORIGIN, Request, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
 use connection::Line;
 use serde::de::DeserializeOwned;
@@ -119,9 +119,12 @@ impl Remote {
     }
 
     fn incoming(&mut self, diff: &Diff, unmended: Option<bool>) -> Result<Box<dyn Read + '_>> {
-        let diff = *diff;
-        self.call::<()>(&Request::Send { diff, unmended })?;
-        Ok(Box::new(Incoming::begin(&mut self.line, &diff)))
+        let request = Request::Send {
+            diff: diff.clone(),
+            unmended,
+        };
+        self.call::<()>(&request)?;
+        Ok(Box::new(Incoming::begin(&mut self.line, diff)))
     }
 
     /// A question and its answer. A connection that breaks on the way is not used again.
@@ -137,6 +140,8 @@ impl Remote {
 impl Store for Remote {
     fn list(&mut self) -> Result<Listing> {
         let mut listing: Listing = self.call(&Request::List)?;
+        let far = self.line.as_ref().map(|line| &line.far);
+        listing.clones &= far.is_some_and(|far| far.can(CLONES));
         for snapshot in &mut listing.snapshots {
             inside(&snapshot.path)
                 .map_err(|said| Error::damaged(format!("cannot list {}", self.host), said))?;
@@ -171,7 +176,7 @@ impl Store for Remote {
     }
 
     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
-        let pairs: Vec<_> = diffs.iter().map(Diff::pair).collect();
+        let pairs: Vec<_> = diffs.iter().map(Diff::key).collect();
         let diffs = diffs.to_vec();
         let old = self.line()?.far.protocol < 3;
         let request = Request::Measure { diffs };
@@ -214,17 +219,16 @@ impl Store for Remote {
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
-        let diff = *diff;
         let far = &self.line()?.far;
         let (knows, looks) = (far.can(ORIGIN), far.can("digest"));
         self.call::<()>(&Request::Receive {
-            diff,
+            diff: diff.clone(),
             path: path.to_owned(),
             origin: self.coming.get(&diff.to).filter(|_| knows).cloned(),
             compare: (self.compares && looks).then_some(true),
         })?;
         let place = format!("{} {}", self.place(path), diff.to);
-        Ok(Box::new(Outgoing::begin(&mut self.line, &diff, place)))
+        Ok(Box::new(Outgoing::begin(&mut self.line, diff, place)))
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {

@@ -35,7 +35,8 @@ pub(super) fn hold(
         },
         Some(error) => error,
     };
-    let kind = match step.from.is_some() || step.action == Action::Copy {
+    let is_diff = step.from.is_some() || !step.clones.is_empty();
+    let kind = match is_diff || step.action == Action::Copy {
         true if error.kind == Kind::Different => Kind::Unreceivable,
         _ => error.kind,
     };
@@ -153,6 +154,7 @@ fn waiting(snapshot: &Snapshot) -> Step {
         path: snapshot.path.clone(),
         to: snapshot.id(),
         from: None,
+        clones: Vec::new(),
         size: Size::Exact(0),
         mended: Mended::default(),
         original: None,

@@ -53,6 +53,7 @@ pub fn plan(names: &[PathBuf], here: &Listing, there: &Listing) -> Result<Plan> 
             path: copy.path.clone(),
             to: original.id(),
             from: parent.map(|s| s.id()),
+            clones: Vec::new(),
             size: Size::Unknown,
             original: None,
             why: "sent again, to replace the copy".to_owned(),

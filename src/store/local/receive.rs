@@ -21,7 +21,7 @@ use crate::stream::{CommandCheck, Head, Parsed};
 use btrfs_receive::Child;
 use builtin_receive::Quarantined;
 pub(super) use copy::copy;
-use parent::Exact;
+use parent::Needs;
 use part::{Part, Told};
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -36,7 +36,7 @@ pub(super) struct Receiving<'a> {
     // Before the part: nobody must write to what is removed.
     way: Way,
     part: Part,
-    parent: Option<Exact>,
+    needs: Needs,
     writeback: Writeback,
     stage: Stage,
 }
@@ -77,21 +77,20 @@ impl<'a> Receiving<'a> {
         local: &'a mut Local,
         diff: &Diff,
         path: &Path,
-        parent: Option<Exact>,
+        needs: Needs,
     ) -> Result<Receiving<'a>> {
         let part = Part::claim(&local.dir, path)?;
         let writeback = Writeback::start(open_dir(&part.dir())?, part.doing());
-        let exact = parent.as_ref();
         let way = match builtin_receive::is_chosen(local.manner)? {
-            true => Way::Builtin(Box::new(Quarantined::prepare(local, exact, part.doing())?)),
-            false => Way::Child(Box::new(Child::start(local, exact, path, &part)?)),
+            true => Way::Builtin(Box::new(Quarantined::prepare(local, &needs, part.doing())?)),
+            false => Way::Child(Box::new(Child::start(local, diff, &needs, &part)?)),
         };
         Ok(Receiving {
             local,
-            diff: *diff,
+            diff: diff.clone(),
             way,
             part,
-            parent,
+            needs,
             writeback,
             stage: Stage::Head(Vec::new()),
         })
@@ -110,8 +109,7 @@ impl<'a> Receiving<'a> {
         let rest = so_far.split_off(length);
         self.expect(&head)?;
         if builtin_receive::is_for_btrfs(self.local.manner, &head) {
-            let (path, parent) = (self.part.will_be(), self.parent.as_ref());
-            let child = Child::start(self.local, parent, path, &self.part)?;
+            let child = Child::start(self.local, &self.diff, &self.needs, &self.part)?;
             self.way = Way::Child(Box::new(child));
         }
         self.way.begin(&head, self.part.name())?;
@@ -201,7 +199,7 @@ impl Receiving<'_> {
                 .for_each(|note| log::line(|| format!("{name}: {note}")));
             self.local.notes.extend(notes);
         }
-        let parent = self.parent.as_ref().map(|exact| exact.uuid);
+        let parent = self.needs.parent.as_ref().map(|exact| exact.uuid);
         self.part.check(head.uuid, head.ctransid, parent)?;
         let origin = self.local.coming.get(&self.diff.to).cloned();
         let origin = self.local.signed(origin);

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::proof::Depth;
 use crate::snapshot::{Diff, Origin, Uuid, path_text};
 use crate::store::file_digests::{Digest, Extent, PAGE};
-use crate::store::wire::{Hello, plain};
+use crate::store::wire::{CLONES, Hello, plain};
 use crate::store::{Access, Right};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
@@ -119,8 +119,20 @@ impl Request {
             }
             Request::Exchange { .. } => Some("exchange"),
             Request::Adopt { .. } => Some("adopt"),
+            _ if self.diffs().iter().any(|diff| !diff.clones.is_empty()) => Some(CLONES),
             Request::Send { unmended, .. } => unmended.map(|_| "mend"),
             _ => None,
+        }
+    }
+
+    /// The diffs that it is about.
+    fn diffs(&self) -> &[Diff] {
+        match self {
+            Request::Measure { diffs } => diffs,
+            Request::Send { diff, .. } | Request::Receive { diff, .. } => {
+                std::slice::from_ref(diff)
+            }
+            _ => &[],
         }
     }
 
@@ -176,6 +188,11 @@ impl Request {
             let enough = enough.next().map_or('w', |mode| mode.letter());
             let granted = access.letter();
             let said = format!("mode {granted} was granted, and this needs mode {enough}");
+            return Err(Error::refused(self.doing(), said));
+        }
+        let most = self.diffs().iter().map(|diff| diff.clones.len()).max();
+        if let Some(n) = most.filter(|&n| n > Diff::MOST_CLONES) {
+            let said = format!("{n} clone sources are more than {}", Diff::MOST_CLONES);
             return Err(Error::refused(self.doing(), said));
         }
         match self {
@@ -283,6 +300,7 @@ mod tests {
             to: crate::snapshot::Uuid([1; 16]),
             from: None,
             size: crate::snapshot::Size::Unknown,
+            clones: Vec::new(),
         };
         let diff = serde_json::to_string(&diff).unwrap();
         let table = TABLE.iter();
@@ -305,6 +323,7 @@ mod tests {
             to: crate::snapshot::Uuid([1; 16]),
             from: None,
             size: crate::snapshot::Size::Unknown,
+            clones: Vec::new(),
         };
         let fetch = Request::Send {
             diff,

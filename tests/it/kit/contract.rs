@@ -90,7 +90,12 @@ pub(crate) fn chain(source: &mut dyn Store) -> [Diff; 2] {
 
 pub(crate) fn diff(to: Uuid, from: Option<Uuid>) -> Diff {
     let size = Size::Unknown;
-    Diff { to, from, size }
+    Diff {
+        to,
+        from,
+        size,
+        clones: Vec::new(),
+    }
 }
 
 /// The whole stream.
@@ -131,7 +136,10 @@ pub(crate) fn sound(store: &mut dyn Store) -> Vec<PathBuf> {
 fn offered(source: &mut dyn Store) -> Vec<Diff> {
     let [base, next] = chain(source);
     match source.list().unwrap().offer {
-        Offer::AnyPair => vec![base, next, diff(next.to, None)],
+        Offer::AnyPair => {
+            let whole = diff(next.to, None);
+            vec![base, next, whole]
+        }
         Offer::Only(diffs) => diffs,
     }
 }
@@ -155,7 +163,7 @@ fn lists(world: &mut dyn World) {
 /// What a store says of one diff.
 pub(crate) fn size(store: &mut (impl Store + ?Sized), diff: &Diff) -> Result<Size> {
     let mut sizes = store.measure(std::slice::from_ref(diff))?;
-    Ok(sizes.remove(&diff.pair()).unwrap().size)
+    Ok(sizes.remove(&diff.key()).unwrap().size)
 }
 
 fn measures(world: &mut dyn World) {
@@ -181,7 +189,7 @@ fn measures(world: &mut dyn World) {
                 &mut *source,
                 &Diff {
                     size: asked,
-                    ..*diff
+                    ..diff.clone()
                 },
             )
             .unwrap()
@@ -240,7 +248,7 @@ fn abandons(world: &mut dyn World) {
         let mut stream = source.send(&base).unwrap();
         stream.read_exact(&mut vec![0; length]).unwrap();
         drop(stream);
-        assert_eq!(chain(&mut *source), [base, next]);
+        assert_eq!(chain(&mut *source), [&base, &next].map(Diff::clone));
     }
     bytes(&mut *source, &base);
 }

@@ -2,7 +2,7 @@
 //! alone, until all of it is there; then under its unfinished name, and read-only before anybody
 //! has had time to change it. Who publishes it is `receive`'s business.
 
-use super::parent::Exact;
+use super::parent::{Exact, Needs};
 use super::way_out::unreceivable;
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
@@ -89,26 +89,41 @@ pub(super) struct Quarantined {
     dir: File,
     /// There is one at a time for each directory: it has one lock.
     name: String,
-    parent: Option<Parent>,
+    parent: Option<Source>,
+    /// By the UUIDs that the stream names them by.
+    clones: Vec<(Uuid, Source)>,
     receiver: Option<Receiver>,
     doing: String,
 }
 
-/// The very subvolume that the plan named, open.
-struct Parent {
+/// The very subvolume that the plan named, open: the parent or a clone source.
+struct Source {
     top: File,
     uuid: Uuid,
+    generation: u64,
+}
+
+impl Source {
+    /// What is taken of it is what was sent only as long as nobody changes it.
+    fn must_be_unaltered(&self) -> io::Result<()> {
+        let now = btrfs::subvolume_of(self.top.as_fd())?;
+        match now.uuid == self.uuid && now.ctransid == self.generation && now.read_only {
+            true => Ok(()),
+            false => Err(io::Error::other(
+                "what it builds on was renamed or altered since it was looked for: run it again",
+            )),
+        }
+    }
 }
 
 impl Quarantined {
     /// Nothing is made before the stream's head is there.
-    pub(super) fn prepare(
-        local: &Local,
-        parent: Option<&Exact>,
-        doing: String,
-    ) -> Result<Quarantined> {
-        let parent = parent.map(|exact| open_parent(local, exact).doing(|| doing.clone()));
-        let parent = parent.transpose()?;
+    pub(super) fn prepare(local: &Local, needs: &Needs, doing: String) -> Result<Quarantined> {
+        let open = |exact: &Exact| open_source(local, exact).doing(|| doing.clone());
+        let parent = needs.parent.as_ref().map(open).transpose()?;
+        let clones = needs.clones.iter();
+        let clones = clones.map(|(id, exact)| Ok((*id, open(exact)?)));
+        let clones = clones.collect::<Result<_>>()?;
         if local.manner.priority == Priority::Background {
             sys::yield_to_others();
         }
@@ -118,6 +133,7 @@ impl Quarantined {
             dir: quarantine::open(&state).doing(|| doing.clone())?,
             name: state_dir::key(&local.dir)?,
             parent,
+            clones,
             receiver: None,
             doing,
         })
@@ -135,7 +151,11 @@ impl Quarantined {
         let top = top.doing(|| self.doing.clone())?;
         let parent = self.parent.as_ref().map(|parent| parent.top.try_clone());
         let parent = parent.transpose().doing(|| self.doing.clone())?;
-        self.receiver = Some(Receiver::new(head, top.into(), parent)?);
+        let clones = self.clones.iter();
+        let clones = clones.map(|(id, clone)| Ok((*id, clone.top.try_clone()?)));
+        let clones = clones.collect::<io::Result<_>>();
+        let clones = clones.doing(|| self.doing.clone())?;
+        self.receiver = Some(Receiver::new(head, top.into(), parent, clones)?);
         Ok(())
     }
 
@@ -165,6 +185,13 @@ impl Quarantined {
             receiver.ok_or_else(|| Error::failed(&self.doing, "nothing was received"))?;
         let received = received.finish()?;
         let doing = || self.doing.clone();
+        let mut sources = self
+            .parent
+            .iter()
+            .chain(self.clones.iter().map(|(_, clone)| clone));
+        sources
+            .try_for_each(Source::must_be_unaltered)
+            .doing(doing)?;
         self.must_descend(received.top())?;
         sys::syncfs(received.top()).doing(doing)?;
         let since = btrfs::subvolume_of(received.top()).doing(doing)?.generation;
@@ -204,9 +231,9 @@ impl Quarantined {
     }
 }
 
-/// Opens the parent; it must be still what was found. One that is not below the directory is reached by
-/// the same mount: the kernel makes snapshots of no others.
-fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
+/// Opens the parent or a clone source; it must be still what was found. One that is not below the directory is
+/// reached by the same mount: the kernel makes snapshots of no others.
+fn open_source(local: &Local, exact: &Exact) -> io::Result<Source> {
     let gone = || io::Error::other("its parent is not on the mount that it is received by");
     let top = match exact.path.strip_prefix(&local.dir) {
         Ok(path) => open_dir_within(local.filesystem.fd(), path)?,
@@ -216,16 +243,12 @@ fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
             open_dir_within(root.as_fd(), path)?
         }
     };
-    let now = btrfs::subvolume_of(top.as_fd())?;
-    match now.uuid == exact.uuid && now.ctransid == exact.generation && now.read_only {
-        true => Ok(Parent {
-            top: top.into(),
-            uuid: exact.uuid,
-        }),
-        false => Err(io::Error::other(
-            "its parent was renamed or altered since it was looked for: run it again",
-        )),
-    }
+    let source = Source {
+        top: top.into(),
+        uuid: exact.uuid,
+        generation: exact.generation,
+    };
+    source.must_be_unaltered().map(|()| source)
 }
 
 fn open_dir_within(dir: BorrowedFd, path: &Path) -> io::Result<OwnedFd> {
