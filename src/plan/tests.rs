@@ -4,6 +4,7 @@ use super::*;
 use crate::snapshot::{Offer, Origin};
 use std::collections::BTreeMap;
 
+mod clones;
 mod copies;
 mod order;
 mod stored;

@@ -25,6 +25,7 @@ mod bucket_suites;
 mod bucket_unread;
 mod checksum;
 mod clean;
+mod clones;
 mod cold;
 mod commands;
 mod compare;
@@ -94,6 +95,7 @@ fn main() -> std::process::ExitCode {
             btrfslist::TESTS,
             &checksum::TESTS.concat(),
             clean::TESTS,
+            clones::TESTS,
             cold::TESTS,
             commands::TESTS,
             commands::completions::TESTS,
