@@ -335,6 +335,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn clone_sources_are_few_and_have_a_word() {
+        let measure = |clones: usize| {
+            let diff = Diff {
+                to: Uuid([1; 16]),
+                from: None,
+                size: crate::snapshot::Size::Unknown,
+                clones: vec![Uuid([2; 16]); clones],
+            };
+            Request::Measure { diffs: vec![diff] }
+        };
+        assert!(
+            !serde_json::to_string(&measure(0))
+                .unwrap()
+                .contains("clones")
+        );
+        assert!(measure(16).permitted(Access::Read, &[]).is_ok());
+        assert!(measure(17).permitted(Access::Write, &[]).is_err());
+        let mut far = Hello::here();
+        assert!(measure(1).must_be_known_to(&far, "far").is_ok());
+        far.words.retain(|word| word != CLONES);
+        assert!(measure(1).must_be_known_to(&far, "far").is_err());
+        assert!(measure(0).must_be_known_to(&far, "far").is_ok());
+    }
+
     fn digest(paths: &[&str]) -> Request {
         let digest = Digest {
             id: crate::snapshot::Uuid([1; 16]),
