@@ -76,14 +76,19 @@ torture: ## random histories of snapshots, and of destinations that are shared, 
 fuzz: ## new bytes for what reads foreign ones; TARGET=xml for one, MINUTES=20 for longer than 1 each
 	@contrib/fuzz.sh '$(MINUTES)' $(TARGET)
 
-bench: $(BINARIES) ## figures beside those of the plain tools; ARGS=--quick for a glance (root)
+# What each benchmark measured is a row of $(BUILT)/figures.md at the end.
+bench: export BUTTERSINK_FIGURES := $(abspath $(BUILT))/figures.tsv
+bench: $(BINARIES) ## figures beside those of other tools, in one table; ARGS=--quick for a glance (root)
 	@contrib/setup.sh
+	@contrib/setup.sh bench || echo 'bench: going on with what is there' >&2
+	rm -f '$(BUTTERSINK_FIGURES)'
 	python3 benches/local.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(ARGS)
 	python3 benches/remote.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(ARGS)
 	python3 benches/s3.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(ARGS)
 	python3 benches/startup.py --programs '$(BUILT)/release' --static '$(BUILT)/static' $(filter --quick,$(ARGS))
 	$(CARGO) bench --locked --bench frames --bench plans
 	python3 benches/checksum.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(filter --quick,$(ARGS))
+	python3 benches/table.py '$(BUTTERSINK_FIGURES)' | tee '$(BUILT)/figures.md'
 
 install: $(PROGRAMS:%=$(FROM)/%) ## programs, man pages, completions below $(DESTDIR)$(PREFIX); LINKS=yes for old names
 	@for file in $(FILES); do \

@@ -138,26 +138,48 @@ class Table:
         self.title, self.rows = title, {}
 
     def add(self, name, measured):
+        """Seconds, peak memory in bytes (0 if it was over too soon), and seconds of processors, as `timed` has them."""
         self.rows.setdefault(name, []).append(measured)
         print(f"  {self.title}: {name}: {measured[0]:.3f} s", file=sys.stderr)
+
+    def time(self, name, shell):
+        """The same of a command that begins with nothing in caches."""
+        cold()
+        self.add(name, timed(shell))
 
     def print(self):
         print(f"\n{self.title}")
         print(f"  {'':34}{'median s':>10}{'least':>10}{'most':>10}{'ratio':>8}{'peak MiB':>10}{'CPU s':>9}")
         reference = None
         for name, measured in self.rows.items():
-            seconds = [m[0] for m in measured]
-            median = statistics.median(seconds)
+            seconds, peak, spent = zip(*measured)
+            median, spent = statistics.median(seconds), statistics.median(spent)
             reference = reference or median
-            peak = max(m[1] for m in measured)
-            peak = f"{peak / MIB:.1f}" if peak else "-"
-            spent = [m[2] for m in measured if len(m) > 2]
-            spent = f"{statistics.median(spent):.2f}" if spent else "-"
+            mib = f"{max(peak) / MIB:.1f}" if max(peak) else "-"
             print(
                 f"  {name:34}{median:10.3f}{min(seconds):10.3f}{max(seconds):10.3f}"
-                f"{median / reference:8.2f}{peak:>10}{spent:>9}",
+                f"{median / reference:8.2f}{mib:>10}{spent:>9.2f}",
                 flush=True,
             )
+            figure(self.title, name, f"{median:.3f} s", f"{median / reference:.2f}", f"{spent:.2f}", mib)
+
+
+def figure(title, contender, median, ratio="", spent="", mib=""):
+    """A row of the one table that `make bench` ends with: kept in the file that it names, until then."""
+    if "BUTTERSINK_FIGURES" in os.environ:
+        with open(os.environ["BUTTERSINK_FIGURES"], "a") as file:
+            print(title, contender, median, ratio, spent, mib, sep="\t", file=file)
+
+
+@contextlib.contextmanager
+def delayed(port, milliseconds):
+    """A port of loopback that leads to this one, so long a round trip away."""
+    words = [sys.executable, Path(__file__).with_name("relay.py"), str(port), str(milliseconds)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as relay:
+        try:
+            yield int(relay.stdout.readline())
+        finally:
+            relay.terminate()
 
 
 def two_snapshots(source, files):
@@ -172,6 +194,19 @@ def two_snapshots(source, files):
         write_file(live / name, length)
     snapshot(live, source / "2")
     os.sync()
+
+
+def tiny_snapshots(filesystem, count):
+    """A directory with so many snapshots, or so many more, next to nothing apart."""
+    live, snaps = filesystem / "live", filesystem / "snaps"
+    if not live.exists():
+        run("btrfs", "subvolume", "create", live)
+        snaps.mkdir()
+    for number in range(len(list(snaps.iterdir())), count):
+        (live / f"file{number % 20}").write_text(f"{number}\n")
+        snapshot(live, snaps / f"{number:05}")
+    os.sync()
+    return snaps
 
 
 def large(size):
@@ -200,11 +235,9 @@ def in_turns(args, title, ways_of, make=BTRFS):
             for _ in range(args.runs):
                 for name, (first, second) in ways_of(source, args.scratch / "dst").items():
                     with Filesystem(args.scratch, "dst", room, make):
-                        cold()
-                        full.add(name, timed(first))
+                        full.time(name, first)
                         if second:
-                            cold()
-                            incremental.add(name, timed(second))
+                            incremental.time(name, second)
         full.print()
         incremental.print()
 
@@ -219,16 +252,17 @@ def arguments(about):
     parser.add_argument("--snapshots", type=int, default=200, help="snapshots to plan")
     parser.add_argument("--step", type=int, default=8, help="MiB that change between these")
     parser.add_argument("--tiny", type=int, default=300, help="tiny increments; and ten times as many")
-    parser.add_argument("--listed", type=int, default=1000, help="snapshots to list")
+    parser.add_argument("--listed", type=int, default=10000, help="snapshots to list; and a tenth, and a hundredth")
+    parser.add_argument("--delays", type=int, nargs="*", default=[20, 100], help="ms of a round trip to a far host or bucket")
     parser.add_argument("--runs", type=int, default=5, help="turns of each contender")
     parser.add_argument("--quick", action="store_true", help="a quick look: small sizes, few turns")
     parser.add_argument(
-        "only", nargs="*", help="transfers, small, receiving, comparing, raw, planning, listing"
+        "only", nargs="*", help="names of benchmarks; all without"
     )
     args = parser.parse_args()
     if args.quick:
         args.size, args.snapshots, args.step, args.listed, args.runs = 64, 20, 2, 100, 1
-        args.small, args.tiny = 2000, 30
+        args.small, args.tiny, args.delays = 2000, 30, [20]
     args.programs, args.scratch = args.programs.resolve(), args.scratch.resolve()
     return args
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # no __pycache__ beside the sources
 
-from bench import MIB, cold  # noqa: E402
+from bench import MIB, cold, figure  # noqa: E402
 
 
 GNU = r"""cd "$1"; export TZ=UTC LC_ALL=C
@@ -41,8 +41,9 @@ def warm(tree):
     subprocess.run(["find", tree, "-type", "f", "-exec", "cat", "{}", "+"], check=True, stdout=subprocess.DEVNULL)
 
 
-def alternate(args, runs, contenders, size=None):
+def alternate(args, what, runs, contenders, size=None):
     """A line for each contender (name, command) in each state; ratios are to the first."""
+    say(what)
     for state in "warm", "cold":
         times = [[] for _ in contenders]
         for _ in range(runs):
@@ -55,7 +56,9 @@ def alternate(args, runs, contenders, size=None):
         medians = list(map(statistics.median, times))
         for median, (name, _) in zip(medians, contenders):
             speed = f"{size / MIB / median:6.0f} MiB/s" if size else ""
-            say(f"  {state}  {name:20} {median:7.2f} s {speed}  ratio {medians[0] / median:.1f}")
+            ratio = f"{median / medians[0]:.2f}"
+            say(f"  {state}  {name:20} {median:7.2f} s {speed}  ratio {ratio}")
+            figure(f"checksums of {what}, {state}", name, f"{median:.2f} s", ratio)
 
 
 def small(args):
@@ -65,11 +68,10 @@ def small(args):
         (args.tree / f"d{i:03}").mkdir(parents=True)
         for j in range(100):
             (args.tree / f"d{i:03}/file {j:03}").write_bytes(os.urandom(64 + 37 * j))
-    say(f"{directories * 100} small files")
     gnu = ["sh", "-c", GNU, "sh", args.tree, args.out]
     ours = [args.program, "-o", args.out, args.tree]
     # A turn of the GNU tools takes minutes on a busy machine, and differs little from the next.
-    alternate(args, (args.runs + 1) // 2, [("find and sha256sum", gnu), ("checksumdir", ours)])
+    alternate(args, f"{directories * 100} small files", (args.runs + 1) // 2, [("find and sha256sum", gnu), ("checksumdir", ours)])
     for suffix in "ls", "files":
         same = (args.out / f"gnu.{suffix}").read_bytes() == (args.out / f"tree.{suffix}").read_bytes()
         say(f"  .{suffix}: {'the same' if same else 'DIFFERENT'}")
@@ -84,11 +86,10 @@ def large(args):
         with open(args.tree / str(i), "wb") as file:
             for _ in range(mib):
                 file.write(block)
-    say(f"{8 * mib} MiB in 8 files, {len(os.sched_getaffinity(0))} processors")
     openssl = ["openssl", "dgst", "-sha256", *sorted(args.tree.iterdir())]
     ours = [args.program, "-o", args.out, args.tree]
     contenders = [("openssl dgst -sha256", openssl), ("checksumdir", ours), ("checksumdir -j1", [*ours, "-j1"])]
-    alternate(args, args.runs, contenders, 8 * mib * MIB)
+    alternate(args, f"{8 * mib} MiB in 8 files", args.runs, contenders, 8 * mib * MIB)
 
 
 def names(args):

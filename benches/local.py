@@ -23,75 +23,54 @@ from bench import (  # noqa: E402
     Table,
     arguments,
     clean,
-    cold,
-    in_hundreds,
     in_turns,
     large,
     run,
     snapshot,
     timed,
+    tiny_snapshots,
     two_snapshots,
     write_file,
 )
 
 
 def transfers(args, program):
-    """Large files: one full and one incremental stream, against the bare pipe made durable."""
-    compare(args, program, f"{args.size} MiB", args.size * 2 + 1024, large(args.size))
-
-
-def small(args, program):
-    """The same for many small files."""
-    room = args.small // 50 + 1024
-    compare(args, program, f"{args.small} small files", room, in_hundreds(args.small, lambda i: i * 997 % 8192))
-
-
-def compare(args, program, what, room, files):
-    full = Table(f"full, {what}")
-    incremental = Table(f"incremental, 5 % of {what} rewritten")
-    with Filesystem(args.scratch, "src", room) as source:
-        two_snapshots(source, files)
-        src = shlex.quote(str(source))
-        dst = shlex.quote(str(args.scratch / "dst"))
-        durable = f"btrfs receive -q {dst} && sync -f {dst}"
-        ways = {
-            "btrfs send | receive; sync -f": (
-                f"btrfs send -q {src}/1 | {durable}",
-                f"btrfs send -q -p {src}/1 {src}/2 | {durable}",
-            ),
-            "buttersink": (f"{program} -q {src}/1 {dst}/", f"{program} -q {src}/2 {dst}/"),
-            "buttersink --full-speed": (
-                f"{program} -q --full-speed {src}/1 {dst}/",
-                f"{program} -q --full-speed {src}/2 {dst}/",
-            ),
-        }
-        for _ in range(args.runs):
-            for name, (first, second) in ways.items():
-                with Filesystem(args.scratch, "dst", room):
-                    cold()
-                    full.add(name, timed(first))
-                    cold()
-                    incremental.add(name, timed(second))
-    full.print()
-    incremental.print()
-
-
-def receive(args, program):
-    """Our own receive, beside `btrfs receive` by ourselves and in a plain pipe."""
+    """Large and small files, full and incremental streams: the bare pipe made durable, btrbk if it is
+    installed, and the ways that we have."""
 
     def ways(source, dest):
         src, dst = shlex.quote(str(source)), shlex.quote(str(dest))
-        durable = f"btrfs receive -q {dst} && sync -f {dst}"
-        pipe = f"btrfs send -q {src}/1 | {durable}", f"btrfs send -q -p {src}/1 {src}/2 | {durable}"
         ours = {
             "buttersink": f"{program} -q",
-            "buttersink --receive-with btrfs": f"{program} -q --receive-with btrfs",
             "buttersink --full-speed": f"{program} -q --full-speed",
+            "buttersink --receive-with btrfs": f"{program} -q --receive-with btrfs",
         }
         ours = {n: (f"{words} {src}/1 {dst}/", f"{words} {src}/2 {dst}/") for n, words in ours.items()}
-        return {"plain pipe; sync -f": pipe, **ours}
+        return {**pipe(src, dst), **ours, **btrbk(args, source, dest, "send-receive")}
 
-    in_turns(args, "receive locally", ways)
+    in_turns(args, "local", ways)
+
+
+def pipe(src, dst):
+    """The reference: what everybody has, made durable."""
+    durable = f"btrfs receive -q {dst} && sync -f {dst}"
+    pair = f"btrfs send -q {src}/1 | {durable}", f"btrfs send -q -p {src}/1 {src}/2 | {durable}"
+    return {"btrfs send | receive; sync -f": pair}
+
+
+def btrbk(args, source, dest, kind):
+    """It makes its snapshots itself, so that only the full stream is like ours."""
+    if not shutil.which("btrbk"):
+        return {}
+    config = args.scratch / "btrbk.conf"
+    config.write_text(
+        f"lockfile {args.scratch}/btrbk.lock\nincremental no\nsnapshot_create always\n"
+        f"volume {source}\n subvolume live\n  snapshot_dir .\n  target {kind} {dest}\n"
+    )
+    src, dst = shlex.quote(str(source)), shlex.quote(str(dest))
+    forget = f"btrfs -q subvolume delete {src}/live.*"
+    words = f"btrbk -q -c {shlex.quote(str(config))} run && sync -f {dst}; done=$?; {forget}; (exit $done)"
+    return {f"btrbk, {kind}; sync -f": (words, None)}
 
 
 def comparing(args, program):
@@ -103,45 +82,29 @@ def comparing(args, program):
 def compared_ways(source, dest, program):
     """For each contender, the commands that send the first snapshot and the second."""
     src, dst = shlex.quote(str(source)), shlex.quote(str(dest))
-    durable = f"btrfs receive -q {dst} && sync -f {dst}"
     ours = {
         "buttersink without mending": f"BUTTERSINK_TEST_NO_MENDING=1 {program} -q",
         "buttersink": f"{program} -q",
         "buttersink --compare": f"{program} -q --compare",
     }
-    return {
-        "plain pipe; sync -f": (
-            f"btrfs send -q {src}/1 | {durable}",
-            f"btrfs send -q -p {src}/1 {src}/2 | {durable}",
-        ),
-        **{n: (f"{words} {src}/1 {dst}/", f"{words} {src}/2 {dst}/") for n, words in ours.items()},
-    }
+    ours = {n: (f"{words} {src}/1 {dst}/", f"{words} {src}/2 {dst}/") for n, words in ours.items()}
+    return {**pipe(src, dst), **ours}
 
 
 def raw(args, program):
-    """Streams in files of an ext4: beside `btrfs send` into one, and beside the raw targets of btrbk, if that
-    is installed. It makes its snapshots itself, and what it wrote is made durable as the first is."""
+    """Streams in files of an ext4: beside `btrfs send` into one, and beside the raw targets of btrbk."""
 
     def ways(source, dest):
         src, dst = shlex.quote(str(source)), shlex.quote(str(dest))
         durable = f"sync -f {dst}"
-        found = {
+        return {
             "btrfs send > file; sync -f": (
                 f"btrfs send -q {src}/1 >{dst}/1 && {durable}",
                 f"btrfs send -q -p {src}/1 {src}/2 >{dst}/2 && {durable}",
             ),
             "buttersink raw:": tuple(f"{program} -q {src}/{n} raw:{dst}/" for n in (1, 2)),
+            **btrbk(args, source, dest, "raw"),
         }
-        if shutil.which("btrbk"):
-            config = args.scratch / "btrbk.conf"
-            config.write_text(
-                f"lockfile {args.scratch}/btrbk.lock\nincremental no\nsnapshot_create always\n"
-                f"volume {source}\n subvolume live\n  snapshot_dir .\n  target raw {dest}\n"
-            )
-            forget = f"btrfs -q subvolume delete {src}/live.*"
-            words = f"btrbk -q -c {shlex.quote(str(config))} run && {durable}; done=$?; {forget}; (exit $done)"
-            found["btrbk, target raw; sync -f"] = (words, None)
-        return found
 
     in_turns(args, "raw", ways, EXT4)
 
@@ -164,10 +127,8 @@ def planning(args, program):
             steps = json.loads(subprocess.check_output([*shlex.split(plan), "--json"]))
             sends = [send(snaps, steps["steps"], s) for s in steps["steps"]]
             for _ in range(args.runs):
-                cold()
-                table.add("btrfs send | wc -c, each chosen", timed("; ".join(sends)))
-                cold()
-                table.add("buttersink -n", timed(plan))
+                table.time("btrfs send | wc -c, each chosen", "; ".join(sends))
+                table.time("buttersink -n", plan)
             sizes = subprocess.check_output(["bash", "-c", "; ".join(sends)], text=True)
             sent = sum(int(line) for line in sizes.split())
     table.print()
@@ -185,13 +146,7 @@ def tiny(args, program):
     for count, turns in (args.tiny, args.runs), (args.tiny * 10, 1):
         table = Table(f"{count} tiny increments")
         with Filesystem(args.scratch, "src", 3072) as source:
-            live, snaps = source / "live", source / "snaps"
-            run("btrfs", "subvolume", "create", live)
-            snaps.mkdir()
-            for number in range(count):
-                (live / f"file{number % 20}").write_text(f"{number}\n")
-                snapshot(live, snaps / f"{number:05}")
-            os.sync()
+            snaps = tiny_snapshots(source, count)
             src, dst = shlex.quote(str(snaps)), shlex.quote(str(args.scratch / "dst"))
             each = f"btrfs send -q ${{p:+-p $p}} $i | btrfs receive -q {dst} && sync -f {dst}; p=$i"
             ways = {
@@ -201,32 +156,47 @@ def tiny(args, program):
             for _ in range(turns):
                 for name, command in ways.items():
                     with Filesystem(args.scratch, "dst", 3072):
-                        cold()
-                        table.add(name, timed(command))
+                        table.time(name, command)
         table.print()
 
 
 def listing(args, program):
-    """Listing many snapshots; warm, since that is how one lists."""
-    table = Table(f"list {args.listed} snapshots")
-    with Filesystem(args.scratch, "src", 2048) as source:
-        live, snaps = source / "live", source / "snaps"
-        run("btrfs", "subvolume", "create", live)
-        snaps.mkdir()
-        for number in range(args.listed):
-            (live / "file").write_text(f"{number}\n")
-            snapshot(live, snaps / f"{number:05}")
-        os.sync()
+    """Listing many snapshots, and ten and a hundred times fewer; warm, since that is how one lists."""
+    with Filesystem(args.scratch, "src", 4096) as source:
+        for count in args.listed // 100, args.listed // 10, args.listed:
+            list_of(count, tiny_snapshots(source, count), args, program).print()
+
+
+def list_of(count, snaps, args, program):
+    table = Table(f"list {count} snapshots")
+    ways = {
+        "btrfs subvolume list -puqR": f"btrfs subvolume list -puqR {snaps}",
+        "buttersink DIR/": f"{program} {snaps}/",
+        "btrfslist DIR": f"{shlex.quote(str(args.programs / 'btrfslist'))} {snaps}",
+    }
+    for _ in range(args.runs):
+        for name, command in ways.items():
+            table.add(name, timed(command))
+    return table
+
+
+def verifying(args, program):
+    """Whether a copy is what it should be: beside what people use for that, which reads it as well."""
+    table = Table(f"compare a copy with its source, {args.size} MiB")
+    room = args.size * 2 + 1024
+    with Filesystem(args.scratch, "src", room) as source, Filesystem(args.scratch, "dst", room) as dest:
+        two_snapshots(source, large(args.size))
+        run("btrfs", "-q", "subvolume", "delete", source / "2")
+        run(args.programs / "buttersink", "-q", source / "1", f"{dest}/")
         ways = {
-            "btrfs subvolume list -puqR": f"btrfs subvolume list -puqR {snaps}",
-            "buttersink DIR/": f"{program} {snaps}/",
+            "diff -r --no-dereference": f"diff -r --no-dereference {source}/1 {dest}/1",
+            "buttersink verify --against --content": f"{program} verify -q --content --against {source}/ {dest}/",
         }
-        btrfslist = args.programs / "btrfslist"
-        if btrfslist.exists():
-            ways["btrfslist DIR"] = f"{btrfslist} {snaps}"
-        for _ in range(args.runs * 3):
+        if shutil.which("rsync"):
+            ways["rsync -aHAXnc --delete"] = f"rsync -aHAXnc --delete {source}/1/ {dest}/1/"
+        for _ in range(args.runs):
             for name, command in ways.items():
-                table.add(name, timed(command))
+                table.time(name, command)
     table.print()
 
 
@@ -236,13 +206,12 @@ def main():
         sys.exit("bench: mounting scratch filesystems needs root: sudo make bench")
     benches = {
         "transfers": transfers,
-        "small": small,
-        "receiving": receive,
         "comparing": comparing,
         "raw": raw,
         "planning": planning,
         "tiny": tiny,
         "listing": listing,
+        "verifying": verifying,
     }
     unknown = set(args.only) - set(benches)
     if unknown:

@@ -5,6 +5,7 @@ Asserts nothing. An sshd of our own on loopback, with keys and files in the scra
 serves both contenders, which take turns. Needs root, btrfs-progs, and release builds, and OpenSSH's server.
 """
 
+import argparse
 import os
 import shlex
 import signal
@@ -22,7 +23,7 @@ import bench  # noqa: E402
 
 @contextmanager
 def server(scratch, program):
-    """An sshd; yields the words of an ssh that reaches it as the host `far`."""
+    """An sshd; yields the line to it as the host `far`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -39,14 +40,14 @@ def server(scratch, program):
     )
     (scratch / "ssh_config").write_text(
         f"Host far\nHostName 127.0.0.1\nPort {port}\nUser root\nIdentitiesOnly yes\n"
-        f'IdentityFile "{scratch}/user"\nUserKnownHostsFile "{scratch}/known"\nBatchMode yes\n'
+        f'IdentityFile "{scratch}/user"\nUserKnownHostsFile "{scratch}/known"\nHostKeyAlias far\nBatchMode yes\n'
     )
-    (scratch / "known").write_text(f"[127.0.0.1]:{port} {(scratch / 'host.pub').read_text()}")
+    (scratch / "known").write_text(f"far {(scratch / 'host.pub').read_text()}")
     os.makedirs("/run/sshd", exist_ok=True)
     sshd = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", scratch / "sshd_config"])
     try:
         wait_for(port)
-        yield f"ssh -F {scratch}/ssh_config"
+        yield Line(f"ssh -F {scratch}/ssh_config", port, shlex.quote(str(program)))
     finally:
         sshd.terminate()
         sshd.wait()
@@ -61,57 +62,80 @@ def wait_for(port):
     sys.exit("bench: sshd does not answer")
 
 
-def transfers(args, ssh, program):
-    """One full and one incremental stream there, and the full one back."""
-    push = bench.Table(f"push through ssh, {args.size} MiB")
-    more = bench.Table(f"push through ssh, 5 % of {args.size} MiB rewritten")
-    pull = bench.Table(f"pull through ssh, {args.size} MiB")
+def transfers(args, line):
+    """Large and small files there, full and incremental."""
+    bench.in_turns(args, "push through ssh", line.pushes)
+
+
+def pull(args, line):
+    """Large files back."""
+    table = bench.Table(f"pull through ssh, {args.size} MiB")
     room = args.size * 2 + 1024
     with bench.Filesystem(args.scratch, "src", room) as source:
         bench.two_snapshots(source, bench.large(args.size))
         src, dst = shlex.quote(str(source)), shlex.quote(str(args.scratch / "dst"))
-        there = f"{ssh} far 'btrfs receive -q {dst} && sync -f {dst}'"
-        ours = f"BUTTERSINK_SSH='{ssh}' {program} -q --remote-sudo ''"
         ways = {
-            "btrfs send | ssh receive; sync -f": (
-                f"btrfs send -q {src}/1 | {there}",
-                f"btrfs send -q -p {src}/1 {src}/2 | {there}",
-                f"{ssh} far 'btrfs send -q {src}/1' | btrfs receive -q {dst} && sync -f {dst}",
-            ),
+            PIPE: f"{line.ssh} far 'btrfs send -q {src}/1' | btrfs receive -q {dst} && sync -f {dst}",
+            "buttersink": f"{line.ours} ssh://far{src}/1 {dst}/",
         }
-        for name, option in ("buttersink", ""), ("buttersink --full-speed", " --full-speed"):
-            ways[name] = (
-                f"{ours}{option} {src}/1 ssh://far{dst}/",
-                f"{ours}{option} {src}/2 ssh://far{dst}/",
-                f"{ours}{option} ssh://far{src}/1 {dst}/",
-            )
         for _ in range(args.runs):
-            for name, (first, second, back) in ways.items():
+            for name, command in ways.items():
                 with bench.Filesystem(args.scratch, "dst", room):
-                    bench.cold()
-                    push.add(name, bench.timed(first))
-                    bench.cold()
-                    more.add(name, bench.timed(second))
-                with bench.Filesystem(args.scratch, "dst", room):
-                    bench.cold()
-                    pull.add(name, bench.timed(back))
-    for table in push, more, pull:
-        table.print()
+                    table.time(name, command)
+    table.print()
 
 
-def receive(args, ssh, program):
-    """Our own receive at the far side, beside `btrfs receive` by ourselves and in a plain pipe."""
+def far(args, line):
+    """A quarter of the bytes, and a tenth of the tiny increments, to a host that is far away. The plain pipe
+    has a connection for each stream, as scripts have it."""
+    args = argparse.Namespace(**{**vars(args), "size": args.size // 4, "small": args.small // 4})
+    for delay in args.delays:
+        with bench.delayed(line.port, delay) as port:
+            away = Line(f"{line.ssh} -p {port}", port, line.program)
+            bench.in_turns(args, f"push through ssh, {delay} ms", away.pushes)
+            tiny(args, away, delay)
 
-    def ways(source, dest):
+
+def tiny(args, line, delay):
+    count = max(args.tiny // 10, 3)
+    table = bench.Table(f"{count} tiny increments through ssh, {delay} ms")
+    with bench.Filesystem(args.scratch, "src", 1024) as source:
+        snaps = bench.tiny_snapshots(source, count)
+        src, dst = shlex.quote(str(snaps)), shlex.quote(str(args.scratch / "dst"))
+        each = f"btrfs send -q ${{p:+-p $p}} $i | {line.receive(dst)}; p=$i"
+        ways = {PIPE: f"p=; for i in {src}/*; do {each}; done", "buttersink": f"{line.ours} {src}/ ssh://far{dst}/"}
+        for _ in range(args.runs):
+            for name, command in ways.items():
+                with bench.Filesystem(args.scratch, "dst", 1024):
+                    table.time(name, command)
+    table.print()
+
+
+PIPE = "plain pipe through ssh; sync -f"
+
+
+class Line:
+    """The words that reach `far`: of the plain tools, and of ours."""
+
+    def __init__(self, ssh, port, program):
+        self.ssh, self.port, self.program = ssh, port, program
+        self.ours = f"BUTTERSINK_SSH='{ssh}' {program} -q --remote-sudo ''"
+
+    def receive(self, dst):
+        return f"{self.ssh} far 'btrfs receive -q {dst} && sync -f {dst}'"
+
+    def pushes(self, source, dest):
         src, dst = shlex.quote(str(source)), shlex.quote(str(dest))
-        there = f"{ssh} far 'btrfs receive -q {dst} && sync -f {dst}'"
-        pipe = f"btrfs send -q {src}/1 | {there}", f"btrfs send -q -p {src}/1 {src}/2 | {there}"
-        ours = f"BUTTERSINK_SSH='{ssh}' {program} -q --remote-sudo ''"
-        ours = {"buttersink": ours, "buttersink --receive-with btrfs": f"{ours} --receive-with btrfs"}
-        ours = {n: (f"{words} {src}/1 ssh://far{dst}/", f"{words} {src}/2 ssh://far{dst}/") for n, words in ours.items()}
-        return {"plain pipe through ssh; sync -f": pipe, **ours}
-
-    bench.in_turns(args, "receive through ssh", ways)
+        there = self.receive(dst)
+        ours = {
+            "buttersink": self.ours,
+            "buttersink --full-speed": f"{self.ours} --full-speed",
+            "buttersink --receive-with btrfs": f"{self.ours} --receive-with btrfs",
+        }
+        return {
+            PIPE: (f"btrfs send -q {src}/1 | {there}", f"btrfs send -q -p {src}/1 {src}/2 | {there}"),
+            **{n: (f"{words} {src}/1 ssh://far{dst}/", f"{words} {src}/2 ssh://far{dst}/") for n, words in ours.items()},
+        }
 
 
 def main():
@@ -126,10 +150,10 @@ def main():
     bench.clean(args.scratch)
     args.scratch.mkdir(parents=True)
     try:
-        with server(args.scratch, program) as ssh:
-            for name, measure in {"transfers": transfers, "receiving": receive}.items():
+        with server(args.scratch, program) as line:
+            for name, measure in {"transfers": transfers, "pull": pull, "far": far}.items():
                 if not args.only or name in args.only:
-                    measure(args, ssh, shlex.quote(str(program)))
+                    measure(args, line)
     finally:
         bench.clean(args.scratch)
 

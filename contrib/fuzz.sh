@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # make fuzz: fuzz.sh [MINUTES [TARGET…]] gives each target (src/fuzz.rs has them) new bytes for some
-# minutes, beginning with its seeds and with what earlier runs found to lead further. What fails is kept.
+# minutes, or ten million times if that is sooner, beginning with its seeds and with what earlier runs
+# found to lead further. What fails is kept.
 #
 # libFuzzer needs to see which code is reached. LLVM can tell it with any compiler; only cargo-fuzz and
 # the sanitizers want a nightly one.
@@ -28,7 +29,7 @@ for target; do
     mkdir -p "$corpus" "$findings"
     echo "fuzz: $target for $minutes minutes" >&2
     BUTTERSINK_FUZZ_TARGET=$target "$work/$host/release/buttersink-fuzz" \
-        -max_total_time=$((60 * minutes)) -max_len=65536 -timeout=10 -rss_limit_mb=1024 \
+        -max_total_time=$((60 * minutes)) -runs=10000000 -max_len=65536 -timeout=10 -rss_limit_mb=1024 \
         -print_final_stats=1 -verbosity=0 -artifact_prefix="$findings/" \
         "$corpus" "fuzz/seeds/$target" || failed+=("$target")
 done

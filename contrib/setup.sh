@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `make demo`, `make check` and `make bench` run and this machine lacks, and with the
-# word fuzz what `make fuzz` needs beside that. Only root on a system with apt-get installs
+# Installs what `make demo` and `make check` run and this machine lacks, and with the word fuzz or bench what
+# `make fuzz` needs beside that, or `make bench` compares with. Only root on a system with apt-get installs
 # anything; everybody else is told what is missing.
 # SETUP=no keeps it from installing. Exit 0: all there. Exit 1: something is still missing.
 set -euo pipefail
@@ -29,9 +29,17 @@ openssl openssl
 ssh openssh-client
 ssh-keygen openssh-client
 '
-[ "${1-}" != fuzz ] || needs+='
+case ${1-} in
+fuzz) needs+='
 c++ g++
-'
+' ;;
+bench) needs+='
+btrbk btrbk
+restic restic
+rsync rsync
+sshd openssh-server
+' ;;
+esac
 
 missing() { # programs, or with "packages" what to install for them
     local program package

@@ -22,7 +22,9 @@ mod list;
 mod prune;
 mod restore;
 mod scheduled;
+mod send;
 mod server;
+mod snapshot;
 mod status;
 mod sync;
 mod verify;
@@ -132,11 +134,15 @@ fn run(form: Form, words: &[OsString], options: &Options) -> Result<()> {
         Form::Clean => clean::run(words, options),
         Form::CleanBackup => clean::backup::run(options),
         Form::Prune => prune::run(words, options),
+        Form::PruneConfig => scheduled::prune(options),
+        Form::Snapshot => snapshot::run(words, options),
+        Form::SnapshotConfig => snapshot::of_file(options),
+        Form::Send => send::run(options),
         Form::Adopt => adopt::run(words, options),
         Form::Verify => verify::location(words, options),
         Form::VerifyConfig => verify::config(options),
         Form::Backup => backup::run(words, options),
-        Form::BackupConfig => scheduled::run(options),
+        Form::BackupConfig => scheduled::backup(options),
         Form::Status => status::run(options),
         Form::Restore => restore::run(options),
         Form::CheckConfig => config::check(words, options),

@@ -21,16 +21,18 @@ _buttersink() {
     --verify) _buttersink_words 'full sample none'; return ;;
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in sync | list | backup | restore | verify | clean | prune | adopt | status | config | --server) command=${COMP_WORDS[i]}; break ;; esac
+        case ${COMP_WORDS[i]} in sync | list | backup | snapshot | send | restore | verify | clean | prune | adopt | status | config | --server) command=${COMP_WORDS[i]}; break ;; esac
     done
     case $command in
     sync) options='-n --dry-run -d --delete -e --estimate --whole --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend' ;;
     list) options='-n --dry-run -d --delete --exclude --commands --sort --tree -o --columns -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
     backup) options='-n --dry-run --whole --compare --always --keep --num-backups --keep-min --num-snapshots --latest-only --require-mount --create --snapshot-folder --snapshot-prefix -d --debug -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --config --subvolume --once --no-s3 --log-level' ;;
+    snapshot) options='-n --dry-run --always --snapshot-folder --snapshot-prefix -h --help -q --quiet -l --logfile --transaction-log --json --config --subvolume --once --log-level -d --debug' ;;
+    send) options='-n --dry-run --config --subvolume --once --log-level -d --debug -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks --part-size --checksum' ;;
     restore) options='-n --dry-run --config --subvolume --target --at --snapshot --manifest-key --verify --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --receive-with --bwlimit --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
     verify) options='--quick --download --against --content --changed --drill --sample --scratch -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --compressed-data --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config' ;;
     clean) options='-n --dry-run --exclude --older-than -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config --backup' ;;
-    prune) options='-n --dry-run --exclude --keep --num-backups --keep-min -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency' ;;
+    prune) options='-n --dry-run --exclude --keep --num-backups --keep-min -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config --subvolume' ;;
     adopt) options='-n --dry-run --as --yes --take-over -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --sse' ;;
     status) options='--config --prometheus -h --help -q --quiet --transaction-log --json' ;;
     config) options='-h --help --offline --write -l --logfile --endpoint-url --region --profile --s3-quirks' ;;
@@ -43,7 +45,7 @@ _buttersink() {
         return
     fi
     local commands=
-    [ -n "$command" ] || commands='sync list backup restore verify clean prune adopt status config'
+    [ -n "$command" ] || commands='sync list backup snapshot send restore verify clean prune adopt status config'
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"; compgen -d -S / -- "$word")
     compopt -o filenames -o nospace
 }

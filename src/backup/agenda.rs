@@ -23,6 +23,8 @@ pub enum Agenda {
     Owed,
     /// Nothing before this moment, and what then: a backup of this kind, or a snapshot only.
     Later(Zoned, Option<BackupKind>),
+    /// Nothing of what there is lacks anywhere.
+    Idle,
 }
 
 /// What there is of an archive's newest chain.
@@ -244,6 +246,21 @@ pub fn decide_all(archive: Option<Agenda>, wish: &Wish, owed: bool, now: &Zoned)
     }
 }
 
+/// What is to be done where no snapshot is made: what is there goes to the archive in its place, and else
+/// to the destinations that are to get it, if there are any.
+pub fn without_snapshot(
+    archive: Option<Agenda>,
+    pending: Option<&Pending>,
+    any_destination: bool,
+) -> Agenda {
+    match (archive, pending) {
+        (Some(Agenda::Finish(id, kind, why)), _) => Agenda::Finish(id, kind, why),
+        (Some(Agenda::New(kind, why)), Some(pending)) => Agenda::Finish(pending.id, kind, why),
+        _ if any_destination => Agenda::Owed,
+        _ => Agenda::Idle,
+    }
+}
+
 /// The past, had the pending snapshot arrived.
 fn counting<'a>(past: &Past<'a>, pending: &Pending) -> Past<'a> {
     Past {
@@ -327,6 +344,27 @@ mod tests {
             BackupKind::Full,
             decided(&Past::default(), difference(), now, false),
         );
+    }
+
+    #[test]
+    fn without_a_snapshot_what_is_there_serves() {
+        let pending = waiting("03-15T02:00:00", None);
+        let decided = |now: &str, pending: &Option<Pending>, any| {
+            let agenda = decided(&past(), pending.clone(), now, false);
+            without_snapshot(Some(agenda), pending.as_ref(), any)
+        };
+        // A new one is due, and this one takes its place.
+        let id = Uuid([7; 16]);
+        for any in [false, true] {
+            let due = decided("03-22T03:00:00", &pending, any);
+            assert!(
+                matches!(due, Agenda::Finish(found, BackupKind::Incremental, _) if found == id)
+            );
+        }
+        assert_eq!(decided("03-22T03:00:00", &None, false), Agenda::Idle);
+        assert_eq!(decided("03-22T03:00:00", &None, true), Agenda::Owed);
+        assert_eq!(decided("03-10T03:00:00", &pending, false), Agenda::Idle);
+        assert_eq!(without_snapshot(None, None, true), Agenda::Owed);
     }
 
     #[test]

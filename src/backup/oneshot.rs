@@ -12,7 +12,7 @@ use crate::snapshot::shown;
 use crate::store::{self, Access, Means, Place, Store};
 use jiff::Zoned;
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// What is asked for.
@@ -44,6 +44,27 @@ pub struct BackupOrder {
     pub dry_run: bool,
     /// Where differences are kept: how long a chain of them may get.
     pub max_chain: usize,
+}
+
+impl BackupOrder {
+    /// A snapshot of a subvolume as it usually is, and nothing else.
+    pub fn of(subvolume: &OsStr) -> BackupOrder {
+        BackupOrder {
+            subvolume: subvolume.into(),
+            folder: "snapshot".into(),
+            prefix: OsString::new(),
+            destinations: Vec::new(),
+            source_keeps: Policy::default(),
+            dest_keeps: Policy::default(),
+            always: false,
+            whole: false,
+            require_mount: false,
+            create: false,
+            compare: false,
+            dry_run: false,
+            max_chain: 0,
+        }
+    }
 }
 
 /// Makes a backup.
@@ -82,7 +103,7 @@ pub fn run(order: &BackupOrder, means: &Means, now: &Zoned, listener: &mut Liste
         whole: order.whole,
         pinned: Vec::new(),
         pinned_names: Vec::new(),
-        lets_go: true,
+        lets_go: !order.destinations.is_empty(),
         said: HashSet::new(),
         listener,
     };

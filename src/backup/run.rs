@@ -1,6 +1,7 @@
 //! The engine of backups: a snapshot if one is needed, what is missing to each destination, the
 //! link, and then what the policies let go. Tells what happens; prints nothing.
 
+mod forget;
 mod prune;
 
 use super::retention::{ChainPolicy, Decision, Policy};
@@ -274,12 +275,24 @@ impl Run<'_, '_> {
         Ok(outcome)
     }
 
+    /// Tells a destination what its snapshots are of, as far as both sides know it.
+    fn record(
+        &mut self,
+        dest: &mut Dest,
+        there: &Listing,
+        here: &Listing,
+        ours: &[Snapshot],
+    ) -> Result<()> {
+        let origins = self.source.family(ours).recorded_as(here.origins(), there);
+        dest.store()?.attribute(origins);
+        there.notes.iter().for_each(|note| self.note(note));
+        Ok(())
+    }
+
     /// Brings a destination up to date, and lets it forget what its policy does not keep.
     fn send_to_one(&mut self, dest: &mut Dest, here: &Listing, ours: &[Snapshot]) -> Result<()> {
         process::check("backing up")?;
-        dest.store()?.attribute(here.origins());
-        dest.store()?.look_for(here.ids());
-        let mut there = dest.store()?.list()?;
+        let mut there = listed(dest, here)?;
         if dest.compare {
             let listener = &mut *self.listener;
             there = match self.dry_run {
@@ -287,9 +300,7 @@ impl Run<'_, '_> {
                 false => sync::settle(here, there, self.store, dest.store()?, listener)?,
             };
         }
-        let origins = self.source.family(ours).recorded_as(here.origins(), &there);
-        dest.store()?.attribute(origins);
-        there.notes.iter().for_each(|note| self.note(note));
+        self.record(dest, &there, here, ours)?;
         let (missing, here) = wanted(&dest.wants, here, ours, &there);
         let imagined = here.snapshots.iter().any(source::is_imagined);
         let excluded = |path: &Path| !missing.iter().any(|s| s.path == path);
@@ -338,6 +349,14 @@ impl Run<'_, '_> {
     }
 }
 
+/// What a destination has, told what there is here.
+fn listed(dest: &mut Dest, here: &Listing) -> Result<Listing> {
+    let store = dest.store()?;
+    store.attribute(here.origins());
+    store.look_for(here.ids());
+    store.list()
+}
+
 /// A snapshot that was made, would be, or (no reason) is not needed.
 fn made(path: &Path, why: Option<String>, made: bool) -> Event {
     let path = path.to_owned();
@@ -370,16 +389,21 @@ fn wanted<'a>(
     (wanted, Cow::Owned(listing))
 }
 
-/// What a destination should get: the newest, and what was made since the newest that it has. Older
-/// ones it may have let go on purpose.
-fn missing<'a>(ours: &'a [Snapshot], there: &Listing) -> Vec<&'a Snapshot> {
+/// The place of the newest of ours that is there too.
+fn common(ours: &[Snapshot], there: &Listing) -> Option<usize> {
     let has: HashSet<Uuid> = there
         .snapshots
         .iter()
         .filter(|s| !matches!(s.state, State::Partial | State::Uncompared))
         .map(Snapshot::id)
         .collect();
-    let common = ours.iter().rposition(|s| has.contains(&s.id()));
+    ours.iter().rposition(|s| has.contains(&s.id()))
+}
+
+/// What a destination should get: the newest, and what was made since the newest that it has. Older
+/// ones it may have let go on purpose.
+fn missing<'a>(ours: &'a [Snapshot], there: &Listing) -> Vec<&'a Snapshot> {
+    let common = common(ours, there);
     let from = common.map_or(ours.len().saturating_sub(1), |at| at + 1);
     let from = from.min(ours.len().saturating_sub(1));
     ours[from..].iter().collect()

@@ -9,6 +9,7 @@ mod tally;
 mod subvolume;
 
 mod look;
+mod pruning;
 
 mod findings;
 mod preview;
@@ -27,6 +28,7 @@ pub use findings::look_for_faults;
 use folders::Folders;
 use jiff::Zoned;
 pub use preview::{preview, remembered};
+pub use pruning::prune;
 pub use run_lock::lock;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -47,8 +49,20 @@ pub struct ScheduledOrder {
     pub once: bool,
     /// Nothing is changed.
     pub dry_run: bool,
-    /// A snapshot is made, and nothing is sent.
-    pub no_s3: bool,
+    /// Which part of the work is done.
+    pub work: Work,
+}
+
+/// Backups, or a part of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Work {
+    /// Snapshots are made and sent, and old ones go.
+    #[default]
+    Backup,
+    /// Snapshots are made, and nothing is sent.
+    Snapshot,
+    /// What is there is sent, and no snapshot is made.
+    Send,
 }
 
 impl ScheduledOrder {

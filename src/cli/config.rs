@@ -7,7 +7,7 @@ use super::means::{self, means};
 use super::options::Options;
 use crate::backup;
 use crate::backup::config::Config;
-use crate::backup::scheduled::{self, ScheduledOrder};
+use crate::backup::scheduled::{self, ScheduledOrder, Work};
 use crate::backup::state::RunState;
 use crate::error::Result;
 use crate::prices::freezes;
@@ -69,7 +69,10 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
         only: Vec::new(),
         once: false,
         dry_run: true,
-        no_s3: options.offline,
+        work: match options.offline {
+            true => Work::Snapshot,
+            false => Work::Backup,
+        },
     };
     let done = match options.offline {
         true => {

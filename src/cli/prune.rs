@@ -17,19 +17,29 @@ use std::ffi::OsString;
 pub(super) const COMMAND: Command<Form> = Command {
     name: "prune",
     about: "lets old snapshots go where backups arrive, of each subvolume by itself",
-    usages: &[Usage {
-        form: Form::Prune,
-        when: None,
-        words: "[options] LOCATION --keep POLICY",
-        count: (1, 1),
-    }],
+    usages: &[
+        Usage {
+            form: Form::Prune,
+            when: None,
+            words: "[options] LOCATION --keep POLICY",
+            count: (1, 1),
+        },
+        Usage {
+            form: Form::PruneConfig,
+            when: Some("config"),
+            words: "[options] --config FILE",
+            count: (0, 0),
+        },
+    ],
     text: "\
 For whoever owns the place: it needs no source. What no record attributes is shown and stays. Of each
-subvolume, and of what came by each key of a server, the newest always stays.
+subvolume, and of what came by each key of a server, the newest always stays. With --config, FILE says
+what stays, here and at each of its destinations; nothing is made and nothing sent.
 ",
     examples: &[
         "buttersink prune -n /srv/backup/host1/ --keep '7d 4w 12m'",
         "buttersink prune /srv/backup/host1/ --keep '7d 4w 12m' --keep-min 30d",
+        "buttersink prune -n --config /etc/b.toml --subvolume home",
     ],
     exit: EXIT,
 };

@@ -1,11 +1,11 @@
-//! `buttersink backup --config`: the options and the file into an order, and what is said meanwhile.
-//! What is due is decided elsewhere.
+//! `backup`, `snapshot`, `send` and `prune` with `--config`: the options and the file into an order, and what is
+//! said meanwhile. What is due is decided elsewhere.
 
 use super::means::means;
 use super::options::Options;
 use crate::backup;
 use crate::backup::config::{Config, Level};
-use crate::backup::scheduled::{self, ScheduledOrder};
+use crate::backup::scheduled::{self, ScheduledOrder, Work};
 use crate::error::{Kind, Result};
 use crate::event::Event;
 use crate::log;
@@ -14,16 +14,41 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 /// Makes the backups that are due.
-pub(super) fn run(options: &Options) -> Result<()> {
+pub(super) fn backup(options: &Options) -> Result<()> {
+    let work = match options.no_s3 {
+        true => Work::Snapshot,
+        false => Work::Backup,
+    };
+    run(options, work)
+}
+
+/// Lets go what the file does not keep.
+pub(super) fn prune(options: &Options) -> Result<()> {
+    let order = order(options, Work::Backup)?;
+    let mut progress = Progress::new(options.verbosity(), options.json);
+    let (now, remark) = backup::local_now();
+    remark.iter().for_each(|remark| progress.note(remark));
+    let done = scheduled::prune(&order, &means(options)?, &now, &mut |event| {
+        progress.hear(&event);
+    });
+    done.and(progress.close())
+}
+
+fn order(options: &Options, work: Work) -> Result<ScheduledOrder> {
     let file = options.file()?;
-    let order = ScheduledOrder {
+    Ok(ScheduledOrder {
         config: Config::read(file)?,
         file: file.to_owned(),
         only: options.subvolume.clone(),
         once: options.once,
         dry_run: options.dry_run,
-        no_s3: options.no_s3,
-    };
+        work,
+    })
+}
+
+/// Does what is due of some work.
+pub(super) fn run(options: &Options, work: Work) -> Result<()> {
+    let order = order(options, work)?;
     let level = match (options.debug, options.log_level) {
         (true, _) => Level::Debug,
         (false, Some(level)) => level,

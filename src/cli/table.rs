@@ -2,11 +2,15 @@
 //! the check of the man pages follow. What a command does stands in its own file.
 
 use super::form::Form::{self, *};
+use super::form::{ALL, BUCKETS, FAR, LOGGED, MOVING, PARALLEL};
 use super::grammar::Hint::{Directory, File, OneOf};
 use super::grammar::{Opt, Program, Section};
 use super::options::Options;
 use super::values::{add, put};
-use super::{adopt, backup, clean, config, list, prune, restore, server, status, sync, verify};
+use super::{
+    adopt, backup, clean, config, list, prune, restore, send, server, snapshot, status, sync,
+    verify,
+};
 use crate::backup::config::{LEVELS, VERIFY_MODES};
 use crate::report::ORDERS;
 
@@ -17,6 +21,8 @@ pub(super) const PROGRAM: Program<Options, Form> = Program {
         sync::COMMAND,
         list::COMMAND,
         backup::COMMAND,
+        snapshot::COMMAND,
+        send::COMMAND,
         restore::COMMAND,
         verify::COMMAND,
         clean::COMMAND,
@@ -71,83 +77,13 @@ locations:
 type Row = Opt<Options, Form>;
 type Table = &'static [Row];
 
-/// What prints results.
-const ALL: &[Form] = &[
-    Sync,
-    Resend,
-    List,
-    ListConfig,
-    Clean,
-    CleanBackup,
-    Prune,
-    Adopt,
-    Verify,
-    VerifyConfig,
-    Backup,
-    BackupConfig,
-    Restore,
-    Status,
-];
-/// What moves data.
-const MOVING: &[Form] = &[
-    Sync,
-    Resend,
-    Verify,
-    VerifyConfig,
-    Backup,
-    BackupConfig,
-    Restore,
-];
-/// What opens locations, which may be on other machines.
-const FAR: &[Form] = &[
-    Sync,
-    Resend,
-    List,
-    Clean,
-    Prune,
-    Adopt,
-    Verify,
-    Backup,
-    BackupConfig,
-];
-/// What uses buckets.
-const BUCKETS: &[Form] = &[
-    Sync,
-    Resend,
-    List,
-    ListConfig,
-    Clean,
-    CleanBackup,
-    Prune,
-    Adopt,
-    Verify,
-    VerifyConfig,
-    Backup,
-    BackupConfig,
-    Restore,
-    CheckConfig,
-];
-/// What has no number of requests in its configuration file, or takes it from the command line first.
-const PARALLEL: &[Form] = &[
-    Sync,
-    List,
-    ListConfig,
-    Clean,
-    CleanBackup,
-    Prune,
-    Adopt,
-    Verify,
-    VerifyConfig,
-    Backup,
-    Restore,
-];
-
 /// What makes the commands different.
 const OWN: Table = &[
     Row::flag("dry-run", |o| o.dry_run = true)
         .short('n')
         .help("show what would be done, with exact sizes, and do nothing")
-        .of(&[Sync, Resend, List, Clean, CleanBackup, Prune, Adopt, Backup, BackupConfig, Restore]),
+        .of(&[Sync, Resend, List, Clean, CleanBackup, Prune, PruneConfig, Adopt, Backup, BackupConfig, Snapshot, SnapshotConfig, Send,
+              Restore]),
     Row::flag("delete", |o| o.delete = true)
         .short('d')
         .help("after everything arrived, delete snapshots of DST that SRC does not have, of the \
@@ -180,7 +116,8 @@ const OWN: Table = &[
     Row::value("config", "FILE", |o, v| put(&mut o.config, v.path()))
         .hint(File)
         .help("the backups of a configuration file; see buttersink.conf(5)")
-        .of(&[ListConfig, CleanBackup, VerifyConfig, BackupConfig, Restore, Status]),
+        .of(&[ListConfig, CleanBackup, VerifyConfig, BackupConfig, PruneConfig,
+              SnapshotConfig, Send, Restore, Status]),
     Row::value("prometheus", "FILE", |o, v| put(&mut o.prometheus, v.path()))
         .hint(File)
         .help("also write it for the text collector of a node exporter")
@@ -248,18 +185,18 @@ const OWN: Table = &[
         .of(&[Verify, VerifyConfig]),
     Row::flag("always", |o| o.always = true)
         .help("make a snapshot even if nothing changed")
-        .of(&[Backup]),
+        .of(&[Backup, Snapshot]),
     Row::value("subvolume", "NAME", |o, v| add(&mut o.subvolume, v.text()))
         .help("only the backups of this name (may be repeated)")
-        .of(&[BackupConfig]),
-    Row::flag("once", |o| o.once = true).help("make a backup even if none is due").of(&[BackupConfig]),
+        .of(&[BackupConfig, PruneConfig, SnapshotConfig, Send]),
+    Row::flag("once", |o| o.once = true).help("also what is not due").of(&[BackupConfig, SnapshotConfig, Send]),
     Row::flag("no-s3", |o| o.no_s3 = true)
         .help("make the snapshot only, and send nothing")
         .of(&[BackupConfig]),
     Row::value("log-level", "LEVEL", |o, v| put(&mut o.log_level, v.one_of(LEVELS)))
         .hint(OneOf(&["debug", "info", "warning", "error", "critical"]))
         .help("debug, info, warning, error or critical")
-        .of(&[BackupConfig]),
+        .of(&[BackupConfig, SnapshotConfig, Send]),
     Row::value("keep", "POLICY", |o, v| put(&mut o.keep, v.policy()))
         .help("keep, where backups arrive, the newest of so many hours, days, weeks, months and \
                years: '24h 7d 4w 12m 2y'")
@@ -285,14 +222,14 @@ const OWN: Table = &[
     Row::value("snapshot-folder", "DIR", |o, v| put(&mut o.snapshot_folder, v.path()))
         .hint(Directory)
         .help("DIR instead of 'snapshot', relative to SUBVOLUME")
-        .of(&[Backup]),
+        .of(&[Backup, Snapshot]),
     Row::value("snapshot-prefix", "PREFIX", |o, v| put(&mut o.snapshot_prefix, v.raw()))
         .help("names of snapshots begin with PREFIX")
-        .of(&[Backup]),
+        .of(&[Backup, Snapshot]),
     Row::flag("debug", |o| o.debug = true)
         .short('d')
         .help("the debug log on standard error")
-        .of(&[Backup, BackupConfig]),
+        .of(&[Backup, BackupConfig, SnapshotConfig, Send]),
     Row::value("subvolume", "NAME", |o, v| add(&mut o.subvolume, v.text()))
         .help("the backups of this name")
         .of(&[Restore]),
@@ -357,7 +294,7 @@ const OUTPUT: Table = &[
         .short('l')
         .hint(File)
         .help("append a debug log to FILE")
-        .of(BUCKETS),
+        .of(LOGGED),
     Row::value("transaction-log", "FILE", |o, v| {
         put(&mut o.transaction_log, v.path())
     })
@@ -372,7 +309,7 @@ const OUTPUT: Table = &[
         .of(MOVING),
     Row::flag("compressed-data", |o| o.compressed_data = true)
         .help("send compressed extents as they are (sizes in plans are then upper bounds)")
-        .of(&[Sync, Resend, Backup, BackupConfig]),
+        .of(&[Sync, Resend, Backup, BackupConfig, Send]),
     Row::flag("compressed-data", |o| o.compressed_data = true)
         .help("the streams were uploaded with this option")
         .of(&[Verify]),
@@ -381,7 +318,7 @@ const OUTPUT: Table = &[
     })
     .hint(OneOf(&["builtin", "btrfs"]))
     .help("how btrfs filesystems receive: 'btrfs', or by ourselves ('builtin')")
-    .of(&[Sync, Resend, Backup, BackupConfig, Restore, Server]),
+    .of(&[Sync, Resend, Backup, BackupConfig, Send, Restore, Server]),
     Row::value("bwlimit", "RATE", |o, v| put(&mut o.bwlimit, v.rate()))
         .help("send and receive no faster: KiB per second, or with a unit: 500, 10M")
         .of(MOVING),
@@ -435,11 +372,11 @@ const S3: Table = &[
         put(&mut o.part_size, v.part_size())
     })
     .help("size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G")
-    .of(&[Sync, Backup, BackupConfig]),
+    .of(&[Sync, Backup, BackupConfig, Send]),
     Row::value("checksum", "NAME", |o, v| put(&mut o.checksum, v.parsed()))
         .hint(OneOf(&["md5", "crc32c", "sha256"]))
         .help("what the service checks parts by: md5, crc32c or sha256")
-        .of(&[Sync, Backup, BackupConfig]),
+        .of(&[Sync, Backup, BackupConfig, Send]),
     Row::value("sse", "WHAT", |o, v| put(&mut o.sse, v.parsed()))
         .hint(OneOf(&["none", "AES256", "aws:kms"]))
         .help("encryption at the service: none, AES256, aws:kms or aws:kms:KEY")

@@ -81,7 +81,7 @@ fn code_of(offer: &Offer) -> String {
         text("src/cli/means.rs") + &text("src/cli/options.rs").replace("self.", "options.");
     let mut add = |path: &str| code += &text(path);
     add(&format!("src/cli/{name}.rs"));
-    if offer.command == "backup" {
+    if ["backup", "snapshot", "send", "prune"].contains(&offer.command) {
         add("src/cli/scheduled.rs");
     }
     let folder = format!("src/cli/{name}");

@@ -88,7 +88,11 @@ fn tables_and_pages_name_the_same_options() {
     let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for program in buttersink::cli::programs() {
         for offer in &program.offers {
-            let named = format!("{} {}", program.name, offer.command);
+            // The parts of a backup stand on its page.
+            let named = match offer.command {
+                "snapshot" | "send" => "buttersink backup".to_owned(),
+                command => format!("{} {command}", program.name),
+            };
             let speaker = speakers().into_iter().find(|speaker| *speaker == named);
             let own = speaker.is_none().then_some(&program.own);
             let table = tables.entry(speaker.unwrap_or(program.name.to_owned()));

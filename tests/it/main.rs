@@ -29,6 +29,7 @@ mod clones;
 mod cold;
 mod commands;
 mod compare;
+mod configured;
 mod copies;
 mod cut;
 mod digest;
@@ -100,6 +101,7 @@ fn main() -> std::process::ExitCode {
             commands::TESTS,
             commands::completions::TESTS,
             compare::TESTS,
+            configured::TESTS,
             copies::TESTS,
             cut::TESTS,
             digest::TESTS,

@@ -15,7 +15,7 @@ use buttersink::backup::archive;
 use buttersink::backup::config::Config;
 use buttersink::backup::names;
 use buttersink::backup::schedule::BackupKind;
-use buttersink::backup::scheduled::{self, ScheduledOrder};
+use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
 use buttersink::backup::state::RunState;
 use buttersink::error::Result;
 use buttersink::event::Event;
@@ -118,7 +118,7 @@ impl Scene {
             only: Vec::new(),
             once: false,
             dry_run: false,
-            no_s3: false,
+            work: Work::Backup,
         }
     }
 
@@ -533,7 +533,7 @@ fn a_dry_run_shows_everything_and_does_nothing() {
 fn no_s3_is_a_snapshot_only() {
     let scene = Scene::new("seaweedfs", "");
     let mut order = scene.order();
-    order.no_s3 = true;
+    order.work = Work::Snapshot;
     let none = Means {
         s3: buttersink::s3::S3Options {
             endpoint_url: Some("http://127.0.0.1:1".to_owned()),
@@ -581,7 +581,7 @@ fn an_upload_is_finished_though_a_newer_snapshot_is_there() {
     };
     scene.run_with(&day(0), &through(breaks).1).unwrap_err();
     let mut order = scene.order();
-    order.no_s3 = true;
+    order.work = Work::Snapshot;
     scene.write("later");
     scheduled::run(&order, &means(&scene.server), &day(7), &mut |_| {}).unwrap();
     assert_eq!(scene.names("data").len(), 2);
@@ -950,7 +950,7 @@ fn a_clock_that_was_wrong_for_a_while() {
     assert_eq!(scene.restore_all("data", "to"), 3);
     // Neither does one that was only made here.
     let mut order = scene.order();
-    order.no_s3 = true;
+    order.work = Work::Snapshot;
     scene.run(&day(century)).unwrap();
     for number in [14, 15] {
         scheduled::run(&order, &means(&scene.server), &day(number), &mut |_| {}).unwrap();

@@ -8,7 +8,7 @@ use crate::support::{btrfs, buttersink, here, receive_with};
 use crate::tests;
 use crate::tree::assert_same;
 use buttersink::backup::config::Config;
-use buttersink::backup::scheduled::{self, ScheduledOrder};
+use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
 use buttersink::backup::state::RunState;
 use buttersink::backup::status::Status;
 use buttersink::error::Result;
@@ -36,13 +36,13 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 /// Subvolumes `home` and `mail` on one filesystem, and a configuration.
-struct Scene {
-    from: PathBuf,
-    config: PathBuf,
+pub(crate) struct Scene {
+    pub(crate) from: PathBuf,
+    pub(crate) config: PathBuf,
 }
 
 impl Scene {
-    fn new(text: &str) -> Scene {
+    pub(crate) fn new(text: &str) -> Scene {
         let from = btrfs("from", 512);
         for name in ["home", "mail"] {
             subvolume(&from.join(name));
@@ -55,7 +55,7 @@ impl Scene {
     }
 
     /// Writes the file; `FROM` in it is the filesystem.
-    fn configure(&self, text: &str) {
+    pub(crate) fn configure(&self, text: &str) {
         let text = text.replace("FROM", self.from.to_str().unwrap());
         let here = here();
         let global = format!(
@@ -66,21 +66,46 @@ impl Scene {
     }
 
     /// A run at a time; what it said was due.
-    fn run(&self, now: &Zoned) -> Result<Vec<String>> {
+    pub(crate) fn run(&self, now: &Zoned) -> Result<Vec<String>> {
         self.run_only(now, &[])
     }
 
     fn run_only(&self, now: &Zoned, only: &[&str]) -> Result<Vec<String>> {
-        let order = ScheduledOrder {
+        let only = only.iter().map(|name| (*name).to_owned()).collect();
+        self.carry_out(
+            now,
+            &ScheduledOrder {
+                only,
+                ..self.order()?
+            },
+        )
+    }
+
+    /// A part of a run.
+    pub(crate) fn work(&self, now: &Zoned, work: Work) -> Result<Vec<String>> {
+        self.carry_out(
+            now,
+            &ScheduledOrder {
+                work,
+                ..self.order()?
+            },
+        )
+    }
+
+    pub(crate) fn order(&self) -> Result<ScheduledOrder> {
+        Ok(ScheduledOrder {
             config: Config::read(&self.config)?,
             file: self.config.clone(),
-            only: only.iter().map(|name| (*name).to_owned()).collect(),
+            only: Vec::new(),
             once: false,
             dry_run: false,
-            no_s3: false,
-        };
+            work: Work::Backup,
+        })
+    }
+
+    fn carry_out(&self, now: &Zoned, order: &ScheduledOrder) -> Result<Vec<String>> {
         let mut due = Vec::new();
-        let done = scheduled::run(&order, &means(), now, &mut |event| {
+        let done = scheduled::run(order, &means(), now, &mut |event| {
             println!("{event:?}");
             if let Event::Due {
                 subvolume, what, ..
@@ -93,12 +118,12 @@ impl Scene {
         done.map(|()| due)
     }
 
-    fn write(&self, name: &str) {
+    pub(crate) fn write(&self, name: &str) {
         script(&self.from.join(name), "echo more >>file");
     }
 }
 
-fn means() -> Means {
+pub(crate) fn means() -> Means {
     Means {
         manner: Manner {
             priority: Priority::Normal,
@@ -110,12 +135,12 @@ fn means() -> Means {
     }
 }
 
-fn hour(number: i64) -> Zoned {
+pub(crate) fn hour(number: i64) -> Zoned {
     day(0).checked_add(number.hours()).unwrap()
 }
 
 /// Each snapshot that is in both places is the same.
-fn assert_copies(from: &Path, to: &Path, name: &str) {
+pub(crate) fn assert_copies(from: &Path, to: &Path, name: &str) {
     for copy in in_order(to, name) {
         if from.join(&copy).exists() {
             assert_same(&from.join(&copy), &to.join(&copy));

@@ -63,7 +63,7 @@ impl Run<'_, '_> {
             Keeps::Policy(policy) => retention::judge(candidates, policy, &bonds, self.now),
             Keeps::Chains(chains) => chains.judge(candidates, &bonds, self.now.timestamp()),
         };
-        if coming.is_none() && matches!(dest.keeps, Keeps::Chains(_)) {
+        if !self.dry_run && matches!(dest.keeps, Keeps::Chains(_)) {
             self.clean(dest, there)?;
         }
         self.delete(Some(dest), &verdicts, &bonds.graph)

@@ -1,9 +1,9 @@
 //! What there is of a subvolume, here and where its backups go, and what is due. What is decided from that
 //! is `agenda`'s; changes nothing.
 
-use super::RunContext;
 use super::destinations::{self, BackupCost};
 use super::subvolume::{SubvolumeBackup, Todo};
+use super::{RunContext, Work};
 use crate::backup::agenda::{self, Agenda, NewestChain, Pending};
 use crate::backup::config::SubvolumeConfig;
 use crate::backup::names::{self, Naming};
@@ -18,21 +18,31 @@ use std::path::Path;
 
 const NOTHING_HERE: &str = "no snapshot of the chain in the bucket is here any more";
 
+/// What there is of a subvolume, here and in its bucket.
+pub(super) struct Found {
+    pub(super) source: BackupSource,
+    pub(super) ours: Vec<Snapshot>,
+    /// What the bucket has, if it was asked and could be read.
+    pub(super) there: Option<There>,
+    /// Why it could not be.
+    pub(super) unread: Option<Error>,
+}
+
 /// What the bucket has of a subvolume.
 #[derive(Default)]
-struct There {
-    chain: NewestChain,
-    pending: Option<Pending>,
-    backups: Vec<BackupCost>,
+pub(super) struct There {
+    pub(super) chain: NewestChain,
+    pub(super) pending: Option<Pending>,
+    pub(super) backups: Vec<BackupCost>,
     /// What nobody goes on with, in words.
     abandoned: Vec<String>,
     /// Why not all of it could be read.
-    missed: Option<Error>,
+    pub(super) missed: Option<Error>,
 }
 
 impl RunContext<'_, '_> {
-    /// What is to be done for a subvolume; `None` if nothing is, which is said.
-    pub(super) fn look(&mut self, subject: &mut SubvolumeBackup) -> Result<Option<Todo>> {
+    /// Lists the snapshots here, and asks the bucket.
+    pub(super) fn find(&mut self, subject: &mut SubvolumeBackup) -> Result<Found> {
         let of = subject.of;
         let naming = Naming::Scheduled(of.name.clone(), BackupKind::Full);
         let source = BackupSource::open(&of.path, &subject.folder, naming, false)?;
@@ -46,18 +56,40 @@ impl RunContext<'_, '_> {
             Err(error) if !self.has_others(of) => return Err(error),
             Err(error) => (None, Some(error)),
         };
+        Ok(Found {
+            source,
+            ours,
+            there,
+            unread,
+        })
+    }
+
+    /// What is to be done for a subvolume; `None` if nothing is, which is said.
+    pub(super) fn look(&mut self, subject: &mut SubvolumeBackup) -> Result<Option<Todo>> {
+        let of = subject.of;
+        let Found {
+            source,
+            ours,
+            there,
+            unread,
+        } = self.find(subject)?;
+        if self.order.work == Work::Send && ours.is_empty() {
+            let doing = format!("cannot send snapshots of {}", shown(&of.path));
+            let said = format!("there is none in {}", shown(subject.folder.join("")));
+            return Err(Error::failed(doing, said).hint("buttersink snapshot makes one"));
+        }
         let (agenda, dests) = self.decide(of, &ours, there.as_ref());
         let there = there.unwrap_or_default();
         let words = self.words(&agenda, &dests);
         (self.listener)(Event::Due {
             subvolume: of.path.clone(),
             what: words,
-            due: !matches!(agenda, Agenda::Later(..)),
+            due: !matches!(agenda, Agenda::Later(..) | Agenda::Idle),
         });
         let missed = there.missed;
         match (&agenda, unread.as_ref().or(missed.as_ref())) {
-            (Agenda::Later(..), None) => return Ok(None),
-            (Agenda::Later(..), Some(error)) => return Err(error.clone()),
+            (Agenda::Later(..) | Agenda::Idle, None) => return Ok(None),
+            (Agenda::Later(..) | Agenda::Idle, Some(error)) => return Err(error.clone()),
             _ => there.abandoned.into_iter().for_each(|note| self.note(note)),
         }
         let mut todo = Todo {
@@ -84,14 +116,23 @@ impl RunContext<'_, '_> {
         there: Option<&There>,
     ) -> (Agenda, Vec<usize>) {
         let config = &self.order.config;
+        let pending = there.and_then(|there| there.pending.clone());
         let archive = config.archive_of(of).map(|_| {
             let past = match there {
                 Some(there) => past(&there.chain, ours),
                 None => self.remembered(&of.name, ours),
             };
-            let pending = there.and_then(|there| there.pending.clone());
+            let pending = pending.clone();
             agenda::decide(&config.schedule, &past, pending, self.now, self.order.once)
         });
+        if self.order.work == Work::Send {
+            let dests = self.due_dests(of, !ours.is_empty());
+            let any = !dests.is_empty();
+            return (
+                agenda::without_snapshot(archive, pending.as_ref(), any),
+                dests,
+            );
+        }
         let force = match (self.order.once, of.always) {
             (true, _) if archive.is_none() => Some("it was asked for"),
             (_, true) => Some("there is one in each run"),
@@ -118,7 +159,7 @@ impl RunContext<'_, '_> {
     /// The further destinations that are to get something now. Those without a schedule of their own get
     /// what is `new`.
     fn due_dests(&self, of: &SubvolumeConfig, new: bool) -> Vec<usize> {
-        if self.order.no_s3 {
+        if self.order.work == Work::Snapshot {
             return Vec::new();
         }
         let config = &self.order.config;
@@ -127,7 +168,9 @@ impl RunContext<'_, '_> {
             let dest = &config.destinations[*at];
             let last = self.state.at(&of.name, &dest.place.to_string());
             let last = last.and_then(|last| last.at.as_ref()?.moment());
-            let due = dest.cycle.map(|cycle| cycle.due(last, self.now).is_ok());
+            let asked = self.order.work == Work::Send && self.order.once;
+            let due = dest.cycle.filter(|_| !asked);
+            let due = due.map(|cycle| cycle.due(last, self.now).is_ok());
             due.unwrap_or(new) || owed.contains(&dest.place)
         };
         config
@@ -205,6 +248,7 @@ impl RunContext<'_, '_> {
                 format!("{kind} backup of the snapshot that is there ({why})")
             }
             Agenda::Snapshot(why) => format!("snapshot now ({why})"),
+            Agenda::Idle => "there is nothing to send".to_owned(),
             Agenda::Owed => {
                 let all = &self.order.config.destinations;
                 let owed = dests.iter().map(|at| all[*at].place.to_string());

@@ -3,20 +3,21 @@
 
 use super::destinations::{self, BackupCost, InBucket};
 use super::tally::Tally;
-use super::{RunContext, ScheduledOrder};
+use super::{RunContext, ScheduledOrder, Work};
 use crate::archive::{Backup as Archived, Owner, Stamp};
 use crate::backup::agenda::{Agenda, NewestChain};
 use crate::backup::archive;
-use crate::backup::config::{ARCHIVE, SubvolumeConfig};
+use crate::backup::config::{ARCHIVE, Config, SubvolumeConfig};
 use crate::backup::names::Naming;
 use crate::backup::oneshot::access;
-use crate::backup::run::{MakeWhen, Run, RunOutcome};
+use crate::backup::run::{Dest, MakeWhen, Run, RunOutcome};
 use crate::backup::schedule::BackupKind;
 use crate::backup::source::BackupSource;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
 use crate::store::{self, Archive, Means};
+use jiff::Zoned;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -66,7 +67,10 @@ impl<'a> SubvolumeBackup<'a> {
         means: &Means,
     ) -> Result<SubvolumeBackup<'a>> {
         let config = &order.config;
-        let archive = match config.archive_of(of).filter(|_| !order.no_s3) {
+        let archive = match config
+            .archive_of(of)
+            .filter(|_| order.work != Work::Snapshot)
+        {
             None => None,
             Some(s3) => {
                 archive::make_spool(config, order.dry_run)?;
@@ -81,6 +85,25 @@ impl<'a> SubvolumeBackup<'a> {
             of,
             archive,
         })
+    }
+
+    /// The archive as somewhere that snapshots go, if there is one.
+    pub(super) fn bucket<'b>(
+        &'b mut self,
+        config: &'b Config,
+        there: &InBucket,
+        kind: BackupKind,
+        now: &'b Zoned,
+    ) -> Option<Dest<'b>> {
+        let s3 = config.archive_of(self.of)?;
+        let archive = &mut **self.archive.as_mut()?;
+        Some(destinations::bucket(
+            (config, s3),
+            archive,
+            there,
+            kind,
+            now,
+        ))
     }
 
     /// What there is in the bucket, if it is asked at all.
@@ -158,7 +181,7 @@ impl RunContext<'_, '_> {
             next = self.look(subject)?.filter(|todo| match todo.agenda {
                 Agenda::New(..) | Agenda::Snapshot(_) => true,
                 Agenda::Finish(id, ..) => !finished.contains(&id),
-                Agenda::Owed | Agenda::Later(..) => false,
+                Agenda::Owed | Agenda::Later(..) | Agenda::Idle => false,
             });
         }
         Ok(())
@@ -188,7 +211,9 @@ impl RunContext<'_, '_> {
             Agenda::Finish(_, kind, _) => (MakeWhen::No, kind),
             Agenda::Snapshot(_) if of.on_change => (MakeWhen::IfChanged, first(&todo.ours)),
             Agenda::Snapshot(ref why) => (MakeWhen::Always(why.clone()), first(&todo.ours)),
-            Agenda::Owed | Agenda::Later(..) => (MakeWhen::No, BackupKind::Incremental),
+            Agenda::Owed | Agenda::Later(..) | Agenda::Idle => {
+                (MakeWhen::No, BackupKind::Incremental)
+            }
         };
         todo.source.naming = Naming::Scheduled(of.name.clone(), kind);
         if todo.is_for_archive() {
@@ -196,26 +221,18 @@ impl RunContext<'_, '_> {
         }
         self.open_others(&todo.dests);
         let (pinned, lets_go) = self.pinned(of, &todo);
+        let folder = subject.folder.clone();
         let (config, finishes, for_archive) =
             (&self.order.config, todo.finishes(), todo.is_for_archive());
         let mut dests = Vec::new();
-        if let (Some(archive), Some(s3), true) =
-            (&mut subject.archive, config.archive_of(of), for_archive)
-        {
+        if for_archive {
             let there = InBucket {
                 finishes,
                 links: &todo.chain.links,
                 backups: &todo.backups,
                 unread: todo.unread.as_ref(),
             };
-            let archive = &mut **archive;
-            dests.push(destinations::bucket(
-                (config, s3),
-                archive,
-                &there,
-                kind,
-                self.now,
-            ));
+            dests.extend(subject.bucket(config, &there, kind, self.now));
         }
         let others = config.destinations.iter().zip(&mut self.others).enumerate();
         for (_, (dest, store)) in others.filter(|(at, _)| todo.dests.contains(at)) {
@@ -231,7 +248,7 @@ impl RunContext<'_, '_> {
         };
         let outcome = Run {
             source: &todo.source,
-            store: self.folders.store(&subject.folder)?,
+            store: self.folders.store(&folder)?,
             now: self.now,
             make,
             keeps: of.keeps.clone(),
@@ -256,7 +273,8 @@ impl RunContext<'_, '_> {
     /// Where that is not known, the source keeps everything.
     fn pinned(&self, of: &SubvolumeConfig, todo: &Todo) -> (Vec<(Uuid, String)>, bool) {
         let mut pinned = Vec::new();
-        let mut lets_go = !self.order.no_s3 && (todo.unread.is_none() || todo.is_for_archive());
+        let mut lets_go =
+            self.order.work != Work::Snapshot && (todo.unread.is_none() || todo.is_for_archive());
         let mut links = todo.ours.iter().rev().map(Snapshot::id);
         let finishes = todo.finishes();
         if let Some(id) = links.find(|id| todo.chain.links.contains(id) || finishes == Some(*id)) {

@@ -436,7 +436,7 @@ fn bash_completes() {
     assert_eq!(bash_offers(&["buttersink", "-l", "sa"]), ["saved.log"]);
     assert_eq!(
         bash_offers(&["buttersink", "-n", "s"]),
-        ["sync", "status", "snaps/"]
+        ["sync", "snapshot", "send", "status", "snaps/"]
     );
     assert_eq!(bash_offers(&["buttersink", "list", "s"]), ["snaps/"]);
     assert_eq!(

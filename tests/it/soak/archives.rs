@@ -13,7 +13,7 @@ use crate::subvolumes::{script, subvolume};
 use crate::support::{btrfs, here, output};
 use buttersink::backup::archive;
 use buttersink::backup::config::Config;
-use buttersink::backup::scheduled::{self, ScheduledOrder};
+use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
 use buttersink::s3::S3Options;
 use buttersink::snapshot::State;
 use buttersink::store::bucket::ArchiveStore;
@@ -420,7 +420,7 @@ pub(super) fn at(config: &str, number: &str) -> ExitCode {
         only: Vec::new(),
         once: false,
         dry_run: false,
-        no_s3: false,
+        work: Work::Backup,
     };
     let means = Means {
         s3: S3Options {

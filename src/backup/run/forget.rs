@@ -1,0 +1,69 @@
+//! Retention by itself: what the policies let go at each place, where nothing is made and nothing sent.
+//! Decides nothing.
+
+use super::{Dest, Run, RunOutcome, Wants, common, listed};
+use crate::error::{Kind, Result};
+use crate::event::Event;
+use crate::process;
+use crate::snapshot::{Listing, Snapshot, shown};
+
+impl Run<'_, '_> {
+    /// Lets every place forget what it does not keep. The source keeps what the next difference for each of
+    /// them needs, and everything where one could not be asked, or lacks what it is to get.
+    ///
+    /// # Errors
+    /// Whatever stops all of it. Destinations that failed are told of in the outcome.
+    pub fn forget(&mut self, dests: Vec<Dest>) -> Result<RunOutcome> {
+        (self.listener)(Event::Begins {
+            subvolume: self.source.path.clone(),
+        });
+        let listing = self.listing()?;
+        let ours: Vec<Snapshot> = self.source.ours(&listing).into_iter().cloned().collect();
+        let mut outcome = RunOutcome {
+            count: dests.len(),
+            ..RunOutcome::default()
+        };
+        for mut dest in dests {
+            match self.forget_at(&mut dest, &listing, &ours) {
+                Ok(()) => outcome.arrived.push(dest.name),
+                Err(error) if error.kind == Kind::Interrupted => return Err(error),
+                Err(error) => {
+                    if outcome.count > 1 {
+                        (self.listener)(Event::destination(&dest.name, Err(&error)));
+                    }
+                    outcome.failed.push((dest.name, error));
+                }
+            }
+        }
+        if let Some(newest) = ours.last() {
+            outcome.newest = newest.clone();
+            if outcome.failed.is_empty() && self.lets_go {
+                self.tidy(&newest.path, None, &ours)?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn forget_at(&mut self, dest: &mut Dest, here: &Listing, ours: &[Snapshot]) -> Result<()> {
+        process::check("deleting old snapshots")?;
+        let there = listed(dest, here)?;
+        self.record(dest, &there, here, ours)?;
+        let has = common(ours, &there);
+        if let Some(at) = has {
+            let why = format!("the newest in {}", dest.name);
+            self.pinned.push((ours[at].id(), why));
+        }
+        let newest = ours
+            .last()
+            .filter(|_| has.is_none_or(|at| at + 1 < ours.len()));
+        if let (Some(newest), Wants::Missing) = (newest, &dest.wants) {
+            self.lets_go = false;
+            let (place, name) = (&dest.name, shown(&newest.path));
+            self.note(&format!("nothing goes at the source: {place} lacks {name}"));
+        }
+        match dest.keeps.all() {
+            true => Ok(()),
+            false => self.prune(dest, &there, None, ours),
+        }
+    }
+}

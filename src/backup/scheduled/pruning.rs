@@ -1,0 +1,118 @@
+//! Retention of a configuration by itself: each subvolume, here and wherever its snapshots go. Makes and sends
+//! nothing.
+
+use super::destinations::{self, InBucket};
+use super::folders::Folders;
+use super::look::Found;
+use super::run_lock::lock;
+use super::subvolume::SubvolumeBackup;
+use super::{RunContext, ScheduledOrder};
+use crate::backup::run::{MakeWhen, Run};
+use crate::backup::schedule::BackupKind;
+use crate::backup::state::RunState;
+use crate::error::{Kind, Result};
+use crate::event::{Listener, Overview};
+use crate::process;
+use crate::snapshot::{Snapshot, Uuid};
+use crate::store::Means;
+use jiff::Zoned;
+use std::collections::HashSet;
+
+/// Lets every place forget what the file does not keep there. Hooks do not run, and nobody is notified.
+///
+/// # Errors
+/// [`Kind::Busy`] if another run is at work, [`Kind::Partly`] if some failed and others did not.
+pub fn prune(
+    order: &ScheduledOrder,
+    means: &Means,
+    now: &Zoned,
+    listener: &mut Listener,
+) -> Result<()> {
+    let _lock = match order.dry_run {
+        true => None,
+        false => Some(lock(&order.config.global.lock_path)?),
+    };
+    let selected = order.selected()?;
+    let mut round = RunContext {
+        order,
+        means,
+        now,
+        state: RunState::default(),
+        folders: Folders::open(order, &selected, means)?,
+        others: order.config.destinations.iter().map(|_| None).collect(),
+        said: HashSet::new(),
+        overview: &mut Overview::default(),
+        listener,
+    };
+    let mut errors = order.unmatched();
+    let count = selected.len() + errors.len();
+    for of in selected {
+        process::check("deleting old snapshots")?;
+        let done = SubvolumeBackup::new(of, order, means);
+        match done.and_then(|mut subject| round.forget(&mut subject)) {
+            Ok(()) => {}
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) => errors.push((of.path.clone(), error)),
+        }
+    }
+    round.verdict(errors, count)
+}
+
+impl RunContext<'_, '_> {
+    fn forget(&mut self, subject: &mut SubvolumeBackup) -> Result<()> {
+        let of = subject.of;
+        let found = self.find(subject)?;
+        let at = self.order.config.destinations_of(of);
+        self.open_others(&at);
+        let there = found.there.as_ref();
+        let missed = there.and_then(|there| there.missed.clone());
+        let unread = found.unread.clone().or(missed);
+        let mut dests = Vec::new();
+        let (links, backups) = (HashSet::new(), Vec::new());
+        let in_bucket = InBucket {
+            finishes: None,
+            links: there.map_or(&links, |there| &there.chain.links),
+            backups: there.map_or(&backups, |there| &there.backups),
+            unread: unread.as_ref(),
+        };
+        let config = &self.order.config;
+        let kind = BackupKind::Incremental;
+        dests.extend(subject.bucket(config, &in_bucket, kind, self.now));
+        let others = config.destinations.iter().zip(&mut self.others).enumerate();
+        for (_, (dest, store)) in others.filter(|(number, _)| at.contains(number)) {
+            if let Some(store) = store {
+                dests.push(destinations::other(dest, store, &found.source));
+            }
+        }
+        let mut run = Run {
+            source: &found.source,
+            store: self.folders.store(&of.folder())?,
+            now: self.now,
+            make: MakeWhen::No,
+            keeps: of.keeps.clone(),
+            dry_run: self.order.dry_run,
+            max_chain: None,
+            whole: false,
+            pinned: needed(&found),
+            pinned_names: of.pinned.clone(),
+            lets_go: true,
+            said: self.said.clone(),
+            listener: self.listener,
+        };
+        run.forget(dests)?.verdict(&of.path)
+    }
+}
+
+/// What the archive still needs of the snapshots here.
+fn needed(found: &Found) -> Vec<(Uuid, String)> {
+    let Some(there) = &found.there else {
+        return Vec::new();
+    };
+    let links = found.ours.iter().rev().map(Snapshot::id);
+    let link = links.into_iter().find(|id| there.chain.links.contains(id));
+    let link = link.map(|id| (id, "the next difference in the bucket builds on it"));
+    let pending = there.pending.as_ref();
+    let pending = pending.map(|pending| (pending.id, "it has not arrived in the bucket"));
+    let all = link.into_iter().chain(pending);
+    all.map(|(id, why)| (id, why.to_owned())).collect()
+}

@@ -1,0 +1,190 @@
+//! The parts of scheduled backups by themselves: snapshots, sending and retention.
+
+use crate::runner::Test;
+use crate::scheduled::{day, in_order};
+use crate::subvolumes::script;
+use crate::support::{btrfs, buttersink, here};
+use crate::tests;
+use crate::two_disks::{Scene, assert_copies, hour, means};
+use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
+use buttersink::event::Event;
+use jiff::Zoned;
+
+pub(crate) const TESTS: &[Test] = tests![
+    snapshots_are_made_sent_and_let_go_apart,
+    an_archive_gets_what_is_there,
+    a_snapshot_of_a_path,
+];
+
+/// What retention said, and whether anything failed.
+fn pruned(scene: &Scene, now: &Zoned, dry_run: bool) -> Vec<String> {
+    let order = ScheduledOrder {
+        dry_run,
+        ..scene.order().unwrap()
+    };
+    let mut said = Vec::new();
+    let done = scheduled::prune(&order, &means(), now, &mut |event| {
+        if let Event::Retention(_) | Event::Note { .. } = event {
+            said.push(event.to_string());
+        }
+    });
+    done.unwrap();
+    said
+}
+
+fn snapshots_are_made_sent_and_let_go_apart() {
+    let disk = btrfs("disk", 512);
+    let file = |here: u8, there: u8| {
+        format!(
+            "schedule.every = '1h'\nsnapshots = {{ retain = {here} }}\n[[subvolume]]\npath = 'FROM/home'\n\
+             [[destination]]\nlocation = '{}/'\nretain = {there}\n",
+            disk.display()
+        )
+    };
+    let scene = Scene::new(&file(2, 3));
+    let error = scene.work(&hour(0), Work::Send).unwrap_err();
+    assert!(
+        error.lines().contains("buttersink snapshot makes one"),
+        "{}",
+        error.lines()
+    );
+    let folder = scene.from.join(".snapshots");
+    let count = || {
+        (
+            in_order(&folder, "home").len(),
+            in_order(&disk, "home").len(),
+        )
+    };
+    let make = |hours: std::ops::Range<i64>| {
+        for number in hours {
+            scene.write("home");
+            scene.work(&hour(number), Work::Snapshot).unwrap();
+        }
+    };
+    make(0..4);
+    assert_eq!(count(), (4, 0));
+    // A new destination gets the newest, and the source need not keep more than its policy says.
+    scene.work(&hour(4), Work::Send).unwrap();
+    assert_eq!(count(), (2, 1));
+    make(4..7);
+    assert_eq!(count(), (5, 1));
+    // What has not arrived does not go.
+    for dry_run in [true, false] {
+        let said = pruned(&scene, &hour(7), dry_run).join("\n");
+        assert!(said.contains("nothing goes at the source"), "{said}");
+        assert_eq!(count(), (5, 1));
+    }
+    scene.work(&hour(7), Work::Send).unwrap();
+    assert_eq!(count(), (2, 3));
+    assert_copies(&folder, &disk, "home");
+    // Another policy, without making or sending anything.
+    scene.configure(&file(1, 1));
+    let said = pruned(&scene, &hour(8), true).join("\n");
+    assert_eq!(
+        (said.matches("delete home").count(), count()),
+        (3, (2, 3)),
+        "{said}"
+    );
+    pruned(&scene, &hour(8), false);
+    assert_eq!(count(), (1, 1));
+    assert_copies(&folder, &disk, "home");
+    let config = scene.config.to_str().unwrap();
+    let said = buttersink(["prune", "-n", "--config", config]);
+    assert!(
+        said.code == 0 && said.stdout.contains("keep home"),
+        "{}",
+        said.stdout
+    );
+    // One that cannot be asked: the source keeps everything, and so it is said.
+    scene.work(&hour(8), Work::Snapshot).unwrap();
+    let gone = format!(
+        "{}[[destination]]\nlocation = '{}/gone/'\n",
+        file(1, 1),
+        here().display()
+    );
+    scene.configure(&gone);
+    let said = buttersink(["prune", "--config", config]);
+    assert!(
+        said.code == 10 && said.stderr.contains("gone"),
+        "{} {}",
+        said.code,
+        said.stderr
+    );
+    assert_eq!(count(), (2, 1));
+}
+
+fn an_archive_gets_what_is_there() {
+    let scene = Scene::new(&format!(
+        "schedule = {{ incremental_every_days = 1, full_every_days = 9, every = '1h' }}\n\
+         snapshots = {{ retain = 3 }}\n[[subvolume]]\npath = 'FROM/home'\n\
+         [s3]\nbucket = 'raw:{}/archive'\nprefix = 'p'\nretain_full_chains = 1\n",
+        here().display()
+    ));
+    let archive = here().join("archive/p/subvol/home");
+    std::fs::create_dir_all(here().join("archive")).unwrap();
+    // Worth a difference.
+    script(
+        &scene.from.join("home"),
+        "head -c 300000 /dev/urandom >large",
+    );
+    let kinds = || {
+        ["full", "incremental"].map(|kind| match archive.join(kind).read_dir() {
+            Ok(all) => {
+                let names = all.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+                names
+                    .filter(|name| name.starts_with("manifest") && name.ends_with(".json"))
+                    .count()
+            }
+            Err(_) => 0,
+        })
+    };
+    let folder = scene.from.join(".snapshots");
+    for number in 0..60 {
+        if number % 6 == 0 {
+            scene.write("home");
+            scene.work(&hour(number), Work::Snapshot).unwrap();
+            scene.work(&hour(number), Work::Send).unwrap();
+        }
+    }
+    assert_eq!(kinds(), [1, 2]);
+    // What the next difference builds on stays, whatever came after it.
+    let before = in_order(&folder, "home");
+    scene.write("home");
+    scene.work(&hour(60), Work::Snapshot).unwrap();
+    pruned(&scene, &hour(60), false);
+    let after = in_order(&folder, "home");
+    assert!(
+        after.len() < before.len() + 1 && after.len() >= 3,
+        "{before:?} {after:?}"
+    );
+    scene.work(&hour(80), Work::Send).unwrap();
+    assert_eq!(kinds(), [1, 3]);
+    // A new chain takes the place of the old one, and retention by itself lets that go.
+    scene.write("home");
+    scene.work(&day(20), Work::Snapshot).unwrap();
+    scene.work(&day(20), Work::Send).unwrap();
+    assert_eq!(kinds(), [1, 0]);
+    let config = scene.config.to_str().unwrap();
+    assert_eq!(buttersink(["verify", "--config", config]).code, 0);
+}
+
+fn a_snapshot_of_a_path() {
+    let scene = Scene::new("subvolumes.paths = ['/none']\n");
+    let home = scene.from.join("home");
+    let path = home.to_str().unwrap();
+    let count = || match home.join("snapshot").read_dir() {
+        Ok(all) => all.count(),
+        Err(_) => 0,
+    };
+    assert_eq!((buttersink(["snapshot", "-n", path]).code, count()), (0, 0));
+    for expected in [1, 1] {
+        assert_eq!(
+            (buttersink(["snapshot", path]).code, count()),
+            (0, expected)
+        );
+    }
+    assert_eq!(buttersink(["snapshot", "--always", path]).code, 0);
+    // No link says that it arrived anywhere.
+    assert_eq!(count(), 2);
+    assert_eq!(buttersink(["snapshot", "/none/of/that"]).code, 1);
+}
