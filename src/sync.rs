@@ -133,20 +133,19 @@ mod another_way;
 mod check_copy;
 mod planning;
 pub mod resend;
+mod run;
 mod transfer;
 
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Instead, Listener, Summary};
+use crate::event::{Event, Listener, Summary};
 use crate::plan::{Action, Plan, Step, Wish};
 use crate::process;
-use crate::snapshot::{Listing, Measured, Size, Sizes, Uuid, shown};
+use crate::snapshot::{Listing, shown};
 use crate::store::{Receipt, Store};
-use another_way::{another_may_do, must_be_about};
+use another_way::another_may_do;
 pub use check_copy::{as_if_settled, must_compare, settle};
 pub use planning::make_plan;
-use planning::plan_from;
-use std::collections::{HashSet, VecDeque};
-use std::path::{Path, PathBuf};
+use run::{Run, orphan};
 pub use transfer::transfer;
 
 /// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
@@ -200,163 +199,9 @@ pub fn carry_out(
     Ok(run.summary)
 }
 
-/// What is left of a plan, and what has become of the rest.
-struct Run<'a> {
-    here: &'a Listing,
-    wish: &'a Wish<'a>,
-    measured: Sizes,
-    todo: VecDeque<Step>,
-    /// Whether the plan could not bring something from the beginning.
-    blocked: bool,
-    /// What did not arrive, and under which paths it would have.
-    lost: HashSet<Uuid>,
-    lost_paths: HashSet<PathBuf>,
-    /// What could not be copied within the destination's filesystem.
-    uncopied: HashSet<Uuid>,
-    /// What could not be sent with clone sources.
-    uncloned: HashSet<Uuid>,
-    summary: Summary,
-}
-
-impl<'a> Run<'a> {
-    fn new(plan: &Plan, here: &'a Listing, wish: &'a Wish<'a>) -> Run<'a> {
-        let failed = plan.obstacles.iter().filter(|o| o.blocks).count();
-        Run {
-            here,
-            wish,
-            measured: plan.measured.clone(),
-            todo: plan.steps.iter().cloned().collect(),
-            blocked: failed > 0,
-            lost: HashSet::new(),
-            lost_paths: HashSet::new(),
-            uncopied: HashSet::new(),
-            uncloned: HashSet::new(),
-            summary: Summary {
-                failed,
-                strangers: plan.strangers,
-                ..Summary::default()
-            },
-        }
-    }
-
-    /// What was to take data of a snapshot that did not arrive does without.
-    fn without_lost_clones(&self, mut step: Step) -> Step {
-        if step.clones.iter().any(|id| self.lost.contains(id)) {
-            step.clones.clear();
-            let plain = self.measured.get(&step.diff().key());
-            step.size = plain.map_or(Size::Unknown, |plain| plain.size);
-        }
-        step
-    }
-
-    fn failed(&mut self, step: &Step, error: Error, listener: &mut Listener) -> Result<()> {
-        listener(Event::ended(step, Err(&error)));
-        if error.kind == Kind::Interrupted {
-            return Err(error);
-        }
-        if step.action != Action::Delete {
-            self.lost.insert(step.to);
-            self.lost_paths.insert(step.path.clone());
-        }
-        self.summary.failed += 1;
-        Ok(())
-    }
-
-    /// Plans what is left without a diff that cannot be received; whether the step has another way.
-    /// If it has none, the steps that would have built on it have.
-    fn plan_again(
-        &mut self,
-        step: &Step,
-        error: &Error,
-        source: &mut dyn Store,
-        dest: &mut dyn Store,
-        listener: &mut Listener,
-    ) -> Result<bool> {
-        self.rule_out(step, error);
-        let plan = match self.plan_rest(error, source, dest, listener) {
-            Ok(plan) => plan,
-            Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
-            // The error that we have says more than that the far side is gone.
-            Err(_) => return Ok(false),
-        };
-        let another_way = plan.transfers().any(|other| other.to == step.to);
-        if another_way {
-            listener(Event::Instead(Box::new(Instead {
-                step: step.clone(),
-                error: error.clone(),
-                plan: plan.clone(),
-            })));
-        }
-        let dropped = self.take(plan);
-        for other in dropped.iter().filter(|other| other.to != step.to) {
-            self.failed(other, orphan(other), listener)?;
-        }
-        Ok(another_way)
-    }
-
-    /// What was tried is no candidate any more.
-    fn rule_out(&mut self, step: &Step, error: &Error) {
-        if step.action == Action::Copy {
-            self.uncopied.insert(step.to);
-            return;
-        }
-        if !step.clones.is_empty() {
-            self.uncloned.insert(step.to);
-            return;
-        }
-        let refused = Measured {
-            refused: Some(error.said.trim_start_matches("ERROR: ").to_owned()),
-            ..Measured::default()
-        };
-        self.measured.insert(step.diff().key(), refused);
-    }
-
-    /// Goes by another plan from now on; the steps that it has no way for.
-    fn take(&mut self, plan: Plan) -> Vec<Step> {
-        let blocked = plan.obstacles.iter().filter(|o| o.blocks);
-        let blocked: HashSet<PathBuf> = blocked.map(|o| o.path.clone()).collect();
-        let old = std::mem::replace(&mut self.todo, plan.steps.into());
-        self.todo.retain(|step| step.action != Action::Keep);
-        self.measured = plan.measured;
-        let sends = |step: &Step| step.action == Action::Transfer;
-        old.into_iter()
-            .filter(|step| sends(step) && blocked.contains(&step.path))
-            .collect()
-    }
-
-    /// A plan for what is not there yet and has not failed.
-    fn plan_rest(
-        &self,
-        error: &Error,
-        source: &mut dyn Store,
-        dest: &mut dyn Store,
-        listener: &mut Listener,
-    ) -> Result<Plan> {
-        let mut there = dest.list()?;
-        must_be_about(error, &there)?;
-        there.elsewhere.retain(|s| !self.uncopied.contains(&s.id()));
-        let excluded = |path: &Path| self.lost_paths.contains(path) || self.wish.excludes(path);
-        let wish = Wish {
-            excluded: Some(&excluded),
-            uncloned: Some(&self.uncloned),
-            ..*self.wish
-        };
-        let known = self.measured.clone();
-        plan_from(known, source, self.here, &there, &wish, listener)
-    }
-}
-
 fn not_deleted(step: &Step) -> Error {
     let said = "nothing is deleted, since not every snapshot arrived";
     Error::refused(format!("keeping {}", shown(&step.path)), said)
-}
-
-fn orphan(step: &Step) -> Error {
-    let name = shown(&step.path);
-    Error::failed(
-        format!("cannot send {name}"),
-        "it builds on a snapshot that did not arrive",
-    )
 }
 
 fn one_step(
