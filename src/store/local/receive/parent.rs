@@ -79,7 +79,7 @@ pub(crate) fn find(local: &Local, diff: &Diff, path: &Path) -> Result<Needs> {
 /// All subvolumes there are, and what those that were listed are worth.
 fn look(local: &Local) -> Result<(Vec<Subvolume>, States)> {
     let all = local.filesystem.subvolumes()?.all;
-    let states = states(&local.dir, &all)?;
+    let states = states(&local.dir, &all);
     Ok((all, states))
 }
 
