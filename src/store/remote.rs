@@ -11,7 +11,7 @@ mod stream;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Watched};
-use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes};
+use crate::snapshot::{Diff, Listing, Measured, Origin, Origins, Size, Sizes};
 use crate::store::file_digests::{Digest, Looking, Page};
 use crate::store::wire::{
     CLONES, Descriptors, Hello, ORIGIN, Request, WATCH, inside, plain, strange,
@@ -153,24 +153,7 @@ impl Store for Remote {
         let mut listing: Listing = self.call(&Request::List)?;
         let far = self.line.as_ref().map(|line| &line.far);
         listing.clones &= far.is_some_and(|far| far.can(CLONES));
-        for snapshot in &mut listing.snapshots {
-            inside(&snapshot.path)
-                .map_err(|said| Error::damaged(format!("cannot list {}", self.host), said))?;
-            if let Some(origin) = &mut snapshot.origin {
-                (origin.machine, origin.host) = (plain(&origin.machine), plain(&origin.host));
-                if let CameBy::OtherKey(name) = &mut origin.by {
-                    *name = plain(name);
-                }
-            }
-            let texts = snapshot.nested.iter_mut();
-            texts
-                .chain(&mut snapshot.storage_class)
-                .for_each(|name| *name = plain(name));
-        }
-        listing
-            .notes
-            .iter_mut()
-            .for_each(|note| *note = plain(note));
+        harmless::listing(&mut listing, &self.host)?;
         let there = plain(&listing.location);
         listing.location = match &self.named {
             None => there,
