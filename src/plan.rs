@@ -310,10 +310,9 @@ fn pairs<'a>(
         .filter_map(move |ours| Some((ours, *theirs.get(&ours.id())?)))
 }
 
-/// One identity, two states. Stores that do not know generations say 0.
+/// One identity, two states.
 fn conflicting(ours: &Snapshot, theirs: &Snapshot) -> bool {
-    let (ours, theirs) = (ours.generation(), theirs.generation());
-    ours != theirs && ours != 0 && theirs != 0
+    !ours.is_state_of(theirs)
 }
 
 #[cfg(test)]

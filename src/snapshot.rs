@@ -172,6 +172,19 @@ impl Snapshot {
         }
     }
 
+    /// Whether this and a copy of it are of one state. One that was made here, and is known to be unaltered though
+    /// its generation moved, is what it was when it was made. Stores that know no generations say 0.
+    pub fn is_state_of(&self, copy: &Snapshot) -> bool {
+        let was = |one: &Snapshot, generation| {
+            let moved = one.ctransid > one.otransid && one.received_uuid.is_none();
+            moved && one.state == State::Ok && generation <= one.otransid
+        };
+        match (self.generation(), copy.generation()) {
+            (0, _) | (_, 0) => true,
+            (ours, theirs) => ours == theirs || was(self, theirs) || was(copy, ours),
+        }
+    }
+
     /// Whether a diff may build on it.
     pub fn may_be_parent(&self) -> bool {
         self.read_only && matches!(self.state, State::Ok | State::Unsealed)

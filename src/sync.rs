@@ -131,6 +131,7 @@
 
 mod another_way;
 mod check_copy;
+mod moved;
 mod planning;
 pub mod resend;
 mod run;
@@ -144,6 +145,7 @@ use crate::snapshot::{Listing, shown};
 use crate::store::{Receipt, Store};
 use another_way::another_may_do;
 pub use check_copy::{as_if_settled, must_compare, settle};
+pub use moved::compare_moved;
 pub use planning::make_plan;
 use run::{Run, orphan};
 pub use transfer::transfer;

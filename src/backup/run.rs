@@ -289,6 +289,24 @@ impl Run<'_, '_> {
         Ok(())
     }
 
+    /// The newest snapshot that both have is what the next is sent from: if its generation moved, it is compared.
+    fn look_at_moved(
+        &mut self,
+        dest: &mut Dest,
+        here: Listing,
+        there: Listing,
+    ) -> Result<(Listing, Listing)> {
+        let has: HashSet<Uuid> = there.ids().into_iter().collect();
+        let named = |s: &&Snapshot| s.read_only && self.source.is_our_name(&s.path);
+        let common = here.snapshots.iter().filter(named);
+        let common = common.filter(|s| has.contains(&s.id()));
+        let newest = common.max_by_key(|s| s.otransid).map(|s| s.uuid);
+        let wanted = |s: &Snapshot| Some(s.uuid) == newest;
+        let which: (&dyn Fn(&Snapshot) -> bool, bool) = (&wanted, !self.dry_run);
+        let both = (here, there);
+        sync::compare_moved(both, which, self.store, dest.store()?, self.listener)
+    }
+
     /// Brings a destination up to date, and lets it forget what its policy does not keep.
     fn send_to_one(&mut self, dest: &mut Dest, here: &Listing, ours: &[Snapshot]) -> Result<()> {
         process::check("backing up")?;
@@ -300,8 +318,9 @@ impl Run<'_, '_> {
                 false => sync::settle(here, there, self.store, dest.store()?, listener)?,
             };
         }
-        self.record(dest, &there, here, ours)?;
-        let (missing, here) = wanted(&dest.wants, here, ours, &there);
+        let (here, there) = self.look_at_moved(dest, here.clone(), there)?;
+        self.record(dest, &there, &here, ours)?;
+        let (missing, here) = wanted(&dest.wants, &here, ours, &there);
         let imagined = here.snapshots.iter().any(source::is_imagined);
         let excluded = |path: &Path| !missing.iter().any(|s| s.path == path);
         let wish = Wish {

@@ -463,6 +463,10 @@ impl Store for Local {
         transactions::change("reject", || self.shown(path), done)
     }
 
+    fn may_seal(&mut self, path: &Path) -> bool {
+        replace::may_seal(self, path)
+    }
+
     fn settle(&mut self, path: &Path) -> Result<()> {
         replace::settle(self, path)
     }

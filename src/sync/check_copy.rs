@@ -45,7 +45,7 @@ pub(super) fn hold(
 }
 
 /// What speaks against a copy: that it differs, or could not be compared.
-fn look(
+pub(super) fn look(
     step: &Step,
     source: &mut dyn Store,
     dest: &mut dyn Store,
@@ -148,7 +148,7 @@ fn pending<'a>(here: &'a Listing, there: &'a Listing) -> impl Iterator<Item = &'
     waiting.filter(move |s| ours(s.id()))
 }
 
-fn waiting(snapshot: &Snapshot) -> Step {
+pub(super) fn waiting(snapshot: &Snapshot) -> Step {
     Step {
         action: Action::Keep,
         path: snapshot.path.clone(),

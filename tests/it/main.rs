@@ -42,6 +42,7 @@ mod interleaved;
 mod json;
 mod local;
 mod mended;
+mod moved;
 mod moving;
 mod origin;
 mod owner;
@@ -115,6 +116,7 @@ fn main() -> std::process::ExitCode {
             local::TESTS,
             mended::OWN,
             mended::TESTS,
+            moved::TESTS,
             moving::TESTS,
             origin::TESTS,
             owner::TESTS,

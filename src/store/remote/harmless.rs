@@ -10,7 +10,7 @@ use crate::store::wire::{inside, plain};
 pub(super) fn listing(listing: &mut Listing, host: &str) -> Result<()> {
     for snapshot in &mut listing.snapshots {
         inside(&snapshot.path)
-            .map_err(|said| Error::damaged(format!("cannot list {}", host), said))?;
+            .map_err(|said| Error::damaged(format!("cannot list {host}"), said))?;
         if let Some(origin) = &mut snapshot.origin {
             (origin.machine, origin.host) = (plain(&origin.machine), plain(&origin.host));
             if let CameBy::OtherKey(name) = &mut origin.by {

@@ -101,6 +101,7 @@ struct Source {
     top: File,
     uuid: Uuid,
     generation: u64,
+    sealed: bool,
 }
 
 impl Source {
@@ -185,10 +186,9 @@ impl Quarantined {
             receiver.ok_or_else(|| Error::failed(&self.doing, "nothing was received"))?;
         let received = received.finish()?;
         let doing = || self.doing.clone();
-        let mut sources = self
-            .parent
-            .iter()
-            .chain(self.clones.iter().map(|(_, clone)| clone));
+        let sources = self.parent.iter();
+        let sources = sources.chain(self.clones.iter().map(|(_, clone)| clone));
+        let mut sources = sources.filter(|source| source.sealed);
         sources
             .try_for_each(Source::must_be_unaltered)
             .doing(doing)?;
@@ -247,6 +247,7 @@ fn open_source(local: &Local, exact: &Exact) -> io::Result<Source> {
         top: top.into(),
         uuid: exact.uuid,
         generation: exact.generation,
+        sealed: exact.sealed,
     };
     source.must_be_unaltered().map(|()| source)
 }

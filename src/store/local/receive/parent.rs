@@ -20,6 +20,8 @@ pub(crate) struct Exact {
     pub(super) generation: u64,
     /// Where it is.
     pub(super) path: PathBuf,
+    /// Its generation is recorded, and does not move by itself any more.
+    pub(super) sealed: bool,
     /// Whether it is what is found by the received UUID that streams name it by.
     pub(super) found_by_received: bool,
 }
@@ -129,6 +131,7 @@ fn just_received(local: &Local, parent: Uuid) -> Option<Exact> {
     (is_as_received && unique).then_some(Exact {
         uuid: now.uuid,
         generation: now.ctransid,
+        sealed: true,
         path,
         found_by_received: true,
     })
@@ -164,6 +167,7 @@ fn fit(
         Some(State::Ok | State::Unsealed) => Ok(Exact {
             uuid: now.uuid,
             generation: now.ctransid,
+            sealed: state == Some(State::Ok),
             path: local.dir.join(&listed.path),
             found_by_received: all
                 .iter()
