@@ -2,6 +2,7 @@
 //! cache: whoever reads it must do without it as well.
 
 use super::config::Config;
+use super::room::{RoomHistory, RoomSeen};
 use super::schedule::Past;
 use crate::archive::Stamp;
 use crate::error::{Doing, Error, Result};
@@ -23,6 +24,9 @@ pub struct RunState {
     pub last_run_at: Option<Stamp>,
     /// By the names of backups.
     pub subvolumes: BTreeMap<String, Last>,
+    /// What was free at places, by their locations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub room: BTreeMap<String, RoomHistory>,
 }
 
 /// The last backup of a subvolume.
@@ -162,6 +166,12 @@ impl RunState {
     /// What is known of a destination of a subvolume.
     pub fn at(&self, name: &str, place: &str) -> Option<&AtDestination> {
         self.subvolumes.get(name)?.destinations.get(place)
+    }
+
+    /// Notes what was free at a place.
+    pub fn saw_room(&mut self, place: &str, at: Timestamp, free: u64) {
+        let known = self.room.entry(place.to_owned()).or_default();
+        known.note(RoomSeen::new(at, free));
     }
 
     /// What a schedule needs to know about a subvolume. Without the snapshot that the next

@@ -35,6 +35,8 @@ mod cut;
 mod digest;
 mod documents;
 mod drill;
+mod elsewhere;
+mod examples;
 mod faults;
 mod histories;
 mod hostile;
@@ -53,6 +55,7 @@ mod quarantine;
 mod raw;
 mod raw_copied;
 mod raw_faults;
+mod readme;
 mod receive;
 mod remote;
 mod restore;
@@ -109,6 +112,8 @@ fn main() -> std::process::ExitCode {
             digest::TESTS,
             documents::TESTS,
             drill::TESTS,
+            examples::TESTS,
+            elsewhere::TESTS,
             faults::TESTS,
             histories::TESTS,
             hostile::TESTS,
@@ -128,6 +133,7 @@ fn main() -> std::process::ExitCode {
             raw::TESTS,
             raw_copied::TESTS,
             raw_faults::TESTS,
+            readme::TESTS,
             receive::TESTS,
             remote::TESTS,
             restore::TESTS,

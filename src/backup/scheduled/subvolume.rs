@@ -305,6 +305,9 @@ impl RunContext<'_, '_> {
         outcome: &RunOutcome,
         for_archive: bool,
     ) -> Result<()> {
+        for (place, free) in &outcome.free {
+            self.state.saw_room(place, self.now.timestamp(), *free);
+        }
         let last = self.state.subvolumes.entry(subject.of.name.clone());
         let last = last.or_default();
         let why = |name: &String| {
