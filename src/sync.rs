@@ -130,24 +130,27 @@
 //! ```
 
 mod another_way;
+mod batch;
 mod check_copy;
 mod moved;
 mod planning;
 pub mod resend;
 mod run;
+mod step;
 mod transfer;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::event::{Event, Listener, Summary};
-use crate::plan::{Action, Plan, Step, Wish};
-use crate::process;
-use crate::snapshot::{Listing, shown};
-use crate::store::{Receipt, Store};
+use crate::plan::{Action, Plan, Wish};
+use crate::snapshot::Listing;
+use crate::store::Store;
 use another_way::another_may_do;
 pub use check_copy::{as_if_settled, must_compare, settle};
 pub use moved::compare_moved;
 pub use planning::make_plan;
-use run::{Run, orphan};
+use run::Run;
+use std::time::Instant;
+use step::{not_deleted, one_step, orphan};
 pub use transfer::transfer;
 
 /// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
@@ -168,8 +171,16 @@ pub fn carry_out(
     must_compare(plan, source, dest)?;
     dest.will_compare(plan.compare);
     let mut run = Run::new(plan, here, wish);
-    while let Some(step) = run.todo.pop_front() {
+    loop {
+        if run.batch.is_due(&run.todo) {
+            run.publish(dest, listener)?;
+        }
+        let Some(step) = run.todo.pop_front() else {
+            break;
+        };
         let step = run.without_lost_clones(step);
+        let began = Instant::now();
+        dest.hold(run.batch.takes(&step));
         let result = match step.action {
             Action::Keep => {
                 run.summary.kept += 1;
@@ -187,7 +198,11 @@ pub fn carry_out(
                     .map(|()| receipt)
             }),
         };
+        if result.is_err() && !run.batch.is_empty() {
+            run.publish(dest, listener)?;
+        }
         match result {
+            Ok(receipt) if receipt.held => run.batch.add(step, receipt, began),
             Ok(receipt) => {
                 run.summary.count(&step, &receipt);
                 listener(Event::ended(&step, Ok(receipt)));
@@ -199,38 +214,4 @@ pub fn carry_out(
         }
     }
     Ok(run.summary)
-}
-
-fn not_deleted(step: &Step) -> Error {
-    let said = "nothing is deleted, since not every snapshot arrived";
-    Error::refused(format!("keeping {}", shown(&step.path)), said)
-}
-
-fn one_step(
-    step: &Step,
-    source: &mut dyn Store,
-    dest: &mut dyn Store,
-    listener: &mut Listener,
-) -> Result<Receipt> {
-    process::check("synchronising")?;
-    listener(Event::Started(step.clone()));
-    match step.action {
-        Action::Delete => dest.delete(&step.path).map(|()| Receipt::default()),
-        Action::Copy => {
-            let original = step.original.as_deref().unwrap_or(&step.path);
-            dest.copy(original, &step.path).map(|()| Receipt::default())
-        }
-        _ => match transfer(source, dest, &step.diff(), &step.path, &mut |n| {
-            listener(Event::Moved { bytes: n });
-        }) {
-            Err(error) if error.kind == Kind::Restarted => {
-                let path = step.path.clone();
-                listener(Event::Again { path, error });
-                transfer(source, dest, &step.diff(), &step.path, &mut |n| {
-                    listener(Event::Moved { bytes: n });
-                })
-            }
-            other => other,
-        },
-    }
 }

@@ -131,7 +131,7 @@ pub fn carry_out(
     for step in &plan.steps {
         let lost_parent = step.from.is_some_and(|from| lost.contains(&from));
         let result = match lost_parent {
-            true => Err(super::run::orphan(step)),
+            true => Err(super::step::orphan(step)),
             false => replace(plan, step, &there, source, dest, &mut summary, listener),
         };
         match result {

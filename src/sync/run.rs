@@ -2,11 +2,13 @@
 //! with it what builds on it, and what could not come in one way is planned again in another.
 
 use super::another_way::must_be_about;
+use super::batch::Batch;
 use super::planning::plan_from;
+use super::step::orphan;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Instead, Listener, Summary};
 use crate::plan::{Action, Plan, Step, Wish};
-use crate::snapshot::{Listing, Measured, Size, Sizes, Uuid, shown};
+use crate::snapshot::{Listing, Measured, Size, Sizes, Uuid};
 use crate::store::Store;
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ pub(super) struct Run<'a> {
     uncopied: HashSet<Uuid>,
     /// What could not be sent with clone sources.
     uncloned: HashSet<Uuid>,
+    pub(super) batch: Batch,
     pub(super) summary: Summary,
 }
 
@@ -42,6 +45,7 @@ impl<'a> Run<'a> {
             lost_paths: HashSet::new(),
             uncopied: HashSet::new(),
             uncloned: HashSet::new(),
+            batch: Batch::new(plan, wish),
             summary: Summary {
                 failed,
                 strangers: plan.strangers,
@@ -58,6 +62,23 @@ impl<'a> Run<'a> {
             step.size = plain.map_or(Size::Unknown, |plain| plain.size);
         }
         step
+    }
+
+    /// What waits is made durable, and told of.
+    pub(super) fn publish(&mut self, dest: &mut dyn Store, listener: &mut Listener) -> Result<()> {
+        let published = self.batch.publish(dest);
+        for done in &published.there {
+            self.summary.count(&done.step, &done.receipt);
+            done.tell(listener);
+        }
+        for step in published.again.into_iter().rev() {
+            self.todo.push_front(step);
+        }
+        let Some((error, steps)) = published.failed else {
+            return Ok(());
+        };
+        let mut failed = steps.iter();
+        failed.try_for_each(|step| self.failed(step, error.clone(), listener))
     }
 
     pub(super) fn failed(
@@ -160,12 +181,4 @@ impl<'a> Run<'a> {
         let known = self.measured.clone();
         plan_from(known, source, self.here, &there, &wish, listener)
     }
-}
-
-pub(super) fn orphan(step: &Step) -> Error {
-    let name = shown(&step.path);
-    Error::failed(
-        format!("cannot send {name}"),
-        "it builds on a snapshot that did not arrive",
-    )
 }

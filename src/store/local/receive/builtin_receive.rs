@@ -1,8 +1,8 @@
 //! Our own way to receive a snapshot, without `btrfs receive`: in quarantine, a directory of root's
-//! alone, until all of it is there; then under its unfinished name, and read-only before anybody
-//! has had time to change it. Who publishes it is `receive`'s business.
+//! alone, until all of it is there. How it comes out is `held`'s business.
 
 use super::parent::{Exact, Needs};
+use super::part::Part;
 use super::way_out::unreceivable;
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
@@ -10,11 +10,11 @@ use crate::process::{self, Priority};
 use crate::receive::{self, Received, Receiver};
 use crate::snapshot::{Uuid, shown};
 use crate::store::local::records::quarantine;
-use crate::store::local::records::state_dir::{self, StateDir};
+use crate::store::local::records::state_dir::StateDir;
 use crate::store::local::{Local, Manner};
 use crate::stream::Head;
 use crate::sys;
-use crate::sys::at::{open_within, rename_at};
+use crate::sys::at::open_within;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -87,7 +87,6 @@ const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
 /// A snapshot in quarantine. Whoever dropped it removes what a mark names there.
 pub(super) struct Quarantined {
     dir: File,
-    /// There is one at a time for each directory: it has one lock.
     name: String,
     parent: Option<Source>,
     /// By the UUIDs that the stream names them by.
@@ -97,18 +96,49 @@ pub(super) struct Quarantined {
 }
 
 /// The very subvolume that the plan named, open: the parent or a clone source.
-struct Source {
-    top: File,
-    uuid: Uuid,
-    generation: u64,
-    sealed: bool,
+enum Source {
+    Listed {
+        top: File,
+        uuid: Uuid,
+        generation: u64,
+        sealed: bool,
+    },
+    /// It is in quarantine itself, and its top lacks its own attributes.
+    Held { received: Received, uuid: Uuid },
 }
 
 impl Source {
+    fn uuid(&self) -> Uuid {
+        match self {
+            Source::Listed { uuid, .. } | Source::Held { uuid, .. } => *uuid,
+        }
+    }
+
+    fn top(&self) -> BorrowedFd<'_> {
+        match self {
+            Source::Listed { top, .. } => top.as_fd(),
+            Source::Held { received, .. } => received.top(),
+        }
+    }
+
+    fn duplicate(&self) -> io::Result<File> {
+        self.top().try_clone_to_owned().map(File::from)
+    }
+
+    fn is_sealed(&self) -> bool {
+        matches!(self, Source::Listed { sealed: true, .. })
+    }
+
     /// What is taken of it is what was sent only as long as nobody changes it.
     fn must_be_unaltered(&self) -> io::Result<()> {
-        let now = btrfs::subvolume_of(self.top.as_fd())?;
-        match now.uuid == self.uuid && now.ctransid == self.generation && now.read_only {
+        let Source::Listed {
+            uuid, generation, ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let now = btrfs::subvolume_of(self.top())?;
+        match now.uuid == *uuid && now.ctransid == *generation && now.read_only {
             true => Ok(()),
             false => Err(io::Error::other(
                 "what it builds on was renamed or altered since it was looked for: run it again",
@@ -119,7 +149,8 @@ impl Source {
 
 impl Quarantined {
     /// Nothing is made before the stream's head is there.
-    pub(super) fn prepare(local: &Local, needs: &Needs, doing: String) -> Result<Quarantined> {
+    pub(super) fn prepare(local: &Local, needs: &Needs, part: &Part) -> Result<Quarantined> {
+        let doing = part.doing();
         let open = |exact: &Exact| open_source(local, exact).doing(|| doing.clone());
         let parent = needs.parent.as_ref().map(open).transpose()?;
         let clones = needs.clones.iter();
@@ -132,7 +163,7 @@ impl Quarantined {
         let state = StateDir::of(&local.dir, true)?.ok_or_else(no_place)?;
         Ok(Quarantined {
             dir: quarantine::open(&state).doing(|| doing.clone())?,
-            name: state_dir::key(&local.dir)?,
+            name: part.quarantined()?,
             parent,
             clones,
             receiver: None,
@@ -143,20 +174,27 @@ impl Quarantined {
     /// The stream begins.
     pub(super) fn begin(&mut self, head: &Head) -> Result<()> {
         let (dir, name) = (self.dir.as_fd(), OsStr::new(&self.name));
-        let made = match &self.parent {
+        let doing = || self.doing.clone();
+        let parent = self.parent.as_ref();
+        let made = match parent.map(Source::top) {
             None => btrfs::create_subvolume_at(dir, name),
-            Some(parent) => btrfs::create_snapshot_at(parent.top.as_fd(), dir, name),
+            Some(parent) => btrfs::create_snapshot_at(parent, dir, name),
         };
-        made.doing(|| self.doing.clone())?;
-        let top = open_dir_within(dir, self.name.as_ref());
-        let top = top.doing(|| self.doing.clone())?;
-        let parent = self.parent.as_ref().map(|parent| parent.top.try_clone());
-        let parent = parent.transpose().doing(|| self.doing.clone())?;
+        made.doing(doing)?;
+        let top = open_dir_within(dir, self.name.as_ref())
+            .doing(doing)?
+            .into();
         let clones = self.clones.iter();
-        let clones = clones.map(|(id, clone)| Ok((*id, clone.top.try_clone()?)));
-        let clones = clones.collect::<io::Result<_>>();
-        let clones = clones.doing(|| self.doing.clone())?;
-        self.receiver = Some(Receiver::new(head, top.into(), parent, clones)?);
+        let clones = clones.map(|(id, clone)| Ok((*id, clone.duplicate()?)));
+        let clones = clones.collect::<io::Result<_>>().doing(doing)?;
+        self.receiver = Some(match parent {
+            Some(Source::Held { received, .. }) => Receiver::onto(head, top, received, clones)?,
+            Some(listed) => {
+                let parent = listed.duplicate().doing(doing)?;
+                Receiver::new(head, top, Some(parent), clones)?
+            }
+            None => Receiver::new(head, top, None, clones)?,
+        });
         Ok(())
     }
 
@@ -178,62 +216,33 @@ impl Quarantined {
         error
     }
 
-    /// All has come: it goes to its directory under its unfinished name, is what it was sent as, and
-    /// read-only. What is worth a word.
-    pub(super) fn leave(&mut self, head: &Head, dir: &File, part: &OsStr) -> Result<Vec<String>> {
+    /// All has come: the tree, and the parent's UUID here.
+    pub(super) fn finish(&mut self) -> Result<(Received, Option<Uuid>)> {
         let receiver = self.receiver.take();
-        let received =
+        let receiver =
             receiver.ok_or_else(|| Error::failed(&self.doing, "nothing was received"))?;
-        let received = received.finish()?;
-        let doing = || self.doing.clone();
+        let received = receiver.finish()?;
         let sources = self.parent.iter();
         let sources = sources.chain(self.clones.iter().map(|(_, clone)| clone));
-        let mut sources = sources.filter(|source| source.sealed);
-        sources
-            .try_for_each(Source::must_be_unaltered)
-            .doing(doing)?;
-        self.must_descend(received.top())?;
-        sys::syncfs(received.top()).doing(doing)?;
-        let since = btrfs::subvolume_of(received.top()).doing(doing)?.generation;
-        let (from, name) = (self.dir.as_fd(), self.name.as_bytes());
-        rename_at(from, name, dir.as_fd(), part.as_bytes(), false).doing(doing)?;
-        self.close(head, &received, since)?;
-        Ok(received.notes)
+        let mut sources = sources.filter(|source| source.is_sealed());
+        let unaltered = sources.try_for_each(Source::must_be_unaltered);
+        unaltered.doing(|| self.doing.clone())?;
+        Ok((received, self.parent.as_ref().map(Source::uuid)))
     }
 
-    /// The kernel's own word for what it is a snapshot of.
-    fn must_descend(&self, top: BorrowedFd) -> Result<()> {
-        let now = btrfs::subvolume_of(top).doing(|| self.doing.clone())?;
-        match now.parent_uuid == self.parent.as_ref().map(|parent| parent.uuid) {
-            true => Ok(()),
-            false => Err(Error::damaged(
-                &self.doing,
-                "it was made from another parent",
-            )),
-        }
-    }
-
-    /// Between the top's own rights and the flag somebody may have opened a file, and be writing to
-    /// it still. That shows by the transaction; afterwards the seal's generation shows it.
-    fn close(&self, head: &Head, received: &Received, since: u64) -> Result<()> {
-        let (top, doing) = (received.top(), || self.doing.clone());
-        btrfs::set_received_of(top, head.uuid, head.ctransid).doing(doing)?;
-        received.settle()?;
-        btrfs::make_read_only(top).doing(doing)?;
-        sys::syncfs(top).doing(doing)?;
-        match btrfs::touched_since(top, since).doing(doing)? {
-            false => Ok(()),
-            true => Err(Error::refused(
-                doing(),
-                "somebody changed it before it was read-only: run it again",
-            )),
-        }
+    /// Where it is: the quarantine, and its name there.
+    pub(super) fn place(self) -> (File, String) {
+        (self.dir, self.name)
     }
 }
 
 /// Opens the parent or a clone source; it must be still what was found. One that is not below the directory is
 /// reached by the same mount: the kernel makes snapshots of no others.
 fn open_source(local: &Local, exact: &Exact) -> io::Result<Source> {
+    if let Some(held) = local.held.iter().find(|held| held.uuid == exact.uuid) {
+        let (received, uuid) = (held.received.try_clone()?, held.uuid);
+        return Ok(Source::Held { received, uuid });
+    }
     let gone = || io::Error::other("its parent is not on the mount that it is received by");
     let top = match exact.path.strip_prefix(&local.dir) {
         Ok(path) => open_dir_within(local.filesystem.fd(), path)?,
@@ -243,7 +252,7 @@ fn open_source(local: &Local, exact: &Exact) -> io::Result<Source> {
             open_dir_within(root.as_fd(), path)?
         }
     };
-    let source = Source {
+    let source = Source::Listed {
         top: top.into(),
         uuid: exact.uuid,
         generation: exact.generation,

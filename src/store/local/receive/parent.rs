@@ -60,6 +60,9 @@ pub(crate) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result
 pub(crate) fn find(local: &Local, diff: &Diff, path: &Path) -> Result<Needs> {
     let mut looked = None;
     let mut exact = |what: &str, id: Uuid| {
+        if let Some(held) = local.held.iter().find(|held| held.id() == id) {
+            return Ok(held.as_parent());
+        }
         if let Some(exact) = just_received(local, id) {
             return Ok(exact);
         }
