@@ -2,6 +2,7 @@
 //! link, and then what the policies let go. Tells what happens; prints nothing.
 
 mod forget;
+mod moved;
 mod prune;
 
 use super::retention::{ChainPolicy, Decision, Policy};
@@ -300,24 +301,6 @@ impl Run<'_, '_> {
         dest.store()?.attribute(origins);
         there.notes.iter().for_each(|note| self.note(note));
         Ok(())
-    }
-
-    /// The newest snapshot that both have is what the next is sent from: if its generation moved, it is compared.
-    fn look_at_moved(
-        &mut self,
-        dest: &mut Dest,
-        here: Listing,
-        there: Listing,
-    ) -> Result<(Listing, Listing)> {
-        let has: HashSet<Uuid> = there.ids().into_iter().collect();
-        let named = |s: &&Snapshot| s.read_only && self.source.is_our_name(&s.path);
-        let common = here.snapshots.iter().filter(named);
-        let common = common.filter(|s| has.contains(&s.id()));
-        let newest = common.max_by_key(|s| s.otransid).map(|s| s.uuid);
-        let wanted = |s: &Snapshot| Some(s.uuid) == newest;
-        let which: (&dyn Fn(&Snapshot) -> bool, bool) = (&wanted, !self.dry_run);
-        let both = (here, there);
-        sync::compare_moved(both, which, self.store, dest.store()?, self.listener)
     }
 
     /// Brings a destination up to date, and lets it forget what its policy does not keep. What was last listed
