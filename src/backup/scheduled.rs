@@ -6,6 +6,7 @@ mod folders;
 mod run_lock;
 mod tally;
 
+mod open_archive;
 mod subvolume;
 
 mod look;
@@ -34,7 +35,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 use subvolume::{SubvolumeBackup, Todo};
-pub use verified::note_verified;
+pub use verified::{FoundIn, note_verified};
 
 /// What is asked for.
 #[derive(Clone, Debug)]

@@ -257,6 +257,14 @@ impl ConfigReader {
         Ok(texts)
     }
 
+    /// The same, as text.
+    pub(super) fn words(&mut self, key: &'static str) -> Result<Vec<String>> {
+        let texts = self.texts(key)?.into_iter();
+        Ok(texts
+            .map(|text| text.to_string_lossy().into_owned())
+            .collect())
+    }
+
     /// A program by its absolute path, and its arguments.
     pub(super) fn command(&mut self, key: &'static str) -> Result<Option<Vec<String>>> {
         const WANTED: &str = "a list of texts: the absolute path of a program, and its arguments";

@@ -77,7 +77,9 @@ fn must_run(program: &str) -> Result<()> {
 
 /// Of services other than AWS anything may be right.
 fn unknown_classes(config: &Config) -> Vec<&str> {
-    let archive = config.s3.iter().filter(|s3| s3.endpoint_url.is_none());
+    let archives = config.archives.iter();
+    let archive =
+        archives.filter(|one| one.endpoint_url.is_none() && !one.bucket.starts_with("raw:"));
     let classes = archive.flat_map(|s3| [&s3.storage_class_chunks, &s3.storage_class_manifest]);
     let others = config
         .destinations
