@@ -199,11 +199,7 @@ impl Event {
 
     /// Something is being verified.
     pub fn verifying(what: impl Into<String>) -> Event {
-        Event::Verifying(Watched {
-            what: what.into(),
-            bytes: 0,
-            total: 0,
-        })
+        Event::Verifying(Watched::named(what))
     }
 
     /// How far thawing is.

@@ -7,7 +7,7 @@ use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, Usa
 use crate::error::{Doing, Error, Result};
 use crate::report::{
     As, Bytes, Cell, Column, Maybe, Moment, Screen, bar, data, descent, fitted, must_be_columns,
-    table,
+    table, titles,
 };
 use crate::snapshot::{State, Uuid, path_text, shown};
 use crate::store::records;
@@ -49,7 +49,7 @@ impl View {
         let dir = dir
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(dir)))?;
-        let states = records::states(&dir, &subvolumes.all)?;
+        let states = records::states(&dir, &subvolumes.all);
         subvolumes.notes.extend(states.notes);
         let known = subvolumes.all.iter().any(|s| s.referenced.is_some());
         Ok(View {
@@ -157,7 +157,7 @@ impl Look {
     /// # Errors
     /// If there is no such column.
     pub fn check(&self) -> Result<()> {
-        must_be_columns(ON_SCREEN, &self.columns)
+        must_be_columns(&titles(ON_SCREEN), &self.columns)
     }
 }
 

@@ -17,7 +17,7 @@ pub enum Depth {
 }
 
 /// What is being looked at, and how far that is.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Watched {
     /// Its name, for a person.
     pub what: String,
@@ -25,6 +25,17 @@ pub struct Watched {
     pub bytes: u64,
     /// Bytes that are to be read; 0 if nothing is.
     pub total: u64,
+}
+
+impl Watched {
+    /// Something of which nothing is read, or not yet.
+    pub fn named(what: impl Into<String>) -> Watched {
+        Watched {
+            what: what.into(),
+            bytes: 0,
+            total: 0,
+        }
+    }
 }
 
 /// What can be seen of a snapshot. Each says what was looked at, and no more.

@@ -4,6 +4,7 @@
 pub mod archives;
 mod by_hand;
 mod listing;
+mod look;
 mod plan;
 mod screen;
 mod table;
@@ -12,7 +13,8 @@ mod tree;
 use crate::error::{Error, Kind, Result};
 pub use by_hand::Streams;
 use jiff::Timestamp;
-pub use listing::{Listed, Look, ORDERS};
+pub use listing::Listed;
+pub use look::{Look, ORDERS};
 pub use plan::briefly;
 pub use screen::Screen;
 use serde::Serialize;
@@ -20,7 +22,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 pub use table::{
     As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, fitted, must_be_columns, path,
-    shortened, table,
+    shortened, table, titles,
 };
 pub use tree::{bar, descent};
 
@@ -41,6 +43,19 @@ pub fn print(text: &str) -> Result<()> {
 
 /// Whether something was printed: then the run had begun.
 static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
+
+/// Refuses an order and columns that no listing of snapshots or backups has.
+///
+/// # Errors
+/// If there is such a one: those that there are.
+pub fn check_look(look: &Look) -> Result<()> {
+    look.must_be_an_order()?;
+    let mut titles = listing::columns();
+    let more = archives::columns().into_iter();
+    let more: Vec<String> = more.filter(|title| !titles.contains(title)).collect();
+    titles.extend(more);
+    must_be_columns(&titles, &look.columns)
+}
 
 /// Why a run could not begin, for scripts: `None` if it had begun, and so has told what there was to tell.
 pub fn refusal(error: &Error) -> Option<String> {

@@ -15,7 +15,7 @@ _buttersink() {
     --mode) _buttersink_words 'r p a w'; return ;;
     --receive-with) _buttersink_words 'builtin btrfs'; return ;;
     --restore-tier) _buttersink_words 'Standard Bulk Expedited'; return ;;
-    --sort) _buttersink_words 'time name size own stored chain class state'; return ;;
+    --sort) _buttersink_words 'time name size own stored chain total class state'; return ;;
     --sse) _buttersink_words 'none AES256 aws:kms'; return ;;
     --storage-class) _buttersink_words 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE'; return ;;
     --verify) _buttersink_words 'full sample none'; return ;;

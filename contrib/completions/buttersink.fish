@@ -66,7 +66,7 @@ complete -c buttersink -n '__buttersink_is sync backup none' -l max-chain -x -d 
 complete -c buttersink -n '__buttersink_is sync none' -l resend -x -d 'replace this copy in DST, and nothing else: it is sent again, compared and exchanged (may be repeated)'
 complete -c buttersink -n '__buttersink_is list' -s d -l delete -d 'remove what interrupted transfers left (not backups)'
 complete -c buttersink -n '__buttersink_is list none' -l commands -d 'how each stream in a bucket is received by hand'
-complete -c buttersink -n '__buttersink_is list none' -l sort -x -a 'time name size own stored chain class state' -d 'by time (as it is), name, size, own, stored, chain, class or state; -ORDER from the end'
+complete -c buttersink -n '__buttersink_is list none' -l sort -x -a 'time name size own stored chain total class state' -d 'by time (as it is), name, size, own, stored, chain, total, class or state; -ORDER from the end'
 complete -c buttersink -n '__buttersink_is list none' -l tree -d 'each below what it descends from, in a bucket what it builds on, with bars of sizes'
 complete -c buttersink -n '__buttersink_is list none' -s o -l columns -x -d 'show these columns, by their titles: name,created,size'
 complete -c buttersink -n '__buttersink_is list backup snapshot send restore verify clean prune status none' -l config -r -F -d 'the backups of a configuration file; see buttersink.conf(5)'

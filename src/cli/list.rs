@@ -58,7 +58,7 @@ fn look(options: &Options) -> Result<Look> {
         let said = "--tree and -o are for people; with --json everything is there";
         return Err(usage("buttersink list", said));
     }
-    look.check().map(|()| look)
+    report::check_look(&look).map(|()| look)
 }
 
 pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
@@ -124,7 +124,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         }
     }
     for mut archive in archives {
-        let shown = show(&mut *archive, options.commands, &mut progress);
+        let shown = show(&mut *archive, (options, &look), &mut progress);
         go_on(shown, &mut failed, &mut progress)?;
     }
     failed.and(progress.close())
@@ -147,6 +147,7 @@ fn go_on(shown: Result<()>, failed: &mut Result<()>, progress: &mut Progress) ->
 
 /// Shows the archives of a configuration.
 pub(super) fn config(options: &Options) -> Result<()> {
+    let look = look(options)?;
     let config = Config::read(options.file()?)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let mut failed = Ok(());
@@ -155,7 +156,7 @@ pub(super) fn config(options: &Options) -> Result<()> {
         let settings = archive::settings(&config, of, &subvolume.name);
         let means = means::of_archive(options, of)?;
         let mut archive = store::open_archive(settings, Access::Read, &means)?;
-        match show(&mut *archive, options.commands, &mut progress) {
+        match show(&mut *archive, (options, &look), &mut progress) {
             // Of a bucket that cannot be read at all, once is enough.
             Err(error) if !some && error.kind != Kind::Partly => return Err(error),
             shown => go_on(shown, &mut failed, &mut progress)?,
@@ -166,7 +167,11 @@ pub(super) fn config(options: &Options) -> Result<()> {
 }
 
 /// Shows an archive, with the commands that restore it by hand if they are wanted.
-fn show(store: &mut dyn Archive, commands: bool, progress: &mut Progress) -> Result<()> {
+fn show(
+    store: &mut dyn Archive,
+    (options, look): (&Options, &Look),
+    progress: &mut Progress,
+) -> Result<()> {
     let states = store.states();
     let mut backups = store.backups()?;
     let all_read = backups
@@ -175,9 +180,9 @@ fn show(store: &mut dyn Archive, commands: bool, progress: &mut Progress) -> Res
     if let Ok(states) = states {
         backups = backups.with(&states);
     }
-    for backup in backups.all.iter_mut().filter(|_| commands) {
+    for backup in backups.all.iter_mut().filter(|_| options.commands) {
         backup.command = Some(store.command(backup));
     }
-    progress.result(&Shown::of(&backups));
+    progress.result(&Shown::of(&backups, look));
     all_read
 }

@@ -127,15 +127,16 @@ const OWN: Table = &[
         .of(&[List, ListConfig]),
     Row::value("sort", "ORDER", |o, v| put(&mut o.sort, v.text()))
         .hint(OneOf(ORDERS))
-        .help("by time (as it is), name, size, own, stored, chain, class or state; -ORDER from the end")
-        .of(&[List]),
+        .help("by time (as it is), name, size, own, stored, chain, total, class or state; -ORDER from \
+               the end")
+        .of(&[List, ListConfig]),
     Row::flag("tree", |o| o.tree = true)
         .help("each below what it descends from, in a bucket what it builds on, with bars of sizes")
-        .of(&[List]),
+        .of(&[List, ListConfig]),
     Row::value("columns", "NAMES", |o, v| add(&mut o.columns, v.text()))
         .short('o')
         .help("show these columns, by their titles: name,created,size")
-        .of(&[List]),
+        .of(&[List, ListConfig]),
     Row::value("older-than", "AGE", |o, v| put(&mut o.older_than, v.age()))
         .help("what is younger stays: 0, 90m, 12h, 3d, 2w (in buckets 1d, else 0)")
         .of(&[Clean]),

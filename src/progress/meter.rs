@@ -204,6 +204,29 @@ mod tests {
     }
 
     #[test]
+    fn screens_of_three_widths() {
+        let lines = |status: Status| [40, 80, 160].map(|width| status.line(width));
+        let narrow = "home…Z__full  2/5  45%  3.0 MiB/s  0:18";
+        let usual =
+            "home__…020000Z__full  █████▍░░░░░░  2/5  45% of 100.0 MiB  3.0 MiB/s  0:18 left";
+        let wide = "home__20261121T020000Z__full  ██████████████████░░░░░░░░░░░░░░░░░░░░░░  2/5  \
+                    45% of 100.0 MiB  3.0 MiB/s  0:18 left";
+        let transfer = status("home__20261121T020000Z__full", 100 << 20);
+        assert_eq!(lines(transfer), [narrow, usual, wide]);
+        // Of what is verified or drilled there are no steps.
+        let narrow = "tuesday  ███▌░░░░  45%  3.0 MiB/s  0:18";
+        let usual =
+            "tuesday  █████████████▌░░░░░░░░░░░░░░░░  45% of 100.0 MiB  3.0 MiB/s  0:18 left";
+        let wide = "tuesday  ██████████████████░░░░░░░░░░░░░░░░░░░░░░  45% of 100.0 MiB  3.0 MiB/s  \
+                    0:18 left";
+        let verified = Status {
+            step: None,
+            ..status("tuesday", 100 << 20)
+        };
+        assert_eq!(lines(verified), [narrow, usual, wide]);
+    }
+
+    #[test]
     fn of_what_nobody_measured_nothing_is_promised() {
         let unknown = status("a", 0);
         assert_eq!(unknown.line(80), "a  2/5  45.0 MiB  3.0 MiB/s");

@@ -1,9 +1,8 @@
 //! What a place holds, as a table for people and as JSON. Asks no store, and no clock.
 
-use super::screen::Screen;
-use super::table::{As, Bytes, Column, Maybe, Moment, Rows, data, fitted, must_be_columns};
+use super::look::{BAR, Look, Order};
+use super::table::{As, Bytes, Column, Maybe, Moment, Rows, data, fitted, titles};
 use super::tree::{bar, descent};
-use crate::error::Error;
 use crate::snapshot::{Diff, Listing, Snapshot, State, Uuid, path_text, shown};
 use crate::text::{age, counted, human, minute};
 use serde::{Serialize, Serializer};
@@ -29,15 +28,27 @@ struct Stored {
     from: Option<Uuid>,
     /// What it is the difference from, by name.
     on: Option<String>,
-    /// How many streams make it; `None` if one of them is not there.
-    chain: Option<usize>,
+    /// The streams that make it; `None` if one of them is not there.
+    chain: Option<Chain>,
+}
+
+/// The streams that make a snapshot on the shortest way.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    links: usize,
+    bytes: u64,
+}
+
+/// What the columns are called.
+pub(super) fn columns() -> Vec<String> {
+    titles(COLUMNS)
 }
 
 type Field = Column<ListedSnapshot>;
 
 const COLUMNS: &[Field] = &[
     Field::json("id", |row| Box::new(row.s.id()))
-        .shown(12, "UUID")
+        .shown(13, "UUID")
         .spare(9),
     Field::json("path", |row| {
         let name = format!("{}{}", row.lead, shown(&row.s.path));
@@ -65,7 +76,7 @@ const COLUMNS: &[Field] = &[
         .spare(4),
     Field::json("read_only", |row| data(row.s.read_only)),
     Field::json("state", |row| Box::new(row.s.state))
-        .shown(11, "STATE")
+        .shown(12, "STATE")
         .spare(2)
         .alarm(|row| row.s.state != State::Ok),
     Field::json("referenced", |row| {
@@ -102,9 +113,17 @@ const COLUMNS: &[Field] = &[
     .bare()
     .optional(),
     Field::json("chain", |row| {
-        Box::new(Maybe(row.stored.as_ref().and_then(|stored| stored.chain)))
+        Box::new(Maybe(row.chain().map(|chain| chain.links)))
     })
     .shown(9, "CHAIN")
+    .right()
+    .spare(7)
+    .bare()
+    .optional(),
+    Field::json("chain_bytes", |row| {
+        Box::new(Maybe(row.chain().map(|chain| Bytes(chain.bytes))))
+    })
+    .shown(10, "TOTAL")
     .right()
     .spare(7)
     .bare()
@@ -113,18 +132,10 @@ const COLUMNS: &[Field] = &[
         let class = row.s.storage_class.as_ref();
         Box::new(As(class.map_or("-".to_owned(), shown), class))
     })
-    .shown(10, "CLASS")
+    .shown(11, "CLASS")
     .spare(6)
     .bare()
     .optional(),
-];
-
-/// Characters of the longest bar.
-const BAR: usize = 12;
-
-/// By what a listing is ordered.
-pub const ORDERS: &[&str] = &[
-    "time", "name", "size", "own", "stored", "chain", "class", "state",
 ];
 
 impl ListedSnapshot {
@@ -164,40 +175,14 @@ impl ListedSnapshot {
         }
     }
 
+    fn chain(&self) -> Option<Chain> {
+        self.stored.as_ref().and_then(|stored| stored.chain)
+    }
+
     /// What is shown of it as a bar.
     fn bytes(&self) -> Option<u64> {
         let stored = self.stored.as_ref().map(|stored| stored.bytes);
         stored.or(self.s.referenced)
-    }
-}
-
-/// How a listing is to look.
-#[derive(Clone, Debug, Default)]
-pub struct Look {
-    /// Where it is shown.
-    pub screen: Screen,
-    /// Seconds since 1970.
-    pub now: i64,
-    /// By what it is ordered, from the end if a dash stands before it. By time if nothing is said, and
-    /// for scripts by name.
-    pub sort: Option<String>,
-    /// Each below what it comes from, with bars.
-    pub tree: bool,
-    /// The columns that are shown, by their titles; all that there is room for if none is named.
-    pub columns: Vec<String>,
-}
-
-impl Look {
-    /// # Errors
-    /// If there is no such order, or no such column.
-    pub fn check(&self) -> Result<(), Error> {
-        let order = self.sort.as_deref().unwrap_or("time");
-        if !ORDERS.contains(&order.strip_prefix('-').unwrap_or(order)) {
-            let said = format!("it is one of {}", ORDERS.join(", "));
-            let doing = format!("cannot order by {}", shown(order));
-            return Err(Error::usage(doing, said));
-        }
-        must_be_columns(COLUMNS, &self.columns)
     }
 }
 
@@ -230,7 +215,7 @@ impl<'a> Listed<'a> {
             now: look.now,
         };
         let mut snapshots: Vec<ListedSnapshot> = listing.snapshots.iter().map(of).collect();
-        if let Some(order) = &look.sort {
+        if let Some(order) = look.order() {
             sort(&mut snapshots, order);
         }
         Listed {
@@ -247,7 +232,7 @@ impl<'a> Listed<'a> {
     fn in_order(&self) -> Vec<ListedSnapshot> {
         let mut rows = self.snapshots.clone();
         if self.look.sort.is_none() {
-            sort(&mut rows, "time");
+            sort(&mut rows, Order::default());
         }
         match self.look.tree {
             true => nested(&rows),
@@ -277,7 +262,7 @@ fn stored(listing: &Listing) -> HashMap<Uuid, Stored> {
             bytes: 0,
             from,
             on: from.map(name),
-            chain: way.map(|(_, links)| *links),
+            chain: way.map(|(_, chain)| *chain),
         });
         stored.bytes += diff.size.bytes().unwrap_or(0);
     }
@@ -285,41 +270,46 @@ fn stored(listing: &Listing) -> HashMap<Uuid, Stored> {
 }
 
 /// For each snapshot what it is made out of on the shortest way, and how many streams that takes.
-fn ways(kept: &[Diff]) -> HashMap<Uuid, (Option<Uuid>, usize)> {
-    let mut out_of: HashMap<Option<Uuid>, Vec<Uuid>> = HashMap::new();
+fn ways(kept: &[Diff]) -> HashMap<Uuid, (Option<Uuid>, Chain)> {
+    let mut out_of: HashMap<Option<Uuid>, Vec<&Diff>> = HashMap::new();
     for diff in kept {
-        out_of.entry(diff.from).or_default().push(diff.to);
+        out_of.entry(diff.from).or_default().push(diff);
     }
-    let (mut found, mut ahead) = (HashMap::new(), VecDeque::from([(None, 0)]));
-    while let Some((from, links)) = ahead.pop_front() {
-        for &to in out_of.get(&from).into_iter().flatten() {
-            found.entry(to).or_insert_with(|| {
-                ahead.push_back((Some(to), links + 1));
-                (from, links + 1)
+    let (mut found, mut ahead) = (
+        HashMap::new(),
+        VecDeque::from([(None, Chain { links: 0, bytes: 0 })]),
+    );
+    while let Some((from, chain)) = ahead.pop_front() {
+        for diff in out_of.get(&from).into_iter().flatten() {
+            found.entry(diff.to).or_insert_with(|| {
+                let bytes = diff.size.bytes().unwrap_or(0);
+                let chain = Chain {
+                    links: chain.links + 1,
+                    bytes: chain.bytes.saturating_add(bytes),
+                };
+                ahead.push_back((Some(diff.to), chain));
+                (from, chain)
             });
         }
     }
     found
 }
 
-/// Orders rows as [`ORDERS`] has it; what is alike by time and name. A dash begins at the end.
-fn sort(rows: &mut [ListedSnapshot], order: &str) {
-    let (backwards, order) = match order.strip_prefix('-') {
-        Some(order) => (true, order),
-        None => (false, order),
-    };
+/// Orders rows as one of [`super::ORDERS`] has it; what is alike by time and name.
+fn sort(rows: &mut [ListedSnapshot], order: Order) {
     rows.sort_by(|a, b| (a.when(), &a.s.path).cmp(&(b.when(), &b.s.path)));
-    match order {
+    match order.by {
         "name" => rows.sort_by(|a, b| a.s.path.cmp(&b.s.path)),
         "size" => rows.sort_by_key(|row| row.s.referenced),
         "own" => rows.sort_by_key(|row| row.s.exclusive),
         "stored" => rows.sort_by_key(|row| row.stored.as_ref().map(|stored| stored.bytes)),
-        "chain" => rows.sort_by_key(|row| row.stored.as_ref().map(|stored| stored.chain)),
+        "chain" => rows.sort_by_key(|row| row.chain().map(|chain| chain.links)),
+        "total" => rows.sort_by_key(|row| row.chain().map(|chain| chain.bytes)),
         "class" => rows.sort_by(|a, b| a.s.storage_class.cmp(&b.s.storage_class)),
         "state" => rows.sort_by_key(|row| row.s.state.to_string()),
         _ => {}
     }
-    if backwards {
+    if order.backwards {
         rows.reverse();
     }
 }

@@ -318,7 +318,7 @@ impl Local {
 impl Store for Local {
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
-        let states = states(&self.dir, &subvolumes.all)?;
+        let states = states(&self.dir, &subvolumes.all);
         let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
         let filesystem = self.filesystem.fsid()?;
         listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
@@ -474,7 +474,7 @@ impl Store for Local {
 
     fn inspect(&mut self, _depth: Depth, _watch: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
         let subvolumes = self.filesystem.subvolumes()?;
-        let states = states(&self.dir, &subvolumes.all)?;
+        let states = states(&self.dir, &subvolumes.all);
         let (snapshots, _) = listing::snapshots(&subvolumes.all, &states.of);
         let finding = |s: &Snapshot| {
             let sealed = states.sealed.contains(&s.uuid);

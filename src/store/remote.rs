@@ -13,7 +13,7 @@ use crate::process;
 use crate::proof::{Depth, Finding, Watched};
 use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes};
 use crate::store::file_digests::{Digest, Looking, Page};
-use crate::store::wire::{Descriptors, Hello, ORIGIN, Request, inside, plain, strange};
+use crate::store::wire::{Descriptors, Hello, ORIGIN, Request, WATCH, inside, plain, strange};
 use crate::store::{Access, Rejected, Sink, Store};
 use connection::Line;
 use serde::de::DeserializeOwned;
@@ -126,7 +126,16 @@ impl Remote {
 
     /// A question and its answer. A connection that breaks on the way is not used again.
     fn call<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T> {
-        let outcome = self.line()?.call(request);
+        self.call_watched(request, &mut |_| ())
+    }
+
+    /// The same, where the far side may tell first how far it is.
+    fn call_watched<T: DeserializeOwned>(
+        &mut self,
+        request: &Request,
+        watch: &mut dyn FnMut(Watched),
+    ) -> Result<T> {
+        let outcome = self.line()?.call(request, watch);
         outcome.unwrap_or_else(|broken| {
             self.line = None;
             Err(broken)
@@ -283,13 +292,14 @@ impl Store for Remote {
     }
 
     /// The far side verifies itself: its data does not travel.
-    fn inspect(&mut self, depth: Depth, watch: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
-        watch(Watched {
-            what: self.host.clone(),
-            bytes: 0,
-            total: 0,
-        });
-        let mut findings: Vec<Finding> = self.call(&Request::Inspect { depth })?;
+    fn inspect(&mut self, depth: Depth, far: &mut dyn FnMut(Watched)) -> Result<Vec<Finding>> {
+        far(Watched::named(&self.host));
+        let watch = self.line()?.far.can(WATCH).then_some(true);
+        let request = Request::Inspect { depth, watch };
+        let mut findings: Vec<Finding> = self.call_watched(&request, &mut |watched: Watched| {
+            let what = plain(&watched.what);
+            far(Watched { what, ..watched });
+        })?;
         for finding in &mut findings {
             inside(&finding.path)
                 .map_err(|said| Error::damaged(format!("cannot verify {}", self.host), said))?;

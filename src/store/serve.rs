@@ -6,6 +6,7 @@ mod streams;
 
 use crate::error::{Error, Result};
 use crate::log::system;
+use crate::proof::{Depth, Watched};
 use crate::snapshot::{Diff, Measured, Size, shown};
 use crate::store::wire::{Added, Descriptors, Failure, Half, Hello, Request, Tag, Wire, strange};
 use crate::store::{Access, Store};
@@ -137,7 +138,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         Request::List => reply(wire, store.list().map(|all| client.understands(all))),
         Request::Measure { diffs } if client.protocol < 3 => reply(wire, sizes(store, &diffs)),
         Request::Measure { diffs } => reply(wire, measure(store, &diffs)),
-        Request::Inspect { depth } => reply(wire, store.inspect(depth, &mut |_| ())),
+        Request::Inspect { depth, watch } => inspect(store, depth, watch == Some(true), wire),
         Request::Settle { path } => reply(wire, store.settle(&path)),
         Request::Digest { digest } => {
             let looked = store.digest(&digest).and_then(|looking| looking());
@@ -159,6 +160,28 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         }
         change => alter(store, change, wire),
     }
+}
+
+/// Verifies, and tells how far that is to who wants to hear of it: a hundred times for all bytes, and for each
+/// name.
+fn inspect<S: Store + ?Sized, R: Read, W: Write>(
+    store: &mut S,
+    depth: Depth,
+    watch: bool,
+    wire: &mut Wire<R, W>,
+) -> Result<()> {
+    let (mut told, mut said) = (None, Ok(()));
+    let far = &mut |watched: Watched| {
+        let hundredths = (watched.bytes.saturating_mul(100)).checked_div(watched.total);
+        let news = Some((watched.what.clone(), hundredths));
+        if watch && said.is_ok() && told != news {
+            said = wire.say(Tag::Watched, &watched);
+            told = news;
+        }
+    };
+    let found = store.inspect(depth, far);
+    said.map_err(lost)?;
+    reply(wire, found)
 }
 
 /// What changes what is there without a stream: the administrator of this machine hears of it.

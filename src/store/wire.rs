@@ -7,7 +7,7 @@ mod request;
 
 pub(crate) use alive::{Descriptors, Half};
 pub use hello::Hello;
-pub(crate) use hello::{HEARTBEAT, ORIGIN};
+pub(crate) use hello::{HEARTBEAT, ORIGIN, WATCH};
 pub(crate) use request::{Added, Request, inside};
 
 use crate::error::{Error, Kind};
@@ -40,6 +40,8 @@ pub(crate) enum Tag {
     Data = b'D',
     End = b'E',
     Fail = b'F',
+    /// How far the work is whose answer is waited for.
+    Watched = b'W',
     /// Says nothing but that somebody is there. Who reads does not hear of it.
     Heartbeat = b'B',
 }
@@ -53,6 +55,7 @@ impl Tag {
             Tag::Data,
             Tag::End,
             Tag::Fail,
+            Tag::Watched,
             Tag::Heartbeat,
         ];
         all.into_iter().find(|&tag| tag as u8 == byte)
@@ -63,7 +66,7 @@ impl Tag {
             // An empty one would be neither progress nor an end.
             Tag::Data => (1..=MAX_DATA).contains(&length),
             Tag::Request | Tag::Answer => length <= MAX_WORDS,
-            Tag::Hello | Tag::End | Tag::Fail => length <= MAX_FAIL,
+            Tag::Hello | Tag::End | Tag::Fail | Tag::Watched => length <= MAX_FAIL,
             Tag::Heartbeat => length == 0,
         }
     }
@@ -312,6 +315,7 @@ mod tests {
             (b'H', MAX_FAIL),
             (b'E', MAX_FAIL),
             (b'F', MAX_FAIL),
+            (b'W', MAX_FAIL),
         ] {
             let most = most as u32;
             assert!(head(tag, most).is_ok());
@@ -319,7 +323,7 @@ mod tests {
             assert!(head(tag, u32::MAX).is_err());
         }
         assert!(head(b'D', 0).is_err());
-        for tag in (0..=255).filter(|tag| !b"HQADEFB".contains(tag)) {
+        for tag in (0..=255).filter(|tag| !b"HQADEFBW".contains(tag)) {
             assert!(head(tag, 1).is_err());
         }
     }

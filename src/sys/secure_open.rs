@@ -126,7 +126,7 @@ impl Unopened {
     pub fn open_file(&self) -> io::Result<File> {
         match self.is_file() {
             true => File::open(self.handle()),
-            false => Err(io::Error::other("it is not an ordinary file")),
+            false => Err(no_file()),
         }
     }
 
@@ -160,9 +160,19 @@ pub fn read_bounded(from: &mut dyn Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(most + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > most {
-        true => Err(io::Error::other(format!("it is longer than {most} bytes"))),
+        true => Err(too_long(most)),
         false => Ok(bytes),
     }
+}
+
+/// That there is something else than an ordinary file.
+pub fn no_file() -> io::Error {
+    io::Error::other("it is not an ordinary file")
+}
+
+/// That a file is longer than so many bytes.
+pub fn too_long(most: u64) -> io::Error {
+    io::Error::other(format!("it is longer than {most} bytes"))
 }
 
 fn kind(stat: &Stat) -> u32 {

@@ -4,7 +4,7 @@
 
 use super::{Verification, is_sound};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Listener};
+use crate::event::{Event, Listener, Watched};
 use crate::process;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::{Diff, Pair, Snapshot, Uuid, shown};
@@ -20,11 +20,16 @@ use std::rc::Rc;
 
 /// Where streams are tried, one after the other, what they build on before.
 pub trait Ground {
-    /// Tries a stored stream whose parent was tried before.
+    /// Tries a stored stream whose parent was tried before, and tells how many bytes of it were read.
     ///
     /// # Errors
     /// If a signal asks to stop.
-    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<DrillOutcome>;
+    fn attempt(
+        &mut self,
+        store: &mut dyn Store,
+        diff: &Diff,
+        far: &mut dyn FnMut(u64),
+    ) -> Result<DrillOutcome>;
 
     /// What can be said of a stream that passed: `rehearsed`.
     fn how(&self) -> String;
@@ -70,13 +75,21 @@ pub fn drill(
         drawn = draw(drawn, count)?;
     }
     let name = |id: Uuid| known.get(&id).map_or(id.to_string(), |s| shown(&s.path));
+    let links: BTreeSet<Pair> = drawn.iter().flat_map(|&id| ways.chain(id)).collect();
+    let bytes = |pair: &Pair| stored[pair].size.bytes().unwrap_or(0);
+    let (total, mut before) = (links.iter().map(bytes).sum(), 0);
     let mut tried: BTreeMap<Uuid, DrillOutcome> = BTreeMap::new();
     for pair @ (to, from) in drawn.iter().flat_map(|&id| ways.chain(id)) {
         let applies = |from| tried.get(&from) == Some(&DrillOutcome::Applies);
         if from.is_none_or(applies) && !tried.contains_key(&to) {
             process::check("the drill")?;
-            listener(Event::verifying(name(to)));
-            tried.insert(to, ground.attempt(store, &stored[&pair])?);
+            let far = &mut |read| {
+                let (what, bytes) = (name(to), before + read);
+                listener(Event::Verifying(Watched { what, bytes, total }));
+            };
+            far(0);
+            tried.insert(to, ground.attempt(store, &stored[&pair], far)?);
+            before += bytes(&pair);
         }
     }
     for snapshot in snapshots.iter().filter(|s| is_sound(s)) {
@@ -133,6 +146,28 @@ fn draw(mut all: Vec<Uuid>, count: usize) -> Result<Vec<Uuid>> {
     Ok(drawn.into_iter().collect())
 }
 
+/// A stream of which is told how much was read.
+struct Counted<'a, R> {
+    from: R,
+    read: u64,
+    far: &'a mut dyn FnMut(u64),
+}
+
+impl<'a, R> Counted<'a, R> {
+    fn new(from: R, far: &'a mut dyn FnMut(u64)) -> Counted<'a, R> {
+        Counted { from, read: 0, far }
+    }
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.from.read(into)?;
+        self.read += n as u64;
+        (self.far)(self.read);
+        Ok(n)
+    }
+}
+
 /// A store in which what is tried is received for good.
 pub struct TrialStore<'a> {
     store: &'a mut dyn Store,
@@ -165,11 +200,16 @@ impl<'a> TrialStore<'a> {
 }
 
 impl Ground for TrialStore<'_> {
-    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<DrillOutcome> {
+    fn attempt(
+        &mut self,
+        store: &mut dyn Store,
+        diff: &Diff,
+        far: &mut dyn FnMut(u64),
+    ) -> Result<DrillOutcome> {
         self.count += 1;
         let path = self.count.to_string();
         let mut stream = match store.send(diff) {
-            Ok(stream) => stream,
+            Ok(stream) => Counted::new(stream, far),
             Err(error) => return unread(error),
         };
         let mut sink = match self.store.receive(diff, path.as_ref()) {
@@ -211,7 +251,12 @@ pub struct InMind {
 }
 
 impl Ground for InMind {
-    fn attempt(&mut self, store: &mut dyn Store, diff: &Diff) -> Result<DrillOutcome> {
+    fn attempt(
+        &mut self,
+        store: &mut dyn Store,
+        diff: &Diff,
+        far: &mut dyn FnMut(u64),
+    ) -> Result<DrillOutcome> {
         let parent = match diff.from {
             None => None,
             Some(from) => match self.made.get(&from) {
@@ -220,7 +265,7 @@ impl Ground for InMind {
             },
         };
         let stream = match store.send(diff) {
-            Ok(stream) => stream,
+            Ok(stream) => Counted::new(stream, far),
             Err(error) => return unread(error),
         };
         let must_make = |head: &mut Head| {

@@ -143,6 +143,7 @@ fn main() -> std::process::ExitCode {
             security::buckets::OWN,
             security::servers::TESTS,
             security::silence::TESTS,
+            security::states::TESTS,
             security::users::TESTS,
             shared::TESTS,
             shared::BUCKETS,

@@ -6,11 +6,17 @@ use crate::damage;
 use crate::memory::Memory;
 use crate::pipes::{Ends, opened, over, pipes, sockets};
 use crate::runner::Test;
+use crate::streams::{diff, stream};
 use crate::tests;
 use buttersink::error::{Error, Kind, Result};
+use buttersink::event::{Event, Watched};
+use buttersink::objects::memory::Memory as Objects;
+use buttersink::proof::Depth;
+use buttersink::store::bucket::DiffStore;
 use buttersink::store::remote::{Dial, Remote};
 use buttersink::store::serve::serve;
 use buttersink::store::{Access, Hello, Store};
+use buttersink::verify::{self, InMind};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +33,8 @@ pub(crate) const TESTS: &[Test] = tests![
     the_far_sources_words_arrive,
     a_cut_push_leaves_nothing,
     a_cut_pull_is_never_whole,
+    who_verifies_far_away_tells_how_far_it_is,
+    a_drill_tells_how_far_it_is,
 ];
 
 fn around(memory: &Memory, access: Access) -> Remote {
@@ -380,4 +388,57 @@ fn a_cut_pull_is_never_whole() {
         }
     }
     assert!(midway > 20);
+}
+
+/// A bucket in memory with a chain of two streams.
+fn a_bucket() -> (Objects, [u64; 2]) {
+    let objects = Objects::new(10_000);
+    let mut store = DiffStore::on(Arc::new(objects.clone()), "p", Access::Write).unwrap();
+    let lengths = [(1, None, 300_000), (2, Some(1), 60_000)].map(|(to, from, length)| {
+        let bytes = stream(to, from, length);
+        let diff = diff(to, from, bytes.len());
+        put(&mut store, &diff, Path::new(&format!("s{to}")), &bytes).unwrap();
+        bytes.len() as u64
+    });
+    (objects, lengths)
+}
+
+/// What is told grows from nothing, and the sum of all bytes is the same each time. The last of it.
+fn grows(told: &[Watched], sum: u64) -> &Watched {
+    let told: Vec<&Watched> = told.iter().filter(|far| far.total > 0).collect();
+    assert!(told.iter().all(|far| far.total == sum), "{told:?}");
+    assert!(told.is_sorted_by_key(|far| far.bytes), "{told:?}");
+    assert_eq!((told[0].bytes, &*told[0].what), (0, "s1"));
+    told.last().unwrap()
+}
+
+fn who_verifies_far_away_tells_how_far_it_is() {
+    let (objects, lengths) = a_bucket();
+    let make = move || -> Box<dyn Store> {
+        Box::new(DiffStore::on(Arc::new(objects.clone()), "p", Access::Read).unwrap())
+    };
+    let mut far = over(make, Access::Read, Access::Read, pipes).unwrap();
+    let mut told = Vec::new();
+    let findings = far.inspect(Depth::Download, &mut |far| told.push(far));
+    assert_eq!(findings.unwrap().len(), 2);
+    // Not every piece is worth a frame.
+    assert!(told.len() < 120, "{}", told.len());
+    let last = grows(&told, lengths.iter().sum());
+    assert_eq!((last.bytes, &*last.what), (last.total, "s2"));
+}
+
+fn a_drill_tells_how_far_it_is() {
+    let (objects, lengths) = a_bucket();
+    let mut store = DiffStore::on(Arc::new(objects), "p", Access::Read).unwrap();
+    let mut report = verify::alone(&mut store, Depth::Quick, &mut |_| ()).unwrap();
+    let mut told = Vec::new();
+    let listener = &mut |event| match event {
+        Event::Verifying(far) => told.push(far),
+        other => panic!("{other}"),
+    };
+    let ground = &mut InMind::default();
+    verify::drill(&mut report, &mut store, ground, None, listener).unwrap();
+    // These streams make no tree: what builds on the first is not tried.
+    let last = grows(&told, lengths.iter().sum());
+    assert!(last.bytes > 0 && last.bytes <= lengths[0] && last.what == "s1");
 }

@@ -4,6 +4,7 @@ pub(crate) mod buckets;
 mod client;
 pub(crate) mod servers;
 pub(crate) mod silence;
+pub(crate) mod states;
 pub(crate) mod users;
 
 use crate::runner::Test;

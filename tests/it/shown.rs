@@ -4,7 +4,7 @@
 use crate::kit::snapshots::same_as_kept;
 use crate::runner::Test;
 use crate::tests;
-use buttersink::archive::{Backup, BackupKind};
+use buttersink::archive::{ArchiveState, Backup, BackupKind, Backups, ByHand};
 use buttersink::error::Error;
 use buttersink::event::{
     Adopted, Cleaned, Compared, Counts, Deleted, Event, Fate, Instead, Judged, Leftover, Link,
@@ -12,6 +12,7 @@ use buttersink::event::{
 };
 use buttersink::plan::{Action, Obstacle, Plan, Step};
 use buttersink::proof::{Finding, Seen, Verdict};
+use buttersink::report::archives::Shown;
 use buttersink::report::{Listed, Look, Screen, json};
 use buttersink::snapshot::{
     CameBy, Diff, Listing, Mended, Offer, Origin, Size, Snapshot, State, Uuid,
@@ -25,6 +26,7 @@ use std::time::Duration;
 pub(crate) const TESTS: &[Test] = tests![
     a_listing,
     screens,
+    screens_of_an_archive,
     a_plan,
     a_run,
     a_backup,
@@ -170,6 +172,11 @@ fn screens() {
         ]),
         ..Listing::default()
     };
+    on_screens("screens", |look| Listed::of(&bucket, look).to_string());
+}
+
+/// What screens of several widths show, each of which it fits.
+fn on_screens(name: &str, shown: impl Fn(&Look) -> String) {
     let mut text = String::new();
     for (width, tree) in [(40, false), (80, false), (160, false), (80, true)] {
         let look = Look {
@@ -181,15 +188,78 @@ fn screens() {
             tree,
             ..Look::default()
         };
-        let listed = Listed::of(&bucket, &look).to_string();
-        let table = listed.lines().take(5);
+        let shown = shown(&look);
+        let table = shown.lines().skip_while(|line| !line.starts_with("NAME"));
         assert!(
-            table.clone().all(|line| line.chars().count() <= width),
-            "{listed}"
+            table.take(5).all(|line| line.chars().count() <= width),
+            "{shown}"
         );
-        text += &format!("{width} columns:\n{listed}\n\n");
+        text += &format!("{width} columns:\n{shown}\n\n");
     }
-    same_as_kept("screens", &text);
+    same_as_kept(name, &text);
+}
+
+/// An archive of the old program, with which ours went on: of its own backups nobody knows when their snapshots
+/// were made.
+fn an_archive() -> Backups {
+    let backup = |n: u8, on: Option<u8>, bytes: u64, all: Option<u64>| Backup {
+        key: format!("m{n}"),
+        kind: on.map_or(BackupKind::Full, |_| BackupKind::Incremental),
+        created_at: format!("2026120{n}T020000Z").as_str().into(),
+        snapshot: format!("home__2026120{n}T020000Z__{}", on.map_or("full", |_| "inc")),
+        parent: on.map(|n| format!("m{n}")),
+        origin: (n > 2).then(|| Origin {
+            made: Some(1_796_090_000 + 86_400 * i64::from(n)),
+            ..origin()
+        }),
+        id: Some(id(n)),
+        bytes,
+        chain_bytes: all,
+        broken: all.is_none().then(|| "a chunk is missing".to_owned()),
+        state: Some(match n {
+            1 => ArchiveState::Frozen,
+            _ => ArchiveState::Readable,
+        }),
+        command: Some(ByHand {
+            thaw: (n == 1).then(|| format!("thaw {n}")),
+            receive: format!("receive {n}"),
+        })
+        .filter(|_| n < 3),
+        ..a_backup_of("")
+    };
+    Backups {
+        name: "home".to_owned(),
+        location: "s3://bucket/host/".to_owned(),
+        all: vec![
+            backup(1, None, 5 << 30, Some(5 << 30)),
+            backup(2, Some(1), 70 << 20, Some((5 << 30) + (70 << 20))),
+            backup(3, Some(2), 900, Some((5 << 30) + (70 << 20) + 900)),
+            backup(4, Some(2), 1 << 20, None),
+        ],
+        current: Some("m3".to_owned()),
+        unread: [("m9".to_owned(), "it is no JSON".to_owned())].into(),
+        strays: vec!["chunk".to_owned()],
+        ..Backups::default()
+    }
+}
+
+fn screens_of_an_archive() {
+    let archive = an_archive();
+    on_screens("archive", |look| Shown::of(&archive, look).to_string());
+    let order = |order: &str| {
+        let look = Look {
+            sort: Some(order.to_owned()),
+            columns: vec!["chain".to_owned()],
+            ..Look::default()
+        };
+        let shown = Shown::of(&archive, &look).to_string();
+        let rows = shown.lines().skip(2).take(4);
+        rows.map(|row| row.trim().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(order("-chain"), ["3", "2", "1", "-"]);
+    assert_eq!(order("stored"), ["3", "-", "2", "1"]);
+    assert_eq!(order("total"), ["-", "1", "2", "3"]);
+    assert_eq!(order("-time"), ["-", "3", "2", "1"]);
 }
 
 fn a_plan() {

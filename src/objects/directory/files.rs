@@ -10,6 +10,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Bytes that a record of ours has at most.
+const LONGEST: u64 = 1 << 20;
+
 /// A directory, and all that is below it on the same mount.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -54,20 +57,22 @@ impl Files {
 
     /// An ordinary file to be read; `None` if there is none.
     pub(super) fn read(&self, path: &str) -> io::Result<Option<File>> {
-        let found = self.find(path, libc::O_RDONLY | libc::O_NONBLOCK)?;
-        match found {
-            Some(file) if file.metadata()?.is_file() => Ok(Some(file)),
+        match self.find(path, libc::O_RDONLY | libc::O_NONBLOCK) {
+            Ok(Some(file)) if file.metadata()?.is_file() => Ok(Some(file)),
+            Err(error) if !is_link(&error) => Err(error),
             _ => Ok(None),
         }
     }
 
-    /// Its bytes.
+    /// Its bytes; none of a file that is longer than any record of ours, and that nobody understands.
     pub(super) fn bytes(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        let Some(mut file) = self.read(path)? else {
+        let Some(file) = self.read(path)? else {
             return Ok(None);
         };
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
+        if file.metadata()?.len() <= LONGEST {
+            file.take(LONGEST).read_to_end(&mut bytes)?;
+        }
         Ok(Some(bytes))
     }
 
@@ -271,6 +276,11 @@ fn is(error: &io::Error, numbers: &[i32]) -> bool {
 /// There is nothing, or something else than a directory on the way.
 fn is_absent(error: &io::Error) -> bool {
     is(error, &[libc::ENOENT, libc::ENOTDIR])
+}
+
+/// There is a link, which is no file of ours.
+fn is_link(error: &io::Error) -> bool {
+    is(error, &[libc::ELOOP])
 }
 
 /// The filesystem has no such call.

@@ -21,6 +21,8 @@ const ABOUT: &str = "about";
 const DATA: &str = "data";
 /// A line for each part that has come: its number, its bytes and its digest.
 const PARTS: &str = "parts";
+/// As many bytes of that list are read: the parts of an object of a pebibyte.
+const LONGEST: u64 = 64 << 20;
 /// Bytes that are read again at a time.
 const PIECE: usize = 1 << 20;
 
@@ -80,12 +82,13 @@ pub(super) fn all(files: &Files) -> io::Result<Vec<Unfinished>> {
 
 /// The parts that have come, in order; `None` if it is gone.
 pub(super) fn parts(files: &Files, id: &str) -> io::Result<Option<Vec<UploadedPart>>> {
-    let Some(mut file) = files.read(&join(&dir_of(id), PARTS))? else {
+    let Some(file) = files.read(&join(&dir_of(id), PARTS))? else {
         return Ok(None);
     };
     let modified = Timestamp::try_from(file.metadata()?.modified()?).ok();
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
+    let mut bytes = Vec::new();
+    file.take(LONGEST).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
     let mut parts: Vec<UploadedPart> = Vec::new();
     // What a crash cut off has no end of its line.
     for line in text

@@ -11,13 +11,16 @@ use crate::objects::{
     About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, RangeBytes,
     RemoteChecksum, Source, Unfinished, UploadedPart,
 };
-use crate::sys;
+use crate::sys::{self, secure_open};
 use crate::text::shown;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Bytes of what is read at once, as at S3.
+const LONGEST: u64 = 64 << 20;
 
 impl Found {
     fn head(&self) -> Head {
@@ -76,8 +79,8 @@ impl Objects for Directory {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         self.count();
         let read = |found: Found| {
-            let (mut file, mut bytes) = (found.file, Vec::new());
-            file.read_to_end(&mut bytes).map(|_| bytes)
+            let mut file = found.file;
+            secure_open::read_bounded(&mut file, LONGEST)
         };
         let found = self.look(key);
         let bytes = found.and_then(|found| found.map(read).transpose());

@@ -33,12 +33,9 @@ pub struct States {
 }
 
 /// The state of every subvolume below `dir`.
-///
-/// # Errors
-/// If seals cannot be read, other than for lack of permission.
-pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
+pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> States {
     let mut states = States::default();
-    let (mut recorded, unfinished) = recorded(dir, subvolumes, &mut states.notes)?;
+    let (mut recorded, unfinished) = recorded(dir, subvolumes, &mut states.notes);
     let seals = std::mem::take(&mut recorded.seals);
     states.origins = std::mem::take(&mut recorded.origins);
     let mut copies: HashMap<Uuid, usize> = HashMap::new();
@@ -71,7 +68,7 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> Result<States> {
         .filter(|s| s.received_uuid.is_some())
         .map(|s| s.uuid)
         .collect();
-    Ok(states)
+    states
 }
 
 /// What was received once, and the read-only snapshots of it. These keep its UUID, even if it was
@@ -116,14 +113,11 @@ fn lineages(subvolumes: &[Subvolume], seals: &Seals) -> HashMap<(Option<Uuid>, u
 
 /// The numbers of the subvolumes that interrupted transfers left, of all there are: whoever opens the
 /// directory to write removes them.
-///
-/// # Errors
-/// If the directory cannot be read.
-pub fn leftovers(dir: &Path, subvolumes: &[Subvolume]) -> Result<Vec<u64>> {
-    let states = states(dir, subvolumes)?;
+pub fn leftovers(dir: &Path, subvolumes: &[Subvolume]) -> Vec<u64> {
+    let states = states(dir, subvolumes);
     let partial = |s: &&Subvolume| states.of.get(&s.id) == Some(&State::Partial);
     let found = subvolumes.iter().filter(partial);
-    Ok(found.map(|s| s.id).collect())
+    found.map(|s| s.id).collect()
 }
 
 /// A subvolume is unfinished only if a record says so: others may be called like that, and be
@@ -168,21 +162,22 @@ fn recorded(
     dir: &Path,
     subvolumes: &[Subvolume],
     notes: &mut Vec<String>,
-) -> Result<(Recorded, HashMap<PathBuf, Mark>)> {
-    let Some(mut recorded) = records::read(dir)? else {
+) -> (Recorded, HashMap<PathBuf, Mark>) {
+    let Some(mut recorded) = records::read(dir) else {
         let what = "only root may read the seals of";
         let dir = shown(dir);
         notes.push(format!(
             "{what} {dir}: altered snapshots are not recognised"
         ));
-        return Ok(Default::default());
+        return Default::default();
     };
     let above = state_dir::ancestors(dir).into_iter().map(Path::to_owned);
     let mut dirs: BTreeSet<PathBuf> = above.collect();
     dirs.extend(directories(dir, subvolumes));
     for place in &dirs {
-        recorded.add_old(place)?;
+        recorded.add_old(place);
     }
+    notes.extend(recorded.notes());
     recorded.seals.extend(recorded.due(subvolumes));
     let mut unfinished = HashMap::new();
     for place in &dirs {
@@ -193,7 +188,7 @@ fn recorded(
         });
         unfinished.extend(below);
     }
-    Ok((recorded, unfinished))
+    (recorded, unfinished)
 }
 
 /// The directories below `dir` that these subvolumes lie in, but for those inside of a snapshot: what
@@ -219,13 +214,13 @@ pub(super) fn adopted(path: &Path) -> Result<Snapshot> {
 /// The state of the subvolume with this number, by its absolute path; `None` if it has none.
 ///
 /// # Errors
-/// As [`states`] says.
+/// If the filesystem cannot be read.
 pub fn state_at(path: &Path, id: u64) -> Result<Option<State>> {
     let Some(dir) = path.parent() else {
         return Ok(None);
     };
     let all = Filesystem::open(dir)?.subvolumes()?.all;
-    Ok(states(dir, &all)?.of.get(&id).copied())
+    Ok(states(dir, &all).of.get(&id).copied())
 }
 
 /// The snapshots and leftovers among subvolumes, by path, and a word on what is left out.

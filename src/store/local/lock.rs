@@ -5,6 +5,7 @@ use super::records::state_dir::{ancestors, key};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::snapshot::shown;
 use crate::sys;
+use crate::sys::secure_open::no_file;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -54,10 +55,25 @@ fn open_lock(key: &str) -> Result<File> {
         let said = "it is not a directory that is root's alone: remove it";
         return Err(Error::refused(doing(), said));
     }
+    let place = lock_path(key);
+    let open = lock_file(&place, options().create(true).mode(0o600));
+    open.doing(|| format!("cannot open {}", shown(&place)))
+}
+
+/// To be read too: then what is a FIFO opens, and is seen to be one.
+fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    options.write(true).create(true).truncate(false);
-    options.open(lock_path(key)).doing(doing)
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options.read(true).write(true).truncate(false);
+    options
+}
+
+fn lock_file(place: &Path, options: &OpenOptions) -> std::io::Result<File> {
+    let file = options.open(place)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(no_file()),
+    }
 }
 
 /// Where the lock of the directory with this key is, if it has one.
@@ -77,12 +93,13 @@ pub(super) fn is_held_above(path: &Path, ours: &Path) -> Result<bool> {
             continue;
         }
         let lock = lock_path(&key(dir)?);
-        match OpenOptions::new().write(true).open(&lock) {
-            Ok(file) if !sys::lock(&file).doing(|| format!("cannot lock {}", shown(&lock)))? => {
-                return Ok(true);
-            }
-            // No lock, or one that nobody holds.
-            _ => {}
+        let doing = || format!("cannot lock {}", shown(&lock));
+        let free = match lock_file(&lock, &options()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => true,
+            file => sys::lock(&file.doing(doing)?).doing(doing)?,
+        };
+        if !free {
+            return Ok(true);
         }
     }
     Ok(false)

@@ -11,8 +11,9 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
 use crate::snapshot::{Origins, Uuid, shown};
 use crate::sys;
+use crate::text::numbered;
 use marks::Mark;
-use seals::{Pending, SEALS, Seal, parse};
+use seals::{Pending, SEALS, Seal, SealLine, parse};
 use state_dir::{StateDir, options};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -40,12 +41,28 @@ pub(super) struct Recorded {
     replaced: HashSet<Uuid>,
     /// By the key of a directory, what is being received there, relative to it.
     marks: HashMap<String, Vec<Mark>>,
+    /// Why the seals could not be read, if so.
+    unread: Option<Error>,
+    /// What else could not be, or is not understood, in words.
+    notes: Vec<String>,
 }
 
 impl Recorded {
     /// Whether no crash kept a seal from being written, as far as records tell.
     pub(super) fn is_settled(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// The same for whoever acts on what is recorded: what could not be read is not nothing.
+    fn whole(self) -> Result<Recorded> {
+        self.unread.clone().map_or(Ok(self), Err)
+    }
+
+    /// What nobody should take for all there is, in words.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let unread = |error: &Error| format!("{error}: altered snapshots are not recognised");
+        let unread = self.unread.iter().map(unread);
+        unread.chain(self.notes.iter().cloned()).collect()
     }
 
     /// The seals that a crash kept from being written, of the subvolumes that have their names since.
@@ -77,7 +94,13 @@ impl Recorded {
     }
 
     /// Adds what an earlier release left in a directory, if nobody but root can have written it.
-    pub(super) fn add_old(&mut self, dir: &Path) -> Result<()> {
+    pub(super) fn add_old(&mut self, dir: &Path) {
+        if let Err(error) = self.try_to_add_old(dir) {
+            self.note(error.to_string());
+        }
+    }
+
+    fn try_to_add_old(&mut self, dir: &Path) -> Result<()> {
         let new = StateDir::of(dir, false).ok().flatten();
         let old = StateDir::old(dir, new.as_ref()).or(new);
         let Some(old) = old.filter(StateDir::is_readable) else {
@@ -99,54 +122,76 @@ impl Recorded {
     /// Lines that are not seals (the last one may be torn by a crash) are passed over; later lines win.
     fn read_seals(&mut self, state: &StateDir) -> Result<()> {
         let text = state.read(SEALS)?.unwrap_or_default();
-        for line in text.split_inclusive('\n').filter_map(parse) {
-            let (uuid, fact) = (line.uuid, line.fact);
-            self.pending
-                .extend(fact.pending.map(|pending| (uuid, pending)));
-            if let Some(seal) = fact.seal {
-                self.seals.insert(uuid, seal);
-                self.pending.remove(&uuid);
-            }
-            self.origins
-                .extend(fact.origin.map(|origin| (uuid, origin)));
-            self.uncompared
-                .extend(fact.uncompared.map(|uncompared| (uuid, uncompared)));
-            self.bytes.extend(fact.bytes.map(|bytes| (uuid, bytes)));
-            let replaced = fact.replaced == Some(true);
-            self.replaced.extend(replaced.then_some(uuid));
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let strange = lines.iter().filter(|line| seals::is_strange(line)).count();
+        if strange > 0 {
+            let (lines, place) = (numbered(strange, "line", "lines"), state.shown(SEALS));
+            self.note(format!(
+                "{place}: {lines} that nobody understands, passed over"
+            ));
+        }
+        for line in lines.into_iter().filter_map(parse) {
+            self.learn(line);
         }
         Ok(())
     }
 
-    fn read_marks(&mut self, state: &StateDir) -> Result<()> {
-        for (key, mark) in marks::all(state)? {
+    fn learn(&mut self, line: SealLine) {
+        let (uuid, fact) = (line.uuid, line.fact);
+        self.pending
+            .extend(fact.pending.map(|pending| (uuid, pending)));
+        if let Some(seal) = fact.seal {
+            self.seals.insert(uuid, seal);
+            self.pending.remove(&uuid);
+        }
+        self.origins
+            .extend(fact.origin.map(|origin| (uuid, origin)));
+        self.uncompared
+            .extend(fact.uncompared.map(|uncompared| (uuid, uncompared)));
+        self.bytes.extend(fact.bytes.map(|bytes| (uuid, bytes)));
+        let replaced = fact.replaced == Some(true);
+        self.replaced.extend(replaced.then_some(uuid));
+    }
+
+    fn read_marks(&mut self, state: &StateDir) {
+        let (marks, unread) = marks::all(state);
+        for (key, mark) in marks {
             self.marks.entry(key).or_default().push(mark);
         }
-        Ok(())
+        self.notes.extend(unread);
+    }
+
+    /// Says something once.
+    fn note(&mut self, words: String) {
+        let known = self
+            .unread
+            .as_ref()
+            .is_some_and(|error| error.to_string() == words);
+        if !known && !self.notes.contains(&words) {
+            self.notes.push(words);
+        }
     }
 }
 
-/// What the filesystem of a directory remembers; `None` if we may not read it.
-pub(super) fn read(dir: &Path) -> Result<Option<Recorded>> {
+/// What the filesystem of a directory remembers, as far as it can be read; `None` if we may not read it.
+pub(super) fn read(dir: &Path) -> Option<Recorded> {
     let mut recorded = Recorded::default();
-    let Some(state) = StateDir::of(dir, false)? else {
-        return Ok(Some(recorded));
-    };
-    if !state.is_readable() {
-        return Ok(None);
+    match StateDir::of(dir, false) {
+        Ok(None) => {}
+        Ok(Some(state)) if !state.is_readable() => return None,
+        Ok(Some(state)) => {
+            recorded.unread = recorded.read_seals(&state).err();
+            recorded.read_marks(&state);
+        }
+        Err(error) => recorded.unread = Some(error),
     }
-    recorded.read_seals(&state)?;
-    recorded.read_marks(&state)?;
-    Ok(Some(recorded))
+    Some(recorded)
 }
 
 /// What the subvolumes of the filesystem of a directory are of, by their own UUIDs, as far as that was
-/// recorded.
-///
-/// # Errors
-/// If it cannot be read, other than for lack of permission.
-pub fn origins(dir: &Path) -> Result<Origins> {
-    Ok(read(dir)?.unwrap_or_default().origins)
+/// recorded and can be read: what is of nobody known is kept.
+pub fn origins(dir: &Path) -> Origins {
+    read(dir).unwrap_or_default().origins
 }
 
 /// Bytes of the streams by which subvolumes of the filesystem of a directory came, as far as that was
@@ -157,15 +202,15 @@ pub fn origins(dir: &Path) -> Result<Origins> {
 pub(super) fn stream_bytes(dir: &Path, of: &[Uuid]) -> Result<u64> {
     let doing = || format!("cannot tell how much came to {}", shown(dir));
     let unread = || Error::refused(doing(), "only root may read what is remembered of it");
-    let bytes = read(dir)?.ok_or_else(unread)?.bytes;
+    let bytes = read(dir).ok_or_else(unread)?.whole()?.bytes;
     Ok(of.iter().filter_map(|uuid| bytes.get(uuid)).sum())
 }
 
 /// What was being received in a directory when the last run ended.
-pub(super) fn begun(dir: &Path) -> Result<Vec<PathBuf>> {
-    let recorded = read(dir)?.unwrap_or_default();
+pub(super) fn begun(dir: &Path) -> Vec<PathBuf> {
+    let recorded = read(dir).unwrap_or_default();
     let marks = recorded.unfinished(dir).into_iter();
-    Ok(marks.map(|mark| mark.path).collect())
+    marks.map(|mark| mark.path).collect()
 }
 
 /// Takes over what earlier releases remembered of a directory, once; a word if that cannot be.

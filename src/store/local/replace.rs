@@ -72,7 +72,7 @@ pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
     let by_record = match listed.state {
         State::Altered => {
             let all = local.filesystem.subvolumes()?.all;
-            !states(&local.dir, &all)?.rejected.contains(&now.uuid)
+            !states(&local.dir, &all).rejected.contains(&now.uuid)
         }
         state => state == State::Unsealed,
     };

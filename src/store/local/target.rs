@@ -107,7 +107,7 @@ impl Target {
     /// built on, and yet `btrfs receive` may take it for the new one.
     pub fn rival(&self, ids: &[Uuid]) -> Result<Option<PathBuf>> {
         let all = self.filesystem.subvolumes()?.all;
-        let leftovers = leftovers(&self.base, &all)?;
+        let leftovers = leftovers(&self.base, &all);
         let mut rivals = all.into_iter().filter(|s| {
             let same = s.received_uuid.is_some_and(|id| ids.contains(&id));
             same && !leftovers.contains(&s.id)
@@ -204,7 +204,7 @@ pub(super) fn copies(local: &Local) -> Result<Vec<Snapshot>> {
 /// The sound ones of these snapshots below a mount point.
 fn below(at: &Path, sought: &HashSet<Uuid>) -> Result<Vec<Snapshot>> {
     let all = Filesystem::open(at)?.subvolumes()?.all;
-    let states = states(at, &all)?;
+    let states = states(at, &all);
     let sound = |s: &&Subvolume| {
         let state = states.of.get(&s.id);
         let sound = matches!(state, Some(State::Ok | State::Unsealed));

@@ -4,6 +4,7 @@
 use crate::error::{Cause, Error, Kind, Result};
 use crate::log;
 use crate::process;
+use crate::proof::Watched;
 use crate::store::Access;
 use crate::store::remote::Pipes;
 use crate::store::wire::{Descriptors, Failure, Half, Hello, Request, Tag, Wire, plain, strange};
@@ -68,12 +69,21 @@ impl Line {
     }
 
     /// The outer error is a broken connection, the inner one the far side's refusal.
-    pub(super) fn call<T: DeserializeOwned>(&mut self, request: &Request) -> Result<Result<T>> {
+    pub(super) fn call<T: DeserializeOwned>(
+        &mut self,
+        request: &Request,
+        watch: &mut dyn FnMut(Watched),
+    ) -> Result<Result<T>> {
         if let Err(too_old) = request.must_be_known_to(&self.far, &self.host) {
             return Ok(Err(too_old));
         }
         self.ask(request)?;
-        self.answer()
+        let mut head = self.head()?;
+        while let (Tag::Watched, length) = head {
+            watch(self.body(length)?);
+            head = self.head()?;
+        }
+        self.answer_of(head)
     }
 
     /// Whether the far side has given us up between two turns, so that it did nothing that was asked since.
@@ -94,7 +104,12 @@ impl Line {
     }
 
     pub(super) fn answer<T: DeserializeOwned>(&mut self) -> Result<Result<T>> {
-        match self.head()? {
+        let head = self.head()?;
+        self.answer_of(head)
+    }
+
+    fn answer_of<T: DeserializeOwned>(&mut self, head: (Tag, usize)) -> Result<Result<T>> {
+        match head {
             (Tag::Answer, length) => Ok(Ok(self.body(length)?)),
             (Tag::Fail, length) => match self.failure(length)? {
                 (error, true) => Err(error),

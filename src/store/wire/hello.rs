@@ -52,7 +52,7 @@ pub struct Hello {
 /// A word for each thing that was added since version 3 was new. A request that needs one, and an
 /// optional member of a request, is said only to who has the word.
 const WORDS: &[&str] = &[
-    "digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN, RAW, HEARTBEAT,
+    "digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN, RAW, HEARTBEAT, WATCH,
 ];
 /// A request to receive may say what the snapshot is of.
 pub(crate) const ORIGIN: &str = "origin";
@@ -60,6 +60,8 @@ pub(crate) const ORIGIN: &str = "origin";
 const BUILTIN: &str = "builtin";
 /// It says that it is there, and gives up who does not.
 pub(crate) const HEARTBEAT: &str = "heartbeat";
+/// It tells how far it is while it verifies, to who wants to hear of it.
+pub(crate) const WATCH: &str = "watch";
 /// A client may want streams to be kept, and no files made of them.
 const RAW: &str = "raw";
 

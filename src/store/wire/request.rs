@@ -58,6 +58,9 @@ pub(crate) enum Request {
     },
     Inspect {
         depth: Depth,
+        /// Its client wants to hear how far it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        watch: Option<bool>,
     },
     Digest {
         digest: Digest,
@@ -250,9 +253,11 @@ mod tests {
         let delete = Request::Delete { path };
         assert_eq!(parse(r#"{"ask":"delete","path":"a%25"}"#).unwrap(), delete);
         let depth = Depth::Download;
-        let inspect = Request::Inspect { depth };
+        let inspect = |watch| Request::Inspect { depth, watch };
         let text = r#"{"ask":"inspect","depth":"download"}"#;
-        assert_eq!(parse(text).unwrap(), inspect);
+        assert_eq!(parse(text).unwrap(), inspect(None));
+        let text = r#"{"ask":"inspect","depth":"download","watch":true}"#;
+        assert_eq!(parse(text).unwrap(), inspect(Some(true)));
         for wrong in [
             r#"{"ask":"format"}"#,
             r#"{"ask":"delete"}"#,

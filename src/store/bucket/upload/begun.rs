@@ -5,15 +5,18 @@
 use crate::digest::sha256;
 use crate::log;
 use crate::machine;
+use crate::sys::secure_open;
 use crate::text::hex;
-use std::fs::{self, DirBuilder};
-use std::io;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+/// More than a version ever has.
+const LONGEST: u64 = 64 << 10;
 /// After so long nobody goes on with an upload.
-const LONGEST: Duration = Duration::from_secs(60 * 86_400);
+const OLDEST: Duration = Duration::from_secs(60 * 86_400);
 
 /// What is remembered of an upload.
 pub(super) struct RecordedUpload(PathBuf);
@@ -27,7 +30,8 @@ impl RecordedUpload {
 
     /// Whether it was begun here in just this way.
     pub(super) fn is(&self, version: &str) -> bool {
-        fs::read_to_string(&self.0).is_ok_and(|known| known == version)
+        let known = secure_open::read_file(&self.0, LONGEST);
+        known.is_ok_and(|known| known == version.as_bytes())
     }
 
     /// Whether it was begun here.
@@ -50,7 +54,13 @@ impl RecordedUpload {
             DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
             prune(dir)?;
         }
-        fs::write(&self.0, version)
+        // What else stands there is not written through.
+        let _ = fs::remove_file(&self.0);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&self.0)?;
+        file.write_all(version.as_bytes())
     }
 
     /// The upload is no more.
@@ -65,7 +75,7 @@ fn prune(dir: &Path) -> io::Result<()> {
         let entry = entry?;
         let written = entry.metadata().and_then(|found| found.modified());
         let age = written.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
-        if age.is_ok_and(|age| age > LONGEST) {
+        if age.is_ok_and(|age| age > OLDEST) {
             fs::remove_file(entry.path())?;
         }
     }

@@ -21,7 +21,7 @@ impl Local {
         if std::mem::replace(&mut self.tidied, true) {
             return Ok(());
         }
-        for path in records::begun(&self.dir)? {
+        for path in records::begun(&self.dir) {
             let known = std::mem::take(&mut self.known);
             let removed = self.remove_leftover(&path);
             self.known = known;
@@ -77,7 +77,7 @@ impl Local {
 /// If the records cannot be read or changed.
 pub(crate) fn forget_finished(dir: &Path) -> Result<()> {
     let in_quarantine = quarantine::left(dir)?.map(|left| left.path);
-    for path in records::begun(dir)? {
+    for path in records::begun(dir) {
         let gone = dir.join(&path).symlink_metadata().is_err();
         if gone && in_quarantine.as_ref() != Some(&path) {
             marks::ended(dir, &path)?;
@@ -99,7 +99,7 @@ pub(crate) fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()
 /// Seals what has its name since a run that ended before it could do so. The name must last before
 /// the seal does.
 pub(crate) fn seal_pending(dir: &Path, filesystem: &Filesystem) -> Result<()> {
-    let recorded = records::read(dir)?.unwrap_or_default();
+    let recorded = records::read(dir).unwrap_or_default();
     if recorded.is_settled() {
         return Ok(());
     }

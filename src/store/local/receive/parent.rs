@@ -51,7 +51,7 @@ pub(crate) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
         return Ok(exact);
     }
     let all = local.filesystem.subvolumes()?.all;
-    let states = states(&local.dir, &all)?;
+    let states = states(&local.dir, &all);
     let mut listed: Vec<&Snapshot> = local.known.iter().filter(|s| s.id() == parent).collect();
     listed.retain(|s| s.state != State::Partial);
     listed.sort_by_key(|s| (s.rank(), s.state == State::Unsealed));

@@ -3,7 +3,8 @@
 use super::state_dir::{self, StateDir};
 use crate::error::{Doing, Result};
 use crate::snapshot::path_text;
-use std::fs::DirBuilder;
+use std::ffi::OsString;
+use std::fs::{DirBuilder, DirEntry};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
@@ -69,23 +70,36 @@ pub(crate) fn ended_of(dir: &Path, key: &str, path: &Path) -> Result<()> {
     }
 }
 
-/// The marks of a filesystem, each with the key of a directory.
-pub(super) fn all(state: &StateDir) -> Result<Vec<(String, Mark)>> {
-    let entries = match std::fs::read_dir(state.path(MARKS)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.doing(|| format!("cannot read {}", state.shown(MARKS)))?,
-    };
-    let mut all = Vec::new();
-    for name in entries.flatten().map(|entry| entry.file_name()) {
-        let name = name.to_string_lossy();
+/// The marks of a filesystem, each with the key of a directory, and what could not be read, in words: what
+/// no mark names is nobody's to remove.
+pub(super) fn all(state: &StateDir) -> (Vec<(String, Mark)>, Vec<String>) {
+    let (mut all, mut unread) = (Vec::new(), Vec::new());
+    let names = names(state).unwrap_or_else(|error| {
+        unread.push(error.to_string());
+        Vec::new()
+    });
+    for name in names {
         // One that was not written to its end marks nothing: no transfer began.
         let Some((key, _)) = name.split_once('-').filter(|_| !name.ends_with(".new")) else {
             continue;
         };
-        let mark = read(state, &format!("{MARKS}/{name}"))?;
-        all.extend(mark.map(|mark| (key.to_owned(), mark)));
+        match read(state, &format!("{MARKS}/{name}")) {
+            Ok(mark) => all.extend(mark.map(|mark| (key.to_owned(), mark))),
+            Err(error) => unread.push(error.to_string()),
+        }
     }
-    Ok(all)
+    (all, unread)
+}
+
+fn names(state: &StateDir) -> Result<Vec<String>> {
+    let doing = || format!("cannot read {}", state.shown(MARKS));
+    let entries = match std::fs::read_dir(state.path(MARKS)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.doing(doing)?,
+    };
+    let name = |entry: std::io::Result<DirEntry>| Ok(entry.doing(doing)?.file_name());
+    let text = |name: Result<OsString>| Ok(name?.to_string_lossy().into_owned());
+    entries.map(name).map(text).collect()
 }
 
 /// What a file says is being received.

@@ -73,7 +73,7 @@ pub(crate) fn must_be_free(store: &Path, doing: impl Fn() -> String) -> Result<(
 /// What lies in quarantine for a directory; `None` also where we may not look, and where no mark says
 /// that it is ours.
 pub(crate) fn left(store: &Path) -> Result<Option<Left>> {
-    let Some((state, quarantine)) = opened(store)? else {
+    let Some((state, quarantine)) = opened(store) else {
         return Ok(None);
     };
     let free = |path: &PathBuf| store.join(path).symlink_metadata().is_err();
@@ -82,13 +82,11 @@ pub(crate) fn left(store: &Path) -> Result<Option<Left>> {
 
 /// What lies there for other directories of the filesystem, as far as marks say that it is ours.
 pub(crate) fn left_for_others(store: &Path) -> Result<Vec<Left>> {
-    let Some((state, quarantine)) = opened(store)? else {
+    let Some((state, quarantine)) = opened(store) else {
         return Ok(Vec::new());
     };
-    let mut keys: Vec<String> = marks::all(&state)?
-        .into_iter()
-        .map(|(key, _)| key)
-        .collect();
+    let (marks, _) = marks::all(&state);
+    let mut keys: Vec<String> = marks.into_iter().map(|(key, _)| key).collect();
     keys.sort();
     keys.dedup();
     let own = state_dir::key(store)?;
@@ -97,13 +95,13 @@ pub(crate) fn left_for_others(store: &Path) -> Result<Vec<Left>> {
     left.filter_map(Result::transpose).collect()
 }
 
-/// The state of the filesystem and the quarantine in it, if they are there and we may look.
-fn opened(store: &Path) -> Result<Option<(StateDir, OwnedFd)>> {
-    let Some(state) = StateDir::of(store, false)?.filter(StateDir::is_readable) else {
-        return Ok(None);
-    };
+/// The state of the filesystem and the quarantine in it, if they are there and we may look. What cannot be
+/// opened holds nothing of ours; listings say why.
+fn opened(store: &Path) -> Option<(StateDir, OwnedFd)> {
+    let state = StateDir::of(store, false).ok().flatten();
+    let state = state.filter(StateDir::is_readable)?;
     let quarantine = open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0);
-    Ok(quarantine.ok().map(|quarantine| (state, quarantine)))
+    quarantine.ok().map(|quarantine| (state, quarantine))
 }
 
 /// What lies under the key of a directory. Of its marks one whose name is `free` is meant.
@@ -120,7 +118,7 @@ fn under(
     let doing = || format!("cannot read about {}", shown(&at));
     let subvolume = btrfs::subvolume_of(top.as_fd()).doing(doing)?;
     let quarantine = quarantine.try_clone().doing(doing)?;
-    let ours = marks::all(state)?.into_iter();
+    let ours = marks::all(state).0.into_iter();
     let ours = ours.filter_map(|(of, mark)| (of == key).then_some(mark.path));
     Ok(ours.max_by_key(free).map(|path| Left {
         path,

@@ -5,6 +5,7 @@ use super::state_dir::{StateDir, options};
 use crate::btrfs::Subvolume;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Origin, Uuid, path_text};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -143,6 +144,16 @@ pub(super) fn parse(line: &str) -> Option<SealLine> {
     })
 }
 
+/// Whether a line says something that is not understood: a later release wrote it, or nobody did. What a crash
+/// tore is neither, and counts for nothing.
+pub(super) fn is_strange(line: &str) -> bool {
+    let torn = |line: &str| {
+        let read = serde_json::from_str::<IgnoredAny>(line);
+        read.is_err_and(|error| error.is_eof())
+    };
+    line.ends_with('\n') && parse(line).is_none() && !torn(line)
+}
+
 /// Records durably what is known of a subvolume.
 pub(crate) fn add(dir: &Path, uuid: Uuid, fact: Fact) -> Result<()> {
     let state = StateDir::made(dir)?;
@@ -165,7 +176,7 @@ pub(super) fn append(state: &StateDir, lines: &str) -> Result<()> {
     let add = || {
         let mut options = options();
         options.read(true).append(true).create(true);
-        let mut file = options.open(state.path(SEALS))?;
+        let mut file = state.open(SEALS, &options)?;
         // Two runs into two directories have the same seals.
         file.lock()?;
         let torn = ends_torn(&mut file)?;
@@ -192,7 +203,7 @@ pub(crate) fn remove(dir: &Path, uuid: Uuid) -> Result<()> {
     let Some(state) = StateDir::of(dir, false)? else {
         return Ok(());
     };
-    let held = match options().read(true).write(true).open(state.path(SEALS)) {
+    let held = match state.open(SEALS, options().read(true).write(true)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         file => file.doing(|| format!("cannot open {}", state.shown(SEALS)))?,
     };
@@ -255,5 +266,18 @@ mod tests {
         assert_eq!(parse(&text), Some(line));
         assert_eq!(parse(text.trim_end()), None);
         assert_eq!(parse(&text.replace("\"version\":2", "\"version\":3")), None);
+    }
+
+    #[test]
+    fn what_is_strange_is_not_what_was_torn() {
+        let line = format!(r#"{{"version":2,"uuid":"{}"}}"#, Uuid([1; 16])) + "\n";
+        let later = line.replace(":2,", ":3,");
+        let torn = |length: usize| format!("{}\n", &line[..length]);
+        for known in [&*line, line.trim_end(), &torn(20), &torn(0)] {
+            assert!(!is_strange(known), "{known}");
+        }
+        for strange in [&*later, "garbage\n", "\u{1}\u{fffd}\n"] {
+            assert!(is_strange(strange), "{strange}");
+        }
     }
 }

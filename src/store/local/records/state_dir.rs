@@ -129,7 +129,7 @@ impl StateDir {
     /// The text of a file in it; `None` if there is none.
     pub(crate) fn read(&self, name: &str) -> Result<Option<String>> {
         let content = || {
-            let mut file = options().read(true).open(self.path(name))?;
+            let mut file = self.open(name, options().read(true))?;
             let bytes = secure_open::read_bounded(&mut file, LONGEST)?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
@@ -138,6 +138,17 @@ impl StateDir {
             text => text
                 .map(Some)
                 .doing(|| format!("cannot read {}", self.shown(name))),
+        }
+    }
+
+    /// An ordinary file in it that is not longer than what is read of one.
+    pub(crate) fn open(&self, name: &str, options: &OpenOptions) -> io::Result<File> {
+        let file = options.open(self.path(name))?;
+        let found = file.metadata()?;
+        match (found.is_file(), found.len() > LONGEST) {
+            (true, false) => Ok(file),
+            (true, true) => Err(secure_open::too_long(LONGEST)),
+            (false, _) => Err(secure_open::no_file()),
         }
     }
 
