@@ -7,6 +7,7 @@ mod places;
 mod reader;
 
 mod archive;
+mod looks;
 mod policy;
 mod programs;
 mod subvolumes;
@@ -25,6 +26,7 @@ use crate::sys::secure_open::{self, Unopened};
 pub use archive::{ArchiveConfig, is_known_class};
 pub use destination::DestinationConfig;
 use destination::Kind;
+pub use looks::LookAgain;
 pub use places::Places;
 use reader::ConfigReader;
 use std::collections::HashSet;

@@ -186,7 +186,7 @@ fn verify_config(
                 .findings
                 .push(unread(name, "there are no backups of it".to_owned()));
         }
-        found.push(found_in(in_words(&report.findings[before..])));
+        found.push(found_in(verify::in_words(&report.findings[before..])));
     }
     // Nobody must be able to write it only to look.
     if let Err(error) = scheduled::note_verified(&config, found, Timestamp::now()) {
@@ -197,21 +197,6 @@ fn verify_config(
     }
     ground.map_or(Ok(()), Ground::finish)?;
     Ok(report)
-}
-
-/// What was found of one archive, for who asks how things stand.
-fn in_words(findings: &[Finding]) -> String {
-    let count = |rank| {
-        findings
-            .iter()
-            .filter(|finding| finding.verdict.rank() == rank)
-            .count()
-    };
-    match (count(1), count(2)) {
-        (0, 0) => format!("{} in order", findings.len()),
-        (unverifiable, 0) => format!("{unverifiable} of {} not verified", findings.len()),
-        (_, different) => format!("{different} of {} differ", findings.len()),
-    }
 }
 
 fn unread(subvolume: &str, why: String) -> Finding {

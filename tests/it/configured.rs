@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_archive_gets_what_is_there,
     a_snapshot_of_a_path,
     archives_beside_each_other,
+    what_is_there_is_looked_at_again,
 ];
 
 /// What retention said, and whether anything failed.
@@ -256,10 +257,12 @@ fn archives_beside_each_other() {
     for name in ["near", "far", "disk"] {
         assert!(status.contains(name), "{status}");
     }
-    let listed = buttersink(["list", "--config", config]).stdout;
-    assert_eq!(listed.matches("incremental").count(), 6, "{listed}");
-    let listed = buttersink(["list", "--config", config, "--destination", "far"]).stdout;
-    assert_eq!(listed.matches("incremental").count(), 2, "{listed}");
+    let listed = |more: &[&str]| {
+        let said = buttersink([&["list", "--config", config], more].concat()).stdout;
+        let backup = |line: &&str| line.starts_with("home__") || line.starts_with("mail__");
+        said.lines().filter(backup).count()
+    };
+    assert_eq!((listed(&[]), listed(&["--destination", "far"])), (9, 3));
     let verified = buttersink(["verify", "--download", "--config", config]);
     assert_eq!(verified.code, 0, "{}", verified.stderr);
     let status = buttersink(["status", "--config", config]).stdout;
@@ -290,4 +293,57 @@ fn archives_beside_each_other() {
     let done = buttersink([&words[..], &["--destination", "far"]].concat());
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert_same(&folder.join(&in_order(&folder, "home")[0]), &target);
+}
+
+/// By schedule, once for all subvolumes of a place; what is wrong is told, remembered, and an error.
+fn what_is_there_is_looked_at_again() {
+    let (disk, cold) = (btrfs("disk", 512), here().join("cold"));
+    std::fs::create_dir(&cold).unwrap();
+    let text = format!(
+        "schedule = {{ incremental_every_days = 1, every = '1d' }}\n\
+         [[subvolume]]\npath = 'FROM/home'\n[[subvolume]]\npath = 'FROM/mail'\n\
+         [[destination]]\nlocation = '{}/'\nverify = {{ every = '3d' }}\n\
+         [[destination]]\nkind = 'archive'\nname = 'cold'\nlocation = 'raw:{}/'\n\
+         verify = {{ every = '1w', sample = '1M' }}\n",
+        disk.display(),
+        cold.display()
+    );
+    let scene = Scene::new(&text);
+    let looks = |now: &Zoned| {
+        let mut said = Vec::new();
+        let order = scene.order().unwrap();
+        let done = scheduled::run(&order, &means(), now, &mut |event| {
+            if let Event::Verified(_) | Event::Finding(_) = event {
+                said.push(event.to_string());
+            }
+        });
+        (said, done.map_err(|error| error.exit_code()))
+    };
+    let count = |now: &Zoned| {
+        let (said, done) = looks(now);
+        assert_eq!(done, Ok(()), "{said:?}");
+        said.len()
+    };
+    // The place once, and the archive of each; then each in its time.
+    let counts: Vec<usize> = (0..9).map(|number| count(&day(number))).collect();
+    assert_eq!(counts, [3, 0, 0, 1, 0, 0, 1, 2, 0]);
+    assert_eq!(count(&day(8)), 0, "whether or not something else is due");
+    let config = scene.config.to_str().unwrap();
+    let status = || buttersink(["status", "--config", config]).stdout;
+    assert_eq!(status().matches("in order").count(), 4, "{}", status());
+    // A stream that is not what was stored.
+    let full = cold.join("subvol/home/full");
+    let chunk = full.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let chunk = chunk
+        .into_iter()
+        .find(|path| path.to_str().unwrap().ends_with(".bin"));
+    let chunk = chunk.unwrap();
+    let mut bytes = std::fs::read(&chunk).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&chunk, bytes).unwrap();
+    let (said, done) = looks(&day(14));
+    assert_eq!(done, Err(10), "{said:?}");
+    assert!(said.iter().any(|one| one.contains("different")), "{said:?}");
+    assert!(status().contains("differ"), "{}", status());
+    assert!(status().contains("in order"), "{}", status());
 }

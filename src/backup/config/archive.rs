@@ -1,5 +1,6 @@
 //! Archives: `[s3]`, and what a `[[destination]]` of that kind says in keys of its own. Opens none.
 
+use super::looks::{self, LookAgain};
 use super::policy;
 use super::reader::ConfigReader;
 use super::subvolumes::every;
@@ -49,6 +50,8 @@ pub struct ArchiveConfig {
     pub keeps: ChainPolicy,
     /// How old the newest may be before that is late.
     pub max_age: Option<SignedDuration>,
+    /// How what it has is looked at again, if it is.
+    pub verify: Option<LookAgain>,
 }
 
 impl ArchiveConfig {
@@ -117,6 +120,7 @@ pub(super) fn read(file: &mut ConfigReader, schedule: Schedule) -> Result<Option
             days: file.optional_number("s3.retain_days", 1)?,
         },
         max_age: policy::age(file, "s3.max_age")?,
+        verify: looks::read(file, "s3.verify", schedule.run_at, true)?,
     }))
 }
 
@@ -160,6 +164,7 @@ pub(super) fn destination(
             days: file.optional_number("destination.retain_days", 1)?,
         },
         max_age: policy::age(file, "destination.max_age")?,
+        verify: looks::read(file, "destination.verify", usual.run_at, true)?,
     })
 }
 

@@ -2,6 +2,7 @@
 //! Opens none.
 
 use super::archive::{self, ArchiveConfig, class};
+use super::looks::{self, LookAgain};
 use super::policy;
 use super::reader::ConfigReader;
 use super::subvolumes::cycle;
@@ -28,6 +29,8 @@ pub struct DestinationConfig {
     pub keeps: Policy,
     /// How old the newest may be there before that is late.
     pub max_age: Option<SignedDuration>,
+    /// How what it has is looked at again, if it is.
+    pub verify: Option<LookAgain>,
     /// On this machine it must be on a filesystem mounted for it.
     pub require_mount: bool,
     /// What arrives there is held against its source.
@@ -165,6 +168,12 @@ fn snapshots(
         )?,
         keeps,
         max_age: policy::age(file, "destination.max_age")?,
+        verify: looks::read(
+            file,
+            "destination.verify",
+            schedule.run_at,
+            place.keeps_streams(),
+        )?,
         compare,
         require_mount: file.flag("destination.require_mount", false)?,
         reached: reached(file, &place)?,

@@ -19,7 +19,7 @@ use jiff::Zoned;
 
 /// An archive of a subvolume.
 pub(super) struct OpenArchive<'a> {
-    config: &'a ArchiveConfig,
+    pub(super) config: &'a ArchiveConfig,
     /// Or why it could not be opened.
     store: Result<Box<dyn Archive>>,
 }
@@ -79,14 +79,14 @@ impl<'a> OpenArchive<'a> {
         }
     }
 
-    fn store(&mut self) -> Result<&mut (dyn Archive + 'static)> {
+    pub(super) fn store(&mut self) -> Result<&mut (dyn Archive + 'static)> {
         match &mut self.store {
             Ok(store) => Ok(&mut **store),
             Err(error) => Err(error.clone()),
         }
     }
 
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         let opened = self.store.as_ref();
         opened.map_or_else(|_| self.config.location(), |store| store.location())
     }

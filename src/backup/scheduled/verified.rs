@@ -13,10 +13,19 @@ use jiff::Timestamp;
 pub struct FoundIn {
     /// What the backups are called.
     pub subvolume: String,
-    /// What the archive is called.
+    /// What the archive is called, or where another destination is.
     pub archive: String,
     /// In words.
     pub verdict: String,
+}
+
+impl FoundIn {
+    pub(super) fn note(self, state: &mut RunState, now: Timestamp) {
+        let last = state.subvolumes.entry(self.subvolume).or_default();
+        let there = last.destinations.entry(self.archive).or_default();
+        there.verified_at = Some(Stamp::of(now));
+        there.verdict = Some(self.verdict);
+    }
 }
 
 /// Notes what was found.
@@ -26,11 +35,6 @@ pub struct FoundIn {
 pub fn note_verified(config: &Config, found: Vec<FoundIn>, now: Timestamp) -> Result<()> {
     let _lock = lock(&config.global.lock_path)?;
     let (mut state, _) = RunState::of(config);
-    for one in found {
-        let last = state.subvolumes.entry(one.subvolume).or_default();
-        let there = last.destinations.entry(one.archive).or_default();
-        there.verified_at = Some(Stamp::of(now));
-        there.verdict = Some(one.verdict);
-    }
+    found.into_iter().for_each(|one| one.note(&mut state, now));
     state.write(&config.global.state_path)
 }

@@ -88,6 +88,22 @@ fn archives_among_destinations() {
             "names s3://my-backup-bucket/btrfs/host-01/ twice",
         ),
         (
+            "location",
+            "verify = { sample = '1G' }\nlocation",
+            "lacks every",
+        ),
+        (
+            "location",
+            "verify = { every = '1x' }\nlocation",
+            "has a wrong every",
+        ),
+        (
+            "location",
+            "verify = { often = '1d' }\nlocation",
+            "has often, and may have every, sample",
+        ),
+        ("location", "verify = '30d'\nlocation", "must be a table"),
+        (
             "kind = 'archive'",
             "chunk_size_bytes = 9",
             "destination.chunk_size_bytes is only for kind = \"archive\"",
