@@ -336,6 +336,7 @@ impl RunContext<'_, '_> {
         if self.order.dry_run {
             return Ok(());
         }
+        self.state.file = std::path::absolute(&self.order.file).ok();
         self.state.last_run_at = Some(Stamp::of(self.now.timestamp()));
         let written = self.state.write(&self.order.config.global.state_path);
         written.map_err(partly)

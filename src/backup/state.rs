@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunState {
+    /// The configuration whose run wrote it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// When the last run was.
     pub last_run_at: Option<Stamp>,
     /// By the names of backups.

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_snapshot_of_a_path,
     archives_beside_each_other,
     what_is_there_is_looked_at_again,
+    the_state_of_another_file,
 ];
 
 /// What retention said, and whether anything failed.
@@ -346,4 +347,24 @@ fn what_is_there_is_looked_at_again() {
     assert!(said.iter().any(|one| one.contains("different")), "{said:?}");
     assert!(status().contains("differ"), "{}", status());
     assert!(status().contains("in order"), "{}", status());
+}
+
+/// Two files that would write one state are found out, from the second on.
+fn the_state_of_another_file() {
+    let scene = Scene::new("schedule.every = '1d'\n[[subvolume]]\npath = 'FROM/home'\n");
+    scene.run(&day(0)).unwrap();
+    let other = here().join("other.toml");
+    std::fs::copy(&scene.config, &other).unwrap();
+    let check = |file: &Path| buttersink(["config", "check", file.to_str().unwrap()]);
+    assert_eq!(check(&scene.config).code, 0);
+    let said = check(&other);
+    assert!(
+        said.code == 1 && said.stderr.contains("uses it too"),
+        "{}",
+        said.stderr
+    );
+    // The first one has another now.
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    std::fs::write(&scene.config, text.replace("state.json", "mine.json")).unwrap();
+    assert_eq!(check(&other).code, 0);
 }
