@@ -26,11 +26,16 @@ impl Lines {
     /// With the time (UTC) in front.
     fn write(&self, text: &str) {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
-        let line = format!("{now} {}\n", text.replace('\n', " "));
+        let line = format!("{now} {}\n", plain(text));
         if let Ok(mut file) = self.0.lock() {
             let _ = file.write_all(line.as_bytes());
         }
     }
+}
+
+/// A text as one line, in which nothing that others have named does anything to a terminal.
+fn plain(text: &str) -> String {
+    shown(text.replace('\n', " ")).replace("\\\\", "\\")
 }
 
 /// Appends the log of this process to a file from now on.
@@ -64,5 +69,17 @@ pub fn aloud(text: &dyn Fn() -> String) {
 pub fn line(text: impl FnOnce() -> String) {
     if let Some(log) = LOG.get() {
         log.write(&format!("[{}] {}", std::process::id(), text()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_logged_does_no_harm() {
+        let text = plain("part 1 of s3://b/\u{1b}]0;t\u{7}\u{202e}\nreceived c:\\d \u{fc}");
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        assert!(text.ends_with(r"\u{202e} received c:\d ü"), "{text}");
     }
 }

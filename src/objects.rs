@@ -94,6 +94,18 @@ pub struct Source {
     pub etag: String,
 }
 
+impl Source {
+    /// What stands for an ETag where only length and time are known.
+    pub(crate) fn etag_of_time(size: u64, second: i64) -> String {
+        format!("{size:x}.{second:x}")
+    }
+
+    /// Whether its ETag is such, and says nothing of its bytes.
+    pub(crate) fn is_known_by_time(&self) -> bool {
+        self.etag.contains('.')
+    }
+}
+
 impl From<Object> for Source {
     fn from(object: Object) -> Source {
         Source {

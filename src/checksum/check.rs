@@ -10,7 +10,7 @@ use crate::snapshot::shown;
 use crate::sys::secure_open::Unopened;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -76,6 +76,9 @@ fn difference((path, what): (Vec<u8>, What)) -> Difference {
     }
 }
 
+/// Bytes that a line has at most: what is no list is not read to its end.
+const LONGEST: u64 = 1 << 20;
+
 /// A list that was written before.
 struct WrittenList {
     list: List,
@@ -89,27 +92,23 @@ struct WrittenList {
 impl WrittenList {
     fn read(list: List, path: &Path) -> Result<WrittenList> {
         let doing = || format!("cannot read {}", shown(path));
-        let mut text = Vec::new();
-        let mut file = Unopened::anywhere(path)
-            .and_then(|found| found.open_file())
-            .doing(doing)?;
-        file.read_to_end(&mut text).doing(doing)?;
-        let mut lines = Vec::new();
-        let mut start = 0;
-        for (number, line) in text.split_inclusive(|&b| b == b'\n').enumerate() {
-            let end = start + line.len();
-            let whole = line.strip_suffix(b"\n");
+        let file = Unopened::anywhere(path).and_then(|found| found.open_file());
+        let mut file = BufReader::new(file.doing(doing)?);
+        let (mut text, mut lines) = (Vec::new(), Vec::new());
+        loop {
+            let start = text.len();
+            let mut line = file.by_ref().take(LONGEST);
+            if line.read_until(b'\n', &mut text).doing(doing)? == 0 {
+                break;
+            }
+            let whole = text[start..].strip_suffix(b"\n");
             if whole.and_then(|line| list.split(line)).is_none() {
                 let doing = format!("cannot use {}", shown(path));
-                let said = format!(
-                    "line {} is not one of a .{} file",
-                    number + 1,
-                    list.suffix()
-                );
+                let (number, suffix) = (lines.len() + 1, list.suffix());
+                let said = format!("line {number} is not one of a .{suffix} file");
                 return Err(Error::damaged(doing, said));
             }
-            lines.push(start..end - 1);
-            start = end;
+            lines.push(start..text.len() - 1);
         }
         let key = |line: &Range<usize>| list.split(&text[line.clone()]).unwrap_or_default().0;
         lines.sort_by(|a, b| key(a).cmp(key(b)));

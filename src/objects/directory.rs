@@ -181,7 +181,7 @@ impl Directory {
             Some(meta) => meta.etag.clone(),
             None => {
                 let at = modified.map_or(0, jiff::Timestamp::as_second);
-                format!("{:x}.{at:x}", stat.len())
+                Source::etag_of_time(stat.len(), at)
             }
         };
         Ok(Some(Found {
@@ -290,7 +290,9 @@ fn must_be_empty(files: &Files, doing: &dyn Fn() -> String) -> Result<()> {
         "it has no {}, and is not empty: it holds no snapshots",
         marker::MARKER
     );
-    Err(Error::refused(doing(), said).hint("make an empty directory in it, and name that"))
+    let way = "make an empty directory in it, and name that; if another program copied a bucket there, \
+               buttersink-raw(5) says how it is used";
+    Err(Error::refused(doing(), said).hint(way))
 }
 
 fn absent(doing: String, error: io::Error) -> Error {

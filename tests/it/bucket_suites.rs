@@ -173,6 +173,7 @@ pub(crate) fn suites((open, names): Kind, length: usize, through_a_pipe: bool) {
         let (diff, stream) = (diff(to, from, length), stream(to, from, length));
         put(&mut *source, &diff, Path::new(name), &stream).unwrap();
     }
+    drop(source);
     contract::all(&mut world);
     damage::all(&mut world);
 }

@@ -49,6 +49,7 @@ mod parents;
 mod places;
 mod quarantine;
 mod raw;
+mod raw_copied;
 mod raw_faults;
 mod receive;
 mod remote;
@@ -121,6 +122,7 @@ fn main() -> std::process::ExitCode {
             places::TESTS,
             quarantine::TESTS,
             raw::TESTS,
+            raw_copied::TESTS,
             raw_faults::TESTS,
             receive::TESTS,
             remote::TESTS,

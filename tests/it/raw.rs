@@ -12,8 +12,10 @@ use crate::subvolumes::{history, id, script, subvolume};
 use crate::support::*;
 use crate::tree::assert_same;
 use buttersink::objects::directory::Directory;
+use buttersink::process::Priority;
 use buttersink::store::bucket::{ArchiveStore, DiffStore};
-use buttersink::store::{Access, Store};
+use buttersink::store::{self, Access, BucketOptions, Location, Manner, Means, SshOptions, Store};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,10 +25,12 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     diffs_on_exfat,
     diffs_on_btrfs,
     diffs_on_tmpfs_through_a_pipe,
+    diffs_at_a_far_side,
     archives_on_tmpfs,
     archives_on_ext4,
     archives_on_exfat,
     archives_on_tmpfs_by_way_of_a_spool,
+    archives_on_tmpfs_through_a_pipe,
     there_and_back,
     names_are_the_same_everywhere,
     names_that_differ_in_case,
@@ -74,6 +78,40 @@ fn archives_on_exfat() {
 
 fn archives_on_tmpfs_by_way_of_a_spool() {
     suites(archives_in(tmpfs("t", 64), true), 70_000, false);
+}
+
+fn archives_on_tmpfs_through_a_pipe() {
+    suites(archives_in(tmpfs("t", 64), false), 70_000, true);
+}
+
+/// By the program itself, as a client has it started.
+fn diffs_at_a_far_side() {
+    let (disk, far) = (ext4("e", 128), far_shell());
+    Directory::open(&disk, true, None).unwrap();
+    let open = move |prefix: &str, access| -> Box<dyn Store> {
+        let dir = disk.join(prefix);
+        std::fs::create_dir_all(&dir).unwrap();
+        let place = format!("raw+ssh://far{}", slash(&dir));
+        let place = Location::directory(OsStr::new(&place)).unwrap().place;
+        store::open(&place, access, &means(&far)).unwrap()
+    };
+    suites((Arc::new(open), OF_KEYS), 70_000, false);
+}
+
+fn means(far: &Path) -> Means {
+    Means {
+        manner: Manner {
+            priority: Priority::Normal,
+            compressed: false,
+            receive_with: None,
+        },
+        ssh: SshOptions {
+            command: far.into(),
+            sudo: OsString::new(),
+            ..SshOptions::default()
+        },
+        s3: BucketOptions::default(),
+    }
 }
 
 fn diffs_in(dir: PathBuf) -> Kind {

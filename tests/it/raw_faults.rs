@@ -17,7 +17,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) const TESTS: &[Test] = crate::tests![
     a_full_disk,
@@ -32,6 +32,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     a_power_cut_at_any_part,
     one_run_writes_at_a_time,
     who_was_taken_for_dead_changes_nothing,
+    a_server_that_answers_late,
 ];
 
 /// A snapshot of some MiB that cannot be compressed.
@@ -490,4 +491,56 @@ fn who_was_taken_for_dead_changes_nothing() {
     );
     assert_eq!(std::fs::read(disk.join("a")).unwrap(), b"one");
     assert!(["b", "c", "d"].iter().all(|name| !disk.join(name).exists()));
+}
+
+/// The process behind a filesystem by FUSE.
+fn daemon_of(disk: &Path) -> String {
+    let at = disk.to_str().unwrap();
+    let found = run("pgrep", ["-f", &format!("mount.exfat-fuse .* {at}$")]);
+    found.trim().to_owned()
+}
+
+/// Whether some thread of a run waits for an answer of a filesystem.
+fn waits_for_an_answer(run: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{run}/task")).unwrap();
+    let place = |task: std::io::Result<std::fs::DirEntry>| task.unwrap().path().join("wchan");
+    let mut places = tasks.map(place).map(std::fs::read_to_string);
+    places.any(|place| place.is_ok_and(|place| place.starts_with("request_wait_answer")))
+}
+
+/// A run whose disk stands still after a part until something is done meanwhile, and answers then.
+fn while_it_waits(from: &Path, disk: &Path, name: &str, meanwhile: impl Fn(&str)) -> Option<i32> {
+    let (daemon, fifo) = (daemon_of(disk), disk.with_extension(name));
+    let mut child = started(from, disk, &fifo);
+    let id = child.id();
+    after_parts(&fifo, 1, || {
+        run("kill", ["-STOP", &daemon]);
+        let end = Instant::now() + Duration::from_secs(100);
+        let waits = || {
+            while !waits_for_an_answer(id) && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            waits_for_an_answer(id)
+        };
+        let waited = waits();
+        if waited {
+            meanwhile(&id.to_string());
+        }
+        // Whatever became of the test: nobody could unmount it.
+        run("kill", ["-CONT", &daemon]);
+        assert!(waited, "nobody waits");
+    });
+    child.wait().unwrap().code()
+}
+
+/// As over a network: a signal ends what waits once the kernel lets go of it, nothing that is not whole has a
+/// finished name, and without a signal it goes on.
+fn a_server_that_answers_late() {
+    // More than is read ahead of the parts under way.
+    let (from, disk) = (large(21), exfat("x", 64));
+    let end = |id: &str| drop(run("kill", ["-TERM", id]));
+    assert_eq!(while_it_waits(&from, &disk, "ended", end), Some(130));
+    nothing_is_finished(&disk);
+    assert_eq!(while_it_waits(&from, &disk, "late", |_| {}), Some(0));
+    is_whole(&disk);
 }

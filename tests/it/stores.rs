@@ -10,12 +10,13 @@ use crate::tests;
 use crate::tree::assert_same;
 use buttersink::process::Priority;
 use buttersink::store::local::{Local, Manner};
-use buttersink::store::{Access, Store};
+use buttersink::store::{Access, ReceiveWith, Store};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 pub(crate) const TESTS: &[Test] = tests![
     local_keeps_the_contract,
+    local_keeps_the_contract_by_the_program_btrfs,
     local_through_a_pipe_keeps_the_contract
 ];
 
@@ -120,17 +121,27 @@ impl World for Directories {
 }
 
 fn local(dir: &Path, access: Access) -> Box<dyn Store> {
-    let priority = Priority::Normal;
+    local_by(crate::support::receive_with(), dir, access)
+}
+
+fn local_by(receive_with: Option<ReceiveWith>, dir: &Path, access: Access) -> Box<dyn Store> {
     let manner = Manner {
-        priority,
+        priority: Priority::Normal,
         compressed: false,
-        receive_with: crate::support::receive_with(),
+        receive_with,
     };
     Box::new(Local::open(dir, access, manner).unwrap())
 }
 
 fn local_keeps_the_contract() {
     let mut world = Directories::new(Box::new(local));
+    contract::all(&mut world);
+    damage::all(&mut world);
+}
+
+fn local_keeps_the_contract_by_the_program_btrfs() {
+    let way = Some(ReceiveWith::Btrfs);
+    let mut world = Directories::new(Box::new(move |dir, access| local_by(way, dir, access)));
     contract::all(&mut world);
     damage::all(&mut world);
 }

@@ -210,14 +210,16 @@ fn quick<L: Layout>(kept: &Kept, record: &Record, look: Look, depth: Depth) -> V
     };
     let mut pairs = kept.objects.iter().zip(&record.etags);
     let replaced = pairs.find(|(object, etag)| !etag.is_empty() && object.etag != **etag);
-    if let Some((object, _)) = replaced.filter(|_| depth == Depth::Quick) {
+    let by_time = kept.objects.iter().any(Source::is_known_by_time);
+    if let Some((object, _)) = replaced.filter(|_| depth == Depth::Quick && !by_time) {
         return Verdict::Different(format!(
             "{} was replaced after it was uploaded: its ETag is another; --download tells whether \
              its bytes are the same",
             shown(&object.key)
         ));
     }
-    if record.etags.len() != kept.objects.len() || record.etags.iter().any(String::is_empty) {
+    let unrecorded = record.etags.iter().any(String::is_empty) || by_time;
+    if record.etags.len() != kept.objects.len() || unrecorded {
         return Verdict::Unverifiable(format!(
             "{bytes} bytes; nothing was recorded of them, there are no ETags to hold them against; \
              --download reads them"

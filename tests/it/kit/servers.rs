@@ -46,6 +46,22 @@ fn script(kind: &str) -> Command {
     command
 }
 
+/// Where a program that is no server was installed; `None` if it cannot be.
+pub(crate) fn installed(kind: &str) -> Option<PathBuf> {
+    let done = output(script(kind).arg("install")).status.success();
+    let entries = std::fs::read_dir(target_dir().join("servers")).ok()?;
+    let mut homes = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir());
+    let prefix = format!("{kind}-");
+    let home = homes.find(|path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+    });
+    home.filter(|_| done)
+}
+
 /// The server of this kind that all tests share; the first to ask starts it.
 pub(crate) fn shared(kind: &'static str) -> Server {
     let dir = home().join(kind);

@@ -124,15 +124,22 @@ fn lists_are_ordinary_files() {
     )
     .unwrap();
     symlink("a.ls", dir.join("d.ls")).unwrap();
-    for name in ["a.ls", "b.files", "c.sha256sum", "d.sha256sum"] {
+    let refused = |name: &str, words: &str| {
         let mut command = Command::new("timeout");
-        command
-            .args(["-s", "KILL", "60"])
-            .arg(binary("checksumdir"));
-        let said = crate::bucket::said(command.args(["--check"]).arg(dir.join(name)));
+        command.args(["-s", "KILL", "60", "prlimit", "--as=900000000"]);
+        command.arg(binary("checksumdir")).arg("--check");
+        let said = crate::bucket::said(command.arg(dir.join(name)));
         assert_eq!(said.code, 1, "{name}");
-        assert!(said.stderr.contains("ordinary file"), "{name}");
+        assert!(said.stderr.contains(words), "{name}");
+    };
+    for name in ["a.ls", "b.files", "c.sha256sum", "d.sha256sum"] {
+        refused(name, "ordinary file");
     }
+    // Longer than any memory, and nothing in it.
+    fs::create_dir(dir.join("e")).unwrap();
+    let long = fs::File::create(dir.join("e.files")).unwrap();
+    long.set_len(1 << 40).unwrap();
+    refused("e.files", "line 1 is not one");
 }
 
 /// The folder of snapshots is looked up inside of what the user owns.
