@@ -10,6 +10,13 @@ BASHDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+LOGROTATEDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)/logrotate.d
+EXAMPLEDIR ?= $(PREFIX)/share/doc/buttersink/examples
+
+# What --version calls the sources; empty for a build without git. A package of somebody else sets it.
+BUTTERSINK_COMMIT ?= $(shell git --git-dir=.git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
+export BUTTERSINK_COMMIT
 
 BUILT    := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(basename $(notdir $(wildcard src/bin/*.rs)))
@@ -32,13 +39,16 @@ FILES    := $(foreach p,$(PROGRAMS),$(FROM)/$(p)=$(BINDIR)/$(p)) \
             $(foreach p,$(PROGRAMS),contrib/completions/buttersink.bash=$(BASHDIR)/$(p)) \
             contrib/completions/_buttersink=$(ZSHDIR)/_buttersink \
             $(foreach p,$(PROGRAMS),contrib/completions/$(p).fish=$(FISHDIR)/$(p).fish) \
-            $(foreach u,$(UNITS),$(u)=$(SYSTEMDUNITDIR)/$(notdir $(u)))
+            $(foreach u,$(UNITS),$(u)=$(SYSTEMDUNITDIR)/$(notdir $(u))) \
+            contrib/systemd/buttersink.tmpfiles=$(TMPFILESDIR)/buttersink.conf \
+            contrib/buttersink.logrotate=$(LOGROTATEDIR)/buttersink \
+            contrib/config.example.toml=$(EXAMPLEDIR)/config.toml
 
 .DEFAULT_GOAL := all
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help all demo setup check fmt lint test torture fuzz bench install uninstall static rescue-test \
-        torture-rescue dist deb clean
+        torture-rescue dist deb reproducible clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 16
@@ -90,7 +100,7 @@ bench: $(BINARIES) ## figures beside those of other tools, in one table; ARGS=--
 	python3 benches/checksum.py --programs '$(BUILT)/release' --scratch '$(BUILT)/bench' $(filter --quick,$(ARGS))
 	python3 benches/table.py '$(BUTTERSINK_FIGURES)' | tee '$(BUILT)/figures.md'
 
-install: $(PROGRAMS:%=$(FROM)/%) ## programs, man pages, completions below $(DESTDIR)$(PREFIX); LINKS=yes for old names
+install: $(PROGRAMS:%=$(FROM)/%) ## programs, man pages, completions, units below $(DESTDIR)$(PREFIX); LINKS=yes for old names
 	@for file in $(FILES); do \
 	    mode=644; case $$file in '$(FROM)'/*) mode=755;; esac; \
 	    $(INSTALL) -D -m $$mode "$${file%%=*}" "$(DESTDIR)$${file#*=}" || exit; \
@@ -127,6 +137,9 @@ dist: $(STATIC) ## static programs, man pages, completions and checksums as a ta
 
 deb: $(STATIC) ## the same as a Debian package
 	contrib/deb.sh
+
+reproducible: ## build static programs, tar file and package twice, in two directories, and compare their bytes
+	@contrib/reproducible.sh
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -18,7 +18,8 @@ make -s install DESTDIR="$tree" PREFIX=/usr FROM="$target/static" \
     ZSHDIR=/usr/share/zsh/vendor-completions SYSTEMDUNITDIR=/lib/systemd/system >/dev/null
 mkdir -p "$doc" "$tree/DEBIAN" "$tree/usr/share/lintian/overrides"
 find "$tree/usr/share/man" -type f -exec gzip -9n {} +
-cp README.md "$doc"
+cp README.md COPYING "$doc"
+gzip -9nc CHANGELOG.md >"$doc/CHANGELOG.md.gz"
 {
     printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n'
     printf 'Files: *\nCopyright: %s, the buttersink authors\n' "$(date -ud "@$time" +%Y)"
@@ -40,12 +41,15 @@ contrib/licences.sh | gzip -9n >"$doc/licences.gz"
         echo '# It is static and can be loaded anywhere, which looks like a library.'
         echo "buttersink: shared-library-lacks-prerequisites [usr/bin/${program##*/}]"
     done
+    echo '# The whole text goes along wherever the programs go.'
+    echo 'buttersink: extra-license-file [usr/share/doc/buttersink/COPYING]'
     if [ -z "${DEBEMAIL-}" ]; then
         echo '# Nobody said who makes this package.'
         echo 'buttersink: bogus-mail-host *'
         echo 'buttersink: bogus-mail-host-in-debian-changelog *'
     fi
 } >"$tree/usr/share/lintian/overrides/buttersink"
+find "$tree/etc" -type f -printf '/etc/%P\n' | LC_ALL=C sort >"$tree/DEBIAN/conffiles"
 cat >"$tree/DEBIAN/control" <<END
 Package: buttersink
 Version: $version

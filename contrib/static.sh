@@ -134,6 +134,10 @@ prove() {
 }
 
 if [ "${STATIC_WITH-}" != debian ] && rustup_has_it; then with_rustup; else with_debian; fi
+# Wherever it is built, the same bytes: no path of this machine stands in them.
+for place in "$PWD=." "$out=/target" "${CARGO_HOME:-$HOME/.cargo}=/cargo"; do
+    flags+=${flags:+$'\x1f'}--remap-path-prefix=$place
+done
 CARGO_ENCODED_RUSTFLAGS=$flags "$cargo" build --release --locked --bins --target "$target"
 
 result=$out/static

@@ -1,9 +1,10 @@
-//! Backups: a snapshot, a plan, a sync and a prune. The rooms think (`names`, `retention`,
+//! Backups: a snapshot, a plan, a sync and a prune. The rooms think (`names`, `retention`, `room`,
 //! `schedule`) or act (`run`, which the others
 //! give orders to, and `source`).
 
 pub mod names;
 pub mod retention;
+pub mod room;
 pub mod schedule;
 
 mod deletion;

@@ -2,22 +2,50 @@
 
 _buttersink_words() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$word"); }
 _buttersink_names() { mapfile -t COMPREPLY < <(compgen "$1" -- "$word"); compopt -o filenames; }
+_buttersink_values() {
+    local value
+    while IFS= read -r value; do
+        [[ $value != "$word"* ]] || COMPREPLY+=("$(printf %q "$value")")
+    done
+}
+_buttersink_profiles() {
+    sed -n 's/^\[\(profile \)\{0,1\}\([^]]*\)\]$/\2/p' "${AWS_CONFIG_FILE:-$HOME/.aws/config}" \
+        "${AWS_SHARED_CREDENTIALS_FILE:-$HOME/.aws/credentials}" 2>/dev/null | sort -u
+}
+_buttersink_subvolumes() {
+    local i
+    for ((i = 1; i + 1 < COMP_CWORD; i++)); do
+        [[ ${COMP_WORDS[i]} != --config ]] ||
+            buttersink status --json --config "${COMP_WORDS[i + 1]}" 2>/dev/null |
+            sed -n 's/.*"subvolume":"\([^"]*\)".*/\1/p' | sort -u
+    done
+}
+_buttersink_snapshots() {
+    local place
+    for place in "${COMP_WORDS[@]:1}"; do
+        [[ $place != */ || ! -d $place ]] ||
+            buttersink list --json "$place" 2>/dev/null | grep -o '"path":"[^"]*"' | sed -n 's/.*"path":"\([^"]*\)".*/\1/p'
+    done
+}
 
 _buttersink() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' options i
     COMPREPLY=()
     case $before in
     --against | --as | --scratch | --snapshot-folder | --target) _buttersink_names -d; return ;;
-    --at | --backup | --bwlimit | -o | --columns | -j | --concurrency | --destination | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-bytes | --max-chain | --max-snapshots | --num-backups | --num-snapshots | --older-than | --part-size | --profile | --region | --remote-command | --remote-sudo | --resend | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option | --subvolume) return ;;
+    --at | --backup | --bwlimit | -o | --columns | -j | --concurrency | --destination | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-bytes | --max-chain | --max-snapshots | --num-backups | --num-snapshots | --older-than | --part-size | --region | --remote-command | --remote-sudo | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option) return ;;
     --checksum) _buttersink_words 'md5 crc32c sha256'; return ;;
     --config | -l | --logfile | --prometheus | --transaction-log) _buttersink_names -f; return ;;
     --log-level) _buttersink_words 'debug info warning error critical'; return ;;
     --mode) _buttersink_words 'r p a w'; return ;;
+    --profile) _buttersink_values < <(_buttersink_profiles); return ;;
     --receive-with) _buttersink_words 'builtin btrfs'; return ;;
+    --resend) _buttersink_values < <(_buttersink_snapshots); return ;;
     --restore-tier) _buttersink_words 'Standard Bulk Expedited'; return ;;
     --sort) _buttersink_words 'time name size own stored chain total class state'; return ;;
     --sse) _buttersink_words 'none AES256 aws:kms'; return ;;
     --storage-class) _buttersink_words 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE'; return ;;
+    --subvolume) _buttersink_values < <(_buttersink_subvolumes); return ;;
     --verify) _buttersink_words 'full sample none'; return ;;
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do

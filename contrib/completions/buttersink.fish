@@ -1,5 +1,20 @@
 # Completion of buttersink for fish. Made from the table of options by tests/it/commands/completions.rs.
 
+function __buttersink_profiles
+    set -q AWS_CONFIG_FILE; or set -l AWS_CONFIG_FILE ~/.aws/config
+    set -q AWS_SHARED_CREDENTIALS_FILE; or set -l AWS_SHARED_CREDENTIALS_FILE ~/.aws/credentials
+    sed -n 's/^\\[\\(profile \\)\\{0,1\\}\\([^]]*\\)\\]$/\\2/p' $AWS_CONFIG_FILE $AWS_SHARED_CREDENTIALS_FILE 2>/dev/null
+end
+function __buttersink_subvolumes
+    set -l words (commandline -opc)
+    set -l at (contains -i -- --config $words); or return
+    buttersink status --json --config $words[(math $at + 1)] 2>/dev/null | sed -n 's/.*"subvolume":"\\([^"]*\\)".*/\\1/p' | sort -u
+end
+function __buttersink_snapshots
+    for place in (string match -- '*/' (commandline -opc))
+        test -d $place; and buttersink list --json $place 2>/dev/null | grep -o '"path":"[^"]*"' | sed -n 's/.*"path":"\\([^"]*\\)".*/\\1/p'
+    end
+end
 # Whether the command is one of these; 'none' if none is typed.
 function __buttersink_is
     for word in (commandline -opc)[2..]
@@ -55,7 +70,7 @@ complete -c buttersink -n '__buttersink_is sync list backup send verify clean pr
 complete -c buttersink -n '__buttersink_is sync list backup send verify clean prune adopt none' -l remote-command -x -d 'CMD instead of \'buttersink\' at the far side'
 complete -c buttersink -n '__buttersink_is sync list backup send restore verify clean prune adopt config none' -l endpoint-url -x -d 'an S3 service other than AWS (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL)'
 complete -c buttersink -n '__buttersink_is sync list backup send restore verify clean prune adopt config none' -l region -x -d 'the bucket\'s region (also AWS_REGION)'
-complete -c buttersink -n '__buttersink_is sync list backup send restore verify clean prune adopt config none' -l profile -x -d 'the profile in the AWS configuration files (also AWS_PROFILE)'
+complete -c buttersink -n '__buttersink_is sync list backup send restore verify clean prune adopt config none' -l profile -x -a '(__buttersink_profiles)' -d 'the profile in the AWS configuration files (also AWS_PROFILE)'
 complete -c buttersink -n '__buttersink_is sync list backup send restore verify clean prune adopt config none' -l s3-quirks -x -d 'what the service cannot do; see buttersink-s3(5)'
 complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt none' -s j -l concurrency -x -d 'requests at the same time (4, or what the file says)'
 complete -c buttersink -n '__buttersink_is sync backup send none' -l part-size -x -d 'size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G'
@@ -63,7 +78,7 @@ complete -c buttersink -n '__buttersink_is sync backup send none' -l checksum -x
 complete -c buttersink -n '__buttersink_is sync backup adopt none' -l sse -x -a 'none AES256 aws:kms' -d 'encryption at the service: none, AES256, aws:kms or aws:kms:KEY'
 complete -c buttersink -n '__buttersink_is sync backup none' -l storage-class -x -a 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE' -d 'the storage class of uploads'
 complete -c buttersink -n '__buttersink_is sync backup none' -l max-chain -x -d 'at most N diffs in a bucket to make one snapshot of (30)'
-complete -c buttersink -n '__buttersink_is sync none' -l resend -x -d 'replace this copy in DST, and nothing else: it is sent again, compared and exchanged (may be repeated)'
+complete -c buttersink -n '__buttersink_is sync none' -l resend -x -a '(__buttersink_snapshots)' -d 'replace this copy in DST, and nothing else: it is sent again, compared and exchanged (may be repeated)'
 complete -c buttersink -n '__buttersink_is list' -s d -l delete -d 'remove what interrupted transfers left (not backups)'
 complete -c buttersink -n '__buttersink_is list none' -l commands -d 'how each stream in a bucket is received by hand'
 complete -c buttersink -n '__buttersink_is list none' -l sort -x -a 'time name size own stored chain total class state' -d 'by time (as it is), name, size, own, stored, chain, total, class or state; -ORDER from the end'
@@ -80,11 +95,11 @@ complete -c buttersink -n '__buttersink_is backup' -l latest-only -d 'keep in SU
 complete -c buttersink -n '__buttersink_is backup snapshot' -l snapshot-folder -x -a '(__fish_complete_directories)' -d 'DIR instead of \'snapshot\', relative to SUBVOLUME'
 complete -c buttersink -n '__buttersink_is backup snapshot' -l snapshot-prefix -x -d 'names of snapshots begin with PREFIX'
 complete -c buttersink -n '__buttersink_is backup snapshot send' -s d -l debug -d 'the debug log on standard error'
-complete -c buttersink -n '__buttersink_is backup snapshot send prune' -l subvolume -x -d 'only the backups of this name (may be repeated)'
+complete -c buttersink -n '__buttersink_is backup snapshot send prune' -l subvolume -x -a '(__buttersink_subvolumes)' -d 'only the backups of this name (may be repeated)'
 complete -c buttersink -n '__buttersink_is backup snapshot send' -l once -d 'also what is not due'
 complete -c buttersink -n '__buttersink_is backup' -l no-s3 -d 'make the snapshot only, and send nothing'
 complete -c buttersink -n '__buttersink_is backup snapshot send' -l log-level -x -a 'debug info warning error critical' -d 'debug, info, warning, error or critical'
-complete -c buttersink -n '__buttersink_is restore' -l subvolume -x -d 'the backups of this name'
+complete -c buttersink -n '__buttersink_is restore' -l subvolume -x -a '(__buttersink_subvolumes)' -d 'the backups of this name'
 complete -c buttersink -n '__buttersink_is restore' -l target -x -a '(__fish_complete_directories)' -d 'where to'
 complete -c buttersink -n '__buttersink_is restore' -l at -x -d 'the newest that was made then or before: \'2026-11-21\', \'2026-11-21 14:00\' in local time, 2026-11-21T14:00:00Z or 20261121T140000Z'
 complete -c buttersink -n '__buttersink_is restore' -l snapshot -x -d 'that of the snapshot NAME'

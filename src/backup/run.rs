@@ -145,6 +145,8 @@ pub struct RunOutcome {
     pub arrived: Vec<String>,
     /// Those that have not got everything, and why.
     pub failed: Vec<(String, Error)>,
+    /// Bytes that were free at places when they were last listed, where that is known.
+    pub free: Vec<(String, u64)>,
 }
 
 impl RunOutcome {
@@ -260,11 +262,16 @@ impl Run<'_, '_> {
         let mut outcome = RunOutcome {
             newest: newest.clone(),
             count: dests.len(),
+            free: self.room_here(listing),
             ..RunOutcome::default()
         };
         for mut dest in dests {
             match self.send_to_one(&mut dest, listing, &ours) {
-                Ok(()) => outcome.arrived.push(dest.name),
+                Ok(there) => {
+                    let free = there.free.map(|free| (dest.name.clone(), free));
+                    outcome.free.extend(free);
+                    outcome.arrived.push(dest.name);
+                }
                 Err(error) if error.kind == Kind::Interrupted => return Err(error),
                 Err(error) => {
                     if outcome.count > 1 {
@@ -281,6 +288,12 @@ impl Run<'_, '_> {
         Ok(outcome)
     }
 
+    /// What is free where the snapshots are made.
+    fn room_here(&self, listing: &Listing) -> Vec<(String, u64)> {
+        let place = shown(self.source.folder.join(""));
+        listing.free.map(|free| (place, free)).into_iter().collect()
+    }
+
     /// Tells a destination what its snapshots are of, as far as both sides know it.
     fn record(
         &mut self,
@@ -295,8 +308,14 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Brings a destination up to date, and lets it forget what its policy does not keep.
-    fn send_to_one(&mut self, dest: &mut Dest, here: &Listing, ours: &[Snapshot]) -> Result<()> {
+    /// Brings a destination up to date, and lets it forget what its policy does not keep. What was last listed
+    /// there.
+    fn send_to_one(
+        &mut self,
+        dest: &mut Dest,
+        here: &Listing,
+        ours: &[Snapshot],
+    ) -> Result<Listing> {
         process::check("backing up")?;
         let mut there = listed(dest, here)?;
         if dest.compare {
@@ -338,20 +357,21 @@ impl Run<'_, '_> {
                     estimate: cost,
                 });
             }
-            return match dest.keeps.all() {
-                true => Ok(()),
-                false => self.prune(dest, &there, Some((&plan, &missing)), ours),
-            };
+            if !dest.keeps.all() {
+                self.prune(dest, &there, Some((&plan, &missing)), ours)?;
+            }
+            return Ok(there);
         }
         let listener = &mut *self.listener;
         let summary = sync::carry_out(&plan, &here, &wish, self.store, dest.store()?, listener)?;
         summary.verdict()?;
         (self.listener)(Event::destination(&dest.name, Ok(summary)));
         if dest.keeps.all() {
-            return Ok(());
+            return Ok(there);
         }
         let there = dest.store()?.list()?;
-        self.prune(dest, &there, None, ours)
+        self.prune(dest, &there, None, ours)?;
+        Ok(there)
     }
 }
 

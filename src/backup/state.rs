@@ -3,6 +3,7 @@
 
 use super::config::{ARCHIVE, ArchiveConfig, Config, SubvolumeConfig};
 use super::names;
+use super::room::{RoomHistory, RoomSeen};
 use super::schedule::Past;
 use crate::archive::Stamp;
 use crate::error::{Doing, Error, Result};
@@ -27,6 +28,9 @@ pub struct RunState {
     pub last_run_at: Option<Stamp>,
     /// By the names of backups.
     pub subvolumes: BTreeMap<String, Last>,
+    /// What was free at places, by their locations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub room: BTreeMap<String, RoomHistory>,
 }
 
 /// The last backup of a subvolume.
@@ -186,6 +190,12 @@ impl RunState {
             last: snapshot.and_then(|name| names::scheduled_time(Path::new(name))),
             broken: (!here).then_some("the snapshot of the last backup is gone"),
         }
+    }
+
+    /// Notes what was free at a place.
+    pub fn saw_room(&mut self, place: &str, at: Timestamp, free: u64) {
+        let known = self.room.entry(place.to_owned()).or_default();
+        known.note(RoomSeen::new(at, free));
     }
 
     /// What a schedule needs to know about a subvolume. Without the snapshot that the next

@@ -5,6 +5,7 @@ mod prometheus;
 
 use super::config::{ArchiveConfig, Config, SubvolumeConfig};
 use super::names;
+use super::room::{RoomHistory, RoomSeen};
 use super::schedule::Due;
 use super::state::{AtDestination, RunState};
 use crate::archive::Stamp;
@@ -13,7 +14,7 @@ use crate::snapshot::shown;
 use crate::store::Place;
 use crate::sys;
 use crate::sys::secure_open::Unopened;
-use crate::text::{duration, human};
+use crate::text::{counted, duration, human};
 use jiff::{SignedDuration, Timestamp, Zoned};
 pub use prometheus::write as write_metrics;
 use serde::{Serialize, Serializer};
@@ -65,8 +66,12 @@ pub struct StatusLine {
     pub verified: Option<Timestamp>,
     /// What that found.
     pub verdict: Option<String>,
-    /// Bytes that are free there, as far as that is seen from here.
+    /// Bytes that are free there: now, or as far as it cannot be seen from here, when a run last was there.
     pub free_bytes: Option<u64>,
+    /// How many more that gets in a day, by what runs saw; less than 0 where it fills.
+    pub free_bytes_per_day: Option<i64>,
+    /// Days until nothing is free, if it goes on so.
+    pub full_in_days: Option<u64>,
 }
 
 impl Status {
@@ -125,6 +130,8 @@ fn line(of: &SubvolumeConfig, location: String, limit: Option<SignedDuration>) -
         verified: None,
         verdict: None,
         free_bytes: None,
+        free_bytes_per_day: None,
+        full_in_days: None,
     }
 }
 
@@ -135,6 +142,17 @@ impl StatusLine {
         self.age_seconds = newest.map(|newest| now.timestamp().duration_since(newest).as_secs());
         let limit = self.max_age_seconds;
         self.late = limit.is_some_and(|limit| self.age_seconds.is_none_or(|age| age > limit));
+        self
+    }
+
+    /// What is free now, if that is seen from here, and how that changed.
+    fn with_room(mut self, state: &RunState, free: Option<u64>, now: &Zoned) -> StatusLine {
+        let known = state.room.get(&self.location);
+        let seen = free.map(|free| RoomSeen::new(now.timestamp(), free));
+        let trend = known.and_then(|known| known.trend(seen.as_ref()));
+        self.free_bytes = free.or(known.and_then(RoomHistory::newest));
+        self.free_bytes_per_day = trend.map(|trend| trend.bytes_per_day);
+        self.full_in_days = trend.and_then(|trend| trend.full_in_days);
         self
     }
 
@@ -168,8 +186,7 @@ fn here(
     Ok(StatusLine {
         next: next.filter(|_| !of.noauto),
         error: last.and_then(|last| last.error.clone()),
-        free_bytes: free(&folder)?,
-        ..line
+        ..line.with_room(state, free(&folder)?, now)
     })
 }
 
@@ -232,17 +249,18 @@ fn destination(
         Err(at) => at.timestamp(),
     });
     let owed = state.subvolumes.get(&of.name).map(|last| &last.owed);
+    let free = match &dest.place {
+        Place::Local(dir) | Place::Raw(dir) => free(dir)?,
+        _ => None,
+    };
     Ok(StatusLine {
         destination: Some(dest.title()),
         next,
         owed: owed.is_some_and(|owed| owed.contains(&location)),
-        free_bytes: match &dest.place {
-            Place::Local(dir) | Place::Raw(dir) => free(dir)?,
-            _ => None,
-        },
         ..line(of, location, dest.max_age)
             .aged(newest, now)
             .remembering(there)
+            .with_room(state, free, now)
     })
 }
 
@@ -310,8 +328,16 @@ impl fmt::Display for StatusLine {
         if let (Some(at), Some(verdict)) = (&self.verified, &self.verdict) {
             write!(f, "; verified {}: {verdict}", time(at))?;
         }
-        match self.free_bytes {
-            Some(free) => write!(f, "; {} free", human(free)),
+        if let Some(free) = self.free_bytes {
+            write!(f, "; {} free", human(free))?;
+        }
+        match self.free_bytes_per_day {
+            None | Some(0) => {}
+            Some(more @ 1..) => write!(f, ", {} more a day", human(more.unsigned_abs()))?,
+            Some(less) => write!(f, ", {} less a day", human(less.unsigned_abs()))?,
+        }
+        match self.full_in_days {
+            Some(days) => write!(f, ", full in {}", counted(days, "day")),
             None => Ok(()),
         }
     }

@@ -81,6 +81,12 @@ pub enum Hint {
     File,
     /// The name of a directory.
     Directory,
+    /// A profile of AWS's configuration files.
+    Profile,
+    /// What the backups of a subvolume are called in the configuration file of the same line.
+    SubvolumeName,
+    /// A snapshot in one of the directories of the same line.
+    SnapshotName,
     /// One of these words.
     OneOf(&'static [&'static str]),
 }

@@ -6,9 +6,26 @@ use super::grammar::{Command, Name, Opt, Program, Usage};
 const COLUMN: usize = 25;
 const WIDTH: usize = 98;
 
+/// What the Makefile says of the sources; with `-dirty` behind it, if they were altered since.
+const COMMIT: Option<&str> = option_env!("BUTTERSINK_COMMIT");
+
 impl<O, F: Copy + PartialEq> Program<O, F> {
     pub(super) fn version(&self) -> String {
-        format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))
+        let features: &[(&str, bool)] = &[
+            ("static", cfg!(target_feature = "crt-static")),
+            ("fuzz", cfg!(feature = "fuzz")),
+        ];
+        let built = features.iter().filter(|(_, built)| *built);
+        let built: Vec<&str> = built.map(|(feature, _)| *feature).collect();
+        let built = if built.is_empty() {
+            "none".to_owned()
+        } else {
+            built.join(" ")
+        };
+        let (name, version) = (self.name, env!("CARGO_PKG_VERSION"));
+        let commit = COMMIT.filter(|commit| !commit.is_empty());
+        let commit = commit.unwrap_or("not recorded, for it was built without git");
+        format!("{name} {version}\ncommit: {commit}\nfeatures: {built}\n")
     }
 
     /// Of a command; of the program if none is named.

@@ -21,8 +21,8 @@ pub(super) const COMMAND: Command<Form> = Command {
     }],
     text: "\
 For each subvolume and destination: the newest snapshot that is there, how old it is, when something is
-due, what is lacking, the last error, what the last verification found, and what is free. It goes by
-what runs remembered, and opens no destination.
+due, what is lacking, the last error, what the last verification found, what is free, and when it will
+be full. It goes by what runs remembered, and opens no destination.
 ",
     examples: &[
         "buttersink status --config /etc/b.toml",

@@ -3,7 +3,7 @@
 
 use super::form::Form::{self, *};
 use super::form::{ALL, BUCKETS, FAR, LOGGED, MOVING, PARALLEL};
-use super::grammar::Hint::{Directory, File, OneOf};
+use super::grammar::Hint::{Directory, File, OneOf, Profile, SnapshotName, SubvolumeName};
 use super::grammar::{Opt, Program, Section};
 use super::options::Options;
 use super::values::{add, put};
@@ -107,6 +107,7 @@ const OWN: Table = &[
         .help("read what arrived, on both sides, before it counts as sent")
         .of(&[Sync, Backup]),
     Row::value("resend", "NAME", |o, v| add(&mut o.resend, v.path()))
+        .hint(SnapshotName)
         .help("replace this copy in DST, and nothing else: it is sent again, compared and exchanged \
                (may be repeated)")
         .of(&[Resend]),
@@ -188,6 +189,7 @@ const OWN: Table = &[
         .help("make a snapshot even if nothing changed")
         .of(&[Backup, Snapshot]),
     Row::value("subvolume", "NAME", |o, v| add(&mut o.subvolume, v.text()))
+        .hint(SubvolumeName)
         .help("only the backups of this name (may be repeated)")
         .of(&[BackupConfig, PruneConfig, SnapshotConfig, Send]),
     Row::flag("once", |o| o.once = true).help("also what is not due").of(&[BackupConfig, SnapshotConfig, Send]),
@@ -232,6 +234,7 @@ const OWN: Table = &[
         .help("the debug log on standard error")
         .of(&[Backup, BackupConfig, SnapshotConfig, Send]),
     Row::value("subvolume", "NAME", |o, v| add(&mut o.subvolume, v.text()))
+        .hint(SubvolumeName)
         .help("the backups of this name")
         .of(&[Restore]),
     Row::value("destination", "NAME", |o, v| put(&mut o.destination, v.text()))
@@ -361,6 +364,7 @@ const S3: Table = &[
         .help("the bucket's region (also AWS_REGION)")
         .of(BUCKETS),
     Row::value("profile", "NAME", |o, v| put(&mut o.profile, v.text()))
+        .hint(Profile)
         .help("the profile in the AWS configuration files (also AWS_PROFILE)")
         .of(BUCKETS),
     Row::value("s3-quirks", "NAMES", |o, v| put(&mut o.s3_quirks, v.text()))

@@ -62,21 +62,25 @@ pub struct Link {
 
 type Field = Column<Link>;
 
-/// `  incremental  20260103T020000Z   1.2 GiB in 3  DEEP_ARCHIVE, 3 frozen  NAME`
 const CHAIN: &[Field] = &[
-    Field::text(1, |_| data("")).free(),
-    Field::json("kind", |link| Box::new(link.backup.kind))
-        .shown(2, "")
-        .wide(11),
+    Field::json("kind", |link| Box::new(link.backup.kind)).shown(3, "KIND"),
     Field::json("created_at", |link| {
         let made = &link.backup.created_at;
         Box::new(As(shown(made), made))
     })
-    .shown(3, ""),
-    Field::json("name", |link| data(&link.backup.snapshot)),
-    Field::json("bytes", |link| data(link.backup.bytes)),
-    Field::json("chunks", |link| data(link.backup.chunks.len())),
-    Field::text(4, |link| Box::new(link.words())),
+    .shown(2, "BACKED UP"),
+    Field::json("name", |link| {
+        let name = &link.backup.snapshot;
+        Box::new(As(shown(name), name))
+    })
+    .shown(1, "NAME"),
+    Field::json("bytes", |link| Box::new(Bytes(link.backup.bytes)))
+        .shown(4, "STORED")
+        .right(),
+    Field::json("chunks", |link| Box::new(link.backup.chunks.len()))
+        .shown(5, "CHUNKS")
+        .right(),
+    Field::text(6, |link| Box::new(shown(link.state()))).shown(6, "STATE"),
     Field::json("frozen", |link| data(link.frozen)),
     Field::json("classes", |link| data(&link.classes)),
     Field::json("present", |link| match &link.present {
@@ -91,12 +95,6 @@ fn rows<S: Serializer>(links: &[Link], to: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Link {
-    fn words(&self) -> String {
-        let (size, chunks) = (Bytes(self.backup.bytes), self.backup.chunks.len());
-        let (state, name) = (shown(self.state()), shown(&self.backup.snapshot));
-        format!("{size:>10} in {chunks}  {state}  {name}")
-    }
-
     fn state(&self) -> String {
         match (&self.present, self.needed, self.frozen) {
             (Some(path), false, _) => format!("is here: {}", shown(path)),

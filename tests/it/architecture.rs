@@ -37,6 +37,7 @@ const THINK: &[&str] = &[
     "backup::schedule",
     "backup::retention",
     "backup::agenda",
+    "backup::room",
 ];
 
 /// Parts of a store that several stores share.

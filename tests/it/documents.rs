@@ -2,13 +2,14 @@
 //! that README and man pages show.
 
 use crate::runner::Test;
-use crate::support::program;
+use crate::support::{program, run, skip};
 use crate::tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 pub(crate) const TESTS: &[Test] = tests![
     every_program_has_a_page,
+    pages_are_read_at_eighty_columns,
     tables_and_pages_name_the_same_options,
     help_and_page_have_the_same_exit_codes,
     synopsis_options_are_described,
@@ -72,6 +73,36 @@ fn help(name: &str) -> String {
     said.stdout
 }
 
+/// Markup that is broken shows: quotes that nobody meant to stand in each other, and macros as words.
+fn pages_are_read_at_eighty_columns() {
+    if std::process::Command::new("mandoc").output().is_err() {
+        skip("needs mandoc");
+    }
+    for page in names_in("man") {
+        let file = format!("man/{page}");
+        let words = ["-Tutf8", "-Owidth=80", &file];
+        let read = run("mandoc", words.map(std::ffi::OsStr::new));
+        let read: String = plain_text(&read);
+        for broken in [
+            "’’", "‘‘", "‘’", " Ns ", " Ar ", " Li ", " Cm ", " Pa ", " Sq ",
+        ] {
+            assert!(!read.contains(broken), "{page}: {broken}");
+        }
+    }
+}
+
+/// Without what is struck over.
+fn plain_text(text: &str) -> String {
+    let mut plain = String::new();
+    for c in text.chars() {
+        match c {
+            '\u{8}' => drop(plain.pop()),
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
 fn every_program_has_a_page() {
     assert!(speakers().contains(&"buttersink backup".to_owned()));
     for program in programs() {
@@ -79,7 +110,12 @@ fn every_program_has_a_page() {
         assert!(page.contains(&format!(".Nm {program}\n")), "{program}.1");
         let said = crate::support::program(&program, ["--version"]);
         let version = env!("CARGO_PKG_VERSION");
-        assert_eq!(said.stdout, format!("{program} {version}\n"));
+        let (first, rest) = said.stdout.split_once('\n').unwrap();
+        assert_eq!(first, format!("{program} {version}"));
+        let [commit, features] = rest.lines().collect::<Vec<_>>()[..] else {
+            panic!("{rest}");
+        };
+        assert!(commit.starts_with("commit: ") && features.starts_with("features: "));
     }
 }
 

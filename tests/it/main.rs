@@ -34,6 +34,7 @@ mod cut;
 mod digest;
 mod documents;
 mod drill;
+mod examples;
 mod faults;
 mod histories;
 mod hostile;
@@ -51,6 +52,7 @@ mod quarantine;
 mod raw;
 mod raw_copied;
 mod raw_faults;
+mod readme;
 mod receive;
 mod remote;
 mod restore;
@@ -106,6 +108,7 @@ fn main() -> std::process::ExitCode {
             digest::TESTS,
             documents::TESTS,
             drill::TESTS,
+            examples::TESTS,
             faults::TESTS,
             histories::TESTS,
             hostile::TESTS,
@@ -124,6 +127,7 @@ fn main() -> std::process::ExitCode {
             raw::TESTS,
             raw_copied::TESTS,
             raw_faults::TESTS,
+            readme::TESTS,
             receive::TESTS,
             remote::TESTS,
             restore::TESTS,

@@ -11,6 +11,9 @@ use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
     what_is_installed_goes_again,
+    units_and_documents_agree,
+    the_version_has_a_commit,
+    a_tar_file_is_whole_and_the_same_wherever_it_is_made,
     old_names_take_their_words,
     dependencies_are_the_listed_ones,
     dependencies_accept_our_rust,
@@ -65,6 +68,9 @@ fn what_is_installed_goes_again() {
         assert!(said.status.success(), "{program} does not run");
     }
     has("/usr/share/zsh/site-functions/_buttersink");
+    has("/usr/lib/tmpfiles.d/buttersink.conf");
+    has("/etc/logrotate.d/buttersink");
+    has("/usr/share/doc/buttersink/examples/config.toml");
     // What is not ours stays, and keeps its directory.
     std::fs::write(to.join("usr/bin/another"), "").unwrap();
     make("uninstall", &to, &[]);
@@ -73,6 +79,121 @@ fn what_is_installed_goes_again() {
     std::fs::remove_file(to.join("usr/bin/another")).unwrap();
     make("uninstall", &to, &[]);
     assert!(!to.exists(), "directories are left");
+}
+
+/// Units that documents name are there, and read the files that documents name; what is made at start is
+/// where the example says that locks and states are, and root's alone.
+fn units_and_documents_agree() {
+    let units: Vec<String> = names_in("contrib/systemd")
+        .into_iter()
+        .filter(|name| !name.ends_with(".tmpfiles"))
+        .collect();
+    let pages = names_in("man")
+        .into_iter()
+        .map(|page| format!("man/{page}"));
+    let documents: Vec<String> = pages.chain(["README.md".to_owned()]).collect();
+    let documents: String = documents.iter().map(|name| text(name)).collect();
+    let ends = |c: char| !c.is_alphanumeric() && !"@.-".contains(c);
+    let named: BTreeSet<String> = documents
+        .split(ends)
+        .filter(|word| word.starts_with("buttersink-") && word.contains('@'))
+        .map(|word| word.trim_end_matches('.').replace("@home", "@"))
+        .collect();
+    assert!(named.len() >= 2, "{named:?}");
+    for name in &named {
+        assert!(units.contains(name), "there is no unit {name}: {units:?}");
+    }
+    for (unit, file) in [
+        ("buttersink-config@.service", "/etc/buttersink/%i.toml"),
+        ("buttersink-backup@.service", "/etc/buttersink/%i.env"),
+    ] {
+        let unit = text(&format!("contrib/systemd/{unit}"));
+        assert!(unit.contains(file), "{unit}");
+        let home = file.replace("%i", "home");
+        assert!(documents.contains(&home), "no document has {home}");
+    }
+    let made = text("contrib/systemd/buttersink.tmpfiles");
+    let example = text("contrib/config.example.toml");
+    for dir in ["/run/buttersink", "/var/lib/buttersink"] {
+        assert!(made.contains(&format!("d {dir} 0700 root root -\n")));
+        assert!(example.contains(&format!("\"{dir}/")), "{dir}");
+    }
+}
+
+/// What `make` says of the sources is what the program says of itself; without git it says so.
+fn the_version_has_a_commit() {
+    need("make");
+    let commit = |more: &[&str]| {
+        let mut command = Command::new("make");
+        command.current_dir(top()).env_remove("MAKEFLAGS");
+        let words = ["-s", "--eval=said:;@echo $(BUTTERSINK_COMMIT)", "said"];
+        let said = output(command.args(words).args(more));
+        assert!(said.status.success());
+        String::from_utf8(said.stdout).unwrap().trim().to_owned()
+    };
+    let inside = top().join(".git").exists();
+    assert_eq!(commit(&[]).is_empty(), !inside);
+    assert_eq!(commit(&["BUTTERSINK_COMMIT=abc"]), "abc");
+    let said = output(Command::new(binary("buttersink")).arg("--version"));
+    let said = String::from_utf8(said.stdout).unwrap();
+    let line = said.lines().nth(1).unwrap();
+    let built = option_env!("BUTTERSINK_COMMIT").filter(|commit| !commit.is_empty());
+    let built = built.unwrap_or("not recorded, for it was built without git");
+    assert_eq!(line, format!("commit: {built}"));
+}
+
+/// Of the same programs; that these are the same wherever they are built is for `make reproducible`.
+fn a_tar_file_is_whole_and_the_same_wherever_it_is_made() {
+    need("make");
+    let made = ["one", "another"].map(|place| {
+        let target = here().join(place);
+        std::fs::create_dir_all(target.join("static")).unwrap();
+        for program in programs() {
+            std::fs::write(target.join("static").join(program), "#!/bin/sh\n").unwrap();
+        }
+        let mut command = Command::new(top().join("contrib/dist.sh"));
+        command.env_remove("MAKEFLAGS").env("CARGO", cargo());
+        command
+            .env("CARGO_TARGET_DIR", &target)
+            .env("SOURCE_DATE_EPOCH", "1000000000");
+        assert!(output(&mut command).status.success());
+        let names = std::fs::read_dir(target.join("dist")).unwrap();
+        let mut paths = names.map(|entry| entry.unwrap().path());
+        paths
+            .find(|path| path.extension().is_some_and(|end| end == "gz"))
+            .unwrap()
+    });
+    let [one, another] = made.each_ref().map(|tar| std::fs::read(tar).unwrap());
+    assert!(one == another, "{made:?} differ");
+    let listed = run("tar", ["-tzf".as_ref(), made[0].as_os_str()]);
+    let has = |end: &str| {
+        assert!(
+            listed.lines().any(|f| f.ends_with(end)),
+            "no {end}: {listed}"
+        );
+    };
+    for name in names_in("man").iter().chain(&programs()) {
+        has(&format!("/{name}"));
+    }
+    for name in names_in("contrib/systemd")
+        .iter()
+        .filter(|n| n.contains('@'))
+    {
+        has(&format!("/systemd/system/{name}"));
+    }
+    for name in [
+        "COPYING",
+        "CHANGELOG.md",
+        "README.md",
+        "dependencies.txt",
+        "licences.txt",
+        "examples/config.toml",
+    ] {
+        has(&format!("/doc/buttersink/{name}"));
+    }
+    has("/tmpfiles.d/buttersink.conf");
+    has("/logrotate.d/buttersink");
+    has("/SHA256SUMS");
 }
 
 /// Who called one of the programs that came before types the same.

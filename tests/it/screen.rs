@@ -1,7 +1,9 @@
 //! What a terminal gets and a pipe does not: a line that shows how far a run is, colours, and tables of its
 //! width.
 
+use crate::restore;
 use crate::runner::Test;
+use crate::servers::{KEY, SECRET, shared};
 use crate::subvolumes::{alter, script, snapshot, subvolume};
 use crate::support::{binary, btrfs, here, output};
 use crate::tests;
@@ -10,6 +12,7 @@ use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
     the_status_is_for_terminals,
+    a_restore_shows_how_far_it_is,
     nothing_is_glued_to_what_a_pipe_shows,
     tables_fit_their_terminal,
     only_what_needs_attention_is_coloured,
@@ -84,6 +87,28 @@ fn the_status_is_for_terminals() {
     let text = on_a_terminal(&verify, &[("COLUMNS", "80")]);
     let of_all = |line: &&str| line.contains("  0%") && line.contains('░');
     assert!(drawn(&text).iter().any(of_all), "{text:?}");
+}
+
+fn a_restore_shows_how_far_it_is() {
+    let scene = restore::Scene::new(shared("seaweedfs"), &restore::PLAIN);
+    let (config, target) = (scene.config.display(), scene.to.join("back"));
+    let restore = format!(
+        "{} restore --endpoint-url {} --config {config} --subvolume live --target {}",
+        program("buttersink"),
+        scene.server.endpoint,
+        target.display()
+    );
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", KEY),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+    ];
+    let text = on_a_terminal(&restore, &[&keys[..], &[("COLUMNS", "80")]].concat());
+    let lines = drawn(&text);
+    for step in ["1/3", "3/3"] {
+        let of_all = |line: &&str| line.contains(&format!("  {step}  ")) && line.contains("% of ");
+        assert!(lines.iter().any(of_all), "{step}: {text:?}");
+    }
+    assert!(target.is_dir());
 }
 
 fn nothing_is_glued_to_what_a_pipe_shows() {

@@ -10,7 +10,7 @@ use crate::tree::assert_same;
 use buttersink::backup::config::Config;
 use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
 use buttersink::backup::state::RunState;
-use buttersink::backup::status::Status;
+use buttersink::backup::status::{Status, StatusLine};
 use buttersink::error::Result;
 use buttersink::event::Event;
 use buttersink::process::Priority;
@@ -323,6 +323,9 @@ fn how_backups_stand() {
     assert!(
         snapshots.free_bytes.is_some() && near.free_bytes.is_some() && far.free_bytes.is_none()
     );
+    // What was free a day before is remembered of where the run was.
+    let has_trend = |line: &StatusLine| line.free_bytes_per_day.is_some();
+    assert!(has_trend(snapshots) && has_trend(near) && !has_trend(far));
     assert_eq!(late(&after), [false; 3]);
     after.verdict().unwrap();
     assert_eq!(snapshots.next, Some(day(1).timestamp()));

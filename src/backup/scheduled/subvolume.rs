@@ -210,6 +210,9 @@ impl RunContext<'_, '_> {
     ) -> Result<()> {
         let config = &self.order.config;
         let now = || Stamp::of(self.now.timestamp());
+        for (place, free) in &outcome.free {
+            self.state.saw_room(place, self.now.timestamp(), *free);
+        }
         let last = self.state.subvolumes.entry(subject.of.name.clone());
         let last = last.or_default();
         for dest in &config.destinations {

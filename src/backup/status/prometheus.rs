@@ -50,6 +50,16 @@ const GAUGES: &[(&str, &str, Number)] = &[
     ("free_bytes", "Bytes that are free there.", |line| {
         line.free_bytes.and_then(|free| i64::try_from(free).ok())
     }),
+    (
+        "free_bytes_per_day",
+        "How many more are free each day, by what runs saw.",
+        |line| line.free_bytes_per_day,
+    ),
+    (
+        "full_in_days",
+        "Days until nothing is free there, if it goes on so.",
+        |line| line.full_in_days.and_then(|days| i64::try_from(days).ok()),
+    ),
 ];
 
 /// Writes the file, all of it or nothing: the collector may read at any moment, as another user.
@@ -135,7 +145,9 @@ mod tests {
             error: None,
             verified: None,
             verdict: None,
-            free_bytes: None,
+            free_bytes: Some(7),
+            free_bytes_per_day: Some(-2),
+            full_in_days: Some(3),
         };
         let status = Status {
             file: "/etc/a\\b".to_owned(),
@@ -148,6 +160,8 @@ mod tests {
             "buttersink_late{config=\"/etc/a\\\\b\",subvolume=\"a\\nb\",destination=\"di\\\"sk\"} 1\n"
         ));
         assert!(text.contains("} 1795996800\n"), "{text}");
+        assert!(text.contains("buttersink_free_bytes_per_day{") && text.contains("} -2\n"));
+        assert!(text.contains("buttersink_full_in_days{") && text.contains("} 3\n"));
         assert!(!text.contains("max_age"), "{text}");
     }
 }

@@ -89,12 +89,40 @@ fn spelled(options: &[Name]) -> String {
     spelled.collect::<Vec<_>>().join(" ")
 }
 
+/// What the sections of AWS's files are called, for `sed`.
+const PROFILES: &str = r"s/^\[\(profile \)\{0,1\}\([^]]*\)\]$/\2/p";
+
+/// A member of each line of `--json` that has it, for `sed`; several in one line by `grep` before it.
+fn member(name: &str) -> String {
+    format!(r#"s/.*"{name}":"\([^"]*\)".*/\1/p"#)
+}
+
+/// Functions that look for values, in bash. Names are somebody else's, and `compgen -W` would carry out what
+/// stands in them.
+fn bash_values() -> String {
+    let (subvolume, path) = (member("subvolume"), member("path"));
+    format!(
+        "_buttersink_values() {{\n    local value\n    while IFS= read -r value; do\n        \
+         [[ $value != \"$word\"* ]] || COMPREPLY+=(\"$(printf %q \"$value\")\")\n    done\n}}\n\
+         _buttersink_profiles() {{\n    sed -n '{PROFILES}' \"${{AWS_CONFIG_FILE:-$HOME/.aws/config}}\" \\\n        \
+         \"${{AWS_SHARED_CREDENTIALS_FILE:-$HOME/.aws/credentials}}\" 2>/dev/null | sort -u\n}}\n\
+         _buttersink_subvolumes() {{\n    local i\n    for ((i = 1; i + 1 < COMP_CWORD; i++)); do\n        \
+         [[ ${{COMP_WORDS[i]}} != --config ]] ||\n            \
+         buttersink status --json --config \"${{COMP_WORDS[i + 1]}}\" 2>/dev/null |\n            \
+         sed -n '{subvolume}' | sort -u\n    done\n}}\n\
+         _buttersink_snapshots() {{\n    local place\n    for place in \"${{COMP_WORDS[@]:1}}\"; do\n        \
+         [[ $place != */ || ! -d $place ]] ||\n            \
+         buttersink list --json \"$place\" 2>/dev/null | grep -o '\"path\":\"[^\"]*\"' | sed -n '{path}'\n    done\n}}\n"
+    )
+}
+
 fn bash() -> String {
     let mut text = format!(
         "# Completion of buttersink, btrfslist and checksumdir for bash. {MADE}\n\n\
          _buttersink_words() {{ mapfile -t COMPREPLY < <(compgen -W \"$1\" -- \"$word\"); }}\n\
          _buttersink_names() {{ mapfile -t COMPREPLY < <(compgen \"$1\" -- \"$word\"); compopt -o filenames; }}\n"
     );
+    text += &bash_values();
     for program in programs() {
         bash_function(&mut text, &program);
     }
@@ -187,6 +215,9 @@ fn by_hint(every: &[Name]) -> Vec<(String, String)> {
             Hint::Anything => String::new(),
             Hint::File => "_buttersink_names -f; ".to_owned(),
             Hint::Directory => "_buttersink_names -d; ".to_owned(),
+            Hint::Profile => "_buttersink_values < <(_buttersink_profiles); ".to_owned(),
+            Hint::SubvolumeName => "_buttersink_values < <(_buttersink_subvolumes); ".to_owned(),
+            Hint::SnapshotName => "_buttersink_values < <(_buttersink_snapshots); ".to_owned(),
             Hint::OneOf(words) => format!("_buttersink_words '{}'; ", words.join(" ")),
         };
         match found.iter_mut().find(|(known, _)| *known == done) {
@@ -197,10 +228,25 @@ fn by_hint(every: &[Name]) -> Vec<(String, String)> {
     found
 }
 
+/// The same in zsh.
+fn zsh_values() -> String {
+    let (subvolume, path) = (member("subvolume"), member("path"));
+    format!(
+        "\n_buttersink_profiles() {{\n    compadd -- ${{(f)\"$(sed -n '{PROFILES}' ${{AWS_CONFIG_FILE:-$HOME/.aws/config}} \\\n        \
+         ${{AWS_SHARED_CREDENTIALS_FILE:-$HOME/.aws/credentials}} 2>/dev/null | sort -u)\"}}\n}}\n\
+         \n_buttersink_subvolumes() {{\n    local file=${{(Q)words[${{words[(i)--config]}}+1]}}\n    \
+         compadd -- ${{(f)\"$(buttersink status --json --config $file 2>/dev/null | sed -n '{subvolume}' | sort -u)\"}}\n}}\n\
+         \n_buttersink_snapshots() {{\n    local place\n    for place in ${{(M)${{(Q)words}}:#*/}}; do\n        \
+         [[ ! -d $place ]] || compadd -- ${{(f)\"$(buttersink list --json $place 2>/dev/null |\n            \
+         grep -o '\"path\":\"[^\"]*\"' | sed -n '{path}')\"}}\n    done\n}}\n"
+    )
+}
+
 fn zsh() -> String {
     let mut text = format!(
         "#compdef buttersink btrfslist checksumdir\n# Completion of buttersink, btrfslist and checksumdir for zsh. {MADE}\n"
     );
+    text += &zsh_values();
     for program in programs() {
         zsh_function(&mut text, &program);
     }
@@ -292,6 +338,9 @@ fn zsh_hint(hint: Hint) -> String {
         Hint::Anything => String::new(),
         Hint::File => "_files".to_owned(),
         Hint::Directory => "_files -/".to_owned(),
+        Hint::Profile => "_buttersink_profiles".to_owned(),
+        Hint::SubvolumeName => "_buttersink_subvolumes".to_owned(),
+        Hint::SnapshotName => "_buttersink_snapshots".to_owned(),
         Hint::OneOf(words) => format!("({})", words.join(" ").replace(':', "\\:")),
     }
 }
@@ -299,6 +348,26 @@ fn zsh_hint(hint: Hint) -> String {
 fn zsh_text(text: &str) -> String {
     let text = text.replace('\'', "'\\''").replace('[', "\\[");
     text.replace(']', "\\]").replace(':', "\\:")
+}
+
+/// The same in fish.
+fn fish_values() -> String {
+    let (subvolume, path) = (member("subvolume"), member("path"));
+    // Between single quotes, fish takes away a backslash before a backslash only.
+    let sed = |script: &str| format!("sed -n '{}'", script.replace('\\', "\\\\"));
+    format!(
+        "function __buttersink_profiles\n    set -q AWS_CONFIG_FILE; or set -l AWS_CONFIG_FILE ~/.aws/config\n    \
+         set -q AWS_SHARED_CREDENTIALS_FILE; or set -l AWS_SHARED_CREDENTIALS_FILE ~/.aws/credentials\n    \
+         {} $AWS_CONFIG_FILE $AWS_SHARED_CREDENTIALS_FILE 2>/dev/null\nend\n\
+         function __buttersink_subvolumes\n    set -l words (commandline -opc)\n    \
+         set -l at (contains -i -- --config $words); or return\n    \
+         buttersink status --json --config $words[(math $at + 1)] 2>/dev/null | {} | sort -u\nend\n\
+         function __buttersink_snapshots\n    for place in (string match -- '*/' (commandline -opc))\n        \
+         test -d $place; and buttersink list --json $place 2>/dev/null | grep -o '\"path\":\"[^\"]*\"' | {}\n    end\nend\n",
+        sed(PROFILES),
+        sed(&subvolume),
+        sed(&path)
+    )
 }
 
 fn fish(program: &Described) -> String {
@@ -320,6 +389,7 @@ fn fish(program: &Described) -> String {
         return text;
     }
     let words = words.join(" ");
+    text += &fish_values();
     text += &format!(
         "# Whether the command is one of these; 'none' if none is typed.\n\
          function __buttersink_is\n    for word in (commandline -opc)[2..]\n        \
@@ -374,6 +444,9 @@ fn fish_option(program: &str, condition: &str, option: &Name) -> String {
         (Some(_), Hint::Anything) => " -x".to_owned(),
         (Some(_), Hint::File) => " -r -F".to_owned(),
         (Some(_), Hint::Directory) => " -x -a '(__fish_complete_directories)'".to_owned(),
+        (Some(_), Hint::Profile) => " -x -a '(__buttersink_profiles)'".to_owned(),
+        (Some(_), Hint::SubvolumeName) => " -x -a '(__buttersink_subvolumes)'".to_owned(),
+        (Some(_), Hint::SnapshotName) => " -x -a '(__buttersink_snapshots)'".to_owned(),
         (Some(_), Hint::OneOf(words)) => format!(" -x -a '{}'", words.join(" ")),
     };
     let (short, help) = (short.unwrap_or_default(), fish_text(option.help));
@@ -403,6 +476,10 @@ fn some_files() -> PathBuf {
     let dir = here().join("some");
     std::fs::create_dir_all(dir.join("snaps")).unwrap();
     std::fs::write(dir.join("saved.log"), "").unwrap();
+    let profiles = "[default]\nregion = us-east-1\n[profile backup]\nregion = us-east-1\n[profile $(touch evil)]\n";
+    std::fs::write(dir.join("aws"), profiles).unwrap();
+    let config = "[[subvolume]]\npath = '/home'\n[[destination]]\nlocation = '/mnt/disk/'\n";
+    std::fs::write(dir.join("b.toml"), config).unwrap();
     dir
 }
 
@@ -413,7 +490,12 @@ fn bash_offers(words: &[&str]) -> Vec<String> {
         _\"$1\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
     let mut command = Command::new("bash");
     command.args(["-uc", script, "bash"]).args(words);
-    command.current_dir(top()).env("DIR", some_files());
+    let dir = some_files();
+    command
+        .current_dir(top())
+        .env("DIR", &dir)
+        .env("HOME", &dir);
+    command.env("AWS_CONFIG_FILE", dir.join("aws"));
     let said = output(command.env("PATH", our_path()));
     assert!(said.status.success() && said.stderr.is_empty());
     let text = String::from_utf8(said.stdout).unwrap();
@@ -453,6 +535,20 @@ fn bash_completes() {
         bash_offers(&["buttersink", "config", "check", "--o"]),
         ["--offline"]
     );
+    assert_eq!(
+        bash_offers(&["buttersink", "--profile", ""]),
+        ["\\$\\(touch\\ evil\\)", "backup", "default"]
+    );
+    assert!(!here().join("some/evil").exists());
+    let subvolume = [
+        "buttersink",
+        "restore",
+        "--config",
+        "b.toml",
+        "--subvolume",
+        "",
+    ];
+    assert_eq!(bash_offers(&subvolume), ["home"]);
     assert_eq!(bash_offers(&["btrfslist", "--s"]), ["--sizes"]);
     assert_eq!(bash_offers(&["checksumdir", "-o", "s"]), ["snaps"]);
 }
@@ -486,6 +582,7 @@ fn fish_completes() {
         command
             .args(["-N", "-c", &script])
             .current_dir(some_files());
+        command.env("AWS_CONFIG_FILE", some_files().join("aws"));
         let said = output(command.env("HOME", here()).env("PATH", our_path()));
         assert!(said.status.success() && said.stderr.is_empty());
         let text = String::from_utf8(said.stdout).unwrap();
@@ -501,6 +598,11 @@ fn fish_completes() {
     assert_eq!(offers("buttersink backup --al"), ["--always"]);
     assert_eq!(offers("buttersink verify --ag"), ["--against"]);
     assert_eq!(offers("buttersink list --ag"), [""; 0]);
+    let profiles = offers("buttersink list --profile ");
+    assert!(profiles.ends_with(&["backup".to_owned(), "default".to_owned()]));
+    assert!(profiles.len() == 3 && !here().join("some/evil").exists());
+    let subvolume = "buttersink restore --config b.toml --subvolume ";
+    assert_eq!(offers(subvolume), ["home"]);
     assert_eq!(offers("btrfslist --s"), ["--sizes"]);
     assert_eq!(offers("checksumdir --li"), ["--links"]);
 }
