@@ -35,7 +35,7 @@ begin() {
     mount -t devtmpfs dev /dev
     mount -t proc proc /proc
     mount -t sysfs sys /sys
-    mkdir -p /tmp /system /backup
+    mkdir -p /tmp /system /backup /raw
     mount -t tmpfs tmp /tmp
     while read -r module; do insmod "/modules/$module"; done </modules/order
 }
@@ -55,14 +55,29 @@ new_system_disk() {
     mkdir -p /system/snaps
 }
 
+# What a kernel starts first from a root that was brought back: it shows that all is where it belongs.
+first_program='#!/bin/sh
+export PATH=/bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount /home
+if grep -q "^[^ ]* / btrfs .*subvol=/root" /proc/mounts && grep -q changed "/home/a name with spaces 8"; then
+    echo "rescue: passed"
+fi
+poweroff -f'
+
 # A small system in two subvolumes, with everything that a filesystem may hold.
 make_system() {
     btrfs -q subvolume create /system/root
     btrfs -q subvolume create /system/home
     cp -a /bin /lib* /etc /init /system/root/
     cd /system/root
-    mkdir -p dev usr/bin srv/deep/er/still var home
+    mkdir -p dev proc usr/bin srv/deep/er/still var home
     echo 'UUID=6a0ee7c5-1b3f-4b52-9d7e-0c2f5d1e8a44 / btrfs subvol=root 0 0' >etc/fstab
+    echo '/dev/vda /home btrfs subvol=home 0 0' >>etc/fstab
+    mkdir sbin
+    echo "$first_program" >sbin/init
+    chmod 755 sbin/init
     mknod dev/null c 1 3
     mknod dev/pipe p
     ln -s ../../bin/busybox usr/bin/env
@@ -138,6 +153,46 @@ to_bucket() {
     expect 1 'bucket' buttersink s3://no-such-bucket/machine/
 }
 
+write_configuration() {
+    mkdir -p /system/taken /system/back
+    cat >/etc/rescue.toml <<END
+[global]
+state_path = '/tmp/state.json'
+lock_path = '/tmp/rescue.lock'
+[schedule]
+[snapshots]
+base_dir = '/system/taken'
+[subvolumes]
+paths = ['/system/root', '/system/home']
+[s3]
+bucket = 'raw:/raw'
+prefix = 'machine'
+[restore]
+target_base_dir = '/system/back'
+END
+}
+
+# To a directory on FAT, by the kernel's own driver.
+to_raw() {
+    mount -t vfat /dev/vdc /raw
+    write_configuration
+    expect 0 'root .*raw:.* 1 sent' buttersink backup -q --config /etc/rescue.toml --once
+    expect 0 '' buttersink verify --download --config /etc/rescue.toml
+    grep -q max_object /raw/.buttersink-raw || fail 'nothing is said of what FAT can hold'
+    umount /raw
+}
+
+# Both subvolumes as they were, at once to be written to.
+from_raw() {
+    mount -t vfat -o ro /dev/vdc /raw
+    write_configuration
+    for name in root home; do
+        expect 0 '' buttersink restore -q --config /etc/rescue.toml --subvolume $name --target /system/$name
+        expect 0 '' checksumdir --links --xattrs --check /backup/lists/$name-2.sha256sum /system/$name
+    done
+    umount /raw
+}
+
 write_lists() {
     mkdir /backup/lists
     cd /backup/lists
@@ -199,6 +254,7 @@ before() {
     make_system
     core
     [ -z "${s3-}" ] || to_bucket
+    to_raw
     write_lists
     umount /system
     umount /backup
@@ -209,16 +265,31 @@ after() {
     say 'the system from the second disk'
     new_system_disk
     bring_back /backup/snaps/
+    say 'the system from a directory on FAT'
+    new_system_disk
+    from_raw
+    umount /system
     say 'the same as the page has it'
     dd if=/dev/zero of=/dev/vda bs=1M count=2 2>/dev/null # mkfs.btrfs asks for a disk without a filesystem
     by_the_page
-    [ -n "${s3-}" ] || return 0
+}
+
+after_bucket() {
+    mount -o ro /dev/vdb /backup
     say 'the system from the bucket'
     new_system_disk
     bring_back s3://rescue/machine/
 }
 
-# Nothing of btrfs-progs is here, and the snapshots come from the second disk all the same.
+# As an initramfs starts a system: what is mounted is what the kernel was told, and nothing else is done.
+boot() {
+    mount -t btrfs -o "$rootflags" "$root" /system
+    trap - EXIT
+    exec switch_root /system /sbin/init
+}
+
+# Nothing of btrfs-progs is here, and the snapshots come from the second disk all the same, and a running
+# system from the directory on FAT. It backs itself up, to the disk, to the directory and to the bucket.
 bare() {
     [ ! -e /bin/btrfs ] || fail 'btrfs-progs are here'
     mount /dev/vdb /backup
@@ -230,8 +301,57 @@ bare() {
         expect 0 '' checksumdir --xattrs --compare /backup/snaps/$name /system/snaps/$name
     done
     expect 0 'snaps/root-2' btrfslist /system
+    from_raw
+    bare_backup
     umount /system
     umount /backup
+}
+
+bare_backup() {
+    mkdir /backup/bare
+    mount -t vfat /dev/vdc /raw
+    echo one >/system/root/var/bare
+    expect 0 '' buttersink backup /system/root /backup/bare/
+    expect 0 '' buttersink backup /system/home raw:/raw/bare/
+    if [ -n "${s3-}" ]; then
+        echo two >/system/root/var/bare
+        expect 0 '1 snapshot sent' buttersink backup /system/root s3://rescue/bare/
+    fi
+    cd /backup/lists
+    for name in root home; do
+        mkdir $name
+        for snapshot in "/system/$name/snapshot"/2*; do
+            (cd $name && checksumdir -q --links --xattrs "$snapshot")
+        done
+    done
+    cd /
+    umount /raw
+}
+
+# As the list has it, but for the earlier snapshot in it: an empty directory that no stream has.
+same() {
+    local got=0
+    echo "$2 as $1 has it"
+    checksumdir --links --xattrs --check "$1" "$2" >/tmp/said 2>&1 || got=$?
+    cat /tmp/said
+    case $got in 0 | 4) ;; *) fail "status $got" ;; esac
+    if grep -v '^removed  snapshot/2' /tmp/said; then fail 'it is another'; fi
+}
+
+# Another machine without btrfs-progs gets what that one was.
+bare_again() {
+    mount -o ro /dev/vdb /backup
+    mount -t vfat -o ro /dev/vdc /raw
+    mount /dev/vda /system
+    mkdir /system/root /system/home
+    expect 0 '1 snapshot sent' buttersink -q /backup/bare/ /system/root/
+    expect 0 '1 snapshot sent' buttersink -q raw:/raw/bare/ /system/home/
+    [ -z "${s3-}" ] || expect 0 '1 snapshot sent' buttersink -q s3://rescue/bare/ /system/root/
+    for name in root home; do
+        for list in "/backup/lists/$name"/*.sha256sum; do
+            same "$list" "/system/$name/$(basename "$list" .sha256sum)"
+        done
+    done
 }
 
 # The tests that compare our own receive with that of btrfs-progs, without the limit of time that their
@@ -275,12 +395,12 @@ begin
 echo "rescue: running on Linux $(uname -r)"
 # shellcheck disable=SC2013 # words
 for word in $(cat /proc/cmdline); do
-    case $word in stage=* | s3=* | minutes=* | seed=* | mending=* | days_of_months=*) eval "$word" ;; esac
+    case $word in stage=* | s3=* | minutes=* | seed=* | mending=* | days_of_months=* | root=* | rootflags=*) eval "$word" ;; esac
 done
 [ -z "${s3-}" ] || network
 case $stage in
 probe) ;;
-before | after | bare | suite | torture | months) $stage ;;
+before | after | after_bucket | boot | bare | bare_again | suite | torture | months) $stage ;;
 *) fail "no such stage: $stage" ;;
 esac
 echo 'rescue: passed'

@@ -2,8 +2,10 @@
 # make rescue-test: a virtual machine makes a small system, backs it up to a second disk and to a
 # bucket, and is destroyed; another one, with a new disk, gets the system back from each and checks
 # it. The machines hold nothing but busybox, btrfs-progs and our static programs, and run Debian's
-# own kernel, which makes this a test on a second kernel too. A third machine has no btrfs-progs either:
-# snapshots come from the second disk to a filesystem that this machine made.
+# own kernel, which makes this a test on a second kernel too; a third disk, with FAT, holds a directory of
+# streams. The system that came back is started. Two more machines have no btrfs-progs either: one gets
+# its system from the second disk and the third, to a filesystem that this machine made, and backs itself up,
+# and the other one gets that.
 #
 # Needs no root. Kernel, emulator and busybox are Debian's packages, unpacked and not installed.
 #
@@ -52,7 +54,7 @@ emulator_packages() {
 
 unpack_packages() {
     local kernel package
-    [ ! -e "$dir/unpacked" ] || return 0
+    [ ! -e "$dir/complete" ] || return 0
     kernel=$(kernel_package)
     [ -n "$kernel" ] || { apt-get -q update >&2 && kernel=$(kernel_package); }
     [ -n "$kernel" ] || die 'apt knows no linux-image-cloud-amd64'
@@ -60,11 +62,11 @@ unpack_packages() {
     mkdir -p "$dir/packages" "$root"
     say "fetching $kernel and what runs it"
     # shellcheck disable=SC2046 # words
-    (cd "$dir/packages" && apt-get -q download "$kernel" busybox-static $(emulator_packages)) \
+    (cd "$dir/packages" && apt-get -q download "$kernel" busybox-static dosfstools $(emulator_packages)) \
         >"$dir/fetched" 2>&1 || die "apt-get cannot fetch the packages: $(tail -3 "$dir/fetched")"
     for package in "$dir"/packages/*.deb; do dpkg-deb -x "$package" "$root"; done
     rm -r "$dir/packages"
-    touch "$dir/unpacked"
+    touch "$dir/complete"
 }
 
 # Modules that this one needs, before itself; those that were seen are in $order.
@@ -84,7 +86,7 @@ kernel_modules() {
     : >"$order"
     "$root/bin/busybox" depmod -b "$root" "$(basename "$modules")"
     for name in crc32c_generic crc32c-intel xxhash_generic sha256_generic blake2b_generic \
-        btrfs virtio_pci virtio_blk virtio_net ${torture:+loop}; do
+        btrfs vfat nls_cp437 nls_ascii nls_utf8 virtio_pci virtio_blk virtio_net ${torture:+loop}; do
         module "$name"
     done
     mkdir -p "$1"
@@ -198,6 +200,7 @@ machine() {
         -append "console=ttyS0 quiet panic=-1 $*" \
         -drive "file=$dir/system.img,if=virtio,format=raw,cache=unsafe" \
         -drive "file=$dir/backup.img,if=virtio,format=raw,cache=unsafe" \
+        -drive "file=$dir/raw.img,if=virtio,format=raw,cache=unsafe" \
         -nic user,model=virtio-net-pci </dev/null 2>"$dir/qemu.log" || true
     tr -d '\r' <"$console" | grep -qx 'rescue: passed'
 }
@@ -279,7 +282,7 @@ torture() {
 
 stage() {
     say "$1 (with $accel)"
-    if ! machine "$accel" $limit "stage=$1" "$s3"; then
+    if ! machine "$accel" $limit "stage=$1" "$s3" "${@:2}"; then
         tail -60 "$dir/console" >&2
         tail -3 "$dir/qemu.log" >&2
         die "the machine '$1' did not say that it passed; its console: $dir/console"
@@ -299,24 +302,31 @@ initramfs whole
 emulator
 s3=
 [ "${RESCUE_S3-}" = no ] || [ -n "$torture" ] || start_server
-new_disk "$dir/system.img"
-new_disk "$dir/backup.img"
+for disk in system backup raw; do new_disk "$dir/$disk.img"; done
+"$(find "$root" -name mkfs.fat)" "$dir/raw.img" >"$dir/mkfs.log"
 accel=$(accelerator)
 if [ -n "$torture" ]; then
     suite
     months
     [ "$torture" = 0 ] || torture
-    rm -f "$dir"/{system,backup}.img
+    rm -f "$dir"/{system,backup,raw}.img
     say passed
     exit
 fi
 stage before
 new_disk "$dir/system.img" # the loss
 stage after
+stage boot root=/dev/vda rootflags=subvol=root
+if [ -n "$s3" ]; then
+    new_disk "$dir/system.img"
+    stage after_bucket
+fi
 initramfs bare
-new_disk "$dir/system.img"
-mkfs.btrfs -q "$dir/system.img" # by another machine than the one that needs it
-stage bare
-rm -f "$dir"/{system,backup}.img
+for machine in bare bare_again; do
+    new_disk "$dir/system.img"
+    mkfs.btrfs -q "$dir/system.img" # by another machine than the one that needs it
+    stage $machine
+done
+rm -f "$dir"/{system,backup,raw}.img
 grep -h '^rescue: running' "$dir/console-after" "$dir/console-bare" >&2
 say passed

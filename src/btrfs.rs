@@ -9,6 +9,7 @@ mod find_new;
 mod mounts;
 mod search;
 mod sizes;
+mod stream_bounds;
 mod subvolume;
 mod subvolumes;
 mod uuid_tree;
@@ -30,6 +31,7 @@ pub use find_new::{WrittenBytes, changed_since, touched_since, written};
 pub(crate) use mounts::fuzz as fuzz_mounts;
 pub use mounts::{Mount, mount_point, mount_root, mounts_without, swap_files};
 pub use sizes::Usage;
+pub use stream_bounds::less_than_whole;
 pub use subvolume::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
 pub use uuid_tree::received_from;
 

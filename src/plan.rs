@@ -34,8 +34,10 @@ pub struct Wish<'a> {
     /// What arrives is held against its source: see [`Plan::compare`].
     pub compare: bool,
     /// It is carried out at once: the only snapshot that is to come, in the only way that there is, is not
-    /// measured where that would take about as long as sending it.
+    /// measured where that would take about as long as sending it. See also [`Plan::or_whole`].
     pub run: bool,
+    /// What arrives is made durable each for itself.
+    pub one_by_one: bool,
     /// Measure nothing more than what no plan can do without. See [`Plan::unmeasured`].
     pub settled: bool,
     /// For destinations that keep diffs: how long a chain of diffs may get.
@@ -152,6 +154,9 @@ pub struct Plan {
     pub measured: Sizes,
     /// What arrives is held against its source before it counts as sent.
     pub compare: bool,
+    /// Of a run: the diff by which the only snapshot that is to come may come, where the other way is to send it
+    /// whole. It need not be measured if it is certain to be the shorter.
+    pub or_whole: Option<Diff>,
 }
 
 impl Plan {

@@ -169,7 +169,8 @@ impl Progress {
     fn pace(&self, event: &Event, moved: u64) -> String {
         match event {
             Event::Ended(ended) if ended.step.action == Action::Transfer => {
-                let took = self.meter.step_started.elapsed().as_secs_f64();
+                let took = self.meter.took(event).as_secs_f64();
+                let moved = ended.took.and(ended.received_bytes).unwrap_or(moved);
                 let rate = (moved as f64 / took.max(0.001)) as u64;
                 format!(", {} at {}/s", human(moved), human(rate))
             }
@@ -235,7 +236,7 @@ impl Progress {
 
     /// An event, with what scripts need beside it.
     fn tell(&mut self, text: impl FnOnce() -> String, event: &Event) {
-        let took = self.meter.step_started.elapsed();
+        let took = self.meter.took(event);
         match self.json {
             true => {
                 let line = report::json(&self.context.told(event, took));

@@ -47,6 +47,22 @@ pub fn knows(head: &Head) -> bool {
     head.version <= VERSION
 }
 
+fn must_be_known(head: &Head) -> Result<()> {
+    if knows(head) {
+        return Ok(());
+    }
+    let version = head.version;
+    let said = format!(
+        "the stream is of protocol {version}, and only {VERSION} and older ones can be received so: receive it \
+         with --receive-with btrfs (a file with fs-verity needs that)"
+    );
+    Err(Error::failed("cannot receive", said))
+}
+
+fn preparing() -> String {
+    "cannot prepare the snapshot that is received".to_owned()
+}
+
 /// Applies a stream, in pieces of any length, to a subvolume that nobody else works on.
 pub struct Receiver {
     version: u32,
@@ -103,27 +119,34 @@ impl Receiver {
     /// # Errors
     /// If the stream's protocol is newer than what we know, or the top cannot be made root's alone.
     pub fn new(head: &Head, top: File, parent: Option<File>) -> Result<Receiver> {
-        if !knows(head) {
-            let version = head.version;
-            let said = format!(
-                "the stream is of protocol {version}, and only {VERSION} and older ones can be received so: receive it \
-                 with --receive-with btrfs (a file with fs-verity needs that)"
-            );
-            return Err(Error::failed("cannot receive", said));
-        }
-        let doing = || "cannot prepare the snapshot that is received".to_owned();
+        must_be_known(head)?;
         let attributes = match parent {
             Some(_) => Top::of_snapshot(top.as_fd()),
             None => Top::of_new(top.as_fd()),
         };
+        Receiver::with(head, top, parent, attributes.doing(preparing)?)
+    }
+
+    /// The same onto a snapshot of what was received a moment ago, whose top lacks its own attributes still.
+    ///
+    /// # Errors
+    /// As [`Receiver::new`] says.
+    pub fn onto(head: &Head, top: File, parent: &Received) -> Result<Receiver> {
+        must_be_known(head)?;
+        let attributes = parent.attributes.handed_on(parent.top());
+        let parent = parent.top.try_clone().doing(preparing)?;
+        Receiver::with(head, top, Some(parent), attributes.doing(preparing)?)
+    }
+
+    fn with(head: &Head, top: File, parent: Option<File>, attributes: Top) -> Result<Receiver> {
         let parent = head.parent.map(|(uuid, _)| uuid).zip(parent);
         let parent = parent.map(|(uuid, top)| OpenTree::new(top).map(|tree| (uuid, tree)));
         Ok(Receiver {
             version: head.version,
             uuid: head.uuid,
-            parent: parent.transpose().doing(doing)?,
-            top: attributes.doing(doing)?,
-            tree: OpenTree::new(top).doing(doing)?,
+            parent: parent.transpose().doing(preparing)?,
+            top: attributes,
+            tree: OpenTree::new(top).doing(preparing)?,
             rest: Vec::new(),
             held: false,
             current: None,
@@ -266,6 +289,18 @@ impl Received {
     /// The open top.
     pub fn top(&self) -> BorrowedFd<'_> {
         self.top.as_fd()
+    }
+
+    /// The same tree, open once more.
+    ///
+    /// # Errors
+    /// If no more can be opened.
+    pub fn try_clone(&self) -> io::Result<Received> {
+        Ok(Received {
+            top: self.top.try_clone()?,
+            attributes: self.attributes.clone(),
+            notes: Vec::new(),
+        })
     }
 
     /// Gives the top its own owner, rights and times. From now on others may reach what is in it.

@@ -63,6 +63,15 @@ pub trait Store {
     /// If one of them cannot be measured.
     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes>;
 
+    /// About how many bytes the stream of a diff between listed snapshots has, where it is certain without measuring
+    /// it that the whole stream of the same snapshot has more.
+    ///
+    /// # Errors
+    /// If it cannot be looked at.
+    fn less_than_whole(&mut self, _diff: &Diff) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// The stream of a diff between listed snapshots. End of stream means complete: reading
     /// returns `Ok(0)` only when every byte was delivered and its producer succeeded.
     ///
@@ -104,6 +113,19 @@ pub trait Store {
     /// # Errors
     /// If the name is taken, the parent is missing or altered, space is short, or it cannot start.
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>>;
+
+    /// Tells whether what is received from now on may wait for others, to be made durable together with them: what
+    /// does so is [`Receipt::held`].
+    fn hold(&mut self, _hold: bool) {}
+
+    /// Makes all exist that is held, durably: what exists now, by effective UUIDs. Other than that nothing is
+    /// held any more, and it has to be sent again.
+    ///
+    /// # Errors
+    /// If nobody knows what exists, or nothing can be made to.
+    fn publish(&mut self) -> Result<Vec<Uuid>> {
+        Ok(Vec::new())
+    }
 
     /// Makes a second copy of a snapshot under another name, without moving data through us: a read-only
     /// snapshot of one that is listed, here or as [`Listing::elsewhere`].
@@ -258,7 +280,7 @@ pub trait Sink: Write {
     /// Hears, before the first byte, that the sender mends. Stores of streams write that down.
     fn is_mended(&mut self) {}
 
-    /// Makes what was written exist, durably.
+    /// Makes what was written exist, durably, or holds it so that [`Store::publish`] does.
     ///
     /// # Errors
     /// If it is incomplete, damaged or cannot be kept. Then nothing exists.

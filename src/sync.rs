@@ -129,23 +129,27 @@
 //! ```
 
 mod another_way;
+mod batch;
 mod check_copy;
 mod planning;
 pub mod resend;
+mod step;
 mod transfer;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Instead, Listener, Summary};
 use crate::plan::{Action, Plan, Step, Wish};
-use crate::process;
-use crate::snapshot::{Listing, Measured, Sizes, Uuid, shown};
-use crate::store::{Receipt, Store};
+use crate::snapshot::{Listing, Measured, Sizes, Uuid};
+use crate::store::Store;
 use another_way::{another_may_do, must_be_about};
+use batch::Batch;
 pub use check_copy::{as_if_settled, must_compare, settle};
 pub use planning::make_plan;
 use planning::plan_from;
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+use step::{not_deleted, one_step, orphan};
 pub use transfer::transfer;
 
 /// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
@@ -166,7 +170,15 @@ pub fn carry_out(
     must_compare(plan, source, dest)?;
     dest.will_compare(plan.compare);
     let mut run = Run::new(plan, here, wish);
-    while let Some(step) = run.todo.pop_front() {
+    loop {
+        if run.batch.is_due(&run.todo) {
+            run.publish(dest, listener)?;
+        }
+        let Some(step) = run.todo.pop_front() else {
+            break;
+        };
+        let began = Instant::now();
+        dest.hold(run.batch.takes(&step));
         let result = match step.action {
             Action::Keep => {
                 run.summary.kept += 1;
@@ -184,7 +196,11 @@ pub fn carry_out(
                     .map(|()| receipt)
             }),
         };
+        if result.is_err() && !run.batch.is_empty() {
+            run.publish(dest, listener)?;
+        }
         match result {
+            Ok(receipt) if receipt.held => run.batch.add(step, receipt, began),
             Ok(receipt) => {
                 run.summary.count(&step, &receipt);
                 listener(Event::ended(&step, Ok(receipt)));
@@ -211,6 +227,7 @@ struct Run<'a> {
     lost_paths: HashSet<PathBuf>,
     /// What could not be copied within the destination's filesystem.
     uncopied: HashSet<Uuid>,
+    batch: Batch,
     summary: Summary,
 }
 
@@ -226,12 +243,30 @@ impl<'a> Run<'a> {
             lost: HashSet::new(),
             lost_paths: HashSet::new(),
             uncopied: HashSet::new(),
+            batch: Batch::new(plan, wish),
             summary: Summary {
                 failed,
                 strangers: plan.strangers,
                 ..Summary::default()
             },
         }
+    }
+
+    /// What waits is made durable, and told of.
+    fn publish(&mut self, dest: &mut dyn Store, listener: &mut Listener) -> Result<()> {
+        let published = self.batch.publish(dest);
+        for done in &published.there {
+            self.summary.count(&done.step, &done.receipt);
+            done.tell(listener);
+        }
+        for step in published.again.into_iter().rev() {
+            self.todo.push_front(step);
+        }
+        let Some((error, steps)) = published.failed else {
+            return Ok(());
+        };
+        let mut failed = steps.iter();
+        failed.try_for_each(|step| self.failed(step, error.clone(), listener))
     }
 
     fn failed(&mut self, step: &Step, error: Error, listener: &mut Listener) -> Result<()> {
@@ -323,47 +358,5 @@ impl<'a> Run<'a> {
         };
         let known = self.measured.clone();
         plan_from(known, source, self.here, &there, &wish, listener)
-    }
-}
-
-fn not_deleted(step: &Step) -> Error {
-    let said = "nothing is deleted, since not every snapshot arrived";
-    Error::refused(format!("keeping {}", shown(&step.path)), said)
-}
-
-fn orphan(step: &Step) -> Error {
-    let name = shown(&step.path);
-    Error::failed(
-        format!("cannot send {name}"),
-        "it builds on a snapshot that did not arrive",
-    )
-}
-
-fn one_step(
-    step: &Step,
-    source: &mut dyn Store,
-    dest: &mut dyn Store,
-    listener: &mut Listener,
-) -> Result<Receipt> {
-    process::check("synchronising")?;
-    listener(Event::Started(step.clone()));
-    match step.action {
-        Action::Delete => dest.delete(&step.path).map(|()| Receipt::default()),
-        Action::Copy => {
-            let original = step.original.as_deref().unwrap_or(&step.path);
-            dest.copy(original, &step.path).map(|()| Receipt::default())
-        }
-        _ => match transfer(source, dest, &step.diff(), &step.path, &mut |n| {
-            listener(Event::Moved { bytes: n });
-        }) {
-            Err(error) if error.kind == Kind::Restarted => {
-                let path = step.path.clone();
-                listener(Event::Again { path, error });
-                transfer(source, dest, &step.diff(), &step.path, &mut |n| {
-                    listener(Event::Moved { bytes: n });
-                })
-            }
-            other => other,
-        },
     }
 }

@@ -46,6 +46,7 @@ complete -c buttersink -n '__buttersink_is sync list backup snapshot send restor
 complete -c buttersink -n '__buttersink_is sync none' -s d -l delete -d 'after everything arrived, delete snapshots of DST that SRC does not have, of the subvolumes that SRC has snapshots of'
 complete -c buttersink -n '__buttersink_is sync none' -s e -l estimate -d 'plan with guessed sizes, without measuring'
 complete -c buttersink -n '__buttersink_is sync backup none' -l whole -d 'send every snapshot whole, and none as the difference from another'
+complete -c buttersink -n '__buttersink_is sync none' -l one-by-one -d 'make each snapshot durable for itself, and not many small ones together'
 complete -c buttersink -n '__buttersink_is sync none' -l allow-empty -d 'a SRC without snapshots is no failure'
 complete -c buttersink -n '__buttersink_is sync backup none' -l compare -d 'read what arrived, on both sides, before it counts as sent'
 complete -c buttersink -n '__buttersink_is sync list clean prune none' -l exclude -x -d 'leave alone the snapshots whose name matches (may be repeated)'

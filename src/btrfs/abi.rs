@@ -20,6 +20,9 @@ pub(super) const LAST_FREE: u64 = -256_i64 as u64;
 
 /// Key types of the items that we read.
 pub(super) const INODE_ITEM: u32 = 1;
+pub(super) const INODE_REF: u32 = 12;
+pub(super) const INODE_EXTREF: u32 = 13;
+pub(super) const XATTR_ITEM: u32 = 24;
 pub(super) const EXTENT_DATA: u32 = 108;
 pub(super) const ROOT_ITEM: u32 = 132;
 pub(super) const ROOT_BACKREF: u32 = 144;
@@ -367,6 +370,31 @@ pub(super) fn file_extent(item: &[u8]) -> Option<(u64, u64)> {
         return Some((generation, item.u64(8)?));
     }
     (item.u64(21)? != 0).then_some((generation, item.u64(45)?))
+}
+
+/// The bytes of a file or a symbolic link, from its `btrfs_inode_item`; of anything else 0.
+pub(super) fn content_size(item: &[u8]) -> Option<u64> {
+    let item = Fields(item);
+    let kind = item.u32(52)? & libc::S_IFMT;
+    let size = item.u64(16)?;
+    Some(if matches!(kind, libc::S_IFREG | libc::S_IFLNK) {
+        size
+    } else {
+        0
+    })
+}
+
+/// Content that a `btrfs_file_extent_item` stands for: its address on disk, 0 of what lies in the item, and
+/// the bytes of the file that it is. `None` for holes and for space that is only reserved.
+pub(super) fn content_extent(item: &[u8]) -> Option<(u64, u64)> {
+    const INLINE: u8 = 0;
+    const REGULAR: u8 = 1;
+    let fields = Fields(item);
+    match fields.u8(20)? {
+        INLINE => Some((0, fields.u64(8)?)),
+        REGULAR => Some((fields.u64(21)?, fields.u64(45)?)).filter(|(address, _)| *address != 0),
+        _ => None,
+    }
 }
 
 /// The text before the first zero byte.

@@ -19,6 +19,7 @@ pub(super) struct Options {
     pub(super) delete: bool,
     pub(super) estimate: bool,
     pub(super) whole: bool,
+    pub(super) one_by_one: bool,
     pub(super) allow_empty: bool,
     pub(super) compare: bool,
     pub(super) resend: Vec<PathBuf>,

@@ -80,6 +80,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         delete: options.delete,
         estimate: options.estimate,
         whole: options.whole,
+        one_by_one: options.one_by_one,
         compare: options.compare,
         run: !options.dry_run,
         max_chain: Some(options.max_chain()),

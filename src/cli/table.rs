@@ -100,6 +100,9 @@ const OWN: Table = &[
     Row::flag("whole", |o| o.whole = true)
         .help("send every snapshot whole, and none as the difference from another")
         .of(&[Sync, Backup]),
+    Row::flag("one-by-one", |o| o.one_by_one = true)
+        .help("make each snapshot durable for itself, and not many small ones together")
+        .of(&[Sync]),
     Row::flag("allow-empty", |o| o.allow_empty = true)
         .help("a SRC without snapshots is no failure")
         .of(&[Sync]),

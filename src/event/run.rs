@@ -12,6 +12,7 @@ use crate::text::{counted, human, numbered};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What is being done to a snapshot; in the alternate form also why this way.
 pub(super) fn started(step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,9 +88,23 @@ pub struct Ended {
     /// Why it failed.
     #[serde(flatten, serialize_with = "in_words")]
     pub error: Option<Error>,
+    /// How long it took, where other steps came between that and its being told of.
+    #[serde(skip)]
+    pub took: Option<Duration>,
 }
 
 impl Event {
+    /// A step that took so long was made durable together with others.
+    pub fn arrived(step: &Step, receipt: Receipt, took: Duration) -> Event {
+        match Event::ended(step, Ok(receipt)) {
+            Event::Ended(mut ended) => {
+                ended.took = Some(took);
+                Event::Ended(ended)
+            }
+            other => other,
+        }
+    }
+
     /// A step is done, or failed, or cannot be done since another one failed.
     pub fn ended(step: &Step, outcome: Result<Receipt, &Error>) -> Event {
         let receipt = outcome.as_ref().ok();
@@ -99,6 +114,7 @@ impl Event {
             received_bytes: receipt.map(|receipt| receipt.bytes),
             parts: receipt.and_then(|receipt| receipt.parts),
             error: outcome.err().cloned(),
+            took: None,
         }))
     }
 }

@@ -73,14 +73,13 @@ fn newest_common<'a>(
     families.newest(|s| s.state != State::Altered && common(s))
 }
 
-/// The only target, if it comes in the only way that there is, whatever that costs.
-pub(super) fn without_choice<'a>(
-    candidates: &[Diff],
+/// The only target, if nothing of another family can be the parent of it.
+pub(super) fn only<'a>(
     families: &Families,
     targets: &[&'a Snapshot],
     parents: &HashSet<Uuid>,
 ) -> Option<&'a Snapshot> {
-    let ([target], [_]) = (targets, candidates) else {
+    let [target] = targets else {
         return None;
     };
     let newest = newest_common(targets, families, parents);

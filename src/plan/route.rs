@@ -46,7 +46,10 @@ impl<'a> Planner<'a> {
             let why = self.refusal(&whole).map_or(why, str::to_owned);
             self.obstacle(Obstacle::blocking(&snapshot.path, why));
         }
-        let foregone = self.foregone(&candidates, targets);
+        let foregone = self.foregone(targets);
+        self.plan.or_whole = foregone.and_then(|(target, _)| self.or_whole(&candidates, target));
+        let foregone = foregone.filter(|_| candidates.len() == 1);
+        let foregone = foregone.map(|(_, used)| Size::Estimate(used));
         let mut choice = self.choice(nodes, candidates);
         let chosen = self.cheapest(&mut choice);
         let limits = self.limits(&choice);
@@ -86,22 +89,34 @@ impl<'a> Planner<'a> {
         known.map(|known| known.mended.clone()).unwrap_or_default()
     }
 
-    /// The size of what is sent without being measured: at most what its filesystem holds, and the destination
-    /// has room for that. Measuring reads the tree, and takes about as long as sending where that is a large
-    /// part of it, as with many small files; elsewhere it costs little, and tells how long it will take.
-    fn foregone(&self, candidates: &[Diff], targets: &[&Snapshot]) -> Option<Size> {
+    /// What is sent without being measured: the only snapshot that is to come, which has at most as many bytes as
+    /// its filesystem holds, and the destination has room for that. Measuring reads the tree, and takes about
+    /// as long as sending where that is a large part of it, as with many small files; elsewhere it costs little,
+    /// and tells how long it will take.
+    fn foregone(&self, targets: &[&'a Snapshot]) -> Option<(&'a Snapshot, u64)> {
         const LARGE_PART: u64 = 16;
         if !self.wish.run || self.source.offer.keeps_diffs() || self.keeps_diffs() {
             return None;
         }
-        let (families, parents) = (&self.families, &self.parents);
-        let target = candidates::without_choice(candidates, families, targets, parents)?;
+        let target = candidates::only(&self.families, targets, &self.parents)?;
         let used = self
             .source
             .used
             .filter(|used| *used <= target.tree_bytes.saturating_mul(LARGE_PART))?;
         self.dest.free.filter(|free| *free >= used)?;
-        Some(Size::Estimate(used))
+        Some((target, used))
+    }
+
+    /// The diff, if the only other way is to send it whole, and that would take long to measure as well.
+    fn or_whole(&self, candidates: &[Diff], target: &Snapshot) -> Option<Diff> {
+        const MEASURED_AT_ONCE: u64 = 1 << 20;
+        let [diff, whole] = candidates else {
+            return None;
+        };
+        let unknown = |diff: &Diff| !self.sizes.contains_key(&diff.pair());
+        let two =
+            diff.from.is_some() && whole.from.is_none() && target.tree_bytes > MEASURED_AT_ONCE;
+        (two && unknown(diff) && unknown(whole) && self.at_hand(diff)).then_some(*diff)
     }
 
     fn choice(&self, nodes: Vec<Uuid>, candidates: Vec<Diff>) -> Choice {

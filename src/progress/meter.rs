@@ -1,5 +1,6 @@
 //! How far a run is: counts steps and bytes, and puts that into a line of any width. Knows no terminal.
 
+use crate::event::Event;
 use crate::report::{bar, shortened};
 use crate::text::human;
 use std::time::{Duration, Instant};
@@ -54,6 +55,15 @@ impl Meter {
         self.step_bytes = 0;
         self.step_started = Instant::now();
         self.step += usize::from(counts);
+    }
+
+    /// How long a step took that has ended.
+    pub(super) fn took(&self, event: &Event) -> Duration {
+        let told = match event {
+            Event::Ended(ended) => ended.took,
+            _ => None,
+        };
+        told.unwrap_or_else(|| self.step_started.elapsed())
     }
 
     /// More bytes have moved.

@@ -55,6 +55,15 @@ impl Top {
         Ok(top)
     }
 
+    /// Of a snapshot of a top that is to get these attributes still.
+    pub(super) fn handed_on(&self, dir: BorrowedFd) -> io::Result<Top> {
+        let times = self.times.map_or_else(|| times_at(dir), Ok)?;
+        Ok(Top {
+            times: Some(times),
+            ..self.clone()
+        })
+    }
+
     pub(super) fn chmod(&mut self, mode: u32) {
         (self.mode, self.list_last) = (mode, false);
     }

@@ -37,11 +37,12 @@ use crate::store::file_digests::{Digest, Looking};
 use crate::store::{Access, Rejected, Right, Sink, Store};
 use crate::sys;
 use paths::checked_name;
+use receive::held::{self, Held};
 use receive::{Receiving, leftover, parent, part};
 use records::quarantine::Left;
 use records::seals::{self, Fact};
 use records::{marks, quarantine, state_dir};
-use send::{measure, mending, not_as_listed};
+use send::{bound, measure, mending, not_as_listed};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -87,6 +88,11 @@ pub struct Local {
     failed: bool,
     /// What interrupted transfers left was looked for.
     tidied: bool,
+    /// Whether what is received may wait for others, and what waits.
+    holds: bool,
+    held: Vec<Held>,
+    /// What was published and nobody was told of.
+    published: Vec<Uuid>,
     /// Held as long as we may write.
     _lock: Option<File>,
 }
@@ -133,6 +139,9 @@ impl Local {
             key: None,
             failed: false,
             tidied: false,
+            holds: false,
+            held: Vec::new(),
+            published: Vec::new(),
             _lock: lock,
         })
     }
@@ -209,7 +218,8 @@ impl Local {
             let same = |s: &Snapshot| s.path == path && s.uuid == uuid;
             self.known.iter().any(same)
         };
-        let Some(left) = quarantine::left(&self.dir)?.filter(listed) else {
+        let mut all = quarantine::left(&self.dir)?.into_iter();
+        let Some(left) = all.find(|left| left.path == path && listed(left)) else {
             return Ok(false);
         };
         let uuid = left.subvolume.uuid;
@@ -322,10 +332,10 @@ impl Store for Local {
         let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
         let filesystem = self.filesystem.fsid()?;
         listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
-        if let Some(left) = quarantine::left(&self.dir)? {
-            snapshots.push(listing::quarantined(&left, &subvolumes.all));
-            snapshots.sort_by(|a, b| a.path.cmp(&b.path));
-        }
+        let left = quarantine::left(&self.dir)?;
+        let left = left.iter();
+        snapshots.extend(left.map(|left| listing::quarantined(left, &subvolumes.all)));
+        snapshots.sort_by(|a, b| a.path.cmp(&b.path));
         self.as_seen(&mut snapshots);
         let mut unread = Vec::new();
         let wanted = target::elsewhere(self, &subvolumes.all, &snapshots, &mut unread);
@@ -388,6 +398,10 @@ impl Store for Local {
         Ok(sizes)
     }
 
+    fn less_than_whole(&mut self, diff: &Diff) -> Result<Option<u64>> {
+        bound::less_than_whole(self, diff)
+    }
+
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         self.stream(diff, true)
     }
@@ -422,6 +436,15 @@ impl Store for Local {
         let exact = exact.transpose()?;
         self.check_space(diff.size, path)?;
         Ok(Box::new(Receiving::start(self, diff, path, exact)?))
+    }
+
+    fn hold(&mut self, hold: bool) {
+        self.holds = hold;
+    }
+
+    fn publish(&mut self) -> Result<Vec<Uuid>> {
+        held::publish(self)?;
+        Ok(std::mem::take(&mut self.published))
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {

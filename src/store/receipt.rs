@@ -10,6 +10,9 @@ pub struct Receipt {
     /// The parts in which it was uploaded, by stores that have such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
+    /// It does not exist before [`crate::store::Store::publish`] says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// What became of the parts of uploads.
@@ -24,6 +27,9 @@ pub struct Parts {
 impl Receipt {
     /// Of a stream that was kept as it came.
     pub fn of(bytes: u64) -> Receipt {
-        Receipt { bytes, parts: None }
+        Receipt {
+            bytes,
+            ..Receipt::default()
+        }
     }
 }

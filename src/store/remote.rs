@@ -5,21 +5,24 @@
 mod change;
 mod connection;
 mod harmless;
+mod looking;
 pub mod ssh;
 mod stream;
 
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Watched};
-use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes};
-use crate::store::file_digests::{Digest, Looking, Page};
-use crate::store::wire::{Descriptors, Hello, ORIGIN, Request, WATCH, inside, plain, strange};
+use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes, Uuid};
+use crate::store::file_digests::{Digest, Looking};
+use crate::store::wire::{
+    Descriptors, HOLD, Hello, ORIGIN, Request, WATCH, inside, plain, strange,
+};
 use crate::store::{Access, Rejected, Sink, Store};
 use connection::Line;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use stream::{Incoming, Outgoing};
+use stream::Outgoing;
 
 /// The two pipes of a connection: what the far side says, and what it hears.
 pub type Pipes = (Box<dyn Read + Send>, Box<dyn Write + Send>);
@@ -41,6 +44,8 @@ pub struct Remote {
     coming: Origins,
     /// What is going to be sent there is compared before it counts.
     compares: bool,
+    /// What is going to be sent there may wait for others.
+    holds: bool,
 }
 
 impl Remote {
@@ -75,6 +80,7 @@ impl Remote {
             named: None,
             coming: Origins::new(),
             compares: false,
+            holds: false,
         };
         remote.line()?;
         Ok(remote)
@@ -116,12 +122,6 @@ impl Remote {
     fn greet(&mut self) -> Result<(Line, io::Result<()>)> {
         let (pipes, ends) = (self.dial)()?;
         Line::greet(&self.host, &self.us, pipes, ends)
-    }
-
-    fn incoming(&mut self, diff: &Diff, unmended: Option<bool>) -> Result<Box<dyn Read + '_>> {
-        let diff = *diff;
-        self.call::<()>(&Request::Send { diff, unmended })?;
-        Ok(Box::new(Incoming::begin(&mut self.line, &diff)))
     }
 
     /// A question and its answer. A connection that breaks on the way is not used again.
@@ -225,15 +225,25 @@ impl Store for Remote {
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let diff = *diff;
         let far = &self.line()?.far;
-        let (knows, looks) = (far.can(ORIGIN), far.can("digest"));
+        let (knows, looks, holds) = (far.can(ORIGIN), far.can("digest"), far.can(HOLD));
         self.call::<()>(&Request::Receive {
             diff,
             path: path.to_owned(),
             origin: self.coming.get(&diff.to).filter(|_| knows).cloned(),
             compare: (self.compares && looks).then_some(true),
+            hold: (self.holds && holds).then_some(true),
         })?;
         let place = format!("{} {}", self.place(path), diff.to);
         Ok(Box::new(Outgoing::begin(&mut self.line, &diff, place)))
+    }
+
+    fn hold(&mut self, hold: bool) {
+        self.holds = hold;
+    }
+
+    /// What was held over a connection that is gone is gone as well.
+    fn publish(&mut self) -> Result<Vec<Uuid>> {
+        self.publish_held()
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
@@ -256,17 +266,7 @@ impl Store for Remote {
     /// The far side looks while we do.
     fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
         self.has_files()?;
-        let digest = digest.clone();
-        let line = self.line.take();
-        let mut line = line.ok_or_else(|| strange("there is no connection"))?;
-        line.ask(&Request::Digest { digest })?;
-        let (slot, host) = (&mut self.line, &self.host);
-        // Until the answer is read nobody else may ask; if it never is, the connection ends here.
-        Ok(Box::new(move || {
-            let page: Result<Page> = line.answer()?;
-            *slot = Some(line);
-            harmless::page(page?, host)
-        }))
+        looking::begin(self, digest.clone())
     }
 
     fn reject(&mut self, path: &Path) -> Result<Rejected> {

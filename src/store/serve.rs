@@ -145,13 +145,17 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             reply(wire, looked)
         }
         Request::Send { diff, unmended } => send(store, &diff, unmended == Some(true), wire),
+        Request::Publish => publish(store, added, wire),
         Request::Receive {
             diff,
             path,
             origin,
             compare,
+            hold,
         } => {
             store.will_compare(compare == Some(true));
+            // What waits is in no listing, and so not in what a quota counts.
+            store.hold(hold == Some(true) && room.is_none());
             store.attribute(origin.map(|origin| (diff.to, origin)).into_iter().collect());
             if receive(store, &diff, &path, room, wire)? {
                 added.push((diff.to, path));
@@ -160,6 +164,21 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         }
         change => alter(store, change, wire),
     }
+}
+
+/// What was held exists, and the administrator hears of it.
+fn publish<S: Store + ?Sized, R: Read, W: Write>(
+    store: &mut S,
+    added: &[Added],
+    wire: &mut Wire<R, W>,
+) -> Result<()> {
+    let published = store.publish();
+    for id in published.iter().flatten() {
+        let mut added = added.iter().rev();
+        let path = added.find(|(to, _)| to == id).map(|(_, path)| shown(path));
+        system::line(|| format!("received {id} as {}", path.unwrap_or_default()));
+    }
+    reply(wire, published)
 }
 
 /// Verifies, and tells how far that is to who wants to hear of it: a hundred times for all bytes, and for each

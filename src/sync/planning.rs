@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::event::{Event, Listener};
+use crate::log;
 use crate::plan::{self, Plan, Wish};
 use crate::process;
 use crate::snapshot::{Diff, Listing, Measured, Size, Sizes, Snapshot, Uuid};
@@ -39,6 +40,7 @@ pub(super) fn plan_from(
             ..*wish
         };
         let mut plan = plan::plan(from, dest, &wish, &sizes)?;
+        forgo_measuring(&mut plan, source);
         let unknown = plan.unmeasured();
         if unknown.is_empty() || wish.estimate {
             if wish.estimate {
@@ -61,6 +63,21 @@ pub(super) fn plan_from(
             )
         }));
         rounds += 1;
+    }
+}
+
+/// A run does not measure what is certain to be chosen. What cannot be looked at is measured, which tells why.
+fn forgo_measuring(plan: &mut Plan, source: &mut dyn Store) {
+    let Some(diff) = plan.or_whole else {
+        return;
+    };
+    let bytes = source.less_than_whole(&diff).unwrap_or_else(|error| {
+        log::line(|| error.to_string());
+        None
+    });
+    let steps = plan.steps.iter_mut();
+    for step in steps.filter(|step| step.diff().pair() == diff.pair()) {
+        step.size = bytes.map_or(step.size, Size::Estimate);
     }
 }
 

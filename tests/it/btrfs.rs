@@ -31,6 +31,7 @@ pub(crate) const TESTS: &[Test] = tests![
     refusals_in_words,
     received_fields,
     metadata_streams_are_those_of_the_tool,
+    what_is_said_to_be_shorter_than_the_whole_is,
 ];
 
 /// `btrfs subvolume create`, with the directories above it.
@@ -674,4 +675,63 @@ fn metadata_streams_are_those_of_the_tool() {
         std::io::ErrorKind::PermissionDenied
     );
     assert!(fs::highest_send_protocol() >= 1);
+}
+
+/// How long the stream is that the tool makes.
+fn sent(snapshot: &Path, parent: Option<&Path>) -> u64 {
+    let mut command = Command::new("btrfs");
+    command.args(["send", "-q"]);
+    command.args(
+        parent
+            .into_iter()
+            .flat_map(|p| ["-p".as_ref(), p.as_os_str()]),
+    );
+    let done = command.arg(snapshot).output().unwrap();
+    assert!(done.status.success());
+    done.stdout.len() as u64
+}
+
+/// What is said of the second of two snapshots, between which `change` is done; and how long the tool's
+/// streams of it are, as a difference and whole.
+fn bounded(name: &str, change: &str) -> (Option<u64>, u64, u64) {
+    let a = btrfs(name, 512);
+    let make = "btrfs -q subvolume create live; mkdir live/d; head -c 20M /dev/urandom | split -b 6000 -a 4 - live/d/f; \
+                head -c 30M /dev/urandom >live/large; btrfs -q subvolume snapshot -r live 1";
+    crate::subvolumes::script(&a, make);
+    crate::subvolumes::script(
+        &a,
+        &format!("{change}; btrfs -q subvolume snapshot -r live 2; sync -f ."),
+    );
+    let (first, second) = (a.join("1"), a.join("2"));
+    let (then, deleted) = (fs::subvolume(&first).unwrap(), &list(&a));
+    let deleted = by_path(deleted, "1").tree_bytes;
+    assert!(deleted > 1 << 20, "{deleted}");
+    let file = File::open(&second).unwrap();
+    let said = fs::less_than_whole(file.as_fd(), then.otransid, deleted).unwrap();
+    (said, sent(&second, Some(&first)), sent(&second, None))
+}
+
+fn what_is_said_to_be_shorter_than_the_whole_is() {
+    // A few files written, renamed, linked and removed: what it comes to is said about right.
+    let (said, change, whole) = bounded(
+        "a",
+        "for i in live/d/*a; do head -c 6000 /dev/urandom >$i; done; mv live/d/faaab live/x; ln live/x live/y; rm live/d/*b",
+    );
+    let about = said.unwrap();
+    assert!(
+        change < whole && about > change / 2 && about < change * 2,
+        "{about} {change} {whole}"
+    );
+    // The zeros of a hole are sent in a difference, and nothing of it in the whole.
+    let (said, change, whole) = bounded("b", "rm -r live/d; fallocate -p -o 0 -l 30M live/large");
+    assert!(
+        said.is_none() && change > whole,
+        "{said:?} {change} {whole}"
+    );
+    // So much that nobody can tell without measuring it.
+    let (said, ..) = bounded(
+        "c",
+        "for i in live/d/*; do head -c 6000 /dev/urandom >$i; done; head -c 30M /dev/urandom >live/large",
+    );
+    assert_eq!(said, None);
 }

@@ -4,10 +4,12 @@ use crate::runner::Test;
 use crate::subvolumes::{script, set_read_only, snapshot, subvolume, unfinished};
 use crate::support::*;
 use crate::tests;
+use crate::tree::assert_same;
+use buttersink::btrfs as kernel;
 use buttersink::process::Priority;
 use buttersink::snapshot::Diff;
 use buttersink::store::local::{Local, Manner};
-use buttersink::store::{Access, Store};
+use buttersink::store::{Access, Receipt, Store};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
@@ -35,6 +37,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_leftover_that_cannot_be_removed_is_in_nobodys_way,
     room_that_was_made_just_now_is_seen,
     places_must_be_mounted_where_that_is_asked,
+    what_is_held_hands_its_top_on,
+    of_what_is_held_each_is_published_for_itself,
 ];
 
 /// A filesystem with one snapshot in `snaps`, and an empty one.
@@ -112,6 +116,70 @@ fn listed(source: &Path, access: Access) -> (Local, [Diff; 2]) {
         size: buttersink::snapshot::Size::Unknown,
     };
     (store, [diff(one, None), diff(two, Some(one))])
+}
+
+/// Writes the stream of a diff, and finishes.
+fn give(source: &mut Local, dest: &mut Local, diff: &Diff, name: &str) -> Receipt {
+    let mut sink = dest.receive(diff, Path::new(name)).unwrap();
+    std::io::copy(&mut source.send(diff).unwrap(), &mut sink).unwrap();
+    sink.finish().unwrap()
+}
+
+/// The top of one that is held has its own attributes when it is published, and what builds on it too.
+fn what_is_held_hands_its_top_on() {
+    let (source, dest) = pair();
+    let live = source.join("../live");
+    script(
+        &live,
+        "setfacl -d -m u:1000:rwx .; chmod 2751 .; chown 5:6 .; touch -d '2011-11-11 11:11:11.1' .",
+    );
+    script(&source, "btrfs -q subvolume delete one");
+    snapshot(&live, &source.join("one"));
+    let (mut from, [one, two]) = listed(&source, Access::Read);
+    let mut to = open(&dest, Access::Write);
+    to.list().unwrap();
+    to.hold(true);
+    if !give(&mut from, &mut to, &one, "one").held {
+        skip("it is received by the program btrfs");
+    }
+    assert!(give(&mut from, &mut to, &two, "two").held);
+    assert_eq!(to.publish().unwrap(), [one.to, two.to]);
+    for name in ["one", "two"] {
+        assert_same(&source.join(name), &dest.join(name));
+    }
+    let made_from = kernel::subvolume(&dest.join("two")).unwrap().parent_uuid;
+    assert_eq!(
+        made_from,
+        Some(kernel::subvolume(&dest.join("one")).unwrap().uuid)
+    );
+}
+
+/// Somebody gives its name to something else meanwhile: what cannot be published is gone, and nothing else.
+fn of_what_is_held_each_is_published_for_itself() {
+    let (source, dest) = pair();
+    let (mut from, [one, two]) = listed(&source, Access::Read);
+    let mut to = open(&dest, Access::Write);
+    to.list().unwrap();
+    to.hold(true);
+    if !give(&mut from, &mut to, &one, "one").held {
+        skip("it is received by the program btrfs");
+    }
+    give(&mut from, &mut to, &two, "two");
+    std::fs::create_dir(dest.join("one")).unwrap();
+    assert_eq!(to.publish().unwrap(), [two.to]);
+    drop(to);
+    assert!(dest.join("one").read_dir().unwrap().next().is_none());
+    assert!(!dest.join("one.part").exists() && !in_quarantine(&dest));
+    assert_same(&source.join("two"), &dest.join("two"));
+    // By a run: it fails by itself, and says why.
+    drop(from);
+    let said = buttersink([&source, &dest]);
+    assert!(matches!(said.code, 1 | 10), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("of that name already"),
+        "{}",
+        said.stderr
+    );
 }
 
 fn sent(store: &mut Local, diff: &Diff) -> Result<usize, String> {

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 pub(crate) const TESTS: &[Test] = tests![
     a_kill_at_every_step_is_cleaned_up,
     a_power_cut_at_every_step_loses_nothing,
+    several_that_were_held_are_cleaned_up,
     what_has_its_name_is_sealed_whoever_received_it,
     what_no_record_names_stays_in_quarantine,
     what_is_older_than_a_mark_is_not_what_it_names,
@@ -210,6 +211,26 @@ fn a_power_cut_at_every_step_loses_nothing() {
         all_arrives(&a, &cut);
         run("umount", [&cut]);
     }
+}
+
+/// The two of them are made durable together.
+fn several_that_were_held_are_cleaned_up() {
+    let (a, first) = sides(false);
+    let steps = steps(&a, &first);
+    let mut most = 0;
+    for step in steps.iter().step_by(3) {
+        let b = mounted(&first, "b");
+        killed(step, &a, &b);
+        finished_are_whole(&a, &b);
+        let place = slash(&b);
+        let said = buttersink(["clean", &place]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        most = most.max(said.stdout.matches("removed: ").count());
+        nothing_is_left(&b);
+        all_arrives(&a, &b);
+        run("umount", [&b]);
+    }
+    assert_eq!(most, 2, "both were held at some step");
 }
 
 /// From the moment on at which all has been received: killed, and the power cut at the same time.

@@ -276,6 +276,7 @@ fn a_run() {
             sent: 2,
             skipped: 1,
         }),
+        held: false,
     };
     kept(
         "run",

@@ -245,3 +245,44 @@ fn of_another_family_there_is_a_choice() {
     let plan = plan(&source, &dest, &wish, &Sizes::new()).unwrap();
     assert_eq!(plan.unmeasured().len(), 1);
 }
+
+#[test]
+fn a_run_may_ask_whether_a_diff_is_certain_to_be_the_shorter() {
+    let large = |n| Snapshot {
+        tree_bytes: 2 << 20,
+        ..snapshot(n, 0)
+    };
+    let source = |used, snapshots| Listing {
+        used: Some(used),
+        ..listing(snapshots)
+    };
+    let there = |ids: &[u64], free| Listing {
+        free: Some(free),
+        ..listing(ids.iter().map(|n| received(*n)).collect())
+    };
+    let diff = |source: &Listing, dest: &Listing, run| {
+        let wish = Wish {
+            run,
+            ..Wish::default()
+        };
+        let plan = plan(source, dest, &wish, &Sizes::new()).unwrap();
+        assert_eq!(plan.unmeasured().len(), plan.transfers().count());
+        plan.or_whole.map(|diff| diff.pair())
+    };
+    let two = source(32 << 20, vec![large(0), large(1)]);
+    let first = there(&[0], 32 << 20);
+    assert_eq!(diff(&two, &first, true), Some((uuid(1), Some(uuid(0)))));
+    assert_eq!(diff(&two, &first, false), None, "a plan is exact");
+    assert_eq!(diff(&two, &there(&[0], 1 << 20), true), None, "little room");
+    let cheap = source(64 << 20, vec![large(0), large(1)]);
+    assert_eq!(diff(&cheap, &first, true), None, "measuring is cheap");
+    let small = source(16 << 20, vec![large(0), snapshot(1, 0)]);
+    assert_eq!(diff(&small, &first, true), None, "and at once done");
+    let three = source(32 << 20, vec![large(0), large(1), large(2)]);
+    assert_eq!(diff(&three, &first, true), None, "several are to come");
+    assert_eq!(
+        diff(&three, &there(&[0, 2], 32 << 20), true),
+        None,
+        "there is another"
+    );
+}

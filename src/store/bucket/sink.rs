@@ -128,6 +128,7 @@ impl<L: Layout> BucketSink<'_, L> {
                 sent: parts - skipped,
                 skipped,
             }),
+            held: false,
         })
     }
 }

@@ -4,6 +4,7 @@ mod alias;
 mod btrfs_receive;
 pub(super) mod builtin_receive;
 mod copy;
+pub(super) mod held;
 mod inherited;
 pub(super) mod leftover;
 pub(super) mod parent;
@@ -14,13 +15,14 @@ mod writeback;
 use super::Local;
 use super::paths::open_dir;
 use crate::error::{Error, Result};
-use crate::log::{self, transactions};
+use crate::log::transactions;
 use crate::snapshot::{Diff, Uuid, shown};
 use crate::store::{Receipt, Sink};
 use crate::stream::{CommandCheck, Head, Parsed};
 use btrfs_receive::Child;
 use builtin_receive::Quarantined;
 pub(super) use copy::copy;
+use held::Held;
 use parent::Exact;
 use part::{Part, Told};
 use std::ffi::OsStr;
@@ -83,7 +85,7 @@ impl<'a> Receiving<'a> {
         let writeback = Writeback::start(open_dir(&part.dir())?, part.doing());
         let exact = parent.as_ref();
         let way = match builtin_receive::is_chosen(local.manner)? {
-            true => Way::Builtin(Box::new(Quarantined::prepare(local, exact, part.doing())?)),
+            true => Way::Builtin(Box::new(Quarantined::prepare(local, exact, &part)?)),
             false => Way::Child(Box::new(Child::start(local, exact, path, &part)?)),
         };
         Ok(Receiving {
@@ -110,6 +112,7 @@ impl<'a> Receiving<'a> {
         let rest = so_far.split_off(length);
         self.expect(&head)?;
         if builtin_receive::is_for_btrfs(self.local.manner, &head) {
+            self.publish_parent()?;
             let (path, parent) = (self.part.will_be(), self.parent.as_ref());
             let child = Child::start(self.local, parent, path, &self.part)?;
             self.way = Way::Child(Box::new(child));
@@ -122,6 +125,17 @@ impl<'a> Receiving<'a> {
             head: Box::new(head),
             check: Box::new(check),
         };
+        Ok(())
+    }
+
+    /// Only our own receive takes a parent that is held.
+    fn publish_parent(&mut self) -> Result<()> {
+        if self.local.held.is_empty() {
+            return Ok(());
+        }
+        held::publish(self.local)?;
+        let find = |from| parent::find(self.local, from, self.part.will_be());
+        self.parent = self.diff.from.map(find).transpose()?;
         Ok(())
     }
 
@@ -173,13 +187,16 @@ impl Sink for Receiving<'_> {
     fn finish(self: Box<Self>) -> Result<Receipt> {
         let (dir, id) = (self.local.dir.clone(), self.diff.to);
         let place = shown(dir.join(self.part.will_be()));
-        let done = self.publish().map_err(|error| with_way_out(error, &dir));
-        transactions::change("receive", || format!("{place} {id}"), done)
+        match self.complete().map_err(|error| with_way_out(error, &dir)) {
+            // It is told of when it is published.
+            Ok(receipt) if receipt.held => Ok(receipt),
+            done => transactions::change("receive", || format!("{place} {id}"), done),
+        }
     }
 }
 
 impl Receiving<'_> {
-    fn publish(mut self) -> Result<Receipt> {
+    fn complete(mut self) -> Result<Receipt> {
         let Stage::Rest { head, check, .. } = &self.stage else {
             return Err(Error::damaged(
                 self.part.doing(),
@@ -187,30 +204,36 @@ impl Receiving<'_> {
             ));
         };
         check.complete()?;
-        let (head, bytes) = (head.clone(), check.passed());
+        let (head, bytes) = (Head::clone(head), check.passed());
+        let origin = self.local.coming.get(&self.diff.to).cloned();
+        let told = Told {
+            origin: self.local.signed(origin),
+            uncompared: self.local.compares,
+            bytes,
+        };
         if let Way::Child(child) = &mut self.way {
             child.finish()?;
         }
         self.writeback.finish()?;
-        if let Way::Builtin(quarantined) = &mut self.way {
-            let dir = open_dir(&self.part.dir())?;
-            let notes = quarantined.leave(&head, &dir, self.part.name())?;
-            let name = shown(self.part.will_be());
-            notes
-                .iter()
-                .for_each(|note| log::line(|| format!("{name}: {note}")));
-            self.local.notes.extend(notes);
-        }
-        let parent = self.parent.as_ref().map(|exact| exact.uuid);
-        self.part.check(head.uuid, head.ctransid, parent)?;
-        let origin = self.local.coming.get(&self.diff.to).cloned();
-        let origin = self.local.signed(origin);
-        let uncompared = self.local.compares;
-        let snapshot = self.part.publish(Told {
-            origin,
-            uncompared,
-            bytes,
-        })?;
+        let snapshot = match self.way {
+            Way::Child(_) => {
+                let parent = self.parent.as_ref().map(|exact| exact.uuid);
+                self.part.check(head.uuid, head.ctransid, parent)?;
+                self.part.publish(told)?
+            }
+            Way::Builtin(quarantined) => {
+                let held = Held::new(*quarantined, head, self.part, told)?;
+                self.local.notes.extend(held.notes());
+                if self.local.holds {
+                    self.local.held(held);
+                    return Ok(Receipt {
+                        held: true,
+                        ..Receipt::of(bytes)
+                    });
+                }
+                held::publish_one(held)?
+            }
+        };
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }

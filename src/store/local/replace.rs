@@ -5,6 +5,7 @@
 use super::Local;
 use super::listing::states;
 use super::paths::{checked_name, open_dir, sync};
+use super::receive::held::Held;
 use super::records::marks;
 use super::records::seals::{self, Fact, Seal};
 use crate::btrfs;
@@ -17,6 +18,12 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 impl Local {
+    /// It waits for others now.
+    pub(super) fn held(&mut self, held: Held) {
+        self.failed = false;
+        self.held.push(held);
+    }
+
     pub(super) fn arrived(&mut self, snapshot: Snapshot) {
         self.failed = false;
         self.arrived.push(snapshot.uuid);

@@ -3,8 +3,8 @@
 use super::Remote;
 use crate::error::Result;
 use crate::log::transactions;
-use crate::snapshot::shown;
-use crate::store::wire::Request;
+use crate::snapshot::{Uuid, shown};
+use crate::store::wire::{HOLD, Request};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -17,6 +17,19 @@ impl Remote {
         request: &Request,
     ) -> Result<T> {
         transactions::change(action, || place, self.call(request))
+    }
+
+    /// Has all published that is held. Far sides that are too old hold nothing.
+    pub(super) fn publish_held(&mut self) -> Result<Vec<Uuid>> {
+        if !self.line()?.far.can(HOLD) {
+            return Ok(Vec::new());
+        }
+        let published: Vec<Uuid> = self.call(&Request::Publish)?;
+        for id in &published {
+            let place = || format!("{} {id}", self.place(Path::new("")));
+            transactions::change("receive", place, Ok(()))?;
+        }
+        Ok(published)
     }
 
     /// What is at a path, for people.

@@ -1,11 +1,12 @@
 //! The streams of a remote store, in both directions.
 //! However one ends, the connection is afterwards either between two turns or gone.
 
+use super::Remote;
 use super::connection::Line;
 use crate::error::{Error, Result};
 use crate::log::transactions;
 use crate::snapshot::Diff;
-use crate::store::wire::{Failure, MAX_DATA, Tag, again, strange};
+use crate::store::wire::{Failure, MAX_DATA, Request, Tag, again, strange};
 use crate::store::{Receipt, Sink};
 use std::io::{self, Read, Write};
 
@@ -44,6 +45,19 @@ impl<'a> RemoteStream<'a> {
         } else if let Some(line) = self.line {
             line.moved = None;
         }
+    }
+}
+
+impl Remote {
+    /// The stream of a diff.
+    pub(super) fn incoming(
+        &mut self,
+        diff: &Diff,
+        unmended: Option<bool>,
+    ) -> Result<Box<dyn Read + '_>> {
+        let diff = *diff;
+        self.call::<()>(&Request::Send { diff, unmended })?;
+        Ok(Box::new(Incoming::begin(&mut self.line, &diff)))
     }
 }
 
@@ -180,7 +194,11 @@ impl Sink for Outgoing<'_> {
     fn finish(mut self: Box<Self>) -> Result<Receipt> {
         let done = self.end();
         let place = std::mem::take(&mut self.place);
-        transactions::change("receive", || place, done)
+        match done {
+            // It is told of when it is published.
+            Ok(receipt) if receipt.held => Ok(receipt),
+            done => transactions::change("receive", || place, done),
+        }
     }
 }
 

@@ -82,7 +82,9 @@ pub(super) fn receive<S: Store + ?Sized, R: Read, W: Write>(
     match take(sink.as_mut(), room, wire)? {
         StreamEnd::Whole => {
             let done = sink.finish();
-            let what = || format!("received {} as {}", diff.to, shown(path));
+            let held = done.as_ref().is_ok_and(|receipt| receipt.held);
+            let word = if held { "holds" } else { "received" };
+            let what = || format!("{word} {} as {}", diff.to, shown(path));
             let new = done.is_ok();
             reply(wire, record(done, what)).map(|()| new)
         }

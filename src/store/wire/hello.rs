@@ -52,7 +52,7 @@ pub struct Hello {
 /// A word for each thing that was added since version 3 was new. A request that needs one, and an
 /// optional member of a request, is said only to who has the word.
 const WORDS: &[&str] = &[
-    "digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN, RAW, HEARTBEAT, WATCH,
+    "digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN, RAW, HEARTBEAT, WATCH, HOLD,
 ];
 /// A request to receive may say what the snapshot is of.
 pub(crate) const ORIGIN: &str = "origin";
@@ -62,6 +62,8 @@ const BUILTIN: &str = "builtin";
 pub(crate) const HEARTBEAT: &str = "heartbeat";
 /// It tells how far it is while it verifies, to who wants to hear of it.
 pub(crate) const WATCH: &str = "watch";
+/// What it receives may wait for others, and is published with them.
+pub(crate) const HOLD: &str = "hold";
 /// A client may want streams to be kept, and no files made of them.
 const RAW: &str = "raw";
 

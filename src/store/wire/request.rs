@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::proof::Depth;
 use crate::snapshot::{Diff, Origin, Uuid, path_text};
 use crate::store::file_digests::{Digest, Extent, PAGE};
-use crate::store::wire::{Hello, plain};
+use crate::store::wire::{HOLD, Hello, plain};
 use crate::store::{Access, Right};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
@@ -40,7 +40,11 @@ pub(crate) enum Request {
         /// It counts once it was settled: said to who has the word `digest`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         compare: Option<bool>,
+        /// It may wait for a request to publish: said to who has the word `hold`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hold: Option<bool>,
     },
+    Publish,
     Copy {
         #[serde(with = "path_text")]
         from: PathBuf,
@@ -93,7 +97,7 @@ impl Request {
             | Request::Digest { .. } => Right::Read,
             // It is of what was received over this connection; else it only marks.
             Request::Reject { .. } | Request::Settle { .. } => Right::Add,
-            Request::Receive { .. } | Request::Copy { .. } => Right::Add,
+            Request::Receive { .. } | Request::Publish | Request::Copy { .. } => Right::Add,
             Request::Delete { .. } | Request::Exchange { .. } | Request::Adopt { .. } => {
                 Right::Remove
             }
@@ -108,6 +112,7 @@ impl Request {
             | Request::Digest { .. }
             | Request::Reject { .. }
             | Request::Settle { .. }
+            | Request::Publish
             | Request::Exchange { .. }
             | Request::Adopt { .. } => 3,
             _ => 2,
@@ -122,6 +127,7 @@ impl Request {
             }
             Request::Exchange { .. } => Some("exchange"),
             Request::Adopt { .. } => Some("adopt"),
+            Request::Publish => Some(HOLD),
             Request::Send { unmended, .. } => unmended.map(|_| "mend"),
             _ => None,
         }
@@ -159,7 +165,7 @@ impl Request {
             Request::List => "cannot list",
             Request::Measure { .. } => "cannot measure",
             Request::Send { .. } => "cannot send",
-            Request::Receive { .. } => "cannot receive",
+            Request::Receive { .. } | Request::Publish => "cannot receive",
             Request::Copy { .. } => "cannot copy",
             Request::Delete { .. } => "cannot delete",
             Request::Inspect { .. } => "cannot verify",
@@ -191,6 +197,7 @@ impl Request {
             Request::Exchange { new, old } => a_name(new).and_then(|()| a_name(old)),
             Request::Copy { from, to } => a_name(from).and_then(|()| a_name(to)),
             Request::List
+            | Request::Publish
             | Request::Measure { .. }
             | Request::Send { .. }
             | Request::Inspect { .. } => Ok(()),
@@ -274,6 +281,7 @@ mod tests {
         (r#"{"ask":"measure","diffs":[DIFF]}"#, "raw"),
         (r#"{"ask":"send","diff":DIFF}"#, "raw"),
         (r#"{"ask":"receive","diff":DIFF,"path":"a"}"#, "paw"),
+        (r#"{"ask":"publish"}"#, "paw"),
         (r#"{"ask":"copy","from":"a","to":"b"}"#, "paw"),
         (r#"{"ask":"delete","path":"a"}"#, "w"),
         (r#"{"ask":"inspect","depth":"quick"}"#, "raw"),

@@ -51,7 +51,7 @@ pub(crate) type Part = (&'static str, fn(&mut dyn World));
 
 /// Runs the whole suite.
 pub(crate) fn all(world: &mut dyn World) {
-    let parts: [Part; 13] = [
+    let parts: [Part; 15] = [
         ("lists what is there", lists),
         ("measures to the byte", measures),
         ("streams are whole and end once", streams),
@@ -61,6 +61,8 @@ pub(crate) fn all(world: &mut dyn World) {
         ("a chain arrives", chains),
         ("a parent must be there", parents),
         ("a taken name is refused", taken),
+        ("what is held exists once it is published", held),
+        ("what is held goes with the store", held_goes),
         ("drop means abort", drops),
         ("names stay inside", bad_names),
         ("every name survives", odd_names),
@@ -126,6 +128,45 @@ pub(crate) fn sound(store: &mut dyn Store) -> Vec<PathBuf> {
     let listing = store.list().unwrap();
     let sound = listing.snapshots.iter().filter(|s| s.may_be_parent());
     sound.map(|s| s.path.clone()).collect()
+}
+
+/// Stores that hold nothing have it at once.
+fn held(world: &mut dyn World) {
+    let mut source = world.source();
+    let mut dest = world.dest();
+    dest.list().unwrap();
+    dest.hold(true);
+    let paths = [Path::new("first"), Path::new("second")];
+    let mut waits = Vec::new();
+    for (diff, path) in chain(&mut *source).iter().zip(paths) {
+        let stream = bytes(&mut *source, diff);
+        let receipt = put(&mut *dest, diff, path, &stream).unwrap();
+        assert_eq!(receipt.bytes, stream.len() as u64);
+        waits.extend(receipt.held.then_some(diff.to));
+        let there = sound(&mut *dest).iter().any(|there| there == path);
+        assert_ne!(there, receipt.held, "{path:?}");
+    }
+    assert!(waits.is_empty() || waits.len() == 2);
+    assert_eq!(dest.publish().unwrap(), waits);
+    assert_eq!(sound(&mut *dest), paths);
+    assert!(dest.publish().unwrap().is_empty(), "it is told of once");
+    drop(dest);
+    assert_eq!(sound(&mut *world.look()), paths);
+    for (name, copy) in ["base", "next"].into_iter().zip(paths) {
+        world.same(name, copy);
+    }
+}
+
+fn held_goes(world: &mut dyn World) {
+    let mut source = world.source();
+    let mut dest = world.dest();
+    dest.list().unwrap();
+    dest.hold(true);
+    let [base, _] = chain(&mut *source);
+    let stream = bytes(&mut *source, &base);
+    let receipt = put(&mut *dest, &base, Path::new("first"), &stream).unwrap();
+    drop(dest);
+    assert_eq!(sound(&mut *world.look()).is_empty(), receipt.held);
 }
 
 fn offered(source: &mut dyn Store) -> Vec<Diff> {

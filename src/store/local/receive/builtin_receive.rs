@@ -1,8 +1,8 @@
 //! Our own way to receive a snapshot, without `btrfs receive`: in quarantine, a directory of root's
-//! alone, until all of it is there; then under its unfinished name, and read-only before anybody
-//! has had time to change it. Who publishes it is `receive`'s business.
+//! alone, until all of it is there. How it comes out is `held`'s business.
 
 use super::parent::Exact;
+use super::part::Part;
 use super::way_out::unreceivable;
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
@@ -10,11 +10,11 @@ use crate::process::{self, Priority};
 use crate::receive::{self, Received, Receiver};
 use crate::snapshot::{Uuid, shown};
 use crate::store::local::records::quarantine;
-use crate::store::local::records::state_dir::{self, StateDir};
+use crate::store::local::records::state_dir::StateDir;
 use crate::store::local::{Local, Manner};
 use crate::stream::Head;
 use crate::sys;
-use crate::sys::at::{open_within, rename_at};
+use crate::sys::at::open_within;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -87,7 +87,6 @@ const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
 /// A snapshot in quarantine. Whoever dropped it removes what a mark names there.
 pub(super) struct Quarantined {
     dir: File,
-    /// There is one at a time for each directory: it has one lock.
     name: String,
     parent: Option<Parent>,
     receiver: Option<Receiver>,
@@ -95,9 +94,31 @@ pub(super) struct Quarantined {
 }
 
 /// The very subvolume that the plan named, open.
-struct Parent {
-    top: File,
-    uuid: Uuid,
+enum Parent {
+    Listed {
+        top: File,
+        uuid: Uuid,
+    },
+    /// It is in quarantine itself, and its top lacks its own attributes.
+    Held {
+        received: Received,
+        uuid: Uuid,
+    },
+}
+
+impl Parent {
+    fn uuid(&self) -> Uuid {
+        match self {
+            Parent::Listed { uuid, .. } | Parent::Held { uuid, .. } => *uuid,
+        }
+    }
+
+    fn top(&self) -> BorrowedFd<'_> {
+        match self {
+            Parent::Listed { top, .. } => top.as_fd(),
+            Parent::Held { received, .. } => received.top(),
+        }
+    }
 }
 
 impl Quarantined {
@@ -105,8 +126,9 @@ impl Quarantined {
     pub(super) fn prepare(
         local: &Local,
         parent: Option<&Exact>,
-        doing: String,
+        part: &Part,
     ) -> Result<Quarantined> {
+        let doing = part.doing();
         let parent = parent.map(|exact| open_parent(local, exact).doing(|| doing.clone()));
         let parent = parent.transpose()?;
         if local.manner.priority == Priority::Background {
@@ -116,7 +138,7 @@ impl Quarantined {
         let state = StateDir::of(&local.dir, true)?.ok_or_else(no_place)?;
         Ok(Quarantined {
             dir: quarantine::open(&state).doing(|| doing.clone())?,
-            name: state_dir::key(&local.dir)?,
+            name: part.quarantined()?,
             parent,
             receiver: None,
             doing,
@@ -126,16 +148,23 @@ impl Quarantined {
     /// The stream begins.
     pub(super) fn begin(&mut self, head: &Head) -> Result<()> {
         let (dir, name) = (self.dir.as_fd(), OsStr::new(&self.name));
-        let made = match &self.parent {
+        let doing = || self.doing.clone();
+        let parent = self.parent.as_ref();
+        let made = match parent.map(Parent::top) {
             None => btrfs::create_subvolume_at(dir, name),
-            Some(parent) => btrfs::create_snapshot_at(parent.top.as_fd(), dir, name),
+            Some(parent) => btrfs::create_snapshot_at(parent, dir, name),
         };
-        made.doing(|| self.doing.clone())?;
-        let top = open_dir_within(dir, self.name.as_ref());
-        let top = top.doing(|| self.doing.clone())?;
-        let parent = self.parent.as_ref().map(|parent| parent.top.try_clone());
-        let parent = parent.transpose().doing(|| self.doing.clone())?;
-        self.receiver = Some(Receiver::new(head, top.into(), parent)?);
+        made.doing(doing)?;
+        let top = open_dir_within(dir, self.name.as_ref())
+            .doing(doing)?
+            .into();
+        self.receiver = Some(match parent {
+            Some(Parent::Held { received, .. }) => Receiver::onto(head, top, received)?,
+            Some(Parent::Listed { top: parent, .. }) => {
+                Receiver::new(head, top, Some(parent.try_clone().doing(doing)?))?
+            }
+            None => Receiver::new(head, top, None)?,
+        });
         Ok(())
     }
 
@@ -157,56 +186,27 @@ impl Quarantined {
         error
     }
 
-    /// All has come: it goes to its directory under its unfinished name, is what it was sent as, and
-    /// read-only. What is worth a word.
-    pub(super) fn leave(&mut self, head: &Head, dir: &File, part: &OsStr) -> Result<Vec<String>> {
+    /// All has come: the tree, and the parent's UUID here.
+    pub(super) fn finish(&mut self) -> Result<(Received, Option<Uuid>)> {
         let receiver = self.receiver.take();
-        let received =
+        let receiver =
             receiver.ok_or_else(|| Error::failed(&self.doing, "nothing was received"))?;
-        let received = received.finish()?;
-        let doing = || self.doing.clone();
-        self.must_descend(received.top())?;
-        sys::syncfs(received.top()).doing(doing)?;
-        let since = btrfs::subvolume_of(received.top()).doing(doing)?.generation;
-        let (from, name) = (self.dir.as_fd(), self.name.as_bytes());
-        rename_at(from, name, dir.as_fd(), part.as_bytes(), false).doing(doing)?;
-        self.close(head, &received, since)?;
-        Ok(received.notes)
+        Ok((receiver.finish()?, self.parent.as_ref().map(Parent::uuid)))
     }
 
-    /// The kernel's own word for what it is a snapshot of.
-    fn must_descend(&self, top: BorrowedFd) -> Result<()> {
-        let now = btrfs::subvolume_of(top).doing(|| self.doing.clone())?;
-        match now.parent_uuid == self.parent.as_ref().map(|parent| parent.uuid) {
-            true => Ok(()),
-            false => Err(Error::damaged(
-                &self.doing,
-                "it was made from another parent",
-            )),
-        }
-    }
-
-    /// Between the top's own rights and the flag somebody may have opened a file, and be writing to
-    /// it still. That shows by the transaction; afterwards the seal's generation shows it.
-    fn close(&self, head: &Head, received: &Received, since: u64) -> Result<()> {
-        let (top, doing) = (received.top(), || self.doing.clone());
-        btrfs::set_received_of(top, head.uuid, head.ctransid).doing(doing)?;
-        received.settle()?;
-        btrfs::make_read_only(top).doing(doing)?;
-        sys::syncfs(top).doing(doing)?;
-        match btrfs::touched_since(top, since).doing(doing)? {
-            false => Ok(()),
-            true => Err(Error::refused(
-                doing(),
-                "somebody changed it before it was read-only: run it again",
-            )),
-        }
+    /// Where it is: the quarantine, and its name there.
+    pub(super) fn place(self) -> (File, String) {
+        (self.dir, self.name)
     }
 }
 
 /// Opens the parent; it must be still what was found. One that is not below the directory is reached by
 /// the same mount: the kernel makes snapshots of no others.
 fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
+    if let Some(held) = local.held.iter().find(|held| held.uuid == exact.uuid) {
+        let (received, uuid) = (held.received.try_clone()?, held.uuid);
+        return Ok(Parent::Held { received, uuid });
+    }
     let gone = || io::Error::other("its parent is not on the mount that it is received by");
     let top = match exact.path.strip_prefix(&local.dir) {
         Ok(path) => open_dir_within(local.filesystem.fd(), path)?,
@@ -218,7 +218,7 @@ fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
     };
     let now = btrfs::subvolume_of(top.as_fd())?;
     match now.uuid == exact.uuid && now.ctransid == exact.generation && now.read_only {
-        true => Ok(Parent {
+        true => Ok(Parent::Listed {
             top: top.into(),
             uuid: exact.uuid,
         }),

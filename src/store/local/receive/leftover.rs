@@ -63,8 +63,8 @@ impl Local {
         let mut all = quarantine::left_for_others(&self.dir)?.into_iter();
         let left = all.find(|left| left.at == at && !self.walled);
         let left = left.ok_or_else(|| Error::refused(doing(), "no record of ours names it"))?;
-        let _lock = lock::lock_of(&left.name, at)?;
-        let (key, path) = (left.name.clone(), left.path.clone());
+        let _lock = lock::lock_of(&left.key, at)?;
+        let (key, path) = (left.key.clone(), left.path.clone());
         left.remove()?;
         sys::syncfs(self.filesystem.fd()).doing(doing)?;
         marks::ended_of(&self.dir, &key, &path)
@@ -76,10 +76,10 @@ impl Local {
 /// # Errors
 /// If the records cannot be read or changed.
 pub(crate) fn forget_finished(dir: &Path) -> Result<()> {
-    let in_quarantine = quarantine::left(dir)?.map(|left| left.path);
+    let in_quarantine = quarantine::left(dir)?;
     for path in records::begun(dir) {
         let gone = dir.join(&path).symlink_metadata().is_err();
-        if gone && in_quarantine.as_ref() != Some(&path) {
+        if gone && in_quarantine.iter().all(|left| left.path != path) {
             marks::ended(dir, &path)?;
         }
     }

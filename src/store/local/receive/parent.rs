@@ -47,6 +47,9 @@ pub(crate) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result
 /// # Errors
 /// [`Kind::Unreceivable`] if none of them can: what is wrong with the soundest.
 pub(crate) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
+    if let Some(held) = local.held.iter().find(|held| held.id() == parent) {
+        return Ok(held.as_parent());
+    }
     if let Some(exact) = just_received(local, parent) {
         return Ok(exact);
     }

@@ -79,7 +79,7 @@ impl Part {
             let way = shown(store);
             error.hint(format!("remove leftovers: buttersink clean {way}"))
         })?;
-        quarantine::must_be_free(store, || receiving(store, path))?;
+        quarantine::must_be_free(store, &is, || receiving(store, path))?;
         let since = Filesystem::open(store)?.generation()?;
         marks::begin(store, &is, since)?;
         Ok(Part {
@@ -99,6 +99,11 @@ impl Part {
     /// Where it will be, relative to the store.
     pub(super) fn will_be(&self) -> &Path {
         &self.will_be
+    }
+
+    /// Its name in quarantine.
+    pub(super) fn quarantined(&self) -> Result<String> {
+        quarantine::name(&self.store, &self.is)
     }
 
     /// The directory that it is in.
@@ -141,42 +146,52 @@ impl Part {
         }
     }
 
-    /// Makes it durable, gives it its name, makes that durable too, and seals it. What it is of, and that
-    /// it is still to be compared, is recorded before anybody can see it under its name, and with it
-    /// what will be its seal, should this run end before.
-    pub(super) fn publish(mut self, told: Told) -> Result<Snapshot> {
-        let Told {
-            origin,
-            uncompared,
-            bytes,
-        } = told;
-        let dir = open_dir(&self.dir())?;
-        sync(&dir, || self.doing())?;
+    /// Makes it durable, and publishes it: see [`publish_all`].
+    pub(super) fn publish(self, told: Told) -> Result<Snapshot> {
+        let (dir, doing) = (open_dir(&self.dir())?, self.doing());
+        sync(&dir, || doing.clone())?;
+        let mut done = publish_all(vec![(self, told)])?;
+        let gone = || Err(Error::failed(doing, "nothing was received"));
+        done.pop().unwrap_or_else(gone)
+    }
+
+    /// What it will be, as it is recorded before it has its name.
+    fn pending(&self, told: &Told) -> Result<(Uuid, Fact)> {
         let name = self.will_be.file_name().unwrap_or_default();
         let whole = btrfs::subvolume(&self.path())?;
         let fact = Fact {
             pending: Pending::of(&whole, name),
-            origin: origin.clone(),
-            bytes: Some(bytes),
-            uncompared: uncompared.then_some(true),
+            origin: told.origin.clone(),
+            bytes: Some(told.bytes),
+            uncompared: told.uncompared.then_some(true),
             ..Fact::default()
         };
-        seals::add(&self.store, whole.uuid, fact)?;
+        Ok((whole.uuid, fact))
+    }
+
+    /// Gives it its name.
+    fn rename(&mut self) -> Result<()> {
+        let (dir, name) = (
+            open_dir(&self.dir())?,
+            self.will_be.file_name().unwrap_or_default(),
+        );
         sys::rename_noreplace(dir.as_fd(), self.name(), name).doing(|| self.doing())?;
         self.published = true;
-        sync(&dir, || self.doing())?;
+        Ok(())
+    }
+
+    /// It as it is listed, under its own name.
+    fn as_published(&self, told: Told) -> Result<(Snapshot, Fact)> {
         let now = btrfs::subvolume(&self.store.join(&self.will_be))?;
         let fact = Fact {
             seal: Seal::of(&now),
             ..Fact::default()
         };
-        seals::add(&self.store, now.uuid, fact)?;
-        marks::ended(&self.store, &self.is)?;
-        let state = match uncompared {
+        let state = match told.uncompared {
             true => State::Uncompared,
             false => State::Ok,
         };
-        Ok(Snapshot {
+        let snapshot = Snapshot {
             path: self.will_be.clone(),
             uuid: now.uuid,
             received_uuid: now.received_uuid,
@@ -186,10 +201,47 @@ impl Part {
             stransid: now.stransid,
             read_only: true,
             state,
-            origin,
+            origin: told.origin,
             ..Snapshot::default()
-        })
+        };
+        Ok((snapshot, fact))
     }
+}
+
+/// Gives what is whole and durable its names, makes these durable too, and seals it. What it is of, and that
+/// it is still to be compared, is recorded before anybody can see it under its name, and with it what will be
+/// its seal, should this run end before. What cannot get its name is removed, and the others get theirs.
+///
+/// # Errors
+/// If records cannot be written, or the names not be made durable. What has its name by then keeps it, and the
+/// next run seals it.
+pub(super) fn publish_all(parts: Vec<(Part, Told)>) -> Result<Vec<Result<Snapshot>>> {
+    let Some((first, _)) = parts.first() else {
+        return Ok(Vec::new());
+    };
+    let (store, dir, doing) = (first.store.clone(), open_dir(&first.dir())?, first.doing());
+    let pending = parts.iter().map(|(part, told)| part.pending(told));
+    seals::add_all(&store, pending.collect::<Result<Vec<_>>>()?)?;
+    let named = parts.into_iter().map(|(mut part, told)| {
+        let named = part.rename();
+        named.map(|()| (part, told))
+    });
+    let named: Vec<Result<_>> = named.collect();
+    sync(&dir, || doing)?;
+    let published = named.into_iter().map(|named| {
+        let (part, told) = named?;
+        let (snapshot, fact) = part.as_published(told)?;
+        Ok((part, snapshot, fact))
+    });
+    let published: Vec<Result<_>> = published.collect();
+    let sealed = published.iter().flatten();
+    seals::add_all(&store, sealed.map(|(_, s, fact)| (s.uuid, fact.clone())))?;
+    let done = published.into_iter().map(|published| {
+        let (part, snapshot, _) = published?;
+        marks::ended(&store, &part.is)?;
+        Ok(snapshot)
+    });
+    Ok(done.collect())
 }
 
 impl Part {
@@ -216,7 +268,9 @@ impl Drop for Part {
             return;
         }
         let path = self.path();
-        let removed = self.remove().and_then(|()| quarantine::remove(&self.store));
+        let removed = self
+            .remove()
+            .and_then(|()| quarantine::remove(&self.store, &self.is));
         match removed.and_then(|()| marks::ended(&self.store, &self.is)) {
             Ok(()) => log::line(|| format!("removed the unfinished {}", shown(&path))),
             // The next run removes it; a listing shows it until then.

@@ -53,8 +53,12 @@ fn mark(dir: &Path, path: &Path) -> Result<String> {
 
 /// The same by the key of the directory.
 fn mark_of(key: &str, path: &Path) -> String {
-    let name = state_dir::digest(path.as_os_str().as_bytes());
-    format!("{MARKS}/{key}-{name}")
+    format!("{MARKS}/{}", name(key, path))
+}
+
+/// What tells it from all else that is being received on the filesystem.
+pub(super) fn name(key: &str, path: &Path) -> String {
+    format!("{key}-{}", state_dir::digest(path.as_os_str().as_bytes()))
 }
 
 /// Forgets it again: it has its name, or is gone. What others call so later is theirs.

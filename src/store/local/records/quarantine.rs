@@ -1,6 +1,5 @@
 //! Quarantine: the directory, root's alone, in which snapshots are received before anybody can see
-//! them. Has one name for each directory that is received into, since that has one lock; what is there
-//! under it is ours if a mark of that directory says that something is being received. Knows no streams.
+//! them. What is there is called as its mark is, and is ours if there is that mark. Knows no streams.
 
 use super::marks;
 use super::state_dir::{self, StateDir};
@@ -35,9 +34,9 @@ pub(crate) fn open(state: &StateDir) -> io::Result<File> {
     }
 }
 
-/// Where the snapshot is that is being received into a directory, for people.
-fn shown_place(state: &StateDir, name: &str) -> String {
-    state.shown(&shown(Path::new(QUARANTINE).join(name)))
+/// The name there of what is being received under the unfinished name `path` of a directory.
+pub(crate) fn name(store: &Path, path: &Path) -> Result<String> {
+    Ok(marks::name(&state_dir::key(store)?, path))
 }
 
 /// What is being received into a directory, or was when a run ended.
@@ -48,50 +47,49 @@ pub(crate) struct Left {
     pub(crate) at: PathBuf,
     pub(crate) subvolume: Subvolume,
     quarantine: OwnedFd,
+    name: String,
     /// The key of the directory.
-    pub(crate) name: String,
+    pub(crate) key: String,
 }
 
 /// Nothing is there that no mark names: the next mark would make it ours.
-pub(crate) fn must_be_free(store: &Path, doing: impl Fn() -> String) -> Result<()> {
+pub(crate) fn must_be_free(store: &Path, path: &Path, doing: impl Fn() -> String) -> Result<()> {
     let Some(state) = StateDir::of(store, false)? else {
         return Ok(());
     };
-    let name = state_dir::key(store)?;
-    let path = Path::new(QUARANTINE).join(&name);
+    let path = Path::new(QUARANTINE).join(name(store, path)?);
     match stat_at(state.fd(), path.as_os_str().as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).doing(doing),
         Ok(_) => {
-            let place = shown_place(&state, &name);
+            let place = state.shown(&shown(path));
             let said = "no record of ours names what is there: look at it, and delete it";
             Err(Error::refused(doing(), format!("{place}: {said}")))
         }
     }
 }
 
-/// What lies in quarantine for a directory; `None` also where we may not look, and where no mark says
+/// What lies in quarantine for a directory; nothing also where we may not look, and where no mark says
 /// that it is ours.
-pub(crate) fn left(store: &Path) -> Result<Option<Left>> {
-    let Some((state, quarantine)) = opened(store) else {
-        return Ok(None);
-    };
-    let free = |path: &PathBuf| store.join(path).symlink_metadata().is_err();
-    under(&state, &quarantine, &state_dir::key(store)?, free)
+pub(crate) fn left(store: &Path) -> Result<Vec<Left>> {
+    let own = state_dir::key(store)?;
+    marked(store, |key| key == own)
 }
 
 /// What lies there for other directories of the filesystem, as far as marks say that it is ours.
 pub(crate) fn left_for_others(store: &Path) -> Result<Vec<Left>> {
+    let own = state_dir::key(store)?;
+    marked(store, |key| key != own)
+}
+
+/// What the marks of these directories name there.
+fn marked(store: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Left>> {
     let Some((state, quarantine)) = opened(store) else {
         return Ok(Vec::new());
     };
     let (marks, _) = marks::all(&state);
-    let mut keys: Vec<String> = marks.into_iter().map(|(key, _)| key).collect();
-    keys.sort();
-    keys.dedup();
-    let own = state_dir::key(store)?;
-    let others = keys.iter().filter(|key| **key != own);
-    let left = others.map(|key| under(&state, &quarantine, key, |_| true));
+    let marks = marks.into_iter().filter(|(key, _)| wanted(key));
+    let left = marks.map(|(key, mark)| under(&state, &quarantine, key, mark.path));
     left.filter_map(Result::transpose).collect()
 }
 
@@ -104,28 +102,26 @@ fn opened(store: &Path) -> Option<(StateDir, OwnedFd)> {
     quarantine.ok().map(|quarantine| (state, quarantine))
 }
 
-/// What lies under the key of a directory. Of its marks one whose name is `free` is meant.
+/// What lies under the name of one mark.
 fn under(
     state: &StateDir,
     quarantine: &OwnedFd,
-    key: &str,
-    free: impl Fn(&PathBuf) -> bool,
+    key: String,
+    path: PathBuf,
 ) -> Result<Option<Left>> {
-    let Ok(top) = open_within(quarantine.as_fd(), key.as_bytes(), DIRECTORY, 0) else {
+    let name = marks::name(&key, &path);
+    let Ok(top) = open_within(quarantine.as_fd(), name.as_bytes(), DIRECTORY, 0) else {
         return Ok(None);
     };
-    let at = state.place(Path::new(QUARANTINE).join(key));
+    let at = state.place(Path::new(QUARANTINE).join(&name));
     let doing = || format!("cannot read about {}", shown(&at));
-    let subvolume = btrfs::subvolume_of(top.as_fd()).doing(doing)?;
-    let quarantine = quarantine.try_clone().doing(doing)?;
-    let ours = marks::all(state).0.into_iter();
-    let ours = ours.filter_map(|(of, mark)| (of == key).then_some(mark.path));
-    Ok(ours.max_by_key(free).map(|path| Left {
+    Ok(Some(Left {
+        subvolume: btrfs::subvolume_of(top.as_fd()).doing(doing)?,
+        quarantine: quarantine.try_clone().doing(doing)?,
         path,
         at,
-        subvolume,
-        quarantine,
-        name: key.to_owned(),
+        name,
+        key,
     }))
 }
 
@@ -137,7 +133,9 @@ impl Left {
     }
 }
 
-/// Removes what is in quarantine for a directory whose lock we hold, if there is something of ours.
-pub(crate) fn remove(store: &Path) -> Result<()> {
-    left(store)?.map_or(Ok(()), Left::remove)
+/// Removes what is in quarantine under the unfinished name `path` of a directory whose lock we hold, if it is ours.
+pub(crate) fn remove(store: &Path, path: &Path) -> Result<()> {
+    let mut left = left(store)?.into_iter();
+    left.find(|left| left.path == path)
+        .map_or(Ok(()), Left::remove)
 }

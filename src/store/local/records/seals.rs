@@ -156,19 +156,25 @@ pub(super) fn is_strange(line: &str) -> bool {
 
 /// Records durably what is known of a subvolume.
 pub(crate) fn add(dir: &Path, uuid: Uuid, fact: Fact) -> Result<()> {
+    add_all(dir, [(uuid, fact)])
+}
+
+/// The same of several, in one go.
+pub(crate) fn add_all(dir: &Path, facts: impl IntoIterator<Item = (Uuid, Fact)>) -> Result<()> {
     let state = StateDir::made(dir)?;
-    let line = SealLine {
-        version: VERSION,
-        uuid,
-        fact,
-    };
-    let text = serde_json::to_string(&line).map_err(|error| {
-        Error::failed(
-            format!("cannot write {}", state.shown(SEALS)),
-            error.to_string(),
-        )
-    })?;
-    append(&state, &format!("{text}\n"))
+    let mut lines = String::new();
+    for (uuid, fact) in facts {
+        let version = VERSION;
+        let line = serde_json::to_string(&SealLine {
+            version,
+            uuid,
+            fact,
+        });
+        let doing = || format!("cannot write {}", state.shown(SEALS));
+        lines += &line.map_err(|error| Error::failed(doing(), error.to_string()))?;
+        lines.push('\n');
+    }
+    append(&state, &lines)
 }
 
 /// Adds lines, durably.
