@@ -151,6 +151,12 @@ pub struct RunOutcome {
 }
 
 impl RunOutcome {
+    /// Why a destination has not got everything, if it has not.
+    pub fn why_not(&self, name: &str) -> Option<String> {
+        let failed = self.failed.iter().find(|(other, _)| other == name);
+        failed.map(|(_, error)| error.to_string())
+    }
+
     /// What it comes to.
     ///
     /// # Errors
