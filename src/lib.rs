@@ -81,9 +81,9 @@ pub mod event;
 
 pub mod sync;
 
-pub mod backup;
-
 pub mod verify;
+
+pub mod backup;
 
 pub mod restore;
 

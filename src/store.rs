@@ -241,7 +241,12 @@ pub trait Store {
         self.delete(path).map(|()| Rejected::Removed)
     }
 
-    /// What was received at this path was compared with its source, and is the same.
+    /// Whether what is at this path, and altered by its record only, can be sealed anew: see [`Store::settle`].
+    fn may_seal(&mut self, _path: &Path) -> bool {
+        false
+    }
+
+    /// What is at this path was compared with its source, and is the same.
     ///
     /// # Errors
     /// If it was not received there, or that cannot be recorded.

@@ -2,6 +2,7 @@
 //! Knows nothing of what they are about, and prints nothing.
 
 use jiff::SignedDuration;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -50,6 +51,23 @@ pub fn human(bytes: u64) -> String {
 /// A number of bytes for people, or a dash where it is not known.
 pub fn human_or_dash(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "-".to_owned(), human)
+}
+
+/// A number of bytes with a unit of 1024's powers; without one it is shifted by `bare`. Never 0.
+pub fn size(text: impl AsRef<OsStr>, bare: u32) -> Option<u64> {
+    let text = text.as_ref().to_str()?;
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text[digits.len()..].to_ascii_uppercase();
+    let shift = match unit.trim_end_matches('B').trim_end_matches('I') {
+        "" => bare,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return None,
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(1 << shift).filter(|&bytes| bytes > 0)
 }
 
 /// How many there are of something whose plural has an s: `1 part`, `2 parts`.

@@ -12,7 +12,7 @@ use crate::event::{Counts, Event, Listener, Verified};
 use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Store;
-pub use drill::{DrillOutcome, Ground, InMind, TrialStore, drill};
+pub use drill::{DrillOutcome, Ground, InMind, Sample, TrialStore, drill};
 pub use files::files;
 pub use identity::same_snapshots;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,21 @@ pub fn alone(store: &mut dyn Store, depth: Depth, listener: &mut Listener) -> Re
     let listing = store.list()?;
     let findings = store.inspect(depth, &mut |far| listener(Event::Verifying(far)))?;
     Ok(Verification { findings, listing })
+}
+
+/// What was found, for who asks how things stand.
+pub fn in_words(findings: &[Finding]) -> String {
+    let count = |rank| {
+        findings
+            .iter()
+            .filter(|finding| finding.verdict.rank() == rank)
+            .count()
+    };
+    match (count(1), count(2)) {
+        (0, 0) => format!("{} in order", findings.len()),
+        (unverifiable, 0) => format!("{unverifiable} of {} not verified", findings.len()),
+        (_, different) => format!("{different} of {} differ", findings.len()),
+    }
 }
 
 impl Verification {
@@ -148,6 +163,16 @@ impl Verification {
 /// Whether it is a snapshot, and no leftover or the like.
 fn counts(snapshot: &Snapshot) -> bool {
     snapshot.read_only && snapshot.state != State::Partial
+}
+
+/// The copies of a snapshot at another place, of which one that is in no doubt is the first. Where this one is in no
+/// doubt itself, one that looks altered may still be the same.
+fn copies_of<'a>(snapshot: &Snapshot, there: &'a Listing) -> Vec<&'a Snapshot> {
+    let same = |s: &&Snapshot| counts(s) && s.id() == snapshot.id();
+    let mut copies: Vec<_> = there.snapshots.iter().filter(same).collect();
+    copies.retain(|s| is_sound(s) || is_sound(snapshot));
+    copies.sort_by_key(|s| !is_sound(s));
+    copies
 }
 
 /// Whether it can be held against others: it is what it was.

@@ -86,6 +86,7 @@ complete -c buttersink -n '__buttersink_is list none' -l sort -x -a 'time name s
 complete -c buttersink -n '__buttersink_is list none' -l tree -d 'each below what it descends from, in a bucket what it builds on, with bars of sizes'
 complete -c buttersink -n '__buttersink_is list none' -s o -l columns -x -d 'show these columns, by their titles: name,created,size'
 complete -c buttersink -n '__buttersink_is list backup snapshot send restore verify clean prune status none' -l config -r -F -d 'the backups of a configuration file; see buttersink.conf(5)'
+complete -c buttersink -n '__buttersink_is list restore verify clean none' -l destination -x -d 'the archive of this name in the file'
 complete -c buttersink -n '__buttersink_is backup snapshot' -l always -d 'make a snapshot even if nothing changed'
 complete -c buttersink -n '__buttersink_is backup prune' -l keep -x -d 'keep, where backups arrive, the newest of so many hours, days, weeks, months and years: \'24h 7d 4w 12m 2y\''
 complete -c buttersink -n '__buttersink_is backup prune' -l num-backups -x -d 'keep, where backups arrive, the newest N'

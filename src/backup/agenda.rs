@@ -192,7 +192,11 @@ pub fn decide(
         // An incremental one that has nothing to build on any more goes whole.
         let kind = match past.broken.is_some() || past.last_full.is_none() {
             true => BackupKind::Full,
-            false => pending.begun.unwrap_or(pending.kind),
+            false => pending.begun.unwrap_or(match due {
+                // Its name may say what another archive got.
+                Due::Now(BackupKind::Incremental, _) => BackupKind::Incremental,
+                _ => pending.kind,
+            }),
         };
         if pending.begun.is_some() {
             let why = format!("the upload of {} was interrupted", shown(&pending.name));
@@ -221,14 +225,25 @@ pub struct Wish {
     pub force: Option<&'static str>,
 }
 
-/// What is to be done in all: what the archive waits for comes first, then a snapshot for itself, and
-/// then what destinations lack (`owed`).
-pub fn decide_all(archive: Option<Agenda>, wish: &Wish, owed: bool, now: &Zoned) -> Agenda {
-    let later = match archive {
-        Some(Agenda::Later(at, kind)) => Some((at, kind)),
-        Some(agenda) => return agenda,
-        None => None,
-    };
+/// What is to be done in all: what archives wait for comes first, a new snapshot before one that is there,
+/// then a snapshot for itself, and then what destinations lack (`owed`).
+pub fn decide_all(
+    archives: impl IntoIterator<Item = Agenda>,
+    wish: &Wish,
+    owed: bool,
+    now: &Zoned,
+) -> Agenda {
+    let (later, first): (Vec<Agenda>, Vec<Agenda>) = archives
+        .into_iter()
+        .partition(|agenda| matches!(agenda, Agenda::Later(..) | Agenda::Idle));
+    let is_full = |agenda: &Agenda| matches!(agenda, Agenda::New(BackupKind::Full, _));
+    let is_new = |agenda: &Agenda| matches!(agenda, Agenda::New(..));
+    let first = first
+        .into_iter()
+        .max_by_key(|agenda| (is_new(agenda), is_full(agenda)));
+    if let Some(agenda) = first {
+        return agenda;
+    }
     let due = wish.cycle.map(|cycle| cycle.due(wish.last, now));
     let next = match (due, wish.force) {
         (Some(Ok(why)), _) => return Agenda::Snapshot(why),
@@ -236,28 +251,53 @@ pub fn decide_all(archive: Option<Agenda>, wish: &Wish, owed: bool, now: &Zoned)
         (Some(Err(next)), None) => Some((next, None)),
         (None, None) => None,
     };
-    let first = later
-        .into_iter()
-        .chain(next)
-        .min_by_key(|(at, _)| at.timestamp());
+    let later = later.into_iter().filter_map(|agenda| match agenda {
+        Agenda::Later(at, kind) => Some((at, kind)),
+        _ => None,
+    });
+    let first = later.chain(next).min_by_key(|(at, _)| at.timestamp());
     match first {
         Some((at, kind)) if !owed => Agenda::Later(at, kind),
         _ => Agenda::Owed,
     }
 }
 
-/// What is to be done where no snapshot is made: what is there goes to the archive in its place, and else
-/// to the destinations that are to get it, if there are any.
+/// Where one archive gets a new snapshot, another one whose last did not even begin to arrive gets that too.
+pub fn together(all: &mut [(Agenda, Option<Pending>)]) {
+    let makes = all
+        .iter()
+        .any(|(agenda, _)| matches!(agenda, Agenda::New(..)));
+    for (agenda, pending) in all.iter_mut().filter(|_| makes) {
+        if let Agenda::Finish(_, kind, _) = agenda
+            && pending
+                .as_ref()
+                .is_none_or(|pending| pending.begun.is_none())
+        {
+            *agenda = Agenda::New(*kind, "another archive gets a new one".to_owned());
+        }
+    }
+}
+
+/// What an archive gets where no snapshot is made: what is there, in the place of a new one.
+pub fn of_what_is_there(archive: Agenda, pending: Option<&Pending>) -> Agenda {
+    match (archive, pending) {
+        (Agenda::Finish(id, kind, why), _) => Agenda::Finish(id, kind, why),
+        (Agenda::New(kind, why), Some(pending)) => Agenda::Finish(pending.id, kind, why),
+        _ => Agenda::Idle,
+    }
+}
+
+/// What is to be done then in all: what is there goes to the archives, and else to the destinations that are
+/// to get it, if there are any.
 pub fn without_snapshot(
-    archive: Option<Agenda>,
-    pending: Option<&Pending>,
+    archives: impl IntoIterator<Item = Agenda>,
     any_destination: bool,
 ) -> Agenda {
-    match (archive, pending) {
-        (Some(Agenda::Finish(id, kind, why)), _) => Agenda::Finish(id, kind, why),
-        (Some(Agenda::New(kind, why)), Some(pending)) => Agenda::Finish(pending.id, kind, why),
-        _ if any_destination => Agenda::Owed,
-        _ => Agenda::Idle,
+    let mut archives = archives.into_iter();
+    match archives.find(|agenda| matches!(agenda, Agenda::Finish(..))) {
+        Some(agenda) => agenda,
+        None if any_destination => Agenda::Owed,
+        None => Agenda::Idle,
     }
 }
 
@@ -347,11 +387,40 @@ mod tests {
     }
 
     #[test]
+    fn archives_share_a_new_snapshot() {
+        let finish = |begun| {
+            let pending = waiting("03-15T02:00:00", begun);
+            let agenda = Agenda::Finish(Uuid([7; 16]), BackupKind::Full, "x".to_owned());
+            (agenda, pending)
+        };
+        let new = || (Agenda::New(BackupKind::Incremental, "x".to_owned()), None);
+        let shared = |mut all: Vec<(Agenda, Option<Pending>)>| {
+            together(&mut all);
+            all.into_iter()
+                .map(|(agenda, _)| matches!(agenda, Agenda::New(..)))
+        };
+        let begun = Some(BackupKind::Full);
+        assert!(shared(vec![finish(None), finish(None)]).all(|new| !new));
+        assert!(shared(vec![finish(None), new()]).all(|new| new));
+        assert!(shared(vec![finish(begun), new()]).eq([false, true]));
+        // What one of them is due for says which kind, and not the name of what is there.
+        let mut pending = waiting("03-15T02:00:00", None);
+        for named in pending.iter_mut() {
+            named.kind = BackupKind::Full;
+        }
+        let agenda = decided(&past(), pending, "03-16T03:00:00", false);
+        assert!(
+            matches!(agenda, Agenda::Finish(_, BackupKind::Incremental, _)),
+            "{agenda:?}"
+        );
+    }
+
+    #[test]
     fn without_a_snapshot_what_is_there_serves() {
         let pending = waiting("03-15T02:00:00", None);
         let decided = |now: &str, pending: &Option<Pending>, any| {
             let agenda = decided(&past(), pending.clone(), now, false);
-            without_snapshot(Some(agenda), pending.as_ref(), any)
+            without_snapshot([of_what_is_there(agenda, pending.as_ref())], any)
         };
         // A new one is due, and this one takes its place.
         let id = Uuid([7; 16]);
@@ -364,7 +433,7 @@ mod tests {
         assert_eq!(decided("03-22T03:00:00", &None, false), Agenda::Idle);
         assert_eq!(decided("03-22T03:00:00", &None, true), Agenda::Owed);
         assert_eq!(decided("03-10T03:00:00", &pending, false), Agenda::Idle);
-        assert_eq!(without_snapshot(None, None, true), Agenda::Owed);
+        assert_eq!(without_snapshot([], true), Agenda::Owed);
     }
 
     #[test]
@@ -509,6 +578,7 @@ mod tests {
             to: id(to),
             from: from.map(id),
             size: Size::Exact(1),
+            clones: Vec::new(),
         };
         let listing = Listing {
             snapshots: (1..=5).map(snapshot).collect(),

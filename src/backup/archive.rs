@@ -1,6 +1,6 @@
 //! The archives of a configuration, and how their bucket is reached; makes the directory in which parts wait for it. Opens no store.
 
-use super::config::{BucketConfig, Config, SubvolumeConfig};
+use super::config::{ARCHIVE, ArchiveConfig, Config, SubvolumeConfig};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::store::{ArchiveSettings, BucketOptions, Means};
@@ -10,12 +10,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
-/// Where the backups of a subvolume lie and how they are written.
-///
-/// # Errors
-/// If the file has no archive.
-pub fn settings(config: &Config, name: &str) -> Result<ArchiveSettings> {
-    let s3 = bucket(config)?;
+/// Where the backups of a subvolume lie in an archive and how they are written.
+pub fn settings(config: &Config, archive: &ArchiveConfig, name: &str) -> ArchiveSettings {
     let spool = (
         config.global.spool_dir.clone(),
         config.global.spool_size_bytes,
@@ -25,56 +21,119 @@ pub fn settings(config: &Config, name: &str) -> Result<ArchiveSettings> {
         || config.snapshots.base_dir.clone(),
         SubvolumeConfig::folder,
     );
-    Ok(ArchiveSettings {
-        bucket: s3.bucket.clone(),
-        prefix: s3.prefix.clone(),
+    ArchiveSettings {
+        bucket: archive.bucket.clone(),
+        prefix: archive.prefix.clone(),
         name: name.to_owned(),
         origin,
-        chunk_size: s3.chunk_size_bytes,
-        class_chunks: Some(s3.storage_class_chunks.clone()),
-        class_manifest: Some(s3.storage_class_manifest.clone()),
-        spool: s3.spool_enabled.then_some(spool),
-    })
+        chunk_size: archive.chunk_size_bytes,
+        class_chunks: Some(archive.storage_class_chunks.clone()),
+        class_manifest: Some(archive.storage_class_manifest.clone()),
+        spool: archive.spool_enabled.then_some(spool),
+    }
 }
 
-/// The bucket of a configuration.
+/// The archives that are meant: the one of a name, or all.
 ///
 /// # Errors
-/// If it has none.
-pub fn bucket(config: &Config) -> Result<&BucketConfig> {
-    config.s3.as_ref().ok_or_else(|| {
-        let said = "the file has no [s3]: what a [[destination]] holds is seen and restored by its location";
-        Error::usage("cannot look for an archive", said)
-    })
+/// If there is none.
+pub fn meant<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a ArchiveConfig>> {
+    let doing = "cannot look for an archive";
+    let all = config.archives.iter();
+    let found: Vec<_> = all
+        .filter(|one| name.is_none_or(|name| one.name == name))
+        .collect();
+    match (found.is_empty(), name) {
+        (false, _) => Ok(found),
+        (true, Some(name)) => {
+            let said = format!(
+                "the file has none that is called {}{}",
+                shown(name),
+                known(config)
+            );
+            Err(Error::usage(doing, said))
+        }
+        (true, None) => {
+            let said = "the file has none: what another [[destination]] holds is seen and restored by its \
+                        location";
+            Err(Error::usage(doing, said))
+        }
+    }
+}
+
+/// The archives that are meant, each with each of the subvolumes that go there.
+///
+/// # Errors
+/// As [`meant`] says.
+pub fn all<'a>(
+    config: &'a Config,
+    name: Option<&str>,
+) -> Result<Vec<(&'a ArchiveConfig, &'a SubvolumeConfig)>> {
+    let mut all = Vec::new();
+    for archive in meant(config, name)? {
+        let goes = |of: &&SubvolumeConfig| {
+            let mut archives = config.archives_of(of).into_iter();
+            archives.any(|one| one.name == archive.name)
+        };
+        let of = config.subvolumes.iter().filter(goes);
+        all.extend(of.map(|of| (archive, of)));
+    }
+    Ok(all)
+}
+
+/// The one archive that is meant: that of a name, else `[s3]`, else the only one.
+///
+/// # Errors
+/// If there is none, or it is not clear which.
+pub fn one<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a ArchiveConfig> {
+    let found = meant(config, name)?;
+    let usual = found.iter().find(|archive| archive.name == ARCHIVE);
+    match (&found[..], usual) {
+        ([only], _) | (_, Some(only)) => Ok(only),
+        _ => {
+            let said = format!(
+                "the file has several{}: --destination NAME says which",
+                known(config)
+            );
+            Err(Error::usage("cannot choose an archive", said))
+        }
+    }
+}
+
+fn known(config: &Config) -> String {
+    let names: Vec<String> = config.archives.iter().map(|one| shown(&one.name)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", names.join(", ")),
+    }
 }
 
 /// The same for who only reads them: what says how they are written has no say.
-///
-/// # Errors
-/// As [`settings`] says.
-pub fn readable(config: &Config, name: &str) -> Result<ArchiveSettings> {
-    Ok(ArchiveSettings {
+pub fn readable(config: &Config, archive: &ArchiveConfig, name: &str) -> ArchiveSettings {
+    ArchiveSettings {
         chunk_size: 1,
         class_chunks: None,
         class_manifest: None,
         spool: None,
-        ..settings(config, name)?
-    })
+        ..settings(config, archive, name)
+    }
 }
 
-/// The means by which the bucket of a configuration is reached. What the command line says comes first.
-pub fn means(config: &Config, means: &Means) -> Means {
-    let Some(s3) = &config.s3 else {
-        return means.clone();
-    };
+/// The means by which an archive is reached. What the command line says comes first.
+pub fn means(archive: &ArchiveConfig, means: &Means) -> Means {
+    let region = Some(archive.region.clone()).filter(|region| !region.is_empty());
     let options = means.s3.clone();
     Means {
         s3: BucketOptions {
-            region: options.region.or_else(|| Some(s3.region.clone())),
-            endpoint_url: options.endpoint_url.or_else(|| s3.endpoint_url.clone()),
-            part_size: options.part_size.or(s3.part_size_bytes),
-            concurrency: s3.concurrency,
-            sse: s3.sse.clone(),
+            region: options.region.or(region),
+            endpoint_url: options
+                .endpoint_url
+                .or_else(|| archive.endpoint_url.clone()),
+            profile: options.profile.or_else(|| archive.profile.clone()),
+            bwlimit: options.bwlimit.or(archive.bwlimit),
+            part_size: options.part_size.or(archive.part_size_bytes),
+            concurrency: archive.concurrency,
+            sse: archive.sse.clone(),
             ..options
         },
         ..means.clone()
@@ -83,7 +142,7 @@ pub fn means(config: &Config, means: &Means) -> Means {
 
 /// What may happen to the rest of this machine: parts that wait can fill the disk that everything is on.
 pub fn spool_remark(config: &Config) -> Option<String> {
-    let spools = config.s3.as_ref().is_some_and(|s3| s3.spool_enabled);
+    let spools = config.archives.iter().any(|archive| archive.spool_enabled);
     let (dir, most) = (&config.global.spool_dir, config.global.spool_size_bytes);
     let free = spools.then(|| free_beside_the_root(dir)).flatten()?;
     (free < most).then(|| {
@@ -107,10 +166,9 @@ fn free_beside_the_root(dir: &Path) -> Option<u64> {
 ///
 /// # Errors
 /// If there is to be a spool, and its directory cannot be made.
-pub fn make_spool(config: &Config, dry_run: bool) -> Result<()> {
+pub fn make_spool(config: &Config, archive: &ArchiveConfig, dry_run: bool) -> Result<()> {
     let dir = &config.global.spool_dir;
-    let spools = config.s3.as_ref().is_some_and(|s3| s3.spool_enabled);
-    match spools && !dry_run {
+    match archive.spool_enabled && !dry_run {
         true => DirBuilder::new()
             .recursive(true)
             .mode(0o700)

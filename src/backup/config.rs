@@ -6,7 +6,8 @@ mod nearest;
 mod places;
 mod reader;
 
-mod bucket;
+mod archive;
+mod looks;
 mod policy;
 mod programs;
 mod subvolumes;
@@ -15,18 +16,20 @@ mod destination;
 
 use super::hooks::Hooks;
 use super::notify::Notify;
-use super::retention::{ChainPolicy, Policy};
+use super::retention::Policy;
 use super::schedule::{Cycle, Every, Schedule};
 use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::store::{Concurrency, ReceiveWith, Sse};
+use crate::store::ReceiveWith;
 use crate::sys::secure_open::{self, Unopened};
-pub use bucket::is_known_class;
+pub use archive::{ArchiveConfig, is_known_class};
 pub use destination::DestinationConfig;
-use jiff::SignedDuration;
+use destination::Kind;
+pub use looks::LookAgain;
 pub use places::Places;
 use reader::ConfigReader;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 pub use subvolumes::SubvolumeConfig;
@@ -50,11 +53,11 @@ pub struct Config {
     pub subvolumes: Vec<SubvolumeConfig>,
     /// Paths of `[[subvolume]]` with patterns that mean nothing that is there.
     pub unmatched: Vec<String>,
-    /// `[s3]`
-    pub s3: Option<BucketConfig>,
+    /// `[s3]`, and each `[[destination]]` that is an archive.
+    pub archives: Vec<ArchiveConfig>,
     /// `[restore]`
     pub restore: Restore,
-    /// `[[destination]]`
+    /// Each other `[[destination]]`.
     pub destinations: Vec<DestinationConfig>,
     /// `[hooks]`
     pub hooks: Hooks,
@@ -102,37 +105,6 @@ pub struct Snapshots {
     pub keeps: Policy,
     /// Patterns of names that stay wherever they are.
     pub pinned: Vec<OsString>,
-}
-
-/// Where backups go, and how.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BucketConfig {
-    /// Its name.
-    pub bucket: String,
-    /// Where it is.
-    pub region: String,
-    /// How keys begin.
-    pub prefix: String,
-    /// Another service than AWS.
-    pub endpoint_url: Option<String>,
-    /// Bytes at which streams are cut.
-    pub chunk_size_bytes: u64,
-    /// Bytes of the parts of an upload; `None` for what fits the chunk.
-    pub part_size_bytes: Option<u64>,
-    /// Of chunks.
-    pub storage_class_chunks: String,
-    /// Of manifests and pointers.
-    pub storage_class_manifest: String,
-    /// Parts on their way at the same time.
-    pub concurrency: Concurrency,
-    /// Whether parts wait on disk instead of in memory.
-    pub spool_enabled: bool,
-    /// Encryption at the service.
-    pub sse: Sse,
-    /// Which backups are let go.
-    pub keeps: ChainPolicy,
-    /// How old the newest may be before that is late.
-    pub max_age: Option<SignedDuration>,
 }
 
 /// The way back.
@@ -224,15 +196,25 @@ impl Config {
         let schedule = schedule(&mut file)?;
         let usual = usual(&mut file, &schedule)?;
         let (subvolumes, unmatched) = subvolumes::read(&mut file, &usual)?;
-        let (keeps, run_at) = (&usual.keeps, schedule.run_at);
+        let mut archives: Vec<ArchiveConfig> =
+            archive::read(&mut file, schedule)?.into_iter().collect();
+        let mut destinations = Vec::new();
+        let kinds = file.many("destination", |file| {
+            destination::read(file, &usual.keeps, schedule)
+        })?;
+        for kind in kinds {
+            match kind {
+                Kind::Place(place) => destinations.push(*place),
+                Kind::Archive(archive) => archives.push(*archive),
+            }
+        }
         let config = Config {
             global,
             subvolumes,
             unmatched,
-            s3: bucket::read(&mut file)?,
+            archives,
             restore: restore(&mut file)?,
-            destinations: file
-                .many("destination", |file| destination::read(file, keeps, run_at))?,
+            destinations,
             hooks: programs::hooks(&mut file)?,
             notify: programs::notify(&mut file)?,
             schedule,
@@ -250,7 +232,7 @@ impl Config {
 
     /// What no section can know by itself.
     fn check(&self, file: &ConfigReader) -> Result<()> {
-        let spools = self.s3.as_ref().is_some_and(|s3| s3.spool_enabled);
+        let spools = self.archives.iter().any(|archive| archive.spool_enabled);
         if spools && self.global.spool_size_bytes < SMALLEST_PART {
             let said = format!(
                 "is {}, and must be at least {SMALLEST_PART}: one part of an upload",
@@ -258,20 +240,7 @@ impl Config {
             );
             return Err(file.wrong("global.spool_size_bytes", &said));
         }
-        for (at, one) in self.destinations.iter().enumerate() {
-            let before = &self.destinations[..at];
-            if before.iter().any(|other| other.place == one.place) {
-                let said = format!("names {} twice", one.place);
-                return Err(file.wrong("destination.location", &said));
-            }
-            let Some(name) = one.name.as_deref() else {
-                continue;
-            };
-            if name == ARCHIVE || before.iter().any(|other| other.is_called(name)) {
-                let said = format!("is {name:?}, which something else is called");
-                return Err(file.wrong("destination.name", &said));
-            }
-        }
+        self.must_differ(file)?;
         let named = self
             .subvolumes
             .iter()
@@ -288,27 +257,55 @@ impl Config {
         Ok(())
     }
 
+    /// No two are in one place, and no two have one name.
+    fn must_differ(&self, file: &ConfigReader) -> Result<()> {
+        let archives = self.archives.iter().map(ArchiveConfig::location);
+        let places = self.destinations.iter().map(|dest| dest.place.to_string());
+        let mut seen = HashSet::new();
+        let mut is_new = |place: &str| seen.insert(place.trim_end_matches('/').to_owned());
+        if let Some(twice) = archives.chain(places).find(|place| !is_new(place)) {
+            return Err(file.wrong("destination.location", &format!("names {twice} twice")));
+        }
+        let archives = self.archives.iter().map(|one| one.name.as_str());
+        let places = self.destinations.iter();
+        let places = places.filter_map(|dest| dest.name.as_deref());
+        // Nothing else is called so, whether or not the section is there.
+        let mut seen = HashSet::from([ARCHIVE]);
+        let own = usize::from(file.has("s3"));
+        let names = archives.skip(own).chain(places);
+        match names.into_iter().find(|name| !seen.insert(*name)) {
+            Some(name) => {
+                let said = format!("is {name:?}, which something else is called");
+                Err(file.wrong("destination.name", &said))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn is_destination(&self, word: &str) -> bool {
-        let archive = word == ARCHIVE && self.s3.is_some();
-        archive || self.destinations.iter().any(|dest| dest.is_called(word))
+        self.archives.iter().any(|archive| archive.is_called(word))
+            || self.destinations.iter().any(|dest| dest.is_called(word))
     }
 
     /// What destinations and their groups are called.
     fn names(&self) -> Vec<String> {
-        let archive = self.s3.iter().map(|_| ARCHIVE.to_owned());
+        let archives = self.archives.iter();
+        let archives = archives.flat_map(|one| [&[one.name.clone()][..], &one.groups].concat());
         let named = |dest: &DestinationConfig| {
             [dest.name.iter().cloned().collect(), dest.groups.clone()].concat()
         };
-        archive
+        archives
             .chain(self.destinations.iter().flat_map(named))
             .collect()
     }
 
-    /// The archive that a subvolume goes to, if it does.
-    pub fn archive_of(&self, subvolume: &SubvolumeConfig) -> Option<&BucketConfig> {
+    /// The archives that a subvolume goes to.
+    pub fn archives_of(&self, subvolume: &SubvolumeConfig) -> Vec<&ArchiveConfig> {
         let named = subvolume.destinations.as_ref();
-        let meant = named.is_none_or(|all| all.iter().any(|word| word == ARCHIVE));
-        self.s3.as_ref().filter(|_| meant)
+        let meant = |archive: &&ArchiveConfig| {
+            named.is_none_or(|all| all.iter().any(|word| archive.is_called(word)))
+        };
+        self.archives.iter().filter(meant).collect()
     }
 
     /// The further destinations of a subvolume, by their places in the file.
@@ -329,7 +326,7 @@ impl Config {
             every: self.schedule.incremental_every,
             at: self.schedule.run_at,
         };
-        let alone = self.archive_of(subvolume).is_none();
+        let alone = self.archives_of(subvolume).is_empty();
         subvolume.cycle.or(alone.then_some(usual))
     }
 }
@@ -346,10 +343,7 @@ fn usual(file: &mut ConfigReader, schedule: &Schedule) -> Result<subvolumes::Usu
         let retain = file.number("snapshots.retain", 2, 1)?;
         usual.newest = usize::try_from(retain).ok();
     }
-    let every = file.optional("schedule.every")?;
-    let every = every.map(|text| Every::parse(&text)).transpose();
-    let every =
-        every.map_err(|error| file.wrong("schedule.every", &format!("is wrong: {error}")))?;
+    let every = subvolumes::every(file, "schedule.every")?;
     let at = schedule.run_at;
     Ok(subvolumes::Usual {
         cycle: every.map(|every| Cycle { every, at }),

@@ -2,6 +2,7 @@
 //! link, and then what the policies let go. Tells what happens; prints nothing.
 
 mod forget;
+mod moved;
 mod prune;
 
 use super::retention::{ChainPolicy, Decision, Policy};
@@ -150,6 +151,12 @@ pub struct RunOutcome {
 }
 
 impl RunOutcome {
+    /// Why a destination has not got everything, if it has not.
+    pub fn why_not(&self, name: &str) -> Option<String> {
+        let failed = self.failed.iter().find(|(other, _)| other == name);
+        failed.map(|(_, error)| error.to_string())
+    }
+
     /// What it comes to.
     ///
     /// # Errors
@@ -319,8 +326,9 @@ impl Run<'_, '_> {
                 false => sync::settle(here, there, self.store, dest.store()?, listener)?,
             };
         }
-        self.record(dest, &there, here, ours)?;
-        let (missing, here) = wanted(&dest.wants, here, ours, &there);
+        let (here, there) = self.look_at_moved(dest, here.clone(), there)?;
+        self.record(dest, &there, &here, ours)?;
+        let (missing, here) = wanted(&dest.wants, &here, ours, &there);
         let imagined = here.snapshots.iter().any(source::is_imagined);
         let excluded = |path: &Path| !missing.iter().any(|s| s.path == path);
         let wish = Wish {

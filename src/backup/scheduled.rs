@@ -6,8 +6,10 @@ mod folders;
 mod run_lock;
 mod tally;
 
+mod open_archive;
 mod subvolume;
 
+mod again;
 mod look;
 mod pruning;
 
@@ -34,7 +36,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 use subvolume::{SubvolumeBackup, Todo};
-pub use verified::note_verified;
+pub use verified::{FoundIn, note_verified};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -218,7 +220,7 @@ impl RunContext<'_, '_> {
                 Err(error) => errors.push((subject.of.path.clone(), error)),
             }
         }
-        let count = todo.len() + errors.len();
+        let mut count = todo.len() + errors.len();
         let mut remembered = self.note_errors(&errors);
         if !todo.is_empty() {
             self.begin();
@@ -226,11 +228,37 @@ impl RunContext<'_, '_> {
             let done = self.each(todo, &mut errors);
             self.count_failures(&errors);
             remembered = remembered.and(self.note_errors(&errors));
-            let done = done.and_then(|each| self.verdict(errors, count).and(each).and(remembered));
+            let done = done.and_then(|each| {
+                let again = self.again(&mut subjects, &mut errors, &mut count);
+                self.verdict(errors, count)
+                    .and(each)
+                    .and(remembered)
+                    .and(again)
+            });
             return self.after(done);
         }
         self.count_failures(&errors);
-        self.verdict(errors, count).and(remembered)
+        let again = self.again(&mut subjects, &mut errors, &mut count);
+        self.verdict(errors, count).and(remembered).and(again)
+    }
+
+    /// Looks again at what is due of that, and counts each look that found something wrong.
+    fn again(
+        &mut self,
+        subjects: &mut [SubvolumeBackup],
+        errors: &mut Vec<(PathBuf, Error)>,
+        count: &mut usize,
+    ) -> Result<()> {
+        if self.order.dry_run || self.order.work == Work::Snapshot {
+            return Ok(());
+        }
+        let (before, known) = (errors.len(), self.state.clone());
+        self.look_again(subjects, errors)?;
+        *count += errors.len() - before;
+        match self.state == known {
+            true => Ok(()),
+            false => self.remember(),
+        }
     }
 
     /// Tells the healthcheck. Whether it hears of the end is what counts.
@@ -308,6 +336,7 @@ impl RunContext<'_, '_> {
         if self.order.dry_run {
             return Ok(());
         }
+        self.state.file = std::path::absolute(&self.order.file).ok();
         self.state.last_run_at = Some(Stamp::of(self.now.timestamp()));
         let written = self.state.write(&self.order.config.global.state_path);
         written.map_err(partly)

@@ -1,7 +1,8 @@
 //! What is remembered of the last scheduled runs: a JSON file that the old program wrote too. A
 //! cache: whoever reads it must do without it as well.
 
-use super::config::Config;
+use super::config::{ARCHIVE, ArchiveConfig, Config, SubvolumeConfig};
+use super::names;
 use super::room::{RoomHistory, RoomSeen};
 use super::schedule::Past;
 use crate::archive::Stamp;
@@ -20,6 +21,9 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunState {
+    /// The configuration whose run wrote it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// When the last run was.
     pub last_run_at: Option<Stamp>,
     /// By the names of backups.
@@ -60,6 +64,9 @@ pub struct AtDestination {
     pub snapshot: Option<String>,
     /// Its effective UUID.
     pub id: Option<Uuid>,
+    /// In an archive: when the newest full backup was made that it had then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_at: Option<Stamp>,
     /// Why it has not got what it was to have, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -74,10 +81,11 @@ pub struct AtDestination {
 impl Last {
     /// Whether it is of backups that a configuration makes.
     fn is_of(&self, config: &Config) -> bool {
-        let Some(s3) = &config.s3 else {
+        let mut archives = config.archives.iter();
+        let Some(archive) = archives.find(|archive| archive.name == ARCHIVE) else {
             return false;
         };
-        let prefix = s3.prefix.trim_matches('/');
+        let prefix = archive.prefix.trim_matches('/');
         let key = self.last_manifest.as_deref().unwrap_or_default();
         let below = key.trim_start_matches('/').strip_prefix(prefix);
         let made = self.last_snapshot.as_deref();
@@ -166,6 +174,22 @@ impl RunState {
     /// What is known of a destination of a subvolume.
     pub fn at(&self, name: &str, place: &str) -> Option<&AtDestination> {
         self.subvolumes.get(name)?.destinations.get(place)
+    }
+
+    /// What a schedule needs to know about a subvolume in an archive: of `[s3]` as the program before wrote
+    /// it too.
+    pub fn past_in(&self, of: &SubvolumeConfig, archive: &ArchiveConfig) -> Past<'static> {
+        if archive.name == ARCHIVE {
+            return self.past(&of.name, Path::is_dir);
+        }
+        let there = self.at(&of.name, &archive.name);
+        let snapshot = there.and_then(|there| there.snapshot.as_ref());
+        let here = snapshot.is_some_and(|name| of.folder().join(name).is_dir());
+        Past {
+            last_full: there.and_then(|there| there.full_at.as_ref()?.moment()),
+            last: snapshot.and_then(|name| names::scheduled_time(Path::new(name))),
+            broken: (!here).then_some("the snapshot of the last backup is gone"),
+        }
     }
 
     /// Notes what was free at a place.

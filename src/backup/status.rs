@@ -3,7 +3,7 @@
 
 mod prometheus;
 
-use super::config::{ARCHIVE, Config, SubvolumeConfig};
+use super::config::{ArchiveConfig, Config, SubvolumeConfig};
 use super::names;
 use super::room::{RoomHistory, RoomSeen};
 use super::schedule::Due;
@@ -82,7 +82,8 @@ impl Status {
         let mut lines = Vec::new();
         for of in &config.subvolumes {
             lines.push(here(config, of, state, now)?);
-            lines.extend(archive(config, of, state, now));
+            let archives = config.archives_of(of).into_iter();
+            lines.extend(archives.map(|archive| in_archive(archive, of, state, now)));
             for at in config.destinations_of(of) {
                 lines.push(destination(config, of, at, state, now)?);
             }
@@ -207,28 +208,27 @@ fn newest_in(folder: &Path, name: &str) -> Result<Option<Timestamp>> {
     Ok(newest)
 }
 
-/// The archive, if the subvolume has one.
-fn archive(
-    config: &Config,
+/// An archive of the subvolume.
+fn in_archive(
+    archive: &ArchiveConfig,
     of: &SubvolumeConfig,
     state: &RunState,
     now: &Zoned,
-) -> Option<StatusLine> {
-    let s3 = config.archive_of(of)?;
-    let past = state.past(&of.name, Path::is_dir);
-    let next = match config.schedule.due(&past, now, false) {
+) -> StatusLine {
+    let past = state.past_in(of, archive);
+    let next = match archive.schedule.due(&past, now, false) {
         Due::Now(..) => now.timestamp(),
         Due::Later(at, _) => at.timestamp(),
     };
-    let location = format!("{}/{}", s3.bucket, s3.prefix.trim_matches('/'));
-    let there = state.at(&of.name, ARCHIVE);
-    let line = line(of, location, s3.max_age).aged(past.last, now);
-    Some(StatusLine {
-        destination: Some(ARCHIVE.to_owned()),
+    let location = format!("{}/{}", archive.bucket, archive.prefix.trim_matches('/'));
+    let there = state.at(&of.name, &archive.name);
+    let line = line(of, location, archive.max_age).aged(past.last, now);
+    StatusLine {
+        destination: Some(archive.name.clone()),
         next: Some(next),
         owed: there.is_some_and(|there| there.error.is_some()),
         ..line.remembering(there)
-    })
+    }
 }
 
 fn destination(

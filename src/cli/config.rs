@@ -6,7 +6,7 @@ use super::grammar::{Command, Usage, usage};
 use super::means::{self, means};
 use super::options::Options;
 use crate::backup;
-use crate::backup::config::Config;
+use crate::backup::config::{ArchiveConfig, Config};
 use crate::backup::scheduled::{self, ScheduledOrder, Work};
 use crate::backup::state::RunState;
 use crate::error::Result;
@@ -83,7 +83,7 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
             Ok(())
         }
         false => {
-            let known = bucket(&order.config, options, &mut progress);
+            let known = buckets(&order.config, options, &mut progress);
             let listener = &mut |event| progress.hear(&event);
             let means = means(options)?;
             let done = scheduled::preview(&order, &means, &now, listener);
@@ -94,15 +94,20 @@ pub(super) fn check(words: &[OsString], options: &Options) -> Result<()> {
     done.and(progress.close())
 }
 
-/// How the bucket is reached, and what it does by itself. What it does not tell is no failure.
-fn bucket(config: &Config, options: &Options, progress: &mut Progress) -> Result<()> {
-    let Some(s3) = &config.s3 else {
-        return Ok(());
-    };
-    let means = means::of_file(options, config)?;
+/// How archives are reached, and what their buckets do by themselves. What they do not tell is no failure.
+fn buckets(config: &Config, options: &Options, progress: &mut Progress) -> Result<()> {
     if let Some(remark) = backup::archive::spool_remark(config) {
         progress.note(&remark);
     }
+    let mut done = Ok(());
+    for archive in &config.archives {
+        done = done.and(bucket(archive, options, progress));
+    }
+    done
+}
+
+fn bucket(s3: &ArchiveConfig, options: &Options, progress: &mut Progress) -> Result<()> {
+    let means = means::of_archive(options, s3)?;
     for words in store::bucket_remarks(&s3.bucket, &s3.prefix, &means)? {
         progress.result(&words);
     }

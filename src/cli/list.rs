@@ -148,14 +148,12 @@ fn go_on(shown: Result<()>, failed: &mut Result<()>, progress: &mut Progress) ->
 pub(super) fn config(options: &Options) -> Result<()> {
     let look = look(options)?;
     let config = Config::read(options.file()?)?;
-    let means = means::of_file(options, &config)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let mut failed = Ok(());
     let mut some = false;
-    let all = config.subvolumes.iter();
-    archive::bucket(&config)?;
-    for subvolume in all.filter(|s| config.archive_of(s).is_some()) {
-        let settings = archive::settings(&config, &subvolume.name)?;
+    for (of, subvolume) in archive::all(&config, options.destination.as_deref())? {
+        let settings = archive::settings(&config, of, &subvolume.name);
+        let means = means::of_archive(options, of)?;
         let mut archive = store::open_archive(settings, Access::Read, &means)?;
         match show(&mut *archive, (options, &look), &mut progress) {
             // Of a bucket that cannot be read at all, once is enough.

@@ -3,7 +3,7 @@
 
 use super::options::Options;
 use crate::backup::archive;
-use crate::backup::config::Config;
+use crate::backup::config::ArchiveConfig;
 use crate::error::Result;
 use crate::process::Priority;
 use crate::store::{
@@ -39,11 +39,11 @@ pub(super) fn means(options: &Options) -> Result<Means> {
     })
 }
 
-/// The same, and how the bucket of a configuration file is reached. The command line comes first.
+/// The same, and how an archive of a configuration file is reached. The command line comes first.
 ///
 /// # Errors
 /// As [`means`] says.
-pub(super) fn of_file(options: &Options, config: &Config) -> Result<Means> {
+pub(super) fn of_archive(options: &Options, config: &ArchiveConfig) -> Result<Means> {
     let mut means = archive::means(config, &means(options)?);
     means.s3.concurrency = options.concurrency.unwrap_or(means.s3.concurrency);
     Ok(means)

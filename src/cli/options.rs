@@ -57,6 +57,7 @@ pub(super) struct Options {
     pub(super) snapshot_folder: Option<PathBuf>,
     pub(super) snapshot_prefix: Option<OsString>,
     pub(super) subvolume: Vec<String>,
+    pub(super) destination: Option<String>,
     pub(super) once: bool,
     pub(super) no_s3: bool,
     pub(super) log_level: Option<Level>,

@@ -8,7 +8,7 @@ use super::options::Options;
 use crate::archive::{Thaw, Which};
 use crate::backup;
 use crate::backup::archive;
-use crate::backup::config::{self, Config, VerifyMode};
+use crate::backup::config::{self, ArchiveConfig, Config, VerifyMode};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::restore::{self, Compare, RestoreOrder};
@@ -68,7 +68,7 @@ fn missing(what: &str) -> Error {
 }
 
 /// The order that the options and the file make together.
-fn order(options: &Options, config: &Config) -> Result<RestoreOrder> {
+fn order(options: &Options, config: &Config, from: &ArchiveConfig) -> Result<RestoreOrder> {
     let (subvolume, target) = (options.subvolume.last(), options.target.clone());
     let file: &config::Restore = &config.restore;
     let files = usize::try_from(file.sample_max_files).unwrap_or(usize::MAX);
@@ -81,8 +81,9 @@ fn order(options: &Options, config: &Config) -> Result<RestoreOrder> {
     Ok(RestoreOrder {
         archive: archive::readable(
             config,
+            from,
             subvolume.ok_or_else(|| missing("--subvolume NAME"))?,
-        )?,
+        ),
         which: which(options)?,
         target: target.ok_or_else(|| missing("--target PATH"))?,
         base: file.target_base_dir.clone(),
@@ -100,8 +101,9 @@ fn order(options: &Options, config: &Config) -> Result<RestoreOrder> {
 /// Restores.
 pub(super) fn run(options: &Options) -> Result<()> {
     let config = Config::read(options.file()?)?;
-    let order = order(options, &config)?;
-    let mut means = means::of_file(options, &config)?;
+    let from = archive::one(&config, options.destination.as_deref())?;
+    let order = order(options, &config, from)?;
+    let mut means = means::of_archive(options, from)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     if let (_, Some(remark)) = backup::local_now() {
         progress.note(remark);

@@ -240,6 +240,9 @@ const OWN: Table = &[
         .hint(SubvolumeName)
         .help("the backups of this name")
         .of(&[Restore]),
+    Row::value("destination", "NAME", |o, v| put(&mut o.destination, v.text()))
+        .help("the archive of this name in the file")
+        .of(&[ListConfig, CleanBackup, VerifyConfig, Restore]),
     Row::value("target", "PATH", |o, v| put(&mut o.target, v.path()))
         .hint(Directory)
         .help("where to")

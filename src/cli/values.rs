@@ -6,6 +6,7 @@ use crate::backup::retention::{self, Policy};
 use crate::error::{Error, Result};
 use crate::snapshot::shown;
 use crate::store::{Access, check_part};
+use crate::text::size;
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -84,7 +85,7 @@ impl Given {
 
     /// Bytes; also with a unit.
     pub(super) fn size(self) -> Result<u64> {
-        let found = bytes(&self.value, 0);
+        let found = size(&self.value, 0);
         found.ok_or_else(|| {
             let doing = format!("cannot use {} {}", self.option, shown(&self.value));
             Error::usage(doing, "it is a number of bytes, or has a unit: 500G, 2T")
@@ -123,7 +124,7 @@ fn rate(text: &OsStr) -> Result<u64> {
         let said = "it is a number of KiB per second, or has a unit: 500, 500K, 10M";
         Error::usage(format!("cannot use the rate '{}'", shown(text)), said)
     };
-    bytes(text, 10).ok_or_else(wrong)
+    size(text, 10).ok_or_else(wrong)
 }
 
 /// The size of a part: in MiB, or with a unit K, M, G or T; in bytes.
@@ -132,7 +133,7 @@ fn part_size(text: &OsStr) -> Result<u64> {
         let said = "it is a number of MiB, or has a unit: 64, 64M, 1G";
         Error::usage(format!("cannot use the part size '{}'", shown(text)), said)
     };
-    let part = bytes(text, 20).ok_or_else(wrong)?;
+    let part = size(text, 20).ok_or_else(wrong)?;
     check_part(part).map(|()| part)
 }
 
@@ -185,23 +186,6 @@ pub(super) fn text(option: &str, value: &OsStr) -> Result<String> {
         let doing = format!("cannot use {option} '{}'", shown(value));
         Error::usage(doing, "it is a word in UTF-8")
     })
-}
-
-/// A number with a unit of 1024's powers; without one it is shifted by `bare`. Never 0.
-fn bytes(text: &OsStr, bare: u32) -> Option<u64> {
-    let text = text.to_str()?;
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = text[digits.len()..].to_ascii_uppercase();
-    let shift = match unit.trim_end_matches('B').trim_end_matches('I') {
-        "" => bare,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => return None,
-    };
-    let number: u64 = digits.parse().ok()?;
-    number.checked_mul(1 << shift).filter(|&bytes| bytes > 0)
 }
 
 #[cfg(test)]

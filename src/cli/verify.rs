@@ -11,7 +11,7 @@ use super::means::{self, means};
 use super::options::Options;
 use crate::backup::archive;
 use crate::backup::config::Config;
-use crate::backup::scheduled;
+use crate::backup::scheduled::{self, FoundIn};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::progress::Progress;
@@ -152,25 +152,28 @@ fn verify_config(
     progress: &mut Progress,
 ) -> Result<Verification> {
     let config = Config::read(file)?;
-    let means = means::of_file(options, &config)?;
     let mut ground = ground(task, options)?;
     let listener = &mut |event| progress.hear(&event);
     let mut report = Verification {
         findings: Vec::new(),
         listing: Listing::default(),
     };
-    archive::bucket(&config)?;
     let mut found = Vec::new();
-    let all = config.subvolumes.iter();
-    for subvolume in all.filter(|s| config.archive_of(s).is_some()) {
+    for (of, subvolume) in archive::all(&config, options.destination.as_deref())? {
         let name = &subvolume.name;
-        let settings = archive::settings(&config, name)?;
+        let found_in = |verdict| FoundIn {
+            subvolume: name.clone(),
+            archive: of.name.clone(),
+            verdict,
+        };
+        let settings = archive::settings(&config, of, name);
+        let means = means::of_archive(options, of)?;
         let mut archive = store::open_archive(settings, Access::Read, &means)?;
         match archive.backups() {
             Ok(backups) => report.listing.location = backups.location,
             Err(error) if error.kind == Kind::Interrupted => return Err(error),
             Err(error) => {
-                found.push((name.clone(), error.to_string()));
+                found.push(found_in(error.to_string()));
                 report.findings.push(unread(name, error.to_string()));
                 continue;
             }
@@ -183,7 +186,7 @@ fn verify_config(
                 .findings
                 .push(unread(name, "there are no backups of it".to_owned()));
         }
-        found.push((name.clone(), in_words(&report.findings[before..])));
+        found.push(found_in(verify::in_words(&report.findings[before..])));
     }
     // Nobody must be able to write it only to look.
     if let Err(error) = scheduled::note_verified(&config, found, Timestamp::now()) {
@@ -194,21 +197,6 @@ fn verify_config(
     }
     ground.map_or(Ok(()), Ground::finish)?;
     Ok(report)
-}
-
-/// What was found of one archive, for who asks how things stand.
-fn in_words(findings: &[Finding]) -> String {
-    let count = |rank| {
-        findings
-            .iter()
-            .filter(|finding| finding.verdict.rank() == rank)
-            .count()
-    };
-    match (count(1), count(2)) {
-        (0, 0) => format!("{} in order", findings.len()),
-        (unverifiable, 0) => format!("{unverifiable} of {} not verified", findings.len()),
-        (_, different) => format!("{different} of {} differ", findings.len()),
-    }
 }
 
 fn unread(subvolume: &str, why: String) -> Finding {

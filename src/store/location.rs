@@ -217,6 +217,15 @@ impl Place {
         }
     }
 
+    /// The bucket, or the directory that stands for one, and how keys begin there; `None` where no archive can be.
+    pub fn bucket(&self) -> Option<(String, String)> {
+        match self {
+            Place::S3 { bucket, prefix } => Some((bucket.clone(), prefix.clone())),
+            Place::Raw(dir) => Some((format!("raw:{}", dir.display()), String::new())),
+            Place::Local(_) | Place::Ssh(_) | Place::RawSsh(_) => None,
+        }
+    }
+
     /// The machine that has it, if that is another one, and what the place is called there.
     pub fn elsewhere(&self) -> Option<(&Address, Place)> {
         match self {

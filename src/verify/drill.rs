@@ -46,6 +46,15 @@ pub enum DrillOutcome {
     Untried(String),
 }
 
+/// How much is drawn at random, where not all is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sample {
+    /// So many chains.
+    Chains(usize),
+    /// Chains, until that many bytes are in them, but one at least.
+    Bytes(u64),
+}
+
 /// Tries chains of what a store holds, all or so many that are drawn, and adds to the report what came
 /// of it. Returns the paths of the snapshots whose chains were drawn.
 ///
@@ -55,7 +64,7 @@ pub fn drill(
     report: &mut Verification,
     store: &mut dyn Store,
     ground: &mut dyn Ground,
-    sample: Option<usize>,
+    sample: Option<Sample>,
     listener: &mut Listener,
 ) -> Result<Vec<String>> {
     let Some(diffs) = report.listing.offer.stored() else {
@@ -67,16 +76,23 @@ pub fn drill(
     for snapshot in snapshots.iter().filter(|s| is_sound(s)) {
         known.entry(snapshot.id()).or_insert(snapshot);
     }
-    let stored: HashMap<Pair, Diff> = diffs.iter().map(|diff| (diff.pair(), *diff)).collect();
+    let stored: HashMap<Pair, Diff> = diffs
+        .iter()
+        .map(|diff| (diff.pair(), diff.clone()))
+        .collect();
     let ways = report.listing.offer.graph().shortest();
     let mut drawn = ways.order().to_vec();
     drawn.retain(|id| known.contains_key(id));
-    if let Some(count) = sample {
-        drawn = draw(drawn, count)?;
+    let bytes = |pair: &Pair| stored[pair].size.bytes().unwrap_or(0);
+    if let Some(sample) = sample {
+        let all = |drawn: &BTreeSet<Uuid>| {
+            let links = drawn.iter().flat_map(|&id| ways.chain(id));
+            links.collect::<BTreeSet<Pair>>().iter().map(bytes).sum()
+        };
+        drawn = draw(drawn, sample, &all)?;
     }
     let name = |id: Uuid| known.get(&id).map_or(id.to_string(), |s| shown(&s.path));
     let links: BTreeSet<Pair> = drawn.iter().flat_map(|&id| ways.chain(id)).collect();
-    let bytes = |pair: &Pair| stored[pair].size.bytes().unwrap_or(0);
     let (total, mut before) = (links.iter().map(bytes).sum(), 0);
     let mut tried: BTreeMap<Uuid, DrillOutcome> = BTreeMap::new();
     for pair @ (to, from) in drawn.iter().flat_map(|&id| ways.chain(id)) {
@@ -136,9 +152,17 @@ fn verdict(
 }
 
 /// So many at random, each as likely as any other.
-fn draw(mut all: Vec<Uuid>, count: usize) -> Result<Vec<Uuid>> {
+fn draw(
+    mut all: Vec<Uuid>,
+    sample: Sample,
+    bytes: &dyn Fn(&BTreeSet<Uuid>) -> u64,
+) -> Result<Vec<Uuid>> {
     let mut drawn = BTreeSet::new();
-    while drawn.len() < count && !all.is_empty() {
+    let enough = |drawn: &BTreeSet<Uuid>| match sample {
+        Sample::Chains(count) => drawn.len() >= count,
+        Sample::Bytes(least) => !drawn.is_empty() && bytes(drawn) >= least,
+    };
+    while !enough(&drawn) && !all.is_empty() {
         let random = sys::random().map_err(|error| Error::io("cannot draw a sample", error))?;
         let at = random % all.len() as u64;
         drawn.insert(all.swap_remove(at as usize));
@@ -273,7 +297,7 @@ impl Ground for InMind {
         };
         match rehearse(stream, parent, must_make) {
             Ok(Rehearsed::Whole(model)) => {
-                self.made.insert(diff.to, Rc::new(model));
+                self.made.insert(diff.to, Rc::from(model));
                 Ok(DrillOutcome::Applies)
             }
             Ok(Rehearsed::TooLarge) => Ok(DrillOutcome::Untried(
@@ -328,8 +352,12 @@ mod tests {
     #[test]
     fn a_sample_has_each_once() {
         let all: Vec<Uuid> = (0..9).map(|n| Uuid([n; 16])).collect();
-        assert_eq!(draw(all.clone(), 20).unwrap(), all);
-        assert_eq!(draw(all.clone(), 3).unwrap().len(), 3);
-        assert!(draw(all, 0).unwrap().is_empty());
+        let drawn = |sample| draw(all.clone(), sample, &|drawn| 10 * drawn.len() as u64).unwrap();
+        assert_eq!(drawn(Sample::Chains(20)), all);
+        assert_eq!(drawn(Sample::Bytes(1000)), all);
+        assert_eq!(drawn(Sample::Bytes(21)).len(), 3);
+        assert_eq!(drawn(Sample::Bytes(0)).len(), 1);
+        assert_eq!(drawn(Sample::Chains(3)).len(), 3);
+        assert!(drawn(Sample::Chains(0)).is_empty());
     }
 }

@@ -700,6 +700,7 @@ fn received_by_hand() {
             to: snapshot.id(),
             from: parent,
             size: Size::Unknown,
+            clones: Vec::new(),
         };
         let mut bytes = Vec::new();
         source.send(&diff).unwrap().read_to_end(&mut bytes).unwrap();

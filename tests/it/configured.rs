@@ -5,15 +5,20 @@ use crate::scheduled::{day, in_order};
 use crate::subvolumes::script;
 use crate::support::{btrfs, buttersink, here};
 use crate::tests;
+use crate::tree::assert_same;
 use crate::two_disks::{Scene, assert_copies, hour, means};
 use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
 use buttersink::event::Event;
 use jiff::Zoned;
+use std::path::Path;
 
 pub(crate) const TESTS: &[Test] = tests![
     snapshots_are_made_sent_and_let_go_apart,
     an_archive_gets_what_is_there,
     a_snapshot_of_a_path,
+    archives_beside_each_other,
+    what_is_there_is_looked_at_again,
+    the_state_of_another_file,
 ];
 
 /// What retention said, and whether anything failed.
@@ -113,6 +118,18 @@ fn snapshots_are_made_sent_and_let_go_apart() {
     assert_eq!(count(), (2, 1));
 }
 
+/// How many full and incremental backups an archive of a subvolume has.
+fn kinds_in(archive: &Path) -> [usize; 2] {
+    ["full", "incremental"].map(|kind| match archive.join(kind).read_dir() {
+        Ok(all) => {
+            let names = all.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let manifest = |name: &String| name.starts_with("manifest") && name.ends_with(".json");
+            names.filter(manifest).count()
+        }
+        Err(_) => 0,
+    })
+}
+
 fn an_archive_gets_what_is_there() {
     let scene = Scene::new(&format!(
         "schedule = {{ incremental_every_days = 1, full_every_days = 9, every = '1h' }}\n\
@@ -127,17 +144,7 @@ fn an_archive_gets_what_is_there() {
         &scene.from.join("home"),
         "head -c 300000 /dev/urandom >large",
     );
-    let kinds = || {
-        ["full", "incremental"].map(|kind| match archive.join(kind).read_dir() {
-            Ok(all) => {
-                let names = all.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-                names
-                    .filter(|name| name.starts_with("manifest") && name.ends_with(".json"))
-                    .count()
-            }
-            Err(_) => 0,
-        })
-    };
+    let kinds = || kinds_in(&archive);
     let folder = scene.from.join(".snapshots");
     for number in 0..60 {
         if number % 6 == 0 {
@@ -187,4 +194,177 @@ fn a_snapshot_of_a_path() {
     // No link says that it arrived anywhere.
     assert_eq!(count(), 2);
     assert_eq!(buttersink(["snapshot", "/none/of/that"]).code, 1);
+}
+
+/// Two archives and a disk, each by a schedule of its own; one of them is away for a while.
+fn archives_beside_each_other() {
+    let (disk, here) = (btrfs("disk", 512), here());
+    let [near, far] = ["near", "far"].map(|name| here.join(name));
+    std::fs::create_dir(&near).unwrap();
+    let text = format!(
+        "snapshots = {{ retain = 1 }}\nschedule = {{ full_every_days = 6, incremental_every_days = 1 }}\n\
+         [[subvolume]]\npath = 'FROM/home'\n[[subvolume]]\npath = 'FROM/mail'\ndestinations = ['near']\n\
+         [[destination]]\nkind = 'archive'\nname = 'near'\nlocation = 'raw:{}/'\nretain_full_chains = 1\n\
+         [[destination]]\nkind = 'archive'\nname = 'far'\nlocation = 'raw:{}/host/'\nevery = '3d'\n\
+         full_every = '9y'\nchunk_size_bytes = 100000\n\
+         [[destination]]\nname = 'disk'\nlocation = '{}/'\nretain = 2\n",
+        near.display(),
+        far.display(),
+        disk.display()
+    );
+    let scene = Scene::new(&text);
+    for name in ["home", "mail"] {
+        script(&scene.from.join(name), "head -c 300000 /dev/urandom >large");
+    }
+    let kinds =
+        |name: &str| [&near, &far.join("host")].map(|at| kinds_in(&at.join("subvol").join(name)));
+    let folder = scene.from.join(".snapshots");
+    // The far one is not there yet: what is there gets its backup, and nothing goes here.
+    scene.write("home");
+    let error = scene.run(&day(0)).unwrap_err();
+    assert_eq!(error.exit_code(), 10, "{error}");
+    assert_eq!(
+        (kinds("home"), kinds("mail")),
+        ([[1, 0], [0, 0]], [[1, 0], [0, 0]])
+    );
+    assert_eq!(
+        (
+            in_order(&folder, "home").len(),
+            in_order(&disk, "home").len()
+        ),
+        (1, 1)
+    );
+    std::fs::create_dir_all(far.join("host")).unwrap();
+    for number in 1..=8 {
+        for name in ["home", "mail"] {
+            scene.write(name);
+        }
+        let due = scene.run(&day(number)).unwrap();
+        let both = due[0].contains("near: ") && due[0].contains("far: ");
+        assert_eq!(both, [1, 4, 7].contains(&number), "{due:?}");
+    }
+    // A new chain began in one of them, and the old one went; the other has differences three days apart.
+    assert_eq!(
+        (kinds("home"), kinds("mail")),
+        ([[1, 2], [1, 2]], [[1, 2], [0, 0]])
+    );
+    // Of each what the last difference was made from, beside the newest.
+    let count = |name| in_order(&folder, name).len();
+    assert_eq!((count("home"), count("mail")), (2, 2));
+    assert_eq!(in_order(&disk, "home").len(), 2);
+    assert_copies(&folder, &disk, "home");
+    let config = scene.config.to_str().unwrap();
+    let status = buttersink(["status", "--config", config]).stdout;
+    for name in ["near", "far", "disk"] {
+        assert!(status.contains(name), "{status}");
+    }
+    let listed = |more: &[&str]| {
+        let said = buttersink([&["list", "--config", config], more].concat()).stdout;
+        let backup = |line: &&str| line.starts_with("home__") || line.starts_with("mail__");
+        said.lines().filter(backup).count()
+    };
+    assert_eq!((listed(&[]), listed(&["--destination", "far"])), (9, 3));
+    let verified = buttersink(["verify", "--download", "--config", config]);
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
+    let status = buttersink(["status", "--config", config]).stdout;
+    assert_eq!(status.matches("in order").count(), 3, "{status}");
+    // Which one is meant must be said.
+    let target = scene.from.join("back");
+    let words = [
+        "restore",
+        "--config",
+        config,
+        "--subvolume",
+        "home",
+        "--target",
+        target.to_str().unwrap(),
+    ];
+    let unclear = buttersink(words);
+    assert!(
+        unclear.code == 2 && unclear.stderr.contains("--destination NAME"),
+        "{}",
+        unclear.stderr
+    );
+    let wrong = buttersink([&words[..], &["--destination", "neer"]].concat());
+    assert!(
+        wrong.code == 2 && wrong.stderr.contains("near, far"),
+        "{}",
+        wrong.stderr
+    );
+    let done = buttersink([&words[..], &["--destination", "far"]].concat());
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_same(&folder.join(&in_order(&folder, "home")[0]), &target);
+}
+
+/// By schedule, once for all subvolumes of a place; what is wrong is told, remembered, and an error.
+fn what_is_there_is_looked_at_again() {
+    let (disk, cold) = (btrfs("disk", 512), here().join("cold"));
+    std::fs::create_dir(&cold).unwrap();
+    let text = format!(
+        "schedule = {{ incremental_every_days = 1, every = '1d' }}\n\
+         [[subvolume]]\npath = 'FROM/home'\n[[subvolume]]\npath = 'FROM/mail'\n\
+         [[destination]]\nlocation = '{}/'\nverify = {{ every = '3d' }}\n\
+         [[destination]]\nkind = 'archive'\nname = 'cold'\nlocation = 'raw:{}/'\n\
+         verify = {{ every = '1w', sample = '1M' }}\n",
+        disk.display(),
+        cold.display()
+    );
+    let scene = Scene::new(&text);
+    let looks = |now: &Zoned| {
+        let mut said = Vec::new();
+        let order = scene.order().unwrap();
+        let done = scheduled::run(&order, &means(), now, &mut |event| {
+            if let Event::Verified(_) | Event::Finding(_) = event {
+                said.push(event.to_string());
+            }
+        });
+        (said, done.map_err(|error| error.exit_code()))
+    };
+    let count = |now: &Zoned| {
+        let (said, done) = looks(now);
+        assert_eq!(done, Ok(()), "{said:?}");
+        said.len()
+    };
+    // The place once, and the archive of each; then each in its time.
+    let counts: Vec<usize> = (0..9).map(|number| count(&day(number))).collect();
+    assert_eq!(counts, [3, 0, 0, 1, 0, 0, 1, 2, 0]);
+    assert_eq!(count(&day(8)), 0, "whether or not something else is due");
+    let config = scene.config.to_str().unwrap();
+    let status = || buttersink(["status", "--config", config]).stdout;
+    assert_eq!(status().matches("in order").count(), 4, "{}", status());
+    // A stream that is not what was stored.
+    let full = cold.join("subvol/home/full");
+    let chunk = full.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let chunk = chunk
+        .into_iter()
+        .find(|path| path.to_str().unwrap().ends_with(".bin"));
+    let chunk = chunk.unwrap();
+    let mut bytes = std::fs::read(&chunk).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&chunk, bytes).unwrap();
+    let (said, done) = looks(&day(14));
+    assert_eq!(done, Err(10), "{said:?}");
+    assert!(said.iter().any(|one| one.contains("different")), "{said:?}");
+    assert!(status().contains("differ"), "{}", status());
+    assert!(status().contains("in order"), "{}", status());
+}
+
+/// Two files that would write one state are found out, from the second on.
+fn the_state_of_another_file() {
+    let scene = Scene::new("schedule.every = '1d'\n[[subvolume]]\npath = 'FROM/home'\n");
+    scene.run(&day(0)).unwrap();
+    let other = here().join("other.toml");
+    std::fs::copy(&scene.config, &other).unwrap();
+    let check = |file: &Path| buttersink(["config", "check", file.to_str().unwrap()]);
+    assert_eq!(check(&scene.config).code, 0);
+    let said = check(&other);
+    assert!(
+        said.code == 1 && said.stderr.contains("uses it too"),
+        "{}",
+        said.stderr
+    );
+    // The first one has another now.
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    std::fs::write(&scene.config, text.replace("state.json", "mine.json")).unwrap();
+    assert_eq!(check(&other).code, 0);
 }

@@ -121,7 +121,10 @@ fn lengths_around_parts(server: &Server) {
         let mut store = open(&server.endpoint, &bucket);
         let sent = put(
             &mut store,
-            &Diff { size, ..known },
+            &Diff {
+                size,
+                ..known.clone()
+            },
             &format!("a/{n}"),
             &bytes,
         );
@@ -463,7 +466,7 @@ fn split_over_objects(server: &Server) {
     let mut store = open();
     let listing = store.list().unwrap();
     assert_eq!(listing.notes, Vec::<String>::new());
-    assert_eq!(listing.offer, Offer::Only(vec![known]));
+    assert_eq!(listing.offer, Offer::Only(vec![known.clone()]));
     same(&get(&mut store, &known).unwrap(), &bytes);
     store.copy(Path::new("s"), Path::new("t")).unwrap();
     store.delete(Path::new("s")).unwrap();

@@ -176,8 +176,8 @@ impl Scene {
 
     pub(crate) fn archive(&self, name: &str) -> ArchiveStore {
         let config = self.order().config;
-        let settings = archive::settings(&config, name).unwrap();
-        let means = archive::means(&config, &means(&self.server));
+        let settings = archive::settings(&config, &config.archives[0], name);
+        let means = archive::means(&config.archives[0], &means(&self.server));
         ArchiveStore::open(settings, Access::Read, means.s3).unwrap()
     }
 

@@ -1,16 +1,16 @@
 //! `[[destination]]`: a place for snapshots, when it gets them, which stay there, and how it is reached.
 //! Opens none.
 
-use super::bucket::class;
+use super::archive::{self, ArchiveConfig, class};
+use super::looks::{self, LookAgain};
 use super::policy;
 use super::reader::ConfigReader;
 use super::subvolumes::cycle;
 use crate::backup::retention::Policy;
-use crate::backup::schedule::Cycle;
+use crate::backup::schedule::{Cycle, Schedule};
 use crate::error::{Error, Result};
 use crate::store::{Location, Means, Place};
 use jiff::SignedDuration;
-use jiff::civil::Time;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -29,6 +29,8 @@ pub struct DestinationConfig {
     pub keeps: Policy,
     /// How old the newest may be there before that is late.
     pub max_age: Option<SignedDuration>,
+    /// How what it has is looked at again, if it is.
+    pub verify: Option<LookAgain>,
     /// On this machine it must be on a filesystem mounted for it.
     pub require_mount: bool,
     /// What arrives there is held against its source.
@@ -86,12 +88,65 @@ impl DestinationConfig {
     }
 }
 
-pub(super) fn read(
-    file: &mut ConfigReader,
-    usual: &Policy,
-    run_at: Time,
-) -> Result<DestinationConfig> {
+/// What a `[[destination]]` turns out to be.
+pub(super) enum Kind {
+    Place(Box<DestinationConfig>),
+    Archive(Box<ArchiveConfig>),
+}
+
+/// Keys that only archives have.
+const OF_ARCHIVES: &[&str] = &[
+    "destination.full_every",
+    "destination.chunk_size_bytes",
+    "destination.part_size_bytes",
+    "destination.storage_class_manifest",
+    "destination.concurrency",
+    "destination.spool_enabled",
+    "destination.sse",
+    "destination.retain_full_chains",
+    "destination.retain_days",
+];
+
+/// Keys that archives have not.
+const OF_PLACES: &[&str] = &[
+    "destination.keep",
+    "destination.retain",
+    "destination.keep_min",
+    "destination.keep_from",
+    "destination.week_starts",
+    "destination.keep_hour",
+    "destination.require_mount",
+    "destination.compare",
+    "destination.ssh_options",
+];
+
+pub(super) fn read(file: &mut ConfigReader, usual: &Policy, schedule: Schedule) -> Result<Kind> {
+    const KINDS: &[(&str, bool)] = &[("snapshots", false), ("archive", true)];
     let place = place(file)?;
+    let is_archive = file.choice("destination.kind", "snapshots", KINDS)?;
+    let (strange, what) = match is_archive {
+        true => (OF_PLACES, "snapshots as they are"),
+        false => (OF_ARCHIVES, "kind = \"archive\""),
+    };
+    if let Some(key) = strange.iter().find(|key| file.has_key(key)) {
+        return Err(file.wrong(key, &format!("is only for {what}")));
+    }
+    match is_archive {
+        true => Ok(Kind::Archive(Box::new(archive::destination(
+            file, &place, schedule,
+        )?))),
+        false => Ok(Kind::Place(Box::new(snapshots(
+            file, place, usual, schedule,
+        )?))),
+    }
+}
+
+fn snapshots(
+    file: &mut ConfigReader,
+    place: Place,
+    usual: &Policy,
+    schedule: Schedule,
+) -> Result<DestinationConfig> {
     let none = Policy {
         calendar: usual.calendar,
         ..Policy::default()
@@ -103,15 +158,22 @@ pub(super) fn read(
                     (restore --verify full compares then)";
         return Err(file.wrong("destination.compare", what));
     }
-    let groups = file.texts("destination.groups")?.into_iter();
     Ok(DestinationConfig {
         name: file.optional("destination.name")?,
-        groups: groups
-            .map(|group| group.to_string_lossy().into_owned())
-            .collect(),
-        cycle: cycle(file, ("destination.every", "destination.at"), run_at)?,
+        groups: file.words("destination.groups")?,
+        cycle: cycle(
+            file,
+            ("destination.every", "destination.at"),
+            schedule.run_at,
+        )?,
         keeps,
         max_age: policy::age(file, "destination.max_age")?,
+        verify: looks::read(
+            file,
+            "destination.verify",
+            schedule.run_at,
+            place.keeps_streams(),
+        )?,
         compare,
         require_mount: file.flag("destination.require_mount", false)?,
         reached: reached(file, &place)?,
@@ -151,11 +213,8 @@ fn reached(file: &mut ConfigReader, place: &Place) -> Result<Reached> {
             return Err(file.wrong(key, &format!("is only for {what}")));
         }
     }
-    let options = file.texts("destination.ssh_options")?.into_iter();
     Ok(Reached {
-        ssh_options: options
-            .map(|text| text.to_string_lossy().into_owned())
-            .collect(),
+        ssh_options: file.words("destination.ssh_options")?,
         bwlimit: file.optional_number("destination.bwlimit_bytes", 1)?,
         storage_class: file.optional("destination.storage_class")?.map(class),
         region: file.optional("destination.region")?,

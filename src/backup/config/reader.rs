@@ -257,6 +257,47 @@ impl ConfigReader {
         Ok(texts)
     }
 
+    /// The same, as text.
+    pub(super) fn words(&mut self, key: &'static str) -> Result<Vec<String>> {
+        let texts = self.texts(key)?.into_iter();
+        Ok(texts
+            .map(|text| text.to_string_lossy().into_owned())
+            .collect())
+    }
+
+    /// The texts of a table that a section has, which may have these keys and no other.
+    pub(super) fn texts_in<const N: usize>(
+        &mut self,
+        key: &'static str,
+        known: [&str; N],
+    ) -> Result<Option<[Option<String>; N]>> {
+        let table = match self.get(key) {
+            None => return Ok(None),
+            Some(Value::Table(table)) => table.clone(),
+            Some(other) => return Err(self.mistyped(key, other, "a table: { key = \"value\" }")),
+        };
+        if let Some(strange) = table.keys().find(|name| !known.contains(&name.as_str())) {
+            let (strange, words) = (strange.escape_default(), known.join(", "));
+            return Err(self.wrong(key, &format!("has {strange}, and may have {words}")));
+        }
+        let mut texts = [const { None }; N];
+        for (text, name) in texts.iter_mut().zip(known) {
+            *text = match table.get(name) {
+                None => None,
+                Some(Value::String(text)) => Some(text.clone()),
+                Some(other) => {
+                    let key = format!("{key}.{name}");
+                    return Err(self.mistyped(&key, other, "a text in quotes"));
+                }
+            };
+        }
+        let shown = known.iter().zip(&texts);
+        let shown = shown.filter_map(|(name, text)| Some(format!("{name} = {:?}", text.as_ref()?)));
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        self.note(key, format!("{{ {shown} }}"), false);
+        Ok(Some(texts))
+    }
+
     /// A program by its absolute path, and its arguments.
     pub(super) fn command(&mut self, key: &'static str) -> Result<Option<Vec<String>>> {
         const WANTED: &str = "a list of texts: the absolute path of a program, and its arguments";

@@ -146,10 +146,7 @@ fn table(file: &mut ConfigReader, usual: &Usual) -> Result<Table> {
     let mut pinned = file.texts("subvolume.pinned")?;
     pinned.extend(usual.pinned.iter().cloned());
     let destinations = file.has_key("subvolume.destinations");
-    let named = file.texts("subvolume.destinations")?.into_iter();
-    let named = named
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
+    let named = file.words("subvolume.destinations")?;
     Ok(Table {
         exclude: file.texts("subvolume.exclude")?,
         subvolume: SubvolumeConfig {
@@ -171,22 +168,27 @@ fn table(file: &mut ConfigReader, usual: &Usual) -> Result<Table> {
 /// How often something is done, if the file says so.
 pub(super) fn cycle(
     file: &mut ConfigReader,
-    (every, at): (&'static str, &'static str),
+    (key, at): (&'static str, &'static str),
     usual: Time,
 ) -> Result<Option<Cycle>> {
     let time = file.optional_time(at)?;
-    let Some(text) = file.optional(every)? else {
+    let Some(every) = every(file, key)? else {
         return match time {
-            Some(_) => Err(file.wrong(at, &format!("comes with {every}"))),
+            Some(_) => Err(file.wrong(at, &format!("comes with {key}"))),
             None => Ok(None),
         };
     };
-    let every =
-        Every::parse(&text).map_err(|error| file.wrong(every, &format!("is wrong: {error}")))?;
     Ok(Some(Cycle {
         every,
         at: time.unwrap_or(usual),
     }))
+}
+
+/// From one to the next, if the file says so.
+pub(super) fn every(file: &mut ConfigReader, key: &'static str) -> Result<Option<Every>> {
+    let text = file.optional(key)?;
+    let every = text.map(|text| Every::parse(&text)).transpose();
+    every.map_err(|error| file.wrong(key, &format!("is wrong: {error}")))
 }
 
 /// One of which nothing is said but where it is.

@@ -3,6 +3,7 @@
 mod ours;
 
 use super::*;
+use crate::store::Sse;
 
 /// The example of the old program's README.
 const OLD: &str = r#"
@@ -89,14 +90,14 @@ fn with(section: &str, line: &str) -> String {
 fn the_old_example_is_the_default() {
     let (mut old, least) = (parse(OLD).unwrap(), parse(LEAST).unwrap());
     // Said, it holds also where services do not take it.
-    let sse = |config: &Config| config.s3.as_ref().unwrap().sse.clone();
+    let sse = |config: &Config| config.archives[0].sse.clone();
     assert_eq!((sse(&old), sse(&least)), (Sse::Aes256, Sse::Usual));
-    old.s3.as_mut().unwrap().sse = Sse::Usual;
+    old.archives[0].sse = Sse::Usual;
     assert_eq!(old.global, least.global);
     assert_eq!(old.schedule, least.schedule);
     assert_eq!(old.snapshots, least.snapshots);
     assert_eq!(old.subvolumes, least.subvolumes);
-    assert_eq!(old.s3, least.s3);
+    assert_eq!(old.archives, least.archives);
     assert_eq!(old.restore, least.restore);
     // What the old program did not know is as it usually is.
     let ours = |key: &str| key == "restore.receive_with";
@@ -147,8 +148,8 @@ fn what_btrfs_to_s3_took_is_taken() {
     assert!(restore.target_base_dir.is_absolute() && restore.target_base_dir.ends_with("back"));
     let class = |name: &str| {
         let line = format!("storage_class_chunks = \"{name}\"");
-        let s3 = parse(&with("s3", &line)).unwrap().s3.unwrap();
-        s3.storage_class_chunks
+        let config = parse(&with("s3", &line)).unwrap();
+        config.archives[0].storage_class_chunks.clone()
     };
     assert_eq!(class("deep_archive"), "DEEP_ARCHIVE");
     assert_eq!(class("lukewarm"), "lukewarm");

@@ -1,5 +1,7 @@
 //! A year of snapshots under policies: what must hold after every run, whatever happened before.
 
+mod year;
+
 use super::*;
 use jiff::ToSpan;
 use jiff::civil::date;

@@ -1,7 +1,7 @@
 //! Where the snapshots of a configuration go, and what that costs, in words. Sends nothing.
 
 use crate::archive::Tier;
-use crate::backup::config::{BucketConfig, Config, DestinationConfig};
+use crate::backup::config::{ArchiveConfig, Config, DestinationConfig};
 use crate::backup::oneshot::{as_store, check_apart, check_mount};
 use crate::backup::retention::Decision;
 use crate::backup::run::{Costed, Costs, Dest, Keeps, Wants};
@@ -53,7 +53,7 @@ pub(super) struct InBucket<'a> {
 
 /// The bucket of a configuration.
 pub(super) fn bucket<'a>(
-    (config, s3): (&'a Config, &'a BucketConfig),
+    (config, s3): (&'a Config, &'a ArchiveConfig),
     archive: &'a mut dyn Archive,
     there: &InBucket,
     kind: BackupKind,
@@ -74,6 +74,18 @@ pub(super) fn bucket<'a>(
         wants,
         keeps: Keeps::Chains(s3.keeps),
         costs: Some(costs),
+        compare: false,
+    }
+}
+
+/// An archive that could not be opened.
+pub(super) fn unopened<'a>(archive: &ArchiveConfig, error: &Error) -> Dest<'a> {
+    Dest {
+        name: archive.location(),
+        store: Err(error.clone()),
+        wants: Wants::Newest,
+        keeps: Keeps::Chains(archive.keeps),
+        costs: None,
         compare: false,
     }
 }
@@ -103,7 +115,7 @@ pub(super) fn other<'a>(
 }
 
 fn costs<'a>(
-    (config, s3): (&'a Config, &'a BucketConfig),
+    (config, s3): (&'a Config, &'a ArchiveConfig),
     archive: &dyn Archive,
     there: &InBucket,
     now: &'a Zoned,
@@ -144,7 +156,7 @@ fn plan_words(
 }
 
 fn deletion_words(
-    s3: &BucketConfig,
+    s3: &ArchiveConfig,
     prices: Prices,
     backups: &[BackupCost],
     verdicts: &[Decision],

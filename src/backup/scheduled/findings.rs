@@ -4,12 +4,13 @@
 use super::ScheduledOrder;
 use crate::backup::config::{Config, DestinationConfig, is_known_class};
 use crate::backup::oneshot::check_mount;
+use crate::backup::state::RunState;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::snapshot::shown;
 use crate::store::{self, Access, Means};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Opens each destination to look, and tells of what is wrong.
 ///
@@ -22,6 +23,13 @@ pub fn look_for_faults(
 ) -> Result<()> {
     let config = &order.config;
     let mut failed = 0;
+    if let Err(error) = state_must_be_ours(order) {
+        failed += 1;
+        listener(Event::destination(
+            &shown(&config.global.state_path),
+            Err(&error),
+        ));
+    }
     for dest in &config.destinations {
         match reach(config, dest, means) {
             Ok(()) => {}
@@ -57,6 +65,29 @@ pub fn look_for_faults(
     }
 }
 
+/// Two files would forget what the other one remembered.
+fn state_must_be_ours(order: &ScheduledOrder) -> Result<()> {
+    let path = &order.config.global.state_path;
+    let (state, _) = RunState::of(&order.config);
+    let ours = std::path::absolute(&order.file).ok();
+    let other = state.file.filter(|file| Some(file) != ours.as_ref());
+    let same = |other: &PathBuf| {
+        let config = Config::read(other);
+        config.is_ok_and(|config| config.global.state_path == *path)
+    };
+    match other.filter(same) {
+        Some(other) => {
+            let doing = format!("cannot use the state {}", shown(path));
+            let said = format!(
+                "{} uses it too: give each a global.state_path of its own",
+                shown(other)
+            );
+            Err(Error::failed(doing, said))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether a run would find the destination as it has to be.
 fn reach(config: &Config, dest: &DestinationConfig, means: &Means) -> Result<()> {
     if let Some(of) = config.subvolumes.first().filter(|_| dest.require_mount) {
@@ -77,7 +108,9 @@ fn must_run(program: &str) -> Result<()> {
 
 /// Of services other than AWS anything may be right.
 fn unknown_classes(config: &Config) -> Vec<&str> {
-    let archive = config.s3.iter().filter(|s3| s3.endpoint_url.is_none());
+    let archives = config.archives.iter();
+    let archive =
+        archives.filter(|one| one.endpoint_url.is_none() && !one.bucket.starts_with("raw:"));
     let classes = archive.flat_map(|s3| [&s3.storage_class_chunks, &s3.storage_class_manifest]);
     let others = config
         .destinations

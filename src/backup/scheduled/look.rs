@@ -2,14 +2,15 @@
 //! is `agenda`'s; changes nothing.
 
 use super::destinations::{self, BackupCost};
+use super::open_archive::{ArchiveTodo, OpenArchive};
 use super::subvolume::{SubvolumeBackup, Todo};
 use super::{RunContext, Work};
 use crate::backup::agenda::{self, Agenda, NewestChain, Pending};
-use crate::backup::config::SubvolumeConfig;
+use crate::backup::config::{ArchiveConfig, SubvolumeConfig};
 use crate::backup::names::{self, Naming};
 use crate::backup::schedule::{BackupKind, Past};
 use crate::backup::source::BackupSource;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::machine;
 use crate::snapshot::{Listing, Snapshot, shown};
@@ -22,10 +23,8 @@ const NOTHING_HERE: &str = "no snapshot of the chain in the bucket is here any m
 pub(super) struct Found {
     pub(super) source: BackupSource,
     pub(super) ours: Vec<Snapshot>,
-    /// What the bucket has, if it was asked and could be read.
-    pub(super) there: Option<There>,
-    /// Why it could not be.
-    pub(super) unread: Option<Error>,
+    /// What each archive has, or why it could not be read.
+    pub(super) archives: Vec<Result<There>>,
 }
 
 /// What the bucket has of a subvolume.
@@ -51,16 +50,19 @@ impl RunContext<'_, '_> {
             false => Listing::default(),
         };
         let ours: Vec<Snapshot> = source.ours(&here).into_iter().cloned().collect();
-        let (there, unread) = match self.ask(subject, &source, &ours) {
-            Ok(there) => (there, None),
-            Err(error) if !self.has_others(of) => return Err(error),
-            Err(error) => (None, Some(error)),
-        };
+        let mut archives = Vec::new();
+        for archive in &mut subject.archives {
+            match self.ask(archive, &source, &ours) {
+                Err(error) if error.kind == Kind::Interrupted || !self.has_others(of) => {
+                    return Err(error);
+                }
+                there => archives.push(there),
+            }
+        }
         Ok(Found {
             source,
             ours,
-            there,
-            unread,
+            archives,
         })
     }
 
@@ -70,90 +72,115 @@ impl RunContext<'_, '_> {
         let Found {
             source,
             ours,
-            there,
-            unread,
+            archives,
         } = self.find(subject)?;
         if self.order.work == Work::Send && ours.is_empty() {
             let doing = format!("cannot send snapshots of {}", shown(&of.path));
             let said = format!("there is none in {}", shown(subject.folder.join("")));
             return Err(Error::failed(doing, said).hint("buttersink snapshot makes one"));
         }
-        let (agenda, dests) = self.decide(of, &ours, there.as_ref());
-        let there = there.unwrap_or_default();
-        let words = self.words(&agenda, &dests);
+        let agendas = self.agendas(of, &ours, &archives);
+        let (agenda, dests) = self.decide(of, &ours, &agendas);
+        let idle = matches!(agenda, Agenda::Later(..) | Agenda::Idle);
+        let what = self.words(of, &agenda, &agendas, &dests);
         (self.listener)(Event::Due {
             subvolume: of.path.clone(),
-            what: words,
-            due: !matches!(agenda, Agenda::Later(..) | Agenda::Idle),
+            what,
+            due: !idle,
         });
-        let missed = there.missed;
-        match (&agenda, unread.as_ref().or(missed.as_ref())) {
-            (Agenda::Later(..) | Agenda::Idle, None) => return Ok(None),
-            (Agenda::Later(..) | Agenda::Idle, Some(error)) => return Err(error.clone()),
-            _ => there.abandoned.into_iter().for_each(|note| self.note(note)),
+        let (mut all_read, mut abandoned, mut todos) = (Ok(()), Vec::new(), Vec::new());
+        for (there, agenda) in archives.into_iter().zip(agendas) {
+            let (there, unread) = match there {
+                Ok(there) => (there, None),
+                Err(error) => (There::default(), Some(error)),
+            };
+            let todo = ArchiveTodo {
+                agenda,
+                chain: there.chain,
+                backups: there.backups,
+                unread,
+            };
+            let unread = todo.unread.clone().filter(|_| todo.gets().is_none());
+            all_read = all_read.and(unread.or(there.missed).map_or(Ok(()), Err));
+            abandoned.extend(there.abandoned);
+            todos.push(todo);
         }
-        let mut todo = Todo {
+        if idle {
+            return all_read.map(|()| None);
+        }
+        abandoned.into_iter().for_each(|note| self.note(note));
+        Ok(Some(Todo {
             agenda,
             dests,
             source,
             ours,
-            chain: there.chain,
-            backups: there.backups,
-            unread,
-            all_read: missed.map_or(Ok(()), Err),
-        };
-        if let Some(error) = todo.unread.clone().filter(|_| !todo.is_for_archive()) {
-            todo.all_read = Err(error);
-        }
-        Ok(Some(todo))
+            archives: todos,
+            all_read,
+        }))
     }
 
-    /// What is due, and for which of the further destinations.
+    /// What each archive is to get; of those that are not asked, by what is remembered.
+    fn agendas(
+        &self,
+        of: &SubvolumeConfig,
+        ours: &[Snapshot],
+        asked: &[Result<There>],
+    ) -> Vec<Agenda> {
+        let archives = self.order.config.archives_of(of).into_iter().enumerate();
+        let agenda = |(at, archive): (usize, &ArchiveConfig)| {
+            let there = asked.get(at).and_then(|there| there.as_ref().ok());
+            let past = match there {
+                Some(there) => past(&there.chain, ours),
+                None => self.remembered(of, archive, ours),
+            };
+            let pending = there.and_then(|there| there.pending.clone());
+            let (schedule, once) = (&archive.schedule, self.order.once);
+            let agenda = agenda::decide(schedule, &past, pending.clone(), self.now, once);
+            match self.order.work {
+                Work::Send => (agenda::of_what_is_there(agenda, pending.as_ref()), pending),
+                Work::Backup | Work::Snapshot => (agenda, pending),
+            }
+        };
+        let mut all: Vec<_> = archives.map(agenda).collect();
+        agenda::together(&mut all);
+        all.into_iter().map(|(agenda, _)| agenda).collect()
+    }
+
+    /// What is due in all, and for which of the further destinations.
     fn decide(
         &self,
         of: &SubvolumeConfig,
         ours: &[Snapshot],
-        there: Option<&There>,
+        archives: &[Agenda],
     ) -> (Agenda, Vec<usize>) {
-        let config = &self.order.config;
-        let pending = there.and_then(|there| there.pending.clone());
-        let archive = config.archive_of(of).map(|_| {
-            let past = match there {
-                Some(there) => past(&there.chain, ours),
-                None => self.remembered(&of.name, ours),
-            };
-            let pending = pending.clone();
-            agenda::decide(&config.schedule, &past, pending, self.now, self.order.once)
-        });
+        let agendas = archives.iter().cloned();
         if self.order.work == Work::Send {
-            let dests = self.due_dests(of, !ours.is_empty());
-            let any = !dests.is_empty();
-            return (
-                agenda::without_snapshot(archive, pending.as_ref(), any),
-                dests,
-            );
+            let dests = self.due_dests(of, true);
+            return (agenda::without_snapshot(agendas, !dests.is_empty()), dests);
         }
         let force = match (self.order.once, of.always) {
-            (true, _) if archive.is_none() => Some("it was asked for"),
+            (true, _) if archives.is_empty() => Some("it was asked for"),
             (_, true) => Some("there is one in each run"),
             _ => None,
         };
         let made = ours.iter().filter_map(|s| names::scheduled_time(&s.path));
         let wish = agenda::Wish {
-            cycle: config.cycle_of(of),
+            cycle: self.order.config.cycle_of(of),
             last: agenda::latest(made, self.now.timestamp()),
             force,
         };
         let owed = self.due_dests(of, false);
-        let agenda = agenda::decide_all(archive, &wish, !owed.is_empty(), self.now);
+        let agenda = agenda::decide_all(agendas, &wish, !owed.is_empty(), self.now);
         match agenda {
             Agenda::Owed => (agenda, owed),
             _ => (agenda, self.due_dests(of, true)),
         }
     }
 
+    /// Whether it has more than one archive, or something else.
     pub(super) fn has_others(&self, of: &SubvolumeConfig) -> bool {
-        !self.order.config.destinations_of(of).is_empty()
+        let config = &self.order.config;
+        !config.destinations_of(of).is_empty() || config.archives_of(of).len() > 1
     }
 
     /// The further destinations that are to get something now. Those without a schedule of their own get
@@ -180,20 +207,17 @@ impl RunContext<'_, '_> {
             .collect()
     }
 
-    /// What the bucket has of a subvolume, if it is asked at all. What was lost there is said, whether
-    /// or not anything is due.
+    /// What an archive has of a subvolume. What was lost there is said, whether or not anything is due.
     fn ask(
         &mut self,
-        subject: &mut SubvolumeBackup,
+        archive: &mut OpenArchive,
         source: &BackupSource,
         ours: &[Snapshot],
-    ) -> Result<Option<There>> {
-        let Some(listing) = subject.listing(source, ours)? else {
-            return Ok(None);
-        };
-        let (losses, lost) = subject.losses()?;
+    ) -> Result<There> {
+        let listing = archive.listing(source, ours)?;
+        let (losses, lost) = archive.losses()?;
         losses.into_iter().for_each(|loss| self.note(loss));
-        let ours_by_record = match subject.owner()? {
+        let ours_by_record = match archive.owner()? {
             Some(owner) if !owner.is_of(&source.origin()?) => {
                 return Err(owner.refuses(&listing.location));
             }
@@ -232,16 +256,36 @@ impl RunContext<'_, '_> {
             let place = &listing.location;
             format!("nobody goes on with {} in {place}: {why}", shown(path))
         };
-        Ok(Some(There {
-            missed: subject.must_be_all_read().err(),
+        Ok(There {
+            missed: archive.must_be_all_read().err(),
             abandoned: abandoned.into_iter().map(note).collect(),
             backups: destinations::backups(&listing),
             pending,
             chain,
-        }))
+        })
     }
 
-    fn words(&self, agenda: &Agenda, dests: &[usize]) -> String {
+    /// What is due, in words; of several archives for which.
+    fn words(
+        &self,
+        of: &SubvolumeConfig,
+        agenda: &Agenda,
+        archives: &[Agenda],
+        dests: &[usize],
+    ) -> String {
+        let all = self.order.config.archives_of(of).into_iter().zip(archives);
+        let due = all.filter(|(_, agenda)| matches!(agenda, Agenda::New(..) | Agenda::Finish(..)));
+        let named = |(archive, agenda): (&ArchiveConfig, &Agenda)| {
+            format!("{}: {}", archive.name, self.word(agenda, dests))
+        };
+        let due: Vec<String> = due.map(named).collect();
+        match archives.len() > 1 && !due.is_empty() {
+            true => due.join("; "),
+            false => self.word(agenda, dests),
+        }
+    }
+
+    fn word(&self, agenda: &Agenda, dests: &[usize]) -> String {
         match agenda {
             Agenda::New(kind, why) => format!("{kind} backup now ({why})"),
             Agenda::Finish(_, kind, why) => {
@@ -278,8 +322,13 @@ impl RunContext<'_, '_> {
     }
 
     /// Where the bucket is not asked, memory and the names of the snapshots have to do.
-    fn remembered(&self, name: &str, ours: &[Snapshot]) -> Past<'static> {
-        let mut past = self.state.past(name, Path::is_dir);
+    fn remembered(
+        &self,
+        of: &SubvolumeConfig,
+        archive: &ArchiveConfig,
+        ours: &[Snapshot],
+    ) -> Past<'static> {
+        let mut past = self.state.past_in(of, archive);
         past.broken = past.broken.filter(|_| ours.is_empty());
         let names = ours.iter().filter_map(|s| s.path.to_str());
         let made: Vec<_> = names.filter_map(names::scheduled_parts).collect();

@@ -14,7 +14,6 @@ use crate::snapshot::shown;
 use crate::store::Means;
 use jiff::Zoned;
 use std::collections::HashSet;
-use std::path::Path;
 
 /// Asks the bucket, unless the order leaves it alone, and looks at the snapshots.
 ///
@@ -95,11 +94,18 @@ fn tell(
     let config = &order.config;
     let time = |at: Zoned| at.strftime("%Y-%m-%d %H:%M %Z").to_string();
     let mut what = Vec::new();
-    if config.archive_of(of).is_some() {
-        let past = state.past(&of.name, Path::is_dir);
-        what.push(match config.schedule.due(&past, now, false) {
+    let archives = config.archives_of(of);
+    for archive in &archives {
+        let words = match archive
+            .schedule
+            .due(&state.past_in(of, archive), now, false)
+        {
             Due::Now(kind, why) => format!("{kind} backup now ({why})"),
             Due::Later(at, kind) => format!("{kind} backup from {}", time(at)),
+        };
+        what.push(match archives.len() {
+            1 => words,
+            _ => format!("{}: {words}", archive.name),
         });
     }
     if let Some(cycle) = config.cycle_of(of) {
@@ -123,7 +129,7 @@ impl RunContext<'_, '_> {
     fn see(&mut self, of: &SubvolumeConfig) -> Result<()> {
         let mut subject = SubvolumeBackup::new(of, self.order, self.means)?;
         let todo = self.look(&mut subject);
-        if let Some(words) = subject.there()? {
+        for words in subject.there()? {
             (self.listener)(Event::Due {
                 subvolume: of.path.clone(),
                 what: words,

@@ -3,7 +3,7 @@
 
 use super::destinations::{self, InBucket};
 use super::folders::Folders;
-use super::look::Found;
+use super::look::{Found, There};
 use super::run_lock::lock;
 use super::subvolume::SubvolumeBackup;
 use super::{RunContext, ScheduledOrder};
@@ -64,20 +64,20 @@ impl RunContext<'_, '_> {
         let found = self.find(subject)?;
         let at = self.order.config.destinations_of(of);
         self.open_others(&at);
-        let there = found.there.as_ref();
-        let missed = there.and_then(|there| there.missed.clone());
-        let unread = found.unread.clone().or(missed);
         let mut dests = Vec::new();
-        let (links, backups) = (HashSet::new(), Vec::new());
-        let in_bucket = InBucket {
-            finishes: None,
-            links: there.map_or(&links, |there| &there.chain.links),
-            backups: there.map_or(&backups, |there| &there.backups),
-            unread: unread.as_ref(),
-        };
         let config = &self.order.config;
-        let kind = BackupKind::Incremental;
-        dests.extend(subject.bucket(config, &in_bucket, kind, self.now));
+        for (archive, there) in subject.archives.iter_mut().zip(&found.archives) {
+            let (unread, nothing) = (there.as_ref().err(), There::default());
+            let there = there.as_ref().unwrap_or(&nothing);
+            let in_bucket = InBucket {
+                finishes: None,
+                links: &there.chain.links,
+                backups: &there.backups,
+                unread: unread.or(there.missed.as_ref()),
+            };
+            let kind = BackupKind::Incremental;
+            dests.push(archive.dest(config, &in_bucket, kind, self.now));
+        }
         let others = config.destinations.iter().zip(&mut self.others).enumerate();
         for (_, (dest, store)) in others.filter(|(number, _)| at.contains(number)) {
             if let Some(store) = store {
@@ -103,16 +103,19 @@ impl RunContext<'_, '_> {
     }
 }
 
-/// What the archive still needs of the snapshots here.
+/// What archives still need of the snapshots here.
 fn needed(found: &Found) -> Vec<(Uuid, String)> {
-    let Some(there) = &found.there else {
-        return Vec::new();
-    };
-    let links = found.ours.iter().rev().map(Snapshot::id);
-    let link = links.into_iter().find(|id| there.chain.links.contains(id));
-    let link = link.map(|id| (id, "the next difference in the bucket builds on it"));
-    let pending = there.pending.as_ref();
-    let pending = pending.map(|pending| (pending.id, "it has not arrived in the bucket"));
-    let all = link.into_iter().chain(pending);
-    all.map(|(id, why)| (id, why.to_owned())).collect()
+    let mut needed = Vec::new();
+    for there in found.archives.iter().flatten() {
+        let mut links = found.ours.iter().rev().map(Snapshot::id);
+        if let Some(id) = links.find(|id| there.chain.links.contains(id)) {
+            let why = "the next difference in the bucket builds on it";
+            needed.push((id, why.to_owned()));
+        }
+        if let Some(pending) = &there.pending {
+            let why = "it has not arrived in the bucket";
+            needed.push((pending.id, why.to_owned()));
+        }
+    }
+    needed
 }

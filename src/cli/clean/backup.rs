@@ -41,8 +41,9 @@ pub(in crate::cli) fn run(options: &Options) -> Result<()> {
             (Access::Write, Some(lock))
         }
     };
-    let settings = archive::settings(&config, name)?;
-    let means = means::of_file(options, &config)?;
+    let from = archive::one(&config, options.destination.as_deref())?;
+    let settings = archive::settings(&config, from, name);
+    let means = means::of_archive(options, from)?;
     let mut store = store::open_archive(settings, access, &means)?;
     let backup = store.removable(&time)?;
     let mut progress = Progress::new(options.verbosity(), options.json);

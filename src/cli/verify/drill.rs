@@ -7,12 +7,12 @@ use crate::error::Result;
 use crate::event::Listener;
 use crate::snapshot::shown;
 use crate::store::{Scratch, Store};
-use crate::verify::{self, InMind, TrialStore, Verification};
+use crate::verify::{self, InMind, Sample, TrialStore, Verification};
 use std::path::PathBuf;
 
 /// A drill that goes on from one store of a location to the next.
 pub(super) struct Ground {
-    sample: Option<usize>,
+    sample: Option<Sample>,
     scratch: Option<Scratch>,
 }
 
@@ -20,7 +20,7 @@ impl Ground {
     pub(super) fn of(drill: &Drill, options: &Options) -> Result<Ground> {
         let make = |dir: &PathBuf| Scratch::make(dir, means(options)?.manner);
         Ok(Ground {
-            sample: drill.sample,
+            sample: drill.sample.map(Sample::Chains),
             scratch: drill.scratch.as_ref().map(make).transpose()?,
         })
     }

@@ -260,8 +260,8 @@ impl Soak {
     fn archived(&self, which: usize) -> Vec<String> {
         let subject = &self.subjects[which];
         let config = Config::read(&self.configured(subject, subject.machine, false)).unwrap();
-        let settings = archive::settings(&config, subject.name).unwrap();
-        let means = archive::means(&config, &means(&self.server));
+        let settings = archive::settings(&config, &config.archives[0], subject.name);
+        let means = archive::means(&config.archives[0], &means(&self.server));
         let mut archive = ArchiveStore::open(settings, Access::Read, means.s3).unwrap();
         let sound = archive.list().unwrap().snapshots.into_iter();
         let sound = sound.filter(|snapshot| snapshot.state == State::Ok);

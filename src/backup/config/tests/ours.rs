@@ -41,10 +41,82 @@ location = 's3://bucket/prefix/'
 storage_class = 'standard_ia'
 ";
 
+/// Archives have keys of their own, and a place and a name that nothing else has.
+#[test]
+fn archives_among_destinations() {
+    let archive = "[[destination]]\nkind = 'archive'\nname = 'cold'\n";
+    let text = |more: &str| format!("{LEAST}{archive}location = 's3://cold/a/b/'\n{more}\n");
+    let config = parse(&text(
+        "every = '1m'\nfull_every = '1y'\nstorage_class = 'glacier'\nretain_full_chains = 3\n\
+         region = 'eu-central-1'\ngroups = ['away']\n\
+         [[subvolume]]\npath = '/srv/own'\ndestinations = ['away']",
+    ));
+    let config = config.unwrap();
+    let [first, cold] = &config.archives[..] else {
+        panic!("{:?}", config.archives);
+    };
+    assert_eq!((&*first.name, &*cold.name), (ARCHIVE, "cold"));
+    assert_eq!(first.location(), "s3://my-backup-bucket/btrfs/host-01/");
+    assert_eq!(
+        (&*cold.bucket, &*cold.location()),
+        ("cold", "s3://cold/a/b/")
+    );
+    assert_eq!(cold.storage_class_chunks, "GLACIER");
+    assert_eq!(cold.schedule.full_every, Every::parse("1y").unwrap());
+    assert_eq!(cold.schedule.run_at, first.schedule.run_at);
+    assert!(config.destinations.is_empty());
+    let goes = |at: usize| config.archives_of(&config.subvolumes[at]).len();
+    assert_eq!((goes(0), goes(2)), (2, 1));
+    for (from, to, words) in [
+        (
+            "location",
+            "compare = true\nlocation",
+            "destination.compare is only for snapshots",
+        ),
+        (
+            "location",
+            "keep = '7d'\nlocation",
+            "destination.keep is only for snapshots",
+        ),
+        ("name = 'cold'\n", "", "destination.name is missing"),
+        ("'cold'", "'s3'", "something else is called"),
+        ("s3://cold/a/b/", "/srv/x/", "an archive is at s3://"),
+        ("'archive'", "'archief'", "did you mean archive?"),
+        (
+            "cold/a/b/",
+            "my-backup-bucket/btrfs/host-01/",
+            "names s3://my-backup-bucket/btrfs/host-01/ twice",
+        ),
+        (
+            "location",
+            "verify = { sample = '1G' }\nlocation",
+            "lacks every",
+        ),
+        (
+            "location",
+            "verify = { every = '1x' }\nlocation",
+            "has a wrong every",
+        ),
+        (
+            "location",
+            "verify = { often = '1d' }\nlocation",
+            "has often, and may have every, sample",
+        ),
+        ("location", "verify = '30d'\nlocation", "must be a table"),
+        (
+            "kind = 'archive'",
+            "chunk_size_bytes = 9",
+            "destination.chunk_size_bytes is only for kind = \"archive\"",
+        ),
+    ] {
+        refused(&text("").replace(from, to), words);
+    }
+}
+
 #[test]
 fn two_disks_and_a_friend() {
     let config = parse(TWO_DISKS).unwrap();
-    assert_eq!(config.s3, None);
+    assert!(config.archives.is_empty());
     let [home, mail] = &config.subvolumes[..] else {
         panic!("{:?}", config.subvolumes);
     };
