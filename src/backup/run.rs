@@ -2,7 +2,7 @@
 //! link, and then what the policies let go. Tells what happens; prints nothing.
 
 mod forget;
-mod moved;
+mod look;
 mod prune;
 
 use super::retention::{ChainPolicy, Decision, Policy};
@@ -293,20 +293,6 @@ impl Run<'_, '_> {
     fn room_here(&self, listing: &Listing) -> Vec<(String, u64)> {
         let place = shown(self.source.folder.join(""));
         listing.free.map(|free| (place, free)).into_iter().collect()
-    }
-
-    /// Tells a destination what its snapshots are of, as far as both sides know it.
-    fn record(
-        &mut self,
-        dest: &mut Dest,
-        there: &Listing,
-        here: &Listing,
-        ours: &[Snapshot],
-    ) -> Result<()> {
-        let origins = self.source.family(ours).recorded_as(here.origins(), there);
-        dest.store()?.attribute(origins);
-        there.notes.iter().for_each(|note| self.note(note));
-        Ok(())
     }
 
     /// Brings a destination up to date, and lets it forget what its policy does not keep. What was last listed

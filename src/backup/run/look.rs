@@ -1,4 +1,5 @@
-//! What a backup compares before it plans: the snapshot that the next one is sent from, if its generation moved.
+//! What a backup compares and says at a destination before it plans: the snapshot that the next one is sent from, if its
+//! generation moved, and what its snapshots are of.
 
 use super::{Dest, Run};
 use crate::error::Result;
@@ -23,5 +24,19 @@ impl Run<'_, '_> {
         let which: (&dyn Fn(&Snapshot) -> bool, bool) = (&wanted, !self.dry_run);
         let both = (here, there);
         sync::compare_moved(both, which, self.store, dest.store()?, self.listener)
+    }
+
+    /// Tells a destination what its snapshots are of, as far as both sides know it.
+    pub(super) fn record(
+        &mut self,
+        dest: &mut Dest,
+        there: &Listing,
+        here: &Listing,
+        ours: &[Snapshot],
+    ) -> Result<()> {
+        let origins = self.source.family(ours).recorded_as(here.origins(), there);
+        dest.store()?.attribute(origins);
+        there.notes.iter().for_each(|note| self.note(note));
+        Ok(())
     }
 }
