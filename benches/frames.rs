@@ -93,6 +93,7 @@ fn main() {
         to: Uuid([1; 16]),
         from: None,
         size: Size::Exact(BYTES),
+        clones: Vec::new(),
     };
     let mut piece = vec![0; 1 << 20];
     for _ in 0..RUNS {

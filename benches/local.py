@@ -109,6 +109,31 @@ def raw(args, program):
     in_turns(args, "raw", ways, EXT4)
 
 
+def reflinks(args, program):
+    """A subvolume with files of two others, reflinked, sent from one of them: the other is a clone source."""
+    table = Table(f"{args.size} MiB reflinked from two subvolumes")
+    with Filesystem(args.scratch, "src", args.size * 2 + 1024) as source:
+        snaps = source / "snaps"
+        snaps.mkdir()
+        for name in ("one", "two"):
+            run("btrfs", "subvolume", "create", source / name)
+            write_file(source / name / name, args.size * MIB // 2)
+            snapshot(source / name, snaps / name)
+        run("btrfs", "subvolume", "create", source / "live")
+        for name in ("one", "two"):
+            run("cp", "--reflink=always", source / name / name, source / "live")
+        snapshot(source / "live", source / "both")
+        os.sync()
+        src, dst = shlex.quote(str(source)), shlex.quote(str(args.scratch / "dst"))
+        plain = f"btrfs send -q -p {src}/snaps/one {src}/both | btrfs receive -q {dst} && sync -f {dst}"
+        for _ in range(args.runs):
+            for name, way in ("btrfs send -p | receive; sync -f", plain), ("buttersink", f"{program} -q {src}/ {dst}/"):
+                with Filesystem(args.scratch, "dst", args.size * 2 + 1024):
+                    run("bash", "-c", f"{program} -q {src}/snaps/ {dst}/")
+                    table.time(name, way)
+    table.print()
+
+
 def planning(args, program):
     """A plan with exact sizes, against sending each of its diffs into `wc -c`."""
     table = Table(f"plan of {args.snapshots} snapshots, {args.step} MiB apart, from 64 MiB")
@@ -208,6 +233,7 @@ def main():
         "transfers": transfers,
         "comparing": comparing,
         "raw": raw,
+        "reflinks": reflinks,
         "planning": planning,
         "tiny": tiny,
         "listing": listing,

@@ -70,7 +70,7 @@ impl Store for MadeUp {
             (bytes, Size::Beyond(enough)) if bytes > enough => diff.size,
             (bytes, _) => Size::Exact(bytes),
         };
-        let sizes = diffs.iter().map(|d| (d.pair(), measured(d).into()));
+        let sizes = diffs.iter().map(|d| (d.key(), measured(d).into()));
         Ok(sizes.collect())
     }
 

@@ -128,6 +128,8 @@ def ways(args, program, found, src, dst):
     # The others do not ask for encryption either; this server does it on the same processors.
     ours = f"{program} -q --full-speed -j {THREADS} --part-size {PART} --sse none"
     yield "buttersink --full-speed", f"{ours} {src}/1 s3://bench/ours/", f"{ours} s3://bench/ours/1 {dst}/"
+    auto = ours.replace(f"-j {THREADS}", "-j auto")
+    yield "the same with -j auto", f"{auto} {src}/1 s3://bench/auto/", f"{auto} s3://bench/auto/1 {dst}/"
     send, receive = f"btrfs send -q {src}/1", f"btrfs receive -q {dst} && sync -f {dst}"
     s5cmd = f"--concurrency {THREADS} --part-size {PART}"
     rclone = f"--s3-chunk-size {PART}Mi --s3-upload-concurrency {THREADS}"

@@ -115,6 +115,7 @@ fn server(bytes: &[u8]) {
             to: snapshot.id(),
             from: None,
             size: Size::Unknown,
+            clones: Vec::new(),
         };
         if let Ok(mut stream) = far.send(&diff) {
             let _ = io::copy(&mut stream, &mut io::sink());

@@ -6,10 +6,12 @@ pub mod memory;
 
 use crate::archive::{ArchiveState, Tier};
 use crate::digest::{Algorithm, Hasher};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::text::shown;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// An object as a listing shows it.
@@ -169,9 +171,57 @@ pub struct Limits {
     /// Bytes of parts, if somebody chose; otherwise the size of a stream decides.
     pub part_size: Option<u64>,
     /// Requests at the same time in one transfer.
-    pub threads: usize,
+    pub concurrency: Concurrency,
     /// The storage class of streams, if somebody chose.
     pub class: Option<String>,
+}
+
+impl Limits {
+    /// How many pieces of so many bytes one transfer may have on their way.
+    pub fn pieces(&self, bytes: u64) -> usize {
+        let Concurrency { first, most } = self.concurrency;
+        let room = usize::try_from(MEMORY / bytes.max(1)).unwrap_or(usize::MAX);
+        most.min(room).max(first)
+    }
+}
+
+/// Bytes of pieces that a transfer goes up to by itself.
+const MEMORY: u64 = 256 << 20;
+
+/// How many requests are under way at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    /// At first, in a transfer. At least 1.
+    pub first: usize,
+    /// While more bring more bytes, and where answers are small.
+    pub most: usize,
+}
+
+impl Concurrency {
+    /// Few at first, and more where that gains something.
+    pub const AUTO: Concurrency = Concurrency { first: 4, most: 32 };
+
+    /// Always so many, or one.
+    pub fn of(number: usize) -> Concurrency {
+        let first = number.max(1);
+        Concurrency { first, most: first }
+    }
+}
+
+impl FromStr for Concurrency {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Concurrency> {
+        let number = text.parse().ok().filter(|&number| number > 0);
+        match text {
+            "auto" => Some(Concurrency::AUTO),
+            _ => number.map(Concurrency::of),
+        }
+        .ok_or_else(|| {
+            let doing = format!("cannot use the concurrency '{}'", shown(text));
+            Error::usage(doing, "it is a whole number from 1 up, or auto")
+        })
+    }
 }
 
 /// What was done, for reports and tests.

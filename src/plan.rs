@@ -3,6 +3,7 @@
 
 mod arborescence;
 mod candidates;
+mod clone_sources;
 mod copies;
 mod deletions;
 mod families;
@@ -29,6 +30,8 @@ pub struct Wish<'a> {
     pub delete: bool,
     /// Nothing builds on anything else, where the source leaves a choice.
     pub whole: bool,
+    /// Snapshots that come without clone sources.
+    pub uncloned: Option<&'a HashSet<Uuid>>,
     /// Sizes are guessed from the listings, and nothing is measured.
     pub estimate: bool,
     /// What arrives is held against its source: see [`Plan::compare`].
@@ -76,6 +79,8 @@ pub struct Step {
     pub to: Uuid,
     /// The parent of the diff; `None` for a full stream, and where nothing is sent.
     pub from: Option<Uuid>,
+    /// The clone sources of the diff: see [`Diff::clones`].
+    pub clones: Vec<Uuid>,
     /// Bytes of the stream; 0 where nothing is sent.
     pub size: Size,
     /// What the sender changes in the kernel's stream, as far as measuring found it.
@@ -93,6 +98,7 @@ impl Step {
             to: self.to,
             from: self.from,
             size: self.size,
+            clones: self.clones.clone(),
         }
     }
 }
@@ -202,6 +208,8 @@ pub fn plan(source: &Listing, dest: &Listing, wish: &Wish, sizes: &Sizes) -> Res
     let targets = planner.targets(&wished);
     let targets = planner.copies(targets);
     planner.route(&targets);
+    planner.clone_sources();
+    planner.mended();
     if wish.delete {
         planner.deletions()?;
     }
@@ -307,10 +315,9 @@ fn pairs<'a>(
         .filter_map(move |ours| Some((ours, *theirs.get(&ours.id())?)))
 }
 
-/// One identity, two states. Stores that do not know generations say 0.
+/// One identity, two states.
 fn conflicting(ours: &Snapshot, theirs: &Snapshot) -> bool {
-    let (ours, theirs) = (ours.generation(), theirs.generation());
-    ours != theirs && ours != 0 && theirs != 0
+    !ours.is_state_of(theirs)
 }
 
 #[cfg(test)]

@@ -67,8 +67,9 @@ fn preparing() -> String {
 pub struct Receiver {
     version: u32,
     uuid: Uuid,
-    /// What the subvolume was a snapshot of when we began: files may share extents with it.
-    parent: Option<(Uuid, OpenTree)>,
+    /// What files may share extents with: what the subvolume was a snapshot of when we began, and the
+    /// other clone sources.
+    sources: Vec<(Uuid, OpenTree)>,
     tree: OpenTree,
     top: Top,
     /// The beginning of a command whose end has not come yet.
@@ -114,37 +115,59 @@ struct Writes<'p> {
 
 impl Receiver {
     /// Of the stream with this head, into the open top of a subvolume: an empty one, or a snapshot
-    /// of the parent, of which the open top is given too.
+    /// of the parent, of which the open top is given too. Clone sources are open tops, by the names that the
+    /// stream has for them.
     ///
     /// # Errors
     /// If the stream's protocol is newer than what we know, or the top cannot be made root's alone.
-    pub fn new(head: &Head, top: File, parent: Option<File>) -> Result<Receiver> {
+    pub fn new(
+        head: &Head,
+        top: File,
+        parent: Option<File>,
+        clones: Vec<(Uuid, File)>,
+    ) -> Result<Receiver> {
         must_be_known(head)?;
         let attributes = match parent {
             Some(_) => Top::of_snapshot(top.as_fd()),
             None => Top::of_new(top.as_fd()),
         };
-        Receiver::with(head, top, parent, attributes.doing(preparing)?)
+        Receiver::with(head, top, (parent, clones), attributes.doing(preparing)?)
     }
 
     /// The same onto a snapshot of what was received a moment ago, whose top lacks its own attributes still.
     ///
     /// # Errors
     /// As [`Receiver::new`] says.
-    pub fn onto(head: &Head, top: File, parent: &Received) -> Result<Receiver> {
+    pub fn onto(
+        head: &Head,
+        top: File,
+        parent: &Received,
+        clones: Vec<(Uuid, File)>,
+    ) -> Result<Receiver> {
         must_be_known(head)?;
         let attributes = parent.attributes.handed_on(parent.top());
         let parent = parent.top.try_clone().doing(preparing)?;
-        Receiver::with(head, top, Some(parent), attributes.doing(preparing)?)
+        Receiver::with(
+            head,
+            top,
+            (Some(parent), clones),
+            attributes.doing(preparing)?,
+        )
     }
 
-    fn with(head: &Head, top: File, parent: Option<File>, attributes: Top) -> Result<Receiver> {
+    fn with(
+        head: &Head,
+        top: File,
+        (parent, clones): (Option<File>, Vec<(Uuid, File)>),
+        attributes: Top,
+    ) -> Result<Receiver> {
         let parent = head.parent.map(|(uuid, _)| uuid).zip(parent);
-        let parent = parent.map(|(uuid, top)| OpenTree::new(top).map(|tree| (uuid, tree)));
+        let sources = parent.into_iter().chain(clones);
+        let sources = sources.map(|(uuid, top)| OpenTree::new(top).map(|tree| (uuid, tree)));
         Ok(Receiver {
             version: head.version,
             uuid: head.uuid,
-            parent: parent.transpose().doing(preparing)?,
+            sources: sources.collect::<io::Result<_>>().doing(preparing)?,
             top: attributes,
             tree: OpenTree::new(top).doing(preparing)?,
             rest: Vec::new(),

@@ -41,6 +41,7 @@ use request::LimitedBody;
 use retry::{Budget, Tries};
 use rusty_s3::Method;
 use std::fmt;
+use std::io::Read;
 use std::sync::atomic::Ordering;
 use std::sync::{PoisonError, RwLock};
 use ureq::http;
@@ -284,14 +285,33 @@ impl Client {
         *self.place.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    /// One signed exchange. Its headers hold what proves who we are, and must not leave this function.
+    /// One signed exchange; the body of the answer goes to `into`.
     fn exchange(
         &self,
-        request: &mut S3Request<'_>,
+        request: &S3Request<'_>,
         place: &BucketAddress,
         keys: &Keys,
         into: &mut Vec<u8>,
     ) -> std::result::Result<http::response::Parts, ureq::Error> {
+        let answer = self.sent(request, self.signed(request, place, keys))?;
+        let (head, body) = answer.into_parts();
+        let body = body.into_with_config();
+        let from = self.limited(body.limit(request.limit.max(1 << 20) + 1).reader(), request);
+        let likely = match request.method {
+            Method::Get => told(&head).min(request.limit),
+            _ => 0,
+        };
+        request::read_whole(from, into, likely)?;
+        Ok(head)
+    }
+
+    /// A request with all of its headers. They hold what proves who we are, and nobody shows them.
+    fn signed(
+        &self,
+        request: &S3Request<'_>,
+        place: &BucketAddress,
+        keys: &Keys,
+    ) -> http::request::Builder {
         let mut url = place.bucket.object_url(request.key);
         let query = sign::query(&request.query);
         url.set_query((!query.is_empty()).then_some(query.as_str()));
@@ -303,47 +323,45 @@ impl Client {
         };
         let now = (self.options.now)();
         let headers = sign::signed(&message, keys, place.bucket.region(), now);
-        let mut built = http::Request::builder()
+        let built = http::Request::builder()
             .method(request.method.to_str())
             .uri(url.as_str());
-        for (name, value) in &headers {
-            built = built.header(*name, value);
-        }
+        let with = |built: http::request::Builder, (name, value)| built.header(name, value);
+        headers.into_iter().fold(built, with)
+    }
+
+    /// Sends it, with its body where its method has one.
+    fn sent(
+        &self,
+        request: &S3Request<'_>,
+        built: http::request::Builder,
+    ) -> std::result::Result<http::Response<ureq::Body>, ureq::Error> {
         let silence = if request.slow { 10 } else { 1 } * self.options.silence;
-        let answer = if matches!(request.method, Method::Put | Method::Post) {
-            let mut body = LimitedBody {
-                from: request.body,
-                request,
-                limiter: self.limiter.as_ref(),
-            };
-            let built = built.header("content-length", request.body.len());
-            let built = built.body(SendBody::from_reader(&mut body))?;
-            let built = self
-                .agent
-                .configure_request(built)
-                .timeout_per_read(Some(silence));
-            self.agent.run(built.build())?
-        } else {
+        if !matches!(request.method, Method::Put | Method::Post) {
             let built = self.agent.configure_request(built.body(())?);
-            self.agent
-                .run(built.timeout_per_read(Some(silence)).build())?
-        };
-        let (head, body) = answer.into_parts();
-        let from = body
-            .into_with_config()
-            .limit(request.limit.max(1 << 20) + 1)
-            .reader();
-        let from = LimitedBody {
+            return self
+                .agent
+                .run(built.timeout_per_read(Some(silence)).build());
+        }
+        let mut body = self.limited(request.body, request);
+        let built = built.header("content-length", request.body.len());
+        let built = built.body(SendBody::from_reader(&mut body))?;
+        let built = self.agent.configure_request(built);
+        self.agent
+            .run(built.timeout_per_read(Some(silence)).build())
+    }
+
+    /// Bytes at the speed that is allowed, as long as the request is wanted.
+    fn limited<'a, 'b, R: Read>(
+        &'a self,
+        from: R,
+        request: &'a S3Request<'b>,
+    ) -> LimitedBody<'a, 'b, R> {
+        LimitedBody {
             from,
             request,
             limiter: self.limiter.as_ref(),
-        };
-        let likely = match request.method {
-            Method::Get => told(&head).min(request.limit),
-            _ => 0,
-        };
-        request::read_whole(from, into, likely)?;
-        Ok(head)
+        }
     }
 
     fn error(

@@ -9,7 +9,7 @@ pub mod path_text;
 
 pub use crate::text::shown;
 pub use graph::{End, Graph, Shortest};
-pub use measured::{Fault, Measured, Mend, Mended, Pair, Sizes};
+pub use measured::{Fault, Key, Measured, Mend, Mended, Pair, Sizes};
 pub use names::Names;
 pub use origin::{CameBy, NO_KEY, Origin, Origins, Subject};
 
@@ -172,6 +172,19 @@ impl Snapshot {
         }
     }
 
+    /// Whether this and a copy of it are of one state. One that was made here, and is known to be unaltered though
+    /// its generation moved, is what it was when it was made. Stores that know no generations say 0.
+    pub fn is_state_of(&self, copy: &Snapshot) -> bool {
+        let was = |one: &Snapshot, generation| {
+            let moved = one.ctransid > one.otransid && one.received_uuid.is_none();
+            moved && one.state == State::Ok && generation <= one.otransid
+        };
+        match (self.generation(), copy.generation()) {
+            (0, _) | (_, 0) => true,
+            (ours, theirs) => ours == theirs || was(self, theirs) || was(copy, ours),
+        }
+    }
+
     /// Whether a diff may build on it.
     pub fn may_be_parent(&self) -> bool {
         self.read_only && matches!(self.state, State::Ok | State::Unsealed)
@@ -219,7 +232,7 @@ impl Size {
 }
 
 /// What makes the snapshot `to` out of `from`, or out of nothing. UUIDs are effective ones.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Diff {
     /// The snapshot that it makes.
     pub to: Uuid,
@@ -227,12 +240,24 @@ pub struct Diff {
     pub from: Option<Uuid>,
     /// The length of its stream.
     pub size: Size,
+    /// Its clone sources: snapshots beside the parent that must be there too, since it takes data of
+    /// theirs. What is stored names one parent, and so has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clones: Vec<Uuid>,
 }
 
 impl Diff {
+    /// How many clone sources a diff has at most: the sender looks for each extent in each of them.
+    pub const MOST_CLONES: usize = 16;
+
     /// What tells it from others: which snapshot it makes, and out of which.
     pub fn pair(&self) -> Pair {
         (self.to, self.from)
+    }
+
+    /// What its stream depends on: with clone sources it is another one.
+    pub fn key(&self) -> Key {
+        (self.to, self.from, self.clones.clone())
     }
 }
 
@@ -266,6 +291,9 @@ pub struct Listing {
     /// Whether there may be more than it has: that something is missing in it means nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// Whether its diffs, those that it sends and those that it receives, may have clone sources.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clones: bool,
     /// Of what was asked for: what lies outside of it and can be copied in. Paths are absolute.
     #[serde(skip)]
     pub elsewhere: Vec<Snapshot>,

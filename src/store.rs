@@ -34,7 +34,9 @@ pub use open::{
     StoreAndArchives, Terms, bucket_remarks, open, open_all, open_archive, serve_directory,
     try_writing,
 };
-pub use options::{BucketOptions, Checksum, Manner, Means, Sse, SshOptions, check_part};
+pub use options::{
+    BucketOptions, Checksum, Concurrency, Manner, Means, Sse, SshOptions, check_part,
+};
 pub use receipt::{Parts, Receipt};
 pub use serve::{Grant, Quota};
 use std::io::{Read, Write};
@@ -239,7 +241,12 @@ pub trait Store {
         self.delete(path).map(|()| Rejected::Removed)
     }
 
-    /// What was received at this path was compared with its source, and is the same.
+    /// Whether what is at this path, and altered by its record only, can be sealed anew: see [`Store::settle`].
+    fn may_seal(&mut self, _path: &Path) -> bool {
+        false
+    }
+
+    /// What is at this path was compared with its source, and is the same.
     ///
     /// # Errors
     /// If it was not received there, or that cannot be recorded.

@@ -25,7 +25,7 @@
 //! impl Memory {
 //!     fn stream(&self, diff: &Diff) -> Result<&[u8]> {
 //!         let mut all = self.kept.iter();
-//!         let found = all.find(|(_, kept, _)| kept.pair() == diff.pair());
+//!         let found = all.find(|(_, kept, _)| kept.key() == diff.key());
 //!         found
 //!             .map(|(_, _, stream)| &stream[..])
 //!             .ok_or_else(|| Error::failed("cannot send", "there is no such diff"))
@@ -37,7 +37,7 @@
 //!         let mut listing = Listing {
 //!             location: "memory".to_owned(),
 //!             snapshots: self.kept.iter().map(|(s, _, _)| s.clone()).collect(),
-//!             offer: Offer::Only(self.kept.iter().map(|(_, diff, _)| *diff).collect()),
+//!             offer: Offer::Only(self.kept.iter().map(|(_, diff, _)| diff.clone()).collect()),
 //!             ..Listing::default()
 //!         };
 //!         listing.snapshots.sort_by(|a, b| a.path.cmp(&b.path));
@@ -47,7 +47,7 @@
 //!     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
 //!         let size = |diff: &Diff| {
 //!             let bytes = self.stream(diff)?.len() as u64;
-//!             Ok((diff.pair(), Size::Exact(bytes).into()))
+//!             Ok((diff.key(), Size::Exact(bytes).into()))
 //!         };
 //!         diffs.iter().map(size).collect()
 //!     }
@@ -65,7 +65,7 @@
 //!         };
 //!         Ok(Box::new(Receiving {
 //!             memory: self,
-//!             coming: (snapshot, *diff, Vec::new()),
+//!             coming: (snapshot, diff.clone(), Vec::new()),
 //!         }))
 //!     }
 //!
@@ -109,6 +109,7 @@
 //!     to: Uuid([1; 16]),
 //!     from: None,
 //!     size: Size::Exact(11),
+//!     clones: Vec::new(),
 //! };
 //! let mut sink = source.receive(&monday, Path::new("monday"))?;
 //! sink.write_all(b"some stream").unwrap();
@@ -131,23 +132,23 @@
 mod another_way;
 mod batch;
 mod check_copy;
+mod moved;
 mod planning;
 pub mod resend;
+mod run;
 mod step;
 mod transfer;
 
-use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Instead, Listener, Summary};
-use crate::plan::{Action, Plan, Step, Wish};
-use crate::snapshot::{Listing, Measured, Sizes, Uuid};
+use crate::error::Result;
+use crate::event::{Event, Listener, Summary};
+use crate::plan::{Action, Plan, Wish};
+use crate::snapshot::Listing;
 use crate::store::Store;
-use another_way::{another_may_do, must_be_about};
-use batch::Batch;
+use another_way::another_may_do;
 pub use check_copy::{as_if_settled, must_compare, settle};
+pub use moved::compare_moved;
 pub use planning::make_plan;
-use planning::plan_from;
-use std::collections::{HashSet, VecDeque};
-use std::path::{Path, PathBuf};
+use run::Run;
 use std::time::Instant;
 use step::{not_deleted, one_step, orphan};
 pub use transfer::transfer;
@@ -177,6 +178,7 @@ pub fn carry_out(
         let Some(step) = run.todo.pop_front() else {
             break;
         };
+        let step = run.without_lost_clones(step);
         let began = Instant::now();
         dest.hold(run.batch.takes(&step));
         let result = match step.action {
@@ -212,151 +214,4 @@ pub fn carry_out(
         }
     }
     Ok(run.summary)
-}
-
-/// What is left of a plan, and what has become of the rest.
-struct Run<'a> {
-    here: &'a Listing,
-    wish: &'a Wish<'a>,
-    measured: Sizes,
-    todo: VecDeque<Step>,
-    /// Whether the plan could not bring something from the beginning.
-    blocked: bool,
-    /// What did not arrive, and under which paths it would have.
-    lost: HashSet<Uuid>,
-    lost_paths: HashSet<PathBuf>,
-    /// What could not be copied within the destination's filesystem.
-    uncopied: HashSet<Uuid>,
-    batch: Batch,
-    summary: Summary,
-}
-
-impl<'a> Run<'a> {
-    fn new(plan: &Plan, here: &'a Listing, wish: &'a Wish<'a>) -> Run<'a> {
-        let failed = plan.obstacles.iter().filter(|o| o.blocks).count();
-        Run {
-            here,
-            wish,
-            measured: plan.measured.clone(),
-            todo: plan.steps.iter().cloned().collect(),
-            blocked: failed > 0,
-            lost: HashSet::new(),
-            lost_paths: HashSet::new(),
-            uncopied: HashSet::new(),
-            batch: Batch::new(plan, wish),
-            summary: Summary {
-                failed,
-                strangers: plan.strangers,
-                ..Summary::default()
-            },
-        }
-    }
-
-    /// What waits is made durable, and told of.
-    fn publish(&mut self, dest: &mut dyn Store, listener: &mut Listener) -> Result<()> {
-        let published = self.batch.publish(dest);
-        for done in &published.there {
-            self.summary.count(&done.step, &done.receipt);
-            done.tell(listener);
-        }
-        for step in published.again.into_iter().rev() {
-            self.todo.push_front(step);
-        }
-        let Some((error, steps)) = published.failed else {
-            return Ok(());
-        };
-        let mut failed = steps.iter();
-        failed.try_for_each(|step| self.failed(step, error.clone(), listener))
-    }
-
-    fn failed(&mut self, step: &Step, error: Error, listener: &mut Listener) -> Result<()> {
-        listener(Event::ended(step, Err(&error)));
-        if error.kind == Kind::Interrupted {
-            return Err(error);
-        }
-        if step.action != Action::Delete {
-            self.lost.insert(step.to);
-            self.lost_paths.insert(step.path.clone());
-        }
-        self.summary.failed += 1;
-        Ok(())
-    }
-
-    /// Plans what is left without a diff that cannot be received; whether the step has another way.
-    /// If it has none, the steps that would have built on it have.
-    fn plan_again(
-        &mut self,
-        step: &Step,
-        error: &Error,
-        source: &mut dyn Store,
-        dest: &mut dyn Store,
-        listener: &mut Listener,
-    ) -> Result<bool> {
-        self.rule_out(step, error);
-        let plan = match self.plan_rest(error, source, dest, listener) {
-            Ok(plan) => plan,
-            Err(stopped) if stopped.kind == Kind::Interrupted => return Err(stopped),
-            // The error that we have says more than that the far side is gone.
-            Err(_) => return Ok(false),
-        };
-        let another_way = plan.transfers().any(|other| other.to == step.to);
-        if another_way {
-            listener(Event::Instead(Box::new(Instead {
-                step: step.clone(),
-                error: error.clone(),
-                plan: plan.clone(),
-            })));
-        }
-        let dropped = self.take(plan);
-        for other in dropped.iter().filter(|other| other.to != step.to) {
-            self.failed(other, orphan(other), listener)?;
-        }
-        Ok(another_way)
-    }
-
-    /// What was tried is no candidate any more.
-    fn rule_out(&mut self, step: &Step, error: &Error) {
-        if step.action == Action::Copy {
-            self.uncopied.insert(step.to);
-            return;
-        }
-        let refused = Measured {
-            refused: Some(error.said.trim_start_matches("ERROR: ").to_owned()),
-            ..Measured::default()
-        };
-        self.measured.insert(step.diff().pair(), refused);
-    }
-
-    /// Goes by another plan from now on; the steps that it has no way for.
-    fn take(&mut self, plan: Plan) -> Vec<Step> {
-        let blocked = plan.obstacles.iter().filter(|o| o.blocks);
-        let blocked: HashSet<PathBuf> = blocked.map(|o| o.path.clone()).collect();
-        let old = std::mem::replace(&mut self.todo, plan.steps.into());
-        self.todo.retain(|step| step.action != Action::Keep);
-        self.measured = plan.measured;
-        let sends = |step: &Step| step.action == Action::Transfer;
-        old.into_iter()
-            .filter(|step| sends(step) && blocked.contains(&step.path))
-            .collect()
-    }
-
-    /// A plan for what is not there yet and has not failed.
-    fn plan_rest(
-        &self,
-        error: &Error,
-        source: &mut dyn Store,
-        dest: &mut dyn Store,
-        listener: &mut Listener,
-    ) -> Result<Plan> {
-        let mut there = dest.list()?;
-        must_be_about(error, &there)?;
-        there.elsewhere.retain(|s| !self.uncopied.contains(&s.id()));
-        let excluded = |path: &Path| self.lost_paths.contains(path) || self.wish.excludes(path);
-        let wish = Wish {
-            excluded: Some(&excluded),
-            ..*self.wish
-        };
-        let known = self.measured.clone();
-        plan_from(known, source, self.here, &there, &wish, listener)
-    }
 }

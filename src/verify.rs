@@ -165,6 +165,16 @@ fn counts(snapshot: &Snapshot) -> bool {
     snapshot.read_only && snapshot.state != State::Partial
 }
 
+/// The copies of a snapshot at another place, of which one that is in no doubt is the first. Where this one is in no
+/// doubt itself, one that looks altered may still be the same.
+fn copies_of<'a>(snapshot: &Snapshot, there: &'a Listing) -> Vec<&'a Snapshot> {
+    let same = |s: &&Snapshot| counts(s) && s.id() == snapshot.id();
+    let mut copies: Vec<_> = there.snapshots.iter().filter(same).collect();
+    copies.retain(|s| is_sound(s) || is_sound(snapshot));
+    copies.sort_by_key(|s| !is_sound(s));
+    copies
+}
+
 /// Whether it can be held against others: it is what it was.
 fn is_sound(snapshot: &Snapshot) -> bool {
     counts(snapshot) && snapshot.state != State::Altered

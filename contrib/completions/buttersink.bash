@@ -33,8 +33,9 @@ _buttersink() {
     COMPREPLY=()
     case $before in
     --against | --as | --scratch | --snapshot-folder | --target) _buttersink_names -d; return ;;
-    --at | --backup | --bwlimit | -o | --columns | -j | --concurrency | --destination | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-bytes | --max-chain | --max-snapshots | --num-backups | --num-snapshots | --older-than | --part-size | --region | --remote-command | --remote-sudo | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option) return ;;
+    --at | --backup | --bwlimit | -o | --columns | --destination | --endpoint-url | --exclude | --keep | --keep-min | --manifest-key | --max-bytes | --max-chain | --max-snapshots | --num-backups | --num-snapshots | --older-than | --part-size | --region | --remote-command | --remote-sudo | --restore-timeout | --s3-quirks | --sample | --snapshot | --snapshot-prefix | --ssh-command | --ssh-option) return ;;
     --checksum) _buttersink_words 'md5 crc32c sha256'; return ;;
+    -j | --concurrency) _buttersink_words 'auto'; return ;;
     --config | -l | --logfile | --prometheus | --transaction-log) _buttersink_names -f; return ;;
     --log-level) _buttersink_words 'debug info warning error critical'; return ;;
     --mode) _buttersink_words 'r p a w'; return ;;

@@ -73,7 +73,7 @@ complete -c buttersink -n '__buttersink_is sync list backup send restore verify 
 complete -c buttersink -n '__buttersink_is sync list backup send restore verify clean prune adopt config none' -l region -x -d 'the bucket\'s region (also AWS_REGION)'
 complete -c buttersink -n '__buttersink_is sync list backup send restore verify clean prune adopt config none' -l profile -x -a '(__buttersink_profiles)' -d 'the profile in the AWS configuration files (also AWS_PROFILE)'
 complete -c buttersink -n '__buttersink_is sync list backup send restore verify clean prune adopt config none' -l s3-quirks -x -d 'what the service cannot do; see buttersink-s3(5)'
-complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt none' -s j -l concurrency -x -d 'requests at the same time (4, or what the file says)'
+complete -c buttersink -n '__buttersink_is sync list backup restore verify clean prune adopt none' -s j -l concurrency -x -a 'auto' -d 'requests at the same time (4, or what the file says), or auto'
 complete -c buttersink -n '__buttersink_is sync backup send none' -l part-size -x -d 'size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G'
 complete -c buttersink -n '__buttersink_is sync backup send none' -l checksum -x -a 'md5 crc32c sha256' -d 'what the service checks parts by: md5, crc32c or sha256'
 complete -c buttersink -n '__buttersink_is sync backup adopt none' -l sse -x -a 'none AES256 aws:kms' -d 'encryption at the service: none, AES256, aws:kms or aws:kms:KEY'

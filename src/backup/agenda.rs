@@ -578,6 +578,7 @@ mod tests {
             to: id(to),
             from: from.map(id),
             size: Size::Exact(1),
+            clones: Vec::new(),
         };
         let listing = Listing {
             snapshots: (1..=5).map(snapshot).collect(),

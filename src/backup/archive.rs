@@ -132,7 +132,7 @@ pub fn means(archive: &ArchiveConfig, means: &Means) -> Means {
             profile: options.profile.or_else(|| archive.profile.clone()),
             bwlimit: options.bwlimit.or(archive.bwlimit),
             part_size: options.part_size.or(archive.part_size_bytes),
-            concurrency: usize::try_from(archive.concurrency).unwrap_or(usize::MAX),
+            concurrency: archive.concurrency,
             sse: archive.sse.clone(),
             ..options
         },

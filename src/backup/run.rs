@@ -2,6 +2,7 @@
 //! link, and then what the policies let go. Tells what happens; prints nothing.
 
 mod forget;
+mod look;
 mod prune;
 
 use super::retention::{ChainPolicy, Decision, Policy};
@@ -294,20 +295,6 @@ impl Run<'_, '_> {
         listing.free.map(|free| (place, free)).into_iter().collect()
     }
 
-    /// Tells a destination what its snapshots are of, as far as both sides know it.
-    fn record(
-        &mut self,
-        dest: &mut Dest,
-        there: &Listing,
-        here: &Listing,
-        ours: &[Snapshot],
-    ) -> Result<()> {
-        let origins = self.source.family(ours).recorded_as(here.origins(), there);
-        dest.store()?.attribute(origins);
-        there.notes.iter().for_each(|note| self.note(note));
-        Ok(())
-    }
-
     /// Brings a destination up to date, and lets it forget what its policy does not keep. What was last listed
     /// there.
     fn send_to_one(
@@ -325,8 +312,9 @@ impl Run<'_, '_> {
                 false => sync::settle(here, there, self.store, dest.store()?, listener)?,
             };
         }
-        self.record(dest, &there, here, ours)?;
-        let (missing, here) = wanted(&dest.wants, here, ours, &there);
+        let (here, there) = self.look_at_moved(dest, here.clone(), there)?;
+        self.record(dest, &there, &here, ours)?;
+        let (missing, here) = wanted(&dest.wants, &here, ours, &there);
         let imagined = here.snapshots.iter().any(source::is_imagined);
         let excluded = |path: &Path| !missing.iter().any(|s| s.path == path);
         let wish = Wish {

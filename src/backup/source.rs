@@ -260,7 +260,7 @@ impl BackupSource {
         let all = ours.iter().filter(|s| !is_imagined(s)).map(from);
         let all = all.chain([(None, written.since(0))]);
         Ok(all
-            .map(|(from, bytes)| ((IMAGINED, from), Size::Estimate(bytes).into()))
+            .map(|(from, bytes)| ((IMAGINED, from, Vec::new()), Size::Estimate(bytes).into()))
             .collect())
     }
 

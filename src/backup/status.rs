@@ -11,7 +11,6 @@ use super::state::{AtDestination, RunState};
 use crate::archive::Stamp;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::snapshot::shown;
-use crate::store::Place;
 use crate::sys;
 use crate::sys::secure_open::Unopened;
 use crate::text::{counted, duration, human};
@@ -249,10 +248,7 @@ fn destination(
         Err(at) => at.timestamp(),
     });
     let owed = state.subvolumes.get(&of.name).map(|last| &last.owed);
-    let free = match &dest.place {
-        Place::Local(dir) | Place::Raw(dir) => free(dir)?,
-        _ => None,
-    };
+    let free = dest.place.path().map_or(Ok(None), free)?;
     Ok(StatusLine {
         destination: Some(dest.title()),
         next,

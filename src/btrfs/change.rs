@@ -198,13 +198,19 @@ pub fn set_received(path: &Path, uuid: Uuid, stransid: u64) -> Result<()> {
 }
 
 /// Writes the send stream of a read-only subvolume without its data (`btrfs send --no-data`),
-/// protocol 1, relative to the subvolume with the number `parent` if there is one. Blocks until
-/// the whole stream is in the pipe: the reader must be another thread or process.
+/// protocol 1, relative to the subvolume with the number `parent` if there is one, and with clones from
+/// those with the numbers `clones` beside it. Blocks until the whole stream is in the pipe: the reader must be
+/// another thread or process.
 ///
 /// # Errors
-/// What the kernel says: EPERM if we are not root or one of the two is read-write.
-pub fn send_metadata(snapshot: &File, parent: Option<u64>, out: BorrowedFd) -> io::Result<()> {
-    send(snapshot, parent, out, abi::SEND_NO_FILE_DATA, 0)
+/// What the kernel says: EPERM if we are not root or one of them is read-write.
+pub fn send_metadata(
+    snapshot: &File,
+    parent: Option<u64>,
+    clones: &[u64],
+    out: BorrowedFd,
+) -> io::Result<()> {
+    send(snapshot, parent, clones, out, abi::SEND_NO_FILE_DATA, 0)
 }
 
 /// Writes the send stream as `btrfs send` does; with `compressed`, in protocol 2 and with extents as
@@ -215,30 +221,27 @@ pub fn send_metadata(snapshot: &File, parent: Option<u64>, out: BorrowedFd) -> i
 pub fn send_stream(
     snapshot: &File,
     parent: Option<u64>,
+    clones: &[u64],
     out: BorrowedFd,
     compressed: bool,
 ) -> io::Result<()> {
-    match compressed {
-        true => send(
-            snapshot,
-            parent,
-            out,
-            abi::SEND_VERSION | abi::SEND_COMPRESSED,
-            2,
-        ),
-        false => send(snapshot, parent, out, 0, 0),
-    }
+    let (flags, version) = match compressed {
+        true => (abi::SEND_VERSION | abi::SEND_COMPRESSED, 2),
+        false => (0, 0),
+    };
+    send(snapshot, parent, clones, out, flags, version)
 }
 
 fn send(
     snapshot: &File,
     parent: Option<u64>,
+    clones: &[u64],
     out: BorrowedFd,
     flags: u64,
     version: u32,
 ) -> io::Result<()> {
-    // As `btrfs send -p` has it, the parent is also the one clone source.
-    let sources: Vec<u64> = parent.into_iter().collect();
+    // As `btrfs send -p` has it, the parent is also a clone source.
+    let sources: Vec<u64> = parent.into_iter().chain(clones.iter().copied()).collect();
     let mut args = abi::Send {
         out: out.as_raw_fd().into(),
         clone_sources_count: sources.len() as u64,

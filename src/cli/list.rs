@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::report::archives::Shown;
 use crate::report::{self, Look, Screen};
 use crate::snapshot::{Origins, shown};
-use crate::store::{self, Access, Archive, Location, Place};
+use crate::store::{self, Access, Archive, Location};
 use jiff::Timestamp;
 use std::ffi::OsString;
 
@@ -106,15 +106,14 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     progress.result(&report::Listed::of(&listing, &look));
     let kept = listing.offer.stored().unwrap_or_default();
     if options.commands && !kept.is_empty() {
-        match &location.place {
-            Place::RawSsh(far) => {
-                let (host, dir) = (shown(far.login()), shown(far.dir()));
-                let words = format!("buttersink list --commands raw:{dir}");
+        match location.place.elsewhere() {
+            Some((host, there)) => {
+                let host = shown(host.login());
                 progress.note(format!(
-                    "on {host}, {words} prints how they are received by hand"
+                    "on {host}, buttersink list --commands {there} prints how they are received by hand"
                 ));
             }
-            _ => {
+            None => {
                 let streams = report::Streams::of(&listing, |diff| match store.by_hand(diff) {
                     Ok(how) => Ok(how),
                     Err(error) => go_on(Err(error), &mut failed, &mut progress).map(|()| None),

@@ -7,7 +7,7 @@ use crate::backup::config::{Level, VerifyMode};
 use crate::backup::retention::Policy;
 use crate::error::Result;
 use crate::progress::Verbosity;
-use crate::store::{Access, Checksum, ReceiveWith, Sse};
+use crate::store::{Access, Checksum, Concurrency, ReceiveWith, Sse};
 use jiff::{SignedDuration, Timestamp};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ pub(super) struct Options {
     pub(super) region: Option<String>,
     pub(super) profile: Option<String>,
     pub(super) s3_quirks: Option<String>,
-    pub(super) concurrency: Option<usize>,
+    pub(super) concurrency: Option<Concurrency>,
     pub(super) part_size: Option<u64>,
     pub(super) checksum: Option<Checksum>,
     pub(super) sse: Option<Sse>,

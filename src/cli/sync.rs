@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::glob;
 use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
-use crate::snapshot::{Listing, Origins, shown};
+use crate::snapshot::{Listing, Origins, Snapshot, shown};
 use crate::store::{Access, Location, Store};
 use crate::sync;
 use std::ffi::{OsStr, OsString};
@@ -156,6 +156,14 @@ fn look(
             listener,
         )?,
     };
+    let wanted = |s: &Snapshot| match &from.snapshot {
+        Some(only) => s.path == *only,
+        None => !glob::any(&options.exclude, &s.path),
+    };
+    let (both, listener) = ((here, there), &mut |event| progress.hear(&event));
+    let (source_store, dest_store) = (&mut **source_store, &mut **dest_store);
+    let which: (&dyn Fn(&Snapshot) -> bool, bool) = (&wanted, !options.dry_run);
+    let (here, there) = sync::compare_moved(both, which, source_store, dest_store, listener)?;
     there.notes.iter().for_each(|note| progress.note(note));
     Ok((here, there))
 }

@@ -374,10 +374,11 @@ const S3: Table = &[
         .help("what the service cannot do; see buttersink-s3(5)")
         .of(BUCKETS),
     Row::value("concurrency", "N", |o, v| {
-        put(&mut o.concurrency, v.number())
+        put(&mut o.concurrency, v.parsed())
     })
+    .hint(OneOf(&["auto"]))
     .short('j')
-    .help("requests at the same time (4, or what the file says)")
+    .help("requests at the same time (4, or what the file says), or auto")
     .of(PARALLEL),
     Row::value("part-size", "SIZE", |o, v| {
         put(&mut o.part_size, v.part_size())

@@ -40,11 +40,21 @@ pub struct Instead {
     pub plan: Plan,
 }
 
+impl Instead {
+    /// Whether it differs from the step by that.
+    fn without_clones(&self, other: &Step) -> bool {
+        other.from == self.step.from && other.clones.is_empty() && !self.step.clones.is_empty()
+    }
+}
+
 impl fmt::Display for Instead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut others = self.plan.transfers();
         let other = others.find(|other| other.to == self.step.to);
-        let how = other.and_then(|other| other.why.split([':', ';', ',']).next());
+        let how = other.and_then(|other| match self.without_clones(other) {
+            true => Some("without clone sources"),
+            false => other.why.split([':', ';', ',']).next(),
+        });
         let how = how.unwrap_or("another way");
         write!(f, "note: {}; trying it {how}", self.error)?;
         match f.alternate() {

@@ -11,7 +11,7 @@ mod verbs;
 mod walk;
 mod writer;
 
-use super::{Counters, Limits, Source};
+use super::{Concurrency, Counters, Limits, Source};
 use crate::digest::{Algorithm, Hasher};
 use crate::error::{Doing, Error, Result};
 use crate::sys;
@@ -268,7 +268,7 @@ fn limits(marker: &Marker, part: Option<u64>) -> Limits {
         max_parts: NO_LIMIT,
         max_object: marker.max_object.unwrap_or(NO_LIMIT).max(1),
         part_size: Some(part.unwrap_or(PART)),
-        threads: THREADS,
+        concurrency: Concurrency::of(THREADS),
         class: None,
     }
 }

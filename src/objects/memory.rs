@@ -3,7 +3,9 @@
 
 mod verbs;
 
-use super::{About, Counters, FROZEN, Head, Limits, Objects, Unfinished, UploadedPart};
+use super::{
+    About, Concurrency, Counters, FROZEN, Head, Limits, Objects, Unfinished, UploadedPart,
+};
 use crate::archive::ArchiveState;
 use crate::error::{Cause, Error, Result};
 use crate::prices::freezes;
@@ -77,7 +79,7 @@ impl Memory {
                 max_parts: 10_000,
                 max_object: 1 << 40,
                 part_size: Some(part),
-                threads: 2,
+                concurrency: Concurrency::of(2),
                 class: None,
             },
             counters: Arc::default(),

@@ -23,7 +23,7 @@ pub(super) fn all(
 }
 
 /// Nobody looks further for less than this many bytes.
-const WORTHWHILE: u64 = 16 << 20;
+pub(super) const WORTHWHILE: u64 = 16 << 20;
 /// How many other families are tried.
 const STRANGERS: usize = 4;
 
@@ -38,7 +38,7 @@ fn unrelated(
 ) -> Vec<Diff> {
     let mut best: HashMap<Uuid, u64> = HashMap::new();
     for diff in offers {
-        let known = sizes.get(&diff.pair()).filter(|m| m.refused.is_none());
+        let known = sizes.get(&diff.key()).filter(|m| m.refused.is_none());
         if let Some(Size::Exact(bytes)) = known.map(|measured| measured.size) {
             let least = best.entry(diff.to).or_insert(bytes);
             *least = bytes.min(*least);
@@ -57,6 +57,7 @@ fn unrelated(
             to: target.id(),
             from: Some(from.id()),
             size: Size::Unknown,
+            clones: Vec::new(),
         }));
     }
     diffs
@@ -109,6 +110,7 @@ fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) 
             to: target.id(),
             from,
             size: Size::Unknown,
+            clones: Vec::new(),
         };
         diffs.extend(from.into_iter().map(|from| diff(Some(from))));
         diffs.push(diff(None));

@@ -35,6 +35,7 @@ impl<'a> Planner<'a> {
             path: target.path.clone(),
             to: target.id(),
             from: None,
+            clones: Vec::new(),
             size: Size::Exact(0),
             mended: Mended::default(),
             original: Some(original.path.clone()),

@@ -55,6 +55,7 @@ impl Planner<'_> {
             path: snapshot.path.clone(),
             to: snapshot.id(),
             from: None,
+            clones: Vec::new(),
             size: Size::Exact(0),
             mended: Mended::default(),
             original: None,

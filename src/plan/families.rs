@@ -182,7 +182,7 @@ impl<'a> Families<'a> {
 
 fn densest(family: &[&Snapshot], sizes: &Sizes) -> Option<(u64, u64)> {
     let known = |s: &&Snapshot| {
-        let size = sizes.get(&(s.id(), None))?.size.bytes()?;
+        let size = sizes.get(&(s.id(), None, Vec::new()))?.size.bytes()?;
         Some((size, s.tree_bytes.max(1)))
     };
     let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
@@ -271,13 +271,17 @@ mod tests {
                     ..Snapshot::default()
                 })
                 .collect();
-            let known =
-                |s: &Snapshot| ((s.id(), None), Size::Exact(random(&mut seed, 9999)).into());
+            let known = |s: &Snapshot| {
+                (
+                    (s.id(), None, Vec::new()),
+                    Size::Exact(random(&mut seed, 9999)).into(),
+                )
+            };
             let sizes: Sizes = snapshots.iter().take(5).map(known).collect();
             let families = Families::new(&snapshots, &sizes);
             for target in &snapshots {
                 let like = |s: &Snapshot| {
-                    let size = sizes.get(&(s.id(), None))?.size.bytes()?;
+                    let size = sizes.get(&(s.id(), None, Vec::new()))?.size.bytes()?;
                     Some(size * target.tree_bytes / s.tree_bytes.max(1))
                 };
                 let most = snapshots.iter().filter_map(like).max();

@@ -85,7 +85,7 @@ impl Planner<'_> {
     fn unfit(&self, parent: &Snapshot, diff: &Diff, chosen: &Chosen) -> Option<String> {
         let pair = Diff {
             from: Some(parent.id()),
-            ..*diff
+            ..diff.clone()
         };
         let why = self
             .unsound(parent)
@@ -97,7 +97,7 @@ impl Planner<'_> {
 
     /// Why nobody can receive a diff, or read it.
     pub(super) fn refusal(&self, diff: &Diff) -> Option<&str> {
-        self.sizes.get(&diff.pair())?.refused.as_deref()
+        self.sizes.get(&diff.key())?.refused.as_deref()
     }
 
     /// What is wrong with it at the source.

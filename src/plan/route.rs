@@ -42,6 +42,7 @@ impl<'a> Planner<'a> {
                 to: snapshot.id(),
                 from: None,
                 size: Size::Unknown,
+                clones: Vec::new(),
             };
             let why = self.refusal(&whole).map_or(why, str::to_owned);
             self.obstacle(Obstacle::blocking(&snapshot.path, why));
@@ -64,29 +65,33 @@ impl<'a> Planner<'a> {
             if !wished.contains(&diff.to) {
                 why.push_str("; needed by what follows");
             }
-            let mended = self.mended(&diff);
-            if !mended.is_empty() {
-                why.push_str(&format!("; mended: {mended}"));
-            }
-            let Diff { to, from, size } = with_limit(diff, &limits);
+            let Diff { to, from, size, .. } = with_limit(diff, &limits);
             let size = foregone.filter(|_| size == Size::Unknown).unwrap_or(size);
             self.plan.steps.push(Step {
                 action: Action::Transfer,
                 path,
                 to,
                 from,
+                clones: Vec::new(),
                 size,
-                mended,
+                mended: Mended::default(),
                 original: None,
                 why,
             });
         }
     }
 
-    /// What the sender changes in the kernel's stream, as far as measuring found it.
-    fn mended(&self, diff: &Diff) -> Mended {
-        let known = self.sizes.get(&diff.pair());
-        known.map(|known| known.mended.clone()).unwrap_or_default()
+    /// Says what the sender changes in the kernel's streams, as far as measuring found it.
+    pub(super) fn mended(&mut self) {
+        for step in &mut self.plan.steps {
+            let known = self.sizes.get(&step.diff().key());
+            let mended = known.map(|known| &known.mended);
+            let sent = step.action == Action::Transfer;
+            if let Some(mended) = mended.filter(|mended| sent && !mended.is_empty()) {
+                step.why.push_str(&format!("; mended: {mended}"));
+                step.mended = mended.clone();
+            }
+        }
     }
 
     /// What is sent without being measured: the only snapshot that is to come, which has at most as many bytes as
@@ -113,10 +118,10 @@ impl<'a> Planner<'a> {
         let [diff, whole] = candidates else {
             return None;
         };
-        let unknown = |diff: &Diff| !self.sizes.contains_key(&diff.pair());
+        let unknown = |diff: &Diff| !self.sizes.contains_key(&diff.key());
         let two =
             diff.from.is_some() && whole.from.is_none() && target.tree_bytes > MEASURED_AT_ONCE;
-        (two && unknown(diff) && unknown(whole) && self.at_hand(diff)).then_some(*diff)
+        (two && unknown(diff) && unknown(whole) && self.at_hand(diff)).then(|| diff.clone())
     }
 
     fn choice(&self, nodes: Vec<Uuid>, candidates: Vec<Diff>) -> Choice {
@@ -159,7 +164,7 @@ impl<'a> Planner<'a> {
         };
         let sized = |diff: &Diff| Diff {
             size: self.size(diff),
-            ..*diff
+            ..diff.clone()
         };
         Chosen::new(
             picked
@@ -188,7 +193,7 @@ impl<'a> Planner<'a> {
     }
 
     fn size(&self, diff: &Diff) -> Size {
-        match self.sizes.get(&diff.pair()) {
+        match self.sizes.get(&diff.key()) {
             Some(measured) => measured.size,
             None if diff.size == Size::Unknown && self.wish.estimate => self.estimate(diff),
             None => diff.size,
@@ -234,7 +239,7 @@ impl<'a> Planner<'a> {
         let whole = self.least_bytes(&Diff {
             from: None,
             size: Size::Unknown,
-            ..*diff
+            ..diff.clone()
         });
         let dear = LINK_PENALTY + bytes / 8;
         match bytes + dear < whole {
@@ -310,5 +315,5 @@ fn with_limit(diff: Diff, limits: &HashMap<Uuid, u64>) -> Diff {
 fn in_order(chosen: &Chosen, by_id: &HashMap<Uuid, &Snapshot>) -> Vec<Diff> {
     let age = |id| by_id.get(&id).map(|s| (s.generation(), &s.path));
     let order = chosen.graph.parents_first(age).into_iter();
-    order.filter_map(|id| chosen.get(id).copied()).collect()
+    order.filter_map(|id| chosen.get(id).cloned()).collect()
 }

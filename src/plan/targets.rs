@@ -73,6 +73,10 @@ impl<'a> Planner<'a> {
             State::Altered => Obstacle::note(
                 path,
                 "it was altered after it was made: sent whole, and never a parent",
+            )
+            .hint(
+                "'buttersink verify SRC --against DST --content' seals it anew, if a copy has the same content still, \
+                 as where blocks are deduplicated",
             ),
             State::Duplicate => Obstacle::note(
                 path,
@@ -125,6 +129,7 @@ impl<'a> Planner<'a> {
             path,
             to,
             from: None,
+            clones: Vec::new(),
             size: Size::Exact(0),
             mended: Mended::default(),
             original: None,

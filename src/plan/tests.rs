@@ -4,6 +4,7 @@ use super::*;
 use crate::snapshot::{Offer, Origin};
 use std::collections::BTreeMap;
 
+mod clones;
 mod copies;
 mod order;
 mod stored;
@@ -82,7 +83,7 @@ fn plan_measured(
             (bytes, Size::Beyond(enough)) if bytes > enough => Size::Beyond(enough),
             (bytes, _) => Size::Exact(bytes),
         };
-        sizes.extend(unknown.iter().map(|d| (d.pair(), measured(d).into())));
+        sizes.extend(unknown.iter().map(|d| (d.key(), measured(d).into())));
     }
 }
 
@@ -551,6 +552,7 @@ fn what_is_of_others_stays_and_what_it_is_built_on() {
         to: uuid(to),
         from: from.map(uuid),
         size: Size::Exact(1),
+        clones: Vec::new(),
     };
     let stored = [(1, None), (2, None), (3, Some(2)), (4, None), (5, None)];
     dest.offer = Offer::Only(stored.map(|(to, from)| diff(to, from)).into());

@@ -4,10 +4,12 @@
 
 use super::command::{Instruction, Make, Range, length};
 use super::inherit::{absent_is_well, is_inherited, strip};
+use super::tree::OpenTree;
 use super::unpack::unpack;
 use super::{Fresh, Named, Receiver, Writes};
 use crate::btrfs::{self, Encoded};
 use crate::error::Result;
+use crate::snapshot::Uuid;
 use crate::sys::at::{self, Thing, open_within};
 use crate::sys::dir::Time;
 use std::io::{self, IoSlice};
@@ -213,12 +215,13 @@ impl Receiver {
 
     fn share(&mut self, path: &[u8], range: &Range) -> io::Result<()> {
         self.with_file(path, |this, file| {
-            let from = match &this.parent {
+            let named = |(uuid, _): &&(Uuid, OpenTree)| *uuid == range.snapshot;
+            let from = match this.sources.iter().find(named) {
                 _ if range.snapshot == this.uuid => &this.tree,
-                Some((uuid, tree)) if *uuid == range.snapshot => tree,
-                _ => {
+                Some((_, tree)) => tree,
+                None => {
                     let said = format!(
-                        "it needs data of {}, which is not its parent",
+                        "it needs data of {}, which is neither its parent nor a clone source",
                         range.snapshot
                     );
                     return Err(io::Error::other(said));

@@ -116,7 +116,8 @@ impl Scratch {
         };
         let top = self.base.join("top");
         let open = File::open(&top).expect("a scratch directory");
-        let mut receiver = Receiver::new(&head, open, None).expect("a directory of ours");
+        let mut receiver =
+            Receiver::new(&head, open, None, Vec::new()).expect("a directory of ours");
         for piece in commands.chunks(piece) {
             let fed = receiver.feed(piece);
             let metadata = top.metadata().expect("a scratch directory");

@@ -19,6 +19,7 @@ const COLUMNS: &[Field] = &[
     Field::json("path", |s| path(&s.path)),
     Field::json("to", |s| data(s.to)),
     Field::json("from", |s| data(s.from)),
+    Field::json("clones", |s| data(&s.clones)),
     Field::json("original", |s| data(s.original.as_deref().map(shown))),
     Field::json("bytes", |s| Box::new(As(size(s), s.size.bytes())))
         .shown(2, "")

@@ -37,7 +37,7 @@ impl Objects for Client {
             max_parts: quirks.max_parts,
             max_object: quirks.max_object,
             part_size: self.options.part_size,
-            threads: self.options.concurrency.max(1),
+            concurrency: self.options.concurrency,
             class: self.options.storage_class.clone(),
         }
     }

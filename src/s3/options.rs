@@ -2,6 +2,7 @@
 
 use super::config::Environment;
 use crate::error::{Error, Result};
+use crate::objects::Concurrency;
 use crate::text::shown;
 use jiff::Timestamp;
 use std::str::FromStr;
@@ -91,7 +92,7 @@ pub struct S3Options {
     /// `--part-size` in bytes; `None` lets the size of the stream decide.
     pub part_size: Option<u64>,
     /// `--concurrency`: requests at the same time in one transfer.
-    pub concurrency: usize,
+    pub concurrency: Concurrency,
     /// `--checksum`; `None` for the best that the service is known to take.
     pub checksum: Option<Checksum>,
     /// `--sse`.
@@ -121,7 +122,7 @@ impl Default for S3Options {
             region: None,
             profile: None,
             part_size: None,
-            concurrency: 4,
+            concurrency: Concurrency::of(4),
             checksum: None,
             sse: Sse::Usual,
             storage_class: None,

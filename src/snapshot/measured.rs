@@ -11,8 +11,11 @@ use std::path::Path;
 /// The snapshot that a diff makes, and its parent; `None` for a whole stream.
 pub type Pair = (Uuid, Option<Uuid>);
 
+/// Likewise, and its clone sources.
+pub type Key = (Uuid, Option<Uuid>, Vec<Uuid>);
+
 /// What measuring found out of diffs.
-pub type Sizes = HashMap<Pair, Measured>;
+pub type Sizes = HashMap<Key, Measured>;
 
 /// What is known of a diff that was looked at.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]

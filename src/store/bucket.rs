@@ -10,6 +10,7 @@ mod compare;
 mod cutter;
 mod diffs;
 mod download;
+mod gauge;
 mod inspect;
 mod kept;
 mod keys;
@@ -261,6 +262,7 @@ impl<L: Layout> Store for Bucket<L> {
             used: None,
             names: self.layout.names(),
             partial: self.layout.is_part(),
+            clones: false,
             elsewhere: Vec::new(),
             notes,
         })
@@ -275,7 +277,7 @@ impl<L: Layout> Store for Bucket<L> {
                 kept => kept,
             };
             let unknown = || self.missing("measure", diff, "neither has it nor knows its size");
-            sizes.insert(diff.pair(), size.ok_or_else(unknown)?.into());
+            sizes.insert(diff.key(), size.ok_or_else(unknown)?.into());
         }
         Ok(sizes)
     }
@@ -336,6 +338,7 @@ impl<L: Layout> Store for Bucket<L> {
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let doing = format!("cannot receive {} into {}", shown(path), self.location());
         self.need(Right::Add, &doing)?;
+        names_all_it_needs(diff, &doing)?;
         let text = self.text(path)?;
         Ok(Box::new(BucketSink::new(self, diff, &text, doing)?))
     }
@@ -397,6 +400,14 @@ impl<L: Layout> Bucket<L> {
         let bytes = size.bytes()?;
         let rest = (Size::Exact(bytes % cut), u64::from(bytes % cut > 0));
         Some(vec![(Size::Exact(cut), bytes / cut), rest])
+    }
+}
+
+/// A key and a manifest name one parent: a stream that needs more than that could never be restored.
+fn names_all_it_needs(diff: &Diff, doing: &str) -> Result<()> {
+    match diff.clones.is_empty() {
+        true => Ok(()),
+        false => Err(Error::refused(doing, "what is stored has no clone sources")),
     }
 }
 

@@ -365,6 +365,7 @@ impl Store for Local {
             used: Some(used),
             names: Names::default(),
             partial: subvolumes.coverage == Coverage::Part,
+            clones: true,
             elsewhere: self.elsewhere.clone(),
             notes,
         })
@@ -376,6 +377,7 @@ impl Store for Local {
             Ok(measure::DiffPaths {
                 snapshot: path(diff.to)?,
                 parent: diff.from.map(path).transpose()?,
+                clones: self.clone_sources(diff)?,
                 enough: match diff.size {
                     Size::Beyond(enough) => Some(enough),
                     _ => None,
@@ -388,9 +390,9 @@ impl Store for Local {
             self.find(diff.to)?;
             diff.from.map(|from| self.find(from)).transpose()?;
             match pair(diff) {
-                Ok(pair) => pairs.push((diff.pair(), pair)),
+                Ok(pair) => pairs.push((diff.key(), pair)),
                 // It was renamed, or is behind something that is mounted there.
-                Err(error) => drop(sizes.insert(diff.pair(), measure::refused(error))),
+                Err(error) => drop(sizes.insert(diff.key(), measure::refused(error))),
             }
         }
         let (names, pairs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
@@ -432,10 +434,9 @@ impl Store for Local {
         let parent = self.parent_of(path)?;
         part::must_be_free(&parent.join(name))?;
         parent::must_claim_nothing(self, diff.to, path)?;
-        let exact = diff.from.map(|from| parent::find(self, from, path));
-        let exact = exact.transpose()?;
+        let needs = parent::find(self, diff, path)?;
         self.check_space(diff.size, path)?;
-        Ok(Box::new(Receiving::start(self, diff, path, exact)?))
+        Ok(Box::new(Receiving::start(self, diff, path, needs)?))
     }
 
     fn hold(&mut self, hold: bool) {
@@ -483,6 +484,10 @@ impl Store for Local {
     fn reject(&mut self, path: &Path) -> Result<Rejected> {
         let done = replace::reject(self, path);
         transactions::change("reject", || self.shown(path), done)
+    }
+
+    fn may_seal(&mut self, path: &Path) -> bool {
+        replace::may_seal(self, path)
     }
 
     fn settle(&mut self, path: &Path) -> Result<()> {

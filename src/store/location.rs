@@ -209,6 +209,32 @@ impl Place {
         }
     }
 
+    /// Whether a service keeps it, with keys, a region and classes.
+    pub fn is_at_a_service(&self) -> bool {
+        match self {
+            Place::S3 { .. } => true,
+            Place::Local(_) | Place::Raw(_) | Place::Ssh(_) | Place::RawSsh(_) => false,
+        }
+    }
+
+    /// The bucket, or the directory that stands for one, and how keys begin there; `None` where no archive can be.
+    pub fn bucket(&self) -> Option<(String, String)> {
+        match self {
+            Place::S3 { bucket, prefix } => Some((bucket.clone(), prefix.clone())),
+            Place::Raw(dir) => Some((format!("raw:{}", dir.display()), String::new())),
+            Place::Local(_) | Place::Ssh(_) | Place::RawSsh(_) => None,
+        }
+    }
+
+    /// The machine that has it, if that is another one, and what the place is called there.
+    pub fn elsewhere(&self) -> Option<(&Address, Place)> {
+        match self {
+            Place::Ssh(address) => Some((address, Place::Local(address.dir().into()))),
+            Place::RawSsh(address) => Some((address, Place::Raw(address.dir().into()))),
+            Place::Local(_) | Place::S3 { .. } | Place::Raw(_) => None,
+        }
+    }
+
     /// Where on this machine it is, whether as a directory or in one.
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -247,6 +273,20 @@ mod tests {
 
     fn place(text: &str) -> Place {
         Location::directory(OsStr::new(text)).unwrap().place
+    }
+
+    #[test]
+    fn what_another_machine_has_is_called_otherwise_there() {
+        let far = place("raw+ssh://me@h/a/b/");
+        let (address, there) = far.elsewhere().unwrap();
+        assert_eq!(
+            (address.login(), there.to_string()),
+            ("me@h".as_ref(), "raw:/a/b/".into())
+        );
+        for (text, service) in [("s3://b/", true), ("raw:/a", false), ("/a", false)] {
+            let here = place(text);
+            assert_eq!((here.elsewhere(), here.is_at_a_service()), (None, service));
+        }
     }
 
     #[test]

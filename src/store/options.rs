@@ -2,6 +2,7 @@
 
 pub use super::local::Manner;
 pub use super::remote::ssh::Options as SshOptions;
+pub use crate::objects::Concurrency;
 pub use crate::s3::{Checksum, S3Options as BucketOptions, Sse, check_part};
 
 /// By what means stores are reached and do their work.

@@ -12,10 +12,10 @@ mod stream;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::proof::{Depth, Finding, Watched};
-use crate::snapshot::{CameBy, Diff, Listing, Measured, Origin, Origins, Size, Sizes, Uuid};
+use crate::snapshot::{Diff, Listing, Measured, Origin, Origins, Size, Sizes, Uuid};
 use crate::store::file_digests::{Digest, Looking};
 use crate::store::wire::{
-    Descriptors, HOLD, Hello, ORIGIN, Request, WATCH, inside, plain, strange,
+    CLONES, Descriptors, HOLD, Hello, ORIGIN, Request, WATCH, inside, plain, strange,
 };
 use crate::store::{Access, Rejected, Sink, Store};
 use connection::Line;
@@ -146,24 +146,9 @@ impl Remote {
 impl Store for Remote {
     fn list(&mut self) -> Result<Listing> {
         let mut listing: Listing = self.call(&Request::List)?;
-        for snapshot in &mut listing.snapshots {
-            inside(&snapshot.path)
-                .map_err(|said| Error::damaged(format!("cannot list {}", self.host), said))?;
-            if let Some(origin) = &mut snapshot.origin {
-                (origin.machine, origin.host) = (plain(&origin.machine), plain(&origin.host));
-                if let CameBy::OtherKey(name) = &mut origin.by {
-                    *name = plain(name);
-                }
-            }
-            let texts = snapshot.nested.iter_mut();
-            texts
-                .chain(&mut snapshot.storage_class)
-                .for_each(|name| *name = plain(name));
-        }
-        listing
-            .notes
-            .iter_mut()
-            .for_each(|note| *note = plain(note));
+        let far = self.line.as_ref().map(|line| &line.far);
+        listing.clones &= far.is_some_and(|far| far.can(CLONES));
+        harmless::listing(&mut listing, &self.host)?;
         let there = plain(&listing.location);
         listing.location = match &self.named {
             None => there,
@@ -180,7 +165,7 @@ impl Store for Remote {
     }
 
     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
-        let pairs: Vec<_> = diffs.iter().map(Diff::pair).collect();
+        let pairs: Vec<_> = diffs.iter().map(Diff::key).collect();
         let diffs = diffs.to_vec();
         let old = self.line()?.far.protocol < 3;
         let request = Request::Measure { diffs };
@@ -223,18 +208,17 @@ impl Store for Remote {
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
-        let diff = *diff;
         let far = &self.line()?.far;
         let (knows, looks, holds) = (far.can(ORIGIN), far.can("digest"), far.can(HOLD));
         self.call::<()>(&Request::Receive {
-            diff,
+            diff: diff.clone(),
             path: path.to_owned(),
             origin: self.coming.get(&diff.to).filter(|_| knows).cloned(),
             compare: (self.compares && looks).then_some(true),
             hold: (self.holds && holds).then_some(true),
         })?;
         let place = format!("{} {}", self.place(path), diff.to);
-        Ok(Box::new(Outgoing::begin(&mut self.line, &diff, place)))
+        Ok(Box::new(Outgoing::begin(&mut self.line, diff, place)))
     }
 
     fn hold(&mut self, hold: bool) {

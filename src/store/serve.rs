@@ -249,7 +249,7 @@ fn record<T>(outcome: Result<T>, what: impl FnOnce() -> String) -> Result<T> {
 /// What is known of the diffs, in the order asked.
 fn measure<S: Store + ?Sized>(store: &mut S, diffs: &[Diff]) -> Result<Vec<Measured>> {
     let mut sizes = store.measure(diffs)?;
-    let known = |diff: &Diff| sizes.remove(&diff.pair()).unwrap_or_default();
+    let known = |diff: &Diff| sizes.remove(&diff.key()).unwrap_or_default();
     Ok(diffs.iter().map(known).collect())
 }
 

@@ -1,5 +1,5 @@
-//! A stream with another name for its parent in its CLONE commands: the one that the parent, and nothing
-//! else, has where it is received. Knows bytes as they pass, in pieces of any length; the head, whose
+//! A stream with other names for its parent and its clone sources in its CLONE commands: those that they, and
+//! nothing else, have where it is received. Knows bytes as they pass, in pieces of any length; the head, whose
 //! names change too, has passed before.
 
 use super::{ATTR_CLONE_UUID, ATTR_PATH, COMMAND, command_crc, damaged, le16, le32, put};
@@ -18,28 +18,28 @@ const MAX_CLONE: usize = 64 << 10;
 pub type Pass<'a> = dyn FnMut(Piece) -> Result<()> + 'a;
 
 /// Who is called how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Names {
     /// The snapshot that the stream makes: it clones from itself, too.
     pub child: Uuid,
-    /// The parent as the stream has it, and as it is to be called; `None` for a full stream.
-    pub parent: Option<(Uuid, Uuid)>,
+    /// The parent and the clone sources as the stream has them, and as they are to be called.
+    pub sources: Vec<(Uuid, Uuid)>,
 }
 
 /// What a piece of a stream has become.
 #[derive(Debug)]
 pub enum Piece<'a> {
-    /// Nothing in it clones from the parent.
+    /// Nothing in it clones from another snapshot.
     Bytes(&'a [u8]),
-    /// One command that does.
-    FromParent(&'a [u8]),
+    /// One command that does: from the source with this number.
+    From(usize, &'a [u8]),
 }
 
 impl Piece<'_> {
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Piece::Bytes(bytes) | Piece::FromParent(bytes) => bytes,
+            Piece::Bytes(bytes) | Piece::From(_, bytes) => bytes,
         }
     }
 }
@@ -68,7 +68,7 @@ impl Renamed {
     /// the rest of it follows with the next bytes.
     ///
     /// # Errors
-    /// Those of `pass`; and if the stream clones from what is neither its parent nor itself.
+    /// Those of `pass`; and if the stream clones from what is neither itself nor a source of it.
     pub fn feed(&mut self, bytes: &[u8], pass: &mut Pass) -> Result<()> {
         // What needs no change is handed on in one piece.
         let mut as_is: Range<usize> = 0..0;
@@ -117,8 +117,8 @@ impl Renamed {
         } else if self.held.len() == COMMAND + length {
             let mut command = std::mem::take(&mut self.held);
             match self.names.rename(&mut command)? {
-                true => pass(Piece::FromParent(&command))?,
-                false => pass(Piece::Bytes(&command))?,
+                Some(source) => pass(Piece::From(source, &command))?,
+                None => pass(Piece::Bytes(&command))?,
             }
         }
         Ok(taken)
@@ -126,28 +126,27 @@ impl Renamed {
 }
 
 impl Names {
-    /// Gives the source of a CLONE its new name; whether that is the parent.
-    fn rename(&self, command: &mut [u8]) -> Result<bool> {
+    /// Gives the source of a CLONE its new name, and says which that is; `None` for the stream's own.
+    fn rename(&self, command: &mut [u8]) -> Result<Option<usize>> {
         let found = value_of(&command[COMMAND..], ATTR_CLONE_UUID);
         let place = found.filter(|place| place.len() == 16);
         let place = place.ok_or_else(|| damaged("a CLONE does not say where from"))?;
         let place = COMMAND + place.start..COMMAND + place.end;
         let mut source = Uuid::default();
         source.0.copy_from_slice(&command[place.clone()]);
-        match self.parent {
-            _ if source == self.child => return Ok(false),
-            Some((parent, new)) if source == parent => command[place].copy_from_slice(&new.0),
-            // Whoever sends it may not read what that is.
-            _ => {
-                return Err(Error::refused(
-                    "cannot use the send stream",
-                    format!("it takes data from {source}, which is not its parent"),
-                ));
-            }
+        if source == self.child {
+            return Ok(None);
         }
+        let number = self.sources.iter().position(|(named, _)| *named == source);
+        // Whoever sends it may not read what that is.
+        let number = number.ok_or_else(|| {
+            let said = format!("it takes data from {source}, which is not its parent");
+            Error::refused("cannot use the send stream", said)
+        })?;
+        command[place].copy_from_slice(&self.sources[number].1.0);
         let sum = command_crc(command);
         command[6..COMMAND].copy_from_slice(&sum.to_le_bytes());
-        Ok(true)
+        Ok(Some(number))
     }
 }
 
@@ -232,7 +231,7 @@ mod tests {
     fn names() -> Names {
         Names {
             child: CHILD,
-            parent: Some((PARENT, EXACT)),
+            sources: vec![(Uuid([5; 16]), CHILD), (PARENT, EXACT)],
         }
     }
 
@@ -265,10 +264,10 @@ mod tests {
         let error = renamed(&clone_from(stranger), 64, names()).unwrap_err();
         assert!(error.said.contains(&stranger.to_string()), "{error}");
         let full = Names {
-            parent: None,
+            sources: Vec::new(),
             ..names()
         };
-        renamed(&clone_from(PARENT), 64, full).unwrap_err();
+        renamed(&clone_from(PARENT), 64, full.clone()).unwrap_err();
         renamed(&clone_from(CHILD), 64, full).unwrap();
     }
 

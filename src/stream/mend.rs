@@ -8,7 +8,7 @@ mod size;
 
 use super::Head;
 use super::command::{Attr, Command, CommandWriter, Verb};
-use super::rehearsal::{self, Id, Model, TOP, is_inherited};
+use super::rehearsal::{self, Id, Model, Source, TOP, is_inherited};
 use super::tree::{Files, Tree};
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Fault, Mended};
@@ -26,6 +26,8 @@ pub struct Trees<'a> {
     pub child: Rc<dyn Files + 'a>,
     /// The one that it is made out of; `None` for a whole stream.
     pub parent: Option<Rc<dyn Tree + 'a>>,
+    /// What else it may take data of.
+    pub sources: Vec<Source<'a>>,
 }
 
 /// Mends one stream, command by command.
@@ -47,7 +49,8 @@ impl<'a> Mender<'a> {
     /// # Errors
     /// If the parent cannot be read.
     pub fn new(head: &Head, trees: Trees<'a>) -> Result<Mender<'a>> {
-        let model = Model::new(head.uuid, trees.parent).map_err(rehearsal::unreadable)?;
+        let model = Model::new(head, trees.parent).map_err(rehearsal::unreadable)?;
+        let model = model.cloning(trees.sources);
         let model = match model.is_whole() {
             true => model.forgetting(Rc::clone(&trees.child)),
             false => model,

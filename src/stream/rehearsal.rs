@@ -6,6 +6,7 @@ mod apply;
 mod nodes;
 mod view;
 
+use super::Head;
 use super::command::{Attr, Time};
 use super::tree::{DIRECTORY, Files, TYPE, Tree, TreeEntry, join};
 use crate::error::{Error, Kind, Result};
@@ -40,7 +41,12 @@ pub struct Model<'p> {
     by_ino: HashMap<u64, Id>,
     /// The snapshot that the stream makes, so that clones of its own files are known as such.
     uuid: Uuid,
+    /// What else it may clone from, by the names that its commands have for it: the parent is the first.
+    sources: Vec<Source<'p>>,
 }
+
+/// A snapshot that files may share extents with, and its name in the stream.
+pub type Source<'p> = (Uuid, Rc<dyn Tree + 'p>);
 
 /// What a name in a directory stands for.
 #[derive(Clone, Copy)]
@@ -52,11 +58,11 @@ pub(super) struct NameState {
 }
 
 impl<'p> Model<'p> {
-    /// What a stream that makes the snapshot `uuid` begins with: the parent's tree, or nothing.
+    /// What the stream with this head begins with: the parent's tree, or nothing.
     ///
     /// # Errors
     /// If the parent's top cannot be read.
-    pub fn new(uuid: Uuid, parent: Option<Rc<dyn Tree + 'p>>) -> io::Result<Model<'p>> {
+    pub fn new(head: &Head, parent: Option<Rc<dyn Tree + 'p>>) -> io::Result<Model<'p>> {
         let top = match &parent {
             None => Inode::made(DIRECTORY, 256),
             Some(parent) => {
@@ -65,15 +71,23 @@ impl<'p> Model<'p> {
             }
         };
         let by_ino = HashMap::from([(top.ino, TOP)]);
+        let named = head.parent.map(|(uuid, _)| uuid);
         Ok(Model {
+            sources: named.zip(parent.clone()).into_iter().collect(),
             parent,
             finished: None,
             nodes: vec![top],
             free: Vec::new(),
             names: HashMap::new(),
             by_ino,
-            uuid,
+            uuid: head.uuid,
         })
+    }
+
+    /// Lets the stream clone from these too.
+    pub(super) fn cloning(mut self, sources: Vec<Source<'p>>) -> Model<'p> {
+        self.sources.extend(sources);
+        self
     }
 
     /// Lets what is finished and right be forgotten, as it can be looked up in the snapshot itself.

@@ -17,7 +17,7 @@ const PIECE: usize = 256 << 10;
 /// What became of a rehearsal that found nothing wrong.
 pub enum Rehearsed {
     /// The tree that the stream makes.
-    Whole(Model<'static>),
+    Whole(Box<Model<'static>>),
     /// It touches too much to be kept in mind. Its checksums are right.
     TooLarge,
 }
@@ -41,7 +41,7 @@ pub fn rehearse(
     })?;
     let head = head.ok_or_else(|| damaged("it has no head"))?;
     let mut left = head.encode().len();
-    let mut model = Some(Model::new(head.uuid, parent).map_err(rehearsal::unreadable)?);
+    let mut model = Some(Model::new(&head, parent).map_err(rehearsal::unreadable)?);
     let mut bytes = vec![0; PIECE];
     let mut end = 0;
     loop {
@@ -61,7 +61,9 @@ pub fn rehearse(
         bytes.copy_within(passed..end, 0);
         end -= passed;
     }
-    Ok(model.map_or(Rehearsed::TooLarge, Rehearsed::Whole))
+    Ok(model.map_or(Rehearsed::TooLarge, |model| {
+        Rehearsed::Whole(Box::new(model))
+    }))
 }
 
 /// Applies the whole commands at the front of `bytes`; how many bytes they have.

@@ -16,7 +16,9 @@ pub(super) fn another_may_do(step: &Step, error: &Error) -> bool {
     match (step.action, error.kind) {
         (_, Kind::Interrupted) | (Action::Keep | Action::Delete, _) => false,
         (Action::Copy, _) | (_, Kind::Unreceivable) => true,
-        (_, Kind::Failed | Kind::Damaged | Kind::Restarted) => step.from.is_some() && !outside,
+        (_, Kind::Failed | Kind::Damaged | Kind::Restarted) => {
+            (step.from.is_some() || !step.clones.is_empty()) && !outside
+        }
         _ => false,
     }
 }
@@ -41,6 +43,7 @@ mod tests {
             path: "a".into(),
             to: Uuid([1; 16]),
             from,
+            clones: Vec::new(),
             size: Size::Unknown,
             mended: Mended::default(),
             original: None,

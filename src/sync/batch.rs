@@ -123,6 +123,7 @@ mod tests {
             path: format!("s{n}").into(),
             to: Uuid([n; 16]),
             from: None,
+            clones: Vec::new(),
             size,
             mended: Mended::default(),
             original: None,

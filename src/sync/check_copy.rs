@@ -35,7 +35,8 @@ pub(super) fn hold(
         },
         Some(error) => error,
     };
-    let kind = match step.from.is_some() || step.action == Action::Copy {
+    let is_diff = step.from.is_some() || !step.clones.is_empty();
+    let kind = match is_diff || step.action == Action::Copy {
         true if error.kind == Kind::Different => Kind::Unreceivable,
         _ => error.kind,
     };
@@ -44,7 +45,7 @@ pub(super) fn hold(
 }
 
 /// What speaks against a copy: that it differs, or could not be compared.
-fn look(
+pub(super) fn look(
     step: &Step,
     source: &mut dyn Store,
     dest: &mut dyn Store,
@@ -147,12 +148,13 @@ fn pending<'a>(here: &'a Listing, there: &'a Listing) -> impl Iterator<Item = &'
     waiting.filter(move |s| ours(s.id()))
 }
 
-fn waiting(snapshot: &Snapshot) -> Step {
+pub(super) fn waiting(snapshot: &Snapshot) -> Step {
     Step {
         action: Action::Keep,
         path: snapshot.path.clone(),
         to: snapshot.id(),
         from: None,
+        clones: Vec::new(),
         size: Size::Exact(0),
         mended: Mended::default(),
         original: None,

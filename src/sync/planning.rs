@@ -54,9 +54,9 @@ pub(super) fn plan_from(
         listener(Event::Measuring { diffs });
         let mut measured = source.measure(&unknown)?;
         sizes.extend(unknown.iter().map(|diff| {
-            let found = measured.remove(&diff.pair());
+            let found = measured.remove(&diff.key());
             (
-                diff.pair(),
+                diff.key(),
                 found
                     .filter(|m| answers(diff, m))
                     .unwrap_or_else(unmeasured),
@@ -68,7 +68,7 @@ pub(super) fn plan_from(
 
 /// A run does not measure what is certain to be chosen. What cannot be looked at is measured, which tells why.
 fn forgo_measuring(plan: &mut Plan, source: &mut dyn Store) {
-    let Some(diff) = plan.or_whole else {
+    let Some(diff) = plan.or_whole.take() else {
         return;
     };
     let bytes = source.less_than_whole(&diff).unwrap_or_else(|error| {
@@ -194,7 +194,7 @@ mod tests {
         let error = planned(|diffs| {
             let one = |_: &Diff| -> Result<Measured> { panic!("as the test wants it") };
             let sizes = parallel::try_map("cannot measure", 2, diffs, one, |_| {})?;
-            Ok(diffs.iter().map(Diff::pair).zip(sizes).collect())
+            Ok(diffs.iter().map(Diff::key).zip(sizes).collect())
         });
         assert_eq!(error.unwrap_err().doing, "cannot measure");
     }

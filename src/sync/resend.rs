@@ -53,6 +53,7 @@ pub fn plan(names: &[PathBuf], here: &Listing, there: &Listing) -> Result<Plan> 
             path: copy.path.clone(),
             to: original.id(),
             from: parent.map(|s| s.id()),
+            clones: Vec::new(),
             size: Size::Unknown,
             original: None,
             why: "sent again, to replace the copy".to_owned(),
@@ -130,7 +131,7 @@ pub fn carry_out(
     for step in &plan.steps {
         let lost_parent = step.from.is_some_and(|from| lost.contains(&from));
         let result = match lost_parent {
-            true => Err(super::orphan(step)),
+            true => Err(super::step::orphan(step)),
             false => replace(plan, step, &there, source, dest, &mut summary, listener),
         };
         match result {

@@ -76,7 +76,10 @@ pub fn drill(
     for snapshot in snapshots.iter().filter(|s| is_sound(s)) {
         known.entry(snapshot.id()).or_insert(snapshot);
     }
-    let stored: HashMap<Pair, Diff> = diffs.iter().map(|diff| (diff.pair(), *diff)).collect();
+    let stored: HashMap<Pair, Diff> = diffs
+        .iter()
+        .map(|diff| (diff.pair(), diff.clone()))
+        .collect();
     let ways = report.listing.offer.graph().shortest();
     let mut drawn = ways.order().to_vec();
     drawn.retain(|id| known.contains_key(id));
@@ -294,7 +297,7 @@ impl Ground for InMind {
         };
         match rehearse(stream, parent, must_make) {
             Ok(Rehearsed::Whole(model)) => {
-                self.made.insert(diff.to, Rc::new(model));
+                self.made.insert(diff.to, Rc::from(model));
                 Ok(DrillOutcome::Applies)
             }
             Ok(Rehearsed::TooLarge) => Ok(DrillOutcome::Untried(

@@ -90,7 +90,7 @@ fn held_against(
             "its copy {name} in {place} was altered"
         ))),
         (0, _) | (_, 0) => Ok(format!("the same UUID as {name} in {place}")),
-        (ours, theirs) if ours != theirs => Err(Verdict::Different(format!(
+        (ours, theirs) if !snapshot.is_state_of(copy) => Err(Verdict::Different(format!(
             "its generation is {ours}, and that of {name} in {place} is {theirs}"
         ))),
         _ => Ok(format!("the same UUID and generation as {name} in {place}")),

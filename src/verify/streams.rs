@@ -141,9 +141,9 @@ fn held_against(
 fn as_the_kernel_does(diff: &Diff, equal: Verdict, other: &mut dyn Store) -> Result<Verdict> {
     let asked = Diff {
         size: Size::Unknown,
-        ..*diff
+        ..diff.clone()
     };
-    let known = other.measure(&[asked])?.remove(&diff.pair());
+    let known = other.measure(&[asked])?.remove(&diff.key());
     Ok(match known {
         Some(Measured {
             refused: Some(why), ..

@@ -1,13 +1,13 @@
 //! The same snapshots in two directories of this machine, compared byte by byte. Changes nothing.
 
 use super::files::with_heirs;
-use super::{Verification, counts, is_sound};
+use super::{Verification, copies_of, counts, is_sound};
 use crate::checksum::{ChecksumOptions, TreeComparison, WorkCounters, compare_trees};
 use crate::error::{Doing, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
 use crate::proof::{Seen, Verdict};
-use crate::snapshot::{Listing, Snapshot, State, shown};
+use crate::snapshot::{Listing, State, shown};
 use crate::sys::dir;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -28,27 +28,31 @@ pub fn content(
     let here = report.listing.snapshots.clone();
     for snapshot in here.iter().filter(|s| counts(s)) {
         process::check("verifying")?;
-        let same = |s: &&Snapshot| is_sound(s) && s.id() == snapshot.id();
-        let there = there.snapshots.iter().filter(same);
-        let there: Vec<_> = there.map(|copy| other.join(&copy.path)).collect();
-        let Some(any) = there.first() else {
+        let there = copies_of(snapshot, there).into_iter();
+        let there: Vec<_> = there
+            .map(|copy| (other.join(&copy.path), is_sound(copy)))
+            .collect();
+        let Some((any, sound)) = there.first() else {
             continue; // that it is missing or altered there has been said
         };
         listener(Event::verifying(shown(&snapshot.path)));
         let ours = dir.join(&snapshot.path);
-        let verdict = match there.iter().find(|theirs| !is_itself(&ours, theirs)) {
-            Some(theirs) => copies(&ours, theirs, None)?,
+        let verdict = match there.iter().find(|(theirs, _)| !is_itself(&ours, theirs)) {
+            Some((theirs, _)) => copies(&ours, theirs, None)?,
             None => Verdict::Unverifiable(format!(
                 "{} is this snapshot itself and no copy of it",
                 shown(any)
             )),
         };
         let verdict = with_heirs(verdict, snapshot, &report.listing);
-        if snapshot.state == State::Altered && verdict.has(Seen::Same) {
-            report.correct(snapshot, verdict.remarked(MOVED));
-            continue;
+        match verdict.has(Seen::Same) {
+            true if snapshot.state == State::Altered => {
+                report.correct(snapshot, verdict.remarked(MOVED));
+            }
+            true if !sound => report.correct(snapshot, verdict.remarked(THEIRS_MOVED)),
+            false if !sound => {} // that it was altered has been said
+            _ => report.add(snapshot, verdict, true),
         }
-        report.add(snapshot, verdict, true);
     }
     Ok(())
 }
@@ -56,6 +60,9 @@ pub fn content(
 /// What is altered by its record only.
 const MOVED: &str =
     "its generation moved, and its content did not, as where blocks are deduplicated";
+
+const THEIRS_MOVED: &str = "the generation of that one moved, and its content did not, as where blocks are deduplicated \
+                            (verifying that place against this one seals it)";
 
 /// Whether two paths lead to one subvolume, which is always like itself.
 fn is_itself(ours: &Path, theirs: &Path) -> bool {

@@ -263,6 +263,14 @@ fn product_file(source: &Source, say: &mut impl FnMut(String)) {
     if !makes_offers && paths(&code).iter().any(|path| path.contains("Offer::")) {
         say("asks which kind of store it is: ask the offer what can be done with it".into());
     }
+    let of_a_kind = |path: &String| {
+        let kind = path.split_once("Place::").map(|(_, kind)| kind);
+        kind.is_some_and(|kind| kind.starts_with(char::is_uppercase))
+    };
+    if root(&module) != "store" && !module.contains("::tests") && paths(&code).iter().any(of_a_kind)
+    {
+        say("asks which kind of place it is: ask the place what it has".into());
+    }
     if THINK.iter().any(|m| within(&module, m)) {
         for what in acting(&code) {
             say(format!("{what}: this module only thinks"));
@@ -511,11 +519,15 @@ fn kinds_of_store_are_not_named_above() {
         &order,
         &[local, ("src/sync.rs", "use crate::store::{Place, Store};")],
     );
-    for code in [
-        "use crate::store::local::Local;",
-        "fn f() { crate::s3::go() }",
+    for (code, word) in [
+        ("use crate::store::local::Local;", "names"),
+        ("fn f() { crate::s3::go() }", "names"),
+        (
+            "fn f(p: Place) { matches!(p, Place::Raw(_)) }",
+            "kind of place",
+        ),
     ] {
-        broken(&order, &[local, ("src/sync.rs", code)], "names");
+        broken(&order, &[local, ("src/sync.rs", code)], word);
     }
 }
 

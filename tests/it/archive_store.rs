@@ -18,7 +18,7 @@ use buttersink::s3::S3Options;
 use buttersink::snapshot::{Diff, Listing, Offer, Size, Snapshot, State};
 use buttersink::store::bucket::{ArchiveStore, archive::Settings};
 use buttersink::store::local::{Local, Manner};
-use buttersink::store::{Access, Store};
+use buttersink::store::{Access, Concurrency, Store};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -621,7 +621,7 @@ fn a_spool_runs_ahead() {
     };
     let (known, bytes) = (diff(1, None, 30 * MIB), stream(1, None, 30 * MIB));
     let options_of = |endpoint: &str| S3Options {
-        concurrency: 1,
+        concurrency: Concurrency::of(1),
         ..options(endpoint)
     };
     let open = |settings, endpoint: &str| {
@@ -700,6 +700,7 @@ fn received_by_hand() {
             to: snapshot.id(),
             from: parent,
             size: Size::Unknown,
+            clones: Vec::new(),
         };
         let mut bytes = Vec::new();
         source.send(&diff).unwrap().read_to_end(&mut bytes).unwrap();

@@ -636,7 +636,7 @@ fn metadata_stream(of: &Path, parent: Option<&Path>) -> Vec<u8> {
     let parent = parent.map(|parent| fs::root_id(File::open(parent).unwrap().as_fd()).unwrap());
     let (reader, writer) = buttersink::sys::pipe().unwrap();
     let of = File::open(of).unwrap();
-    let sender = std::thread::spawn(move || fs::send_metadata(&of, parent, writer.as_fd()));
+    let sender = std::thread::spawn(move || fs::send_metadata(&of, parent, &[], writer.as_fd()));
     let mut stream = Vec::new();
     File::from(reader).read_to_end(&mut stream).unwrap();
     sender.join().unwrap().unwrap();
@@ -669,7 +669,7 @@ fn metadata_streams_are_those_of_the_tool() {
     assert!(diff.len() < whole.len());
     // A read-write subvolume is refused.
     let (_reader, writer) = buttersink::sys::pipe().unwrap();
-    let error = fs::send_metadata(&File::open(a.join("s")).unwrap(), None, writer.as_fd());
+    let error = fs::send_metadata(&File::open(a.join("s")).unwrap(), None, &[], writer.as_fd());
     assert_eq!(
         error.unwrap_err().kind(),
         std::io::ErrorKind::PermissionDenied

@@ -11,7 +11,7 @@ use buttersink::objects::{About, Objects};
 use buttersink::proof::{Depth, Verdict};
 use buttersink::snapshot::{Diff, Snapshot, State};
 use buttersink::store::bucket::{ArchiveStore, DiffStore};
-use buttersink::store::{Access, Store};
+use buttersink::store::{Access, Concurrency, Store};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ fn memory() -> Memory {
 
 /// One call at a time, so that the count of calls says which it is.
 fn single(memory: &Memory) -> Memory {
-    memory.with(|limits| limits.threads = 1)
+    memory.with(|limits| limits.concurrency = Concurrency::of(1))
 }
 
 /// A full stream of several parts, and what builds on it.

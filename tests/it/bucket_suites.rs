@@ -12,13 +12,14 @@ use crate::support::here;
 use buttersink::objects::memory::Memory;
 use buttersink::snapshot::Offer;
 use buttersink::store::bucket::{ArchiveStore, DiffStore, archive::Settings};
-use buttersink::store::{Access, Store};
+use buttersink::store::{Access, Concurrency, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) const TESTS: &[Test] = crate::tests![
     diffs_in_memory,
     diffs_in_memory_through_a_pipe,
+    as_many_requests_as_help,
     diffs_at_seaweedfs,
     diffs_at_radosgw,
     diffs_at_seaweedfs_through_a_pipe,
@@ -37,6 +38,17 @@ fn diffs_in_memory() {
 
 fn diffs_in_memory_through_a_pipe() {
     suites(diffs_in(Memory::new(10_000)), 70_000, true);
+}
+
+/// Threads come and go while the stream passes, which is what it was.
+fn as_many_requests_as_help() {
+    let memory = Memory::new(10_000).with(|limits| limits.concurrency = Concurrency::AUTO);
+    let (open, _) = diffs_in(memory);
+    let (diff, sent) = (diff(9, None, 5_000_000), stream(9, None, 5_000_000));
+    let mut store = open("auto/", Access::Write);
+    put(&mut *store, &diff, Path::new("snap"), &sent).unwrap();
+    assert_eq!(find(&store.list().unwrap(), "snap").uuid, diff.to);
+    assert_eq!(bytes(&mut *store, &diff), sent);
 }
 
 fn diffs_at_seaweedfs() {

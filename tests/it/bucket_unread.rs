@@ -179,7 +179,7 @@ fn hints_are_not_needed() {
     assert_eq!(listing.snapshots.len(), 1);
     assert!(listing.notes.iter().any(|note| note.contains("one.bs")));
     assert!(bytes(&mut store, &one) == stream);
-    let size = store.measure(&[one]).unwrap()[&one.pair()].size;
+    let size = store.measure(std::slice::from_ref(&one)).unwrap()[&one.key()].size;
     assert!(matches!(size, Size::Exact(_)));
     assert_eq!(ranks(&mut store)["one"], 0);
 }
@@ -191,7 +191,10 @@ fn what_is_frozen_is_thawed_before_it_is_sent() {
         let name = diff.to.to_string();
         put(&mut diffs(&memory), diff, Path::new(&name), stream).unwrap();
     }
-    let all = sent.iter().map(|(diff, _)| *diff).collect::<Vec<_>>();
+    let all = sent
+        .iter()
+        .map(|(diff, _)| diff.clone())
+        .collect::<Vec<_>>();
     let mut how = now(Duration::from_secs(60));
     diffs(&memory)
         .thaw_diffs(&all, &how, &mut |_| panic!("nothing is frozen"))
@@ -228,7 +231,10 @@ fn what_cannot_be_thawed_is_one_item() {
     memory.break_if(move |verb, key, _| {
         (verb == "thaw" && key.contains(&refused)).then_some(Break::Fails)
     });
-    let all = sent.iter().map(|(diff, _)| *diff).collect::<Vec<_>>();
+    let all = sent
+        .iter()
+        .map(|(diff, _)| diff.clone())
+        .collect::<Vec<_>>();
     let (mut told, mut how) = (Vec::new(), now(Duration::from_secs(60)));
     let error = diffs(&memory).thaw_diffs(&all, &how, &mut |how_far| told.push(how_far));
     assert_eq!(error.unwrap_err().exit_code(), 10);

@@ -518,6 +518,7 @@ fn lost(source: &mut dyn Store, dest: &mut dyn Store) {
         to: one.id(),
         from: None,
         size: Size::Unknown,
+        clones: Vec::new(),
     };
     sync::transfer(source, dest, &diff, &one.path, &mut |_| ()).unwrap();
 }
@@ -653,6 +654,7 @@ fn resent(from: &str, b: &Path) {
         to: two.unwrap().id(),
         from: None,
         size: Size::Unknown,
+        clones: Vec::new(),
     };
     dest.will_compare(true);
     let to = Path::new("2.resent");

@@ -114,6 +114,7 @@ fn listed(source: &Path, access: Access) -> (Local, [Diff; 2]) {
         to,
         from,
         size: buttersink::snapshot::Size::Unknown,
+        clones: Vec::new(),
     };
     (store, [diff(one, None), diff(two, Some(one))])
 }
@@ -204,7 +205,11 @@ fn exact_on(name: &str, mkfs: &[&str], before: &str, after: &str) {
     snapshot(&live, &source.join("one"));
     script(&live, after);
     let (mut store, [_, two]) = listed(&source, Access::Read);
-    let measured = store.measure(&[two]).unwrap().remove(&two.pair()).unwrap();
+    let measured = store
+        .measure(std::slice::from_ref(&two))
+        .unwrap()
+        .remove(&two.key())
+        .unwrap();
     let sent = sent(&mut store, &two).unwrap();
     assert_eq!(measured.size.bytes(), Some(sent as u64), "{measured:?}");
 }
@@ -250,9 +255,9 @@ fn what_the_kernel_cannot_send_is_no_candidate() {
         ..two
     };
     let measured = store
-        .measure(&[diff])
+        .measure(std::slice::from_ref(&diff))
         .unwrap()
-        .remove(&diff.pair())
+        .remove(&diff.key())
         .unwrap();
     let refused = measured.refused.unwrap();
     assert!(refused.contains("No such file or directory"), "{refused}");
@@ -270,8 +275,12 @@ fn names_that_were_rotated_send_nothing_wrong() {
     std::fs::rename(source.join("one"), source.join("old")).unwrap();
     std::fs::rename(source.join("two"), source.join("one")).unwrap();
     snapshot(&source.join("../live"), &source.join("two"));
-    for diff in [one, two, Diff { from: None, ..two }] {
-        let said = sent(&mut store, &diff).unwrap_err();
+    let whole = Diff {
+        from: None,
+        ..two.clone()
+    };
+    for diff in [&one, &two, &whole] {
+        let said = sent(&mut store, diff).unwrap_err();
         assert!(said.contains("since it was listed"), "{said}");
     }
     // The right snapshot, and the wrong parent.
@@ -280,7 +289,7 @@ fn names_that_were_rotated_send_nothing_wrong() {
     snapshot(&source.join("../live"), &source.join("one"));
     let said = sent(&mut store, &two).unwrap_err();
     assert!(said.contains("one was renamed"), "{said}");
-    assert!(sent(&mut store, &Diff { from: None, ..two }).is_ok());
+    assert!(sent(&mut store, &whole).is_ok());
     // What is altered is sent whole as it is; to build on it would be wrong.
     let mut store = open(&source, Access::Read);
     store.list().unwrap();

@@ -25,6 +25,7 @@ mod bucket_suites;
 mod bucket_unread;
 mod checksum;
 mod clean;
+mod clones;
 mod cold;
 mod commands;
 mod compare;
@@ -34,6 +35,7 @@ mod cut;
 mod digest;
 mod documents;
 mod drill;
+mod elsewhere;
 mod examples;
 mod faults;
 mod histories;
@@ -42,6 +44,7 @@ mod interleaved;
 mod json;
 mod local;
 mod mended;
+mod moved;
 mod moving;
 mod origin;
 mod owner;
@@ -98,6 +101,7 @@ fn main() -> std::process::ExitCode {
             btrfslist::TESTS,
             &checksum::TESTS.concat(),
             clean::TESTS,
+            clones::TESTS,
             cold::TESTS,
             commands::TESTS,
             commands::completions::TESTS,
@@ -109,6 +113,7 @@ fn main() -> std::process::ExitCode {
             documents::TESTS,
             drill::TESTS,
             examples::TESTS,
+            elsewhere::TESTS,
             faults::TESTS,
             histories::TESTS,
             hostile::TESTS,
@@ -117,6 +122,7 @@ fn main() -> std::process::ExitCode {
             local::TESTS,
             mended::OWN,
             mended::TESTS,
+            moved::TESTS,
             moving::TESTS,
             origin::TESTS,
             owner::TESTS,

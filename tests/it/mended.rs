@@ -104,7 +104,7 @@ impl Store for Source {
         };
         Ok(diffs
             .iter()
-            .map(|diff| (diff.pair(), known.clone()))
+            .map(|diff| (diff.key(), known.clone()))
             .collect())
     }
 

@@ -243,7 +243,7 @@ fn by_key(key: &str, options: &[&str], live: &Path, dest: &Path, text: &str) -> 
     backup(&[&with, options].concat(), live, Path::new(&place), text)
 }
 
-fn far(key: &str) -> PathBuf {
+pub(crate) fn far(key: &str) -> PathBuf {
     let far = here().join(format!("far-{key}"));
     let words = format!(
         "#!/bin/sh\nwhile [ \"$1\" != far ]; do shift; done; shift 3; cd /

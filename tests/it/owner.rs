@@ -55,6 +55,7 @@ fn back_up(store: &mut ArchiveStore) -> Result<()> {
         to: Uuid([1; 16]),
         from: None,
         size: Size::Exact(bytes.len() as u64),
+        clones: Vec::new(),
     };
     let mut sink = store.receive(&diff, Path::new(NAME))?;
     sink.write_all(&bytes).unwrap();

@@ -92,6 +92,7 @@ pub(crate) fn receive_by(
         to: head.uuid,
         from: head.parent.map(|(uuid, _)| uuid),
         size: Size::Unknown,
+        clones: Vec::new(),
     };
     let mut local = Local::open(dest, Access::Write, manner(way))?;
     local.list()?;
@@ -497,6 +498,7 @@ fn a_quota_is_named_with_the_way_out() {
             to: head.uuid,
             from: None,
             size: Size::Unknown,
+            clones: Vec::new(),
         };
         let mut local = Local::open(&b, Access::Write, manner(way)).unwrap();
         let mut sink = local.receive(&diff, Path::new("1")).unwrap();

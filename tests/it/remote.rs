@@ -120,7 +120,7 @@ fn each_mode_is_refused_what_it_must_be() {
         let mut sources = Memory::with_snapshots(1000);
         let [full, _] = chain(&mut far);
         let stream = bytes(&mut sources, &full);
-        assert_eq!(far.measure(&[full]).is_ok(), reads);
+        assert_eq!(far.measure(std::slice::from_ref(&full)).is_ok(), reads);
         match reads {
             true => assert_eq!(bytes(&mut far, &full), stream),
             false => assert!(far.send(&full).is_err()),

@@ -8,7 +8,7 @@ use buttersink::error::{Error, Kind};
 use buttersink::s3::{Checksum, Environment, S3Options};
 use buttersink::snapshot::{Diff, Offer, Size, State};
 use buttersink::store::bucket::DiffStore;
-use buttersink::store::{Access, Store};
+use buttersink::store::{Access, Concurrency, Store};
 use ring::digest::{SHA256, digest};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -121,7 +121,10 @@ fn lengths_around_parts(server: &Server) {
         let mut store = open(&server.endpoint, &bucket);
         let sent = put(
             &mut store,
-            &Diff { size, ..known },
+            &Diff {
+                size,
+                ..known.clone()
+            },
             &format!("a/{n}"),
             &bytes,
         );
@@ -364,7 +367,7 @@ fn resume(server: &Server) {
     let mut store = open(&server.endpoint, &bucket);
     // Dropping stops parts under way, so that one at a time makes the number certain.
     let mut slow = options(&server.endpoint);
-    slow.concurrency = 1;
+    slow.concurrency = Concurrency::of(1);
     let mut first = DiffStore::open(&bucket, "host/", Access::Append, slow).unwrap();
     begin(&mut first, &known, "s", &bytes[..26 * MIB]);
     let done = count(&first.objects().counters().parts_sent);
@@ -445,7 +448,7 @@ fn split_over_objects(server: &Server) {
     let open = || {
         let mut options = options(&server.endpoint);
         options.quirks = Some("max-parts=2".to_owned());
-        options.concurrency = 1;
+        options.concurrency = Concurrency::of(1);
         DiffStore::open(&bucket, "host/", Access::Write, options).unwrap()
     };
     let length = 27 * MIB;
@@ -463,7 +466,7 @@ fn split_over_objects(server: &Server) {
     let mut store = open();
     let listing = store.list().unwrap();
     assert_eq!(listing.notes, Vec::<String>::new());
-    assert_eq!(listing.offer, Offer::Only(vec![known]));
+    assert_eq!(listing.offer, Offer::Only(vec![known.clone()]));
     same(&get(&mut store, &known).unwrap(), &bytes);
     store.copy(Path::new("s"), Path::new("t")).unwrap();
     store.delete(Path::new("s")).unwrap();

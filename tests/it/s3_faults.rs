@@ -132,7 +132,7 @@ fn corruption_on_the_way_down(server: &Server) {
         object.then_some(Fault::CorruptDown)
     });
     let mut expected = "its SHA-256 tree hash is";
-    for known in [known, diff(2, None, 900), known] {
+    for known in [known.clone(), diff(2, None, 900), known] {
         let mut store = store(&proxy, &bucket, |_| {});
         let error = get(&mut store, &known).unwrap_err();
         assert_eq!(error.kind, Kind::Damaged);

@@ -53,6 +53,7 @@ fn step(action: Action, path: &str, size: Size) -> Step {
         path: path.into(),
         to: id(2),
         from: (action == Action::Transfer).then_some(id(1)),
+        clones: Vec::new(),
         size,
         mended: Mended::default(),
         original: None,
@@ -155,6 +156,7 @@ fn screens() {
         to: id(to),
         from: from.map(id),
         size: Size::Exact(bytes),
+        clones: Vec::new(),
     };
     let bucket = Listing {
         location: "s3://bucket/home/".to_owned(),

@@ -201,8 +201,8 @@ fn an_old_server_hears_its_own_protocol() {
     let mut far = Remote::connect("far", Access::Read, Hello::here(), Box::new(dial)).unwrap();
     assert_eq!(far.list().unwrap().snapshots.len(), 2);
     let [base, _] = chain(&mut Memory::with_snapshots(10));
-    let sizes = far.measure(&[base]).unwrap();
-    assert_eq!(sizes[&base.pair()].size, Size::Exact(5));
+    let sizes = far.measure(std::slice::from_ref(&base)).unwrap();
+    assert_eq!(sizes[&base.key()].size, Size::Exact(5));
     let error = far.inspect(Depth::Quick, &mut |_| ()).unwrap_err();
     assert!(error.said.contains("upgrade buttersink on far"), "{error}");
     let heard = frames(&heard.lock().unwrap());
@@ -371,6 +371,6 @@ fn noise_for_a_client_does_no_harm() {
                 Err(_) => assert!(stream.read(&mut [0]).is_err()),
             }
         }
-        let _ = far.measure(&[base]);
+        let _ = far.measure(std::slice::from_ref(&base));
     }
 }

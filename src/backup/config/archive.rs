@@ -8,7 +8,7 @@ use super::{ARCHIVE, GIB_200, SMALLEST_PART};
 use crate::backup::retention::ChainPolicy;
 use crate::backup::schedule::{Every, Schedule};
 use crate::error::{Error, Result};
-use crate::store::{self, Location, Place, Sse};
+use crate::store::{self, Concurrency, Location, Place, Sse};
 use jiff::SignedDuration;
 
 /// Streams in chunks, in a bucket or in the directory that is in its place.
@@ -41,7 +41,7 @@ pub struct ArchiveConfig {
     /// Of manifests and pointers.
     pub storage_class_manifest: String,
     /// Parts on their way at the same time.
-    pub concurrency: u64,
+    pub concurrency: Concurrency,
     /// Whether parts wait on disk instead of in memory.
     pub spool_enabled: bool,
     /// Encryption at the service.
@@ -81,16 +81,22 @@ impl ArchiveConfig {
 /// What is no bucket at a service has none.
 fn region(file: &mut ConfigReader) -> Result<String> {
     let bucket = file.required("s3.bucket")?;
-    match matches!(
-        Location::directory(bucket.as_ref()),
-        Ok(Location {
-            place: Place::Raw(_),
-            ..
-        })
-    ) {
+    let directory = Location::directory(bucket.as_ref());
+    match directory.is_ok_and(|at| at.place.keeps_streams() && !at.place.is_at_a_service()) {
         true => Ok(file.optional("s3.region")?.unwrap_or_default()),
         false => file.required("s3.region"),
     }
+}
+
+/// A number of requests, or `auto`.
+fn concurrency(file: &mut ConfigReader, key: &'static str) -> Result<Concurrency> {
+    if file.says(key, "auto") {
+        return Ok(Concurrency::AUTO);
+    }
+    let number = file.number(key, 4, 1)?;
+    Ok(Concurrency::of(
+        usize::try_from(number).unwrap_or(usize::MAX),
+    ))
 }
 
 /// `[s3]`: nothing if the file has no such section.
@@ -112,7 +118,7 @@ pub(super) fn read(file: &mut ConfigReader, schedule: Schedule) -> Result<Option
         part_size_bytes: file.optional_number("s3.part_size_bytes", SMALLEST_PART)?,
         storage_class_chunks: class(file.text("s3.storage_class_chunks", "DEEP_ARCHIVE")?),
         storage_class_manifest: class(file.text("s3.storage_class_manifest", "STANDARD")?),
-        concurrency: file.number("s3.concurrency", 4, 1)?,
+        concurrency: concurrency(file, "s3.concurrency")?,
         spool_enabled: file.flag("s3.spool_enabled", false)?,
         sse: encryption(file, "s3.sse")?,
         keeps: ChainPolicy {
@@ -130,13 +136,9 @@ pub(super) fn destination(
     place: &Place,
     usual: Schedule,
 ) -> Result<ArchiveConfig> {
-    let (bucket, prefix) = match place {
-        Place::S3 { bucket, prefix } => (bucket.clone(), prefix.clone()),
-        Place::Raw(dir) => (format!("raw:{}", dir.display()), String::new()),
-        _ => {
-            let said = format!("is {place}, and an archive is at s3://… or raw:/…");
-            return Err(file.wrong("destination.location", &said));
-        }
+    let Some((bucket, prefix)) = place.bucket() else {
+        let said = format!("is {place}, and an archive is at s3://… or raw:/…");
+        return Err(file.wrong("destination.location", &said));
     };
     if let Some(said) = store::refuse_folder(&prefix) {
         return Err(file.wrong("destination.location", &format!("is {place}: {said}")));
@@ -156,7 +158,7 @@ pub(super) fn destination(
         part_size_bytes: file.optional_number("destination.part_size_bytes", SMALLEST_PART)?,
         storage_class_chunks: class(class_chunks),
         storage_class_manifest: class(file.text("destination.storage_class_manifest", "STANDARD")?),
-        concurrency: file.number("destination.concurrency", 4, 1)?,
+        concurrency: concurrency(file, "destination.concurrency")?,
         spool_enabled: file.flag("destination.spool_enabled", false)?,
         sse: encryption(file, "destination.sse")?,
         keeps: ChainPolicy {

@@ -196,8 +196,7 @@ fn place(file: &mut ConfigReader) -> Result<Place> {
 
 /// What has no say where the place is of another kind is a mistake.
 fn reached(file: &mut ConfigReader, place: &Place) -> Result<Reached> {
-    let far = matches!(place, Place::Ssh(_) | Place::RawSsh(_));
-    let bucket = matches!(place, Place::S3 { .. });
+    let (far, bucket) = (place.elsewhere().is_some(), place.is_at_a_service());
     for (key, means, what) in [
         ("destination.ssh_options", far, "ssh://… and raw+ssh://…"),
         ("destination.storage_class", bucket, "s3://…"),

@@ -317,6 +317,15 @@ impl ConfigReader {
         Ok(Some(words))
     }
 
+    /// Whether this word stands where otherwise a number does.
+    pub(super) fn says(&mut self, key: &'static str, word: &str) -> bool {
+        let said = matches!(self.get(key), Some(Value::String(text)) if text == word);
+        if said {
+            self.note(key, format!("{word:?}"), false);
+        }
+        said
+    }
+
     pub(super) fn number(&mut self, key: &'static str, default: u64, least: u64) -> Result<u64> {
         Ok(self.optional_number(key, least)?.unwrap_or_else(|| {
             self.note(key, default.to_string(), true);

@@ -37,13 +37,20 @@ pub(super) fn hint(mut error: Error, typed: &OsStr, location: &Location) -> Erro
         error.said = said;
     } else if location.snapshot.is_some() && mistyped {
         error.kind = Kind::Usage;
-        let way = format!(
-            "for all snapshots in a directory, end it with a slash: {}/",
-            shown(typed)
-        );
-        return error.hint(way);
+        return error.hint(way(typed, location));
     }
     error
+}
+
+/// What was meant: all that is in a directory, or something else that is there.
+fn way(typed: &OsStr, location: &Location) -> String {
+    if let (Some(dir), Some(name)) = (location.place.directory(), &location.snapshot)
+        && matches!(dir.join(name).try_exists(), Ok(false))
+    {
+        return format!("'buttersink list {}/' shows what is there", shown(dir));
+    }
+    let typed = shown(typed);
+    format!("for all snapshots in a directory, end it with a slash: {typed}/")
 }
 
 /// What to do about a subvolume that is in use.

@@ -148,12 +148,21 @@ fn what_is_refused_is_no_candidate() {
         ..Default::default()
     };
     let mut sizes = Sizes::from([
-        ((uuid(1), Some(uuid(0))), refused("it goes in a circle")),
-        ((uuid(1), None), Size::Exact(900).into()),
-        ((uuid(1), Some(uuid(2))), Size::Exact(800).into()),
-        ((uuid(2), None), Size::Exact(5000).into()),
-        ((uuid(2), Some(uuid(0))), Size::Exact(4000).into()),
-        ((uuid(2), Some(uuid(1))), Size::Exact(10).into()),
+        (
+            (uuid(1), Some(uuid(0)), Vec::new()),
+            refused("it goes in a circle"),
+        ),
+        ((uuid(1), None, Vec::new()), Size::Exact(900).into()),
+        (
+            (uuid(1), Some(uuid(2)), Vec::new()),
+            Size::Exact(800).into(),
+        ),
+        ((uuid(2), None, Vec::new()), Size::Exact(5000).into()),
+        (
+            (uuid(2), Some(uuid(0)), Vec::new()),
+            Size::Exact(4000).into(),
+        ),
+        ((uuid(2), Some(uuid(1)), Vec::new()), Size::Exact(10).into()),
     ]);
     let plan_of = |sizes: &Sizes| plan(&source, &dest, &Wish::default(), sizes).unwrap();
     let chosen = plan_of(&sizes);
@@ -164,8 +173,11 @@ fn what_is_refused_is_no_candidate() {
     let why = &chosen.transfers().next().unwrap().why;
     assert_eq!(why, "whole: not from s0000, because it goes in a circle");
     // With no way left it is one that fails, and the others go on without it.
-    sizes.insert((uuid(1), None), refused("it cannot be read"));
-    sizes.insert((uuid(1), Some(uuid(2))), refused("it cannot be read"));
+    sizes.insert((uuid(1), None, Vec::new()), refused("it cannot be read"));
+    sizes.insert(
+        (uuid(1), Some(uuid(2)), Vec::new()),
+        refused("it cannot be read"),
+    );
     let chosen = plan_of(&sizes);
     assert_eq!(parents(&chosen), [(uuid(2), Some(uuid(0)))]);
     assert!(chosen.is_blocked() && chosen.obstacles[0].what == "it cannot be read");

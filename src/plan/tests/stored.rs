@@ -8,6 +8,7 @@ fn stored(diffs: &[(u64, Option<u64>, u64)]) -> Listing {
         to: uuid(to),
         from: from.map(uuid),
         size: Size::Exact(size),
+        clones: Vec::new(),
     });
     let offer = Offer::Only(diffs.collect());
     Listing {
@@ -108,7 +109,10 @@ fn only_what_matters_is_measured() {
     let source = listing(vec![snapshot(0, 0), snapshot(1, 0)]);
     let mut dest = listing(vec![received(0)]);
     let size = |_, from: Option<Uuid>| if from.is_some() { 1 << 20 } else { 1 << 30 };
-    let known = Sizes::from([((uuid(1), Some(uuid(0))), Size::Exact(1 << 20).into())]);
+    let known = Sizes::from([(
+        (uuid(1), Some(uuid(0)), Vec::new()),
+        Size::Exact(1 << 20).into(),
+    )]);
     let asked = |dest: &Listing, wish: &Wish| {
         let plan = plan(&source, dest, wish, &known).unwrap();
         let asked = plan.unmeasured();
@@ -126,6 +130,7 @@ fn only_what_matters_is_measured() {
         to: uuid(0),
         from: None,
         size: Size::Exact(5),
+        clones: Vec::new(),
     }]);
     let wish = Wish {
         max_chain: Some(1),

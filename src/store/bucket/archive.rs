@@ -130,9 +130,9 @@ impl Bucket<Archives> {
     /// that is being filled.
     pub fn memory(&self) -> u64 {
         let objects = &*self.reach.objects;
-        let threads = objects.limits().threads as u64;
         let size = Size::Exact(self.layout.settings.chunk_size);
-        (threads + 1) * Upload::part_size(objects, size)
+        let part = Upload::part_size(objects, size);
+        (objects.limits().pieces(part) as u64 + 1) * part
     }
 }
 

@@ -3,6 +3,7 @@
 //! done by the threads that fetch. The end of the stream comes only when all of it was there and its
 //! checksum is right.
 
+use super::gauge::Gauge;
 use crate::digest::{self, Background, Buffer, Digests, Hash, TreeHash};
 use crate::error::{Error, Result};
 use crate::objects::{Objects, Source};
@@ -56,6 +57,7 @@ struct StreamRange {
 struct SharedDownload {
     objects: Arc<dyn Objects>,
     sources: Vec<Source>,
+    gauge: Gauge,
     /// Whether ranges are leaves of the tree hash that was recorded, and hashed by who fetches them.
     leaves: bool,
     state: Mutex<DownloadState>,
@@ -84,6 +86,7 @@ impl Download {
         let (home, spare) = channel();
         let leaves = recorded.tree_hash.is_some() && are_leaves(&sources);
         let shared = Arc::new(SharedDownload {
+            gauge: Gauge::new(&objects.limits(), RANGE),
             objects,
             sources,
             leaves,
@@ -97,13 +100,8 @@ impl Download {
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
         });
-        let count = shared.window().min(shared.count());
-        let thread = |_| {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || shared.work())
-        };
         Download {
-            threads: (0..count).map(thread).collect(),
+            threads: Vec::new(),
             shared,
             range: None,
             at: 0,
@@ -120,6 +118,7 @@ impl Download {
     /// The next range in the place of the one that was read; false at the end.
     fn advance(&mut self) -> Result<bool> {
         (self.range, self.at) = (None, 0);
+        self.spawn();
         let Some(StreamRange { bytes, leaves }) = self.shared.take()? else {
             return self.end().map(|()| false);
         };
@@ -136,6 +135,15 @@ impl Download {
         }
         self.range = Some(range);
         Ok(true)
+    }
+
+    /// As many threads as are allowed by now, and have something to fetch.
+    fn spawn(&mut self) {
+        let wanted = self.shared.window().min(self.shared.count()) as usize;
+        for _ in self.threads.len()..wanted {
+            let shared = Arc::clone(&self.shared);
+            self.threads.push(std::thread::spawn(move || shared.work()));
+        }
     }
 
     fn end(&mut self) -> Result<()> {
@@ -212,7 +220,7 @@ impl SharedDownload {
     }
 
     fn window(&self) -> u64 {
-        self.objects.limits().threads as u64
+        self.gauge.allowed() as u64
     }
 
     /// The next range to read, when it has come; `None` at the end.
@@ -314,6 +322,7 @@ impl SharedDownload {
             self.state().told = found.sha256;
         }
         let bytes = found.bytes;
+        self.gauge.arrived(bytes.len());
         let leaves = match self.leaves {
             true => digest::leaves(&bytes),
             false => Vec::new(),

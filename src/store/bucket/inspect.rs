@@ -61,7 +61,7 @@ impl<L: Layout> Bucket<L> {
         watch: &mut dyn FnMut(Watched),
     ) -> Result<Vec<(Kept, Verdict)>> {
         let objects = &*self.reach.objects;
-        let threads = objects.limits().threads;
+        let threads = objects.limits().concurrency.most;
         let ask = |one: &Kept| unless_stopped(look_at_all::<L>(objects, one));
         let looks = try_map("verifying", threads, &kept, ask, |one| {
             watch(watched(&one.path, 0, 0));
@@ -142,7 +142,7 @@ impl<L: Layout> Bucket<L> {
             0 => Ok(false),
             _ => Ok(objects.beginning(&object.key, 1)?.is_none()),
         };
-        let threads = objects.limits().threads;
+        let threads = objects.limits().concurrency.most;
         let frozen = try_map("verifying", threads, &kept.objects, ask, |_| {})?;
         let mut all = kept.objects.iter().zip(frozen);
         Ok(all.find_map(|(object, frozen)| frozen.then_some(&object.key)))

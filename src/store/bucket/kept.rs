@@ -55,6 +55,7 @@ impl Kept {
             to: self.to,
             from: self.from,
             size: Size::Exact(self.bytes()),
+            clones: Vec::new(),
         }
     }
 

@@ -42,7 +42,7 @@ impl<'a, L: Layout> BucketSink<'a, L> {
         Ok(BucketSink {
             place: format!("{}{}", bucket.location(), shown(path)),
             bucket,
-            diff: *diff,
+            diff: diff.clone(),
             draft,
             doing,
             watch: Watch::default(),

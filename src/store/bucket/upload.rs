@@ -73,11 +73,11 @@ impl Upload {
         let limits = objects.limits();
         let sizing = Sizing::of(target.size, &limits, target.single);
         log::line(|| {
-            let (part, threads) = (sizing.part, limits.threads as u64);
-            let memory = part * (threads + 1);
+            let (part, threads) = (sizing.part, limits.pieces(sizing.part));
+            let memory = part * (threads as u64 + 1);
             let url = objects.url(&target.key);
             format!(
-                "uploading {url}: parts of {part} bytes, {threads} threads, {memory} bytes of memory"
+                "uploading {url}: parts of {part} bytes, {threads} threads, {memory} bytes of memory at most"
             )
         });
         Upload {
@@ -189,7 +189,7 @@ impl Upload {
         };
         let workers = self
             .workers
-            .get_or_insert_with(|| Workers::new(Arc::clone(objects), wanted));
+            .get_or_insert_with(|| Workers::new(Arc::clone(objects), self.sizing.part, wanted));
         workers.hand_over(piece, number, std::mem::take(&mut self.part))?;
         self.parts += 1;
         Ok(workers)

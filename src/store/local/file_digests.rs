@@ -116,7 +116,7 @@ fn way(local: &Local, snapshot: &Snapshot, since: Option<Uuid>) -> Result<Way> {
     };
     let (snapshot, parent) = (local.dir.join(&snapshot.path), local.path_of(since)?);
     let doing = format!("cannot see what changed in {}", shown(&snapshot));
-    let touched = metadata::read(&snapshot, Some(&parent), &doing, |stream| {
+    let touched = metadata::read(&snapshot, Some(&parent), &[], &doing, |stream| {
         Touched::read(stream, stream::MOST)
     })?;
     Ok(match touched {

@@ -133,7 +133,14 @@ fn state(
         (false, _) if unfinished => Some(State::Partial),
         (false, None) => None,
         (false, Some(_)) => Some(State::RwReceived),
-        (true, None) if subvolume.ctransid > subvolume.otransid => Some(State::Altered),
+        (true, None) if subvolume.ctransid > subvolume.otransid => {
+            let found_to_be_the_same = seal == Some(&Seal::of_made(subvolume));
+            Some(if found_to_be_the_same {
+                State::Ok
+            } else {
+                State::Altered
+            })
+        }
         (true, None) => Some(State::Ok),
         // Received whole, and not yet renamed: nobody knows whether it is durable.
         (true, Some(_)) if unfinished && seal.is_none() => Some(State::Partial),

@@ -23,7 +23,7 @@ use btrfs_receive::Child;
 use builtin_receive::Quarantined;
 pub(super) use copy::copy;
 use held::Held;
-use parent::Exact;
+use parent::Needs;
 use part::{Part, Told};
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -38,7 +38,7 @@ pub(super) struct Receiving<'a> {
     // Before the part: nobody must write to what is removed.
     way: Way,
     part: Part,
-    parent: Option<Exact>,
+    needs: Needs,
     writeback: Writeback,
     stage: Stage,
 }
@@ -79,21 +79,20 @@ impl<'a> Receiving<'a> {
         local: &'a mut Local,
         diff: &Diff,
         path: &Path,
-        parent: Option<Exact>,
+        needs: Needs,
     ) -> Result<Receiving<'a>> {
         let part = Part::claim(&local.dir, path)?;
         let writeback = Writeback::start(open_dir(&part.dir())?, part.doing());
-        let exact = parent.as_ref();
         let way = match builtin_receive::is_chosen(local.manner)? {
-            true => Way::Builtin(Box::new(Quarantined::prepare(local, exact, &part)?)),
-            false => Way::Child(Box::new(Child::start(local, exact, path, &part)?)),
+            true => Way::Builtin(Box::new(Quarantined::prepare(local, &needs, &part)?)),
+            false => Way::Child(Box::new(Child::start(local, diff, &needs, &part)?)),
         };
         Ok(Receiving {
             local,
-            diff: *diff,
+            diff: diff.clone(),
             way,
             part,
-            parent,
+            needs,
             writeback,
             stage: Stage::Head(Vec::new()),
         })
@@ -112,9 +111,8 @@ impl<'a> Receiving<'a> {
         let rest = so_far.split_off(length);
         self.expect(&head)?;
         if builtin_receive::is_for_btrfs(self.local.manner, &head) {
-            self.publish_parent()?;
-            let (path, parent) = (self.part.will_be(), self.parent.as_ref());
-            let child = Child::start(self.local, parent, path, &self.part)?;
+            self.publish_needed()?;
+            let child = Child::start(self.local, &self.diff, &self.needs, &self.part)?;
             self.way = Way::Child(Box::new(child));
         }
         self.way.begin(&head, self.part.name())?;
@@ -128,14 +126,13 @@ impl<'a> Receiving<'a> {
         Ok(())
     }
 
-    /// Only our own receive takes a parent that is held.
-    fn publish_parent(&mut self) -> Result<()> {
+    /// Only our own receive takes a parent or a clone source that is held.
+    fn publish_needed(&mut self) -> Result<()> {
         if self.local.held.is_empty() {
             return Ok(());
         }
         held::publish(self.local)?;
-        let find = |from| parent::find(self.local, from, self.part.will_be());
-        self.parent = self.diff.from.map(find).transpose()?;
+        self.needs = parent::find(self.local, &self.diff, self.part.will_be())?;
         Ok(())
     }
 
@@ -217,7 +214,7 @@ impl Receiving<'_> {
         self.writeback.finish()?;
         let snapshot = match self.way {
             Way::Child(_) => {
-                let parent = self.parent.as_ref().map(|exact| exact.uuid);
+                let parent = self.needs.parent.as_ref().map(|exact| exact.uuid);
                 self.part.check(head.uuid, head.ctransid, parent)?;
                 self.part.publish(told)?
             }

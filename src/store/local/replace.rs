@@ -72,7 +72,8 @@ pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
     let unchanged =
         |s: &&mut Snapshot| s.path == path && s.uuid == now.uuid && s.ctransid == now.ctransid;
     let listed = local.known.iter_mut().find(unchanged);
-    let (Some(listed), Some(seal), true) = (listed, Seal::of(&now), now.read_only) else {
+    let seal = Seal::of(&now).unwrap_or_else(|| Seal::of_made(&now));
+    let (Some(listed), true) = (listed, now.read_only) else {
         let said = "it was replaced or changed since it was listed";
         return Err(Error::refused(doing(), said));
     };
@@ -94,6 +95,16 @@ pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
         listed.state = State::Ok;
     }
     Ok(())
+}
+
+/// What was compared when it came, and was another, stays that.
+pub(super) fn may_seal(local: &Local, path: &Path) -> bool {
+    let rejected = || {
+        let now = btrfs::subvolume(&local.dir.join(path)).ok()?;
+        let all = local.filesystem.subvolumes().ok()?.all;
+        Some(states(&local.dir, &all).rejected.contains(&now.uuid))
+    };
+    !local.walled && rejected() == Some(false)
 }
 
 pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> {

@@ -16,7 +16,7 @@ use crate::snapshot::{Diff, Mended, Snapshot, Uuid, shown};
 use crate::stream::{self, Checked, Head, MendedStream, Trees};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use tree::SnapshotTree;
@@ -25,12 +25,18 @@ impl Local {
     /// The command that sends a diff, and its input.
     fn send_command(&self, diff: &Diff, doing: &str) -> Result<(Command, Stdio)> {
         let compressed = self.manner.compressed && btrfs::highest_send_protocol() >= 2;
-        if process::program("btrfs").is_none() {
-            let parent = diff.from.map(|id| self.open_listed(id)).transpose()?;
-            let parent = parent.map(|file| btrfs::root_id(file.as_fd()));
-            let parent = parent.transpose().doing(|| doing.to_owned())?;
+        // The program takes clone sources by their paths only, and chooses a parent among them by itself.
+        if process::program("btrfs").is_none() || !diff.clones.is_empty() {
+            let number = |id| {
+                let root = btrfs::root_id(self.open_listed(id)?.as_fd());
+                root.doing(|| doing.to_owned())
+            };
+            let parent = diff.from.map(number).transpose()?;
+            let clones = diff.clones.iter().map(|&id| number(id));
+            let clones = clones.collect::<Result<Vec<u64>>>()?;
             let snapshot = self.open_listed(diff.to)?;
-            return Ok((builtin_send::command(parent, compressed), snapshot.into()));
+            let command = builtin_send::command(parent, &clones, compressed);
+            return Ok((command, snapshot.into()));
         }
         let mut command = Command::new("btrfs");
         command.args(["send", "-q"]);
@@ -44,12 +50,36 @@ impl Local {
         Ok((command, Stdio::null()))
     }
 
+    /// The clone sources of a diff: exactly those that were listed, and unaltered.
+    ///
+    /// # Errors
+    /// [`Kind::Unreceivable`] if one of them is not: there is a way without.
+    pub(super) fn clone_sources(&self, diff: &Diff) -> Result<Vec<(Uuid, PathBuf)>> {
+        let find = |&id: &Uuid| {
+            let listed = self.find(id)?;
+            let now = btrfs::subvolume_of(self.open_listed(id)?.as_fd());
+            let doing = || format!("cannot take data of {}", shown(&listed.path));
+            let now = now.doing(doing)?;
+            let same = listed.received_uuid.is_some() || now.ctransid == listed.ctransid;
+            match same && now.read_only && listed.may_be_parent() {
+                true => Ok((id, self.dir.join(&listed.path))),
+                false => Err(not_as_listed(listed, &doing())),
+            }
+        };
+        let found: Result<Vec<_>> = diff.clones.iter().map(find).collect();
+        found.map_err(|error| Error {
+            kind: Kind::Unreceivable,
+            ..error
+        })
+    }
+
     /// The stream of a diff, mended or as the kernel makes it.
     pub(super) fn stream(&self, diff: &Diff, mend: bool) -> Result<Box<dyn Read + '_>> {
         let snapshot = self.find(diff.to)?;
         let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
         let parent = diff.from.map(|id| self.find(id)).transpose()?;
         let from = diff.from.map(|id| self.path_of(id)).transpose()?;
+        let clones = self.clone_sources(diff)?;
         let (command, input) = self.send_command(diff, &doing)?;
         log::line(|| format!("{command:?}"));
         let priority = self.manner.priority;
@@ -67,25 +97,32 @@ impl Local {
                 unaltered(parent, ctransid, &doing)?;
             }
             head.parent = diff.from.zip(parent.map(Snapshot::generation));
-            Ok(())
+            // The kernel keeps them as they are from now on.
+            self.clone_sources(diff).map(drop)
         };
         let again = |error| restarted(error, &doing);
         if !(mend && mending()) {
             let stream = Checked::new(child, names).map_err(again)?;
             return Ok(Box::new(FromKernel { stream, doing }));
         }
-        let trees = trees(&self.path_of(diff.to)?, from.as_deref())?;
+        let trees = trees(&self.path_of(diff.to)?, from.as_deref(), &clones)?;
         let stream = MendedStream::new(child, trees, names).map_err(again)?;
         Ok(Box::new(FromKernel { stream, doing }))
     }
 }
 
 /// The trees that a stream is rehearsed on.
-pub(super) fn trees(snapshot: &Path, parent: Option<&Path>) -> Result<Trees<'static>> {
-    let parent = parent.map(SnapshotTree::open).transpose()?;
+pub(super) fn trees(
+    snapshot: &Path,
+    parent: Option<&Path>,
+    clones: &[(Uuid, PathBuf)],
+) -> Result<Trees<'static>> {
+    let open = |path: &Path| Ok(Rc::new(SnapshotTree::open(path)?) as Rc<dyn stream::tree::Tree>);
+    let sources = clones.iter().map(|(id, path)| Ok((*id, open(path)?)));
     Ok(Trees {
         child: Rc::new(SnapshotTree::open(snapshot)?),
-        parent: parent.map(|parent| Rc::new(parent) as Rc<dyn stream::tree::Tree>),
+        parent: parent.map(open).transpose()?,
+        sources: sources.collect::<Result<_>>()?,
     })
 }
 

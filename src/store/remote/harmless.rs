@@ -1,10 +1,33 @@
-//! What the far side says beside its listings, in words that play no tricks. Asks nothing.
+//! What the far side says, in words that play no tricks. Asks nothing.
 
 use crate::checksum::Found;
 use crate::error::{Error, Result};
-use crate::snapshot::Measured;
+use crate::snapshot::{CameBy, Listing, Measured};
 use crate::store::file_digests::Page;
 use crate::store::wire::{inside, plain};
+
+/// A listing with names that stay inside the directory, and words that play no tricks.
+pub(super) fn listing(listing: &mut Listing, host: &str) -> Result<()> {
+    for snapshot in &mut listing.snapshots {
+        inside(&snapshot.path)
+            .map_err(|said| Error::damaged(format!("cannot list {host}"), said))?;
+        if let Some(origin) = &mut snapshot.origin {
+            (origin.machine, origin.host) = (plain(&origin.machine), plain(&origin.host));
+            if let CameBy::OtherKey(name) = &mut origin.by {
+                *name = plain(name);
+            }
+        }
+        let texts = snapshot.nested.iter_mut();
+        texts
+            .chain(&mut snapshot.storage_class)
+            .for_each(|name| *name = plain(name));
+    }
+    listing
+        .notes
+        .iter_mut()
+        .for_each(|note| *note = plain(note));
+    Ok(())
+}
 
 /// A page with names that stay inside the snapshot, and words that play no tricks.
 pub(super) fn page(mut page: Page, host: &str) -> Result<Page> {

@@ -55,9 +55,12 @@ impl Remote {
         diff: &Diff,
         unmended: Option<bool>,
     ) -> Result<Box<dyn Read + '_>> {
-        let diff = *diff;
-        self.call::<()>(&Request::Send { diff, unmended })?;
-        Ok(Box::new(Incoming::begin(&mut self.line, &diff)))
+        let request = Request::Send {
+            diff: diff.clone(),
+            unmended,
+        };
+        self.call::<()>(&request)?;
+        Ok(Box::new(Incoming::begin(&mut self.line, diff)))
     }
 }
 

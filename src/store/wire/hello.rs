@@ -52,7 +52,7 @@ pub struct Hello {
 /// A word for each thing that was added since version 3 was new. A request that needs one, and an
 /// optional member of a request, is said only to who has the word.
 const WORDS: &[&str] = &[
-    "digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN, RAW, HEARTBEAT, WATCH, HOLD,
+    "digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN, RAW, HEARTBEAT, WATCH, HOLD, CLONES,
 ];
 /// A request to receive may say what the snapshot is of.
 pub(crate) const ORIGIN: &str = "origin";
@@ -64,6 +64,8 @@ pub(crate) const HEARTBEAT: &str = "heartbeat";
 pub(crate) const WATCH: &str = "watch";
 /// What it receives may wait for others, and is published with them.
 pub(crate) const HOLD: &str = "hold";
+/// A diff may have clone sources.
+pub(crate) const CLONES: &str = "clones";
 /// A client may want streams to be kept, and no files made of them.
 const RAW: &str = "raw";
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::proof::Depth;
 use crate::snapshot::{Diff, Origin, Uuid, path_text};
 use crate::store::file_digests::{Digest, Extent, PAGE};
-use crate::store::wire::{HOLD, Hello, plain};
+use crate::store::wire::{CLONES, HOLD, Hello, plain};
 use crate::store::{Access, Right};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
@@ -128,8 +128,20 @@ impl Request {
             Request::Exchange { .. } => Some("exchange"),
             Request::Adopt { .. } => Some("adopt"),
             Request::Publish => Some(HOLD),
+            _ if self.diffs().iter().any(|diff| !diff.clones.is_empty()) => Some(CLONES),
             Request::Send { unmended, .. } => unmended.map(|_| "mend"),
             _ => None,
+        }
+    }
+
+    /// The diffs that it is about.
+    fn diffs(&self) -> &[Diff] {
+        match self {
+            Request::Measure { diffs } => diffs,
+            Request::Send { diff, .. } | Request::Receive { diff, .. } => {
+                std::slice::from_ref(diff)
+            }
+            _ => &[],
         }
     }
 
@@ -185,6 +197,11 @@ impl Request {
             let enough = enough.next().map_or('w', |mode| mode.letter());
             let granted = access.letter();
             let said = format!("mode {granted} was granted, and this needs mode {enough}");
+            return Err(Error::refused(self.doing(), said));
+        }
+        let most = self.diffs().iter().map(|diff| diff.clones.len()).max();
+        if let Some(n) = most.filter(|&n| n > Diff::MOST_CLONES) {
+            let said = format!("{n} clone sources are more than {}", Diff::MOST_CLONES);
             return Err(Error::refused(self.doing(), said));
         }
         match self {
@@ -296,6 +313,7 @@ mod tests {
             to: crate::snapshot::Uuid([1; 16]),
             from: None,
             size: crate::snapshot::Size::Unknown,
+            clones: Vec::new(),
         };
         let diff = serde_json::to_string(&diff).unwrap();
         let table = TABLE.iter();
@@ -318,6 +336,7 @@ mod tests {
             to: crate::snapshot::Uuid([1; 16]),
             from: None,
             size: crate::snapshot::Size::Unknown,
+            clones: Vec::new(),
         };
         let fetch = Request::Send {
             diff,
@@ -327,6 +346,31 @@ mod tests {
             let digest = digest(&[""]).permitted(access, &[]).is_ok();
             assert_eq!(digest, fetch.permitted(access, &[]).is_ok(), "{access:?}");
         }
+    }
+
+    #[test]
+    fn clone_sources_are_few_and_have_a_word() {
+        let measure = |clones: usize| {
+            let diff = Diff {
+                to: Uuid([1; 16]),
+                from: None,
+                size: crate::snapshot::Size::Unknown,
+                clones: vec![Uuid([2; 16]); clones],
+            };
+            Request::Measure { diffs: vec![diff] }
+        };
+        assert!(
+            !serde_json::to_string(&measure(0))
+                .unwrap()
+                .contains("clones")
+        );
+        assert!(measure(16).permitted(Access::Read, &[]).is_ok());
+        assert!(measure(17).permitted(Access::Write, &[]).is_err());
+        let mut far = Hello::here();
+        assert!(measure(1).must_be_known_to(&far, "far").is_ok());
+        far.words.retain(|word| word != CLONES);
+        assert!(measure(1).must_be_known_to(&far, "far").is_err());
+        assert!(measure(0).must_be_known_to(&far, "far").is_ok());
     }
 
     fn digest(paths: &[&str]) -> Request {

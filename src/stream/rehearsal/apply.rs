@@ -310,22 +310,26 @@ impl Model<'_> {
         Ok(())
     }
 
-    /// The source of a clone must be there: in the parent as it was, or here as it is now.
+    /// The source of a clone must be there: in the parent or another source as it was, or here as it is now.
     fn check_clone(&mut self, command: &Command, path: &[u8]) -> Result<()> {
         let from = command.need(Attr::ClonePath)?;
         let end = command
             .need_number(Attr::CloneOffset)?
             .saturating_add(command.need_number(Attr::CloneLen)?);
-        let size = if command.need(Attr::CloneUuid)? == self.uuid.0 {
+        let named = command.need(Attr::CloneUuid)?;
+        let size = if named == self.uuid.0 {
             self.find(from)?.map(|id| self.node(id).size)
         } else {
-            let parent = self
-                .parent
-                .as_ref()
-                .map(|parent| parent.look(from))
-                .transpose();
-            let entry = parent.map_err(unreadable)?;
-            entry.flatten().map(|entry| entry.size)
+            let source = self.sources.iter().find(|(uuid, _)| uuid.0 == named);
+            let stranger = || {
+                cannot(
+                    "clone to",
+                    path,
+                    "that is of neither its parent nor a clone source",
+                )
+            };
+            let (_, tree) = source.ok_or_else(stranger)?;
+            tree.look(from).map_err(unreadable)?.map(|entry| entry.size)
         };
         match size {
             Some(size) if end <= size => Ok(()),

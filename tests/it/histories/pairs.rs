@@ -130,9 +130,10 @@ impl<'a> Pairs<'a> {
             to: self.ids[&pair.1],
             from: pair.0.map(|parent| self.ids[&parent]),
             size: Size::Unknown,
+            clones: Vec::new(),
         };
         self.table.tried += usize::from(pair.0.is_some());
-        let (measured, stream) = match self.stream(diff) {
+        let (measured, stream) = match self.stream(&diff) {
             Ok(stream) => stream,
             Err(error) if pair.0.is_some() => return self.table.refused.push(error),
             Err(error) => return self.fault(pair, vec!["unsent".to_owned()], error),
@@ -152,14 +153,17 @@ impl<'a> Pairs<'a> {
     }
 
     /// Its length as it was measured, if that is exact, and its bytes; else why the source will not.
-    fn stream(&mut self, diff: Diff) -> Result<(Option<u64>, Vec<u8>), String> {
-        let sizes = self.source.measure(&[diff]).map_err(|e| e.to_string())?;
-        let measured = sizes.get(&diff.pair()).cloned().unwrap_or_default();
+    fn stream(&mut self, diff: &Diff) -> Result<(Option<u64>, Vec<u8>), String> {
+        let sizes = self
+            .source
+            .measure(std::slice::from_ref(diff))
+            .map_err(|e| e.to_string())?;
+        let measured = sizes.get(&diff.key()).cloned().unwrap_or_default();
         if let Some(why) = measured.refused {
             return Err(why);
         }
         let mut bytes = Vec::new();
-        let mut stream = self.source.send(&diff).map_err(|e| e.to_string())?;
+        let mut stream = self.source.send(diff).map_err(|e| e.to_string())?;
         stream.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
         let exact = !self.compressed && measured.size.is_exact();
         Ok((measured.size.bytes().filter(|_| exact), bytes))

@@ -92,7 +92,12 @@ pub(crate) fn chain(source: &mut dyn Store) -> [Diff; 2] {
 
 pub(crate) fn diff(to: Uuid, from: Option<Uuid>) -> Diff {
     let size = Size::Unknown;
-    Diff { to, from, size }
+    Diff {
+        to,
+        from,
+        size,
+        clones: Vec::new(),
+    }
 }
 
 /// The whole stream.
@@ -172,7 +177,10 @@ fn held_goes(world: &mut dyn World) {
 fn offered(source: &mut dyn Store) -> Vec<Diff> {
     let [base, next] = chain(source);
     match source.list().unwrap().offer {
-        Offer::AnyPair => vec![base, next, diff(next.to, None)],
+        Offer::AnyPair => {
+            let whole = diff(next.to, None);
+            vec![base, next, whole]
+        }
         Offer::Only(diffs) => diffs,
     }
 }
@@ -196,7 +204,7 @@ fn lists(world: &mut dyn World) {
 /// What a store says of one diff.
 pub(crate) fn size(store: &mut (impl Store + ?Sized), diff: &Diff) -> Result<Size> {
     let mut sizes = store.measure(std::slice::from_ref(diff))?;
-    Ok(sizes.remove(&diff.pair()).unwrap().size)
+    Ok(sizes.remove(&diff.key()).unwrap().size)
 }
 
 fn measures(world: &mut dyn World) {
@@ -222,7 +230,7 @@ fn measures(world: &mut dyn World) {
                 &mut *source,
                 &Diff {
                     size: asked,
-                    ..*diff
+                    ..diff.clone()
                 },
             )
             .unwrap()
@@ -281,7 +289,7 @@ fn abandons(world: &mut dyn World) {
         let mut stream = source.send(&base).unwrap();
         stream.read_exact(&mut vec![0; length]).unwrap();
         drop(stream);
-        assert_eq!(chain(&mut *source), [base, next]);
+        assert_eq!(chain(&mut *source), [&base, &next].map(Diff::clone));
     }
     bytes(&mut *source, &base);
 }

@@ -65,7 +65,10 @@ fn mistaken(world: &mut dyn World) {
     let [base, next] = chain(&mut *source);
     let stream = bytes(&mut *source, &base);
     let mut dest = world.dest();
-    let other = Diff { from: None, ..next };
+    let other = Diff {
+        from: None,
+        ..next.clone()
+    };
     refused(&mut *dest, &other, "of base, not of next", &stream);
     assert_eq!(sound(&mut *world.look()), [] as [&Path; 0]);
     put(&mut *dest, &base, Path::new("base"), &stream).unwrap();

@@ -115,7 +115,7 @@ impl Store for Memory {
         let held = self.held();
         let size = |diff: &Diff| {
             let length = held.stream(diff)?.len() as u64;
-            Ok((diff.pair(), Size::Exact(length).into()))
+            Ok((diff.key(), Size::Exact(length).into()))
         };
         diffs.iter().map(size).collect()
     }
@@ -136,7 +136,7 @@ impl Store for Memory {
         Ok(Box::new(Receiving {
             memory: self,
             path: path.to_owned(),
-            diff: *diff,
+            diff: diff.clone(),
             bytes: Vec::new(),
             finished: false,
         }))

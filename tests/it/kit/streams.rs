@@ -27,6 +27,7 @@ pub(crate) fn diff(to: u8, from: Option<u8>, bytes: usize) -> Diff {
         to: uuid(to),
         from: from.map(uuid),
         size: Size::Exact(bytes as u64),
+        clones: Vec::new(),
     }
 }
 

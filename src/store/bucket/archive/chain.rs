@@ -180,6 +180,7 @@ impl Store for Links {
             to: link.id(),
             from: before.replace(link.id()),
             size: Size::Exact(link.value.bytes),
+            clones: Vec::new(),
         };
         Ok(Listing {
             location: self.objects.url(""),
@@ -192,7 +193,7 @@ impl Store for Links {
     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
         let size = |diff: &Diff| {
             let size = Size::Exact(self.find(diff.to)?.value.bytes);
-            Ok((diff.pair(), size.into()))
+            Ok((diff.key(), size.into()))
         };
         diffs.iter().map(size).collect()
     }

@@ -37,7 +37,7 @@ impl ArchiveIndex {
                 None => open.push((key.clone(), manifest)),
             }
         }
-        let threads = objects.limits().threads;
+        let threads = objects.limits().concurrency.most;
         let ask = |(_, manifest): &(String, &Manifest)| head(objects, manifest);
         let found = map("reading the beginnings of streams", threads, &open, ask);
         let all: Vec<Link> = open

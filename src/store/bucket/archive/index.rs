@@ -94,7 +94,7 @@ fn read_all(objects: &dyn Objects, folder: &str, keys: &[String]) -> Vec<Body> {
             false => Ok(body),
         }
     };
-    let threads = objects.limits().threads;
+    let threads = objects.limits().concurrency.most;
     map("reading manifests", threads, keys, read)
 }
 

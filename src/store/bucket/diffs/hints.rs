@@ -226,11 +226,13 @@ mod tests {
             to: a,
             from: None,
             size: Size::Unknown,
+            clones: Vec::new(),
         };
         let diff = Diff {
             to: a,
             from: Some(b),
             size: Size::Unknown,
+            clones: Vec::new(),
         };
         assert_eq!(hints.size(&full), Some(Size::Estimate(12)));
         assert_eq!(hints.size(&diff), Some(Size::Estimate(7)));
@@ -314,6 +316,7 @@ mod tests {
             to: a,
             from: None,
             size: Size::Unknown,
+            clones: Vec::new(),
         };
         let hints = |lines: &[&str]| {
             let lines = lines.iter().map(|line| line.replace("A", &a.to_string()));

@@ -89,7 +89,7 @@ impl Diffs {
         let mut paths: Vec<String> = self.index.hints.iter().cloned().collect();
         paths.retain(|path| !self.hints.contains_key(path));
         let fetch = |path: &String| reach.objects.get(&self.hints_key(path));
-        let threads = reach.objects.limits().threads;
+        let threads = reach.objects.limits().concurrency.most;
         let texts = map("reading hints", threads, &paths, fetch);
         for (path, text) in paths.into_iter().zip(texts) {
             match text {

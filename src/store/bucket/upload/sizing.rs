@@ -106,6 +106,7 @@ fn fitting(likely: Option<u64>, limits: &Limits) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::Concurrency;
 
     const GIB: u64 = 1 << 30;
 
@@ -114,7 +115,7 @@ mod tests {
             max_parts,
             max_object: 5 * 1024 * GIB,
             part_size,
-            threads: 1,
+            concurrency: Concurrency::of(1),
             class: None,
         }
     }

@@ -1,8 +1,9 @@
 //! The threads that send parts, and hash the leaves of the tree hash in them; what needs all bytes
 //! in their order has a thread beside them. Each sends one part at a time; the first error stops
-//! them all. There are so many buffers and no more, so who fills them waits
+//! them all. There are so many threads as the gauge allows, and one buffer more, so who fills them waits
 //! for the slowest.
 
+use super::super::gauge::Gauge;
 use crate::digest::{self, Algorithm, Background, Buffer, Digests, Hash, TreeHash};
 use crate::error::{Error, Result};
 use crate::log;
@@ -51,6 +52,7 @@ pub(super) struct Done {
 
 struct SharedUpload {
     objects: Arc<dyn Objects>,
+    gauge: Gauge,
     /// Whether who sends a part hashes its leaves.
     leaves: bool,
     sent: Mutex<Vec<(Sent, Vec<Hash>)>>,
@@ -62,23 +64,25 @@ struct SharedUpload {
 pub(super) struct Workers {
     shared: Arc<SharedUpload>,
     jobs: Option<SyncSender<PartJob>>,
+    work: Arc<Mutex<Receiver<PartJob>>>,
     /// Digests that need all bytes in their order.
     hashing: Vec<(Algorithm, Background)>,
     /// Where buffers go when nobody needs them any more, to be filled again.
     home: Sender<Vec<u8>>,
     spare: Receiver<Vec<u8>>,
-    /// How many buffers there are, and may be.
+    /// How many buffers there are.
     made: usize,
-    most: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
-    /// For the parts that follow the first, whose buffer the caller has made.
-    pub(super) fn new(objects: Arc<dyn Objects>, wanted: WantedHashes) -> Workers {
-        let count = objects.limits().threads;
+    /// For parts of so many bytes, but the first, whose buffer the caller has made.
+    pub(super) fn new(objects: Arc<dyn Objects>, part: u64, wanted: WantedHashes) -> Workers {
+        let gauge = Gauge::new(&objects.limits(), part);
+        let waiting = gauge.most() + 1;
         let shared = Arc::new(SharedUpload {
             objects,
+            gauge,
             leaves: wanted.leaves,
             sent: Mutex::default(),
             skipped: AtomicU64::new(0),
@@ -88,35 +92,38 @@ impl Workers {
         // Nothing waits in the channel, so a part is held by us or by the thread that sends it.
         let (jobs, work) = sync_channel(0);
         let (home, spare) = channel();
-        let work = Arc::new(Mutex::new(work));
-        let thread = |_| {
-            let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
-            std::thread::spawn(move || shared.work(&work))
-        };
-        let threads = (0..count).map(thread).collect();
-        let most = count + 1;
         let sha256 = wanted.sha256.then_some(Algorithm::Sha256);
         let tree_hash = (!wanted.leaves).then_some(Algorithm::TreeHash);
-        let hashing = |algorithm| (algorithm, Background::start(algorithm, most));
+        let hashing = |algorithm| (algorithm, Background::start(algorithm, waiting));
         Workers {
             shared,
             jobs: Some(jobs),
+            work: Arc::new(Mutex::new(work)),
             hashing: sha256.into_iter().chain(tree_hash).map(hashing).collect(),
             home,
             spare,
             made: 1,
-            most,
-            threads,
+            threads: Vec::new(),
+        }
+    }
+
+    /// As many threads as are allowed by now.
+    fn spawn(&mut self) {
+        for place in self.threads.len()..self.shared.gauge.allowed() {
+            let (shared, work) = (Arc::clone(&self.shared), Arc::clone(&self.work));
+            let thread = std::thread::spawn(move || shared.work(place, &work));
+            self.threads.push(thread);
         }
     }
 
     /// Waits for a free thread and gives it the part.
     pub(super) fn hand_over(
-        &self,
+        &mut self,
         piece: Arc<UploadingObject>,
         number: u64,
         data: Vec<u8>,
     ) -> Result<()> {
+        self.spawn();
         let data = Buffer::new(data, &self.home);
         for (_, hashing) in &self.hashing {
             hashing.add(&data)?;
@@ -138,7 +145,7 @@ impl Workers {
     pub(super) fn buffer(&mut self, part: u64) -> Result<Vec<u8>> {
         let mut buffer = match self.spare.try_recv() {
             Ok(spare) => spare,
-            Err(_) if self.made < self.most => {
+            Err(_) if self.made <= self.shared.gauge.allowed() => {
                 self.made += 1;
                 Vec::new()
             }
@@ -194,9 +201,10 @@ impl Drop for Workers {
 }
 
 impl SharedUpload {
-    fn work(&self, work: &Mutex<Receiver<PartJob>>) {
+    /// What the thread in this place does, until there is no more to do, or too many do it.
+    fn work(&self, place: usize, work: &Mutex<Receiver<PartJob>>) {
         sys::quiet_thread();
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.stop.load(Ordering::Relaxed) && place < self.gauge.allowed() {
             let job = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(job) = job else { return };
             let leaves = match self.leaves {
@@ -204,7 +212,10 @@ impl SharedUpload {
                 false => Vec::new(),
             };
             match self.deliver(&job) {
-                Ok(part) => self.sent().push(((job.piece.index, part), leaves)),
+                Ok(part) => {
+                    self.gauge.arrived(job.data.bytes().len());
+                    self.sent().push(((job.piece.index, part), leaves));
+                }
                 Err(error) => return self.fail(error),
             }
         }

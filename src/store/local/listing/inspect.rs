@@ -32,6 +32,9 @@ pub(crate) fn verdict(snapshot: &Snapshot, sealed: bool, rejected: bool) -> Verd
         State::Ok | State::Duplicate if sealed => {
             unaltered("unaltered since it was received: its seal is right")
         }
+        State::Ok if snapshot.received_uuid.is_none() && snapshot.ctransid > snapshot.otransid => {
+            unaltered("its generation moved since it was made, and was found to be all that did")
+        }
         State::Ok if snapshot.received_uuid.is_none() => {
             unaltered("unaltered since it was made: its generation is that of its making")
         }

@@ -1,4 +1,4 @@
-//! A second name for the parent of what is being received. `btrfs receive` looks for the sources of CLONE
+//! A second name for the parent of what is being received, or a clone source. `btrfs receive` looks for the sources of CLONE
 //! commands by received UUID alone, and takes the first subvolume that has it. Where that would not be
 //! the parent, a snapshot of it with a received UUID of its own, that nobody else can know, is it.
 
@@ -25,13 +25,17 @@ pub(super) struct Alias {
 }
 
 impl Alias {
-    /// Of the parent of what is received at `path` of the store in this directory.
-    pub(super) fn of(parent: &Exact, store: &Path, path: &Path) -> Result<Alias> {
+    /// Of the parent, or a clone source, of what is received at `path` of the store in this directory. Each
+    /// has a number.
+    pub(super) fn of(parent: &Exact, number: usize, store: &Path, path: &Path) -> Result<Alias> {
         let doing = || format!("cannot read {RANDOM}");
         let text = std::fs::read_to_string(RANDOM).doing(doing)?;
         let uuid = text.trim().parse();
         let mut name = OsString::from(path.file_name().unwrap_or_default());
         name.push("-parent");
+        if number > 0 {
+            name.push(number.to_string());
+        }
         Ok(Alias {
             store: store.to_owned(),
             path: path.with_file_name(name),

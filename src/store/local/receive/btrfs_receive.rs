@@ -3,14 +3,14 @@
 
 use super::alias::Alias;
 use super::inherited;
-use super::parent::Exact;
+use super::parent::{Exact, Needs};
 use super::part::Part;
 use super::way_out::unreceivable;
 use crate::btrfs;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::process::{Writer, program};
-use crate::snapshot::shown;
+use crate::snapshot::{Diff, Uuid, shown};
 use crate::store::local::Local;
 use crate::stream::Head;
 use crate::stream::clone_source::{Names, Piece, Renamed, remove_from_top};
@@ -25,31 +25,34 @@ use std::process::Command;
 pub(super) struct Child {
     // First: it must have ended before the alias goes.
     writer: Option<Writer>,
-    /// By which CLONE commands find the parent, where they would find another.
-    alias: Option<Alias>,
+    /// What CLONE commands take data of: the parent, if there is one, and the clone sources; each by the UUID that the
+    /// stream has for it, and the alias by which it is found, where they would find another.
+    sources: Vec<(Uuid, Option<Alias>)>,
     /// The parent's own UUID and generation, by which it is found.
-    parent: Option<(crate::snapshot::Uuid, u64)>,
+    parent: Option<(Uuid, u64)>,
     /// Extended attributes that it has from the beginning, and its source has not.
     inherited: Vec<Vec<u8>>,
     renamed: Option<Renamed>,
 }
 
 impl Child {
-    pub(super) fn start(
-        local: &Local,
-        parent: Option<&Exact>,
-        path: &Path,
-        part: &Part,
-    ) -> Result<Child> {
+    pub(super) fn start(local: &Local, diff: &Diff, needs: &Needs, part: &Part) -> Result<Child> {
         let dir = &part.dir();
+        let parent = needs.parent.as_ref();
         let inherited = match parent {
             Some(_) => Vec::new(),
             None => inherited::by_new_subvolume(dir, part.name())?,
         };
-        let alias = parent.filter(|parent| !parent.found_by_received);
-        let alias = alias
-            .map(|parent| Alias::of(parent, &local.dir, path))
-            .transpose()?;
+        let sources = diff.from.zip(parent).into_iter();
+        let sources = sources.chain(needs.clones.iter().map(|(id, exact)| (*id, exact)));
+        let alias = |(number, (id, exact)): (usize, (Uuid, &Exact))| {
+            let alias = match exact.found_by_received {
+                true => None,
+                false => Some(Alias::of(exact, number, &local.dir, part.will_be())?),
+            };
+            Ok((id, alias))
+        };
+        let sources = sources.enumerate().map(alias).collect::<Result<_>>()?;
         let mut command = Command::new("btrfs");
         command.args(["receive", "-q"]).arg(dir);
         // Its errors are those of the system, whose words we know in this language.
@@ -59,7 +62,7 @@ impl Child {
         let writer = Writer::start(command, local.manner.priority, part.doing())?;
         Ok(Child {
             writer: Some(writer),
-            alias,
+            sources,
             parent: parent.map(|exact| (exact.uuid, exact.generation)),
             inherited,
             renamed: None,
@@ -69,12 +72,13 @@ impl Child {
     /// Passes the head on with the part's name in it, and the parent's own. What a new subvolume
     /// inherits where it is made is taken from it at once.
     pub(super) fn begin(&mut self, head: &Head, part: &OsStr) -> Result<()> {
-        let alias = self.alias.as_ref().map(Alias::uuid);
-        let parent = head
-            .parent
-            .map(|(named, _)| (named, alias.unwrap_or(named)));
+        let found_by = |(named, alias): &(Uuid, Option<Alias>)| {
+            let found_by = alias.as_ref().map_or(*named, Alias::uuid);
+            (*named, found_by)
+        };
+        let sources = self.sources.iter().map(found_by).collect();
         let child = head.uuid;
-        self.renamed = Some(Renamed::after_head(Names { child, parent }));
+        self.renamed = Some(Renamed::after_head(Names { child, sources }));
         let head = Head {
             path: part.as_bytes().to_vec(),
             parent: self.parent,
@@ -86,9 +90,9 @@ impl Child {
     }
 
     pub(super) fn pass(&mut self, bytes: &[u8]) -> Result<()> {
-        let (writer, alias) = (&mut self.writer, &mut self.alias);
+        let (writer, sources) = (&mut self.writer, &mut self.sources);
         match &mut self.renamed {
-            Some(renamed) => renamed.feed(bytes, &mut |piece| pass_piece(writer, alias, &piece)),
+            Some(renamed) => renamed.feed(bytes, &mut |piece| pass_piece(writer, sources, &piece)),
             None => pass(writer, bytes),
         }
     }
@@ -119,9 +123,15 @@ fn confine(command: &mut Command, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What clones from the parent must find it.
-fn pass_piece(writer: &mut Option<Writer>, alias: &mut Option<Alias>, piece: &Piece) -> Result<()> {
-    if let (Piece::FromParent(_), Some(alias)) = (piece, alias) {
+/// What clones from another snapshot must find it.
+fn pass_piece(
+    writer: &mut Option<Writer>,
+    sources: &mut [(Uuid, Option<Alias>)],
+    piece: &Piece,
+) -> Result<()> {
+    if let Piece::From(number, _) = piece
+        && let Some((_, Some(alias))) = sources.get_mut(*number)
+    {
         alias.make()?;
     }
     pass(writer, piece.bytes())

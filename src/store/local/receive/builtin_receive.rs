@@ -1,7 +1,7 @@
 //! Our own way to receive a snapshot, without `btrfs receive`: in quarantine, a directory of root's
 //! alone, until all of it is there. How it comes out is `held`'s business.
 
-use super::parent::Exact;
+use super::parent::{Exact, Needs};
 use super::part::Part;
 use super::way_out::unreceivable;
 use crate::btrfs;
@@ -88,49 +88,74 @@ const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
 pub(super) struct Quarantined {
     dir: File,
     name: String,
-    parent: Option<Parent>,
+    parent: Option<Source>,
+    /// By the UUIDs that the stream names them by.
+    clones: Vec<(Uuid, Source)>,
     receiver: Option<Receiver>,
     doing: String,
 }
 
-/// The very subvolume that the plan named, open.
-enum Parent {
+/// The very subvolume that the plan named, open: the parent or a clone source.
+enum Source {
     Listed {
         top: File,
         uuid: Uuid,
+        generation: u64,
+        sealed: bool,
     },
     /// It is in quarantine itself, and its top lacks its own attributes.
-    Held {
-        received: Received,
-        uuid: Uuid,
-    },
+    Held { received: Received, uuid: Uuid },
 }
 
-impl Parent {
+impl Source {
     fn uuid(&self) -> Uuid {
         match self {
-            Parent::Listed { uuid, .. } | Parent::Held { uuid, .. } => *uuid,
+            Source::Listed { uuid, .. } | Source::Held { uuid, .. } => *uuid,
         }
     }
 
     fn top(&self) -> BorrowedFd<'_> {
         match self {
-            Parent::Listed { top, .. } => top.as_fd(),
-            Parent::Held { received, .. } => received.top(),
+            Source::Listed { top, .. } => top.as_fd(),
+            Source::Held { received, .. } => received.top(),
+        }
+    }
+
+    fn duplicate(&self) -> io::Result<File> {
+        self.top().try_clone_to_owned().map(File::from)
+    }
+
+    fn is_sealed(&self) -> bool {
+        matches!(self, Source::Listed { sealed: true, .. })
+    }
+
+    /// What is taken of it is what was sent only as long as nobody changes it.
+    fn must_be_unaltered(&self) -> io::Result<()> {
+        let Source::Listed {
+            uuid, generation, ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let now = btrfs::subvolume_of(self.top())?;
+        match now.uuid == *uuid && now.ctransid == *generation && now.read_only {
+            true => Ok(()),
+            false => Err(io::Error::other(
+                "what it builds on was renamed or altered since it was looked for: run it again",
+            )),
         }
     }
 }
 
 impl Quarantined {
     /// Nothing is made before the stream's head is there.
-    pub(super) fn prepare(
-        local: &Local,
-        parent: Option<&Exact>,
-        part: &Part,
-    ) -> Result<Quarantined> {
+    pub(super) fn prepare(local: &Local, needs: &Needs, part: &Part) -> Result<Quarantined> {
         let doing = part.doing();
-        let parent = parent.map(|exact| open_parent(local, exact).doing(|| doing.clone()));
-        let parent = parent.transpose()?;
+        let open = |exact: &Exact| open_source(local, exact).doing(|| doing.clone());
+        let parent = needs.parent.as_ref().map(open).transpose()?;
+        let clones = needs.clones.iter();
+        let clones = clones.map(|(id, exact)| Ok((*id, open(exact)?)));
+        let clones = clones.collect::<Result<_>>()?;
         if local.manner.priority == Priority::Background {
             sys::yield_to_others();
         }
@@ -140,6 +165,7 @@ impl Quarantined {
             dir: quarantine::open(&state).doing(|| doing.clone())?,
             name: part.quarantined()?,
             parent,
+            clones,
             receiver: None,
             doing,
         })
@@ -150,7 +176,7 @@ impl Quarantined {
         let (dir, name) = (self.dir.as_fd(), OsStr::new(&self.name));
         let doing = || self.doing.clone();
         let parent = self.parent.as_ref();
-        let made = match parent.map(Parent::top) {
+        let made = match parent.map(Source::top) {
             None => btrfs::create_subvolume_at(dir, name),
             Some(parent) => btrfs::create_snapshot_at(parent, dir, name),
         };
@@ -158,12 +184,16 @@ impl Quarantined {
         let top = open_dir_within(dir, self.name.as_ref())
             .doing(doing)?
             .into();
+        let clones = self.clones.iter();
+        let clones = clones.map(|(id, clone)| Ok((*id, clone.duplicate()?)));
+        let clones = clones.collect::<io::Result<_>>().doing(doing)?;
         self.receiver = Some(match parent {
-            Some(Parent::Held { received, .. }) => Receiver::onto(head, top, received)?,
-            Some(Parent::Listed { top: parent, .. }) => {
-                Receiver::new(head, top, Some(parent.try_clone().doing(doing)?))?
+            Some(Source::Held { received, .. }) => Receiver::onto(head, top, received, clones)?,
+            Some(listed) => {
+                let parent = listed.duplicate().doing(doing)?;
+                Receiver::new(head, top, Some(parent), clones)?
             }
-            None => Receiver::new(head, top, None)?,
+            None => Receiver::new(head, top, None, clones)?,
         });
         Ok(())
     }
@@ -191,7 +221,13 @@ impl Quarantined {
         let receiver = self.receiver.take();
         let receiver =
             receiver.ok_or_else(|| Error::failed(&self.doing, "nothing was received"))?;
-        Ok((receiver.finish()?, self.parent.as_ref().map(Parent::uuid)))
+        let received = receiver.finish()?;
+        let sources = self.parent.iter();
+        let sources = sources.chain(self.clones.iter().map(|(_, clone)| clone));
+        let mut sources = sources.filter(|source| source.is_sealed());
+        let unaltered = sources.try_for_each(Source::must_be_unaltered);
+        unaltered.doing(|| self.doing.clone())?;
+        Ok((received, self.parent.as_ref().map(Source::uuid)))
     }
 
     /// Where it is: the quarantine, and its name there.
@@ -200,12 +236,12 @@ impl Quarantined {
     }
 }
 
-/// Opens the parent; it must be still what was found. One that is not below the directory is reached by
-/// the same mount: the kernel makes snapshots of no others.
-fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
+/// Opens the parent or a clone source; it must be still what was found. One that is not below the directory is
+/// reached by the same mount: the kernel makes snapshots of no others.
+fn open_source(local: &Local, exact: &Exact) -> io::Result<Source> {
     if let Some(held) = local.held.iter().find(|held| held.uuid == exact.uuid) {
         let (received, uuid) = (held.received.try_clone()?, held.uuid);
-        return Ok(Parent::Held { received, uuid });
+        return Ok(Source::Held { received, uuid });
     }
     let gone = || io::Error::other("its parent is not on the mount that it is received by");
     let top = match exact.path.strip_prefix(&local.dir) {
@@ -216,16 +252,13 @@ fn open_parent(local: &Local, exact: &Exact) -> io::Result<Parent> {
             open_dir_within(root.as_fd(), path)?
         }
     };
-    let now = btrfs::subvolume_of(top.as_fd())?;
-    match now.uuid == exact.uuid && now.ctransid == exact.generation && now.read_only {
-        true => Ok(Parent::Listed {
-            top: top.into(),
-            uuid: exact.uuid,
-        }),
-        false => Err(io::Error::other(
-            "its parent was renamed or altered since it was looked for: run it again",
-        )),
-    }
+    let source = Source::Listed {
+        top: top.into(),
+        uuid: exact.uuid,
+        generation: exact.generation,
+        sealed: exact.sealed,
+    };
+    source.must_be_unaltered().map(|()| source)
 }
 
 fn open_dir_within(dir: BorrowedFd, path: &Path) -> io::Result<OwnedFd> {

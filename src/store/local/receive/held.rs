@@ -99,6 +99,7 @@ impl Held {
         Exact {
             uuid: self.uuid,
             generation: 0,
+            sealed: false,
             path: self.part.path(),
             found_by_received: false,
         }

@@ -1,13 +1,14 @@
-//! The subvolume that a diff is received onto: exactly the one that was listed, and unaltered.
+//! The subvolume that a diff is received onto, and its clone sources: exactly those that were listed, and
+//! unaltered.
 //! `btrfs receive` looks a parent up by UUID over the whole filesystem, received UUIDs first, and
 //! anybody may give a subvolume of theirs any received UUID. So it is told the parent's own UUID, which
 //! the kernel gave it, and nobody else may claim that.
 
 use crate::btrfs::{self, Subvolume};
 use crate::error::{Error, Kind, Result};
-use crate::snapshot::{Snapshot, State, Uuid, shown};
+use crate::snapshot::{Diff, Snapshot, State, Uuid, shown};
 use crate::store::local::Local;
-use crate::store::local::listing::{state_at, states};
+use crate::store::local::listing::{States, state_at, states};
 use std::path::{Path, PathBuf};
 
 /// The subvolume that a diff builds on.
@@ -19,8 +20,18 @@ pub(crate) struct Exact {
     pub(super) generation: u64,
     /// Where it is.
     pub(super) path: PathBuf,
+    /// Its generation is recorded, and does not move by itself any more.
+    pub(super) sealed: bool,
     /// Whether it is what is found by the received UUID that streams name it by.
     pub(super) found_by_received: bool,
+}
+
+/// All that a diff needs of what is there.
+#[derive(Debug)]
+pub(crate) struct Needs {
+    pub(super) parent: Option<Exact>,
+    /// By the UUIDs that the stream names them by.
+    pub(super) clones: Vec<(Uuid, Exact)>,
 }
 
 /// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever builds
@@ -42,23 +53,51 @@ pub(crate) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result
     }
 }
 
-/// Of the listed subvolumes that are this snapshot, one that a diff can build on.
+/// Of the listed subvolumes that are its parent and its clone sources, those that a diff can build on.
 ///
 /// # Errors
-/// [`Kind::Unreceivable`] if none of them can: what is wrong with the soundest.
-pub(crate) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
-    if let Some(held) = local.held.iter().find(|held| held.id() == parent) {
-        return Ok(held.as_parent());
-    }
-    if let Some(exact) = just_received(local, parent) {
-        return Ok(exact);
-    }
+/// [`Kind::Unreceivable`] if there is none of one of them: what is wrong with the soundest.
+pub(crate) fn find(local: &Local, diff: &Diff, path: &Path) -> Result<Needs> {
+    let mut looked = None;
+    let mut exact = |what: &str, id: Uuid| {
+        if let Some(held) = local.held.iter().find(|held| held.id() == id) {
+            return Ok(held.as_parent());
+        }
+        if let Some(exact) = just_received(local, id) {
+            return Ok(exact);
+        }
+        let looked = match &looked {
+            Some(looked) => looked,
+            None => looked.insert(look(local)?),
+        };
+        let doing = || format!("cannot receive {}", shown(path));
+        one(local, (what, id), looked)?
+            .map_err(|said| Error::new(Kind::Unreceivable, doing(), said))
+    };
+    let parent = diff.from.map(|id| exact("its parent", id)).transpose()?;
+    let clones = diff.clones.iter();
+    let clones = clones.map(|&id| Ok((id, exact("its clone source", id)?)));
+    let clones = clones.collect::<Result<_>>()?;
+    Ok(Needs { parent, clones })
+}
+
+/// All subvolumes there are, and what those that were listed are worth.
+fn look(local: &Local) -> Result<(Vec<Subvolume>, States)> {
     let all = local.filesystem.subvolumes()?.all;
     let states = states(&local.dir, &all);
-    let mut listed: Vec<&Snapshot> = local.known.iter().filter(|s| s.id() == parent).collect();
+    Ok((all, states))
+}
+
+/// One of those that are this snapshot; else what is wrong with the soundest.
+fn one(
+    local: &Local,
+    (what, id): (&str, Uuid),
+    (all, states): &(Vec<Subvolume>, States),
+) -> Result<std::result::Result<Exact, String>> {
+    let mut listed: Vec<&Snapshot> = local.known.iter().filter(|s| s.id() == id).collect();
     listed.retain(|s| s.state != State::Partial);
     listed.sort_by_key(|s| (s.rank(), s.state == State::Unsealed));
-    let mut wrong = format!("its parent {parent} is not in {}", shown(&local.dir));
+    let mut wrong = format!("{what} {id} is not in {}", shown(&local.dir));
     for (at, snapshot) in listed.into_iter().enumerate() {
         let now = all.iter().find(|s| s.uuid == snapshot.uuid);
         let state = match now {
@@ -66,14 +105,14 @@ pub(crate) fn find(local: &Local, parent: Uuid, path: &Path) -> Result<Exact> {
             Some(now) => states.of.get(&now.id).copied(),
             None => None,
         };
-        match fit(snapshot, now, state, &all, local) {
-            Ok(exact) => return Ok(exact),
+        let name = format!("{what} {}", shown(&snapshot.path));
+        match fit(snapshot, &name, now, state, all, local) {
+            Ok(exact) => return Ok(Ok(exact)),
             Err(said) if at == 0 => wrong = said,
             Err(_) => {}
         }
     }
-    let doing = format!("cannot receive {}", shown(path));
-    Err(Error::new(Kind::Unreceivable, doing, wrong))
+    Ok(Err(wrong))
 }
 
 /// What this run received itself is sound as long as it is as it was then and nobody claims to be it: in a long
@@ -95,6 +134,7 @@ fn just_received(local: &Local, parent: Uuid) -> Option<Exact> {
     (is_as_received && unique).then_some(Exact {
         uuid: now.uuid,
         generation: now.ctransid,
+        sealed: true,
         path,
         found_by_received: true,
     })
@@ -102,14 +142,14 @@ fn just_received(local: &Local, parent: Uuid) -> Option<Exact> {
 
 fn fit(
     listed: &Snapshot,
+    name: &str,
     now: Option<&Subvolume>,
     state: Option<State>,
     all: &[Subvolume],
     local: &Local,
 ) -> std::result::Result<Exact, String> {
-    let name = shown(&listed.path);
     let Some(now) = now else {
-        return Err(format!("its parent {name} is gone since it was listed"));
+        return Err(format!("{name} is gone since it was listed"));
     };
     if let Some(claims) = all
         .iter()
@@ -121,15 +161,16 @@ fn fit(
             _ => format!("the subvolume {}", shown(&claims.path)),
         };
         return Err(format!(
-            "{which} claims to be its parent {name}: its received UUID is {}; see who made it, and delete it",
+            "{which} claims to be {name}: its received UUID is {}; see who made it, and delete it",
             now.uuid
         ));
     }
     match state {
-        _ if !now.read_only => Err(format!("its parent {name} is read-write")),
+        _ if !now.read_only => Err(format!("{name} is read-write")),
         Some(State::Ok | State::Unsealed) => Ok(Exact {
             uuid: now.uuid,
             generation: now.ctransid,
+            sealed: state == Some(State::Ok),
             path: local.dir.join(&listed.path),
             found_by_received: all
                 .iter()
@@ -139,13 +180,11 @@ fn fit(
                 && now.received_uuid.is_some(),
         }),
         Some(State::Duplicate) => Err(format!(
-            "its parent {name} has no seal, and other subvolumes have its received UUID"
+            "{name} has no seal, and other subvolumes have its received UUID"
         )),
-        Some(State::Uncompared) => Err(format!(
-            "its parent {name} is still to be compared with its source"
-        )),
+        Some(State::Uncompared) => Err(format!("{name} is still to be compared with its source")),
         _ => Err(format!(
-            "its parent {name} was altered, and would give a wrong snapshot"
+            "{name} was altered, and would give a wrong snapshot"
         )),
     }
 }

@@ -104,6 +104,15 @@ impl Seal {
         })
     }
 
+    /// Of one that was made here: it is what it was, though its generation moved.
+    pub(crate) fn of_made(subvolume: &Subvolume) -> Seal {
+        Seal {
+            received_uuid: Uuid::default(),
+            stransid: 0,
+            ctransid: subvolume.ctransid,
+        }
+    }
+
     /// One that says that the copy is unlike its source.
     pub(crate) fn rejecting(self) -> Seal {
         Seal {

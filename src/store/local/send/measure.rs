@@ -4,15 +4,17 @@ use super::{mending, metadata, trees};
 use crate::error::{Error, Kind, Result};
 use crate::parallel;
 use crate::process;
-use crate::snapshot::{Measured, shown};
+use crate::snapshot::{Measured, Uuid, shown};
 use crate::stream;
 use crate::sys;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A diff by paths.
 pub(crate) struct DiffPaths {
     pub(crate) snapshot: PathBuf,
     pub(crate) parent: Option<PathBuf>,
+    /// Clone sources, by their effective UUIDs.
+    pub(crate) clones: Vec<(Uuid, PathBuf)>,
     /// How many bytes of it are worth to be counted.
     pub(crate) enough: Option<u64>,
 }
@@ -52,9 +54,11 @@ fn one(pair: &DiffPaths) -> Result<Measured> {
 
 fn once(pair: &DiffPaths) -> Result<Measured> {
     let (snapshot, parent) = (&pair.snapshot, pair.parent.as_deref());
-    let trees = mending().then(|| trees(snapshot, parent)).transpose()?;
+    let trees = mending().then(|| trees(snapshot, parent, &pair.clones));
+    let trees = trees.transpose()?;
     let doing = format!("cannot measure {}", shown(snapshot));
-    metadata::read(snapshot, parent, &doing, |stream| {
+    let clones: Vec<&Path> = pair.clones.iter().map(|(_, path)| path.as_path()).collect();
+    metadata::read(snapshot, parent, &clones, &doing, |stream| {
         stream::mended_size(stream, trees, pair.enough)
     })
 }

@@ -21,26 +21,28 @@ impl Read for Attentive {
     }
 }
 
-/// What `read` makes of the stream of a snapshot, as the difference from its parent.
+/// What `read` makes of the stream of a snapshot, as the difference from its parent, with data of `clones`.
 ///
 /// # Errors
 /// Those of `read`, or why the kernel stopped, which explains them.
 pub(crate) fn read<T: Send>(
     snapshot: &Path,
     parent: Option<&Path>,
+    clones: &[&Path],
     doing: &str,
     read: impl FnOnce(&mut BufReader<Attentive>) -> Result<T>,
 ) -> Result<T> {
     let open = |path: &Path| File::open(path).doing(|| format!("cannot open {}", shown(path)));
     let doing = || doing.to_owned();
     let file = open(snapshot)?;
-    let parent = parent.map(open).transpose()?;
-    let parent = parent.map(|parent| btrfs::root_id(parent.as_fd()));
-    let parent = parent.transpose().doing(doing)?;
+    let number = |path: &Path| btrfs::root_id(open(path)?.as_fd()).doing(doing);
+    let parent = parent.map(number).transpose()?;
+    let clones = clones.iter().map(|path| number(path));
+    let clones = clones.collect::<Result<Vec<u64>>>()?;
     let (reader, writer) = sys::pipe().doing(doing)?;
     sys::set_pipe_size(writer.as_fd(), 1 << 20);
     // The writing end closes when the kernel is done, and so the reader sees the end.
-    let send = move || btrfs::send_metadata(&file, parent, writer.as_fd());
+    let send = move || btrfs::send_metadata(&file, parent, &clones, writer.as_fd());
     let read = || {
         // Dropped at the end: whoever still writes is told that nobody reads.
         let reader = Attentive(File::from(reader));
