@@ -320,16 +320,6 @@ impl Run<'_, '_> {
         }
     }
 
-    /// What a destination has, when what it has not compared yet has been.
-    fn settled(&mut self, dest: &mut Dest, here: &Listing) -> Result<Listing> {
-        let there = listed(dest, here)?;
-        match (dest.compare, self.dry_run) {
-            (false, _) => Ok(there),
-            (true, true) => Ok(sync::as_if_settled(here, there)),
-            (true, false) => sync::settle(here, there, self.store, dest.store()?, self.listener),
-        }
-    }
-
     /// Brings a destination up to date, and lets it forget what its policy does not keep. What was last listed
     /// there.
     fn send_to_one(
@@ -377,14 +367,6 @@ impl Run<'_, '_> {
         self.prune(dest, &there, None, ours)?;
         Ok(there)
     }
-}
-
-/// What a destination has, told what there is here.
-fn listed(dest: &mut Dest, here: &Listing) -> Result<Listing> {
-    let store = dest.store()?;
-    store.attribute(here.origins());
-    store.look_for(here.ids());
-    store.list()
 }
 
 /// A snapshot that was made, would be, or (no reason) is not needed.
