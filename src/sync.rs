@@ -144,13 +144,12 @@ use crate::event::{Event, Listener, Summary};
 use crate::plan::{Action, Plan, Wish};
 use crate::snapshot::Listing;
 use crate::store::Store;
-use another_way::another_may_do;
 pub use check_copy::{as_if_settled, must_compare, settle};
 pub use moved::compare_moved;
 pub use planning::make_plan;
 use run::Run;
 use std::time::Instant;
-use step::{not_deleted, one_step, orphan};
+use step::{not_deleted, orphan};
 pub use transfer::transfer;
 
 /// Carries out a plan, which was made for `wish` from the source's listing `here`. A step that fails
@@ -180,7 +179,6 @@ pub fn carry_out(
         };
         let step = run.without_lost_clones(step);
         let began = Instant::now();
-        dest.hold(run.batch.takes(&step));
         let result = match step.action {
             Action::Keep => {
                 run.summary.kept += 1;
@@ -193,24 +191,12 @@ pub fn carry_out(
             Action::Transfer if step.from.is_some_and(|from| run.lost.contains(&from)) => {
                 Err(orphan(&step))
             }
-            _ => one_step(&step, source, dest, listener).and_then(|receipt| {
-                check_copy::hold(plan, &step, source, dest, &mut run.summary, listener)
-                    .map(|()| receipt)
-            }),
+            _ => run.carry_out(plan, &step, source, dest, listener),
         };
-        if result.is_err() && !run.batch.is_empty() {
-            run.publish(dest, listener)?;
-        }
         match result {
             Ok(receipt) if receipt.held => run.batch.add(step, receipt, began),
-            Ok(receipt) => {
-                run.summary.count(&step, &receipt);
-                listener(Event::ended(&step, Ok(receipt)));
-            }
-            Err(error)
-                if another_may_do(&step, &error)
-                    && run.plan_again(&step, &error, source, dest, listener)? => {}
-            Err(error) => run.failed(&step, error, listener)?,
+            Ok(receipt) => run.arrived(&step, receipt, listener),
+            Err(error) => run.did_not(&step, error, source, dest, listener)?,
         }
     }
     Ok(run.summary)

@@ -295,6 +295,31 @@ impl Run<'_, '_> {
         listing.free.map(|free| (place, free)).into_iter().collect()
     }
 
+    /// What would come to a destination, and go there.
+    fn preview(
+        &mut self,
+        dest: &mut Dest,
+        mut plan: Plan,
+        missing: &[&Snapshot],
+        there: &Listing,
+        ours: &[Snapshot],
+    ) -> Result<()> {
+        let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
+        plan.effort = dest.store()?.effort(&diffs);
+        (self.listener)(Event::planned(&dest.name, &plan, true));
+        if let Some(estimate) = dest.cost(Costed::Plan(&plan)) {
+            let destination = dest.name.clone();
+            (self.listener)(Event::Cost {
+                destination,
+                estimate,
+            });
+        }
+        match dest.keeps.all() {
+            true => Ok(()),
+            false => self.prune(dest, there, Some((&plan, missing)), ours),
+        }
+    }
+
     /// Brings a destination up to date, and lets it forget what its policy does not keep. What was last listed
     /// there.
     fn send_to_one(
@@ -304,14 +329,7 @@ impl Run<'_, '_> {
         ours: &[Snapshot],
     ) -> Result<Listing> {
         process::check("backing up")?;
-        let mut there = listed(dest, here)?;
-        if dest.compare {
-            let listener = &mut *self.listener;
-            there = match self.dry_run {
-                true => sync::as_if_settled(here, there),
-                false => sync::settle(here, there, self.store, dest.store()?, listener)?,
-            };
-        }
+        let there = self.settled(dest, here)?;
         let (here, there) = self.look_at_moved(dest, here.clone(), there)?;
         self.record(dest, &there, &here, ours)?;
         let (missing, here) = wanted(&dest.wants, &here, ours, &there);
@@ -328,28 +346,16 @@ impl Run<'_, '_> {
             ..Wish::default()
         };
         let listener = &mut *self.listener;
-        let mut plan = match imagined {
+        let plan = match imagined {
             true => plan::plan(&here, &there, &wish, &self.source.imagined_sizes(ours)?)?,
             false => sync::make_plan(self.store, &here, &there, &wish, listener)?,
         };
         sync::must_compare(&plan, self.store, dest.store()?)?;
         if self.dry_run {
-            let diffs: Vec<_> = plan.transfers().map(Step::diff).collect();
-            plan.effort = dest.store()?.effort(&diffs);
-        }
-        (self.listener)(Event::planned(&dest.name, &plan, self.dry_run));
-        if self.dry_run {
-            if let Some(cost) = dest.cost(Costed::Plan(&plan)) {
-                (self.listener)(Event::Cost {
-                    destination: dest.name.clone(),
-                    estimate: cost,
-                });
-            }
-            if !dest.keeps.all() {
-                self.prune(dest, &there, Some((&plan, &missing)), ours)?;
-            }
+            self.preview(dest, plan, &missing, &there, ours)?;
             return Ok(there);
         }
+        (self.listener)(Event::planned(&dest.name, &plan, false));
         let listener = &mut *self.listener;
         let summary = sync::carry_out(&plan, &here, &wish, self.store, dest.store()?, listener)?;
         summary.verdict()?;
@@ -361,14 +367,6 @@ impl Run<'_, '_> {
         self.prune(dest, &there, None, ours)?;
         Ok(there)
     }
-}
-
-/// What a destination has, told what there is here.
-fn listed(dest: &mut Dest, here: &Listing) -> Result<Listing> {
-    let store = dest.store()?;
-    store.attribute(here.origins());
-    store.look_for(here.ids());
-    store.list()
 }
 
 /// A snapshot that was made, would be, or (no reason) is not needed.

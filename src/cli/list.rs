@@ -13,8 +13,8 @@ use crate::glob;
 use crate::progress::Progress;
 use crate::report::archives::Shown;
 use crate::report::{self, Look, Screen};
-use crate::snapshot::{Origins, shown};
-use crate::store::{self, Access, Archive, Location};
+use crate::snapshot::{Listing, Origins, Snapshot, shown};
+use crate::store::{self, Access, Archive, Location, Place, Store};
 use jiff::Timestamp;
 use std::ffi::OsString;
 
@@ -81,20 +81,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         let limit = usual(&location.place);
         let all = leftovers(&listing, &options.exclude);
         for leftover in all.filter(|left| is_old(left, limit)) {
-            let name = shown(&leftover.path);
-            if let Err(error) = store.delete(&leftover.path) {
-                let error = Error {
-                    kind: match error.kind {
-                        Kind::Interrupted | Kind::Busy => return Err(error),
-                        _ => Kind::Partly,
-                    },
-                    ..error
-                };
-                progress.fail(&error);
-                failed = failed.and(Err(error));
-                continue;
-            }
-            progress.note(format!("removed {name}, left by an interrupted transfer"));
+            remove(&mut *store, leftover, &mut failed, &mut progress)?;
         }
         // What was said about them holds no more.
         listing = store.list()?;
@@ -104,29 +91,71 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         .retain(|snapshot| !glob::any(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
     progress.result(&report::Listed::of(&listing, &look));
-    let kept = listing.offer.stored().unwrap_or_default();
-    if options.commands && !kept.is_empty() {
-        match location.place.elsewhere() {
-            Some((host, there)) => {
-                let host = shown(host.login());
-                progress.note(format!(
-                    "on {host}, buttersink list --commands {there} prints how they are received by hand"
-                ));
-            }
-            None => {
-                let streams = report::Streams::of(&listing, |diff| match store.by_hand(diff) {
-                    Ok(how) => Ok(how),
-                    Err(error) => go_on(Err(error), &mut failed, &mut progress).map(|()| None),
-                })?;
-                progress.result(&streams);
-            }
-        }
+    if options.commands {
+        by_hand(
+            &mut *store,
+            &location.place,
+            &listing,
+            &mut failed,
+            &mut progress,
+        )?;
     }
     for mut archive in archives {
         let shown = show(&mut *archive, (options, &look), &mut progress);
         go_on(shown, &mut failed, &mut progress)?;
     }
     failed.and(progress.close())
+}
+
+/// One that cannot be removed keeps none of the others from it.
+fn remove(
+    store: &mut dyn Store,
+    leftover: &Snapshot,
+    failed: &mut Result<()>,
+    progress: &mut Progress,
+) -> Result<()> {
+    let error = match store.delete(&leftover.path) {
+        Ok(()) => {
+            let name = shown(&leftover.path);
+            progress.note(format!("removed {name}, left by an interrupted transfer"));
+            return Ok(());
+        }
+        Err(error) if matches!(error.kind, Kind::Interrupted | Kind::Busy) => return Err(error),
+        Err(error) => error,
+    };
+    let kind = Kind::Partly;
+    let error = Error { kind, ..error };
+    progress.fail(&error);
+    if failed.is_ok() {
+        *failed = Err(error);
+    }
+    Ok(())
+}
+
+/// Shows how the streams that are kept at a place are received without us.
+fn by_hand(
+    store: &mut dyn Store,
+    place: &Place,
+    listing: &Listing,
+    failed: &mut Result<()>,
+    progress: &mut Progress,
+) -> Result<()> {
+    if listing.offer.stored().unwrap_or_default().is_empty() {
+        return Ok(());
+    }
+    if let Some((host, there)) = place.elsewhere() {
+        let host = shown(host.login());
+        progress.note(format!(
+            "on {host}, buttersink list --commands {there} prints how they are received by hand"
+        ));
+        return Ok(());
+    }
+    let streams = report::Streams::of(listing, |diff| match store.by_hand(diff) {
+        Ok(how) => Ok(how),
+        Err(error) => go_on(Err(error), failed, progress).map(|()| None),
+    })?;
+    progress.result(&streams);
+    Ok(())
 }
 
 /// What cannot be read of one archive keeps none of the others from being shown; a signal does. The first

@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::progress::Progress;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Listing, Uuid};
-use crate::store::{self, Access, Location};
+use crate::store::{self, Access, Location, Place};
 use crate::verify::{self, Verification};
 use drill::Ground;
 use jiff::Timestamp;
@@ -94,15 +94,7 @@ fn verify_location(
     progress: &mut Progress,
 ) -> Result<Verification> {
     let place = Location::directory(location)?;
-    if task.depth == Depth::Download && place.place.directory().is_some() {
-        let said = "--download is for buckets; here --against OTHER --content reads the data";
-        return Err(Error::usage(format!("cannot verify {}", place.place), said));
-    }
-    if task.drill.is_some() && !place.place.keeps_streams() {
-        let said =
-            "a drill is for streams that are stored; here --against OTHER --content reads the data";
-        return Err(Error::usage(format!("cannot verify {}", place.place), said));
-    }
+    must_make_sense(task, &place.place)?;
     let other = task
         .against
         .as_deref()
@@ -126,22 +118,28 @@ fn verify_location(
         add(&mut report, &mut *archive, depth, with, listener)?;
     }
     ground.map_or(Ok(()), Ground::finish)?;
-    if let Some(mut other) = other {
-        verify::same_snapshots(&mut report, &other.listing);
-        if task.content {
-            files::compare(
-                &mut report,
-                &mut *store,
-                &mut other,
-                dirs,
-                task.changed,
-                listener,
-            )?;
-            files::settle(&mut report, &place, options);
-        }
-        report.listing.notes.extend(other.listing.notes);
+    let Some(mut other) = other else {
+        return Ok(report);
+    };
+    verify::same_snapshots(&mut report, &other.listing);
+    if task.content {
+        let (store, changed) = (&mut *store, task.changed);
+        files::compare(&mut report, store, &mut other, dirs, changed, listener)?;
+        files::settle(&mut report, &place, options);
     }
+    report.listing.notes.extend(other.listing.notes);
     Ok(report)
+}
+
+/// What is asked for must be something that the place has.
+fn must_make_sense(task: &Task, place: &Place) -> Result<()> {
+    let what = match (task.depth, &task.drill) {
+        (Depth::Download, _) if place.directory().is_some() => "--download is for buckets",
+        (_, Some(_)) if !place.keeps_streams() => "a drill is for streams that are stored",
+        _ => return Ok(()),
+    };
+    let said = format!("{what}; here --against OTHER --content reads the data");
+    Err(Error::usage(format!("cannot verify {place}"), said))
 }
 
 /// A subvolume without any archive is not passed over in silence.
@@ -161,32 +159,28 @@ fn verify_config(
     let mut found = Vec::new();
     for (of, subvolume) in archive::all(&config, options.destination.as_deref())? {
         let name = &subvolume.name;
-        let found_in = |verdict| FoundIn {
-            subvolume: name.clone(),
-            archive: of.name.clone(),
-            verdict,
-        };
         let settings = archive::settings(&config, of, name);
         let means = means::of_archive(options, of)?;
         let mut archive = store::open_archive(settings, Access::Read, &means)?;
-        match archive.backups() {
-            Ok(backups) => report.listing.location = backups.location,
-            Err(error) if error.kind == Kind::Interrupted => return Err(error),
-            Err(error) => {
-                found.push(found_in(error.to_string()));
-                report.findings.push(unread(name, error.to_string()));
-                continue;
-            }
-        }
         let before = report.findings.len();
-        let with = &mut (None, ground.as_mut());
-        add(&mut report, &mut *archive, task.depth, with, listener)?;
-        if report.findings.len() == before {
-            report
-                .findings
-                .push(unread(name, "there are no backups of it".to_owned()));
-        }
-        found.push(found_in(verify::in_words(&report.findings[before..])));
+        let unseen = match archive.backups() {
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) => Some(error.to_string()),
+            Ok(backups) => {
+                report.listing.location = backups.location;
+                let with = &mut (None, ground.as_mut());
+                add(&mut report, &mut *archive, task.depth, with, listener)?;
+                let none = report.findings.len() == before;
+                none.then(|| "there are no backups of it".to_owned())
+            }
+        };
+        let unread = unseen.clone().map(|why| unread(name, why));
+        report.findings.extend(unread);
+        found.push(FoundIn {
+            subvolume: name.clone(),
+            archive: of.name.clone(),
+            verdict: unseen.unwrap_or_else(|| verify::in_words(&report.findings[before..])),
+        });
     }
     // Nobody must be able to write it only to look.
     if let Err(error) = scheduled::note_verified(&config, found, Timestamp::now()) {

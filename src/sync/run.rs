@@ -1,15 +1,16 @@
 //! What is left of a plan while it is carried out, and what has become of the rest: what did not arrive takes
 //! with it what builds on it, and what could not come in one way is planned again in another.
 
-use super::another_way::must_be_about;
+use super::another_way::{another_may_do, must_be_about};
 use super::batch::Batch;
+use super::check_copy;
 use super::planning::plan_from;
-use super::step::orphan;
+use super::step::{one_step, orphan};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Instead, Listener, Summary};
 use crate::plan::{Action, Plan, Step, Wish};
 use crate::snapshot::{Listing, Measured, Size, Sizes, Uuid};
-use crate::store::Store;
+use crate::store::{Receipt, Store};
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
@@ -79,6 +80,45 @@ impl<'a> Run<'a> {
         };
         let mut failed = steps.iter();
         failed.try_for_each(|step| self.failed(step, error.clone(), listener))
+    }
+
+    /// Carries a step out, and compares what it brought where that is wished.
+    pub(super) fn carry_out(
+        &mut self,
+        plan: &Plan,
+        step: &Step,
+        source: &mut dyn Store,
+        dest: &mut dyn Store,
+        listener: &mut Listener,
+    ) -> Result<Receipt> {
+        dest.hold(self.batch.takes(step));
+        let receipt = one_step(step, source, dest, listener)?;
+        check_copy::hold(plan, step, source, dest, &mut self.summary, listener)?;
+        Ok(receipt)
+    }
+
+    pub(super) fn arrived(&mut self, step: &Step, receipt: Receipt, listener: &mut Listener) {
+        self.summary.count(step, &receipt);
+        listener(Event::ended(step, Ok(receipt)));
+    }
+
+    /// What waits does so no longer, since what is there now decides whether there is another way.
+    pub(super) fn did_not(
+        &mut self,
+        step: &Step,
+        error: Error,
+        source: &mut dyn Store,
+        dest: &mut dyn Store,
+        listener: &mut Listener,
+    ) -> Result<()> {
+        if !self.batch.is_empty() {
+            self.publish(dest, listener)?;
+        }
+        let may = another_may_do(step, &error);
+        match may && self.plan_again(step, &error, source, dest, listener)? {
+            true => Ok(()),
+            false => self.failed(step, error, listener),
+        }
     }
 
     pub(super) fn failed(

@@ -515,6 +515,7 @@ fn usage() {
         assert!(said.stderr.starts_with("checksumdir: "), "{}", said.stderr);
     }
     assert_eq!(checksumdir(["--help"]).code, 0);
-    assert!(checksumdir(["-V"]).stdout.starts_with("checksumdir 1."));
+    let version = concat!("checksumdir ", env!("CARGO_PKG_VERSION"));
+    assert!(checksumdir(["-V"]).stdout.starts_with(version));
     assert_eq!(checksumdir(["/nonexistent"]).code, 1);
 }

@@ -258,6 +258,13 @@ fn archives_beside_each_other() {
     for name in ["near", "far", "disk"] {
         assert!(status.contains(name), "{status}");
     }
+    let listed = buttersink(["list", "--config", config]).stdout;
+    for at in [&near, &far.join("host")] {
+        assert!(
+            listed.contains(&format!(" in raw:{}/", at.display())),
+            "{listed}"
+        );
+    }
     let listed = |more: &[&str]| {
         let said = buttersink([&["list", "--config", config], more].concat()).stdout;
         let backup = |line: &&str| line.starts_with("home__") || line.starts_with("mail__");

@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     diffs_on_exfat,
     diffs_on_btrfs,
     diffs_on_tmpfs_through_a_pipe,
+    threads_of_a_run_follow_each_other,
     diffs_at_a_far_side,
     archives_on_tmpfs,
     archives_on_ext4,
@@ -82,6 +83,21 @@ fn archives_on_tmpfs_by_way_of_a_spool() {
 
 fn archives_on_tmpfs_through_a_pipe() {
     suites(archives_in(tmpfs("t", 64), false), 70_000, true);
+}
+
+/// Whoever opens it while another thread lets it go waits for that, and is not refused.
+fn threads_of_a_run_follow_each_other() {
+    let disk = tmpfs("t", 64);
+    DiffStore::in_directory(&disk, Access::Write, None).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    drop(DiffStore::in_directory(&disk, Access::Write, None).unwrap());
+                }
+            });
+        }
+    });
 }
 
 /// By the program itself, as a client has it started.

@@ -1,7 +1,8 @@
 //! Retention by itself: what the policies let go at each place, where nothing is made and nothing sent.
 //! Decides nothing.
 
-use super::{Dest, Run, RunOutcome, Wants, common, listed};
+use super::look::listed;
+use super::{Dest, Run, RunOutcome, Wants, common};
 use crate::error::{Kind, Result};
 use crate::event::Event;
 use crate::process;

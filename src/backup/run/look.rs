@@ -8,6 +8,16 @@ use crate::sync;
 use std::collections::HashSet;
 
 impl Run<'_, '_> {
+    /// What a destination has, when what it has not compared yet has been.
+    pub(super) fn settled(&mut self, dest: &mut Dest, here: &Listing) -> Result<Listing> {
+        let there = listed(dest, here)?;
+        match (dest.compare, self.dry_run) {
+            (false, _) => Ok(there),
+            (true, true) => Ok(sync::as_if_settled(here, there)),
+            (true, false) => sync::settle(here, there, self.store, dest.store()?, self.listener),
+        }
+    }
+
     /// The newest snapshot that both have is what the next is sent from: if its generation moved, it is compared.
     pub(super) fn look_at_moved(
         &mut self,
@@ -39,4 +49,12 @@ impl Run<'_, '_> {
         there.notes.iter().for_each(|note| self.note(note));
         Ok(())
     }
+}
+
+/// What a destination has, told what there is here.
+pub(super) fn listed(dest: &mut Dest, here: &Listing) -> Result<Listing> {
+    let store = dest.store()?;
+    store.attribute(here.origins());
+    store.look_for(here.ids());
+    store.list()
 }

@@ -77,12 +77,49 @@ impl Holder {
 pub(super) struct Writer {
     _lock: File,
     files: Arc<Files>,
-    ended: Arc<(Mutex<bool>, Condvar)>,
+    ended: Arc<Flag>,
     thread: Option<JoinHandle<()>>,
+    /// The last to go, after the lock.
+    gone: Gone,
 }
 
-/// A directory, by its device and its number there, and who writes to it.
-type Known = ((u64, u64), Weak<Writer>);
+/// Something that comes true once, and can be waited for.
+#[derive(Debug, Default)]
+struct Flag(Mutex<bool>, Condvar);
+
+impl Flag {
+    fn raise(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.1.notify_all();
+    }
+
+    fn is_raised(&self) -> bool {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) {
+        let raised = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // It stays true, so that nothing is lost if a thread panicked that held it.
+        drop(self.1.wait_while(raised, |raised| !*raised));
+    }
+}
+
+/// Raises its flag when it goes.
+#[derive(Debug, Default)]
+struct Gone(Arc<Flag>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.raise();
+    }
+}
+
+/// A directory, by its device and its number there, who writes to it, and whether that has ended.
+struct Known {
+    at: (u64, u64),
+    writer: Weak<Writer>,
+    gone: Arc<Flag>,
+}
 
 /// Which directories this process writes to: several stores of a run may be in one.
 static WRITERS: Mutex<Vec<Known>> = Mutex::new(Vec::new());
@@ -94,15 +131,22 @@ static WRITERS: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 pub(super) fn take(files: &Arc<Files>, doing: &dyn Fn() -> String) -> Result<Arc<Writer>> {
     let stat = files.stat().doing(doing)?;
     let mut all = WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
-    all.retain(|(_, writer)| writer.strong_count() > 0);
-    let here = (stat.dev, stat.ino);
-    let known = all.iter().find(|(at, _)| *at == here);
-    if let Some(writer) = known.and_then(|(_, writer)| writer.upgrade()) {
-        return Ok(writer);
+    all.retain(|known| !known.gone.is_raised());
+    let at = (stat.dev, stat.ino);
+    for known in all.iter().filter(|known| known.at == at) {
+        match known.writer.upgrade() {
+            Some(writer) => return Ok(writer),
+            // Another thread is about to let it go.
+            None => known.gone.wait(),
+        }
     }
-    let writer = Arc::new(Writer::new(files, doing)?);
-    all.push((here, Arc::downgrade(&writer)));
-    Ok(writer)
+    let new = Arc::new(Writer::new(files, doing)?);
+    all.push(Known {
+        at,
+        writer: Arc::downgrade(&new),
+        gone: Arc::clone(&new.gone.0),
+    });
+    Ok(new)
 }
 
 impl Writer {
@@ -131,6 +175,7 @@ impl Writer {
             files: Arc::clone(files),
             thread: Some(renewing(Arc::clone(files), Arc::clone(&ended))),
             ended,
+            gone: Gone::default(),
         })
     }
 }
@@ -215,10 +260,10 @@ fn must_be_stale(there: &Holder, doing: &dyn Fn() -> String) -> Result<()> {
 }
 
 /// Says again and again that the run lives. What cannot be written now is written the next time.
-fn renewing(files: Arc<Files>, ended: Arc<(Mutex<bool>, Condvar)>) -> JoinHandle<()> {
+fn renewing(files: Arc<Files>, ended: Arc<Flag>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         sys::quiet_thread();
-        let (over, changed) = &*ended;
+        let Flag(over, changed) = &*ended;
         let mut over = over.lock().unwrap_or_else(PoisonError::into_inner);
         while !*over {
             let waited = changed.wait_timeout(over, RENEWED);
@@ -241,9 +286,7 @@ fn renew(files: &Files) -> io::Result<()> {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let (over, changed) = &*self.ended;
-        *over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        changed.notify_all();
+        self.ended.raise();
         if let Some(thread) = self.thread.take() {
             // It only writes a file, and what that says goes now.
             let _ = thread.join();

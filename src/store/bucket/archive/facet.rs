@@ -12,7 +12,6 @@ use crate::prices::Prices;
 use crate::snapshot::{Origin, Uuid};
 use crate::store::bucket::{ArchiveStore, by_hand, thawing};
 use crate::store::{Archive, Chain, Right};
-use crate::text::shown;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -22,8 +21,8 @@ impl Archive for ArchiveStore {
     }
 
     fn backups(&mut self) -> Result<Backups> {
-        let (bucket, prefix) = self.place();
-        let location = format!("s3://{bucket}/{}", shown(prefix));
+        let (_, prefix) = self.place();
+        let location = self.reach.objects.url(&prefix);
         Ok(self.archive()?.values(location))
     }
 
