@@ -12,7 +12,7 @@ use crate::sys;
 use crate::text::hex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 /// An object that is being made.
@@ -64,7 +64,8 @@ struct SharedUpload {
 pub(super) struct Workers {
     shared: Arc<SharedUpload>,
     jobs: Option<SyncSender<PartJob>>,
-    work: Arc<Mutex<Receiver<PartJob>>>,
+    /// Where threads take parts, as long as one of them lives: when none does, no part can be handed over.
+    work: Weak<Mutex<Receiver<PartJob>>>,
     /// Digests that need all bytes in their order.
     hashing: Vec<(Algorithm, Background)>,
     /// Where buffers go when nobody needs them any more, to be filled again.
@@ -91,26 +92,32 @@ impl Workers {
         });
         // Nothing waits in the channel, so a part is held by us or by the thread that sends it.
         let (jobs, work) = sync_channel(0);
+        let work = Arc::new(Mutex::new(work));
         let (home, spare) = channel();
         let sha256 = wanted.sha256.then_some(Algorithm::Sha256);
         let tree_hash = (!wanted.leaves).then_some(Algorithm::TreeHash);
         let hashing = |algorithm| (algorithm, Background::start(algorithm, waiting));
-        Workers {
+        let mut workers = Workers {
             shared,
             jobs: Some(jobs),
-            work: Arc::new(Mutex::new(work)),
+            work: Arc::downgrade(&work),
             hashing: sha256.into_iter().chain(tree_hash).map(hashing).collect(),
             home,
             spare,
             made: 1,
             threads: Vec::new(),
-        }
+        };
+        workers.spawn();
+        workers
     }
 
     /// As many threads as are allowed by now.
     fn spawn(&mut self) {
+        let Some(work) = self.work.upgrade() else {
+            return;
+        };
         for place in self.threads.len()..self.shared.gauge.allowed() {
-            let (shared, work) = (Arc::clone(&self.shared), Arc::clone(&self.work));
+            let (shared, work) = (Arc::clone(&self.shared), Arc::clone(&work));
             let thread = std::thread::spawn(move || shared.work(place, &work));
             self.threads.push(thread);
         }
