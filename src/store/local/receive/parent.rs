@@ -140,6 +140,26 @@ fn just_received(local: &Local, parent: Uuid) -> Option<Exact> {
     })
 }
 
+fn must_be_the_only_one(
+    name: &str,
+    uuid: Uuid,
+    all: &[Subvolume],
+    local: &Local,
+) -> std::result::Result<(), String> {
+    let is_claim = |s: &&Subvolume| s.received_uuid == Some(uuid) && s.uuid != uuid;
+    let Some(claims) = all.iter().find(is_claim) else {
+        return Ok(());
+    };
+    // What lies elsewhere is nothing to whoever may only be here.
+    let which = match &claims.below {
+        None if local.walled => "a subvolume elsewhere".to_owned(),
+        _ => format!("the subvolume {}", shown(&claims.path)),
+    };
+    Err(format!(
+        "{which} claims to be {name}: its received UUID is {uuid}; see who made it, and delete it"
+    ))
+}
+
 fn fit(
     listed: &Snapshot,
     name: &str,
@@ -151,20 +171,7 @@ fn fit(
     let Some(now) = now else {
         return Err(format!("{name} is gone since it was listed"));
     };
-    if let Some(claims) = all
-        .iter()
-        .find(|s| s.received_uuid == Some(now.uuid) && s.uuid != now.uuid)
-    {
-        // What lies elsewhere is nothing to whoever may only be here.
-        let which = match &claims.below {
-            None if local.walled => "a subvolume elsewhere".to_owned(),
-            _ => format!("the subvolume {}", shown(&claims.path)),
-        };
-        return Err(format!(
-            "{which} claims to be {name}: its received UUID is {}; see who made it, and delete it",
-            now.uuid
-        ));
-    }
+    must_be_the_only_one(name, now.uuid, all, local)?;
     match state {
         _ if !now.read_only => Err(format!("{name} is read-write")),
         Some(State::Ok | State::Unsealed) => Ok(Exact {
