@@ -7,7 +7,7 @@ mod slash;
 use super::form::{EXIT, Form};
 use super::grammar::{Command, Usage};
 use super::leftovers::leftovers;
-use super::means::open;
+use super::means::{open, open_for};
 use super::options::Options;
 use crate::archive::{Thaw, Tier};
 use crate::btrfs;
@@ -120,7 +120,7 @@ fn open_both(source: &OsStr, from: &Location, to: &Location, options: &Options) 
     if options.create && !options.dry_run {
         to.place.create()?;
     }
-    let dest_store = open(to, access, options);
+    let dest_store = open_for(from, to, access, options);
     let dest_store = dest_store.map_err(|error| to.place.way_to_make(error))?;
     Ok((source_store, dest_store))
 }

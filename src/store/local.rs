@@ -60,6 +60,9 @@ pub struct Manner {
     pub compressed: bool,
     /// How snapshots are received; if nothing is said, by the program `btrfs` where there is one.
     pub receive_with: Option<ReceiveWith>,
+    /// Whether the program `btrfs` may receive where it cannot be kept to its filesystem: for what comes was made on
+    /// this machine, or the owner of this machine said so.
+    pub unconfined: bool,
 }
 
 /// A directory of a btrfs filesystem.
