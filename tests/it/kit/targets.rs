@@ -112,6 +112,7 @@ pub(crate) fn open(place: &str, access: Access) -> Result<Box<dyn Store>> {
 
 fn means(far: &Path) -> Means {
     Means {
+        bwlimit: None,
         manner: Manner {
             priority: Priority::Normal,
             compressed: false,
