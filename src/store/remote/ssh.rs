@@ -6,9 +6,8 @@ use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::limiter::{Limited, Limiter};
 use crate::log;
 use crate::process::duplex;
-use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::location::Address;
+use crate::store::location::{Address, Place};
 use crate::store::wire::{Descriptors, Hello};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -115,7 +114,7 @@ pub(crate) fn open(
     options: &Options,
     bwlimit: Option<u64>,
 ) -> Result<Remote> {
-    let (host, url, asked) = (address.host(), address.url(), shown(address.dir()));
+    let (host, place) = (address.host(), place(address, us.raw));
     let (address, ours) = (address.clone(), options.clone());
     let dial = move || {
         let command = command(&address, access, &ours)?;
@@ -135,7 +134,14 @@ pub(crate) fn open(
     };
     let remote = Remote::connect_attended(host, access, us, Box::new(dial))
         .map_err(|error| hint(error, options))?;
-    Ok(remote.named(url, asked))
+    Ok(remote.named(place))
+}
+
+fn place(address: &Address, raw: bool) -> Place {
+    match raw {
+        true => Place::RawSsh(address.clone()),
+        false => Place::Ssh(address.clone()),
+    }
 }
 
 fn limited<T>(inner: T, limiter: &Limiter) -> Limited<T> {
