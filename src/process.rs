@@ -1,6 +1,7 @@
 //! A child process as a `Read` or as something to write to; nothing else here spawns.
 //! Its standard error is always drained, and its own words are the error when it fails.
 
+mod attendant;
 pub mod duplex;
 mod search_path;
 pub mod secrets;
@@ -9,6 +10,7 @@ mod timeout;
 
 use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::sys;
+pub use attendant::Attendant;
 use search_path::not_started;
 pub use search_path::program;
 use std::io::{self, Read, Write};

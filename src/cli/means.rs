@@ -68,6 +68,7 @@ fn ssh(options: &Options) -> SshOptions {
         sudo: options.remote_sudo.clone().unwrap_or(usual.sudo),
         remote: options.remote_command.clone().unwrap_or(usual.remote),
         bwlimit: options.bwlimit,
+        ..usual
     }
 }
 

@@ -46,6 +46,7 @@ mod local;
 mod mended;
 mod moved;
 mod moving;
+mod one_connection;
 mod origin;
 mod owner;
 mod packaging;
@@ -124,6 +125,7 @@ fn main() -> std::process::ExitCode {
             mended::TESTS,
             moved::TESTS,
             moving::TESTS,
+            one_connection::TESTS,
             origin::TESTS,
             owner::TESTS,
             packaging::TESTS,
