@@ -27,6 +27,7 @@ pub use target::Target;
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Cause, Doing, Error, Kind, Result};
+use crate::limiter::Limiter;
 use crate::log::{self, transactions};
 use crate::process::Priority;
 use crate::proof::{Depth, Finding, Watched};
@@ -65,6 +66,7 @@ pub struct Local {
     dir: PathBuf,
     filesystem: Filesystem,
     manner: Manner,
+    limiter: Option<Limiter>,
     /// What the last listing said, and what was received since.
     known: Vec<Snapshot>,
     /// What was received since it was opened, by its own UUID.
@@ -126,6 +128,7 @@ impl Local {
             dir,
             filesystem,
             manner,
+            limiter: None,
             known: Vec::new(),
             arrived: Vec::new(),
             round: None,
@@ -144,6 +147,15 @@ impl Local {
             published: Vec::new(),
             _lock: lock,
         })
+    }
+
+    /// The same store, whose streams move at no more bytes in a second than these.
+    #[must_use]
+    pub fn limited(self, bwlimit: Option<u64>) -> Local {
+        Local {
+            limiter: bwlimit.map(Limiter::new),
+            ..self
+        }
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -326,6 +338,10 @@ impl Local {
 }
 
 impl Store for Local {
+    fn limiter(&self) -> Option<Limiter> {
+        self.limiter.clone()
+    }
+
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all);

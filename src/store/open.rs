@@ -23,9 +23,8 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
     match place {
         Place::Local(dir) => {
             let local = Local::open(dir, access, means.manner);
-            Ok(Box::new(
-                local.map_err(|error| other_form(error, dir, access, "raw:"))?,
-            ))
+            let local = local.map_err(|error| other_form(error, dir, access, "raw:"))?;
+            Ok(Box::new(local.limited(means.bwlimit)))
         }
         Place::S3 { bucket, prefix } => {
             let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
@@ -33,13 +32,14 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
         }
         Place::Raw(dir) => {
             let store = DiffStore::in_directory(dir, access, means.s3.part_size)?;
-            Ok(Box::new(store))
+            Ok(Box::new(store.limited(means.bwlimit)))
         }
         Place::Ssh(address) => Ok(Box::new(remote::ssh::open(
             address,
             access,
             us(means),
             &means.ssh,
+            means.bwlimit,
         )?)),
         Place::RawSsh(address) => {
             let us = Hello {
@@ -47,7 +47,11 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
                 ..us(means)
             };
             Ok(Box::new(remote::ssh::open(
-                address, access, us, &means.ssh,
+                address,
+                access,
+                us,
+                &means.ssh,
+                means.bwlimit,
             )?))
         }
     }
@@ -94,7 +98,7 @@ pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAnd
         }
         Place::Raw(dir) => {
             let store = DiffStore::in_directory(dir, access, means.s3.part_size)?;
-            (store, place.to_string())
+            (store.limited(means.bwlimit), place.to_string())
         }
         _ => return Ok((open(place, access, means)?, Vec::new())),
     };
@@ -118,7 +122,9 @@ pub fn open_archive(
     means: &Means,
 ) -> Result<Box<dyn Archive>> {
     let archive = match settings.bucket.starts_with(raw::SCHEME) {
-        true => ArchiveStore::in_directory(settings, access, means.s3.part_size)?,
+        true => {
+            ArchiveStore::in_directory(settings, access, means.s3.part_size)?.limited(means.bwlimit)
+        }
         false => ArchiveStore::open(settings, access, means.s3.clone())?,
     };
     Ok(Box::new(archive))

@@ -116,6 +116,7 @@ fn diffs_at_a_far_side() {
 
 fn means(far: &Path) -> Means {
     Means {
+        bwlimit: None,
         manner: Manner {
             priority: Priority::Normal,
             compressed: false,

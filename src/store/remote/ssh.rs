@@ -34,8 +34,6 @@ pub struct Options {
     pub sudo: OsString,
     /// How it is called there: a word or more.
     pub remote: OsString,
-    /// Bytes in a second, in both directions together.
-    pub bwlimit: Option<u64>,
     /// Those of the run, where it does more than one thing on a machine.
     pub connections: Option<Connections>,
 }
@@ -47,7 +45,6 @@ impl Default for Options {
             options: Vec::new(),
             sudo: "sudo".into(),
             remote: "buttersink".into(),
-            bwlimit: None,
             connections: None,
         }
     }
@@ -123,7 +120,8 @@ fn quoted(word: &OsStr) -> OsString {
     OsString::from_vec(text)
 }
 
-/// Opens the store at an address. `us` is what we tell the far side of this run.
+/// Opens the store at an address. `us` is what we tell the far side of this run; `bwlimit` is bytes in a second,
+/// in both directions together.
 ///
 /// # Errors
 /// If the location cannot be, nobody answers, or the far side grants too little.
@@ -132,6 +130,7 @@ pub(crate) fn open(
     access: Access,
     us: Hello,
     options: &Options,
+    bwlimit: Option<u64>,
 ) -> Result<Remote> {
     let (host, url, asked) = (address.host(), address.url(), shown(address.dir()));
     let (address, ours) = (address.clone(), options.clone());
@@ -153,7 +152,7 @@ pub(crate) fn open(
                 master,
             }),
         };
-        let pipes: Pipes = match ours.bwlimit.map(Limiter::new) {
+        let pipes: Pipes = match bwlimit.map(Limiter::new) {
             None => (output, Box::new(input)),
             Some(limiter) => (
                 Box::new(limited(output, &limiter)),
