@@ -21,7 +21,7 @@ use stderr::Complaints;
 pub use stderr::{is_about_input, outside};
 pub use timeout::run_within;
 
-/// A pipe as large as an ordinary user may make one: fewer turns between the two ends.
+/// As large as an ordinary user may make one: fewer turns between the two ends.
 const PIPE: usize = 1 << 20;
 
 /// Whether children yield to everything else on the machine.
