@@ -21,7 +21,7 @@ use stderr::Complaints;
 pub use stderr::{is_about_input, outside};
 pub use timeout::run_within;
 
-/// As large as an ordinary user may make one: fewer turns between the two ends.
+/// A pipe as large as an ordinary user may make one: fewer turns between the two ends.
 const PIPE: usize = 1 << 20;
 
 /// Whether children yield to everything else on the machine.
@@ -72,14 +72,9 @@ impl Running {
         if sys::interrupted() {
             return Err(interrupted(&self.doing));
         }
-        let words = self
-            .words
-            .as_ref()
-            .map_or_else(String::new, Complaints::last);
-        let said = match words.is_empty() {
-            true => format!("it ended with {status}"),
-            false => words,
-        };
+        let words = self.words.as_ref().map(Complaints::last);
+        let words = words.filter(|words| !words.is_empty());
+        let said = words.unwrap_or_else(|| format!("it ended with {status}"));
         let error = Error::failed(&self.doing, said);
         Err(match (status.signal(), status.code()) {
             (Some(signal), _) => error.cause(Cause::Signal(signal)),
