@@ -29,6 +29,7 @@ mod clones;
 mod cold;
 mod commands;
 mod compare;
+mod config_files;
 mod configured;
 mod copies;
 mod cut;
@@ -107,6 +108,7 @@ fn main() -> std::process::ExitCode {
             commands::TESTS,
             commands::completions::TESTS,
             compare::TESTS,
+            config_files::TESTS,
             configured::TESTS,
             copies::TESTS,
             cut::TESTS,
