@@ -14,10 +14,10 @@ import sys
 from zoneinfo import ZoneInfo
 
 ZONE, UTC = ZoneInfo("Europe/Berlin"), datetime.timezone.utc
-BEGIN = datetime.datetime(2026, 1, 1, 12, 0, tzinfo=ZONE)
-# The first day of each, and how many days it lasts. Both changes of the clocks, 29 March and 25 October, are in one.
+BEGIN = datetime.datetime(2025, 1, 1, 12, 0, tzinfo=ZONE)
+# The first day of each, and how many days it lasts. Both changes of the clocks, 30 March and 26 October, are in one.
 AWAY = {"disk": [(82, 20), (200, 45)], "far": [(150, 12), (290, 12)], "stick": [(240, 30)]}
-CHANGES = [datetime.datetime(2026, 3, 29, 1, 0, tzinfo=UTC), datetime.datetime(2026, 10, 25, 1, 0, tzinfo=UTC)]
+CHANGES = [datetime.datetime(2025, 3, 30, 1, 0, tzinfo=UTC), datetime.datetime(2025, 10, 26, 1, 0, tzinfo=UTC)]
 WORDS = {"disk": ("unplug", "plug"), "far": ("down", "up"), "stick": ("fill", "clear")}
 
 
