@@ -160,13 +160,14 @@ fn verify_config(
     for (of, subvolume) in archive::all(&config, options.destination.as_deref())? {
         let name = &subvolume.name;
         let settings = archive::settings(&config, of, name);
-        let means = means::of_archive(options, of)?;
-        let mut archive = store::open_archive(settings, Access::Read, &means)?;
+        let opened = means::of_archive(options, of)
+            .and_then(|means| store::open_archive(settings, Access::Read, &means));
+        let read = opened.and_then(|mut archive| Ok((archive.backups()?, archive)));
         let before = report.findings.len();
-        let unseen = match archive.backups() {
+        let unseen = match read {
             Err(error) if error.kind == Kind::Interrupted => return Err(error),
             Err(error) => Some(error.to_string()),
-            Ok(backups) => {
+            Ok((backups, mut archive)) => {
                 report.listing.location = backups.location;
                 let with = &mut (None, ground.as_mut());
                 add(&mut report, &mut *archive, task.depth, with, listener)?;

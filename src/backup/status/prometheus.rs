@@ -148,11 +148,13 @@ mod tests {
             free_bytes: Some(7),
             free_bytes_per_day: Some(-2),
             full_in_days: Some(3),
+            unknown: false,
         };
         let status = Status {
             file: "/etc/a\\b".to_owned(),
             last_run: None,
             lines: vec![line("home"), line("a\nb")],
+            unread: None,
         };
         let text = text(&status);
         assert_eq!(text.matches("# TYPE buttersink_late gauge").count(), 1);
