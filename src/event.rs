@@ -259,19 +259,16 @@ impl fmt::Display for Event {
             Event::Moved { bytes } => write!(f, "{bytes} bytes moved"),
             Event::Verifying(watched) => write!(f, "verifying {}", watched.what),
             Event::Started(step) => run::started(step, f),
-            Event::Again { path, error } if f.alternate() => {
-                write!(f, "note: {}: {error}; trying once more", shown(path))
-            }
-            Event::Again { error, .. } => write!(f, "note: {error}; trying once more"),
+            Event::Again { path, error } => run::again(path, error, f),
             Event::Unsettled(error) => write!(f, "note: {error}"),
             Event::Comparing { path, entries } => {
                 write!(f, "comparing {}, {entries} entries so far", shown(path))
             }
             Event::Planned(event) => event.fmt(f),
             Event::Cost {
-                destination,
+                destination: at,
                 estimate,
-            } => write!(f, "{destination}: {estimate}"),
+            } => write!(f, "{at}: {estimate}"),
             Event::Instead(event) => event.fmt(f),
             Event::Compared(event) => event.fmt(f),
             Event::Ended(event) => event.fmt(f),
@@ -281,34 +278,17 @@ impl fmt::Display for Event {
             Event::Due {
                 subvolume, what, ..
             } => write!(f, "{}: {what}", shown(subvolume)),
-            Event::Made { path, made, why } => match (made, why) {
-                (true, Some(why)) => write!(f, "made the snapshot {} ({why})", shown(path)),
-                (false, Some(why)) => write!(f, "would make the snapshot {} ({why})", shown(path)),
-                (_, None) => write!(f, "nothing changed since {}", shown(path)),
-            },
+            Event::Made { path, made, why } => run::made(path, *made, why.as_deref(), f),
             Event::Destination(event) => event.fmt(f),
             Event::Retention(event) => event.fmt(f),
             Event::Restoring(event) => event.fmt(f),
-            Event::Thaw { objects } => {
-                write!(
-                    f,
-                    "note: asked for {objects} objects to be thawed, all at once"
-                )
-            }
+            Event::Thaw { objects } => run::thaw(*objects, f),
             Event::Thawing {
                 frozen,
                 objects,
                 waited,
-            } => {
-                let minutes = waited.as_secs() / 60;
-                let (hours, minutes) = (minutes / 60, minutes % 60);
-                let open = format_args!("{frozen} of {objects} objects are frozen still");
-                write!(f, "{open}, waited {hours}:{minutes:02} h")
-            }
-            Event::Restored { snapshot, target } => {
-                let (snapshot, target) = (shown(snapshot), shown(target));
-                write!(f, "restored to {target}, a writable snapshot of {snapshot}")
-            }
+            } => run::thawing(*frozen, *objects, *waited, f),
+            Event::Restored { snapshot, target } => run::restored(snapshot, target, f),
             Event::Finding(event) => event.fmt(f),
             Event::Verified(event) => event.fmt(f),
             Event::Leftover(event) => event.fmt(f),

@@ -18,6 +18,7 @@ pub mod serve;
 
 use crate::archive::{ByHand, Thaw, Thawing};
 use crate::error::{Error, Result};
+use crate::limiter::Limiter;
 use crate::proof::{Depth, Finding, Verdict, Watched};
 use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, Uuid, shown};
 pub use access::Access;
@@ -80,6 +81,11 @@ pub trait Store {
     /// # Errors
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
+
+    /// What streams from and to it move at, where it does not see to that itself.
+    fn limiter(&self) -> Option<Limiter> {
+        None
+    }
 
     /// Tells whether what is going to be received is compared with its source before it counts as sent:
     /// until [`Store::settle`] says how that went, it is [`crate::snapshot::State::Uncompared`].

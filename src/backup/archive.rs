@@ -136,6 +136,7 @@ pub fn means(archive: &ArchiveConfig, means: &Means) -> Means {
             sse: archive.sse.clone(),
             ..options
         },
+        bwlimit: means.bwlimit.or(archive.bwlimit),
         ..means.clone()
     }
 }

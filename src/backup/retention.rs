@@ -9,7 +9,6 @@ use crate::snapshot::{Graph, Uuid};
 pub use chains::{ChainPolicy, own};
 use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
 pub use period::{Calendar, Every, Period};
-use std::fmt::Write;
 use std::path::PathBuf;
 
 /// How many snapshots are kept. With nothing in it, all are.
@@ -170,58 +169,53 @@ fn judge_past(
     now: &Zoned,
 ) -> Vec<Decision> {
     candidates.sort_by(|a, b| (b.made, b.order, &b.path).cmp(&(a.made, a.order, &a.path)));
-    let mut reasons: Vec<String> = vec![String::new(); candidates.len()];
-    let mut say = |at: usize, why: &str| {
-        let comma = if reasons[at].is_empty() { "" } else { ", " };
-        // Writing to a string cannot fail.
-        let _ = write!(reasons[at], "{comma}{why}");
-    };
-    if !candidates.is_empty() {
-        say(0, "the newest");
-    }
-    for (at, candidate) in candidates.iter().enumerate() {
-        if policy.keeps_all() {
-            say(at, "everything is kept");
-        }
-        if let Some(newest) = policy.newest.filter(|&newest| at < newest) {
-            say(at, &format!("one of the newest {newest}"));
-        }
-        if policy.spares(candidate, now.timestamp()) {
-            say(at, "it has not been there for long enough");
-        }
-        for (_, why) in bonds.pinned.iter().filter(|(id, _)| *id == candidate.id) {
-            say(at, why);
-        }
-    }
+    let own = candidates.iter().enumerate();
+    let own = own.map(|(at, candidate)| reasons_of(candidate, at, policy, bonds, now.timestamp()));
+    let mut reasons: Vec<String> = own.map(|all| all.join(", ")).collect();
+    let calendar = (&policy.calendar, now.time_zone());
     for &(period, count) in &policy.periods {
-        let which = if policy.calendar.first {
-            "first"
-        } else {
-            "newest"
+        let which = match policy.calendar.first {
+            true => "first",
+            false => "newest",
         };
-        for at in one_of_each(
-            &candidates,
-            period,
-            count,
-            (&policy.calendar, now.time_zone()),
-        ) {
-            say(
-                at,
-                &format!("{which} of one of {count} {}", period.plural()),
-            );
+        for at in one_of_each(&candidates, period, count, calendar) {
+            let comma = if reasons[at].is_empty() { "" } else { ", " };
+            let why = format!("{comma}{which} of one of {count} {}", period.plural());
+            reasons[at].push_str(&why);
         }
     }
     keep_parents(&candidates, &mut reasons, &bonds.graph);
     let verdict = |(candidate, why): (Candidate, String)| Decision {
         candidate,
         keep: !why.is_empty(),
-        why: if why.is_empty() {
-            "no rule keeps it".to_owned()
-        } else {
-            why
+        why: match why.is_empty() {
+            true => "no rule keeps it".to_owned(),
+            false => why,
         },
     };
     candidates.into_iter().zip(reasons).map(verdict).collect()
+}
+
+/// Why one is kept, whatever period it is of; `at` counts from the newest.
+fn reasons_of(
+    candidate: &Candidate,
+    at: usize,
+    policy: &Policy,
+    bonds: &Bonds,
+    now: Timestamp,
+) -> Vec<String> {
+    let newest = policy.newest.filter(|&newest| at < newest);
+    let rules = [
+        (at == 0).then(|| "the newest".to_owned()),
+        policy.keeps_all().then(|| "everything is kept".to_owned()),
+        newest.map(|newest| format!("one of the newest {newest}")),
+        policy
+            .spares(candidate, now)
+            .then(|| "it has not been there for long enough".to_owned()),
+    ];
+    let pinned = bonds.pinned.iter().filter(|(id, _)| *id == candidate.id);
+    let pinned = pinned.map(|(_, why)| why.clone());
+    rules.into_iter().flatten().chain(pinned).collect()
 }
 
 /// The places of those that stand for each of the last `count` periods that have any.

@@ -345,10 +345,9 @@ impl Run<'_, '_> {
             run: !self.dry_run,
             ..Wish::default()
         };
-        let listener = &mut *self.listener;
         let plan = match imagined {
             true => plan::plan(&here, &there, &wish, &self.source.imagined_sizes(ours)?)?,
-            false => sync::make_plan(self.store, &here, &there, &wish, listener)?,
+            false => sync::make_plan(self.store, &here, &there, &wish, self.listener)?,
         };
         sync::must_compare(&plan, self.store, dest.store()?)?;
         if self.dry_run {

@@ -111,6 +111,9 @@ impl ScheduledOrder {
     }
 }
 
+/// A further destination, as far as it was needed.
+type Opened = Option<Result<Box<dyn Store>>>;
+
 /// What the subvolumes of a run have in common.
 pub(super) struct RunContext<'a, 'b> {
     order: &'a ScheduledOrder,
@@ -119,8 +122,8 @@ pub(super) struct RunContext<'a, 'b> {
     state: RunState,
     /// Where the snapshots are.
     folders: Folders,
-    /// The further destinations, in the order of the configuration, as far as they were needed.
-    others: Vec<Option<Result<Box<dyn Store>>>>,
+    /// In the order of the configuration.
+    others: Vec<Opened>,
     /// Remarks made already.
     said: HashSet<String>,
     /// What was done so far.

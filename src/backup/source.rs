@@ -36,6 +36,24 @@ pub struct BackupSource {
     family: Family,
 }
 
+/// A subvolume must be one that changes, and be known by its own UUID.
+fn must_make_sense(found: &Subvolume, path: &Path) -> Result<()> {
+    let doing = format!("cannot back up {}", shown(path));
+    if found.read_only {
+        let said = "it is read-only, so there is nothing to snapshot; a snapshot is sent by buttersink SNAPSHOT DEST";
+        return Err(Error::usage(doing, said));
+    }
+    if found.received_uuid.is_some() {
+        let said = format!(
+            "it was received and then made read-write, so that all its snapshots would pass for what was \
+             received: use another in its place, made by btrfs subvolume snapshot {} NEW",
+            shown(path)
+        );
+        return Err(Error::refused(doing, said));
+    }
+    Ok(())
+}
+
 impl BackupSource {
     /// Finds a subvolume and the directory of its snapshots, relative to it or absolute, which is
     /// made if `make` says so.
@@ -47,24 +65,7 @@ impl BackupSource {
         let path = path
             .canonicalize()
             .doing(|| format!("cannot open {}", shown(path)))?;
-        if found.read_only {
-            let said = "it is read-only, so there is nothing to snapshot; a snapshot is sent by buttersink SNAPSHOT DEST";
-            return Err(Error::usage(
-                format!("cannot back up {}", shown(&path)),
-                said,
-            ));
-        }
-        if found.received_uuid.is_some() {
-            let said = format!(
-                "it was received and then made read-write, so that all its snapshots would pass for what was \
-                 received: use another in its place, made by btrfs subvolume snapshot {} NEW",
-                shown(&path)
-            );
-            return Err(Error::refused(
-                format!("cannot back up {}", shown(&path)),
-                said,
-            ));
-        }
+        must_make_sense(&found, &path)?;
         let folder = path.join(folder);
         check_folder(&path, &folder)?;
         if matches!(naming, Naming::OneShot(_)) {

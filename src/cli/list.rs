@@ -64,10 +64,9 @@ fn look(options: &Options) -> Result<Look> {
 pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let look = look(options)?;
     let removing = options.delete && !options.dry_run;
-    let access = if removing {
-        Access::Write
-    } else {
-        Access::Read
+    let access = match removing {
+        true => Access::Write,
+        false => Access::Read,
     };
     let location = Location::directory(&words[0])?;
     let means = means(options)?;

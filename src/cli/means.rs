@@ -36,6 +36,7 @@ pub(super) fn means(options: &Options) -> Result<Means> {
         },
         ssh: ssh(options),
         s3: s3(options),
+        bwlimit: options.bwlimit,
     })
 }
 
@@ -67,7 +68,6 @@ fn ssh(options: &Options) -> SshOptions {
         options: options.ssh_option.clone(),
         sudo: options.remote_sudo.clone().unwrap_or(usual.sudo),
         remote: options.remote_command.clone().unwrap_or(usual.remote),
-        bwlimit: options.bwlimit,
     }
 }
 

@@ -59,11 +59,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let source = words[0].as_os_str();
     let (from, to) = (Location::source(source)?, Location::directory(&words[1])?);
     if options.delete && from.snapshot.is_some() {
-        let said = format!(
-            "SRC is one snapshot, so all others would go: for all of a directory, type {}/",
-            shown(source)
-        );
-        return Err(Error::usage("cannot delete", said));
+        return Err(would_empty(source));
     }
     if options.require_mount {
         must_be_mounted(&from)?;
@@ -102,6 +98,14 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let resumes = there.offer.keeps_diffs();
     dest_store.attribute(here.origins());
     carry_out(&plan, (&here, &wish), stores, resumes, progress)
+}
+
+fn would_empty(source: &OsStr) -> Error {
+    let said = format!(
+        "SRC is one snapshot, so all others would go: for all of a directory, type {}/",
+        shown(source)
+    );
+    Error::usage("cannot delete", said)
 }
 
 /// Opens both sides, with no more rights at the destination than the run needs.
@@ -144,24 +148,18 @@ fn look(
         slash::refuse_one_snapshot(source, from)?;
         must_be_allowed(&here, options)?;
     }
+    let (source_store, dest_store) = (&mut **source_store, &mut **dest_store);
     let listener = &mut |event| progress.hear(&event);
     let there = match (options.compare, options.dry_run) {
         (false, _) => there,
         (true, true) => sync::as_if_settled(&here, there),
-        (true, false) => sync::settle(
-            &here,
-            there,
-            &mut **source_store,
-            &mut **dest_store,
-            listener,
-        )?,
+        (true, false) => sync::settle(&here, there, source_store, dest_store, listener)?,
     };
     let wanted = |s: &Snapshot| match &from.snapshot {
         Some(only) => s.path == *only,
         None => !glob::any(&options.exclude, &s.path),
     };
     let (both, listener) = ((here, there), &mut |event| progress.hear(&event));
-    let (source_store, dest_store) = (&mut **source_store, &mut **dest_store);
     let which: (&dyn Fn(&Snapshot) -> bool, bool) = (&wanted, !options.dry_run);
     let (here, there) = sync::compare_moved(both, which, source_store, dest_store, listener)?;
     there.notes.iter().for_each(|note| progress.note(note));

@@ -13,15 +13,15 @@ use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::scheduled::{self, FoundIn};
 use crate::error::{Error, Kind, Result};
-use crate::event::Event;
+use crate::event::{Event, Listener};
 use crate::progress::Progress;
 use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Listing, Uuid};
-use crate::store::{self, Access, Location, Place};
+use crate::store::{self, Access, Archive, Location, Place};
 use crate::verify::{self, Verification};
 use drill::Ground;
 use jiff::Timestamp;
-use one::{Other, add, alone};
+use one::{Other, With, add, alone};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use words::Task;
@@ -162,18 +162,11 @@ fn verify_config(
         let settings = archive::settings(&config, of, name);
         let opened = means::of_archive(options, of)
             .and_then(|means| store::open_archive(settings, Access::Read, &means));
-        let read = opened.and_then(|mut archive| Ok((archive.backups()?, archive)));
+        let with = &mut (None, ground.as_mut());
         let before = report.findings.len();
-        let unseen = match read {
-            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+        let unseen = match opened {
+            Ok(mut archive) => add_archive(&mut report, &mut *archive, task.depth, with, listener)?,
             Err(error) => Some(error.to_string()),
-            Ok((backups, mut archive)) => {
-                report.listing.location = backups.location;
-                let with = &mut (None, ground.as_mut());
-                add(&mut report, &mut *archive, task.depth, with, listener)?;
-                let none = report.findings.len() == before;
-                none.then(|| "there are no backups of it".to_owned())
-            }
         };
         let unread = unseen.clone().map(|why| unread(name, why));
         report.findings.extend(unread);
@@ -192,6 +185,27 @@ fn verify_config(
     }
     ground.map_or(Ok(()), Ground::finish)?;
     Ok(report)
+}
+
+/// Adds what is found of the backups in an archive; why there is nothing to be found, if so.
+fn add_archive(
+    report: &mut Verification,
+    archive: &mut dyn Archive,
+    depth: Depth,
+    with: &mut With,
+    listener: &mut Listener,
+) -> Result<Option<String>> {
+    let before = report.findings.len();
+    match archive.backups() {
+        Err(error) if error.kind == Kind::Interrupted => Err(error),
+        Err(error) => Ok(Some(error.to_string())),
+        Ok(backups) => {
+            report.listing.location = backups.location;
+            add(report, archive, depth, with, listener)?;
+            let none = report.findings.len() == before;
+            Ok(none.then(|| "there are no backups of it".to_owned()))
+        }
+    }
 }
 
 fn unread(subvolume: &str, why: String) -> Finding {

@@ -11,7 +11,7 @@ use crate::store::{Parts, Receipt};
 use crate::text::{counted, human, numbered};
 use serde::Serialize;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What is being done to a snapshot; in the alternate form also why this way.
@@ -27,6 +27,56 @@ pub(super) fn started(step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         true => write!(f, " ({})", step.why),
         false => Ok(()),
     }
+}
+
+/// What broke is tried once more; in the alternate form with its name.
+pub(super) fn again(path: &Path, error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("note: ")?;
+    if f.alternate() {
+        write!(f, "{}: ", shown(path))?;
+    }
+    write!(f, "{error}; trying once more")
+}
+
+/// A snapshot of the source that was made, would be, or was not needed.
+pub(super) fn made(
+    path: &Path,
+    made: bool,
+    why: Option<&str>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    match (made, why) {
+        (true, Some(why)) => write!(f, "made the snapshot {} ({why})", shown(path)),
+        (false, Some(why)) => write!(f, "would make the snapshot {} ({why})", shown(path)),
+        (_, None) => write!(f, "nothing changed since {}", shown(path)),
+    }
+}
+
+/// What is frozen was asked for.
+pub(super) fn thaw(objects: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "note: asked for {objects} objects to be thawed, all at once"
+    )
+}
+
+/// Where a snapshot was restored to.
+pub(super) fn restored(snapshot: &Path, target: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (snapshot, target) = (shown(snapshot), shown(target));
+    write!(f, "restored to {target}, a writable snapshot of {snapshot}")
+}
+
+/// How far what is frozen has thawed.
+pub(super) fn thawing(
+    frozen: usize,
+    objects: usize,
+    waited: Duration,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let minutes = waited.as_secs() / 60;
+    let (hours, minutes) = (minutes / 60, minutes % 60);
+    let open = format_args!("{frozen} of {objects} objects are frozen still");
+    write!(f, "{open}, waited {hours}:{minutes:02} h")
 }
 
 /// A step's diff cannot be received, and there is another way.

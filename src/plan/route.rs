@@ -38,14 +38,7 @@ impl<'a> Planner<'a> {
         candidates.retain(|diff| self.refusal(diff).is_none());
         let (nodes, lost) = candidates::reachable(&candidates, &self.parents, targets);
         for (snapshot, why) in lost {
-            let whole = Diff {
-                to: snapshot.id(),
-                from: None,
-                size: Size::Unknown,
-                clones: Vec::new(),
-            };
-            let why = self.refusal(&whole).map_or(why, str::to_owned);
-            self.obstacle(Obstacle::blocking(&snapshot.path, why));
+            self.is_lost(snapshot, why);
         }
         let foregone = self.foregone(targets);
         self.plan.or_whole = foregone.and_then(|(target, _)| self.or_whole(&candidates, target));
@@ -56,28 +49,41 @@ impl<'a> Planner<'a> {
         let limits = self.limits(&choice);
         let wished: HashSet<Uuid> = targets.iter().map(|s| s.id()).collect();
         for diff in in_order(&chosen, &self.by_id) {
-            let path = self
-                .by_id
-                .get(&diff.to)
-                .map(|s| s.path.clone())
-                .unwrap_or_default();
             let mut why = self.why(&diff, &chosen, choice.full_only.contains(&diff.to));
             if !wished.contains(&diff.to) {
                 why.push_str("; needed by what follows");
             }
-            let Diff { to, from, size, .. } = with_limit(diff, &limits);
-            let size = foregone.filter(|_| size == Size::Unknown).unwrap_or(size);
-            self.plan.steps.push(Step {
-                action: Action::Transfer,
-                path,
-                to,
-                from,
-                clones: Vec::new(),
-                size,
-                mended: Mended::default(),
-                original: None,
-                why,
-            });
+            let diff = with_limit(diff, &limits);
+            let size = foregone.filter(|_| diff.size == Size::Unknown);
+            let size = size.unwrap_or(diff.size);
+            self.plan.steps.push(self.step(&Diff { size, ..diff }, why));
+        }
+    }
+
+    /// Nothing leads to a target.
+    fn is_lost(&mut self, target: &Snapshot, why: String) {
+        let whole = Diff {
+            to: target.id(),
+            from: None,
+            size: Size::Unknown,
+            clones: Vec::new(),
+        };
+        let why = self.refusal(&whole).map_or(why, str::to_owned);
+        self.obstacle(Obstacle::blocking(&target.path, why));
+    }
+
+    fn step(&self, diff: &Diff, why: String) -> Step {
+        let target = self.by_id.get(&diff.to);
+        Step {
+            action: Action::Transfer,
+            path: target.map(|s| s.path.clone()).unwrap_or_default(),
+            to: diff.to,
+            from: diff.from,
+            clones: Vec::new(),
+            size: diff.size,
+            mended: Mended::default(),
+            original: None,
+            why,
         }
     }
 

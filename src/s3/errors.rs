@@ -120,17 +120,26 @@ impl Refusal {
 
     /// The likely cause, and the way out; empty where we know none.
     fn cause(&self, about: &RequestContext<'_>) -> Option<(String, String)> {
+        if let Some(skew) = self.skew(about.now) {
+            let cause = format!("this machine's clock is {skew} the service's");
+            return Some((cause, "set it right".to_owned()));
+        }
+        if let "NotImplemented" | "InvalidArgument" | "InvalidRequest" = self.code.as_str() {
+            return self.not_taken(about);
+        }
+        let known = self.of_the_place(about).or_else(|| self.of_who_asks(about));
+        known.map(|(cause, hint)| (cause, hint.to_owned()))
+    }
+
+    /// What is wrong with who asks, and the way out.
+    fn of_who_asks(&self, about: &RequestContext<'_>) -> Option<(String, &'static str)> {
         let RequestContext {
             action,
             source,
             place,
             ..
         } = about;
-        if let Some(skew) = self.skew(about.now) {
-            let cause = format!("this machine's clock is {skew} the service's");
-            return Some((cause, "set it right".to_owned()));
-        }
-        let (cause, hint) = match self.code.as_str() {
+        Some(match self.code.as_str() {
             "RequestTimeTooSkewed" => ("this machine's clock is wrong".to_owned(), "set it right"),
             "SignatureDoesNotMatch" => (
                 format!("the secret from {source} does not belong to its access key id"),
@@ -141,6 +150,18 @@ impl Refusal {
                 "--endpoint-url, if it is for another service",
             ),
             code if self.expired() => (format!("the credentials from {source} ended ({code})"), ""),
+            _ if matches!(self.status, 401 | 403) => (
+                format!("the credentials from {source} need the permission {action}"),
+                "",
+            ),
+            _ => return None,
+        })
+    }
+
+    /// What is wrong with what was asked for, or where it was, and the way out.
+    fn of_the_place(&self, about: &RequestContext<'_>) -> Option<(String, &'static str)> {
+        let place = about.place;
+        Some(match self.code.as_str() {
             "NoSuchBucket" => (
                 format!("there is no such bucket at {place}"),
                 "check its name, --endpoint-url and --region",
@@ -157,9 +178,6 @@ impl Refusal {
                 "give its --region or --endpoint-url",
             ),
             "InvalidStorageClass" => class(about.class),
-            "NotImplemented" | "InvalidArgument" | "InvalidRequest" => {
-                return self.not_taken(about);
-            }
             "ServerSideEncryptionConfigurationNotFoundError" => encryption(),
             "QuotaExceeded"
             | "QuotaExceededException"
@@ -170,13 +188,8 @@ impl Refusal {
                 "there is no room left for it".to_owned(),
                 "delete something there, or raise the quota",
             ),
-            _ if matches!(self.status, 401 | 403) => (
-                format!("the credentials from {source} need the permission {action}"),
-                "",
-            ),
             _ => return None,
-        };
-        Some((cause, hint.to_owned()))
+        })
     }
 
     /// What a service most likely does not take of a request, and the way without it. Its words decide

@@ -28,6 +28,7 @@ mod upload;
 use super::{Access, Effort, Right, Sink, Store};
 use crate::archive::{ByHand, Thaw, Thawing};
 use crate::error::{Error, Result};
+use crate::limiter::Limiter;
 use crate::log::{self, transactions};
 use crate::objects::{Inventory, Objects};
 use crate::proof::{Depth, Finding, Verdict, Watched};
@@ -75,6 +76,8 @@ pub struct Reach {
     /// What is going to be received is of, if somebody told.
     coming: Origins,
     told: bool,
+    /// What streams of it move at, where the objects do not see to that.
+    limiter: Option<Limiter>,
 }
 
 impl Reach {
@@ -105,11 +108,19 @@ impl<L: Layout> Bucket<L> {
                 access,
                 coming: Origins::new(),
                 told: false,
+                limiter: None,
             },
             layout,
             is_read: false,
             found: None,
         }
+    }
+
+    /// Streams move at no more bytes in a second than these; for objects that know no such limit.
+    #[must_use]
+    pub fn limited(mut self, bwlimit: Option<u64>) -> Bucket<L> {
+        self.reach.limiter = bwlimit.map(Limiter::new);
+        self
     }
 
     /// Its objects, whose counters tell what was done.
@@ -246,6 +257,10 @@ impl<L: Layout> Bucket<L> {
 }
 
 impl<L: Layout> Store for Bucket<L> {
+    fn limiter(&self) -> Option<Limiter> {
+        self.reach.limiter.clone()
+    }
+
     fn list(&mut self) -> Result<Listing> {
         self.is_read = false;
         self.known()?;

@@ -23,9 +23,8 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
     match place {
         Place::Local(dir) => {
             let local = Local::open(dir, access, means.manner);
-            Ok(Box::new(
-                local.map_err(|error| other_form(error, dir, access, "raw:"))?,
-            ))
+            let local = local.map_err(|error| other_form(error, dir, access, "raw:"))?;
+            Ok(Box::new(local.limited(means.bwlimit)))
         }
         Place::S3 { bucket, prefix } => {
             let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
@@ -33,13 +32,14 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
         }
         Place::Raw(dir) => {
             let store = DiffStore::in_directory(dir, access, means.s3.part_size)?;
-            Ok(Box::new(store))
+            Ok(Box::new(store.limited(means.bwlimit)))
         }
         Place::Ssh(address) => Ok(Box::new(remote::ssh::open(
             address,
             access,
             us(means),
             &means.ssh,
+            means.bwlimit,
         )?)),
         Place::RawSsh(address) => {
             let us = Hello {
@@ -47,7 +47,11 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
                 ..us(means)
             };
             Ok(Box::new(remote::ssh::open(
-                address, access, us, &means.ssh,
+                address,
+                access,
+                us,
+                &means.ssh,
+                means.bwlimit,
             )?))
         }
     }
@@ -94,7 +98,7 @@ pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAnd
         }
         Place::Raw(dir) => {
             let store = DiffStore::in_directory(dir, access, means.s3.part_size)?;
-            (store, place.to_string())
+            (store.limited(means.bwlimit), place.to_string())
         }
         _ => return Ok((open(place, access, means)?, Vec::new())),
     };
@@ -118,7 +122,9 @@ pub fn open_archive(
     means: &Means,
 ) -> Result<Box<dyn Archive>> {
     let archive = match settings.bucket.starts_with(raw::SCHEME) {
-        true => ArchiveStore::in_directory(settings, access, means.s3.part_size)?,
+        true => {
+            ArchiveStore::in_directory(settings, access, means.s3.part_size)?.limited(means.bwlimit)
+        }
         false => ArchiveStore::open(settings, access, means.s3.clone())?,
     };
     Ok(Box::new(archive))
@@ -167,7 +173,8 @@ pub struct Terms<'a> {
 /// # Errors
 /// As [`serve::serve`] says.
 pub fn serve_directory(
-    find: impl FnOnce() -> Result<PathBuf>,
+    dir: &Path,
+    check: &dyn Fn(&Path) -> Result<PathBuf>,
     terms: &Terms,
     reader: File,
     writer: File,
@@ -186,10 +193,11 @@ pub fn serve_directory(
                 .receive_with
                 .or(client.receive_with.filter(|way| way.is_possible())),
         };
-        let dir = find()?;
         if client.raw {
+            let dir = checked_root(dir, check)?;
             return Ok(Box::new(served_raw(&dir, terms.grant.access)?) as Box<dyn Store>);
         }
+        let dir = check(dir)?;
         let store = Local::open(&dir, terms.grant.access, manner);
         let store =
             store.map_err(|error| other_form(error, &dir, terms.grant.access, "raw+ssh://HOST"))?;
@@ -200,6 +208,13 @@ pub fn serve_directory(
         ..Hello::here()
     };
     serve::serve_as(open, terms.grant, here, (reader, writer), Some(ends))
+}
+
+/// A directory at or below a root, which alone must be there: what is below it is a prefix of keys.
+fn checked_root(dir: &Path, check: &dyn Fn(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
+    let root = Directory::root_of(dir).unwrap_or(dir);
+    let below = dir.strip_prefix(root).unwrap_or(Path::new(""));
+    Ok(check(root)?.join(below))
 }
 
 /// A directory for the streams of a client: one below a root, or one that may become a root, since it is empty

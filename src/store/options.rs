@@ -14,4 +14,7 @@ pub struct Means {
     pub ssh: SshOptions,
     /// How buckets are reached and used.
     pub s3: BucketOptions,
+    /// Bytes in a second that streams move at, at most, whatever is between; buckets see to it themselves, by
+    /// [`BucketOptions::bwlimit`].
+    pub bwlimit: Option<u64>,
 }

@@ -1,6 +1,7 @@
 //! One stream from one store into another: a read and a write. Looks into no byte of it.
 
 use crate::error::{Error, Result};
+use crate::limiter::Limited;
 use crate::process;
 use crate::snapshot::Diff;
 use crate::store::{Receipt, Store};
@@ -21,12 +22,21 @@ pub fn transfer(
     path: &Path,
     moved: &mut dyn FnMut(u64),
 ) -> Result<Receipt> {
+    let limiter = source.limiter().or_else(|| dest.limiter());
     let mended = source.mends(diff)?;
     let mut sink = dest.receive(diff, path)?;
     if mended {
         sink.is_mended();
     }
-    pump(&mut source.send(diff)?, &mut sink, moved)?;
+    let stream = source.send(diff)?;
+    let mut stream = match limiter {
+        None => stream,
+        Some(limiter) => Box::new(Limited {
+            inner: stream,
+            limiter,
+        }),
+    };
+    pump(&mut stream, &mut sink, moved)?;
     sink.finish()
 }
 

@@ -71,49 +71,68 @@ pub fn drill(
         let doing = format!("cannot make a drill of {}", report.listing.location);
         return Err(Error::usage(doing, "it keeps no streams"));
     };
-    let snapshots = report.listing.snapshots.clone();
-    let mut known: BTreeMap<Uuid, &Snapshot> = BTreeMap::new();
-    for snapshot in snapshots.iter().filter(|s| is_sound(s)) {
-        known.entry(snapshot.id()).or_insert(snapshot);
-    }
-    let stored: HashMap<Pair, Diff> = diffs
-        .iter()
-        .map(|diff| (diff.pair(), diff.clone()))
-        .collect();
+    let sound = report.listing.snapshots.iter().filter(|s| is_sound(s));
+    let sound: Vec<Snapshot> = sound.cloned().collect();
+    // Of twins, the first.
+    let known: BTreeMap<Uuid, &Snapshot> = sound.iter().rev().map(|s| (s.id(), s)).collect();
+    let stored = diffs.iter().map(|diff| (diff.pair(), diff.clone()));
+    let stored: HashMap<Pair, Diff> = stored.collect();
     let ways = report.listing.offer.graph().shortest();
     let mut drawn = ways.order().to_vec();
     drawn.retain(|id| known.contains_key(id));
-    let bytes = |pair: &Pair| stored[pair].size.bytes().unwrap_or(0);
     if let Some(sample) = sample {
-        let all = |drawn: &BTreeSet<Uuid>| {
+        let bytes = |drawn: &BTreeSet<Uuid>| {
             let links = drawn.iter().flat_map(|&id| ways.chain(id));
-            links.collect::<BTreeSet<Pair>>().iter().map(bytes).sum()
+            total(&links.collect::<Vec<Pair>>(), &stored)
         };
-        drawn = draw(drawn, sample, &all)?;
+        drawn = draw(drawn, sample, &bytes)?;
     }
     let name = |id: Uuid| known.get(&id).map_or(id.to_string(), |s| shown(&s.path));
-    let links: BTreeSet<Pair> = drawn.iter().flat_map(|&id| ways.chain(id)).collect();
-    let (total, mut before) = (links.iter().map(bytes).sum(), 0);
-    let mut tried: BTreeMap<Uuid, DrillOutcome> = BTreeMap::new();
-    for pair @ (to, from) in drawn.iter().flat_map(|&id| ways.chain(id)) {
-        let applies = |from| tried.get(&from) == Some(&DrillOutcome::Applies);
-        if from.is_none_or(applies) && !tried.contains_key(&to) {
-            process::check("the drill")?;
-            let far = &mut |read| {
-                let (what, bytes) = (name(to), before + read);
-                listener(Event::Verifying(Watched { what, bytes, total }));
-            };
-            far(0);
-            tried.insert(to, ground.attempt(store, &stored[&pair], far)?);
-            before += bytes(&pair);
-        }
-    }
-    for snapshot in snapshots.iter().filter(|s| is_sound(s)) {
+    let links: Vec<Pair> = drawn.iter().flat_map(|&id| ways.chain(id)).collect();
+    let tried = try_links(&links, &stored, &name, (store, ground), listener)?;
+    for snapshot in &sound {
         if let Some(verdict) = verdict(&ways.chain(snapshot.id()), &tried, &name, &ground.how()) {
             report.add(snapshot, verdict, true);
         }
     }
     Ok(drawn.into_iter().map(name).collect())
+}
+
+/// Bytes of links, each counted once.
+fn total(links: &[Pair], stored: &HashMap<Pair, Diff>) -> u64 {
+    let once: BTreeSet<&Pair> = links.iter().collect();
+    let bytes = once
+        .into_iter()
+        .map(|pair| stored[pair].size.bytes().unwrap_or(0));
+    bytes.sum()
+}
+
+/// Tries links, each once, and only where what it builds on applies.
+fn try_links(
+    links: &[Pair],
+    stored: &HashMap<Pair, Diff>,
+    name: &dyn Fn(Uuid) -> String,
+    (store, ground): (&mut dyn Store, &mut dyn Ground),
+    listener: &mut Listener,
+) -> Result<BTreeMap<Uuid, DrillOutcome>> {
+    let (total, mut before) = (total(links, stored), 0);
+    let mut tried: BTreeMap<Uuid, DrillOutcome> = BTreeMap::new();
+    for &(to, from) in links {
+        let applies = |from| tried.get(&from) == Some(&DrillOutcome::Applies);
+        if !from.is_none_or(applies) || tried.contains_key(&to) {
+            continue;
+        }
+        process::check("the drill")?;
+        let diff = &stored[&(to, from)];
+        let far = &mut |read| {
+            let (what, bytes) = (name(to), before + read);
+            listener(Event::Verifying(Watched { what, bytes, total }));
+        };
+        far(0);
+        tried.insert(to, ground.attempt(store, diff, far)?);
+        before += diff.size.bytes().unwrap_or(0);
+    }
+    Ok(tried)
 }
 
 /// What is known of the last link of a chain; `None` if it was not tried, and nothing that it builds

@@ -174,6 +174,7 @@ fn means() -> Means {
         receive_with: crate::support::receive_with(),
     };
     Means {
+        bwlimit: None,
         manner,
         ssh: ssh::Options::default(),
         s3: S3Options::default(),

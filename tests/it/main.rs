@@ -10,7 +10,7 @@
 mod kit;
 use kit::{
     apart, bucket, contract, damage, disks, memory, pipes, proxy, runner, servers, sources, sshd,
-    streams, subvolumes, support, tree,
+    streams, subvolumes, support, targets, tree,
 };
 
 mod architecture;
@@ -29,6 +29,7 @@ mod clones;
 mod cold;
 mod commands;
 mod compare;
+mod config_files;
 mod configured;
 mod copies;
 mod cut;
@@ -55,6 +56,7 @@ mod quarantine;
 mod raw;
 mod raw_copied;
 mod raw_faults;
+mod raw_runs;
 mod readme;
 mod receive;
 mod remote;
@@ -106,6 +108,7 @@ fn main() -> std::process::ExitCode {
             commands::TESTS,
             commands::completions::TESTS,
             compare::TESTS,
+            config_files::TESTS,
             configured::TESTS,
             copies::TESTS,
             cut::TESTS,
@@ -133,6 +136,7 @@ fn main() -> std::process::ExitCode {
             raw::TESTS,
             raw_copied::TESTS,
             raw_faults::TESTS,
+            raw_runs::TESTS,
             readme::TESTS,
             receive::TESTS,
             remote::TESTS,

@@ -327,6 +327,13 @@ fn an_error_at_every_step_leaves_nothing() {
     assert!(failed > 10);
 }
 
+/// Adds a third snapshot, which no limit lets through at once.
+fn add_large(a: &Path) {
+    let live = a.parent().unwrap().join("live");
+    script(&live, "head -c 4M /dev/urandom >large");
+    snapshot(&live, &a.join("3"));
+}
+
 /// A run that has begun to receive and takes its time with the rest.
 fn begun(a: &Path, b: &Path, limit: &str) -> Child {
     let mut command = command(&[], a, b);
@@ -365,9 +372,7 @@ impl Drop for Frozen<'_> {
 
 fn stopped_frozen_and_ended_by_signals() {
     let (a, first) = sides(true);
-    let live = a.parent().unwrap().join("live");
-    script(&live, "head -c 4M /dev/urandom >large");
-    snapshot(&live, &a.join("3"));
+    add_large(&a);
     let b = mounted(&first, "b");
     for name in ["INT", "TERM", "HUP"] {
         let mut child = begun(&a, &b, "100");
@@ -385,7 +390,7 @@ fn stopped_frozen_and_ended_by_signals() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(in_quarantine(&b) && !b.join("3").exists());
-    let mut child = begun(&a, &b, "300");
+    let mut child = begun(&a, &b, "3M");
     signal("STOP", &child);
     signal("CONT", &child);
     let frozen = Frozen(&b);
@@ -414,6 +419,7 @@ fn killed_in_home(a: &Path, first: &Path) -> PathBuf {
 /// Who is given the top of a filesystem sees what lies there, whatever directory it is for.
 fn what_is_for_other_directories_is_cleaned() {
     let (a, first) = sides(true);
+    add_large(&a);
     let b = killed_in_home(&a, &first);
     let place = format!("{}/", b.display());
     let shown = buttersink(["clean", "-n", &place]).stdout;

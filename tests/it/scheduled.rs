@@ -225,6 +225,7 @@ pub(crate) fn in_order(dir: &Path, of: &str) -> Vec<String> {
 
 pub(crate) fn means(server: &Server) -> Means {
     Means {
+        bwlimit: None,
         manner: Manner {
             priority: Priority::Normal,
             compressed: false,

@@ -45,6 +45,7 @@ fn ssh_keeps_the_contract() {
             ..Default::default()
         };
         let means = Means {
+            bwlimit: None,
             manner: Manner {
                 priority,
                 compressed,

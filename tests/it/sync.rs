@@ -1,5 +1,6 @@
 //! The main job: snapshots of one btrfs filesystem in another one, equal, once, and no more.
 
+use crate::disks::tmpfs;
 use crate::runner::Test;
 use crate::subvolumes::{
     EVERYTHING, change, history, id, script, shown, snapshot, stream_length, subvolume,
@@ -12,6 +13,7 @@ use buttersink::store::Access;
 use buttersink::store::local::{Local, Manner};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 pub(crate) const TESTS: &[Test] = tests![
     comparison_sees_differences,
@@ -31,11 +33,32 @@ pub(crate) const TESTS: &[Test] = tests![
     a_locked_destination_is_left_alone,
     a_taken_name_is_an_obstacle,
     the_slash_matters,
+    a_limit_holds_without_a_network,
     one_snapshot_alone,
     excluded_snapshots_are_left_alone,
     what_comes_later_says_so,
     snapshots_below_snapshots_do_not_travel,
 ];
+
+/// Bytes of a stream cannot have passed in less than their time.
+fn a_limit_holds_without_a_network() {
+    let (a, b) = (btrfs("a", 256), btrfs("b", 256));
+    let c = btrfs("c", 256);
+    history(&a, 1);
+    let raw = format!("raw:{}/", tmpfs("raw", 64).display());
+    let bytes = stream_length(&a.join("snaps/1"), None);
+    assert!(bytes > 250_000);
+    for (from, to) in [
+        (slash(&a.join("snaps")), slash(&b)),
+        (slash(&b), raw.clone()),
+        (raw, slash(&c)),
+    ] {
+        let start = Instant::now();
+        ok(&["--bwlimit", "500", &from, &to]);
+        assert!(start.elapsed() > Duration::from_millis(450), "{from} {to}");
+    }
+    assert_same(&a.join("snaps/1"), &c.join("1"));
+}
 
 /// `DIR/`, as an argument.
 fn slash(dir: &Path) -> String {

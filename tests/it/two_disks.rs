@@ -125,6 +125,7 @@ impl Scene {
 
 pub(crate) fn means() -> Means {
     Means {
+        bwlimit: None,
         manner: Manner {
             priority: Priority::Normal,
             compressed: false,

@@ -74,7 +74,7 @@ impl DestinationConfig {
             .ssh
             .options
             .extend(own.ssh_options.iter().map(OsString::from));
-        means.ssh.bwlimit = means.ssh.bwlimit.or(own.bwlimit);
+        means.bwlimit = means.bwlimit.or(own.bwlimit);
         let s3 = &mut means.s3;
         s3.bwlimit = s3.bwlimit.or(own.bwlimit);
         s3.storage_class = s3

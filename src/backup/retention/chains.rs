@@ -61,43 +61,21 @@ impl ChainPolicy {
                 all.push(why);
             }
         };
-        // Chains by the time of their full backup, which is where a new one begins.
-        let mut begun: Vec<Uuid> = Vec::new();
         for (candidate, root) in candidates.iter().zip(roots) {
             if super::from_future(candidate.made, now) {
-                say(
-                    *root,
-                    "its time has not come yet: a clock was wrong".to_owned(),
-                );
-            } else if candidate.id == *root || !candidates.iter().any(|other| other.id == *root) {
-                begun.push(*root);
+                let why = "its time has not come yet: a clock was wrong";
+                say(*root, why.to_owned());
             }
         }
-        let mut seen = HashSet::new();
-        begun.retain(|root| seen.insert(*root));
-        let oldest = self.days.map(|days| {
-            let hours = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(24);
-            let ago = now.checked_sub(SignedDuration::from_hours(hours.min(1 << 32)));
-            ago.unwrap_or(Timestamp::MIN)
-        });
-        for (at, root) in begun.iter().enumerate() {
-            match self.newest {
-                _ if self.keeps_all() => say(*root, "everything is kept".to_owned()),
-                Some(newest) if (at as u64) < newest => {
-                    say(*root, format!("its chain is one of the newest {newest}"));
-                }
-                _ if at == 0 => say(*root, "its chain is the newest".to_owned()),
-                _ => {}
+        for (at, root) in begun(candidates, roots, now).into_iter().enumerate() {
+            if let Some(why) = self.reason_by_place(at) {
+                say(root, why);
             }
         }
         for (candidate, root) in candidates.iter().zip(roots) {
-            if let Some(days) = self.days
-                && oldest.is_some_and(|oldest| candidate.made >= oldest)
-            {
-                say(
-                    *root,
-                    format!("its chain has a backup of the last {days} days"),
-                );
+            if let Some(days) = self.days.filter(|days| candidate.made >= ago(*days, now)) {
+                let why = format!("its chain has a backup of the last {days} days");
+                say(*root, why);
             }
             for (_, why) in bonds.pinned.iter().filter(|(id, _)| *id == candidate.id) {
                 say(*root, format!("its chain has {why}"));
@@ -105,6 +83,38 @@ impl ChainPolicy {
         }
         reasons
     }
+
+    /// Why a chain is kept for being the so-and-so newest, which counts from 0.
+    fn reason_by_place(&self, at: usize) -> Option<String> {
+        match self.newest {
+            _ if self.keeps_all() => Some("everything is kept".to_owned()),
+            Some(newest) if (at as u64) < newest => {
+                Some(format!("its chain is one of the newest {newest}"))
+            }
+            _ if at == 0 => Some("its chain is the newest".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// The roots of chains by the time of their full backup, which is where a new one begins; the newest first, and
+/// none whose time has not come.
+fn begun(candidates: &[Candidate], roots: &[Uuid], now: Timestamp) -> Vec<Uuid> {
+    let there: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
+    let mut seen = HashSet::new();
+    let all = candidates.iter().zip(roots);
+    let begins = all.filter(|(candidate, root)| {
+        let first = candidate.id == **root || !there.contains(*root);
+        first && !super::from_future(candidate.made, now)
+    });
+    let roots = begins.map(|(_, root)| *root);
+    roots.filter(|root| seen.insert(*root)).collect()
+}
+
+fn ago(days: u64, now: Timestamp) -> Timestamp {
+    let hours = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(24);
+    let ago = now.checked_sub(SignedDuration::from_hours(hours.min(1 << 32)));
+    ago.unwrap_or(Timestamp::MIN)
 }
 
 /// The chains that are of a subvolume, by their roots. `backups` are UUIDs of snapshots, and of

@@ -16,6 +16,22 @@ use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+/// Whether it is what was sent, as far as that is known.
+fn counts(snapshot: &Snapshot) -> bool {
+    let bad = [State::Partial, State::Altered, State::Uncompared];
+    snapshot.read_only && !bad.contains(&snapshot.state)
+}
+
+/// What builds on what there, and on what a plan brings.
+fn graph_with(there: &Listing, plan: Option<&Plan>) -> Graph {
+    let mut graph = there.offer.graph();
+    let plan = plan.filter(|_| there.offer.keeps_diffs());
+    for step in plan.iter().flat_map(|plan| plan.transfers()) {
+        graph.add(step.to, step.from);
+    }
+    graph
+}
+
 impl Run<'_, '_> {
     /// Lets a destination forget what it does not keep. A dry run reckons with what is coming.
     pub(super) fn prune(
@@ -26,39 +42,34 @@ impl Run<'_, '_> {
         ours: &[Snapshot],
     ) -> Result<()> {
         let known: HashMap<Uuid, &Snapshot> = ours.iter().map(|s| (s.id(), s)).collect();
-        let sound = |s: &&Snapshot| {
-            s.read_only && !matches!(s.state, State::Partial | State::Altered | State::Uncompared)
-        };
         let own = match &dest.keeps {
             Keeps::Chains(_) => self.own_archive(there, ours),
             Keeps::Policy(_) => self.source.family(ours).among(there),
         };
         let named = there.snapshots.iter();
         let named = named.filter(|s| self.source.is_our_name(&s.path));
-        let (present, strangers): (Vec<&Snapshot>, Vec<&Snapshot>) =
-            named.filter(sound).partition(|s| own.contains(&s.id()));
+        let (present, strangers): (Vec<&Snapshot>, Vec<&Snapshot>) = named
+            .filter(|s| counts(s))
+            .partition(|s| own.contains(&s.id()));
         self.name_strangers(&strangers, &there.location);
         let coming_too = coming.map_or(&[][..], |(_, snapshots)| snapshots);
-        let by_name = matches!(dest.keeps, Keeps::Chains(_));
-        let present = present.into_iter().map(|s| (s, s.created));
-        let candidates =
-            present
-                .chain(coming_too.iter().map(|s| (*s, None)))
-                .map(|(s, arrived)| {
-                    let original = known.get(&s.id()).copied().unwrap_or(s);
-                    self.candidate(s, if by_name { s } else { original }, arrived)
-                });
-        let candidates = without_twins(candidates.collect());
-        let mut graph = there.offer.graph();
-        if let Some((plan, _)) = coming.filter(|_| there.offer.keeps_diffs()) {
-            plan.transfers()
-                .for_each(|step| graph.add(step.to, step.from));
-        }
+        let arrived = present.into_iter().map(|s| (s, s.created));
+        let all = arrived.chain(coming_too.iter().map(|s| (*s, None)));
+        let candidate = |(s, arrived): (&Snapshot, _)| {
+            let original = known.get(&s.id()).copied();
+            let original = original.filter(|_| !matches!(dest.keeps, Keeps::Chains(_)));
+            self.candidate(s, original.unwrap_or(s), arrived)
+        };
+        let candidates = without_twins(all.map(candidate).collect());
+        let plan = coming.map(|(plan, _)| plan);
         let has: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
         let common = ours.iter().rev().find(|s| has.contains(&s.id()));
         let mut pinned = pin(common, "the newest in common with the source");
         pinned.extend(self.pinned_by_name(&candidates));
-        let bonds = Bonds { pinned, graph };
+        let bonds = Bonds {
+            pinned,
+            graph: graph_with(there, plan),
+        };
         let verdicts = match &dest.keeps {
             Keeps::Policy(policy) => retention::judge(candidates, policy, &bonds, self.now),
             Keeps::Chains(chains) => chains.judge(candidates, &bonds, self.now.timestamp()),

@@ -41,6 +41,47 @@ pub(super) struct There {
     pub(super) missed: Option<Error>,
 }
 
+/// What is to be done in an archive; why not all of it was read, if so; and what nobody goes on with.
+fn in_archive(there: Result<There>, agenda: Agenda) -> (ArchiveTodo, Option<Error>, Vec<String>) {
+    let (there, unread) = match there {
+        Ok(there) => (there, None),
+        Err(error) => (There::default(), Some(error)),
+    };
+    let todo = ArchiveTodo {
+        agenda,
+        chain: there.chain,
+        backups: there.backups,
+        unread,
+    };
+    let unread = todo.unread.clone().filter(|_| todo.gets().is_none());
+    (todo, unread.or(there.missed), there.abandoned)
+}
+
+/// The newest chain of an archive of which no record says whose it is must not be of something else.
+fn must_be_ours(
+    chain: &NewestChain,
+    listing: &Listing,
+    source: &BackupSource,
+    ours: &[Snapshot],
+) -> Result<()> {
+    let whose = match chain.of_another_machine(listing, machine::id()) {
+        Some(other) => format!("{other}: give each machine an s3.prefix of its own"),
+        None if chain.is_strange(ours, listing, source.uuid()) => {
+            "another subvolume, and none of their snapshots is here: give each machine, and each \
+             subvolume of that name, an s3.prefix of its own"
+                .to_owned()
+        }
+        None => return Ok(()),
+    };
+    let (path, place) = (shown(&source.path), &listing.location);
+    let doing = format!("cannot back up {path} to {place}");
+    let said = format!(
+        "the newest backups there are of {whose}; if this one takes the place of that one, begin with \
+         a full backup by --once"
+    );
+    Err(Error::refused(doing, said))
+}
+
 impl RunContext<'_, '_> {
     /// Lists the snapshots here, and asks the bucket.
     pub(super) fn find(&mut self, subject: &mut SubvolumeBackup) -> Result<Found> {
@@ -92,19 +133,9 @@ impl RunContext<'_, '_> {
         });
         let (mut all_read, mut abandoned, mut todos) = (Ok(()), Vec::new(), Vec::new());
         for (there, agenda) in archives.into_iter().zip(agendas) {
-            let (there, unread) = match there {
-                Ok(there) => (there, None),
-                Err(error) => (There::default(), Some(error)),
-            };
-            let todo = ArchiveTodo {
-                agenda,
-                chain: there.chain,
-                backups: there.backups,
-                unread,
-            };
-            let unread = todo.unread.clone().filter(|_| todo.gets().is_none());
-            all_read = all_read.and(unread.or(there.missed).map_or(Ok(()), Err));
-            abandoned.extend(there.abandoned);
+            let (todo, missed, notes) = in_archive(there, agenda);
+            all_read = all_read.and(missed.map_or(Ok(()), Err));
+            abandoned.extend(notes);
             todos.push(todo);
         }
         if idle {
@@ -223,24 +254,8 @@ impl RunContext<'_, '_> {
             owner => owner.is_some_and(|owner| owner.origin.subvolume == source.uuid()),
         };
         let chain = NewestChain::newest(&listing, self.now.timestamp());
-        let begins = self.order.once || ours_by_record;
-        if !begins && let Some(other) = chain.of_another_machine(&listing, machine::id()) {
-            let (path, place) = (shown(&source.path), &listing.location);
-            let said = format!(
-                "the newest backups there are of {other}: give each machine an s3.prefix of its own; if this \
-                 one takes the place of that one, begin with a full backup by --once"
-            );
-            let doing = format!("cannot back up {path} to {place}");
-            return Err(Error::refused(doing, said));
-        }
-        if !begins && chain.is_strange(ours, &listing, source.uuid()) {
-            let (path, place) = (shown(&source.path), &listing.location);
-            let said = "the newest backups there are of another subvolume, and none of their \
-                        snapshots is here: give each machine, and each subvolume of that name, an \
-                        s3.prefix of its own; if this one takes the place of that one, begin with \
-                        a full backup by --once";
-            let doing = format!("cannot back up {path} to {place}");
-            return Err(Error::refused(doing, said));
+        if !self.order.once && !ours_by_record {
+            must_be_ours(&chain, &listing, source, ours)?;
         }
         let mut links = chain.links.iter();
         let none = links.len() > 0 && links.all(|id| ours.iter().all(|s| s.id() != *id));

@@ -26,17 +26,12 @@ pub fn preview(
     listener: &mut Listener,
 ) -> Result<()> {
     let (state, damaged) = RunState::of(&order.config);
-    damaged
-        .iter()
-        .for_each(|remark| listener(Event::note(remark)));
+    if let Some(remark) = damaged {
+        listener(Event::note(&remark));
+    }
     let selected: Vec<&SubvolumeConfig> = order.config.subvolumes.iter().collect();
-    let folders = match Folders::open(order, &selected, means) {
-        Ok(folders) => folders,
-        Err(error) => {
-            remembered(order, &state, now, listener);
-            return Err(error);
-        }
-    };
+    let folders = Folders::open(order, &selected, means)
+        .inspect_err(|_| remembered(order, &state, now, listener))?;
     let mut round = RunContext {
         order,
         means,
@@ -54,27 +49,21 @@ pub fn preview(
         failed = Some(error.kind);
     }
     for of in selected {
-        match round.see(of) {
-            Ok(()) => {}
-            Err(error) if error.kind == Kind::Interrupted => return Err(error),
-            Err(error) => {
-                tell(order, &round.state, now, of, round.listener);
-                (round.listener)(Event::destination(&shown(&of.path), Err(&error)));
-                failed = Some(error.kind);
-            }
+        let Err(error) = round.see(of) else {
+            continue;
+        };
+        if error.kind == Kind::Interrupted {
+            return Err(error);
         }
+        tell(order, &round.state, now, of, round.listener);
+        (round.listener)(Event::destination(&shown(&of.path), Err(&error)));
+        failed = Some(error.kind);
     }
-    match failed {
-        None => Ok(()),
-        Some(kind) => {
-            let said = "not all of it can be done as it says";
-            Err(Error::new(
-                kind,
-                format!("checking {}", shown(&order.file)),
-                said,
-            ))
-        }
-    }
+    failed.map_or(Ok(()), |kind| {
+        let doing = format!("checking {}", shown(&order.file));
+        let said = "not all of it can be done as it says";
+        Err(Error::new(kind, doing, said))
+    })
 }
 
 /// What is due as far as is remembered, without asking or looking at anything.

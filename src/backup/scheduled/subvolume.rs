@@ -4,18 +4,19 @@
 use super::destinations;
 use super::open_archive::{ArchiveTodo, OpenArchive};
 use super::tally::Tally;
-use super::{RunContext, ScheduledOrder, Work};
+use super::{Opened, RunContext, ScheduledOrder, Work};
 use crate::archive::Stamp;
 use crate::backup::agenda::Agenda;
-use crate::backup::config::{ARCHIVE, SubvolumeConfig};
+use crate::backup::config::{ARCHIVE, Config, SubvolumeConfig};
 use crate::backup::names::Naming;
-use crate::backup::run::{MakeWhen, Run, RunOutcome};
+use crate::backup::run::{Dest, MakeWhen, Run, RunOutcome};
 use crate::backup::schedule::BackupKind;
 use crate::backup::source::BackupSource;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::snapshot::{Snapshot, Uuid, shown};
 use crate::store::Means;
+use jiff::Zoned;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -44,6 +45,19 @@ pub(super) struct Todo {
 }
 
 impl Todo {
+    /// Whether it makes a snapshot, and what kind of backup that is for.
+    fn makes(&self, on_change: bool) -> (MakeWhen, BackupKind) {
+        match self.agenda {
+            Agenda::New(kind, ref why) => (MakeWhen::Always(why.clone()), kind),
+            Agenda::Finish(_, kind, _) => (MakeWhen::No, kind),
+            Agenda::Snapshot(_) if on_change => (MakeWhen::IfChanged, first(&self.ours)),
+            Agenda::Snapshot(ref why) => (MakeWhen::Always(why.clone()), first(&self.ours)),
+            Agenda::Owed | Agenda::Later(..) | Agenda::Idle => {
+                (MakeWhen::No, BackupKind::Incremental)
+            }
+        }
+    }
+
     /// What was made before and is to arrive now, archive by archive.
     fn finishes(&self) -> Vec<(usize, Uuid)> {
         let all = self.archives.iter().enumerate();
@@ -100,6 +114,27 @@ impl<'a> SubvolumeBackup<'a> {
     }
 }
 
+/// All that get something.
+fn dests<'a>(
+    config: &'a Config,
+    (archives, others): (&'a mut [OpenArchive], &'a mut [Opened]),
+    todo: &Todo,
+    now: &'a Zoned,
+) -> Vec<Dest<'a>> {
+    let archives = archives.iter_mut().zip(&todo.archives);
+    let archives = archives.filter_map(|(archive, what)| {
+        let kind = what.gets()?;
+        Some(archive.dest(config, &what.in_bucket(), kind, now))
+    });
+    let mut dests: Vec<Dest> = archives.collect();
+    let others = config.destinations.iter().zip(others).enumerate();
+    let others = others.filter(|(at, _)| todo.dests.contains(at));
+    dests.extend(others.filter_map(|(_, (dest, store))| {
+        Some(destinations::other(dest, store.as_mut()?, &todo.source))
+    }));
+    dests
+}
+
 impl RunContext<'_, '_> {
     /// Makes a backup, and what is due after it if that only finished an old one.
     pub(super) fn back_up(&mut self, subject: &mut SubvolumeBackup, todo: Todo) -> Result<()> {
@@ -143,33 +178,18 @@ impl RunContext<'_, '_> {
 
     fn back_up_once(&mut self, subject: &mut SubvolumeBackup, mut todo: Todo) -> Result<()> {
         let of = subject.of;
-        let (make, kind) = match todo.agenda {
-            Agenda::New(kind, ref why) => (MakeWhen::Always(why.clone()), kind),
-            Agenda::Finish(_, kind, _) => (MakeWhen::No, kind),
-            Agenda::Snapshot(_) if of.on_change => (MakeWhen::IfChanged, first(&todo.ours)),
-            Agenda::Snapshot(ref why) => (MakeWhen::Always(why.clone()), first(&todo.ours)),
-            Agenda::Owed | Agenda::Later(..) | Agenda::Idle => {
-                (MakeWhen::No, BackupKind::Incremental)
-            }
-        };
+        let (make, kind) = todo.makes(of.on_change);
         todo.source.naming = Naming::Scheduled(of.name.clone(), kind);
         self.claim(subject, &mut todo)?;
         self.open_others(&todo.dests);
         let (pinned, lets_go) = self.pinned(of, &todo);
         let folder = subject.folder.clone();
-        let config = &self.order.config;
-        let mut dests = Vec::new();
-        for (archive, what) in subject.archives.iter_mut().zip(&todo.archives) {
-            if let Some(kind) = what.gets() {
-                dests.push(archive.dest(config, &what.in_bucket(), kind, self.now));
-            }
-        }
-        let others = config.destinations.iter().zip(&mut self.others).enumerate();
-        for (_, (dest, store)) in others.filter(|(at, _)| todo.dests.contains(at)) {
-            if let Some(store) = store {
-                dests.push(destinations::other(dest, store, &todo.source));
-            }
-        }
+        let dests = dests(
+            &self.order.config,
+            (&mut subject.archives, &mut self.others),
+            &todo,
+            self.now,
+        );
         let mut tally = Tally::new(&of.name, shown(todo.source.folder.join("")));
         let teller = &mut *self.listener;
         let mut listener = |event: Event| {

@@ -31,7 +31,9 @@ impl Bucket<Diffs> {
     /// If the settings cannot be used.
     pub fn archive(&self, settings: ArchiveSettings) -> Result<ArchiveStore> {
         let objects = Arc::clone(&self.reach.objects);
-        ArchiveStore::on(objects, settings, self.reach.access)
+        let mut archive = ArchiveStore::on(objects, settings, self.reach.access)?;
+        archive.reach.limiter = self.reach.limiter.clone();
+        Ok(archive)
     }
 }
 

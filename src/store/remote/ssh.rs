@@ -6,9 +6,8 @@ use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::limiter::{Limited, Limiter};
 use crate::log;
 use crate::process::duplex;
-use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::location::Address;
+use crate::store::location::{Address, Place};
 use crate::store::wire::{Descriptors, Hello};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -29,8 +28,6 @@ pub struct Options {
     pub sudo: OsString,
     /// How it is called there: a word or more.
     pub remote: OsString,
-    /// Bytes in a second, in both directions together.
-    pub bwlimit: Option<u64>,
 }
 
 impl Default for Options {
@@ -40,7 +37,6 @@ impl Default for Options {
             options: Vec::new(),
             sudo: "sudo".into(),
             remote: "buttersink".into(),
-            bwlimit: None,
         }
     }
 }
@@ -106,7 +102,8 @@ fn quoted(word: &OsStr) -> OsString {
     OsString::from_vec(text)
 }
 
-/// Opens the store at an address. `us` is what we tell the far side of this run.
+/// Opens the store at an address. `us` is what we tell the far side of this run; `bwlimit` is bytes in a second,
+/// in both directions together.
 ///
 /// # Errors
 /// If the location cannot be, nobody answers, or the far side grants too little.
@@ -115,8 +112,9 @@ pub(crate) fn open(
     access: Access,
     us: Hello,
     options: &Options,
+    bwlimit: Option<u64>,
 ) -> Result<Remote> {
-    let (host, url, asked) = (address.host(), address.url(), shown(address.dir()));
+    let (host, place) = (address.host(), place(address, us.raw));
     let (address, ours) = (address.clone(), options.clone());
     let dial = move || {
         let command = command(&address, access, &ours)?;
@@ -125,7 +123,7 @@ pub(crate) fn open(
         let (output, input) = duplex::start(command, doing.clone())?;
         let ends = output.stdout().map(|from| Descriptors::of(&from, &input));
         let ends = ends.transpose().doing(|| doing)?;
-        let pipes: Pipes = match ours.bwlimit.map(Limiter::new) {
+        let pipes: Pipes = match bwlimit.map(Limiter::new) {
             None => (Box::new(output), Box::new(input)),
             Some(limiter) => (
                 Box::new(limited(output, &limiter)),
@@ -136,7 +134,14 @@ pub(crate) fn open(
     };
     let remote = Remote::connect_attended(host, access, us, Box::new(dial))
         .map_err(|error| hint(error, options))?;
-    Ok(remote.named(url, asked))
+    Ok(remote.named(place))
+}
+
+fn place(address: &Address, raw: bool) -> Place {
+    match raw {
+        true => Place::RawSsh(address.clone()),
+        false => Place::Ssh(address.clone()),
+    }
 }
 
 fn limited<T>(inner: T, limiter: &Limiter) -> Limited<T> {
@@ -212,7 +217,6 @@ mod tests {
             options: vec!["ServerAliveInterval=5".into()],
             sudo: "".into(),
             remote: "nice /opt/b".into(),
-            bwlimit: None,
         };
         let all = words("h/b/", &options).join(" ");
         assert!(

@@ -7,6 +7,7 @@ use super::manifest::Manifest;
 use super::stream;
 use crate::archive::{Backup, Stored, Thaw, Thawing};
 use crate::error::{Error, Kind, Result};
+use crate::limiter::Limiter;
 use crate::objects::Objects;
 use crate::snapshot::{Diff, Listing, Offer, Size, Sizes, Snapshot, Uuid};
 use crate::store::bucket::thawing;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub(super) struct Links {
     objects: Arc<dyn Objects>,
     all: Vec<ChainLink>,
+    limiter: Option<Limiter>,
 }
 
 /// A backup that is needed.
@@ -93,7 +95,16 @@ impl Links {
             let before = &mut all[at - 1];
             before.id = before.id.or(told);
         }
-        Ok(Links { objects, all })
+        Ok(Links {
+            objects,
+            all,
+            limiter: None,
+        })
+    }
+
+    /// Its streams move at this rate.
+    pub(super) fn limited(self, limiter: Option<Limiter>) -> Links {
+        Links { limiter, ..self }
     }
 
     fn find(&self, id: Uuid) -> Result<&ChainLink> {
@@ -201,6 +212,10 @@ impl Store for Links {
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
         let link = self.find(diff.to)?;
         Ok(Box::new(stream(&self.objects, &link.manifest)))
+    }
+
+    fn limiter(&self) -> Option<Limiter> {
+        self.limiter.clone()
     }
 
     fn receive(&mut self, _diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {

@@ -70,7 +70,9 @@ impl Archive for ArchiveStore {
 
     fn chain(&mut self, key: &str) -> Result<Box<dyn Chain>> {
         let objects = Arc::clone(&self.reach.objects);
-        Ok(Box::new(Links::follow(objects, self.archive()?, key)?))
+        let limiter = self.reach.limiter.clone();
+        let links = Links::follow(objects, self.archive()?, key)?;
+        Ok(Box::new(links.limited(limiter)))
     }
 
     fn removable(&mut self, stamp: &Stamp) -> Result<Backup> {

@@ -112,7 +112,6 @@ pub(super) fn of(
         read_at: Stamp::of(objects.now()),
         ..ArchiveIndex::default()
     };
-    let pointer = format!("{folder}current.json");
     let mut keys = Vec::new();
     for object in found.objects {
         match manifest::is_manifest(&folder, &object.key) {
@@ -129,20 +128,7 @@ pub(super) fn of(
             }
         }
     }
-    if archive.objects.remove(&pointer).is_some() {
-        match objects.get(&pointer) {
-            Ok(body) => {
-                let body = body.unwrap_or_default();
-                let pointer: Option<Pointer> = serde_json::from_slice(&body).ok();
-                archive.current = pointer.map(|pointer| pointer.manifest_key);
-            }
-            Err(error) => {
-                let why = archive.leave_out(&pointer, error)?;
-                let words = format!("{} is not read: {why}", shown(&pointer));
-                archive.remarks.push(words);
-            }
-        }
-    }
+    archive.read_pointer(objects)?;
     let owner = format!("{folder}{OWNER}");
     if archive.objects.remove(&owner).is_some() {
         archive.owner = owner::read(objects, &owner).or_else(|error| {
@@ -167,6 +153,26 @@ pub(super) fn of(
 }
 
 impl ArchiveIndex {
+    /// Which backup is the newest, as the archive says. Where that cannot be read, that is a remark.
+    fn read_pointer(&mut self, objects: &dyn Objects) -> Result<()> {
+        let key = format!("{}current.json", self.folder);
+        if self.objects.remove(&key).is_none() {
+            return Ok(());
+        }
+        match objects.get(&key) {
+            Ok(body) => {
+                let pointer = serde_json::from_slice(&body.unwrap_or_default()).ok();
+                self.current = pointer.map(|pointer: Pointer| pointer.manifest_key);
+            }
+            Err(error) => {
+                let why = self.leave_out(&key, error)?;
+                let words = format!("{} is not read: {why}", shown(&key));
+                self.remarks.push(words);
+            }
+        }
+        Ok(())
+    }
+
     /// A manifest that cannot be understood leaves the others as they are.
     fn take(&mut self, key: &str, body: Option<&[u8]>) {
         let why = match body.map(|body| Manifest::parse(key, body)) {

@@ -34,6 +34,32 @@ pub(crate) struct Needs {
     pub(super) clones: Vec<(Uuid, Exact)>,
 }
 
+impl Needs {
+    /// Whether a snapshot of it has nothing of what was there before this session.
+    pub(super) fn are_brought(&self, local: &Local) -> bool {
+        let clones = self.clones.iter().map(|(_, exact)| exact);
+        let mut all = self.parent.iter().chain(clones);
+        all.all(|exact| local.brought.contains(&exact.uuid))
+    }
+
+    /// A digest of a file that was there before, but for a byte, would tell which byte it is.
+    ///
+    /// # Errors
+    /// If it will be compared, by who may not read, and is built on what was there before this session.
+    pub(crate) fn must_be_comparable(&self, local: &Local, path: &Path) -> Result<()> {
+        if !local.compares || local.reads || self.are_brought(local) {
+            return Ok(());
+        }
+        let said = "it builds on what was there before, and digests of it would tell what that is, which mode p \
+                    does not grant";
+        let refusal = Error::refused(
+            format!("cannot receive {} and compare it", shown(path)),
+            said,
+        );
+        Err(refusal.hint("without --compare, with --whole, or with mode a"))
+    }
+}
+
 /// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever builds
 /// on that; whoever may only be in one directory must not get in the way of others so.
 ///
@@ -140,6 +166,26 @@ fn just_received(local: &Local, parent: Uuid) -> Option<Exact> {
     })
 }
 
+fn must_be_the_only_one(
+    name: &str,
+    uuid: Uuid,
+    all: &[Subvolume],
+    local: &Local,
+) -> std::result::Result<(), String> {
+    let is_claim = |s: &&Subvolume| s.received_uuid == Some(uuid) && s.uuid != uuid;
+    let Some(claims) = all.iter().find(is_claim) else {
+        return Ok(());
+    };
+    // What lies elsewhere is nothing to whoever may only be here.
+    let which = match &claims.below {
+        None if local.walled => "a subvolume elsewhere".to_owned(),
+        _ => format!("the subvolume {}", shown(&claims.path)),
+    };
+    Err(format!(
+        "{which} claims to be {name}: its received UUID is {uuid}; see who made it, and delete it"
+    ))
+}
+
 fn fit(
     listed: &Snapshot,
     name: &str,
@@ -151,20 +197,7 @@ fn fit(
     let Some(now) = now else {
         return Err(format!("{name} is gone since it was listed"));
     };
-    if let Some(claims) = all
-        .iter()
-        .find(|s| s.received_uuid == Some(now.uuid) && s.uuid != now.uuid)
-    {
-        // What lies elsewhere is nothing to whoever may only be here.
-        let which = match &claims.below {
-            None if local.walled => "a subvolume elsewhere".to_owned(),
-            _ => format!("the subvolume {}", shown(&claims.path)),
-        };
-        return Err(format!(
-            "{which} claims to be {name}: its received UUID is {}; see who made it, and delete it",
-            now.uuid
-        ));
-    }
+    must_be_the_only_one(name, now.uuid, all, local)?;
     match state {
         _ if !now.read_only => Err(format!("{name} is read-write")),
         Some(State::Ok | State::Unsealed) => Ok(Exact {
