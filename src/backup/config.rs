@@ -51,8 +51,9 @@ pub struct Config {
     pub snapshots: Snapshots,
     /// `[subvolumes]` and `[[subvolume]]`
     pub subvolumes: Vec<SubvolumeConfig>,
-    /// Paths of `[[subvolume]]` with patterns that mean nothing that is there.
-    pub unmatched: Vec<String>,
+    /// What `[[subvolume]]` may mean and cannot be backed up, and why: patterns that mean nothing that is there,
+    /// and what nobody can look at.
+    pub unmatched: Vec<(PathBuf, String)>,
     /// `[s3]`, and each `[[destination]]` that is an archive.
     pub archives: Vec<ArchiveConfig>,
     /// `[restore]`

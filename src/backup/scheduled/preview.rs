@@ -118,13 +118,17 @@ impl RunContext<'_, '_> {
     fn see(&mut self, of: &SubvolumeConfig) -> Result<()> {
         let mut subject = SubvolumeBackup::new(of, self.order, self.means)?;
         let todo = self.look(&mut subject);
-        for words in subject.there()? {
-            (self.listener)(Event::Due {
-                subvolume: of.path.clone(),
-                what: words,
-                due: false,
-            });
+        let mut done = todo.map(drop);
+        for there in subject.there() {
+            match there {
+                Ok(what) => (self.listener)(Event::Due {
+                    subvolume: of.path.clone(),
+                    what,
+                    due: false,
+                }),
+                Err(error) => done = done.and(Err(error)),
+            }
         }
-        todo.map(drop)
+        done
     }
 }
