@@ -50,6 +50,7 @@ fn let_go(
     listener: &mut Listener,
 ) -> Result<()> {
     let selected = order.selected()?;
+    let means = &means.at(order.config.places());
     let mut round = RunContext {
         order,
         means,

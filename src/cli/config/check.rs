@@ -97,7 +97,7 @@ fn check(
     }
     let known = buckets(&order.config, options, checked)?;
     let listener = &mut |event| checked.hear(event);
-    let means = means(options)?;
+    let means = means(options)?.at(order.config.places());
     let done = scheduled::preview(&order, &means, now, listener);
     let usable = scheduled::look_for_faults(&order, files, &means, listener);
     done.and(known).and(usable)
