@@ -29,6 +29,7 @@ use destination::Kind;
 pub use looks::LookAgain;
 pub use places::Places;
 use reader::ConfigReader;
+use serde::Serialize;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,7 @@ pub struct Config {
 }
 
 /// A key as it was understood.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Setting {
     /// `section.key`
     pub key: &'static str,

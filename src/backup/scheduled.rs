@@ -168,6 +168,11 @@ pub fn run(
         listener(Event::Overview(Box::new(overview)));
     }
     let told = order.config.notify.end(&order.file, idle, &done, &words);
+    told_too(done, told, listener)
+}
+
+/// How it went, and whether somebody was told.
+fn told_too(done: Result<()>, told: Result<()>, listener: &mut Listener) -> Result<()> {
     match (done, told) {
         (done, Ok(())) => done,
         (Ok(()), Err(error)) => Err(partly(error)),

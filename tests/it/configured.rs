@@ -10,7 +10,7 @@ use crate::two_disks::{Scene, assert_copies, hour, means};
 use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
 use buttersink::event::Event;
 use jiff::Zoned;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) const TESTS: &[Test] = tests![
     snapshots_are_made_sent_and_let_go_apart,
@@ -357,24 +357,60 @@ fn what_is_there_is_looked_at_again() {
     assert!(status().contains("in order"), "{}", status());
 }
 
-/// Two files that would write one state are found out, from the second on.
+/// Two files that would write one state, or wait for one lock, are found out, whichever is looked at.
 fn the_state_of_another_file() {
     let scene = Scene::new("schedule.every = '1d'\n[[subvolume]]\npath = 'FROM/home'\n");
     scene.run(&day(0)).unwrap();
-    let other = here().join("other.toml");
-    std::fs::copy(&scene.config, &other).unwrap();
     let check = |file: &Path| buttersink(["config", "check", file.to_str().unwrap()]);
     assert_eq!(check(&scene.config).code, 0);
+    let other = here().join("other.toml");
+    std::fs::copy(&scene.config, &other).unwrap();
+    for file in [&scene.config, &other] {
+        let said = check(file);
+        assert_eq!(said.code, 1);
+        for words in [
+            "state.json",
+            "lock: ",
+            "uses it too",
+            "a global.lock_path of its own",
+        ] {
+            assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+        }
+    }
+    // The first one has other places now.
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    let text = text.replace("state.json", "mine.json");
+    std::fs::write(&scene.config, &text).unwrap();
     let said = check(&other);
     assert!(
-        said.code == 1 && said.stderr.contains("uses it too"),
+        said.code == 1 && !said.stderr.contains("state.json"),
         "{}",
         said.stderr
     );
-    // The first one has another now.
-    let text = std::fs::read_to_string(&scene.config).unwrap();
-    std::fs::write(&scene.config, text.replace("state.json", "mine.json")).unwrap();
+    std::fs::write(&scene.config, text.replace("/lock", "/my-lock")).unwrap();
     assert_eq!(check(&other).code, 0);
+    // In another directory it is found only if it is named.
+    let far = here().join("far");
+    std::fs::create_dir(&far).unwrap();
+    std::fs::copy(&other, far.join("x.toml")).unwrap();
+    let text = std::fs::read_to_string(&other).unwrap();
+    std::fs::write(far.join("x.toml"), text.replace("state.json", "far.json")).unwrap();
+    assert_eq!(check(&other).code, 0);
+    let both = [other, far.join("x.toml")];
+    let words = ["config", "check"].map(Path::new).into_iter();
+    let said = buttersink(words.chain(both.iter().map(PathBuf::as_path)));
+    assert!(
+        said.code == 1 && said.stderr.contains("2 of 2"),
+        "{}",
+        said.stderr
+    );
+    for file in both {
+        assert!(
+            said.stdout.contains(&format!("# {}\n", file.display())),
+            "{}",
+            said.stdout
+        );
+    }
 }
 
 /// An archive that is not there, one whose spool cannot be made, a directory that is none, a pattern that
