@@ -390,6 +390,8 @@ torture() {
 
 # shellcheck source=contrib/rescue-months.sh
 . /months
+# shellcheck source=contrib/rescue-year.sh
+. /year
 trap 'fail "a command ended with $?"' EXIT # whatever fails ends the script: set -e
 begin
 echo "rescue: running on Linux $(uname -r)"
@@ -400,7 +402,7 @@ done
 [ -z "${s3-}" ] || network
 case $stage in
 probe) ;;
-before | after | after_bucket | boot | bare | bare_again | suite | torture | months) $stage ;;
+before | after | after_bucket | boot | bare | bare_again | suite | torture | months | year) $stage ;;
 *) fail "no such stage: $stage" ;;
 esac
 echo 'rescue: passed'

@@ -47,6 +47,7 @@ mod local;
 mod mended;
 mod moved;
 mod moving;
+mod one_connection;
 mod origin;
 mod owner;
 mod packaging;
@@ -127,6 +128,7 @@ fn main() -> std::process::ExitCode {
             mended::TESTS,
             moved::TESTS,
             moving::TESTS,
+            one_connection::TESTS,
             origin::TESTS,
             owner::TESTS,
             packaging::TESTS,
