@@ -50,6 +50,41 @@ impl Local {
         Ok((command, Stdio::null()))
     }
 
+    fn start_sending(&self, diff: &Diff, doing: &str) -> Result<process::Reader> {
+        let (command, input) = self.send_command(diff, doing)?;
+        log::line(|| format!("{command:?}"));
+        process::Reader::start_on(command, input, self.manner.priority, doing)
+    }
+
+    /// Begins to send these, and nothing else. Who sends looks at what the stream says that it is of, and finds
+    /// out why one could not begin.
+    pub(super) fn begin(&mut self, next: &[Diff]) {
+        let mut begun = std::mem::take(&mut self.begun);
+        for diff in next {
+            let child = match begun.iter().position(|(other, _)| other == diff) {
+                Some(at) => Ok(begun.swap_remove(at).1),
+                None => self
+                    .doing(diff)
+                    .and_then(|doing| self.start_sending(diff, &doing)),
+            };
+            self.begun
+                .extend(child.ok().map(|child| (diff.clone(), child)));
+        }
+    }
+
+    pub(super) fn take_begun(&mut self, diff: &Diff) -> Option<process::Reader> {
+        let at = self.begun.iter().position(|(other, _)| other == diff)?;
+        Some(self.begun.swap_remove(at).1)
+    }
+
+    fn doing(&self, diff: &Diff) -> Result<String> {
+        let snapshot = self.find(diff.to)?;
+        Ok(format!(
+            "cannot send {}",
+            shown(self.dir.join(&snapshot.path))
+        ))
+    }
+
     /// The clone sources of a diff: exactly those that were listed, and unaltered.
     ///
     /// # Errors
@@ -74,16 +109,18 @@ impl Local {
     }
 
     /// The stream of a diff, mended or as the kernel makes it.
-    pub(super) fn stream(&self, diff: &Diff, mend: bool) -> Result<Box<dyn Read + '_>> {
+    pub(super) fn stream(
+        &self,
+        diff: &Diff,
+        mend: bool,
+        begun: Option<process::Reader>,
+    ) -> Result<Box<dyn Read + '_>> {
         let snapshot = self.find(diff.to)?;
-        let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
+        let doing = self.doing(diff)?;
         let parent = diff.from.map(|id| self.find(id)).transpose()?;
         let from = diff.from.map(|id| self.path_of(id)).transpose()?;
         let clones = self.clone_sources(diff)?;
-        let (command, input) = self.send_command(diff, &doing)?;
-        log::line(|| format!("{command:?}"));
-        let priority = self.manner.priority;
-        let child = process::Reader::start_on(command, input, priority, doing.clone())?;
+        let child = begun.map_or_else(|| self.start_sending(diff, &doing), Ok)?;
         let names = |head: &mut Head| {
             must_be(snapshot, head.uuid, &doing)?;
             head.uuid = diff.to;
