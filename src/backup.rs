@@ -14,6 +14,12 @@ pub mod hooks;
 pub mod notify;
 
 pub mod config;
+
+pub mod draft;
+
+pub mod btrbk;
+pub mod mounted;
+
 pub mod source;
 pub mod state;
 

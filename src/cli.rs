@@ -145,7 +145,9 @@ fn run(form: Form, words: &[OsString], options: &Options) -> Result<()> {
         Form::BackupConfig => scheduled::backup(options),
         Form::Status => status::run(options),
         Form::Restore => restore::run(options),
-        Form::CheckConfig => config::check(words, options),
+        Form::CheckConfig => config::check::run(words, options),
+        Form::InitConfig => config::init::run(),
+        Form::ImportConfig => config::import::run(words),
         Form::Server => server::run(words, options),
     }
 }

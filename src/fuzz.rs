@@ -2,6 +2,7 @@
 //! memory that is only claimed, and the same again when it is written and read once more. The package in
 //! `fuzz/` runs them on new bytes, and a test here on the seeds.
 
+use crate::backup::btrbk;
 use crate::backup::config::{Config, Places};
 use crate::backup::retention::{self, Policy};
 use crate::cli;
@@ -37,6 +38,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("seals", store::local::fuzz_seals),
     ("manifest", manifest),
     ("config", config),
+    ("btrbk", foreign_config),
     ("mounts", btrfs::fuzz_mounts),
     ("credentials", s3::fuzz_credentials),
     ("lists", checksum::fuzz_lists),
@@ -201,6 +203,26 @@ fn config(bytes: &[u8]) {
         &text,
         &Places::of(Path::new("/etc/buttersink/x.toml")),
     );
+}
+
+/// What becomes of a file of btrbk is a file of ours, whatever is called how there.
+fn foreign_config(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(imported) = btrbk::import("a file", &text) else {
+        return;
+    };
+    let ours = imported.draft.to_string();
+    let table = ours.parse::<toml::Table>();
+    assert!(table.is_ok(), "{table:?}");
+    // What a pattern means is for the filesystem to say.
+    let patterns = ours
+        .lines()
+        .any(|line| line.starts_with("path = ") && line.contains(['*', '?', '[']));
+    if table.is_ok_and(|table| table.contains_key("subvolume")) && !patterns {
+        let places = Places::of(Path::new("/etc/buttersink/x.toml"));
+        let config = Config::parse("ours", &ours, &places);
+        assert!(config.is_ok(), "{:?}", config.err());
+    }
 }
 
 /// Words of command lines and configurations.

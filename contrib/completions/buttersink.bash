@@ -68,7 +68,7 @@ _buttersink() {
     --server) options='--mode --as --strict --max-bytes --max-snapshots --receive-with' ;;
     *) options='-n --dry-run -d --delete -e --estimate --whole --one-by-one --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --sort --tree -o --columns --config --destination -V --version' ;;
     esac
-    [[ $before != config ]] || { _buttersink_words 'check'; return; }
+    [[ $before != config ]] || { _buttersink_words 'init import check'; return; }
     if [[ $word == -* ]]; then
         _buttersink_words "$options"
         return

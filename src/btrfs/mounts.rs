@@ -25,6 +25,19 @@ pub struct Mount {
     pub whole: bool,
 }
 
+/// What is mounted somewhere, of whatever kind it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    /// The same for all mounts of one filesystem; `0:…` where it is on no disk that the kernel knows.
+    pub device: String,
+    /// As in `mount -t`.
+    pub kind: String,
+    /// Neither the mount nor the filesystem is read-only.
+    pub writable: bool,
+    /// Where, and what of it.
+    pub mount: Mount,
+}
+
 /// One line of mountinfo.
 pub(super) struct MountLine {
     id: u64,
@@ -34,6 +47,7 @@ pub(super) struct MountLine {
     root: PathBuf,
     pub(super) at: PathBuf,
     pub(super) kind: String,
+    writable: bool,
     options: OsString,
 }
 
@@ -75,6 +89,22 @@ pub(super) fn of_file(file: BorrowedFd) -> Option<MountLine> {
 pub fn mount_point(path: &Path) -> Result<Option<PathBuf>> {
     let file = File::open(path).doing(|| format!("cannot open {}", shown(path)))?;
     Ok(of_file(file.as_fd()).map(|mount| mount.at))
+}
+
+/// Everything that is mounted, as far as this process can see: of what lies over each other, the upper one.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn mounted() -> Result<Vec<Mounted>> {
+    let lines = lines().doing(|| "cannot read /proc/self/mountinfo".to_owned())?;
+    Ok(seen(&lines))
+}
+
+fn seen(lines: &[MountLine]) -> Vec<Mounted> {
+    let after = |at: usize| lines[at + 1..].iter();
+    let shows = |(at, line): &(usize, &MountLine)| after(*at).all(|other| other.at != line.at);
+    let shown = lines.iter().enumerate().filter(shows);
+    shown.map(|(_, line)| line.mounted()).collect()
 }
 
 /// Where mounts are that nothing at these paths lies on, nor below which one of theirs lies: what a
@@ -165,16 +195,30 @@ impl MountLine {
         let (id, parent) = (number()?, number()?);
         let device = text(words.next()?);
         let (root, at) = (unescaped(words.next()?), unescaped(words.next()?));
+        let own = words.next()?;
         words.find(|&word| word == b"-")?;
+        let kind = text(words.next()?);
+        let options = unescaped(words.nth(1)?);
+        let may_write = |options: &[u8]| options.split(|&byte| byte == b',').next() == Some(b"rw");
         Some(MountLine {
             id,
             parent,
             device,
             root: root.into(),
             at: at.into(),
-            kind: text(words.next()?),
-            options: unescaped(words.nth(1)?),
+            kind,
+            writable: may_write(own) && may_write(options.as_bytes()),
+            options,
         })
+    }
+
+    fn mounted(&self) -> Mounted {
+        Mounted {
+            device: self.device.clone(),
+            kind: self.kind.clone(),
+            writable: self.writable,
+            mount: self.mount(),
+        }
     }
 
     fn mount(&self) -> Mount {
@@ -229,7 +273,7 @@ fn unescaped(word: &[u8]) -> OsString {
 pub(crate) fn fuzz(bytes: &[u8]) {
     for line in bytes.split(|&byte| byte == b'\n') {
         if let Some(line) = MountLine::parse(line) {
-            line.mount();
+            line.mounted();
         }
         swap_file(line);
     }
@@ -276,6 +320,19 @@ mod tests {
         );
         let others: Vec<String> = shown(unneeded(vec![8]));
         assert_eq!(others, ["/mnt/b/e", "/media/d", "/media", "/mnt/b", "/mnt"]);
+    }
+
+    #[test]
+    fn what_lies_below_another_is_not_seen() {
+        let lines = [
+            "1 0 8:1 / / rw,x - ext4 a rw,y",
+            "2 1 0:9 / /a rw - tmpfs none rw",
+            "3 1 0:33 / /a rw - btrfs /dev/b ro,subvolid=5,subvol=/",
+        ];
+        let lines = lines.map(|line| MountLine::parse(line.as_bytes()).unwrap());
+        let seen = seen(&lines);
+        let seen: Vec<_> = seen.iter().map(|one| (&*one.kind, one.writable)).collect();
+        assert_eq!(seen, [("ext4", true), ("btrfs", false)]);
     }
 
     #[test]

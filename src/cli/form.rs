@@ -42,6 +42,10 @@ pub(super) enum Form {
     Status,
     /// `restore`
     Restore,
+    /// `config init`
+    InitConfig,
+    /// `config import [FILE]`
+    ImportConfig,
     /// `config check FILE`
     CheckConfig,
     /// `--server DIR`

@@ -30,7 +30,9 @@ pub(super) const PROGRAM: Program<Options, Form> = Program {
         adopt::COMMAND,
         status::COMMAND,
         config::COMMAND,
-        config::CHECK,
+        config::init::COMMAND,
+        config::import::COMMAND,
+        config::check::COMMAND,
         server::COMMAND,
     ],
     sections: &[

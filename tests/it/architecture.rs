@@ -37,6 +37,9 @@ const THINK: &[&str] = &[
     "backup::schedule",
     "backup::retention",
     "backup::agenda",
+    "backup::draft",
+    "backup::btrbk",
+    "backup::mounted",
     "backup::room",
 ];
 

@@ -29,6 +29,7 @@ mod clones;
 mod cold;
 mod commands;
 mod compare;
+mod config_files;
 mod configured;
 mod copies;
 mod cut;
@@ -106,6 +107,7 @@ fn main() -> std::process::ExitCode {
             commands::TESTS,
             commands::completions::TESTS,
             compare::TESTS,
+            config_files::TESTS,
             configured::TESTS,
             copies::TESTS,
             cut::TESTS,

@@ -98,6 +98,7 @@ fn units_and_documents_agree() {
         .split(ends)
         .filter(|word| word.starts_with("buttersink-") && word.contains('@'))
         .map(|word| word.trim_end_matches('.').replace("@home", "@"))
+        .map(|word| word.replace("@host", "@"))
         .collect();
     assert!(named.len() >= 2, "{named:?}");
     for name in &named {
@@ -114,9 +115,44 @@ fn units_and_documents_agree() {
     }
     let made = text("contrib/systemd/buttersink.tmpfiles");
     let example = text("contrib/config.example.toml");
-    for dir in ["/run/buttersink", "/var/lib/buttersink"] {
+    const MADE: [&str; 3] = [
+        "/run/buttersink",
+        "/var/lib/buttersink",
+        "/var/log/buttersink",
+    ];
+    for dir in MADE {
         assert!(made.contains(&format!("d {dir} 0700 root root -\n")));
+    }
+    for dir in &MADE[..2] {
         assert!(example.contains(&format!("\"{dir}/")), "{dir}");
+    }
+    // Whoever names a place of ours names one of these.
+    let units: String = units
+        .iter()
+        .map(|name| text(&format!("contrib/systemd/{name}")))
+        .collect();
+    let all = [
+        documents,
+        example,
+        units,
+        text("contrib/buttersink.logrotate"),
+    ]
+    .concat();
+    let ends = |c: char| !c.is_alphanumeric() && !"/%@._-".contains(c);
+    let of_ours = |word: &&str| {
+        ["/etc", "/run", "/var"]
+            .iter()
+            .any(|top| word.starts_with(top))
+            && word.contains("/buttersink")
+    };
+    let places: BTreeSet<&str> = all.split(ends).filter(of_ours).collect();
+    assert!(places.len() > 4, "{places:?}");
+    for place in places {
+        let known = MADE
+            .iter()
+            .chain(&["/etc/buttersink", "/etc/sudoers.d/buttersink"])
+            .any(|dir| Path::new(place).starts_with(dir));
+        assert!(known, "{place} is none of the places of files");
     }
 }
 

@@ -24,6 +24,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("# cat /etc/buttersink/home.env", "needs systemd"),
     (
+        "# mkdir -p /etc/buttersink\n",
+        "a test of config init runs it, and what the timer starts",
+    ),
+    (
         "$ buttersink backup --config /etc/b.toml",
         "needs a week between two runs",
     ),

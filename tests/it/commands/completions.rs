@@ -530,7 +530,10 @@ fn bash_completes() {
         ["--target"]
     );
     assert_eq!(bash_offers(&["buttersink", "sync", "--alw"]), [""]);
-    assert_eq!(bash_offers(&["buttersink", "config", ""]), ["check"]);
+    assert_eq!(
+        bash_offers(&["buttersink", "config", ""]),
+        ["init", "import", "check"]
+    );
     assert_eq!(
         bash_offers(&["buttersink", "config", "check", "--o"]),
         ["--offline"]
