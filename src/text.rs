@@ -28,6 +28,19 @@ pub fn shown(path: impl AsRef<Path>) -> String {
     text
 }
 
+/// A text of at most so many bytes and a line: of a longer one both ends. Without zero bytes, which end a variable of
+/// the environment.
+pub fn shortened(text: &str, most: usize) -> String {
+    let text = text.replace('\0', "\\0");
+    if text.len() <= most {
+        return text;
+    }
+    let whole = |from: usize| (from..).find(|&at| text.is_char_boundary(at));
+    let first = whole(most / 2).unwrap_or_default();
+    let last = whole(text.len() - most / 2).unwrap_or_default();
+    format!("{}\n[...]\n{}", &text[..first], &text[last..])
+}
+
 /// Marks that reorder or hide text.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -152,6 +165,14 @@ mod tests {
     fn names_are_safe_to_show() {
         let hostile = OsStr::from_bytes(b"a\n\x1b[2J\xff\\\xe2\x80\xae");
         assert_eq!(shown(hostile), "a\\n\\u{1b}[2J\\xff\\\\\\u{202e}");
+    }
+
+    #[test]
+    fn long_texts_have_both_ends() {
+        assert_eq!(shortened("a\0b", 10), "a\\0b");
+        assert_eq!(shortened("0123456789ab", 10), "01234\n[...]\n789ab");
+        let long = "\u{fc}".repeat(100_001);
+        assert!(shortened(&long, 65_001).len() < 65_020);
     }
 
     #[test]

@@ -5,12 +5,17 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::snapshot::shown;
 use crate::sys::secure_open::Strange;
+use crate::text::shortened;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 /// Seconds that a hook may take.
 pub const TIMEOUT: u64 = 600;
+
+/// Bytes of a variable that programs get: the kernel starts none with one above 128 KiB, and others may have made
+/// what went wrong long.
+pub const MOST: usize = 64 << 10;
 
 /// Programs and their arguments.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -66,7 +71,10 @@ impl Hooks {
             .args(arguments)
             .env("BUTTERSINK_HOOK", which)
             .env("BUTTERSINK_CONFIG", file)
-            .envs(more.iter().map(|(name, value)| (name, value)));
+            .envs(
+                more.iter()
+                    .map(|(name, value)| (name, shortened(value, MOST))),
+            );
         let doing = format!("the hook '{which}' ({})", shown(program));
         process::run_within(command, self.timeout, doing)
     }
@@ -98,6 +106,14 @@ mod tests {
         assert!(said("exit 3", 60).contains("exit status: 3"));
         let after = hooks("exit 3", 60).run("after", Path::new("/"), &[]);
         assert!(after.is_ok(), "there is none");
+    }
+
+    /// What went wrong may be told in words that a far side made long.
+    #[test]
+    fn long_words_keep_no_hook_from_running() {
+        let hooks = hooks("test ${#BUTTERSINK_MESSAGE} -gt 60000", 60);
+        let more = [("BUTTERSINK_MESSAGE", "x".repeat(1 << 20) + "\0")];
+        hooks.run("before", Path::new("/c.toml"), &more).unwrap();
     }
 
     #[test]

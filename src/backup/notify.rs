@@ -1,9 +1,11 @@
 //! Whom a run of a configuration tells how it went: a program, and the address of a healthcheck, which
 //! hears when it begins too. Decides nothing.
 
+use super::hooks;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::snapshot::shown;
+use crate::text::shortened;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -57,8 +59,8 @@ impl Notify {
             .args(arguments)
             .env("BUTTERSINK_CONFIG", file)
             .env("BUTTERSINK_STATUS", status.to_string())
-            .env("BUTTERSINK_MESSAGE", error)
-            .env("BUTTERSINK_SUMMARY", words);
+            .env("BUTTERSINK_MESSAGE", shortened(&error, hooks::MOST))
+            .env("BUTTERSINK_SUMMARY", shortened(words, hooks::MOST));
         let doing = format!("notify.command ({})", shown(program));
         process::run_within(command, self.timeout, doing).and(pinged)
     }

@@ -37,6 +37,7 @@ use crate::snapshot::{
 use crate::store::file_digests::{Digest, Looking};
 use crate::store::{Access, Rejected, Right, Sink, Store};
 use crate::sys;
+use crate::sys::at::make_dir_at;
 use paths::checked_name;
 use receive::held::{self, Held};
 use receive::{Receiving, leftover, parent, part};
@@ -47,6 +48,7 @@ use send::{bound, measure, mending, not_as_listed};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// How a local store does its work.
@@ -84,6 +86,10 @@ pub struct Local {
     /// What is going to be received is compared before it counts.
     compares: bool,
     walled: bool,
+    /// Whether what is here may be read; and the UUIDs of what was received since it was opened and has nothing of
+    /// what was here before.
+    reads: bool,
+    brought: Vec<Uuid>,
     /// By which key of a server what comes comes.
     key: Option<CameBy>,
     /// What was being received last did not arrive, so that what it took may not be free yet.
@@ -141,6 +147,8 @@ impl Local {
             coming: Origins::new(),
             compares: false,
             walled: false,
+            reads: access.grants(Right::Read),
+            brought: Vec::new(),
             key: None,
             failed: false,
             tidied: false,
@@ -201,26 +209,24 @@ impl Local {
         }
     }
 
-    /// The directory that will hold `path`, made if need be, without leaving ours.
+    /// The directory that will hold `path`, made if need be, without leaving ours. What a server makes is root's
+    /// alone: programs and devices that are received there are nobody else's.
     fn parent_of(&self, path: &Path) -> Result<PathBuf> {
         let doing = || format!("cannot receive {}", shown(path));
         let relative = path.parent().unwrap_or(Path::new(""));
-        let mut so_far = PathBuf::new();
+        let flags = libc::O_DIRECTORY | libc::O_PATH;
+        let mode = if self.walled { 0o700 } else { 0o777 };
+        let mut so_far = PathBuf::from(".");
         for part in relative.components() {
+            let open = |path: &Path| sys::open_beneath(self.filesystem.fd(), path, flags);
+            let above = open(&so_far).doing(doing)?;
             so_far.push(part);
-            let open = || {
-                sys::open_beneath(
-                    self.filesystem.fd(),
-                    &so_far,
-                    libc::O_DIRECTORY | libc::O_PATH,
-                )
-            };
-            if let Err(error) = open() {
-                if error.kind() != io::ErrorKind::NotFound {
-                    return Err(error).doing(doing);
+            match open(&so_far) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    make_dir_at(above.as_fd(), part.as_os_str().as_bytes(), mode).doing(doing)?;
+                    open(&so_far).doing(doing)?;
                 }
-                std::fs::create_dir(self.dir.join(&so_far)).doing(doing)?;
-                open().doing(doing)?;
+                there => drop(there.doing(doing)?),
             }
         }
         Ok(self.dir.join(relative))
@@ -459,6 +465,7 @@ impl Store for Local {
         part::must_be_free(&parent.join(name))?;
         parent::must_claim_nothing(self, diff.to, path)?;
         let needs = parent::find(self, diff, path)?;
+        needs.must_be_comparable(self, path)?;
         self.check_space(diff.size, path)?;
         Ok(Box::new(Receiving::start(self, diff, path, needs)?))
     }

@@ -4,7 +4,9 @@
 use crate::bucket_suites::settings;
 use crate::contract::{bytes, put, sound};
 use crate::runner::Test;
+use crate::security::states::{SAYING, STRANGE, remove};
 use crate::streams::{diff, stream};
+use crate::support::here;
 use buttersink::archive::{ArchiveState, Tier};
 use buttersink::objects::memory::{Break, Memory};
 use buttersink::objects::{About, Objects};
@@ -25,6 +27,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     an_upload_goes_on,
     an_upload_that_nobody_here_began_does_not_go_on,
     an_upload_of_another_version_does_not_go_on,
+    records_of_uploads_that_cannot_be_read,
     a_young_chunk_that_nobody_owns_stays,
     frozen_chunks,
 ];
@@ -279,6 +282,41 @@ fn an_upload_that_nobody_here_began_does_not_go_on() {
         assert_eq!(left.count(), 1);
         assert!(memory.parts(&by_hand).unwrap().is_some());
     }
+}
+
+/// In the state of the machine: of an upload that was let go, and the directory of them all. It is begun anew then,
+/// and all arrives.
+fn records_of_uploads_that_cannot_be_read() {
+    let uploads = here().join("state/uploads");
+    for (kind, put) in SAYING.into_iter().chain(STRANGE) {
+        println!("== {kind}");
+        for all in [false, true] {
+            remove(&uploads);
+            let memory = memory();
+            begin(diffs, &memory);
+            let records = std::fs::read_dir(&uploads).unwrap();
+            let records: Vec<_> = records.map(|record| record.unwrap().path()).collect();
+            assert!(!records.is_empty());
+            let replaced = if all { vec![uploads.clone()] } else { records };
+            for record in replaced {
+                remove(&record);
+                put(&record);
+            }
+            let again = memory.with(|_| {});
+            fill(&mut *diffs(&again)).unwrap();
+            assert_eq!(
+                parts(&again).1,
+                0,
+                "gone on with, though nobody knows what it is"
+            );
+            let mut store = diffs(&memory);
+            let (diff, _, stream) = &both()[0];
+            assert!(bytes(&mut *store, diff) == *stream);
+        }
+    }
+    let etc = std::fs::read_to_string("/etc/passwd").unwrap();
+    assert!(!etc.contains("part-size"));
+    remove(&uploads);
 }
 
 /// What this machine began with other metadata is begun anew, and the old one goes when the new is whole.

@@ -2,20 +2,23 @@
 
 use crate::runner::Test;
 use crate::streams::{command, diff, of_commands, write};
-use crate::support::{btrfs, here, in_quarantine};
+use crate::support::{btrfs, here, in_quarantine, output, run};
 use crate::tests;
-use buttersink::error::Error;
+use buttersink::error::{Error, Kind};
 use buttersink::process::Priority;
 use buttersink::store::local::{Local, Manner};
-use buttersink::store::{Access, Store};
+use buttersink::store::{Access, ReceiveWith, Store};
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
     symbolic_links_lead_nowhere,
     device_nodes_are_not_written_to,
     paths_lead_nowhere,
     links_and_nodes_themselves_arrive,
+    what_is_received_is_where_only_root_enters,
+    what_is_remembered_is_no_name,
 ];
 
 const MKFILE: u16 = 3;
@@ -53,15 +56,19 @@ fn mkfile(path: &str) -> Vec<u8> {
     make(MKFILE, path, &[])
 }
 
-/// Receives a stream of these commands as `snap`.
-fn receive(dest: &Path, commands: &[Vec<u8>]) -> Result<(), Error> {
-    let stream = of_commands(1, commands);
+fn open(dest: &Path, receive_with: Option<ReceiveWith>) -> Result<Local, Error> {
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
-        receive_with: crate::support::receive_with(),
+        receive_with,
     };
-    let mut local = Local::open(dest, Access::Write, manner)?;
+    Local::open(dest, Access::Write, manner)
+}
+
+/// Receives a stream of these commands as `snap`.
+fn receive(dest: &Path, commands: &[Vec<u8>]) -> Result<(), Error> {
+    let stream = of_commands(1, commands);
+    let mut local = open(dest, crate::support::receive_with())?;
     let mut sink = local.receive(&diff(1, None, stream.len()), Path::new("snap"))?;
     sink.write_all(&stream)
         .map_err(|error| Error::io("writing", error))?;
@@ -132,4 +139,40 @@ fn links_and_nodes_themselves_arrive() {
     assert_eq!(link, Path::new("../../etc"));
     assert_eq!(std::fs::read(dest.join("snap/f")).unwrap(), b"good");
     assert!(dest.join("snap/n").symlink_metadata().is_ok());
+}
+
+/// A program with a set-user-ID bit, in a stream of which the end has not come.
+fn what_is_received_is_where_only_root_enters() {
+    let dest = btrfs("dest", 256);
+    let number = |n: u64| n.to_le_bytes().to_vec();
+    let chmod = |path: &str, mode| command(18, &[(PATH, path.into()), (5, number(mode))]);
+    let commands = [chmod("", 0o777), mkfile("sh"), chmod("sh", 0o4755)];
+    let stream = of_commands(1, &commands);
+    let mut local = open(&dest, Some(ReceiveWith::Builtin)).unwrap();
+    let mut sink = local
+        .receive(&diff(1, None, stream.len()), Path::new("snap"))
+        .unwrap();
+    sink.write_all(&stream[..stream.len() - 1]).unwrap();
+    let found = run("find", [dest.to_str().unwrap(), "-name", "sh"]);
+    let found = Path::new(found.trim());
+    assert!(found.starts_with(dest.join(".buttersink")), "{found:?}");
+    for path in [found, &dest.join(".buttersink")] {
+        let user = ["--reuid=65534", "--regid=65534", "--clear-groups", "ls"];
+        let user = user.map(std::ffi::OsStr::new);
+        let said = output(Command::new("setpriv").args(user).arg(path));
+        assert!(!said.status.success());
+    }
+    drop(sink);
+    assert!(!in_quarantine(&dest));
+}
+
+/// A server may call its snapshots what it likes.
+fn what_is_remembered_is_no_name() {
+    let dest = btrfs("dest", 256);
+    let mut local = open(&dest, crate::support::receive_with()).unwrap();
+    for name in [".buttersink", ".buttersink/seals", "y/.buttersink/x"] {
+        let refused = local.receive(&diff(1, None, 0), Path::new(name));
+        assert_eq!(refused.err().unwrap().kind, Kind::Refused, "{name}");
+    }
+    assert!(!dest.join("y").exists());
 }

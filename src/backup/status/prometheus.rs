@@ -7,7 +7,7 @@ use crate::snapshot::shown;
 use jiff::Timestamp;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -72,9 +72,17 @@ pub fn write(status: &Status, path: &Path) -> Result<()> {
     // What does not end in `.prom` the collector leaves alone.
     new.push(".new");
     let write = || {
+        // Whoever may write to the directory may have put something there to be written to, or waited for.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o644);
-        let mut file: File = options.custom_flags(libc::O_NOFOLLOW).open(&new)?;
+        let mut file: File = options
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(&new)?;
         file.write_all(text(status).as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&new, path)
@@ -128,6 +136,30 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In a directory that the collector's user can write to.
+    #[test]
+    fn what_stands_in_the_way_is_not_written_to() {
+        let dir = std::env::temp_dir().join(format!("buttersink-metrics-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (path, new) = (dir.join("a.prom"), dir.join("a.prom.new"));
+        let status = Status {
+            file: "f".to_owned(),
+            last_run: None,
+            lines: Vec::new(),
+        };
+        let fifo = std::process::Command::new("mkfifo").arg(&new).status();
+        assert!(fifo.unwrap().success());
+        write(&status, &path).unwrap();
+        std::fs::write(dir.join("other"), "x").unwrap();
+        std::fs::hard_link(dir.join("other"), &new).unwrap();
+        write(&status, &path).unwrap();
+        assert_eq!(std::fs::read(dir.join("other")).unwrap(), b"x");
+        std::os::unix::fs::symlink("other", &new).unwrap();
+        write(&status, &path).unwrap();
+        assert_eq!(std::fs::read(dir.join("other")).unwrap(), b"x");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn labels_are_escaped_and_help_comes_once() {

@@ -8,6 +8,7 @@ use crate::objects::{Unfinished, UploadedPart};
 use crate::sys::dir::advise;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -89,20 +90,15 @@ pub(super) fn parts(files: &Files, id: &str) -> io::Result<Option<Vec<UploadedPa
     let mut bytes = Vec::new();
     file.take(LONGEST).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    let mut parts: Vec<UploadedPart> = Vec::new();
+    let mut parts = BTreeMap::new();
     // What a crash cut off has no end of its line.
     for line in text
         .split_inclusive('\n')
         .filter(|line| line.ends_with('\n'))
     {
-        let Some(part) = part(line, modified) else {
-            continue;
-        };
-        parts.retain(|other| other.number != part.number);
-        parts.push(part);
+        parts.extend(part(line, modified).map(|part| (part.number, part)));
     }
-    parts.sort_by_key(|part| part.number);
-    Ok(Some(parts))
+    Ok(Some(parts.into_values().collect()))
 }
 
 fn part(line: &str, modified: Option<Timestamp>) -> Option<UploadedPart> {

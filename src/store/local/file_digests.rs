@@ -47,6 +47,7 @@ impl Round {
 
 pub(super) fn look<'a>(local: &mut Local, digest: &Digest) -> Result<Looking<'a>> {
     let snapshot = meant(local, digest)?.clone();
+    must_be_brought(local, &snapshot)?;
     let top = open(local, &snapshot)?;
     let mut everything = false;
     let paths = match &digest.extent {
@@ -92,6 +93,16 @@ fn meant<'a>(local: &'a Local, digest: &Digest) -> Result<&'a Snapshot> {
         let doing = format!("cannot look at {}", shown(path));
         Error::failed(doing, format!("it is no snapshot {} here", digest.id))
     })
+}
+
+/// Who may not read gets no digest of anything that he may not have brought himself.
+fn must_be_brought(local: &Local, snapshot: &Snapshot) -> Result<()> {
+    if local.reads || local.brought.contains(&snapshot.uuid) {
+        return Ok(());
+    }
+    let doing = format!("cannot look at {}", shown(&snapshot.path));
+    let said = "mode p was granted, and it has something of what was there before this session";
+    Err(Error::refused(doing, said))
 }
 
 /// Opens the snapshot, and not what somebody gave its name since.

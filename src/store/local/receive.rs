@@ -212,6 +212,7 @@ impl Receiving<'_> {
             child.finish()?;
         }
         self.writeback.finish()?;
+        let brought = self.needs.are_brought(self.local);
         let snapshot = match self.way {
             Way::Child(_) => {
                 let parent = self.needs.parent.as_ref().map(|exact| exact.uuid);
@@ -222,6 +223,7 @@ impl Receiving<'_> {
                 let held = Held::new(*quarantined, head, self.part, told)?;
                 self.local.notes.extend(held.notes());
                 if self.local.holds {
+                    self.local.brought.extend(brought.then_some(held.uuid));
                     self.local.held(held);
                     return Ok(Receipt {
                         held: true,
@@ -231,6 +233,7 @@ impl Receiving<'_> {
                 held::publish_one(held)?
             }
         };
+        self.local.brought.extend(brought.then_some(snapshot.uuid));
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }

@@ -31,7 +31,8 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// How many bytes may still come, for one snapshot more; `None` where there is no limit.
+    /// How many bytes may still come, for one snapshot more; `None` where nothing is limited, neither bytes nor
+    /// snapshots.
     ///
     /// # Errors
     /// If there may be no snapshot more, or what is there cannot be listed.
@@ -45,7 +46,7 @@ impl Quota {
             return Err(used_up(&format!("{most} snapshots")));
         }
         let Some(most) = self.bytes else {
-            return Ok(None);
+            return Ok(Some(u64::MAX));
         };
         let taken = match listing.offer.stored() {
             Some(kept) => kept.iter().filter_map(|diff| diff.size.bytes()).sum(),

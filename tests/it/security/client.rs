@@ -56,7 +56,8 @@ impl Client {
     }
 
     fn greeting(mut self, protocol: u32) -> Client {
-        let hello = json!({"program": "x", "protocol": protocol, "words": ["digest"]});
+        let hello =
+            json!({"program": "x", "protocol": protocol, "words": ["digest", "hold", "clones"]});
         self.say(b'H', hello.to_string().as_bytes());
         self
     }
@@ -69,8 +70,13 @@ impl Client {
 
     /// In the newest protocol, which knows of comparing.
     pub(super) fn comparing(mode: &str, dir: impl AsRef<OsStr>) -> Client {
+        Client::newest(&["--mode".as_ref(), mode.as_ref(), dir.as_ref()])
+    }
+
+    /// `buttersink --server WORDS…` in the newest protocol.
+    pub(super) fn newest<W: AsRef<OsStr>>(words: &[W]) -> Client {
         let mut command = Command::new(binary("buttersink"));
-        command.args(["--server", "--mode", mode]).arg(dir);
+        command.arg("--server").args(words);
         let mut client = Client::spawned(&mut command).greeting(3);
         client.hear().unwrap();
         client

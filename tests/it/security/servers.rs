@@ -28,6 +28,8 @@ pub(crate) const TESTS: &[Test] = tests![
     mounts_in_the_directory_are_not_crossed,
     who_appends_removes_only_what_never_counted,
     who_puts_reads_nothing_back,
+    who_puts_gets_no_digest_of_what_was_there,
+    what_a_server_makes_is_roots_alone,
 ];
 
 /// Whatever stands where a wildcard of sudoers does.
@@ -147,6 +149,20 @@ fn quotas_of_a_key_are_kept() {
     client.receive("a4", 4, None, &stream(4)).unwrap();
     let said = client.receive("a5", 5, None, &stream(5)).unwrap_err();
     assert!(said.contains("2 snapshots"), "{said}");
+    assert_eq!(client.close(), 0);
+    // What is held for others is not in a listing, and so is not held.
+    let words = ["--mode", "a", "--as", "c", "--max-snapshots", "2", &dir];
+    let mut client = Client::newest(&words);
+    for n in [1, 2] {
+        let diff = json!({"to": uuid(n).to_string(), "from": null, "size": "unknown"});
+        let path = format!("c{n}");
+        let question = json!({"ask": "receive", "diff": diff, "path": path, "hold": true});
+        let there = client.put(&question, &stream(n)).unwrap();
+        assert!(there.get("held").is_none() && root.join(path).exists());
+    }
+    let said = client.receive("c3", 3, None, &stream(3)).unwrap_err();
+    assert!(said.contains("2 snapshots"), "{said}");
+    assert_eq!(client.ask(&json!({"ask": "publish"})).unwrap(), json!([]));
     assert_eq!(client.close(), 0);
     // Who does not say who he is gets no place by that.
     let mut nobody = Client::of(&["--mode", "a", "--max-snapshots", "1", &dir]);
@@ -356,6 +372,17 @@ fn keys_of_one_filesystem_see_only_their_own() {
         let cloned = of_commands(3, &[file("f", b""), clone("f", id.0, "secret")]);
         tell_nothing(&client.receive("stolen", 3, None, &cloned).unwrap_err());
         client = Client::serving("w", &one);
+        // The same said aloud.
+        let diff =
+            json!({"to": uuid(3).to_string(), "from": null, "size": "unknown", "clones": [known]});
+        for question in [
+            json!({"ask": "receive", "diff": diff, "path": "stolen"}),
+            json!({"ask": "receive", "diff": diff, "path": "stolen", "hold": true}),
+            json!({"ask": "send", "diff": diff}),
+            json!({"ask": "measure", "diffs": [diff]}),
+        ] {
+            tell_nothing(&client.ask(&question).unwrap_err());
+        }
     }
     for path in ["../host2/monday", "/monday"] {
         tell_nothing(
@@ -500,6 +527,95 @@ fn who_appends_removes_only_what_never_counted() {
         left,
         [(Some("settled"), Some("ok")), (Some("whole"), Some("ok"))]
     );
+}
+
+/// A question about what was received, and the bytes that nobody may be told.
+const SECRET: [u8; 8192] = [b's'; 8192];
+
+fn digest_of(to: u8, name: &str) -> Value {
+    let extent = json!({"these": ["secret"]});
+    let of =
+        json!({"id": uuid(to).to_string(), "path": name, "extent": extent, "from_disk": false});
+    json!({"ask": "digest", "digest": of})
+}
+
+/// A file of which somebody knows all but a byte is told by its digest.
+fn who_puts_gets_no_digest_of_what_was_there() {
+    let dir = btrfs("far", 256).join("dir");
+    fs::create_dir(&dir).unwrap();
+    let old = of_commands(2, &[file("secret", &SECRET)]);
+    Client::serving("a", &dir)
+        .receive("old", 2, None, &old)
+        .unwrap();
+    let put = |client: &mut Client, name: &str, (to, from): (u8, Option<u8>), more: Value| {
+        let mut diff = json!({"to": uuid(to).to_string(), "size": "unknown", "from": null});
+        diff["from"] = from.map_or(Value::Null, |from| uuid(from).to_string().into());
+        let mut question = json!({"ask": "receive", "path": name, "compare": more["compare"]});
+        if let Some(sources) = more.get("clones") {
+            diff["clones"] = sources.clone();
+        }
+        question["diff"] = diff;
+        let commands = match more.get("clones") {
+            Some(_) => vec![file("secret", b""), clone("secret", [2; 16], "secret")],
+            None => Vec::new(),
+        };
+        client.put(
+            &question,
+            &of_parent(to, from.map(|from| [from; 16]), &commands),
+        )
+    };
+    let compare = json!({"compare": true});
+    let mut client = Client::comparing("p", &dir);
+    assert_eq!(client.list().len(), 1);
+    let said = put(&mut client, "next", (3, Some(2)), compare.clone()).unwrap_err();
+    assert!(said.contains("builds on what was there before"), "{said}");
+    let refused = |client: &mut Client, (to, name): (u8, &str)| {
+        let said = client.ask(&digest_of(to, name)).unwrap_err();
+        assert!(said.contains("mode p"), "{said}");
+    };
+    put(&mut client, "next", (3, Some(2)), json!({})).unwrap();
+    refused(&mut client, (3, "next"));
+    put(
+        &mut client,
+        "cloned",
+        (4, None),
+        json!({"clones": [uuid(2).to_string()]}),
+    )
+    .unwrap();
+    refused(&mut client, (4, "cloned"));
+    // What builds on that, and on what only claims to be it.
+    put(&mut client, "further", (5, Some(3)), json!({})).unwrap();
+    refused(&mut client, (5, "further"));
+    put(&mut client, "claims", (2, None), json!({})).unwrap();
+    if put(&mut client, "of", (6, Some(2)), json!({})).is_ok() {
+        let said = client.ask(&digest_of(6, "of"));
+        assert!(said.is_err() || fs::read(dir.join("of/secret")).is_err());
+    }
+    // All of it came in this session.
+    put(&mut client, "whole", (7, None), compare.clone()).unwrap();
+    client
+        .ask(&json!({"ask": "settle", "path": "whole"}))
+        .unwrap();
+    put(&mut client, "more", (8, Some(7)), compare).unwrap();
+    client.ask(&digest_of(8, "more")).unwrap();
+    assert_eq!(client.close(), 0);
+}
+
+/// In a directory below which others can go.
+fn what_a_server_makes_is_roots_alone() {
+    let dir = btrfs("far", 256).join("dir");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut client = Client::serving("a", &dir);
+    let stream = of_commands(2, &[]);
+    client.receive("daily/home/s", 2, None, &stream).unwrap();
+    client
+        .ask(&json!({"ask": "copy", "from": "daily/home/s", "to": "weekly/s"}))
+        .unwrap();
+    for made in ["daily", "daily/home", "weekly"] {
+        let mode = fs::metadata(dir.join(made)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{made}");
+    }
 }
 
 fn who_puts_reads_nothing_back() {

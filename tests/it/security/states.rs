@@ -20,10 +20,10 @@ pub(crate) const TESTS: &[Test] = crate::tests![
 ];
 
 /// Puts something in the place of a file.
-type Put = fn(&Path);
+pub(crate) type Put = fn(&Path);
 
 /// What can be read, whatever it says.
-const SAYING: [(&str, Put); 2] = [
+pub(crate) const SAYING: [(&str, Put); 2] = [
     ("truncated", |at| {
         fs::write(at, "{\"version\":2,\"uu").unwrap();
     }),
@@ -33,7 +33,7 @@ const SAYING: [(&str, Put); 2] = [
 ];
 
 /// What cannot.
-const STRANGE: [(&str, Put); 5] = [
+pub(crate) const STRANGE: [(&str, Put); 5] = [
     ("directory", |at| fs::create_dir_all(at.join("x")).unwrap()),
     ("link", |at| symlink("/etc/passwd", at).unwrap()),
     ("fifo", |at| drop(run("mkfifo", [at]))),
@@ -57,7 +57,7 @@ fn bounded(args: &[&str]) -> Said {
     said
 }
 
-fn remove(at: &Path) {
+pub(crate) fn remove(at: &Path) {
     run("rm", ["-rf".as_ref(), at.as_os_str()]);
 }
 

@@ -75,8 +75,11 @@ fn prune(dir: &Path) -> io::Result<()> {
         let entry = entry?;
         let written = entry.metadata().and_then(|found| found.modified());
         let age = written.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
-        if age.is_ok_and(|age| age > OLDEST) {
-            fs::remove_file(entry.path())?;
+        if age.is_ok_and(|age| age > OLDEST)
+            && let Err(error) = fs::remove_file(entry.path())
+        {
+            let path = entry.path();
+            log::line(|| format!("cannot remove {}: {error}", path.display()));
         }
     }
     Ok(())

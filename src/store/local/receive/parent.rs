@@ -34,6 +34,32 @@ pub(crate) struct Needs {
     pub(super) clones: Vec<(Uuid, Exact)>,
 }
 
+impl Needs {
+    /// Whether a snapshot of it has nothing of what was there before this session.
+    pub(super) fn are_brought(&self, local: &Local) -> bool {
+        let clones = self.clones.iter().map(|(_, exact)| exact);
+        let mut all = self.parent.iter().chain(clones);
+        all.all(|exact| local.brought.contains(&exact.uuid))
+    }
+
+    /// A digest of a file that was there before, but for a byte, would tell which byte it is.
+    ///
+    /// # Errors
+    /// If it will be compared, by who may not read, and is built on what was there before this session.
+    pub(crate) fn must_be_comparable(&self, local: &Local, path: &Path) -> Result<()> {
+        if !local.compares || local.reads || self.are_brought(local) {
+            return Ok(());
+        }
+        let said = "it builds on what was there before, and digests of it would tell what that is, which mode p \
+                    does not grant";
+        let refusal = Error::refused(
+            format!("cannot receive {} and compare it", shown(path)),
+            said,
+        );
+        Err(refusal.hint("without --compare, with --whole, or with mode a"))
+    }
+}
+
 /// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever builds
 /// on that; whoever may only be in one directory must not get in the way of others so.
 ///
