@@ -48,7 +48,7 @@ FILES    := $(foreach p,$(PROGRAMS),$(FROM)/$(p)=$(BINDIR)/$(p)) \
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help all demo setup check fmt lint test torture fuzz bench install uninstall static rescue-test \
-        torture-rescue dist deb reproducible clean
+        torture-rescue year-test dist deb reproducible clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 16
@@ -131,6 +131,10 @@ rescue-test: $(STATIC) ## a virtual machine loses its disk and gets its system b
 
 torture-rescue: $(STATIC) ## months of backups in such a machine, by its clock, and histories on its kernel
 	RESCUE_TORTURE=$${BUTTERSINK_TORTURE_MINUTES:-10} contrib/rescue-test.sh
+
+# RESCUE_YEAR=30 for fewer days.
+year-test: $(STATIC) ## a year of scheduled backups in such a machine, by its clock: what policies promise is there, no more
+	RESCUE_YEAR=$${RESCUE_YEAR:-365} contrib/rescue-test.sh
 
 dist: $(STATIC) ## static programs, man pages, completions and checksums as a tar file
 	contrib/dist.sh

@@ -396,6 +396,8 @@ torture() {
 
 # shellcheck source=contrib/rescue-months.sh
 . /months
+# shellcheck source=contrib/rescue-year.sh
+. /year
 trap 'fail "a command ended with $?"' EXIT # whatever fails ends the script: set -e
 begin
 echo "rescue: running on Linux $(uname -r)"
@@ -406,7 +408,7 @@ done
 [ -z "${s3-}" ] || network
 case ${stage-boot} in # a boot loader says none
 probe) ;;
-before | after | after_bucket | boot | bare | bare_again | suite | torture | months) ${stage-boot} ;;
+before | after | after_bucket | boot | bare | bare_again | suite | torture | months | year) ${stage-boot} ;;
 *) fail "no such stage: $stage" ;;
 esac
 echo 'rescue: passed'

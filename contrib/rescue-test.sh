@@ -16,6 +16,9 @@
 #                            months of backups by the machine's clock, which is set, and then
 #                            random histories of snapshots, from BUTTERSINK_TORTURE_SEED on
 #   RESCUE_DAYS=DAYS         how many days those months have (150)
+#   RESCUE_YEAR=DAYS         instead (make year-test): scheduled backups of so many days by two
+#                            configurations to a disk, a host and a stick, as contrib/rescue-year.py plans
+#                            and checks them
 #   RESCUE_PROGRAMS=DIR      other builds of our programs, with the libraries that they need
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -136,6 +139,16 @@ torture_programs() {
     echo "$scratch" >"$1/etc/scratch"
 }
 
+# A server of ssh, and what happens when.
+year_programs() {
+    local program
+    for program in sshd ssh ssh-keygen; do with_libraries "$program" "$1"; done
+    program=/usr/lib/openssh/sshd-session # of newer releases
+    [ ! -x $program ] || { cp --parents $program "$1" && libraries $program "$1"; }
+    python3 contrib/rescue-year.py plan "$year" >"$dir/plan"
+    cp "$dir/plan" "$1/plan"
+}
+
 # This machine's Python, with no other modules than those that the tests' helper has loaded.
 python() {
     local file
@@ -175,6 +188,8 @@ initramfs() {
     kernel_modules "$tree/modules"
     cp contrib/rescue-init.sh "$tree/init"
     cp contrib/rescue-months.sh "$tree/months"
+    cp contrib/rescue-year.sh "$tree/year"
+    [ -z "$year" ] || year_programs "$tree"
     chmod 755 "$tree/init"
     (cd "$tree" && find . | "$root/bin/busybox" cpio -o -H newc 2>/dev/null | gzip -1) \
         >"$dir/initramfs.gz"
@@ -218,6 +233,8 @@ emulator() {
 # result, in its last line, is ours. Without words it boots from its first disk.
 machine() {
     local accel=$1 cpu=max console=$dir/console started=() limit=$2
+    local fourth=loader.tar,if=virtio,format=raw,readonly=on
+    [ -z "$year" ] || fourth=far.img,if=virtio,format=raw,cache=unsafe
     shift 2
     [ "$accel" = tcg ] || cpu=host
     [ $# = 0 ] || started=(-kernel "$root"/boot/vmlinuz-* -initrd "$dir/initramfs.gz"
@@ -229,7 +246,7 @@ machine() {
         -drive "file=$dir/system.img,if=virtio,format=raw,cache=unsafe" \
         -drive "file=$dir/backup.img,if=virtio,format=raw,cache=unsafe" \
         -drive "file=$dir/raw.img,if=virtio,format=raw,cache=unsafe" \
-        -drive "file=$dir/loader.tar,if=virtio,format=raw,readonly=on" \
+        -drive "file=$dir/$fourth" \
         -nic user,model=virtio-net-pci </dev/null 2>"$dir/qemu.log" || true
     tr -d '\r' <"$console" | grep -qx 'rescue: passed'
 }
@@ -296,6 +313,18 @@ months() {
     tr -d '\r' <"$dir/console" | sed -n '/^rescue: [0-9]* backups/p' >&2
 }
 
+# What was there after each run is held against what must have been.
+a_year() {
+    say "scheduled backups of $year days (with $accel)"
+    machine "$accel" $((60 + 20 * year)) stage=year || {
+        tail -60 "$dir/console" >&2
+        tail -3 "$dir/qemu.log" >&2
+        die "the machine did not come to the end; its console: $dir/console"
+    }
+    python3 contrib/rescue-year.py check "$dir/plan" "$dir/console" >&2 ||
+        die "not what must be there is; the console: $dir/console"
+}
+
 # Histories end after their time, and those that fail are made small.
 torture() {
     local words=("minutes=$torture" "seed=${BUTTERSINK_TORTURE_SEED-}")
@@ -324,7 +353,8 @@ must_pass() {
 
 [ "$(uname -m)" = x86_64 ] || die 'the machines are x86-64'
 needs btrfs mkfs.btrfs apt-get dpkg-deb ldd gzip
-torture=${RESCUE_TORTURE-}
+torture=${RESCUE_TORTURE-} year=${RESCUE_YEAR-}
+[ -z "$year" ] || needs python3 sshd ssh ssh-keygen
 if [ -n "$torture" ]; then
     needs "${CARGO:-cargo}" python3 losetup
     memory=2048
@@ -334,10 +364,20 @@ initramfs whole
 loader
 emulator
 s3=
-[ "${RESCUE_S3-}" = no ] || [ -n "$torture" ] || start_server
+[ "${RESCUE_S3-}" = no ] || [ -n "$torture$year" ] || start_server
 for disk in system backup raw; do new_disk "$dir/$disk.img"; done
+if [ -n "$year" ]; then
+    new_disk "$dir/far.img"
+    truncate -s 64M "$dir/raw.img" # which is soon full
+fi
 "$(find "$root" -name mkfs.fat)" "$dir/raw.img" >"$dir/mkfs.log"
 accel=$(accelerator)
+if [ -n "$year" ]; then
+    a_year
+    rm -f "$dir"/{system,backup,raw,far}.img
+    say passed
+    exit
+fi
 if [ -n "$torture" ]; then
     suite
     months

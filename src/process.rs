@@ -1,6 +1,7 @@
 //! A child process as a `Read` or as something to write to; nothing else here spawns.
 //! Its standard error is always drained, and its own words are the error when it fails.
 
+mod attendant;
 pub mod duplex;
 mod search_path;
 pub mod secrets;
@@ -9,6 +10,7 @@ mod timeout;
 
 use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::sys;
+pub use attendant::Attendant;
 use search_path::not_started;
 pub use search_path::program;
 use std::io::{self, Read, Write};
@@ -70,14 +72,9 @@ impl Running {
         if sys::interrupted() {
             return Err(interrupted(&self.doing));
         }
-        let words = self
-            .words
-            .as_ref()
-            .map_or_else(String::new, Complaints::last);
-        let said = match words.is_empty() {
-            true => format!("it ended with {status}"),
-            false => words,
-        };
+        let words = self.words.as_ref().map(Complaints::last);
+        let words = words.filter(|words| !words.is_empty());
+        let said = words.unwrap_or_else(|| format!("it ended with {status}"));
         let error = Error::failed(&self.doing, said);
         Err(match (status.signal(), status.code()) {
             (Some(signal), _) => error.cause(Cause::Signal(signal)),

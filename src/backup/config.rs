@@ -21,7 +21,7 @@ use super::schedule::{Cycle, Every, Schedule};
 use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::store::ReceiveWith;
+use crate::store::{Place, ReceiveWith};
 use crate::sys::secure_open::{self, Unopened};
 pub use archive::{ArchiveConfig, is_known_class};
 pub use destination::DestinationConfig;
@@ -184,6 +184,11 @@ impl Config {
         let programs = config.notify.command.is_some();
         config.hooks.check(path, found.strange.as_ref(), programs)?;
         Ok(config)
+    }
+
+    /// Where snapshots go, but for archives.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.destinations.iter().map(|dest| &dest.place)
     }
 
     /// Understands the text of the file `name`.

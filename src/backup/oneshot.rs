@@ -77,7 +77,7 @@ pub fn run(order: &BackupOrder, means: &Means, now: &Zoned, listener: &mut Liste
     let naming = Naming::OneShot(order.prefix.clone());
     let source = BackupSource::open(&order.subvolume, &order.folder, naming, !order.dry_run)?;
     let mut store = open_source(&source, order.dry_run, means)?;
-    let mut opened = open_destinations(order, &source, means, listener)?;
+    let mut opened = open_destinations(order, &source, &means.at(&order.destinations), listener)?;
     let places = order.destinations.iter().zip(&mut opened);
     let dests = places.map(|(place, store)| Dest {
         name: place.to_string(),

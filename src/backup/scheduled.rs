@@ -147,7 +147,8 @@ pub fn run(
         file: shown(&order.file),
         ..Overview::default()
     };
-    let done = back_up(order, means, now, &mut overview, listener);
+    let means = means.at(order.config.places());
+    let done = back_up(order, &means, now, &mut overview, listener);
     if order.dry_run {
         return done;
     }

@@ -68,6 +68,7 @@ fn ssh(options: &Options) -> SshOptions {
         options: options.ssh_option.clone(),
         sudo: options.remote_sudo.clone().unwrap_or(usual.sudo),
         remote: options.remote_command.clone().unwrap_or(usual.remote),
+        ..usual
     }
 }
 

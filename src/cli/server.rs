@@ -79,7 +79,8 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         key: &key,
         receive_with: options.receive_with,
     };
-    store::serve_directory(|| directory(dir, options.strict), &terms, reader, writer)
+    let check = |dir: &Path| directory(dir, options.strict);
+    store::serve_directory(dir, &check, &terms, reader, writer)
         .inspect_err(|error| system::line(|| error.to_string()))
 }
 

@@ -7,7 +7,7 @@ mod slash;
 use super::form::{EXIT, Form};
 use super::grammar::{Command, Usage};
 use super::leftovers::leftovers;
-use super::means::open;
+use super::means::means;
 use super::options::Options;
 use crate::archive::{Thaw, Tier};
 use crate::btrfs;
@@ -17,7 +17,7 @@ use crate::glob;
 use crate::plan::{Plan, Step, Wish};
 use crate::progress::Progress;
 use crate::snapshot::{Listing, Origins, Snapshot, shown};
-use crate::store::{Access, Location, Store};
+use crate::store::{self, Access, Location, Store};
 use crate::sync;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -115,12 +115,13 @@ fn open_both(source: &OsStr, from: &Location, to: &Location, options: &Options) 
         (false, false) => Access::Append,
         (false, true) => Access::Write,
     };
-    let source_store = open(from, Access::Read, options);
+    let means = means(options)?.at([&from.place, &to.place]);
+    let source_store = store::open(&from.place, Access::Read, &means);
     let source_store = source_store.map_err(|error| slash::hint(error, source, from))?;
     if options.create && !options.dry_run {
         to.place.create()?;
     }
-    let dest_store = open(to, access, options);
+    let dest_store = store::open(&to.place, access, &means);
     let dest_store = dest_store.map_err(|error| to.place.way_to_make(error))?;
     Ok((source_store, dest_store))
 }

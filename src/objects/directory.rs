@@ -13,7 +13,7 @@ mod writer;
 
 use super::{Concurrency, Counters, Limits, Source};
 use crate::digest::{Algorithm, Hasher};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Cause, Doing, Error, Result};
 use crate::sys;
 use crate::text::shown;
 use files::{Files, join, split};
@@ -34,6 +34,20 @@ const PART: u64 = 16 << 20;
 const THREADS: usize = 2;
 /// More than any filesystem holds.
 const NO_LIMIT: u64 = 1 << 60;
+
+/// What is answered when a disk, a server or the process behind a filesystem is not there any more.
+const GONE: &[i32] = &[
+    libc::EIO,
+    libc::ENXIO,
+    libc::ENODEV,
+    libc::ENOTCONN,
+    libc::ECONNABORTED,
+    libc::ECONNRESET,
+    libc::ETIMEDOUT,
+    libc::EHOSTDOWN,
+    libc::EHOSTUNREACH,
+    libc::ENETUNREACH,
+];
 
 /// Objects in a directory.
 #[derive(Debug)]
@@ -67,6 +81,10 @@ impl Directory {
     /// # Errors
     /// If it is neither the place of a root nor empty, cannot be used, or another run writes to it.
     pub fn open(dir: &Path, writes: bool, part: Option<u64>) -> Result<(Directory, String)> {
+        Directory::opened(dir, writes, part).map_err(with_way_out)
+    }
+
+    fn opened(dir: &Path, writes: bool, part: Option<u64>) -> Result<(Directory, String)> {
         let doing = || format!("cannot open raw:{}", shown(dir));
         let whole = std::path::absolute(dir).doing(doing)?;
         let root = marker::root(&whole).unwrap_or(&whole).to_owned();
@@ -76,14 +94,11 @@ impl Directory {
             must_be_empty(&files, &doing)?;
         }
         if writes && sys::is_read_only(std::os::fd::AsFd::as_fd(files.top())).doing(doing)? {
-            return Err(explained(
-                doing(),
-                io::Error::from_raw_os_error(libc::EROFS),
-            ));
+            return Err(io::Error::from_raw_os_error(libc::EROFS)).doing(doing);
         }
         let marker = match known {
             Some(marker) => marker,
-            None => first(&files, writes).map_err(|error| explained(doing(), error))?,
+            None => first(&files, writes).doing(doing)?,
         };
         files.look_at_case(marker::MARKER).doing(doing)?;
         let files = Arc::new(files);
@@ -97,9 +112,7 @@ impl Directory {
             writer,
         };
         if writes {
-            directory
-                .prepare()
-                .map_err(|error| explained(doing(), error))?;
+            directory.prepare().doing(doing)?;
         }
         let below = whole.strip_prefix(&root).unwrap_or(Path::new(""));
         Ok((directory, prefix(below, &doing)?))
@@ -108,6 +121,11 @@ impl Directory {
     /// Whether a directory, or one above it, is the root of objects.
     pub fn is_below_root(dir: &Path) -> bool {
         std::path::absolute(dir).is_ok_and(|dir| marker::root(&dir).is_some())
+    }
+
+    /// The root of the objects in a directory, which need not be there: that or one above it.
+    pub fn root_of(dir: &Path) -> Option<&Path> {
+        marker::root(dir)
     }
 
     /// Whether there is nothing in a directory that somebody could have put there.
@@ -127,7 +145,7 @@ impl Directory {
             }
         }
         for (name, _) in self.files.names("")? {
-            if name.starts_with(writer::DRAFTS) {
+            if is_draft(&name) {
                 self.files.remove(&name)?;
             }
         }
@@ -195,7 +213,8 @@ impl Directory {
 
     /// A name is free, or has the object of just this key.
     fn must_be_apart(&self, path: &str, doing: &str) -> Result<()> {
-        let other = self.files.other_case(path).doing(|| doing.to_owned())?;
+        let other = self.files.other_case(path);
+        let other = other.map_err(|error| explained(doing.to_owned(), error))?;
         match other {
             Some(other) => {
                 let said = format!(
@@ -219,7 +238,8 @@ impl Directory {
     fn must_write(&self, verb: &str, key: &str) -> Result<()> {
         let doing = || self.doing(verb, key);
         let writer = self.writer.as_ref();
-        writer.map_or(Ok(()), |writer| writer.must_be_us(&doing))
+        let is_us = writer.map_or(Ok(()), |writer| writer.must_be_us(&doing));
+        is_us.map_err(with_way_out)
     }
 
     fn wrong(&self, verb: &str, key: &str) -> impl Fn(io::Error) -> Error {
@@ -263,6 +283,11 @@ impl Directory {
     }
 }
 
+/// Whether a file at the top was to become one that says who writes, or what a root is. Whoever writes is alone.
+fn is_draft(name: &str) -> bool {
+    name.starts_with(writer::DRAFTS) || name.starts_with(marker::DRAFTS)
+}
+
 fn limits(marker: &Marker, part: Option<u64>) -> Limits {
     Limits {
         max_parts: NO_LIMIT,
@@ -297,7 +322,7 @@ fn must_be_empty(files: &Files, doing: &dyn Fn() -> String) -> Result<()> {
 
 fn absent(doing: String, error: io::Error) -> Error {
     let missing = error.kind() == io::ErrorKind::NotFound;
-    let error = explained(doing, error);
+    let error = Error::io(doing, error);
     match missing {
         true => error.hint("is it mounted? a directory that is to be a root is made by hand"),
         false => error,
@@ -321,21 +346,28 @@ fn prefix(below: &Path, doing: &dyn Fn() -> String) -> Result<String> {
 
 /// An error of the filesystem, with what to do about it.
 fn explained(doing: String, error: io::Error) -> Error {
-    let hint = match error.raw_os_error() {
-        Some(libc::EROFS) => {
+    with_way_out(Error::io(doing, error))
+}
+
+/// The same for one that has no way out yet.
+fn with_way_out(error: Error) -> Error {
+    let Some(Cause::Errno(number)) = error.cause else {
+        return error;
+    };
+    let hint = match number {
+        _ if error.hint.is_some() => return error,
+        libc::EROFS => {
             "remount it to be written to; if nobody mounted it so, its filesystem found an error: see dmesg"
         }
-        Some(libc::ENOSPC | libc::EDQUOT) => "make room there; what has arrived is gone on with",
-        Some(libc::EFBIG) => {
+        libc::ENOSPC | libc::EDQUOT => "make room there; what has arrived is gone on with",
+        libc::EFBIG => {
             "its filesystem holds no files so long: write a smaller max_object into .buttersink-raw"
         }
-        Some(libc::ESTALE) => {
-            "the server knows the directory no more: mount it anew, and run again"
-        }
-        Some(libc::EIO | libc::ENXIO | libc::ENODEV | libc::ENOTCONN | libc::ETIMEDOUT) => {
+        libc::ESTALE => "the server knows the directory no more: mount it anew, and run again",
+        number if GONE.contains(&number) => {
             "the disk or the server is gone or failing: see dmesg; what has arrived is gone on with"
         }
-        _ => return Error::io(doing, error),
+        _ => return error,
     };
-    Error::io(doing, error).hint(hint)
+    error.hint(hint)
 }

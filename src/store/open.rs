@@ -173,7 +173,8 @@ pub struct Terms<'a> {
 /// # Errors
 /// As [`serve::serve`] says.
 pub fn serve_directory(
-    find: impl FnOnce() -> Result<PathBuf>,
+    dir: &Path,
+    check: &dyn Fn(&Path) -> Result<PathBuf>,
     terms: &Terms,
     reader: File,
     writer: File,
@@ -192,10 +193,11 @@ pub fn serve_directory(
                 .receive_with
                 .or(client.receive_with.filter(|way| way.is_possible())),
         };
-        let dir = find()?;
         if client.raw {
+            let dir = checked_root(dir, check)?;
             return Ok(Box::new(served_raw(&dir, terms.grant.access)?) as Box<dyn Store>);
         }
+        let dir = check(dir)?;
         let store = Local::open(&dir, terms.grant.access, manner);
         let store =
             store.map_err(|error| other_form(error, &dir, terms.grant.access, "raw+ssh://HOST"))?;
@@ -206,6 +208,13 @@ pub fn serve_directory(
         ..Hello::here()
     };
     serve::serve_as(open, terms.grant, here, (reader, writer), Some(ends))
+}
+
+/// A directory at or below a root, which alone must be there: what is below it is a prefix of keys.
+fn checked_root(dir: &Path, check: &dyn Fn(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
+    let root = Directory::root_of(dir).unwrap_or(dir);
+    let below = dir.strip_prefix(root).unwrap_or(Path::new(""));
+    Ok(check(root)?.join(below))
 }
 
 /// A directory for the streams of a client: one below a root, or one that may become a root, since it is empty

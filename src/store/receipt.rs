@@ -13,6 +13,9 @@ pub struct Receipt {
     /// It does not exist before [`crate::store::Store::publish`] says so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// What could not be written down of it, for a person. It is whole without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What became of the parts of uploads.

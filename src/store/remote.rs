@@ -17,7 +17,7 @@ use crate::store::file_digests::{Digest, Looking};
 use crate::store::wire::{
     CLONES, Descriptors, HOLD, Hello, ORIGIN, Request, WATCH, inside, plain, strange,
 };
-use crate::store::{Access, Rejected, Sink, Store};
+use crate::store::{Access, Place, Rejected, Right, Sink, Store};
 use connection::Line;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
@@ -38,8 +38,8 @@ pub struct Remote {
     us: Hello,
     dial: DialAttended,
     line: Option<Line>,
-    /// The location as a person writes it, and the directory that was asked for.
-    named: Option<(String, String)>,
+    /// Where it is, if a person wrote that.
+    named: Option<Place>,
     /// What is going to be sent there is of.
     coming: Origins,
     /// What is going to be sent there is compared before it counts.
@@ -89,9 +89,17 @@ impl Remote {
     /// Lists under this name from now on, and remarks if the far side serves another directory
     /// than was asked for.
     #[must_use]
-    pub fn named(mut self, location: String, asked: String) -> Remote {
-        self.named = Some((location, asked));
+    pub fn named(mut self, place: Place) -> Remote {
+        self.named = Some(place);
         self
+    }
+
+    /// The directory is opened there when something is asked for the first time.
+    fn way_to_make(&self, error: Error) -> Error {
+        match &self.named {
+            Some(place) if self.needs.grants(Right::Add) => place.way_to_make(error),
+            _ => error,
+        }
     }
 
     fn line(&mut self) -> Result<&mut Line> {
@@ -145,22 +153,23 @@ impl Remote {
 
 impl Store for Remote {
     fn list(&mut self) -> Result<Listing> {
-        let mut listing: Listing = self.call(&Request::List)?;
+        let listing = self.call(&Request::List);
+        let mut listing: Listing = listing.map_err(|error| self.way_to_make(error))?;
         let far = self.line.as_ref().map(|line| &line.far);
         listing.clones &= far.is_some_and(|far| far.can(CLONES));
         harmless::listing(&mut listing, &self.host)?;
         let there = plain(&listing.location);
-        listing.location = match &self.named {
-            None => there,
-            Some((url, asked)) => {
-                if *asked != there {
-                    let host = &self.host;
-                    let note = format!("{host} serves {there}, where {asked} was asked for");
-                    listing.notes.insert(0, note);
-                }
-                url.clone()
-            }
+        let Some(place) = &self.named else {
+            listing.location = there;
+            return Ok(listing);
         };
+        listing.location = place.to_string();
+        let asked = place.elsewhere().map(|(_, asked)| asked.to_string());
+        if let Some(asked) = asked.filter(|asked| *asked != there) {
+            let host = &self.host;
+            let note = format!("{host} serves {there}, where {asked} was asked for");
+            listing.notes.insert(0, note);
+        }
         Ok(listing)
     }
 

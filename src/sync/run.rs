@@ -109,7 +109,11 @@ impl<'a> Run<'a> {
 
     pub(super) fn arrived(&mut self, step: &Step, receipt: Receipt, listener: &mut Listener) {
         self.summary.count(step, &receipt);
+        let note = receipt.note.clone();
         listener(Event::ended(step, Ok(receipt)));
+        if let Some(note) = note {
+            listener(Event::note(note));
+        }
     }
 
     /// What waits does so no longer, since what is there now decides whether there is another way.

@@ -19,6 +19,7 @@ pub(crate) mod tree;
 pub(crate) mod memory;
 pub(crate) mod servers;
 pub(crate) mod sshd;
+pub(crate) mod targets;
 
 pub(crate) mod pipes;
 pub(crate) mod proxy;

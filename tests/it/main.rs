@@ -10,7 +10,7 @@
 mod kit;
 use kit::{
     apart, bucket, contract, damage, disks, memory, pipes, proxy, runner, servers, sources, sshd,
-    streams, subvolumes, support, tree,
+    streams, subvolumes, support, targets, tree,
 };
 
 mod architecture;
@@ -47,6 +47,7 @@ mod local;
 mod mended;
 mod moved;
 mod moving;
+mod one_connection;
 mod origin;
 mod owner;
 mod packaging;
@@ -56,6 +57,7 @@ mod quarantine;
 mod raw;
 mod raw_copied;
 mod raw_faults;
+mod raw_runs;
 mod readme;
 mod receive;
 mod remote;
@@ -126,6 +128,7 @@ fn main() -> std::process::ExitCode {
             mended::TESTS,
             moved::TESTS,
             moving::TESTS,
+            one_connection::TESTS,
             origin::TESTS,
             owner::TESTS,
             packaging::TESTS,
@@ -135,6 +138,7 @@ fn main() -> std::process::ExitCode {
             raw::TESTS,
             raw_copied::TESTS,
             raw_faults::TESTS,
+            raw_runs::TESTS,
             readme::TESTS,
             receive::TESTS,
             remote::TESTS,

@@ -4,34 +4,28 @@
 use crate::bucket::Bucket;
 use crate::bucket_suites::{Kind, OF_KEYS, OF_MANIFESTS, settings, suites};
 use crate::contract::put;
-use crate::disks::{exfat, ext4, names_below, raw, tmpfs};
+use crate::disks::{CONTRACT, exfat, ext4, names_below, raw, tmpfs};
 use crate::runner::Test;
 use crate::servers::shared;
 use crate::streams::{diff, stream, uuid};
 use crate::subvolumes::{history, id, script, subvolume};
 use crate::support::*;
+use crate::targets::{Target, Way, far_shell, open};
 use crate::tree::assert_same;
 use buttersink::objects::directory::Directory;
-use buttersink::process::Priority;
 use buttersink::store::bucket::{ArchiveStore, DiffStore};
-use buttersink::store::{self, Access, BucketOptions, Location, Manner, Means, SshOptions, Store};
-use std::ffi::{OsStr, OsString};
+use buttersink::store::{Access, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) const TESTS: &[Test] = crate::tests![
-    diffs_on_tmpfs,
-    diffs_on_ext4,
-    diffs_on_exfat,
-    diffs_on_btrfs,
-    diffs_on_tmpfs_through_a_pipe,
+    diffs_here,
+    diffs_through_a_pipe,
+    diffs_through_a_server,
+    archives_here,
+    archives_by_way_of_a_spool,
+    archives_through_a_pipe,
     threads_of_a_run_follow_each_other,
-    diffs_at_a_far_side,
-    archives_on_tmpfs,
-    archives_on_ext4,
-    archives_on_exfat,
-    archives_on_tmpfs_by_way_of_a_spool,
-    archives_on_tmpfs_through_a_pipe,
     there_and_back,
     names_are_the_same_everywhere,
     names_that_differ_in_case,
@@ -45,43 +39,45 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     backups_of_both_kinds,
 ];
 
-fn diffs_on_tmpfs() {
-    suites(diffs_in(tmpfs("t", 64)), 70_000, false);
+/// On btrfs too, which has what the others lack.
+fn diffs_here() {
+    let disks = CONTRACT
+        .iter()
+        .map(|disk| disk.make(&format!("{disk:?}"), 64));
+    for disk in disks.chain([btrfs("b", 256)]) {
+        suites(diffs_in(disk), 70_000, false);
+    }
 }
 
-fn diffs_on_ext4() {
-    suites(diffs_in(ext4("e", 64)), 70_000, false);
-}
-
-fn diffs_on_exfat() {
-    suites(diffs_in(exfat("x", 64)), 70_000, false);
-}
-
-fn diffs_on_btrfs() {
-    suites(diffs_in(btrfs("b", 256)), 70_000, false);
-}
-
-fn diffs_on_tmpfs_through_a_pipe() {
+fn diffs_through_a_pipe() {
     suites(diffs_in(tmpfs("t", 64)), 70_000, true);
 }
 
-fn archives_on_tmpfs() {
-    suites(archives_in(tmpfs("t", 64), false), 70_000, false);
+/// By the program itself, as a client has it started.
+fn diffs_through_a_server() {
+    for disk in CONTRACT {
+        let top = Target::new(*disk, Way::Server, 64);
+        top.open(Access::Write).unwrap();
+        let open = move |prefix: &str, access| -> Box<dyn Store> {
+            open(&format!("{}{prefix}", top.place()), access).unwrap()
+        };
+        suites((Arc::new(open), OF_KEYS), 70_000, false);
+    }
 }
 
-fn archives_on_ext4() {
-    suites(archives_in(ext4("e", 64), false), 70_000, false);
+/// A server keeps streams and no archives: these are where the machine is that makes them.
+fn archives_here() {
+    for disk in CONTRACT {
+        let dir = disk.make(&format!("{disk:?}"), 64);
+        suites(archives_in(dir, false), 70_000, false);
+    }
 }
 
-fn archives_on_exfat() {
-    suites(archives_in(exfat("x", 64), false), 70_000, false);
-}
-
-fn archives_on_tmpfs_by_way_of_a_spool() {
+fn archives_by_way_of_a_spool() {
     suites(archives_in(tmpfs("t", 64), true), 70_000, false);
 }
 
-fn archives_on_tmpfs_through_a_pipe() {
+fn archives_through_a_pipe() {
     suites(archives_in(tmpfs("t", 64), false), 70_000, true);
 }
 
@@ -98,37 +94,6 @@ fn threads_of_a_run_follow_each_other() {
             });
         }
     });
-}
-
-/// By the program itself, as a client has it started.
-fn diffs_at_a_far_side() {
-    let (disk, far) = (ext4("e", 128), far_shell());
-    Directory::open(&disk, true, None).unwrap();
-    let open = move |prefix: &str, access| -> Box<dyn Store> {
-        let dir = disk.join(prefix);
-        std::fs::create_dir_all(&dir).unwrap();
-        let place = format!("raw+ssh://far{}", slash(&dir));
-        let place = Location::directory(OsStr::new(&place)).unwrap().place;
-        store::open(&place, access, &means(&far)).unwrap()
-    };
-    suites((Arc::new(open), OF_KEYS), 70_000, false);
-}
-
-fn means(far: &Path) -> Means {
-    Means {
-        bwlimit: None,
-        manner: Manner {
-            priority: Priority::Normal,
-            compressed: false,
-            receive_with: None,
-        },
-        ssh: SshOptions {
-            command: far.into(),
-            sudo: OsString::new(),
-            ..SshOptions::default()
-        },
-        s3: BucketOptions::default(),
-    }
 }
 
 fn diffs_in(dir: PathBuf) -> Kind {
@@ -473,21 +438,6 @@ fn the_other_form_is_named() {
     assert!(!said.stderr.contains("raw:"), "{}", said.stderr);
 }
 
-/// What stands for ssh: what it is told to run is run here, by a shell.
-fn far_shell() -> PathBuf {
-    let far = here().join("far");
-    let program = binary("buttersink");
-    let text = format!(
-        "#!/bin/sh\nwhile [ \"$1\" != far ]; do shift; done; shift\nPATH={}:$PATH\necho \"$*\" >>{}\n\
-         exec sh -c \"$*\"\n",
-        program.parent().unwrap().display(),
-        here().join("told").display()
-    );
-    std::fs::write(&far, text).unwrap();
-    run("chmod", ["+x", far.to_str().unwrap()]);
-    far
-}
-
 fn at_a_far_side() {
     let (a, b, far) = (btrfs("a", 256), btrfs("b", 256), far_shell());
     history(&a, 2);
@@ -525,6 +475,23 @@ fn at_a_far_side() {
         assert_same(&a.join("snaps").join(name), &b.join(name));
     }
     fine(&["verify", "--download", &raw(&disk)]);
+    // It goes by its name, and what is below the root need not be there.
+    let below = format!("{there}host/");
+    let copied = call(&[&snaps, &below]);
+    assert!(
+        copied.code == 0 && !copied.stderr.contains("asked for"),
+        "{}",
+        copied.stderr
+    );
+    let listed = call(&["list", &below]);
+    assert!(listed.stdout.contains(&below), "{}", listed.stdout);
+    let absent = call(&[&snaps, &format!("raw+ssh://far{}/no/", a.display())]);
+    let way = format!("'ssh far sudo mkdir -p {}/no/'", a.display());
+    assert!(
+        absent.code == 1 && absent.stderr.contains(&way),
+        "{}",
+        absent.stderr
+    );
     let told = std::fs::read_to_string(here().join("told")).unwrap();
     let words = format!("buttersink --server --mode a {}", slash(&disk));
     assert!(told.lines().any(|line| line == words), "{told}");

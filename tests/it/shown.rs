@@ -279,6 +279,7 @@ fn a_run() {
             skipped: 1,
         }),
         held: false,
+        note: None,
     };
     kept(
         "run",

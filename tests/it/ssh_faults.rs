@@ -51,26 +51,6 @@ fn ended(child: Child) -> (i32, String) {
     (said.status.code().unwrap_or(-1), text)
 }
 
-/// Processes whose command line has this word and this directory in it.
-fn processes(word: &str, dir: &Path) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.starts_with(word) && line.contains(dir.to_str().unwrap()) {
-            found.push(pid);
-        }
-    }
-    found
-}
-
 fn signal(name: &str, pids: &[u32]) {
     assert!(!pids.is_empty(), "nobody to signal");
     let words = pids.iter().map(ToString::to_string);

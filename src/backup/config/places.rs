@@ -26,12 +26,10 @@ impl Places {
             name.push(format!("-{digest}{ending}"));
             dir.join(name)
         };
-        let run = std::env::var_os("BUTTERSINK_RUN_DIR");
-        let run = run.unwrap_or_else(|| "/run/buttersink".into());
         let home = std::env::var_os("HOME").map_or_else(|| "/root".into(), PathBuf::from);
         Places {
             state: below(machine::state_dir(), ".json"),
-            lock: below(run.into(), ".lock"),
+            lock: below(machine::run_dir(), ".lock"),
             old_state: home.join(".local/state/btrfs_to_s3/state.json"),
         }
     }

@@ -33,6 +33,7 @@ pub fn prune(
         false => Some(lock(&order.config.global.lock_path)?),
     };
     let selected = order.selected()?;
+    let means = &means.at(order.config.places());
     let mut round = RunContext {
         order,
         means,

@@ -75,7 +75,7 @@ pub(in crate::cli) fn run(words: &[OsString], options: &Options) -> Result<()> {
         false => {
             let known = buckets(&order.config, options, &mut progress);
             let listener = &mut |event| progress.hear(&event);
-            let means = means(options)?;
+            let means = means(options)?.at(order.config.places());
             let done = scheduled::preview(&order, &means, &now, listener);
             let usable = scheduled::look_for_faults(&order, &means, listener);
             done.and(known).and(usable)

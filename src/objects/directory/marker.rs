@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// Its name.
 pub(super) const MARKER: &str = ".buttersink-raw";
+/// How the names of files begin that are to become it.
+pub(super) const DRAFTS: &str = ".buttersink-raw.";
 const VERSION: u32 = 1;
 /// How names are made.
 const ESCAPING: &str = "percent";
@@ -59,7 +61,7 @@ impl Marker {
     /// Makes it. Another run may have done so meanwhile, and then it is that one's.
     pub(super) fn make(&self, files: &Files) -> io::Result<()> {
         let number = sys::random()?;
-        let draft = format!("{MARKER}.{number:016x}");
+        let draft = format!("{DRAFTS}{number:016x}");
         files.write_new(&draft, &json(self))?;
         match files.publish(&draft, MARKER) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -99,6 +99,11 @@ impl Layout for Diffs {
         &self.prefix
     }
 
+    fn remark(&mut self) -> Option<String> {
+        let remarks = std::mem::take(&mut self.remarks);
+        (!remarks.is_empty()).then(|| remarks.join("; "))
+    }
+
     fn names(&self) -> Names {
         let trash = TRASH.trim_end_matches('/').to_owned();
         let uuids = 2 * "/01234567-89ab-cdef-0123-456789abcdef".len();

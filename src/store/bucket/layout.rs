@@ -42,6 +42,11 @@ pub trait Layout {
         None
     }
 
+    /// What went wrong beside the last stream and was not told of yet, for a person.
+    fn remark(&mut self) -> Option<String> {
+        None
+    }
+
     /// Which names of snapshots make keys.
     fn names(&self) -> Names {
         Names::default()

@@ -129,6 +129,7 @@ impl<L: Layout> BucketSink<'_, L> {
                 skipped,
             }),
             held: false,
+            note: bucket.layout.remark(),
         })
     }
 }

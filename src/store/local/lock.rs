@@ -3,16 +3,14 @@
 
 use super::records::state_dir::{ancestors, key};
 use crate::error::{Doing, Error, Kind, Result};
+use crate::machine::{make_run_dir, run_dir};
 use crate::snapshot::shown;
 use crate::sys;
 use crate::sys::secure_open::no_file;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-/// Where locks are, unless `BUTTERSINK_RUN_DIR` says otherwise.
-const RUN: &str = "/run/buttersink";
 
 /// Takes the lock of a directory, for as long as the file is open.
 pub(super) fn lock(dir: &Path) -> Result<File> {
@@ -35,26 +33,10 @@ pub(super) fn lock_of(key: &str, shown_as: &Path) -> Result<File> {
 
 /// Opens the lock file of the directory with this key, making it if need be.
 fn open_lock(key: &str) -> Result<File> {
-    let run = run_dir();
-    let doing = || format!("cannot open a lock in {}", shown(&run));
-    // A rescue system may begin without /run.
-    if let Some(above) = run.parent() {
-        let mut usual = DirBuilder::new();
-        usual
-            .recursive(true)
-            .mode(0o755)
-            .create(above)
-            .doing(doing)?;
-    }
-    match DirBuilder::new().mode(0o700).create(&run) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).doing(doing),
-        _ => {}
-    }
-    let found = run.symlink_metadata().doing(doing)?;
-    if !found.is_dir() || found.uid() != 0 || found.mode() & 0o022 != 0 {
-        let said = "it is not a directory that is root's alone: remove it";
-        return Err(Error::refused(doing(), said));
-    }
+    make_run_dir().map_err(|error| Error {
+        doing: format!("cannot open a lock in {}", shown(run_dir())),
+        ..error
+    })?;
     let place = lock_path(key);
     let open = lock_file(&place, options().create(true).mode(0o600));
     open.doing(|| format!("cannot open {}", shown(&place)))
@@ -79,11 +61,6 @@ fn lock_file(place: &Path, options: &OpenOptions) -> std::io::Result<File> {
 /// Where the lock of the directory with this key is, if it has one.
 fn lock_path(key: &str) -> PathBuf {
     run_dir().join(format!("{key}.lock"))
-}
-
-fn run_dir() -> PathBuf {
-    let other = std::env::var_os("BUTTERSINK_RUN_DIR");
-    other.map_or_else(|| RUN.into(), PathBuf::from)
 }
 
 /// Whether another run holds the lock of a directory above `path`, other than our own.

@@ -34,10 +34,10 @@ impl Remote {
 
     /// What is at a path, for people.
     pub(super) fn place(&self, path: &Path) -> String {
-        let location = self
-            .named
-            .as_ref()
-            .map_or(&self.host, |(location, _)| location);
+        let location = match &self.named {
+            Some(place) => place.to_string(),
+            None => self.host.clone(),
+        };
         format!("{location}{}", shown(path))
     }
 }

@@ -1,16 +1,20 @@
 //! How the far side is reached and started: `ssh HOST sudo buttersink --server --mode M /dir/`.
 //! Knows the words of that command; what is said through it is `remote`'s business.
 
+mod master;
+
 use super::{Pipes, Remote};
 use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::limiter::{Limited, Limiter};
 use crate::log;
 use crate::process::duplex;
-use crate::snapshot::shown;
 use crate::store::Access;
-use crate::store::location::Address;
+use crate::store::location::{Address, Place};
 use crate::store::wire::{Descriptors, Hello};
+pub use master::Connections;
+use master::{Master, Through};
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::Command;
 
@@ -19,7 +23,7 @@ use std::process::Command;
 const KEEPALIVE: [&str; 2] = ["ServerAliveInterval=15", "ServerAliveCountMax=3"];
 
 /// How far sides are reached and started.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The program instead of `ssh`, with arguments, split at blanks.
     pub command: OsString,
@@ -29,6 +33,8 @@ pub struct Options {
     pub sudo: OsString,
     /// How it is called there: a word or more.
     pub remote: OsString,
+    /// Those of the run, where it does more than one thing on a machine.
+    pub connections: Option<Connections>,
 }
 
 impl Default for Options {
@@ -38,37 +44,47 @@ impl Default for Options {
             options: Vec::new(),
             sudo: "sudo".into(),
             remote: "buttersink".into(),
+            connections: None,
         }
     }
 }
 
-/// The command that starts the far side.
-fn command(address: &Address, access: Access, options: &Options) -> Result<Command> {
-    let mut words = blanks(&options.command);
-    let Some(program) = words.next() else {
+/// How ssh is called, up to the host.
+fn words(address: &Address, options: &Options) -> Result<Vec<OsString>> {
+    let mut words: Vec<OsString> = blanks(&options.command).map(OsString::from).collect();
+    if words.is_empty() {
         return Err(Error::usage("cannot use ssh", "its command is empty"));
-    };
-    let mut command = Command::new(program);
-    command.args(words);
-    let keepalive = KEEPALIVE.iter().map(OsStr::new);
-    for option in options
-        .options
-        .iter()
-        .map(OsString::as_os_str)
-        .chain(keepalive)
-    {
-        command.arg("-o").arg(option);
+    }
+    let keepalive = KEEPALIVE.map(OsString::from);
+    for option in options.options.iter().chain(&keepalive) {
+        words.extend(["-o".into(), option.clone()]);
     }
     if let Some(port) = address.port() {
-        command.args(["-p", &port.to_string()]);
+        words.extend(["-p".into(), port.to_string().into()]);
     }
-    command.arg(address.login());
+    words.push(address.login().into());
+    Ok(words)
+}
+
+/// The command that starts the far side, through a connection that is there or one of its own.
+fn command(
+    words: &[OsString],
+    through: Option<&Master>,
+    dir: &OsStr,
+    access: Access,
+    options: &Options,
+) -> Command {
+    let mut command = Command::new(&words[0]);
+    for option in through.into_iter().flat_map(Master::options) {
+        command.arg("-o").arg(option);
+    }
+    command.args(&words[1..]);
     command
         .args(blanks(&options.sudo))
         .args(blanks(&options.remote));
     command.args(["--server", "--mode", &access.letter().to_string()]);
-    command.arg(quoted(address.dir()));
-    Ok(command)
+    command.arg(quoted(dir));
+    command
 }
 
 /// The words of a text, separated by blanks. Empty ones are none.
@@ -115,17 +131,28 @@ pub(crate) fn open(
     options: &Options,
     bwlimit: Option<u64>,
 ) -> Result<Remote> {
-    let (host, url, asked) = (address.host(), address.url(), shown(address.dir()));
+    let (host, place) = (address.host(), place(address, us.raw));
     let (address, ours) = (address.clone(), options.clone());
     let dial = move || {
-        let command = command(&address, access, &ours)?;
-        log::line(|| format!("{command:?}"));
         let doing = format!("cannot connect to {}", address.host());
+        let words = words(&address, &ours)?;
+        let connections = ours.connections.as_ref();
+        let master = connections.map(|all| all.master(&words, &doing));
+        let master = master.transpose()?.flatten();
+        let command = command(&words, master.as_deref(), address.dir(), access, &ours);
+        log::line(|| format!("{command:?}"));
         let (output, input) = duplex::start(command, doing.clone())?;
         let ends = output.stdout().map(|from| Descriptors::of(&from, &input));
         let ends = ends.transpose().doing(|| doing)?;
+        let output: Box<dyn Read + Send> = match master {
+            None => Box::new(output),
+            Some(master) => Box::new(Through {
+                inner: output,
+                master,
+            }),
+        };
         let pipes: Pipes = match bwlimit.map(Limiter::new) {
-            None => (Box::new(output), Box::new(input)),
+            None => (output, Box::new(input)),
             Some(limiter) => (
                 Box::new(limited(output, &limiter)),
                 Box::new(limited(input, &limiter)),
@@ -135,7 +162,14 @@ pub(crate) fn open(
     };
     let remote = Remote::connect_attended(host, access, us, Box::new(dial))
         .map_err(|error| hint(error, options))?;
-    Ok(remote.named(url, asked))
+    Ok(remote.named(place))
+}
+
+fn place(address: &Address, raw: bool) -> Place {
+    match raw {
+        true => Place::RawSsh(address.clone()),
+        false => Place::Ssh(address.clone()),
+    }
 }
 
 fn limited<T>(inner: T, limiter: &Limiter) -> Limited<T> {
@@ -186,8 +220,10 @@ mod tests {
         Address::parse(OsStr::new(text))
     }
 
-    fn words(text: &str, options: &Options) -> Vec<String> {
-        let command = command(&address(text).unwrap(), Access::Append, options).unwrap();
+    fn called(text: &str, options: &Options) -> Vec<String> {
+        let address = address(text).unwrap();
+        let words = words(&address, options).unwrap();
+        let command = command(&words, None, address.dir(), Access::Append, options);
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         words
             .map(|word| word.to_str().unwrap().to_owned())
@@ -196,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_command_that_sudoers_know() {
-        let all = words("u@h:7/b/", &Options::default()).join(" ");
+        let all = called("u@h:7/b/", &Options::default()).join(" ");
         let alive = "-o ServerAliveInterval=15 -o ServerAliveCountMax=3";
         assert_eq!(
             all,
@@ -211,8 +247,9 @@ mod tests {
             options: vec!["ServerAliveInterval=5".into()],
             sudo: "".into(),
             remote: "nice /opt/b".into(),
+            ..Options::default()
         };
-        let all = words("h/b/", &options).join(" ");
+        let all = called("h/b/", &options).join(" ");
         assert!(
             all.starts_with("/usr/bin/ssh -4 -o ServerAliveInterval=5 -o Server"),
             "{all}"
@@ -225,7 +262,7 @@ mod tests {
             command: " ".into(),
             ..Options::default()
         };
-        assert!(command(&address("h/b/").unwrap(), Access::Read, &empty).is_err());
+        assert!(words(&address("h/b/").unwrap(), &empty).is_err());
     }
 
     #[test]

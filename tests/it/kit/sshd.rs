@@ -3,7 +3,7 @@
 use crate::stores::two_snapshots;
 use crate::support::*;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -38,6 +38,7 @@ impl Sshd {
             .args(["-D", "-e", "-f"])
             .arg(here().join("sshd_config"))
             .stdin(Stdio::null())
+            .stderr(File::create(here().join("sshd.log")).unwrap())
             .spawn()
             .expect("sshd");
         let server = Sshd { child, port };
@@ -46,6 +47,12 @@ impl Sshd {
         });
         server
     }
+}
+
+/// How often somebody has come in, by the server's log.
+pub(crate) fn came_in() -> usize {
+    let log = fs::read_to_string(here().join("sshd.log")).unwrap();
+    log.matches("Accepted publickey for ").count()
 }
 
 pub(crate) fn free_port() -> u16 {
@@ -77,7 +84,7 @@ fn configure(port: u16) {
     let path = format!("\"PATH={}:/usr/sbin:/usr/bin:/sbin:/bin\"", bin.display());
     let text = format!(
         "ListenAddress 127.0.0.1:{port}\nHostKey {host}\nAuthorizedKeysFile {keys}\nPidFile none\n\
-         StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nLogLevel ERROR\n\
+         StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nLogLevel INFO\n\
          SetEnv {path}\n"
     );
     fs::write(dir.join("sshd_config"), text).unwrap();
@@ -111,6 +118,26 @@ pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "waited for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Processes whose command line has this word and this directory in it.
+pub(crate) fn processes(word: &str, dir: &Path) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.starts_with(word) && line.contains(dir.to_str().unwrap()) {
+            found.push(pid);
+        }
+    }
+    found
 }
 
 /// `ssh://far/DIR/`
