@@ -115,8 +115,8 @@ with_libraries() {
 libraries() {
     local library
     ldd "$1" | sed -n 's|^[^/]*\(/[^ ]*\).*|\1|p' | while read -r library; do
-        mkdir -p "$2$(dirname "$library")"
-        cp -L "$library" "$2$library"
+        mkdir -p "$2$(dirname "${library#"$root"}")"
+        cp -L "$library" "$2${library#"$root"}"
     done
 }
 
