@@ -36,9 +36,7 @@ contrib/licences.sh | gzip -9n >"$doc/licences.gz"
 } | gzip -9n >"$doc/changelog.gz"
 {
     for program in "$tree"/usr/bin/*; do
-        echo "# ${program##*/} is meant to run in any rescue system."
-        echo "buttersink: statically-linked-binary [usr/bin/${program##*/}]"
-        echo '# It is static and can be loaded anywhere, which looks like a library.'
+        echo "# ${program##*/} is static, to run in any rescue system, and can be loaded anywhere, as a library can."
         echo "buttersink: shared-library-lacks-prerequisites [usr/bin/${program##*/}]"
     done
     echo '# The whole text goes along wherever the programs go.'

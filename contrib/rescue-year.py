@@ -187,7 +187,7 @@ class Check:
             of, stamp = stamp_of(name)
             there = self.there.setdefault((place, of), {})
             if kind == "-":
-                del there[self.tick_of(stamp)]
+                there.pop(self.tick_of(stamp), None)
             else:
                 there[self.tick_of(stamp)] = stream
         elif kind == "done":

@@ -121,6 +121,14 @@ tick() {
     echo 'year done'
 }
 
+# What is left once the first is written out is not much, but room for a snapshot.
+fill_stick() {
+    for round in 1 2 3 4; do
+        dd if=/dev/zero of=/raw/much$round bs=4k 2>/dev/null || true
+        sync
+    done
+}
+
 year_step() {
     echo "year $2 ${3:-$1}"
     case "$2" in
@@ -129,8 +137,8 @@ year_step() {
     plug) mount /dev/vdb /backup ;;
     down) kill "$(cat /run/sshd.pid)" ;;
     up) start_sshd ;;
-    fill) dd if=/dev/zero of=/raw/much bs=64k 2>/dev/null || true ;;
-    clear) rm /raw/much ;;
+    fill) fill_stick ;;
+    clear) rm /raw/much* ;;
     esac
 }
 

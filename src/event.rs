@@ -3,6 +3,7 @@
 
 mod backup;
 mod clean;
+mod fault;
 mod overview;
 mod restore;
 mod run;
@@ -16,6 +17,7 @@ pub use crate::proof::Watched;
 use crate::snapshot::{path_text, shown};
 pub use backup::{Destination, Judged, Planned, Retention};
 pub use clean::{Adopted, Cleaned, Deleted, Fate, Leftover};
+pub use fault::{Fault, FaultKind};
 pub use overview::{Overview, OverviewLine};
 pub use restore::{Link, Restoring};
 pub use run::{Compared, Ended, Instead, Summary};
@@ -118,6 +120,8 @@ pub enum Event {
     Destination(Box<Destination>),
     /// What a run of a configuration came to.
     Overview(Box<Overview>),
+    /// What of a configuration cannot be used.
+    Fault(Box<Fault>),
     /// What stays at a place and what goes.
     Retention(Retention),
     /// What a restore will do, or would.
@@ -221,6 +225,7 @@ impl Event {
             Event::Ended(ended) => ended.error.as_ref(),
             Event::Destination(destination) => destination.error.as_ref(),
             Event::Leftover(leftover) => leftover.error.as_ref(),
+            Event::Fault(fault) => Some(&fault.error).filter(|_| fault.fails),
             _ => None,
         }
     }
@@ -235,7 +240,8 @@ impl Event {
             Event::Compared(compared) if !compared.everything => Weight::Detail,
             Event::Note { .. } | Event::Instead(_) | Event::Unsettled(_) => Weight::Remark,
             Event::Compared(_) | Event::Thaw { .. } | Event::Again { .. } => Weight::Remark,
-            Event::Ended(_) | Event::Destination(_) => failure(self.error()),
+            Event::Fault(fault) if !fault.fails => Weight::Remark,
+            Event::Ended(_) | Event::Destination(_) | Event::Fault(_) => failure(self.error()),
             _ => Weight::Result,
         }
     }
@@ -280,6 +286,7 @@ impl fmt::Display for Event {
             } => write!(f, "{}: {what}", shown(subvolume)),
             Event::Made { path, made, why } => run::made(path, *made, why.as_deref(), f),
             Event::Destination(event) => event.fmt(f),
+            Event::Fault(event) => event.fmt(f),
             Event::Retention(event) => event.fmt(f),
             Event::Restoring(event) => event.fmt(f),
             Event::Thaw { objects } => run::thaw(*objects, f),

@@ -24,6 +24,7 @@ use crate::snapshot::{Diff, Listing, Origin, Origins, Sizes, Snapshot, Uuid, sho
 pub use access::Access;
 pub(crate) use access::Right;
 pub use archives::{Archive, ArchiveSettings, Chain};
+pub use bucket::lifecycle::BucketRemark;
 pub use bucket::refuse_folder;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};

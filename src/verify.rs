@@ -19,6 +19,10 @@ use std::path::{Path, PathBuf};
 pub use streams::same_streams;
 pub use trees::{content, copies};
 
+/// What is altered by its record only.
+const MOVED: &str =
+    "its generation moved, and its content did not, as where blocks are deduplicated";
+
 /// What a verification found.
 #[derive(Clone, Debug)]
 pub struct Verification {

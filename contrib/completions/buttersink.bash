@@ -64,7 +64,7 @@ _buttersink() {
     prune) options='-n --dry-run --exclude --keep --num-backups --keep-min -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --config --subvolume' ;;
     adopt) options='-n --dry-run --as --yes --take-over -h --help -q --quiet -l --logfile --transaction-log --json --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --sse' ;;
     status) options='--config --prometheus -h --help -q --quiet --transaction-log --json' ;;
-    config) options='-h --help --offline --write -l --logfile --endpoint-url --region --profile --s3-quirks' ;;
+    config) options='-h --help --offline --write -l --logfile --json --endpoint-url --region --profile --s3-quirks' ;;
     --server) options='--mode --as --strict --max-bytes --max-snapshots --receive-with' ;;
     *) options='-n --dry-run -d --delete -e --estimate --whole --one-by-one --allow-empty --compare --exclude --require-mount --create --wait-restore --no-wait-restore --restore-timeout --restore-tier -h --help -q --quiet -l --logfile --transaction-log --json --full-speed --compressed-data --receive-with --bwlimit --ssh-command --ssh-option --remote-sudo --remote-command --endpoint-url --region --profile --s3-quirks -j --concurrency --part-size --checksum --sse --storage-class --max-chain --resend --commands --sort --tree -o --columns --config --destination -V --version' ;;
     esac

@@ -125,6 +125,7 @@ complete -c buttersink -n '__buttersink_is adopt' -l take-over -d 'also what is 
 complete -c buttersink -n '__buttersink_is status' -l prometheus -r -F -d 'also write it for the text collector of a node exporter'
 complete -c buttersink -n '__buttersink_is config' -l offline -d 'do not ask the bucket'
 complete -c buttersink -n '__buttersink_is config' -l write -d 'write one small object to the bucket, and remove it again'
+complete -c buttersink -n '__buttersink_is config' -l json -d 'one JSON object for all files, at the end'
 complete -c buttersink -n '__buttersink_is --server' -l mode -x -a 'r p a w' -d 'r to read, p to add, a for both, w also to delete'
 complete -c buttersink -n '__buttersink_is --server' -l as -x -d 'what the system log calls the client'
 complete -c buttersink -n '__buttersink_is --server' -l strict -d 'refuse a DIR in which others could use what is received'

@@ -29,6 +29,7 @@ use destination::Kind;
 pub use looks::LookAgain;
 pub use places::Places;
 use reader::ConfigReader;
+use serde::Serialize;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -51,8 +52,9 @@ pub struct Config {
     pub snapshots: Snapshots,
     /// `[subvolumes]` and `[[subvolume]]`
     pub subvolumes: Vec<SubvolumeConfig>,
-    /// Paths of `[[subvolume]]` with patterns that mean nothing that is there.
-    pub unmatched: Vec<String>,
+    /// What `[[subvolume]]` may mean and cannot be backed up, and why: patterns that mean nothing that is there,
+    /// and what nobody can look at.
+    pub unmatched: Vec<(PathBuf, String)>,
     /// `[s3]`, and each `[[destination]]` that is an archive.
     pub archives: Vec<ArchiveConfig>,
     /// `[restore]`
@@ -68,7 +70,7 @@ pub struct Config {
 }
 
 /// A key as it was understood.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Setting {
     /// `section.key`
     pub key: &'static str,

@@ -43,26 +43,36 @@ impl Notify {
     /// # Errors
     /// If one of them could not be told.
     pub fn end(&self, file: &Path, idle: bool, done: &Result<()>, words: &str) -> Result<()> {
-        let (status, error) = match done {
-            Ok(()) => (0, String::new()),
-            Err(error) => (error.exit_code(), error.to_string()),
-        };
-        let ending = if status == 0 { "" } else { "/fail" };
-        let all = format!("{words}\n{error}");
+        let error = done.as_ref().err();
+        let ending = if error.is_none() { "" } else { "/fail" };
+        let all = format!("{words}\n{}", in_words(error));
         let pinged = self.post(ending, all.trim());
-        let wanted = status != 0 || self.always && !idle;
+        self.tell(file, idle, done, words).and(pinged)
+    }
+
+    /// Tells the program alone how it went: the healthcheck is there to see that backups are made.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn tell(&self, file: &Path, idle: bool, done: &Result<()>, words: &str) -> Result<()> {
+        let error = done.as_ref().err();
+        let wanted = error.is_some() || self.always && !idle;
         let Some([program, arguments @ ..]) = self.command.as_deref().filter(|_| wanted) else {
-            return pinged;
+            return Ok(());
         };
+        let status = error.map_or(0, Error::exit_code);
         let mut command = Command::new(program);
         command
             .args(arguments)
             .env("BUTTERSINK_CONFIG", file)
             .env("BUTTERSINK_STATUS", status.to_string())
-            .env("BUTTERSINK_MESSAGE", shortened(&error, hooks::MOST))
+            .env(
+                "BUTTERSINK_MESSAGE",
+                shortened(&in_words(error), hooks::MOST),
+            )
             .env("BUTTERSINK_SUMMARY", shortened(words, hooks::MOST));
         let doing = format!("notify.command ({})", shown(program));
-        process::run_within(command, self.timeout, doing).and(pinged)
+        process::run_within(command, self.timeout, doing)
     }
 
     fn post(&self, ending: &str, words: &str) -> Result<()> {
@@ -82,4 +92,9 @@ impl Notify {
         let failed = |error: ureq::Error| Error::failed("telling notify.ping", error.to_string());
         answer.map(drop).map_err(failed)
     }
+}
+
+/// Nothing if nothing went wrong.
+fn in_words(error: Option<&Error>) -> String {
+    error.map_or(String::new(), ToString::to_string)
 }

@@ -90,12 +90,17 @@ impl ScheduledOrder {
         Ok(all.iter().filter(wanted).collect())
     }
 
-    /// Patterns that are to mean something, and mean nothing that is there.
+    /// Whether a subvolume has more than one archive, or something else.
+    fn has_others(&self, of: &SubvolumeConfig) -> bool {
+        let config = &self.config;
+        !config.destinations_of(of).is_empty() || config.archives_of(of).len() > 1
+    }
+
+    /// Patterns that are to mean something, and mean nothing that is there or that can be looked at.
     fn unmatched(&self) -> Vec<(PathBuf, Error)> {
-        let missing = |pattern: &String| {
-            let doing = format!("cannot back up {pattern}");
-            let error = Error::failed(doing, "no subvolume that is there is meant by it");
-            (pattern.into(), error)
+        let missing = |(path, why): &(PathBuf, String)| {
+            let doing = format!("cannot back up {}", shown(path));
+            (path.clone(), Error::failed(doing, why.clone()))
         };
         let all = self
             .config
@@ -163,6 +168,11 @@ pub fn run(
         listener(Event::Overview(Box::new(overview)));
     }
     let told = order.config.notify.end(&order.file, idle, &done, &words);
+    told_too(done, told, listener)
+}
+
+/// How it went, and whether somebody was told.
+fn told_too(done: Result<()>, told: Result<()>, listener: &mut Listener) -> Result<()> {
     match (done, told) {
         (done, Ok(())) => done,
         (Ok(()), Err(error)) => Err(partly(error)),
@@ -186,11 +196,8 @@ fn back_up(
     damaged
         .iter()
         .for_each(|remark| listener(Event::note(remark)));
-    // Without credentials nothing is done at all.
-    let mut subjects = Vec::new();
-    for of in &selected {
-        subjects.push(SubvolumeBackup::new(of, order, means)?);
-    }
+    let (subjects, mut errors) = SubvolumeBackup::all(&selected, order, means)?;
+    errors.extend(order.unmatched());
     let mut round = RunContext {
         order,
         means,
@@ -202,7 +209,7 @@ fn back_up(
         overview,
         listener,
     };
-    round.all(subjects)
+    round.all(subjects, errors)
 }
 
 impl RunContext<'_, '_> {
@@ -213,8 +220,12 @@ impl RunContext<'_, '_> {
         }
     }
 
-    fn all(&mut self, mut subjects: Vec<SubvolumeBackup>) -> Result<()> {
-        let mut errors = self.order.unmatched();
+    /// Makes the backups of what could be opened; `errors` say what could not.
+    fn all(
+        &mut self,
+        mut subjects: Vec<SubvolumeBackup>,
+        mut errors: Vec<(PathBuf, Error)>,
+    ) -> Result<()> {
         let mut todo: Vec<(&mut SubvolumeBackup, Todo)> = Vec::new();
         for subject in &mut subjects {
             match self.look(subject) {

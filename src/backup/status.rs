@@ -23,7 +23,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 /// All of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Status {
     /// The configuration.
     pub file: String,
@@ -31,6 +31,8 @@ pub struct Status {
     pub last_run: Option<Timestamp>,
     /// Subvolume by subvolume: its snapshots here, and then its destinations.
     pub lines: Vec<StatusLine>,
+    /// Why not all of it could be looked at, if so.
+    pub unread: Option<Error>,
 }
 
 /// The snapshots of a subvolume at one place.
@@ -71,38 +73,44 @@ pub struct StatusLine {
     pub free_bytes_per_day: Option<i64>,
     /// Days until nothing is free, if it goes on so.
     pub full_in_days: Option<u64>,
+    /// What is there could not be looked at.
+    #[serde(skip)]
+    unknown: bool,
 }
 
 impl Status {
-    /// Looks at it.
-    ///
-    /// # Errors
-    /// If the snapshots here cannot be listed.
-    pub fn of(file: &Path, config: &Config, state: &RunState, now: &Zoned) -> Result<Status> {
-        let mut lines = Vec::new();
+    /// Looks at it. A place that cannot be looked at has a line that says so.
+    pub fn of(file: &Path, config: &Config, state: &RunState, now: &Zoned) -> Status {
+        let (mut lines, mut unread) = (Vec::new(), None);
         for of in &config.subvolumes {
-            lines.push(here(config, of, state, now)?);
+            lines.push(here(config, of, state, now, &mut unread));
             let archives = config.archives_of(of).into_iter();
             lines.extend(archives.map(|archive| in_archive(archive, of, state, now)));
             for at in config.destinations_of(of) {
-                lines.push(destination(config, of, at, state, now)?);
+                lines.push(destination(config, of, at, state, now, &mut unread));
             }
         }
-        Ok(Status {
+        Status {
             file: shown(file),
             last_run: state.last_run_at.as_ref().and_then(Stamp::moment),
             lines,
-        })
+            unread,
+        }
     }
 
     /// What it comes to.
     ///
     /// # Errors
-    /// [`Kind::Different`] if something is later than its limit.
+    /// [`Kind::Different`] if something is later than its limit, else [`Kind::Partly`] if not all could be looked
+    /// at.
     pub fn verdict(&self) -> Result<()> {
         let late = self.lines.iter().filter(|line| line.late).count();
-        match late {
-            0 => Ok(()),
+        match (late, &self.unread) {
+            (0, None) => Ok(()),
+            (0, Some(error)) => Err(Error {
+                kind: Kind::Partly,
+                ..error.clone()
+            }),
             _ => {
                 let said = format!("{late} of {} are later than their limit", self.lines.len());
                 let doing = format!("looking at the backups of {}", self.file);
@@ -131,6 +139,7 @@ fn line(of: &SubvolumeConfig, location: String, limit: Option<SignedDuration>) -
         free_bytes: None,
         free_bytes_per_day: None,
         full_in_days: None,
+        unknown: false,
     }
 }
 
@@ -165,15 +174,31 @@ impl StatusLine {
     }
 }
 
+/// What was found; what could not be looked at is told by its line, and by all.
+fn found<T>(
+    looked: Result<Option<T>>,
+    why: &mut Option<String>,
+    all: &mut Option<Error>,
+) -> Option<T> {
+    looked.unwrap_or_else(|error| {
+        why.get_or_insert(error.to_string());
+        all.get_or_insert(error);
+        None
+    })
+}
+
 /// The snapshots here.
 fn here(
     config: &Config,
     of: &SubvolumeConfig,
     state: &RunState,
     now: &Zoned,
-) -> Result<StatusLine> {
-    let folder = of.folder();
-    let newest = newest_in(&folder, &of.name)?;
+    unread: &mut Option<Error>,
+) -> StatusLine {
+    let (folder, mut why) = (of.folder(), None);
+    let newest = found(newest_in(&folder, &of.name), &mut why, unread);
+    let unknown = why.is_some();
+    let free = found(free(&folder), &mut why, unread);
     let next = config
         .cycle_of(of)
         .map(|cycle| match cycle.due(newest, now) {
@@ -181,12 +206,16 @@ fn here(
             Err(at) => at.timestamp(),
         });
     let last = state.subvolumes.get(&of.name);
-    let line = line(of, shown(folder.join("")), of.max_age).aged(newest, now);
-    Ok(StatusLine {
-        next: next.filter(|_| !of.noauto),
-        error: last.and_then(|last| last.error.clone()),
-        ..line.with_room(state, free(&folder)?, now)
-    })
+    let line = line(of, shown(folder.join("")), of.max_age);
+    let line = match unknown {
+        true => StatusLine { unknown, ..line },
+        false => line.aged(newest, now),
+    };
+    StatusLine {
+        next: next.filter(|_| !of.noauto && !unknown),
+        error: why.or(last.and_then(|last| last.error.clone())),
+        ..line.with_room(state, free, now)
+    }
 }
 
 /// The newest snapshot of a subvolume in a directory, by the names there.
@@ -237,7 +266,8 @@ fn destination(
     at: usize,
     state: &RunState,
     now: &Zoned,
-) -> Result<StatusLine> {
+    unread: &mut Option<Error>,
+) -> StatusLine {
     let dest = &config.destinations[at];
     let location = dest.place.to_string();
     let there = state.at(&of.name, &location);
@@ -248,16 +278,20 @@ fn destination(
         Err(at) => at.timestamp(),
     });
     let owed = state.subvolumes.get(&of.name).map(|last| &last.owed);
-    let free = dest.place.path().map_or(Ok(None), free)?;
-    Ok(StatusLine {
+    let mut why = None;
+    let free = found(dest.place.path().map_or(Ok(None), free), &mut why, unread);
+    let owed = owed.is_some_and(|owed| owed.contains(&location));
+    let line = line(of, location, dest.max_age)
+        .aged(newest, now)
+        .remembering(there)
+        .with_room(state, free, now);
+    StatusLine {
         destination: Some(dest.title()),
         next,
-        owed: owed.is_some_and(|owed| owed.contains(&location)),
-        ..line(of, location, dest.max_age)
-            .aged(newest, now)
-            .remembering(there)
-            .with_room(state, free, now)
-    })
+        owed,
+        error: why.or(line.error.clone()),
+        ..line
+    }
 }
 
 /// What is free in a directory; nothing is known of one that is not there.
@@ -306,6 +340,7 @@ impl fmt::Display for StatusLine {
                 let age = duration(SignedDuration::from_secs(age.max(0)));
                 write!(f, "{}, {age} old", time(newest))?;
             }
+            _ if self.unknown => f.write_str("unknown")?,
             _ => f.write_str("none")?,
         }
         if let (true, Some(limit)) = (self.late, self.max_age_seconds) {

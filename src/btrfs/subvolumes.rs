@@ -65,13 +65,15 @@ impl Filesystem {
     /// Gives every subvolume its path.
     fn placed(&self, roots: &BTreeMap<u64, Root>) -> io::Result<Subvolumes> {
         let mut places = Places::new(self.fd(), roots);
-        let here = places.of_directory(super::root_id(self.fd())?, self.file.metadata()?.ino())?;
+        let here = places.of_directory(super::root_id(self.fd())?, self.file.metadata()?.ino());
+        // Nobody may take it for a directory without subvolumes.
+        let here = here.ok_or_else(|| places.lost())?;
         let mut all = Vec::with_capacity(roots.len());
         for (&id, root) in roots {
-            let Some(path) = places.of_subvolume(id)? else {
+            let Some(path) = places.of_subvolume(id) else {
                 continue;
             };
-            let below = here.as_ref().and_then(|here| path.strip_prefix(here).ok());
+            let below = path.strip_prefix(&here).ok();
             all.push(Subvolume {
                 below: below.map(Path::to_owned),
                 path,
@@ -182,58 +184,60 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// Why the directory that was asked about has no path.
+    fn lost(&self) -> io::Error {
+        match self.notes.last() {
+            Some(note) => io::Error::other(note.clone()),
+            None => io::ErrorKind::NotFound.into(),
+        }
+    }
+
     /// `None` if it went away meanwhile, or its path cannot be had.
-    fn of_subvolume(&mut self, id: u64) -> io::Result<Option<PathBuf>> {
+    fn of_subvolume(&mut self, id: u64) -> Option<PathBuf> {
         if let Some(known) = self.subvolumes.get(&id) {
-            return Ok(known.clone());
+            return known.clone();
         }
         // Damaged metadata could have a subvolume within itself.
         self.subvolumes.insert(id, None);
         let roots = self.roots;
         let home = roots.get(&id).and_then(|root| root.home.as_ref());
-        let Some((parent, dir, name)) = home else {
-            return Ok(None);
-        };
-        let dir = self.of_directory(*parent, *dir)?;
+        let (parent, dir, name) = home?;
+        let dir = self.of_directory(*parent, *dir);
         let path = dir.map(|dir| dir.join(OsStr::from_bytes(name)));
         self.subvolumes.insert(id, path.clone());
-        Ok(path)
+        path
     }
 
     /// The path of the directory with an inode in a subvolume.
-    fn of_directory(&mut self, tree: u64, inode: u64) -> io::Result<Option<PathBuf>> {
-        let Some(top) = self.of_subvolume(tree)? else {
-            return Ok(None);
-        };
+    fn of_directory(&mut self, tree: u64, inode: u64) -> Option<PathBuf> {
+        let top = self.of_subvolume(tree)?;
         if inode == abi::FIRST_FREE {
-            return Ok(Some(top));
+            return Some(top);
         }
         if !self.directories.contains_key(&(tree, inode)) {
-            let found = self.look_up(tree, inode)?;
+            let found = self.look_up(tree, inode);
             self.directories.insert((tree, inode), found);
         }
-        let inside = self
-            .directories
-            .get(&(tree, inode))
-            .and_then(Option::as_ref);
-        Ok(inside.map(|inside| top.join(inside)))
+        let inside = self.directories.get(&(tree, inode))?.as_ref();
+        inside.map(|inside| top.join(inside))
     }
 
-    fn look_up(&mut self, tree: u64, inode: u64) -> io::Result<Option<PathBuf>> {
-        match lookup(self.file, tree, inode) {
-            Ok((_, path)) => Ok(Some(path)),
-            Err(error) => match error.raw_os_error() {
-                // Removed since we read the roots.
-                Some(libc::ENOENT) => Ok(None),
-                Some(libc::ENAMETOOLONG) => {
-                    self.notes.push(format!(
-                        "not listed: subvolumes in one directory of subvolume {tree}, whose path \
-                         is longer than the kernel can tell"
-                    ));
-                    Ok(None)
-                }
-                _ => Err(error),
-            },
-        }
+    /// One directory whose path the kernel cannot tell, since it is too long or the disk no longer gives it,
+    /// keeps nobody from what is elsewhere.
+    fn look_up(&mut self, tree: u64, inode: u64) -> Option<PathBuf> {
+        let error = match lookup(self.file, tree, inode) {
+            Ok((_, path)) => return Some(path),
+            Err(error) => error,
+        };
+        let why = match error.raw_os_error() {
+            // Removed since we read the roots.
+            Some(libc::ENOENT) => return None,
+            Some(libc::ENAMETOOLONG) => "whose path is longer than the kernel can tell".to_owned(),
+            _ => format!("whose path cannot be read: {error}"),
+        };
+        self.notes.push(format!(
+            "not listed: subvolumes in one directory of subvolume {tree}, {why}"
+        ));
+        None
     }
 }

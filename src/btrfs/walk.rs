@@ -122,12 +122,16 @@ impl Walk {
     }
 }
 
-/// Somebody's permissions, or somebody's removal: what is left is still worth listing.
+/// Somebody's permissions, somebody's removal, or a disk that does not give it: what is left is still worth
+/// listing.
 fn is_refusal(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EACCES | libc::EPERM | libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG)
-    )
+    let one_only = [libc::ENOENT, libc::ENOTDIR, libc::ENAMETOOLONG];
+    let damaged = [libc::EIO, libc::EUCLEAN];
+    let denied = [libc::EACCES, libc::EPERM];
+    let known = one_only.iter().chain(&damaged).chain(&denied);
+    error
+        .raw_os_error()
+        .is_some_and(|errno| known.into_iter().any(|one| *one == errno))
 }
 
 /// The subvolumes directly in the one that an open file is in.

@@ -3,6 +3,7 @@
 
 use super::form::Form;
 use super::grammar::{Command, Usage, usage};
+use super::list::go_on;
 use super::means::means;
 use super::options::Options;
 use crate::archive::Backups;
@@ -63,14 +64,31 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let (mut store, mut archives) = store::open_all(&location.place, access, &means(options)?)?;
     store.attribute(Origins::new());
     let mut progress = Progress::new(options.verbosity(), options.json);
-    let mut count = adopt(task, &mut *store, &ours, &mut progress)?;
+    let (mut count, mut failed) = (0, Ok(()));
+    adopt(
+        task,
+        &mut *store,
+        &ours,
+        &mut progress,
+        (&mut count, &mut failed),
+    )?;
     for archive in &mut archives {
-        if task.take_over {
-            take_over(task, &mut **archive, (subvolume, &ours), &mut progress)?;
-        }
-        count += adopt(task, &mut **archive, &ours, &mut progress)?;
+        let done = match task.take_over {
+            true => take_over(task, &mut **archive, (subvolume, &ours), &mut progress),
+            false => Ok(()),
+        };
+        let done = done.and_then(|()| {
+            adopt(
+                task,
+                &mut **archive,
+                &ours,
+                &mut progress,
+                (&mut count, &mut failed),
+            )
+        });
+        go_on(done, &mut failed, &mut progress)?;
     }
-    if count == 0 && !task.names.is_empty() {
+    if count == 0 && failed.is_ok() && !task.names.is_empty() {
         let doing = format!("cannot adopt in {}", shown(&words[0]));
         return Err(Error::failed(
             doing,
@@ -81,16 +99,18 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         true => format!("{count} of {ours} now"),
         false => format!("{count} would be of {ours}; --yes does it"),
     });
-    progress.close()
+    failed.and(progress.close())
 }
 
-/// Shows what is to be adopted in a store, and does it if that is wanted; how many there are.
+/// Shows what is to be adopted in a store, and does it if that is wanted; counts it. One that cannot be keeps none
+/// of the others from it.
 fn adopt(
     task: &Task,
     store: &mut dyn Store,
     ours: &Origin,
     progress: &mut Progress,
-) -> Result<usize> {
+    (count, failed): (&mut usize, &mut Result<()>),
+) -> Result<()> {
     let listing = store.list()?;
     let meant = meant(task, &listing.snapshots, ours)?;
     for snapshot in &meant {
@@ -100,9 +120,13 @@ fn adopt(
             made: known.and_then(|known| known.made),
             ..ours.clone()
         };
-        if task.yes {
-            store.adopt(&snapshot.path, &origin)?;
+        if task.yes
+            && let Err(error) = store.adopt(&snapshot.path, &origin)
+        {
+            go_on(Err(error), failed, progress)?;
+            continue;
         }
+        *count += 1;
         progress.hear(&Event::Adopted(Box::new(Adopted {
             location: listing.location.clone(),
             id: snapshot.id(),
@@ -112,7 +136,7 @@ fn adopt(
             done: task.yes,
         })));
     }
-    Ok(meant.len())
+    Ok(())
 }
 
 /// Makes the archive that a subvolume's backups go to this machine's, if it is another one's.

@@ -1,5 +1,7 @@
 //! `buttersink config`: the commands about a configuration file, each in a file of its own.
 
+mod checked;
+
 pub(super) mod check;
 pub(super) mod import;
 pub(super) mod init;

@@ -159,7 +159,11 @@ fn by_hand(
 
 /// What cannot be read of one archive keeps none of the others from being shown; a signal does. The first
 /// such error is what the command ends with.
-fn go_on(shown: Result<()>, failed: &mut Result<()>, progress: &mut Progress) -> Result<()> {
+pub(super) fn go_on(
+    shown: Result<()>,
+    failed: &mut Result<()>,
+    progress: &mut Progress,
+) -> Result<()> {
     match shown {
         Err(error) if error.kind == Kind::Interrupted => return Err(error),
         Err(error) if failed.is_ok() => {
@@ -177,20 +181,27 @@ pub(super) fn config(options: &Options) -> Result<()> {
     let look = look(options)?;
     let config = Config::read(options.file()?)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
-    let mut failed = Ok(());
-    let mut some = false;
+    let (mut failed, mut closed, mut some) = (Ok(()), Vec::new(), false);
     for (of, subvolume) in archive::all(&config, options.destination.as_deref())? {
-        let settings = archive::settings(&config, of, &subvolume.name);
-        let means = means::of_archive(options, of)?;
-        let mut archive = store::open_archive(settings, Access::Read, &means)?;
-        match show(&mut *archive, (options, &look), &mut progress) {
-            // Of a bucket that cannot be read at all, once is enough.
-            Err(error) if !some && error.kind != Kind::Partly => return Err(error),
-            shown => go_on(shown, &mut failed, &mut progress)?,
+        // Of a bucket that cannot be read at all, once is enough.
+        if closed.iter().any(|(name, _)| *name == &of.name) {
+            continue;
         }
-        some = true;
+        let settings = archive::settings(&config, of, &subvolume.name);
+        let opened = means::of_archive(options, of)
+            .and_then(|means| store::open_archive(settings, Access::Read, &means));
+        let shown =
+            opened.and_then(|mut archive| show(&mut *archive, (options, &look), &mut progress));
+        match &shown {
+            Err(error) if error.kind != Kind::Partly => closed.push((&of.name, error.clone())),
+            _ => some = true,
+        }
+        go_on(shown, &mut failed, &mut progress)?;
     }
-    failed.and(progress.close())
+    match closed.into_iter().next() {
+        Some((_, error)) if !some => Err(error),
+        _ => failed.and(progress.close()),
+    }
 }
 
 /// Shows an archive, with the commands that restore it by hand if they are wanted.

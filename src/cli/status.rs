@@ -9,6 +9,7 @@ use crate::backup::state::RunState;
 use crate::backup::status::{Status, write_metrics};
 use crate::error::Result;
 use crate::progress::Progress;
+use crate::snapshot::shown;
 
 pub(super) const COMMAND: Command<Form> = Command {
     name: "status",
@@ -33,6 +34,7 @@ be full. It goes by what runs remembered, and opens no destination.
         (1, "failed"),
         (2, "usage or configuration"),
         (4, "something is older than its max_age"),
+        (10, "some could not be looked at, and others could"),
         (130, "interrupted"),
     ],
 };
@@ -47,10 +49,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
         .iter()
         .chain(&damaged)
         .for_each(|remark| progress.note(remark));
-    for pattern in &config.unmatched {
-        progress.note(format!("no subvolume that is there is meant by {pattern}"));
+    for (path, why) in &config.unmatched {
+        progress.note(format!("{} is not backed up: {why}", shown(path)));
     }
-    let status = Status::of(file, &config, &state, &now)?;
+    let status = Status::of(file, &config, &state, &now);
     match options.json {
         true => status.lines.iter().for_each(|line| progress.result(line)),
         false => progress.result(&status.to_string()),

@@ -316,6 +316,9 @@ const OUTPUT: Table = &[
     Row::flag("json", |o| o.json = true)
         .help("results as JSON, one object a line")
         .of(ALL),
+    Row::flag("json", |o| o.json = true)
+        .help("one JSON object for all files, at the end")
+        .of(&[CheckConfig]),
     Row::flag("full-speed", |o| o.full_speed = true)
         .help("do not yield to other programs")
         .of(MOVING),

@@ -213,7 +213,7 @@ fn values_are_looked_at() {
         "verify --sample 0 --drill a",
         "verify a b",
         "verify -d a",
-        "config check --json f",
+        "config check --json",
     ] {
         refused(line);
     }

@@ -160,11 +160,14 @@ fn verify_config(
     for (of, subvolume) in archive::all(&config, options.destination.as_deref())? {
         let name = &subvolume.name;
         let settings = archive::settings(&config, of, name);
-        let means = means::of_archive(options, of)?;
-        let mut archive = store::open_archive(settings, Access::Read, &means)?;
-        let before = report.findings.len();
+        let opened = means::of_archive(options, of)
+            .and_then(|means| store::open_archive(settings, Access::Read, &means));
         let with = &mut (None, ground.as_mut());
-        let unseen = add_archive(&mut report, &mut *archive, task.depth, with, listener)?;
+        let before = report.findings.len();
+        let unseen = match opened {
+            Ok(mut archive) => add_archive(&mut report, &mut *archive, task.depth, with, listener)?,
+            Err(error) => Some(error.to_string()),
+        };
         let unread = unseen.clone().map(|why| unread(name, why));
         report.findings.extend(unread);
         found.push(FoundIn {

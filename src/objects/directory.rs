@@ -359,7 +359,9 @@ fn with_way_out(error: Error) -> Error {
         libc::EROFS => {
             "remount it to be written to; if nobody mounted it so, its filesystem found an error: see dmesg"
         }
-        libc::ENOSPC | libc::EDQUOT => "make room there; what has arrived is gone on with",
+        libc::ENOSPC | libc::EDQUOT => {
+            "make room there, as by removing what lies in its trash/; what has arrived is gone on with"
+        }
         libc::EFBIG => {
             "its filesystem holds no files so long: write a smaller max_object into .buttersink-raw"
         }

@@ -186,8 +186,8 @@ fn in_the_way(snapshot: &Snapshot, there: &Snapshot) -> Option<Obstacle> {
         State::Altered if there.received_uuid.is_some() || snapshot.generation() == 0 => {
             let obstacle = Obstacle::blocking(path, copy + "was altered");
             Some(obstacle.hint(
-                "'buttersink verify DST --against SRC --content', if it may be the same still, as where blocks are \
-                 deduplicated; else remove it to have it sent again",
+                "'buttersink verify DST --against SRC --content' on the machine of DST, if it may be the same still, as \
+                 where blocks are deduplicated; else remove it to have it sent again",
             ))
         }
         State::Uncompared => {

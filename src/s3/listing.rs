@@ -86,6 +86,11 @@ impl Client {
             if !bound.takes(page.all("Contents")) {
                 return Err(self.malformed("list", "", ENDLESS));
             }
+            let entry =
+                |node: &Node| !node.exact("Key").is_empty() && node.number("Size").is_some();
+            if !page.all("Contents").all(entry) {
+                return Err(self.malformed("list", "", "an object in it has no key or no size"));
+            }
             page.all("Contents").for_each(|node| each(&page, node));
             let next = page.text("NextContinuationToken");
             if page.text("IsTruncated") != "true" {

@@ -76,6 +76,8 @@ pub struct Local {
     /// The snapshot whose files are being gone through.
     round: Option<file_digests::Round>,
     notes: Vec<String>,
+    /// Why the last listing could not read the seals, if so.
+    unread: Option<Error>,
     /// Snapshots that are listed wherever they are on the filesystem.
     wanted: Vec<Uuid>,
     /// Snapshots that are going to be brought here, and those of them that were listed elsewhere.
@@ -141,6 +143,7 @@ impl Local {
             arrived: Vec::new(),
             round: None,
             notes: remark.into_iter().collect(),
+            unread: None,
             wanted: Vec::new(),
             sought: Vec::new(),
             elsewhere: Vec::new(),
@@ -312,6 +315,9 @@ impl Local {
             let said = "it is not the snapshot that was listed under this name: run it again";
             return Err(Error::refused(doing(), said));
         }
+        if now.received_uuid.is_some() {
+            self.must_know(doing)?;
+        }
         btrfs::delete_subvolume(&whole, now.id)
             .map_err(|error| receive::with_way_out(error, &self.dir))?;
         // The seal of nothing does no harm, and a full disk must not stop what makes room on it.
@@ -321,6 +327,17 @@ impl Local {
         }
         self.known.retain(|snapshot| snapshot.path != path);
         sys::syncfs(self.filesystem.fd()).doing(doing)
+    }
+
+    /// The seals could be read: without them nobody knows which copies were altered, or found to be wrong.
+    fn must_know(&self, doing: impl Fn() -> String) -> Result<()> {
+        let Some(unread) = &self.unread else {
+            return Ok(());
+        };
+        let said = format!("nobody knows what its copies are: {unread}");
+        let way = "make that readable again; if it is lost, move it away: copies count as unsealed then, and \
+                   verify --against SOURCE --content says anew what they are";
+        Err(Error::refused(doing(), said).hint(way))
     }
 
     /// Records what a listed snapshot is of.
@@ -361,12 +378,16 @@ impl Store for Local {
         let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
         let filesystem = self.filesystem.fsid()?;
         listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
-        let left = quarantine::left(&self.dir)?;
+        let mut unread = Vec::new();
+        let left = quarantine::left(&self.dir).unwrap_or_else(|error| {
+            unread.push(error.to_string());
+            Vec::new()
+        });
         let left = left.iter();
         snapshots.extend(left.map(|left| listing::quarantined(left, &subvolumes.all)));
+        self.unread = states.unread;
         snapshots.sort_by(|a, b| a.path.cmp(&b.path));
         self.as_seen(&mut snapshots);
-        let mut unread = Vec::new();
         let wanted = target::elsewhere(self, &subvolumes.all, &snapshots, &mut unread);
         snapshots.extend(wanted);
         self.known.clone_from(&snapshots);
@@ -460,6 +481,7 @@ impl Store for Local {
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
         let name = checked_name(path)?;
+        self.must_know(|| format!("cannot receive {}", self.shown(path)))?;
         self.remove_leftovers()?;
         let parent = self.parent_of(path)?;
         part::must_be_free(&parent.join(name))?;

@@ -1,6 +1,7 @@
 //! Which store stands behind a place: the only file that knows every kind of them.
 
-use super::bucket::{ArchiveStore, DiffStore, attempt, lifecycle, raw};
+use super::bucket::lifecycle::{self, BucketRemark};
+use super::bucket::{ArchiveStore, DiffStore, attempt, raw};
 use super::local::Local;
 use super::wire::Descriptors;
 use super::{
@@ -134,13 +135,17 @@ pub fn open_archive(
 ///
 /// # Errors
 /// If there are no credentials. What the bucket does not tell is a remark.
-pub fn bucket_remarks(bucket: &str, prefix: &str, means: &Means) -> Result<Vec<String>> {
+pub fn bucket_remarks(
+    (bucket, prefix): (&str, &str),
+    is_archive: bool,
+    means: &Means,
+) -> Result<Vec<BucketRemark>> {
     match bucket.strip_prefix(raw::SCHEME) {
         Some(dir) => {
             DiffStore::in_directory(Path::new(dir), Access::Read, None)?;
-            Ok(vec![format!("{bucket}: a directory")])
+            Ok(vec![format!("{bucket}: a directory").into()])
         }
-        None => lifecycle::remarks(bucket, prefix, means.s3.clone()),
+        None => lifecycle::remarks(bucket, prefix, is_archive, means.s3.clone()),
     }
 }
 

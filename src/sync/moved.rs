@@ -17,8 +17,7 @@ type Copies = (Snapshot, Snapshot);
 /// and nothing where one side has no files.
 ///
 /// # Errors
-/// If a signal asks to stop, or a seal cannot be written. What could not be compared stays as it is, and the listener
-/// hears why.
+/// If a signal asks to stop. What could not be compared or sealed stays as it is, and the listener hears why.
 pub fn compare_moved(
     (mut here, mut there): (Listing, Listing),
     (wanted, seals): (&dyn Fn(&Snapshot) -> bool, bool),
@@ -35,7 +34,14 @@ pub fn compare_moved(
         process::check("comparing")?;
         let step = check_copy::waiting(theirs);
         match check_copy::look(&step, source, dest, listener) {
-            None if theirs.state == State::Altered && seals => dest.settle(&theirs.path)?,
+            None if theirs.state == State::Altered && seals => match dest.settle(&theirs.path) {
+                Ok(()) => {}
+                Err(error) if error.kind == Kind::Interrupted => return Err(error),
+                Err(error) => {
+                    listener(Event::Unsettled(error));
+                    continue;
+                }
+            },
             None => {}
             Some(error) if error.kind == Kind::Interrupted => return Err(error),
             Some(error) if error.kind == Kind::Different => {

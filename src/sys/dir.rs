@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 /// What `statx` tells of an entry, without following a symlink.
 #[derive(Clone, Copy, Debug, Default)]
@@ -297,4 +298,12 @@ pub fn cached_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> Option<u6
         )
     };
     (result == 0).then_some(counts[0])
+}
+
+/// Whether anything has a name. What cannot be looked at is an error, and not nothing.
+pub fn is_there(path: &Path) -> io::Result<bool> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => found.map(|_| true),
+    }
 }

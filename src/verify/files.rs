@@ -1,13 +1,13 @@
 //! The same snapshots at two places, each of which looks at its own files: neither need be on this
 //! machine.
 
-use super::{Verification, counts, is_sound};
+use super::{MOVED, Verification, counts, is_sound};
 use crate::compare::{self, ComparedPair};
 use crate::error::{Kind, Result};
 use crate::event::{Event, Listener};
 use crate::process;
 use crate::proof::{Seen, Verdict};
-use crate::snapshot::{Listing, Snapshot, Uuid, shown};
+use crate::snapshot::{Listing, Snapshot, State, Uuid, shown};
 use crate::store::Store;
 
 /// Compares what both places have: everything, or what `changed` since the snapshot that each was
@@ -46,6 +46,9 @@ pub fn files(
         };
         match one(snapshot, original, since, store, there, other, listener)? {
             Ok(remark) => report.remark(snapshot, &remark),
+            Err(verdict) if verdict.has(Seen::Same) && snapshot.state == State::Altered => {
+                report.correct(snapshot, verdict.remarked(MOVED));
+            }
             Err(verdict) => {
                 let verdict = with_heirs(verdict, snapshot, &report.listing);
                 report.add(snapshot, verdict, true);

@@ -1,7 +1,7 @@
 //! The same snapshots in two directories of this machine, compared byte by byte. Changes nothing.
 
 use super::files::with_heirs;
-use super::{Verification, copies_of, counts, is_sound};
+use super::{MOVED, Verification, copies_of, counts, is_sound};
 use crate::checksum::{ChecksumOptions, TreeComparison, WorkCounters, compare_trees};
 use crate::error::{Doing, Kind, Result};
 use crate::event::{Event, Listener};
@@ -56,10 +56,6 @@ pub fn content(
     }
     Ok(())
 }
-
-/// What is altered by its record only.
-const MOVED: &str =
-    "its generation moved, and its content did not, as where blocks are deduplicated";
 
 const THEIRS_MOVED: &str = "the generation of that one moved, and its content did not, as where blocks are deduplicated \
                             (verifying that place against this one seals it)";

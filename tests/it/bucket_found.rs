@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     what_no_listing_shows_has_failed,
     prefixes_that_are_kept_are_used,
     a_stream_longer_than_guessed_goes_on_in_the_next_object,
+    copies_that_no_listing_shows_are_none,
 ];
 
 const PART: usize = 10_000;
@@ -117,4 +118,32 @@ fn a_stream_longer_than_guessed_goes_on_in_the_next_object() {
         let part = |end: &str| keys.iter().filter(|key| key.ends_with(end)).count();
         assert_eq!((part("_None.7"), part("_None")), (1, 1), "{keys:?}");
     }
+}
+
+/// Nothing goes that could not be fetched back from where it was moved to.
+fn copies_that_no_listing_shows_are_none() {
+    let memory = Memory::new(PART as u64);
+    let mut store = diffs(&memory, "host/").unwrap();
+    send(&mut store, "one").unwrap();
+    let before = memory.keys();
+    memory.show_as(|key| {
+        key.replace("trash/", "elsewhere/")
+            .replace("/two/", "/elsewhere/")
+    });
+    let gone = |error: buttersink::error::Error| {
+        assert!(error.to_string().contains("no listing shows it"), "{error}");
+    };
+    gone(store.delete(Path::new("one")).unwrap_err());
+    gone(store.copy(Path::new("one"), Path::new("two")).unwrap_err());
+    let keys = memory.keys();
+    assert!(before.iter().all(|key| keys.contains(key)), "{keys:?}");
+    memory.show_as(str::to_owned);
+    store.list().unwrap();
+    store.delete(Path::new("one")).unwrap();
+    assert!(
+        memory
+            .keys()
+            .iter()
+            .all(|key| key.starts_with("trash/") || key.contains("/two/"))
+    );
 }

@@ -8,7 +8,7 @@ use crate::streams::{diff, stream};
 use buttersink::archive::{Thaw, Thawing, Tier, Which};
 use buttersink::objects::memory::{Break, Memory};
 use buttersink::proof::Depth;
-use buttersink::snapshot::Size;
+use buttersink::snapshot::{Origin, Size};
 use buttersink::store::bucket::{ArchiveStore, DiffStore};
 use buttersink::store::{Access, Archive, Store};
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     what_cannot_be_thawed_is_one_item,
     what_runs_left_need_not_be_told,
     a_beginning_that_cannot_be_read_is_one_item,
+    an_owner_that_cannot_be_read_keeps_nobody_from_restoring,
+    a_copied_bucket_is_not_different,
 ];
 
 const PART: usize = 10_000;
@@ -332,4 +334,64 @@ fn a_beginning_that_cannot_be_read_is_one_item() {
         notes.iter().any(|note| note.contains("-0.bin")),
         "{notes:?}"
     );
+}
+
+/// Whose archive it is matters to who writes there.
+fn an_owner_that_cannot_be_read_keeps_nobody_from_restoring() {
+    let memory = three();
+    let ours = Origin {
+        machine: "ours".to_owned(),
+        ..Origin::default()
+    };
+    archive(&memory, Access::Append)
+        .claim(&ours, false)
+        .unwrap();
+    memory.break_if(|verb, key, _| {
+        (verb == "read" && key.ends_with("owner.json")).then_some(Break::Fails)
+    });
+    let mut reader = archive(&memory, Access::Read);
+    assert_eq!(names(&mut reader), ["first", "next", "other"]);
+    let notes = reader.list().unwrap().notes;
+    assert!(
+        notes.iter().any(|note| note.contains("owner.json")),
+        "{notes:?}"
+    );
+    assert!(
+        archive(&memory, Access::Append)
+            .claim(&ours, false)
+            .is_err()
+    );
+}
+
+/// Who copies a bucket makes its parts anew, and with them the ETags: that says nothing of the bytes.
+fn a_copied_bucket_is_not_different() {
+    let memory = Memory::new(PART as u64);
+    let (one, two) = (diff(1, None, 5 * PART), diff(2, None, PART / 2));
+    for (name, diff, length) in [("one", &one, 5 * PART), ("two", &two, PART / 2)] {
+        let sent = stream(diff.to.0[15], None, length);
+        put(&mut diffs(&memory), diff, Path::new(name), &sent).unwrap();
+    }
+    let again = |name: &str, change: bool| {
+        let mut keys = memory.keys().into_iter();
+        let key = keys.rfind(|key| key.contains(&format!("/{name}/")));
+        let key = key.unwrap();
+        let mut bytes = memory.bytes(&key).unwrap();
+        bytes[7] ^= u8::from(change);
+        memory.overwrite(&key, &bytes);
+    };
+    let quick = |name: &str| {
+        let findings = diffs(&memory).inspect(Depth::Quick, &mut |_| {}).unwrap();
+        let found = findings.into_iter().find(|f| f.path == Path::new(name));
+        found.unwrap().verdict
+    };
+    again("one", false);
+    let verdict = quick("one");
+    assert_eq!(verdict.rank(), 1, "{verdict:?}");
+    assert!(format!("{verdict:?}").contains("--download"), "{verdict:?}");
+    assert_eq!(ranks(&mut diffs(&memory))["one"], 0);
+    // The ETag of what was written at once is a digest of its bytes.
+    again("two", false);
+    assert_eq!(quick("two").rank(), 0);
+    again("two", true);
+    assert_eq!(quick("two").rank(), 2);
 }

@@ -10,7 +10,7 @@ use crate::two_disks::{Scene, assert_copies, hour, means};
 use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
 use buttersink::event::Event;
 use jiff::Zoned;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) const TESTS: &[Test] = tests![
     snapshots_are_made_sent_and_let_go_apart,
@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
     archives_beside_each_other,
     what_is_there_is_looked_at_again,
     the_state_of_another_file,
+    what_cannot_be_opened_or_looked_at_is_one_item,
 ];
 
 /// What retention said, and whether anything failed.
@@ -356,22 +357,108 @@ fn what_is_there_is_looked_at_again() {
     assert!(status().contains("in order"), "{}", status());
 }
 
-/// Two files that would write one state are found out, from the second on.
+/// Two files that would write one state, or wait for one lock, are found out, whichever is looked at.
 fn the_state_of_another_file() {
     let scene = Scene::new("schedule.every = '1d'\n[[subvolume]]\npath = 'FROM/home'\n");
     scene.run(&day(0)).unwrap();
-    let other = here().join("other.toml");
-    std::fs::copy(&scene.config, &other).unwrap();
     let check = |file: &Path| buttersink(["config", "check", file.to_str().unwrap()]);
     assert_eq!(check(&scene.config).code, 0);
+    let other = here().join("other.toml");
+    std::fs::copy(&scene.config, &other).unwrap();
+    for file in [&scene.config, &other] {
+        let said = check(file);
+        assert_eq!(said.code, 1);
+        for words in [
+            "state.json",
+            "lock: ",
+            "uses it too",
+            "a global.lock_path of its own",
+        ] {
+            assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+        }
+    }
+    // The first one has other places now.
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    let text = text.replace("state.json", "mine.json");
+    std::fs::write(&scene.config, &text).unwrap();
     let said = check(&other);
     assert!(
-        said.code == 1 && said.stderr.contains("uses it too"),
+        said.code == 1 && !said.stderr.contains("state.json"),
         "{}",
         said.stderr
     );
-    // The first one has another now.
-    let text = std::fs::read_to_string(&scene.config).unwrap();
-    std::fs::write(&scene.config, text.replace("state.json", "mine.json")).unwrap();
+    std::fs::write(&scene.config, text.replace("/lock", "/my-lock")).unwrap();
     assert_eq!(check(&other).code, 0);
+    // In another directory it is found only if it is named.
+    let far = here().join("far");
+    std::fs::create_dir(&far).unwrap();
+    std::fs::copy(&other, far.join("x.toml")).unwrap();
+    let text = std::fs::read_to_string(&other).unwrap();
+    std::fs::write(far.join("x.toml"), text.replace("state.json", "far.json")).unwrap();
+    assert_eq!(check(&other).code, 0);
+    let both = [other, far.join("x.toml")];
+    let words = ["config", "check"].map(Path::new).into_iter();
+    let said = buttersink(words.chain(both.iter().map(PathBuf::as_path)));
+    assert!(
+        said.code == 1 && said.stderr.contains("2 of 2"),
+        "{}",
+        said.stderr
+    );
+    for file in both {
+        assert!(
+            said.stdout.contains(&format!("# {}\n", file.display())),
+            "{}",
+            said.stdout
+        );
+    }
+}
+
+/// An archive that is not there, one whose spool cannot be made, a directory that is none, a pattern that
+/// nobody can follow: each is named, and the rest goes on, also in what only looks.
+fn what_cannot_be_opened_or_looked_at_is_one_item() {
+    let (near, here) = (here().join("near"), here());
+    std::fs::create_dir(&near).unwrap();
+    let archive = |name: &str, more: &str| {
+        let place = here.join(name);
+        format!(
+            "[[destination]]\nkind = 'archive'\nname = '{name}'\nlocation = 'raw:{}/'\n{more}",
+            place.display()
+        )
+    };
+    let text = format!(
+        "schedule = {{ full_every_days = 6, incremental_every_days = 1 }}\n\
+         [[subvolume]]\npath = 'FROM/home'\n[[subvolume]]\npath = 'FROM/mail'\nsnapshots = 'FROM/none'\n\
+         [[subvolume]]\npath = 'FROM/*/loop/x*'\n{}{}{}",
+        archive("gone", ""),
+        archive("spools", "spool_enabled = true\n"),
+        archive("near", "")
+    );
+    let scene = Scene::new(&text);
+    let spool = format!("spool_dir = '{}/file/spool'\n", here.display());
+    let whole = std::fs::read_to_string(&scene.config).unwrap() + &spool;
+    std::fs::write(&scene.config, whole).unwrap();
+    script(&here, "echo >file; mkdir spools");
+    script(&scene.from, "echo >none; ln -s loop home/loop");
+    let config = scene.config.to_str().unwrap();
+    let said = buttersink(["backup", "--config", config]);
+    assert_eq!(said.code, 10, "{}", said.stderr);
+    for words in ["/gone", "/file/spool", "/none", "/home/loop"] {
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
+    let names = in_order(&scene.from.join(".snapshots"), "home");
+    assert_eq!(
+        (names.len(), kinds_in(&near.join("subvol/home"))),
+        (1, [1, 0])
+    );
+    let listed = buttersink(["list", "--config", config]);
+    assert_eq!(listed.code, 10, "{}", listed.stderr);
+    assert!(listed.stdout.contains(&names[0]), "{}", listed.stdout);
+    let verified = buttersink(["verify", "--config", config]);
+    assert_eq!(verified.code, 10, "{}", verified.stderr);
+    assert!(verified.stdout.contains("intact"), "{}", verified.stdout);
+    let status = buttersink(["status", "--config", config]);
+    assert_eq!(status.code, 10, "{}", status.stderr);
+    for words in ["near", "unknown", "cannot list"] {
+        assert!(status.stdout.contains(words), "{words}: {}", status.stdout);
+    }
 }

@@ -31,6 +31,8 @@ pub(crate) const TESTS: &[Test] = tests![
     leftovers_of_a_run_at_work_are_its_own,
     results_that_cannot_be_written_are_an_error,
     seals_that_only_root_may_read,
+    seals_that_cannot_be_read_are_no_ground_for_anything,
+    a_directory_whose_path_cannot_be_read_is_one_item,
     sizes_are_exact_where_space_is_reserved,
     sizes_are_exact_where_an_end_is_cloned,
     what_the_kernel_cannot_send_is_no_candidate,
@@ -579,6 +581,68 @@ fn seals_that_only_root_may_read() {
     assert_eq!(output.status.code(), Some(0));
     assert!(stdout.contains("unsealed"), "{stdout}");
     assert!(stderr.contains("only root may read the seals"), "{stderr}");
+}
+
+/// What nobody can read is not nothing: copies are shown, and neither built upon, replaced nor deleted.
+fn seals_that_cannot_be_read_are_no_ground_for_anything() {
+    let (source, dest) = pair();
+    let one = source.join("one");
+    snapshot(&source.join("../live"), &source.join("two"));
+    assert_eq!(buttersink([&source, &dest]).code, 0);
+    let seals = dest.join(".buttersink/seals");
+    let kept = std::fs::read(&seals).unwrap();
+    std::fs::remove_file(&seals).unwrap();
+    std::fs::create_dir(&seals).unwrap();
+    run("btrfs", ["subvolume", "delete", one.to_str().unwrap()]);
+    let refused = |what: &str| {
+        let said = buttersink(["-d".as_ref(), source.as_os_str(), dest.as_os_str()]);
+        assert_eq!(said.code, 10, "{}", said.stderr);
+        for words in [what, "nobody knows what its copies are", "move it away"] {
+            assert!(said.stderr.contains(words), "{}", said.stderr);
+        }
+    };
+    refused("cannot delete");
+    snapshot(&source.join("../live"), &source.join("three"));
+    refused("cannot receive");
+    assert!(is_there(&dest.join("one")) && !is_there(&dest.join("three")));
+    assert_eq!(buttersink(["list".as_ref(), dest.as_os_str()]).code, 0);
+    std::fs::remove_dir(&seals).unwrap();
+    std::fs::write(&seals, kept).unwrap();
+    let said = buttersink(["-d".as_ref(), source.as_os_str(), dest.as_os_str()]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(!is_there(&dest.join("one")) && is_there(&dest.join("three")));
+}
+
+/// A leaf of a tree that the disk no longer gives: the kernel cannot tell where some snapshots are.
+fn a_directory_whose_path_cannot_be_read_is_one_item() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip("needs strace");
+    }
+    let (source, _) = pair();
+    let live = source.join("../live");
+    for name in ["a", "b"] {
+        std::fs::create_dir(source.join(name)).unwrap();
+        snapshot(&live, &source.join(name).join("deep"));
+    }
+    let log = here().join("calls");
+    let list = |inject: &str| {
+        let mut strace = Command::new("strace");
+        strace.args(["-o", log.to_str().unwrap(), "-e", "trace=ioctl"]);
+        strace.args(["-e", inject]);
+        Said::of(&output(
+            strace.arg(binary("buttersink")).arg("list").arg(&source),
+        ))
+    };
+    assert_eq!(list("trace=ioctl").stdout.matches("deep").count(), 2);
+    let calls = std::fs::read_to_string(&log).unwrap();
+    let mut lines = calls.lines().filter(|line| line.starts_with("ioctl("));
+    let lookup = |line: &str| line.contains("INO_LOOKUP,") && line.contains("b/\"");
+    let number = lines.position(lookup).unwrap() + 1;
+    let said = list(&format!("inject=ioctl:error=EIO:when={number}"));
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.contains("one"), "{}", said.stdout);
+    assert_eq!(said.stdout.matches("deep").count(), 1, "{}", said.stdout);
+    assert!(said.stderr.contains("cannot be read"), "{}", said.stderr);
 }
 
 /// As with a quota that is used up: what is in the way is named, and the rest goes on.

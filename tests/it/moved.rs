@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_was_sealed_anew_is_not_compared_again,
     a_deduplicated_copy_is_sealed_anew,
     what_was_altered_stays_so,
+    a_deduplicated_copy_elsewhere_is_settled_there,
     a_backup_goes_on_from_what_was_deduplicated,
 ];
 
@@ -117,6 +118,47 @@ fn a_deduplicated_copy_is_sealed_anew() {
     assert!(said.stdout.contains("sent 3 (from 2)"), "{}", said.stdout);
     assert_eq!(buttersink(["verify", &slash(&b)]).code, 0);
     assert_eq!(sync(&a, &b, &[]).stderr, "");
+}
+
+/// A client may not say what the copies of a server are; it says who may.
+fn a_deduplicated_copy_elsewhere_is_settled_there() {
+    let (a, b) = scene();
+    deduplicate(&both(&b));
+    let far = here().join("far");
+    let words = format!(
+        "#!/bin/sh\nwhile [ \"$1\" != far ]; do shift; done; shift 2; exec '{}' \"$@\"",
+        binary("buttersink").display()
+    );
+    std::fs::write(&far, words).unwrap();
+    run("chmod", ["755".as_ref(), far.as_os_str()]);
+    let ssh = ["--ssh-command", far.to_str().unwrap(), "--remote-sudo="];
+    let over = |dir: &Path| format!("ssh://far{}", slash(dir));
+    let run = |words: &[&str]| buttersink(words.iter().chain(&ssh));
+    let said = run(&[&slash(&a), &over(&b)]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("on the machine of DST"),
+        "{}",
+        said.stderr
+    );
+    let said = run(&["verify", "--content", "--against", &slash(&a), &over(&b)]);
+    let words = format!("verify {}", b.display());
+    assert!(
+        said.stderr.contains(&words),
+        "{} {}",
+        said.stdout,
+        said.stderr
+    );
+    assert_eq!(run(&[&slash(&a), &over(&b)]).code, 1);
+    // On that machine, against the source over ssh.
+    let said = run(&["verify", "--content", "--against", &over(&a), &slash(&b)]);
+    assert!(
+        said.stderr.contains("counts from now on"),
+        "{} {}",
+        said.stdout,
+        said.stderr
+    );
+    assert_eq!(run(&[&slash(&a), &over(&b)]).code, 0);
 }
 
 fn what_was_altered_stays_so() {

@@ -462,6 +462,13 @@ fn marks_of_what_is_finished_go() {
     };
     assert_eq!(marks(), 1);
     let place = format!("{}/", b.display());
+    // Where the quarantine cannot be looked at, what the mark names may lie there.
+    let quarantine = b.join(".buttersink/quarantine");
+    std::fs::remove_dir(&quarantine).unwrap();
+    std::fs::write(&quarantine, "").unwrap();
+    assert_eq!(buttersink(["clean", &place]).code, 1);
+    assert_eq!(marks(), 1);
+    std::fs::remove_file(&quarantine).unwrap();
     assert_eq!(buttersink(["clean", &place]).stdout, "0 removed, 0 kept\n");
     assert_eq!(marks(), 0);
     all_arrives(&a, &b);

@@ -399,8 +399,11 @@ fn other_directories_are_left_alone() {
     }
     assert_eq!(names_below(&disk), ["lost+found", "photos", "photos/2026"]);
     let store = disk.join("streams");
-    std::fs::create_dir(&store).unwrap();
+    // What a box for storage puts into each directory is no object, and in nobody's way.
+    std::fs::create_dir_all(store.join("@eaDir")).unwrap();
     fine(&[&slash(&a.join("snaps")), &raw(&store)]);
+    std::fs::write(store.join("1/.DS_Store"), "x").unwrap();
+    assert_eq!(fine(&["list", &raw(&store)]).stderr, "");
     std::fs::write(store.join("notes to self.txt"), "x").unwrap();
     std::os::unix::fs::symlink("/etc", store.join("link")).unwrap();
     let said = fine(&["list", &raw(&store)]);

@@ -297,7 +297,7 @@ fn how_backups_stand() {
         let config = Config::read(&scene.config).unwrap();
         let (state, damaged) = RunState::of(&config);
         assert_eq!(damaged, None);
-        Status::of(&scene.config, &config, &state, now).unwrap()
+        Status::of(&scene.config, &config, &state, now)
     };
     let before = status(&day(0));
     assert!(before.lines.iter().all(|line| line.newest.is_none()));
@@ -454,6 +454,13 @@ fn who_is_told_how_it_went() {
     assert!(bodies[1].contains("FAILED"), "{bodies:?}");
     let told_all = std::fs::read_to_string(&told).unwrap();
     assert!(told_all.starts_with("10|incomplete backup"), "{told_all}");
+    // Retention by itself tells the program, and nothing to who waits for backups.
+    assert_eq!(buttersink(["prune", "--config", config]).code, 10);
+    assert!(paths().0.is_empty());
+    let told_again = std::fs::read_to_string(&told).unwrap();
+    let told_last = told_again.strip_prefix(&told_all).unwrap();
+    assert!(told_last.starts_with("10|"), "{told_last}");
+    let told_all = told_again;
     scene.configure(
         &std::fs::read_to_string(&scene.config)
             .unwrap()
@@ -508,9 +515,11 @@ fn what_cannot_work_is_found_before_a_run() {
     let check = || buttersink(["config", "check", config]);
     let right = check();
     assert_eq!((right.code, &*right.stderr), (0, ""));
-    // A directory that is not there, one on no filesystem of its own, and programs that are none.
+    // A directory that is not there, one that is no btrfs, one on no filesystem of its own, a host that does
+    // not answer, and programs that are none.
     let wrong = format!(
         "{text}[[destination]]\nname = 'gone'\nlocation = '{0}/gone/'\n\
+         [[destination]]\nlocation = '{0}/'\n[[destination]]\nlocation = 'ssh://127.0.0.1:1/x/'\n\
          [[destination]]\nlocation = 'FROM/mail/'\nrequire_mount = true\n\
          [notify]\ncommand = ['{0}/no-program']\n[hooks]\nbefore = ['{1}']\n",
         here().display(),
@@ -521,11 +530,59 @@ fn what_cannot_work_is_found_before_a_run() {
     assert_eq!(said.code, 1);
     for words in [
         "/gone",
+        "is not on btrfs",
+        "127.0.0.1",
         "no filesystem is mounted for it",
         "no-program",
         "chmod +x",
     ] {
         assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
     }
+    // The same for scripts.
+    let said = buttersink(["config", "check", "--json", config, "/none.toml"]);
+    assert_eq!(said.code, 1);
+    let all: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let findings = all["findings"].as_array().unwrap();
+    let found = |finding: &serde_json::Value| {
+        let text = |key: &str| finding[key].as_str().unwrap_or("-").to_owned();
+        (
+            text("kind"),
+            text("key"),
+            finding["fails"].as_bool().unwrap(),
+        )
+    };
+    let found: Vec<_> = findings.iter().map(found).collect();
+    let expected = [
+        ("destination", "destination.location", true),
+        ("destination", "destination.location", true),
+        ("host", "destination.location", true),
+        ("mount", "destination.require_mount", true),
+        ("program", "hooks.before", true),
+        ("program", "notify.command", true),
+        ("file", "-", true),
+    ];
+    let expected = expected.map(|(kind, key, fails)| (kind.to_owned(), key.to_owned(), fails));
+    assert_eq!(found, expected, "{}", said.stdout);
+    assert_eq!(findings[6]["file"], "/none.toml");
+    assert!(findings.iter().all(|finding| finding.get("hint").is_some()));
+    let file = &all["files"][0];
+    assert_eq!(
+        (&all["version"], &file["file"]),
+        (&2.into(), &config.into())
+    );
+    assert!(
+        file["settings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["key"] == "schedule.every")
+    );
+    assert!(
+        file["due"][0]["what"]
+            .as_str()
+            .unwrap()
+            .contains("snapshot now"),
+        "{file}"
+    );
     assert!(!scene.from.join(".snapshots").exists(), "it only looks");
 }

@@ -60,6 +60,21 @@ impl ArchiveConfig {
         self.name == word || self.groups.iter().any(|group| group == word)
     }
 
+    /// Whether it is `[s3]`, and no `[[destination]]`.
+    pub fn is_section(&self) -> bool {
+        self.name == ARCHIVE
+    }
+
+    /// A key of its section, in full.
+    pub fn key(&self, key: &str) -> String {
+        let section = if self.is_section() {
+            "s3"
+        } else {
+            "destination"
+        };
+        format!("{section}.{key}")
+    }
+
     /// Where it is, as a location.
     pub fn location(&self) -> String {
         let (bucket, prefix) = (

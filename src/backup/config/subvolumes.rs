@@ -6,7 +6,7 @@ use super::reader::ConfigReader;
 use crate::backup::retention::Policy;
 use crate::backup::schedule::{Cycle, Every};
 use crate::btrfs;
-use crate::error::{Doing, Result};
+use crate::error::{Cause, Doing, Error, Result};
 use crate::glob;
 use crate::snapshot::shown;
 use jiff::SignedDuration;
@@ -57,7 +57,10 @@ pub(super) struct Usual {
 }
 
 /// All of them, and the patterns that mean nothing that is there.
-pub(super) type Found = (Vec<SubvolumeConfig>, Vec<String>);
+pub(super) type Found = (Vec<SubvolumeConfig>, Unmatched);
+
+/// What cannot be backed up, and why.
+type Unmatched = Vec<(PathBuf, String)>;
 
 impl SubvolumeConfig {
     /// The directory of its snapshots: `.snapshots` at the root of its mount, if the file names none.
@@ -101,9 +104,11 @@ pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
     }
     let mut unmatched = Vec::new();
     for table in patterns {
-        let found = matching(&table.subvolume.path, &table.exclude)?;
-        if found.is_empty() {
-            unmatched.push(shown(&table.subvolume.path));
+        let before = unmatched.len();
+        let found = matching(&table.subvolume.path, &table.exclude, &mut unmatched);
+        if found.is_empty() && unmatched.len() == before {
+            let why = "no subvolume that is there is meant by it";
+            unmatched.push((table.subvolume.path.clone(), why.to_owned()));
         }
         for path in found {
             if all.iter().all(|other| other.path != path) {
@@ -247,8 +252,8 @@ fn is_pattern(path: &Path) -> bool {
 }
 
 /// The writable subvolumes that a pattern means, in the order of their names. Hidden ones it has to name
-/// as such.
-fn matching(pattern: &Path, exclude: &[OsString]) -> Result<Vec<PathBuf>> {
+/// as such. What cannot be looked at keeps none of the others from being meant.
+fn matching(pattern: &Path, exclude: &[OsString], unread: &mut Unmatched) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::from("/")];
     for part in pattern.components() {
         let Component::Normal(part) = part else {
@@ -258,7 +263,10 @@ fn matching(pattern: &Path, exclude: &[OsString]) -> Result<Vec<PathBuf>> {
         for dir in found {
             match is_pattern(Path::new(part)) {
                 false => next.push(dir.join(part)),
-                true => next.extend(inside(&dir, part.as_bytes())?),
+                true => match inside(&dir, part.as_bytes()) {
+                    Ok(found) => next.extend(found),
+                    Err(error) => unread.push((dir, error.to_string())),
+                },
             }
         }
         found = next;
@@ -268,13 +276,36 @@ fn matching(pattern: &Path, exclude: &[OsString]) -> Result<Vec<PathBuf>> {
             .iter()
             .any(|pattern| is_excluded(pattern.as_bytes(), path))
     };
-    let meant = |path: &PathBuf| {
-        let subvolume = path.is_dir() && btrfs::subvolume(path).is_ok_and(|s| !s.read_only);
-        subvolume && !excluded(path)
-    };
-    found.retain(meant);
+    found.retain(|path| {
+        let mut no = |error: Error| {
+            unread.push((path.clone(), error.to_string()));
+            false
+        };
+        !excluded(path) && is_writable(path).unwrap_or_else(&mut no)
+    });
     found.sort();
-    Ok(found)
+    found
+}
+
+/// Whether something is a subvolume that can be written to. What root itself may not enter is somebody's mount.
+///
+/// # Errors
+/// If it is there and cannot be looked at, as on a failing disk.
+fn is_writable(path: &Path) -> Result<bool> {
+    let not_one = [libc::ENOENT, libc::ENOTDIR, libc::EACCES, libc::EPERM];
+    let looked = path.metadata();
+    let looked = looked.doing(|| format!("cannot look at {}", shown(path)));
+    let found = looked.and_then(|found| match found.is_dir() {
+        true => btrfs::subvolume(path).map(|s| !s.read_only),
+        false => Ok(false),
+    });
+    match found {
+        Err(error) => match error.cause {
+            Some(Cause::Errno(errno)) if !not_one.contains(&errno) => Err(error),
+            _ => Ok(false),
+        },
+        found => found,
+    }
 }
 
 /// A pattern with a slash is of the whole path, and one without of its last part.

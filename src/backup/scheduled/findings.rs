@@ -1,99 +1,91 @@
 //! What of a configuration cannot work as it stands: destinations that are not there or may not be used,
 //! programs that are missing, classes that nobody knows. Looks only; changes nothing.
 
+mod shared;
+mod sizes;
+
 use super::ScheduledOrder;
 use crate::backup::config::{Config, DestinationConfig, is_known_class};
 use crate::backup::oneshot::check_mount;
-use crate::backup::state::RunState;
-use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Listener};
+use crate::error::{Cause, Error, Kind, Result};
+use crate::event::{Event, Fault, FaultKind, Listener};
 use crate::snapshot::shown;
 use crate::store::{self, Access, Means};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Opens each destination to look, and tells of what is wrong.
+/// Opens each destination to look, and tells of what is wrong. `others` are files that are looked at beside
+/// this one; those in the same directory always are.
 ///
 /// # Errors
-/// If something is, whatever else is right.
+/// If a run could not do what the file says, whatever else is right.
 pub fn look_for_faults(
     order: &ScheduledOrder,
+    others: &[PathBuf],
     means: &Means,
     listener: &mut Listener,
 ) -> Result<()> {
     let config = &order.config;
-    let mut failed = 0;
-    if let Err(error) = state_must_be_ours(order) {
-        failed += 1;
-        listener(Event::destination(
-            &shown(&config.global.state_path),
-            Err(&error),
-        ));
-    }
+    let mut faults = shared::faults(order, others);
     for dest in &config.destinations {
-        match reach(config, dest, means) {
-            Ok(()) => {}
-            Err(error) if error.kind == Kind::Interrupted => return Err(error),
-            Err(error) => {
-                failed += 1;
-                listener(Event::destination(&dest.title(), Err(&error)));
-            }
+        let fault = unreachable(config, dest, means);
+        if let Some(fault) = &fault
+            && fault.error.kind == Kind::Interrupted
+        {
+            return Err(fault.error.clone());
         }
+        faults.extend(fault);
     }
-    let programs = [
-        &config.hooks.before,
-        &config.hooks.after,
-        &config.notify.command,
-    ];
-    for program in programs.into_iter().flatten() {
-        if let Err(error) = must_run(&program[0]) {
-            failed += 1;
-            listener(Event::destination(&program[0], Err(&error)));
-        }
-    }
-    for class in unknown_classes(config) {
-        listener(Event::note(format!(
-            "AWS knows no storage class {class:?}: is another service meant by endpoint_url?"
-        )));
-    }
+    faults.extend(programs(config));
+    faults.extend(sizes::faults(config));
+    faults.extend(unknown_classes(config));
+    let failed = faults.iter().any(|fault| fault.fails);
+    faults
+        .into_iter()
+        .for_each(|fault| listener(Event::from(fault)));
     match failed {
-        0 => Ok(()),
-        _ => {
+        false => Ok(()),
+        true => {
             let doing = format!("checking {}", shown(&order.file));
             Err(Error::failed(doing, "not all that it names can be used"))
         }
     }
 }
 
-/// Two files would forget what the other one remembered.
-fn state_must_be_ours(order: &ScheduledOrder) -> Result<()> {
-    let path = &order.config.global.state_path;
-    let (state, _) = RunState::of(&order.config);
-    let ours = std::path::absolute(&order.file).ok();
-    let other = state.file.filter(|file| Some(file) != ours.as_ref());
-    let same = |other: &PathBuf| {
-        let config = Config::read(other);
-        config.is_ok_and(|config| config.global.state_path == *path)
-    };
-    match other.filter(same) {
-        Some(other) => {
-            let doing = format!("cannot use the state {}", shown(path));
-            let said = format!(
-                "{} uses it too: give each a global.state_path of its own",
-                shown(other)
-            );
-            Err(Error::failed(doing, said))
+/// Why a run would not find the destination as it has to be.
+fn unreachable(config: &Config, dest: &DestinationConfig, means: &Means) -> Option<Fault> {
+    let source = config.subvolumes.first().filter(|_| dest.require_mount);
+    let mounted = source.map_or(Ok(()), |of| check_mount(&of.path, &dest.place));
+    match mounted {
+        Ok(()) => {}
+        Err(error) if error.kind == Kind::Refused => {
+            let key = "destination.require_mount";
+            return Some(Fault::failing(FaultKind::Mount, key, &error));
         }
-        None => Ok(()),
+        Err(error) => return Some(Fault::failing(FaultKind::Destination, LOCATION, &error)),
     }
+    let error = store::open(&dest.place, Access::Read, &dest.means(means)).err()?;
+    let no_answer = matches!(error.cause, Some(Cause::Connection | Cause::Exit(255)));
+    let kind = match dest.place.elsewhere().is_some() && no_answer {
+        true => FaultKind::Host,
+        false if dest.place.is_at_a_service() => FaultKind::Bucket,
+        false => FaultKind::Destination,
+    };
+    Some(Fault::failing(kind, LOCATION, &error))
 }
 
-/// Whether a run would find the destination as it has to be.
-fn reach(config: &Config, dest: &DestinationConfig, means: &Means) -> Result<()> {
-    if let Some(of) = config.subvolumes.first().filter(|_| dest.require_mount) {
-        check_mount(&of.path, &dest.place)?;
-    }
-    store::open(&dest.place, Access::Read, &dest.means(means)).map(drop)
+const LOCATION: &str = "destination.location";
+
+fn programs(config: &Config) -> impl Iterator<Item = Fault> {
+    let named = [
+        ("hooks.before", &config.hooks.before),
+        ("hooks.after", &config.hooks.after),
+        ("notify.command", &config.notify.command),
+    ];
+    named.into_iter().filter_map(|(key, words)| {
+        let error = must_run(&words.as_ref()?[0]).err()?;
+        Some(Fault::failing(FaultKind::Program, key, &error))
+    })
 }
 
 fn must_run(program: &str) -> Result<()> {
@@ -107,15 +99,61 @@ fn must_run(program: &str) -> Result<()> {
 }
 
 /// Of services other than AWS anything may be right.
-fn unknown_classes(config: &Config) -> Vec<&str> {
+fn unknown_classes(config: &Config) -> impl Iterator<Item = Fault> {
     let archives = config.archives.iter();
-    let archive =
+    let at_aws =
         archives.filter(|one| one.endpoint_url.is_none() && !one.bucket.starts_with("raw:"));
-    let classes = archive.flat_map(|s3| [&s3.storage_class_chunks, &s3.storage_class_manifest]);
+    let classes = at_aws.flat_map(|one| {
+        let chunks = if one.is_section() {
+            "storage_class_chunks"
+        } else {
+            "storage_class"
+        };
+        [
+            (one.key(chunks), one.storage_class_chunks.as_str()),
+            (
+                one.key("storage_class_manifest"),
+                one.storage_class_manifest.as_str(),
+            ),
+        ]
+    });
     let others = config
         .destinations
         .iter()
         .filter_map(DestinationConfig::aws_class);
-    let all = classes.map(String::as_str).chain(others);
-    all.filter(|class| !is_known_class(class)).collect()
+    let others = others.map(|class| ("destination.storage_class".to_owned(), class));
+    let unknown = classes
+        .chain(others)
+        .filter(|(_, class)| !is_known_class(class));
+    unknown.map(|(key, class)| {
+        let words = format!(
+            "AWS knows no storage class {class:?}: is another service meant by endpoint_url?"
+        );
+        Fault::harmful(FaultKind::Class, &key, &words)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::config::Places;
+
+    #[test]
+    fn classes_that_aws_does_not_know() {
+        let text = "subvolumes.paths = ['/a']\n[s3]\nbucket = 'b'\nregion = 'r'\nprefix = 'p'\n\
+                    storage_class_chunks = 'DEEP'\n[[destination]]\nkind = 'archive'\nname = 'x'\n\
+                    location = 's3://c/'\nstorage_class = 'COLD'\nstorage_class_manifest = 'standard'\n\
+                    [[destination]]\nlocation = 's3://d/'\nstorage_class = 'ICE'\n\
+                    [[destination]]\nlocation = 's3://e/'\nstorage_class = 'OURS'\n\
+                    endpoint_url = 'http://localhost'\n";
+        let config = Config::parse("x", text, &Places::of(Path::new("/etc/x.toml"))).unwrap();
+        let found = unknown_classes(&config).map(|fault| (fault.key.unwrap(), fault.fails));
+        let key = |key: &str| (key.to_owned(), false);
+        let expected = [
+            key("s3.storage_class_chunks"),
+            key("destination.storage_class"),
+            key("destination.storage_class"),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
 }

@@ -19,6 +19,8 @@ use std::path::Path;
 
 const NOTHING_HERE: &str = "no snapshot of the chain in the bucket is here any more";
 
+const UNREAD: &str = "the manifests of what it could build on cannot be read";
+
 /// What there is of a subvolume, here and in its bucket.
 pub(super) struct Found {
     pub(super) source: BackupSource,
@@ -94,7 +96,7 @@ impl RunContext<'_, '_> {
         let mut archives = Vec::new();
         for archive in &mut subject.archives {
             match self.ask(archive, &source, &ours) {
-                Err(error) if error.kind == Kind::Interrupted || !self.has_others(of) => {
+                Err(error) if error.kind == Kind::Interrupted || !self.order.has_others(of) => {
                     return Err(error);
                 }
                 there => archives.push(there),
@@ -161,6 +163,9 @@ impl RunContext<'_, '_> {
         let agenda = |(at, archive): (usize, &ArchiveConfig)| {
             let there = asked.get(at).and_then(|there| there.as_ref().ok());
             let past = match there {
+                Some(there) if there.missed.is_some() => {
+                    unread_past(&there.chain, ours, self.remembered(of, archive, ours))
+                }
                 Some(there) => past(&there.chain, ours),
                 None => self.remembered(of, archive, ours),
             };
@@ -206,12 +211,6 @@ impl RunContext<'_, '_> {
             Agenda::Owed => (agenda, owed),
             _ => (agenda, self.due_dests(of, true)),
         }
-    }
-
-    /// Whether it has more than one archive, or something else.
-    pub(super) fn has_others(&self, of: &SubvolumeConfig) -> bool {
-        let config = &self.order.config;
-        !config.destinations_of(of).is_empty() || config.archives_of(of).len() > 1
     }
 
     /// The further destinations that are to get something now. Those without a schedule of their own get
@@ -354,6 +353,16 @@ impl RunContext<'_, '_> {
         let all = made.iter().map(|(_, made, _)| *made).chain(past.last);
         past.last = agenda::latest(all, now);
         past
+    }
+}
+
+/// The same where some of the bucket cannot be read: what is remembered may be of that.
+fn unread_past<'a>(chain: &NewestChain, ours: &[Snapshot], remembered: Past<'a>) -> Past<'a> {
+    let read = past(chain, ours);
+    Past {
+        last_full: read.last_full.max(remembered.last_full),
+        last: read.last.max(remembered.last),
+        broken: read.broken.and(Some(UNREAD)),
     }
 }
 

@@ -62,19 +62,20 @@ impl ArchiveTodo {
 
 impl<'a> OpenArchive<'a> {
     /// # Errors
-    /// Why `[s3]` could not be opened: without credentials for it nothing is done at all. What is wrong with
-    /// another archive keeps nobody from the others.
+    /// Why it could not be opened, if there is nowhere else that snapshots go: there are none then. What is wrong
+    /// with one of several keeps nobody from the others.
     pub(super) fn new(
         config: &'a ArchiveConfig,
         of: &SubvolumeConfig,
         order: &ScheduledOrder,
         means: &Means,
     ) -> Result<OpenArchive<'a>> {
-        archive::make_spool(&order.config, config, order.dry_run)?;
         let access = access(order.dry_run, config.keeps.keeps_all());
         let settings = archive::settings(&order.config, config, &of.name);
-        match store::open_archive(settings, access, &archive::means(config, means)) {
-            Err(error) if config.name == ARCHIVE || error.kind == Kind::Interrupted => Err(error),
+        let spool = archive::make_spool(&order.config, config, order.dry_run);
+        let open = |()| store::open_archive(settings, access, &archive::means(config, means));
+        match spool.and_then(open) {
+            Err(error) if !order.has_others(of) || error.kind == Kind::Interrupted => Err(error),
             store => Ok(OpenArchive { config, store }),
         }
     }
@@ -131,6 +132,9 @@ impl<'a> OpenArchive<'a> {
             Some(newest) => {
                 let (count, made) = (backups.all.len(), shown(&newest.created_at));
                 format!("backups in {place}: {count}, the newest {made}")
+            }
+            None if !backups.unread.is_empty() => {
+                format!("no backup that can be read in {place}")
             }
             None => format!("no backup in {place}"),
         })

@@ -9,7 +9,7 @@ use crate::backup::names;
 use crate::backup::schedule::Due;
 use crate::backup::state::RunState;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Listener, Overview};
+use crate::event::{Event, Fault, FaultKind, Listener, Overview};
 use crate::snapshot::shown;
 use crate::store::Means;
 use jiff::Zoned;
@@ -30,8 +30,11 @@ pub fn preview(
         listener(Event::note(&remark));
     }
     let selected: Vec<&SubvolumeConfig> = order.config.subvolumes.iter().collect();
-    let folders = Folders::open(order, &selected, means)
-        .inspect_err(|_| remembered(order, &state, now, listener))?;
+    let folders = Folders::open(order, &selected, means).map_err(|error| {
+        remembered(order, &state, now, listener);
+        listener(Fault::failing(FaultKind::Subvolume, "subvolume.snapshots", &error).into());
+        not_all(order, error.kind)
+    })?;
     let mut round = RunContext {
         order,
         means,
@@ -44,8 +47,8 @@ pub fn preview(
         listener,
     };
     let mut failed = None;
-    for (pattern, error) in order.unmatched() {
-        (round.listener)(Event::destination(&shown(pattern), Err(&error)));
+    for (_, error) in order.unmatched() {
+        (round.listener)(Fault::failing(FaultKind::Subvolume, PATH, &error).into());
         failed = Some(error.kind);
     }
     for of in selected {
@@ -56,14 +59,18 @@ pub fn preview(
             return Err(error);
         }
         tell(order, &round.state, now, of, round.listener);
-        (round.listener)(Event::destination(&shown(&of.path), Err(&error)));
+        (round.listener)(Fault::failing(FaultKind::Subvolume, PATH, &error).into());
         failed = Some(error.kind);
     }
-    failed.map_or(Ok(()), |kind| {
-        let doing = format!("checking {}", shown(&order.file));
-        let said = "not all of it can be done as it says";
-        Err(Error::new(kind, doing, said))
-    })
+    failed.map_or(Ok(()), |kind| Err(not_all(order, kind)))
+}
+
+/// Whose subvolumes are looked at; those of `[subvolumes]` have no key of their own.
+const PATH: &str = "subvolume.path";
+
+fn not_all(order: &ScheduledOrder, kind: Kind) -> Error {
+    let doing = format!("checking {}", shown(&order.file));
+    Error::new(kind, doing, "not all of it can be done as it says")
 }
 
 /// What is due as far as is remembered, without asking or looking at anything.
@@ -118,13 +125,17 @@ impl RunContext<'_, '_> {
     fn see(&mut self, of: &SubvolumeConfig) -> Result<()> {
         let mut subject = SubvolumeBackup::new(of, self.order, self.means)?;
         let todo = self.look(&mut subject);
-        for words in subject.there()? {
-            (self.listener)(Event::Due {
-                subvolume: of.path.clone(),
-                what: words,
-                due: false,
-            });
+        let mut done = todo.map(drop);
+        for there in subject.there() {
+            match there {
+                Ok(what) => (self.listener)(Event::Due {
+                    subvolume: of.path.clone(),
+                    what,
+                    due: false,
+                }),
+                Err(error) => done = done.and(Err(error)),
+            }
         }
-        todo.map(drop)
+        done
     }
 }

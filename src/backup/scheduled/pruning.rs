@@ -6,7 +6,7 @@ use super::folders::Folders;
 use super::look::{Found, There};
 use super::run_lock::lock;
 use super::subvolume::SubvolumeBackup;
-use super::{RunContext, ScheduledOrder};
+use super::{RunContext, ScheduledOrder, told_too};
 use crate::backup::run::{MakeWhen, Run};
 use crate::backup::schedule::BackupKind;
 use crate::backup::state::RunState;
@@ -18,10 +18,12 @@ use crate::store::Means;
 use jiff::Zoned;
 use std::collections::HashSet;
 
-/// Lets every place forget what the file does not keep there. Hooks do not run, and nobody is notified.
+/// Lets every place forget what the file does not keep there. Hooks do not run. The program of `[notify]` hears
+/// of a failure, and the healthcheck nothing: that this went well says nothing of backups.
 ///
 /// # Errors
-/// [`Kind::Busy`] if another run is at work, [`Kind::Partly`] if some failed and others did not.
+/// [`Kind::Busy`] if another run is at work, [`Kind::Partly`] if some failed and others did not, or nobody
+/// could be told.
 pub fn prune(
     order: &ScheduledOrder,
     means: &Means,
@@ -32,6 +34,21 @@ pub fn prune(
         true => None,
         false => Some(lock(&order.config.global.lock_path)?),
     };
+    let done = let_go(order, means, now, listener);
+    if order.dry_run {
+        return done;
+    }
+    let told = order.config.notify.tell(&order.file, true, &done, "");
+    told_too(done, told, listener)
+}
+
+/// The same, without telling anybody how it went.
+fn let_go(
+    order: &ScheduledOrder,
+    means: &Means,
+    now: &Zoned,
+    listener: &mut Listener,
+) -> Result<()> {
     let selected = order.selected()?;
     let means = &means.at(order.config.places());
     let mut round = RunContext {

@@ -12,7 +12,7 @@ use crate::backup::names::Naming;
 use crate::backup::run::{Dest, MakeWhen, Run, RunOutcome};
 use crate::backup::schedule::BackupKind;
 use crate::backup::source::BackupSource;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::snapshot::{Snapshot, Uuid, shown};
 use crate::store::Means;
@@ -27,6 +27,9 @@ pub(super) struct SubvolumeBackup<'a> {
     /// None of them if they are left alone.
     pub(super) archives: Vec<OpenArchive<'a>>,
 }
+
+/// Subvolumes that cannot be backed up, by their paths, and why.
+type Unopened = Vec<(PathBuf, Error)>;
 
 /// What is to be done for a subvolume, and from where.
 pub(super) struct Todo {
@@ -81,8 +84,32 @@ impl<'a> SubvolumeBackup<'a> {
         })
     }
 
-    /// What the last listings had, in words.
-    pub(super) fn there(&mut self) -> Result<Vec<String>> {
+    /// All of these; those whose archive cannot be opened, and there is nothing else, with the reason.
+    ///
+    /// # Errors
+    /// Why the first could not be opened, if none could: without credentials for the only archive nothing is
+    /// done at all.
+    pub(super) fn all(
+        selected: &[&'a SubvolumeConfig],
+        order: &'a ScheduledOrder,
+        means: &Means,
+    ) -> Result<(Vec<SubvolumeBackup<'a>>, Unopened)> {
+        let (mut subjects, mut unopened) = (Vec::new(), Unopened::new());
+        for of in selected {
+            match SubvolumeBackup::new(of, order, means) {
+                Ok(subject) => subjects.push(subject),
+                Err(error) if error.kind == Kind::Interrupted => return Err(error),
+                Err(error) => unopened.push((of.path.clone(), error)),
+            }
+        }
+        match unopened.first().filter(|_| subjects.is_empty()) {
+            Some((_, error)) => Err(error.clone()),
+            None => Ok((subjects, unopened)),
+        }
+    }
+
+    /// What the last listing of each archive had, in words.
+    pub(super) fn there(&mut self) -> Vec<Result<String>> {
         self.archives.iter_mut().map(OpenArchive::there).collect()
     }
 }
@@ -135,7 +162,7 @@ impl RunContext<'_, '_> {
         if self.order.dry_run {
             return Ok(());
         }
-        let alone = !self.has_others(subject.of);
+        let alone = !self.order.has_others(subject.of);
         for (archive, what) in subject.archives.iter_mut().zip(&mut todo.archives) {
             if what.unread.is_some() || what.gets().is_none() {
                 continue;

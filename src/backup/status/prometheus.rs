@@ -147,6 +147,7 @@ mod tests {
             file: "f".to_owned(),
             last_run: None,
             lines: Vec::new(),
+            unread: None,
         };
         let fifo = std::process::Command::new("mkfifo").arg(&new).status();
         assert!(fifo.unwrap().success());
@@ -180,11 +181,13 @@ mod tests {
             free_bytes: Some(7),
             free_bytes_per_day: Some(-2),
             full_in_days: Some(3),
+            unknown: false,
         };
         let status = Status {
             file: "/etc/a\\b".to_owned(),
             last_run: None,
             lines: vec![line("home"), line("a\nb")],
+            unread: None,
         };
         let text = text(&status);
         assert_eq!(text.matches("# TYPE buttersink_late gauge").count(), 1);

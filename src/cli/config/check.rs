@@ -1,22 +1,22 @@
-//! `buttersink config check`: what a configuration file means, what its bucket is like, and what would
+//! `buttersink config check`: what configuration files mean, what their buckets are like, and what would
 //! run when. Changes nothing but for `--write`, which takes back what it wrote.
 
+use super::checked::Checked;
 use crate::backup;
-use crate::backup::config::{ArchiveConfig, Config};
+use crate::backup::config::{ArchiveConfig, Config, DestinationConfig};
 use crate::backup::scheduled::{self, ScheduledOrder, Work};
 use crate::backup::state::RunState;
 use crate::cli::form::Form;
 use crate::cli::grammar::{Command, Usage, usage};
 use crate::cli::means::{self, means};
 use crate::cli::options::Options;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Fault, FaultKind};
 use crate::prices::freezes;
-use crate::progress::Progress;
-use crate::report;
-use crate::snapshot::shown;
-use crate::store;
+use crate::store::{self, BucketRemark};
+use jiff::Zoned;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(in crate::cli) const COMMAND: Command<Form> = Command {
     name: "config check",
@@ -24,35 +24,59 @@ pub(in crate::cli) const COMMAND: Command<Form> = Command {
     usages: &[Usage {
         form: Form::CheckConfig,
         when: None,
-        words: "[options] FILE",
-        count: (1, 1),
+        words: "[options] FILE...",
+        count: (1, usize::MAX),
     }],
     text: "",
     examples: &[
         "buttersink config check /etc/b.toml",
         "buttersink config check --offline /etc/b.toml",
         "buttersink config check --write /etc/b.toml",
+        "buttersink config check --json /etc/buttersink/*.toml",
     ],
     exit: &[],
 };
 
-/// Shows a file as it was understood, what its bucket is like, and what would run when.
+/// Shows files as they were understood, what their buckets are like, and what would run when.
 pub(in crate::cli) fn run(words: &[OsString], options: &Options) -> Result<()> {
-    let file = Path::new(&words[0]);
     if options.offline && options.write {
         let said = "--offline and --write exclude each other";
         return Err(usage("buttersink config check", said));
     }
-    let config = Config::read(file)?;
-    let mut text = String::new();
-    for entry in &config.entries {
-        let default = if entry.default { "  # default" } else { "" };
-        text += &format!("{} = {}{default}\n", entry.key, shown(&entry.value));
-    }
-    report::print(&(text + "\n"))?;
-    let mut progress = Progress::new(options.verbosity(), false);
+    let files: Vec<PathBuf> = words.iter().map(PathBuf::from).collect();
+    let mut checked = Checked::new(options.verbosity(), options.json);
     let (now, remark) = backup::local_now();
-    remark.iter().for_each(|remark| progress.note(remark));
+    remark.into_iter().for_each(|remark| checked.note(remark));
+    let mut failed = Vec::new();
+    for file in &files {
+        match check(file, &files, options, &now, &mut checked) {
+            Ok(()) => {}
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) => failed.push(error),
+        }
+    }
+    let verdict = match failed.len() {
+        0 => Ok(()),
+        1 => failed.pop().map_or(Ok(()), Err),
+        count => {
+            failed.iter().for_each(|error| checked.fail(error));
+            let said = format!("{count} of {} cannot be used as they are", files.len());
+            Err(Error::new(failed[0].kind, "checking configurations", said))
+        }
+    };
+    verdict.and(checked.close())
+}
+
+fn check(
+    file: &Path,
+    files: &[PathBuf],
+    options: &Options,
+    now: &Zoned,
+    checked: &mut Checked,
+) -> Result<()> {
+    checked.begin(file, files.len() > 1)?;
+    let config = Config::read(file).inspect_err(|error| checked.unreadable(error))?;
+    checked.settings(&config)?;
     let order = ScheduledOrder {
         config,
         file: file.to_owned(),
@@ -64,48 +88,74 @@ pub(in crate::cli) fn run(words: &[OsString], options: &Options) -> Result<()> {
             false => Work::Backup,
         },
     };
-    let done = match options.offline {
-        true => {
-            let (state, damaged) = RunState::of(&order.config);
-            damaged.iter().for_each(|remark| progress.note(remark));
-            let listener = &mut |event| progress.hear(&event);
-            scheduled::remembered(&order, &state, &now, listener);
-            Ok(())
-        }
-        false => {
-            let known = buckets(&order.config, options, &mut progress);
-            let listener = &mut |event| progress.hear(&event);
-            let means = means(options)?.at(order.config.places());
-            let done = scheduled::preview(&order, &means, &now, listener);
-            let usable = scheduled::look_for_faults(&order, &means, listener);
-            done.and(known).and(usable)
-        }
-    };
-    done.and(progress.close())
+    if options.offline {
+        let (state, damaged) = RunState::of(&order.config);
+        damaged.into_iter().for_each(|remark| checked.note(remark));
+        let listener = &mut |event| checked.hear(event);
+        scheduled::remembered(&order, &state, now, listener);
+        return Ok(());
+    }
+    let known = buckets(&order.config, options, checked)?;
+    let listener = &mut |event| checked.hear(event);
+    let means = means(options)?.at(order.config.places());
+    let done = scheduled::preview(&order, &means, now, listener);
+    let usable = scheduled::look_for_faults(&order, files, &means, listener);
+    done.and(known).and(usable)
 }
 
-/// How archives are reached, and what their buckets do by themselves. What they do not tell is no failure.
-fn buckets(config: &Config, options: &Options, progress: &mut Progress) -> Result<()> {
+/// How buckets are reached, and what they do by themselves. What they do not tell is no failure; the inner
+/// result is whether each could be reached.
+fn buckets(config: &Config, options: &Options, checked: &mut Checked) -> Result<Result<()>> {
     if let Some(remark) = backup::archive::spool_remark(config) {
-        progress.note(&remark);
+        checked.note(remark);
     }
+    let means = means(options)?;
     let mut done = Ok(());
     for archive in &config.archives {
-        done = done.and(bucket(archive, options, progress));
+        let looked = bucket(archive, options, checked);
+        let key = if archive.is_section() {
+            "bucket"
+        } else {
+            "location"
+        };
+        done = done.and(told(looked, &archive.key(key), checked));
     }
-    done
+    for dest in config
+        .destinations
+        .iter()
+        .filter(|dest| dest.place.is_at_a_service())
+    {
+        // Whether it can be opened, is looked at with the others.
+        if let Ok(remarks) = of_snapshots(dest, &means) {
+            remarks.iter().for_each(|remark| checked.bucket(remark));
+        }
+    }
+    Ok(done)
 }
 
-fn bucket(s3: &ArchiveConfig, options: &Options, progress: &mut Progress) -> Result<()> {
+fn told(looked: Result<()>, key: &str, checked: &mut Checked) -> Result<()> {
+    looked.inspect_err(|error| {
+        if error.kind != Kind::Interrupted {
+            checked.hear(Event::from(Fault::failing(FaultKind::Bucket, key, error)));
+        }
+    })
+}
+
+fn of_snapshots(dest: &DestinationConfig, means: &store::Means) -> Result<Vec<BucketRemark>> {
+    let (bucket, prefix) = dest.place.bucket().unwrap_or_default();
+    store::bucket_remarks((&bucket, &prefix), false, &dest.means(means))
+}
+
+fn bucket(s3: &ArchiveConfig, options: &Options, checked: &mut Checked) -> Result<()> {
     let means = means::of_archive(options, s3)?;
-    for words in store::bucket_remarks(&s3.bucket, &s3.prefix, &means)? {
-        progress.result(&words);
-    }
+    let remarks = store::bucket_remarks((&s3.bucket, &s3.prefix), true, &means)?;
+    remarks.iter().for_each(|remark| checked.bucket(remark));
     if freezes(&s3.storage_class_manifest) {
         let class = &s3.storage_class_manifest;
         let so =
             "manifests must be thawed to be read, and nothing builds on them: STANDARD is for them";
-        progress.result(&format!("storage_class_manifest = {class:?}: {so}"));
+        let words = format!("storage_class_manifest = {class:?}: {so}");
+        checked.harmful(FaultKind::Class, &s3.key("storage_class_manifest"), &words);
     }
     let words = match options.write {
         true => store::try_writing(&s3.bucket, &s3.prefix, &s3.storage_class_chunks, &means)?,
@@ -115,6 +165,6 @@ fn bucket(s3: &ArchiveConfig, options: &Options, progress: &mut Progress) -> Res
                 .to_owned()
         }
     };
-    progress.result(&words);
+    checked.result(words);
     Ok(())
 }

@@ -58,9 +58,18 @@ pub(super) fn settle(report: &mut Verification, place: &Location, options: &Opti
         let by_record = matches!(state, State::Unsealed | State::Altered);
         state == State::Uncompared || whole && by_record
     };
-    let all = report.listing.snapshots.iter();
-    let waiting = all.filter(|s| waits(s.state) && same(&s.path));
-    let waiting: Vec<Snapshot> = waiting.cloned().collect();
+    let all = report.listing.snapshots.iter().filter(|s| same(&s.path));
+    let altered = all.clone().filter(|s| s.state == State::Altered);
+    let altered = altered.map(|s| shown(&s.path)).collect::<Vec<_>>();
+    let waiting: Vec<Snapshot> = all.filter(|s| waits(s.state)).cloned().collect();
+    if let (false, Some((host, there))) = (altered.is_empty(), place.place.elsewhere()) {
+        report.listing.notes.push(format!(
+            "{} looks altered and is the same: its own machine alone can record that: on {}, buttersink verify \
+             {there} --against SRC --content, where SRC may be ssh://HOST/DIR",
+            altered.join(", "),
+            shown(host.login())
+        ));
+    }
     for snapshot in &waiting {
         let name = shown(&snapshot.path);
         report

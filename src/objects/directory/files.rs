@@ -200,12 +200,17 @@ impl Files {
         self.unlink(path, false)
     }
 
-    /// Removes a directory with the files in it.
+    /// Removes the files in a directory, and it with them, unless somebody else has put something there.
     pub(super) fn remove_dir(&self, dir: &str) -> io::Result<()> {
-        for (name, _) in self.names(dir)? {
-            self.remove(&format!("{dir}/{name}"))?;
+        for (name, kind) in self.names(dir)? {
+            if kind != libc::DT_DIR {
+                self.remove(&join(dir, &name))?;
+            }
         }
-        self.unlink(dir, true).map(drop)
+        match self.unlink(dir, true) {
+            Err(error) if is_full(&error) => Ok(()),
+            done => done.map(drop),
+        }
     }
 
     /// Removes a directory, and those above it, as far as they are empty.

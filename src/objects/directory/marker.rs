@@ -20,8 +20,23 @@ const ESCAPING: &str = "percent";
 const FAT_LONGEST: u64 = (4 << 30) - 1;
 /// `MSDOS_SUPER_MAGIC` in `linux/magic.h`.
 const FAT: u64 = 0x4d44;
-/// Names that filesystems and desktops leave in the top of a disk.
-const NOBODYS: &[&str] = &["lost+found", "System Volume Information", "$RECYCLE.BIN"];
+/// Names that filesystems, desktops and boxes for storage leave in directories, and that no key gets.
+const NOBODYS: &[&str] = &[
+    "lost+found",
+    "System Volume Information",
+    "$RECYCLE.BIN",
+    "@eaDir",
+    "#recycle",
+    "@Recycle",
+    "#snapshot",
+    ".snapshot",
+    ".DS_Store",
+    ".Spotlight-V100",
+    ".Trashes",
+    ".fseventsd",
+];
+/// How others of them begin: trash with the number of a user, and files that are removed and still open.
+const BEGINNINGS: &[&str] = &[".Trash-", ".nfs"];
 
 /// What the file says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,13 +94,27 @@ pub(super) fn is_empty(files: &Files) -> io::Result<bool> {
     Ok(names.iter().all(|(name, _)| nothing(name)))
 }
 
-/// Whether a name in the top of a disk is of its filesystem or of a desktop.
+/// Whether a name is of a filesystem, a desktop or a box for storage.
 pub(super) fn is_nobodys(name: &str) -> bool {
-    NOBODYS.contains(&name)
+    NOBODYS.contains(&name) || BEGINNINGS.iter().any(|begin| name.starts_with(begin))
 }
 
 /// The nearest directory that has the file: this one, or one above it.
 pub(super) fn root(dir: &Path) -> Option<&Path> {
     let has = |dir: &&Path| dir.join(MARKER).symlink_metadata().is_ok();
     dir.ancestors().find(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::directory::names;
+
+    /// What is passed over without a word is no object.
+    #[test]
+    fn no_key_gets_what_is_nobodys() {
+        for name in NOBODYS.iter().chain(BEGINNINGS) {
+            assert!(is_nobodys(name) && !names::may_be(name), "{name}");
+        }
+    }
 }

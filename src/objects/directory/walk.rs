@@ -75,7 +75,7 @@ impl Directory {
 
 /// What is no key's, and of which everybody knows why it is there.
 fn is_apart(dir: &str, name: &str) -> bool {
-    dir.is_empty() && (name.starts_with('.') || is_nobodys(name))
+    is_nobodys(name) || dir.is_empty() && name.starts_with('.')
 }
 
 impl Walk {

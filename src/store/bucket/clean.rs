@@ -5,7 +5,7 @@ use super::layout::Layout;
 use super::{Bucket, Reach};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::objects::FROZEN;
+use crate::objects::{FROZEN, Head};
 use crate::process;
 
 /// Where deleted objects go: where ButterSink put what it removed.
@@ -30,40 +30,40 @@ impl<L: Layout> Bucket<L> {
 
 impl Reach {
     /// Moves objects to the trash. Everything is copied before anything goes, and what makes the rest
-    /// mean something, `first`, goes first. What is frozen cannot be copied, and goes for good.
+    /// mean something, `first`, goes first. What is frozen cannot be copied, and goes for good. What no listing
+    /// shows in the trash could not be fetched back from there, and stays.
     pub(super) fn trash(&self, first: &[String], keys: &[String]) -> Result<()> {
         for key in keys {
             process::check("cannot delete")?;
             let to = format!("{TRASH}{key}");
-            if !self.is_copied(key, &to)? {
-                match self.objects.copy(key, &to) {
-                    Err(error) if error.refusal() == FROZEN => {
-                        log::line(|| format!("not copied, since it is frozen: {error}"));
-                    }
-                    copied => drop(copied?),
+            match self.copied(key, &to) {
+                Err(error) if error.refusal() == FROZEN => {
+                    log::line(|| format!("not copied, since it is frozen: {error}"));
                 }
+                copied => self.must_be_listed(&to, &[(&to, copied?)])?,
             }
         }
         self.objects.remove(first)?;
         self.objects.remove(keys)
     }
 
-    /// Whether an earlier run copied this object already, and could not remove it. What was written with
-    /// it goes with a copy, which may have another ETag. What lay in the trash before may be another
+    /// Copies an object, if an earlier run did not and could only not remove it; its bytes. What was written
+    /// with it goes with a copy, which may have another ETag. What lay in the trash before may be another
     /// stream of the same name and length.
-    fn is_copied(&self, key: &str, to: &str) -> Result<bool> {
-        let Some(copy) = self.objects.head(to)? else {
-            return Ok(false);
-        };
+    fn copied(&self, key: &str, to: &str) -> Result<u64> {
         let Some(here) = self.objects.head(key)? else {
-            return Ok(false);
+            let doing = format!("cannot copy {}", self.objects.url(key));
+            return Err(Error::failed(doing, "it does not exist"));
         };
-        let stream = !key.ends_with(".bs");
-        let same = if stream {
-            copy.meta == here.meta
-        } else {
-            copy.etag == here.etag
-        };
-        Ok(copy.size == here.size && same)
+        let there = self.objects.head(to)?;
+        if !there.is_some_and(|there| is_copy(key, &here, &there)) {
+            self.objects.copy(key, to)?;
+        }
+        Ok(here.size)
     }
+}
+
+fn is_copy(key: &str, here: &Head, copy: &Head) -> bool {
+    let written = !key.ends_with(".bs") && copy.meta == here.meta;
+    copy.size == here.size && (written || copy.etag == here.etag)
 }

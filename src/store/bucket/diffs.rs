@@ -312,6 +312,8 @@ impl Layout for Diffs {
             let size = object.size;
             copied.push(Source { key, size, etag });
         }
+        let wanted: Vec<_> = copied.iter().map(|o| (o.key.as_str(), o.size)).collect();
+        reach.must_be_listed(&new, &wanted)?;
         let mut copy = name.kept(copied, kept.created);
         if let Some(marker) = &kept.marker {
             let key = moved(marker);
@@ -335,7 +337,9 @@ impl Layout for Diffs {
         for id in ids {
             hints.attribute(id, origin.clone());
         }
-        self.write_hints(reach, path, hints)
+        let (key, bytes) = (self.hints_key(path), hints.text().len() as u64);
+        self.write_hints(reach, path, hints)?;
+        reach.must_be_listed(&key, &[(&key, bytes)])
     }
 
     fn remove(&mut self, reach: &Reach, path: &str, _doing: &str) -> Result<()> {

@@ -8,7 +8,7 @@ use super::kept::{Kept, Record};
 use super::layout::Layout;
 use crate::digest::Algorithm;
 use crate::error::{Error, Kind, Result};
-use crate::objects::{Objects, Source};
+use crate::objects::{Objects, RemoteChecksum, Source};
 use crate::parallel::try_map;
 use crate::process;
 use crate::proof::{Depth, Finding, Seen, Verdict, Watched};
@@ -73,18 +73,20 @@ impl<L: Layout> Bucket<L> {
             let (so_far, path) = (before, one.path.clone());
             before += one.bytes();
             let known = self.layout.record(&self.reach, &one);
-            let verdict = match unless_stopped(known.and_then(|record| Ok((record, look?))))? {
+            let known = known.and_then(|record| {
+                let sound = quick::<L>(objects, &one, &record, look?, depth)?;
+                Ok((record, sound))
+            });
+            let verdict = match unless_stopped(known)? {
                 Err(error) if error.kind == Kind::Damaged => Verdict::Different(error.to_string()),
                 Err(error) => Verdict::Unverifiable(error.to_string()),
-                Ok((record, look)) => match quick::<L>(&one, &record, look, depth) {
-                    sound if depth == Depth::Download && sound.rank() < 2 => {
-                        let far = &mut |bytes| watch(watched(&path, so_far + bytes, total));
-                        let read = self.read_through(&one, record, &mut heads, far);
-                        unless_stopped(read)?
-                            .unwrap_or_else(|error| Verdict::Unverifiable(error.to_string()))
-                    }
-                    verdict => verdict,
-                },
+                Ok((record, sound)) if depth == Depth::Download && sound.rank() < 2 => {
+                    let far = &mut |bytes| watch(watched(&path, so_far + bytes, total));
+                    let read = self.read_through(&one, record, &mut heads, far);
+                    unless_stopped(read)?
+                        .unwrap_or_else(|error| Verdict::Unverifiable(error.to_string()))
+                }
+                Ok((_, verdict)) => verdict,
             };
             all.push((one, verdict));
         }
@@ -195,43 +197,64 @@ fn watched(path: &str, bytes: u64, total: u64) -> Watched {
 
 /// By what the service says of the objects, and what was recorded of them. When all is read anyway,
 /// that an object was replaced says nothing of its bytes.
-fn quick<L: Layout>(kept: &Kept, record: &Record, look: Look, depth: Depth) -> Verdict {
+fn quick<L: Layout>(
+    objects: &dyn Objects,
+    kept: &Kept,
+    record: &Record,
+    look: Look,
+    depth: Depth,
+) -> Result<Verdict> {
     let bytes = kept.bytes();
     if let Some(why) = kept.broken.as_ref().filter(|_| !kept.unknown) {
-        return Verdict::Different(why.clone());
+        return Ok(Verdict::Different(why.clone()));
     }
     if let Some(recorded) = record.bytes.filter(|&recorded| recorded != bytes) {
         let words = format!("it has {bytes} bytes, and {recorded} were recorded");
-        return Verdict::Different(words);
+        return Ok(Verdict::Different(words));
     }
     let parts = match look {
         Ok(count) => count,
-        Err(wrong) => return Verdict::Different(wrong),
+        Err(wrong) => return Ok(Verdict::Different(wrong)),
     };
     let mut pairs = kept.objects.iter().zip(&record.etags);
     let replaced = pairs.find(|(object, etag)| !etag.is_empty() && object.etag != **etag);
     let by_time = kept.objects.iter().any(Source::is_known_by_time);
-    if let Some((object, _)) = replaced.filter(|_| depth == Depth::Quick && !by_time) {
-        return Verdict::Different(format!(
-            "{} was replaced after it was uploaded: its ETag is another; --download tells whether \
-             its bytes are the same",
-            shown(&object.key)
-        ));
+    if let Some((object, etag)) = replaced.filter(|_| depth == Depth::Quick && !by_time) {
+        return another(objects, object, etag);
     }
     let unrecorded = record.etags.iter().any(String::is_empty) || by_time;
     if record.etags.len() != kept.objects.len() || unrecorded {
-        return Verdict::Unverifiable(format!(
+        return Ok(Verdict::Unverifiable(format!(
             "{bytes} bytes; nothing was recorded of them, there are no ETags to hold them against; \
              --download reads them"
-        ));
+        )));
     }
     let pieces = counted(parts, L::WORDS.piece);
-    Verdict::seen(
+    Ok(Verdict::seen(
         Seen::Intact,
         format!(
             "{bytes} bytes in {pieces}, with the sizes and the ETags recorded when they were uploaded"
         ),
-    )
+    ))
+}
+
+/// An object whose ETag is not the recorded one. Only ETags that are digests of the whole tell that its bytes
+/// are others: those of parts and of encrypted objects change when a bucket is copied.
+fn another(objects: &dyn Objects, object: &Source, recorded: &str) -> Result<Verdict> {
+    let words = format!(
+        "{} was replaced after it was uploaded: its ETag is another; --download tells whether its bytes are \
+         the same",
+        shown(&object.key)
+    );
+    let told = objects.remote_checksum(object)?;
+    let digest = |told: RemoteChecksum| {
+        let is_etag = matches!(told.algorithm, Algorithm::Md5 | Algorithm::TreeHash);
+        is_etag && told.part.is_none()
+    };
+    Ok(match !recorded.contains('-') && told.is_some_and(digest) {
+        true => Verdict::Different(words),
+        false => Verdict::Unverifiable(words),
+    })
 }
 
 /// What cannot be looked at of one stream keeps no other from being looked at; a signal does.

@@ -5,41 +5,71 @@ use crate::error::Result;
 use crate::s3::lifecycle::{Does, Rule};
 use crate::s3::{Client, S3Options};
 
-/// How a bucket is reached, and what it does by itself with what is below a prefix.
+/// What is to be said of a bucket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BucketRemark {
+    /// What it does, in words.
+    pub words: String,
+    /// Backups may be lost by it, or may not go on.
+    pub hurts: bool,
+}
+
+impl From<String> for BucketRemark {
+    fn from(words: String) -> BucketRemark {
+        BucketRemark {
+            words,
+            hurts: false,
+        }
+    }
+}
+
+/// How a bucket is reached, and what it does by itself with what is below a prefix: an archive, or snapshots.
 pub(in crate::store) fn remarks(
     bucket: &str,
     prefix: &str,
+    is_archive: bool,
     options: S3Options,
-) -> Result<Vec<String>> {
+) -> Result<Vec<BucketRemark>> {
     let client = Client::new(bucket, options)?;
     let lasting =
         "what is deleted stays as an older version, and is charged, until a rule removes it";
-    let mut remarks = vec![
-        format!("s3://{bucket}/: {}", client.described()),
+    let mut remarks: Vec<BucketRemark> = vec![
+        format!("s3://{bucket}/: {}", client.described()).into(),
         match client.keeps_versions() {
             Ok(true) => format!("the bucket keeps versions: {lasting}"),
             Ok(false) => "the bucket keeps no versions: what is deleted is gone".to_owned(),
             Err(error) => format!("whether it keeps versions is not known: {error}"),
-        },
+        }
+        .into(),
     ];
     match client.rules(&manifest::top(prefix)) {
-        Ok(rules) => remarks.extend(rules.iter().map(meaning)),
-        Err(error) => remarks.push(format!("its lifecycle rules are not known: {error}")),
+        Ok(rules) => remarks.extend(rules.iter().map(|rule| meaning(rule, is_archive))),
+        Err(error) => remarks.push(format!("its lifecycle rules are not known: {error}").into()),
     }
     Ok(remarks)
 }
 
-fn meaning(rule: &Rule) -> String {
+fn meaning(rule: &Rule, is_archive: bool) -> BucketRemark {
+    let spares = spares_manifests(rule) && (is_archive || rule.over >= LARGE);
+    let harmless = matches!(rule.does, Does::Freeze(..)) && spares;
     let so = match rule.does {
         Does::Delete(_) => "backups are lost by that, with all that is built on them",
-        Does::Freeze(..) if spares_manifests(rule) => "restore thaws these chunks first",
+        Does::Freeze(..) if spares && is_archive => "restore thaws these chunks first",
+        Does::Freeze(..) if spares => "these streams must be thawed before they are read",
+        Does::Freeze(..) if !is_archive => {
+            "what stands beside streams must be thawed then to be read; let it be for large objects only, by \
+             ObjectSizeGreaterThan"
+        }
         Does::Freeze(..) => {
             "manifests must be thawed then to be read, and nothing builds on them; let it be for chunks \
              only, by their prefix or by ObjectSizeGreaterThan (buttersink-s3(5))"
         }
         Does::Abort(_) => "an upload that takes longer is never finished",
     };
-    format!("{rule}: {so}")
+    BucketRemark {
+        words: format!("{rule}: {so}"),
+        hurts: !harmless,
+    }
 }
 
 /// Manifests take some hundred bytes for a chunk.
@@ -57,14 +87,18 @@ mod tests {
 
     #[test]
     fn a_rule_for_chunks_is_no_harm() {
-        let sized = |prefix: &str, over| {
-            meaning(&Rule {
+        let meant = |prefix: &str, over, is_archive| {
+            let rule = Rule {
                 id: "r".to_owned(),
                 prefix: prefix.to_owned(),
                 over,
                 does: Does::Freeze("GLACIER".to_owned(), "after 1 days".to_owned()),
-            })
+            };
+            meaning(&rule, is_archive)
         };
+        let sized = |prefix: &str, over| meant(prefix, over, true).words;
+        assert!(meant("", 0, true).hurts && !meant("", LARGE, true).hurts);
+        assert!(meant("chunk-", 0, false).hurts && !meant("", LARGE, false).hurts);
         let said = |prefix: &str| sized(prefix, 0);
         assert!(sized("", LARGE).ends_with("restore thaws these chunks first"));
         assert!(sized("p/", 5).contains("manifests must be thawed"));

@@ -8,7 +8,7 @@ use super::records::quarantine::Left;
 use super::records::seals::Seal;
 use super::records::{self, Recorded, Seals, state_dir};
 use crate::btrfs::{self, Filesystem, Subvolume};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine;
 use crate::snapshot::{CameBy, Graph, Origin, Origins, Snapshot, State, Uuid, shown};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -30,12 +30,14 @@ pub struct States {
     pub rejected: HashSet<Uuid>,
     /// What could not be read.
     pub notes: Vec<String>,
+    /// Why the seals could not be, if so: nobody knows then what was altered, or is still to be sealed.
+    pub unread: Option<Error>,
 }
 
 /// The state of every subvolume below `dir`.
 pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> States {
     let mut states = States::default();
-    let (mut recorded, unfinished) = recorded(dir, subvolumes, &mut states.notes);
+    let (mut recorded, unfinished) = recorded(dir, subvolumes, &mut states);
     let seals = std::mem::take(&mut recorded.seals);
     states.origins = std::mem::take(&mut recorded.origins);
     let mut copies: HashMap<Uuid, usize> = HashMap::new();
@@ -54,7 +56,8 @@ pub fn states(dir: &Path, subvolumes: &[Subvolume]) -> States {
             if mark.is_some() && s.read_only && recorded.is_replaced(s.uuid) {
                 return Some((s.id, State::Partial));
             }
-            let marked = mark.is_some_and(|mark| mark.can_mean(s.otransid));
+            let known = !s.read_only || states.unread.is_none();
+            let marked = known && mark.is_some_and(|mark| mark.can_mean(s.otransid));
             let seal = seals.get(&s.uuid);
             let state = state(s, marked, seal, &copies, unaltered(s))?;
             let uncompared = recorded.is_uncompared(s.uuid);
@@ -168,14 +171,16 @@ fn pending(state: State) -> State {
 fn recorded(
     dir: &Path,
     subvolumes: &[Subvolume],
-    notes: &mut Vec<String>,
+    states: &mut States,
 ) -> (Recorded, HashMap<PathBuf, Mark>) {
     let Some(mut recorded) = records::read(dir) else {
         let what = "only root may read the seals of";
-        let dir = shown(dir);
-        notes.push(format!(
-            "{what} {dir}: altered snapshots are not recognised"
+        let name = shown(dir);
+        states.notes.push(format!(
+            "{what} {name}: altered snapshots are not recognised"
         ));
+        let doing = format!("cannot read the seals of {name}");
+        states.unread = Some(Error::refused(doing, "only root may"));
         return Default::default();
     };
     let above = state_dir::ancestors(dir).into_iter().map(Path::to_owned);
@@ -184,7 +189,8 @@ fn recorded(
     for place in &dirs {
         recorded.add_old(place);
     }
-    notes.extend(recorded.notes());
+    states.notes.extend(recorded.notes());
+    states.unread = recorded.unread().cloned();
     recorded.seals.extend(recorded.due(subvolumes));
     let mut unfinished = HashMap::new();
     for place in &dirs {

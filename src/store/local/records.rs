@@ -53,7 +53,12 @@ impl Recorded {
         self.pending.is_empty()
     }
 
-    /// The same for whoever acts on what is recorded: what could not be read is not nothing.
+    /// Why the seals could not be read, if so.
+    pub(super) fn unread(&self) -> Option<&Error> {
+        self.unread.as_ref()
+    }
+
+    /// All of it, for whoever acts on what is recorded: what could not be read is not nothing.
     fn whole(self) -> Result<Recorded> {
         self.unread.clone().map_or(Ok(self), Err)
     }

@@ -77,11 +77,12 @@ pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
         let said = "it was replaced or changed since it was listed";
         return Err(Error::refused(doing(), said));
     };
+    let recorded = states(&local.dir, &local.filesystem.subvolumes()?.all);
+    if let Some(unread) = recorded.unread {
+        return Err(Error::refused(doing(), unread.to_string()));
+    }
     let by_record = match listed.state {
-        State::Altered => {
-            let all = local.filesystem.subvolumes()?.all;
-            !states(&local.dir, &all).rejected.contains(&now.uuid)
-        }
+        State::Altered => !recorded.rejected.contains(&now.uuid),
         state => state == State::Unsealed,
     };
     let unsealed = !local.walled && by_record;
@@ -102,13 +103,16 @@ pub(super) fn may_seal(local: &Local, path: &Path) -> bool {
     let rejected = || {
         let now = btrfs::subvolume(&local.dir.join(path)).ok()?;
         let all = local.filesystem.subvolumes().ok()?.all;
-        Some(states(&local.dir, &all).rejected.contains(&now.uuid))
+        let recorded = states(&local.dir, &all);
+        let known = recorded.unread.is_none();
+        known.then(|| recorded.rejected.contains(&now.uuid))
     };
     !local.walled && rejected() == Some(false)
 }
 
 pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> {
     let doing = || format!("cannot replace {}", shown(local.dir.join(old)));
+    local.must_know(doing)?;
     let (new_name, old_name) = (checked_name(new)?, checked_name(old)?);
     if new.parent() != old.parent() || new == old {
         let said = "its replacement is not beside it, in the same directory";

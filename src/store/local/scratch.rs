@@ -9,6 +9,7 @@ use crate::log;
 use crate::snapshot::{Uuid, shown};
 use crate::store::{Access, Store};
 use crate::sys;
+use crate::sys::dir::is_there;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -144,7 +145,7 @@ impl Scratch {
 
     fn remove_noted(&self, noted: &Noted) -> Result<()> {
         let path = self.dir.join(&noted.name);
-        if path.symlink_metadata().is_err() {
+        if !is_there(&path).doing(|| format!("cannot look at {}", shown(&path)))? {
             return Ok(());
         }
         let now = btrfs::subvolume(&path);

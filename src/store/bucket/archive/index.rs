@@ -8,7 +8,7 @@ use crate::digest::sha256;
 use crate::error::{Error, Kind, Result};
 use crate::objects::{FROZEN, Inventory, Object, Objects, Unfinished};
 use crate::parallel::map;
-use crate::snapshot::{End, Uuid};
+use crate::snapshot::{End, Origin, Uuid};
 use crate::store::bucket::kept::{self, UnfinishedStream};
 use crate::store::bucket::keys::{Archived, KeyPart, OWNER, is_path};
 use crate::text::shown;
@@ -131,7 +131,17 @@ pub(super) fn of(
     archive.read_pointer(objects)?;
     let owner = format!("{folder}{OWNER}");
     if archive.objects.remove(&owner).is_some() {
-        archive.owner = owner::read(objects, &owner)?;
+        archive.owner = owner::read(objects, &owner).or_else(|error| {
+            let why = archive.leave_out(&owner, error)?;
+            let words = format!("{} is not read: {why}", shown(&owner));
+            archive.remarks.push(words);
+            // It is somebody's.
+            let origin = Origin::default();
+            Ok::<_, Error>(Some(Owner {
+                since: None,
+                origin,
+            }))
+        })?;
     }
     archive.relocate();
     archive.judge();

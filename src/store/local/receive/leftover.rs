@@ -12,6 +12,7 @@ use crate::store::local::records::seals::{self, Fact};
 use crate::store::local::records::{self, marks, quarantine, state_dir};
 use crate::store::local::{listing, lock};
 use crate::sys;
+use crate::sys::dir::is_there;
 use std::path::Path;
 
 impl Local {
@@ -76,9 +77,18 @@ impl Local {
 /// # Errors
 /// If the records cannot be read or changed.
 pub(crate) fn forget_finished(dir: &Path) -> Result<()> {
-    let in_quarantine = quarantine::left(dir)?;
+    let in_quarantine = match quarantine::left(dir) {
+        Ok(left) => left,
+        // What its mark names may lie there.
+        Err(error) => {
+            log::line(|| error.to_string());
+            return Ok(());
+        }
+    };
     for path in records::begun(dir) {
-        let gone = dir.join(&path).symlink_metadata().is_err();
+        let whole = dir.join(&path);
+        let doing = || format!("cannot look at {}", shown(&whole));
+        let gone = !is_there(&whole).doing(doing)?;
         if gone && in_quarantine.iter().all(|left| left.path != path) {
             marks::ended(dir, &path)?;
         }

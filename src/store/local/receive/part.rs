@@ -11,6 +11,7 @@ use crate::store::local::paths::{open_dir, sync};
 use crate::store::local::records::seals::{self, Fact, Pending, Seal};
 use crate::store::local::records::{marks, quarantine};
 use crate::sys;
+use crate::sys::dir::is_there;
 use crate::text::hex;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -248,7 +249,7 @@ impl Part {
     /// Removes what is under the unfinished name, if it was made since that was noted down.
     fn remove(&self) -> Result<()> {
         let path = self.path();
-        if path.symlink_metadata().is_err() {
+        if !is_there(&path).doing(|| self.doing())? {
             return Ok(());
         }
         let now = btrfs::subvolume(&path)?;

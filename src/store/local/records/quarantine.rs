@@ -71,6 +71,9 @@ pub(crate) fn must_be_free(store: &Path, path: &Path, doing: impl Fn() -> String
 
 /// What lies in quarantine for a directory; nothing also where we may not look, and where no mark says
 /// that it is ours.
+///
+/// # Errors
+/// If it cannot be read: what nobody can read is not nothing.
 pub(crate) fn left(store: &Path) -> Result<Vec<Left>> {
     let own = state_dir::key(store)?;
     marked(store, |key| key == own)
@@ -84,7 +87,7 @@ pub(crate) fn left_for_others(store: &Path) -> Result<Vec<Left>> {
 
 /// What the marks of these directories name there.
 fn marked(store: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Left>> {
-    let Some((state, quarantine)) = opened(store) else {
+    let Some((state, quarantine)) = opened(store)? else {
         return Ok(Vec::new());
     };
     let (marks, _) = marks::all(&state);
@@ -93,13 +96,24 @@ fn marked(store: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Left>> {
     left.filter_map(Result::transpose).collect()
 }
 
-/// The state of the filesystem and the quarantine in it, if they are there and we may look. What cannot be
-/// opened holds nothing of ours; listings say why.
-fn opened(store: &Path) -> Option<(StateDir, OwnedFd)> {
+/// The state of the filesystem and the quarantine in it, if they are there and we may look.
+fn opened(store: &Path) -> Result<Option<(StateDir, OwnedFd)>> {
+    // What is not root's holds nothing of ours; listings say why.
     let state = StateDir::of(store, false).ok().flatten();
-    let state = state.filter(StateDir::is_readable)?;
-    let quarantine = open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0);
-    quarantine.ok().map(|quarantine| (state, quarantine))
+    let Some(state) = state.filter(StateDir::is_readable) else {
+        return Ok(None);
+    };
+    let found = there(open_within(state.fd(), QUARANTINE.as_bytes(), DIRECTORY, 0));
+    let found = found.doing(|| format!("cannot open {}", state.shown(QUARANTINE)))?;
+    Ok(found.map(|quarantine| (state, quarantine)))
+}
+
+/// What was opened; `None` if there is nothing of the name.
+fn there(opened: io::Result<OwnedFd>) -> io::Result<Option<OwnedFd>> {
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
 }
 
 /// What lies under the name of one mark.
@@ -110,11 +124,12 @@ fn under(
     path: PathBuf,
 ) -> Result<Option<Left>> {
     let name = marks::name(&key, &path);
-    let Ok(top) = open_within(quarantine.as_fd(), name.as_bytes(), DIRECTORY, 0) else {
-        return Ok(None);
-    };
     let at = state.place(Path::new(QUARANTINE).join(&name));
     let doing = || format!("cannot read about {}", shown(&at));
+    let opened = open_within(quarantine.as_fd(), name.as_bytes(), DIRECTORY, 0);
+    let Some(top) = there(opened).doing(doing)? else {
+        return Ok(None);
+    };
     Ok(Some(Left {
         subvolume: btrfs::subvolume_of(top.as_fd()).doing(doing)?,
         quarantine: quarantine.try_clone().doing(doing)?,
