@@ -163,15 +163,6 @@ impl Local {
         })
     }
 
-    /// The same store, whose streams move at no more bytes in a second than these.
-    #[must_use]
-    pub fn limited(self, bwlimit: Option<u64>) -> Local {
-        Local {
-            limiter: bwlimit.map(Limiter::new),
-            ..self
-        }
-    }
-
     /// The soundest of the listed snapshots with this effective UUID.
     fn find(&self, id: Uuid) -> Result<&Snapshot> {
         let same = self

@@ -10,6 +10,7 @@ mod tree;
 use super::Local;
 use crate::btrfs;
 use crate::error::{Cause, Doing, Error, Kind, Result};
+use crate::limiter::Limiter;
 use crate::log;
 use crate::process;
 use crate::snapshot::{Diff, Mended, Snapshot, Uuid, shown};
@@ -22,6 +23,15 @@ use std::rc::Rc;
 use tree::SnapshotTree;
 
 impl Local {
+    /// The same store, whose streams move at no more bytes in a second than these.
+    #[must_use]
+    pub fn limited(self, bwlimit: Option<u64>) -> Local {
+        Local {
+            limiter: bwlimit.map(Limiter::new),
+            ..self
+        }
+    }
+
     /// The command that sends a diff, and its input.
     fn send_command(&self, diff: &Diff, doing: &str) -> Result<(Command, Stdio)> {
         let compressed = self.manner.compressed && btrfs::highest_send_protocol() >= 2;
