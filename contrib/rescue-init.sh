@@ -5,7 +5,7 @@
 # Everything is said on the console; its last line is "rescue: passed", or something else.
 # shellcheck shell=dash disable=SC2154 # the words of the command line
 set -eu
-export PATH=/bin HOME=/ AWS_ACCESS_KEY_ID=rescue AWS_SECRET_ACCESS_KEY=rescue-secret
+export PATH=/bin:/usr/sbin:/usr/bin HOME=/ AWS_ACCESS_KEY_ID=rescue AWS_SECRET_ACCESS_KEY=rescue-secret
 export AWS_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 
 the_end() {
@@ -71,10 +71,11 @@ make_system() {
     btrfs -q subvolume create /system/root
     btrfs -q subvolume create /system/home
     cp -a /bin /lib* /etc /init /system/root/
+    tar -x -f /dev/vdd -C /system/root
     cd /system/root
-    mkdir -p dev proc usr/bin srv/deep/er/still var home
+    mkdir -p dev proc sys usr/bin srv/deep/er/still var home
     echo 'UUID=6a0ee7c5-1b3f-4b52-9d7e-0c2f5d1e8a44 / btrfs subvol=root 0 0' >etc/fstab
-    echo '/dev/vda /home btrfs subvol=home 0 0' >>etc/fstab
+    echo '/dev/vda1 /home btrfs subvol=home 0 0' >>etc/fstab
     mkdir sbin
     echo "$first_program" >sbin/init
     chmod 755 sbin/init
@@ -222,8 +223,9 @@ bring_back() {
 by_the_page() {
     set -x
     grep btrfs /backup/snaps/root-2/etc/fstab
-    mkfs.btrfs -U 6a0ee7c5-1b3f-4b52-9d7e-0c2f5d1e8a44 /dev/vda
-    mount /dev/vda /system
+    printf 'o\nn\np\n1\n2048\n\nw\n' | fdisk -u /dev/vda
+    mkfs.btrfs -U 6a0ee7c5-1b3f-4b52-9d7e-0c2f5d1e8a44 /dev/vda1
+    mount /dev/vda1 /system
     mkdir /system/snaps
     buttersink /backup/snaps/ /system/snaps/
     buttersink verify --content --against /backup/snaps/ /system/snaps/
@@ -231,9 +233,13 @@ by_the_page() {
     btrfs subvolume snapshot /system/snaps/home-2 /system/home
     btrfs subvolume set-default /system/root
     umount /system
-    mount -o subvol=root /dev/vda /system
-    mount -o subvol=home /dev/vda /system/home
+    mount -o subvol=root /dev/vda1 /system
+    mount -o subvol=home /dev/vda1 /system/home
+    for dir in dev proc sys; do mount --bind /$dir /system/$dir; done
+    chroot /system grub-install /dev/vda
+    chroot /system update-grub
     set +x
+    for dir in dev proc sys; do umount /system/$dir; done
     expect 0 '/bin/busybox' ls -l /system/bin/busybox
     expect 0 'changed' cat '/system/home/a name with spaces 8'
     umount /system/home
@@ -400,9 +406,9 @@ for word in $(cat /proc/cmdline); do
     case $word in stage=* | s3=* | minutes=* | seed=* | mending=* | days_of_months=* | root=* | rootflags=*) eval "$word" ;; esac
 done
 [ -z "${s3-}" ] || network
-case $stage in
+case ${stage-boot} in # a boot loader says none
 probe) ;;
-before | after | after_bucket | boot | bare | bare_again | suite | torture | months | year) $stage ;;
+before | after | after_bucket | boot | bare | bare_again | suite | torture | months | year) ${stage-boot} ;;
 *) fail "no such stage: $stage" ;;
 esac
 echo 'rescue: passed'

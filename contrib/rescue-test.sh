@@ -5,7 +5,7 @@
 # own kernel, which makes this a test on a second kernel too; a third disk, with FAT, holds a directory of
 # streams. The system that came back is started. Two more machines have no btrfs-progs either: one gets
 # its system from the second disk and the third, to a filesystem that this machine made, and backs itself up,
-# and the other one gets that.
+# and the other one gets that. The system is started twice: by the kernel's command line, and by its own GRUB.
 #
 # Needs no root. Kernel, emulator and busybox are Debian's packages, unpacked and not installed.
 #
@@ -48,11 +48,16 @@ kernel_package() {
     apt-cache depends linux-image-cloud-amd64 | awk '$1 == "Depends:" { print $2; exit }'
 }
 
-# What installing the emulator would fetch, on this machine as it is.
-emulator_packages() {
-    command -v qemu-system-x86_64 >/dev/null ||
-        apt-get install -qq --print-uris --no-install-recommends qemu-system-x86 |
-        sed -n "s/^'[^']*' \([^_]*\)_.*/\1/p"
+# What installing these would fetch, on this machine as it is.
+needed_by() {
+    apt-get install -qq --print-uris --no-install-recommends "$@" | sed -n "s/^'[^']*' \([^_]*\)_.*/\1/p"
+}
+
+emulator_packages() { command -v qemu-system-x86_64 >/dev/null || needed_by qemu-system-x86; }
+
+# GRUB itself is unpacked even where it is installed.
+loader_packages() {
+    { printf '%s\n' grub-common grub2-common grub-pc-bin && needed_by grub2-common grub-pc-bin; } | sort -u
 }
 
 unpack_packages() {
@@ -65,8 +70,8 @@ unpack_packages() {
     mkdir -p "$dir/packages" "$root"
     say "fetching $kernel and what runs it"
     # shellcheck disable=SC2046 # words
-    (cd "$dir/packages" && apt-get -q download "$kernel" busybox-static dosfstools $(emulator_packages)) \
-        >"$dir/fetched" 2>&1 || die "apt-get cannot fetch the packages: $(tail -3 "$dir/fetched")"
+    (cd "$dir/packages" && apt-get -q download "$kernel" busybox-static dosfstools $(emulator_packages) \
+        $(loader_packages)) >"$dir/fetched" 2>&1 || die "apt-get cannot fetch the packages: $(tail -3 "$dir/fetched")"
     for package in "$dir"/packages/*.deb; do dpkg-deb -x "$package" "$root"; done
     rm -r "$dir/packages"
     touch "$dir/complete"
@@ -110,8 +115,8 @@ with_libraries() {
 libraries() {
     local library
     ldd "$1" | sed -n 's|^[^/]*\(/[^ ]*\).*|\1|p' | while read -r library; do
-        mkdir -p "$2$(dirname "$library")"
-        cp -L "$library" "$2$library"
+        mkdir -p "$2$(dirname "${library#"$root"}")"
+        cp -L "$library" "$2${library#"$root"}"
     done
 }
 
@@ -190,6 +195,29 @@ initramfs() {
         >"$dir/initramfs.gz"
 }
 
+# A kernel with its initramfs, and the boot loader, for the small system to have.
+loader() {
+    local tree=$dir/loader program version
+    rm -rf "$tree"
+    mkdir -p "$tree"/{boot,etc/default,etc/grub.d,usr/bin,usr/sbin,usr/lib/grub,usr/share}
+    cp -a "$root/usr/lib/grub/i386-pc" "$tree/usr/lib/grub"
+    cp -a "$root/usr/share/grub" "$tree/usr/share"
+    cp -a "$root"/etc/grub.d/{00_header,10_linux} "$tree/etc/grub.d"
+    cp "$root"/usr/sbin/{grub-mkconfig,update-grub} "$tree/usr/sbin"
+    for program in sbin/{grub-install,grub-probe} \
+        bin/{grub-mkimage,grub-mkrelpath,grub-script-check,grub-editenv}; do
+        cp "$root/usr/$program" "$tree/usr/$program"
+        LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu \
+            libraries "$root/usr/$program" "$tree"
+    done
+    printf 'GRUB_TIMEOUT=0\nGRUB_TERMINAL=serial\nGRUB_DISABLE_RECOVERY=true\n' >"$tree/etc/default/grub"
+    echo 'GRUB_CMDLINE_LINUX="console=ttyS0 panic=-1"' >>"$tree/etc/default/grub"
+    version=$(basename "$modules")
+    cp "$root/boot/vmlinuz-$version" "$tree/boot"
+    cp "$dir/initramfs.gz" "$tree/boot/initrd.img-$version"
+    tar -C "$tree" -cf "$dir/loader.tar" .
+}
+
 emulator() {
     local lib=$root/usr/lib/x86_64-linux-gnu
     if command -v qemu-system-x86_64 >/dev/null; then
@@ -202,21 +230,23 @@ emulator() {
 }
 
 # machine ACCELERATOR LIMIT WORD…: boots, and shows what its console says. What it reports as its
-# result, in its last line, is ours.
+# result, in its last line, is ours. Without words it boots from its first disk.
 machine() {
-    local accel=$1 cpu=max console=$dir/console kernel limit=$2
+    local accel=$1 cpu=max console=$dir/console started=() limit=$2
+    local fourth=loader.tar,if=virtio,format=raw,readonly=on
+    [ -z "$year" ] || fourth=far.img,if=virtio,format=raw,cache=unsafe
     shift 2
     [ "$accel" = tcg ] || cpu=host
-    kernel=$(echo "$root"/boot/vmlinuz-*)
+    [ $# = 0 ] || started=(-kernel "$root"/boot/vmlinuz-* -initrd "$dir/initramfs.gz"
+        -append "console=ttyS0 quiet panic=-1 $*")
     : >"$console"
     timeout -k 5 "$limit" "${emulator[@]}" -accel "$accel" -cpu $cpu -m $memory -smp 2 \
         -nodefaults -no-reboot -display none -monitor none -serial "file:$console" \
-        -kernel "$kernel" -initrd "$dir/initramfs.gz" \
-        -append "console=ttyS0 quiet panic=-1 $*" \
+        "${started[@]}" \
         -drive "file=$dir/system.img,if=virtio,format=raw,cache=unsafe" \
         -drive "file=$dir/backup.img,if=virtio,format=raw,cache=unsafe" \
         -drive "file=$dir/raw.img,if=virtio,format=raw,cache=unsafe" \
-        ${year:+-drive "file=$dir/far.img,if=virtio,format=raw,cache=unsafe"} \
+        -drive "file=$dir/$fourth" \
         -nic user,model=virtio-net-pci </dev/null 2>"$dir/qemu.log" || true
     tr -d '\r' <"$console" | grep -qx 'rescue: passed'
 }
@@ -308,9 +338,12 @@ torture() {
     tr -d '\r' <"$dir/console" | sed -n '/^rescue: running/p; /^histories from/,/ histories, /p' >&2
 }
 
-stage() {
+stage() { must_pass "$1" "stage=$1" "$s3" "${@:2}"; }
+
+# must_pass NAME WORD…: of a machine.
+must_pass() {
     say "$1 (with $accel)"
-    if ! machine "$accel" $limit "stage=$1" "$s3" "${@:2}"; then
+    if ! machine "$accel" $limit "${@:2}"; then
         tail -60 "$dir/console" >&2
         tail -3 "$dir/qemu.log" >&2
         die "the machine '$1' did not say that it passed; its console: $dir/console"
@@ -328,6 +361,7 @@ if [ -n "$torture" ]; then
 fi
 unpack_packages
 initramfs whole
+loader
 emulator
 s3=
 [ "${RESCUE_S3-}" = no ] || [ -n "$torture$year" ] || start_server
@@ -355,7 +389,8 @@ fi
 stage before
 new_disk "$dir/system.img" # the loss
 stage after
-stage boot root=/dev/vda rootflags=subvol=root
+stage boot root=/dev/vda1 rootflags=subvol=root
+must_pass loader # by GRUB, which the page's commands have installed
 if [ -n "$s3" ]; then
     new_disk "$dir/system.img"
     stage after_bucket

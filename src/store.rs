@@ -83,6 +83,10 @@ pub trait Store {
     /// If it cannot be started. Later errors come from reading.
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>>;
 
+    /// What will be sent next, in this order, and what may be begun already; nothing else may stay begun. Nothing
+    /// is promised by it: what cannot be begun says so when it is sent.
+    fn expect(&mut self, _next: &[Diff]) {}
+
     /// What streams from and to it move at, where it does not see to that itself.
     fn limiter(&self) -> Option<Limiter> {
         None

@@ -199,5 +199,6 @@ pub fn carry_out(
             Err(error) => run.did_not(&step, error, source, dest, listener)?,
         }
     }
+    source.expect(&[]);
     Ok(run.summary)
 }

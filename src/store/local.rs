@@ -29,7 +29,7 @@ use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Cause, Doing, Error, Kind, Result};
 use crate::limiter::Limiter;
 use crate::log::{self, transactions};
-use crate::process::Priority;
+use crate::process::{self, Priority};
 use crate::proof::{Depth, Finding, Watched};
 use crate::snapshot::{
     CameBy, Diff, Listing, Names, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
@@ -105,6 +105,8 @@ pub struct Local {
     held: Vec<Held>,
     /// What was published and nobody was told of.
     published: Vec<Uuid>,
+    /// Streams that are begun, of what will be sent next.
+    begun: Vec<(Diff, process::Reader)>,
     /// Held as long as we may write.
     _lock: Option<File>,
 }
@@ -158,17 +160,9 @@ impl Local {
             holds: false,
             held: Vec::new(),
             published: Vec::new(),
+            begun: Vec::new(),
             _lock: lock,
         })
-    }
-
-    /// The same store, whose streams move at no more bytes in a second than these.
-    #[must_use]
-    pub fn limited(self, bwlimit: Option<u64>) -> Local {
-        Local {
-            limiter: bwlimit.map(Limiter::new),
-            ..self
-        }
     }
 
     /// The soundest of the listed snapshots with this effective UUID.
@@ -362,6 +356,10 @@ impl Local {
 }
 
 impl Store for Local {
+    fn expect(&mut self, next: &[Diff]) {
+        self.begin(next);
+    }
+
     fn limiter(&self) -> Option<Limiter> {
         self.limiter.clone()
     }
@@ -449,7 +447,8 @@ impl Store for Local {
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
-        self.stream(diff, true)
+        let begun = self.take_begun(diff);
+        self.stream(diff, true, begun)
     }
 
     fn mends(&mut self, _diff: &Diff) -> Result<bool> {
@@ -457,7 +456,7 @@ impl Store for Local {
     }
 
     fn send_unmended(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
-        self.stream(diff, false)
+        self.stream(diff, false, None)
     }
 
     fn will_compare(&mut self, compare: bool) {

@@ -9,7 +9,7 @@ use super::step::{one_step, orphan};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Instead, Listener, Summary};
 use crate::plan::{Action, Plan, Step, Wish};
-use crate::snapshot::{Listing, Measured, Size, Sizes, Uuid};
+use crate::snapshot::{Diff, Listing, Measured, Size, Sizes, Uuid};
 use crate::store::{Receipt, Store};
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -92,9 +92,19 @@ impl<'a> Run<'a> {
         listener: &mut Listener,
     ) -> Result<Receipt> {
         dest.hold(self.batch.takes(step));
+        source.expect(&self.small_ones(step));
         let receipt = one_step(step, source, dest, listener)?;
         check_copy::hold(plan, step, source, dest, &mut self.summary, listener)?;
         Ok(receipt)
+    }
+
+    /// A small step and the one after it: the next stream is begun while the last one is received.
+    fn small_ones(&self, step: &Step) -> Vec<Diff> {
+        let next = self.todo.iter().find(|next| next.action != Action::Keep);
+        let all = [Some(step), next].into_iter().flatten();
+        let small = all.take_while(|step| self.batch.takes(step));
+        let small = small.map(|step| self.without_lost_clones(step.clone()));
+        small.map(|step| step.diff()).collect()
     }
 
     pub(super) fn arrived(&mut self, step: &Step, receipt: Receipt, listener: &mut Listener) {

@@ -41,6 +41,7 @@ pub(crate) const TESTS: &[Test] = tests![
     places_must_be_mounted_where_that_is_asked,
     what_is_held_hands_its_top_on,
     of_what_is_held_each_is_published_for_itself,
+    what_is_begun_is_what_is_sent,
 ];
 
 /// A filesystem with one snapshot in `snaps`, and an empty one.
@@ -122,6 +123,37 @@ fn listed(source: &Path, access: Access) -> (Local, [Diff; 2]) {
     (store, [diff(one, None), diff(two, Some(one))])
 }
 
+/// Children of this process that have not ended, or were not waited for.
+fn children() -> usize {
+    let all = std::fs::read_to_string("/proc/thread-self/children").unwrap();
+    all.split_whitespace().count()
+}
+
+/// What was told to be next is begun, once; what is not expected any more ends.
+fn what_is_begun_is_what_is_sent() {
+    let (source, _) = pair();
+    let (mut store, [one, two]) = listed(&source, Access::Read);
+    let plain = [&one, &two].map(|diff| read(&mut store, diff).unwrap());
+    assert_eq!(children(), 0);
+    store.expect(&[one.clone(), two.clone()]);
+    assert_eq!(children(), 2);
+    store.expect(&[one.clone(), two.clone()]);
+    assert_eq!(children(), 2, "each is begun once");
+    let begun = [&one, &two].map(|diff| read(&mut store, diff).unwrap());
+    assert_eq!(begun, plain);
+    assert_eq!(children(), 0, "those that were begun were sent");
+    store.expect(&[one, two.clone()]);
+    store.expect(std::slice::from_ref(&two));
+    assert_eq!(children(), 1);
+    store.expect(&[]);
+    assert_eq!(children(), 0);
+    // What cannot be begun says so when it is sent.
+    set_read_only(&source.join("two"), false);
+    std::fs::write(source.join("two/file"), "altered").unwrap();
+    store.expect(std::slice::from_ref(&two));
+    read(&mut store, &two).unwrap_err();
+}
+
 /// Writes the stream of a diff, and finishes.
 fn give(source: &mut Local, dest: &mut Local, diff: &Diff, name: &str) -> Receipt {
     let mut sink = dest.receive(diff, Path::new(name)).unwrap();
@@ -187,9 +219,14 @@ fn of_what_is_held_each_is_published_for_itself() {
 }
 
 fn sent(store: &mut Local, diff: &Diff) -> Result<usize, String> {
+    read(store, diff).map(|bytes| bytes.len())
+}
+
+fn read(store: &mut Local, diff: &Diff) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut stream = store.send(diff).map_err(|error| error.to_string())?;
-    stream.read_to_end(&mut bytes).map_err(|e| e.to_string())
+    let read = stream.read_to_end(&mut bytes).map_err(|e| e.to_string());
+    read.map(|_| bytes)
 }
 
 /// What is measured of a diff between two states of a subvolume is what is sent.

@@ -10,6 +10,7 @@ mod tree;
 use super::Local;
 use crate::btrfs;
 use crate::error::{Cause, Doing, Error, Kind, Result};
+use crate::limiter::Limiter;
 use crate::log;
 use crate::process;
 use crate::snapshot::{Diff, Mended, Snapshot, Uuid, shown};
@@ -22,6 +23,15 @@ use std::rc::Rc;
 use tree::SnapshotTree;
 
 impl Local {
+    /// The same store, whose streams move at no more bytes in a second than these.
+    #[must_use]
+    pub fn limited(self, bwlimit: Option<u64>) -> Local {
+        Local {
+            limiter: bwlimit.map(Limiter::new),
+            ..self
+        }
+    }
+
     /// The command that sends a diff, and its input.
     fn send_command(&self, diff: &Diff, doing: &str) -> Result<(Command, Stdio)> {
         let compressed = self.manner.compressed && btrfs::highest_send_protocol() >= 2;
@@ -50,6 +60,41 @@ impl Local {
         Ok((command, Stdio::null()))
     }
 
+    fn start_sending(&self, diff: &Diff, doing: &str) -> Result<process::Reader> {
+        let (command, input) = self.send_command(diff, doing)?;
+        log::line(|| format!("{command:?}"));
+        process::Reader::start_on(command, input, self.manner.priority, doing)
+    }
+
+    /// Begins to send these, and nothing else. Who sends looks at what the stream says that it is of, and finds
+    /// out why one could not begin.
+    pub(super) fn begin(&mut self, next: &[Diff]) {
+        let mut begun = std::mem::take(&mut self.begun);
+        for diff in next {
+            let child = match begun.iter().position(|(other, _)| other == diff) {
+                Some(at) => Ok(begun.swap_remove(at).1),
+                None => self
+                    .doing(diff)
+                    .and_then(|doing| self.start_sending(diff, &doing)),
+            };
+            self.begun
+                .extend(child.ok().map(|child| (diff.clone(), child)));
+        }
+    }
+
+    pub(super) fn take_begun(&mut self, diff: &Diff) -> Option<process::Reader> {
+        let at = self.begun.iter().position(|(other, _)| other == diff)?;
+        Some(self.begun.swap_remove(at).1)
+    }
+
+    fn doing(&self, diff: &Diff) -> Result<String> {
+        let snapshot = self.find(diff.to)?;
+        Ok(format!(
+            "cannot send {}",
+            shown(self.dir.join(&snapshot.path))
+        ))
+    }
+
     /// The clone sources of a diff: exactly those that were listed, and unaltered.
     ///
     /// # Errors
@@ -74,16 +119,18 @@ impl Local {
     }
 
     /// The stream of a diff, mended or as the kernel makes it.
-    pub(super) fn stream(&self, diff: &Diff, mend: bool) -> Result<Box<dyn Read + '_>> {
+    pub(super) fn stream(
+        &self,
+        diff: &Diff,
+        mend: bool,
+        begun: Option<process::Reader>,
+    ) -> Result<Box<dyn Read + '_>> {
         let snapshot = self.find(diff.to)?;
-        let doing = format!("cannot send {}", shown(self.dir.join(&snapshot.path)));
+        let doing = self.doing(diff)?;
         let parent = diff.from.map(|id| self.find(id)).transpose()?;
         let from = diff.from.map(|id| self.path_of(id)).transpose()?;
         let clones = self.clone_sources(diff)?;
-        let (command, input) = self.send_command(diff, &doing)?;
-        log::line(|| format!("{command:?}"));
-        let priority = self.manner.priority;
-        let child = process::Reader::start_on(command, input, priority, doing.clone())?;
+        let child = begun.map_or_else(|| self.start_sending(diff, &doing), Ok)?;
         let names = |head: &mut Head| {
             must_be(snapshot, head.uuid, &doing)?;
             head.uuid = diff.to;
