@@ -66,6 +66,7 @@ complete -c buttersink -n '__buttersink_is sync list backup snapshot send restor
 complete -c buttersink -n '__buttersink_is sync backup send restore verify none' -l full-speed -d 'do not yield to other programs'
 complete -c buttersink -n '__buttersink_is sync backup send none' -l compressed-data -d 'send compressed extents as they are (sizes in plans are then upper bounds)'
 complete -c buttersink -n '__buttersink_is sync backup send restore --server none' -l receive-with -x -a 'builtin btrfs' -d 'how btrfs filesystems receive: \'btrfs\', or by ourselves (\'builtin\')'
+complete -c buttersink -n '__buttersink_is sync restore --server none' -l receive-unconfined -d 'receive also where \'btrfs receive\' cannot be kept to its filesystem'
 complete -c buttersink -n '__buttersink_is sync backup send restore verify none' -l bwlimit -x -d 'send and receive no faster: KiB per second, or with a unit: 500, 10M'
 complete -c buttersink -n '__buttersink_is sync list backup send verify clean prune adopt none' -l ssh-command -x -d 'CMD instead of \'ssh\', with arguments (also BUTTERSINK_SSH)'
 complete -c buttersink -n '__buttersink_is sync list backup send verify clean prune adopt none' -l ssh-option -x -d '\'ssh -o OPT\' (may be repeated)'

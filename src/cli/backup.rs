@@ -2,7 +2,7 @@
 
 use super::form::{EXIT, Form};
 use super::grammar::{Command, Usage, usage};
-use super::means::means;
+use super::means::of_own;
 use super::options::Options;
 use crate::backup;
 use crate::backup::oneshot::{self, BackupOrder};
@@ -90,7 +90,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     if let Some(remark) = remark {
         progress.note(remark);
     }
-    let done = oneshot::run(&order, &means(options)?, &now, &mut |event| {
+    let done = oneshot::run(&order, &of_own(options)?, &now, &mut |event| {
         progress.hear(&event);
     });
     done.and(progress.close())

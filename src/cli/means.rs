@@ -19,6 +19,25 @@ pub(super) fn open(
     store::open(&location.place, access, &means(options)?)
 }
 
+/// A place that gets what is at another: streams that this machine makes do no harm to it.
+pub(super) fn open_for(
+    source: &Location,
+    location: &Location,
+    access: Access,
+    options: &Options,
+) -> Result<Box<dyn Store>> {
+    let mut means = means(options)?;
+    means.manner.unconfined |= source.place.directory().is_some();
+    store::open(&location.place, access, &means)
+}
+
+/// What [`means`] says, for what sends snapshots of this machine.
+pub(super) fn of_own(options: &Options) -> Result<Means> {
+    let mut means = means(options)?;
+    means.manner.unconfined = true;
+    Ok(means)
+}
+
 /// By what means the options want stores to be reached.
 ///
 /// # Errors
@@ -33,6 +52,7 @@ pub(super) fn means(options: &Options) -> Result<Means> {
             },
             compressed: options.compressed_data,
             receive_with: options.receive_with.or(received.transpose()?),
+            unconfined: options.receive_unconfined,
         },
         ssh: ssh(options),
         s3: s3(options),

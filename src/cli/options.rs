@@ -79,6 +79,7 @@ pub(super) struct Options {
     pub(super) full_speed: bool,
     pub(super) compressed_data: bool,
     pub(super) receive_with: Option<ReceiveWith>,
+    pub(super) receive_unconfined: bool,
     pub(super) bwlimit: Option<u64>,
     // How far sides are reached.
     pub(super) ssh_command: Option<OsString>,

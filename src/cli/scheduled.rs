@@ -1,7 +1,7 @@
 //! `backup`, `snapshot`, `send` and `prune` with `--config`: the options and the file into an order, and what is
 //! said meanwhile. What is due is decided elsewhere.
 
-use super::means::means;
+use super::means::{means, of_own};
 use super::options::Options;
 use crate::backup;
 use crate::backup::config::{Config, Level};
@@ -70,7 +70,7 @@ pub(super) fn run(options: &Options, work: Work) -> Result<()> {
     }
     // What is mailed by cron, or kept by a journal, need not say each hour that nothing is due.
     let tells_idle = options.json || options.dry_run || io::stdout().is_terminal();
-    let done = scheduled::run(&order, &means(options)?, &now, &mut |event| match event {
+    let done = scheduled::run(&order, &of_own(options)?, &now, &mut |event| match event {
         Event::Due { due: false, .. } if !tells_idle => log::line(|| event.to_string()),
         event => progress.hear(&event),
     });

@@ -21,7 +21,7 @@ pub(super) const COMMAND: Command<Form> = Command {
     usages: &[Usage {
         form: Form::Server,
         when: None,
-        words: "--mode r|p|a|w [--as NAME] [--strict] [--max-bytes N] [--max-snapshots N] [--receive-with WAY] DIR",
+        words: "--mode r|p|a|w [--as NAME] [--strict] [--max-bytes N] [--max-snapshots N] [--receive-with WAY] [--receive-unconfined] DIR",
         count: (1, 1),
     }],
     text: "",
@@ -78,6 +78,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         grant: Grant { access, quota },
         key: &key,
         receive_with: options.receive_with,
+        unconfined: options.receive_unconfined,
     };
     let check = |dir: &Path| directory(dir, options.strict);
     store::serve_directory(dir, &check, &terms, reader, writer)

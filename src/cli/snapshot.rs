@@ -2,7 +2,7 @@
 
 use super::form::{EXIT, Form};
 use super::grammar::{Command, Usage};
-use super::means::means;
+use super::means::of_own;
 use super::options::Options;
 use super::scheduled;
 use crate::backup;
@@ -52,7 +52,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let mut progress = Progress::new(options.verbosity(), options.json);
     let (now, remark) = backup::local_now();
     remark.iter().for_each(|remark| progress.note(remark));
-    let done = oneshot::run(&order, &means(options)?, &now, &mut |event| {
+    let done = oneshot::run(&order, &of_own(options)?, &now, &mut |event| {
         progress.hear(&event);
     });
     done.and(progress.close())

@@ -334,6 +334,9 @@ const OUTPUT: Table = &[
     .hint(OneOf(&["builtin", "btrfs"]))
     .help("how btrfs filesystems receive: 'btrfs', or by ourselves ('builtin')")
     .of(&[Sync, Resend, Backup, BackupConfig, Send, Restore, Server]),
+    Row::flag("receive-unconfined", |o| o.receive_unconfined = true)
+        .help("receive also where 'btrfs receive' cannot be kept to its filesystem")
+        .of(&[Sync, Resend, Restore, Server]),
     Row::value("bwlimit", "RATE", |o, v| put(&mut o.bwlimit, v.rate()))
         .help("send and receive no faster: KiB per second, or with a unit: 500, 10M")
         .of(MOVING),

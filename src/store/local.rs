@@ -60,6 +60,8 @@ pub struct Manner {
     pub compressed: bool,
     /// How snapshots are received; if nothing is said, by the program `btrfs` where there is one.
     pub receive_with: Option<ReceiveWith>,
+    /// Whether the program `btrfs` may receive where it cannot be kept to its filesystem.
+    pub unconfined: bool,
 }
 
 /// A directory of a btrfs filesystem.
@@ -215,13 +217,12 @@ impl Local {
             let open = |path: &Path| sys::open_beneath(self.filesystem.fd(), path, flags);
             let above = open(&so_far).doing(doing)?;
             so_far.push(part);
-            match open(&so_far) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    make_dir_at(above.as_fd(), part.as_os_str().as_bytes(), mode).doing(doing)?;
-                    open(&so_far).doing(doing)?;
-                }
-                there => drop(there.doing(doing)?),
+            let mut there = open(&so_far);
+            if matches!(&there, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                make_dir_at(above.as_fd(), part.as_os_str().as_bytes(), mode).doing(doing)?;
+                there = open(&so_far);
             }
+            there.doing(doing)?;
         }
         Ok(self.dir.join(relative))
     }

@@ -169,6 +169,8 @@ pub struct Terms<'a> {
     pub key: &'a str,
     /// How snapshots are received; where nothing is said, as the client wishes if that can be here.
     pub receive_with: Option<ReceiveWith>,
+    /// See [`Manner::unconfined`].
+    pub unconfined: bool,
 }
 
 /// Serves a directory to the client at the other end of two pipes or sockets, in the manner that it wishes, as far
@@ -197,6 +199,7 @@ pub fn serve_directory(
             receive_with: terms
                 .receive_with
                 .or(client.receive_with.filter(|way| way.is_possible())),
+            unconfined: terms.unconfined,
         };
         if client.raw {
             let dir = checked_root(dir, check)?;

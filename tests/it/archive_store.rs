@@ -690,6 +690,7 @@ fn received_by_hand() {
         priority: Priority::Normal,
         compressed: false,
         receive_with: crate::support::receive_with(),
+        unconfined: false,
     };
     let mut source = Local::open(&from.join("snaps"), Access::Read, manner).unwrap();
     let listing = source.list().unwrap();

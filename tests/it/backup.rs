@@ -172,6 +172,7 @@ fn means() -> Means {
         priority: Priority::Normal,
         compressed: false,
         receive_with: crate::support::receive_with(),
+        unconfined: false,
     };
     Means {
         bwlimit: None,

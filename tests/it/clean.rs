@@ -54,6 +54,7 @@ fn local(dir: &Path) -> Local {
         priority: Priority::Normal,
         compressed: false,
         receive_with: crate::support::receive_with(),
+        unconfined: false,
     };
     Local::open(dir, Access::Read, manner).unwrap()
 }

@@ -164,6 +164,7 @@ fn open(dir: &Path, access: Access) -> Local {
         priority: Priority::Normal,
         compressed: false,
         receive_with: Some(ReceiveWith::Builtin),
+        unconfined: false,
     };
     Local::open(dir, access, manner).unwrap().walled()
 }

@@ -44,6 +44,7 @@ fn local(dir: &Path, access: Access) -> Local {
         priority: Priority::Normal,
         compressed: false,
         receive_with: crate::support::receive_with(),
+        unconfined: false,
     };
     loop {
         match Local::open(dir, access, manner) {

@@ -124,6 +124,7 @@ fn open(dir: &Path, access: Access) -> Local {
         priority: Priority::Normal,
         compressed: false,
         receive_with: receive_with(),
+        unconfined: false,
     };
     Local::open(dir, access, manner).unwrap()
 }

@@ -40,6 +40,7 @@ fn listed(base: &Path, ids: &[Uuid]) -> Vec<(PathBuf, State)> {
         priority: Priority::Normal,
         compressed: false,
         receive_with: receive_with(),
+        unconfined: false,
     };
     let mut store = target.open(Access::Read, manner, ids.to_vec()).unwrap();
     let all = store.list().unwrap().snapshots.into_iter();

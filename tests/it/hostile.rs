@@ -61,6 +61,7 @@ fn open(dest: &Path, receive_with: Option<ReceiveWith>) -> Result<Local, Error> 
         priority: Priority::Normal,
         compressed: false,
         receive_with,
+        unconfined: false,
     };
     Local::open(dest, Access::Write, manner)
 }

@@ -99,6 +99,7 @@ fn open(dir: &Path, access: Access) -> Local {
         priority: Priority::Normal,
         compressed: false,
         receive_with: crate::support::receive_with(),
+        unconfined: false,
     };
     Local::open(dir, access, manner).unwrap()
 }

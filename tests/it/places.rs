@@ -152,6 +152,7 @@ fn a_directory_has_one_lock_by_every_mount() {
         priority: Priority::Normal,
         compressed: false,
         receive_with: crate::support::receive_with(),
+        unconfined: false,
     };
     let held = Local::open(&dir, Access::Append, manner).unwrap();
     assert_eq!(send(&from.join("1"), &again).code, 3);

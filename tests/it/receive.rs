@@ -60,6 +60,7 @@ pub(crate) fn manner(receive_with: ReceiveWith) -> Manner {
         priority: Priority::Normal,
         compressed: false,
         receive_with: Some(receive_with),
+        unconfined: false,
     }
 }
 

@@ -230,6 +230,7 @@ pub(crate) fn means(server: &Server) -> Means {
             priority: Priority::Normal,
             compressed: false,
             receive_with: crate::support::receive_with(),
+            unconfined: false,
         },
         ssh: ssh::Options::default(),
         s3: buttersink::s3::S3Options {

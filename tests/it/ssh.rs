@@ -50,6 +50,7 @@ fn ssh_keeps_the_contract() {
                 priority,
                 compressed,
                 receive_with: crate::support::receive_with(),
+                unconfined: false,
             },
             ssh,
             s3: buttersink::s3::S3Options::default(),
@@ -427,6 +428,7 @@ fn a_far_lock_is_respected() {
         priority: Priority::Normal,
         compressed: false,
         receive_with: crate::support::receive_with(),
+        unconfined: false,
     };
     let held = store::local::Local::open(&there, Access::Append, manner).unwrap();
     let said = buttersink([near(&snaps), far(&there)]);

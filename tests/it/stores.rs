@@ -129,6 +129,7 @@ fn local_by(receive_with: Option<ReceiveWith>, dir: &Path, access: Access) -> Bo
         priority: Priority::Normal,
         compressed: false,
         receive_with,
+        unconfined: false,
     };
     Box::new(Local::open(dir, access, manner).unwrap())
 }

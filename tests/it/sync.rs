@@ -483,6 +483,7 @@ fn a_locked_destination_is_left_alone() {
         priority: Priority::Normal,
         compressed: false,
         receive_with: crate::support::receive_with(),
+        unconfined: false,
     };
     let held = Local::open(&b, Access::Append, manner).unwrap();
     let said = buttersink([slash(&a.join("snaps")), slash(&b)]);

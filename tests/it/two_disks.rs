@@ -130,6 +130,7 @@ pub(crate) fn means() -> Means {
             priority: Priority::Normal,
             compressed: false,
             receive_with: receive_with(),
+            unconfined: false,
         },
         ssh: ssh::Options::default(),
         s3: BucketOptions::default(),

@@ -248,6 +248,7 @@ fn local(dir: &Path) -> Box<dyn Store> {
         priority: Priority::Normal,
         compressed: false,
         receive_with: crate::support::receive_with(),
+        unconfined: false,
     };
     Box::new(Local::open(dir, Access::Read, manner).unwrap())
 }

@@ -1,7 +1,7 @@
 //! `buttersink sync --resend NAME SRC DST`: wrong copies, replaced. What is replaced and how is the
 //! business of `sync::resend`.
 
-use crate::cli::means::open;
+use crate::cli::means::{open, open_for};
 use crate::cli::options::Options;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -24,7 +24,7 @@ pub(in crate::cli) fn run(words: &[OsString], options: &Options) -> Result<()> {
         false => Access::Write,
     };
     let mut source = open(&from, Access::Read, options)?;
-    let mut dest = open(&to, access, options)?;
+    let mut dest = open_for(&from, &to, access, options)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let (here, there) = (source.list()?, dest.list()?);
     here.notes

@@ -60,6 +60,7 @@ fn open(dir: &Path, access: Access, compressed: bool, receive_with: Option<Recei
         priority: Priority::Normal,
         compressed,
         receive_with,
+        unconfined: false,
     };
     let mut store = Local::open(dir, access, manner).expect("a store");
     store.list().expect("a listing");

@@ -117,6 +117,7 @@ fn means(far: &Path) -> Means {
             priority: Priority::Normal,
             compressed: false,
             receive_with: None,
+            unconfined: false,
         },
         ssh: SshOptions {
             command: far.into(),

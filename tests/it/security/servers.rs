@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     who_puts_reads_nothing_back,
     who_puts_gets_no_digest_of_what_was_there,
     what_a_server_makes_is_roots_alone,
+    nothing_foreign_is_received_unconfined,
 ];
 
 /// Whatever stands where a wildcard of sudoers does.
@@ -599,6 +600,58 @@ fn who_puts_gets_no_digest_of_what_was_there() {
     put(&mut client, "more", (8, Some(7)), compare).unwrap();
     client.ask(&digest_of(8, "more")).unwrap();
     assert_eq!(client.close(), 0);
+}
+
+/// Where namespaces are refused, as in some containers: by a server, out of a bucket, and from this machine itself.
+fn nothing_foreign_is_received_unconfined() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip("needs strace");
+    }
+    let (near, far) = (btrfs("near", 256), btrfs("far", 256));
+    let unconfined = || {
+        let mut command = Command::new("strace");
+        command.args([
+            "--seccomp-bpf",
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=unshare",
+        ]);
+        command.args(["-e", "inject=unshare:error=EPERM"]);
+        command.arg(binary("buttersink"));
+        command
+    };
+    let stream = of_commands(2, &[file("f", b"x")]);
+    for (said, comes) in [(&[][..], false), (&["--receive-unconfined"], true)] {
+        let mut command = unconfined();
+        command.args(["--server", "--mode", "a", "--receive-with", "btrfs"]);
+        let mut client = Client::start(command.args(said).arg(&far));
+        client.hear().unwrap();
+        let answer = client.receive("s", 2, None, &stream);
+        assert!(answer.is_ok() == comes && far.join("s").exists() == comes);
+        assert!(comes || answer.unwrap_err().contains("cannot be confined"));
+    }
+    let live = near.join("live");
+    subvolume(&live);
+    fs::create_dir(near.join("snaps")).unwrap();
+    snapshot(&live, &near.join("snaps/one"));
+    let (snaps, bucket) = (near.join("snaps/"), here().join("bucket"));
+    fs::create_dir(&bucket).unwrap();
+    let raw = format!("raw:{}/", bucket.display());
+    let back = format!("{}/", btrfs("back", 256).display());
+    let sync = |more: &[&str], from: &str, to: &str| {
+        let mut command = unconfined();
+        command.args(["--receive-with", "btrfs", "--create"]);
+        let said = crate::bucket::said(command.args(more).args([from, to]));
+        assert!(said.code == 0 || said.stderr.contains("cannot be confined"));
+        said.code == 0
+    };
+    let snaps = snaps.to_str().unwrap();
+    assert!(sync(&[], snaps, &raw));
+    assert!(sync(&[], snaps, &format!("{}/own/", far.display())));
+    assert!(!sync(&[], &raw, &back));
+    assert!(sync(&["--receive-unconfined"], &raw, &back));
 }
 
 /// In a directory below which others can go.

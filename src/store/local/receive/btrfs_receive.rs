@@ -58,7 +58,7 @@ impl Child {
         // Its errors are those of the system, whose words we know in this language.
         command.env("LC_ALL", "C");
         log::line(|| format!("{command:?}"));
-        confine(&mut command, dir)?;
+        confine(&mut command, dir, local.manner.unconfined)?;
         let writer = Writer::start(command, local.manner.priority, part.doing())?;
         Ok(Child {
             writer: Some(writer),
@@ -108,7 +108,7 @@ impl Child {
 /// that somebody made who means harm must not get anywhere by that. Of all that is mounted it sees
 /// what it needs only: else a disk that is unmounted meanwhile would stay in use, and not be written
 /// out.
-fn confine(command: &mut Command, dir: &Path) -> Result<()> {
+fn confine(command: &mut Command, dir: &Path, unconfined: bool) -> Result<()> {
     let program = program("btrfs").unwrap_or_default();
     let system = ["/", "/usr", "/proc", "/dev"].map(Path::new);
     let others = btrfs::mounts_without(&[&system[..], &[dir, &program]].concat())?;
@@ -116,11 +116,17 @@ fn confine(command: &mut Command, dir: &Path) -> Result<()> {
         Some(mount) => sys::confine(command, &mount, &others),
         None => Err(io::Error::other("where it is mounted cannot be seen")),
     };
-    if let Err(error) = confined {
-        // Old kernels and some containers; and what is received mostly comes from friends.
-        log::line(|| format!("btrfs receive is not confined to {}: {error}", shown(dir)));
+    let Err(error) = confined else {
+        return Ok(());
+    };
+    let said = format!("btrfs receive cannot be confined to its filesystem ({error})");
+    if unconfined {
+        log::line(|| format!("{}: {said}", shown(dir)));
+        return Ok(());
     }
-    Ok(())
+    let doing = format!("cannot receive in {}", shown(dir));
+    let why = format!("{said}, and a stream that was made to do harm could write anywhere");
+    Err(Error::refused(doing, why).hint("--receive-with builtin, or --receive-unconfined"))
 }
 
 /// What clones from another snapshot must find it.
