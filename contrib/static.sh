@@ -14,7 +14,7 @@ cpu=${target%%-*}
 out=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 limit=$((8 << 20)) # bytes that a program may have
 cargo=${CARGO:-cargo}
-flags= # for rustc, separated by \x1f, so that paths may hold spaces
+flags=() # for rustc
 
 say() { echo "static: $*" >&2; }
 die() {
@@ -82,7 +82,7 @@ with_debian() {
     } | sha256sum | head -c 12)
     root=$out/musl/$made_of
     [ -d "$root" ] || compile_std "$root"
-    flags=--sysroot=$root
+    flags=("--sysroot=$root")
 }
 
 # A directory that rustc takes for its own: std for musl, and what a static program begins and
@@ -102,8 +102,9 @@ compile_std() {
         unset "${!CARGO_PROFILE_@}" "${!CARGO_BUILD_@}" RUSTFLAGS CARGO_TARGET_DIR
         # std uses what is unstable for others. The metadata sets its names apart from those of
         # crates that the programs also use; the bitcode is for link-time optimisation.
+        remap=--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo
         RUSTC_BOOTSTRAP=1 __CARGO_DEFAULT_LIB_METADATA=buttersink-musl \
-            CARGO_ENCODED_RUSTFLAGS=$'-Zforce-unstable-if-unmarked\x1f-Cembed-bitcode=yes' \
+            CARGO_ENCODED_RUSTFLAGS=$'-Zforce-unstable-if-unmarked\x1f-Cembed-bitcode=yes\x1f'"$remap" \
             "$cargo" build -q --release --locked --target "$target" --target-dir "$new/build" \
             --manifest-path "$source/library/sysroot/Cargo.toml" \
             --features backtrace,panic-unwind
@@ -134,11 +135,21 @@ prove() {
 }
 
 if [ "${STATIC_WITH-}" != debian ] && rustup_has_it; then with_rustup; else with_debian; fi
-# Wherever it is built, the same bytes: no path of this machine stands in them.
+# Wherever it is built, the same bytes: no path of this machine stands in them. Cargo makes names out of the flags
+# that it knows of, so rustc gets these from us.
 for place in "$PWD=." "$out=/target" "${CARGO_HOME:-$HOME/.cargo}=/cargo"; do
-    flags+=${flags:+$'\x1f'}--remap-path-prefix=$place
+    flags+=("--remap-path-prefix=$place")
 done
-CARGO_ENCODED_RUSTFLAGS=$flags "$cargo" build --release --locked --bins --target "$target"
+mkdir -p "$out"
+wrapper=$out/rustc-for-$target
+{
+    echo '#!/bin/sh'
+    printf 'case " $* " in *" --target "*) set --'
+    printf " '%s'" "${flags[@]//\'/\'\\\'\'}"
+    printf ' "$@" ;; esac\nexec "%s" "$@"\n' "${RUSTC:-rustc}"
+} >"$wrapper"
+chmod 755 "$wrapper"
+RUSTC=$wrapper CARGO_ENCODED_RUSTFLAGS='' "$cargo" build --release --locked --bins --target "$target"
 
 result=$out/static
 [ "$target" = x86_64-unknown-linux-musl ] || result=$out/static-$cpu

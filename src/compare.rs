@@ -8,6 +8,7 @@ use crate::process;
 use crate::snapshot::{Uuid, shown};
 use crate::store::Store;
 use crate::store::file_digests::{Digest, Extent, Page};
+use crate::text::numbered;
 use std::path::{Path, PathBuf};
 
 /// How many differences are kept; the others are counted.
@@ -57,11 +58,8 @@ impl Comparison {
             true => "; more than can be kept in mind changed, so all were looked at",
             false => "",
         };
-        let entries = self.entries;
-        format!(
-            "compared {}: {entries} entries are the same{more}",
-            shown(copy)
-        )
+        let entries = numbered(self.entries, "entry is", "entries are");
+        format!("compared {}: {entries} the same{more}", shown(copy))
     }
 
     /// What differs, or could not be read, in one line: the worst of it by name.

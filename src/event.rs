@@ -15,6 +15,7 @@ use crate::plan::Step;
 use crate::proof::Finding;
 pub use crate::proof::Watched;
 use crate::snapshot::{path_text, shown};
+use crate::text::{counted, numbered};
 pub use backup::{Destination, Judged, Planned, Retention};
 pub use clean::{Adopted, Cleaned, Deleted, Fate, Leftover};
 pub use fault::{Fault, FaultKind};
@@ -261,14 +262,15 @@ impl fmt::Display for Event {
         match self {
             Event::Note { words } => write!(f, "note: {words}"),
             Event::Checked { words } => f.write_str(words),
-            Event::Measuring { diffs } => write!(f, "measuring {diffs} diffs"),
+            Event::Measuring { diffs } => write!(f, "measuring {}", counted(*diffs, "diff")),
             Event::Moved { bytes } => write!(f, "{bytes} bytes moved"),
             Event::Verifying(watched) => write!(f, "verifying {}", watched.what),
             Event::Started(step) => run::started(step, f),
             Event::Again { path, error } => run::again(path, error, f),
             Event::Unsettled(error) => write!(f, "note: {error}"),
             Event::Comparing { path, entries } => {
-                write!(f, "comparing {}, {entries} entries so far", shown(path))
+                let entries = numbered(*entries, "entry", "entries");
+                write!(f, "comparing {}, {entries} so far", shown(path))
             }
             Event::Planned(event) => event.fmt(f),
             Event::Cost {

@@ -54,10 +54,8 @@ pub(super) fn made(
 
 /// What is frozen was asked for.
 pub(super) fn thaw(objects: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(
-        f,
-        "note: asked for {objects} objects to be thawed, all at once"
-    )
+    let objects = counted(objects, "object");
+    write!(f, "note: asked for {objects} to be thawed, all at once")
 }
 
 /// Where a snapshot was restored to.

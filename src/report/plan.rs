@@ -5,7 +5,7 @@ use super::table::{As, Column, Row, data, path, table};
 use crate::plan::{Action, Obstacle, Plan, Step};
 use crate::snapshot::{Size, shown};
 use crate::store::Effort;
-use crate::text::human;
+use crate::text::{counted, human, numbered};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
 
@@ -132,7 +132,8 @@ impl fmt::Display for Plan {
         let deletions = self.steps.iter().filter(goes).count();
         if let Some(effort) = self.effort.filter(|_| count > 0) {
             let Effort { requests, parts } = effort;
-            writeln!(f, "{requests} requests that write, {parts} parts")?;
+            let requests = numbered(requests, "request that writes", "requests that write");
+            writeln!(f, "{requests}, {}", counted(parts, "part"))?;
         }
         let size = self.sum();
         let copies = match self.copies().count() {

@@ -5,7 +5,7 @@ use super::xml::Node;
 use super::{Client, S3Request};
 use crate::error::Result;
 use crate::prices::freezes;
-use crate::text::shown;
+use crate::text::{counted, shown};
 use rusty_s3::Method;
 use std::fmt;
 
@@ -44,7 +44,7 @@ impl fmt::Display for Rule {
         match &self.does {
             Does::Delete(when) => write!(f, "deletes {of} {when}"),
             Does::Freeze(class, when) => write!(f, "moves {of} to {} {when}", shown(class)),
-            Does::Abort(days) => write!(f, "removes uploads after {days} days"),
+            Does::Abort(days) => write!(f, "removes uploads after {}", counted(*days, "day")),
         }
     }
 }
@@ -91,7 +91,7 @@ fn rules(node: &Node) -> Vec<Rule> {
         return Vec::new();
     }
     let when = |node: &Node| match node.number("Days") {
-        Some(days) => format!("after {days} days"),
+        Some(days) => format!("after {}", counted(days, "day")),
         None => format!("from {} on", node.text("Date")),
     };
     let timed = |node: &&Node| node.child("Days").or(node.child("Date")).is_some();

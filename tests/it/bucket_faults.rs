@@ -164,11 +164,14 @@ fn damage_is_found_and_told_of() {
             let mut flipped = whole.clone();
             flipped[whole.len() / 2] ^= 1;
             for depth in [Depth::Quick, Depth::Download] {
-                for bytes in [&flipped[..], &whole[..whole.len() - 1], &[]] {
+                for bytes in [&whole[..whole.len() - 1], &[]] {
                     memory.overwrite(&key, bytes);
                     all_different(&mut *open(&memory), depth, &key);
                 }
             }
+            memory.overwrite(&key, &flipped);
+            none_is_good(&mut *open(&memory), &key);
+            all_different(&mut *open(&memory), Depth::Download, &key);
             memory.lose(&key);
             all_different(&mut *open(&memory), Depth::Quick, &key);
         }
@@ -201,6 +204,16 @@ fn one_that_cannot_be_read_keeps_no_other_from_being_looked_at() {
             let unread = matches!(other.verdict, Verdict::Unverifiable(_));
             assert_eq!(unread, called.load(Ordering::Relaxed), "{findings:?}");
         }
+    }
+}
+
+/// Of the same length, and with another ETag: that says that it was written anew.
+fn none_is_good(store: &mut dyn Store, key: &str) {
+    store.list().unwrap();
+    let findings = store.inspect(Depth::Quick, &mut |_| {}).unwrap();
+    assert!(findings.len() >= 2, "{key}: {findings:?}");
+    for finding in findings {
+        assert!(finding.verdict.rank() > 0, "{key}: {finding:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{Bonds, Candidate, Decision};
 use crate::snapshot::{Graph, Uuid};
+use crate::text::counted;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
 
@@ -74,7 +75,8 @@ impl ChainPolicy {
         }
         for (candidate, root) in candidates.iter().zip(roots) {
             if let Some(days) = self.days.filter(|days| candidate.made >= ago(*days, now)) {
-                let why = format!("its chain has a backup of the last {days} days");
+                let days = counted(days, "day");
+                let why = format!("its chain has a backup of the last {days}");
                 say(*root, why);
             }
             for (_, why) in bonds.pinned.iter().filter(|(id, _)| *id == candidate.id) {

@@ -174,20 +174,11 @@ pub(super) fn write(
     );
     let list = join(&dir_of(id), PARTS);
     let mut list = files
-        .find(&list, libc::O_RDWR | libc::O_APPEND)?
+        .find(&list, libc::O_WRONLY | libc::O_APPEND)?
         .ok_or_else(gone)?;
-    let end = if is_cut(&list)? { "\n" } else { "" };
-    let line = format!("{end}{} {} {}\n", part.number, part.size, part.etag);
+    // It ends the line before too, which a crash may have cut.
+    let line = format!("\n{} {} {}\n", part.number, part.size, part.etag);
     list.write_all(line.as_bytes())
-}
-
-/// Whether a crash cut the last line, which nothing may be added to.
-fn is_cut(list: &File) -> io::Result<bool> {
-    let (length, mut last) = (list.metadata()?.len(), [b'\n']);
-    if length > 0 {
-        list.read_exact_at(&mut last, length - 1)?;
-    }
-    Ok(last != *b"\n")
 }
 
 /// The bytes of one that is whole, on the disk: so many, and no more.

@@ -291,7 +291,8 @@ fn look(objects: &dyn Objects, object: &Source) -> Result<Look> {
     }
     Ok(match objects.part_count(object)? {
         (made, Some(there)) if made != there => Err(format!(
-            "{url} has {there} parts, and was made of {made} by its ETag"
+            "{url} has {}, and was made of {made} by its ETag",
+            counted(there, "part")
         )),
         (parts, _) => Ok(parts),
     })

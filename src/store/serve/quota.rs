@@ -3,6 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Snapshot, State};
 use crate::store::{Access, Store};
+use crate::text::counted;
 
 /// What the command line of a server grants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,9 +42,9 @@ impl Quota {
             return Ok(None);
         }
         let listing = store.list()?;
-        let counted: Vec<&Snapshot> = listing.snapshots.iter().filter(|s| counts(s)).collect();
-        if let Some(most) = self.snapshots.filter(|&most| counted.len() as u64 >= most) {
-            return Err(used_up(&format!("{most} snapshots")));
+        let present: Vec<&Snapshot> = listing.snapshots.iter().filter(|s| counts(s)).collect();
+        if let Some(most) = self.snapshots.filter(|&most| present.len() as u64 >= most) {
+            return Err(used_up(&counted(most, "snapshot")));
         }
         let Some(most) = self.bytes else {
             return Ok(Some(u64::MAX));
@@ -51,7 +52,7 @@ impl Quota {
         let taken = match listing.offer.stored() {
             Some(kept) => kept.iter().filter_map(|diff| diff.size.bytes()).sum(),
             None => {
-                let there: Vec<_> = counted.iter().map(|snapshot| snapshot.uuid).collect();
+                let there: Vec<_> = present.iter().map(|snapshot| snapshot.uuid).collect();
                 store.came_by(&there)?
             }
         };
