@@ -170,7 +170,7 @@ fn quotas_of_a_key_are_kept() {
     nobody.hear().unwrap();
     nobody.receive("n5", 5, None, &stream(5)).unwrap();
     let said = nobody.receive("n6", 6, None, &stream(6)).unwrap_err();
-    assert!(said.contains("1 snapshots"), "{said}");
+    assert!(said.contains("(1 snapshot)"), "{said}");
 }
 
 fn strict_servers_refuse_what_others_could_use() {
