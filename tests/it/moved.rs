@@ -124,13 +124,7 @@ fn a_deduplicated_copy_is_sealed_anew() {
 fn a_deduplicated_copy_elsewhere_is_settled_there() {
     let (a, b) = scene();
     deduplicate(&both(&b));
-    let far = here().join("far");
-    let words = format!(
-        "#!/bin/sh\nwhile [ \"$1\" != far ]; do shift; done; shift 2; exec '{}' \"$@\"",
-        binary("buttersink").display()
-    );
-    std::fs::write(&far, words).unwrap();
-    run("chmod", ["755".as_ref(), far.as_os_str()]);
+    let far = far_here();
     let ssh = ["--ssh-command", far.to_str().unwrap(), "--remote-sudo="];
     let over = |dir: &Path| format!("ssh://far{}", slash(dir));
     let run = |words: &[&str]| buttersink(words.iter().chain(&ssh));

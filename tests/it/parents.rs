@@ -67,13 +67,7 @@ fn made_from(child: &Path, parent: &Path) -> bool {
 
 /// Sends the snapshots of `a` to a server that sees nothing outside of a directory, and so copies nothing.
 fn send(a: &Path, dir: &Path) -> Said {
-    let far = here().join("far");
-    let words = format!(
-        "#!/bin/sh\nwhile [ \"$1\" != far ]; do shift; done; shift 2; exec '{}' \"$@\"",
-        binary("buttersink").display()
-    );
-    std::fs::write(&far, words).unwrap();
-    run("chmod", ["755".as_ref(), far.as_os_str()]);
+    let far = far_here();
     let (from, to) = (slash(&a.join("snaps")), format!("ssh://far{}", slash(dir)));
     let with = ["--ssh-command", far.to_str().unwrap(), "--remote-sudo="];
     ok(&[&with[..], &[&from, &to]].concat())

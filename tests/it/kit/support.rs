@@ -185,6 +185,18 @@ pub(crate) fn buttersink<I: IntoIterator<Item: AsRef<OsStr>>>(args: I) -> Said {
     program("buttersink", args)
 }
 
+/// A program in the place of ssh, for the host `far`: that is this machine, where nobody is asked.
+pub(crate) fn far_here() -> PathBuf {
+    let far = here().join("far");
+    let words = format!(
+        "#!/bin/sh\nwhile [ \"$1\" != far ]; do shift; done; shift 2; exec '{}' \"$@\"",
+        binary("buttersink").display()
+    );
+    std::fs::write(&far, words).unwrap();
+    run("chmod", ["755".as_ref(), far.as_os_str()]);
+    far
+}
+
 /// The path of a program under test; `BUTTERSINK_TEST_BIN` names another directory of builds.
 pub(crate) fn binary(name: &str) -> PathBuf {
     let own = Path::new(env!("CARGO_BIN_EXE_buttersink"));
