@@ -58,6 +58,7 @@ mod raw;
 mod raw_copied;
 mod raw_faults;
 mod raw_runs;
+mod read_ahead;
 mod readme;
 mod receive;
 mod remote;
@@ -139,6 +140,7 @@ fn main() -> std::process::ExitCode {
             raw_copied::TESTS,
             raw_faults::TESTS,
             raw_runs::TESTS,
+            read_ahead::TESTS,
             readme::TESTS,
             receive::TESTS,
             remote::TESTS,
