@@ -121,12 +121,27 @@ fn kind(text: &OsStr) -> Result<(&'static str, Read, &OsStr)> {
         }
     }
     match bytes.windows(3).position(|w| w == b"://") {
-        Some(at) if bytes[..at].iter().all(u8::is_ascii_alphanumeric) => Err(wrong(
-            text,
-            "known kinds are btrfs://, file://, ssh://, s3://, raw:/, raw+ssh:// and paths; a path of this name \
-             begins with ./",
-        )),
+        Some(at)
+            if bytes[..at]
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || *b == b'+') =>
+        {
+            Err(unknown_kind(text, at))
+        }
         _ => mistaken(text).map_or(Ok(("", local, text)), Err),
+    }
+}
+
+fn unknown_kind(text: &OsStr, colon: usize) -> Error {
+    let said = "known kinds are btrfs://, file://, ssh://, s3://, raw:/, raw+ssh:// and paths; a path of this name \
+                begins with ./";
+    let error = wrong(text, said);
+    let (name, rest) = text.as_bytes().split_at(colon);
+    let small = [name.to_ascii_lowercase(), rest.to_vec()].concat();
+    let known = |(scheme, _): &(&str, Read)| small.starts_with(scheme.as_bytes());
+    match KINDS.iter().any(known) {
+        true => error.hint(shown(OsStr::from_bytes(&small))),
+        false => error,
     }
 }
 
@@ -166,7 +181,13 @@ fn local(path: &OsStr) -> Result<Place> {
 fn raw(path: &OsStr) -> Result<Place> {
     match path.is_empty() {
         true => Err(wrong("raw:".as_ref(), "it has no path: raw:/path/")),
-        false => Ok(Place::Raw(path.into())),
+        false => match mistaken(path) {
+            Some(error) => {
+                let way = format!("raw+{}", error.hint.as_deref().unwrap_or_default());
+                Err(error.hint(way))
+            }
+            None => Ok(Place::Raw(path.into())),
+        },
     }
 }
 

@@ -78,8 +78,12 @@ impl SubvolumeConfig {
 /// pattern.
 pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
     const KEY: &str = "subvolumes.paths";
+    if !file.has("subvolumes") && !file.has("subvolume") {
+        let said = "is missing, and so is every [[subvolume]]: nothing says what is backed up";
+        return Err(file.wrong(KEY, said));
+    }
     let mut all = Vec::new();
-    if file.has("subvolumes") || !file.has("subvolume") {
+    if file.has("subvolumes") {
         for path in file.paths(KEY)? {
             all.push(SubvolumeConfig {
                 name: name(file, KEY, &path)?,
