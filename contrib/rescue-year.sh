@@ -86,9 +86,9 @@ bucket_is_there() { [ -e /run/weed.pid ]; }
 start_bucket() {
     mkdir -p /tmp/bucket
     echo "$identities" >/tmp/identities.json
-    WEED_MASTER_VOLUME_GROWTH_COPY_1=2 weed -logtostderr=true server -dir=/tmp/bucket -ip=127.0.0.1 -ip.bind=127.0.0.1 -volume.max=20 \
-        -master.volumeSizeLimitMB=64 -master.electionTimeout=1s -volume.preStopSeconds=0 -filer -s3 -s3.config=/tmp/identities.json \
-        >/tmp/weed.log 2>&1 </dev/null &
+    WEED_S3_SSE_KEY=a-key WEED_MASTER_VOLUME_GROWTH_COPY_1=2 weed -logtostderr=true server -dir=/tmp/bucket \
+        -ip=127.0.0.1 -ip.bind=127.0.0.1 -volume.max=20 -master.volumeSizeLimitMB=64 -master.electionTimeout=1s \
+        -volume.preStopSeconds=0 -filer -s3 -s3.config=/tmp/identities.json >/tmp/weed.log 2>&1 </dev/null &
     echo $! >/run/weed.pid
     tries=0
     until list_bucket >/tmp/bucket.xml 2>/dev/null && grep -q ListBucketResult /tmp/bucket.xml; do
