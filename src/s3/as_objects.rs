@@ -8,7 +8,7 @@ use crate::archive::Tier;
 use crate::digest::md5;
 use crate::error::{Error, Kind, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, RangeBytes,
+    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, Part, RangeBytes,
     RemoteChecksum, Source, Unfinished, UploadedPart, absent,
 };
 use crate::process;
@@ -190,11 +190,11 @@ impl Objects for Client {
     fn send_part(
         &self,
         upload: &Unfinished,
-        number: u64,
-        bytes: &[u8],
+        part: &Part,
         known: Option<&UploadedPart>,
         stop: &AtomicBool,
     ) -> Result<(UploadedPart, bool)> {
+        let Part { number, bytes, .. } = *part;
         let checksum = self.checksum_of(upload);
         let mut sums = PartChecksums::of(bytes, checksum.unwrap_or_else(|| self.checksum()));
         let part = |sums: &PartChecksums, etag: &str| UploadedPart {
