@@ -21,7 +21,7 @@ const PIECE: u64 = 1 << 20;
 /// How many extents are remembered, so that what several files share is read once, as it is sent once.
 const REMEMBERED: usize = 1 << 13;
 /// `FILEID_BTRFS_WITHOUT_PARENT`: an inode number, the number of its tree, and a generation, 0 for any.
-const HANDLE: i32 = 0x4d;
+const HANDLE: u32 = 0x4d;
 
 /// A byte of a file: the inode number, and the offset.
 type Place = (u64, u64);

@@ -279,30 +279,15 @@ pub fn next_data(file: BorrowedFd<'_>, offset: u64) -> io::Result<Option<(u64, u
 ///
 /// # Errors
 /// Those of `open_by_handle_at`: EPERM for who may not read everything, ESTALE if there is no such file.
-pub fn open_by_handle<const WORDS: usize>(
-    mount: BorrowedFd,
-    kind: i32,
-    handle: [u32; WORDS],
-) -> io::Result<OwnedFd> {
-    /// `struct file_handle`, whose last field is as long as it says.
-    #[repr(C)]
-    struct Handle<const WORDS: usize> {
-        bytes: u32,
-        kind: i32,
-        handle: [u32; WORDS],
-    }
-    let bytes = size_of_val(&handle) as u32;
-    let handle = Handle {
-        bytes,
-        kind,
-        handle,
-    };
+pub fn open_by_handle(mount: BorrowedFd, kind: u32, handle: [u32; 5]) -> io::Result<OwnedFd> {
+    // `struct file_handle`: how long the handle is, what kind of one, and the handle.
+    let [a, b, c, d, e] = handle;
+    let handle = [size_of_val(&handle) as u32, kind, a, b, c, d, e];
     let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOATIME | libc::O_NONBLOCK;
-    let mount = mount.as_raw_fd();
-    // Sound: the structure is as long as it says; a success is a new
-    // descriptor that nobody else owns.
+    let (mount, number) = (mount.as_raw_fd(), libc::SYS_open_by_handle_at);
+    // Sound: the structure is as long as it says; a success is a new descriptor that nobody else owns.
     unsafe {
-        let answer = libc::syscall(libc::SYS_open_by_handle_at, mount, &raw const handle, flags);
+        let answer = libc::syscall(number, mount, handle.as_ptr(), flags);
         Ok(OwnedFd::from_raw_fd(checked(answer)? as i32))
     }
 }

@@ -43,6 +43,7 @@ mod histories;
 mod hostile;
 mod interleaved;
 mod json;
+mod lifecycle;
 mod local;
 mod mended;
 mod moved;
@@ -124,6 +125,7 @@ fn main() -> std::process::ExitCode {
             hostile::TESTS,
             interleaved::TESTS,
             json::TESTS,
+            lifecycle::TESTS,
             local::TESTS,
             mended::OWN,
             mended::TESTS,

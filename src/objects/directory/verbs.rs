@@ -8,8 +8,8 @@ use crate::archive::{ArchiveState, Tier};
 use crate::digest::Algorithm;
 use crate::error::{Error, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, Part, RangeBytes,
-    RemoteChecksum, Source, Unfinished, UploadedPart,
+    About, Asked, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, Part,
+    RangeBytes, RemoteChecksum, Source, Unfinished, UploadedPart,
 };
 use crate::sys::{self, secure_open};
 use crate::text::shown;
@@ -46,6 +46,10 @@ impl Found {
 impl Objects for Directory {
     fn url(&self, key: &str) -> String {
         format!("raw:{}", shown(self.path(key)))
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper::Directory
     }
 
     fn limits(&self) -> Limits {
