@@ -9,7 +9,7 @@ use super::read::{self, Quiet};
 use super::walk::joined;
 use crate::digest::{Sha256, sha256};
 use crate::sys::dir::{self, Stat};
-use crate::sys::{self, quiet_thread};
+use crate::sys::{self, page_cache, quiet_thread};
 use crate::text::hex;
 use std::ffi::OsStr;
 use std::io;
@@ -125,7 +125,7 @@ fn sum(
 ) -> io::Result<String> {
     let file = open(top, path.as_os_str().as_bytes(), read::FLAGS)?;
     if how.from_disk {
-        dir::advise(file.as_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
+        page_cache::advise(file.as_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
     }
     let mut file = Quiet::new(file)?;
     let mut hasher = Sha256::default();
