@@ -58,6 +58,7 @@ mod raw;
 mod raw_copied;
 mod raw_faults;
 mod raw_runs;
+mod raw_unread;
 mod readme;
 mod receive;
 mod remote;
@@ -139,6 +140,7 @@ fn main() -> std::process::ExitCode {
             raw_copied::TESTS,
             raw_faults::TESTS,
             raw_runs::TESTS,
+            raw_unread::TESTS,
             readme::TESTS,
             receive::TESTS,
             remote::TESTS,
