@@ -1,6 +1,8 @@
 //! Objects under keys, whatever keeps them: the verbs that a bucket is made of, and what they speak of.
 //! Knows neither snapshots nor what keys mean.
 
+mod keeper;
+
 pub mod directory;
 mod inventory;
 pub mod memory;
@@ -11,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::text::shown;
 pub use inventory::{Inventory, Unread};
 use jiff::Timestamp;
+pub use keeper::Keeper;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::str::FromStr;
@@ -309,9 +312,9 @@ pub trait Objects: Debug + Send + Sync {
     /// The time.
     fn now(&self) -> Timestamp;
 
-    /// Whether it is AWS itself, whose prices are known.
-    fn is_aws(&self) -> bool {
-        false
+    /// Who keeps them.
+    fn keeper(&self) -> Keeper {
+        Keeper::Service
     }
 
     /// The words of a command, of a program that is not ours, which writes an object to its output.

@@ -43,6 +43,7 @@ mod histories;
 mod hostile;
 mod interleaved;
 mod json;
+mod lifecycle;
 mod local;
 mod mended;
 mod moved;
@@ -59,6 +60,7 @@ mod raw_copied;
 mod raw_faults;
 mod raw_runs;
 mod raw_unread;
+mod read_ahead;
 mod readme;
 mod receive;
 mod remote;
@@ -124,6 +126,7 @@ fn main() -> std::process::ExitCode {
             hostile::TESTS,
             interleaved::TESTS,
             json::TESTS,
+            lifecycle::TESTS,
             local::TESTS,
             mended::OWN,
             mended::TESTS,
@@ -141,6 +144,7 @@ fn main() -> std::process::ExitCode {
             raw_faults::TESTS,
             raw_runs::TESTS,
             raw_unread::TESTS,
+            read_ahead::TESTS,
             readme::TESTS,
             receive::TESTS,
             remote::TESTS,

@@ -248,7 +248,7 @@ impl Layout for Diffs {
                 if self.index.unread_at(&key).is_some() {
                     continue; // that it could not be looked at has been said
                 }
-                let words = format!("{to}_{from} was uploaded and is missing");
+                let words = format!("{to}_{from} was stored and is missing");
                 findings.push(Finding {
                     path: path.clone().into(),
                     id: to,
