@@ -93,6 +93,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     if options.json || archives.is_empty() || !listing.snapshots.is_empty() {
         progress.result(&report::Listed::of(&listing, &look));
     }
+    go_on(listing.must_be_whole(), &mut failed, &mut progress)?;
     if options.commands {
         by_hand(
             &mut *store,
