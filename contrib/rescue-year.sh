@@ -111,7 +111,7 @@ stop_bucket() {
 }
 
 begin_year() {
-    export TZ=CET-1CEST,M3.5.0,M10.5.0/3
+    export TZ=CET-1CEST,M3.5.0,M10.5.0/3 AWS_MAX_ATTEMPTS=3
     new_system_disk
     mkdir -p /far /run
     ip link set lo up

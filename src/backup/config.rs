@@ -5,6 +5,7 @@ mod keys;
 mod nearest;
 mod places;
 mod reader;
+mod say;
 
 mod archive;
 mod looks;
@@ -236,22 +237,6 @@ impl Config {
         let mut entries = file.entries;
         entries.retain(|entry| !entry.default || config.has_say(entry.key));
         Ok(Config { entries, ..config })
-    }
-
-    /// Whether the default of a key changes anything in a file that has what this one has.
-    fn has_say(&self, key: &str) -> bool {
-        let base_dir = Some(&self.snapshots.base_dir);
-        let uses_it = |of: &SubvolumeConfig| of.snapshots.as_ref() == base_dir;
-        match key {
-            "snapshots.base_dir" => self.subvolumes.iter().any(uses_it),
-            "schedule.full_every_days" | "global.spool_dir" | "global.spool_size_bytes" => {
-                !self.archives.is_empty()
-            }
-            "restore.wait_for_restore"
-            | "restore.restore_timeout_seconds"
-            | "restore.restore_tier" => self.archives.iter().any(|one| !one.is_in_directory()),
-            _ => true,
-        }
     }
 
     /// What no section can know by itself.
