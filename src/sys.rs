@@ -1,6 +1,6 @@
 //! System calls that std does not offer, and the processor's vectors: all the `unsafe` there is. What it
 //! offers is safe, and knows nothing of btrfs. Here are ioctl, openat2 and statfs; `dir` reads
-//! directories and `at` changes them, `secure_open` opens what others may have put there, `child` is
+//! directories and `at` changes them, `secure_open` opens what others may have put there and `whole_file` writes in its place, `child` is
 //! about signals and children, `confine` about what a child may reach, `ready` waits for pipes, and `lanes`
 //! hashes by vectors.
 
@@ -14,6 +14,7 @@ mod lanes;
 mod ready;
 mod rename;
 pub mod secure_open;
+mod whole_file;
 
 pub use at::{is_root, terminal_width};
 pub use child::{
@@ -24,6 +25,7 @@ pub use confine::confine;
 pub use lanes::{Hash, LANES, Vectors};
 pub use ready::{can_read, can_write, is_unread, stop_this_process};
 pub use rename::{rename_exchange, rename_noreplace};
+pub use whole_file::write_whole;
 
 use std::ffi::{CString, OsStr};
 use std::fs::{File, TryLockError};

@@ -25,6 +25,8 @@ pub(super) struct Hints {
     mended: BTreeMap<Pair, String>,
 }
 
+/// As many fields as a line has.
+const MOST: usize = 7;
 /// What stands for the ETag of a stream in several objects.
 const ELSEWHERE: &str = "-";
 
@@ -33,7 +35,8 @@ impl Hints {
     pub(super) fn parse(text: &str) -> Hints {
         let mut hints = Hints::default();
         for line in text.lines() {
-            let fields: Vec<&str> = line.split_whitespace().collect();
+            // No line of ours has more, and that of somebody else could be all of them.
+            let fields: Vec<&str> = line.split_whitespace().take(MOST + 1).collect();
             match fields[..] {
                 [to, from, size] => {
                     if let (Some(pair), Ok(size)) = (pair(to, from), size.parse()) {
@@ -181,14 +184,15 @@ fn origin(
             text.to_owned()
         }
     };
-    Some(Origin {
+    let origin = Origin {
         machine: word(machine),
         host: word(host),
         filesystem: filesystem.parse().ok()?,
         subvolume: subvolume.parse().ok()?,
         made: made.parse().ok(),
         by: CameBy::OwnWay,
-    })
+    };
+    origin.is_short().then_some(origin)
 }
 
 fn or_elsewhere(etag: &str) -> &str {
