@@ -15,7 +15,7 @@ pub mod page_cache;
 mod ready;
 mod rename;
 pub mod secure_open;
-mod whole_file;
+pub mod whole_file;
 
 pub use at::{is_root, terminal_width};
 pub use child::{
@@ -26,7 +26,6 @@ pub use confine::confine;
 pub use lanes::{Hash, LANES, Vectors};
 pub use ready::{can_read, can_write, is_unread, stop_this_process};
 pub use rename::{rename_exchange, rename_noreplace};
-pub use whole_file::write_whole;
 
 use std::ffi::{CString, OsStr};
 use std::fs::{File, TryLockError};

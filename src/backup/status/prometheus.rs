@@ -4,7 +4,7 @@
 use super::{Status, StatusLine};
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
-use crate::sys::write_whole;
+use crate::sys::whole_file::write_whole;
 use jiff::Timestamp;
 use std::fmt::Write;
 use std::path::Path;

@@ -5,9 +5,9 @@ use crate::btrfs::{self, Filesystem};
 use crate::digest::sha256;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::sys;
 use crate::sys::dir::{Stat, open_at, stat_at};
 use crate::sys::secure_open;
+use crate::sys::whole_file;
 use crate::text::hex;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -166,7 +166,7 @@ impl StateDir {
     /// Gives a file in it new content, durably, and all of it or nothing.
     pub(crate) fn replace(&self, name: &str, text: &str) -> Result<()> {
         let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
-        let written = sys::write_whole(&path, &new, 0o600, text.as_bytes());
+        let written = whole_file::write_whole(&path, &new, 0o600, text.as_bytes());
         written.doing(|| format!("cannot write {}", self.shown(name)))
     }
 
