@@ -4,12 +4,17 @@
 mod keeper;
 
 pub mod directory;
+mod inventory;
 pub mod memory;
+mod part;
+
+pub use part::{Part, UploadedPart};
 
 use crate::archive::{ArchiveState, Tier};
 use crate::digest::{Algorithm, Hasher};
 use crate::error::{Error, Result};
 use crate::text::shown;
+pub use inventory::{Inventory, Unread};
 use jiff::Timestamp;
 pub use keeper::Keeper;
 use std::collections::{BTreeMap, HashMap};
@@ -32,30 +37,6 @@ pub struct Object {
     pub class: String,
 }
 
-/// Everything below a prefix, as one listing showed it.
-#[derive(Clone, Debug, Default)]
-pub struct Inventory {
-    /// The objects.
-    pub objects: Vec<Object>,
-    /// The uploads that were not finished.
-    pub uploads: Vec<Unfinished>,
-    /// Why these are not known, if so.
-    pub remark: Option<String>,
-}
-
-impl Inventory {
-    /// The part of it whose keys begin so.
-    pub fn below(&self, prefix: &str) -> Inventory {
-        let objects = self.objects.iter().filter(|o| o.key.starts_with(prefix));
-        let uploads = self.uploads.iter().filter(|u| u.key.starts_with(prefix));
-        Inventory {
-            objects: objects.cloned().collect(),
-            uploads: uploads.cloned().collect(),
-            remark: self.remark.clone(),
-        }
-    }
-}
-
 /// An upload in parts that was begun, and neither completed nor aborted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unfinished {
@@ -69,23 +50,6 @@ pub struct Unfinished {
     pub class: String,
     /// What its parts are verified by, if that had to be declared.
     pub algorithm: String,
-}
-
-/// A part of an upload that has arrived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UploadedPart {
-    /// Counted from 1.
-    pub number: u64,
-    /// In bytes.
-    pub size: u64,
-    /// Without quotes.
-    pub etag: String,
-    /// When it arrived.
-    pub modified: Option<Timestamp>,
-    /// In Base64; empty if it is not told.
-    pub crc32c: String,
-    /// In Base64; empty if it is not told.
-    pub sha256: String,
 }
 
 /// An object that is read, or one of several that make a stream together.
@@ -403,8 +367,7 @@ pub trait Objects: Debug + Send + Sync {
     fn send_part(
         &self,
         upload: &Unfinished,
-        number: u64,
-        bytes: &[u8],
+        part: &Part,
         known: Option<&UploadedPart>,
         stop: &AtomicBool,
     ) -> Result<(UploadedPart, bool)>;

@@ -103,9 +103,16 @@ pub(super) fn is_nobodys(name: &str) -> bool {
 
 /// The nearest directory that has the file: this one, or one above it.
 pub(super) fn root(dir: &Path) -> Option<&Path> {
+    // What may be there and cannot be looked at is taken for it: whoever opens it hears why.
+    let may_be = |error: io::Error| {
+        let unread = [libc::EIO, libc::EUCLEAN, libc::ESTALE, libc::EACCES];
+        error
+            .raw_os_error()
+            .is_some_and(|number| unread.contains(&number))
+    };
     let has = |at: &&Path| {
         let marker = at.join(MARKER).symlink_metadata();
-        marker.is_ok_and(|marker| *at == dir || !is_planted(at, &marker))
+        marker.map_or_else(may_be, |marker| *at == dir || !is_planted(at, &marker))
     };
     dir.ancestors().find(has)
 }

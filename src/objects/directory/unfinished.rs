@@ -3,9 +3,11 @@
 //! with it reads it again.
 
 use super::files::{Files, join};
-use super::meta::{Meta, digest, json};
-use crate::objects::{Unfinished, UploadedPart};
-use crate::sys::dir::advise;
+use super::meta::{Meta, json};
+use crate::digest::TreeHash;
+use crate::objects::{Part, Unfinished, UploadedPart};
+use crate::sys::page_cache::advise;
+use crate::text::hex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,21 +66,25 @@ pub(super) fn begun(files: &Files, id: &str) -> io::Result<Option<Begun>> {
 }
 
 /// All of them.
-pub(super) fn all(files: &Files) -> io::Result<Vec<Unfinished>> {
-    let mut all = Vec::new();
-    for (id, kind) in files.names(UNFINISHED)? {
-        if kind == libc::DT_DIR
-            && let Some(begun) = begun(files, &id)?
-        {
-            all.push(Unfinished {
+pub(super) fn all(files: &Files) -> (Vec<Unfinished>, Option<io::Error>) {
+    let (mut all, mut untold) = (Vec::new(), None);
+    let names = files.names(UNFINISHED).unwrap_or_else(|error| {
+        untold = Some(error);
+        Vec::new()
+    });
+    for (id, _) in names.into_iter().filter(|(_, kind)| *kind == libc::DT_DIR) {
+        match begun(files, &id) {
+            Ok(None) => {}
+            Ok(Some(begun)) => all.push(Unfinished {
                 key: begun.meta.key,
                 id,
                 started: Some(begun.started),
                 ..Unfinished::default()
-            });
+            }),
+            Err(error) => untold = Some(error),
         }
     }
-    Ok(all)
+    (all, untold)
 }
 
 /// The parts that have come, in order; `None` if it is gone.
@@ -114,11 +120,16 @@ fn part(line: &str, modified: Option<Timestamp>) -> Option<UploadedPart> {
 }
 
 /// What is said of bytes that are a part.
-pub(super) fn described(number: u64, bytes: &[u8]) -> UploadedPart {
+pub(super) fn described(part: &Part) -> UploadedPart {
+    let mut tree = TreeHash::default();
+    match part.leaves {
+        Some(leaves) => tree.add_hashed(leaves.to_vec()),
+        None => tree.update(part.bytes),
+    }
     UploadedPart {
-        number,
-        size: bytes.len() as u64,
-        etag: digest(bytes),
+        number: part.number,
+        size: part.bytes.len() as u64,
+        etag: hex(&tree.finish()),
         ..UploadedPart::default()
     }
 }

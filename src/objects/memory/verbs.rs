@@ -5,7 +5,7 @@ use crate::archive::Tier;
 use crate::digest::{Algorithm, md5};
 use crate::error::{Error, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, RangeBytes,
+    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, Part, RangeBytes,
     RemoteChecksum, Source, Unfinished, UploadedPart,
 };
 use crate::prices::freezes;
@@ -69,12 +69,20 @@ impl Objects for Memory {
             let objects = state.objects.iter();
             let objects = objects.map(|(key, stored)| (state.shown_as(key), stored));
             let objects = objects.filter(|(key, _)| key.starts_with(prefix));
+            let hidden = |key: &str| state.unread.iter().any(|unread| unread.hides(key));
+            let objects = objects.filter(|(key, _)| !hidden(key));
             let uploads = state.uploads.values().map(|upload| &upload.shown);
             let uploads = uploads.filter(|upload| upload.key.starts_with(prefix));
             Ok(Inventory {
                 objects: objects.map(|(key, stored)| listed(&key, stored)).collect(),
                 uploads: uploads.cloned().collect(),
                 remark: None,
+                unread: state
+                    .unread
+                    .iter()
+                    .filter(|unread| unread.concerns(prefix))
+                    .cloned()
+                    .collect(),
             })
         })
     }
@@ -184,11 +192,11 @@ impl Objects for Memory {
     fn send_part(
         &self,
         upload: &Unfinished,
-        number: u64,
-        bytes: &[u8],
+        part: &Part,
         known: Option<&UploadedPart>,
         _stop: &AtomicBool,
     ) -> Result<(UploadedPart, bool)> {
+        let Part { number, bytes, .. } = *part;
         let part = UploadedPart {
             number,
             size: bytes.len() as u64,

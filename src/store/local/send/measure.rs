@@ -1,6 +1,6 @@
 //! Exact stream lengths from the kernel's metadata-only streams, a few at a time.
 
-use super::{mending, metadata, trees};
+use super::{mending, metadata, trees, what_is_damaged};
 use crate::error::{Error, Kind, Result};
 use crate::parallel;
 use crate::process;
@@ -24,6 +24,11 @@ pub(crate) struct DiffPaths {
 pub(crate) fn all(pairs: &[DiffPaths]) -> Result<Vec<Measured>> {
     let ask = |pair: &DiffPaths| match process::check("measuring").and_then(|()| one(pair)) {
         Err(stopped) if stopped.kind == Kind::Interrupted => Err(stopped),
+        Err(error) if process::outside(&error) == Some(libc::EIO) => {
+            let way = what_is_damaged(&pair.snapshot);
+            let said = format!("{} ({way})", error.said);
+            Ok(refused(Error { said, ..error }))
+        }
         other => Ok(other.unwrap_or_else(refused)),
     };
     let threads = parallel::processors().min(4);
