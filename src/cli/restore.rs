@@ -108,8 +108,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     if let (_, Some(remark)) = backup::local_now() {
         progress.note(remark);
     }
-    let way = &mut means.manner.receive_with;
-    *way = way.or(config.restore.receive_with);
+    let manner = &mut means.manner;
+    manner.receive_with = manner.receive_with.or(config.restore.receive_with);
+    manner.unconfined |= config.restore.receive_unconfined;
     let done = restore::run(&order, &means, &mut |event| progress.hear(&event));
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");

@@ -106,7 +106,8 @@ pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
             return Err(file.wrong("subvolume.path", &said));
         }
     }
-    let mut unmatched = Vec::new();
+    must_differ(file, &all)?;
+    let (mut meant, mut unmatched) = (Vec::new(), Vec::new());
     for table in patterns {
         let before = unmatched.len();
         let found = matching(&table.subvolume.path, &table.exclude, &mut unmatched);
@@ -115,9 +116,9 @@ pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
             unmatched.push((table.subvolume.path.clone(), why.to_owned()));
         }
         for path in found {
-            if all.iter().all(|other| other.path != path) {
+            if all.iter().chain(&meant).all(|other| other.path != path) {
                 let name = name(file, "subvolume.path", &path)?;
-                all.push(SubvolumeConfig {
+                meant.push(SubvolumeConfig {
                     name,
                     path,
                     ..table.subvolume.clone()
@@ -125,8 +126,38 @@ pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
             }
         }
     }
-    must_differ(file, &all)?;
+    add_meant(&mut all, meant, &mut unmatched);
     Ok((all, unmatched))
+}
+
+/// Adds what patterns mean, but for what has the name of another: whoever can make a subvolume there gives it
+/// what name he likes, and by that keeps no other from its backup.
+fn add_meant(
+    all: &mut Vec<SubvolumeConfig>,
+    meant: Vec<SubvolumeConfig>,
+    unmatched: &mut Unmatched,
+) {
+    let mut paths: HashMap<String, Vec<PathBuf>> = HashMap::new();
+    for one in all.iter().chain(&meant) {
+        let same = paths.entry(one.name.clone()).or_default();
+        same.push(one.path.clone());
+    }
+    let other = |one: &SubvolumeConfig| {
+        let mut same = paths.get(&one.name).into_iter().flatten();
+        same.find(|other| **other != one.path)
+    };
+    for one in meant {
+        match other(&one) {
+            None => all.push(one),
+            Some(other) => {
+                let (name, other) = (shown(&one.name), shown(other));
+                let said = format!(
+                    "its backups would be called {name}, as those of {other}: give one a subvolume.name"
+                );
+                unmatched.push((one.path, said));
+            }
+        }
+    }
 }
 
 /// One `[[subvolume]]`.
