@@ -32,7 +32,7 @@ use keys::{OF_ROOT, OF_ROOT_FOR_ROOT};
 pub use looks::LookAgain;
 pub use places::Places;
 use reader::ConfigReader;
-use serde::Serialize;
+pub use say::Setting;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -70,17 +70,6 @@ pub struct Config {
     pub notify: Notify,
     /// Every key, for a person.
     pub entries: Vec<Setting>,
-}
-
-/// A key as it was understood.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Setting {
-    /// `section.key`
-    pub key: &'static str,
-    /// As TOML would have it.
-    pub value: String,
-    /// The file does not say it.
-    pub default: bool,
 }
 
 /// Files and limits of the program itself.
