@@ -98,7 +98,7 @@ pub struct Prices {
 pub enum Estimate {
     /// What is paid, each in dollars and for what.
     Known(Vec<(f64, String)>),
-    /// Why not.
+    /// Why the cost is not known.
     Unknown(String),
 }
 

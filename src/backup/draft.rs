@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-/// A file.
+/// The text of a configuration, section by section.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Draft {
     /// What stands above everything, a line each.
@@ -34,7 +34,7 @@ struct DraftLine {
 }
 
 impl DraftSection {
-    /// An empty one.
+    /// An empty section.
     pub fn new(title: &'static str) -> DraftSection {
         DraftSection {
             title,

@@ -9,6 +9,8 @@ mod tally;
 mod open_archive;
 mod subvolume;
 
+mod told;
+
 mod again;
 mod look;
 mod pruning;
@@ -33,9 +35,11 @@ pub use preview::{preview, remembered};
 pub use pruning::prune;
 pub use run_lock::lock;
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Instant;
 use subvolume::{SubvolumeBackup, Todo};
+use told::{partly, told_too};
 pub use verified::{FoundIn, note_verified};
 
 /// What is asked for.
@@ -43,7 +47,7 @@ pub use verified::{FoundIn, note_verified};
 pub struct ScheduledOrder {
     /// The file that the configuration is from.
     pub file: PathBuf,
-    /// What it says.
+    /// What the file says.
     pub config: Config,
     /// Only the subvolumes whose backups have these names; all if there are none.
     pub only: Vec<String>,
@@ -88,6 +92,12 @@ impl ScheduledOrder {
             false => self.only.contains(&of.name),
         };
         Ok(all.iter().filter(wanted).collect())
+    }
+
+    /// Keeps other runs out for as long as the file is open, unless nothing is changed.
+    fn lock(&self) -> Result<Option<File>> {
+        let lock = || lock(&self.config.global.lock_path);
+        (!self.dry_run).then(lock).transpose()
     }
 
     /// Whether a subvolume has more than one archive, or something else.
@@ -142,10 +152,7 @@ pub fn run(
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
-    let _lock = match order.dry_run {
-        true => None,
-        false => Some(lock(&order.config.global.lock_path)?),
-    };
+    let _lock = order.lock()?;
     order.selected()?;
     let since = Instant::now();
     let mut overview = Overview {
@@ -171,18 +178,6 @@ pub fn run(
     told_too(done, told, listener)
 }
 
-/// How it went, and whether somebody was told.
-fn told_too(done: Result<()>, told: Result<()>, listener: &mut Listener) -> Result<()> {
-    match (done, told) {
-        (done, Ok(())) => done,
-        (Ok(()), Err(error)) => Err(partly(error)),
-        (Err(error), Err(untold)) => {
-            listener(Event::note(untold.to_string()));
-            Err(error)
-        }
-    }
-}
-
 /// The same, without telling anybody how it went.
 fn back_up(
     order: &ScheduledOrder,
@@ -198,18 +193,32 @@ fn back_up(
         .for_each(|remark| listener(Event::note(remark)));
     let (subjects, mut errors) = SubvolumeBackup::all(&selected, order, means)?;
     errors.extend(order.unmatched());
-    let mut round = RunContext {
-        order,
-        means,
-        now,
-        state,
-        folders: Folders::open(order, &selected, means)?,
-        others: order.config.destinations.iter().map(|_| None).collect(),
-        said: HashSet::new(),
-        overview,
-        listener,
-    };
+    let folders = Folders::open(order, &selected, means)?;
+    let mut round = RunContext::new(order, (means, now), state, folders, (overview, listener));
     round.all(subjects, errors)
+}
+
+impl<'a, 'b> RunContext<'a, 'b> {
+    /// A run at whose further destinations nobody has looked.
+    fn new(
+        order: &'a ScheduledOrder,
+        (means, now): (&'a Means, &'a Zoned),
+        state: RunState,
+        folders: Folders,
+        (overview, listener): (&'a mut Overview, &'a mut Listener<'b>),
+    ) -> RunContext<'a, 'b> {
+        RunContext {
+            order,
+            means,
+            now,
+            state,
+            folders,
+            others: order.config.destinations.iter().map(|_| None).collect(),
+            said: HashSet::new(),
+            overview,
+            listener,
+        }
+    }
 }
 
 impl RunContext<'_, '_> {
@@ -273,16 +282,6 @@ impl RunContext<'_, '_> {
         match self.state == known {
             true => Ok(()),
             false => self.remember(),
-        }
-    }
-
-    /// Tells the healthcheck. Whether it hears of the end is what counts.
-    fn begin(&mut self) {
-        if self.order.dry_run {
-            return;
-        }
-        if let Err(error) = self.order.config.notify.begin() {
-            self.note(error.to_string());
         }
     }
 
@@ -389,48 +388,4 @@ impl RunContext<'_, '_> {
             }
         }
     }
-
-    fn before(&mut self, todo: &[(&mut SubvolumeBackup, Todo)]) -> Result<()> {
-        if self.order.dry_run {
-            return Ok(());
-        }
-        let names: Vec<&str> = todo.iter().map(|(subject, _)| &*subject.of.name).collect();
-        let more = [("BUTTERSINK_SUBVOLUMES", names.join("\n"))];
-        let hooks = &self.order.config.hooks;
-        let done = hooks.run("before", &self.order.file, &more);
-        match done {
-            Ok(()) => Ok(()),
-            failed => self.after(failed),
-        }
-    }
-
-    /// Whatever became of the run, the hook is told; its own failure does not hide another.
-    fn after(&mut self, done: Result<()>) -> Result<()> {
-        if self.order.dry_run {
-            return done;
-        }
-        let (status, words) = match &done {
-            Ok(()) => (0, String::new()),
-            Err(error) => (error.exit_code(), error.to_string()),
-        };
-        let more = [
-            ("BUTTERSINK_STATUS", status.to_string()),
-            ("BUTTERSINK_MESSAGE", words),
-        ];
-        let hooks = &self.order.config.hooks;
-        match (done, hooks.run("after", &self.order.file, &more)) {
-            (done, Ok(())) => done,
-            (Ok(()), Err(error)) => Err(partly(error)),
-            (Err(error), Err(hook)) => {
-                (self.listener)(Event::note(hook.to_string()));
-                Err(error)
-            }
-        }
-    }
-}
-
-/// What came before it is done.
-fn partly(error: Error) -> Error {
-    let kind = Kind::Partly;
-    Error { kind, ..error }
 }

@@ -105,9 +105,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let order = order(options, &config, from)?;
     let mut means = means::of_archive(options, from)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
-    if let (_, Some(remark)) = backup::local_now() {
-        progress.note(remark);
-    }
+    backup::local_now(|remark| progress.note(remark));
     let way = &mut means.manner.receive_with;
     *way = way.or(config.restore.receive_with);
     let done = restore::run(&order, &means, &mut |event| progress.hear(&event));

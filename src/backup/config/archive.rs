@@ -24,7 +24,7 @@ pub struct ArchiveConfig {
     pub bucket: String,
     /// Where that is; empty for what is not said.
     pub region: String,
-    /// How keys begin.
+    /// The beginning of all keys.
     pub prefix: String,
     /// Another service than AWS.
     pub endpoint_url: Option<String>,
@@ -36,9 +36,9 @@ pub struct ArchiveConfig {
     pub chunk_size_bytes: u64,
     /// Bytes of the parts of an upload; `None` for what fits the chunk.
     pub part_size_bytes: Option<u64>,
-    /// Of chunks.
+    /// The storage class of chunks.
     pub storage_class_chunks: String,
-    /// Of manifests and pointers.
+    /// The storage class of manifests and pointers.
     pub storage_class_manifest: String,
     /// Parts on their way at the same time.
     pub concurrency: Concurrency,
@@ -202,7 +202,7 @@ fn schedule(file: &mut ConfigReader, usual: Schedule) -> Result<Schedule> {
 }
 
 /// The storage classes of AWS.
-const AWS: &[&str] = &[
+pub const STORAGE_CLASSES: &[&str] = &[
     "STANDARD",
     "STANDARD_IA",
     "ONEZONE_IA",
@@ -215,13 +215,10 @@ const AWS: &[&str] = &[
 
 /// A class of AWS by its name; other services may have classes that differ by their case only.
 pub(super) fn class(text: String) -> String {
-    let known = AWS.iter().find(|word| word.eq_ignore_ascii_case(&text));
+    let known = STORAGE_CLASSES
+        .iter()
+        .find(|word| word.eq_ignore_ascii_case(&text));
     known.map_or(text, |word| (*word).to_owned())
-}
-
-/// Whether AWS has such a class.
-pub fn is_known_class(class: &str) -> bool {
-    AWS.contains(&class)
 }
 
 fn prefix(file: &mut ConfigReader) -> Result<String> {

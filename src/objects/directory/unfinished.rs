@@ -63,7 +63,7 @@ pub(super) fn begun(files: &Files, id: &str) -> io::Result<Option<Begun>> {
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 
-/// All of them.
+/// All objects below a root that are not finished.
 pub(super) fn all(files: &Files) -> io::Result<Vec<Unfinished>> {
     let mut all = Vec::new();
     for (id, kind) in files.names(UNFINISHED)? {

@@ -1,7 +1,6 @@
 //! Sending from this machine: the stream that `btrfs send` makes, or this program in its stead, checked
 //! and mended as it passes. What is sent is what was listed, or nothing is.
 
-pub(super) mod bound;
 pub mod builtin_send;
 pub(super) mod measure;
 pub(super) mod metadata;

@@ -23,7 +23,7 @@ pub struct ArchiveIndex {
     pub name: String,
     /// What all their keys begin with.
     pub folder: String,
-    /// By their keys.
+    /// The manifests, by their keys.
     pub manifests: BTreeMap<String, Manifest>,
     /// What the pointer names.
     pub current: Option<String>,
@@ -119,30 +119,9 @@ pub(super) fn of(
             false => drop(archive.objects.insert(object.key.clone(), object)),
         }
     }
-    for (key, body) in keys.iter().zip(read_all(objects, &folder, &keys)) {
-        match body {
-            Ok(body) => archive.take(key, body.as_deref()),
-            Err(error) => {
-                let why = archive.leave_out(key, error)?;
-                archive.broken.insert(key.clone(), why);
-            }
-        }
-    }
+    archive.read_manifests(objects, &keys)?;
     archive.read_pointer(objects)?;
-    let owner = format!("{folder}{OWNER}");
-    if archive.objects.remove(&owner).is_some() {
-        archive.owner = owner::read(objects, &owner).or_else(|error| {
-            let why = archive.leave_out(&owner, error)?;
-            let words = format!("{} is not read: {why}", shown(&owner));
-            archive.remarks.push(words);
-            // It is somebody's.
-            let origin = Origin::default();
-            Ok::<_, Error>(Some(Owner {
-                since: None,
-                origin,
-            }))
-        })?;
-    }
+    archive.read_owner(objects)?;
     archive.relocate();
     archive.judge();
     archive.remarks.extend(found.remark);
@@ -153,6 +132,41 @@ pub(super) fn of(
 }
 
 impl ArchiveIndex {
+    /// Reads its manifests, as far as they can be read.
+    fn read_manifests(&mut self, objects: &dyn Objects, keys: &[String]) -> Result<()> {
+        for (key, body) in keys.iter().zip(read_all(objects, &self.folder, keys)) {
+            match body {
+                Ok(body) => self.take(key, body.as_deref()),
+                Err(error) => {
+                    let why = self.leave_out(key, error)?;
+                    self.broken.insert(key.clone(), why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose it is. Where that cannot be read it is somebody's, and that is a remark.
+    fn read_owner(&mut self, objects: &dyn Objects) -> Result<()> {
+        let key = format!("{}{OWNER}", self.folder);
+        if self.objects.remove(&key).is_none() {
+            return Ok(());
+        }
+        self.owner = match owner::read(objects, &key) {
+            Ok(owner) => owner,
+            Err(error) => {
+                let why = self.leave_out(&key, error)?;
+                let words = format!("{} is not read: {why}", shown(&key));
+                self.remarks.push(words);
+                Some(Owner {
+                    since: None,
+                    origin: Origin::default(),
+                })
+            }
+        };
+        Ok(())
+    }
+
     /// Which backup is the newest, as the archive says. Where that cannot be read, that is a remark.
     fn read_pointer(&mut self, objects: &dyn Objects) -> Result<()> {
         let key = format!("{}current.json", self.folder);
