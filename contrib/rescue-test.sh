@@ -17,7 +17,7 @@
 #                            random histories of snapshots, from BUTTERSINK_TORTURE_SEED on
 #   RESCUE_DAYS=DAYS         how many days those months have (150)
 #   RESCUE_YEAR=DAYS         instead (make year-test): scheduled backups of so many days by two
-#                            configurations to a disk, a host and a stick, as contrib/rescue-year.py plans
+#                            configurations to a disk, a host, a stick and a bucket, as contrib/rescue-year.py plans
 #                            and checks them
 #   RESCUE_PROGRAMS=DIR      other builds of our programs, with the libraries that they need
 set -euo pipefail
@@ -139,9 +139,11 @@ torture_programs() {
     echo "$scratch" >"$1/etc/scratch"
 }
 
-# A server of ssh, and what happens when.
+# A server of ssh and one of S3, and what happens when.
 year_programs() {
     local program
+    tests/servers/seaweedfs.sh install
+    cp "$BUTTERSINK_SERVERS"/seaweedfs-*/bin/weed "$1/bin"
     for program in sshd ssh ssh-keygen; do with_libraries "$program" "$1"; done
     program=/usr/lib/openssh/sshd-session # of newer releases
     [ ! -x $program ] || { cp --parents $program "$1" && libraries $program "$1"; }
@@ -355,7 +357,10 @@ must_pass() {
 [ "$(uname -m)" = x86_64 ] || die 'the machines are x86-64'
 needs btrfs mkfs.btrfs apt-get dpkg-deb ldd gzip
 torture=${RESCUE_TORTURE-} year=${RESCUE_YEAR-}
-[ -z "$year" ] || needs python3 sshd ssh ssh-keygen
+if [ -n "$year" ]; then
+    needs python3 sshd ssh ssh-keygen
+    memory=2048
+fi
 if [ -n "$torture" ]; then
     needs "${CARGO:-cargo}" python3 losetup
     memory=2048

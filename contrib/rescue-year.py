@@ -16,9 +16,11 @@ from zoneinfo import ZoneInfo
 ZONE, UTC = ZoneInfo("Europe/Berlin"), datetime.timezone.utc
 BEGIN = datetime.datetime(2025, 1, 1, 12, 0, tzinfo=ZONE)
 # The first day of each, and how many days it lasts. Both changes of the clocks, 30 March and 26 October, are in one.
-AWAY = {"disk": [(82, 20), (200, 45)], "far": [(150, 12), (290, 12)], "stick": [(240, 30)]}
+AWAY = {"disk": [(82, 20), (200, 45)], "far": [(150, 12), (290, 12)], "stick": [(240, 30)],
+        "bucket": [(5, 4), (100, 25)]}
 CHANGES = [datetime.datetime(2025, 3, 30, 1, 0, tzinfo=UTC), datetime.datetime(2025, 10, 26, 1, 0, tzinfo=UTC)]
-WORDS = {"disk": ("unplug", "plug"), "far": ("down", "up"), "stick": ("fill", "clear")}
+WORDS = {"disk": ("unplug", "plug"), "far": ("down", "up"), "stick": ("fill", "clear"),
+         "bucket": ("halt", "start")}
 
 
 def plan(days):
@@ -146,7 +148,8 @@ def subvolumes():
         Subvolume("home", "machine", "1h", (2, 0), "12h 5d",
                   [Place("disk", disk), Place("far", far, "1w", (12, 0))]),
         Subvolume("mail", "mail", "1d", (2, 0), "3d",
-                  [Place("stick", "5d 3w 6m", streams=True), Place("far-mail", "3d 3m 1y", "3d", (4, 0), first=True)]),
+                  [Place("stick", "5d 3w 6m", streams=True), Place("far-mail", "3d 3m 1y", "3d", (4, 0), first=True),
+                   Place("bucket", "4d 3w 3m", "2d", (5, 0), streams=True)]),
     ]
 
 

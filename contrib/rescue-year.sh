@@ -1,8 +1,8 @@
 # shellcheck shell=dash disable=SC2154 # the words of the command line
 # Read by /init of the machines in contrib/rescue-test.sh: a year of scheduled backups by two configurations, at the
 # times of /plan, by the machine's own clock. Three filesystems: the system's, a disk that is unplugged, and that of a
-# host behind ssh; beside them a stick with streams, which is full for a month. What comes and goes at each
-# place is said, and contrib/rescue-year.py knows what must.
+# host behind ssh; beside them a stick with streams, which is full for a month, and a bucket, whose server runs in
+# the machine, by its clock. What comes and goes at each place is said, and contrib/rescue-year.py knows what must.
 
 year_machine="[global]
 state_path = '/tmp/machine.json'
@@ -43,7 +43,19 @@ location = 'ssh://far/far/mail/'
 every = '3d'
 at = '04:00'
 keep = '3d 3m 1y'
-keep_from = 'first'"
+keep_from = 'first'
+[[destination]]
+location = 's3://year/mail/'
+endpoint_url = 'http://127.0.0.1:8333'
+every = '2d'
+at = '05:00'
+keep = '4d 3w 3m'"
+
+# Whoever asks may read: what is in the bucket is listed without our programs.
+identities='{"identities": [{"name": "test",
+ "credentials": [{"accessKey": "rescue", "secretKey": "rescue-secret"}],
+ "actions": ["Admin", "Read", "Write", "List", "Tagging"]},
+ {"name": "anonymous", "actions": ["Read", "List"]}]}'
 
 # A server that root's own key opens, for a host that is called far.
 start_sshd() {
@@ -60,6 +72,38 @@ start_sshd() {
     printf 'HostKey /etc/host_key\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nListenAddress 127.0.0.1\n' >/etc/sshd_config
     echo 'SetEnv PATH=/bin' >>/etc/sshd_config
     /bin/sshd -f /etc/sshd_config -o PidFile=/run/sshd.pid
+}
+
+list_bucket() { wget -q -T 20 -O - 'http://127.0.0.1:8333/year?list-type=2&prefix=mail/'; }
+
+bucket_is_there() { [ -e /run/weed.pid ]; }
+
+# Waits until the bucket answers, which the first time is made.
+start_bucket() {
+    mkdir -p /tmp/bucket
+    echo "$identities" >/tmp/identities.json
+    WEED_MASTER_VOLUME_GROWTH_COPY_1=2 weed -logtostderr=true server -dir=/tmp/bucket -ip=127.0.0.1 -ip.bind=127.0.0.1 -volume.max=20 \
+        -master.volumeSizeLimitMB=64 -master.electionTimeout=1s -volume.preStopSeconds=0 -filer -s3 -s3.config=/tmp/identities.json \
+        >/tmp/weed.log 2>&1 </dev/null &
+    echo $! >/run/weed.pid
+    tries=0
+    until list_bucket >/tmp/bucket.xml 2>/dev/null && grep -q ListBucketResult /tmp/bucket.xml; do
+        tries=$((tries + 1))
+        [ $tries -lt 120 ] || { tail -20 /tmp/weed.log && fail 'the bucket does not answer'; }
+        sleep 1
+        [ -n "${made_bucket-}" ] || make_year_bucket
+    done
+}
+
+make_year_bucket() {
+    echo 's3.bucket.create -name year' | timeout 60 weed shell -master=127.0.0.1:9333 >/tmp/shell.log 2>&1 || true
+    if ! grep -qi error /tmp/shell.log && grep -q 'create bucket' /tmp/shell.log; then made_bucket=yes; fi
+}
+
+stop_bucket() {
+    kill "$(cat /run/weed.pid)"
+    wait "$(cat /run/weed.pid)" || true
+    rm /run/weed.pid
 }
 
 begin_year() {
@@ -79,6 +123,7 @@ begin_year() {
     echo "$year_machine" >/etc/machine.toml
     echo "$year_mail" >/etc/mail.toml
     start_sshd
+    start_bucket
     : >/tmp/before
 }
 
@@ -92,6 +137,11 @@ names() {
     done
 }
 
+in_bucket() {
+    list_bucket >/tmp/bucket.xml || fail 'the bucket cannot be listed'
+    tr '<' '\n' </tmp/bucket.xml | sed -n 's|^Key>mail/\(mail__[^/]*/[^/.]*\)$|bucket \1|p'
+}
+
 disk_is_there() { grep -q ' /backup ' /proc/mounts; }
 
 places() {
@@ -99,8 +149,9 @@ places() {
     names far /far/machine '*'
     names far-mail /far/mail '*'
     names stick /raw/mail 'mail__*/*'
-    # What is on a disk that is away is there all the same.
-    if disk_is_there; then names disk /backup/machine '*'; else grep '^disk ' /tmp/before; fi
+    # What is at a place that is away is there all the same.
+    if disk_is_there; then names disk /backup/machine '*'; else grep '^disk ' /tmp/before || true; fi
+    if bucket_is_there; then in_bucket; else grep '^bucket ' /tmp/before || true; fi
 }
 
 report() {
@@ -139,14 +190,19 @@ year_step() {
     up) start_sshd ;;
     fill) fill_stick ;;
     clear) rm /raw/much* ;;
+    halt) stop_bucket ;;
+    start) start_bucket ;;
     esac
 }
 
 # What was written into each at its time is still there.
 contents() {
     disk_is_there || mount /dev/vdb /backup
+    bucket_is_there || start_bucket
     buttersink -q raw:/raw/mail/ /system/back/
-    for at in here:/system/.snapshots disk:/backup/machine far:/far/machine far-mail:/far/mail stick:/system/back; do
+    buttersink -q --endpoint-url http://127.0.0.1:8333 s3://year/mail/ /system/again/
+    for at in here:/system/.snapshots disk:/backup/machine far:/far/machine far-mail:/far/mail stick:/system/back \
+        bucket:/system/again; do
         for path in "${at#*:}"/*; do
             echo "year content ${at%%:*} ${path##*/} $(cat "$path/file")"
         done
@@ -159,6 +215,6 @@ year() {
         date -s "@$at" >/dev/null
         year_step "$at" "$what" "$which"
     done </plan
-    mkdir /system/back
+    mkdir /system/back /system/again
     contents
 }

@@ -10,6 +10,8 @@ pub mod schedule;
 mod deletion;
 pub mod families;
 
+pub mod work;
+
 pub mod hooks;
 pub mod notify;
 

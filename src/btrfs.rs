@@ -7,6 +7,7 @@ mod change;
 mod content;
 mod find_new;
 mod mounts;
+mod read_ahead;
 mod search;
 mod sizes;
 mod stream_bounds;
@@ -30,6 +31,7 @@ pub use find_new::{WrittenBytes, changed_since, touched_since, written};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use mounts::fuzz as fuzz_mounts;
 pub use mounts::{Mount, Mounted, mount_point, mount_root, mounted, mounts_without, swap_files};
+pub use read_ahead::{SendPosition, Wanted, read_ahead};
 pub use sizes::Usage;
 pub use stream_bounds::less_than_whole;
 pub use subvolume::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};

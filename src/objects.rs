@@ -1,6 +1,8 @@
 //! Objects under keys, whatever keeps them: the verbs that a bucket is made of, and what they speak of.
 //! Knows neither snapshots nor what keys mean.
 
+mod keeper;
+
 pub mod directory;
 pub mod memory;
 
@@ -9,6 +11,7 @@ use crate::digest::{Algorithm, Hasher};
 use crate::error::{Error, Result};
 use crate::text::shown;
 use jiff::Timestamp;
+pub use keeper::Keeper;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::str::FromStr;
@@ -331,9 +334,9 @@ pub trait Objects: Debug + Send + Sync {
     /// The time.
     fn now(&self) -> Timestamp;
 
-    /// Whether it is AWS itself, whose prices are known.
-    fn is_aws(&self) -> bool {
-        false
+    /// Who keeps them.
+    fn keeper(&self) -> Keeper {
+        Keeper::Service
     }
 
     /// The words of a command, of a program that is not ours, which writes an object to its output.

@@ -87,10 +87,15 @@ fn find(name: &str) -> Option<&'static Class> {
     TABLE.iter().find(|class| class.name == name)
 }
 
-/// The prices of a service.
+/// The prices of whoever keeps backups.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Prices {
-    aws: bool,
+pub enum Prices {
+    /// Those of AWS.
+    Aws,
+    /// Those of another service, which nobody told us.
+    Unknown,
+    /// A directory asks for nothing.
+    Free,
 }
 
 /// A line for a person: what something costs, or why that is not known.
@@ -159,17 +164,14 @@ impl fmt::Display for Dollars {
 }
 
 impl Prices {
-    /// Of AWS, or of another service, whose prices nobody told us.
-    pub fn of(aws: bool) -> Prices {
-        Prices { aws }
-    }
-
+    /// The class, or what is to be said without one.
     fn class(self, name: &str) -> Result<&'static Class, Estimate> {
         let unknown = |why: String| Err(Estimate::Unknown(why));
-        match find(name) {
-            _ if !self.aws => unknown("the service is not AWS".to_owned()),
-            None => unknown(format!("no price of the class {name} is known")),
-            Some(class) => Ok(class),
+        match (self, find(name)) {
+            (Prices::Free, _) => Err(Estimate::Known(Vec::new())),
+            (Prices::Unknown, _) => unknown("the service is not AWS".to_owned()),
+            (Prices::Aws, None) => unknown(format!("no price of the class {name} is known")),
+            (Prices::Aws, Some(class)) => Ok(class),
         }
     }
 
@@ -177,7 +179,7 @@ impl Prices {
     pub fn storing(self, bytes: u64, class: &str) -> Estimate {
         let class = match self.class(class) {
             Ok(class) => class,
-            Err(unknown) => return unknown,
+            Err(without) => return without,
         };
         let month = gib(bytes) * class.month;
         let what = match class.least_days {
@@ -194,7 +196,7 @@ impl Prices {
     pub fn restoring(self, bytes: u64, class: &str, tier: Tier) -> Estimate {
         let found = match self.class(class) {
             Ok(class) => class,
-            Err(unknown) => return unknown,
+            Err(without) => return without,
         };
         let mut items = Vec::new();
         match found.thaws.iter().find(|thaw| thaw.tier == tier) {
@@ -218,7 +220,7 @@ impl Prices {
     pub fn deleting_early(self, bytes: u64, class: &str, age_days: u32) -> Estimate {
         let class = match self.class(class) {
             Ok(class) => class,
-            Err(unknown) => return unknown,
+            Err(without) => return without,
         };
         let days = class.least_days.saturating_sub(age_days);
         if days == 0 {
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn keeping() {
-        let prices = Prices::of(true);
+        let prices = Prices::Aws;
         let text = prices.storing(TIB, "DEEP_ARCHIVE").to_string();
         assert_eq!(
             text,
@@ -262,7 +264,7 @@ mod tests {
 
     #[test]
     fn getting_back() {
-        let prices = Prices::of(true);
+        let prices = Prices::Aws;
         let back = |class, tier| prices.restoring(TIB, class, tier);
         near(&back("DEEP_ARCHIVE", Tier::Standard), 1024.0 * 0.11);
         near(&back("DEEP_ARCHIVE", Tier::Bulk), 1024.0 * 0.0925);
@@ -278,7 +280,7 @@ mod tests {
 
     #[test]
     fn going_early() {
-        let prices = Prices::of(true);
+        let prices = Prices::Aws;
         near(
             &prices.deleting_early(TIB, "DEEP_ARCHIVE", 150),
             1024.0 * 0.00099,
@@ -305,22 +307,22 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_said() {
-        let text = Prices::of(false).storing(1, "STANDARD").to_string();
+        let text = Prices::Unknown.storing(1, "STANDARD").to_string();
         assert_eq!(text, "costs are not known: the service is not AWS");
-        let text = Prices::of(true).storing(1, "EXPRESS_ONEZONE").to_string();
+        let text = Prices::Aws.storing(1, "EXPRESS_ONEZONE").to_string();
         assert!(text.contains("EXPRESS_ONEZONE"), "{text}");
     }
 
     #[test]
     fn sums_and_small_ones() {
-        let prices = Prices::of(true);
+        let prices = Prices::Aws;
         let one = prices.restoring(TIB, "GLACIER", Tier::Standard);
         let two = one
             .clone()
             .and(prices.restoring(TIB, "STANDARD", Tier::Standard));
         near(&two, 1024.0 * 0.19);
         assert_eq!(two.to_string().matches("egress").count(), 1);
-        assert_eq!(one.and(Prices::of(false).storing(1, "x")).dollars(), None);
+        assert_eq!(one.and(Prices::Unknown.storing(1, "x")).dollars(), None);
         let tiny = prices.storing(1, "STANDARD").to_string();
         assert!(tiny.starts_with("about $0.0001 at most"), "{tiny}");
         let small = prices.storing(100 << 20, "STANDARD").to_string();

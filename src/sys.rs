@@ -1,8 +1,8 @@
 //! System calls that std does not offer, and the processor's vectors: all the `unsafe` there is. What it
 //! offers is safe, and knows nothing of btrfs. Here are ioctl, openat2 and statfs; `dir` reads
 //! directories and `at` changes them, `secure_open` opens what others may have put there, `child` is
-//! about signals and children, `confine` about what a child may reach, `ready` waits for pipes, and `lanes`
-//! hashes by vectors.
+//! about signals and children, `confine` about what a child may reach, `ready` waits for pipes, `page_cache` is
+//! about what lies in memory, and `lanes` hashes by vectors.
 
 #![allow(unsafe_code)]
 
@@ -11,6 +11,7 @@ mod child;
 mod confine;
 pub mod dir;
 mod lanes;
+pub mod page_cache;
 mod ready;
 pub mod secure_open;
 

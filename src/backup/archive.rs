@@ -27,8 +27,8 @@ pub fn settings(config: &Config, archive: &ArchiveConfig, name: &str) -> Archive
         name: name.to_owned(),
         origin,
         chunk_size: archive.chunk_size_bytes,
-        class_chunks: Some(archive.storage_class_chunks.clone()),
-        class_manifest: Some(archive.storage_class_manifest.clone()),
+        class_chunks: archive.storage_class_chunks.clone(),
+        class_manifest: archive.storage_class_manifest.clone(),
         spool: archive.spool_enabled.then_some(spool),
     }
 }

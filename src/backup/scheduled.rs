@@ -1,6 +1,8 @@
 //! Scheduled backups of a configuration: what is due for each subvolume, a snapshot of it, and where
 //! that goes. Tells what happens; prints nothing.
 
+mod order;
+
 mod destinations;
 mod folders;
 mod run_lock;
@@ -19,9 +21,9 @@ mod findings;
 mod preview;
 mod verified;
 
-use super::config::{Config, SubvolumeConfig};
 use super::oneshot::{access, not_this_work};
 use super::state::RunState;
+pub use super::work::Work;
 use crate::archive::Stamp;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener, Overview, OverviewLine};
@@ -31,95 +33,16 @@ use crate::store::{self, Means, Store};
 pub use findings::look_for_faults;
 use folders::Folders;
 use jiff::Zoned;
+pub use order::ScheduledOrder;
 pub use preview::{preview, remembered};
 pub use pruning::prune;
 pub use run_lock::lock;
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::Instant;
 use subvolume::{SubvolumeBackup, Todo};
 use told::{partly, told_too};
 pub use verified::{FoundIn, note_verified};
-
-/// What is asked for.
-#[derive(Clone, Debug)]
-pub struct ScheduledOrder {
-    /// The file that the configuration is from.
-    pub file: PathBuf,
-    /// What the file says.
-    pub config: Config,
-    /// Only the subvolumes whose backups have these names; all if there are none.
-    pub only: Vec<String>,
-    /// A backup is made even if none is due.
-    pub once: bool,
-    /// Nothing is changed.
-    pub dry_run: bool,
-    /// Which part of the work is done.
-    pub work: Work,
-}
-
-/// Backups, or a part of them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Work {
-    /// Snapshots are made and sent, and old ones go.
-    #[default]
-    Backup,
-    /// Snapshots are made, and nothing is sent.
-    Snapshot,
-    /// What is there is sent, and no snapshot is made.
-    Send,
-}
-
-impl ScheduledOrder {
-    fn selected(&self) -> Result<Vec<&SubvolumeConfig>> {
-        let all = &self.config.subvolumes;
-        let unknown = |name: &&String| !all.iter().any(|known| known.name == **name);
-        if let Some(unknown) = self.only.iter().find(unknown) {
-            let names: Vec<&str> = all.iter().map(|known| known.name.as_str()).collect();
-            let said = format!(
-                "{} has no such subvolume, but {}",
-                shown(&self.file),
-                shown(names.join(", "))
-            );
-            return Err(Error::usage(
-                format!("cannot back up {}", shown(unknown)),
-                said,
-            ));
-        }
-        let wanted = |of: &&SubvolumeConfig| match self.only.is_empty() {
-            true => !of.noauto,
-            false => self.only.contains(&of.name),
-        };
-        Ok(all.iter().filter(wanted).collect())
-    }
-
-    /// Keeps other runs out for as long as the file is open, unless nothing is changed.
-    fn lock(&self) -> Result<Option<File>> {
-        let lock = || lock(&self.config.global.lock_path);
-        (!self.dry_run).then(lock).transpose()
-    }
-
-    /// Whether a subvolume has more than one archive, or something else.
-    fn has_others(&self, of: &SubvolumeConfig) -> bool {
-        let config = &self.config;
-        !config.destinations_of(of).is_empty() || config.archives_of(of).len() > 1
-    }
-
-    /// Patterns that are to mean something, and mean nothing that is there or that can be looked at.
-    fn unmatched(&self) -> Vec<(PathBuf, Error)> {
-        let missing = |(path, why): &(PathBuf, String)| {
-            let doing = format!("cannot back up {}", shown(path));
-            (path.clone(), Error::failed(doing, why.clone()))
-        };
-        let all = self
-            .config
-            .unmatched
-            .iter()
-            .filter(|_| self.only.is_empty());
-        all.map(missing).collect()
-    }
-}
 
 /// A further destination, as far as it was needed.
 type Opened = Option<Result<Box<dyn Store>>>;
@@ -174,7 +97,7 @@ pub fn run(
     if !idle {
         listener(Event::Overview(Box::new(overview)));
     }
-    let told = order.config.notify.end(&order.file, idle, &done, &words);
+    let told = order.notify().end(idle, &done, &words);
     told_too(done, told, listener)
 }
 

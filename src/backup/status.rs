@@ -82,6 +82,10 @@ impl Status {
     /// Looks at it. A place that cannot be looked at has a line that says so.
     pub fn of(file: &Path, config: &Config, state: &RunState, now: &Zoned) -> Status {
         let (mut lines, mut unread) = (Vec::new(), None);
+        for (path, why) in &config.unmatched {
+            let error = Error::failed(format!("{} is not backed up", shown(path)), why.clone());
+            unread.get_or_insert(error);
+        }
         for of in &config.subvolumes {
             lines.push(here(config, of, state, now, &mut unread));
             let archives = config.archives_of(of).into_iter();
@@ -102,13 +106,16 @@ impl Status {
     ///
     /// # Errors
     /// [`Kind::Different`] if something is later than its limit, else [`Kind::Partly`] if not all could be looked
-    /// at.
+    /// at, [`Kind::Failed`] if nothing could.
     pub fn verdict(&self) -> Result<()> {
         let late = self.lines.iter().filter(|line| line.late).count();
         match (late, &self.unread) {
             (0, None) => Ok(()),
             (0, Some(error)) => Err(Error {
-                kind: Kind::Partly,
+                kind: match self.lines.is_empty() {
+                    true => Kind::Failed,
+                    false => Kind::Partly,
+                },
                 ..error.clone()
             }),
             _ => {

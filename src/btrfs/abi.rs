@@ -385,17 +385,35 @@ pub(super) fn content_size(item: &[u8]) -> Option<u64> {
     })
 }
 
-/// Content that a `btrfs_file_extent_item` stands for: its address on disk, 0 of what lies in the item, and
-/// the bytes of the file that it is. `None` for holes and for space that is only reserved.
-pub(super) fn content_extent(item: &[u8]) -> Option<(u64, u64)> {
+/// Content that a `btrfs_file_extent_item` stands for.
+#[derive(Clone, Copy)]
+pub(super) struct ContentExtent {
+    /// The transaction that wrote it.
+    pub(super) generation: u64,
+    pub(super) compressed: bool,
+    /// Where it is on disk; 0 of what lies in the item.
+    pub(super) address: u64,
+    /// How many bytes of the file it is.
+    pub(super) bytes: u64,
+}
+
+/// The content that an item stands for; `None` for holes and for space that is only reserved.
+pub(super) fn content_extent(item: &[u8]) -> Option<ContentExtent> {
     const INLINE: u8 = 0;
     const REGULAR: u8 = 1;
     let fields = Fields(item);
-    match fields.u8(20)? {
-        INLINE => Some((0, fields.u64(8)?)),
-        REGULAR => Some((fields.u64(21)?, fields.u64(45)?)).filter(|(address, _)| *address != 0),
-        _ => None,
-    }
+    let (address, bytes) = match fields.u8(20)? {
+        INLINE => (0, fields.u64(8)?),
+        REGULAR => (fields.u64(21)?, fields.u64(45)?),
+        _ => return None,
+    };
+    let extent = ContentExtent {
+        generation: fields.u64(0)?,
+        compressed: fields.u8(16)? != 0,
+        address,
+        bytes,
+    };
+    (address != 0 || fields.u8(20)? == INLINE).then_some(extent)
 }
 
 /// The text before the first zero byte.

@@ -90,8 +90,9 @@ fn has_more(mut search: Search, bytes: u64) -> io::Result<bool> {
             abi::INODE_ITEM => least += LEAST_ABOUT,
             abi::EXTENT_DATA => {
                 let mut new = |address| address == 0 || seen.insert(address);
-                let content = abi::content_extent(item.data).filter(|(address, _)| new(*address));
-                least = least.saturating_add(content.map_or(0, |(_, bytes)| bytes));
+                let content = abi::content_extent(item.data);
+                let content = content.filter(|extent| new(extent.address));
+                least = least.saturating_add(content.map_or(0, |extent| extent.bytes));
             }
             _ => {}
         }

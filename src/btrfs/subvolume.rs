@@ -51,6 +51,16 @@ pub struct Subvolume {
     pub exclusive: Option<u64>,
 }
 
+impl Subvolume {
+    /// Whether this and another are snapshots of one subvolume, made here, this one first: then they share what
+    /// is older than it.
+    pub fn is_older_sibling(&self, other: &Subvolume) -> bool {
+        let siblings = self.parent_uuid.is_some() && self.parent_uuid == other.parent_uuid;
+        let own = self.received_uuid.is_none() && other.received_uuid.is_none();
+        siblings && own && self.otransid < other.otransid
+    }
+}
+
 /// How many of a filesystem's subvolumes could be seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coverage {

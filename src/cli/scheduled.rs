@@ -24,7 +24,7 @@ pub(super) fn backup(options: &Options) -> Result<()> {
 
 /// Lets go what the file does not keep.
 pub(super) fn prune(options: &Options) -> Result<()> {
-    let order = order(options, Work::Backup)?;
+    let order = order(options, Work::Prune)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let now = backup::local_now(|remark| progress.note(remark));
     let done = scheduled::prune(&order, &means(options)?, &now, &mut |event| {

@@ -99,6 +99,7 @@ impl Link {
         match (&self.present, self.needed, self.frozen) {
             (Some(path), false, _) => format!("is here: {}", shown(path)),
             (_, false, _) => "not needed".to_owned(),
+            (_, true, 0) if self.classes.iter().all(String::is_empty) => "to fetch".to_owned(),
             (_, true, 0) => self.classes.join(" "),
             (_, true, n) => format!("{}, {n} frozen", self.classes.join(" ")),
         }

@@ -8,7 +8,7 @@ use crate::archive::Tier;
 use crate::digest::md5;
 use crate::error::{Error, Kind, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, RangeBytes,
+    About, Asked, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, RangeBytes,
     RemoteChecksum, Source, Unfinished, UploadedPart, absent,
 };
 use crate::process;
@@ -50,8 +50,11 @@ impl Objects for Client {
         (self.options.now)()
     }
 
-    fn is_aws(&self) -> bool {
-        Client::is_aws(self)
+    fn keeper(&self) -> Keeper {
+        match self.is_aws() {
+            true => Keeper::Aws,
+            false => Keeper::Service,
+        }
     }
 
     fn fetched_by(&self, key: &str) -> Vec<String> {

@@ -30,7 +30,7 @@ use crate::archive::{ByHand, Thaw, Thawing};
 use crate::error::{Error, Result};
 use crate::limiter::Limiter;
 use crate::log::{self, transactions};
-use crate::objects::{Inventory, Objects};
+use crate::objects::{Inventory, Keeper, Objects};
 use crate::proof::{Depth, Finding, Verdict, Watched};
 use crate::snapshot::{
     Diff, Listing, Offer, Origin, Origins, Size, Sizes, Snapshot, State, Uuid, shown,
@@ -93,8 +93,15 @@ fn must_be_listed(objects: &dyn Objects, prefix: &str, wanted: &[(&str, u64)]) -
         return Ok(());
     };
     let doing = format!("cannot find {}", objects.url(&key));
-    let said = "it was written, and no listing shows it: the service keeps it under another key, or a \
-                lifecycle rule or another machine removes what is below this prefix";
+    let said = match objects.keeper() {
+        Keeper::Directory => {
+            "it was written, and no listing shows it: another program removes what is below this directory"
+        }
+        _ => {
+            "it was written, and no listing shows it: the service keeps it under another key, or a \
+             lifecycle rule or another machine removes what is below this prefix"
+        }
+    };
     let way =
         "give a prefix without a slash at its beginning and without empty parts, and plain names";
     Err(Error::failed(doing, said).hint(way))

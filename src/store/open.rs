@@ -150,11 +150,16 @@ pub fn bucket_remarks(
 }
 
 /// Writes one small object below a prefix of a bucket, as chunks of this storage class are written, and removes
-/// it again; what came of it, in words.
+/// it again; what came of it, in words. A directory has no classes.
 ///
 /// # Errors
 /// If there are no credentials, it cannot be written, or it is not listed then.
-pub fn try_writing(bucket: &str, prefix: &str, class: &str, means: &Means) -> Result<String> {
+pub fn try_writing(
+    bucket: &str,
+    prefix: &str,
+    class: Option<&str>,
+    means: &Means,
+) -> Result<String> {
     match bucket.strip_prefix(raw::SCHEME) {
         Some(dir) => attempt::in_directory(Path::new(dir), prefix),
         None => attempt::at_s3(bucket, prefix, class, means.at_s3()),

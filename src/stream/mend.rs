@@ -72,6 +72,12 @@ impl<'a> Mender<'a> {
         &self.mended
     }
 
+    /// Where the last command about content was: the inode number of the file, and the offset. `None` if
+    /// nothing is rehearsed any longer.
+    pub fn at(&self) -> Option<(u64, u64)> {
+        self.model.as_ref().map(Model::at)
+    }
+
     /// Rehearses the next command. Appends to `before` what has to come before it; whether the
     /// command itself is to be passed on.
     ///

@@ -43,6 +43,8 @@ pub struct Model<'p> {
     uuid: Uuid,
     /// What else it may clone from, by the names that its commands have for it: the parent is the first.
     sources: Vec<Source<'p>>,
+    /// Where the last command about content was: the inode number and the offset.
+    at: (u64, u64),
 }
 
 /// A snapshot that files may share extents with, and its name in the stream.
@@ -74,6 +76,7 @@ impl<'p> Model<'p> {
         let named = head.parent.map(|(uuid, _)| uuid);
         Ok(Model {
             sources: named.zip(parent.clone()).into_iter().collect(),
+            at: (0, 0),
             parent,
             finished: None,
             nodes: vec![top],
@@ -82,6 +85,11 @@ impl<'p> Model<'p> {
             by_ino,
             uuid: head.uuid,
         })
+    }
+
+    /// Where the last command about content was: the inode number of the file, and the offset.
+    pub fn at(&self) -> (u64, u64) {
+        self.at
     }
 
     /// Lets the stream clone from these too.

@@ -373,7 +373,7 @@ fn a_young_chunk_that_nobody_owns_stays() {
         assert_eq!(done.is_err(), is_refused, "{done:?}");
         if let Err(error) = done {
             assert!(
-                error.to_string().contains("nothing says who uploaded it"),
+                error.to_string().contains("nothing says who stored it"),
                 "{error}"
             );
         }

@@ -43,6 +43,7 @@ mod histories;
 mod hostile;
 mod interleaved;
 mod json;
+mod lifecycle;
 mod local;
 mod mended;
 mod moved;
@@ -58,6 +59,7 @@ mod raw;
 mod raw_copied;
 mod raw_faults;
 mod raw_runs;
+mod read_ahead;
 mod readme;
 mod receive;
 mod remote;
@@ -123,6 +125,7 @@ fn main() -> std::process::ExitCode {
             hostile::TESTS,
             interleaved::TESTS,
             json::TESTS,
+            lifecycle::TESTS,
             local::TESTS,
             mended::OWN,
             mended::TESTS,
@@ -139,6 +142,7 @@ fn main() -> std::process::ExitCode {
             raw_copied::TESTS,
             raw_faults::TESTS,
             raw_runs::TESTS,
+            read_ahead::TESTS,
             readme::TESTS,
             receive::TESTS,
             remote::TESTS,

@@ -32,6 +32,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_is_pinned_stays_everywhere,
     how_backups_stand,
     who_is_told_how_it_went,
+    each_command_says_what_it_did,
     what_cannot_work_is_found_before_a_run,
 ];
 
@@ -264,6 +265,16 @@ fn a_pattern_means_subvolumes() {
         "{error}"
     );
     assert_eq!(in_order(&scene.from.join(".snapshots"), "home").len(), 1);
+    // Whoever asks how it stands is told, and by the exit status too.
+    let status = || buttersink(["status", "--config", scene.config.to_str().unwrap()]);
+    let said = status();
+    assert!(
+        said.code == 10 && said.stderr.contains("none*"),
+        "{}",
+        said.stderr
+    );
+    scene.configure("[[subvolume]]\npath = 'FROM/none*'\n");
+    assert_eq!(status().code, 1);
 }
 
 fn what_is_pinned_stays_everywhere() {
@@ -423,7 +434,7 @@ fn who_is_told_how_it_went() {
     let program = here().join("tell");
     let told = here().join("told");
     let text = format!(
-        "#!/bin/sh\nprintf '%s|%s|%s\\n' \"$BUTTERSINK_STATUS\" \"$BUTTERSINK_MESSAGE\" \"$BUTTERSINK_SUMMARY\" >>{}\n",
+        "#!/bin/sh\nprintf '%s|%s|%s|%s\\n' \"$BUTTERSINK_COMMAND\" \"$BUTTERSINK_STATUS\" \"$BUTTERSINK_MESSAGE\" \"$BUTTERSINK_SUMMARY\" >>{}\n",
         told.display()
     );
     std::fs::write(&program, text).unwrap();
@@ -454,13 +465,15 @@ fn who_is_told_how_it_went() {
     assert_eq!(ways, ["/key/start", "/key/fail"]);
     assert!(bodies[1].contains("FAILED"), "{bodies:?}");
     let told_all = std::fs::read_to_string(&told).unwrap();
-    assert!(told_all.starts_with("10|incomplete backup"), "{told_all}");
-    // Retention by itself tells the program, and nothing to who waits for backups.
+    assert!(
+        told_all.starts_with("backup|10|incomplete backup"),
+        "{told_all}"
+    );
     assert_eq!(buttersink(["prune", "--config", config]).code, 10);
-    assert!(paths().0.is_empty());
+    assert_eq!(paths().0, ["/key/fail"]);
     let told_again = std::fs::read_to_string(&told).unwrap();
     let told_last = told_again.strip_prefix(&told_all).unwrap();
-    assert!(told_last.starts_with("10|"), "{told_last}");
+    assert!(told_last.starts_with("prune|10|"), "{told_last}");
     let told_all = told_again;
     scene.configure(
         &std::fs::read_to_string(&scene.config)
@@ -501,6 +514,47 @@ fn who_is_told_how_it_went() {
         refused.code == 1 && refused.stderr.contains("only root"),
         "{}",
         refused.stderr
+    );
+}
+
+/// No part of a backup is a whole one, unless somebody waits for just that part.
+fn each_command_says_what_it_did() {
+    let (near, (address, heard)) = (btrfs("near", 512), healthcheck());
+    let text = format!(
+        "schedule.every = '9y'\n[[subvolume]]\npath = 'FROM/home'\n[[destination]]\nlocation = '{}/'\n\
+         [notify]\nping = '{address}'\n",
+        near.display()
+    );
+    let scene = Scene::new(&text);
+    let all = || {
+        for part in [
+            &["snapshot", "--once"][..],
+            &["send", "--once"],
+            &["prune"],
+            &["backup", "--once", "--subvolume", "home"],
+            &["send", "--subvolume", "home"],
+        ] {
+            let config = ["--config", scene.config.to_str().unwrap()];
+            let done = buttersink([part, &config].concat());
+            assert_eq!(done.code, 0, "{part:?}: {}", done.stderr);
+        }
+        let heard: Vec<_> = heard.lock().unwrap().drain(..).collect();
+        heard.into_iter().map(|(path, _)| path).collect::<Vec<_>>()
+    };
+    assert_eq!(all(), [""; 0]);
+    let own =
+        ["snapshot", "send", "prune"].map(|part| format!("ping_{part} = '{address}/{part}'\n"));
+    scene.configure(&(text.clone() + &own.concat()));
+    let parts = ["snapshot", "send", "prune"];
+    let expected = parts.map(|part| [format!("/key/{part}/start"), format!("/key/{part}")]);
+    assert_eq!(all(), expected.concat());
+    // What they say is no news to who waits for another.
+    scene.configure(&(text + &format!("ping_send = '{address}/'\n")));
+    let twice = buttersink(["backup", "--config", scene.config.to_str().unwrap()]);
+    assert!(
+        twice.code == 2 && twice.stderr.contains("waits for backup"),
+        "{}",
+        twice.stderr
     );
 }
 

@@ -405,7 +405,7 @@ fn objects(server: &Server) {
     bucket.shows(Depth::Download, [0; 3], "");
     // A missing link, and a missing end.
     bucket.delete(&keys[2]);
-    bucket.shows(Depth::Download, [0, 0, 2], "was uploaded and is missing");
+    bucket.shows(Depth::Download, [0, 0, 2], "was stored and is missing");
     bucket.put(&keys[2], &last);
     bucket.delete(&keys[0]);
     bucket.shows(Depth::Download, [2; 3], "its parent 01010101");

@@ -36,10 +36,10 @@ pub struct ArchiveConfig {
     pub chunk_size_bytes: u64,
     /// Bytes of the parts of an upload; `None` for what fits the chunk.
     pub part_size_bytes: Option<u64>,
-    /// The storage class of chunks.
-    pub storage_class_chunks: String,
+    /// The storage class of chunks; `None` in a directory, which has no such classes.
+    pub storage_class_chunks: Option<String>,
     /// The storage class of manifests and pointers.
-    pub storage_class_manifest: String,
+    pub storage_class_manifest: Option<String>,
     /// Parts on their way at the same time.
     pub concurrency: Concurrency,
     /// Whether parts wait on disk instead of in memory.
@@ -65,6 +65,11 @@ impl ArchiveConfig {
         self.name == ARCHIVE
     }
 
+    /// Whether it is in a directory, and in no bucket at a service.
+    pub fn is_in_directory(&self) -> bool {
+        is_directory(&self.bucket)
+    }
+
     /// A key of its section, in full.
     pub fn key(&self, key: &str) -> String {
         let section = if self.is_section() {
@@ -81,11 +86,7 @@ impl ArchiveConfig {
             self.bucket.trim_end_matches('/'),
             self.prefix.trim_matches('/'),
         );
-        let scheme = if bucket.starts_with("raw:") {
-            ""
-        } else {
-            "s3://"
-        };
+        let scheme = if is_directory(bucket) { "" } else { "s3://" };
         match prefix {
             "" => format!("{scheme}{bucket}/"),
             _ => format!("{scheme}{bucket}/{prefix}/"),
@@ -93,18 +94,45 @@ impl ArchiveConfig {
     }
 }
 
+fn is_directory(bucket: &str) -> bool {
+    let found = Location::directory(bucket.as_ref());
+    found.is_ok_and(|at| at.place.keeps_streams() && !at.place.is_at_a_service())
+}
+
 /// What is no bucket at a service has none.
-fn region(file: &mut ConfigReader) -> Result<String> {
-    let bucket = file.required("s3.bucket")?;
-    let directory = Location::directory(bucket.as_ref());
-    match directory.is_ok_and(|at| at.place.keeps_streams() && !at.place.is_at_a_service()) {
+fn region(file: &mut ConfigReader, directory: bool) -> Result<String> {
+    match directory {
         true => Ok(file.optional("s3.region")?.unwrap_or_default()),
         false => file.required("s3.region"),
     }
 }
 
+/// What has a meaning at a service only, is a mistake in a directory.
+fn only_at_services(file: &ConfigReader, keys: &[&str]) -> Result<()> {
+    match keys.iter().find(|key| file.has_key(key)) {
+        Some(key) => Err(file.wrong(key, "is only for a bucket at a service")),
+        None => Ok(()),
+    }
+}
+
+/// A storage class, where there are any.
+fn class_of(
+    file: &mut ConfigReader,
+    directory: bool,
+    key: &'static str,
+    usual: &str,
+) -> Result<Option<String>> {
+    match directory {
+        true => Ok(None),
+        false => Ok(Some(class(file.text(key, usual)?))),
+    }
+}
+
 /// A number of requests, or `auto`.
-fn concurrency(file: &mut ConfigReader, key: &'static str) -> Result<Concurrency> {
+fn concurrency(file: &mut ConfigReader, directory: bool, key: &'static str) -> Result<Concurrency> {
+    if directory {
+        return Ok(Concurrency::of(1)); // A directory has its own.
+    }
     if file.says(key, "auto") {
         return Ok(Concurrency::AUTO);
     }
@@ -114,28 +142,51 @@ fn concurrency(file: &mut ConfigReader, key: &'static str) -> Result<Concurrency
     ))
 }
 
+/// Keys that mean something at a service only.
+const OF_SERVICES_IN_S3: &[&str] = &[
+    "s3.endpoint_url",
+    "s3.storage_class_chunks",
+    "s3.storage_class_manifest",
+    "s3.concurrency",
+    "s3.sse",
+];
+const OF_SERVICES: &[&str] = &[
+    "destination.region",
+    "destination.endpoint_url",
+    "destination.profile",
+    "destination.storage_class",
+    "destination.storage_class_manifest",
+    "destination.concurrency",
+    "destination.sse",
+];
+
 /// `[s3]`: nothing if the file has no such section.
 pub(super) fn read(file: &mut ConfigReader, schedule: Schedule) -> Result<Option<ArchiveConfig>> {
     if !file.has("s3") {
         return Ok(None);
     }
+    let bucket = file.required("s3.bucket")?;
+    let directory = is_directory(&bucket);
+    if directory {
+        only_at_services(file, OF_SERVICES_IN_S3)?;
+    }
     Ok(Some(ArchiveConfig {
         name: ARCHIVE.to_owned(),
         groups: Vec::new(),
         schedule,
-        bucket: file.required("s3.bucket")?,
-        region: region(file)?,
+        bucket,
+        region: region(file, directory)?,
         prefix: prefix(file)?,
         endpoint_url: file.optional("s3.endpoint_url")?,
         profile: None,
         bwlimit: None,
         chunk_size_bytes: file.number("s3.chunk_size_bytes", GIB_200, 1)?,
         part_size_bytes: file.optional_number("s3.part_size_bytes", SMALLEST_PART)?,
-        storage_class_chunks: class(file.text("s3.storage_class_chunks", "DEEP_ARCHIVE")?),
-        storage_class_manifest: class(file.text("s3.storage_class_manifest", "STANDARD")?),
-        concurrency: concurrency(file, "s3.concurrency")?,
+        storage_class_chunks: class_of(file, directory, "s3.storage_class_chunks", "DEEP_ARCHIVE")?,
+        storage_class_manifest: class_of(file, directory, "s3.storage_class_manifest", "STANDARD")?,
+        concurrency: concurrency(file, directory, "s3.concurrency")?,
         spool_enabled: file.flag("s3.spool_enabled", false)?,
-        sse: encryption(file, "s3.sse")?,
+        sse: encryption(file, directory, "s3.sse")?,
         keeps: ChainPolicy {
             newest: file.optional_number("s3.retain_full_chains", 1)?,
             days: file.optional_number("s3.retain_days", 1)?,
@@ -158,7 +209,10 @@ pub(super) fn destination(
     if let Some(said) = store::refuse_folder(&prefix) {
         return Err(file.wrong("destination.location", &format!("is {place}: {said}")));
     }
-    let class_chunks = file.text("destination.storage_class", "DEEP_ARCHIVE")?;
+    let directory = is_directory(&bucket);
+    if directory {
+        only_at_services(file, OF_SERVICES)?;
+    }
     Ok(ArchiveConfig {
         name: file.required("destination.name")?,
         groups: file.words("destination.groups")?,
@@ -171,11 +225,21 @@ pub(super) fn destination(
         bwlimit: file.optional_number("destination.bwlimit_bytes", 1)?,
         chunk_size_bytes: file.number("destination.chunk_size_bytes", GIB_200, 1)?,
         part_size_bytes: file.optional_number("destination.part_size_bytes", SMALLEST_PART)?,
-        storage_class_chunks: class(class_chunks),
-        storage_class_manifest: class(file.text("destination.storage_class_manifest", "STANDARD")?),
-        concurrency: concurrency(file, "destination.concurrency")?,
+        storage_class_chunks: class_of(
+            file,
+            directory,
+            "destination.storage_class",
+            "DEEP_ARCHIVE",
+        )?,
+        storage_class_manifest: class_of(
+            file,
+            directory,
+            "destination.storage_class_manifest",
+            "STANDARD",
+        )?,
+        concurrency: concurrency(file, directory, "destination.concurrency")?,
         spool_enabled: file.flag("destination.spool_enabled", false)?,
-        sse: encryption(file, "destination.sse")?,
+        sse: encryption(file, directory, "destination.sse")?,
         keeps: ChainPolicy {
             newest: file.optional_number("destination.retain_full_chains", 1)?,
             days: file.optional_number("destination.retain_days", 1)?,
@@ -230,7 +294,10 @@ fn prefix(file: &mut ConfigReader) -> Result<String> {
 }
 
 /// Of what is not said, AES256 is what every service but a few takes.
-fn encryption(file: &mut ConfigReader, key: &'static str) -> Result<Sse> {
+fn encryption(file: &mut ConfigReader, directory: bool, key: &'static str) -> Result<Sse> {
+    if directory {
+        return Ok(Sse::Usual);
+    }
     let Some(text) = file.optional(key)? else {
         file.text(key, "AES256")?;
         return Ok(Sse::Usual);

@@ -3,6 +3,7 @@
 use super::reader::ConfigReader;
 use crate::backup::hooks::{self, Hooks};
 use crate::backup::notify::Notify;
+use crate::backup::work::Work;
 use crate::error::Result;
 use std::time::Duration;
 
@@ -16,15 +17,7 @@ pub(super) fn hooks(file: &mut ConfigReader) -> Result<Hooks> {
 }
 
 pub(super) fn notify(file: &mut ConfigReader) -> Result<Notify> {
-    let ping = file.optional("notify.ping")?;
-    let known = |address: &String| {
-        ["http://", "https://"]
-            .iter()
-            .any(|s| address.starts_with(s))
-    };
-    if ping.as_ref().is_some_and(|address| !known(address)) {
-        return Err(file.wrong("notify.ping", "must be an address: https://…"));
-    }
+    let pings = pings(file)?;
     let seconds = file.optional_number("notify.timeout_seconds", 1)?;
     let command = file.command("notify.command")?;
     Ok(Notify {
@@ -33,7 +26,39 @@ pub(super) fn notify(file: &mut ConfigReader) -> Result<Notify> {
             None => false,
         },
         command,
-        ping,
+        pings,
         timeout: Duration::from_secs(seconds.unwrap_or(hooks::TIMEOUT)),
     })
+}
+
+/// An address that two works shared would have the one say that the other was done.
+fn pings(file: &mut ConfigReader) -> Result<Vec<(Work, String)>> {
+    const KEYS: &[(&str, Work)] = &[
+        ("notify.ping", Work::Backup),
+        ("notify.ping_snapshot", Work::Snapshot),
+        ("notify.ping_send", Work::Send),
+        ("notify.ping_prune", Work::Prune),
+    ];
+    let mut pings: Vec<(Work, String)> = Vec::new();
+    for &(key, work) in KEYS {
+        let Some(address) = file.optional(key)? else {
+            continue;
+        };
+        if !["http://", "https://"]
+            .iter()
+            .any(|s| address.starts_with(s))
+        {
+            return Err(file.wrong(key, "must be an address: https://…"));
+        }
+        let same = |(_, known): &&(Work, String)| {
+            known.trim_end_matches('/') == address.trim_end_matches('/')
+        };
+        if let Some((other, _)) = pings.iter().find(same) {
+            let said =
+                format!("is the address that waits for {other}, and each waits for one command");
+            return Err(file.wrong(key, &said));
+        }
+        pings.push((work, address));
+    }
+    Ok(pings)
 }

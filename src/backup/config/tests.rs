@@ -149,7 +149,7 @@ fn what_btrfs_to_s3_took_is_taken() {
     let class = |name: &str| {
         let line = format!("storage_class_chunks = \"{name}\"");
         let config = parse(&with("s3", &line)).unwrap();
-        config.archives[0].storage_class_chunks.clone()
+        config.archives[0].storage_class_chunks.clone().unwrap()
     };
     assert_eq!(class("deep_archive"), "DEEP_ARCHIVE");
     assert_eq!(class("lukewarm"), "lukewarm");

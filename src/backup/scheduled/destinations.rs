@@ -126,8 +126,8 @@ fn costs<'a>(
     let backups = there.backups.to_vec();
     Box::new(move |of: Costed| match of {
         Costed::Plan(plan) => {
-            let class = &s3.storage_class_chunks;
-            let how = (class.as_str(), config.restore.restore_tier);
+            let class = s3.storage_class_chunks.as_deref().unwrap_or_default();
+            let how = (class, config.restore.restore_tier);
             Some(plan_words(how, prices, memory, &chain, &backups, plan))
         }
         Costed::Deletions(verdicts) => deletion_words(s3, prices, &backups, verdicts, now),
@@ -162,7 +162,7 @@ fn deletion_words(
     verdicts: &[Decision],
     now: &Zoned,
 ) -> Option<String> {
-    let class = &s3.storage_class_chunks;
+    let class = s3.storage_class_chunks.as_deref().unwrap_or_default();
     let gone = verdicts.iter().filter(|verdict| !verdict.keep);
     let gone = gone.filter_map(|v| backups.iter().find(|b| b.id == v.candidate.id));
     let cost = |backup: &BackupCost| {

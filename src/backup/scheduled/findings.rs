@@ -101,8 +101,7 @@ fn must_run(program: &str) -> Result<()> {
 /// Of services other than AWS anything may be right.
 fn unknown_classes(config: &Config) -> impl Iterator<Item = Fault> {
     let archives = config.archives.iter();
-    let at_aws =
-        archives.filter(|one| one.endpoint_url.is_none() && !one.bucket.starts_with("raw:"));
+    let at_aws = archives.filter(|one| one.endpoint_url.is_none());
     let classes = at_aws.flat_map(|one| {
         let chunks = if one.is_section() {
             "storage_class_chunks"
@@ -110,12 +109,14 @@ fn unknown_classes(config: &Config) -> impl Iterator<Item = Fault> {
             "storage_class"
         };
         [
-            (one.key(chunks), one.storage_class_chunks.as_str()),
+            (one.key(chunks), one.storage_class_chunks.as_deref()),
             (
                 one.key("storage_class_manifest"),
-                one.storage_class_manifest.as_str(),
+                one.storage_class_manifest.as_deref(),
             ),
         ]
+        .into_iter()
+        .filter_map(|(key, class)| Some((key, class?)))
     });
     let others = config
         .destinations

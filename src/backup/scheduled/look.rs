@@ -17,7 +17,7 @@ use crate::snapshot::{Listing, Snapshot, shown};
 use crate::store::{Location, Place};
 use std::path::Path;
 
-const NOTHING_HERE: &str = "no snapshot of the chain in the bucket is here any more";
+const NOTHING_HERE: &str = "no snapshot of the chain in the archive is here any more";
 
 const UNREAD: &str = "the manifests of what it could build on cannot be read";
 
@@ -174,7 +174,7 @@ impl RunContext<'_, '_> {
             let agenda = agenda::decide(schedule, &past, pending.clone(), self.now, once);
             match self.order.work {
                 Work::Send => (agenda::of_what_is_there(agenda, pending.as_ref()), pending),
-                Work::Backup | Work::Snapshot => (agenda, pending),
+                Work::Backup | Work::Snapshot | Work::Prune => (agenda, pending),
             }
         };
         let mut all: Vec<_> = archives.map(agenda).collect();

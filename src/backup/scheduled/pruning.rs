@@ -11,14 +11,13 @@ use crate::backup::run::{MakeWhen, Run};
 use crate::backup::schedule::BackupKind;
 use crate::backup::state::RunState;
 use crate::error::{Kind, Result};
-use crate::event::{Listener, Overview};
+use crate::event::{Event, Listener, Overview};
 use crate::process;
 use crate::snapshot::{Snapshot, Uuid};
 use crate::store::Means;
 use jiff::Zoned;
 
-/// Lets every place forget what the file does not keep there. Hooks do not run. The program of `[notify]` hears
-/// of a failure, and the healthcheck nothing: that this went well says nothing of backups.
+/// Lets every place forget what the file does not keep there. Hooks do not run.
 ///
 /// # Errors
 /// [`Kind::Busy`] if another run is at work, [`Kind::Partly`] if some failed and others did not, or nobody
@@ -30,11 +29,15 @@ pub fn prune(
     listener: &mut Listener,
 ) -> Result<()> {
     let _lock = order.lock()?;
-    let done = let_go(order, means, now, listener);
     if order.dry_run {
-        return done;
+        return let_go(order, means, now, listener);
     }
-    let told = order.config.notify.tell(&order.file, true, &done, "");
+    let notify = order.notify();
+    if let Err(error) = notify.begin() {
+        listener(Event::note(error.to_string()));
+    }
+    let done = let_go(order, means, now, listener);
+    let told = notify.end(true, &done, "");
     told_too(done, told, listener)
 }
 
@@ -115,11 +118,11 @@ fn needed(found: &Found) -> Vec<(Uuid, String)> {
     for there in found.archives.iter().flatten() {
         let mut links = found.ours.iter().rev().map(Snapshot::id);
         if let Some(id) = links.find(|id| there.chain.links.contains(id)) {
-            let why = "the next difference in the bucket builds on it";
+            let why = "the next difference in the archive builds on it";
             needed.push((id, why.to_owned()));
         }
         if let Some(pending) = &there.pending {
-            let why = "it has not arrived in the bucket";
+            let why = "it has not arrived in the archive";
             needed.push((pending.id, why.to_owned()));
         }
     }

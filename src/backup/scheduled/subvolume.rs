@@ -75,7 +75,7 @@ impl<'a> SubvolumeBackup<'a> {
         let open = |config| OpenArchive::new(config, of, order, means);
         let archives = match order.work {
             Work::Snapshot => Vec::new(),
-            Work::Backup | Work::Send => order.config.archives_of(of),
+            Work::Backup | Work::Send | Work::Prune => order.config.archives_of(of),
         };
         Ok(SubvolumeBackup {
             folder: of.folder(),
@@ -229,7 +229,7 @@ impl RunContext<'_, '_> {
             let of_use = |id: &Uuid| what.chain.links.contains(id) || what.finishes() == Some(*id);
             let mut links = todo.ours.iter().rev().map(Snapshot::id);
             if let Some(id) = links.find(of_use) {
-                let why = "the next difference in the bucket builds on it";
+                let why = "the next difference in the archive builds on it";
                 pinned.push((id, why.to_owned()));
             }
         }

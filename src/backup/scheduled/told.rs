@@ -24,7 +24,7 @@ impl RunContext<'_, '_> {
         if self.order.dry_run {
             return;
         }
-        if let Err(error) = self.order.config.notify.begin() {
+        if let Err(error) = self.order.notify().begin() {
             self.note(error.to_string());
         }
     }

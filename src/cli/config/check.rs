@@ -112,12 +112,7 @@ fn buckets(config: &Config, options: &Options, checked: &mut Checked) -> Result<
     let mut done = Ok(());
     for archive in &config.archives {
         let looked = bucket(archive, options, checked);
-        let key = if archive.is_section() {
-            "bucket"
-        } else {
-            "location"
-        };
-        done = done.and(told(looked, &archive.key(key), checked));
+        done = done.and(told(looked, archive, checked));
     }
     for dest in config
         .destinations
@@ -132,10 +127,18 @@ fn buckets(config: &Config, options: &Options, checked: &mut Checked) -> Result<
     Ok(done)
 }
 
-fn told(looked: Result<()>, key: &str, checked: &mut Checked) -> Result<()> {
+fn told(looked: Result<()>, archive: &ArchiveConfig, checked: &mut Checked) -> Result<()> {
+    let key = match archive.is_section() {
+        true => archive.key("bucket"),
+        false => archive.key("location"),
+    };
+    let kind = match archive.is_in_directory() {
+        true => FaultKind::Destination,
+        false => FaultKind::Bucket,
+    };
     looked.inspect_err(|error| {
         if error.kind != Kind::Interrupted {
-            checked.hear(Event::from(Fault::failing(FaultKind::Bucket, key, error)));
+            checked.hear(Event::from(Fault::failing(kind, key, error)));
         }
     })
 }
@@ -149,15 +152,18 @@ fn bucket(s3: &ArchiveConfig, options: &Options, checked: &mut Checked) -> Resul
     let means = means::of_archive(options, s3)?;
     let remarks = store::bucket_remarks((&s3.bucket, &s3.prefix), true, &means)?;
     remarks.iter().for_each(|remark| checked.bucket(remark));
-    if freezes(&s3.storage_class_manifest) {
-        let class = &s3.storage_class_manifest;
+    let frozen = s3.storage_class_manifest.as_ref();
+    if let Some(class) = frozen.filter(|class| freezes(class)) {
         let so =
             "manifests must be thawed to be read, and nothing builds on them: STANDARD is for them";
         let words = format!("storage_class_manifest = {class:?}: {so}");
         checked.harmful(FaultKind::Class, &s3.key("storage_class_manifest"), &words);
     }
     let words = match options.write {
-        true => store::try_writing(&s3.bucket, &s3.prefix, &s3.storage_class_chunks, &means)?,
+        true => {
+            let class = s3.storage_class_chunks.as_deref();
+            store::try_writing(&s3.bucket, &s3.prefix, class, &means)?
+        }
         false => {
             "whether it may be written to was not tried; --write tries it with one small object, \
                   which is removed again"

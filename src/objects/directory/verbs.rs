@@ -8,7 +8,7 @@ use crate::archive::{ArchiveState, Tier};
 use crate::digest::Algorithm;
 use crate::error::{Error, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, RangeBytes,
+    About, Asked, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, RangeBytes,
     RemoteChecksum, Source, Unfinished, UploadedPart,
 };
 use crate::sys::{self, secure_open};
@@ -46,6 +46,10 @@ impl Found {
 impl Objects for Directory {
     fn url(&self, key: &str) -> String {
         format!("raw:{}", shown(self.path(key)))
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper::Directory
     }
 
     fn limits(&self) -> Limits {

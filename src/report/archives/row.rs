@@ -84,7 +84,8 @@ pub(super) const COLUMNS: &[Field] = &[
         Box::new(As(words, &row.backup.class))
     })
     .shown(10, "CLASS")
-    .spare(5),
+    .spare(5)
+    .bare(),
     Field::json("thaw", |row| data(row.thaw())),
     Field::json("command", |row| {
         data(row.backup.command.as_ref().map(|hand| &hand.receive))

@@ -15,10 +15,10 @@ const TEXT: &[u8] = b"buttersink config check --write wrote this, and removes it
 pub(in crate::store) fn at_s3(
     bucket: &str,
     prefix: &str,
-    class: &str,
+    class: Option<&str>,
     options: S3Options,
 ) -> Result<String> {
-    attempt(&Client::new(bucket, options)?, prefix, Some(class))
+    attempt(&Client::new(bucket, options)?, prefix, class)
 }
 
 /// Tries a directory that streams are kept in; there are no storage classes.

@@ -6,7 +6,7 @@ use super::kept::{Kept, Record};
 use super::layout::Layout;
 use crate::digest::{Algorithm, Digests, Hasher};
 use crate::error::{Error, Kind, Result};
-use crate::objects::RemoteChecksum;
+use crate::objects::{Keeper, RemoteChecksum};
 use crate::process;
 use crate::proof::{Seen, Verdict};
 use crate::snapshot::shown;
@@ -53,7 +53,7 @@ impl<L: Layout> Bucket<L> {
         };
         let stored = head.meta("protocol");
         let words = format!(
-            "it was uploaded in protocol {stored}, and the source makes protocol {version}; \
+            "it was stored in protocol {stored}, and the source makes protocol {version}; \
              --compressed-data chooses 2"
         );
         let differs = !stored.is_empty() && stored != version.to_string();
@@ -70,6 +70,7 @@ impl<L: Layout> Bucket<L> {
     ) -> Result<(Verdict, u64)> {
         let mut whole = Recomputed::of(&record.whole);
         let (mut verdict, mut bytes) = (None::<Verdict>, 0);
+        let keeper = self.reach.objects.keeper();
         for (index, object) in kept.objects.iter().enumerate() {
             let told = self.reach.objects.remote_checksum(object)?;
             let mut each = record.each.get(index).and_then(Recomputed::of);
@@ -80,10 +81,13 @@ impl<L: Layout> Bucket<L> {
                 sums.chain(&mut computed).for_each(|sum| sum.update(piece));
             })?;
             let told = told.zip(computed);
-            let told = told.map_or_else(nothing_told, |(told, sum)| judge(&told, sum));
+            let told = told.map_or_else(
+                || nothing_told(keeper),
+                |(told, sum)| judge(keeper, &told, sum),
+            );
             let unreplaced = record.etags.get(index) == Some(&object.etag);
             let next = match each {
-                Some(each) => each.judge(&shown(&object.key), told, unreplaced),
+                Some(each) => each.judge(keeper, &shown(&object.key), told, unreplaced),
                 None => told,
             };
             verdict = Some(verdict.map_or(next.clone(), |so_far| so_far.and(next)));
@@ -91,7 +95,7 @@ impl<L: Layout> Bucket<L> {
         let verdict = verdict.unwrap_or_else(|| Verdict::Different("it is empty".to_owned()));
         let verdict = match (whole, verdict) {
             (Some(whole), open @ Verdict::Unverifiable(_)) if record.is_of(kept) => {
-                whole.judge("the whole", open, true)
+                whole.judge(keeper, "the whole", open, true)
             }
             (_, verdict) => verdict,
         };
@@ -100,7 +104,8 @@ impl<L: Layout> Bucket<L> {
 }
 
 /// What follows from the checksum that is told of an object, and was computed of the stream made again.
-fn judge(told: &RemoteChecksum, computed: Hasher) -> Verdict {
+fn judge(keeper: Keeper, told: &RemoteChecksum, computed: Hasher) -> Verdict {
+    let keeper = keeper.word();
     let (name, value, found) = (told.algorithm.name(), &told.value, told.written(computed));
     let of = match told.part {
         Some(part) => format!("{name}s of its parts of {part} bytes are those"),
@@ -109,10 +114,10 @@ fn judge(told: &RemoteChecksum, computed: Hasher) -> Verdict {
     match (found == *value, told.sure) {
         (true, _) => Verdict::seen(
             Seen::Regenerated,
-            format!("the service's {of} of the stream made again"),
+            format!("the {keeper}'s {of} of the stream made again"),
         ),
         (false, true) => Verdict::Different(format!(
-            "the service's {name} is {value}, and that of the stream made again is {found}"
+            "the {keeper}'s {name} is {value}, and that of the stream made again is {found}"
         )),
         (false, false) => Verdict::Unverifiable(
             "nobody tells how long its parts are, so their checksums cannot be computed; \
@@ -123,9 +128,11 @@ fn judge(told: &RemoteChecksum, computed: Hasher) -> Verdict {
 }
 
 /// What is known of an object about which nothing is told.
-fn nothing_told() -> Verdict {
-    let words = "the service tells no checksum of it that can be computed; --download reads it";
-    Verdict::Unverifiable(words.to_owned())
+fn nothing_told(keeper: Keeper) -> Verdict {
+    let keeper = keeper.word();
+    let words =
+        format!("the {keeper} tells no checksum of it that can be computed; --download reads it");
+    Verdict::Unverifiable(words)
 }
 
 /// A digest that was recorded, and is being computed of the stream made again.
@@ -147,7 +154,7 @@ impl Recomputed {
 
     /// What is known of `what`, together with what is `told` of it otherwise. That its ETag is still the
     /// recorded one says that its bytes are.
-    fn judge(self, what: &str, told: Verdict, unreplaced: bool) -> Verdict {
+    fn judge(self, keeper: Keeper, what: &str, told: Verdict, unreplaced: bool) -> Verdict {
         let (kind, recorded, found) = (self.kind.name(), self.digest, self.sum.hex());
         if !recorded.eq_ignore_ascii_case(&found) {
             let words = format!(
@@ -159,7 +166,8 @@ impl Recomputed {
             Verdict::Unverifiable(_) if unreplaced => Verdict::seen(
                 Seen::Regenerated,
                 format!(
-                    "its ETag is unchanged, and the {kind} recorded with it is that of the stream made again"
+                    "its {} is unchanged, and the {kind} recorded with it is that of the stream made again",
+                    keeper.etag()
                 ),
             ),
             told => told,

@@ -151,8 +151,8 @@ impl Cutter {
             .filter(|_| self.is_young(object.modified));
         match machine {
             Some(machine) if machine != machine::id() => {
-                let doing = format!("cannot upload {}", self.objects.url(&object.key));
-                let said = "another machine is uploading a backup with the same keys: give each machine a \
+                let doing = format!("cannot store {}", self.objects.url(&object.key));
+                let said = "another machine is storing a backup with the same keys: give each machine a \
                             prefix of its own";
                 Err(Error::refused(doing, said))
             }
@@ -167,7 +167,8 @@ impl Cutter {
             return Ok(());
         }
         let doing = format!("cannot replace {}", self.objects.url(&object.key));
-        let said = "nothing says who uploaded it, less than a day ago: it may be part of a backup under way";
+        let said =
+            "nothing says who stored it, less than a day ago: it may be part of a backup under way";
         let hint = "if no other program writes there, delete it, or try again after a day";
         Err(Error::refused(doing, said).hint(hint))
     }

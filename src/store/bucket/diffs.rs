@@ -219,7 +219,7 @@ impl Layout for Diffs {
             let gone: Vec<_> = self.hints_read(reach, &path)?.all_uploaded().collect();
             for (to, from) in gone.into_iter().filter(|pair| !there.contains(pair)) {
                 let from = from.map_or("None".to_owned(), |uuid| uuid.to_string());
-                let words = format!("{to}_{from} was uploaded and is missing");
+                let words = format!("{to}_{from} was stored and is missing");
                 findings.push(Finding {
                     path: path.clone().into(),
                     id: to,

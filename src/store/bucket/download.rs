@@ -157,7 +157,7 @@ impl Download {
                 if !recorded.eq_ignore_ascii_case(&found) =>
             {
                 let said = format!(
-                    "its {} is {found}, and {recorded} was recorded when it was uploaded",
+                    "its {} is {found}, and {recorded} was recorded when it was stored",
                     algorithm.name()
                 );
                 Err(Error::damaged(self.shared.doing(0), said))

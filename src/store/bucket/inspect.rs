@@ -1,4 +1,4 @@
-//! What is in a bucket, held against what was recorded when it was uploaded: by the listing, by asking
+//! What is in a bucket, held against what was recorded when it was stored: by the listing, by asking
 //! about each object, or by reading it.
 
 use super::Bucket;
@@ -100,7 +100,7 @@ impl<L: Layout> Bucket<L> {
 
     /// What runs left.
     fn left(&self) -> impl Iterator<Item = Finding> {
-        let words = "left by an interrupted upload; the next run goes on with it";
+        let words = "left by a run that was interrupted; the next one goes on with it";
         let all = self.layout.leftovers().iter();
         all.map(move |(path, leftover)| Finding {
             path: path.into(),
@@ -222,10 +222,11 @@ fn quick<L: Layout>(
     if let Some((object, etag)) = replaced.filter(|_| depth == Depth::Quick && !by_time) {
         return another(objects, object, etag);
     }
+    let etag = objects.keeper().etag();
     let unrecorded = record.etags.iter().any(String::is_empty) || by_time;
     if record.etags.len() != kept.objects.len() || unrecorded {
         return Ok(Verdict::Unverifiable(format!(
-            "{bytes} bytes; nothing was recorded of them, there are no ETags to hold them against; \
+            "{bytes} bytes; nothing was recorded of them, there are no {etag}s to hold them against; \
              --download reads them"
         )));
     }
@@ -233,7 +234,7 @@ fn quick<L: Layout>(
     Ok(Verdict::seen(
         Seen::Intact,
         format!(
-            "{bytes} bytes in {pieces}, with the sizes and the ETags recorded when they were uploaded"
+            "{bytes} bytes in {pieces}, with the sizes and the {etag}s recorded when they were stored"
         ),
     ))
 }
@@ -241,10 +242,10 @@ fn quick<L: Layout>(
 /// An object whose ETag is not the recorded one. Only ETags that are digests of the whole tell that its bytes
 /// are others: those of parts and of encrypted objects change when a bucket is copied.
 fn another(objects: &dyn Objects, object: &Source, recorded: &str) -> Result<Verdict> {
+    let (key, etag) = (shown(&object.key), objects.keeper().etag());
     let words = format!(
-        "{} was replaced after it was uploaded: its ETag is another; --download tells whether its bytes are \
-         the same",
-        shown(&object.key)
+        "{key} was replaced after it was stored: its {etag} is another; --download tells whether its bytes are \
+         the same"
     );
     let told = objects.remote_checksum(object)?;
     let digest = |told: RemoteChecksum| {
@@ -291,8 +292,9 @@ fn look(objects: &dyn Objects, object: &Source) -> Result<Look> {
     }
     Ok(match objects.part_count(object)? {
         (made, Some(there)) if made != there => Err(format!(
-            "{url} has {}, and was made of {made} by its ETag",
-            counted(there, "part")
+            "{url} has {}, and was made of {made} by its {}",
+            counted(there, "part"),
+            objects.keeper().etag()
         )),
         (parts, _) => Ok(parts),
     })

@@ -133,15 +133,15 @@ impl Spool {
         if stopped {
             self.join()?;
             let said = "the upload ended before the stream";
-            return Err(Error::failed("cannot upload", said));
+            return Err(Error::failed("cannot store", said));
         }
         self.unnamed()
     }
 
     fn join(&mut self) -> Result<Vec<Made>> {
         match self.thread.take() {
-            Some(thread) => parallel::joined("cannot upload", thread)?,
-            None => Err(Error::failed("cannot upload", "it ended before")),
+            Some(thread) => parallel::joined("cannot store", thread)?,
+            None => Err(Error::failed("cannot store", "it ended before")),
         }
     }
 
@@ -203,7 +203,7 @@ impl SharedSpool {
 
     fn upload(&self, cutter: Cutter) -> Result<Vec<Made>> {
         sys::quiet_thread();
-        let result = parallel::caught("cannot upload", || self.upload_all(cutter));
+        let result = parallel::caught("cannot store", || self.upload_all(cutter));
         self.change(|state| state.stop |= result.is_err());
         result
     }
@@ -251,5 +251,5 @@ impl SharedSpool {
 }
 
 fn stopped() -> Error {
-    Error::failed("cannot upload", "the stream ended early")
+    Error::failed("cannot store", "the stream ended early")
 }

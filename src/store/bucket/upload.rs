@@ -9,7 +9,7 @@ mod workers;
 use crate::digest::{self, Digests};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::objects::{About, Meta, Object, Objects, Unfinished, UploadedPart};
+use crate::objects::{About, Keeper, Meta, Object, Objects, Unfinished, UploadedPart};
 use crate::snapshot::Size;
 use begun::RecordedUpload;
 use sizing::Sizing;
@@ -96,8 +96,12 @@ impl Upload {
     }
 
     /// How many requests a stream of this length takes, and how many parts; `None` if its length is
-    /// unknown. Beside the parts, uploads are begun and completed, and what was made is looked at.
+    /// unknown, or nobody counts requests. Beside the parts, uploads are begun and completed, and what was
+    /// made is looked at.
     pub fn effort(objects: &dyn Objects, size: Size) -> Option<(u64, u64)> {
+        if objects.keeper() == Keeper::Directory {
+            return None;
+        }
         let sizing = Sizing::of(size, &objects.limits(), false);
         let parts = sizing.parts()?;
         let around = if parts > 1 { 2 * sizing.pieces } else { 0 };
@@ -171,7 +175,7 @@ impl Upload {
     }
 
     fn doing(&self) -> String {
-        format!("cannot upload {}", self.objects.url(&self.key))
+        format!("cannot store {}", self.objects.url(&self.key))
     }
 
     /// Gives the full part to a thread, as soon as one is free.

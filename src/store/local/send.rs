@@ -4,6 +4,7 @@
 pub mod builtin_send;
 pub(super) mod measure;
 pub(super) mod metadata;
+mod read_ahead;
 mod tree;
 
 use super::Local;
@@ -14,6 +15,7 @@ use crate::log;
 use crate::process;
 use crate::snapshot::{Diff, Mended, Snapshot, Uuid, shown};
 use crate::stream::{self, Checked, Head, MendedStream, Trees};
+use read_ahead::ReadAhead;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -33,7 +35,7 @@ impl Local {
 
     /// The command that sends a diff, and its input.
     fn send_command(&self, diff: &Diff, doing: &str) -> Result<(Command, Stdio)> {
-        let compressed = self.manner.compressed && btrfs::highest_send_protocol() >= 2;
+        let compressed = self.sends_compressed();
         // The program takes clone sources by their paths only, and chooses a parent among them by itself.
         if process::program("btrfs").is_none() || !diff.clones.is_empty() {
             let number = |id| {
@@ -57,6 +59,11 @@ impl Local {
         }
         command.arg(self.path_of(diff.to)?);
         Ok((command, Stdio::null()))
+    }
+
+    /// Whether compressed extents are sent as they are.
+    fn sends_compressed(&self) -> bool {
+        self.manner.compressed && btrfs::highest_send_protocol() >= 2
     }
 
     fn start_sending(&self, diff: &Diff, doing: &str) -> Result<process::Reader> {
@@ -130,6 +137,9 @@ impl Local {
         let from = diff.from.map(|id| self.path_of(id)).transpose()?;
         let clones = self.clone_sources(diff)?;
         let child = begun.map_or_else(|| self.start_sending(diff, &doing), Ok)?;
+        let mends = mend && mending();
+        // Only who mends a stream knows where it is.
+        let ahead = mends.then(|| ReadAhead::start(self, diff)).flatten();
         let names = |head: &mut Head| {
             must_be(snapshot, head.uuid, &doing)?;
             head.uuid = diff.to;
@@ -147,13 +157,21 @@ impl Local {
             self.clone_sources(diff).map(drop)
         };
         let again = |error| restarted(error, &doing);
-        if !(mend && mending()) {
+        if !mends {
             let stream = Checked::new(child, names).map_err(again)?;
-            return Ok(Box::new(FromKernel { stream, doing }));
+            return Ok(Box::new(FromKernel {
+                stream,
+                doing,
+                ahead,
+            }));
         }
         let trees = trees(&self.path_of(diff.to)?, from.as_deref(), &clones)?;
         let stream = MendedStream::new(child, trees, names).map_err(again)?;
-        Ok(Box::new(FromKernel { stream, doing }))
+        Ok(Box::new(FromKernel {
+            stream,
+            doing,
+            ahead,
+        }))
     }
 }
 
@@ -206,16 +224,24 @@ pub(super) fn not_as_listed(listed: &Snapshot, doing: &str) -> Error {
 struct FromKernel<R> {
     stream: R,
     doing: String,
+    ahead: Option<ReadAhead>,
 }
 
 /// A stream that may know what was mended in it.
 trait MayMend: Read {
     /// What was mended so far.
     fn mended(&self) -> Option<&Mended>;
+
+    /// Which content it came to: an inode number and an offset.
+    fn at(&self) -> Option<(u64, u64)>;
 }
 
 impl MayMend for Checked<process::Reader> {
     fn mended(&self) -> Option<&Mended> {
+        None
+    }
+
+    fn at(&self) -> Option<(u64, u64)> {
         None
     }
 }
@@ -224,11 +250,18 @@ impl MayMend for MendedStream<'_, process::Reader> {
     fn mended(&self) -> Option<&Mended> {
         Some(self.mended()).filter(|mended| !mended.is_empty())
     }
+
+    fn at(&self) -> Option<(u64, u64)> {
+        self.at()
+    }
 }
 
 impl<R: MayMend> Read for FromKernel<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.stream.read(buf);
+        if let (Some(ahead), Some(place)) = (&self.ahead, self.stream.at()) {
+            ahead.reached(place);
+        }
         if let (Ok(0), false, Some(mended)) = (&read, buf.is_empty(), self.stream.mended()) {
             log::line(|| format!("mended in what was sent: {mended}"));
         }

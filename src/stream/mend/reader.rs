@@ -85,6 +85,11 @@ impl<'a, R: Read> MendedStream<'a, R> {
         self.mender.mended()
     }
 
+    /// Where the last command about content was: the inode number of the file, and the offset.
+    pub fn at(&self) -> Option<(u64, u64)> {
+        self.mender.at()
+    }
+
     /// Rehearses what is there, up to the next command that something comes before or that is left
     /// out; false if there is no whole command.
     fn rehearse(&mut self) -> Result<bool> {

@@ -281,6 +281,7 @@ impl Model<'_> {
 
     fn write(&mut self, offset: u64, length: u64, id: Id, path: &[u8]) -> Result<()> {
         self.must_be_file(id, path)?;
+        self.at = (self.node(id).ino, offset);
         let node = self.node_mut(id);
         let end = offset.saturating_add(length);
         node.size = node.size.max(end);

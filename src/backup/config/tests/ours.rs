@@ -61,7 +61,7 @@ fn archives_among_destinations() {
         (&*cold.bucket, &*cold.location()),
         ("cold", "s3://cold/a/b/")
     );
-    assert_eq!(cold.storage_class_chunks, "GLACIER");
+    assert_eq!(cold.storage_class_chunks.as_deref(), Some("GLACIER"));
     assert_eq!(cold.schedule.full_every, Every::parse("1y").unwrap());
     assert_eq!(cold.schedule.run_at, first.schedule.run_at);
     assert!(config.destinations.is_empty());
@@ -81,6 +81,11 @@ fn archives_among_destinations() {
         ("name = 'cold'\n", "", "destination.name is missing"),
         ("'cold'", "'s3'", "something else is called"),
         ("s3://cold/a/b/", "/srv/x/", "an archive is at s3://"),
+        (
+            "s3://cold/a/b/'",
+            "raw:/srv/x/'\nsse = 'none'",
+            "destination.sse is only for a bucket at a service",
+        ),
         ("'archive'", "'archief'", "did you mean archive?"),
         (
             "cold/a/b/",

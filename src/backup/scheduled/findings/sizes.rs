@@ -11,10 +11,7 @@ const PARTS: u64 = 10_000;
 const SMALL: u64 = 64 << 20;
 
 pub(super) fn faults(config: &Config) -> Vec<Fault> {
-    let at_services = config
-        .archives
-        .iter()
-        .filter(|one| !one.bucket.starts_with("raw:"));
+    let at_services = config.archives.iter().filter(|one| !one.is_in_directory());
     at_services.flat_map(of_archive).collect()
 }
 

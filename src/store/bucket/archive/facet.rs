@@ -8,6 +8,7 @@ use crate::archive::{
 };
 use crate::error::Result;
 use crate::log::transactions;
+use crate::objects::Keeper;
 use crate::prices::Prices;
 use crate::snapshot::{Origin, Uuid};
 use crate::store::bucket::{ArchiveStore, by_hand, thawing};
@@ -23,7 +24,13 @@ impl Archive for ArchiveStore {
     fn backups(&mut self) -> Result<Backups> {
         let (_, prefix) = self.place();
         let location = self.reach.objects.url(&prefix);
-        Ok(self.archive()?.values(location))
+        let classless = self.objects().keeper() == Keeper::Directory;
+        let mut found = self.archive()?.values(location);
+        for backup in found.all.iter_mut().filter(|_| classless) {
+            // Manifests name a class in any case: btrfs_to_s3 reads it.
+            backup.class.clear();
+        }
+        Ok(found)
     }
 
     fn states(&mut self) -> Result<HashMap<String, ArchiveState>> {
@@ -56,7 +63,7 @@ impl Archive for ArchiveStore {
     }
 
     fn prices(&self) -> Prices {
-        Prices::of(self.objects().is_aws())
+        self.objects().keeper().prices()
     }
 
     fn memory(&self) -> u64 {

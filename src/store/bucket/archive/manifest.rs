@@ -90,7 +90,7 @@ impl Chunk {
             }),
             _ => {
                 let said = "it did not become one object";
-                Err(Error::failed("cannot upload a chunk", said))
+                Err(Error::failed("cannot store a chunk", said))
             }
         }
     }

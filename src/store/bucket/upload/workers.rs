@@ -193,7 +193,7 @@ impl Workers {
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 self.shared
-                    .fail(Error::failed("cannot upload", "a thread panicked"));
+                    .fail(Error::failed("cannot store", "a thread panicked"));
             }
         }
     }
@@ -245,7 +245,7 @@ impl SharedUpload {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        error.unwrap_or_else(|| Error::failed("cannot upload", "it was stopped"))
+        error.unwrap_or_else(|| Error::failed("cannot store", "it was stopped"))
     }
 
     /// Sends a part, unless it is there.

@@ -77,11 +77,9 @@ pub(in crate::store::local) fn less_than_whole(local: &Local, diff: &Diff) -> Re
     let (to, parent) = (local.open_listed(diff.to)?, local.open_listed(from)?);
     let now = btrfs::subvolume_of(to.as_fd()).doing(doing)?;
     let then = btrfs::subvolume_of(parent.as_fd()).doing(doing)?;
-    let siblings = now.parent_uuid.is_some() && now.parent_uuid == then.parent_uuid;
-    let own = now.received_uuid.is_none() && then.received_uuid.is_none();
     // Whatever was deleted since took more in the parent's tree than it takes in a stream.
     let deleted = local.find(from)?.tree_bytes;
-    if !siblings || !own || then.otransid >= now.otransid || deleted == 0 {
+    if deleted == 0 || !then.is_older_sibling(&now) {
         return Ok(None);
     }
     btrfs::less_than_whole(to.as_fd(), then.otransid, deleted).doing(doing)
