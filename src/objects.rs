@@ -5,6 +5,9 @@ mod keeper;
 
 pub mod directory;
 pub mod memory;
+mod part;
+
+pub use part::{Part, UploadedPart};
 
 use crate::archive::{ArchiveState, Tier};
 use crate::digest::{Algorithm, Hasher};
@@ -69,23 +72,6 @@ pub struct Unfinished {
     pub class: String,
     /// What its parts are verified by, if that had to be declared.
     pub algorithm: String,
-}
-
-/// A part of an upload that has arrived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UploadedPart {
-    /// Counted from 1.
-    pub number: u64,
-    /// In bytes.
-    pub size: u64,
-    /// Without quotes.
-    pub etag: String,
-    /// When it arrived.
-    pub modified: Option<Timestamp>,
-    /// In Base64; empty if it is not told.
-    pub crc32c: String,
-    /// In Base64; empty if it is not told.
-    pub sha256: String,
 }
 
 /// An object that is read, or one of several that make a stream together.
@@ -403,8 +389,7 @@ pub trait Objects: Debug + Send + Sync {
     fn send_part(
         &self,
         upload: &Unfinished,
-        number: u64,
-        bytes: &[u8],
+        part: &Part,
         known: Option<&UploadedPart>,
         stop: &AtomicBool,
     ) -> Result<(UploadedPart, bool)>;

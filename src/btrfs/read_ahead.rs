@@ -5,7 +5,7 @@
 use super::abi;
 use super::root_id;
 use super::search::{ItemKey, Search, SearchBuffer};
-use crate::sys::page_cache;
+use crate::sys::{dir, page_cache};
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ const PIECE: u64 = 1 << 20;
 /// How many extents are remembered, so that what several files share is read once, as it is sent once.
 const REMEMBERED: usize = 1 << 13;
 /// `FILEID_BTRFS_WITHOUT_PARENT`: an inode number, the number of its tree, and a generation, 0 for any.
-const HANDLE: i32 = 0x4d;
+const HANDLE: u32 = 0x4d;
 
 /// A byte of a file: the inode number, and the offset.
 type Place = (u64, u64);
@@ -138,7 +138,8 @@ impl Wanted {
             true => ([b, a], [d, c]),
             false => ([a, b], [c, d]),
         };
-        page_cache::open_by_handle(self.snapshot.as_fd(), HANDLE, [a, b, c, d, 0])
+        let mount = self.snapshot.as_fd();
+        dir::open_by_handle(mount, HANDLE, [a, b, c, d, 0]).map(File::from)
     }
 }
 
@@ -165,8 +166,8 @@ impl Window {
             return Ok(file.clone());
         }
         let file = wanted.open(tree, ino)?;
-        let cold = !page_cache::is_in_memory(file.as_fd(), 0, 0);
-        let file = cold.then(|| Rc::new(file));
+        let there = page_cache::cached_pages(file.as_fd(), 0, 0);
+        let file = (there.unwrap_or(0) == 0).then(|| Rc::new(file));
         self.file = Some((ino, file.clone()));
         Ok(file)
     }
@@ -179,7 +180,8 @@ impl Window {
             if !self.make_room(sender) {
                 return false;
             }
-            page_cache::read_ahead(file.as_fd(), offset + start, length);
+            let advice = libc::POSIX_FADV_WILLNEED;
+            page_cache::advise(file.as_fd(), offset + start, length, advice);
             self.bytes += length;
             self.pieces.push_back(Piece {
                 file: Rc::clone(file),
@@ -210,7 +212,8 @@ impl Window {
         {
             self.bytes -= piece.length;
             let (_, offset) = piece.place;
-            page_cache::forget(piece.file.as_fd(), offset, piece.length);
+            let advice = libc::POSIX_FADV_DONTNEED;
+            page_cache::advise(piece.file.as_fd(), offset, piece.length, advice);
         }
         at.is_some()
     }

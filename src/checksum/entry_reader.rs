@@ -11,7 +11,7 @@ use crate::btrfs::STAND_IN;
 use crate::digest::{Sha256, sha256};
 use crate::sys::at::open_within;
 use crate::sys::dir::{self, Stat};
-use crate::sys::quiet_thread;
+use crate::sys::{page_cache, quiet_thread};
 use crate::text::hex;
 use std::ffi::OsStr;
 use std::io;
@@ -124,7 +124,7 @@ fn sum(
 ) -> io::Result<String> {
     let file = open(top, path.as_os_str().as_bytes(), read::FLAGS)?;
     if how.from_disk {
-        dir::advise(file.as_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
+        page_cache::advise(file.as_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
     }
     let mut file = Quiet::new(file)?;
     let mut hasher = Sha256::default();

@@ -1,7 +1,7 @@
 //! Reads a file once from start to end, without its holes, and leaves the page cache as it found it.
 
 use super::walk::WalkedTree;
-use crate::sys::{dir, interrupted};
+use crate::sys::{dir, interrupted, page_cache};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -51,19 +51,19 @@ impl Quiet {
         };
         quiet.fresh = [quiet.is_fresh(0), quiet.is_fresh(WINDOW)];
         if stat.size > 1 << 20 {
-            dir::advise(quiet.file.as_fd(), 0, 0, libc::POSIX_FADV_SEQUENTIAL);
+            page_cache::advise(quiet.file.as_fd(), 0, 0, libc::POSIX_FADV_SEQUENTIAL);
         }
         Ok(quiet)
     }
 
     fn is_fresh(&self, start: u64) -> bool {
-        start < self.size && dir::cached_pages(self.file.as_fd(), start, WINDOW) == Some(0)
+        start < self.size && page_cache::cached_pages(self.file.as_fd(), start, WINDOW) == Some(0)
     }
 
     fn leave_window(&mut self) {
         if self.fresh[0] {
             let advice = libc::POSIX_FADV_DONTNEED;
-            dir::advise(self.file.as_fd(), self.window, WINDOW, advice);
+            page_cache::advise(self.file.as_fd(), self.window, WINDOW, advice);
         }
         self.window += WINDOW;
         self.fresh = [self.fresh[1], self.is_fresh(self.window + WINDOW)];

@@ -8,8 +8,8 @@ use crate::archive::Tier;
 use crate::digest::md5;
 use crate::error::{Error, Kind, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, RangeBytes,
-    RemoteChecksum, Source, Unfinished, UploadedPart, absent,
+    About, Asked, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, Part,
+    RangeBytes, RemoteChecksum, Source, Unfinished, UploadedPart, absent,
 };
 use crate::process;
 use crate::text::hex;
@@ -193,11 +193,11 @@ impl Objects for Client {
     fn send_part(
         &self,
         upload: &Unfinished,
-        number: u64,
-        bytes: &[u8],
+        part: &Part,
         known: Option<&UploadedPart>,
         stop: &AtomicBool,
     ) -> Result<(UploadedPart, bool)> {
+        let Part { number, bytes, .. } = *part;
         let checksum = self.checksum_of(upload);
         let mut sums = PartChecksums::of(bytes, checksum.unwrap_or_else(|| self.checksum()));
         let part = |sums: &PartChecksums, etag: &str| UploadedPart {

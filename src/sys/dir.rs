@@ -264,30 +264,22 @@ pub fn next_data(file: BorrowedFd<'_>, offset: u64) -> io::Result<Option<(u64, u
     }
 }
 
-/// Tells the kernel how a range of a file will be used (`POSIX_FADV_…`). It is advice: whether
-/// it is taken changes no result, so there is no error to handle.
-pub fn advise(file: BorrowedFd<'_>, offset: u64, length: u64, advice: i32) {
-    // SAFETY: only numbers are passed.
-    unsafe { libc::posix_fadvise(file.as_raw_fd(), offset as i64, length as i64, advice) };
-}
-
-/// How many pages of a range are in the page cache; `None` where the kernel does not tell
-/// (before Linux 6.5, or for somebody else's file).
-pub fn cached_pages(file: BorrowedFd<'_>, offset: u64, length: u64) -> Option<u64> {
-    const CACHESTAT: libc::c_long = 451; // the same on every architecture
-    let range = [offset, length];
-    let mut counts = [0_u64; 5]; // cached, dirty, in writeback, evicted, recently evicted
-    // SAFETY: the two arrays have the layout of the kernel's structures and outlive the call.
-    let result = unsafe {
-        libc::syscall(
-            CACHESTAT,
-            file.as_raw_fd(),
-            range.as_ptr(),
-            counts.as_mut_ptr(),
-            0,
-        )
-    };
-    (result == 0).then_some(counts[0])
+/// Opens a file for reading by its handle, as `name_to_handle_at` gives them, on the filesystem of `mount`.
+/// Reading it leaves no time of access.
+///
+/// # Errors
+/// Those of `open_by_handle_at`: EPERM for who may not read everything, ESTALE if there is no such file.
+pub fn open_by_handle(mount: BorrowedFd, kind: u32, handle: [u32; 5]) -> io::Result<OwnedFd> {
+    // `struct file_handle`: how long the handle is, what kind of one, and the handle.
+    let [a, b, c, d, e] = handle;
+    let handle = [size_of_val(&handle) as u32, kind, a, b, c, d, e];
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOATIME | libc::O_NONBLOCK;
+    let (mount, number) = (mount.as_raw_fd(), libc::SYS_open_by_handle_at);
+    // Sound: the structure is as long as it says; a success is a new descriptor that nobody else owns.
+    unsafe {
+        let answer = libc::syscall(number, mount, handle.as_ptr(), flags);
+        Ok(OwnedFd::from_raw_fd(checked(answer)? as i32))
+    }
 }
 
 /// Whether anything has a name. What cannot be looked at is an error, and not nothing.

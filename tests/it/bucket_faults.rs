@@ -9,7 +9,7 @@ use crate::streams::{diff, stream};
 use crate::support::here;
 use buttersink::archive::{ArchiveState, Tier};
 use buttersink::objects::memory::{Break, Memory};
-use buttersink::objects::{About, Objects};
+use buttersink::objects::{About, Objects, Part};
 use buttersink::proof::{Depth, Verdict};
 use buttersink::snapshot::{Diff, Snapshot, State};
 use buttersink::store::bucket::{ArchiveStore, DiffStore};
@@ -275,7 +275,7 @@ fn an_upload_that_nobody_here_began_does_not_go_on() {
         let stop = AtomicBool::new(false);
         for (number, part) in (1..).zip(stream.chunks(PART).take(3)) {
             memory
-                .send_part(&by_hand, number, part, None, &stop)
+                .send_part(&by_hand, &Part::new(number, part), None, &stop)
                 .unwrap();
         }
         let run = memory.with(|_| {});

@@ -9,7 +9,7 @@ use crate::subvolumes::{script, snapshot, subvolume};
 use crate::support::*;
 use crate::targets::{Target, Way, each};
 use buttersink::objects::directory::Directory;
-use buttersink::objects::{About, Objects};
+use buttersink::objects::{About, Objects, Part};
 use buttersink::proof::{Depth, Verdict};
 use buttersink::store::bucket::DiffStore;
 use buttersink::store::{Access, Store};
@@ -381,7 +381,9 @@ fn what_is_there_is_never_replaced() {
         objects.create("a/b", b"one", &about).unwrap();
         let upload = objects.begin("a/b", 3, &about).unwrap();
         let stop = AtomicBool::new(false);
-        let (part, there) = objects.send_part(&upload, 1, b"two", None, &stop).unwrap();
+        let (part, there) = objects
+            .send_part(&upload, &Part::new(1, b"two"), None, &stop)
+            .unwrap();
         assert!(!there);
         for error in [
             objects.create("a/b", b"two", &about).unwrap_err(),

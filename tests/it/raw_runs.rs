@@ -9,7 +9,7 @@ use crate::runner::Test;
 use crate::support::*;
 use crate::targets::{Target, Way, each};
 use buttersink::objects::directory::Directory;
-use buttersink::objects::{About, Objects};
+use buttersink::objects::{About, Objects, Part};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::AtomicBool;
@@ -218,7 +218,9 @@ fn taken_for_dead(disk: &Path) {
     objects.create("a", b"one", &about).unwrap();
     let upload = objects.begin("b", 1 << 20, &about).unwrap();
     let stop = AtomicBool::new(false);
-    let (part, _) = objects.send_part(&upload, 1, b"two", None, &stop).unwrap();
+    let (part, _) = objects
+        .send_part(&upload, &Part::new(1, b"two"), None, &stop)
+        .unwrap();
     let other =
         r#"{"machine": "0123", "host": "cellar", "process": 7, "at": "2026-11-30T00:00:00Z"}"#;
     let holder = disk.join(".buttersink-writer");

@@ -45,7 +45,7 @@ fn sorted(snapshot: &Path) -> Vec<PathBuf> {
 }
 
 fn in_memory(path: &Path) -> bool {
-    page_cache::is_in_memory(File::open(path).unwrap().as_fd(), 0, 0)
+    page_cache::cached_pages(File::open(path).unwrap().as_fd(), 0, 0).unwrap() > 0
 }
 
 /// Waits for what comes and stays.
@@ -115,7 +115,7 @@ fn only_what_was_written_since() {
     comes(&files[1]);
     // It is read last, and its first extent is that of before.
     let f3 = File::open(&files[3]).unwrap();
-    let reads = |at| page_cache::is_in_memory(f3.as_fd(), at, 4096);
+    let reads = |at| page_cache::cached_pages(f3.as_fd(), at, 4096).unwrap() > 0;
     while !reads(64 << 10) {
         std::thread::sleep(SOON);
     }

@@ -3,9 +3,11 @@
 //! with it reads it again.
 
 use super::files::{Files, join};
-use super::meta::{Meta, digest, json};
-use crate::objects::{Unfinished, UploadedPart};
-use crate::sys::dir::advise;
+use super::meta::{Meta, json};
+use crate::digest::TreeHash;
+use crate::objects::{Part, Unfinished, UploadedPart};
+use crate::sys::page_cache::advise;
+use crate::text::hex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -114,11 +116,16 @@ fn part(line: &str, modified: Option<Timestamp>) -> Option<UploadedPart> {
 }
 
 /// What is said of bytes that are a part.
-pub(super) fn described(number: u64, bytes: &[u8]) -> UploadedPart {
+pub(super) fn described(part: &Part) -> UploadedPart {
+    let mut tree = TreeHash::default();
+    match part.leaves {
+        Some(leaves) => tree.add_hashed(leaves.to_vec()),
+        None => tree.update(part.bytes),
+    }
     UploadedPart {
-        number,
-        size: bytes.len() as u64,
-        etag: digest(bytes),
+        number: part.number,
+        size: part.bytes.len() as u64,
+        etag: hex(&tree.finish()),
         ..UploadedPart::default()
     }
 }

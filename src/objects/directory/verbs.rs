@@ -8,8 +8,8 @@ use crate::archive::{ArchiveState, Tier};
 use crate::digest::Algorithm;
 use crate::error::{Error, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, RangeBytes,
-    RemoteChecksum, Source, Unfinished, UploadedPart,
+    About, Asked, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, Part,
+    RangeBytes, RemoteChecksum, Source, Unfinished, UploadedPart,
 };
 use crate::sys::{self, secure_open};
 use crate::text::shown;
@@ -198,8 +198,7 @@ impl Objects for Directory {
     fn send_part(
         &self,
         upload: &Unfinished,
-        number: u64,
-        bytes: &[u8],
+        part: &Part,
         known: Option<&UploadedPart>,
         stop: &AtomicBool,
     ) -> Result<(UploadedPart, bool)> {
@@ -211,8 +210,9 @@ impl Objects for Directory {
             ));
         }
         self.count();
-        let part = unfinished::described(number, bytes);
-        let at = self.begun(upload)?.part_size.saturating_mul(number - 1);
+        let (bytes, before) = (part.bytes, part.number - 1);
+        let part = unfinished::described(part);
+        let at = self.begun(upload)?.part_size.saturating_mul(before);
         let same = |known: &&UploadedPart| (known.size, &known.etag) == (part.size, &part.etag);
         if let Some(known) = known.filter(same)
             && unfinished::has(&self.files, id, at, bytes).map_err(&wrong)?

@@ -5,7 +5,7 @@ use crate::archive::Tier;
 use crate::digest::{Algorithm, md5};
 use crate::error::{Error, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, RangeBytes,
+    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, Part, RangeBytes,
     RemoteChecksum, Source, Unfinished, UploadedPart,
 };
 use crate::prices::freezes;
@@ -184,11 +184,11 @@ impl Objects for Memory {
     fn send_part(
         &self,
         upload: &Unfinished,
-        number: u64,
-        bytes: &[u8],
+        part: &Part,
         known: Option<&UploadedPart>,
         _stop: &AtomicBool,
     ) -> Result<(UploadedPart, bool)> {
+        let Part { number, bytes, .. } = *part;
         let part = UploadedPart {
             number,
             size: bytes.len() as u64,

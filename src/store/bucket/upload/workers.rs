@@ -7,7 +7,7 @@ use super::super::gauge::Gauge;
 use crate::digest::{self, Algorithm, Background, Buffer, Digests, Hash, TreeHash};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::objects::{Objects, Unfinished, UploadedPart};
+use crate::objects::{Objects, Part, Unfinished, UploadedPart};
 use crate::sys;
 use crate::text::hex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -214,13 +214,11 @@ impl SharedUpload {
         while !self.stop.load(Ordering::Relaxed) && place < self.gauge.allowed() {
             let job = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(job) = job else { return };
-            let leaves = match self.leaves {
-                true => digest::leaves(job.data.bytes()),
-                false => Vec::new(),
-            };
-            match self.deliver(&job) {
+            let leaves = self.leaves.then(|| digest::leaves(job.data.bytes()));
+            match self.deliver(&job, leaves.as_deref()) {
                 Ok(part) => {
                     self.gauge.arrived(job.data.bytes().len());
+                    let leaves = leaves.unwrap_or_default();
                     self.sent().push(((job.piece.index, part), leaves));
                 }
                 Err(error) => return self.fail(error),
@@ -249,12 +247,16 @@ impl SharedUpload {
     }
 
     /// Sends a part, unless it is there.
-    fn deliver(&self, job: &PartJob) -> Result<UploadedPart> {
+    fn deliver(&self, job: &PartJob, leaves: Option<&[Hash]>) -> Result<UploadedPart> {
         let (piece, number) = (&*job.piece, job.number);
         let (objects, counters) = (&self.objects, self.objects.counters());
         let known = piece.known.iter().find(|part| part.number == number);
-        let bytes = job.data.bytes();
-        let (part, there) = objects.send_part(&piece.upload, number, bytes, known, &self.stop)?;
+        let part = Part {
+            number,
+            bytes: job.data.bytes(),
+            leaves,
+        };
+        let (part, there) = objects.send_part(&piece.upload, &part, known, &self.stop)?;
         let what = if there {
             counters.parts_skipped.fetch_add(1, Ordering::Relaxed);
             self.skipped.fetch_add(1, Ordering::Relaxed);
