@@ -6,6 +6,7 @@
 mod line;
 mod walk;
 
+mod flags;
 mod queue;
 mod read;
 
@@ -40,6 +41,7 @@ pub use write::{ListTarget, Written, names_of, write_lists};
 use crate::error::{Error, Result};
 use crate::process;
 use crate::sys::interrupted;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
 /// How to look at trees.
@@ -56,6 +58,8 @@ pub struct ChecksumOptions {
     /// Pass over the empty directories that stand for nested subvolumes inside a btrfs snapshot:
     /// they do not travel with it ([`compare_trees`]).
     pub ignore_stubs: bool,
+    /// Look which files and directories have other flags of chattr's ([`TreeComparison::flags`]).
+    pub flags: bool,
 }
 
 impl Default for ChecksumOptions {
@@ -67,6 +71,7 @@ impl Default for ChecksumOptions {
             sample: None,
             xattrs: false,
             ignore_stubs: false,
+            flags: false,
         }
     }
 }
@@ -78,6 +83,8 @@ pub struct TreeComparison {
     pub differences: Vec<Difference>,
     /// What could not be read, and so not compared.
     pub errors: Vec<Error>,
+    /// By path: which flags of chattr's only one side has, as letters. They travel nowhere, and are no difference.
+    pub flags: Vec<(PathBuf, String)>,
 }
 
 /// How far the work has come; anybody may look at any time.

@@ -3,14 +3,15 @@
 
 mod json;
 
-use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, Usage};
-use crate::error::{Doing, Error, Result};
+use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, UsageByExtents};
+use crate::error::{Doing, Error, Kind, Result};
 use crate::report::{
     As, Bytes, Cell, Column, Maybe, Moment, Screen, bar, data, descent, fitted, must_be_columns,
     table, titles,
 };
 use crate::snapshot::{State, Uuid, path_text, shown};
 use crate::store::records;
+use crate::sys;
 use crate::text::{human, human_or_dash};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -27,6 +28,8 @@ pub struct View {
     states: HashMap<u64, State>,
     /// Where the sizes of subvolumes are from; `None` if there are none.
     sizes: Option<&'static str>,
+    /// Of which none could be computed, and why.
+    unread: Vec<Error>,
 }
 
 impl View {
@@ -42,9 +45,11 @@ impl View {
             subvolumes.notes.push(error.to_string());
             Vec::new()
         });
+        let mut unread = Vec::new();
         if sizes {
-            let usage = usage(&filesystem, &subvolumes)?;
-            fill(&mut subvolumes.all, &usage);
+            let found = usage(&filesystem, &subvolumes)?;
+            fill(&mut subvolumes, &found);
+            unread = found.unread;
         }
         let dir = dir
             .canonicalize()
@@ -62,12 +67,23 @@ impl View {
                 (false, true) => Some("quotas"),
                 (false, false) => None,
             },
+            unread,
         })
     }
 
     /// What is missing, and other remarks for a person.
     pub fn notes(&self) -> &[String] {
         &self.subvolumes.notes
+    }
+
+    /// Whether all was found out that was asked for.
+    ///
+    /// # Errors
+    /// [`Kind::Partly`] if not: the first that could not be read.
+    pub fn must_be_whole(&self) -> Result<()> {
+        let first = self.unread.first().cloned();
+        let kind = Kind::Partly;
+        first.map_or(Ok(()), |error| Err(Error { kind, ..error }))
     }
 
     /// The table, in the order of numbers, or nested by parentage: everything, or what fits a screen or was
@@ -162,8 +178,8 @@ impl Look {
 }
 
 /// Sizes by extents, or why not.
-fn usage(filesystem: &Filesystem, subvolumes: &Subvolumes) -> Result<HashMap<u64, Usage>> {
-    if subvolumes.coverage == Coverage::Whole {
+fn usage(filesystem: &Filesystem, subvolumes: &Subvolumes) -> Result<UsageByExtents> {
+    if subvolumes.coverage == Coverage::Whole || sys::is_root() {
         return filesystem.usage_by_extents(&subvolumes.all);
     }
     let doing = format!("cannot compute sizes for {}", shown(filesystem.dir()));
@@ -171,12 +187,21 @@ fn usage(filesystem: &Filesystem, subvolumes: &Subvolumes) -> Result<HashMap<u64
     Err(Error::failed(doing, why))
 }
 
-fn fill(all: &mut [Subvolume], usage: &HashMap<u64, Usage>) {
-    for s in all {
-        let usage = usage.get(&s.id);
+/// What one has for itself is known only if all others were read.
+fn fill(subvolumes: &mut Subvolumes, found: &UsageByExtents) {
+    let whole = found.unread.is_empty() && subvolumes.coverage == Coverage::Whole;
+    for s in &mut subvolumes.all {
+        let usage = found.usage.get(&s.id);
         s.referenced = usage.map(|usage| usage.referenced);
-        s.exclusive = usage.map(|usage| usage.exclusive);
+        s.exclusive = usage.filter(|_| whole).map(|usage| usage.exclusive);
     }
+    if !found.unread.is_empty() {
+        let note = "not all extents could be read, so that nobody knows what is exclusive";
+        subvolumes.notes.push(note.to_owned());
+    }
+    // The first is what it all ends with.
+    let others = found.unread.iter().skip(1);
+    subvolumes.notes.extend(others.map(Error::to_string));
 }
 
 /// A subvolume as it is shown.

@@ -4,6 +4,7 @@
 mod keeper;
 
 pub mod directory;
+mod inventory;
 pub mod memory;
 mod part;
 
@@ -13,6 +14,7 @@ use crate::archive::{ArchiveState, Tier};
 use crate::digest::{Algorithm, Hasher};
 use crate::error::{Error, Result};
 use crate::text::shown;
+pub use inventory::{Inventory, Unread};
 use jiff::Timestamp;
 pub use keeper::Keeper;
 use std::collections::{BTreeMap, HashMap};
@@ -33,30 +35,6 @@ pub struct Object {
     pub modified: Option<Timestamp>,
     /// Its storage class; empty for the usual one, or if it is not told.
     pub class: String,
-}
-
-/// Everything below a prefix, as one listing showed it.
-#[derive(Clone, Debug, Default)]
-pub struct Inventory {
-    /// The objects.
-    pub objects: Vec<Object>,
-    /// The uploads that were not finished.
-    pub uploads: Vec<Unfinished>,
-    /// Why these are not known, if so.
-    pub remark: Option<String>,
-}
-
-impl Inventory {
-    /// The part of it whose keys begin so.
-    pub fn below(&self, prefix: &str) -> Inventory {
-        let objects = self.objects.iter().filter(|o| o.key.starts_with(prefix));
-        let uploads = self.uploads.iter().filter(|u| u.key.starts_with(prefix));
-        Inventory {
-            objects: objects.cloned().collect(),
-            uploads: uploads.cloned().collect(),
-            remark: self.remark.clone(),
-        }
-    }
 }
 
 /// An upload in parts that was begun, and neither completed nor aborted.

@@ -222,6 +222,7 @@ pub fn plan(source: &Listing, dest: &Listing, wish: &Wish, sizes: &Sizes) -> Res
     let wished = planner.wished()?;
     let targets = planner.targets(&wished);
     let targets = planner.copies(targets);
+    planner.unlisted();
     planner.route(&targets);
     planner.clone_sources();
     planner.mended();

@@ -6,12 +6,14 @@ mod measured;
 mod names;
 mod origin;
 pub mod path_text;
+mod unlisted;
 
 pub use crate::text::shown;
 pub use graph::{End, Graph, Shortest};
 pub use measured::{Fault, Key, Measured, Mend, Mended, Pair, Sizes};
 pub use names::Names;
 pub use origin::{CameBy, NO_KEY, Origin, Origins, Subject};
+pub use unlisted::Unlisted;
 
 use crate::text::{push_hex, unhex};
 use serde::{Deserialize, Serialize};
@@ -286,11 +288,14 @@ pub struct Listing {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
     /// Which names it can keep snapshots under.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Names::ask_nothing")]
     pub names: Names,
     /// Whether there may be more than it has: that something is missing in it means nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// What is known to be there, and could not be listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlisted: Vec<Unlisted>,
     /// Whether its diffs, those that it sends and those that it receives, may have clone sources.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clones: bool,
@@ -299,11 +304,6 @@ pub struct Listing {
     pub elsewhere: Vec<Snapshot>,
     /// What could not be read, and other remarks for a person.
     pub notes: Vec<String>,
-}
-
-/// It is left out of JSON, so that what older versions read is as they know it.
-fn is_default(names: &Names) -> bool {
-    *names == Names::default()
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use super::abi::{self, QuotaRescan, zeroed};
 use super::search::{ItemKey, Search, SearchBuffer};
 use super::subvolume::Subvolume;
 use super::{Filesystem, number, sysfs};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::sys;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -22,6 +22,15 @@ pub struct Usage {
     pub referenced: u64,
     /// Of what no other subvolume refers to.
     pub exclusive: u64,
+}
+
+/// What reading extents found.
+#[derive(Clone, Debug, Default)]
+pub struct UsageByExtents {
+    /// By the subvolume's number.
+    pub usage: HashMap<u64, Usage>,
+    /// Which could not be read, and why: any of them may refer to what others seem to have for themselves.
+    pub unread: Vec<Error>,
 }
 
 /// Fills in the kernel's numbers, if quotas are on and right: consistent, not being counted, and full
@@ -75,23 +84,29 @@ impl Filesystem {
     /// are freed in whole. What lies in the metadata does not count: trees, names, and the content
     /// of small files that is kept inline. What is not written yet does not count either.
     ///
+    /// One that cannot be read has no numbers, and is named.
+    ///
     /// # Errors
-    /// If we are not root.
-    pub fn usage_by_extents(&self, subvolumes: &[Subvolume]) -> Result<HashMap<u64, Usage>> {
+    /// If none can be read, as when we are not root.
+    pub fn usage_by_extents(&self, subvolumes: &[Subvolume]) -> Result<UsageByExtents> {
         let mut count = Count::default();
-        let mut buffer = SearchBuffer::new();
+        let (mut buffer, mut unread) = (SearchBuffer::new(), BTreeMap::new());
         for subvolume in subvolumes {
-            self.count(subvolume.id, &mut count, &mut buffer)
-                .doing(|| {
-                    let path = shown(&subvolume.path);
-                    format!(
-                        "cannot read the extents of subvolume {} ({path})",
-                        subvolume.id
-                    )
-                })?;
+            let (id, path) = (subvolume.id, shown(&subvolume.path));
+            let counted = self.count(id, &mut count, &mut buffer);
+            let doing = || format!("cannot read the extents of subvolume {id} ({path})");
+            unread.extend(counted.doing(doing).err().map(|error| (id, error)));
         }
-        let ids = subvolumes.iter().map(|subvolume| subvolume.id);
-        Ok(ids.zip(count.usage).collect())
+        if let Some((_, error)) = unread.first_key_value()
+            && unread.len() == subvolumes.len()
+        {
+            return Err(error.clone());
+        }
+        let all = subvolumes.iter().map(|subvolume| subvolume.id);
+        let mut usage: HashMap<u64, Usage> = all.zip(count.usage).collect();
+        usage.retain(|id, _| !unread.contains_key(id));
+        let unread = unread.into_values().collect();
+        Ok(UsageByExtents { usage, unread })
     }
 
     fn count(&self, id: u64, count: &mut Count, buffer: &mut SearchBuffer) -> io::Result<()> {

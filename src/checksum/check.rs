@@ -63,6 +63,7 @@ pub fn check(
     Ok(TreeComparison {
         differences: changes.into_iter().map(difference).collect(),
         errors,
+        flags: Vec::new(),
     })
 }
 

@@ -6,7 +6,7 @@ use super::hash::job;
 use super::queue::Queue;
 use super::read::Quiet;
 use super::walk::{Unread, WalkedEntry, WalkedTree, walk};
-use super::{ChecksumOptions, TreeComparison, WorkCounters, go_on, line, list};
+use super::{ChecksumOptions, TreeComparison, WorkCounters, flags, go_on, line, list, read};
 use crate::btrfs::STAND_IN;
 use crate::error::Result;
 use crate::snapshot::shown;
@@ -14,8 +14,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
@@ -41,7 +42,9 @@ pub fn compare_trees(
         changes: BTreeMap::new(),
         contents: Vec::new(),
         unread: Vec::new(),
+        flags: Vec::new(),
     };
+    pair.flags(b"", 0, 0);
     pair.entries()?;
     if options.content {
         pair.contents(progress)?;
@@ -51,8 +54,10 @@ pub fn compare_trees(
         b,
         changes,
         unread,
+        mut flags,
         ..
     } = pair;
+    flags.sort();
     let unread = a.unread.into_iter().chain(b.unread).chain(unread);
     let mut errors: Vec<_> = unread.map(|unread| unread.error).collect();
     errors.dedup_by(|a, b| a.to_string() == b.to_string());
@@ -62,6 +67,7 @@ pub fn compare_trees(
             .map(|(path, what)| difference(&path, what))
             .collect(),
         errors,
+        flags,
     })
 }
 
@@ -80,6 +86,8 @@ struct BothEntries<'o> {
     /// Regular files of one path and one size.
     contents: Vec<(u32, u32)>,
     unread: Vec<Unread>,
+    /// Where they differ, and by which letters.
+    flags: Vec<(PathBuf, String)>,
 }
 
 /// An entry in one tree, the other, or both.
@@ -171,12 +179,16 @@ impl BothEntries<'_> {
         if left.is_file() && left.stat.size == right.stat.size {
             self.contents.push((a, b));
         }
+        let has_flags = left.is_file() || left.is_dir();
         if left.is_symlink() {
             let (was, now) = (list::target(&self.a, path), list::target(&self.b, path));
             if let Some((was, now)) = self.both("the target of ", path, was, now) {
                 let text = |target: Vec<u8>| shown(OsStr::from_bytes(&target));
                 changes.extend(Change::between(Aspect::Target, text(was), text(now)));
             }
+        }
+        if has_flags {
+            self.flags(path, a, b);
         }
         if self.options.xattrs {
             let (was, now) = (list::xattrs(&self.a, path), list::xattrs(&self.b, path));
@@ -198,6 +210,24 @@ impl BothEntries<'_> {
         let a = a.map_err(|e| self.unread.push(self.a.unread(what, path, e)));
         let b = b.map_err(|e| self.unread.push(self.b.unread(what, path, e)));
         Some((a.ok()?, b.ok()?))
+    }
+
+    /// Looks at the flags of two files or directories.
+    fn flags(&mut self, path: &[u8], a: u32, b: u32) {
+        if !self.options.flags {
+            return;
+        }
+        let of = |tree: &WalkedTree, index| {
+            let file = tree.open(index, path, read::FLAGS)?;
+            flags::of(file.as_fd())
+        };
+        let (was, now) = (of(&self.a, a), of(&self.b, b));
+        if let Some((was, now)) = self.both("the flags of ", path, was, now) {
+            let letters = flags::differing(was, now);
+            let found = Some((OsStr::from_bytes(path).into(), letters));
+            self.flags
+                .extend(found.filter(|(_, letters)| !letters.is_empty()));
+        }
     }
 
     /// Leaves as many files as a sample has, evenly spread.

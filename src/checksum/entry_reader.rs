@@ -13,6 +13,7 @@ use crate::sys::at::open_within;
 use crate::sys::dir::{self, Stat};
 use crate::sys::{page_cache, quiet_thread};
 use crate::text::hex;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -290,6 +291,7 @@ pub struct PathPages {
     /// Directories on the way, each with what of it is still to come.
     stack: Vec<(Vec<u8>, Children)>,
     begun: bool,
+    unread: HashMap<PathBuf, String>,
 }
 
 impl PathPages {
@@ -298,10 +300,17 @@ impl PathPages {
         PathPages {
             stack: Vec::new(),
             begun: false,
+            unread: HashMap::new(),
         }
     }
 
-    /// The next path; `None` at the end. A directory that cannot be read is found so by [`look`].
+    /// The directories since this was last asked that could not be read, and why: what is in them did not come, and
+    /// whoever looks at them a moment later may see nothing wrong.
+    pub fn unread(&mut self) -> HashMap<PathBuf, String> {
+        std::mem::take(&mut self.unread)
+    }
+
+    /// The next path; `None` at the end.
     pub fn next(&mut self, top: BorrowedFd) -> Option<PathBuf> {
         if !std::mem::replace(&mut self.begun, true) {
             self.enter(top, Vec::new());
@@ -324,9 +333,11 @@ impl PathPages {
     fn enter(&mut self, top: BorrowedFd, path: Vec<u8>) {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let mut found = Vec::new();
-        if let Ok(dir) = open(top, &path, flags) {
-            let each = |inode, kind, name: &[u8]| found.push((inode, name.to_vec(), kind));
-            let _ = dir::read_dir(dir.as_fd(), each);
+        let each = |inode, kind, name: &[u8]| found.push((inode, name.to_vec(), kind));
+        let read = open(top, &path, flags).and_then(|dir| dir::read_dir(dir.as_fd(), each));
+        if let Err(error) = read {
+            let path = OsStr::from_bytes(&path).into();
+            self.unread.insert(path, error.to_string());
         }
         found.sort_unstable();
         let children: Vec<_> = found
@@ -334,5 +345,30 @@ impl PathPages {
             .map(|(_, name, kind)| (name, kind == libc::DT_DIR))
             .collect();
         self.stack.push((path, children.into_iter()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// It is there again when somebody looks at it.
+    #[test]
+    fn what_could_not_be_read_once_is_told() {
+        let name = format!("buttersink-pages-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        fs::create_dir_all(dir.join("sub")).unwrap();
+        let top = OwnedFd::from(fs::File::open(&dir).unwrap());
+        let mut pages = PathPages::all();
+        assert_eq!(pages.next(top.as_fd()), Some(PathBuf::new()));
+        assert!(pages.unread().is_empty());
+        fs::rename(dir.join("sub"), dir.join("away")).unwrap();
+        assert_eq!(pages.next(top.as_fd()), Some("sub".into()));
+        fs::rename(dir.join("away"), dir.join("sub")).unwrap();
+        let unread: Vec<PathBuf> = pages.unread().into_keys().collect();
+        assert_eq!(unread, [PathBuf::from("sub")]);
+        assert!(pages.unread().is_empty() && pages.next(top.as_fd()).is_none());
+        fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -32,6 +32,17 @@ pub struct Written {
     pub errors: Vec<Error>,
 }
 
+impl Written {
+    /// Nothing, of this tree, and why.
+    pub fn not(dir: &Path, error: Error) -> Written {
+        Written {
+            name: shown(dir),
+            errors: vec![error],
+            ..Written::default()
+        }
+    }
+}
+
 /// Where lists go.
 pub enum ListTarget<'a> {
     /// Into `NAME.ls` and so on in this directory.

@@ -43,7 +43,12 @@ Root sees everything. Others see the subvolumes below DIR that they may enter, w
 levels, and are told so on standard error. Quotas are never turned on.
 ",
         examples: &[],
-        exit: &[(0, "all shown"), (1, "failed"), (2, "usage")],
+        exit: &[
+            (0, "all shown"),
+            (1, "failed"),
+            (2, "usage"),
+            (10, "shown, but the sizes of some could not be computed"),
+        ],
     }],
     sections: &[Section {
         title: "options",
@@ -108,5 +113,6 @@ fn run(asked: Understood<ListWish, ()>) -> Result<()> {
     match wish.json {
         true => print(&(view.json()? + "\n")),
         false => print(&view.text(&wish.look)),
-    }
+    }?;
+    view.must_be_whole()
 }

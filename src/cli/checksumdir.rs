@@ -8,7 +8,7 @@ use crate::checksum::{
     self, List, ListFile, ListTarget, Report, Wanted, WorkCounters, Written, check, compare_trees,
     names_of, write_lists,
 };
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::report::print;
 use crate::sys::catch_signals;
 use std::ffi::OsString;
@@ -227,7 +227,7 @@ fn write(
 ) -> Result<Vec<Written>> {
     names_of(paths)?; // refused before anything is written
     let mut stdout = BufWriter::new(io::stdout().lock());
-    let write = |dir: &PathBuf| {
+    let mut write = |dir: &PathBuf| {
         let target = match (&options.stdout, &options.output) {
             (Some(only), _) => ListTarget::Stream(&mut stdout, *only),
             (None, Some(out)) => ListTarget::Directory(out),
@@ -235,5 +235,11 @@ fn write(
         };
         write_lists(dir, &options.further, target, how, progress)
     };
-    paths.iter().map(write).collect()
+    let apart = paths.len() > 1 && options.stdout.is_none();
+    let written = |dir| match write(dir) {
+        // One that cannot be read, or written, keeps nobody from the others.
+        Err(error) if apart && error.kind == Kind::Failed => Ok(Written::not(dir, error)),
+        done => done,
+    };
+    paths.iter().map(written).collect()
 }

@@ -75,8 +75,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         },
     };
     let (mut store, archives) = store::open_all(&location.place, access, &means(options)?)?;
-    cleaning.clean(&mut *store)?;
-    let mut all_read = Ok(());
+    let mut all_read = cleaning.clean(&mut *store)?;
     for mut archive in archives {
         match cleaning.clean_archive(&mut *archive)? {
             Err(error) if all_read.is_err() => cleaning.progress.fail(&error),
@@ -90,7 +89,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
 impl Cleaning<'_> {
     /// What cannot be read of one archive keeps none of the others from being cleaned; a signal does.
     fn clean_archive(&mut self, archive: &mut dyn Archive) -> Result<Result<()>> {
-        let done = self.clean(archive);
+        let done = self.clean(archive).and_then(|read| read);
         match done.and_then(|()| archive.backups()?.must_be_all_read()) {
             Err(error) if error.kind == Kind::Interrupted => Err(error),
             Err(error) => {
@@ -101,7 +100,8 @@ impl Cleaning<'_> {
         }
     }
 
-    fn clean(&mut self, store: &mut dyn Store) -> Result<()> {
+    /// Whether all that is there could be looked at, once what could be is cleaned.
+    fn clean(&mut self, store: &mut dyn Store) -> Result<Result<()>> {
         let mut listing = store.list()?;
         listing.snapshots.extend(store.quarantined_for_others()?);
         for left in leftovers(&listing, self.exclude) {
@@ -115,11 +115,11 @@ impl Cleaning<'_> {
                 },
             };
             if let Some(Kind::Interrupted) = error.as_ref().map(|error| error.kind) {
-                return error.map_or(Ok(()), Err);
+                return error.map_or(Ok(Ok(())), Err);
             }
             self.tell(&listing.location, left, result, error);
         }
-        Ok(())
+        Ok(listing.must_be_whole())
     }
 
     fn tell(&mut self, location: &str, left: &Snapshot, result: Fate, error: Option<Error>) {

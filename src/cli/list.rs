@@ -85,6 +85,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         .retain(|snapshot| !glob::any(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
     progress.result(&report::Listed::of(&listing, &look));
+    go_on(listing.must_be_whole(), &mut failed, &mut progress)?;
     if options.commands {
         by_hand(
             &mut *store,

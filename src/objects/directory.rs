@@ -345,6 +345,12 @@ fn prefix(below: &Path, doing: &dyn Fn() -> String) -> Result<String> {
 }
 
 /// An error of the filesystem, with what to do about it.
+/// Whether no more can be read there at all.
+fn is_gone(error: &io::Error) -> bool {
+    let number = error.raw_os_error();
+    number.is_some_and(|number| number != libc::EIO && GONE.contains(&number))
+}
+
 fn explained(doing: String, error: io::Error) -> Error {
     with_way_out(Error::io(doing, error))
 }

@@ -4,7 +4,7 @@
 mod verbs;
 
 use super::{
-    About, Concurrency, Counters, FROZEN, Head, Limits, Objects, Unfinished, UploadedPart,
+    About, Concurrency, Counters, FROZEN, Head, Limits, Objects, Unfinished, Unread, UploadedPart,
 };
 use crate::archive::ArchiveState;
 use crate::error::{Cause, Error, Result};
@@ -35,6 +35,8 @@ struct State {
     breaks: Option<Box<Breaks>>,
     /// How listings show a key, if not as it was written.
     shown_as: Option<fn(&str) -> String>,
+    /// What listings cannot look at.
+    unread: Vec<Unread>,
 }
 
 /// Decides what happens to a call: a verb, a key, and how many calls came before.
@@ -125,6 +127,12 @@ impl Memory {
     /// From now on listings show keys so, as services do that take one key for another.
     pub fn show_as(&self, shown_as: fn(&str) -> String) {
         self.state().shown_as = Some(shown_as);
+    }
+
+    /// From now on listings cannot look at what has this key, or is in this folder.
+    pub fn hide(&self, key: &str) {
+        let (key, why) = (key.to_owned(), format!("cannot read {key}: it is hidden"));
+        self.state().unread.push(Unread { key, why });
     }
 
     /// Moves objects to another storage class, as lifecycle rules do.

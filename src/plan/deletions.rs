@@ -21,6 +21,11 @@ impl Planner<'_> {
                 "look whether it is mounted",
             );
         }
+        if !self.source.unlisted.is_empty() {
+            let what = "nothing is deleted, since not all of the source could be listed";
+            self.obstacle(Obstacle::note(Path::new(""), what));
+            return Ok(());
+        }
         if self.source.partial {
             return refuse(
                 "not all snapshots of the source could be listed, and the others would go",

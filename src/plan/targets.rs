@@ -27,6 +27,18 @@ impl<'a> Planner<'a> {
         Ok(all.filter(|s| !self.wish.excludes(&s.path)).collect())
     }
 
+    /// What could not be listed does not arrive; who wants one snapshot has found it.
+    pub(super) fn unlisted(&mut self) {
+        let all = self.source.unlisted.iter();
+        for unlisted in all.filter(|one| self.wish.only.is_none() && !self.wish.excludes(&one.path))
+        {
+            let what = format!("what is there could not be listed: {}", unlisted.why);
+            self.plan
+                .obstacles
+                .push(Obstacle::blocking(&unlisted.path, what));
+        }
+    }
+
     /// What has to be sent, after what is there and what cannot be sent.
     pub(super) fn targets(&mut self, wished: &[&'a Snapshot]) -> Vec<&'a Snapshot> {
         let (mut targets, mut seen): (Vec<&Snapshot>, HashMap<Uuid, &Path>) =

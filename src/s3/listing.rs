@@ -59,6 +59,7 @@ impl Client {
             objects,
             uploads,
             remark,
+            ..Inventory::default()
         })
     }
 
@@ -86,9 +87,7 @@ impl Client {
             if !bound.takes(page.all("Contents")) {
                 return Err(self.malformed("list", "", ENDLESS));
             }
-            let entry =
-                |node: &Node| !node.exact("Key").is_empty() && node.number("Size").is_some();
-            if !page.all("Contents").all(entry) {
+            if !page.all("Contents").all(is_entry) {
                 return Err(self.malformed("list", "", "an object in it has no key or no size"));
             }
             page.all("Contents").for_each(|node| each(&page, node));
@@ -167,6 +166,11 @@ impl Client {
     }
 }
 
+/// Whether it says which object it is about, and how long that is: nothing stands in for either.
+fn is_entry(node: &Node) -> bool {
+    !node.exact("Key").is_empty() && node.number("Size").is_some()
+}
+
 fn unfinished(page: &Node, node: &Node) -> Unfinished {
     Unfinished {
         key: decoded(page, node.exact("Key")),
@@ -199,6 +203,22 @@ fn object(page: &Node, node: &Node) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_has_a_key_and_a_size() {
+        for (text, whole) in [
+            ("<Key>a</Key><Size>0</Size>", true),
+            ("<Key> </Key><Size>1</Size>", true),
+            ("<Key></Key><Size>1</Size>", false),
+            ("<Size>1</Size>", false),
+            ("<Key>a</Key>", false),
+            ("<Key>a</Key><Size></Size>", false),
+            ("<Key>a</Key><Size>-1</Size>", false),
+        ] {
+            let page = Node::parse(&format!("<L><Contents>{text}</Contents></L>")).unwrap();
+            assert_eq!(page.all("Contents").all(is_entry), whole, "{text}");
+        }
+    }
 
     #[test]
     fn listings_have_an_end() {

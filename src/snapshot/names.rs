@@ -16,6 +16,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// Whether any name will do. They are left out of JSON then, so that what older versions read is as they know it.
+    pub(super) fn ask_nothing(&self) -> bool {
+        *self == Names::default()
+    }
+
     /// Why no snapshot can be kept under this name; `None` if one can.
     pub fn refuse(&self, path: &Path) -> Option<String> {
         let bytes = path.as_os_str().len();

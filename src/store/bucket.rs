@@ -284,6 +284,7 @@ impl<L: Layout> Store for Bucket<L> {
             used: None,
             names: self.layout.names(),
             partial: self.layout.is_part(),
+            unlisted: self.layout.unlisted(),
             clones: false,
             elsewhere: Vec::new(),
             notes,

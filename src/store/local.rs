@@ -371,6 +371,7 @@ impl Store for Local {
             used: Some(used),
             names: Names::default(),
             partial: subvolumes.coverage == Coverage::Part,
+            unlisted: Vec::new(),
             clones: true,
             elsewhere: self.elsewhere.clone(),
             notes,

@@ -3,6 +3,7 @@
 //! mended is an error. buttersink-kernel(7) describes the faults.
 
 mod end;
+mod place;
 mod reader;
 mod size;
 

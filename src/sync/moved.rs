@@ -116,3 +116,112 @@ fn found(ours: &Snapshot, theirs: &Snapshot, (here, there): (&str, &str)) -> Str
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::{Found, SeenEntry};
+    use crate::error::Error;
+    use crate::snapshot::{Diff, Sizes, Uuid};
+    use crate::store::Sink;
+    use crate::store::file_digests::{Digest, Extent, Looking, Page};
+    use std::io::Read;
+    use std::path::{Path, PathBuf};
+
+    /// Has one file in each snapshot, the same everywhere, and cannot seal some of them.
+    struct Sealer {
+        sealed: Vec<PathBuf>,
+        refuses: &'static str,
+    }
+
+    impl Store for Sealer {
+        fn list(&mut self) -> Result<Listing> {
+            unreachable!()
+        }
+
+        fn measure(&mut self, _: &[Diff]) -> Result<Sizes> {
+            unreachable!()
+        }
+
+        fn send(&mut self, _: &Diff) -> Result<Box<dyn Read + '_>> {
+            unreachable!()
+        }
+
+        fn receive(&mut self, _: &Diff, _: &Path) -> Result<Box<dyn Sink + '_>> {
+            unreachable!()
+        }
+
+        fn copy(&mut self, _: &Path, _: &Path) -> Result<()> {
+            unreachable!()
+        }
+
+        fn delete(&mut self, _: &Path) -> Result<()> {
+            unreachable!()
+        }
+
+        fn has_files(&mut self) -> Result<()> {
+            Ok(())
+        }
+
+        fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
+            let seen = SeenEntry {
+                path: "file".into(),
+                found: Found::Entry(Box::default()),
+            };
+            let seen = match digest.extent {
+                Extent::Next => Vec::new(),
+                _ => vec![seen],
+            };
+            let everything = false;
+            Ok(Box::new(move || Ok(Page { seen, everything })))
+        }
+
+        fn may_seal(&mut self, _: &Path) -> bool {
+            true
+        }
+
+        fn settle(&mut self, path: &Path) -> Result<()> {
+            if path == Path::new(self.refuses) {
+                return Err(Error::failed("cannot seal", "as the test wants it"));
+            }
+            self.sealed.push(path.to_owned());
+            Ok(())
+        }
+    }
+
+    fn listing(state: State) -> Listing {
+        let snapshot = |number: u8| Snapshot {
+            path: number.to_string().into(),
+            uuid: Uuid([number; 16]),
+            received_uuid: (state == State::Altered).then_some(Uuid([number; 16])),
+            read_only: true,
+            state,
+            ..Snapshot::default()
+        };
+        Listing {
+            snapshots: (1..=3).map(snapshot).collect(),
+            ..Listing::default()
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_be_sealed_keeps_no_other_from_it() {
+        let stores = || Sealer {
+            sealed: Vec::new(),
+            refuses: "2",
+        };
+        let (mut source, mut dest, mut told) = (stores(), stores(), Vec::new());
+        let (_, there) = compare_moved(
+            (listing(State::Ok), listing(State::Altered)),
+            (&|_| true, true),
+            &mut source,
+            &mut dest,
+            &mut |event| told.extend(matches!(event, Event::Unsettled(_)).then_some(event)),
+        )
+        .unwrap();
+        assert_eq!(dest.sealed, ["1", "3"].map(PathBuf::from));
+        let states: Vec<State> = there.snapshots.iter().map(|s| s.state).collect();
+        assert_eq!(states, [State::Ok, State::Altered, State::Ok]);
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
+}

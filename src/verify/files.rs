@@ -105,7 +105,9 @@ fn one(
         }
         Ok(_) => Verdict::seen(
             Seen::Same,
-            format!("in content and metadata the same as {theirs}"),
+            format!(
+                "in contents, modes, owners, times and extended attributes the same as {theirs}"
+            ),
         ),
     };
     Ok(Err(verdict))

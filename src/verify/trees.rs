@@ -12,7 +12,7 @@ use crate::sys::dir;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Compares the snapshots that are in two directories of this machine, byte by byte.
 ///
@@ -75,6 +75,7 @@ pub fn copies(ours: &Path, theirs: &Path, sample: Option<usize>) -> Result<Verdi
     let options = ChecksumOptions {
         xattrs: true,
         ignore_stubs: true,
+        flags: sample.is_none(),
         sample,
         ..ChecksumOptions::default()
     };
@@ -103,6 +104,21 @@ fn tops(ours: &Path, theirs: &Path) -> Result<bool> {
     Ok(look(ours)? == look(theirs)?)
 }
 
+/// What did not travel: the flags that chattr sets are in no stream.
+fn but_flags(differ: &[(PathBuf, String)]) -> String {
+    let name = |(path, letters): &(PathBuf, String)| match path.as_os_str().is_empty() {
+        true => format!("its top ({letters})"),
+        false => format!("{} ({letters})", shown(path)),
+    };
+    let names: Vec<String> = differ.iter().take(3).map(name).collect();
+    let so = "flags that chattr sets, and that do not travel, are not the same";
+    match (differ.len(), names.join(", ")) {
+        (0, _) => String::new(),
+        (1..=3, names) => format!(", but {so}: {names}"),
+        (all, names) => format!(", but {so} of {all} files, such as {names}"),
+    }
+}
+
 fn judged(
     same_top: bool,
     outcome: &TreeComparison,
@@ -117,7 +133,10 @@ fn judged(
         ([], []) => Verdict::seen(
             Seen::Same,
             match sample {
-                None => format!("byte by byte the same as {theirs}"),
+                None => format!(
+                    "byte by byte the same as {theirs}{}",
+                    but_flags(&outcome.flags)
+                ),
                 Some(files) => format!(
                     "as {theirs} in all names and attributes, and in the contents of {files} files at most"
                 ),

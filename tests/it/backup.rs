@@ -6,7 +6,7 @@ use crate::s3::options;
 use crate::servers::shared;
 use crate::subvolumes::{EVERYTHING, alter, script, shown as field, snapshot, subvolume};
 use crate::support::{
-    Said, binary, btrfs, buttersink, here, image, in_quarantine, mount_image, output, run,
+    Said, binary, btrfs, buttersink, here, image, in_quarantine, mount_image, output, program, run,
 };
 use crate::tests;
 use crate::tree::differences;
@@ -57,12 +57,12 @@ pub(crate) const TESTS: &[Test] = tests![
     a_signal_ends_it_and_the_next_run_goes_on,
 ];
 
-/// A leaf that belongs to the oldest snapshot alone is overwritten on the disk, in both of its copies.
+/// A leaf with contents of files that belongs to the oldest snapshot alone is overwritten on the disk, in both of its copies.
 const ROT: &str = "
     set -- a/home/snapshot/2*
     old=$(btrfs inspect-internal rootid $1); new=$(btrfs inspect-internal rootid $2)
     live=$(btrfs inspect-internal rootid a/home); umount a
-    leaves() { for i; do btrfs inspect-internal dump-tree -t $i $IMAGE | awk '/^leaf/{print $2}'; done | sort -u; }
+    leaves() { for i; do btrfs inspect-internal dump-tree -t $i $IMAGE | awk '/^leaf/{at=$2} /EXTENT_DATA/{print at}'; done | sort -u; }
     at=$(comm -23 <(leaves $old) <(leaves $new $live) | sed -n 2p)
     btrfs-map-logical -l $at $IMAGE | awk '/mirror/{for(i=1;i<=NF;i++) if($i==\"physical\") print $(i+1)}' |
     while read byte; do
@@ -86,10 +86,24 @@ fn an_old_snapshot_has_rotted() {
         "cat snapshot/2*/x-* >/dev/null 2>&1 && echo sound || echo rotten",
     );
     assert_eq!(old, "rotten\n");
+    the_sizes_of_the_others_are_shown(&here().join("a"));
     std::fs::write(home.join("today"), "today").unwrap();
     ok(&[], &home, &[&b]);
     let newest = script(&b, "cat 2*/today");
     assert_eq!(newest, "today");
+}
+
+/// One that cannot be read is named, and what is exclusive is not known of any then.
+fn the_sizes_of_the_others_are_shown(top: &Path) {
+    let said = program("btrfslist", ["--sizes", "--json", top.to_str().unwrap()]);
+    assert_eq!(said.code, 10, "{}", said.stderr);
+    let named = "cannot read the extents of subvolume";
+    assert_eq!(said.stderr.matches(named).count(), 1, "{}", said.stderr);
+    let shown: Value = serde_json::from_str(&said.stdout).unwrap();
+    let all = shown["subvolumes"].as_array().unwrap();
+    let known = |what| all.iter().filter(|s| !s[what].is_null()).count();
+    assert_eq!(known("exclusive_bytes"), 0);
+    assert_eq!(known("total_bytes"), all.len() - 1);
 }
 
 /// A subvolume with files on one filesystem, and a directory on another.

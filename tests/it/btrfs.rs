@@ -485,7 +485,7 @@ fn rewrite(s: &Path) {
 fn compare_with_quotas(top: &Path) {
     let filesystem = Filesystem::open(top).unwrap();
     let found = filesystem.subvolumes().unwrap();
-    let usage = filesystem.usage_by_extents(&found.all).unwrap();
+    let usage = filesystem.usage_by_extents(&found.all).unwrap().usage;
     let node = u64::from(filesystem.info().unwrap().nodesize);
     for s in &found.all {
         let ours = usage[&s.id];

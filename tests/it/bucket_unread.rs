@@ -7,10 +7,12 @@ use crate::runner::Test;
 use crate::streams::{diff, stream};
 use buttersink::archive::{Thaw, Thawing, Tier, Which};
 use buttersink::objects::memory::{Break, Memory};
+use buttersink::plan::{Action, Wish, plan};
 use buttersink::proof::Depth;
-use buttersink::snapshot::{Origin, Size};
+use buttersink::snapshot::{Listing, Origin, Size, Sizes};
 use buttersink::store::bucket::{ArchiveStore, DiffStore};
 use buttersink::store::{Access, Archive, Store};
+use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,9 +32,16 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     a_beginning_that_cannot_be_read_is_one_item,
     an_owner_that_cannot_be_read_keeps_nobody_from_restoring,
     a_copied_bucket_is_not_different,
+    a_folder_that_cannot_be_read_is_one_item,
+    a_folder_of_an_archive_that_cannot_be_read_is_one_item,
+    a_chunk_that_cannot_be_looked_at_is_not_missing,
+    what_an_archive_hides_is_told_beside_it,
+    what_is_recorded_of_one_must_be_listed,
+    an_upload_whose_parts_are_not_told_is_begun_anew,
 ];
 
 const PART: usize = 10_000;
+const POINTER: &str = "host/subvol/data/current.json";
 
 fn archive(memory: &Memory, access: Access) -> ArchiveStore {
     let settings = settings("memory", "host", 3 * PART);
@@ -394,4 +403,155 @@ fn a_copied_bucket_is_not_different() {
     assert_eq!(quick("two").rank(), 0);
     again("two", true);
     assert_eq!(quick("two").rank(), 2);
+}
+
+/// What is in it may build on any other, and have any name.
+fn a_folder_that_cannot_be_read_is_one_item() {
+    let memory = Memory::new(PART as u64);
+    for (name, to, from) in [("one", 1, None), ("two", 2, Some(1)), ("three", 3, None)] {
+        let (diff, stream) = (diff(to, from, 5 * PART), stream(to, from, 5 * PART));
+        put(&mut diffs(&memory), &diff, Path::new(name), &stream).unwrap();
+    }
+    memory.hide("host/one/");
+    let mut store = diffs(&memory);
+    let listing = store.list().unwrap();
+    assert_eq!(names(&mut store), ["three", "two"]);
+    let error = listing.must_be_whole().unwrap_err();
+    assert_eq!(error.exit_code(), 10, "{error}");
+    assert!(
+        listing.partial && error.to_string().contains("host/one/"),
+        "{error}"
+    );
+    let ranks = ranks(&mut store);
+    assert_eq!(
+        (ranks["one"], ranks["two"], ranks["three"]),
+        (1, 1, 0),
+        "{ranks:?}"
+    );
+    for name in ["two", "three"] {
+        let error = store.delete(Path::new(name)).unwrap_err();
+        assert!(error.to_string().contains("host/one/"), "{error}");
+    }
+    let (four, bytes) = (diff(4, None, PART), stream(4, None, PART));
+    let taken = put(&mut store, &four, Path::new("one"), &bytes).unwrap_err();
+    assert!(taken.to_string().contains("of that name"), "{taken}");
+    put(&mut store, &four, Path::new("four"), &bytes).unwrap();
+    // A run brings the others, names this one, and deletes nothing for it.
+    let there = Listing {
+        snapshots: store.list().unwrap().snapshots[..1].to_vec(),
+        ..Listing::default()
+    };
+    let wish = Wish {
+        delete: true,
+        ..Wish::default()
+    };
+    let plan = plan(&store.list().unwrap(), &there, &wish, &Sizes::new()).unwrap();
+    let blocked: Vec<_> = plan.obstacles.iter().filter(|o| o.blocks).collect();
+    assert!(
+        blocked.iter().any(|o| o.path == Path::new("one")),
+        "{blocked:?}"
+    );
+    assert!(plan.transfers().any(|step| step.path == Path::new("three")));
+    assert!(plan.steps.iter().all(|step| step.action != Action::Delete));
+}
+
+fn a_folder_of_an_archive_that_cannot_be_read_is_one_item() {
+    for (folder, there) in [("full/", &[][..]), ("incremental/", &["first", "other"])] {
+        let memory = three();
+        let key = format!("host/subvol/data/{folder}");
+        let pointer = memory.bytes(POINTER).unwrap();
+        memory.hide(&key);
+        let mut store = archive(&memory, Access::Write);
+        assert_eq!(names(&mut store), there, "{folder}");
+        assert!(store.list().unwrap().partial);
+        let backups = store.backups().unwrap();
+        let error = backups.must_be_all_read().unwrap_err();
+        assert_eq!(error.exit_code(), 10, "{error}");
+        assert!(error.to_string().contains(&key), "{error}");
+        assert!(backups.leftovers.is_empty());
+        // Nothing is called different for it.
+        let ranks = ranks(&mut store);
+        assert!(ranks.values().all(|rank| *rank < 2), "{ranks:?}");
+        // The pointer is not set back.
+        assert_eq!(memory.bytes(POINTER).unwrap(), pointer);
+        if !there.is_empty() {
+            assert!(store.delete(Path::new("first")).is_err());
+            memory.pass(SignedDuration::from_secs(60));
+            let (more, bytes) = (diff(4, None, PART), stream(4, None, PART));
+            put(&mut store, &more, Path::new("more"), &bytes).unwrap();
+        }
+    }
+}
+
+fn a_chunk_that_cannot_be_looked_at_is_not_missing() {
+    let memory = three();
+    let chunk = first(&memory)
+        .replace("manifest-", "chunk-")
+        .replace(".json", "-0.bin");
+    memory.hide(&chunk);
+    let mut store = archive(&memory, Access::Write);
+    assert_eq!(names(&mut store), ["other"]);
+    let ranks = ranks(&mut store);
+    assert!(ranks.values().all(|rank| *rank < 2), "{ranks:?}");
+    assert_eq!(
+        ranks.values().filter(|rank| **rank == 1).count(),
+        2,
+        "{ranks:?}"
+    );
+    let memory = three();
+    let chunk = first(&memory)
+        .replace("manifest-", "chunk-")
+        .replace(".json", "-0.bin");
+    memory.lose(&chunk);
+    let ranks = self::ranks(&mut archive(&memory, Access::Write));
+    assert_eq!(
+        ranks.values().filter(|rank| **rank == 2).count(),
+        2,
+        "{ranks:?}"
+    );
+}
+
+/// By the archive, and not by what lies around it.
+fn what_an_archive_hides_is_told_beside_it() {
+    let memory = three();
+    memory.hide("host/subvol/data/full/");
+    assert!(diffs(&memory).list().unwrap().must_be_whole().is_ok());
+    memory.hide("host/subvol/");
+    let error = diffs(&memory).list().unwrap().must_be_whole().unwrap_err();
+    assert!(error.to_string().contains("host/subvol/"), "{error}");
+}
+
+/// Whoever adopts a snapshot is not told that it is done, if nobody will find it.
+fn what_is_recorded_of_one_must_be_listed() {
+    let memory = Memory::new(PART as u64);
+    let (one, stream) = (diff(1, None, PART), stream(1, None, PART));
+    put(&mut diffs(&memory), &one, Path::new("one"), &stream).unwrap();
+    let ours = Origin {
+        machine: "ours".to_owned(),
+        ..Origin::default()
+    };
+    memory.show_as(|key| key.replace(".bs", ".BS"));
+    let error = diffs(&memory).adopt(Path::new("one"), &ours).unwrap_err();
+    assert!(error.to_string().contains("no listing shows it"), "{error}");
+    memory.show_as(str::to_owned);
+    diffs(&memory).adopt(Path::new("one"), &ours).unwrap();
+}
+
+/// It stays what a run left; the snapshot arrives, now and whenever it is sent.
+fn an_upload_whose_parts_are_not_told_is_begun_anew() {
+    let memory = three();
+    for mut store in [
+        Box::new(diffs(&memory)) as Box<dyn Store>,
+        Box::new(archive(&memory, Access::Write)),
+    ] {
+        let (nine, stream) = (diff(9, None, 20 * PART), stream(9, None, 20 * PART));
+        let mut sink = store.receive(&nine, Path::new("nine")).unwrap();
+        crate::contract::write(&mut *sink, &stream[..stream.len() - 100]).unwrap();
+        drop(sink);
+        store.list().unwrap();
+        memory.break_if(|verb, _, _| (verb == "list the parts of").then_some(Break::Fails));
+        put(&mut *store, &nine, Path::new("nine"), &stream).unwrap();
+        memory.mend();
+        assert!(bytes(&mut *store, &nine) == stream);
+    }
 }

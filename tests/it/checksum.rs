@@ -25,6 +25,7 @@ const OWN: &[Test] = tests![
     a_directory_mounted_inside_itself,
     paths_longer_than_the_kernel_takes,
     unreadable_is_told_and_the_rest_goes_on,
+    one_of_several_that_fails_keeps_no_other_from_it,
     refusals_write_nothing,
     a_failed_run_leaves_the_old_files,
     links_and_attributes,
@@ -393,6 +394,28 @@ fn unreadable_is_told_and_the_rest_goes_on() {
     let files = fs::read_to_string(out.join("tree.files")).unwrap();
     let names: Vec<&str> = files.lines().map(|line| &line[66..]).collect();
     assert_eq!(names, ["./open", "./zz"]);
+}
+
+/// A directory has the name of one of its lists.
+fn one_of_several_that_fails_keeps_no_other_from_it() {
+    for name in ["a", "b", "c", "out", "out/b.ls"] {
+        fs::create_dir(here().join(name)).unwrap();
+    }
+    let dirs = ["a", "b", "c"].map(|name| here().join(name).into_os_string());
+    let out = here().join("out");
+    let words = ["-o".into(), out.clone().into_os_string(), "--json".into()];
+    let said = checksumdir(words.iter().chain(&dirs));
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(said.stderr.contains("b.ls"), "{}", said.stderr);
+    for name in ["a", "c"] {
+        assert!(out.join(format!("{name}.sha256sum")).exists());
+        assert!(
+            said.stdout.contains(&format!("\"name\":\"{name}\"")),
+            "{}",
+            said.stdout
+        );
+    }
+    assert!(!out.join("b.sha256sum").exists());
 }
 
 fn refusals_write_nothing() {

@@ -3,7 +3,7 @@
 use crate::runner::Test;
 use crate::scheduled::{day, in_order};
 use crate::subvolumes::script;
-use crate::support::{btrfs, buttersink, here};
+use crate::support::{Said, binary, btrfs, buttersink, here, output};
 use crate::tests;
 use crate::tree::assert_same;
 use crate::two_disks::{Scene, assert_copies, hour, means};
@@ -11,6 +11,7 @@ use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
 use buttersink::event::Event;
 use jiff::Zoned;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
     snapshots_are_made_sent_and_let_go_apart,
@@ -20,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_is_there_is_looked_at_again,
     the_state_of_another_file,
     what_cannot_be_opened_or_looked_at_is_one_item,
+    an_archive_without_credentials_is_one_item,
 ];
 
 /// What retention said, and whether anything failed.
@@ -460,5 +462,29 @@ fn what_cannot_be_opened_or_looked_at_is_one_item() {
     assert_eq!(status.code, 10, "{}", status.stderr);
     for words in ["near", "unknown", "cannot list"] {
         assert!(status.stdout.contains(words), "{words}: {}", status.stdout);
+    }
+}
+
+fn an_archive_without_credentials_is_one_item() {
+    let disk = btrfs("disk", 256);
+    let scene = Scene::new(&format!(
+        "[snapshots]\nbase_dir = 'FROM/snaps'\n[subvolumes]\npaths = ['FROM/home', 'FROM/mail']\n\
+         [s3]\nbucket = 'nobodys'\nregion = 'us-east-1'\nprefix = 'host'\n\
+         [[destination]]\nlocation = '{}/'\n",
+        disk.display()
+    ));
+    let mut command = Command::new(binary("buttersink"));
+    command.args(["backup", "--config"]).arg(&scene.config);
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"] {
+        command.env_remove(name);
+    }
+    command
+        .env("HOME", here())
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    let said = Said::of(&output(&mut command));
+    assert_eq!(said.code, 10, "{}", said.stderr);
+    assert!(said.stderr.contains("AWS_ACCESS_KEY_ID"), "{}", said.stderr);
+    for name in ["home", "mail"] {
+        assert_eq!(in_order(&disk, name).len(), 1, "{name}");
     }
 }

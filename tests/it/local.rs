@@ -37,6 +37,7 @@ pub(crate) const TESTS: &[Test] = tests![
     sizes_are_exact_where_an_end_is_cloned,
     what_the_kernel_cannot_send_is_no_candidate,
     a_leftover_that_cannot_be_removed_is_in_nobodys_way,
+    a_mark_whose_place_cannot_be_looked_at_is_in_nobodys_way,
     room_that_was_made_just_now_is_seen,
     places_must_be_mounted_where_that_is_asked,
     what_is_held_hands_its_top_on,
@@ -654,6 +655,18 @@ fn a_leftover_that_cannot_be_removed_is_in_nobodys_way() {
     let said = buttersink([&source, &dest]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(is_there(&dest.join("one/file")) && is_there(&dest.join("x.part/inner")));
+}
+
+/// What is received below a directory, in the place of which there is a file now.
+fn a_mark_whose_place_cannot_be_looked_at_is_in_nobodys_way() {
+    let (source, dest) = pair();
+    script(
+        &dest,
+        "mkdir -pm 700 .buttersink; printf sub/x.part >.buttersink/unfinished; echo >sub",
+    );
+    let said = buttersink([&source, &dest]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(is_there(&dest.join("one/file")));
 }
 
 fn room_that_was_made_just_now_is_seen() {

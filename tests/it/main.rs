@@ -59,6 +59,7 @@ mod raw;
 mod raw_copied;
 mod raw_faults;
 mod raw_runs;
+mod raw_unread;
 mod read_ahead;
 mod readme;
 mod receive;
@@ -142,6 +143,7 @@ fn main() -> std::process::ExitCode {
             raw_copied::TESTS,
             raw_faults::TESTS,
             raw_runs::TESTS,
+            raw_unread::TESTS,
             read_ahead::TESTS,
             readme::TESTS,
             receive::TESTS,

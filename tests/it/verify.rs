@@ -7,7 +7,7 @@ use crate::s3::{MIB, open, options, put};
 use crate::servers::{KEY, SECRET, Server, shared};
 use crate::stores::{delete, two_snapshots};
 use crate::streams::{diff, stream, uuid};
-use crate::subvolumes::{script, set_read_only, snapshot, unfinished};
+use crate::subvolumes::{script, set_read_only, snapshot, subvolume, unfinished};
 use crate::support::*;
 use crate::tree::assert_same;
 use buttersink::process::Priority;
@@ -34,7 +34,8 @@ macro_rules! on_both {
 pub(crate) const TESTS: &[Test] = crate::tests![
     filesystems,
     by_the_protocol,
-    what_is_deduplicated_is_sealed_anew
+    what_is_deduplicated_is_sealed_anew,
+    flags_that_chattr_sets_are_named,
 ];
 pub(crate) const BUCKETS: &[Test] = on_both![objects, split_objects, against_a_filesystem];
 
@@ -79,6 +80,30 @@ fn ends(code: i32, args: &[&OsStr], words: &[&str]) {
     for word in words {
         assert!(said.stdout.contains(word), "no '{word}' in {}", said.stdout);
     }
+}
+
+/// They are in no stream: the copy is the same, and its line says what it lacks.
+fn flags_that_chattr_sets_are_named() {
+    let a = btrfs("a", 256);
+    subvolume(&a.join("work"));
+    let flags = "mkdir vm snaps; chattr +C vm; echo >vm/disk; echo >conf; echo >log; echo >other
+        chattr +i conf; chattr +a log; chattr +dA other; rmdir snaps";
+    script(&a.join("work"), flags);
+    fs::create_dir(a.join("snaps")).unwrap();
+    snapshot(&a.join("work"), &a.join("snaps/1"));
+    script(&a.join("work"), "chattr -i conf; chattr -a log");
+    let b = btrfs("b", 256);
+    assert_eq!(buttersink([a.join("snaps/"), b.join("")]).code, 0);
+    let snaps = a.join("snaps");
+    let against = [
+        "--content".as_ref(),
+        "--against".as_ref(),
+        snaps.as_os_str(),
+    ];
+    let words = [&[b.as_os_str()], &against[..]].concat();
+    let said =
+        "that do not travel, are not the same of 5 files, such as conf (i), log (a), other (dA)";
+    ends(0, &words, &["sealed, same", "byte by byte the same", said]);
 }
 
 fn filesystems() {

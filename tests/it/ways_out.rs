@@ -2,8 +2,8 @@
 
 use crate::kit::snapshots::same_as_kept;
 use crate::runner::Test;
-use crate::subvolumes::{snapshot, subvolume};
-use crate::support::{binary, btrfs, here, need_btrfs, output};
+use crate::subvolumes::{script, snapshot, subvolume};
+use crate::support::{Said, binary, btrfs, here, image, mount_image, need_btrfs, output, run};
 use crate::tests;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_link_to_a_snapshot_stands_for_it,
     nested_subvolumes_are_a_count,
     who_is_not_root_is_told,
+    a_damaged_file_is_named,
 ];
 
 /// What a command line says, the same wherever the test runs.
@@ -145,4 +146,35 @@ fn who_is_not_root_is_told() {
         text.contains("it cannot be read by others than root"),
         "{text}"
     );
+}
+
+/// The bytes that the disk gives for it are not those that were written. The snapshot without it goes.
+fn a_damaged_file_is_named() {
+    let a = btrfs("a", 256);
+    fs::create_dir(a.join("snaps")).unwrap();
+    subvolume(&a.join("home"));
+    let lines = (0..40_000).map(|number| format!("line {number} of the file\n"));
+    let text: String = lines.collect();
+    fs::write(a.join("home/early"), &text[..100]).unwrap();
+    fs::write(a.join("home/large"), text).unwrap();
+    snapshot(&a.join("home"), &a.join("snaps/1"));
+    fs::remove_file(a.join("home/large")).unwrap();
+    snapshot(&a.join("home"), &a.join("snaps/2"));
+    run("umount", [&a]);
+    let damage = "at=$(grep -abo -m1 'line 25000 of' a.img | cut -d: -f1)
+        printf damaged | dd of=a.img bs=1 seek=$at conv=notrunc status=none";
+    script(&here(), damage);
+    mount_image(&image("a"), "a", "");
+    btrfs("b", 256);
+    let said = Said::of(&in_here(&["a/snaps/", "b/"]));
+    assert_eq!(said.code, 10, "{}", said.stderr);
+    for words in [
+        "cannot send",
+        "Input/output error",
+        "large in it cannot be read",
+        "btrfs scrub start -B",
+    ] {
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
+    assert!(here().join("b/2").exists() && !here().join("b/1").exists());
 }

@@ -6,7 +6,7 @@ use crate::sys::at::{link_at, make_dir_at, open_within, rename_at, unlink_at};
 use crate::sys::dir::{Stat, read_dir, stat_at};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,16 +96,13 @@ impl Files {
         let Some(dir) = self.find(dir, flags)? else {
             return Ok(Vec::new());
         };
-        let mut names = Vec::new();
+        let (mut found, mut names) = (Vec::new(), Vec::new());
         read_dir(dir.as_fd(), |_, kind, name| {
-            names.push((String::from_utf8_lossy(name).into_owned(), kind));
+            found.push((name.to_vec(), kind));
         })?;
-        for (name, kind) in &mut names {
-            // Not every filesystem tells.
-            if *kind == libc::DT_UNKNOWN {
-                let stat = stat_at(dir.as_fd(), name.as_bytes())?;
-                *kind = (stat.mode >> 12) as u8;
-            }
+        for (name, told) in found {
+            let kind = kind(dir.as_fd(), &name, told);
+            names.extend(kind.map(|kind| (String::from_utf8_lossy(&name).into_owned(), kind)));
         }
         names.sort();
         Ok(names)
@@ -262,6 +259,19 @@ impl Files {
 }
 
 /// A path below a directory.
+/// The type of what has a name: not every filesystem tells. `None` if it is gone by now; what cannot be looked at
+/// stays unknown.
+fn kind(dir: BorrowedFd, name: &[u8], told: u8) -> Option<u8> {
+    if told != libc::DT_UNKNOWN {
+        return Some(told);
+    }
+    match stat_at(dir, name) {
+        Ok(stat) => Some((stat.mode >> 12) as u8),
+        Err(error) if is_absent(&error) => None,
+        Err(_) => Some(told),
+    }
+}
+
 pub(super) fn join(dir: &str, name: &str) -> String {
     match dir {
         "" => name.to_owned(),

@@ -101,7 +101,18 @@ pub(super) fn is_nobodys(name: &str) -> bool {
 
 /// The nearest directory that has the file: this one, or one above it.
 pub(super) fn root(dir: &Path) -> Option<&Path> {
-    let has = |dir: &&Path| dir.join(MARKER).symlink_metadata().is_ok();
+    // What may be there and cannot be looked at is taken for it: whoever opens it hears why.
+    let may_be = |error: io::Error| {
+        let unread = [libc::EIO, libc::EUCLEAN, libc::ESTALE, libc::EACCES];
+        error
+            .raw_os_error()
+            .is_some_and(|number| unread.contains(&number))
+    };
+    let has = |dir: &&Path| {
+        dir.join(MARKER)
+            .symlink_metadata()
+            .map_or_else(may_be, |_| true)
+    };
     dir.ancestors().find(has)
 }
 

@@ -65,22 +65,26 @@ pub(super) fn begun(files: &Files, id: &str) -> io::Result<Option<Begun>> {
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 
-/// All objects below a root that are not finished.
-pub(super) fn all(files: &Files) -> io::Result<Vec<Unfinished>> {
-    let mut all = Vec::new();
-    for (id, kind) in files.names(UNFINISHED)? {
-        if kind == libc::DT_DIR
-            && let Some(begun) = begun(files, &id)?
-        {
-            all.push(Unfinished {
+/// All objects below a root that are not finished, and why some of them are not known, if so.
+pub(super) fn all(files: &Files) -> (Vec<Unfinished>, Option<io::Error>) {
+    let (mut all, mut untold) = (Vec::new(), None);
+    let names = files.names(UNFINISHED).unwrap_or_else(|error| {
+        untold = Some(error);
+        Vec::new()
+    });
+    for (id, _) in names.into_iter().filter(|(_, kind)| *kind == libc::DT_DIR) {
+        match begun(files, &id) {
+            Ok(None) => {}
+            Ok(Some(begun)) => all.push(Unfinished {
                 key: begun.meta.key,
                 id,
                 started: Some(begun.started),
                 ..Unfinished::default()
-            });
+            }),
+            Err(error) => untold = Some(error),
         }
     }
-    Ok(all)
+    (all, untold)
 }
 
 /// The parts that have come, in order; `None` if it is gone.

@@ -265,10 +265,13 @@ impl Objects for Directory {
             return Err(Error::failed(doing, "it is missing"));
         };
         self.copy_to(&found, from, to).map_err(wrong)?;
-        Ok(self
-            .look(to)
-            .map_err(wrong)?
-            .map_or_else(String::new, |copy| copy.etag))
+        match self.look(to).map_err(wrong)? {
+            Some(copy) if copy.size == found.size => Ok(copy.etag),
+            _ => {
+                let said = "it was written, and is not there as it was written";
+                Err(Error::damaged(doing, said))
+            }
+        }
     }
 
     fn remove(&self, keys: &[String]) -> Result<()> {

@@ -1,10 +1,10 @@
 //! Which objects a directory has: a walk over the names that keys get. What has other names is counted,
-//! and left alone.
+//! and left alone; what cannot be read is named, and keeps nobody from the rest.
 
 use super::files::join;
 use super::marker::is_nobodys;
-use super::{Directory, names, unfinished};
-use crate::objects::{Inventory, Object};
+use super::{Directory, explained, is_gone, names, unfinished};
+use crate::objects::{Inventory, Object, Unread};
 use crate::text::{numbered, shown};
 use std::io;
 
@@ -15,6 +15,7 @@ struct Walk {
     foreign: usize,
     /// The name of one of those.
     example: String,
+    unread: Vec<Unread>,
 }
 
 impl Directory {
@@ -27,32 +28,61 @@ impl Directory {
         self.walk(&folder.unwrap_or_default(), &mut walk)?;
         walk.objects.retain(|object| object.key.starts_with(prefix));
         walk.objects.sort_by(|a, b| a.key.cmp(&b.key));
-        let mut uploads = unfinished::all(&self.files)?;
+        walk.unread.retain(|unread| unread.concerns(prefix));
+        let (mut uploads, untold) = unfinished::all(&self.files);
         uploads.retain(|upload| upload.key.starts_with(prefix));
         let mut remarks = self.remarks.clone();
+        remarks.extend(untold.map(|error| {
+            let so = "interrupted uploads may be missing in what is shown, and are not gone on with then";
+            let place = shown(self.root.join(unfinished::UNFINISHED));
+            format!("{}; {so}", explained(format!("cannot read raw:{place}"), error).words())
+        }));
         remarks.extend(walk.foreign(&self.root.display().to_string()));
         Ok(Inventory {
             objects: walk.objects,
             uploads,
             remark: (!remarks.is_empty()).then(|| remarks.join("; ")),
+            unread: walk.unread,
         })
     }
 
+    /// # Errors
+    /// If the directory itself cannot be read, or the disk or the server is gone and nothing can be.
     fn walk(&self, dir: &str, found: &mut Walk) -> io::Result<()> {
         for (name, kind) in self.files.names(dir)? {
             let path = join(dir, &name);
             match kind {
                 _ if is_apart(dir, &name) => {}
-                libc::DT_DIR if names::may_be(&name) => self.walk(&path, found)?,
+                libc::DT_DIR if names::may_be(&name) => match self.walk(&path, found) {
+                    Err(error) if !is_gone(&error) => {
+                        found.unread.push(self.unread(&path, true, error));
+                    }
+                    walked => walked?,
+                },
                 libc::DT_REG if name.ends_with(names::META) => {}
-                libc::DT_REG if names::may_be(&name) => match self.object(&path)? {
-                    Some(object) => found.objects.push(object),
-                    None => found.is_foreign(path),
+                libc::DT_REG | libc::DT_UNKNOWN if names::may_be(&name) => match self.object(&path)
+                {
+                    Ok(Some(object)) => found.objects.push(object),
+                    Ok(None) => found.is_foreign(path),
+                    Err(error) if is_gone(&error) => return Err(error),
+                    Err(error) => found.unread.push(self.unread(&path, false, error)),
                 },
                 _ => found.is_foreign(path),
             }
         }
         Ok(())
+    }
+
+    /// What cannot be read. Where its name does not tell its key, any below the next folder may be its.
+    fn unread(&self, path: &str, folder: bool, error: io::Error) -> Unread {
+        let shown_path = shown(self.root.join(path));
+        let why = explained(format!("cannot read raw:{shown_path}"), error).words();
+        let key = match names::key(path) {
+            Some(key) if folder => key + "/",
+            Some(key) => key,
+            None => folder_of(path),
+        };
+        Unread { key, why }
     }
 
     /// The object at a path; `None` if nobody knows its key.
@@ -70,6 +100,16 @@ impl Directory {
             modified: found.modified,
             class: String::new(),
         }))
+    }
+}
+
+/// What the keys begin with of what is in the next folder whose name tells.
+fn folder_of(path: &str) -> String {
+    let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+    match names::key(above) {
+        _ if above.is_empty() => String::new(),
+        Some(key) => key + "/",
+        None => folder_of(above),
     }
 }
 

@@ -69,12 +69,20 @@ impl Objects for Memory {
             let objects = state.objects.iter();
             let objects = objects.map(|(key, stored)| (state.shown_as(key), stored));
             let objects = objects.filter(|(key, _)| key.starts_with(prefix));
+            let hidden = |key: &str| state.unread.iter().any(|unread| unread.hides(key));
+            let objects = objects.filter(|(key, _)| !hidden(key));
             let uploads = state.uploads.values().map(|upload| &upload.shown);
             let uploads = uploads.filter(|upload| upload.key.starts_with(prefix));
             Ok(Inventory {
                 objects: objects.map(|(key, stored)| listed(&key, stored)).collect(),
                 uploads: uploads.cloned().collect(),
                 remark: None,
+                unread: state
+                    .unread
+                    .iter()
+                    .filter(|unread| unread.concerns(prefix))
+                    .cloned()
+                    .collect(),
             })
         })
     }

@@ -16,7 +16,7 @@ use super::{Bucket, Reach};
 use crate::error::{Error, Result};
 use crate::objects::{Inventory, Meta, Objects, Source};
 use crate::proof::{Finding, Verdict};
-use crate::snapshot::{Diff, Names, Origin, Size, shown};
+use crate::snapshot::{Diff, Names, Origin, Size, Unlisted, Uuid, shown};
 use crate::store::{Access, Right};
 use crate::stream::Head;
 use hints::Hints;
@@ -121,8 +121,8 @@ impl Layout for Diffs {
     fn read(&mut self, reach: &Reach, found: Inventory) -> Result<()> {
         self.hints.clear();
         self.unread.clear();
-        self.remarks.extend(found.remark);
-        self.index = Index::of(&self.prefix, found.objects, found.uploads);
+        self.remarks.extend(found.remark.clone());
+        self.index = Index::of(&self.prefix, found);
         let left = self.index.leftovers.values_mut();
         self.remarks
             .extend(kept::look_at_all(left, &*reach.objects)?);
@@ -141,12 +141,32 @@ impl Layout for Diffs {
         &self.index.leftovers
     }
 
+    fn unlisted(&self) -> Vec<Unlisted> {
+        let path = |key: &str| {
+            key.strip_prefix(&self.prefix)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let all = self.index.unread.iter();
+        let unlisted = all.map(|unread| Unlisted {
+            path: path(&unread.key).trim_end_matches('/').into(),
+            why: unread.why.clone(),
+        });
+        unlisted.collect()
+    }
+
+    fn is_part(&self) -> bool {
+        !self.index.unread.is_empty()
+    }
+
     fn is_cold(&self) -> bool {
         self.index.cold().is_some()
     }
 
     fn notes(&mut self, _reach: &Reach) -> Result<Vec<String>> {
         let mut notes = std::mem::take(&mut self.remarks);
+        notes.extend(self.unlisted().into_iter().map(|unlisted| unlisted.why));
+        notes.extend(self.index.losses());
         notes.extend(self.index.foreign());
         notes.extend(self.index.cold());
         notes.extend(self.index.shared().into_iter().map(|path| {
@@ -209,9 +229,14 @@ impl Layout for Diffs {
         Ok(None)
     }
 
-    /// What was uploaded, as hints say, and is not there.
+    /// What could not be looked at, and what was uploaded, as hints say, and is not there.
     fn absent(&mut self, reach: &Reach) -> Result<Vec<Finding>> {
-        let mut findings = Vec::new();
+        let unlisted = self.unlisted().into_iter().map(|unlisted| Finding {
+            path: unlisted.path,
+            id: Uuid::default(),
+            verdict: Verdict::Unverifiable(unlisted.why),
+        });
+        let mut findings: Vec<Finding> = unlisted.collect();
         let paths: Vec<String> = self.index.hints.iter().cloned().collect();
         for path in paths {
             let here = self.index.kept.iter().filter(|kept| kept.path == path);
@@ -219,6 +244,10 @@ impl Layout for Diffs {
             let gone: Vec<_> = self.hints_read(reach, &path)?.all_uploaded().collect();
             for (to, from) in gone.into_iter().filter(|pair| !there.contains(pair)) {
                 let from = from.map_or("None".to_owned(), |uuid| uuid.to_string());
+                let key = format!("{}{path}/{to}_{from}", self.prefix);
+                if self.index.unread_at(&key).is_some() {
+                    continue; // that it could not be looked at has been said
+                }
                 let words = format!("{to}_{from} was stored and is missing");
                 findings.push(Finding {
                     path: path.clone().into(),
@@ -342,7 +371,11 @@ impl Layout for Diffs {
         reach.must_be_listed(&key, &[(&key, bytes)])
     }
 
-    fn remove(&mut self, reach: &Reach, path: &str, _doing: &str) -> Result<()> {
+    fn remove(&mut self, reach: &Reach, path: &str, doing: &str) -> Result<()> {
+        if let Some(unread) = self.index.unread.first() {
+            let said = format!("there may be what builds on it: {}", unread.why);
+            return Err(Error::refused(doing, said));
+        }
         let kept = || self.index.kept.iter().filter(|kept| kept.path == path);
         let mut keys: Vec<String> = kept().flat_map(Kept::keys).cloned().collect();
         let markers: Vec<String> = kept().filter_map(|kept| kept.marker.clone()).collect();
@@ -359,8 +392,14 @@ impl Layout for Diffs {
     /// A marker says that there is a stream: another run has finished it meanwhile, or a piece of it is
     /// missing, and the others are all that there is of it.
     fn must_be_left(&self, reach: &Reach, path: &str, doing: &str) -> Result<()> {
-        let markers = format!("{}{path}.all-", self.prefix);
-        match reach.objects.inventory(&markers)?.objects.first() {
+        let found = reach
+            .objects
+            .inventory(&format!("{}{path}.all-", self.prefix))?;
+        if let Some(unread) = found.unread.first() {
+            let said = format!("there may be what says that it is a stream: {}", unread.why);
+            return Err(Error::refused(doing, said));
+        }
+        match found.objects.first() {
             None => Ok(()),
             Some(marker) => {
                 let said = format!("{} says that it is a stream", shown(&marker.key));
@@ -385,14 +424,29 @@ impl Diffs {
         if let Some(why) = self.names().refuse(Path::new(&name.path)) {
             return refused(why);
         }
+        let folder = format!("{}{}/", self.prefix, name.path);
+        if let Some(unread) = self.index.unread_at(&folder) {
+            return refused(format!(
+                "there may be something of that name: {}",
+                unread.why
+            ));
+        }
         let mut there = self.index.kept.iter().filter(|kept| kept.path == name.path);
-        if there.clone().any(|kept| Name::of(kept) == *name) {
-            return refused("it is there already".to_owned());
+        if let Some(same) = there.clone().find(|kept| Name::of(kept) == *name) {
+            return refused(match &same.broken {
+                Some(why) => {
+                    format!("what is there of that name cannot be restored: {why}; delete it")
+                }
+                None => "it is there already".to_owned(),
+            });
         }
         if there.any(|kept| kept.to != name.to) {
             return refused("another snapshot has that name".to_owned());
         }
-        let is_there = |from| self.index.kept.iter().any(|kept| kept.to == from);
+        let is_there = |from| {
+            let mut whole = self.index.kept.iter().filter(|kept| kept.broken.is_none());
+            whole.any(|kept| kept.to == from)
+        };
         match name.from.filter(|from| !is_there(*from)) {
             Some(from) => refused(format!("its parent {from} is not there")),
             None => Ok(()),

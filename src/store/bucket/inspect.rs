@@ -39,11 +39,13 @@ impl<L: Layout> Bucket<L> {
         self.layout.fetch(&self.reach)?;
         let all = self.judge_all(kept, depth, watch)?;
         let chains = Chains::of(&all, L::WORDS.links);
+        let is_part = self.layout.is_part();
         let finding = |(kept, verdict): &(Kept, Verdict)| Finding {
             path: kept.path.clone().into(),
             id: kept.to,
             verdict: verdict.clone().and(match &kept.broken {
                 Some(why) if kept.unknown => Verdict::Unverifiable(why.clone()),
+                None if is_part => as_far_as_listed(chains.verdict(&kept.name)),
                 _ => chains.verdict(&kept.name),
             }),
         };
@@ -187,6 +189,16 @@ impl<L: Layout> Bucket<L> {
             bytes += piece.len() as u64;
             far(bytes);
         })
+    }
+}
+
+/// What is missing may be among what could not be listed.
+fn as_far_as_listed(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Different(why) => {
+            Verdict::Unverifiable(format!("{why}, as far as it could be listed"))
+        }
+        other => other,
     }
 }
 

@@ -8,7 +8,7 @@ use super::upload::Made;
 use crate::error::Result;
 use crate::objects::{Inventory, Meta};
 use crate::proof::Finding;
-use crate::snapshot::{Diff, Names, Origin, Size};
+use crate::snapshot::{Diff, Names, Origin, Size, Unlisted};
 use crate::stream::Head;
 use std::collections::BTreeMap;
 
@@ -60,6 +60,11 @@ pub trait Layout {
 
     /// What runs left, by a path that `delete` takes.
     fn leftovers(&self) -> &BTreeMap<String, UnfinishedStream>;
+
+    /// What is there and could not be looked at, if that is told here and nowhere else.
+    fn unlisted(&self) -> Vec<Unlisted> {
+        Vec::new()
+    }
 
     /// Whether there may be more than was read.
     fn is_part(&self) -> bool {

@@ -7,7 +7,7 @@ mod sizing;
 mod workers;
 
 use crate::digest::{self, Digests};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::objects::{About, Keeper, Meta, Object, Objects, Unfinished, UploadedPart};
 use crate::snapshot::Size;
@@ -226,16 +226,16 @@ impl Upload {
         let mut best = None::<(usize, UploadingObject)>;
         let mine = self.unfinished.iter().filter(|upload| upload.key == key);
         for upload in mine.filter(|upload| self.objects.goes_on(upload)) {
-            if !self.was_begun_so(upload)? {
-                let url = self.objects.url(key);
-                log::line(|| {
-                    format!("not going on with an upload of {url} that was begun otherwise")
-                });
-                continue;
-            }
-            let Some(known) = self.objects.parts(upload)? else {
-                continue;
+            let known = match self.parts_if_ours(upload) {
+                Err(error) if error.kind == Kind::Interrupted => return Err(error),
+                // It is in nobody's way: another is begun.
+                Err(error) => {
+                    log::line(|| format!("not going on with an upload: {error}"));
+                    continue;
+                }
+                Ok(known) => known,
             };
+            let Some(known) = known else { continue };
             // Not every service lets a completion leave out parts that are there.
             let mut numbers = known.iter().map(|part| part.number);
             if numbers.any(|number| !self.sizing.has(index, number)) {
@@ -255,6 +255,16 @@ impl Upload {
             }
         }
         Ok(best.map(|(_, piece)| piece))
+    }
+
+    /// The parts that have arrived, if it can be gone on with.
+    fn parts_if_ours(&self, upload: &Unfinished) -> Result<Option<Vec<UploadedPart>>> {
+        if self.was_begun_so(upload)? {
+            return self.objects.parts(upload);
+        }
+        let url = self.objects.url(&upload.key);
+        log::line(|| format!("not going on with an upload of {url} that was begun otherwise"));
+        Ok(None)
     }
 
     /// Whether the object would have the metadata that it has to have.

@@ -3,7 +3,7 @@
 use super::Local;
 use super::send::metadata;
 use crate::btrfs;
-use crate::checksum::{self, Look, PathPages, WorkCounters};
+use crate::checksum::{self, Found, Look, PathPages, SeenEntry, WorkCounters};
 use crate::error::{Doing, Error, Result};
 use crate::parallel;
 use crate::process;
@@ -11,6 +11,7 @@ use crate::snapshot::{Snapshot, State, Uuid, shown};
 use crate::store::file_digests::{Digest, Extent, Looking, PAGE, PAGE_BYTES, Page};
 use crate::stream::{self, Touched};
 use crate::sys;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -30,7 +31,8 @@ enum Way {
 }
 
 impl Round {
-    fn page(&mut self, top: &OwnedFd) -> Vec<PathBuf> {
+    /// The next paths, and of directories among them that could not be read, why.
+    fn page(&mut self, top: &OwnedFd) -> (Vec<PathBuf>, HashMap<PathBuf, String>) {
         let (mut page, mut bytes) = (Vec::new(), 0);
         while page.len() < PAGE && bytes < PAGE_BYTES {
             let next = match &mut self.way {
@@ -41,7 +43,11 @@ impl Round {
             bytes += path.as_os_str().len();
             page.push(path);
         }
-        page
+        let unread = match &mut self.way {
+            Way::All(paths) => paths.unread(),
+            Way::These(_) => HashMap::new(),
+        };
+        (page, unread)
     }
 }
 
@@ -50,8 +56,8 @@ pub(super) fn look<'a>(local: &mut Local, digest: &Digest) -> Result<Looking<'a>
     must_be_brought(local, &snapshot)?;
     let top = open(local, &snapshot)?;
     let mut everything = false;
-    let paths = match &digest.extent {
-        Extent::These(paths) => paths.clone(),
+    let (paths, unread) = match &digest.extent {
+        Extent::These(paths) => (paths.clone(), HashMap::new()),
         Extent::First(since) => {
             let way = way(local, &snapshot, *since)?;
             everything = since.is_some() && matches!(way, Way::All(_));
@@ -78,7 +84,14 @@ pub(super) fn look<'a>(local: &mut Local, digest: &Digest) -> Result<Looking<'a>
     Ok(Box::new(move || {
         let seen = parallel::joined(&doing, thread);
         process::check(&doing)?;
-        let seen = seen?;
+        let told = |one: SeenEntry| match unread.get(&one.path) {
+            Some(why) => SeenEntry {
+                found: Found::Unread(why.clone()),
+                ..one
+            },
+            None => one,
+        };
+        let seen = seen?.into_iter().map(told).collect();
         Ok(Page { seen, everything })
     }))
 }

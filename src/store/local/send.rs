@@ -51,6 +51,8 @@ impl Local {
         }
         let mut command = Command::new("btrfs");
         command.args(["send", "-q"]);
+        // Its errors are those of the system, whose words we know in this language.
+        command.env("LC_ALL", "C");
         if compressed {
             command.args(["--proto", "2", "--compressed-data"]);
         }
@@ -162,6 +164,7 @@ impl Local {
             return Ok(Box::new(FromKernel {
                 stream,
                 doing,
+                dir: self.dir.clone(),
                 ahead,
             }));
         }
@@ -170,6 +173,7 @@ impl Local {
         Ok(Box::new(FromKernel {
             stream,
             doing,
+            dir: self.dir.clone(),
             ahead,
         }))
     }
@@ -224,11 +228,16 @@ pub(super) fn not_as_listed(listed: &Snapshot, doing: &str) -> Error {
 struct FromKernel<R> {
     stream: R,
     doing: String,
+    /// What it is below.
+    dir: PathBuf,
     ahead: Option<ReadAhead>,
 }
 
-/// A stream that may know what was mended in it.
+/// A stream that may know what was mended in it, and where it is.
 trait MayMend: Read {
+    /// The file that the kernel could not read, if that is known.
+    fn unreadable(&self) -> Option<PathBuf>;
+
     /// What was mended so far.
     fn mended(&self) -> Option<&Mended>;
 
@@ -237,6 +246,10 @@ trait MayMend: Read {
 }
 
 impl MayMend for Checked<process::Reader> {
+    fn unreadable(&self) -> Option<PathBuf> {
+        None
+    }
+
     fn mended(&self) -> Option<&Mended> {
         None
     }
@@ -247,6 +260,10 @@ impl MayMend for Checked<process::Reader> {
 }
 
 impl MayMend for MendedStream<'_, process::Reader> {
+    fn unreadable(&self) -> Option<PathBuf> {
+        self.unreadable()
+    }
+
     fn mended(&self) -> Option<&Mended> {
         Some(self.mended()).filter(|mended| !mended.is_empty())
     }
@@ -266,10 +283,31 @@ impl<R: MayMend> Read for FromKernel<R> {
             log::line(|| format!("mended in what was sent: {mended}"));
         }
         read.map_err(|error| match error.downcast::<Error>() {
-            Ok(ours) => restarted(ours, &self.doing).into(),
+            Ok(ours) => restarted(self.named(ours), &self.doing).into(),
             Err(other) => other,
         })
     }
+}
+
+impl<R: MayMend> FromKernel<R> {
+    /// The same with the file that is damaged, if a disk gives other bytes than were written, and the way to all of them.
+    fn named(&self, error: Error) -> Error {
+        if process::outside(&error) != Some(libc::EIO) {
+            return error;
+        }
+        let file = self.stream.unreadable();
+        let file = file.map_or(String::new(), |file| {
+            format!("; {} in it cannot be read", shown(file))
+        });
+        let said = error.said + &file;
+        Error { said, ..error }.hint(what_is_damaged(&self.dir))
+    }
+}
+
+/// How somebody finds out what a disk has lost.
+fn what_is_damaged(dir: &Path) -> String {
+    let dir = shown(dir);
+    format!("btrfs scrub start -B {dir} finds all that is damaged, and dmesg names it then")
 }
 
 fn restarted(error: Error, doing: &str) -> Error {

@@ -22,6 +22,13 @@ pub(super) fn listing(listing: &mut Listing, host: &str) -> Result<()> {
             .chain(&mut snapshot.storage_class)
             .for_each(|name| *name = plain(name));
     }
+    for unlisted in &mut listing.unlisted {
+        if !unlisted.path.as_os_str().is_empty() {
+            inside(&unlisted.path)
+                .map_err(|said| Error::damaged(format!("cannot list {host}"), said))?;
+        }
+        unlisted.why = plain(&unlisted.why);
+    }
     listing
         .notes
         .iter_mut()

@@ -1,13 +1,20 @@
 //! A stream that is mended as it is read. Commands that stay as they are do not move in memory
 //! before they are handed over.
 
+use super::place::Place;
 use super::{Mender, Trees};
 use crate::error::Result;
 use crate::snapshot::Mended;
 use crate::stream::command::{Command, Verb};
 use crate::stream::paths::Paths;
 use crate::stream::{COMMAND, Head, MAGIC, MAX_BODY, damaged, restarted};
+use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// How many bytes are tried where a stream ended: the kernel reads less than that at a time.
+const LOOK: usize = 1 << 20;
 
 /// How much is read at a time, in bytes: as much as a pipe holds, and the longest usual command.
 const PIECE: usize = 256 << 10;
@@ -30,6 +37,7 @@ pub struct MendedStream<'a, R> {
     /// What comes next after what is rehearsed.
     next: NextCommand,
     total: u64,
+    place: Place,
 }
 
 /// What is known of the command that stands at `passed`.
@@ -65,6 +73,7 @@ impl<'a, R: Read> MendedStream<'a, R> {
         change(&mut head)?;
         Ok(MendedStream {
             inner,
+            place: Place::default(),
             // Clones of its own files name it as the kernel does.
             mender: Mender::new(&own, trees)?,
             version: head.version,
@@ -78,6 +87,15 @@ impl<'a, R: Read> MendedStream<'a, R> {
             next: NextCommand::Unknown,
             total: 0,
         })
+    }
+
+    /// The file that the stream ended at, if it cannot be read on from there. What was not read before that one is
+    /// not looked at.
+    pub fn unreadable(&self) -> Option<PathBuf> {
+        let Place { path, offset } = &self.place;
+        let path = Some(path).filter(|path| !path.is_empty())?;
+        let error = self.mender.child.read_at(path, *offset, LOOK).err()?;
+        (error.raw_os_error() == Some(libc::EIO)).then(|| OsStr::from_bytes(path).into())
     }
 
     /// What was mended so far.
@@ -108,6 +126,7 @@ impl<'a, R: Read> MendedStream<'a, R> {
             if !self.paths.feed(&command.bytes()[COMMAND..]) {
                 return Err(damaged("a path leads out of its snapshot"));
             }
+            self.place.pass(&command);
             let ends = command.verb() == Some(Verb::End);
             let keep = self.mender.pass(&command, &mut self.added)?;
             self.total += length as u64;

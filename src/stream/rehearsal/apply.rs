@@ -229,7 +229,8 @@ impl Model<'_> {
 
     fn allocate(&mut self, command: &Command, id: Id) -> Result<()> {
         const KEEP_SIZE: u64 = 1;
-        let end = command.need_number(Attr::FileOffset)? + command.need_number(Attr::Size)?;
+        let offset = command.need_number(Attr::FileOffset)?;
+        let end = offset.saturating_add(command.need_number(Attr::Size)?);
         let keeps = command.need_number(Attr::FallocateMode)? & KEEP_SIZE != 0;
         let node = self.node_mut(id);
         node.size = if keeps { node.size } else { node.size.max(end) };

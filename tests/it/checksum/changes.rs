@@ -411,6 +411,7 @@ fn standard_output_and_json() {
     let TreeComparison {
         differences,
         errors,
+        ..
     } = compare_trees(
         &a,
         &b,

@@ -6,7 +6,7 @@ use super::owner;
 use crate::archive::{BackupKind, Begun, Owner, Stamp};
 use crate::digest::sha256;
 use crate::error::{Error, Kind, Result};
-use crate::objects::{FROZEN, Inventory, Object, Objects, Unfinished};
+use crate::objects::{FROZEN, Inventory, Object, Objects, Unfinished, Unread};
 use crate::parallel::map;
 use crate::snapshot::{End, Origin, Uuid};
 use crate::store::bucket::kept::{self, UnfinishedStream};
@@ -34,8 +34,10 @@ pub struct ArchiveIndex {
     /// Of these, what may be restored, since what could not be read is a manifest: its own or that of one
     /// which it builds on.
     pub unknown: BTreeSet<String>,
-    /// Manifests, and the pointer, that are there and could not be read; of what must be thawed, `true`.
+    /// Manifests, the pointer and others' folders that are there and could not be read; of what must be thawed, `true`.
     pub unread: BTreeMap<String, bool>,
+    /// What a listing could not look at.
+    hidden: Vec<Unread>,
     /// What runs left that did not end, by a name that `delete` takes.
     pub leftovers: BTreeMap<String, UnfinishedStream>,
     /// Objects that are no part of any backup, nor left by a run.
@@ -112,7 +114,7 @@ pub(super) fn of(
         read_at: Stamp::of(objects.now()),
         ..ArchiveIndex::default()
     };
-    let mut keys = Vec::new();
+    let mut keys = archive.hide(found.unread);
     for object in found.objects {
         match manifest::is_manifest(&folder, &object.key) {
             true => keys.push(object.key),
@@ -149,7 +151,7 @@ impl ArchiveIndex {
     /// Whose it is. Where that cannot be read it is somebody's, and that is a remark.
     fn read_owner(&mut self, objects: &dyn Objects) -> Result<()> {
         let key = format!("{}{OWNER}", self.folder);
-        if self.objects.remove(&key).is_none() {
+        if self.objects.remove(&key).is_none() && self.hidden(&key).is_none() {
             return Ok(());
         }
         self.owner = match owner::read(objects, &key) {
@@ -167,10 +169,33 @@ impl ArchiveIndex {
         Ok(())
     }
 
+    /// Notes what a listing could not look at: in a folder there may be any manifest. Those that are known to be there,
+    /// whose reading tells more.
+    fn hide(&mut self, hidden: Vec<Unread>) -> Vec<String> {
+        let folders = hidden
+            .iter()
+            .filter(|unread| unread.hides(&format!("{}/", unread.key)));
+        for folder in folders {
+            self.unread.insert(folder.key.clone(), false);
+            self.broken.insert(folder.key.clone(), folder.why.clone());
+        }
+        let keys = hidden.iter().map(|unread| unread.key.clone());
+        let manifests = keys.filter(|key| manifest::is_manifest(&self.folder, key));
+        let manifests = manifests.collect();
+        self.hidden = hidden;
+        manifests
+    }
+
+    /// Why what has this key could not be looked at, if so.
+    fn hidden(&self, key: &str) -> Option<&str> {
+        let hides = |unread: &&Unread| unread.hides(key);
+        self.hidden.iter().find(hides).map(|unread| &*unread.why)
+    }
+
     /// Which backup is the newest, as the archive says. Where that cannot be read, that is a remark.
     fn read_pointer(&mut self, objects: &dyn Objects) -> Result<()> {
         let key = format!("{}current.json", self.folder);
-        if self.objects.remove(&key).is_none() {
+        if self.objects.remove(&key).is_none() && self.hidden(&key).is_none() {
             return Ok(());
         }
         match objects.get(&key) {
@@ -264,28 +289,46 @@ impl ArchiveIndex {
 
     /// Finds out what cannot be restored.
     fn judge(&mut self) {
-        let incomplete: HashMap<&str, String> = self
-            .manifests
-            .iter()
-            .filter_map(|(key, manifest)| Some((key.as_str(), missing(manifest, &self.objects)?)))
-            .collect();
+        let all = self.manifests.iter();
+        let incomplete = all.filter_map(|(key, made)| Some((key.as_str(), self.missing(made)?)));
+        let incomplete: HashMap<&str, (String, bool)> = incomplete.collect();
         let (graph, mut wrong) = (manifest::graph(&self.manifests), Vec::new());
         let mut unknown: BTreeSet<String> = self.broken.keys().cloned().collect();
         unknown.retain(|key| self.unread.contains_key(key));
         for key in self.manifests.keys() {
+            let unread = |end| self.unread.contains_key(end) || self.hidden(end).is_some();
             let why = match manifest::way_down(&graph, key) {
-                Err(error) => Some(error.said),
+                Err(error) => {
+                    let end = graph.way_down(key).1;
+                    Some((error.said, matches!(end, End::Missing(end) if unread(end))))
+                }
                 Ok(chain) => chain.iter().find_map(|link| incomplete.get(link).cloned()),
             };
-            if let (_, End::Missing(end)) = graph.way_down(key)
-                && self.unread.contains_key(end)
-            {
-                unknown.insert(key.clone());
+            if let Some((why, open)) = why {
+                unknown.extend(open.then(|| key.clone()));
+                wrong.push((key.clone(), why));
             }
-            wrong.extend(why.map(|why| (key.clone(), why)));
         }
         self.broken.extend(wrong);
         self.unknown = unknown;
+    }
+
+    /// The first chunk that is not there as the manifest says, in words, and whether it may be there all the same.
+    fn missing(&self, manifest: &Manifest) -> Option<(String, bool)> {
+        manifest.chunks.iter().find_map(|chunk| {
+            let key = shown(&chunk.key);
+            match self.objects.get(&chunk.key).map(|object| object.size) {
+                Some(size) if size == chunk.size => None,
+                Some(size) => {
+                    let words = format!("{key} has {size} bytes instead of {}", chunk.size);
+                    Some((words, false))
+                }
+                None => Some(match self.hidden(&chunk.key) {
+                    Some(why) => (why.to_owned(), true),
+                    None => (format!("{key} is missing"), false),
+                }),
+            }
+        })
     }
 
     /// What makes one backup useless does so to all that build on it.
@@ -351,7 +394,8 @@ impl ArchiveIndex {
     /// Whether a manifest that was not read is of a later time than this.
     pub(super) fn may_be_newer(&self, stamp: &Stamp) -> bool {
         let mut unread = self.unread.keys().filter_map(|key| manifest::stamp_of(key));
-        unread.any(|unread| unread > *stamp)
+        let folder = |unread: &Unread| manifest::stamp_of(&unread.key).is_none();
+        unread.any(|unread| unread > *stamp) || self.hidden.iter().any(folder)
     }
 
     /// The key of the manifest of a kind of backup and a time.
@@ -426,19 +470,4 @@ fn entry<'a>(
         ..UnfinishedStream::default()
     };
     all.entry(name).or_insert_with(new)
-}
-
-/// The first chunk that is not there as the manifest says.
-fn missing(manifest: &Manifest, objects: &HashMap<String, Object>) -> Option<String> {
-    manifest.chunks.iter().find_map(|chunk| {
-        match objects.get(&chunk.key).map(|object| object.size) {
-            Some(size) if size == chunk.size => None,
-            Some(size) => Some(format!(
-                "{} has {size} bytes instead of {}",
-                shown(&chunk.key),
-                chunk.size
-            )),
-            None => Some(format!("{} is missing", shown(&chunk.key))),
-        }
-    })
 }

@@ -13,7 +13,12 @@ use std::collections::{BTreeSet, HashMap};
 pub(in crate::store::bucket) fn among(found: &Inventory) -> BTreeSet<(String, String)> {
     let objects = found.objects.iter().map(|object| &object.key);
     let keys = objects.chain(found.uploads.iter().map(|upload| &upload.key));
-    let archived = keys.filter_map(|key| Archived::parse(key));
+    // What could not be looked at in a folder may be called so.
+    let unread = found.unread.iter().map(|unread| &unread.key);
+    let unread: Vec<String> = unread
+        .flat_map(|key| [key.clone(), format!("{key}manifest-T.json")])
+        .collect();
+    let archived = keys.chain(&unread).filter_map(|key| Archived::parse(key));
     archived
         .filter(Archived::is_found)
         .map(|archived| (archived.prefix.to_owned(), archived.name.to_owned()))

@@ -29,10 +29,12 @@ pub(super) struct Hints {
 const ELSEWHERE: &str = "-";
 
 impl Hints {
-    /// Lines that are neither kind are skipped: hints are hints.
+    /// Lines that are neither kind are skipped: hints are hints. So is one without its end: what is left of a number or
+    /// a digest is another.
     pub(super) fn parse(text: &str) -> Hints {
         let mut hints = Hints::default();
-        for line in text.lines() {
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        for line in whole.lines() {
             let fields: Vec<&str> = line.split_whitespace().collect();
             match fields[..] {
                 [to, from, size] => {
@@ -310,6 +312,28 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_was_cut_says_nothing() {
+        let a = Uuid([1; 16]);
+        let text = format!("{a}\tNone\t123\nsha256\t{a}\tNone\tetag\tsum\n");
+        let full = Diff {
+            to: a,
+            from: None,
+            size: Size::Unknown,
+            clones: Vec::new(),
+        };
+        for length in 0..=text.len() {
+            let hints = Hints::parse(&text[..length]);
+            let size = hints.size(&full).and_then(Size::bytes);
+            assert!(matches!(size, None | Some(123)), "{length}: {size:?}");
+            let sum = hints.uploaded(&full).map(|(_, digests)| digests.sha256);
+            assert!(
+                sum.is_none_or(|sum| sum.as_deref() == Some("sum")),
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
     fn a_tree_hash_belongs_to_its_object() {
         let a = Uuid([1; 16]);
         let diff = Diff {
@@ -320,7 +344,7 @@ mod tests {
         };
         let hints = |lines: &[&str]| {
             let lines = lines.iter().map(|line| line.replace("A", &a.to_string()));
-            Hints::parse(&lines.collect::<Vec<_>>().join("\n"))
+            Hints::parse(&lines.map(|line| line + "\n").collect::<String>())
         };
         let uploaded = |hints: Hints| hints.uploaded(&diff).unwrap();
         let (etag, old) = uploaded(hints(&["sha256 A None e s"]));

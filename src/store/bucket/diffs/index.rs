@@ -2,7 +2,7 @@
 
 use super::TRASH;
 use super::name::{Key, Name};
-use crate::objects::{Object, Source, Unfinished};
+use crate::objects::{Inventory, Object, Source, Unfinished, Unread};
 use crate::prices::freezes;
 use crate::snapshot::shown;
 use crate::store::bucket::kept::{Kept, UnfinishedStream};
@@ -19,6 +19,8 @@ pub(super) struct Index {
     pub(super) leftovers: BTreeMap<String, UnfinishedStream>,
     /// Paths that have a `.bs` file.
     pub(super) hints: BTreeSet<String>,
+    /// What is there and could not be looked at.
+    pub(super) unread: Vec<Unread>,
     /// Keys of streams that must be thawed to be read, as their class says.
     frozen: Vec<String>,
     foreign: Vec<String>,
@@ -26,13 +28,16 @@ pub(super) struct Index {
 
 type Pieces = BTreeMap<u64, Object>;
 
+/// What is wrong with an object that has a stream's key.
+const NO_STREAM: &str = "it has no bytes";
+
 impl Index {
     /// Of all the objects and unfinished uploads whose keys begin with the prefix.
-    pub(super) fn of(prefix: &str, objects: Vec<Object>, uploads: Vec<Unfinished>) -> Index {
+    pub(super) fn of(prefix: &str, found: Inventory) -> Index {
         let mut index = Index::default();
         let mut pieces: BTreeMap<Name, Pieces> = BTreeMap::new();
         let mut markers = Vec::new();
-        for object in objects {
+        for object in found.objects {
             // At the root of the bucket stands what was removed.
             let Some(below) = below(prefix, &object.key) else {
                 continue;
@@ -41,12 +46,7 @@ impl Index {
                 index.frozen.push(object.key.clone());
             }
             match Key::parse(below) {
-                Key::Diff(name) => {
-                    let created = object.modified.map(Timestamp::as_second);
-                    let class = object.class.clone();
-                    let kept = name.kept(vec![Source::from(object)], created);
-                    index.kept.push(Kept { class, ..kept });
-                }
+                Key::Diff(name) => index.kept.push(in_one(&name, object)),
                 Key::Piece(name, number) => {
                     pieces.entry(name).or_default().insert(number, object);
                 }
@@ -61,7 +61,8 @@ impl Index {
         for marker in markers {
             index.unite(marker, &mut pieces);
         }
-        index.add_leftovers(prefix, pieces, uploads);
+        index.add_leftovers(prefix, pieces, found.uploads);
+        index.add_unread(prefix, found.unread);
         index.kept.sort_by_key(Name::of);
         index
     }
@@ -108,10 +109,51 @@ impl Index {
         }
     }
 
+    /// What could not be looked at may be what makes a stream of what seems to be left. Hints are there, too.
+    fn add_unread(&mut self, prefix: &str, mut unread: Vec<Unread>) {
+        let is_apart = |key: &str| {
+            // What was removed, and another store's, in its own listing.
+            key.starts_with(TRASH) || is_archived(key) || is_folder_of_archive(key)
+        };
+        unread.retain(|unread| !is_apart(&unread.key));
+        let hints = unread
+            .iter()
+            .filter_map(|unread| below(prefix, &unread.key));
+        self.hints
+            .extend(hints.filter_map(|key| match Key::parse(key) {
+                Key::Info(path) => Some(path),
+                _ => None,
+            }));
+        self.leftovers.retain(|name, _| {
+            let stem = format!("{prefix}{name}");
+            !unread.iter().any(|unread| unread.concerns(&stem))
+        });
+        self.unread = unread;
+    }
+
+    /// What may be at keys that begin so, and could not be looked at.
+    pub(super) fn unread_at(&self, key: &str) -> Option<&Unread> {
+        self.unread.iter().find(|unread| unread.concerns(key))
+    }
+
     fn leftover(&mut self, name: &Name) -> &mut UnfinishedStream {
         let leftover = self.leftovers.entry(name.to_string()).or_default();
         leftover.id = name.to;
         leftover
+    }
+
+    /// What has a stream's key and is none.
+    pub(super) fn losses(&self) -> impl Iterator<Item = String> {
+        let broken = self
+            .kept
+            .iter()
+            .filter_map(|kept| Some((kept, kept.broken.as_ref()?)));
+        broken.map(|(kept, why)| {
+            format!(
+                "{} cannot be restored: {why}",
+                shown(Name::of(kept).to_string())
+            )
+        })
     }
 
     /// One remark about all the keys that are not ours.
@@ -144,6 +186,21 @@ impl Index {
     }
 }
 
+/// A stream that is one object, or nothing.
+fn in_one(name: &Name, object: Object) -> Kept {
+    let created = object.modified.map(Timestamp::as_second);
+    Kept {
+        class: object.class.clone(),
+        broken: (object.size == 0).then(|| NO_STREAM.to_owned()),
+        ..name.kept(vec![Source::from(object)], created)
+    }
+}
+
+/// Whether whatever is in it is an archive's.
+fn is_folder_of_archive(key: &str) -> bool {
+    key.ends_with('/') && is_archived(&format!("{key}manifest-T.json"))
+}
+
 /// The rest of a key below the prefix, unless it was removed.
 fn below<'a>(prefix: &str, key: &'a str) -> Option<&'a str> {
     key.strip_prefix(prefix).filter(|_| !key.starts_with(TRASH))
@@ -160,6 +217,13 @@ mod tests {
             size,
             etag: "e".to_owned(),
             ..Object::default()
+        }
+    }
+
+    fn found(objects: Vec<Object>) -> Inventory {
+        Inventory {
+            objects,
+            ..Inventory::default()
         }
     }
 
@@ -181,7 +245,7 @@ mod tests {
                 false,
             ),
         ] {
-            let index = Index::of("p/", objects, Vec::new());
+            let index = Index::of("p/", found(objects));
             assert_eq!(index.kept.len(), usize::from(whole));
             assert_eq!(index.leftovers.len(), usize::from(!whole));
             let partial = index.leftovers.contains_key(&name.to_string());
@@ -193,11 +257,76 @@ mod tests {
         }
     }
 
+    /// Its pieces are not what a run left.
+    #[test]
+    fn a_set_whose_marker_cannot_be_looked_at_is_no_leftover() {
+        let name = Name {
+            path: "s".to_owned(),
+            to: Uuid([1; 16]),
+            from: None,
+        };
+        let piece = |n: u64| object(format!("p/{name}.{n}"), 10);
+        for (key, left) in [
+            (format!("p/{}", name.marker(2, 20)), 0),
+            ("p/s/".to_owned(), 0),
+            ("p/".to_owned(), 0),
+            ("p/t/".to_owned(), 1),
+            ("p/subvol/s/full/".to_owned(), 1),
+        ] {
+            let why = String::new();
+            let found = Inventory {
+                objects: vec![piece(1), piece(2)],
+                unread: vec![Unread {
+                    key: key.clone(),
+                    why,
+                }],
+                ..Inventory::default()
+            };
+            assert_eq!(Index::of("p/", found).leftovers.len(), left, "{key}");
+        }
+    }
+
+    #[test]
+    fn hints_that_cannot_be_looked_at_are_there() {
+        let unread = ["p/s.bs", "p/t/"].map(|key| Unread {
+            key: key.to_owned(),
+            why: String::new(),
+        });
+        let found = Inventory {
+            unread: unread.to_vec(),
+            ..Inventory::default()
+        };
+        let index = Index::of("p/", found);
+        assert!(index.hints.contains("s") && index.hints.len() == 1);
+    }
+
+    /// Whatever made it, nobody can receive it, and nothing is there for it.
+    #[test]
+    fn an_object_without_bytes_is_no_snapshot() {
+        let key = |to: u8| {
+            let (path, to) = (to.to_string(), Uuid([to; 16]));
+            let name = Name {
+                path,
+                to,
+                from: None,
+            };
+            format!("p/{name}")
+        };
+        let index = Index::of("p/", found(vec![object(key(1), 0), object(key(2), 9)]));
+        let losses: Vec<_> = index.losses().collect();
+        assert!(
+            losses.len() == 1 && losses[0].starts_with("1/"),
+            "{losses:?}"
+        );
+        let broken = index.kept.iter().filter(|kept| kept.broken.is_some());
+        assert_eq!(broken.map(|kept| &*kept.path).collect::<Vec<_>>(), ["1"]);
+    }
+
     #[test]
     fn foreign_keys_are_one_remark_and_trash_is_none() {
         let keys = ["a.txt", "b.txt", "trash/x", "dir/", "x.bs"];
         let objects = keys.map(|key| object(key.to_owned(), 1)).to_vec();
-        let index = Index::of("", objects, Vec::new());
+        let index = Index::of("", found(objects));
         assert!(index.foreign().unwrap().contains("2 keys"));
         assert!(index.hints.contains("x") && index.kept.is_empty());
     }

@@ -88,9 +88,12 @@ fn forget_finished(dir: &Path) -> Result<()> {
     };
     for path in records::begun(dir) {
         let whole = dir.join(&path);
-        let doing = || format!("cannot look at {}", shown(&whole));
-        let gone = !is_there(&whole).doing(doing)?;
-        if gone && in_quarantine.iter().all(|left| left.path != path) {
+        let there = is_there(&whole).unwrap_or_else(|error| {
+            // It is in the way of its own name only, and its mark stays.
+            log::line(|| format!("cannot look at {}: {error}", shown(&whole)));
+            true
+        });
+        if !there && in_quarantine.iter().all(|left| left.path != path) {
             marks::ended(dir, &path)?;
         }
     }

@@ -1,7 +1,7 @@
 //! Exact stream lengths from the kernel's metadata-only streams, a few at a time; and whether a diff is certain
 //! to be shorter than the whole, for which no stream is made.
 
-use super::{mending, metadata, trees};
+use super::{mending, metadata, trees, what_is_damaged};
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::parallel;
@@ -28,6 +28,11 @@ pub(crate) struct DiffPaths {
 pub(crate) fn all(pairs: &[DiffPaths]) -> Result<Vec<Measured>> {
     let ask = |pair: &DiffPaths| match process::check("measuring").and_then(|()| one(pair)) {
         Err(stopped) if stopped.kind == Kind::Interrupted => Err(stopped),
+        Err(error) if process::outside(&error) == Some(libc::EIO) => {
+            let way = what_is_damaged(&pair.snapshot);
+            let said = format!("{} ({way})", error.said);
+            Ok(refused(Error { said, ..error }))
+        }
         other => Ok(other.unwrap_or_else(refused)),
     };
     let threads = parallel::processors().min(4);
