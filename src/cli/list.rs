@@ -87,13 +87,8 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     progress.result(&report::Listed::of(&listing, &look));
     go_on(listing.must_be_whole(), &mut failed, &mut progress)?;
     if options.commands {
-        by_hand(
-            &mut *store,
-            &location.place,
-            &listing,
-            &mut failed,
-            &mut progress,
-        )?;
+        let place = &location.place;
+        by_hand(&mut *store, place, &listing, &mut failed, &mut progress)?;
     }
     for mut archive in archives {
         let shown = show(&mut *archive, (options, &look), &mut progress);

@@ -108,8 +108,8 @@ fn region(file: &mut ConfigReader, directory: bool) -> Result<String> {
 }
 
 /// What has a meaning at a service only, is a mistake in a directory.
-fn only_at_services(file: &ConfigReader, keys: &[&str]) -> Result<()> {
-    match keys.iter().find(|key| file.has_key(key)) {
+fn only_at_services(file: &ConfigReader, directory: bool, keys: &[&str]) -> Result<()> {
+    match keys.iter().find(|key| directory && file.has_key(key)) {
         Some(key) => Err(file.wrong(key, "is only for a bucket at a service")),
         None => Ok(()),
     }
@@ -167,9 +167,7 @@ pub(super) fn read(file: &mut ConfigReader, schedule: Schedule) -> Result<Option
     }
     let bucket = file.required("s3.bucket")?;
     let directory = is_directory(&bucket);
-    if directory {
-        only_at_services(file, OF_SERVICES_IN_S3)?;
-    }
+    only_at_services(file, directory, OF_SERVICES_IN_S3)?;
     Ok(Some(ArchiveConfig {
         name: ARCHIVE.to_owned(),
         groups: Vec::new(),
@@ -202,17 +200,9 @@ pub(super) fn destination(
     place: &Place,
     usual: Schedule,
 ) -> Result<ArchiveConfig> {
-    let Some((bucket, prefix)) = place.bucket() else {
-        let said = format!("is {place}, and an archive is at s3://… or raw:/…");
-        return Err(file.wrong("destination.location", &said));
-    };
-    if let Some(said) = store::refuse_folder(&prefix) {
-        return Err(file.wrong("destination.location", &format!("is {place}: {said}")));
-    }
+    let (bucket, prefix) = bucket_at(file, place)?;
     let directory = is_directory(&bucket);
-    if directory {
-        only_at_services(file, OF_SERVICES)?;
-    }
+    only_at_services(file, directory, OF_SERVICES)?;
     Ok(ArchiveConfig {
         name: file.required("destination.name")?,
         groups: file.words("destination.groups")?,
@@ -247,6 +237,18 @@ pub(super) fn destination(
         max_age: policy::age(file, "destination.max_age")?,
         verify: looks::read(file, "destination.verify", usual.run_at, true)?,
     })
+}
+
+/// The bucket of an archive at a place, and how its keys begin.
+fn bucket_at(file: &ConfigReader, place: &Place) -> Result<(String, String)> {
+    let wrong = |said: &str| Err(file.wrong("destination.location", &format!("is {place}{said}")));
+    let Some((bucket, prefix)) = place.bucket() else {
+        return wrong(", and an archive is at s3://… or raw:/…");
+    };
+    match store::refuse_folder(&prefix) {
+        Some(said) => wrong(&format!(": {said}")),
+        None => Ok((bucket, prefix)),
+    }
 }
 
 /// What a `[[destination]]` does not say of that is as in `[schedule]`.
