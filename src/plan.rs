@@ -183,7 +183,9 @@ pub struct Plan {
 impl Plan {
     /// Bytes of all streams, as far as they are known.
     pub fn total_bytes(&self) -> u64 {
-        self.transfers().filter_map(|step| step.size.bytes()).sum()
+        // Sizes of what is stored are what others say.
+        let sizes = self.transfers().filter_map(|step| step.size.bytes());
+        sizes.fold(0, u64::saturating_add)
     }
 
     /// The steps that send something.

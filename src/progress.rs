@@ -142,12 +142,11 @@ impl Progress {
             }
             Event::Again { .. } => self.meter.step_bytes = 0,
             Event::Instead(instead) => {
-                self.meter.total = self.meter.before + instead.plan.total_bytes();
+                self.meter.total = self.meter.before.saturating_add(instead.plan.total_bytes());
                 self.meter.steps = self.meter.step + instead.plan.transfers().count();
             }
             Event::Ended(ended) if ended.error.is_none() => {
-                self.meter.before += ended.step.size.bytes().unwrap_or(0);
-                self.meter.step_bytes = 0;
+                self.meter.end(ended.step.size.bytes().unwrap_or(0));
             }
             _ => {}
         }

@@ -1,8 +1,8 @@
 //! System calls that std does not offer, and the processor's vectors: all the `unsafe` there is. What it
 //! offers is safe, and knows nothing of btrfs. Here are ioctl, openat2 and statfs; `dir` reads
-//! directories and `at` changes them, `secure_open` opens what others may have put there, `child` is
-//! about signals and children, `confine` about what a child may reach, `ready` waits for pipes, `page_cache` is
-//! about what lies in memory, and `lanes` hashes by vectors.
+//! directories and `at` changes them, `secure_open` opens what others may have put there and `whole_file` writes
+//! in its place, `child` is about signals and children, `confine` about what a child may reach, `ready` waits for
+//! pipes, `page_cache` is about what lies in memory, and `lanes` hashes by vectors.
 
 #![allow(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod lanes;
 pub mod page_cache;
 mod ready;
 pub mod secure_open;
+pub mod whole_file;
 
 pub use at::terminal_width;
 pub use child::{

@@ -1,6 +1,8 @@
 //! Values as words: paths, sizes, counts, digits and moments, each shown in one way everywhere.
 //! Knows nothing of what they are about, and prints nothing.
 
+pub mod json;
+
 use jiff::SignedDuration;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -42,7 +44,7 @@ pub fn shortened(text: &str, most: usize) -> String {
 }
 
 /// Marks that reorder or hide text.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 

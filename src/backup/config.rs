@@ -21,10 +21,12 @@ use crate::archive::Tier;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::store::{Place, ReceiveWith};
-use crate::sys::secure_open::{self, Unopened};
+use crate::sys::is_root;
+use crate::sys::secure_open::{self, Strange, Unopened};
 pub use archive::{ArchiveConfig, STORAGE_CLASSES};
 pub use destination::DestinationConfig;
 use destination::Kind;
+use keys::{OF_ROOT, OF_ROOT_FOR_ROOT};
 pub use looks::LookAgain;
 pub use places::Places;
 use reader::ConfigReader;
@@ -125,6 +127,8 @@ pub struct Restore {
     pub restore_tier: Tier,
     /// How snapshots are received, if not as usual.
     pub receive_with: Option<ReceiveWith>,
+    /// They are received also where `btrfs receive` cannot be kept to its filesystem.
+    pub receive_unconfined: bool,
 }
 
 /// What is compared after a restore.
@@ -171,7 +175,8 @@ impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// If it cannot be read or understood, or has hooks that others than root could have written.
+    /// If it cannot be read or understood, or has what only root may say, and others could have written it or put
+    /// another in its place.
     pub fn read(path: &Path) -> Result<Config> {
         let name = shown(path);
         let doing = || format!("cannot read {name}");
@@ -182,9 +187,25 @@ impl Config {
         let text = String::from_utf8(text).map_err(|_| Error::usage(doing(), "it is not UTF-8"))?;
         let places = Places::of(path);
         let config = Config::parse(&name, &text, &places)?;
-        let programs = config.notify.command.is_some();
-        config.hooks.check(path, found.strange.as_ref(), programs)?;
+        config.check_owner(&name, found.strange.as_ref())?;
         Ok(config)
+    }
+
+    /// Some of what root does by a file, root must have written: the file that was read, and on the way to it there
+    /// must be nothing strange.
+    fn check_owner(&self, name: &str, strange: Option<&Strange>) -> Result<()> {
+        let of_root = |key| OF_ROOT.contains(&key) || key == OF_ROOT_FOR_ROOT && is_root();
+        let mut said = self.entries.iter();
+        let said = said.find(|one| !one.default && of_root(one.key) && one.value != "false");
+        let Some((entry, Strange { path, uid, mode })) = said.zip(strange) else {
+            return Ok(());
+        };
+        let said = format!(
+            "{} is owned by uid {uid} with mode {mode:o}, and only root may be able to write a file that has {}",
+            shown(path),
+            entry.key
+        );
+        Err(Error::refused(format!("cannot use {name}"), said))
     }
 
     /// Where snapshots go, but for archives.
@@ -408,6 +429,7 @@ fn restore(file: &mut ConfigReader) -> Result<Restore> {
         restore_timeout_seconds: file.number("restore.restore_timeout_seconds", 259_200, 1)?,
         restore_tier: file.choice("restore.restore_tier", "Standard", TIERS)?,
         receive_with: file.choice("restore.receive_with", "auto", WAYS)?,
+        receive_unconfined: file.flag("restore.receive_unconfined", false)?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The text of a configuration that is written for somebody: sections with their remarks, of which those that
 //! nobody can be sure of are commented out. Knows no key.
 
+use crate::text::is_invisible;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -110,12 +111,17 @@ impl fmt::Display for DraftSection {
 }
 
 fn remarks(lines: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let plain = |c: char| if c.is_control() { '?' } else { c };
+    let plain = |c: char| if is_unseen(c) { '?' } else { c };
     for line in lines {
         let line: String = line.chars().map(plain).collect();
         writeln!(f, "{}", format!("# {line}").trim_end())?;
     }
     Ok(())
+}
+
+/// What would do something to a terminal, or make a line look like another.
+fn is_unseen(c: char) -> bool {
+    c.is_control() || is_invisible(c)
 }
 
 /// As TOML quotes a text, on one line.
@@ -124,7 +130,7 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if is_unseen(c) => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
             c => quoted.push(c),
         }
     }
@@ -147,7 +153,7 @@ mod tests {
 
     #[test]
     fn any_text_comes_back() {
-        for text in ["/home", "a \"b\" \\ c\n\t\u{7f}\u{85}'é'", ""] {
+        for text in ["/home", "a \"b\" \\ c\n\t\u{7f}\u{85}'é'\u{202e}", ""] {
             let table: toml::Table = format!("x = {}", quoted(text)).parse().unwrap();
             assert_eq!(table["x"].as_str(), Some(text));
         }
@@ -160,10 +166,10 @@ mod tests {
         one.raw("require_mount", true);
         one.perhaps("refuse it");
         let mut draft = Draft {
-            head: vec!["a\nb".to_owned(), String::new()],
+            head: vec!["a\nb\u{202e}".to_owned(), String::new()],
             sections: vec![one],
         };
-        let live = "# a?b\n#\n\n[[destination]]\nlocation = \"/mnt/disk/\"\n#require_mount = true # refuse it\n";
+        let live = "# a?b?\n#\n\n[[destination]]\nlocation = \"/mnt/disk/\"\n#require_mount = true # refuse it\n";
         assert_eq!(draft.to_string(), live);
         draft.sections[0].doubtful = true;
         let text = draft.to_string();

@@ -1,10 +1,9 @@
-//! What is run before and after scheduled backups: programs of the person's own, without a shell,
-//! and only from a file that nobody but root can have written.
+//! What is run before and after scheduled backups: programs of the person's own, without a shell. Who may have
+//! written them down is not its business.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::process;
 use crate::snapshot::shown;
-use crate::sys::secure_open::Strange;
 use crate::text::shortened;
 use std::path::Path;
 use std::process::Command;
@@ -29,31 +28,6 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// What root runs, root must have written: the file that was read, and on the way to it there must be
-    /// nothing strange. `others` says that it has other programs too.
-    ///
-    /// # Errors
-    /// If there are hooks, and others could have written the file or put another in its place.
-    pub fn check(&self, path: &Path, strange: Option<&Strange>, others: bool) -> Result<()> {
-        let any = self.before.is_some() || self.after.is_some() || others;
-        let Some(strange) = strange.filter(|_| any) else {
-            return Ok(());
-        };
-        let Strange {
-            path: at,
-            uid,
-            mode,
-        } = strange;
-        let said = format!(
-            "{} is owned by uid {uid} with mode {mode:o}: hooks are run as root, so only root may be able to write it",
-            shown(at)
-        );
-        Err(Error::refused(
-            format!("cannot use the hooks of {}", shown(path)),
-            said,
-        ))
-    }
-
     /// Runs one of the hooks with these variables, and waits for its end.
     ///
     /// # Errors

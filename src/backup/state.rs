@@ -9,12 +9,13 @@ use crate::archive::Stamp;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Snapshot, Uuid, shown};
 use crate::sys::secure_open;
+use crate::sys::whole_file::write_whole;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Everything that is remembered.
@@ -155,17 +156,9 @@ impl RunState {
         let new = path.with_extension("json.new");
         let write = || {
             DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(&new)?;
-            serde_json::to_writer_pretty(&mut file, self)?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            std::fs::rename(&new, path)?;
+            let mut text = serde_json::to_vec_pretty(self)?;
+            text.push(b'\n');
+            write_whole(path, &new, 0o600, &text)?;
             File::open(dir)?.sync_all()
         };
         write().doing(doing)

@@ -106,8 +106,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let mut means = means::of_archive(options, from)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     backup::local_now(|remark| progress.note(remark));
-    let way = &mut means.manner.receive_with;
-    *way = way.or(config.restore.receive_with);
+    let manner = &mut means.manner;
+    manner.receive_with = manner.receive_with.or(config.restore.receive_with);
+    manner.unconfined |= config.restore.receive_unconfined;
     let done = restore::run(&order, &means, &mut |event| progress.hear(&event));
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");

@@ -171,7 +171,8 @@ fn cheapest_way(candidates: &[Diff], tree: &HashSet<Uuid>, target: Uuid) -> Opti
                 Some(from) if tree.contains(&from) => Some(0),
                 Some(from) => best.get(&from).map(|(cost, _)| *cost),
             };
-            let Some(cost) = before.map(|cost| cost + diff.size.bytes().unwrap_or(0) + 1) else {
+            let bytes = diff.size.bytes().unwrap_or(0).saturating_add(1);
+            let Some(cost) = before.map(|cost: u64| cost.saturating_add(bytes)) else {
                 continue;
             };
             if best.get(&diff.to).is_none_or(|(known, _)| cost < *known) {

@@ -57,6 +57,12 @@ impl Meter {
         self.step += usize::from(counts);
     }
 
+    /// A step of so many bytes has ended.
+    pub(super) fn end(&mut self, bytes: u64) {
+        self.before = self.before.saturating_add(bytes);
+        self.step_bytes = 0;
+    }
+
     /// How long a step took that has ended.
     pub(super) fn took(&self, event: &Event) -> Duration {
         let told = match event {
@@ -68,7 +74,7 @@ impl Meter {
 
     /// More bytes have moved.
     pub(super) fn add(&mut self, bytes: u64) {
-        self.step_bytes += bytes;
+        self.step_bytes = self.step_bytes.saturating_add(bytes);
         self.look_back();
     }
 
@@ -87,7 +93,8 @@ impl Meter {
     }
 
     fn moved(&self) -> u64 {
-        self.before + self.step_bytes
+        // Somebody else may have counted to the end of all numbers.
+        self.before.saturating_add(self.step_bytes)
     }
 
     pub(super) fn status(&self) -> Status<'_> {

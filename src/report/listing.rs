@@ -264,7 +264,8 @@ fn stored(listing: &Listing) -> HashMap<Uuid, Stored> {
             on: from.map(name),
             chain: way.map(|(_, chain)| *chain),
         });
-        stored.bytes += diff.size.bytes().unwrap_or(0);
+        let bytes = diff.size.bytes().unwrap_or(0);
+        stored.bytes = stored.bytes.saturating_add(bytes);
     }
     all
 }

@@ -12,22 +12,23 @@ use std::collections::HashSet;
 
 /// How many keys a page of a listing has at most.
 const PAGE: usize = 1000;
-const ENDLESS: &str = "it has more than 10 million keys, or they are longer than 1 GiB";
+const ENDLESS: &str =
+    "it has more than 10 million keys, or what it says of them is longer than 1 GiB";
 
-/// How much of a listing there can be: a service could go on for ever.
+/// How much of a listing there can be: a service could go on for ever, and say much of each key.
 #[derive(Default)]
-struct Bound {
+pub(super) struct Bound {
     keys: u64,
     bytes: u64,
 }
 
 impl Bound {
     /// Counts a page; false if that is too many.
-    fn takes<'a>(&mut self, nodes: impl Iterator<Item = &'a Node>) -> bool {
+    pub(super) fn takes<'a>(&mut self, nodes: impl Iterator<Item = &'a Node>) -> bool {
         let before = self.keys;
         for node in nodes {
             self.keys += 1;
-            self.bytes += node.exact("Key").len() as u64;
+            self.bytes += node.bytes();
         }
         // Short pages are honest, and yet there cannot be any number of them.
         self.keys = self.keys.max(before + 100);
@@ -233,5 +234,7 @@ mod tests {
         assert_eq!(pages("k", 1000), 10_000);
         assert_eq!(pages("k", 0), 100_000, "empty pages");
         assert_eq!(pages(&"k".repeat(1024), 1000), 1048);
+        let tag = format!("k</Key><ETag>{}</ETag><Key>", "e".repeat(1 << 20));
+        assert_eq!(pages(&tag, 1), 1023, "what is kept beside the key");
     }
 }

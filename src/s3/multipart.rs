@@ -1,6 +1,7 @@
 //! Uploads by parts, one function for each of S3's requests about them.
 //! Which parts, and what becomes of a lost answer, is decided by the callers.
 
+use super::listing::Bound;
 use super::request::unquoted;
 use super::xml::{Node, escaped};
 use super::{Client, S3Request};
@@ -31,6 +32,7 @@ impl Client {
     /// was uploaded more than once, is left out: nobody knows which of them would be used.
     pub(crate) fn parts(&self, key: &str, id: &str) -> Result<Vec<UploadedPart>> {
         let (mut parts, mut marker) = (Vec::<UploadedPart>::new(), 0);
+        let mut bound = Bound::default();
         loop {
             let (doing, action) = ("list the parts of", "s3:ListMultipartUploadParts");
             let mut request = S3Request::new(Method::Get, key, doing, action);
@@ -41,6 +43,9 @@ impl Client {
                     .push(("part-number-marker", marker.to_string()));
             }
             let page = self.document(request, "ListPartsResult")?;
+            if !bound.takes(page.all("Part")) {
+                return Err(self.malformed(doing, key, "there is no end of them"));
+            }
             parts.extend(page.all("Part").filter_map(listed));
             let next = page.number("NextPartNumberMarker").unwrap_or(0);
             // No service has as many.

@@ -85,6 +85,12 @@ impl Node {
         whole.children.into_iter().next()
     }
 
+    /// Bytes of the texts in it: at least as many as anybody keeps of it.
+    pub(crate) fn bytes(&self) -> u64 {
+        let texts = self.children.iter().map(|child| child.text.len() as u64);
+        texts.sum()
+    }
+
     /// The elements of this name.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Node> {
         self.children.iter().filter(move |child| child.name == name)

@@ -1,7 +1,8 @@
 //! What a snapshot is of: a subvolume of a filesystem of a machine. Knows no store, and asks nobody.
 
 use super::{Listing, Uuid};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -9,9 +10,10 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Origin {
     /// A digest of the machine's id; empty if it has none.
+    #[serde(deserialize_with = "short")]
     pub machine: String,
     /// What the machine was called: for words only.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "short")]
     pub host: String,
     /// The UUID of the filesystem.
     pub filesystem: Uuid,
@@ -21,7 +23,11 @@ pub struct Origin {
     #[serde(default)]
     pub made: Option<i64>,
     /// By which way it came.
-    #[serde(default, skip_serializing_if = "CameBy::is_own")]
+    #[serde(
+        default,
+        skip_serializing_if = "CameBy::is_own",
+        deserialize_with = "short"
+    )]
     pub by: CameBy,
 }
 
@@ -36,6 +42,18 @@ pub enum CameBy {
     NoKey,
     /// By another key of the server: its name.
     OtherKey(String),
+}
+
+/// As many bytes as a name in it has: it is written down where the records of many are, which must not grow by the
+/// words of one.
+const LONGEST: usize = 255;
+
+fn short<'a, D: Deserializer<'a>, T: From<String>>(from: D) -> Result<T, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.len() > LONGEST {
+        true => Err(Error::custom("a name in an origin is too long")),
+        false => Ok(text.into()),
+    }
 }
 
 /// What stands for having come by no key; no key is called so.
@@ -83,6 +101,11 @@ pub struct Subject {
 }
 
 impl Origin {
+    /// Whether its names are such as there are.
+    pub fn is_short(&self) -> bool {
+        self.machine.len().max(self.host.len()) <= LONGEST
+    }
+
     /// Whether it says anything, or only that it came by our own key.
     pub fn is_known(&self) -> bool {
         self.says_what() || !self.by.is_own()
@@ -142,6 +165,31 @@ impl fmt::Display for Origin {
             CameBy::OwnWay => Ok(()),
             CameBy::NoKey => f.write_str(", which came by no key of the server"),
             CameBy::OtherKey(name) => write!(f, ", which came by the key {}", super::shown(name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They would be written down where the records of others are.
+    #[test]
+    fn words_of_others_make_no_record_long() {
+        let id = Uuid([1; 16]);
+        let parse = |name: &str, length: usize| {
+            let text = format!(
+                r#"{{"filesystem":"{id}","subvolume":"{id}","machine":"","{name}":"{}"}}"#,
+                "x".repeat(length)
+            );
+            let text = match name {
+                "machine" => text.replacen(r#""machine":"","#, "", 1),
+                _ => text,
+            };
+            serde_json::from_str::<Origin>(&text).is_ok()
+        };
+        for name in ["machine", "host", "by"] {
+            assert!(parse(name, LONGEST) && !parse(name, LONGEST + 1), "{name}");
         }
     }
 }

@@ -18,6 +18,7 @@ mod layout;
 pub(super) mod lifecycle;
 mod out;
 pub(super) mod raw;
+mod records;
 mod s3;
 mod send;
 mod sink;

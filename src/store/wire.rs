@@ -12,6 +12,7 @@ pub(crate) use request::{Added, Request, inside};
 
 use crate::error::{Error, Kind};
 use crate::sys;
+use crate::text::json;
 use alive::{Alive, PAGE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub(crate) const OLDEST: u32 = 2;
 pub(crate) const MAX_DATA: usize = 1 << 20;
 /// The longest body of any other frame: a listing of some ten thousand snapshots.
 const MAX_WORDS: usize = 16 << 20;
+/// As many values as such a frame has: some can take fifty times the memory of their text.
+const MAX_VALUES: usize = 1 << 20;
 /// Failures and greetings are short; a longer one is not one.
 const MAX_FAIL: usize = 64 << 10;
 
@@ -219,7 +222,7 @@ impl<R: Read, W: Write> Wire<R, W> {
         }
     }
 
-    /// Some of the body of a frame.
+    /// Some of the body of a [`Tag::Data`] frame.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.fill(buf)?;
         self.waited = Duration::ZERO;
@@ -242,18 +245,18 @@ impl<R: Read, W: Write> Wire<R, W> {
     }
 
     /// The body of a frame that is not [`Tag::Data`]. Memory grows as bytes arrive: a length that
-    /// is only claimed costs nothing.
+    /// is only claimed costs nothing. It has to come at last: byte by byte it is no request yet.
     pub(crate) fn body<T: DeserializeOwned>(&mut self, length: usize) -> io::Result<T> {
         let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
         while bytes.len() < length {
             let want = piece.len().min(length - bytes.len());
-            match self.read(&mut piece[..want]) {
+            match self.fill(&mut piece[..want]) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(n) => bytes.extend_from_slice(&piece[..n]),
                 Err(error) => again(error)?,
             }
         }
-        serde_json::from_slice(&bytes).map_err(|error| strange(&error.to_string()).into())
+        json::read(&bytes, MAX_VALUES).map_err(|error| strange(&error.to_string()).into())
     }
 }
 
@@ -287,6 +290,7 @@ fn no_frame(bytes: &[u8]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::{Diff, Size, Snapshot, Uuid};
 
     fn wire(bytes: &[u8]) -> Wire<&[u8], Vec<u8>> {
         Wire::new(bytes, Vec::new(), None, Half::Client)
@@ -346,6 +350,44 @@ mod tests {
         }
         let claimed = wire(b"123").body::<u32>(MAX_WORDS).unwrap_err();
         assert_eq!(claimed.kind(), ErrorKind::UnexpectedEof);
+    }
+
+    /// A request of the longest length, of nothing but short values, as a tree would have taken half a gigabyte.
+    #[test]
+    fn short_values_fill_no_memory() {
+        let values = |count: usize| {
+            let zeros = "0,".repeat(count - 1);
+            format!(r#"{{"ask":"delete","path":"a","x":[{zeros}0]}}"#)
+        };
+        let said = |text: &str| {
+            let heard = wire(text.as_bytes()).body::<Request>(text.len());
+            heard.unwrap_err().to_string()
+        };
+        assert!(said(&values(MAX_VALUES)).contains("more than 1048576 values"));
+        assert!(said(&values(8)).contains("unknown field"));
+        // In the same room there are more diffs and snapshots than a frame holds.
+        let (id, time) = (Uuid([255; 16]), 1 << 30);
+        let diff = Diff {
+            to: id,
+            from: Some(id),
+            size: Size::Exact(time),
+            clones: Vec::new(),
+        };
+        let snapshot = Snapshot {
+            path: "2026-11-30".into(),
+            uuid: id,
+            parent_uuid: Some(id),
+            created: Some(1 << 30),
+            ..Snapshot::default()
+        };
+        fits(&vec![diff; 100]);
+        fits(&vec![snapshot; 100]);
+    }
+
+    #[track_caller]
+    fn fits<T: Serialize + DeserializeOwned>(value: &T) {
+        let text = serde_json::to_vec(value).unwrap();
+        assert!(json::read::<T>(&text, text.len() * MAX_VALUES / MAX_WORDS).is_ok());
     }
 
     #[test]

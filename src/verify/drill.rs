@@ -104,7 +104,7 @@ fn total(links: &[Pair], stored: &HashMap<Pair, Diff>) -> u64 {
     let bytes = once
         .into_iter()
         .map(|pair| stored[pair].size.bytes().unwrap_or(0));
-    bytes.sum()
+    bytes.fold(0, u64::saturating_add)
 }
 
 /// Tries links, each once, and only where what it builds on applies.
@@ -115,7 +115,7 @@ fn try_links(
     (store, trial): (&mut dyn Store, &mut dyn Trial),
     listener: &mut Listener,
 ) -> Result<BTreeMap<Uuid, DrillOutcome>> {
-    let (total, mut before) = (total(links, stored), 0);
+    let (total, mut before) = (total(links, stored), 0_u64);
     let mut tried: BTreeMap<Uuid, DrillOutcome> = BTreeMap::new();
     for &(to, from) in links {
         let applies = |from| tried.get(&from) == Some(&DrillOutcome::Applies);
@@ -125,12 +125,12 @@ fn try_links(
         process::check("the drill")?;
         let diff = &stored[&(to, from)];
         let far = &mut |read| {
-            let (what, bytes) = (name(to), before + read);
+            let (what, bytes) = (name(to), before.saturating_add(read));
             listener(Event::Verifying(Watched { what, bytes, total }));
         };
         far(0);
         tried.insert(to, trial.attempt(store, diff, far)?);
-        before += diff.size.bytes().unwrap_or(0);
+        before = before.saturating_add(diff.size.bytes().unwrap_or(0));
     }
     Ok(tried)
 }

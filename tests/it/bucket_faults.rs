@@ -5,7 +5,7 @@ use crate::bucket_suites::settings;
 use crate::contract::{bytes, put, sound};
 use crate::runner::Test;
 use crate::security::states::{SAYING, STRANGE, remove};
-use crate::streams::{diff, stream};
+use crate::streams::{diff, stream, uuid};
 use crate::support::here;
 use buttersink::archive::{ArchiveState, Tier};
 use buttersink::objects::memory::{Break, Memory};
@@ -14,6 +14,7 @@ use buttersink::proof::{Depth, Verdict};
 use buttersink::snapshot::{Diff, Snapshot, State};
 use buttersink::store::bucket::{ArchiveStore, DiffStore};
 use buttersink::store::{Access, Concurrency, Store};
+use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) const TESTS: &[Test] = crate::tests![
     records_of_uploads_that_cannot_be_read,
     a_young_chunk_that_nobody_owns_stays,
     frozen_chunks,
+    forged_manifests_take_no_records_along,
 ];
 
 const PART: usize = 10_000;
@@ -388,6 +390,43 @@ fn a_young_chunk_that_nobody_owns_stays() {
             fill(&mut *archive(&memory)).unwrap();
         }
         assert_ne!(memory.bytes(&key(number)).as_deref(), Some(bytes));
+    }
+}
+
+/// Whoever may add to a bucket, and not delete in it, names records of others as chunks of a backup that is let go
+/// soon: an older one, which nothing builds on.
+fn forged_manifests_take_no_records_along() {
+    let memory = memory();
+    fill(&mut *archive(&memory)).unwrap();
+    let keys = memory.keys();
+    let honest = keys.iter().find(|key| key.contains("full/manifest-"));
+    let honest = honest.unwrap();
+    let text = memory.bytes(honest).unwrap();
+    let mut forged: Value = serde_json::from_slice(&text).unwrap();
+    let sizes = keys.iter().map(|key| memory.bytes(key).unwrap().len());
+    let chunks = keys.iter().zip(sizes);
+    let chunks = chunks.filter(|(key, _)| !key.contains("/chunk-"));
+    let chunks: Vec<Value> = chunks
+        .map(|(key, size)| json!({"key": key, "size": size, "sha256": "00"}))
+        .collect();
+    assert!(chunks.len() > 2, "{keys:?}");
+    let total = chunks.iter().map(|chunk| chunk["size"].as_u64().unwrap());
+    forged["total_bytes"] = total.sum::<u64>().into();
+    forged["chunks"] = chunks.into();
+    forged["created_at"] = "20200101T000000Z".into();
+    forged["snapshot"]["name"] = "forged".into();
+    forged["snapshot"]["uuid"] = uuid(9).to_string().into();
+    let key = "subvol/data/full/manifest-20200101T000000Z.json";
+    let text = forged.to_string();
+    memory.put(key, text.as_bytes(), &About::default()).unwrap();
+    let settings = settings("memory", "/", 8 * PART);
+    let mut store = ArchiveStore::on(Arc::new(memory.clone()), settings, Access::Write).unwrap();
+    store.list().unwrap();
+    store.remove(key).unwrap();
+    assert_eq!(memory.keys(), keys);
+    let mut store = archive(&memory);
+    for (diff, _, stream) in both() {
+        assert!(bytes(&mut *store, &diff) == stream);
     }
 }
 

@@ -171,7 +171,13 @@ fn what_is_received_is_where_only_root_enters() {
 fn what_is_remembered_is_no_name() {
     let dest = btrfs("dest", 256);
     let mut local = open(&dest, crate::support::receive_with()).unwrap();
-    for name in [".buttersink", ".buttersink/seals", "y/.buttersink/x"] {
+    for name in [
+        ".buttersink",
+        ".buttersink/seals",
+        "y/.buttersink/x",
+        ".buttersink-raw",
+        "y/.buttersink-raw",
+    ] {
         let refused = local.receive(&diff(1, None, 0), Path::new(name));
         assert_eq!(refused.err().unwrap().kind, Kind::Refused, "{name}");
     }

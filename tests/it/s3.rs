@@ -2,8 +2,10 @@
 
 use crate::contract;
 use crate::runner::Test;
+use crate::security::states::{SAYING, STRANGE, remove};
 use crate::servers::{KEY, SECRET, Server, shared};
 use crate::streams::{diff, stream, uuid};
+use crate::support::here;
 use buttersink::error::{Error, Kind};
 use buttersink::s3::{Checksum, Environment, S3Options};
 use buttersink::snapshot::{Diff, Offer, Size, State};
@@ -11,7 +13,7 @@ use buttersink::store::bucket::DiffStore;
 use buttersink::store::{Access, Concurrency, Store};
 use ring::digest::{SHA256, digest};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -40,8 +42,8 @@ pub(crate) const TESTS: &[Test] = on_both![
     damaged_streams_stay_out,
 ];
 
-/// Needs no server.
-pub(crate) const OWN: &[Test] = crate::tests![nobody_there];
+/// Needs no server, or any one.
+pub(crate) const OWN: &[Test] = crate::tests![nobody_there, resume_without_its_record];
 
 pub(crate) const MIB: usize = 1 << 20;
 
@@ -391,6 +393,50 @@ fn resume(server: &Server) {
     assert_eq!(listing.snapshots.len(), 1);
     assert_eq!(listing.snapshots[0].state, State::Ok);
     assert_eq!(listing.notes, Vec::<String>::new());
+}
+
+/// What was remembered of an upload says something else, or is no file: another is begun, and all of it arrives.
+fn resume_without_its_record() {
+    let server = shared("seaweedfs");
+    let (bucket, uploads) = (server.bucket(), here().join("state/uploads"));
+    let length = 17 * MIB;
+    let (known, bytes) = (diff(1, None, length), stream(1, None, length));
+    let records = || -> Vec<PathBuf> {
+        let all = std::fs::read_dir(&uploads).unwrap();
+        all.map(|record| record.unwrap().path()).collect()
+    };
+    let damage = |put_there: fn(&Path)| {
+        for record in records() {
+            remove(&record);
+            put_there(&record);
+        }
+    };
+    // Dropping stops parts under way, so that one at a time leaves the first of several for certain.
+    let mut slow = options(&server.endpoint);
+    slow.concurrency = Concurrency::of(1);
+    let begun = |length: usize| {
+        let slow = slow.clone();
+        let mut store = DiffStore::open(&bucket, "host/", Access::Append, slow).unwrap();
+        begin(&mut store, &known, "s", &bytes[..length]);
+        count(&store.objects().counters().parts_sent)
+    };
+    begun(6 * MIB);
+    assert_eq!(records().len(), 1);
+    begun(6 * MIB);
+    assert_eq!(records().len(), 1, "gone on with");
+    for (n, (kind, put_there)) in (2..).zip(SAYING.into_iter().chain(STRANGE)) {
+        damage(put_there);
+        begun(6 * MIB);
+        assert_eq!(records().len(), n, "gone on with, {kind}");
+    }
+    assert!(begun(16 * MIB) > 0);
+    damage(SAYING[1].1);
+    let mut store = open(&server.endpoint, &bucket);
+    put(&mut store, &known, "s", &bytes).unwrap();
+    let counters = &store.objects().counters();
+    let (sent, skipped) = (count(&counters.parts_sent), count(&counters.parts_skipped));
+    assert_eq!((sent, skipped), (4, 0));
+    same(&get(&mut store, &known).unwrap(), &bytes);
 }
 
 /// Leftovers of another stream, another part size, more parts, and several of them.

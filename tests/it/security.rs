@@ -91,6 +91,18 @@ fn nobody(program: &str, args: &[&Path]) {
     );
 }
 
+/// `buttersink` where namespaces are refused, as in some containers.
+fn without_namespaces() -> Command {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip("needs strace");
+    }
+    let mut command = Command::new("strace");
+    command.args(["--seccomp-bpf", "-f", "-o", "/dev/null", "-e"]);
+    command.args(["trace=unshare", "-e", "inject=unshare:error=EPERM"]);
+    command.arg(binary("buttersink"));
+    command
+}
+
 /// Names of tests stand in the page, and are those of tests that are run.
 fn each_line_has_a_test() {
     let page = crate::documents::text("man/buttersink-security.7");

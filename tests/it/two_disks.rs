@@ -29,6 +29,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_disk_that_is_away_keeps_nobody_waiting,
     snapshots_without_any_destination,
     a_pattern_means_subvolumes,
+    namesakes_keep_nobody_from_a_backup,
     what_is_pinned_stays_everywhere,
     how_backups_stand,
     who_is_told_how_it_went,
@@ -275,6 +276,44 @@ fn a_pattern_means_subvolumes() {
     );
     scene.configure("[[subvolume]]\npath = 'FROM/none*'\n");
     assert_eq!(status().code, 1);
+}
+
+/// Whoever can make subvolumes that a pattern means gives them names: of others, and with ends of lines.
+fn namesakes_keep_nobody_from_a_backup() {
+    let hook = here().join("hook");
+    let told = here().join("told");
+    let text = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$BUTTERSINK_SUBVOLUMES\" >{}\n",
+        told.display()
+    );
+    std::fs::write(&hook, text).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let text = format!(
+        "schedule.every = '1d'\n[[subvolume]]\npath = 'FROM/mail'\n[[subvolume]]\npath = 'FROM/[hu]*'\n\
+         [[subvolume]]\npath = 'FROM/users/*'\n[hooks]\nbefore = ['{}']\n",
+        hook.display()
+    );
+    let scene = Scene::new(&text);
+    let users = scene.from.join("users");
+    std::fs::create_dir(&users).unwrap();
+    for name in ["home", "mail", "good", "x\ngood\nhome"] {
+        subvolume(&users.join(name));
+    }
+    let error = scene.run(&day(0)).unwrap_err();
+    assert_eq!(error.exit_code(), 10, "{error}");
+    let folder = scene.from.join(".snapshots");
+    let count = |name: &str| in_order(&folder, name).len();
+    // What is named by itself is backed up, and of two that only a pattern means nobody knows which is meant.
+    assert_eq!(["mail", "home", "good"].map(count), [1, 0, 1]);
+    let config = Config::read(&scene.config).unwrap();
+    let mut without: Vec<&Path> = config.unmatched.iter().map(|(path, _)| &**path).collect();
+    without.sort();
+    let all = ["home", "users/home", "users/mail"].map(|name| scene.from.join(name));
+    assert_eq!(without, all);
+    let told = std::fs::read_to_string(told).unwrap();
+    let mut told: Vec<&str> = told.lines().collect();
+    told.sort_unstable();
+    assert_eq!(told, ["good", "mail", "x\\ngood\\nhome"]);
 }
 
 fn what_is_pinned_stays_everywhere() {

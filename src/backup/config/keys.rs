@@ -117,7 +117,20 @@ const OTHERS: &[&str] = &[
     "restore.restore_timeout_seconds",
     "restore.restore_tier",
     "restore.receive_with",
+    "restore.receive_unconfined",
 ];
+
+/// What only a file of root's may say: programs that are run, and that foreign streams are received where they
+/// could write anywhere.
+pub(super) const OF_ROOT: &[&str] = &[
+    "hooks.before",
+    "hooks.after",
+    "notify.command",
+    "restore.receive_unconfined",
+];
+
+/// Options of ssh name programs too. Who is not root harms only himself by his own file.
+pub(super) const OF_ROOT_FOR_ROOT: &str = "destination.ssh_options";
 
 /// The sections that there may be many of.
 pub(super) const MANY: &[&str] = &["destination", "subvolume"];

@@ -88,12 +88,13 @@ pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
             return Err(file.wrong("subvolume.path", &said));
         }
     }
-    let mut unmatched = Vec::new();
+    must_differ(file, &all)?;
+    let (mut found, mut unmatched) = (Vec::new(), Vec::new());
     for table in patterns {
         for path in meant(table, &mut unmatched) {
-            if all.iter().all(|other| other.path != path) {
+            if all.iter().chain(&found).all(|other| other.path != path) {
                 let name = name(file, "subvolume.path", &path)?;
-                all.push(SubvolumeConfig {
+                found.push(SubvolumeConfig {
                     name,
                     path,
                     ..table.subvolume.clone()
@@ -101,7 +102,7 @@ pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
             }
         }
     }
-    must_differ(file, &all)?;
+    add_meant(&mut all, found, &mut unmatched);
     Ok((all, unmatched))
 }
 
@@ -135,6 +136,36 @@ fn meant(table: &Table, unmatched: &mut Unmatched) -> Vec<PathBuf> {
         unmatched.push((pattern.clone(), why.to_owned()));
     }
     found
+}
+
+/// Adds what patterns mean, but for what has the name of another: whoever can make a subvolume there gives it
+/// what name he likes, and by that keeps no other from its backup.
+fn add_meant(
+    all: &mut Vec<SubvolumeConfig>,
+    meant: Vec<SubvolumeConfig>,
+    unmatched: &mut Unmatched,
+) {
+    let mut paths: HashMap<String, Vec<PathBuf>> = HashMap::new();
+    for one in all.iter().chain(&meant) {
+        let same = paths.entry(one.name.clone()).or_default();
+        same.push(one.path.clone());
+    }
+    let other = |one: &SubvolumeConfig| {
+        let mut same = paths.get(&one.name).into_iter().flatten();
+        same.find(|other| **other != one.path)
+    };
+    for one in meant {
+        match other(&one) {
+            None => all.push(one),
+            Some(other) => {
+                let (name, other) = (shown(&one.name), shown(other));
+                let said = format!(
+                    "its backups would be called {name}, as those of {other}: give one a subvolume.name"
+                );
+                unmatched.push((one.path, said));
+            }
+        }
+    }
 }
 
 /// One `[[subvolume]]`.

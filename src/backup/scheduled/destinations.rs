@@ -145,7 +145,8 @@ fn plan_words(
     let new = plan.total_bytes();
     let whole = plan.transfers().any(|step| step.from.is_none());
     let links = backups.iter().filter(|b| !whole && chain.contains(&b.id));
-    let all = new + links.map(|backup| backup.bytes).sum::<u64>();
+    let all = links.map(|backup| backup.bytes);
+    let all = all.fold(new, u64::saturating_add);
     let storing = prices.storing(new, class);
     let restoring = prices.restoring(all, class, tier);
     format!(

@@ -5,6 +5,7 @@ use super::RunContext;
 use super::subvolume::{SubvolumeBackup, Todo};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
+use crate::snapshot::shown;
 
 /// How it went, and whether somebody was told.
 pub(super) fn told_too(done: Result<()>, told: Result<()>, listener: &mut Listener) -> Result<()> {
@@ -34,11 +35,12 @@ impl RunContext<'_, '_> {
         if self.order.dry_run {
             return Ok(());
         }
-        let names: Vec<&str> = todo.iter().map(|(subject, _)| &*subject.of.name).collect();
-        let more = [("BUTTERSINK_SUBVOLUMES", names.join("\n"))];
+        // A line for each, whatever users have called what a pattern means.
+        let name = |(subject, _): &(&mut SubvolumeBackup, Todo)| shown(&subject.of.name);
+        let names = todo.iter().map(name).collect::<Vec<_>>().join("\n");
+        let more = [("BUTTERSINK_SUBVOLUMES", names)];
         let hooks = &self.order.config.hooks;
-        let done = hooks.run("before", &self.order.file, &more);
-        match done {
+        match hooks.run("before", &self.order.file, &more) {
             Ok(()) => Ok(()),
             failed => self.after(failed),
         }

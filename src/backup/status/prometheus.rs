@@ -4,11 +4,9 @@
 use super::{Status, StatusLine};
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
+use crate::sys::whole_file::write_whole;
 use jiff::Timestamp;
-use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fmt::Write;
 use std::path::Path;
 
 /// A number that a line may have.
@@ -71,23 +69,7 @@ pub fn write(status: &Status, path: &Path) -> Result<()> {
     let mut new = path.as_os_str().to_owned();
     // What does not end in `.prom` the collector leaves alone.
     new.push(".new");
-    let write = || {
-        // Whoever may write to the directory may have put something there to be written to, or waited for.
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = OpenOptions::new();
-        let mut file: File = options
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&new)?;
-        file.write_all(text(status).as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)
-    };
-    write().doing(doing)
+    write_whole(path, new.as_ref(), 0o644, text(status).as_bytes()).doing(doing)
 }
 
 fn text(status: &Status) -> String {

@@ -7,6 +7,7 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::progress::{Progress, Verbosity};
 use crate::report;
 use crate::snapshot::shown;
+use crate::sys::secure_open;
 use crate::text::numbered;
 use std::ffi::OsString;
 use std::path::Path;
@@ -37,6 +38,9 @@ what is printed.
     ],
 };
 
+/// As many bytes as such a file has.
+const LONGEST: u64 = 1 << 20;
+
 /// Prints what becomes of a file.
 pub(in crate::cli) fn run(words: &[OsString]) -> Result<()> {
     let file = match words.first() {
@@ -44,7 +48,7 @@ pub(in crate::cli) fn run(words: &[OsString]) -> Result<()> {
         None => usual(),
     };
     let name = shown(file);
-    let bytes = std::fs::read(file).doing(|| format!("cannot read {name}"))?;
+    let bytes = secure_open::read_file(file, LONGEST).doing(|| format!("cannot read {name}"))?;
     let text = String::from_utf8(bytes);
     let text = text.map_err(|_| Error::usage(format!("cannot use {name}"), "it is not UTF-8"))?;
     let imported = btrbk::import(&name, &text)?;

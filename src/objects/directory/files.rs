@@ -4,9 +4,10 @@
 
 use crate::sys::at::{link_at, make_dir_at, open_within, rename_at, unlink_at};
 use crate::sys::dir::{Stat, read_dir, stat_at};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,15 +27,14 @@ pub(super) struct Files {
 impl Files {
     /// Opens a directory.
     pub(super) fn open(dir: &Path) -> io::Result<Files> {
-        let top = File::open(dir)?;
-        match top.metadata()?.is_dir() {
-            true => Ok(Files {
-                top,
-                unsynced: AtomicBool::new(false),
-                caseless: false,
-            }),
-            false => Err(ErrorKind::NotADirectory.into()),
-        }
+        // In its place may be a FIFO, which would be waited for.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_DIRECTORY);
+        Ok(Files {
+            top: options.open(dir)?,
+            unsynced: AtomicBool::new(false),
+            caseless: false,
+        })
     }
 
     pub(super) fn top(&self) -> &File {

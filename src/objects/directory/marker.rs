@@ -5,8 +5,10 @@ use super::files::Files;
 use super::meta::json;
 use crate::sys;
 use serde::{Deserialize, Serialize};
+use std::fs::Metadata;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The name of the file.
@@ -108,18 +110,46 @@ pub(super) fn root(dir: &Path) -> Option<&Path> {
             .raw_os_error()
             .is_some_and(|number| unread.contains(&number))
     };
-    let has = |dir: &&Path| {
-        dir.join(MARKER)
-            .symlink_metadata()
-            .map_or_else(may_be, |_| true)
+    let has = |at: &&Path| {
+        let marker = at.join(MARKER).symlink_metadata();
+        marker.map_or_else(may_be, |marker| *at == dir || !is_planted(at, &marker))
     };
     dir.ancestors().find(has)
+}
+
+/// Whether somebody else may have put it there, as in `/tmp`, where nobody can replace what is below and is ours.
+fn is_planted(dir: &Path, marker: &Metadata) -> bool {
+    let us = std::fs::metadata("/proc/self").map_or(0, |us| us.uid());
+    dir.metadata().is_ok_and(|dir| {
+        let for_all = dir.mode() & 0o1002 == 0o1002;
+        for_all && ![0, us, dir.uid()].contains(&marker.uid())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::objects::directory::names;
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    #[test]
+    fn what_others_put_above_makes_no_root() {
+        let dir = std::env::temp_dir().join(format!("buttersink-planted-{}", std::process::id()));
+        let below = dir.join("ours/deeper");
+        std::fs::create_dir_all(&below).unwrap();
+        let mode = |mode| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode));
+        std::fs::write(dir.join(MARKER), "{}").unwrap();
+        mode(0o1777).unwrap();
+        assert_eq!(root(&below), Some(&*dir));
+        if chown(dir.join(MARKER), Some(65534), None).is_ok() {
+            assert_eq!(root(&below), None);
+            assert_eq!(root(&dir), Some(&*dir), "it was named");
+            // Whose it is may be what an export of NFS makes of root.
+            mode(0o777).unwrap();
+            assert_eq!(root(&below), Some(&*dir));
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 
     /// What is passed over without a word is no object.
     #[test]

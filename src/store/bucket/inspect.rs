@@ -68,12 +68,12 @@ impl<L: Layout> Bucket<L> {
         let looks = try_map("verifying", threads, &kept, ask, |one| {
             watch(watched(&one.path, 0, 0));
         })?;
-        let (total, mut before) = (kept.iter().map(Kept::bytes).sum(), 0);
-        let (mut all, mut heads) = (Vec::new(), Heads::of::<L>());
+        let total = kept.iter().map(Kept::bytes).fold(0, u64::saturating_add);
+        let (mut before, mut all, mut heads) = (0_u64, Vec::new(), Heads::of::<L>());
         for (one, look) in kept.into_iter().zip(looks) {
             process::check("verifying")?;
             let (so_far, path) = (before, one.path.clone());
-            before += one.bytes();
+            before = before.saturating_add(one.bytes());
             let known = self.layout.record(&self.reach, &one);
             let known = known.and_then(|record| {
                 let sound = quick::<L>(objects, &one, &record, look?, depth)?;

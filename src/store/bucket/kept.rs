@@ -46,7 +46,9 @@ pub struct Kept {
 impl Kept {
     /// The length of the stream.
     pub(super) fn bytes(&self) -> u64 {
-        self.objects.iter().map(|object| object.size).sum()
+        // A listing says what it likes.
+        let sizes = self.objects.iter().map(|object| object.size);
+        sizes.fold(0, u64::saturating_add)
     }
 
     /// What it makes out of what, and its length.
@@ -150,7 +152,8 @@ impl UnfinishedStream {
     pub(super) fn look(&mut self, objects: &dyn Objects) -> Result<()> {
         for upload in &self.uploads {
             let parts = objects.parts(upload)?.unwrap_or_default();
-            self.bytes += parts.iter().map(|part| part.size).sum::<u64>();
+            let sizes = parts.iter().map(|part| part.size);
+            self.bytes = sizes.fold(self.bytes, u64::saturating_add);
             let arrived = parts.iter().filter_map(|part| part.modified).max();
             self.latest = self.latest.max(arrived).max(upload.started);
         }
@@ -173,7 +176,7 @@ impl UnfinishedStream {
 
     /// Takes in an object.
     pub(super) fn add(&mut self, object: Object) {
-        self.bytes += object.size;
+        self.bytes = self.bytes.saturating_add(object.size);
         self.latest = self.latest.max(object.modified);
         self.objects.push(object);
     }

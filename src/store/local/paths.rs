@@ -1,6 +1,6 @@
 //! Paths inside of a store, and what is done to what is at them.
 
-use super::records::state_dir::is_inside;
+use super::records::state_dir::{STATE, is_inside};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys;
@@ -24,9 +24,15 @@ pub(super) fn checked_name(path: &Path) -> Result<&OsStr> {
     };
     match path.file_name() {
         Some(_) if is_inside(path) => refused("it is where seals are kept"),
+        Some(_) if path.iter().any(is_record) => refused("it has the name of a record"),
         Some(name) if plain && !nul => Ok(name),
         _ => refused("it leads out of the directory"),
     }
+}
+
+/// Whether it is called as one that makes a directory the root of streams, or is of a drill.
+fn is_record(part: &OsStr) -> bool {
+    part.as_bytes().starts_with(format!("{STATE}-").as_bytes())
 }
 
 /// Opens a directory only to sync or rename in it.

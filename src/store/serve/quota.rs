@@ -50,7 +50,10 @@ impl Quota {
             return Ok(Some(u64::MAX));
         };
         let taken = match listing.offer.stored() {
-            Some(kept) => kept.iter().filter_map(|diff| diff.size.bytes()).sum(),
+            Some(kept) => {
+                let sizes = kept.iter().filter_map(|diff| diff.size.bytes());
+                sizes.fold(0, u64::saturating_add)
+            }
             None => {
                 let there: Vec<_> = present.iter().map(|snapshot| snapshot.uuid).collect();
                 store.came_by(&there)?

@@ -8,6 +8,7 @@ use crate::store::file_digests::{Digest, Extent, PAGE};
 use crate::store::wire::{CLONES, HOLD, Hello, plain};
 use crate::store::{Access, Right};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
 /// A snapshot that was received in a session: what it is, and its path. Others may claim to be the same.
@@ -244,10 +245,16 @@ const STATE: &str = ".buttersink";
 /// Whether a client may use a name.
 fn a_name(path: &Path) -> std::result::Result<(), String> {
     inside(path)?;
-    match path.iter().any(|part| part == STATE) {
+    match path.iter().any(is_remembered) {
         false => Ok(()),
         true => Err(format!("nothing is called {STATE} but what is remembered")),
     }
+}
+
+/// What has a dash is a record too, as the one that makes a directory the root of streams.
+fn is_remembered(part: &OsStr) -> bool {
+    let rest = part.as_encoded_bytes().strip_prefix(STATE.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'-')
 }
 
 /// Whether a name from the other side stays inside the directory that it is relative to.
@@ -450,10 +457,12 @@ mod tests {
             ".buttersink/seals",
             "a/.buttersink",
             "a/.buttersink/b",
+            ".buttersink-raw",
+            "a/.buttersink-drill/b",
         ] {
             assert_eq!(ask(path), [false; 3], "{path}");
         }
-        assert_eq!(ask("a/.buttersink2/x.buttersink"), [true; 3]);
+        assert_eq!(ask("a/.buttersink2/x.buttersink-"), [true; 3]);
     }
 
     #[test]

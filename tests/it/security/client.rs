@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 pub(super) struct Client {
     child: Child,
@@ -87,6 +88,16 @@ impl Client {
         let frame = [&[kind][..], &length, body].concat();
         // A server that hung up has said why.
         let _ = self.input.as_mut().unwrap().write_all(&frame);
+    }
+
+    /// Says a blank over and over, until nobody listens.
+    pub(super) fn drip(&mut self) {
+        let mut input = self.input.take().unwrap();
+        std::thread::spawn(move || {
+            while input.write_all(b" ").is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
     }
 
     /// The next frame, if there is one.

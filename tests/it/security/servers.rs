@@ -1,6 +1,7 @@
 //! What the holder of a key or of a line in sudoers can do, and cannot.
 
 use super::client::{Client, clone, file, of_parent};
+use super::without_namespaces;
 use crate::runner::Test;
 use crate::streams::{of_commands, uuid};
 use crate::subvolumes::{snapshot, subvolume};
@@ -31,6 +32,7 @@ pub(crate) const TESTS: &[Test] = tests![
     who_puts_gets_no_digest_of_what_was_there,
     what_a_server_makes_is_roots_alone,
     nothing_foreign_is_received_unconfined,
+    no_request_reaches_what_is_remembered,
 ];
 
 /// Whatever stands where a wildcard of sudoers does.
@@ -164,6 +166,11 @@ fn quotas_of_a_key_are_kept() {
     let said = client.receive("c3", 3, None, &stream(3)).unwrap_err();
     assert!(said.contains("2 snapshots"), "{said}");
     assert_eq!(client.ask(&json!({"ask": "publish"})).unwrap(), json!([]));
+    assert_eq!(client.close(), 0);
+    // Nor does who says that it is nothing, which would be taken for what was made here.
+    let mut client = serve("d", &["--max-snapshots", "1"]);
+    let said = client.receive("d0", 0, None, &stream(0)).unwrap_err();
+    assert!(said.contains("UUID of nothing"), "{said}");
     assert_eq!(client.close(), 0);
     // Who does not say who he is gets no place by that.
     let mut nobody = Client::of(&["--mode", "a", "--max-snapshots", "1", &dir]);
@@ -385,6 +392,28 @@ fn keys_of_one_filesystem_see_only_their_own() {
             tell_nothing(&client.ask(&question).unwrap_err());
         }
     }
+    // As what one of his own builds on, or is compared with.
+    assert_eq!(client.close(), 0);
+    let mut client = Client::comparing("w", &one);
+    client
+        .receive("mine", 5, None, &of_commands(5, &[]))
+        .unwrap();
+    let mine = uuid(5).to_string();
+    for known in [&theirs, &own] {
+        let diff = json!({"to": mine, "from": known, "size": "unknown"});
+        let first = json!({"id": mine, "extent": {"first": known}, "from_disk": false});
+        for question in [
+            json!({"ask": "send", "diff": diff}),
+            json!({"ask": "measure", "diffs": [diff]}),
+            json!({"ask": "digest", "digest": first}),
+            json!({"ask": "receive", "diff": diff, "path": "next"}),
+        ] {
+            tell_nothing(&client.ask(&question).unwrap_err());
+        }
+    }
+    client
+        .ask(&json!({"ask": "delete", "path": "mine"}))
+        .unwrap();
     for path in ["../host2/monday", "/monday"] {
         tell_nothing(
             &client
@@ -602,29 +631,12 @@ fn who_puts_gets_no_digest_of_what_was_there() {
     assert_eq!(client.close(), 0);
 }
 
-/// Where namespaces are refused, as in some containers: by a server, out of a bucket, and from this machine itself.
+/// By a server, out of a bucket, and from this machine itself.
 fn nothing_foreign_is_received_unconfined() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        skip("needs strace");
-    }
     let (near, far) = (btrfs("near", 256), btrfs("far", 256));
-    let unconfined = || {
-        let mut command = Command::new("strace");
-        command.args([
-            "--seccomp-bpf",
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=unshare",
-        ]);
-        command.args(["-e", "inject=unshare:error=EPERM"]);
-        command.arg(binary("buttersink"));
-        command
-    };
     let stream = of_commands(2, &[file("f", b"x")]);
     for (said, comes) in [(&[][..], false), (&["--receive-unconfined"], true)] {
-        let mut command = unconfined();
+        let mut command = without_namespaces();
         command.args(["--server", "--mode", "a", "--receive-with", "btrfs"]);
         let mut client = Client::start(command.args(said).arg(&far));
         client.hear().unwrap();
@@ -641,7 +653,7 @@ fn nothing_foreign_is_received_unconfined() {
     let raw = format!("raw:{}/", bucket.display());
     let back = format!("{}/", btrfs("back", 256).display());
     let sync = |more: &[&str], from: &str, to: &str| {
-        let mut command = unconfined();
+        let mut command = without_namespaces();
         command.args(["--receive-with", "btrfs", "--create"]);
         let said = crate::bucket::said(command.args(more).args([from, to]));
         assert!(said.code == 0 || said.stderr.contains("cannot be confined"));
@@ -652,6 +664,51 @@ fn nothing_foreign_is_received_unconfined() {
     assert!(sync(&[], snaps, &format!("{}/own/", far.display())));
     assert!(!sync(&[], &raw, &back));
     assert!(sync(&["--receive-unconfined"], &raw, &back));
+}
+
+/// By any request that has a name in it, with the most that can be granted; nor is it served itself.
+fn no_request_reaches_what_is_remembered() {
+    let root = btrfs("far", 256);
+    Client::serving("a", &root)
+        .receive("s", 2, None, &of_commands(2, &[file("f", b"x")]))
+        .unwrap();
+    let state = root.join(".buttersink");
+    let seals = fs::read(state.join("seals")).unwrap();
+    let id = uuid(2).to_string();
+    let origin = json!({"machine": "", "host": "", "filesystem": id, "subvolume": id});
+    let diff = json!({"to": uuid(3).to_string(), "from": null, "size": "unknown"});
+    let mut client = Client::comparing("w", &root);
+    assert_eq!(client.list().len(), 1);
+    for name in [
+        ".buttersink",
+        ".buttersink/seals",
+        ".buttersink/x/y",
+        "a/.buttersink",
+        ".buttersink-raw",
+    ] {
+        let digest = json!({"id": id, "path": name, "extent": "next", "from_disk": false});
+        for question in [
+            json!({"ask": "receive", "diff": diff, "path": name}),
+            json!({"ask": "copy", "from": "s", "to": name}),
+            json!({"ask": "copy", "from": name, "to": "t"}),
+            json!({"ask": "delete", "path": name}),
+            json!({"ask": "reject", "path": name}),
+            json!({"ask": "settle", "path": name}),
+            json!({"ask": "adopt", "path": name, "origin": origin}),
+            json!({"ask": "exchange", "new": "s", "old": name}),
+            json!({"ask": "exchange", "new": name, "old": "s"}),
+            json!({"ask": "digest", "digest": digest}),
+        ] {
+            let said = client.ask(&question).unwrap_err();
+            assert!(said.contains("but what is remembered"), "{said}");
+        }
+    }
+    assert_eq!(client.list().len(), 1);
+    assert_eq!(client.close(), 0);
+    let mut inside = Client::serving("w", &state);
+    inside.ask(&json!({"ask": "list"})).unwrap_err();
+    assert_eq!(fs::read(state.join("seals")).unwrap(), seals);
+    assert!(!root.join(".buttersink-raw").exists() && !root.join("a").exists());
 }
 
 /// In a directory below which others can go.

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_server_says_that_it_lives_while_it_is_busy,
     an_upload_that_freezes_is_aborted,
     who_asks_nothing_for_long_loses_the_lock,
+    who_never_ends_a_question_loses_the_lock,
     a_server_that_falls_silent_is_given_up,
     a_server_that_takes_nothing_more_is_given_up,
     heartbeats_hurt_no_transfer,
@@ -95,14 +96,29 @@ fn who_asks_nothing_for_long_loses_the_lock() {
         &format!("{EVER} {EVER} 300"),
         &[hello(), beats].concat(),
     );
+    hears_that_no_request_came(&mut client);
+    assert_eq!(client.ended(), 1);
+    assert!(is_free(&root));
+}
+
+/// A question of a megabyte, a byte at a time.
+fn who_never_ends_a_question_loses_the_lock() {
+    let root = btrfs("far", 256);
+    let begun = [hello(), b"Q\0\0\x10\0".to_vec()].concat();
+    let mut client = server(&root, &format!("{EVER} {EVER} 300"), &begun);
+    client.drip();
+    hears_that_no_request_came(&mut client);
+    assert_eq!(client.ended(), 1);
+    assert!(is_free(&root));
+}
+
+fn hears_that_no_request_came(client: &mut Client) {
     let mut last = (0, Vec::new());
     while let Some(frame) = client.frame() {
         last = frame;
     }
     let words = String::from_utf8(last.1).unwrap();
     assert!(words.contains("no request came"), "{words}");
-    assert_eq!(client.ended(), 1);
-    assert!(is_free(&root));
 }
 
 /// Whether the next one can have the lock.

@@ -12,10 +12,13 @@ use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
     hooks_are_run_only_from_what_only_root_can_write,
+    configurations_of_others_say_less,
+    unconfined_by_a_configuration_of_roots,
     fifos_and_devices_block_nothing,
     lists_are_ordinary_files,
     snapshot_folders_lead_nowhere,
     locks_of_others_are_refused,
+    a_change_is_a_line_whatever_it_is_called,
 ];
 
 /// A directory of the user's own.
@@ -60,8 +63,14 @@ fn hooks_are_run_only_from_what_only_root_can_write() {
     symlink(&good, dir.join("link.toml")).unwrap();
     fs::write(dir.join("roots.toml"), configuration(&hooks)).unwrap();
     for (name, words) in [
-        ("own.toml", "hooks are run as root"),
-        ("roots.toml", "hooks are run as root"),
+        (
+            "own.toml",
+            "only root may be able to write a file that has hooks.before",
+        ),
+        (
+            "roots.toml",
+            "only root may be able to write a file that has hooks.before",
+        ),
         ("link.toml", "not root's alone"),
     ] {
         let path = dir.join(name);
@@ -77,6 +86,106 @@ fn hooks_are_run_only_from_what_only_root_can_write() {
         &[],
     );
     assert!(!said.stderr.contains("link"), "{}", said.stderr);
+}
+
+/// What names programs, or lets foreign streams write anywhere, is root's to say; the rest is anybody's.
+fn configurations_of_others_say_less() {
+    need_btrfs();
+    let dir = theirs("home");
+    let far = "[[destination]]\nlocation = 'ssh://h/d/'\n";
+    let proxy = format!("{far}ssh_options = ['ProxyCommand=/bin/false']\n");
+    for (more, key) in [
+        (&*proxy, "destination.ssh_options"),
+        ("[notify]\ncommand = ['/bin/false']\n", "notify.command"),
+        ("[hooks]\nafter = ['/bin/false']\n", "hooks.after"),
+        (
+            "[restore]\nreceive_unconfined = true\n",
+            "restore.receive_unconfined",
+        ),
+        ("[restore]\nreceive_unconfined = false\n", ""),
+        ("", ""),
+    ] {
+        let refused = |path: &Path| {
+            fs::write(path, configuration(more)).unwrap();
+            let path = path.to_str().unwrap();
+            let said = soon(&["config", "check", "--offline", path], &[]);
+            let words = format!("a file that has {key}\n");
+            !key.is_empty() && said.code != 0 && said.stderr.contains(&words)
+        };
+        assert_eq!(refused(&dir.join("own.toml")), !key.is_empty(), "{key}");
+        assert!(!refused(&here().join("roots.toml")), "{key}");
+    }
+}
+
+fn unconfined_by_a_configuration_of_roots() {
+    let (near, back) = (btrfs("near", 256), btrfs("back", 256));
+    subvolume(&near.join("live"));
+    fs::create_dir(here().join("bucket")).unwrap();
+    let config = here().join("c.toml");
+    let path = config.to_str().unwrap();
+    let write = |more: &str| {
+        let (top, near, back) = (here(), near.display(), back.display());
+        let text = format!(
+            "subvolumes.paths = ['{near}/live']\nsnapshots.base_dir = '{near}/kept'\n\
+             global.lock_path = '{0}/lock'\nglobal.state_path = '{0}/state'\n\
+             [s3]\nbucket = 'raw:{0}/bucket'\nprefix = 'p'\n\
+             [restore]\ntarget_base_dir = '{back}/from'\nreceive_with = 'btrfs'\n{more}",
+            top.display()
+        );
+        fs::write(&config, text).unwrap();
+    };
+    write("");
+    // What the state is written by way of.
+    run("mkfifo", [here().join("state.json.new")]);
+    let said = soon(&["backup", "--once", "--config", path], &[]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let target = back.join("live");
+    let restored = || {
+        let mut command = super::without_namespaces();
+        command.args(["restore", "--config", path, "--subvolume", "live"]);
+        let said = crate::bucket::said(command.arg("--target").arg(&target));
+        assert!(said.code == 0 || said.stderr.contains("cannot be confined"));
+        said.code == 0
+    };
+    assert!(!restored() && !target.exists());
+    write("receive_unconfined = true\n");
+    assert!(restored() && target.exists());
+}
+
+/// In the transaction log, of snapshots that a user named.
+fn a_change_is_a_line_whatever_it_is_called() {
+    let (a, b) = (btrfs("a", 256), btrfs("b", 256));
+    let (live, snaps, log) = (a.join("live"), a.join("snaps"), here().join("log"));
+    subvolume(&live);
+    fs::create_dir(&snaps).unwrap();
+    let forged = "\n2026-11-30T02:00:00.000Z done delete x\r\u{85}\u{2028}\u{1b}[2K";
+    let names = [format!("one{forged}"), format!("two{forged}")];
+    for name in &names {
+        snapshot(&live, &snaps.join(name));
+    }
+    let (from, to) = (format!("{}/", snaps.display()), format!("{}/", b.display()));
+    let log = log.to_str().unwrap();
+    let sync = |more: &[&str]| {
+        let words = [&["--transaction-log", log, &*from, &*to][..], more].concat();
+        assert_eq!(soon(&words, &[]).code, 0);
+        let text = fs::read_to_string(log).unwrap();
+        assert!(!text.contains(|c: char| c != '\n' && (c.is_control() || c == '\u{2028}')));
+        let starts = text.lines().map(|line| line.split_once(' ').unwrap().1);
+        let kinds = starts.map(|line| line.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" "));
+        kinds.collect::<Vec<_>>()
+    };
+    assert_eq!(sync(&[]), ["done receive"; 2]);
+    run(
+        "btrfs",
+        [
+            "-q",
+            "subvolume",
+            "delete",
+            snaps.join(&names[1]).to_str().unwrap(),
+        ],
+    );
+    let all = sync(&["-d"]);
+    assert_eq!(all[2..], ["done delete"], "{all:?}");
 }
 
 /// Each in the place of a file that is read or locked.
@@ -96,6 +205,7 @@ fn fifos_and_devices_block_nothing() {
         };
         let path = file.to_str().unwrap();
         refused(&["backup", "--config", path], &[]);
+        refused(&["config", "import", path], &[]);
         let list = ["--endpoint-url", "http://127.0.0.1:9", "s3://b/p/"];
         refused(&list, &[("AWS_CONFIG_FILE", file)]);
         refused(&list, &[("AWS_SHARED_CREDENTIALS_FILE", file)]);

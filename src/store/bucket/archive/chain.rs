@@ -158,7 +158,8 @@ impl Chain for Links {
         if keys.is_empty() {
             return Ok(());
         }
-        let days = how.days(links.iter().map(|link| link.value.bytes).sum());
+        let bytes = links.iter().map(|link| link.value.bytes);
+        let days = how.days(bytes.fold(0, u64::saturating_add));
         thawing::thaw(&*self.objects, &keys, (how, days), tell)?;
         for link in self.all.iter_mut().skip(first) {
             link.identify(&*self.objects)?;

@@ -1,7 +1,7 @@
 //! Manifests and the pointer: what is written, copied and deleted, and in which order, so that a
 //! failure in the middle leaves nothing that looks whole and is not.
 
-use super::index::{ArchiveIndex, Identity};
+use super::index::{ArchiveIndex, Identity, chunk_of};
 use super::manifest::{Manifest, Pointer, text};
 use super::{Archives, Reach};
 use crate::archive::{BackupKind, Begun, Stamp};
@@ -237,11 +237,12 @@ impl Archives {
         reach.objects.remove(&[key.to_owned()])?;
         let others = after.manifests.values().flat_map(|m| &m.chunks);
         let used: HashSet<&str> = others.map(|chunk| chunk.key.as_str()).collect();
-        // What a manifest names elsewhere in the bucket is another archive's.
+        // What a manifest names elsewhere in the bucket is another archive's, and what is no chunk is not its own.
+        let own = |key: &str| key.starts_with(&self.folder) && chunk_of(key).is_some();
         let chunks = gone.iter().flat_map(|manifest| &manifest.chunks);
         let unused: Vec<String> = chunks
             .map(|chunk| &chunk.key)
-            .filter(|key| !used.contains(key.as_str()) && key.starts_with(&self.folder))
+            .filter(|key| !used.contains(key.as_str()) && own(key))
             .cloned()
             .collect();
         reach.objects.remove(&unused)?;

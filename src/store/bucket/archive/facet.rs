@@ -145,6 +145,7 @@ impl Index {
     fn chain_bytes(&self, key: &str) -> Option<u64> {
         let chain = manifest::chain(&self.manifests, key).ok()?;
         let links = chain.iter().filter_map(|link| self.manifests.get(*link));
-        Some(links.map(|manifest| manifest.total_bytes).sum())
+        let bytes = links.map(|manifest| manifest.total_bytes);
+        Some(bytes.fold(0, u64::saturating_add))
     }
 }

@@ -7,14 +7,13 @@ use crate::archive::{BackupKind, Begun, Owner, Stamp};
 use crate::digest::sha256;
 use crate::error::{Error, Kind, Result};
 use crate::objects::{FROZEN, Inventory, Object, Objects, Unfinished, Unread};
-use crate::parallel::map;
 use crate::snapshot::{End, Origin, Uuid};
 use crate::store::bucket::kept::{self, UnfinishedStream};
 use crate::store::bucket::keys::{Archived, KeyPart, OWNER, is_path};
+use crate::store::bucket::records::Records;
 use crate::text::shown;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The backups of one subvolume.
 #[derive(Clone, Debug, Default)]
@@ -79,27 +78,6 @@ pub(super) fn stand_in(text: &str) -> Uuid {
 /// As many bytes as the manifests of an archive may have together; one may have 64 MiB.
 const MANIFESTS: usize = 1 << 30;
 
-/// A manifest, if it is there and can be read.
-type Body = Result<Option<Vec<u8>>>;
-
-/// Manifests, as far as they are there.
-fn read_all(objects: &dyn Objects, folder: &str, keys: &[String]) -> Vec<Body> {
-    let total = AtomicUsize::new(0);
-    let read = |key: &String| {
-        let body = objects.get(key)?;
-        let length = body.as_ref().map_or(0, Vec::len);
-        match total.fetch_add(length, Ordering::Relaxed) + length > MANIFESTS {
-            true => Err(Error::refused(
-                format!("cannot read the manifests in {}", objects.url(folder)),
-                "together they are longer than 1 GiB",
-            )),
-            false => Ok(body),
-        }
-    };
-    let threads = objects.limits().concurrency.most;
-    map("reading manifests", threads, keys, read)
-}
-
 /// Reads the archive of a subvolume: all that a listing has in its folder.
 pub(super) fn of(
     objects: &dyn Objects,
@@ -136,9 +114,15 @@ pub(super) fn of(
 impl ArchiveIndex {
     /// Reads its manifests, as far as they can be read.
     fn read_manifests(&mut self, objects: &dyn Objects, keys: &[String]) -> Result<()> {
-        for (key, body) in keys.iter().zip(read_all(objects, &self.folder, keys)) {
-            match body {
-                Ok(body) => self.take(key, body.as_deref()),
+        let records = Records {
+            what: "manifests",
+            most: MANIFESTS,
+            folder: &self.folder,
+        };
+        let parse = |key: &String, body: &[u8]| Manifest::parse(key, body);
+        for (key, read) in keys.iter().zip(records.read(objects, keys, parse)) {
+            match read {
+                Ok(read) => self.take(key, read),
                 Err(error) => {
                     let why = self.leave_out(key, error)?;
                     self.broken.insert(key.clone(), why);
@@ -213,8 +197,8 @@ impl ArchiveIndex {
     }
 
     /// A manifest that cannot be understood leaves the others as they are.
-    fn take(&mut self, key: &str, body: Option<&[u8]>) {
-        let why = match body.map(|body| Manifest::parse(key, body)) {
+    fn take(&mut self, key: &str, read: Option<Result<Manifest>>) {
+        let why = match read {
             // Deleted meanwhile, or not to be had yet: whatever names it as its own stays.
             None => "it was listed, and is not there".to_owned(),
             Some(Ok(manifest)) if is_path(&manifest.snapshot.name) => {
@@ -452,7 +436,7 @@ impl ArchiveIndex {
 }
 
 /// The backup that a chunk is for.
-fn chunk_of(key: &str) -> Option<Begun> {
+pub(super) fn chunk_of(key: &str) -> Option<Begun> {
     match Archived::parse(key)?.part {
         KeyPart::Chunk(begun, _) => Some(begun),
         _ => None,

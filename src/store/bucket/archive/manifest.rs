@@ -6,10 +6,13 @@ use crate::error::{Error, Result};
 use crate::snapshot::{End, Graph, Uuid, shown};
 use crate::store::bucket::keys::top;
 use crate::store::bucket::upload::Made;
+use crate::text::json;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const VERSION: u64 = 1;
+/// As many values as one has: a chunk of the longest has more text than that.
+const VALUES: usize = 1 << 21;
 
 /// One backup of a subvolume, full or incremental.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -185,7 +188,7 @@ impl Manifest {
             );
             return Err(wrong(said));
         }
-        let manifest: Manifest = serde_json::from_slice(body).map_err(|e| wrong(e.to_string()))?;
+        let manifest: Manifest = json::read(body, VALUES).map_err(|e| wrong(e.to_string()))?;
         let sum = manifest
             .chunks
             .iter()
@@ -300,6 +303,9 @@ mod tests {
             parse(&text("null", &[4]).replace("\"total_bytes\": 4", "\"total_bytes\": 5")).is_err()
         );
         assert!(parse("{").is_err());
+        let zeros = "0,".repeat(VALUES);
+        let many = text("null", &[1]).replace("\"later\": true", &format!("\"later\": [{zeros}0]"));
+        assert!(parse(&many).unwrap_err().said.contains("values"));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Hints {
     mended: BTreeMap<Pair, String>,
 }
 
+/// As many fields as a line has.
+const MOST: usize = 7;
 /// What stands for the ETag of a stream in several objects.
 const ELSEWHERE: &str = "-";
 
@@ -35,7 +37,8 @@ impl Hints {
         let mut hints = Hints::default();
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         for line in whole.lines() {
-            let fields: Vec<&str> = line.split_whitespace().collect();
+            // No line of ours has more, and that of somebody else could be all of them.
+            let fields: Vec<&str> = line.split_whitespace().take(MOST + 1).collect();
             match fields[..] {
                 [to, from, size] => {
                     if let (Some(pair), Ok(size)) = (pair(to, from), size.parse()) {
@@ -183,14 +186,15 @@ fn origin(
             text.to_owned()
         }
     };
-    Some(Origin {
+    let origin = Origin {
         machine: word(machine),
         host: word(host),
         filesystem: filesystem.parse().ok()?,
         subvolume: subvolume.parse().ok()?,
         made: made.parse().ok(),
         by: CameBy::OwnWay,
-    })
+    };
+    origin.is_short().then_some(origin)
 }
 
 fn or_elsewhere(etag: &str) -> &str {

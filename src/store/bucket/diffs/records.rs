@@ -7,11 +7,18 @@ use super::name::Name;
 use crate::digest::Digests;
 use crate::error::{Error, Kind, Result};
 use crate::objects::About;
-use crate::parallel::map;
 use crate::snapshot::Origin;
 use crate::store::bucket::Reach;
 use crate::store::bucket::kept::Kept;
+use crate::store::bucket::records::Records;
 use crate::store::bucket::upload::Made;
+use crate::text::json;
+
+/// As many bytes as the hints of a place have together; one may have 64 MiB.
+const HINTS: usize = 256 << 20;
+
+/// As many values as a marker has, of a later release too, beside those of each object.
+const MORE_VALUES: usize = 1000;
 
 /// What the marker of a split stream says.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -79,7 +86,11 @@ impl Diffs {
         if error.kind == Kind::Interrupted {
             return Err(error);
         }
-        self.remarks.push(error.to_string());
+        // What is too long together is so of many.
+        let said = error.to_string();
+        if self.remarks.last() != Some(&said) {
+            self.remarks.push(said);
+        }
         self.unread.insert(path.to_owned());
         Ok(())
     }
@@ -88,17 +99,18 @@ impl Diffs {
     pub(super) fn fetch_hints(&mut self, reach: &Reach) -> Result<()> {
         let mut paths: Vec<String> = self.index.hints.iter().cloned().collect();
         paths.retain(|path| !self.hints.contains_key(path));
-        let fetch = |path: &String| reach.objects.get(&self.hints_key(path));
-        let threads = reach.objects.limits().concurrency.most;
-        let texts = map("reading hints", threads, &paths, fetch);
-        for (path, text) in paths.into_iter().zip(texts) {
-            match text {
+        let keys: Vec<String> = paths.iter().map(|path| self.hints_key(path)).collect();
+        let records = Records {
+            what: "hints",
+            most: HINTS,
+            folder: &self.prefix,
+        };
+        let parse = |_: &String, text: &[u8]| Hints::parse(&String::from_utf8_lossy(text));
+        let read = records.read(&*reach.objects, &keys, parse);
+        for (path, hints) in paths.into_iter().zip(read) {
+            match hints {
                 Err(error) => self.leave_out(&path, error)?,
-                Ok(text) => {
-                    let text = text.unwrap_or_default();
-                    let hints = Hints::parse(&String::from_utf8_lossy(&text));
-                    self.hints.insert(path, hints);
-                }
+                Ok(hints) => drop(self.hints.insert(path, hints.unwrap_or_default())),
             }
         }
         Ok(())
@@ -203,8 +215,9 @@ impl Diffs {
     pub(super) fn marker(&self, reach: &Reach, key: &str, kept: &Kept) -> Result<Marker> {
         let doing = || format!("cannot read {}", reach.objects.url(key));
         let text = reach.objects.get(key)?.unwrap_or_default();
-        let marker: Marker = serde_json::from_slice(&text)
-            .map_err(|error| Error::damaged(doing(), error.to_string()))?;
+        let most = MORE_VALUES + 2 * kept.objects.len();
+        let marker: Marker =
+            json::read(&text, most).map_err(|error| Error::damaged(doing(), error.to_string()))?;
         let mut sizes = kept.objects.iter().map(|object| &object.size);
         if marker.version != 1 || !marker.sizes.iter().eq(&mut sizes) {
             let said = "it is not about the objects that are there";

@@ -61,11 +61,19 @@ impl Needs {
 }
 
 /// A snapshot that claims to be a subvolume of this filesystem would be taken for it by whoever builds
-/// on that; whoever may only be in one directory must not get in the way of others so.
+/// on that; whoever may only be in one directory must not get in the way of others so. What claims to be
+/// nothing would be taken for what was made here, and count as no quota's.
 ///
 /// # Errors
-/// If there is a subvolume of that UUID.
+/// If there is a subvolume of that UUID, or it is none.
 pub(crate) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result<()> {
+    if Uuid::set(to.0).is_none() {
+        let doing = format!("cannot receive {}", shown(path));
+        return Err(Error::damaged(
+            doing,
+            format!("{to} is the UUID of nothing"),
+        ));
+    }
     if !local.walled {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use super::state_dir::{StateDir, options};
 use crate::btrfs::Subvolume;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Origin, Uuid, path_text};
+use crate::text::json;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
@@ -90,6 +91,9 @@ impl Pending {
 /// The form of [`SealLine`]; lines of version 1 had four fields and no version.
 const VERSION: u32 = 2;
 
+/// As many values as a line has, of a later release too.
+const VALUES: usize = 1000;
+
 /// The generation in the seal of a copy that was found to be unlike its source. None has it, so
 /// that it is taken for altered, also by those who do not know what this means.
 const REJECTED: u64 = 0;
@@ -131,7 +135,7 @@ impl Seal {
 pub(super) fn parse(line: &str) -> Option<SealLine> {
     let line = line.strip_suffix('\n')?;
     if line.starts_with('{') {
-        let line: SealLine = serde_json::from_str(line).ok()?;
+        let line: SealLine = json::read(line.as_bytes(), VALUES).ok()?;
         return (line.version == VERSION).then_some(line);
     }
     let mut fields = line.split(' ');

@@ -7,10 +7,11 @@ use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
 use crate::sys::dir::{Stat, open_at, stat_at};
 use crate::sys::secure_open;
+use crate::sys::whole_file;
 use crate::text::hex;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -165,17 +166,8 @@ impl StateDir {
     /// Gives a file in it new content, durably, and all of it or nothing.
     pub(crate) fn replace(&self, name: &str, text: &str) -> Result<()> {
         let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
-        let replace = || {
-            let mut file = options()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .open(&new)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&new, &path)
-        };
-        replace().doing(|| format!("cannot write {}", self.shown(name)))
+        let written = whole_file::write_whole(&path, &new, 0o600, text.as_bytes());
+        written.doing(|| format!("cannot write {}", self.shown(name)))
     }
 
     /// Removes it, if nothing is in it.
