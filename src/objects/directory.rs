@@ -52,7 +52,7 @@ const GONE: &[i32] = &[
 /// Objects in a directory.
 #[derive(Debug)]
 pub struct Directory {
-    /// Absolute.
+    /// The absolute path of the root.
     root: PathBuf,
     files: Arc<Files>,
     limits: Limits,

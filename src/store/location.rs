@@ -39,10 +39,10 @@ type Read = fn(&OsStr) -> Result<Place>;
 const KINDS: &[(&str, Read)] = &[
     ("btrfs://", local),
     ("file://", local),
-    ("s3://", bucket),
     ("ssh://", |rest| Address::parse(rest).map(Place::Ssh)),
-    ("raw+ssh://", |rest| Address::parse(rest).map(Place::RawSsh)),
+    ("s3://", bucket),
     ("raw:", raw),
+    ("raw+ssh://", |rest| Address::parse(rest).map(Place::RawSsh)),
 ];
 
 /// A place, and perhaps one snapshot in it.
@@ -121,11 +121,13 @@ fn kind(text: &OsStr) -> Result<(&'static str, Read, &OsStr)> {
         }
     }
     match bytes.windows(3).position(|w| w == b"://") {
-        Some(at) if bytes[..at].iter().all(u8::is_ascii_alphanumeric) => Err(wrong(
-            text,
-            "known kinds are btrfs://, file://, ssh://, s3://, raw:/, raw+ssh:// and paths; a path of this name \
-             begins with ./",
-        )),
+        Some(at) if bytes[..at].iter().all(u8::is_ascii_alphanumeric) => {
+            let known = KINDS.iter().map(|(scheme, _)| *scheme);
+            let known = known.collect::<Vec<_>>().join(", ");
+            let said =
+                format!("known kinds are {known} and paths; a path of this name begins with ./");
+            Err(wrong(text, &said))
+        }
         _ => mistaken(text).map_or(Ok(("", local, text)), Err),
     }
 }
@@ -139,16 +141,10 @@ fn mistaken(text: &OsStr) -> Option<Error> {
         return None;
     }
     let rest = &whole[name.len() + 1..];
-    let way = match name {
-        "s3" | "btrfs" | "file" | "ssh" | "raw+ssh" => {
-            let slashes = if matches!(name, "btrfs" | "file") {
-                ""
-            } else {
-                "/"
-            };
-            let rest = rest.trim_start_matches(|c| !slashes.is_empty() && c == '/');
-            format!("{name}://{rest}")
-        }
+    let scheme = format!("{name}://");
+    let way = match KINDS.iter().any(|(known, _)| *known == scheme) {
+        true if matches!(name, "btrfs" | "file") => format!("{scheme}{rest}"),
+        true => format!("{scheme}{}", rest.trim_start_matches('/')),
         _ if start.is_empty() && rest.starts_with('/') => format!("ssh://{name}{rest}"),
         _ => format!("ssh://{name}/PATH/FROM/THE/ROOT/"),
     };

@@ -13,7 +13,7 @@ use std::io;
 struct Walk {
     objects: Vec<Object>,
     foreign: usize,
-    /// One of those.
+    /// The name of one of those.
     example: String,
     unread: Vec<Unread>,
 }
