@@ -21,9 +21,9 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupKind {
-    /// Needs no other.
+    /// It builds on no other backup.
     Full,
-    /// Builds on the one before.
+    /// It builds on the backup before it.
     Incremental,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for BackupKind {
 }
 
 impl BackupKind {
-    /// Each of them.
+    /// Both kinds, the full one first.
     pub const ALL: [BackupKind; 2] = [BackupKind::Full, BackupKind::Incremental];
 
     /// As keys have it.
@@ -89,11 +89,11 @@ impl FromStr for Tier {
 /// Whether something that is stored can be read, the worst last.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum ArchiveState {
-    /// It can, and always could.
+    /// It can be read, and always could.
     Readable,
-    /// It can, until then.
+    /// It was thawed, and can be read until then, where that is known.
     Thawed(Option<Timestamp>),
-    /// Its thawing was asked for.
+    /// It was asked to be thawed, and cannot be read yet.
     Thawing,
     /// It has to be thawed first.
     Frozen,

@@ -1,6 +1,6 @@
-//! Backups: a snapshot, a plan, a sync and a prune. The rooms think (`names`, `retention`, `room`,
-//! `schedule`) or act (`run`, which the others
-//! give orders to, and `source`).
+//! Backups: a snapshot, a plan, a sync and a prune. `names`, `retention`, `room`, `schedule` and `agenda` only
+//! think; `oneshot` and `scheduled` make orders, which `run` carries out on a `source`. Prints nothing, and knows
+//! no kind of store.
 
 pub mod names;
 pub mod retention;
@@ -39,15 +39,13 @@ pub mod status;
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 /// The time, in the zone of this machine (`TZ`, or `/etc/localtime`). A rescue system may not have
-/// its zone's rules: then it is UTC, and a remark says so.
-pub fn local_now() -> (Zoned, Option<String>) {
-    let now = Timestamp::now();
-    match TimeZone::try_system() {
-        Ok(zone) => (now.to_zoned(zone), None),
-        Err(error) => {
-            let remark =
-                format!("the time zone of this machine is unknown, so times are UTC: {error}");
-            (now.to_zoned(TimeZone::UTC), Some(remark))
-        }
-    }
+/// its zone's rules: then it is UTC, and `remark` hears so.
+pub fn local_now(remark: impl FnOnce(String)) -> Zoned {
+    let zone = TimeZone::try_system().unwrap_or_else(|error| {
+        remark(format!(
+            "the time zone of this machine is unknown, so times are UTC: {error}"
+        ));
+        TimeZone::UTC
+    });
+    Timestamp::now().to_zoned(zone)
 }

@@ -13,9 +13,9 @@ mod sizes;
 mod stream_bounds;
 mod subvolume;
 mod subvolumes;
-mod uuid_tree;
 mod walk;
 
+pub use abi::STAND_IN;
 pub use at::{
     create_snapshot_at, create_subvolume_at, delete_subvolume_at, make_read_only, set_received_of,
 };
@@ -35,7 +35,7 @@ pub use read_ahead::{SendPosition, Wanted, read_ahead};
 pub use sizes::{Usage, UsageByExtents};
 pub use stream_bounds::less_than_whole;
 pub use subvolume::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
-pub use uuid_tree::received_from;
+pub use subvolumes::received_from;
 
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};

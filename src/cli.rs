@@ -69,14 +69,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where nobody can be told, the exit status still tells.
-            for line in error.lines().lines() {
-                let _ = writeln!(io::stderr(), "buttersink: {line}");
-            }
+            say("buttersink", &error.lines());
             let line = report::refusal(&error).filter(|_| for_scripts);
             let _ = line.map(|line| report::print(&(line + "\n")));
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// A text on standard error, each line behind the program's name. Where nobody can be told, the exit status still
+/// tells.
+fn say(program: &str, text: &str) {
+    for line in text.lines() {
+        let _ = writeln!(io::stderr(), "{program}: {line}");
     }
 }
 

@@ -34,7 +34,7 @@ pub struct ComparedPair<'a> {
 /// What a comparison found.
 #[derive(Clone, Debug, Default)]
 pub struct Comparison {
-    /// The first differences.
+    /// The first differences, as many as are kept.
     pub differences: Vec<Difference>,
     /// How many there are.
     pub different: usize,

@@ -15,8 +15,8 @@ use crate::plan::Step;
 use crate::proof::Finding;
 pub use crate::proof::Watched;
 use crate::snapshot::{path_text, shown};
-use crate::text::{counted, numbered};
-pub use backup::{Destination, Judged, Planned, Retention};
+use crate::text::counted;
+pub use backup::{Cost, Destination, Judged, Planned, Retention};
 pub use clean::{Adopted, Cleaned, Deleted, Fate, Leftover};
 pub use fault::{Fault, FaultKind};
 pub use overview::{Overview, OverviewLine};
@@ -38,24 +38,19 @@ pub type Listener<'a> = dyn FnMut(Event) + 'a;
 pub enum Event {
     /// A remark for a person.
     Note {
-        /// What it says.
+        /// The remark.
         words: String,
     },
     /// Diffs are being measured.
     Measuring {
-        /// How many.
+        /// The number of them.
         diffs: usize,
     },
     /// What a place is about to get, or would.
     #[serde(rename = "plan")]
     Planned(Box<Planned>),
-    /// What that takes and costs at a place, in words.
-    Cost {
-        /// Where.
-        destination: String,
-        /// Bytes, requests and dollars, as far as they are known.
-        estimate: String,
-    },
+    /// What that takes and costs at a place.
+    Cost(Cost),
     /// A step begins.
     Started(Step),
     /// More of its stream has been handed over.
@@ -268,15 +263,9 @@ impl fmt::Display for Event {
             Event::Started(step) => run::started(step, f),
             Event::Again { path, error } => run::again(path, error, f),
             Event::Unsettled(error) => write!(f, "note: {error}"),
-            Event::Comparing { path, entries } => {
-                let entries = numbered(*entries, "entry", "entries");
-                write!(f, "comparing {}, {entries} so far", shown(path))
-            }
+            Event::Comparing { path, entries } => run::comparing(path, *entries, f),
             Event::Planned(event) => event.fmt(f),
-            Event::Cost {
-                destination: at,
-                estimate,
-            } => write!(f, "{at}: {estimate}"),
+            Event::Cost(event) => event.fmt(f),
             Event::Instead(event) => event.fmt(f),
             Event::Compared(event) => event.fmt(f),
             Event::Ended(event) => event.fmt(f),

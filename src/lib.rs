@@ -1,11 +1,12 @@
 //! Move sets of btrfs snapshots, keep them, and look again whether they are whole.
 //!
 //! A **store** holds snapshots. It can *list*, *send*, *receive*, *copy* and *delete*.
-//! A **diff** makes one snapshot out of another, or out of nothing.
+//! A **diff** makes one snapshot out of another, or out of nothing. Diffs make a **graph**.
 //! **plan** chooses diffs; it only thinks.
 //! **sync** carries them out; a transfer is a read and a write.
-//! **stream** rehearses a diff at its source and mends it; **receive** makes a stream into a tree.
 //! **remote** and **serve** are a store with a pipe in the middle.
+//! A **bucket** is a store on **objects**; a **layout** says what their keys mean.
+//! **stream** rehearses a diff at its source and mends it; **receive** makes a stream into a tree.
 //! **backup** is a snapshot, a plan, a sync and a prune; **restore** is a sync the other way;
 //! **verify** looks again.
 //!
@@ -19,14 +20,18 @@
 //!    of its name, its neighbours, or something that is absent: there is a record that says so, or a
 //!    comparison that has been made.
 //!
-//! The modules stand in reading order; each uses only those above it (a test checks this).
+//! The modules stand in reading order; each uses only those above it (a test checks this). Whoever looks for
+//! the way of a command begins in `cli`, at the file with its name: that makes an order of what was typed, has
+//! [`store::open`] make stores of locations, and gives both to [`sync`], [`backup`], [`restore`] or [`verify`]. These
+//! know stores as the trait [`store::Store`] only, and tell what happens as [`event::Event`]s, which
+//! [`progress`] shows.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 /// Version of every JSON object that the programs print. It changes if the meaning of a field does.
 pub const JSON_VERSION: u32 = 2;
 
-// The ground: words, the system's calls, and what computes.
+// The ground: words for values, errors, the system's calls, threads, and what computes.
 pub mod text;
 
 pub mod error;
@@ -37,7 +42,7 @@ pub mod parallel;
 
 pub mod digest;
 
-// What everything speaks of.
+// The vocabulary: values that everything else speaks of, which touch nothing.
 pub mod snapshot;
 
 pub mod proof;
@@ -46,9 +51,11 @@ pub mod archive;
 pub mod prices;
 
 pub mod glob;
+
+// Send streams as bytes: parsed, rehearsed and mended as they pass.
 pub mod stream;
 
-// What stands on the system.
+// What touches the machine and the network.
 pub mod btrfs;
 pub mod log;
 pub mod machine;
@@ -64,21 +71,22 @@ pub mod s3;
 
 pub mod checksum;
 
-// What holds snapshots: the promise, and the stores.
+// What keeps snapshots: one trait, and the stores behind it.
 pub mod store;
 
-// What thinks, and what does.
+// What thinks, and what looks for it.
 pub mod attribution;
 
 pub mod compare;
 
 pub mod plan;
 
-// What happens, and how people and scripts see it.
+// What is said: to people and to scripts, from one value.
 pub mod report;
 
 pub mod event;
 
+// What does the work, on stores of any kind.
 pub mod sync;
 
 pub mod verify;

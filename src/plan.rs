@@ -71,7 +71,7 @@ pub enum Action {
 /// One step of a plan.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Step {
-    /// What is done.
+    /// What the step does.
     pub action: Action,
     /// Relative to the destination.
     pub path: PathBuf,
@@ -92,6 +92,21 @@ pub struct Step {
 }
 
 impl Step {
+    /// A step about a snapshot, by which nothing is sent.
+    pub(crate) fn new(action: Action, snapshot: &Snapshot, why: impl Into<String>) -> Step {
+        Step {
+            action,
+            path: snapshot.path.clone(),
+            to: snapshot.id(),
+            from: None,
+            clones: Vec::new(),
+            size: Size::Exact(0),
+            mended: Mended::default(),
+            original: None,
+            why: why.into(),
+        }
+    }
+
     /// The diff that a transfer carries out.
     pub fn diff(&self) -> Diff {
         Diff {

@@ -103,7 +103,7 @@ pub enum Prices {
 pub enum Estimate {
     /// What is paid, each in dollars and for what.
     Known(Vec<(f64, String)>),
-    /// Why not.
+    /// Why the cost is not known.
     Unknown(String),
 }
 

@@ -35,13 +35,13 @@ pub enum Compare {
 pub struct RestoreOrder {
     /// Where the backups are.
     pub archive: ArchiveSettings,
-    /// Which of them.
+    /// Which of the backups is restored.
     pub which: Which,
     /// What will be the writable snapshot.
     pub target: PathBuf,
     /// Where snapshots are received, if it is on the same filesystem.
     pub base: PathBuf,
-    /// What is compared.
+    /// What is compared with the source afterwards.
     pub compare: Compare,
     /// How frozen objects are thawed.
     pub thaw: Thaw,

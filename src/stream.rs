@@ -178,16 +178,11 @@ impl Head {
             put(&mut bytes, ATTR_CLONE_UUID, &uuid.0);
             put(&mut bytes, ATTR_CLONE_CTRANSID, &ctransid.to_le_bytes());
         }
-        let length = (bytes.len() - HEADER - COMMAND) as u32;
-        let kind = if self.parent.is_some() {
-            CMD_SNAPSHOT
-        } else {
-            CMD_SUBVOL
+        let kind = match self.parent {
+            Some(_) => CMD_SNAPSHOT,
+            None => CMD_SUBVOL,
         };
-        bytes[HEADER..HEADER + 4].copy_from_slice(&length.to_le_bytes());
-        bytes[HEADER + 4..HEADER + 6].copy_from_slice(&kind.to_le_bytes());
-        let sum = command_crc(&bytes[HEADER..]);
-        bytes[HEADER + 6..HEADER + 10].copy_from_slice(&sum.to_le_bytes());
+        close(&mut bytes[HEADER..], kind);
         bytes
     }
 }
@@ -231,6 +226,15 @@ fn le32(bytes: &[u8]) -> u32 {
 fn command_crc(command: &[u8]) -> u32 {
     let sum = crc(0, &command[..6]);
     crc(crc(sum, &[0; 4]), &command[COMMAND..])
+}
+
+/// Gives a command whose body stands its header, in the room that was left for it.
+fn close(command: &mut [u8], number: u16) {
+    let length = (command.len() - COMMAND) as u32;
+    command[..4].copy_from_slice(&length.to_le_bytes());
+    command[4..6].copy_from_slice(&number.to_le_bytes());
+    let sum = command_crc(command);
+    command[6..COMMAND].copy_from_slice(&sum.to_le_bytes());
 }
 
 /// A second stream begins after so many bytes.
@@ -441,12 +445,8 @@ pub(crate) mod tests {
 
     /// A command with the checksum that it should have.
     pub(super) fn command(kind: u16, body: &[u8]) -> Vec<u8> {
-        let mut bytes = (body.len() as u32).to_le_bytes().to_vec();
-        bytes.extend_from_slice(&kind.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(body);
-        let sum = command_crc(&bytes);
-        bytes[6..10].copy_from_slice(&sum.to_le_bytes());
+        let mut bytes = [&[0; COMMAND], body].concat();
+        close(&mut bytes, kind);
         bytes
     }
 

@@ -13,11 +13,10 @@ pub mod dir;
 mod lanes;
 pub mod page_cache;
 mod ready;
-mod rename;
 pub mod secure_open;
 pub mod whole_file;
 
-pub use at::{is_root, terminal_width};
+pub use at::terminal_width;
 pub use child::{
     catch_signals, interrupted, kill_group, prepare_child, prepare_companion, quiet_thread,
     yield_to_others,
@@ -25,9 +24,9 @@ pub use child::{
 pub use confine::confine;
 pub use lanes::{Hash, LANES, Vectors};
 pub use ready::{can_read, can_write, is_unread, stop_this_process};
-pub use rename::{rename_exchange, rename_noreplace};
+pub use secure_open::{is_root, makes_for_root};
 
-use std::ffi::{CString, OsStr};
+use dir::c_string;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::marker::PhantomData;
@@ -42,12 +41,12 @@ use std::path::Path;
 pub(crate) unsafe trait Plain: Copy + 'static {
     /// All bytes zero.
     fn zeroed() -> Self {
-        // Sound: zero is a value of every `Plain` type.
+        // SAFETY: zero is a value of every `Plain` type.
         unsafe { std::mem::zeroed() }
     }
 }
 
-// Sound: integers have no padding, and all their bit patterns are values; arrays are as their
+// SAFETY: integers have no padding, and all their bit patterns are values; arrays are as their
 // elements.
 unsafe impl Plain for u8 {}
 unsafe impl Plain for u16 {}
@@ -68,7 +67,7 @@ macro_rules! kernel_struct {
         const _: () = assert!(size_of::<$name>() == $size);
         const _: () = assert!(0 $(+ size_of::<$type>())* == $size);
 
-        // Sound: each field is plain, and by the second assertion nothing lies between them.
+        // SAFETY: each field is plain, and by the second assertion nothing lies between them.
         #[allow(unsafe_code)]
         unsafe impl $crate::sys::Plain for $name where $($type: $crate::sys::Plain),* {}
     };
@@ -125,7 +124,7 @@ pub(crate) fn ioctl<T: Plain>(
     request: &IoctlNumber<T>,
     argument: &mut T,
 ) -> io::Result<()> {
-    // Sound: the number carries the size of `T`, so the kernel stays within `argument`, and
+    // SAFETY: the number carries the size of `T`, so the kernel stays within `argument`, and
     // whatever it writes there is a value of a plain type.
     let answer = unsafe { libc::ioctl(file.as_raw_fd(), request.number() as _, argument) };
     checked(answer).map(drop)
@@ -147,7 +146,7 @@ pub(crate) fn ioctl_tail<H: Plain, T: Plain>(
     }
     memory[start - 1] = ((memory.len() - start) * 8) as u64;
     let front: *mut H = memory.as_mut_ptr().cast();
-    // Sound: `memory` is at least as long as a head and as well aligned as any plain type, and
+    // SAFETY: `memory` is at least as long as a head and as well aligned as any plain type, and
     // the length that the kernel is told is that of what follows the head and the length.
     let answer = unsafe {
         front.write(*head);
@@ -160,7 +159,7 @@ pub(crate) fn ioctl_tail<H: Plain, T: Plain>(
 
 /// The bytes of some words, in the order in which they lie in memory.
 pub(crate) fn bytes_of(words: &[u64]) -> &[u8] {
-    // Sound: the same memory, for the same time, and any byte is a `u8`.
+    // SAFETY: the same memory, for the same time, and any byte is a `u8`.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
@@ -187,7 +186,7 @@ pub fn random() -> io::Result<u64> {
 /// # Errors
 /// What the kernel says, among it an earlier write that failed.
 pub fn syncfs(file: BorrowedFd) -> io::Result<()> {
-    // Sound: the call takes no memory.
+    // SAFETY: the call takes no memory.
     checked(unsafe { libc::syncfs(file.as_raw_fd()) }).map(drop)
 }
 
@@ -207,7 +206,7 @@ pub fn lock(file: &File) -> io::Result<bool> {
 /// Asks for a pipe buffer of this many bytes. Best effort: there is a limit for ordinary users.
 pub fn set_pipe_size(pipe: BorrowedFd, bytes: usize) {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-    // Sound: the call takes no memory.
+    // SAFETY: the call takes no memory.
     unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) };
 }
 
@@ -226,34 +225,35 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// `EXDEV` for a path that leaves `dir` or its mount; else what `open` says.
 pub fn open_beneath(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<OwnedFd> {
-    open_resolved(dir, path, flags, libc::RESOLVE_BENEATH)
+    let mode = if flags & libc::O_CREAT != 0 { 0o600 } else { 0 };
+    let resolve = libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_NO_XDEV;
+    open_resolved(dir, path.as_os_str().as_bytes(), (flags, mode), resolve)
 }
 
-/// As [`open_beneath`], following no symbolic link; the last name may be one (`O_NOFOLLOW`).
+/// Opens `path` below `dir`, which it cannot leave, with further limits of `openat2`; close-on-exec is always set.
+/// New files get `mode` without what the umask takes.
 ///
 /// # Errors
-/// `ELOOP` for a link on the way; else as there.
-pub fn open_without_links(dir: BorrowedFd, path: &Path, flags: i32) -> io::Result<OwnedFd> {
-    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
-    open_resolved(dir, path, flags, resolve)
-}
-
-fn open_resolved(dir: BorrowedFd, path: &Path, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
-    let path = text(path.as_os_str())?;
-    // Sound: zero is a valid `open_how`.
+/// Those of `openat2`.
+fn open_resolved(
+    dir: BorrowedFd<'_>,
+    path: &[u8],
+    (flags, mode): (i32, u32),
+    resolve: u64,
+) -> io::Result<OwnedFd> {
+    let path = c_string(path)?;
+    // SAFETY: zero is a valid `open_how`.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
-    if flags & libc::O_CREAT != 0 {
-        how.mode = 0o600;
-    }
-    how.resolve = resolve | libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_NO_XDEV;
-    // Sound: `path` ends in a zero byte and both outlive the call; a success is a new descriptor
-    // that nobody else owns.
-    unsafe {
+    how.mode = mode.into();
+    how.resolve = libc::RESOLVE_BENEATH | resolve;
+    // SAFETY: the path is NUL-terminated, and both live through the call.
+    let fd = dir::checked(unsafe {
         let (dir, size) = (dir.as_raw_fd(), size_of::<libc::open_how>());
-        let answer = libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), &how, size);
-        checked(answer as libc::c_int).map(|fd| OwnedFd::from_raw_fd(fd))
-    }
+        libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), &raw const how, size)
+    })?;
+    // SAFETY: the kernel has just given us this descriptor; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
 /// Bytes that a program may still write to the filesystem that `file` is on.
@@ -283,7 +283,7 @@ pub fn is_read_only(file: BorrowedFd) -> io::Result<bool> {
 }
 
 fn statvfs(file: BorrowedFd) -> io::Result<libc::statvfs> {
-    // Sound: zero is a valid `statvfs`, which the call fills in.
+    // SAFETY: zero is a valid `statvfs`, which the call fills in.
     unsafe {
         let mut stat: libc::statvfs = std::mem::zeroed();
         checked(libc::fstatvfs(file.as_raw_fd(), &mut stat))?;
@@ -296,18 +296,13 @@ fn statvfs(file: BorrowedFd) -> io::Result<libc::statvfs> {
 /// # Errors
 /// What the kernel says.
 pub fn filesystem_type(file: BorrowedFd) -> io::Result<u64> {
-    // Sound: zero is a valid `statfs`, which the call fills in.
+    // SAFETY: zero is a valid `statfs`, which the call fills in.
     let stat = unsafe {
         let mut stat: libc::statfs = std::mem::zeroed();
         checked(libc::fstatfs(file.as_raw_fd(), &mut stat))?;
         stat
     };
     Ok(stat.f_type as u64)
-}
-
-/// A name for the kernel.
-fn text(name: &OsStr) -> io::Result<CString> {
-    CString::new(name.as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 #[cfg(test)]
@@ -355,9 +350,10 @@ mod tests {
             let error = open(path).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EXDEV), "{path}");
         }
-        let error = rename_noreplace(file.as_fd(), "a".as_ref(), "b".as_ref()).unwrap_err();
+        let rename = |to: &[u8]| at::rename_at(file.as_fd(), b"a", file.as_fd(), to, false);
+        let error = rename(b"b").unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EEXIST));
-        rename_noreplace(file.as_fd(), "a".as_ref(), "c".as_ref()).unwrap();
+        rename(b"c").unwrap();
         assert!(dir.join("c").exists() && !dir.join("a").exists());
         assert!(free_bytes(file.as_fd()).unwrap() > 0);
         syncfs(file.as_fd()).unwrap();

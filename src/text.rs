@@ -106,6 +106,35 @@ pub fn counted_with(count: usize, first: &str) -> String {
     }
 }
 
+/// The word that a mistyped one comes nearest to, by the letters that differ, of which there may be so many. The
+/// case of letters does not matter, and of equally near ones the first is meant.
+pub fn nearest<'a>(
+    typed: &str,
+    known: impl Iterator<Item = &'a str>,
+    most: usize,
+) -> Option<&'a str> {
+    let typed = typed.to_lowercase();
+    let measured = known.map(|word| (distance(&typed, &word.to_lowercase()), word));
+    let near = measured.filter(|(distance, _)| *distance <= most);
+    near.min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// How many letters have to be changed, left out or put in to make one word of another (Levenshtein 1965).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, &y) in b.iter().enumerate() {
+            let change = corner + usize::from(x != y);
+            corner = row[j + 1];
+            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
@@ -167,6 +196,18 @@ mod tests {
     fn names_are_safe_to_show() {
         let hostile = OsStr::from_bytes(b"a\n\x1b[2J\xff\\\xe2\x80\xae");
         assert_eq!(shown(hostile), "a\\n\\u{1b}[2J\\xff\\\\\\u{202e}");
+    }
+
+    #[test]
+    fn mistyped_words_come_near_others() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("same", "same"), 0);
+        let near =
+            |typed: &str, most| nearest(typed, ["retain", "base_dir", "détail"].into_iter(), most);
+        assert_eq!(near("RETIAN", 2), Some("retain"));
+        assert_eq!(near("retian", 1), None);
+        assert_eq!(near("détial", 2), Some("détail"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::event::{Counts, Event, Listener, Verified};
 use crate::proof::{Depth, Finding, Seen, Verdict};
 use crate::snapshot::{Listing, Snapshot, State};
 use crate::store::Store;
-pub use drill::{DrillOutcome, Ground, InMind, Sample, TrialStore, drill};
+pub use drill::{DrillOutcome, ReceiveTrial, RehearsalTrial, Sample, Trial, drill};
 pub use files::files;
 pub use identity::same_snapshots;
 use std::path::{Path, PathBuf};

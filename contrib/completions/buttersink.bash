@@ -45,7 +45,7 @@ _buttersink() {
     --restore-tier) _buttersink_words 'Standard Bulk Expedited'; return ;;
     --sort) _buttersink_words 'time name size own stored chain total class state'; return ;;
     --sse) _buttersink_words 'none AES256 aws:kms'; return ;;
-    --storage-class) _buttersink_words 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE'; return ;;
+    --storage-class) _buttersink_words 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER GLACIER_IR DEEP_ARCHIVE REDUCED_REDUNDANCY'; return ;;
     --subvolume) _buttersink_values < <(_buttersink_subvolumes); return ;;
     --verify) _buttersink_words 'full sample none'; return ;;
     esac

@@ -80,7 +80,7 @@ complete -c buttersink -n '__buttersink_is sync list backup restore verify clean
 complete -c buttersink -n '__buttersink_is sync backup send none' -l part-size -x -d 'size of the parts of an upload, in MiB or with a unit: 64, 64M, 1G'
 complete -c buttersink -n '__buttersink_is sync backup send none' -l checksum -x -a 'md5 crc32c sha256' -d 'what the service checks parts by: md5, crc32c or sha256'
 complete -c buttersink -n '__buttersink_is sync backup adopt none' -l sse -x -a 'none AES256 aws:kms' -d 'encryption at the service: none, AES256, aws:kms or aws:kms:KEY'
-complete -c buttersink -n '__buttersink_is sync backup none' -l storage-class -x -a 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE' -d 'the storage class of uploads'
+complete -c buttersink -n '__buttersink_is sync backup none' -l storage-class -x -a 'STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER GLACIER_IR DEEP_ARCHIVE REDUCED_REDUNDANCY' -d 'the storage class of uploads'
 complete -c buttersink -n '__buttersink_is sync backup none' -l max-chain -x -d 'at most N diffs in a bucket to make one snapshot of (30)'
 complete -c buttersink -n '__buttersink_is sync none' -l resend -x -a '(__buttersink_snapshots)' -d 'replace this copy in DST, and nothing else: it is sent again, compared and exchanged (may be repeated)'
 complete -c buttersink -n '__buttersink_is list' -s d -l delete -d 'remove what interrupted transfers left (not backups)'

@@ -18,7 +18,7 @@ pub struct Backups {
     pub name: String,
     /// Where they are, with those of other subvolumes: `s3://bucket/prefix/`.
     pub location: String,
-    /// In the order in which they were made.
+    /// The backups, in the order in which they were made.
     pub all: Vec<Backup>,
     /// The key of the newest that can be restored. What is dated in the future, for which some clock
     /// was wrong, is it only if there is no other.
@@ -78,7 +78,7 @@ impl fmt::Display for Owner {
     }
 }
 
-/// One of them.
+/// A backup of a subvolume.
 #[derive(Clone, Debug)]
 pub struct Backup {
     /// The key of its manifest.
@@ -89,7 +89,7 @@ pub struct Backup {
     pub created_at: Stamp,
     /// The name of its snapshot.
     pub snapshot: String,
-    /// Where that was.
+    /// The path at which the snapshot was.
     pub path: PathBuf,
     /// Its effective UUID, if that is known.
     pub id: Option<Uuid>,
@@ -103,7 +103,7 @@ pub struct Backup {
     pub chain_bytes: Option<u64>,
     /// The keys of the objects that hold the stream, in order.
     pub chunks: Vec<String>,
-    /// Their storage class.
+    /// The storage class of the chunks.
     pub class: String,
     /// Why it cannot be restored.
     pub broken: Option<String>,
@@ -125,7 +125,7 @@ pub struct ByHand {
 /// What is left of a backup that was not finished.
 #[derive(Clone, Debug)]
 pub struct UnfinishedBackup {
-    /// By which it is deleted.
+    /// The name by which it is deleted.
     pub name: String,
     /// Bytes that are there.
     pub bytes: u64,

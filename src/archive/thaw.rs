@@ -18,16 +18,16 @@ pub struct Stored {
     pub state: ArchiveState,
 }
 
-/// How to thaw.
+/// How frozen objects are thawed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Thaw {
-    /// How fast.
+    /// How fast they are thawed, and so for how much.
     pub tier: Tier,
     /// Somebody chose the tier for this run, so what thaws already is asked to go faster.
     pub hurry: bool,
     /// Whether to wait for it.
     pub wait: bool,
-    /// For how long.
+    /// How long to wait for it.
     pub timeout: Duration,
 }
 

@@ -23,7 +23,7 @@ pub enum Agenda {
     Owed,
     /// Nothing before this moment, and what then: a backup of this kind, or a snapshot only.
     Later(Zoned, Option<BackupKind>),
-    /// Nothing of what there is lacks anywhere.
+    /// Nothing is due, and every place has what there is.
     Idle,
 }
 
@@ -34,7 +34,7 @@ pub struct NewestChain {
     pub last_full: Option<Timestamp>,
     /// The last backup.
     pub last: Option<Timestamp>,
-    /// Its links: effective UUIDs.
+    /// The effective UUIDs of its links.
     pub links: HashSet<Uuid>,
 }
 
@@ -174,7 +174,7 @@ fn leftovers(archive: &Listing) -> impl Iterator<Item = &Snapshot> {
     all.filter(|s| s.state == State::Partial)
 }
 
-/// The backup that a leftover is of.
+/// The backup of which something is left.
 fn begun(left: &Snapshot) -> Option<Begun> {
     Begun::parse(left.path.to_str()?)
 }

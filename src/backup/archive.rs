@@ -130,7 +130,6 @@ pub fn means(archive: &ArchiveConfig, means: &Means) -> Means {
                 .endpoint_url
                 .or_else(|| archive.endpoint_url.clone()),
             profile: options.profile.or_else(|| archive.profile.clone()),
-            bwlimit: options.bwlimit.or(archive.bwlimit),
             part_size: options.part_size.or(archive.part_size_bytes),
             concurrency: archive.concurrency,
             sse: archive.sse.clone(),

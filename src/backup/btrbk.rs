@@ -21,7 +21,7 @@ pub const FILES: &[&str] = &["/etc/btrbk/btrbk.conf", "/etc/btrbk.conf"];
 /// What became of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Imported {
-    /// Our file.
+    /// The file as ours.
     pub draft: Draft,
     /// What has no counterpart, in the order of the lines.
     pub without: Vec<Without>,

@@ -2,7 +2,6 @@
 //! values out; unknown and mistyped keys are errors that name the nearest known one.
 
 mod keys;
-mod nearest;
 mod places;
 mod reader;
 mod say;
@@ -25,7 +24,7 @@ use crate::snapshot::shown;
 use crate::store::{Place, ReceiveWith};
 use crate::sys::is_root;
 use crate::sys::secure_open::{self, Strange, Unopened};
-pub use archive::{ArchiveConfig, is_known_class};
+pub use archive::{ArchiveConfig, STORAGE_CLASSES};
 pub use destination::DestinationConfig;
 use destination::Kind;
 use keys::{OF_ROOT, OF_ROOT_FOR_ROOT};
@@ -101,7 +100,7 @@ pub struct Snapshots {
     pub pinned: Vec<OsString>,
 }
 
-/// The way back.
+/// `[restore]`: how backups are restored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Restore {
     /// Where to, if nothing else is said.
@@ -145,11 +144,11 @@ pub const VERIFY_MODES: &[(&str, VerifyMode)] = &[
 pub enum Level {
     /// Everything, and a debug log.
     Debug,
-    /// What happens.
+    /// The events of a run.
     Info,
-    /// What is not as usual.
+    /// Errors, and what is not as usual.
     Warning,
-    /// What went wrong.
+    /// Errors only.
     Error,
 }
 
@@ -267,8 +266,7 @@ impl Config {
         for word in named {
             if !self.is_destination(word) {
                 let known = self.names();
-                let near = nearest::nearest(word, known.iter().map(String::as_str));
-                let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+                let hint = reader::did_you_mean(word, known.iter().map(String::as_str));
                 let said = format!("has {word:?}, which no destination is called{hint}");
                 return Err(file.wrong("subvolume.destinations", &said));
             }

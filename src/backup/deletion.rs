@@ -17,7 +17,7 @@ use std::path::Path;
 pub(super) struct Failures(Vec<Error>);
 
 impl Failures {
-    /// Why, of each.
+    /// The errors, one for each snapshot that could not be deleted.
     pub(super) fn all(&self) -> &[Error] {
         &self.0
     }

@@ -5,7 +5,7 @@ use crate::text::is_invisible;
 use std::collections::HashSet;
 use std::fmt;
 
-/// A file.
+/// The text of a configuration, section by section.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Draft {
     /// What stands above everything, a line each.
@@ -35,7 +35,7 @@ struct DraftLine {
 }
 
 impl DraftSection {
-    /// An empty one.
+    /// An empty section.
     pub fn new(title: &'static str) -> DraftSection {
         DraftSection {
             title,

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes that it gets of what was said: the last ones.
 const LAST: usize = 10_000;
 
-/// Whom to tell.
+/// Who hears how a run went.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Notify {
     /// A program and its arguments.

@@ -46,11 +46,11 @@ pub struct Candidate {
 /// What is to be done with a snapshot, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decision {
-    /// Which.
+    /// The snapshot.
     pub candidate: Candidate,
-    /// It stays.
+    /// Whether the snapshot stays.
     pub keep: bool,
-    /// For a person.
+    /// Why, for a person.
     pub why: String,
 }
 

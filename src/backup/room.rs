@@ -20,9 +20,9 @@ pub struct RoomHistory(Vec<RoomSeen>);
 /// What was free at a moment.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RoomSeen {
-    /// When.
+    /// The moment.
     at: Stamp,
-    /// Bytes.
+    /// Bytes that were free then.
     free: u64,
 }
 

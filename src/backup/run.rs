@@ -65,13 +65,13 @@ impl Keeps {
 
 /// Somewhere that snapshots go.
 pub struct Dest<'a> {
-    /// For people.
+    /// The name of the destination, for people.
     pub name: String,
     /// Opened, or why it could not be.
     pub store: Result<&'a mut dyn Store>,
-    /// What it gets.
+    /// What the destination gets.
     pub wants: Wants,
-    /// What it keeps.
+    /// What the destination keeps.
     pub keeps: Keeps,
     /// What things cost there, in words.
     pub costs: Option<Box<Costs<'a>>>,
@@ -87,7 +87,7 @@ pub type Costs<'a> = dyn Fn(Costed) -> Option<String> + 'a;
 pub enum Costed<'a> {
     /// Bringing something there, and fetching it back.
     Plan(&'a Plan),
-    /// Letting something go.
+    /// Deleting what is not kept.
     Deletions(&'a [Decision]),
 }
 
@@ -106,15 +106,15 @@ impl Dest<'_> {
 
 /// One backup of one subvolume.
 pub struct Run<'a, 'b> {
-    /// Of what.
+    /// The subvolume, and the directory of its snapshots.
     pub source: &'a BackupSource,
     /// Where its snapshots are.
     pub store: &'a mut dyn Store,
-    /// When.
+    /// The time of the run.
     pub now: &'a Zoned,
     /// Whether a snapshot is made.
     pub make: MakeWhen,
-    /// What the source keeps.
+    /// The policy of the source.
     pub keeps: Policy,
     /// Nothing is changed.
     pub dry_run: bool,
@@ -131,16 +131,16 @@ pub struct Run<'a, 'b> {
     pub lets_go: bool,
     /// Remarks made already: each listing repeats them.
     pub said: HashSet<String>,
-    /// Whom to tell.
+    /// Who hears what happens.
     pub listener: &'a mut Listener<'b>,
 }
 
-/// How it went.
+/// What a backup came to.
 #[derive(Debug, Default)]
 pub struct RunOutcome {
     /// The newest snapshot.
     pub newest: Snapshot,
-    /// Destinations.
+    /// The number of destinations.
     pub count: usize,
     /// Those that have everything now.
     pub arrived: Vec<String>,
@@ -308,11 +308,7 @@ impl Run<'_, '_> {
         plan.effort = dest.store()?.effort(&diffs);
         (self.listener)(Event::planned(&dest.name, &plan, true));
         if let Some(estimate) = dest.cost(Costed::Plan(&plan)) {
-            let destination = dest.name.clone();
-            (self.listener)(Event::Cost {
-                destination,
-                estimate,
-            });
+            (self.listener)(Event::cost(&dest.name, estimate));
         }
         match dest.keeps.all() {
             true => Ok(()),

@@ -11,6 +11,8 @@ mod tally;
 mod open_archive;
 mod subvolume;
 
+mod told;
+
 mod again;
 mod look;
 mod pruning;
@@ -39,6 +41,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 use subvolume::{SubvolumeBackup, Todo};
+use told::{partly, told_too};
 pub use verified::{FoundIn, note_verified};
 
 /// A further destination, as far as it was needed.
@@ -72,10 +75,7 @@ pub fn run(
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
-    let _lock = match order.dry_run {
-        true => None,
-        false => Some(lock(&order.config.global.lock_path)?),
-    };
+    let _lock = order.lock()?;
     order.selected()?;
     let since = Instant::now();
     let mut overview = Overview {
@@ -101,18 +101,6 @@ pub fn run(
     told_too(done, told, listener)
 }
 
-/// How it went, and whether somebody was told.
-fn told_too(done: Result<()>, told: Result<()>, listener: &mut Listener) -> Result<()> {
-    match (done, told) {
-        (done, Ok(())) => done,
-        (Ok(()), Err(error)) => Err(partly(error)),
-        (Err(error), Err(untold)) => {
-            listener(Event::note(untold.to_string()));
-            Err(error)
-        }
-    }
-}
-
 /// The same, without telling anybody how it went.
 fn back_up(
     order: &ScheduledOrder,
@@ -128,18 +116,32 @@ fn back_up(
         .for_each(|remark| listener(Event::note(remark)));
     let (subjects, mut errors) = SubvolumeBackup::all(&selected, order, means)?;
     errors.extend(order.unmatched());
-    let mut round = RunContext {
-        order,
-        means,
-        now,
-        state,
-        folders: Folders::open(order, &selected, means)?,
-        others: order.config.destinations.iter().map(|_| None).collect(),
-        said: HashSet::new(),
-        overview,
-        listener,
-    };
+    let folders = Folders::open(order, &selected, means)?;
+    let mut round = RunContext::new(order, (means, now), state, folders, (overview, listener));
     round.all(subjects, errors)
+}
+
+impl<'a, 'b> RunContext<'a, 'b> {
+    /// A run at whose further destinations nobody has looked.
+    fn new(
+        order: &'a ScheduledOrder,
+        (means, now): (&'a Means, &'a Zoned),
+        state: RunState,
+        folders: Folders,
+        (overview, listener): (&'a mut Overview, &'a mut Listener<'b>),
+    ) -> RunContext<'a, 'b> {
+        RunContext {
+            order,
+            means,
+            now,
+            state,
+            folders,
+            others: order.config.destinations.iter().map(|_| None).collect(),
+            said: HashSet::new(),
+            overview,
+            listener,
+        }
+    }
 }
 
 impl RunContext<'_, '_> {
@@ -203,16 +205,6 @@ impl RunContext<'_, '_> {
         match self.state == known {
             true => Ok(()),
             false => self.remember(),
-        }
-    }
-
-    /// Tells the healthcheck. Whether it hears of the end is what counts.
-    fn begin(&mut self) {
-        if self.order.dry_run {
-            return;
-        }
-        if let Err(error) = self.order.notify().begin() {
-            self.note(error.to_string());
         }
     }
 
@@ -319,49 +311,4 @@ impl RunContext<'_, '_> {
             }
         }
     }
-
-    fn before(&mut self, todo: &[(&mut SubvolumeBackup, Todo)]) -> Result<()> {
-        if self.order.dry_run {
-            return Ok(());
-        }
-        // A line for each, whatever users have called what a pattern means.
-        let name = |(subject, _): &(&mut SubvolumeBackup, Todo)| shown(&subject.of.name);
-        let names = todo.iter().map(name).collect::<Vec<_>>().join("\n");
-        let more = [("BUTTERSINK_SUBVOLUMES", names)];
-        let hooks = &self.order.config.hooks;
-        match hooks.run("before", &self.order.file, &more) {
-            Ok(()) => Ok(()),
-            failed => self.after(failed),
-        }
-    }
-
-    /// Whatever became of the run, the hook is told; its own failure does not hide another.
-    fn after(&mut self, done: Result<()>) -> Result<()> {
-        if self.order.dry_run {
-            return done;
-        }
-        let (status, words) = match &done {
-            Ok(()) => (0, String::new()),
-            Err(error) => (error.exit_code(), error.to_string()),
-        };
-        let more = [
-            ("BUTTERSINK_STATUS", status.to_string()),
-            ("BUTTERSINK_MESSAGE", words),
-        ];
-        let hooks = &self.order.config.hooks;
-        match (done, hooks.run("after", &self.order.file, &more)) {
-            (done, Ok(())) => done,
-            (Ok(()), Err(error)) => Err(partly(error)),
-            (Err(error), Err(hook)) => {
-                (self.listener)(Event::note(hook.to_string()));
-                Err(error)
-            }
-        }
-    }
-}
-
-/// What came before it is done.
-fn partly(error: Error) -> Error {
-    let kind = Kind::Partly;
-    Error { kind, ..error }
 }

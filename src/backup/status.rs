@@ -22,7 +22,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// All of it.
+/// How the backups of a configuration stand.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// The configuration.
@@ -44,7 +44,7 @@ pub struct StatusLine {
     pub subvolume: String,
     /// What the place is called; null for the snapshots here.
     pub destination: Option<String>,
-    /// Where.
+    /// Where the place is.
     pub location: String,
     /// When the newest was made that is there.
     #[serde(serialize_with = "in_utc")]
@@ -65,7 +65,7 @@ pub struct StatusLine {
     /// When somebody last looked at it again.
     #[serde(serialize_with = "in_utc")]
     pub verified: Option<Timestamp>,
-    /// What that found.
+    /// What that look found.
     pub verdict: Option<String>,
     /// Bytes that are free there: now, or as far as it cannot be seen from here, when a run last was there.
     pub free_bytes: Option<u64>,

@@ -13,8 +13,8 @@ pub(super) const UUID_TREE: u64 = 9;
 pub(super) const TOP_SUBVOLUME: u64 = 5;
 /// The root directory's inode in every subvolume; also the first number for subvolumes.
 pub(super) const FIRST_FREE: u64 = 256;
-/// The inode of every directory that stands in a snapshot for a subvolume.
-pub(super) const STAND_IN: u64 = 2;
+/// The inode of the empty directory in place of a nested subvolume (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
+pub const STAND_IN: u64 = 2;
 /// The last number for subvolumes and files.
 pub(super) const LAST_FREE: u64 = -256_i64 as u64;
 

@@ -19,7 +19,7 @@ pub struct Mount {
     /// What is mounted, from the top of the filesystem; empty for the top itself. It may be a
     /// directory within a subvolume.
     pub root: PathBuf,
-    /// Where.
+    /// The mount point.
     pub at: PathBuf,
     /// The top of it is the top of the subvolume.
     pub whole: bool,

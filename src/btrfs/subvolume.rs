@@ -64,7 +64,7 @@ impl Subvolume {
 /// How many of a filesystem's subvolumes could be seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coverage {
-    /// All.
+    /// All of them could be seen.
     #[default]
     Whole,
     /// All below the directory it was opened by; who is not root sees no more.

@@ -51,10 +51,8 @@ pub fn check(
             Ok(())
         })?;
         let hidden = || tree.unread.iter().chain(&hashes.unread).chain(&unread);
-        record.removed(
-            |path| hidden().any(|unread| unread.hides(path)),
-            &mut changes,
-        );
+        let hides = |path: &[u8]| hidden().any(|unread| unread.hides(path));
+        record.removed(hides, &mut changes);
         errors.extend(unread.into_iter().map(|unread| unread.error));
     }
     let told = |unread: Vec<Unread>| unread.into_iter().map(|unread| unread.error);

@@ -7,6 +7,7 @@ use super::queue::Queue;
 use super::read::Quiet;
 use super::walk::{Unread, WalkedEntry, WalkedTree, walk};
 use super::{ChecksumOptions, TreeComparison, WorkCounters, flags, go_on, line, list, read};
+use crate::btrfs::STAND_IN;
 use crate::error::Result;
 use crate::snapshot::shown;
 use std::cmp::Ordering;
@@ -137,8 +138,7 @@ impl BothEntries<'_> {
     }
 
     fn is_ignored(&self, node: &WalkedEntry) -> bool {
-        const STUB: u64 = 2; // BTRFS_EMPTY_SUBVOL_DIR_OBJECTID
-        self.options.ignore_stubs && node.is_dir() && node.stat.ino == STUB
+        self.options.ignore_stubs && node.is_dir() && node.stat.ino == STAND_IN
     }
 
     fn entry(&mut self, sides: Sides) {

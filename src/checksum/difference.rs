@@ -31,7 +31,7 @@ pub enum What {
 /// One attribute that differs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Change {
-    /// Which.
+    /// The aspect that differs.
     pub aspect: Aspect,
     /// In the first tree, as text; empty where there is nothing short to show.
     pub was: String,
@@ -47,7 +47,7 @@ pub enum Aspect {
     Kind,
     /// The bytes of a regular file.
     Content,
-    /// Its length.
+    /// The length of the file.
     Size,
     /// Permissions.
     Mode,

@@ -7,9 +7,11 @@ use super::entry::{Entry, Found, SeenEntry};
 use super::queue::{Job, Queue};
 use super::read::{self, Quiet};
 use super::walk::joined;
+use crate::btrfs::STAND_IN;
 use crate::digest::{Sha256, sha256};
+use crate::sys::at::open_within;
 use crate::sys::dir::{self, Stat};
-use crate::sys::{self, page_cache, quiet_thread};
+use crate::sys::{page_cache, quiet_thread};
 use crate::text::hex;
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -27,11 +29,8 @@ const BLOCK: usize = 64 << 10;
 const LONGEST_PATH: usize = 4000;
 /// How many entries a thread takes at a time.
 const SOME: usize = 64;
-/// The inode number of the empty directories that stand for nested subvolumes
-/// (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
-const STUB: u64 = 2;
 
-/// How to look.
+/// What is read of an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     /// Threads that read and compute.
@@ -152,9 +151,7 @@ fn sum(
 
 /// Opens what is at a path, piece by piece where it is long.
 fn open(top: BorrowedFd, path: &[u8], flags: i32) -> io::Result<OwnedFd> {
-    let once = |dir: BorrowedFd, path: &[u8], flags| {
-        sys::open_without_links(dir, Path::new(OsStr::from_bytes(path)), flags)
-    };
+    let once = |dir: BorrowedFd, path: &[u8], flags| open_within(dir, path, flags, 0);
     let (mut rest, mut dir) = (path, None::<OwnedFd>);
     while rest.len() > LONGEST_PATH {
         let cut = rest[..LONGEST_PATH].iter().rposition(|&byte| byte == b'/');
@@ -164,7 +161,6 @@ fn open(top: BorrowedFd, path: &[u8], flags: i32) -> io::Result<OwnedFd> {
         rest = &rest[cut + 1..];
     }
     let from = dir.as_ref().map_or(top, |dir| dir.as_fd());
-    let rest = if rest.is_empty() { b"." } else { rest };
     match once(from, rest, flags) {
         Err(e) if e.raw_os_error() == Some(libc::EPERM) && flags & libc::O_NOATIME != 0 => {
             once(from, rest, flags & !libc::O_NOATIME)
@@ -211,7 +207,7 @@ impl<'t> OpenParent<'t> {
         let dir = self.go(dir)?;
         let stat = dir::stat_at(dir, name)?;
         let kind = u32::from(stat.mode) & libc::S_IFMT;
-        if kind == libc::S_IFDIR && stat.ino == STUB {
+        if kind == libc::S_IFDIR && stat.ino == STAND_IN {
             return Ok((Found::Nothing, None));
         }
         let name = if name.is_empty() { b"." } else { name };
@@ -272,7 +268,7 @@ fn names(dir: BorrowedFd, name: &[u8]) -> io::Result<String> {
     let dir = dir::open_at(dir, name, flags)?;
     let mut all = Vec::new();
     dir::read_dir(dir.as_fd(), |_, kind, name| {
-        let stub = |stat: Stat| stat.ino == STUB;
+        let stub = |stat: Stat| stat.ino == STAND_IN;
         let place = kind == libc::DT_DIR && dir::stat_at(dir.as_fd(), name).is_ok_and(stub);
         if !place {
             all.push(name.to_vec());

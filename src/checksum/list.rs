@@ -51,7 +51,7 @@ impl ListFile {
 }
 
 impl List {
-    /// All of them.
+    /// All four, in the order in which a list of lists names them.
     pub const ALL: [List; 4] = [List::Ls, List::Files, List::Links, List::Xattrs];
 
     /// Whether it is one of the two that there always were.

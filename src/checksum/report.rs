@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What a run did or found.
+/// What a run of `checksumdir` did or found.
 pub enum Report {
     /// A comparison's differences.
     Outcome(TreeComparison),

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub struct Wanted {
     /// With their kinds.
     pub lists: Vec<(List, PathBuf)>,
-    /// The tree.
+    /// The top of the tree.
     pub dir: PathBuf,
 }
 

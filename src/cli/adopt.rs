@@ -53,113 +53,120 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         let said = "it lacks --as SUBVOLUME: what the snapshots are of";
         return Err(usage("buttersink adopt", said));
     };
-    let ours = origin(subvolume)?;
-    let task = &Task {
-        names: words[1..].iter().map(PathBuf::from).collect(),
-        yes: options.yes && !options.dry_run,
-        take_over: options.take_over,
+    let mut adoption = Adoption {
+        task: Task {
+            names: words[1..].iter().map(PathBuf::from).collect(),
+            yes: options.yes && !options.dry_run,
+            take_over: options.take_over,
+        },
+        path: subvolume,
+        ours: origin(subvolume)?,
+        count: 0,
+        failed: Ok(()),
+        progress: Progress::new(options.verbosity(), options.json),
     };
-    let changes = task.yes;
-    let access = if changes { Access::Write } else { Access::Read };
+    let access = match adoption.task.yes {
+        true => Access::Write,
+        false => Access::Read,
+    };
     let (mut store, mut archives) = store::open_all(&location.place, access, &means(options)?)?;
     store.attribute(Origins::new());
-    let mut progress = Progress::new(options.verbosity(), options.json);
-    let (mut count, mut failed) = (0, Ok(()));
-    adopt(
-        task,
-        &mut *store,
-        &ours,
-        &mut progress,
-        (&mut count, &mut failed),
-    )?;
+    adoption.adopt(&mut *store)?;
     for archive in &mut archives {
-        let done = match task.take_over {
-            true => take_over(task, &mut **archive, (subvolume, &ours), &mut progress),
-            false => Ok(()),
-        };
-        let done = done.and_then(|()| {
-            adopt(
-                task,
-                &mut **archive,
-                &ours,
-                &mut progress,
-                (&mut count, &mut failed),
-            )
-        });
-        go_on(done, &mut failed, &mut progress)?;
+        let done = adoption.take_over(&mut **archive);
+        let done = done.and_then(|()| adoption.adopt(&mut **archive));
+        adoption.go_on(done)?;
     }
-    if count == 0 && failed.is_ok() && !task.names.is_empty() {
-        let doing = format!("cannot adopt in {}", shown(&words[0]));
-        return Err(Error::failed(
-            doing,
-            "nothing of these names is there that is not adopted",
-        ));
-    }
-    progress.note(match changes {
-        true => format!("{count} of {ours} now"),
-        false => format!("{count} would be of {ours}; --yes does it"),
-    });
-    failed.and(progress.close())
+    adoption.end(&words[0])
 }
 
-/// Shows what is to be adopted in a store, and does it if that is wanted; counts it. One that cannot be keeps none
-/// of the others from it.
-fn adopt(
-    task: &Task,
-    store: &mut dyn Store,
-    ours: &Origin,
-    progress: &mut Progress,
-    (count, failed): (&mut usize, &mut Result<()>),
-) -> Result<()> {
-    let listing = store.list()?;
-    let meant = meant(task, &listing.snapshots, ours)?;
-    for snapshot in &meant {
-        process::check("adopting")?;
-        let known = snapshot.origin.as_ref().filter(|known| known.is_known());
-        let origin = Origin {
-            made: known.and_then(|known| known.made),
-            ..ours.clone()
-        };
-        if task.yes
-            && let Err(error) = store.adopt(&snapshot.path, &origin)
-        {
-            go_on(Err(error), failed, progress)?;
-            continue;
+/// An adoption, and what it came to so far.
+struct Adoption<'a> {
+    task: Task,
+    /// The subvolume that the snapshots are of.
+    path: &'a Path,
+    /// The same as records have it.
+    ours: Origin,
+    /// How many are adopted, or would be.
+    count: usize,
+    failed: Result<()>,
+    progress: Progress,
+}
+
+impl Adoption<'_> {
+    /// Shows what is to be adopted in a store, and does it if that is wanted. One that cannot be keeps none of the
+    /// others from it.
+    fn adopt(&mut self, store: &mut dyn Store) -> Result<()> {
+        let listing = store.list()?;
+        for snapshot in meant(&self.task, &listing.snapshots, &self.ours)? {
+            process::check("adopting")?;
+            let known = snapshot.origin.as_ref().filter(|known| known.is_known());
+            let origin = Origin {
+                made: known.and_then(|known| known.made),
+                ..self.ours.clone()
+            };
+            if self.task.yes
+                && let Err(error) = store.adopt(&snapshot.path, &origin)
+            {
+                self.go_on(Err(error))?;
+                continue;
+            }
+            self.count += 1;
+            self.progress.hear(&Event::Adopted(Box::new(Adopted {
+                location: listing.location.clone(),
+                id: snapshot.id(),
+                path: snapshot.path.clone(),
+                before: snapshot.origin.clone(),
+                origin,
+                done: self.task.yes,
+            })));
         }
-        *count += 1;
-        progress.hear(&Event::Adopted(Box::new(Adopted {
-            location: listing.location.clone(),
-            id: snapshot.id(),
-            path: snapshot.path.clone(),
-            before: snapshot.origin.clone(),
-            origin,
-            done: task.yes,
-        })));
+        Ok(())
     }
-    Ok(())
-}
 
-/// Makes the archive that a subvolume's backups go to this machine's, if it is another one's.
-fn take_over(
-    task: &Task,
-    archive: &mut dyn Archive,
-    (path, ours): (&Path, &Origin),
-    progress: &mut Progress,
-) -> Result<()> {
-    let Backups { name, owner, .. } = archive.backups()?;
-    let called = path.file_name() == Some(OsStr::new(&name));
-    let Some(before) = owner.filter(|owner| called && !owner.is_of(ours)) else {
-        return Ok(());
-    };
-    let (place, done) = (archive.location(), task.yes);
-    if done {
-        archive.claim(ours, true)?;
+    /// Makes the archive that the subvolume's backups go to this machine's, if it is another one's and that is
+    /// wanted.
+    fn take_over(&mut self, archive: &mut dyn Archive) -> Result<()> {
+        if !self.task.take_over {
+            return Ok(());
+        }
+        let Backups { name, owner, .. } = archive.backups()?;
+        let called = self.path.file_name() == Some(OsStr::new(&name));
+        let Some(before) = owner.filter(|owner| called && !owner.is_of(&self.ours)) else {
+            return Ok(());
+        };
+        let (place, done) = (archive.location(), self.task.yes);
+        if done {
+            archive.claim(&self.ours, true)?;
+        }
+        let becomes = if done { "is" } else { "would be" };
+        self.progress.note(format!(
+            "{place}: {before}, made the backups; it {becomes} of this machine now"
+        ));
+        Ok(())
     }
-    let becomes = if done { "is" } else { "would be" };
-    progress.note(format!(
-        "{place}: {before}, made the backups; it {becomes} of this machine now"
-    ));
-    Ok(())
+
+    fn go_on(&mut self, done: Result<()>) -> Result<()> {
+        go_on(done, &mut self.failed, &mut self.progress)
+    }
+
+    /// Says what it came to.
+    ///
+    /// # Errors
+    /// If something failed, or nothing of the names was there.
+    fn end(mut self, location: &OsStr) -> Result<()> {
+        let (count, ours) = (self.count, &self.ours);
+        if count == 0 && self.failed.is_ok() && !self.task.names.is_empty() {
+            let doing = format!("cannot adopt in {}", shown(location));
+            let said = "nothing of these names is there that is not adopted";
+            return Err(Error::failed(doing, said));
+        }
+        self.progress.note(match self.task.yes {
+            true => format!("{count} of {ours} now"),
+            false => format!("{count} would be of {ours}; --yes does it"),
+        });
+        self.failed.and(self.progress.close())
+    }
 }
 
 /// The subvolume as records have it.

@@ -1,6 +1,6 @@
 //! `buttersink backup` without a configuration: words into an order, and the order shown while it runs.
 
-use super::form::{EXIT, Form};
+use super::form::{EXIT, Form, with_config};
 use super::grammar::{Command, Usage, usage};
 use super::means::of_own;
 use super::options::Options;
@@ -24,12 +24,7 @@ pub(super) const COMMAND: Command<Form> = Command {
             words: "[options] SUBVOLUME DEST...",
             count: (2, usize::MAX),
         },
-        Usage {
-            form: Form::BackupConfig,
-            when: Some("config"),
-            words: "[options] --config FILE",
-            count: (0, 0),
-        },
+        with_config(Form::BackupConfig),
     ],
     text: "\
 SUBVOLUME is a mounted btrfs subvolume; snapshots are made in SUBVOLUME/snapshot/, if anything changed
@@ -86,10 +81,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         log::open(Path::new("/dev/stderr"))?;
     }
     let mut progress = Progress::new(options.verbosity(), options.json);
-    let (now, remark) = backup::local_now();
-    if let Some(remark) = remark {
-        progress.note(remark);
-    }
+    let now = backup::local_now(|remark| progress.note(remark));
     let done = oneshot::run(&order, &of_own(options)?, &now, &mut |event| {
         progress.hear(&event);
     });

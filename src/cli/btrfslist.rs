@@ -2,11 +2,11 @@
 
 use super::grammar::{Command, Opt, Program, Section, Usage, usage};
 use super::parse::Understood;
+use super::say;
 use crate::error::Result;
 use crate::list::{Look, View};
 use crate::report::{Screen, print};
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -89,15 +89,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match PROGRAM.read(arguments).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error.lines().lines().for_each(say);
+            say(PROGRAM.name, &error.lines());
             error.exit_code().into()
         }
     }
-}
-
-/// Where nobody can be told, the exit status still tells.
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "btrfslist: {text}");
 }
 
 fn run(asked: Understood<ListWish, ()>) -> Result<()> {
@@ -113,7 +108,7 @@ fn run(asked: Understood<ListWish, ()>) -> Result<()> {
     wish.look.screen = Screen::output();
     let view = View::read(Path::new(&words[0]), wish.sizes)?;
     for note in view.notes() {
-        say(note);
+        say(PROGRAM.name, note);
     }
     match wish.json {
         true => print(&(view.json()? + "\n")),

@@ -3,11 +3,12 @@
 use super::grammar::Hint::{Directory, OneOf};
 use super::grammar::{Command, Opt, Program, Section, Usage, usage};
 use super::parse::Understood;
+use super::say;
 use crate::checksum::{
     self, List, ListFile, ListTarget, Report, Wanted, WorkCounters, Written, check, compare_trees,
     names_of, write_lists,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::report::print;
 use crate::sys::catch_signals;
 use std::ffi::OsString;
@@ -139,16 +140,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Understood::Run(mode, words, options) => run(mode, words, options),
     });
     ExitCode::from(code.unwrap_or_else(|error| {
-        say(&error);
+        say(PROGRAM.name, &error.lines());
         error.exit_code()
     }))
-}
-
-fn say(error: &Error) {
-    // Where nobody can be told, the exit status still tells.
-    for line in error.lines().lines() {
-        let _ = writeln!(io::stderr(), "checksumdir: {line}");
-    }
 }
 
 fn run(mode: Mode, words: Vec<OsString>, mut options: Options) -> Result<u8> {
@@ -175,7 +169,9 @@ fn run(mode: Mode, words: Vec<OsString>, mut options: Options) -> Result<u8> {
             compare_trees(&paths[0], &paths[1], &how, &progress).map(Report::Outcome)
         }),
     }?;
-    report.errors().into_iter().for_each(say);
+    for error in report.errors() {
+        say(PROGRAM.name, &error.lines());
+    }
     if options.json {
         print(&report.json())?;
     } else if options.quiet < 2 {

@@ -1,6 +1,7 @@
 //! What `buttersink` can be told to do. Each form has options of its own; the table says which, for some groups of
 //! them at once.
 
+use super::grammar::Usage;
 use Form::*;
 
 /// A command, in one of the ways in which it is used.
@@ -63,8 +64,18 @@ pub(super) const EXIT: &[(u8, &str)] = &[
     (130, "interrupted"),
 ];
 
-/// What prints results.
-pub(super) const ALL: &[Form] = &[
+/// The form of a command that does what a configuration file says.
+pub(super) const fn with_config(form: Form) -> Usage<Form> {
+    Usage {
+        form,
+        when: Some("config"),
+        words: "[options] --config FILE",
+        count: (0, 0),
+    }
+}
+
+/// What does or shows something, and makes no file for people.
+const WORKING: &[Form] = &[
     Sync,
     Resend,
     List,
@@ -72,18 +83,35 @@ pub(super) const ALL: &[Form] = &[
     Clean,
     CleanBackup,
     Prune,
+    PruneConfig,
+    Snapshot,
+    SnapshotConfig,
+    Send,
     Adopt,
     Verify,
     VerifyConfig,
     Backup,
     BackupConfig,
-    PruneConfig,
-    Snapshot,
-    SnapshotConfig,
-    Send,
-    Restore,
     Status,
+    Restore,
+    CheckConfig,
 ];
+/// What prints results, of which one can want less.
+pub(super) const ALL: &[Form] = &without::<18>(WORKING, &[CheckConfig]);
+/// What can write a log.
+pub(super) const LOGGED: &[Form] = &without::<18>(WORKING, &[Status]);
+/// What uses buckets.
+pub(super) const BUCKETS: &[Form] = &without::<16>(LOGGED, &[Snapshot, SnapshotConfig]);
+/// What opens locations, which may be on other machines.
+pub(super) const FAR: &[Form] = &without::<11>(
+    BUCKETS,
+    &[ListConfig, CleanBackup, VerifyConfig, Restore, CheckConfig],
+);
+/// What has no number of requests in its configuration file, or takes it from the command line first.
+pub(super) const PARALLEL: &[Form] = &without::<11>(
+    BUCKETS,
+    &[Resend, PruneConfig, Send, BackupConfig, CheckConfig],
+);
 /// What moves data.
 pub(super) const MOVING: &[Form] = &[
     Sync,
@@ -95,71 +123,23 @@ pub(super) const MOVING: &[Form] = &[
     Send,
     Restore,
 ];
-/// What opens locations, which may be on other machines.
-pub(super) const FAR: &[Form] = &[
-    Sync,
-    Resend,
-    List,
-    Clean,
-    Prune,
-    Adopt,
-    Verify,
-    Backup,
-    BackupConfig,
-    PruneConfig,
-    Send,
-];
-/// What uses buckets.
-pub(super) const BUCKETS: &[Form] = &[
-    Sync,
-    Resend,
-    List,
-    ListConfig,
-    Clean,
-    CleanBackup,
-    Prune,
-    Adopt,
-    Verify,
-    VerifyConfig,
-    Backup,
-    BackupConfig,
-    PruneConfig,
-    Send,
-    Restore,
-    CheckConfig,
-];
-/// What can write a log.
-pub(super) const LOGGED: &[Form] = &[
-    Sync,
-    Resend,
-    List,
-    ListConfig,
-    Clean,
-    CleanBackup,
-    Prune,
-    Adopt,
-    Verify,
-    VerifyConfig,
-    Backup,
-    BackupConfig,
-    PruneConfig,
-    Snapshot,
-    SnapshotConfig,
-    Send,
-    Restore,
-    CheckConfig,
-];
-/// What has no number of requests in its configuration file, or takes it from the command line first.
-pub(super) const PARALLEL: &[Form] = &[
-    Sync,
-    List,
-    ListConfig,
-    Clean,
-    CleanBackup,
-    Prune,
-    Adopt,
-    Verify,
-    VerifyConfig,
-    Backup,
-    Restore,
-];
+
+/// The `N` forms of a group that are left without some. It does not compile if there are more or fewer.
+const fn without<const N: usize>(group: &[Form], some: &[Form]) -> [Form; N] {
+    let mut left = [Sync; N];
+    let (mut at, mut kept) = (0, 0);
+    while at < group.len() {
+        let (mut other, mut stays) = (0, true);
+        while other < some.len() {
+            stays &= group[at] as u8 != some[other] as u8;
+            other += 1;
+        }
+        if stays {
+            left[kept] = group[at];
+            kept += 1;
+        }
+        at += 1;
+    }
+    assert!(kept == N);
+    left
+}

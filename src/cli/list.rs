@@ -1,7 +1,7 @@
 //! `buttersink list`: the snapshots at a location, and the backups that are in archives there or that a
 //! configuration file names. Changes nothing.
 
-use super::form::Form;
+use super::form::{Form, with_config};
 use super::grammar::{Command, Usage, usage};
 use super::leftovers::{is_old, leftovers, usual};
 use super::means::{self, means};
@@ -28,12 +28,7 @@ pub(super) const COMMAND: Command<Form> = Command {
             words: "[options] LOCATION",
             count: (1, 1),
         },
-        Usage {
-            form: Form::ListConfig,
-            when: Some("config"),
-            words: "[options] --config FILE",
-            count: (0, 0),
-        },
+        with_config(Form::ListConfig),
     ],
     text: "",
     examples: &[
@@ -95,13 +90,8 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     }
     go_on(listing.must_be_whole(), &mut failed, &mut progress)?;
     if options.commands {
-        by_hand(
-            &mut *store,
-            &location.place,
-            &listing,
-            &mut failed,
-            &mut progress,
-        )?;
+        let place = &location.place;
+        by_hand(&mut *store, place, &listing, &mut failed, &mut progress)?;
     }
     for mut archive in archives {
         let shown = show(&mut *archive, (options, &look), &mut progress);

@@ -104,7 +104,6 @@ fn s3(options: &Options) -> BucketOptions {
         sse: options.sse.clone().unwrap_or(usual.sse),
         storage_class: options.storage_class.clone(),
         quirks: options.s3_quirks.clone(),
-        bwlimit: options.bwlimit,
         ..usual
     }
 }

@@ -1,6 +1,6 @@
 //! `buttersink prune`: retention where backups arrive, from options to an order. Knows no policy.
 
-use super::form::{EXIT, Form};
+use super::form::{EXIT, Form, with_config};
 use super::grammar::{Command, Usage, usage};
 use super::means::means;
 use super::options::Options;
@@ -8,7 +8,6 @@ use crate::backup;
 use crate::backup::families::{self, PruneOrder};
 use crate::backup::retention::Policy;
 use crate::error::Result;
-use crate::event::Event;
 use crate::progress::Progress;
 use crate::snapshot::Origins;
 use crate::store::{self, Access, Location};
@@ -24,12 +23,7 @@ pub(super) const COMMAND: Command<Form> = Command {
             words: "[options] LOCATION --keep POLICY",
             count: (1, 1),
         },
-        Usage {
-            form: Form::PruneConfig,
-            when: Some("config"),
-            words: "[options] --config FILE",
-            count: (0, 0),
-        },
+        with_config(Form::PruneConfig),
     ],
     text: "\
 For whoever owns the place: it needs no source. What no record attributes is shown and stays. Of each
@@ -53,11 +47,8 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     };
     let mut store = store::open(&location.place, access, &means(options)?)?;
     store.attribute(Origins::new());
-    let (now, remark) = backup::local_now();
     let mut progress = Progress::new(options.verbosity(), options.json);
-    if let Some(remark) = remark {
-        progress.hear(&Event::note(remark));
-    }
+    let now = backup::local_now(|remark| progress.note(remark));
     let done = families::prune(&order, &mut *store, &now, &mut |event| {
         progress.hear(&event);
     });

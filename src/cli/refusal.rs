@@ -3,6 +3,7 @@
 
 use super::grammar::{self, Command, Program, Usage};
 use crate::error::Error;
+use crate::text::nearest;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -11,7 +12,7 @@ impl<O, F: Copy + PartialEq> Program<O, F> {
     pub(super) fn mistyped(&self, word: &OsStr) -> Option<Error> {
         let text = word.to_str().filter(|text| !text.contains('/'))?;
         let names = self.commands.iter().map(|command| command.name);
-        let near = nearest(text, names.chain(["--help", "--version"]))?;
+        let near = near(text, names.chain(["--help", "--version"]))?;
         if Path::new(word).symlink_metadata().is_ok() {
             return None;
         }
@@ -25,7 +26,7 @@ impl<O, F: Copy + PartialEq> Program<O, F> {
         let typed = typed.map(|word| format!("{} {word}", command.name));
         let names = self.commands.iter().map(|command| command.name);
         let others = names.filter(|name| *name != command.name);
-        match typed.and_then(|typed| Some((nearest(&typed, others)?, typed))) {
+        match typed.and_then(|typed| Some((near(&typed, others)?, typed))) {
             Some((near, typed)) => {
                 let said = format!("there is no command '{typed}'; did you mean '{near}'?");
                 grammar::usage(self.name, &said)
@@ -36,9 +37,7 @@ impl<O, F: Copy + PartialEq> Program<O, F> {
 
     pub(super) fn unknown(&self, name: &str) -> Error {
         let names = self.options().map(|option| option.name.long);
-        let near = name
-            .strip_prefix("--")
-            .and_then(|long| nearest(long, names));
+        let near = name.strip_prefix("--").and_then(|long| near(long, names));
         let hint = near.map_or(String::new(), |near| format!("; did you mean --{near}?"));
         grammar::usage(self.name, &format!("there is no option {name}{hint}"))
     }
@@ -76,26 +75,9 @@ impl<O, F: Copy + PartialEq> Program<O, F> {
     }
 }
 
-/// The name that a mistyped one comes near.
-fn nearest(typed: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let far = (typed.len() / 2).min(2);
-    let measured = names.map(|name| (distance(typed, name), name));
-    let near = measured.filter(|(distance, _)| *distance <= far).min();
-    near.map(|(_, name)| name)
-}
-
-/// How many letters are to be added, removed or changed to make one word of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let changed = corner + usize::from(x != y);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+/// The name that a mistyped one comes near: of a short name fewer letters may be wrong.
+fn near(typed: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    nearest(typed, names, (typed.len() / 2).min(2))
 }
 
 #[cfg(test)]
@@ -104,10 +86,8 @@ mod tests {
 
     #[test]
     fn words_that_are_near() {
-        assert_eq!(distance("clear", "clean"), 1);
-        assert_eq!(distance("", "list"), 4);
         let names = ["list", "sync", "clean"];
-        let near = |typed: &str| nearest(typed, names.into_iter());
+        let near = |typed: &str| near(typed, names.into_iter());
         assert_eq!(near("lst"), Some("list"));
         assert_eq!(near("sycn"), Some("sync"));
         assert_eq!(near("a"), None);

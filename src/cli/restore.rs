@@ -105,9 +105,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let order = order(options, &config, from)?;
     let mut means = means::of_archive(options, from)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
-    if let (_, Some(remark)) = backup::local_now() {
-        progress.note(remark);
-    }
+    backup::local_now(|remark| progress.note(remark));
     let manner = &mut means.manner;
     manner.receive_with = manner.receive_with.or(config.restore.receive_with);
     manner.unconfined |= config.restore.receive_unconfined;

@@ -26,8 +26,7 @@ pub(super) fn backup(options: &Options) -> Result<()> {
 pub(super) fn prune(options: &Options) -> Result<()> {
     let order = order(options, Work::Prune)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
-    let (now, remark) = backup::local_now();
-    remark.iter().for_each(|remark| progress.note(remark));
+    let now = backup::local_now(|remark| progress.note(remark));
     let done = scheduled::prune(&order, &means(options)?, &now, &mut |event| {
         progress.hear(&event);
     });
@@ -64,10 +63,7 @@ pub(super) fn run(options: &Options, work: Work) -> Result<()> {
         (Level::Error, _) => Verbosity::Errors,
     };
     let mut progress = Progress::new(verbosity, options.json);
-    let (now, remark) = backup::local_now();
-    if let Some(remark) = remark {
-        progress.note(remark);
-    }
+    let now = backup::local_now(|remark| progress.note(remark));
     // What is mailed by cron, or kept by a journal, need not say each hour that nothing is due.
     let tells_idle = options.json || options.dry_run || io::stdout().is_terminal();
     let done = scheduled::run(&order, &of_own(options)?, &now, &mut |event| match event {

@@ -45,7 +45,7 @@ fn plain(dir: &OsStr) -> Result<&Path> {
     }
 }
 
-/// By which key what comes comes. What was made on this machine is of nobody's key.
+/// The key by which snapshots come. What was made on this machine is of nobody's key.
 fn key(options: &Options) -> Result<String> {
     let name = options.as_client.as_ref().map(shown).unwrap_or_default();
     match name.as_str() {
@@ -85,7 +85,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         .inspect_err(|error| system::line(|| error.to_string()))
 }
 
-/// Where it is, if it may be served.
+/// The directory without links, if it may be served.
 fn directory(dir: &Path, strict: bool) -> Result<PathBuf> {
     let doing = || format!("cannot serve {}", shown(dir));
     let found = Unopened::at(dir).doing(doing)?;

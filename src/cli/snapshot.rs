@@ -1,6 +1,6 @@
 //! `buttersink snapshot`: makes snapshots, from options to an order. Sends nothing, and lets nothing go.
 
-use super::form::{EXIT, Form};
+use super::form::{EXIT, Form, with_config};
 use super::grammar::{Command, Usage};
 use super::means::of_own;
 use super::options::Options;
@@ -22,12 +22,7 @@ pub(super) const COMMAND: Command<Form> = Command {
             words: "[options] SUBVOLUME",
             count: (1, 1),
         },
-        Usage {
-            form: Form::SnapshotConfig,
-            when: Some("config"),
-            words: "[options] --config FILE",
-            count: (0, 0),
-        },
+        with_config(Form::SnapshotConfig),
     ],
     text: "\
 The snapshot is made in SUBVOLUME/snapshot/, if anything changed since the last one. With --config,
@@ -40,7 +35,7 @@ those that are due of FILE are made where it says. None is let go: backup, send 
     exit: EXIT,
 };
 
-/// Makes one.
+/// Makes a snapshot of the subvolume that the words name.
 pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let order = BackupOrder {
         folder: options.snapshot_folder.clone().unwrap_or("snapshot".into()),
@@ -50,8 +45,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         ..BackupOrder::of(&words[0])
     };
     let mut progress = Progress::new(options.verbosity(), options.json);
-    let (now, remark) = backup::local_now();
-    remark.iter().for_each(|remark| progress.note(remark));
+    let now = backup::local_now(|remark| progress.note(remark));
     let done = oneshot::run(&order, &of_own(options)?, &now, &mut |event| {
         progress.hear(&event);
     });

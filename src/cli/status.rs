@@ -43,12 +43,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let file = options.file()?;
     let config = Config::read(file)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
-    let (now, remark) = backup::local_now();
+    let now = backup::local_now(|remark| progress.note(remark));
     let (state, damaged) = RunState::of(&config);
-    remark
-        .iter()
-        .chain(&damaged)
-        .for_each(|remark| progress.note(remark));
+    damaged.iter().for_each(|remark| progress.note(remark));
     for (path, why) in &config.unmatched {
         progress.note(format!("{} is not backed up: {why}", shown(path)));
     }

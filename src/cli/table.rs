@@ -11,7 +11,7 @@ use super::{
     adopt, backup, clean, config, list, prune, restore, send, server, snapshot, status, sync,
     verify,
 };
-use crate::backup::config::{LEVELS, VERIFY_MODES};
+use crate::backup::config::{LEVELS, STORAGE_CLASSES, VERIFY_MODES};
 use crate::report::ORDERS;
 
 pub(super) const PROGRAM: Program<Options, Form> = Program {
@@ -404,20 +404,10 @@ const S3: Table = &[
     Row::value("storage-class", "C", |o, v| {
         put(&mut o.storage_class, v.text())
     })
-    .hint(OneOf(CLASSES))
+    .hint(OneOf(STORAGE_CLASSES))
     .help("the storage class of uploads")
     .of(&[Sync, Backup]),
     Row::value("max-chain", "N", |o, v| put(&mut o.max_chain, v.number()))
         .help("at most N diffs in a bucket to make one snapshot of (30)")
         .of(&[Sync, Backup]),
-];
-
-const CLASSES: &[&str] = &[
-    "STANDARD",
-    "STANDARD_IA",
-    "ONEZONE_IA",
-    "INTELLIGENT_TIERING",
-    "GLACIER_IR",
-    "GLACIER",
-    "DEEP_ARCHIVE",
 ];

@@ -5,7 +5,7 @@ mod files;
 mod one;
 mod words;
 
-use super::form::Form;
+use super::form::{Form, with_config};
 use super::grammar::{Command, Usage};
 use super::means::{self, means};
 use super::options::Options;
@@ -19,7 +19,7 @@ use crate::proof::{Depth, Finding, Verdict};
 use crate::snapshot::{Listing, Uuid};
 use crate::store::{self, Access, Archive, Location, Place};
 use crate::verify::{self, Verification};
-use drill::Ground;
+use drill::DrillRun;
 use jiff::Timestamp;
 use one::{Other, With, add, alone};
 use std::ffi::{OsStr, OsString};
@@ -36,12 +36,7 @@ pub(super) const COMMAND: Command<Form> = Command {
             words: "[options] LOCATION",
             count: (1, 1),
         },
-        Usage {
-            form: Form::VerifyConfig,
-            when: Some("config"),
-            words: "[options] --config FILE",
-            count: (0, 0),
-        },
+        with_config(Form::VerifyConfig),
     ],
     text: "\
 Of each snapshot it says what was seen and how, what differs, or why it cannot be verified:
@@ -110,14 +105,14 @@ fn verify_location(
     let (mut store, archives) = store::open_all(&place.place, Access::Read, &means)?;
     let opened = other.as_ref().map(|other| Other::open(other, options));
     let mut other = opened.transpose()?;
-    let mut ground = ground(task, options)?;
+    let mut drill = drill(task, options)?;
     let listener = &mut |event| progress.hear(&event);
-    let (with, depth) = (&mut (other.as_mut(), ground.as_mut()), task.depth);
+    let (with, depth) = (&mut (other.as_mut(), drill.as_mut()), task.depth);
     let mut report = alone(&mut *store, depth, with, listener)?;
     for mut archive in archives {
         add(&mut report, &mut *archive, depth, with, listener)?;
     }
-    ground.map_or(Ok(()), Ground::finish)?;
+    drill.map_or(Ok(()), DrillRun::finish)?;
     let Some(mut other) = other else {
         return Ok(report);
     };
@@ -150,7 +145,7 @@ fn verify_config(
     progress: &mut Progress,
 ) -> Result<Verification> {
     let config = Config::read(file)?;
-    let mut ground = ground(task, options)?;
+    let mut drill = drill(task, options)?;
     let listener = &mut |event| progress.hear(&event);
     let mut report = Verification {
         findings: Vec::new(),
@@ -162,7 +157,7 @@ fn verify_config(
         let settings = archive::settings(&config, of, name);
         let opened = means::of_archive(options, of)
             .and_then(|means| store::open_archive(settings, Access::Read, &means));
-        let with = &mut (None, ground.as_mut());
+        let with = &mut (None, drill.as_mut());
         let before = report.findings.len();
         let unseen = match opened {
             Ok(mut archive) => add_archive(&mut report, &mut *archive, task.depth, with, listener)?,
@@ -183,7 +178,7 @@ fn verify_config(
             .notes
             .push(format!("not remembered: {error}"));
     }
-    ground.map_or(Ok(()), Ground::finish)?;
+    drill.map_or(Ok(()), DrillRun::finish)?;
     Ok(report)
 }
 
@@ -216,9 +211,9 @@ fn unread(subvolume: &str, why: String) -> Finding {
     }
 }
 
-fn ground(task: &Task, options: &Options) -> Result<Option<Ground>> {
+fn drill(task: &Task, options: &Options) -> Result<Option<DrillRun>> {
     let drill = task.drill.as_ref();
-    drill.map(|drill| Ground::of(drill, options)).transpose()
+    drill.map(|drill| DrillRun::of(drill, options)).transpose()
 }
 
 fn show(report: &Verification, mut progress: Progress) -> Result<()> {

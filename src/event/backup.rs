@@ -14,10 +14,10 @@ use std::path::PathBuf;
 pub struct Planned {
     /// Where, if there are several.
     pub destination: String,
-    /// What.
+    /// What it gets.
     #[serde(flatten)]
     pub plan: Plan,
-    /// It would.
+    /// Whether it only would.
     #[serde(skip)]
     pub dry_run: bool,
 }
@@ -31,17 +31,32 @@ impl fmt::Display for Planned {
     }
 }
 
+/// What a plan takes and costs at a place.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cost {
+    /// Where.
+    pub destination: String,
+    /// Bytes, requests and dollars, as far as they are known, in words.
+    pub estimate: String,
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.destination, self.estimate)
+    }
+}
+
 /// A destination that has everything now, or has not.
 #[derive(Clone, Debug, Serialize)]
 pub struct Destination {
-    /// Which.
+    /// The destination.
     pub destination: String,
-    /// Whether.
+    /// Whether it has everything.
     pub result: Fate,
     /// What it got, if it has everything.
     #[serde(flatten)]
     pub summary: Option<Summary>,
-    /// Why not.
+    /// Why it has not got everything.
     #[serde(flatten, serialize_with = "in_words")]
     pub error: Option<Error>,
 }
@@ -54,6 +69,15 @@ impl Event {
             plan: plan.clone(),
             dry_run,
         }))
+    }
+
+    /// What a plan takes and costs at a place, in words.
+    pub fn cost(destination: &str, estimate: String) -> Event {
+        let destination = destination.to_owned();
+        Event::Cost(Cost {
+            destination,
+            estimate,
+        })
     }
 
     /// A destination has everything, or has not.
@@ -84,7 +108,7 @@ impl fmt::Display for Destination {
 pub struct Retention {
     /// Where.
     pub location: String,
-    /// The oldest first.
+    /// The snapshots, the oldest first.
     pub snapshots: Vec<Judged>,
     /// Nothing goes; it would.
     #[serde(skip)]
@@ -99,9 +123,9 @@ pub struct Judged {
     pub path: PathBuf,
     /// Its effective UUID.
     pub id: Uuid,
-    /// It stays.
+    /// Whether the snapshot stays.
     pub keep: bool,
-    /// For a person.
+    /// Why, for a person.
     pub why: String,
 }
 

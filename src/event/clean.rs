@@ -16,11 +16,11 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
-    /// It is done.
+    /// The step is done.
     Done,
     /// It could not be done.
     Failed,
-    /// It is gone.
+    /// It was removed.
     Removed,
     /// It would be, but for the dry run.
     Removable,
@@ -54,7 +54,7 @@ impl fmt::Display for Fate {
 pub struct Leftover {
     /// Where.
     pub location: String,
-    /// Relative to that.
+    /// The path, relative to the location.
     #[serde(with = "path_text")]
     pub path: PathBuf,
     /// How large it is.
@@ -127,7 +127,7 @@ pub struct Deleted {
     pub kind: BackupKind,
     /// The name of its snapshot.
     pub snapshot: String,
-    /// Of its stream.
+    /// Bytes of its stream.
     pub bytes: u64,
     /// Whether it is gone.
     pub result: Fate,

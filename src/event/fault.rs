@@ -54,7 +54,7 @@ pub enum FaultKind {
 }
 
 impl Fault {
-    /// One for which a run cannot do what the file says.
+    /// A fault for which a run cannot do what the file says.
     pub fn failing(kind: FaultKind, key: impl Into<String>, error: &Error) -> Fault {
         let key = Some(key.into()).filter(|key| !key.is_empty());
         Fault {
@@ -67,7 +67,7 @@ impl Fault {
         }
     }
 
-    /// One that a run goes on with.
+    /// A fault that a run goes on with.
     pub fn harmful(kind: FaultKind, key: &str, words: &str) -> Fault {
         let error = Error::failed(key, words);
         Fault {

@@ -24,7 +24,7 @@ pub struct Overview {
 pub struct OverviewLine {
     /// What its backups are called.
     pub subvolume: String,
-    /// Where; empty if it did not come so far.
+    /// The place; empty if the run did not come so far.
     pub location: String,
     /// Snapshots made there.
     pub made: usize,

@@ -17,7 +17,7 @@ pub struct Restoring {
     pub subvolume: String,
     /// The key of the manifest that is restored.
     pub manifest_key: String,
-    /// Why that one.
+    /// Why that one is restored.
     pub why: String,
     /// Its chain, the full one first.
     #[serde(serialize_with = "rows")]
@@ -35,7 +35,7 @@ pub struct Restoring {
     pub waits: Vec<String>,
     /// What it costs, if that is known.
     pub cost_dollars: Option<f64>,
-    /// In words.
+    /// What that costs, in words.
     pub cost: String,
     /// Where snapshots are received.
     #[serde(with = "path_text")]

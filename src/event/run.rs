@@ -52,6 +52,12 @@ pub(super) fn made(
     }
 }
 
+/// How far a comparison is.
+pub(super) fn comparing(path: &Path, entries: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let entries = numbered(entries, "entry", "entries");
+    write!(f, "comparing {}, {entries} so far", shown(path))
+}
+
 /// What is frozen was asked for.
 pub(super) fn thaw(objects: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let objects = counted(objects, "object");
@@ -80,11 +86,11 @@ pub(super) fn thawing(
 /// A step's diff cannot be received, and there is another way.
 #[derive(Clone, Debug, Serialize)]
 pub struct Instead {
-    /// The step.
+    /// The step that failed.
     pub step: Step,
-    /// Why not.
+    /// Why its diff cannot be received.
     pub error: Error,
-    /// By what the rest goes.
+    /// The plan by which the rest goes.
     pub plan: Plan,
 }
 
@@ -134,10 +140,10 @@ impl fmt::Display for Compared {
 /// A step that has ended, well or with an error.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ended {
-    /// Which.
+    /// The step that has ended.
     #[serde(flatten)]
     pub step: Step,
-    /// How.
+    /// How it ended.
     pub result: Fate,
     /// Bytes of the stream that arrived.
     pub received_bytes: Option<u64>,

@@ -22,7 +22,7 @@ pub struct Verified {
     /// What was found.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Of how many snapshots.
+    /// The number of snapshots that were looked at.
     #[serde(skip)]
     pub snapshots: usize,
 }

@@ -52,7 +52,7 @@ const GONE: &[i32] = &[
 /// Objects in a directory.
 #[derive(Debug)]
 pub struct Directory {
-    /// Absolute.
+    /// The absolute path of the root.
     root: PathBuf,
     files: Arc<Files>,
     limits: Limits,
@@ -344,13 +344,13 @@ fn prefix(below: &Path, doing: &dyn Fn() -> String) -> Result<String> {
     Ok(parts.into_iter().map(|part| part + "/").collect())
 }
 
-/// An error of the filesystem, with what to do about it.
-/// Whether no more can be read there at all.
+/// Whether no more can be read there at all: not until it is mounted anew.
 fn is_gone(error: &io::Error) -> bool {
-    let number = error.raw_os_error();
-    number.is_some_and(|number| number != libc::EIO && GONE.contains(&number))
+    let gone = |number| number == libc::ESTALE || number != libc::EIO && GONE.contains(&number);
+    error.raw_os_error().is_some_and(gone)
 }
 
+/// An error of the filesystem, with what to do about it.
 fn explained(doing: String, error: io::Error) -> Error {
     with_way_out(Error::io(doing, error))
 }

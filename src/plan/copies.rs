@@ -2,7 +2,7 @@
 //! filesystem, unaltered. What only claims to be one of them is not copied.
 
 use super::{Action, Planner, Step, conflicting};
-use crate::snapshot::{Mended, Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Snapshot, State, Uuid, shown};
 use std::collections::HashMap;
 
 impl<'a> Planner<'a> {
@@ -30,16 +30,10 @@ impl<'a> Planner<'a> {
 
     fn copy(&mut self, target: &Snapshot, original: &Snapshot) {
         self.parents.insert(target.id());
+        let why = format!("from {}, on the same filesystem", shown(&original.path));
         self.plan.steps.push(Step {
-            action: Action::Copy,
-            path: target.path.clone(),
-            to: target.id(),
-            from: None,
-            clones: Vec::new(),
-            size: Size::Exact(0),
-            mended: Mended::default(),
             original: Some(original.path.clone()),
-            why: format!("from {}, on the same filesystem", shown(&original.path)),
+            ..Step::new(Action::Copy, target, why)
         });
     }
 }

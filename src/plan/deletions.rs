@@ -4,7 +4,7 @@
 use super::{Action, Obstacle, Planner, Step};
 use crate::attribution::Family;
 use crate::error::{Error, Result};
-use crate::snapshot::{Mended, Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Snapshot, State, Uuid, shown};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -55,17 +55,9 @@ impl Planner<'_> {
             let what = "not at the source, but diffs at the destination build on it: kept";
             return self.obstacle(Obstacle::note(&snapshot.path, what));
         }
-        self.plan.steps.push(Step {
-            action: Action::Delete,
-            path: snapshot.path.clone(),
-            to: snapshot.id(),
-            from: None,
-            clones: Vec::new(),
-            size: Size::Exact(0),
-            mended: Mended::default(),
-            original: None,
-            why: "the source does not have it".to_owned(),
-        });
+        let why = "the source does not have it";
+        let step = Step::new(Action::Delete, snapshot, why);
+        self.plan.steps.push(step);
     }
 
     /// What is of no subvolume that the source has: who made it lets it go.

@@ -3,7 +3,7 @@
 
 use super::{Action, Obstacle, Planner, Step, conflicting};
 use crate::error::{Error, Result};
-use crate::snapshot::{Mended, Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Snapshot, State, Uuid, shown};
 use crate::text::counted_with;
 use std::collections::HashMap;
 use std::path::Path;
@@ -135,18 +135,8 @@ impl<'a> Planner<'a> {
     }
 
     fn keep(&mut self, snapshot: &Snapshot, why: String) {
-        let (path, to) = (snapshot.path.clone(), snapshot.id());
-        self.plan.steps.push(Step {
-            action: Action::Keep,
-            path,
-            to,
-            from: None,
-            clones: Vec::new(),
-            size: Size::Exact(0),
-            mended: Mended::default(),
-            original: None,
-            why,
-        });
+        let step = Step::new(Action::Keep, snapshot, why);
+        self.plan.steps.push(step);
     }
 
     /// Whether the destination can keep nothing under its name; says so in the plan.

@@ -64,7 +64,7 @@ pub(super) enum Instruction<'a> {
     End,
 }
 
-/// What is made.
+/// The kind of entry that is made.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Make<'a> {
     File,

@@ -21,7 +21,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         return;
     };
     let (version, commands) = (1 + u32::from(first & 1), with_lengths(commands));
-    if !crate::sys::at::makes_for_root() || is_large(version, &commands) {
+    if !crate::sys::makes_for_root() || is_large(version, &commands) {
         return;
     }
     let piece = [1, 7, 100, 4096][usize::from(first >> 1 & 3)];

@@ -3,10 +3,10 @@
 use super::look::{BAR, Look, Order};
 use super::table::{As, Bytes, Column, Maybe, Moment, Rows, data, fitted, titles};
 use super::tree::{bar, descent};
-use crate::snapshot::{Diff, Listing, Snapshot, State, Uuid, path_text, shown};
+use crate::snapshot::{Diff, Listing, Pair, Snapshot, State, Uuid, path_text, shown};
 use crate::text::{age, counted, human, minute};
 use serde::{Serialize, Serializer};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 
 /// A snapshot as it is shown.
@@ -33,7 +33,7 @@ struct Stored {
 }
 
 /// The streams that make a snapshot on the shortest way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Chain {
     links: usize,
     bytes: u64,
@@ -252,7 +252,7 @@ fn stored(listing: &Listing) -> HashMap<Uuid, Stored> {
             .cloned()
             .unwrap_or_else(|| from.to_string())
     };
-    let ways = ways(kept);
+    let ways = ways(listing, kept);
     let mut all: HashMap<Uuid, Stored> = HashMap::new();
     for diff in kept {
         let way = ways.get(&diff.to);
@@ -271,27 +271,21 @@ fn stored(listing: &Listing) -> HashMap<Uuid, Stored> {
 }
 
 /// For each snapshot what it is made out of on the shortest way, and how many streams that takes.
-fn ways(kept: &[Diff]) -> HashMap<Uuid, (Option<Uuid>, Chain)> {
-    let mut out_of: HashMap<Option<Uuid>, Vec<&Diff>> = HashMap::new();
+fn ways(listing: &Listing, kept: &[Diff]) -> HashMap<Uuid, (Option<Uuid>, Chain)> {
+    let mut bytes: HashMap<Pair, u64> = HashMap::new();
     for diff in kept {
-        out_of.entry(diff.from).or_default().push(diff);
+        let size = diff.size.bytes().unwrap_or(0);
+        bytes.entry(diff.pair()).or_insert(size);
     }
-    let (mut found, mut ahead) = (
-        HashMap::new(),
-        VecDeque::from([(None, Chain { links: 0, bytes: 0 })]),
-    );
-    while let Some((from, chain)) = ahead.pop_front() {
-        for diff in out_of.get(&from).into_iter().flatten() {
-            found.entry(diff.to).or_insert_with(|| {
-                let bytes = diff.size.bytes().unwrap_or(0);
-                let chain = Chain {
-                    links: chain.links + 1,
-                    bytes: chain.bytes.saturating_add(bytes),
-                };
-                ahead.push_back((Some(diff.to), chain));
-                (from, chain)
-            });
-        }
+    let mut found: HashMap<Uuid, (Option<Uuid>, Chain)> = HashMap::new();
+    for (to, from) in listing.offer.graph().shortest().last_diffs() {
+        let below = from.and_then(|from| found.get(&from));
+        let below = below.map_or(Chain::default(), |(_, chain)| *chain);
+        let chain = Chain {
+            links: below.links + 1,
+            bytes: below.bytes.saturating_add(bytes[&(to, from)]),
+        };
+        found.insert(to, (from, chain));
     }
     found
 }

@@ -33,7 +33,7 @@ pub struct Look {
 pub(super) struct Order {
     /// One of [`ORDERS`].
     pub(super) by: &'static str,
-    /// From the end.
+    /// Whether the order is reversed.
     pub(super) backwards: bool,
 }
 

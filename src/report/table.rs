@@ -47,11 +47,11 @@ pub struct Column<R: 'static> {
     pub key: &'static str,
     /// The member is left out where it is null.
     pub optional: bool,
-    /// The how manieth it is in text, from 1; 0 where it is not shown.
+    /// Its place in text, counted from 1; 0 where it is not shown.
     pub place: u8,
-    /// What stands above it in text.
+    /// The header above it in text.
     pub title: &'static str,
-    /// How it is aligned.
+    /// How its text is aligned.
     pub align: Align,
     /// Characters that it has at least.
     pub width: usize,

@@ -118,7 +118,7 @@ impl BucketAddress {
         })
     }
 
-    /// For people.
+    /// The address, for people.
     pub(crate) fn shown(&self) -> String {
         let url = self.bucket.base_url();
         format!(

@@ -12,13 +12,13 @@ use std::fmt;
 /// A lifecycle rule that is in force, and matters to who keeps things.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
-    /// Its name.
+    /// The name of the rule.
     pub id: String,
     /// How the keys of what it is for begin.
     pub prefix: String,
     /// Bytes that an object must exceed for it to be for it.
     pub over: u64,
-    /// What it does.
+    /// What the rule does.
     pub does: Does,
 }
 

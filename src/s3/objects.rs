@@ -31,7 +31,7 @@ impl HeadResponse {
         self.response.header(&format!("x-amz-meta-{name}"))
     }
 
-    /// All of ours.
+    /// All metadata of ours.
     pub(super) fn all_meta(&self) -> BTreeMap<String, String> {
         let ours = self.kept().filter_map(|(name, value)| {
             let name = name.strip_prefix("x-amz-meta-")?;

@@ -191,6 +191,12 @@ impl<K: Copy + Eq + Hash> Shortest<K> {
         &self.order
     }
 
+    /// The last of the diffs that each thing takes: what it makes, and out of what. Each comes after what it is
+    /// made out of.
+    pub fn last_diffs(&self) -> impl Iterator<Item = (K, Option<K>)> {
+        self.order.iter().map(|at| (*at, self.by[at].0))
+    }
+
     /// How many diffs it takes; `None` if it cannot be made.
     pub fn depth(&self, at: K) -> Option<usize> {
         self.by.get(&at).map(|(_, depth)| *depth)

@@ -47,7 +47,7 @@ pub struct Mended(pub Vec<Mend>);
 /// Faults of one kind that were mended in a stream.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Mend {
-    /// What was wrong.
+    /// What is wrong with the diff.
     pub fault: Fault,
     /// How often; bytes where bytes are missing.
     pub count: u64,

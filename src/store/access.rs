@@ -12,7 +12,7 @@ pub enum Access {
     Put,
     /// List, measure, send, and receive what is new.
     Append,
-    /// Also delete.
+    /// As [`Access::Append`], and delete.
     Write,
 }
 

@@ -74,10 +74,10 @@ pub struct Bucket<L> {
 pub struct Reach {
     objects: Arc<dyn Objects>,
     access: Access,
-    /// What is going to be received is of, if somebody told.
+    /// The origins of what is going to be received, if somebody told.
     coming: Origins,
     told: bool,
-    /// What streams of it move at, where the objects do not see to that.
+    /// The rate of its streams, where the objects do not see to that.
     limiter: Option<Limiter>,
 }
 
@@ -124,7 +124,7 @@ impl<L: Layout> Bucket<L> {
         }
     }
 
-    /// Streams move at no more bytes in a second than these; for objects that know no such limit.
+    /// Limits its streams to so many bytes in a second, for objects that know no such limit.
     #[must_use]
     pub fn limited(mut self, bwlimit: Option<u64>) -> Bucket<L> {
         self.reach.limiter = bwlimit.map(Limiter::new);
@@ -209,7 +209,7 @@ impl<L: Layout> Bucket<L> {
     }
 }
 
-/// What changes, and is told of in one place.
+/// Changes of what is kept, which the transaction log tells of.
 impl<L: Layout> Bucket<L> {
     fn shown(&self, path: &Path) -> String {
         format!("{}{}", self.location(), shown(path))

@@ -39,10 +39,10 @@ pub enum Extent {
     These(#[serde(with = "path_text::list")] Vec<PathBuf>),
 }
 
-/// What was seen.
+/// What was seen of the files, page by page.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Page {
-    /// In the order asked, or that of the store.
+    /// What was seen, in the order asked, or in that of the store.
     pub seen: Vec<SeenEntry>,
     /// More differs than can be kept in memory, so the pages go through everything.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

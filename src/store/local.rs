@@ -26,7 +26,7 @@ pub use send::builtin_send;
 pub use target::Target;
 
 use crate::btrfs::{self, Coverage, Filesystem};
-use crate::error::{Cause, Doing, Error, Kind, Result};
+use crate::error::{Doing, Error, Kind, Result};
 use crate::limiter::Limiter;
 use crate::log::{self, transactions};
 use crate::process::{self, Priority};
@@ -44,7 +44,7 @@ use receive::{Receiving, leftover, parent, part};
 use records::quarantine::Left;
 use records::seals::{self, Fact};
 use records::{marks, quarantine, state_dir};
-use send::{bound, measure, mending, not_as_listed};
+use send::{measure, mending, not_as_listed};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -58,7 +58,7 @@ pub struct Manner {
     pub priority: Priority,
     /// Protocol 2 with compressed extents as they are, where kernel and tools can.
     pub compressed: bool,
-    /// How snapshots are received; if nothing is said, by the program `btrfs` where there is one.
+    /// How snapshots are received; `None` for by ourselves, where this machine can.
     pub receive_with: Option<ReceiveWith>,
     /// Whether the program `btrfs` may receive where it cannot be kept to its filesystem.
     pub unconfined: bool,
@@ -85,20 +85,20 @@ pub struct Local {
     /// Snapshots that are going to be brought here, and those of them that were listed elsewhere.
     sought: Vec<Uuid>,
     elsewhere: Vec<Snapshot>,
-    /// What is going to be received is of.
+    /// The origins of what is going to be received.
     coming: Origins,
-    /// What is going to be received is compared before it counts.
+    /// Whether what is going to be received is compared before it counts.
     compares: bool,
     walled: bool,
     /// Whether what is here may be read; and the UUIDs of what was received since it was opened and has nothing of
     /// what was here before.
     reads: bool,
     brought: Vec<Uuid>,
-    /// By which key of a server what comes comes.
+    /// The key of the server by which snapshots come.
     key: Option<CameBy>,
-    /// What was being received last did not arrive, so that what it took may not be free yet.
+    /// Whether what was being received last did not arrive, so that what it took may not be free yet.
     failed: bool,
-    /// What interrupted transfers left was looked for.
+    /// Whether what interrupted transfers left was looked for.
     tidied: bool,
     /// Whether what is received may wait for others, and what waits.
     holds: bool,
@@ -126,15 +126,8 @@ impl Local {
             return Err(Error::refused(format!("cannot open {}", shown(&dir)), said));
         }
         let writes = access.grants(Right::Add);
-        if writes {
-            leftover::must_be_writable(&dir, &filesystem)?;
-        }
-        let lock = writes.then(|| lock::lock(&dir)).transpose()?;
-        if writes {
-            leftover::take_over(&dir)?;
-            leftover::seal_pending(&dir, &filesystem)?;
-            leftover::forget_finished(&dir)?;
-        }
+        let lock = || leftover::lock_and_settle(&dir, &filesystem);
+        let lock = writes.then(lock).transpose()?;
         let remark = builtin_receive::remark(manner).filter(|_| writes);
         Ok(Local {
             dir,
@@ -246,31 +239,9 @@ impl Local {
         sys::syncfs(self.filesystem.fd()).doing(doing)?;
         Ok(true)
     }
-
-    /// Whether there is room. What failed before, or was deleted, may still take some.
-    fn check_space(&mut self, size: Size, path: &Path) -> Result<()> {
-        let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
-        if std::mem::replace(&mut self.failed, true) {
-            room::wait(&self.filesystem)?;
-        }
-        let mut free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
-        if size.bytes().is_some_and(|needed| needed > free) {
-            room::wait(&self.filesystem)?;
-            free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
-        }
-        let packed = self.manner.compressed || self.filesystem.compresses();
-        match size.bytes().filter(|_| size.is_exact() && !packed) {
-            Some(needed) if needed > free => Err(Error::failed(
-                doing(),
-                format!("no space left on device (needs {needed} bytes, {free} are free)"),
-            )
-            .cause(Cause::Errno(libc::ENOSPC))),
-            _ => Ok(()),
-        }
-    }
 }
 
-/// What changes, and is told of in one place.
+/// Changes of what is kept, which the transaction log tells of.
 impl Local {
     fn shown(&self, path: &Path) -> String {
         shown(self.dir.join(path))
@@ -368,11 +339,12 @@ impl Store for Local {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all);
         let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
+        let notes = self.notes.clone();
+        let mut notes = [notes, subvolumes.notes, states.notes, remarks].concat();
         let filesystem = self.filesystem.fsid()?;
         listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
-        let mut unread = Vec::new();
         let left = quarantine::left(&self.dir).unwrap_or_else(|error| {
-            unread.push(error.to_string());
+            notes.push(error.to_string());
             Vec::new()
         });
         let left = left.iter();
@@ -380,17 +352,9 @@ impl Store for Local {
         self.unread = states.unread;
         snapshots.sort_by(|a, b| a.path.cmp(&b.path));
         self.as_seen(&mut snapshots);
-        let wanted = target::elsewhere(self, &subvolumes.all, &snapshots, &mut unread);
+        let wanted = target::elsewhere(self, &subvolumes.all, &snapshots, &mut notes);
         snapshots.extend(wanted);
         self.known.clone_from(&snapshots);
-        let mut notes = [
-            self.notes.clone(),
-            subvolumes.notes,
-            states.notes,
-            remarks,
-            unread,
-        ]
-        .concat();
         // Without them, streams bring everything.
         self.elsewhere = target::copies(self).unwrap_or_else(|error| {
             notes.push(error.to_string());
@@ -444,7 +408,7 @@ impl Store for Local {
     }
 
     fn less_than_whole(&mut self, diff: &Diff) -> Result<Option<u64>> {
-        bound::less_than_whole(self, diff)
+        measure::less_than_whole(self, diff)
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {

@@ -39,10 +39,10 @@ type Read = fn(&OsStr) -> Result<Place>;
 const KINDS: &[(&str, Read)] = &[
     ("btrfs://", local),
     ("file://", local),
-    ("s3://", bucket),
     ("ssh://", |rest| Address::parse(rest).map(Place::Ssh)),
-    ("raw+ssh://", |rest| Address::parse(rest).map(Place::RawSsh)),
+    ("s3://", bucket),
     ("raw:", raw),
+    ("raw+ssh://", |rest| Address::parse(rest).map(Place::RawSsh)),
 ];
 
 /// A place, and perhaps one snapshot in it.
@@ -133,9 +133,10 @@ fn kind(text: &OsStr) -> Result<(&'static str, Read, &OsStr)> {
 }
 
 fn unknown_kind(text: &OsStr, colon: usize) -> Error {
-    let said = "known kinds are btrfs://, file://, ssh://, s3://, raw:/, raw+ssh:// and paths; a path of this name \
-                begins with ./";
-    let error = wrong(text, said);
+    let schemes = KINDS.iter().map(|(scheme, _)| *scheme);
+    let schemes = schemes.collect::<Vec<_>>().join(", ");
+    let said = format!("known kinds are {schemes} and paths; a path of this name begins with ./");
+    let error = wrong(text, &said);
     let (name, rest) = text.as_bytes().split_at(colon);
     let small = [name.to_ascii_lowercase(), rest.to_vec()].concat();
     let known = |(scheme, _): &(&str, Read)| small.starts_with(scheme.as_bytes());
@@ -154,16 +155,10 @@ fn mistaken(text: &OsStr) -> Option<Error> {
         return None;
     }
     let rest = &whole[name.len() + 1..];
-    let way = match name {
-        "s3" | "btrfs" | "file" | "ssh" | "raw+ssh" => {
-            let slashes = if matches!(name, "btrfs" | "file") {
-                ""
-            } else {
-                "/"
-            };
-            let rest = rest.trim_start_matches(|c| !slashes.is_empty() && c == '/');
-            format!("{name}://{rest}")
-        }
+    let scheme = format!("{name}://");
+    let way = match KINDS.iter().any(|(known, _)| *known == scheme) {
+        true if matches!(name, "btrfs" | "file") => format!("{scheme}{rest}"),
+        true => format!("{scheme}{}", rest.trim_start_matches('/')),
         _ if start.is_empty() && rest.starts_with('/') => format!("ssh://{name}{rest}"),
         _ => format!("ssh://{name}/PATH/FROM/THE/ROOT/"),
     };

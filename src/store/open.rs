@@ -28,7 +28,7 @@ pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Stor
             Ok(Box::new(local.limited(means.bwlimit)))
         }
         Place::S3 { bucket, prefix } => {
-            let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
+            let store = DiffStore::open(bucket, prefix, access, means.at_s3())?;
             Ok(Box::new(store))
         }
         Place::Raw(dir) => {
@@ -94,7 +94,7 @@ pub type StoreAndArchives = (Box<dyn Store>, Vec<Box<dyn Archive>>);
 pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAndArchives> {
     let (mut store, bucket) = match place {
         Place::S3 { bucket, prefix } => {
-            let store = DiffStore::open(bucket, prefix, access, means.s3.clone())?;
+            let store = DiffStore::open(bucket, prefix, access, means.at_s3())?;
             (store, bucket.clone())
         }
         Place::Raw(dir) => {
@@ -107,7 +107,7 @@ pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAnd
     let found = store.inventory()?.clone();
     let archives = ArchiveStore::all_among(&found, (&bucket, &top), |settings| match place {
         Place::Raw(_) => store.archive(settings),
-        _ => ArchiveStore::open(settings, access, means.s3.clone()),
+        _ => ArchiveStore::open(settings, access, means.at_s3()),
     })?;
     let boxed = |archive| Box::new(archive) as Box<dyn Archive>;
     Ok((Box::new(store), archives.into_iter().map(boxed).collect()))
@@ -126,7 +126,7 @@ pub fn open_archive(
         true => {
             ArchiveStore::in_directory(settings, access, means.s3.part_size)?.limited(means.bwlimit)
         }
-        false => ArchiveStore::open(settings, access, means.s3.clone())?,
+        false => ArchiveStore::open(settings, access, means.at_s3())?,
     };
     Ok(Box::new(archive))
 }
@@ -145,7 +145,7 @@ pub fn bucket_remarks(
             DiffStore::in_directory(Path::new(dir), Access::Read, None)?;
             Ok(vec![format!("{bucket}: a directory").into()])
         }
-        None => lifecycle::remarks(bucket, prefix, is_archive, means.s3.clone()),
+        None => lifecycle::remarks(bucket, prefix, is_archive, means.at_s3()),
     }
 }
 
@@ -162,15 +162,15 @@ pub fn try_writing(
 ) -> Result<String> {
     match bucket.strip_prefix(raw::SCHEME) {
         Some(dir) => attempt::in_directory(Path::new(dir), prefix),
-        None => attempt::at_s3(bucket, prefix, class, means.s3.clone()),
+        None => attempt::at_s3(bucket, prefix, class, means.at_s3()),
     }
 }
 
 /// What the command line of a server grants, and what it does not leave to the client.
 pub struct Terms<'a> {
-    /// What may be done there.
+    /// What the client may do there.
     pub grant: Grant,
-    /// By which key of the server what comes comes; empty if that is not known.
+    /// The key of the server by which snapshots come; empty if that is not known.
     pub key: &'a str,
     /// How snapshots are received; where nothing is said, as the client wishes if that can be here.
     pub receive_with: Option<ReceiveWith>,

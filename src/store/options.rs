@@ -14,14 +14,21 @@ pub struct Means {
     pub manner: Manner,
     /// How far sides are reached.
     pub ssh: SshOptions,
-    /// How buckets are reached and used.
+    /// How buckets are reached and used. Their rate is [`Means::bwlimit`].
     pub s3: BucketOptions,
-    /// Bytes in a second that streams move at, at most, whatever is between; buckets see to it themselves, by
-    /// [`BucketOptions::bwlimit`].
+    /// Bytes in a second that streams move at, at most, whatever is between.
     pub bwlimit: Option<u64>,
 }
 
 impl Means {
+    /// The options of a bucket at S3, whose client sees to the rate itself.
+    pub(super) fn at_s3(&self) -> BucketOptions {
+        BucketOptions {
+            bwlimit: self.bwlimit,
+            ..self.s3.clone()
+        }
+    }
+
     /// The same for a run at these places: what it does on one machine goes through one connection.
     #[must_use]
     pub fn at<'a>(&self, places: impl IntoIterator<Item = &'a Place>) -> Means {

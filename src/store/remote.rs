@@ -38,13 +38,13 @@ pub struct Remote {
     us: Hello,
     dial: DialAttended,
     line: Option<Line>,
-    /// Where it is, if a person wrote that.
+    /// The location that a person wrote, if one did.
     named: Option<Place>,
-    /// What is going to be sent there is of.
+    /// The origins of what is going to be sent there.
     coming: Origins,
-    /// What is going to be sent there is compared before it counts.
+    /// Whether what is going to be sent there is compared before it counts.
     compares: bool,
-    /// What is going to be sent there may wait for others.
+    /// Whether what is going to be sent there may wait for others.
     holds: bool,
 }
 

@@ -2,7 +2,7 @@
 //! nothing else, have where it is received. Knows bytes as they pass, in pieces of any length; the head, whose
 //! names change too, has passed before.
 
-use super::{ATTR_CLONE_UUID, ATTR_PATH, COMMAND, command_crc, damaged, le16, le32, put};
+use super::{ATTR_CLONE_UUID, ATTR_PATH, COMMAND, close, damaged, le16, le32, put};
 use crate::error::{Error, Result};
 use crate::snapshot::Uuid;
 use std::ops::Range;
@@ -36,7 +36,7 @@ pub enum Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Its bytes.
+    /// The bytes of the piece.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Piece::Bytes(bytes) | Piece::From(_, bytes) => bytes,
@@ -144,8 +144,7 @@ impl Names {
             Error::refused("cannot use the send stream", said)
         })?;
         command[place].copy_from_slice(&self.sources[number].1.0);
-        let sum = command_crc(command);
-        command[6..COMMAND].copy_from_slice(&sum.to_le_bytes());
+        close(command, CMD_CLONE);
         Ok(Some(number))
     }
 }
@@ -176,11 +175,7 @@ pub fn remove_from_top(xattr: &[u8]) -> Vec<u8> {
     let mut command = vec![0; COMMAND];
     put(&mut command, ATTR_PATH, b"");
     put(&mut command, ATTR_XATTR_NAME, xattr);
-    let length = (command.len() - COMMAND) as u32;
-    command[..4].copy_from_slice(&length.to_le_bytes());
-    command[4..6].copy_from_slice(&CMD_REMOVE_XATTR.to_le_bytes());
-    let sum = command_crc(&command);
-    command[6..COMMAND].copy_from_slice(&sum.to_le_bytes());
+    close(&mut command, CMD_REMOVE_XATTR);
     command
 }
 

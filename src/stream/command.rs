@@ -3,7 +3,9 @@
 //!
 //! Source of the numbers: the kernel's `fs/btrfs/send.h`.
 
-use super::{COMMAND, MAGIC, MAX_BODY, command_crc, cut_off, damaged, le16, le32, put, restarted};
+use super::{
+    COMMAND, MAGIC, MAX_BODY, close, command_crc, cut_off, damaged, le16, le32, put, restarted,
+};
 use crate::error::{Error, Result};
 use std::io::Read;
 
@@ -339,15 +341,6 @@ impl CommandWriter {
         }
         close(&mut to[start..], verb as u16);
     }
-}
-
-/// Gives a command whose body stands its header.
-fn close(command: &mut [u8], number: u16) {
-    let length = (command.len() - COMMAND) as u32;
-    command[..4].copy_from_slice(&length.to_le_bytes());
-    command[4..6].copy_from_slice(&number.to_le_bytes());
-    let sum = command_crc(command);
-    command[6..COMMAND].copy_from_slice(&sum.to_le_bytes());
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Compared, Event, Listener, Summary};
 use crate::log;
 use crate::plan::{Action, Plan, Step};
-use crate::snapshot::{Listing, Mended, Size, Snapshot, State, shown};
+use crate::snapshot::{Listing, Snapshot, State, shown};
 use crate::store::{Rejected, Store};
 
 /// Compares what a step brought, if the plan asks for that.
@@ -149,17 +149,8 @@ fn pending<'a>(here: &'a Listing, there: &'a Listing) -> impl Iterator<Item = &'
 }
 
 pub(super) fn waiting(snapshot: &Snapshot) -> Step {
-    Step {
-        action: Action::Keep,
-        path: snapshot.path.clone(),
-        to: snapshot.id(),
-        from: None,
-        clones: Vec::new(),
-        size: Size::Exact(0),
-        mended: Mended::default(),
-        original: None,
-        why: "it was not compared when it came".to_owned(),
-    }
+    let why = "it was not compared when it came";
+    Step::new(Action::Keep, snapshot, why)
 }
 
 /// Takes back what a step brought: the error, with what became of the copy.

@@ -7,7 +7,7 @@ use crate::event::{Event, Listener, Summary};
 use crate::log;
 use crate::plan::{Action, Plan, Step};
 use crate::process;
-use crate::snapshot::{Listing, Mended, Size, Snapshot, State, Uuid, shown};
+use crate::snapshot::{Listing, Size, Snapshot, State, Uuid, shown};
 use crate::store::{Receipt, Store};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -42,22 +42,16 @@ pub fn plan(names: &[PathBuf], here: &Listing, there: &Listing) -> Result<Plan> 
         ..Plan::default()
     };
     for copy in &wrong {
-        let sound = |s: &&Snapshot| s.id() == copy.id() && s.may_be_source();
-        let Some(original) = here.snapshots.iter().find(sound) else {
+        let sound = |s: &Snapshot| s.id() == copy.id() && s.may_be_source();
+        if !here.snapshots.iter().any(sound) {
             let said = format!("{} does not have it unaltered", here.location);
             return Err(Error::refused(doing(&copy.path), said));
-        };
+        }
         let parent = wrong.iter().find(|s| copy.parent_uuid == Some(s.uuid));
         plan.steps.push(Step {
-            action: Action::Transfer,
-            path: copy.path.clone(),
-            to: original.id(),
             from: parent.map(|s| s.id()),
-            clones: Vec::new(),
             size: Size::Unknown,
-            original: None,
-            why: "sent again, to replace the copy".to_owned(),
-            mended: Mended::default(),
+            ..Step::new(Action::Transfer, copy, "sent again, to replace the copy")
         });
     }
     Ok(plan)

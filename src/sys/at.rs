@@ -2,9 +2,10 @@
 //! through a symbolic link. Names are bytes; what they mean is the caller's business.
 
 use super::dir::{Time, by_descriptor, c_string, checked, grown, stat_at};
+use super::open_resolved;
 use std::ffi::CString;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Opens `path` below `dir` with the flags of `open`, without leaving `dir`, without following a
 /// symbolic link and without going over to another mount, also in the last part. An empty path is
@@ -13,19 +14,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 /// # Errors
 /// `EXDEV` or `ELOOP` for a path that leads elsewhere; `ENOSYS` before Linux 5.6.
 pub fn open_within(dir: BorrowedFd, path: &[u8], flags: i32, mode: u32) -> io::Result<OwnedFd> {
-    let path = c_string(if path.is_empty() { b"." } else { path })?;
-    // Sound: zero is a valid `open_how`.
-    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = (flags | libc::O_CLOEXEC | libc::O_NOFOLLOW) as u64;
-    how.mode = mode.into();
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV;
-    let (dir, size) = (dir.as_raw_fd(), size_of::<libc::open_how>());
-    // Sound: the path ends in a zero byte and both outlive the call; a success is a new descriptor
-    // that nobody else owns.
-    unsafe {
-        let answer = libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), &how, size);
-        Ok(OwnedFd::from_raw_fd(checked(answer)? as i32))
-    }
+    let path = if path.is_empty() { b"." } else { path };
+    let resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV;
+    open_resolved(dir, path, (flags | libc::O_NOFOLLOW, mode), resolve)
 }
 
 /// Makes a directory.
@@ -34,7 +25,7 @@ pub fn open_within(dir: BorrowedFd, path: &[u8], flags: i32, mode: u32) -> io::R
 /// Those of `mkdirat`.
 pub fn make_dir_at(dir: BorrowedFd, name: &[u8], mode: u32) -> io::Result<()> {
     let name = c_string(name)?;
-    // Sound: the name ends in a zero byte and outlives the call.
+    // SAFETY: the name ends in a zero byte and outlives the call.
     done(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode) })
 }
 
@@ -44,7 +35,7 @@ pub fn make_dir_at(dir: BorrowedFd, name: &[u8], mode: u32) -> io::Result<()> {
 /// Those of `mknodat`.
 pub fn make_node_at(dir: BorrowedFd, name: &[u8], mode: u32, device: u64) -> io::Result<()> {
     let name = c_string(name)?;
-    // Sound: as in `make_dir_at`.
+    // SAFETY: as in `make_dir_at`.
     done(unsafe { libc::mknodat(dir.as_raw_fd(), name.as_ptr(), mode, device) })
 }
 
@@ -54,7 +45,7 @@ pub fn make_node_at(dir: BorrowedFd, name: &[u8], mode: u32, device: u64) -> io:
 /// Those of `symlinkat`.
 pub fn make_symlink_at(dir: BorrowedFd, name: &[u8], content: &[u8]) -> io::Result<()> {
     let (name, content) = (c_string(name)?, c_string(content)?);
-    // Sound: both end in a zero byte and outlive the call.
+    // SAFETY: both end in a zero byte and outlive the call.
     done(unsafe { libc::symlinkat(content.as_ptr(), dir.as_raw_fd(), name.as_ptr()) })
 }
 
@@ -65,7 +56,7 @@ pub fn make_symlink_at(dir: BorrowedFd, name: &[u8], content: &[u8]) -> io::Resu
 pub fn link_at(from: BorrowedFd, name: &[u8], to: BorrowedFd, new_name: &[u8]) -> io::Result<()> {
     let (name, new_name) = (c_string(name)?, c_string(new_name)?);
     let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
-    // Sound: as in `make_symlink_at`.
+    // SAFETY: as in `make_symlink_at`.
     done(unsafe { libc::linkat(from, name.as_ptr(), to, new_name.as_ptr(), 0) })
 }
 
@@ -80,11 +71,29 @@ pub fn rename_at(
     new_name: &[u8],
     replace: bool,
 ) -> io::Result<()> {
-    let (name, new_name) = (c_string(name)?, c_string(new_name)?);
     let flags = if replace { 0 } else { libc::RENAME_NOREPLACE };
+    rename(from, name, to, new_name, flags)
+}
+
+/// Exchanges two names of a directory, in one step.
+///
+/// # Errors
+/// Those of `renameat2`; `ENOENT` if one of them is missing.
+pub fn exchange_at(dir: BorrowedFd, one: &[u8], other: &[u8]) -> io::Result<()> {
+    rename(dir, one, dir, other, libc::RENAME_EXCHANGE)
+}
+
+fn rename(
+    from: BorrowedFd,
+    name: &[u8],
+    to: BorrowedFd,
+    new_name: &[u8],
+    flags: u32,
+) -> io::Result<()> {
+    let (name, new_name) = (c_string(name)?, c_string(new_name)?);
     let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
     let (name, new_name) = (name.as_ptr(), new_name.as_ptr());
-    // Sound: as in `make_symlink_at`.
+    // SAFETY: as in `make_symlink_at`.
     checked(unsafe { libc::syscall(libc::SYS_renameat2, from, name, to, new_name, flags) })
         .map(drop)
 }
@@ -96,7 +105,7 @@ pub fn rename_at(
 pub fn unlink_at(dir: BorrowedFd, name: &[u8], directory: bool) -> io::Result<()> {
     let name = c_string(name)?;
     let flags = if directory { libc::AT_REMOVEDIR } else { 0 };
-    // Sound: as in `make_dir_at`.
+    // SAFETY: as in `make_dir_at`.
     done(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), flags) })
 }
 
@@ -108,7 +117,7 @@ pub fn write_at(file: BorrowedFd, mut pieces: &mut [IoSlice], mut offset: u64) -
     while !pieces.is_empty() {
         let count = pieces.len().min(1024) as i32;
         let (start, at) = (pieces.as_ptr().cast(), offset as i64);
-        // Sound: an `IoSlice` is laid out as an `iovec`, and all of them outlive the call.
+        // SAFETY: an `IoSlice` is laid out as an `iovec`, and all of them outlive the call.
         let written = checked(unsafe { libc::pwritev(file.as_raw_fd(), start, count, at) } as i64);
         match written {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -129,7 +138,7 @@ pub fn write_at(file: BorrowedFd, mut pieces: &mut [IoSlice], mut offset: u64) -
 /// Those of `fallocate`.
 pub fn allocate(file: BorrowedFd, mode: i32, offset: u64, length: u64) -> io::Result<()> {
     let (offset, length) = (offset as i64, length as i64);
-    // Sound: only numbers are passed.
+    // SAFETY: only numbers are passed.
     done(unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, length) })
 }
 
@@ -141,21 +150,9 @@ pub fn terminal_width(file: BorrowedFd) -> Option<usize> {
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
-    // Sound: the kernel fills in the structure that the request is about.
+    // SAFETY: the kernel fills in the structure that the request is about.
     done(unsafe { libc::ioctl(file.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) }).ok()?;
     Some(size.ws_col.into()).filter(|&columns| columns > 0)
-}
-
-/// Whether we are root.
-pub fn is_root() -> bool {
-    // Sound: the call takes no memory and cannot fail.
-    unsafe { libc::geteuid() == 0 }
-}
-
-/// Whether what this thread makes belongs to root, user and group.
-pub fn makes_for_root() -> bool {
-    // Sound: the calls take no memory and cannot fail.
-    unsafe { libc::geteuid() == 0 && libc::getegid() == 0 }
 }
 
 /// Something whose attributes are changed: what is open, or an entry of a directory, which is never
@@ -187,7 +184,7 @@ impl Thing<'_> {
     /// Those of `fchownat`.
     pub fn chown(&self, user: u32, group: u32) -> io::Result<()> {
         let (dir, name, flags) = self.at()?;
-        // Sound: the name ends in a zero byte and outlives the call.
+        // SAFETY: the name ends in a zero byte and outlives the call.
         done(unsafe { libc::fchownat(dir, name.as_ptr(), user, group, flags) })
     }
 
@@ -197,7 +194,7 @@ impl Thing<'_> {
     /// Those of `fchmod`; `EOPNOTSUPP` for a symbolic link.
     pub fn chmod(&self, mode: u32) -> io::Result<()> {
         let (dir, name) = match self {
-            // Sound: only numbers are passed.
+            // SAFETY: only numbers are passed.
             Thing::Open(file) => return done(unsafe { libc::fchmod(file.as_raw_fd(), mode) }),
             Thing::Named(dir, name) => (*dir, *name),
         };
@@ -207,7 +204,7 @@ impl Thing<'_> {
             return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
         }
         let path = c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
-        // Sound: as in `chown`.
+        // SAFETY: as in `chown`.
         done(unsafe { libc::chmod(path.as_ptr(), mode) })
     }
 
@@ -221,11 +218,11 @@ impl Thing<'_> {
             tv_nsec: nanoseconds.into(),
         });
         match self {
-            // Sound: the array outlives the call.
+            // SAFETY: the array outlives the call.
             Thing::Open(file) => done(unsafe { libc::futimens(file.as_raw_fd(), times.as_ptr()) }),
             Thing::Named(..) => {
                 let (dir, name, flags) = self.at()?;
-                // Sound: likewise, and as in `chown`.
+                // SAFETY: likewise, and as in `chown`.
                 done(unsafe { libc::utimensat(dir, name.as_ptr(), times.as_ptr(), flags) })
             }
         }
@@ -237,7 +234,7 @@ impl Thing<'_> {
     /// Those of `lsetxattr`.
     pub fn set_xattr(&self, name: &[u8], value: &[u8]) -> io::Result<()> {
         let (name, data, length) = (c_string(name)?, value.as_ptr().cast(), value.len());
-        // Sound: names and paths end in a zero byte, the value has the length that is told, and all
+        // SAFETY: names and paths end in a zero byte, the value has the length that is told, and all
         // of them outlive the call.
         done(match self.path()? {
             None => unsafe { libc::fsetxattr(self.fd(), name.as_ptr(), data, length, 0) },
@@ -251,7 +248,7 @@ impl Thing<'_> {
     /// Those of `lremovexattr`; `ENODATA` if there is none.
     pub fn remove_xattr(&self, name: &[u8]) -> io::Result<()> {
         let name = c_string(name)?;
-        // Sound: as in `set_xattr`.
+        // SAFETY: as in `set_xattr`.
         done(match self.path()? {
             None => unsafe { libc::fremovexattr(self.fd(), name.as_ptr()) },
             Some(path) => unsafe { libc::lremovexattr(path.as_ptr(), name.as_ptr()) },
@@ -266,7 +263,7 @@ impl Thing<'_> {
         let path = self.path()?;
         let names = grown(|buffer| {
             let (to, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-            // Sound: the kernel writes at most the length given.
+            // SAFETY: the kernel writes at most the length given.
             checked(match &path {
                 None => unsafe { libc::flistxattr(self.fd(), to, length) },
                 Some(path) => unsafe { libc::llistxattr(path.as_ptr(), to, length) },

@@ -11,7 +11,7 @@ const STOPPING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 extern "C" fn on_signal(_: libc::c_int) {
     if INTERRUPTED.swap(true, Ordering::SeqCst) {
-        // Sound: `_exit` may be called in a signal handler, and ends everything.
+        // SAFETY: `_exit` may be called in a signal handler, and ends everything.
         unsafe { libc::_exit(130) }
     }
 }
@@ -21,7 +21,7 @@ extern "C" fn on_signal(_: libc::c_int) {
 /// ignored when we started (`nohup`, background jobs of a script) stays ignored.
 pub fn catch_signals() {
     for signal in STOPPING {
-        // Sound: zero is a valid `sigaction` (no flags, so no SA_RESTART; an empty mask), both
+        // SAFETY: zero is a valid `sigaction` (no flags, so no SA_RESTART; an empty mask), both
         // structures outlive the calls, and the handler does only what a handler may.
         unsafe {
             let mut old: libc::sigaction = std::mem::zeroed();
@@ -42,7 +42,7 @@ pub fn interrupted() -> bool {
 
 /// Keeps the stopping signals from the calling thread, so that another one receives them.
 pub fn quiet_thread() {
-    // Sound: the set is initialised by `sigemptyset` and outlives the calls.
+    // SAFETY: the set is initialised by `sigemptyset` and outlives the calls.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
@@ -59,7 +59,7 @@ pub fn quiet_thread() {
 pub fn prepare_child(command: &mut Command, background: bool) {
     let parent = std::process::id();
     command.process_group(0);
-    // Sound: between fork and exec the closure makes system calls only, all of them
+    // SAFETY: between fork and exec the closure makes system calls only, all of them
     // async-signal-safe, and allocates nothing.
     unsafe {
         command.pre_exec(move || become_child(parent, background));
@@ -70,7 +70,7 @@ pub fn prepare_child(command: &mut Command, background: bool) {
 /// stays in our process group, and a Ctrl-C reaches it too. The rest is as in [`prepare_child`].
 pub fn prepare_companion(command: &mut Command) {
     let parent = std::process::id();
-    // Sound: as in `prepare_child`.
+    // SAFETY: as in `prepare_child`.
     unsafe {
         command.pre_exec(move || become_child(parent, false));
     }
@@ -79,13 +79,13 @@ pub fn prepare_companion(command: &mut Command) {
 /// Ends a child that was prepared by [`prepare_child`], and what it started. It must not have been
 /// waited for yet, so that its number is still its own.
 pub fn kill_group(child: u32) {
-    // Sound: the call takes no memory. It fails only if nobody is left, which is what is wanted.
+    // SAFETY: the call takes no memory. It fails only if nobody is left, which is what is wanted.
     unsafe { libc::kill(-(child as libc::pid_t), libc::SIGKILL) };
 }
 
 /// Runs in the child, between fork and exec.
 fn become_child(parent: u32, background: bool) -> io::Result<()> {
-    // Sound: plain system calls; the set is initialised and outlives its use.
+    // SAFETY: plain system calls; the set is initialised and outlives its use.
     unsafe {
         checked(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM))?;
         // The parent may have died before we asked to be told.
@@ -109,7 +109,7 @@ fn become_child(parent: u32, background: bool) -> io::Result<()> {
 pub fn yield_to_others() {
     const PROCESS: libc::c_int = 1;
     const IDLE: libc::c_int = 3 << 13;
-    // Sound: plain system calls, which may be made between fork and exec too.
+    // SAFETY: plain system calls, which may be made between fork and exec too.
     unsafe {
         libc::syscall(libc::SYS_ioprio_set, PROCESS, 0, IDLE);
         libc::setpriority(libc::PRIO_PROCESS, 0, 19);
@@ -149,19 +149,19 @@ mod tests {
     #[test]
     fn signals_go_to_threads_that_want_them() {
         // `nohup` and background jobs of scripts start us with SIGINT ignored, and then it stays so.
-        // Sound: no handler of anybody's is lost.
+        // SAFETY: no handler of anybody's is lost.
         unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
         catch_signals();
         // SIGINT is directed at a thread that blocks it: nothing may happen yet.
         std::thread::spawn(|| {
             quiet_thread();
-            // Sound: the calling thread is alive.
+            // SAFETY: the calling thread is alive.
             unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGINT) };
         })
         .join()
         .unwrap();
         assert!(!interrupted());
-        // Sound: likewise.
+        // SAFETY: likewise.
         unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGINT) };
         assert!(interrupted());
         INTERRUPTED.store(false, Ordering::SeqCst);

@@ -27,7 +27,7 @@ pub fn confine(command: &mut Command, mount: &Path, others: &[PathBuf]) -> io::R
     let tried = std::thread::scope(|scope| scope.spawn(&become_confined).join());
     tried.map_err(|_| io::Error::other("a thread panicked"))??;
     command.current_dir("/");
-    // Sound: between fork and exec the closure makes system calls only, and allocates nothing.
+    // SAFETY: between fork and exec the closure makes system calls only, and allocates nothing.
     unsafe { command.pre_exec(become_confined) };
     Ok(())
 }
@@ -40,7 +40,7 @@ fn become_confined(mount: &CStr, others: &[CString]) -> io::Result<()> {
         propagation: 0,
         userns_fd: 0,
     };
-    // Sound: the paths end with a NUL, the structure has the length that is told, and all of them
+    // SAFETY: the paths end with a NUL, the structure has the length that is told, and all of them
     // outlive the calls.
     unsafe {
         checked(libc::unshare(libc::CLONE_NEWNS))?;

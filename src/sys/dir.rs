@@ -1,6 +1,7 @@
 //! Directories, files and their attributes relative to open directories, so that no path is too
 //! long and no rename above us leads astray. Names are bytes.
 
+use super::open_resolved;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -29,7 +30,7 @@ pub struct Stat {
     pub rdev: u64,
     /// Last change of the content, in seconds since 1970.
     pub mtime: i64,
-    /// Its nanoseconds.
+    /// Nanoseconds of the same moment.
     pub nsec: u32,
     /// Whether something is mounted here (Linux 5.8 and later know).
     pub mount: bool,
@@ -65,18 +66,7 @@ pub fn open_at(dir: BorrowedFd<'_>, path: &[u8], flags: i32) -> io::Result<Owned
 /// # Errors
 /// `ELOOP` for a link; else those of `openat2`.
 pub fn open_below(dir: BorrowedFd<'_>, path: &[u8], flags: i32) -> io::Result<OwnedFd> {
-    let path = c_string(path)?;
-    // SAFETY: zero is a valid `open_how`.
-    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = (flags | libc::O_CLOEXEC) as u64;
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
-    // SAFETY: the path is NUL-terminated, and both live through the call.
-    let fd = checked(unsafe {
-        let (dir, size) = (dir.as_raw_fd(), size_of::<libc::open_how>());
-        libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), &raw const how, size)
-    })?;
-    // SAFETY: the kernel has just given us this descriptor; nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+    open_resolved(dir, path, (flags, 0), libc::RESOLVE_NO_SYMLINKS)
 }
 
 /// The attributes of `path` below `dir`, or of `dir` itself if `path` is empty.

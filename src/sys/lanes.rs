@@ -52,7 +52,7 @@ impl Vectors {
         if !self.are_here() {
             return None;
         }
-        // Sound: the processor has what the functions are compiled for.
+        // SAFETY: the processor has what the functions are compiled for.
         #[cfg(target_arch = "x86_64")]
         return Some(match self {
             Vectors::Avx2 => unsafe { x86::with_avx2(messages) },
@@ -113,9 +113,9 @@ mod x86 {
             for (lane, message) in $messages.iter().enumerate() {
                 let block: &[u8; 64] = message[$at..].first_chunk().expect("whole blocks");
                 let block = block.as_ptr().cast::<__m256i>();
-                // Sound: the block has 64 bytes, and they need no alignment.
+                // SAFETY: the block has 64 bytes, and they need no alignment.
                 halves[0][lane] = unsafe { _mm256_loadu_si256(block) };
-                // Sound, as above.
+                // SAFETY: as above.
                 halves[1][lane] = unsafe { _mm256_loadu_si256(block.add(1)) };
             }
             [transposed!(halves[0]), transposed!(halves[1])]
@@ -262,7 +262,7 @@ mod x86 {
     fn hashes(state: &[__m256i; 8]) -> [Hash; LANES] {
         let mut hashes = [[0; 32]; LANES];
         for (word, lanes) in state.iter().enumerate() {
-            // Sound: a vector is eight words, and all patterns of bits are words.
+            // SAFETY: a vector is eight words, and all patterns of bits are words.
             let lanes: [u32; LANES] = unsafe { core::mem::transmute(*lanes) };
             for (hash, lane) in hashes.iter_mut().zip(lanes) {
                 hash[word * 4..][..4].copy_from_slice(&lane.to_be_bytes());

@@ -38,7 +38,7 @@ fn wait(file: BorrowedFd, events: i16, within: Duration) -> io::Result<i16> {
         revents: 0,
     };
     let within = libc::c_int::try_from(within.as_millis()).unwrap_or(libc::c_int::MAX);
-    // Sound: one structure, which outlives the call.
+    // SAFETY: one structure, which outlives the call.
     checked(unsafe { libc::poll(&mut one, 1, within) })?;
     Ok(one.revents)
 }
@@ -46,7 +46,7 @@ fn wait(file: BorrowedFd, events: i16, within: Duration) -> io::Result<i16> {
 /// Asks this process to stop, as SIGTERM from elsewhere does; the calling thread is one of those that are
 /// [quiet](super::quiet_thread).
 pub fn stop_this_process() {
-    // Sound: the call takes no memory.
+    // SAFETY: the call takes no memory.
     unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
 }
 

@@ -2,16 +2,28 @@
 //! name, each from the directory before it, so that nothing can be exchanged between the look and the
 //! use. Knows owners and modes; not what is in the files.
 
-use super::at::is_root;
 use super::dir::{Stat, open_at, read_link_at, stat_at};
 use crate::text::shown;
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
+
+/// Whether we are root.
+pub fn is_root() -> bool {
+    // SAFETY: the call takes no memory and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Whether what this thread makes belongs to root, user and group.
+pub fn makes_for_root() -> bool {
+    // SAFETY: the calls take no memory and cannot fail.
+    unsafe { libc::geteuid() == 0 && libc::getegid() == 0 }
+}
 
 /// As many links as the kernel follows.
 const LINKS: usize = 40;
@@ -37,9 +49,9 @@ impl AsFd for Unopened {
 /// What is not root's alone.
 #[derive(Clone, Debug)]
 pub struct Strange {
-    /// Where it stands.
+    /// The path at which it stands.
     pub path: PathBuf,
-    /// Its owner.
+    /// The user who owns it.
     pub uid: u32,
     /// Its permissions.
     pub mode: u16,
@@ -162,6 +174,22 @@ pub fn read_bounded(from: &mut dyn Read, most: u64) -> io::Result<Vec<u8>> {
     match bytes.len() as u64 > most {
         true => Err(too_long(most)),
         false => Ok(bytes),
+    }
+}
+
+/// Opens an ordinary file to read and change it, or makes it for its owner alone. No link is followed.
+///
+/// # Errors
+/// If it is something else, or what `open` says.
+pub fn open_to_change(path: &Path, make: bool) -> io::Result<File> {
+    // To be read too, and without waiting: then what is a FIFO opens, and is seen to be one.
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).truncate(false);
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options.create(make).mode(0o600).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(no_file()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A drill: chains of stored streams are tried where they can be, so that it is said of those only
 //! that they can be received. Which chains, and what follows from one that fails; where they are tried
-//! is the ground's business.
+//! is the trial's business.
 
 use super::{Verification, is_sound};
 use crate::error::{Error, Kind, Result};
@@ -19,7 +19,7 @@ use std::io::Read;
 use std::rc::Rc;
 
 /// Where streams are tried, one after the other, what they build on before.
-pub trait Ground {
+pub trait Trial {
     /// Tries a stored stream whose parent was tried before, and tells how many bytes of it were read.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ pub enum DrillOutcome {
 /// How much is drawn at random, where not all is tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sample {
-    /// So many chains.
+    /// So many chains, chosen at random.
     Chains(usize),
     /// Chains, until that many bytes are in them, but one at least.
     Bytes(u64),
@@ -63,7 +63,7 @@ pub enum Sample {
 pub fn drill(
     report: &mut Verification,
     store: &mut dyn Store,
-    ground: &mut dyn Ground,
+    trial: &mut dyn Trial,
     sample: Option<Sample>,
     listener: &mut Listener,
 ) -> Result<Vec<String>> {
@@ -89,9 +89,9 @@ pub fn drill(
     }
     let name = |id: Uuid| known.get(&id).map_or(id.to_string(), |s| shown(&s.path));
     let links: Vec<Pair> = drawn.iter().flat_map(|&id| ways.chain(id)).collect();
-    let tried = try_links(&links, &stored, &name, (store, ground), listener)?;
+    let tried = try_links(&links, &stored, &name, (store, trial), listener)?;
     for snapshot in &sound {
-        if let Some(verdict) = verdict(&ways.chain(snapshot.id()), &tried, &name, &ground.how()) {
+        if let Some(verdict) = verdict(&ways.chain(snapshot.id()), &tried, &name, &trial.how()) {
             report.add(snapshot, verdict, true);
         }
     }
@@ -112,7 +112,7 @@ fn try_links(
     links: &[Pair],
     stored: &HashMap<Pair, Diff>,
     name: &dyn Fn(Uuid) -> String,
-    (store, ground): (&mut dyn Store, &mut dyn Ground),
+    (store, trial): (&mut dyn Store, &mut dyn Trial),
     listener: &mut Listener,
 ) -> Result<BTreeMap<Uuid, DrillOutcome>> {
     let (total, mut before) = (total(links, stored), 0_u64);
@@ -129,7 +129,7 @@ fn try_links(
             listener(Event::Verifying(Watched { what, bytes, total }));
         };
         far(0);
-        tried.insert(to, ground.attempt(store, diff, far)?);
+        tried.insert(to, trial.attempt(store, diff, far)?);
         before = before.saturating_add(diff.size.bytes().unwrap_or(0));
     }
     Ok(tried)
@@ -212,7 +212,7 @@ impl<R: Read> Read for Counted<'_, R> {
 }
 
 /// A store in which what is tried is received for good.
-pub struct TrialStore<'a> {
+pub struct ReceiveTrial<'a> {
     store: &'a mut dyn Store,
     place: String,
     count: usize,
@@ -221,10 +221,10 @@ pub struct TrialStore<'a> {
 /// With less than so much room, an error may be for want of it.
 const ROOM: u64 = 64 << 20;
 
-impl<'a> TrialStore<'a> {
+impl<'a> ReceiveTrial<'a> {
     /// Receives into a store, under names of its own; `place` is for people.
-    pub fn into(store: &'a mut dyn Store, place: String) -> TrialStore<'a> {
-        TrialStore {
+    pub fn into(store: &'a mut dyn Store, place: String) -> ReceiveTrial<'a> {
+        ReceiveTrial {
             store,
             place,
             count: 0,
@@ -242,7 +242,7 @@ impl<'a> TrialStore<'a> {
     }
 }
 
-impl Ground for TrialStore<'_> {
+impl Trial for ReceiveTrial<'_> {
     fn attempt(
         &mut self,
         store: &mut dyn Store,
@@ -288,12 +288,12 @@ impl Ground for TrialStore<'_> {
 
 /// The model of a tree: nothing is received, and no disk is needed.
 #[derive(Default)]
-pub struct InMind {
+pub struct RehearsalTrial {
     /// What the streams made that were rehearsed.
     made: BTreeMap<Uuid, Rc<Model<'static>>>,
 }
 
-impl Ground for InMind {
+impl Trial for RehearsalTrial {
     fn attempt(
         &mut self,
         store: &mut dyn Store,

@@ -85,11 +85,8 @@ fn one(
         top_time: false,
     };
     let name = shown(&snapshot.path);
-    let each = &mut |entries| {
-        listener(Event::verifying(format!(
-            "{name}, {entries} entries so far"
-        )));
-    };
+    let so_far = |entries| format!("{name}, {entries} entries so far");
+    let each = &mut |entries| listener(Event::verifying(so_far(entries)));
     let theirs = format!("{} in {}", shown(&original.path), there.location);
     let verdict = match compare::copies(other, store, &pair, each) {
         Err(error) if error.kind == Kind::Interrupted => return Err(error),

@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     thinking_does_no_input_or_output,
     files_say_what_they_know,
     files_stay_small,
+    functions_stay_short,
     comments_strings_and_tests_do_not_count,
 ];
 
@@ -100,6 +101,9 @@ const BUDGETS: &[(&str, usize)] = &[
     ("src/", 350),
 ];
 const LONGEST: usize = 600;
+
+/// Lines that a function may have.
+const LONGEST_FUNCTION: usize = 44;
 
 fn the_sources_keep_the_rules() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -251,6 +255,9 @@ fn product_file(source: &Source, say: &mut impl FnMut(String)) {
     }
     let code = source.code();
     let module = source.module().unwrap_or_default();
+    if !module.contains("::tests") {
+        long_functions(&code).into_iter().for_each(&mut *say);
+    }
     if root(&module) != "sys" && words(&code).contains(&"unsafe") {
         say("only sys.rs says unsafe".into());
     }
@@ -284,6 +291,27 @@ fn product_file(source: &Source, say: &mut impl FnMut(String)) {
 fn budget(path: &str) -> usize {
     let ceiling = BUDGETS.iter().find(|(prefix, _)| path.starts_with(prefix));
     ceiling.map_or(LONGEST, |(_, lines)| (lines + lines / 4).min(LONGEST))
+}
+
+/// The functions of formatted code that are too long: each ends at the first brace that stands where it began.
+fn long_functions(code: &str) -> Vec<String> {
+    let lines: Vec<&str> = code.lines().map(str::trim_end).collect();
+    let length = |at: usize| {
+        let indent = lines[at].len() - lines[at].trim_start().len();
+        let end = format!("{}}}", " ".repeat(indent));
+        let mut signature = lines[at..].iter().filter(|l| l.ends_with(['{', ';', '}']));
+        let has_body = signature.next().is_some_and(|l| l.ends_with('{'));
+        let body = lines[at..].iter().take_while(|line| **line != end);
+        if has_body { body.count() + 1 } else { 1 }
+    };
+    let long = |(at, line): (usize, &&str)| {
+        let words = words(line);
+        let name = words.windows(3).find(|w| w[0] == "fn" && w[1] != "(")?[1];
+        let lines = length(at);
+        let said = format!("{name} has {lines} lines; at most {LONGEST_FUNCTION}");
+        (lines > LONGEST_FUNCTION).then_some(said)
+    };
+    lines.iter().enumerate().filter_map(long).collect()
 }
 
 fn printing(code: &str) -> Vec<String> {
@@ -613,6 +641,23 @@ fn files_stay_small() {
         &[("src/plan.rs", &long.repeat(3))],
         "at most 562",
     );
+}
+
+fn functions_stay_short() {
+    let function = |lines| format!("    fn f(\n        x: [u8; 1],\n    ) {{\n{lines}    }}\n");
+    let code = |lines: usize| {
+        let body = "        g(\"}\", '}'); // }\n".repeat(lines - 4);
+        let declared = "trait T {\n    fn a(&self);\n    fn b(&self) {}\n";
+        format!("{declared}{}}}\n", function(body))
+    };
+    kept(&["report"], &[("src/report.rs", &code(44))]);
+    broken(
+        &["report"],
+        &[("src/report.rs", &code(45))],
+        "f has 45 lines",
+    );
+    let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}\n", code(99));
+    kept(&["report"], &[("src/report.rs", &tests)]);
 }
 
 fn comments_strings_and_tests_do_not_count() {

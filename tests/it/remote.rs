@@ -16,7 +16,7 @@ use buttersink::store::bucket::DiffStore;
 use buttersink::store::remote::{Dial, Remote};
 use buttersink::store::serve::serve;
 use buttersink::store::{Access, Hello, Store};
-use buttersink::verify::{self, InMind};
+use buttersink::verify::{self, RehearsalTrial};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -436,8 +436,8 @@ fn a_drill_tells_how_far_it_is() {
         Event::Verifying(far) => told.push(far),
         other => panic!("{other}"),
     };
-    let ground = &mut InMind::default();
-    verify::drill(&mut report, &mut store, ground, None, listener).unwrap();
+    let trial = &mut RehearsalTrial::default();
+    verify::drill(&mut report, &mut store, trial, None, listener).unwrap();
     // These streams make no tree: what builds on the first is not tried.
     let last = grows(&told, lengths.iter().sum());
     assert!(last.bytes > 0 && last.bytes <= lengths[0] && last.what == "s1");

@@ -367,10 +367,7 @@ fn a_backup() {
             made(false, Some("it changed")),
             made(false, None),
             Event::planned("/mnt/b", &plan(), true),
-            Event::Cost {
-                destination: "s3://b/".to_owned(),
-                estimate: "costs nothing".to_owned(),
-            },
+            Event::cost("s3://b/", "costs nothing".to_owned()),
             Event::destination("/mnt/b", Ok(summary())),
             Event::destination("/mnt/b", Err(&Error::failed("cannot open /mnt/b", "no"))),
             retention(true),

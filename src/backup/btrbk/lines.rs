@@ -3,7 +3,7 @@
 /// A line that says something.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Entry {
-    /// From 1.
+    /// The number of the line, counted from 1.
     pub(super) line: usize,
     /// The word, in lower case.
     pub(super) key: String,

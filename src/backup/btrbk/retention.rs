@@ -4,7 +4,7 @@ use super::lines::{Entry, Wrong};
 use super::sections::Scope;
 use crate::backup::draft::DraftSection;
 
-/// As good as all of them.
+/// A number that is as good as all of them.
 const ALL: u64 = 9999;
 
 /// What stays of the snapshots here, or at a target.

@@ -24,7 +24,7 @@ pub struct ArchiveConfig {
     pub bucket: String,
     /// Where that is; empty for what is not said.
     pub region: String,
-    /// How keys begin.
+    /// The beginning of all keys.
     pub prefix: String,
     /// Another service than AWS.
     pub endpoint_url: Option<String>,
@@ -36,9 +36,9 @@ pub struct ArchiveConfig {
     pub chunk_size_bytes: u64,
     /// Bytes of the parts of an upload; `None` for what fits the chunk.
     pub part_size_bytes: Option<u64>,
-    /// Of chunks; `None` in a directory, which has no such classes.
+    /// The storage class of chunks; `None` in a directory, which has no such classes.
     pub storage_class_chunks: Option<String>,
-    /// Of manifests and pointers.
+    /// The storage class of manifests and pointers.
     pub storage_class_manifest: Option<String>,
     /// Parts on their way at the same time.
     pub concurrency: Concurrency,
@@ -108,8 +108,8 @@ fn region(file: &mut ConfigReader, directory: bool) -> Result<String> {
 }
 
 /// What has a meaning at a service only, is a mistake in a directory.
-fn only_at_services(file: &ConfigReader, keys: &[&str]) -> Result<()> {
-    match keys.iter().find(|key| file.has_key(key)) {
+fn only_at_services(file: &ConfigReader, directory: bool, keys: &[&str]) -> Result<()> {
+    match keys.iter().find(|key| directory && file.has_key(key)) {
         Some(key) => Err(file.wrong(key, "is only for a bucket at a service")),
         None => Ok(()),
     }
@@ -167,9 +167,7 @@ pub(super) fn read(file: &mut ConfigReader, schedule: Schedule) -> Result<Option
     }
     let bucket = file.required("s3.bucket")?;
     let directory = is_directory(&bucket);
-    if directory {
-        only_at_services(file, OF_SERVICES_IN_S3)?;
-    }
+    only_at_services(file, directory, OF_SERVICES_IN_S3)?;
     Ok(Some(ArchiveConfig {
         name: ARCHIVE.to_owned(),
         groups: Vec::new(),
@@ -202,17 +200,9 @@ pub(super) fn destination(
     place: &Place,
     usual: Schedule,
 ) -> Result<ArchiveConfig> {
-    let Some((bucket, prefix)) = place.bucket() else {
-        let said = format!("is {place}, and an archive is at s3://… or raw:/…");
-        return Err(file.wrong("destination.location", &said));
-    };
-    if let Some(said) = store::refuse_folder(&prefix) {
-        return Err(file.wrong("destination.location", &format!("is {place}: {said}")));
-    }
+    let (bucket, prefix) = bucket_at(file, place)?;
     let directory = is_directory(&bucket);
-    if directory {
-        only_at_services(file, OF_SERVICES)?;
-    }
+    only_at_services(file, directory, OF_SERVICES)?;
     Ok(ArchiveConfig {
         name: file.required("destination.name")?,
         groups: file.words("destination.groups")?,
@@ -249,6 +239,18 @@ pub(super) fn destination(
     })
 }
 
+/// The bucket of an archive at a place, and how its keys begin.
+fn bucket_at(file: &ConfigReader, place: &Place) -> Result<(String, String)> {
+    let wrong = |said: &str| Err(file.wrong("destination.location", &format!("is {place}{said}")));
+    let Some((bucket, prefix)) = place.bucket() else {
+        return wrong(", and an archive is at s3://… or raw:/…");
+    };
+    match store::refuse_folder(&prefix) {
+        Some(said) => wrong(&format!(": {said}")),
+        None => Ok((bucket, prefix)),
+    }
+}
+
 /// What a `[[destination]]` does not say of that is as in `[schedule]`.
 fn schedule(file: &mut ConfigReader, usual: Schedule) -> Result<Schedule> {
     let mut own = |key, usual: Every| Ok(every(file, key)?.unwrap_or(usual));
@@ -266,7 +268,7 @@ fn schedule(file: &mut ConfigReader, usual: Schedule) -> Result<Schedule> {
 }
 
 /// The storage classes of AWS.
-const AWS: &[&str] = &[
+pub const STORAGE_CLASSES: &[&str] = &[
     "STANDARD",
     "STANDARD_IA",
     "ONEZONE_IA",
@@ -279,13 +281,10 @@ const AWS: &[&str] = &[
 
 /// A class of AWS by its name; other services may have classes that differ by their case only.
 pub(super) fn class(text: String) -> String {
-    let known = AWS.iter().find(|word| word.eq_ignore_ascii_case(&text));
+    let known = STORAGE_CLASSES
+        .iter()
+        .find(|word| word.eq_ignore_ascii_case(&text));
     known.map_or(text, |word| (*word).to_owned())
-}
-
-/// Whether AWS has such a class.
-pub fn is_known_class(class: &str) -> bool {
-    AWS.contains(&class)
 }
 
 fn prefix(file: &mut ConfigReader) -> Result<String> {

@@ -2,6 +2,7 @@
 //! Opens none.
 
 use super::archive::{self, ArchiveConfig, class};
+use super::keys::{OF_ARCHIVES, OF_SNAPSHOTS};
 use super::looks::{self, LookAgain};
 use super::policy;
 use super::reader::ConfigReader;
@@ -25,7 +26,7 @@ pub struct DestinationConfig {
     pub place: Place,
     /// How often it gets the newest; `None` for each, as soon as it is made.
     pub cycle: Option<Cycle>,
-    /// Which stay there.
+    /// Which snapshots stay there.
     pub keeps: Policy,
     /// How old the newest may be there before that is late.
     pub max_age: Option<SignedDuration>,
@@ -76,7 +77,6 @@ impl DestinationConfig {
             .extend(own.ssh_options.iter().map(OsString::from));
         means.bwlimit = means.bwlimit.or(own.bwlimit);
         let s3 = &mut means.s3;
-        s3.bwlimit = s3.bwlimit.or(own.bwlimit);
         s3.storage_class = s3
             .storage_class
             .take()
@@ -94,38 +94,12 @@ pub(super) enum Kind {
     Archive(Box<ArchiveConfig>),
 }
 
-/// Keys that only archives have.
-const OF_ARCHIVES: &[&str] = &[
-    "destination.full_every",
-    "destination.chunk_size_bytes",
-    "destination.part_size_bytes",
-    "destination.storage_class_manifest",
-    "destination.concurrency",
-    "destination.spool_enabled",
-    "destination.sse",
-    "destination.retain_full_chains",
-    "destination.retain_days",
-];
-
-/// Keys that archives have not.
-const OF_PLACES: &[&str] = &[
-    "destination.keep",
-    "destination.retain",
-    "destination.keep_min",
-    "destination.keep_from",
-    "destination.week_starts",
-    "destination.keep_hour",
-    "destination.require_mount",
-    "destination.compare",
-    "destination.ssh_options",
-];
-
 pub(super) fn read(file: &mut ConfigReader, usual: &Policy, schedule: Schedule) -> Result<Kind> {
     const KINDS: &[(&str, bool)] = &[("snapshots", false), ("archive", true)];
     let place = place(file)?;
     let is_archive = file.choice("destination.kind", "snapshots", KINDS)?;
     let (strange, what) = match is_archive {
-        true => (OF_PLACES, "snapshots as they are"),
+        true => (OF_SNAPSHOTS, "snapshots as they are"),
         false => (OF_ARCHIVES, "kind = \"archive\""),
     };
     if let Some(key) = strange.iter().find(|key| file.has_key(key)) {

@@ -1,7 +1,40 @@
 //! Every key that there is, and which sections there may be many of. Knows no meaning.
 
 /// Every key that a file may have.
-pub(super) const KEYS: &[&str] = &[
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    [OTHERS, OF_ARCHIVES, OF_SNAPSHOTS]
+        .into_iter()
+        .flatten()
+        .copied()
+}
+
+/// Keys of a `[[destination]]` that is an archive.
+pub(super) const OF_ARCHIVES: &[&str] = &[
+    "destination.full_every",
+    "destination.chunk_size_bytes",
+    "destination.part_size_bytes",
+    "destination.storage_class_manifest",
+    "destination.concurrency",
+    "destination.spool_enabled",
+    "destination.sse",
+    "destination.retain_full_chains",
+    "destination.retain_days",
+];
+
+/// Keys of a `[[destination]]` that keeps snapshots as they are.
+pub(super) const OF_SNAPSHOTS: &[&str] = &[
+    "destination.keep",
+    "destination.retain",
+    "destination.keep_min",
+    "destination.keep_from",
+    "destination.week_starts",
+    "destination.keep_hour",
+    "destination.require_mount",
+    "destination.compare",
+    "destination.ssh_options",
+];
+
+const OTHERS: &[&str] = &[
     "global.log_level",
     "global.state_path",
     "global.lock_path",
@@ -56,35 +89,17 @@ pub(super) const KEYS: &[&str] = &[
     "s3.verify",
     "destination.location",
     "destination.kind",
-    "destination.full_every",
-    "destination.chunk_size_bytes",
-    "destination.part_size_bytes",
-    "destination.storage_class_manifest",
-    "destination.concurrency",
-    "destination.spool_enabled",
-    "destination.sse",
-    "destination.retain_full_chains",
-    "destination.retain_days",
     "destination.name",
     "destination.groups",
     "destination.every",
     "destination.at",
-    "destination.keep",
-    "destination.keep_min",
-    "destination.keep_from",
-    "destination.week_starts",
-    "destination.keep_hour",
-    "destination.retain",
     "destination.max_age",
     "destination.verify",
-    "destination.ssh_options",
     "destination.bwlimit_bytes",
     "destination.storage_class",
     "destination.region",
     "destination.endpoint_url",
     "destination.profile",
-    "destination.require_mount",
-    "destination.compare",
     "notify.command",
     "notify.always",
     "notify.ping",

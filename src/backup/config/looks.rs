@@ -10,7 +10,7 @@ use jiff::civil::Time;
 /// How what is somewhere is looked at again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LookAgain {
-    /// How often.
+    /// How often it is looked at.
     pub cycle: Cycle,
     /// Bytes of stored streams that are read and rehearsed; `None` for records only.
     pub sample: Option<u64>,

@@ -2,9 +2,9 @@
 //! meaning.
 
 use super::Setting;
-use super::keys::{KEYS, MANY};
-use super::nearest::nearest;
+use super::keys::{self, MANY};
 use crate::error::{Error, Result};
+use crate::text;
 use jiff::civil::Time;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -43,9 +43,8 @@ impl ConfigReader {
 
     fn check_keys(&self) -> Result<()> {
         for (section, value) in &self.table {
-            let known = KEYS
-                .iter()
-                .any(|key| key.split_once('.').is_some_and(|(s, _)| s == section));
+            let in_section = |key: &str| key.split_once('.').is_some_and(|(s, _)| s == section);
+            let known = keys::all().any(in_section);
             let many = MANY.contains(&section.as_str());
             match value {
                 _ if !known => return Err(self.unknown(section)),
@@ -67,7 +66,9 @@ impl ConfigReader {
 
     fn check_section(&self, section: &str, keys: &Table) -> Result<()> {
         let full = keys.keys().map(|key| format!("{section}.{key}"));
-        let unknown = full.into_iter().find(|key| !KEYS.contains(&key.as_str()));
+        let unknown = full
+            .into_iter()
+            .find(|key| keys::all().all(|known| known != key));
         unknown.map_or(Ok(()), |key| Err(self.unknown(&key)))
     }
 
@@ -105,13 +106,11 @@ impl ConfigReader {
 
     fn unknown(&self, key: &str) -> Error {
         let last = key.rsplit('.').next().unwrap_or(key);
-        let here = KEYS
-            .iter()
-            .find(|known| known.rsplit('.').next() == Some(last));
-        let sections = KEYS.iter().filter_map(|key| key.split('.').next());
+        let here = keys::all().find(|known| known.rsplit('.').next() == Some(last));
+        let sections = keys::all().filter_map(|key| key.split('.').next());
         let found = match key.contains('.') {
-            true => here.copied().or_else(|| nearest(key, KEYS.iter().copied())),
-            false => nearest(key, sections).or(here.copied()),
+            true => here.or_else(|| near(key, keys::all())),
+            false => near(key, sections).or(here),
         };
         self.wrong(
             &key.escape_default().to_string(),
@@ -193,8 +192,7 @@ impl ConfigReader {
             return Ok(value.clone());
         }
         let words: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
-        let hint = nearest(text, words.iter().copied());
-        let hint = hint.map_or(String::new(), |near| format!("; did you mean {near}?"));
+        let hint = did_you_mean(text, words.iter().copied());
         let (text, words) = (text.escape_default(), words.join(", "));
         let said = format!("is \"{text}\", and must be one of {words}{hint}");
         Err(self.wrong(key, &said))
@@ -223,46 +221,46 @@ impl ConfigReader {
     }
 
     pub(super) fn paths(&mut self, key: &'static str) -> Result<Vec<PathBuf>> {
-        const WANTED: &str = "a list of absolute paths, at least one";
-        let list = match self.get(key) {
-            None => return Err(self.wrong(key, "is missing")),
-            Some(Value::Array(list)) if !list.is_empty() => list.clone(),
-            Some(other) => return Err(self.mistyped(key, other, WANTED)),
-        };
-        let mut paths = Vec::new();
-        for value in &list {
-            let Value::String(text) = value else {
-                return Err(self.mistyped(key, value, WANTED));
-            };
-            paths.push(self.absolute(key, text.into())?);
-        }
+        let texts = self.list(key, 1, "a list of absolute paths, at least one")?;
+        let texts = texts.ok_or_else(|| self.wrong(key, "is missing"))?;
+        let paths = texts
+            .into_iter()
+            .map(|text| self.absolute(key, text.into()));
+        let paths = paths.collect::<Result<Vec<_>>>()?;
         self.note(key, format!("{paths:?}"), false);
         Ok(paths)
     }
 
     /// A list of texts; empty if the file does not say it.
     pub(super) fn texts(&mut self, key: &'static str) -> Result<Vec<OsString>> {
-        const WANTED: &str = "a list of texts in quotes";
-        let list = match self.get(key) {
-            None => return Ok(Vec::new()),
-            Some(Value::Array(list)) => list.clone(),
-            Some(other) => return Err(self.mistyped(key, other, WANTED)),
-        };
-        let text = |value: &Value| match value {
-            Value::String(text) if !text.is_empty() => Ok(OsString::from(text)),
-            other => Err(self.mistyped(key, other, WANTED)),
-        };
-        let texts = list.iter().map(text).collect::<Result<Vec<_>>>()?;
-        self.note(key, format!("{texts:?}"), false);
-        Ok(texts)
+        Ok(self.words(key)?.into_iter().map(OsString::from).collect())
     }
 
     /// The same, as text.
     pub(super) fn words(&mut self, key: &'static str) -> Result<Vec<String>> {
-        let texts = self.texts(key)?.into_iter();
-        Ok(texts
-            .map(|text| text.to_string_lossy().into_owned())
-            .collect())
+        const WANTED: &str = "a list of texts in quotes";
+        let Some(texts) = self.list(key, 0, WANTED)? else {
+            return Ok(Vec::new());
+        };
+        if texts.iter().any(String::is_empty) {
+            return Err(self.mistyped(key, &Value::String(String::new()), WANTED));
+        }
+        self.note(key, format!("{texts:?}"), false);
+        Ok(texts)
+    }
+
+    /// The texts of a list that has at least so many; `None` if the file does not say it.
+    fn list(&self, key: &str, least: usize, wanted: &str) -> Result<Option<Vec<String>>> {
+        let list = match self.get(key) {
+            None => return Ok(None),
+            Some(Value::Array(list)) if list.len() >= least => list,
+            Some(other) => return Err(self.mistyped(key, other, wanted)),
+        };
+        let text = |value: &Value| match value {
+            Value::String(text) => Ok(text.clone()),
+            other => Err(self.mistyped(key, other, wanted)),
+        };
+        list.iter().map(text).collect::<Result<_>>().map(Some)
     }
 
     /// The texts of a table that a section has, which may have these keys and no other.
@@ -301,17 +299,9 @@ impl ConfigReader {
     /// A program by its absolute path, and its arguments.
     pub(super) fn command(&mut self, key: &'static str) -> Result<Option<Vec<String>>> {
         const WANTED: &str = "a list of texts: the absolute path of a program, and its arguments";
-        let list = match self.get(key) {
-            None => return Ok(None),
-            Some(Value::Array(list)) if !list.is_empty() => list.clone(),
-            Some(other) => return Err(self.mistyped(key, other, WANTED)),
+        let Some(words) = self.list(key, 1, WANTED)? else {
+            return Ok(None);
         };
-        let mut words = Vec::new();
-        for value in &list {
-            let word = value.as_str();
-            let word = word.ok_or_else(|| self.mistyped(key, value, WANTED))?;
-            words.push(word.to_owned());
-        }
         self.absolute(key, words[0].clone().into())?;
         self.note(key, format!("{words:?}"), false);
         Ok(Some(words))
@@ -374,6 +364,16 @@ impl ConfigReader {
         let said = format!("is \"{text}\", and must be a time from 00:00 to 23:59");
         self.wrong(key, &said)
     }
+}
+
+/// The word that a mistyped one comes near: of a long one more letters may be wrong.
+fn near<'a>(word: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    text::nearest(word, all, (word.chars().count() / 3).max(2))
+}
+
+/// A question at the end of an error, if a mistyped word comes near one of these.
+pub(super) fn did_you_mean<'a>(word: &str, all: impl Iterator<Item = &'a str>) -> String {
+    near(word, all).map_or(String::new(), |near| format!("; did you mean {near}?"))
 }
 
 fn time(text: &str) -> Option<Time> {

@@ -28,7 +28,7 @@ pub struct SubvolumeConfig {
     pub snapshots: Option<PathBuf>,
     /// How often there is a snapshot; `None` for when a backup needs one.
     pub cycle: Option<Cycle>,
-    /// Which snapshots stay.
+    /// Which snapshots stay on this machine.
     pub keeps: Policy,
     /// How old the newest may be before that is late.
     pub max_age: Option<SignedDuration>,
@@ -77,6 +77,37 @@ impl SubvolumeConfig {
 /// Reads both kinds of sections. A path in both is an error; what is named by itself is not meant by a
 /// pattern.
 pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
+    let mut all = listed(file, usual)?;
+    let tables = file.many("subvolume", |file| table(file, usual))?;
+    let is_pattern = |table: &&Table| is_pattern(&table.subvolume.path);
+    let (patterns, single): (Vec<&Table>, Vec<&Table>) = tables.iter().partition(is_pattern);
+    all.extend(single.iter().map(|table| table.subvolume.clone()));
+    for (at, one) in all.iter().enumerate() {
+        if all[..at].iter().any(|other| other.path == one.path) {
+            let said = format!("names {}, which is there already", shown(&one.path));
+            return Err(file.wrong("subvolume.path", &said));
+        }
+    }
+    must_differ(file, &all)?;
+    let (mut found, mut unmatched) = (Vec::new(), Vec::new());
+    for table in patterns {
+        for path in meant(table, &mut unmatched) {
+            if all.iter().chain(&found).all(|other| other.path != path) {
+                let name = name(file, "subvolume.path", &path)?;
+                found.push(SubvolumeConfig {
+                    name,
+                    path,
+                    ..table.subvolume.clone()
+                });
+            }
+        }
+    }
+    add_meant(&mut all, found, &mut unmatched);
+    Ok((all, unmatched))
+}
+
+/// Those of `[subvolumes]`.
+fn listed(file: &mut ConfigReader, usual: &Usual) -> Result<Vec<SubvolumeConfig>> {
     const KEY: &str = "subvolumes.paths";
     if !file.has("subvolumes") && !file.has("subvolume") {
         let said = "is missing, and so is every [[subvolume]]: nothing says what is backed up";
@@ -96,38 +127,19 @@ pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
             });
         }
     }
-    let tables = file.many("subvolume", |file| table(file, usual))?;
-    let is_pattern = |table: &&Table| is_pattern(&table.subvolume.path);
-    let (patterns, single): (Vec<&Table>, Vec<&Table>) = tables.iter().partition(is_pattern);
-    all.extend(single.iter().map(|table| table.subvolume.clone()));
-    for (at, one) in all.iter().enumerate() {
-        if all[..at].iter().any(|other| other.path == one.path) {
-            let said = format!("names {}, which is there already", shown(&one.path));
-            return Err(file.wrong("subvolume.path", &said));
-        }
+    Ok(all)
+}
+
+/// What the pattern of a table means. If that is nothing, it is among what cannot be backed up.
+fn meant(table: &Table, unmatched: &mut Unmatched) -> Vec<PathBuf> {
+    let pattern = &table.subvolume.path;
+    let before = unmatched.len();
+    let found = matching(pattern, &table.exclude, unmatched);
+    if found.is_empty() && unmatched.len() == before {
+        let why = "no subvolume that is there is meant by it";
+        unmatched.push((pattern.clone(), why.to_owned()));
     }
-    must_differ(file, &all)?;
-    let (mut meant, mut unmatched) = (Vec::new(), Vec::new());
-    for table in patterns {
-        let before = unmatched.len();
-        let found = matching(&table.subvolume.path, &table.exclude, &mut unmatched);
-        if found.is_empty() && unmatched.len() == before {
-            let why = "no subvolume that is there is meant by it";
-            unmatched.push((table.subvolume.path.clone(), why.to_owned()));
-        }
-        for path in found {
-            if all.iter().chain(&meant).all(|other| other.path != path) {
-                let name = name(file, "subvolume.path", &path)?;
-                meant.push(SubvolumeConfig {
-                    name,
-                    path,
-                    ..table.subvolume.clone()
-                });
-            }
-        }
-    }
-    add_meant(&mut all, meant, &mut unmatched);
-    Ok((all, unmatched))
+    found
 }
 
 /// Adds what patterns mean, but for what has the name of another: whoever can make a subvolume there gives it

@@ -7,15 +7,15 @@ use jiff::civil::{DateTime, Weekday};
 /// A calendar period, in local time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Period {
-    /// From the full hour.
+    /// It begins with the full hour.
     Hour,
-    /// From the hour at which days begin.
+    /// It begins with the hour at which days begin.
     Day,
-    /// From the day on which weeks begin.
+    /// It begins with the day on which weeks begin.
     Week,
-    /// From the first.
+    /// It begins with the first day of a month.
     Month,
-    /// From the first of January.
+    /// It begins with the first of January.
     Year,
 }
 
@@ -93,14 +93,14 @@ impl Period {
 /// A time from one to the next, in calendar periods: `6h`, `1d`, `2w`, `1m` or `1y`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Every {
-    /// How many of them, at least one.
+    /// The number of periods, at least one.
     pub count: u32,
-    /// Of which.
+    /// The kind of period.
     pub period: Period,
 }
 
 impl Every {
-    /// So many days.
+    /// A time of so many days.
     pub const fn days(count: u32) -> Every {
         let period = Period::Day;
         Every { count, period }

@@ -42,16 +42,7 @@ impl Run<'_, '_> {
         ours: &[Snapshot],
     ) -> Result<()> {
         let known: HashMap<Uuid, &Snapshot> = ours.iter().map(|s| (s.id(), s)).collect();
-        let own = match &dest.keeps {
-            Keeps::Chains(_) => self.own_archive(there, ours),
-            Keeps::Policy(_) => self.source.family(ours).among(there),
-        };
-        let named = there.snapshots.iter();
-        let named = named.filter(|s| self.source.is_our_name(&s.path));
-        let (present, strangers): (Vec<&Snapshot>, Vec<&Snapshot>) = named
-            .filter(|s| counts(s))
-            .partition(|s| own.contains(&s.id()));
-        self.name_strangers(&strangers, &there.location);
+        let present = self.own_in(dest, there, ours);
         let coming_too = coming.map_or(&[][..], |(_, snapshots)| snapshots);
         let arrived = present.into_iter().map(|s| (s, s.created));
         let all = arrived.chain(coming_too.iter().map(|s| (*s, None)));
@@ -78,6 +69,26 @@ impl Run<'_, '_> {
             self.clean(dest, there)?;
         }
         self.delete(Some(dest), &verdicts, &bonds.graph)
+    }
+
+    /// The snapshots of this subvolume at a destination; those that only have a name like theirs are told of.
+    fn own_in<'a>(
+        &mut self,
+        dest: &Dest,
+        there: &'a Listing,
+        ours: &[Snapshot],
+    ) -> Vec<&'a Snapshot> {
+        let own = match &dest.keeps {
+            Keeps::Chains(_) => self.own_archive(there, ours),
+            Keeps::Policy(_) => self.source.family(ours).among(there),
+        };
+        let named = there.snapshots.iter();
+        let named = named.filter(|s| self.source.is_our_name(&s.path));
+        let (present, strangers): (Vec<_>, Vec<_>) = named
+            .filter(|s| counts(s))
+            .partition(|s| own.contains(&s.id()));
+        self.name_strangers(&strangers, &there.location);
+        present
     }
 
     /// What is in an archive of this subvolume: whole chains, since one that others build on is theirs
@@ -223,14 +234,9 @@ impl Run<'_, '_> {
         let source = shown(self.source.folder.join(""));
         let name = dest.as_ref().map_or(&source, |dest| &dest.name).clone();
         (self.listener)(deletion::event(&name, verdicts, self.dry_run));
-        if let Some(cost) = dest
-            .as_ref()
-            .and_then(|dest| dest.cost(Costed::Deletions(verdicts)))
-        {
-            (self.listener)(Event::Cost {
-                destination: name.clone(),
-                estimate: cost,
-            });
+        let cost = dest.as_ref();
+        if let Some(cost) = cost.and_then(|dest| dest.cost(Costed::Deletions(verdicts))) {
+            (self.listener)(Event::cost(&name, cost));
         }
         if self.dry_run {
             return Ok(());

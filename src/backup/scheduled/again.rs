@@ -12,7 +12,7 @@ use crate::event::{Event, Listener, OverviewLine};
 use crate::process;
 use crate::proof::Depth;
 use crate::store::Store;
-use crate::verify::{self, InMind, Sample, Verification};
+use crate::verify::{self, RehearsalTrial, Sample, Verification};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -138,7 +138,13 @@ fn seen(store: &mut dyn Store, how: LookAgain, listener: &mut Listener) -> Resul
     let mut report = verify::alone(store, Depth::Quick, listener)?;
     if let Some(bytes) = how.sample {
         let sample = Some(Sample::Bytes(bytes));
-        verify::drill(&mut report, store, &mut InMind::default(), sample, listener)?;
+        verify::drill(
+            &mut report,
+            store,
+            &mut RehearsalTrial::default(),
+            sample,
+            listener,
+        )?;
     }
     Ok(report)
 }

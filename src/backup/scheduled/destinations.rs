@@ -20,7 +20,7 @@ use std::collections::HashSet;
 pub(super) struct BackupCost {
     id: Uuid,
     bytes: u64,
-    /// Seconds since 1970.
+    /// When it was made, in seconds since 1970.
     made: i64,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct InBucket<'a> {
     pub(super) finishes: Option<Uuid>,
     /// What the next difference may build on.
     pub(super) links: &'a HashSet<Uuid>,
-    /// What there is.
+    /// The backups that are there.
     pub(super) backups: &'a [BackupCost],
     /// Why it could not be read.
     pub(super) unread: Option<&'a Error>,

@@ -5,7 +5,7 @@ mod shared;
 mod sizes;
 
 use super::ScheduledOrder;
-use crate::backup::config::{Config, DestinationConfig, is_known_class};
+use crate::backup::config::{Config, DestinationConfig, STORAGE_CLASSES};
 use crate::backup::oneshot::check_mount;
 use crate::error::{Cause, Error, Kind, Result};
 use crate::event::{Event, Fault, FaultKind, Listener};
@@ -125,7 +125,7 @@ fn unknown_classes(config: &Config) -> impl Iterator<Item = Fault> {
     let others = others.map(|class| ("destination.storage_class".to_owned(), class));
     let unknown = classes
         .chain(others)
-        .filter(|(_, class)| !is_known_class(class));
+        .filter(|(_, class)| !STORAGE_CLASSES.contains(class));
     unknown.map(|(key, class)| {
         let words = format!(
             "AWS knows no storage class {class:?}: is another service meant by endpoint_url?"

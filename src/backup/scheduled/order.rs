@@ -1,10 +1,12 @@
 //! What a run of a configuration is asked to do, and of which of its subvolumes. Does none of it.
 
+use super::run_lock::lock;
 use crate::backup::config::{Config, SubvolumeConfig};
 use crate::backup::notify::RunNotify;
 use crate::backup::work::Work;
 use crate::error::{Error, Result};
 use crate::snapshot::shown;
+use std::fs::File;
 use std::path::PathBuf;
 
 /// What is asked for.
@@ -55,6 +57,12 @@ impl ScheduledOrder {
             work: self.work,
             whole: self.only.is_empty(),
         }
+    }
+
+    /// Keeps other runs out for as long as the file is open, unless nothing is changed.
+    pub(super) fn lock(&self) -> Result<Option<File>> {
+        let lock = || lock(&self.config.global.lock_path);
+        (!self.dry_run).then(lock).transpose()
     }
 
     /// Whether a subvolume has more than one archive, or something else.

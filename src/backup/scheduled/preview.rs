@@ -13,7 +13,6 @@ use crate::event::{Event, Fault, FaultKind, Listener, Overview};
 use crate::snapshot::shown;
 use crate::store::Means;
 use jiff::Zoned;
-use std::collections::HashSet;
 
 /// Asks the bucket, unless the order leaves it alone, and looks at the snapshots.
 ///
@@ -35,17 +34,8 @@ pub fn preview(
         listener(Fault::failing(FaultKind::Subvolume, "subvolume.snapshots", &error).into());
         not_all(order, error.kind)
     })?;
-    let mut round = RunContext {
-        order,
-        means,
-        now,
-        state,
-        folders,
-        others: order.config.destinations.iter().map(|_| None).collect(),
-        said: HashSet::new(),
-        overview: &mut Overview::default(),
-        listener,
-    };
+    let told = (&mut Overview::default(), listener);
+    let mut round = RunContext::new(order, (means, now), state, folders, told);
     let mut failed = None;
     for (_, error) in order.unmatched() {
         (round.listener)(Fault::failing(FaultKind::Subvolume, PATH, &error).into());

@@ -4,9 +4,9 @@
 use super::destinations::{self, InBucket};
 use super::folders::Folders;
 use super::look::{Found, There};
-use super::run_lock::lock;
 use super::subvolume::SubvolumeBackup;
-use super::{RunContext, ScheduledOrder, told_too};
+use super::told::told_too;
+use super::{RunContext, ScheduledOrder};
 use crate::backup::run::{MakeWhen, Run};
 use crate::backup::schedule::BackupKind;
 use crate::backup::state::RunState;
@@ -16,7 +16,6 @@ use crate::process;
 use crate::snapshot::{Snapshot, Uuid};
 use crate::store::Means;
 use jiff::Zoned;
-use std::collections::HashSet;
 
 /// Lets every place forget what the file does not keep there. Hooks do not run.
 ///
@@ -29,10 +28,7 @@ pub fn prune(
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
-    let _lock = match order.dry_run {
-        true => None,
-        false => Some(lock(&order.config.global.lock_path)?),
-    };
+    let _lock = order.lock()?;
     if order.dry_run {
         return let_go(order, means, now, listener);
     }
@@ -54,17 +50,9 @@ fn let_go(
 ) -> Result<()> {
     let selected = order.selected()?;
     let means = &means.at(order.config.places());
-    let mut round = RunContext {
-        order,
-        means,
-        now,
-        state: RunState::default(),
-        folders: Folders::open(order, &selected, means)?,
-        others: order.config.destinations.iter().map(|_| None).collect(),
-        said: HashSet::new(),
-        overview: &mut Overview::default(),
-        listener,
-    };
+    let folders = Folders::open(order, &selected, means)?;
+    let told = (&mut Overview::default(), listener);
+    let mut round = RunContext::new(order, (means, now), RunState::default(), folders, told);
     let mut errors = order.unmatched();
     let count = selected.len() + errors.len();
     for of in selected {

@@ -3,17 +3,15 @@
 use crate::error::{Doing, Error, Kind, Result};
 use crate::snapshot::shown;
 use crate::sys;
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use crate::sys::secure_open::open_to_change;
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// Whoever can open a lock can hold it, and keep every run out: in a directory for all he may even have made it.
 fn must_be_ours(lock: &File) -> io::Result<()> {
     let found = lock.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::other("it is not an ordinary file"));
-    }
     let us = std::fs::metadata("/proc/self")?.uid();
     if found.uid() != us {
         let said = format!(
@@ -42,19 +40,9 @@ pub fn lock(path: &Path) -> Result<File> {
             .create(dir)
             .doing(doing)?;
     }
-    // To read too: then what is a FIFO opens, and is seen to be one.
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     // In a directory for all, the kernel may open what others made only for who does not ask to make it.
-    let there = options.open(path);
-    let file = there
-        .or_else(|_| options.create(true).open(path))
-        .doing(doing)?;
+    let there = open_to_change(path, false);
+    let file = there.or_else(|_| open_to_change(path, true)).doing(doing)?;
     must_be_ours(&file).doing(doing)?;
     match sys::lock(&file).doing(doing)? {
         true => Ok(file),

@@ -15,7 +15,7 @@ pub struct FoundIn {
     pub subvolume: String,
     /// What the archive is called, or where another destination is.
     pub archive: String,
-    /// In words.
+    /// What was found, in words.
     pub verdict: String,
 }
 

@@ -45,8 +45,7 @@ pub(in crate::cli) fn run(words: &[OsString], options: &Options) -> Result<()> {
     }
     let files: Vec<PathBuf> = words.iter().map(PathBuf::from).collect();
     let mut checked = Checked::new(options.verbosity(), options.json);
-    let (now, remark) = backup::local_now();
-    remark.into_iter().for_each(|remark| checked.note(remark));
+    let now = backup::local_now(|remark| checked.note(remark));
     let mut failed = Vec::new();
     for file in &files {
         match check(file, &files, options, &now, &mut checked) {

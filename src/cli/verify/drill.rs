@@ -7,19 +7,19 @@ use crate::error::Result;
 use crate::event::Listener;
 use crate::snapshot::shown;
 use crate::store::{Scratch, Store};
-use crate::verify::{self, InMind, Sample, TrialStore, Verification};
+use crate::verify::{self, ReceiveTrial, RehearsalTrial, Sample, Verification};
 use std::path::PathBuf;
 
 /// A drill that goes on from one store of a location to the next.
-pub(super) struct Ground {
+pub(super) struct DrillRun {
     sample: Option<Sample>,
     scratch: Option<Scratch>,
 }
 
-impl Ground {
-    pub(super) fn of(drill: &Drill, options: &Options) -> Result<Ground> {
+impl DrillRun {
+    pub(super) fn of(drill: &Drill, options: &Options) -> Result<DrillRun> {
         let make = |dir: &PathBuf| Scratch::make(dir, means(options)?.manner);
-        Ok(Ground {
+        Ok(DrillRun {
             sample: drill.sample.map(Sample::Chains),
             scratch: drill.scratch.as_ref().map(make).transpose()?,
         })
@@ -33,11 +33,17 @@ impl Ground {
         listener: &mut Listener,
     ) -> Result<()> {
         let drawn = match &mut self.scratch {
-            None => verify::drill(report, store, &mut InMind::default(), self.sample, listener)?,
+            None => verify::drill(
+                report,
+                store,
+                &mut RehearsalTrial::default(),
+                self.sample,
+                listener,
+            )?,
             Some(scratch) => {
                 let place = shown(scratch.dir());
-                let mut ground = TrialStore::into(scratch.store()?, place);
-                verify::drill(report, store, &mut ground, self.sample, listener)?
+                let mut drill = ReceiveTrial::into(scratch.store()?, place);
+                verify::drill(report, store, &mut drill, self.sample, listener)?
             }
         };
         if self.sample.is_some() && !drawn.is_empty() {

@@ -1,7 +1,7 @@
 //! One store: what its own records say, and what another place and a drill say of its streams. Compares
 //! nothing itself.
 
-use super::drill::Ground;
+use super::drill::DrillRun;
 use crate::cli::means::open;
 use crate::cli::options::Options;
 use crate::error::{Kind, Result};
@@ -13,7 +13,7 @@ use crate::verify::{self, Verification};
 use std::path::Path;
 
 /// What a store is held against besides its own records.
-pub(super) type With<'a> = (Option<&'a mut Other>, Option<&'a mut Ground>);
+pub(super) type With<'a> = (Option<&'a mut Other>, Option<&'a mut DrillRun>);
 
 /// A place to compare with.
 pub(super) struct Other {
@@ -33,7 +33,7 @@ impl Other {
 pub(super) fn alone(
     store: &mut dyn Store,
     depth: Depth,
-    (other, ground): &mut With,
+    (other, drill): &mut With,
     listener: &mut Listener,
 ) -> Result<Verification> {
     let mut report = verify::alone(store, depth, listener)?;
@@ -41,8 +41,8 @@ pub(super) fn alone(
         let there = &other.listing;
         verify::same_streams(&mut report, store, there, &mut *other.store, listener)?;
     }
-    if let Some(ground) = ground {
-        ground.try_all(&mut report, store, listener)?;
+    if let Some(drill) = drill {
+        drill.try_all(&mut report, store, listener)?;
     }
     Ok(report)
 }

@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Its name.
+/// The name of the file.
 pub(super) const MARKER: &str = ".buttersink-raw";
 /// How the names of files begin that are to become it.
 pub(super) const DRAFTS: &str = ".buttersink-raw.";

@@ -65,7 +65,7 @@ pub(super) fn begun(files: &Files, id: &str) -> io::Result<Option<Begun>> {
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 
-/// All of them.
+/// All objects below a root that are not finished, and why some of them are not known, if so.
 pub(super) fn all(files: &Files) -> (Vec<Unfinished>, Option<io::Error>) {
     let (mut all, mut untold) = (Vec::new(), None);
     let names = files.names(UNFINISHED).unwrap_or_else(|error| {

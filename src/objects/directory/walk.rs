@@ -13,7 +13,7 @@ use std::io;
 struct Walk {
     objects: Vec<Object>,
     foreign: usize,
-    /// One of those.
+    /// The name of one of those.
     example: String,
     unread: Vec<Unread>,
 }
@@ -30,6 +30,10 @@ impl Directory {
         walk.objects.sort_by(|a, b| a.key.cmp(&b.key));
         walk.unread.retain(|unread| unread.concerns(prefix));
         let (mut uploads, untold) = unfinished::all(&self.files);
+        let untold = match untold {
+            Some(error) if is_gone(&error) => return Err(error),
+            untold => untold,
+        };
         uploads.retain(|upload| upload.key.starts_with(prefix));
         let mut remarks = self.remarks.clone();
         remarks.extend(untold.map(|error| {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Who writes.
+/// The name of the file that says who writes.
 pub(super) const HOLDER: &str = ".buttersink-writer";
 /// How the names of files begin that are to become it.
 pub(super) const DRAFTS: &str = ".buttersink-writer.";

@@ -1,6 +1,6 @@
 //! Whether a bucket takes what backups ask of it: tried with one small object, which is removed again.
 
-use super::archive::manifest;
+use super::keys::top;
 use super::must_be_listed;
 use crate::error::Result;
 use crate::objects::directory::Directory;
@@ -34,7 +34,7 @@ pub(in crate::store) fn in_directory(dir: &Path, prefix: &str) -> Result<String>
 /// keep what was written, and backups too.
 fn attempt(objects: &dyn Objects, prefix: &str, class: Option<&str>) -> Result<String> {
     let now = objects.now().as_nanosecond();
-    let key = format!("{}config-check-{now}", manifest::top(prefix));
+    let key = format!("{}config-check-{now}", top(prefix));
     let about = About {
         class: class.map(str::to_owned),
         content_type: "text/plain",

@@ -21,7 +21,7 @@ pub struct Cutter {
     /// Keys without the number and what follows it.
     stem: String,
     cut: u64,
-    /// Of the stream.
+    /// The size of the stream, as far as it is known.
     size: Size,
     meta: Meta,
     there: BTreeMap<String, Object>,

@@ -13,19 +13,19 @@ use jiff::Timestamp;
 pub struct Kept {
     /// The path of the snapshot.
     pub(super) path: String,
-    /// What it makes.
+    /// The snapshot that the stream makes.
     pub(super) to: Uuid,
-    /// Out of what.
+    /// The parent that it makes it out of; `None` for a whole stream.
     pub(super) from: Option<Uuid>,
     /// Nobody knows the real UUID of what it makes, so that `to` is another.
     pub(super) stand_in: bool,
     /// Nobody knows the real UUID of what it builds on, so that `from` is another.
     pub(super) hidden_parent: bool,
-    /// In order, with the ETags that they have now.
+    /// Its objects in order, with the ETags that they have now.
     pub(super) objects: Vec<Source>,
     /// The key of what says that the objects are a stream, if they do not say so themselves.
     pub(super) marker: Option<String>,
-    /// By what others name it that build on it.
+    /// The name by which those that build on it name it.
     pub(super) name: String,
     /// The name of what it builds on.
     pub(super) on: Option<String>,
@@ -33,7 +33,7 @@ pub struct Kept {
     pub(super) broken: Option<String>,
     /// That is so only as far as could be read.
     pub(super) unknown: bool,
-    /// Seconds since 1970.
+    /// When it was uploaded or its backup began, in seconds since 1970.
     pub(super) created: Option<i64>,
     /// The storage class of its objects, as far as a listing tells.
     pub(super) class: String,
@@ -91,7 +91,7 @@ impl Kept {
 /// What was written down of a stream when it was uploaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Its length.
+    /// The length of the stream in bytes.
     pub(super) bytes: Option<u64>,
     /// Digests of the whole.
     pub(super) whole: Digests,
@@ -117,9 +117,9 @@ impl Record {
 pub struct UnfinishedStream {
     /// What stands for the snapshot, or is its UUID.
     pub(super) id: Uuid,
-    /// Whole objects.
+    /// The objects of it that are whole.
     pub(super) objects: Vec<Object>,
-    /// Uploads of such.
+    /// The uploads of it that were not finished.
     pub(super) uploads: Vec<Unfinished>,
     /// Bytes that are there.
     pub bytes: u64,

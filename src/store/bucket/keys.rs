@@ -94,6 +94,13 @@ pub fn refuse_folder(folder: &str) -> Option<&'static str> {
     )
 }
 
+/// A prefix as keys have it: empty, or with a slash at its end.
+pub(super) fn top(prefix: &str) -> String {
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    format!("{prefix}{slash}")
+}
+
 /// Whether it is a key of an archive that can be opened.
 pub(super) fn is_archived(key: &str) -> bool {
     Archived::parse(key).is_some_and(|archived| archived.is_found())

@@ -22,7 +22,7 @@ pub struct Words {
     pub(super) files: &'static str,
 }
 
-/// What keys mean.
+/// What the keys of a bucket mean.
 pub trait Layout {
     /// How things are called.
     const WORDS: Words;
@@ -133,6 +133,6 @@ pub trait Layout {
         Ok(())
     }
 
-    /// No longer there.
+    /// Forgets a leftover that is no longer there.
     fn forget_leftover(&mut self, path: &str);
 }

@@ -1,6 +1,6 @@
 //! What a bucket does by itself with backups, in words. Changes nothing.
 
-use super::archive::manifest;
+use super::keys::top;
 use crate::error::Result;
 use crate::s3::lifecycle::{Does, Rule};
 use crate::s3::{Client, S3Options};
@@ -42,7 +42,7 @@ pub(in crate::store) fn remarks(
         }
         .into(),
     ];
-    match client.rules(&manifest::top(prefix)) {
+    match client.rules(&top(prefix)) {
         Ok(rules) => remarks.extend(rules.iter().map(|rule| meaning(rule, is_archive))),
         Err(error) => remarks.push(format!("its lifecycle rules are not known: {error}").into()),
     }

@@ -38,7 +38,7 @@ pub struct UploadTarget {
 pub struct Made {
     /// Bytes of the stream.
     pub bytes: u64,
-    /// Of the stream.
+    /// The digests of the stream.
     pub digests: Digests,
     /// The objects, in order.
     pub objects: Vec<Object>,

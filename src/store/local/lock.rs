@@ -6,10 +6,9 @@ use crate::error::{Doing, Error, Kind, Result};
 use crate::machine::{make_run_dir, run_dir};
 use crate::snapshot::shown;
 use crate::sys;
-use crate::sys::secure_open::no_file;
-use std::fs::{File, OpenOptions};
+use crate::sys::secure_open::open_to_change;
+use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Takes the lock of a directory, for as long as the file is open.
@@ -38,24 +37,7 @@ fn open_lock(key: &str) -> Result<File> {
         ..error
     })?;
     let place = lock_path(key);
-    let open = lock_file(&place, options().create(true).mode(0o600));
-    open.doing(|| format!("cannot open {}", shown(&place)))
-}
-
-/// To be read too: then what is a FIFO opens, and is seen to be one.
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    options.read(true).write(true).truncate(false);
-    options
-}
-
-fn lock_file(place: &Path, options: &OpenOptions) -> std::io::Result<File> {
-    let file = options.open(place)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(no_file()),
-    }
+    open_to_change(&place, true).doing(|| format!("cannot open {}", shown(&place)))
 }
 
 /// Where the lock of the directory with this key is, if it has one.
@@ -71,7 +53,7 @@ pub(super) fn is_held_above(path: &Path, ours: &Path) -> Result<bool> {
         }
         let lock = lock_path(&key(dir)?);
         let doing = || format!("cannot lock {}", shown(&lock));
-        let free = match lock_file(&lock, &options()) {
+        let free = match open_to_change(&lock, false) {
             Err(error) if error.kind() == ErrorKind::NotFound => true,
             file => sys::lock(&file.doing(doing)?).doing(doing)?,
         };

@@ -13,8 +13,9 @@ use crate::error::{Doing, Error, Result};
 use crate::log;
 use crate::snapshot::{Snapshot, State, Uuid, shown};
 use crate::store::{Rejected, Store};
-use crate::sys;
+use crate::sys::at::exchange_at;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 impl Local {
@@ -128,7 +129,7 @@ pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> 
     seals::add(&local.dir, replaced, fact)?;
     marks::begin(&local.dir, new, None)?;
     let dir = open_dir(&local.parent_of(old)?)?;
-    sys::rename_exchange(dir.as_fd(), new_name, old_name).doing(doing)?;
+    exchange_at(dir.as_fd(), new_name.as_bytes(), old_name.as_bytes()).doing(doing)?;
     sync(&dir, doing)?;
     for snapshot in &mut local.known {
         if snapshot.path == new {

@@ -10,10 +10,11 @@ use crate::snapshot::{Uuid, shown};
 use crate::store::{Access, Store};
 use crate::sys;
 use crate::sys::dir::is_there;
+use crate::sys::secure_open::open_to_change;
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The record, beside the subvolume that it names. Who holds its lock is at work.
@@ -43,7 +44,7 @@ impl Scratch {
         Filesystem::open(dir)?;
         let doing = || format!("cannot use {} for a drill", shown(dir));
         let dir = dir.canonicalize().doing(doing)?;
-        let record = open_record(&dir.join(RECORD)).doing(doing)?;
+        let record = open_to_change(&dir.join(RECORD), true).doing(doing)?;
         let busy = || Error::new(Kind::Busy, doing(), "another drill is at work there");
         if !sys::lock(&record).doing(doing)? {
             return Err(busy());
@@ -197,18 +198,6 @@ impl Noted {
             uuid,
         })
     }
-}
-
-/// Others may be able to write to the directory: no link is followed.
-fn open_record(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
 }
 
 #[cfg(test)]

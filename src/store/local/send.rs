@@ -1,7 +1,6 @@
 //! Sending from this machine: the stream that `btrfs send` makes, or this program in its stead, checked
 //! and mended as it passes. What is sent is what was listed, or nothing is.
 
-pub(super) mod bound;
 pub mod builtin_send;
 pub(super) mod measure;
 pub(super) mod metadata;
@@ -162,21 +161,21 @@ impl Local {
         let again = |error| restarted(error, &doing);
         if !mends {
             let stream = Checked::new(child, names).map_err(again)?;
-            return Ok(Box::new(FromKernel {
-                stream,
-                doing,
-                dir: self.dir.clone(),
-                ahead,
-            }));
+            return Ok(Box::new(self.kernels(stream, doing, ahead)));
         }
         let trees = trees(&self.path_of(diff.to)?, from.as_deref(), &clones)?;
         let stream = MendedStream::new(child, trees, names).map_err(again)?;
-        Ok(Box::new(FromKernel {
+        Ok(Box::new(self.kernels(stream, doing, ahead)))
+    }
+
+    fn kernels<R>(&self, stream: R, doing: String, ahead: Option<ReadAhead>) -> FromKernel<R> {
+        let dir = self.dir.clone();
+        FromKernel {
             stream,
             doing,
-            dir: self.dir.clone(),
+            dir,
             ahead,
-        }))
+        }
     }
 }
 

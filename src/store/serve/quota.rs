@@ -27,7 +27,7 @@ impl From<Access> for Grant {
 pub struct Quota {
     /// Bytes of the streams by which it came.
     pub bytes: Option<u64>,
-    /// How many snapshots.
+    /// How many snapshots may come by the key.
     pub snapshots: Option<u64>,
 }
 

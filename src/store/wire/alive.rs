@@ -50,7 +50,7 @@ pub(super) struct Alive {
     output: Mutex<Output>,
 }
 
-/// What came.
+/// A pipe to read from that must not fall silent.
 #[derive(Debug)]
 struct Input {
     ahead: VecDeque<u8>,

@@ -22,7 +22,7 @@ pub struct ArchiveIndex {
     pub name: String,
     /// What all their keys begin with.
     pub folder: String,
-    /// By their keys.
+    /// The manifests, by their keys.
     pub manifests: BTreeMap<String, Manifest>,
     /// What the pointer names.
     pub current: Option<String>,
@@ -99,36 +99,9 @@ pub(super) fn of(
             false => drop(archive.objects.insert(object.key.clone(), object)),
         }
     }
-    let records = Records {
-        what: "manifests",
-        most: MANIFESTS,
-        folder: &folder,
-    };
-    let parse = |key: &String, body: &[u8]| Manifest::parse(key, body);
-    for (key, read) in keys.iter().zip(records.read(objects, &keys, parse)) {
-        match read {
-            Ok(read) => archive.take(key, read),
-            Err(error) => {
-                let why = archive.leave_out(key, error)?;
-                archive.broken.insert(key.clone(), why);
-            }
-        }
-    }
+    archive.read_manifests(objects, &keys)?;
     archive.read_pointer(objects)?;
-    let owner = format!("{folder}{OWNER}");
-    if archive.objects.remove(&owner).is_some() || archive.hidden(&owner).is_some() {
-        archive.owner = owner::read(objects, &owner).or_else(|error| {
-            let why = archive.leave_out(&owner, error)?;
-            let words = format!("{} is not read: {why}", shown(&owner));
-            archive.remarks.push(words);
-            // It is somebody's.
-            let origin = Origin::default();
-            Ok::<_, Error>(Some(Owner {
-                since: None,
-                origin,
-            }))
-        })?;
-    }
+    archive.read_owner(objects)?;
     archive.relocate();
     archive.judge();
     archive.remarks.extend(found.remark);
@@ -139,6 +112,47 @@ pub(super) fn of(
 }
 
 impl ArchiveIndex {
+    /// Reads its manifests, as far as they can be read.
+    fn read_manifests(&mut self, objects: &dyn Objects, keys: &[String]) -> Result<()> {
+        let records = Records {
+            what: "manifests",
+            most: MANIFESTS,
+            folder: &self.folder,
+        };
+        let parse = |key: &String, body: &[u8]| Manifest::parse(key, body);
+        for (key, read) in keys.iter().zip(records.read(objects, keys, parse)) {
+            match read {
+                Ok(read) => self.take(key, read),
+                Err(error) => {
+                    let why = self.leave_out(key, error)?;
+                    self.broken.insert(key.clone(), why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose it is. Where that cannot be read it is somebody's, and that is a remark.
+    fn read_owner(&mut self, objects: &dyn Objects) -> Result<()> {
+        let key = format!("{}{OWNER}", self.folder);
+        if self.objects.remove(&key).is_none() && self.hidden(&key).is_none() {
+            return Ok(());
+        }
+        self.owner = match owner::read(objects, &key) {
+            Ok(owner) => owner,
+            Err(error) => {
+                let why = self.leave_out(&key, error)?;
+                let words = format!("{} is not read: {why}", shown(&key));
+                self.remarks.push(words);
+                Some(Owner {
+                    since: None,
+                    origin: Origin::default(),
+                })
+            }
+        };
+        Ok(())
+    }
+
     /// Notes what a listing could not look at: in a folder there may be any manifest. Those that are known to be there,
     /// whose reading tells more.
     fn hide(&mut self, hidden: Vec<Unread>) -> Vec<String> {

@@ -4,6 +4,7 @@
 use crate::archive::{BackupKind, Begun, Stamp};
 use crate::error::{Error, Result};
 use crate::snapshot::{End, Graph, Uuid, shown};
+use crate::store::bucket::keys::top;
 use crate::store::bucket::upload::Made;
 use crate::text::json;
 use serde::{Deserialize, Serialize};
@@ -44,9 +45,9 @@ pub struct Manifest {
 /// A snapshot on the machine that was backed up. The old program leaves the UUIDs out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SnapshotRecord {
-    /// Its name.
+    /// The name of the snapshot.
     pub name: String,
-    /// Where it was.
+    /// The path at which it was.
     pub path: String,
     /// Its effective UUID.
     #[serde(default)]
@@ -69,7 +70,7 @@ pub struct Chunk {
     pub key: String,
     /// Bytes.
     pub size: u64,
-    /// Hexadecimal.
+    /// The SHA-256 of the chunk in hexadecimal digits.
     pub sha256: String,
     /// The SHA-256 tree hash, hexadecimal; the old program records none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +102,7 @@ impl Chunk {
 /// How chunks are stored.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Storage {
-    /// Of the chunks.
+    /// The storage class of the chunks.
     pub storage_class: String,
 }
 
@@ -203,13 +204,6 @@ impl Manifest {
 /// Where the backups of a subvolume lie.
 pub fn folder(prefix: &str, name: &str) -> String {
     format!("{}subvol/{name}/", top(prefix))
-}
-
-/// A prefix as keys have it: empty, or with a slash at its end.
-pub fn top(prefix: &str) -> String {
-    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    let slash = if prefix.is_empty() { "" } else { "/" };
-    format!("{prefix}{slash}")
 }
 
 /// The key that the last parts of another one have in a folder: what was copied or moved there still

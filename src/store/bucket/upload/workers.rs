@@ -44,7 +44,7 @@ pub(super) struct WantedHashes {
 /// What there is when all parts have arrived.
 pub(super) struct Done {
     pub(super) parts: Vec<Sent>,
-    /// Of the stream.
+    /// The digests of the stream.
     pub(super) digests: Digests,
     /// How many parts were there already.
     pub(super) skipped: u64,

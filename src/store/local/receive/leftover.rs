@@ -13,6 +13,7 @@ use crate::store::local::records::{self, marks, quarantine, state_dir};
 use crate::store::local::{listing, lock};
 use crate::sys;
 use crate::sys::dir::is_there;
+use std::fs::File;
 use std::path::Path;
 
 impl Local {
@@ -76,7 +77,7 @@ impl Local {
 ///
 /// # Errors
 /// If the records cannot be read or changed.
-pub(crate) fn forget_finished(dir: &Path) -> Result<()> {
+fn forget_finished(dir: &Path) -> Result<()> {
     let in_quarantine = match quarantine::left(dir) {
         Ok(left) => left,
         // What its mark names may lie there.
@@ -99,8 +100,21 @@ pub(crate) fn forget_finished(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Takes the lock of a directory that is to be written to, and settles what earlier runs and releases left.
+///
+/// # Errors
+/// If it is read-only, or another run holds the lock.
+pub(crate) fn lock_and_settle(dir: &Path, filesystem: &Filesystem) -> Result<File> {
+    must_be_writable(dir, filesystem)?;
+    let lock = lock::lock(dir)?;
+    take_over(dir)?;
+    seal_pending(dir, filesystem)?;
+    forget_finished(dir)?;
+    Ok(lock)
+}
+
 /// Nothing can be received where nothing can be written.
-pub(crate) fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()> {
+fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()> {
     let doing = || format!("cannot write to {}", shown(dir));
     let subvolume = btrfs::subvolume_of(filesystem.fd()).doing(doing)?;
     match subvolume.read_only || sys::is_read_only(filesystem.fd()).doing(doing)? {
@@ -111,7 +125,7 @@ pub(crate) fn must_be_writable(dir: &Path, filesystem: &Filesystem) -> Result<()
 
 /// Seals what has its name since a run that ended before it could do so. The name must last before
 /// the seal does.
-pub(crate) fn seal_pending(dir: &Path, filesystem: &Filesystem) -> Result<()> {
+fn seal_pending(dir: &Path, filesystem: &Filesystem) -> Result<()> {
     let recorded = records::read(dir).unwrap_or_default();
     if recorded.is_settled() {
         return Ok(());
@@ -129,7 +143,7 @@ pub(crate) fn seal_pending(dir: &Path, filesystem: &Filesystem) -> Result<()> {
 
 /// Takes over what earlier releases remembered of a directory. Where nothing may be kept, that is
 /// said when something is to be.
-pub(crate) fn take_over(dir: &Path) -> Result<()> {
+fn take_over(dir: &Path) -> Result<()> {
     match records::take_over(dir) {
         Err(error) if error.kind != Kind::Busy => {
             log::line(|| error.to_string());

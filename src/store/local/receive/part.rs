@@ -10,7 +10,7 @@ use crate::store::local::listing::PART;
 use crate::store::local::paths::{open_dir, sync};
 use crate::store::local::records::seals::{self, Fact, Pending, Seal};
 use crate::store::local::records::{marks, quarantine};
-use crate::sys;
+use crate::sys::at::rename_at;
 use crate::sys::dir::is_there;
 use crate::text::hex;
 use std::ffi::{OsStr, OsString};
@@ -55,7 +55,7 @@ pub(super) struct Told {
     pub(super) origin: Option<Origin>,
     /// It is still to be compared with its source.
     pub(super) uncompared: bool,
-    /// Of the stream.
+    /// Bytes of the stream.
     pub(super) bytes: u64,
 }
 
@@ -92,7 +92,7 @@ impl Part {
         })
     }
 
-    /// Where it is.
+    /// The path at which it is now.
     pub(super) fn path(&self) -> PathBuf {
         self.store.join(&self.is)
     }
@@ -176,7 +176,8 @@ impl Part {
             open_dir(&self.dir())?,
             self.will_be.file_name().unwrap_or_default(),
         );
-        sys::rename_noreplace(dir.as_fd(), self.name(), name).doing(|| self.doing())?;
+        let (dir, name) = (dir.as_fd(), name.as_bytes());
+        rename_at(dir, self.name().as_bytes(), dir, name, false).doing(|| self.doing())?;
         self.published = true;
         Ok(())
     }

@@ -43,7 +43,7 @@ pub(crate) fn name(store: &Path, path: &Path) -> Result<String> {
 pub(crate) struct Left {
     /// The unfinished name that it was to have, relative to the directory: what the mark says.
     pub(crate) path: PathBuf,
-    /// Where it is.
+    /// The path at which it lies.
     pub(crate) at: PathBuf,
     pub(crate) subvolume: Subvolume,
     quarantine: OwnedFd,
@@ -141,7 +141,7 @@ fn under(
 }
 
 impl Left {
-    /// Removes it.
+    /// Deletes the subvolume that lies there.
     pub(crate) fn remove(self) -> Result<()> {
         let gone = btrfs::delete_subvolume_at(self.quarantine.as_fd(), self.name.as_ref());
         gone.doing(|| format!("cannot delete {}", shown(&self.at)))

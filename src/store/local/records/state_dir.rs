@@ -28,7 +28,7 @@ const LONGEST: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct StateDir {
     file: File,
-    /// For people.
+    /// The path of the directory, for people.
     name: PathBuf,
 }
 

@@ -1,7 +1,7 @@
 //! A snapshot on this machine as the tree that a rehearsal looks things up in: opened once, and
 //! nothing outside of it is ever read.
 
-use crate::btrfs;
+use crate::btrfs::{self, STAND_IN};
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
 use crate::stream::tree::{DIRECTORY, Files, TYPE, Tree, TreeEntry};
@@ -13,10 +13,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-
-/// The inode number of a directory that only holds the place of a nested subvolume
-/// (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
-const PLACE: u64 = 2;
 
 /// A snapshot's tree.
 #[derive(Debug)]
@@ -45,7 +41,7 @@ impl Tree for SnapshotTree {
             }
             Err(error) => return Err(error),
         };
-        let is_place = entry.ino == PLACE && entry.mode & TYPE == DIRECTORY;
+        let is_place = entry.ino == STAND_IN && entry.mode & TYPE == DIRECTORY;
         Ok((!is_place).then_some(entry))
     }
 
