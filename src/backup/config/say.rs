@@ -1,18 +1,6 @@
 //! Keys as they are shown: which defaults change something in a file, so that only those are. Reads no file.
 
 use super::{Config, SubvolumeConfig};
-use serde::Serialize;
-
-/// A key as it was understood.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Setting {
-    /// `section.key`
-    pub key: &'static str,
-    /// As TOML would have it.
-    pub value: String,
-    /// The file does not say it.
-    pub default: bool,
-}
 
 impl Config {
     /// Whether the default of a key changes anything in a file that has what this one has.
