@@ -144,7 +144,7 @@ year_programs() {
     local program
     tests/servers/seaweedfs.sh install
     cp "$BUTTERSINK_SERVERS"/seaweedfs-*/bin/weed "$1/bin"
-    for program in sshd ssh ssh-keygen; do with_libraries "$program" "$1"; done
+    for program in bash sshd ssh ssh-keygen; do with_libraries "$program" "$1"; done
     program=/usr/lib/openssh/sshd-session # of newer releases
     [ ! -x $program ] || { cp --parents $program "$1" && libraries $program "$1"; }
     python3 contrib/rescue-year.py plan "$year" >"$dir/plan"

@@ -196,7 +196,7 @@ class Check:
         elif kind == "done":
             self.compare()
         elif kind in sum(WORDS.values(), ()):
-            (self.away.add if kind in ("unplug", "down", "fill") else self.away.discard)(rest[0])
+            (self.away.add if kind in ("unplug", "down", "fill", "halt") else self.away.discard)(rest[0])
         elif kind == "content":
             place, name, text = rest
             if self.tick_of(stamp_of(name)[1]) != int(text):

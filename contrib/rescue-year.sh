@@ -74,7 +74,11 @@ start_sshd() {
     /bin/sshd -f /etc/sshd_config -o PidFile=/run/sshd.pid
 }
 
-list_bucket() { wget -q -T 20 -O - 'http://127.0.0.1:8333/year?list-type=2&prefix=mail/'; }
+# By bash, since wget of a static busybox looks for libraries that are not there.
+list_bucket() {
+    timeout 60 bash -c 'exec 3<>/dev/tcp/127.0.0.1/8333 &&
+        printf "GET /year?list-type=2&prefix=mail/ HTTP/1.0\r\nHost: 127.0.0.1:8333\r\n\r\n" >&3 && cat <&3'
+}
 
 bucket_is_there() { [ -e /run/weed.pid ]; }
 
@@ -82,14 +86,14 @@ bucket_is_there() { [ -e /run/weed.pid ]; }
 start_bucket() {
     mkdir -p /tmp/bucket
     echo "$identities" >/tmp/identities.json
-    WEED_MASTER_VOLUME_GROWTH_COPY_1=2 weed -logtostderr=true server -dir=/tmp/bucket -ip=127.0.0.1 -ip.bind=127.0.0.1 -volume.max=20 \
-        -master.volumeSizeLimitMB=64 -master.electionTimeout=1s -volume.preStopSeconds=0 -filer -s3 -s3.config=/tmp/identities.json \
-        >/tmp/weed.log 2>&1 </dev/null &
+    WEED_S3_SSE_KEY=a-key WEED_MASTER_VOLUME_GROWTH_COPY_1=2 weed -logtostderr=true server -dir=/tmp/bucket \
+        -ip=127.0.0.1 -ip.bind=127.0.0.1 -volume.max=20 -master.volumeSizeLimitMB=64 -master.electionTimeout=1s \
+        -volume.preStopSeconds=0 -filer -s3 -s3.config=/tmp/identities.json >/tmp/weed.log 2>&1 </dev/null &
     echo $! >/run/weed.pid
     tries=0
     until list_bucket >/tmp/bucket.xml 2>/dev/null && grep -q ListBucketResult /tmp/bucket.xml; do
         tries=$((tries + 1))
-        [ $tries -lt 120 ] || { tail -20 /tmp/weed.log && fail 'the bucket does not answer'; }
+        [ $tries -lt 120 ] || { cat /tmp/shell.log && tail -20 /tmp/weed.log && fail 'the bucket does not answer'; }
         sleep 1
         [ -n "${made_bucket-}" ] || make_year_bucket
     done
@@ -107,7 +111,7 @@ stop_bucket() {
 }
 
 begin_year() {
-    export TZ=CET-1CEST,M3.5.0,M10.5.0/3
+    export TZ=CET-1CEST,M3.5.0,M10.5.0/3 AWS_MAX_ATTEMPTS=3
     new_system_disk
     mkdir -p /far /run
     ip link set lo up
@@ -123,6 +127,8 @@ begin_year() {
     echo "$year_machine" >/etc/machine.toml
     echo "$year_mail" >/etc/mail.toml
     start_sshd
+    # A server that saw a later time would wait for that.
+    date -s "@$(($(head -n 1 /plan | cut -d ' ' -f 1) - 3600))" >/dev/null
     start_bucket
     : >/tmp/before
 }
@@ -139,6 +145,7 @@ names() {
 
 in_bucket() {
     list_bucket >/tmp/bucket.xml || fail 'the bucket cannot be listed'
+    grep -q '<IsTruncated>false' /tmp/bucket.xml || fail 'the listing of the bucket has no end'
     tr '<' '\n' </tmp/bucket.xml | sed -n 's|^Key>mail/\(mail__[^/]*/[^/.]*\)$|bucket \1|p'
 }
 

@@ -82,8 +82,9 @@ impl Progress {
             Event::Verifying(Watched { what, bytes, total }) if *total > 0 => {
                 if self.meter.name != *what {
                     self.shown_at = None;
+                    self.meter.look_at(what);
                 }
-                self.meter.set(what, *bytes, *total);
+                self.meter.set(*bytes, *total);
                 return self.show_status();
             }
             _ => {}

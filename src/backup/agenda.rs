@@ -199,7 +199,7 @@ pub fn decide(
             }),
         };
         if pending.begun.is_some() {
-            let why = format!("the upload of {} was interrupted", shown(&pending.name));
+            let why = format!("the transfer of {} was interrupted", shown(&pending.name));
             return Agenda::Finish(pending.id, kind, why);
         }
         if let (Due::Now(..), false) = (&due, force)

@@ -4,6 +4,7 @@
 mod keys;
 mod places;
 mod reader;
+mod say;
 
 mod archive;
 mod looks;
@@ -26,11 +27,11 @@ use crate::sys::secure_open::{self, Strange, Unopened};
 pub use archive::{ArchiveConfig, STORAGE_CLASSES};
 pub use destination::DestinationConfig;
 use destination::Kind;
+pub use keys::Setting;
 use keys::{OF_ROOT, OF_ROOT_FOR_ROOT};
 pub use looks::LookAgain;
 pub use places::Places;
 use reader::ConfigReader;
-use serde::Serialize;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -68,17 +69,6 @@ pub struct Config {
     pub notify: Notify,
     /// Every key, for a person.
     pub entries: Vec<Setting>,
-}
-
-/// A key as it was understood.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Setting {
-    /// `section.key`
-    pub key: &'static str,
-    /// As TOML would have it.
-    pub value: String,
-    /// The file does not say it.
-    pub default: bool,
 }
 
 /// Files and limits of the program itself.
@@ -253,7 +243,8 @@ impl Config {
             entries: Vec::new(),
         };
         config.check(&file)?;
-        let entries = file.entries;
+        let mut entries = file.entries;
+        entries.retain(|entry| !entry.default || config.has_say(entry.key));
         Ok(Config { entries, ..config })
     }
 

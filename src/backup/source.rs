@@ -289,6 +289,10 @@ impl BackupSource {
             (Some(named), Some(made)) if named.duration_since(made).abs() > ZONES => {
                 named.min(made)
             }
+            // The name is of when a run began, which may have looked at far places for minutes before it made one.
+            (Some(named), Some(made)) if made > now.timestamp() && named <= now.timestamp() => {
+                named
+            }
             (_, Some(made)) => made,
             (Some(named), None) => named,
             (None, None) => second(snapshot.created).unwrap_or(Timestamp::UNIX_EPOCH),

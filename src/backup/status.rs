@@ -256,7 +256,7 @@ fn in_archive(
         Due::Now(..) => now.timestamp(),
         Due::Later(at, _) => at.timestamp(),
     };
-    let location = format!("{}/{}", archive.bucket, archive.prefix.trim_matches('/'));
+    let location = archive.location();
     let there = state.at(&of.name, &archive.name);
     let line = line(of, location, archive.max_age).aged(past.last, now);
     StatusLine {

@@ -84,7 +84,10 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         .snapshots
         .retain(|snapshot| !glob::any(&options.exclude, &snapshot.path));
     listing.notes.iter().for_each(|note| progress.note(note));
-    progress.result(&report::Listed::of(&listing, &look));
+    // Where there are archives, and nothing else, a person need not be told that nothing else is there.
+    if options.json || archives.is_empty() || !listing.snapshots.is_empty() {
+        progress.result(&report::Listed::of(&listing, &look));
+    }
     go_on(listing.must_be_whole(), &mut failed, &mut progress)?;
     if options.commands {
         let place = &location.place;

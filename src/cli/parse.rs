@@ -156,7 +156,7 @@ impl<O: Default, F: Copy + PartialEq> Program<O, F> {
         };
         let chosen = command.usages.iter().find(|u| u.when.is_some_and(is_typed));
         let Some(usage) = chosen.or(command.usages.iter().find(|u| u.when.is_none())) else {
-            return Err(self.misused(command, "it needs another word"));
+            return Err(self.incomplete(command, typed.words.first()));
         };
         let mut options = O::default();
         for (name, value) in typed.options {

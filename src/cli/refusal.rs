@@ -4,7 +4,7 @@
 use super::grammar::{self, Command, Program, Usage};
 use crate::error::Error;
 use crate::text::nearest;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 impl<O, F: Copy + PartialEq> Program<O, F> {
@@ -12,12 +12,27 @@ impl<O, F: Copy + PartialEq> Program<O, F> {
     pub(super) fn mistyped(&self, word: &OsStr) -> Option<Error> {
         let text = word.to_str().filter(|text| !text.contains('/'))?;
         let names = self.commands.iter().map(|command| command.name);
-        let near = near(text, names)?;
+        let near = near(text, names.chain(["--help", "--version"]))?;
         if Path::new(word).symlink_metadata().is_ok() {
             return None;
         }
         let said = format!("there is no command '{text}'; did you mean '{near}'?");
         Some(grammar::usage(self.name, &said))
+    }
+
+    /// A word that more commands begin with, and what follows is none of theirs.
+    pub(super) fn incomplete(&self, command: &Command<F>, word: Option<&OsString>) -> Error {
+        let typed = word.and_then(|word| word.to_str());
+        let typed = typed.map(|word| format!("{} {word}", command.name));
+        let names = self.commands.iter().map(|command| command.name);
+        let others = names.filter(|name| *name != command.name);
+        match typed.and_then(|typed| Some((near(&typed, others)?, typed))) {
+            Some((near, typed)) => {
+                let said = format!("there is no command '{typed}'; did you mean '{near}'?");
+                grammar::usage(self.name, &said)
+            }
+            None => self.misused(command, "it needs another word"),
+        }
     }
 
     pub(super) fn unknown(&self, name: &str) -> Error {

@@ -78,9 +78,14 @@ impl Meter {
         self.look_back();
     }
 
+    /// What comes now is looked at, by no steps.
+    pub(super) fn look_at(&mut self, name: &str) {
+        self.start(name.to_owned(), false);
+        (self.step, self.steps) = (0, 0);
+    }
+
     /// Somebody else counts: so many bytes of so many.
-    pub(super) fn set(&mut self, name: &str, bytes: u64, total: u64) {
-        name.clone_into(&mut self.name);
+    pub(super) fn set(&mut self, bytes: u64, total: u64) {
         (self.before, self.step_bytes, self.total) = (bytes, 0, total);
         self.look_back();
     }
@@ -274,9 +279,11 @@ mod tests {
             (status.moved, status.step, status.name),
             (30, Some((1, 2)), "a")
         );
-        meter.set("b", 70, 90);
+        meter.look_at("b");
+        meter.set(70, 90);
         let status = meter.status();
         assert_eq!((status.moved, status.total, status.name), (70, 90, "b"));
+        assert_eq!(status.step, None);
         meter.begin(10, 1);
         assert_eq!(meter.status().moved, 0);
     }

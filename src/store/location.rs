@@ -121,14 +121,28 @@ fn kind(text: &OsStr) -> Result<(&'static str, Read, &OsStr)> {
         }
     }
     match bytes.windows(3).position(|w| w == b"://") {
-        Some(at) if bytes[..at].iter().all(u8::is_ascii_alphanumeric) => {
-            let known = KINDS.iter().map(|(scheme, _)| *scheme);
-            let known = known.collect::<Vec<_>>().join(", ");
-            let said =
-                format!("known kinds are {known} and paths; a path of this name begins with ./");
-            Err(wrong(text, &said))
+        Some(at)
+            if bytes[..at]
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || *b == b'+') =>
+        {
+            Err(unknown_kind(text, at))
         }
         _ => mistaken(text).map_or(Ok(("", local, text)), Err),
+    }
+}
+
+fn unknown_kind(text: &OsStr, colon: usize) -> Error {
+    let schemes = KINDS.iter().map(|(scheme, _)| *scheme);
+    let schemes = schemes.collect::<Vec<_>>().join(", ");
+    let said = format!("known kinds are {schemes} and paths; a path of this name begins with ./");
+    let error = wrong(text, &said);
+    let (name, rest) = text.as_bytes().split_at(colon);
+    let small = [name.to_ascii_lowercase(), rest.to_vec()].concat();
+    let known = |(scheme, _): &(&str, Read)| small.starts_with(scheme.as_bytes());
+    match KINDS.iter().any(known) {
+        true => error.hint(shown(OsStr::from_bytes(&small))),
+        false => error,
     }
 }
 
@@ -162,7 +176,13 @@ fn local(path: &OsStr) -> Result<Place> {
 fn raw(path: &OsStr) -> Result<Place> {
     match path.is_empty() {
         true => Err(wrong("raw:".as_ref(), "it has no path: raw:/path/")),
-        false => Ok(Place::Raw(path.into())),
+        false => match mistaken(path) {
+            Some(error) => {
+                let way = format!("raw+{}", error.hint.as_deref().unwrap_or_default());
+                Err(error.hint(way))
+            }
+            None => Ok(Place::Raw(path.into())),
+        },
     }
 }
 

@@ -593,7 +593,7 @@ fn an_upload_is_finished_though_a_newer_snapshot_is_there() {
         panic!("{due:?}");
     };
     let name = &scene.names("data")[0];
-    let why = format!("(the upload of {name} was interrupted)");
+    let why = format!("(the transfer of {name} was interrupted)");
     assert!(
         first.starts_with("data: full") && first.ends_with(&why),
         "{first}"

@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     snapshots_without_any_destination,
     a_pattern_means_subvolumes,
     namesakes_keep_nobody_from_a_backup,
+    what_a_slow_run_made_takes_its_place,
     what_is_pinned_stays_everywhere,
     how_backups_stand,
     who_is_told_how_it_went,
@@ -314,6 +315,25 @@ fn namesakes_keep_nobody_from_a_backup() {
     let mut told: Vec<&str> = told.lines().collect();
     told.sort_unstable();
     assert_eq!(told, ["good", "mail", "x\\ngood\\nhome"]);
+}
+
+/// Minutes may pass from the beginning of a run to its snapshot, which is not from the future for that.
+fn what_a_slow_run_made_takes_its_place() {
+    let disk = btrfs("disk", 512);
+    let scene = Scene::new(&format!(
+        "schedule.every = '1h'\n[snapshots]\nretain = 1\n[[subvolume]]\npath = 'FROM/home'\n\
+         [[destination]]\nlocation = '{}/'\nretain = 1\n",
+        disk.display()
+    ));
+    let before = Zoned::now();
+    for minutes in [190, 100, 10] {
+        scene.write("home");
+        scene.run(&(&before - minutes.minutes())).unwrap();
+    }
+    for place in [&disk, &scene.from.join(".snapshots")] {
+        let names = in_order(place, "home");
+        assert_eq!(names.len(), 1, "{names:?}");
+    }
 }
 
 fn what_is_pinned_stays_everywhere() {

@@ -1,4 +1,17 @@
-//! Every key that there is, and which sections there may be many of. Knows no meaning.
+//! Every key that there is, how one is shown, and which sections there may be many of. Knows no meaning.
+
+use serde::Serialize;
+
+/// A key as it was understood.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Setting {
+    /// `section.key`
+    pub key: &'static str,
+    /// As TOML would have it.
+    pub value: String,
+    /// The file does not say it.
+    pub default: bool,
+}
 
 /// Every key that a file may have.
 pub(super) fn all() -> impl Iterator<Item = &'static str> {

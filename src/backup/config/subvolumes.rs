@@ -109,8 +109,12 @@ pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
 /// Those of `[subvolumes]`.
 fn listed(file: &mut ConfigReader, usual: &Usual) -> Result<Vec<SubvolumeConfig>> {
     const KEY: &str = "subvolumes.paths";
+    if !file.has("subvolumes") && !file.has("subvolume") {
+        let said = "is missing, and so is every [[subvolume]]: nothing says what is backed up";
+        return Err(file.wrong(KEY, said));
+    }
     let mut all = Vec::new();
-    if file.has("subvolumes") || !file.has("subvolume") {
+    if file.has("subvolumes") {
         for path in file.paths(KEY)? {
             all.push(SubvolumeConfig {
                 name: name(file, KEY, &path)?,

@@ -246,6 +246,38 @@ fn a_year_of_runs() {
     assert!(there.len() > months, "{}", there.len());
 }
 
+/// The week that the year ends in, and the leap day.
+#[test]
+fn weeks_from_sunday_at_the_end_of_a_year() {
+    let all = vec![
+        candidate(1, "2025-12-27T12:00:00"), // Saturday
+        candidate(2, "2025-12-28T00:00:00"),
+        candidate(3, "2025-12-31T23:59:59"),
+        candidate(4, "2026-01-01T00:00:00"),
+        candidate(5, "2026-01-03T23:59:59"),
+        candidate(6, "2026-01-04T00:00:00"),
+    ];
+    let policy = |text: &str, week_starts| Policy {
+        calendar: Calendar {
+            week_starts,
+            ..Calendar::default()
+        },
+        ..Policy::parse(text).unwrap()
+    };
+    use jiff::civil::Weekday::{Monday, Sunday};
+    let bonds = Bonds::default();
+    assert_eq!(kept(&all, &policy("3w", Sunday), &bonds), ["1", "5", "6"]);
+    assert_eq!(kept(&all, &policy("3w", Monday), &bonds), ["2", "6"]);
+    assert_eq!(kept(&all, &policy("2y", Sunday), &bonds), ["3", "6"]);
+    let leap = vec![
+        candidate(1, "2024-02-28T12:00:00"),
+        candidate(2, "2024-02-29T12:00:00"),
+        candidate(3, "2024-03-01T12:00:00"),
+    ];
+    assert_eq!(kept(&leap, &policy("3d", Monday), &bonds), ["1", "2", "3"]);
+    assert_eq!(kept(&leap, &policy("2m", Monday), &bonds), ["2", "3"]);
+}
+
 #[test]
 fn the_first_of_each_and_days_that_begin_late() {
     let all = vec![

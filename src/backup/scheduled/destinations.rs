@@ -125,6 +125,8 @@ fn costs<'a>(
     let chain = there.links.clone();
     let backups = there.backups.to_vec();
     Box::new(move |of: Costed| match of {
+        Costed::Plan(_) if prices == Prices::Free => Some(format!("memory: {memory} MiB at most")),
+        Costed::Deletions(_) if prices == Prices::Free => None,
         Costed::Plan(plan) => {
             let class = s3.storage_class_chunks.as_deref().unwrap_or_default();
             let how = (class, config.restore.restore_tier);

@@ -37,7 +37,7 @@ impl Directory {
         uploads.retain(|upload| upload.key.starts_with(prefix));
         let mut remarks = self.remarks.clone();
         remarks.extend(untold.map(|error| {
-            let so = "interrupted uploads may be missing in what is shown, and are not gone on with then";
+            let so = "what interrupted runs left may be missing in what is shown, and no run goes on with it then";
             let place = shown(self.root.join(unfinished::UNFINISHED));
             format!("{}; {so}", explained(format!("cannot read raw:{place}"), error).words())
         }));
