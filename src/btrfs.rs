@@ -31,7 +31,7 @@ pub use find_new::{WrittenBytes, changed_since, touched_since, written};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use mounts::fuzz as fuzz_mounts;
 pub use mounts::{Mount, Mounted, mount_point, mount_root, mounted, mounts_without, swap_files};
-pub use read_ahead::{SendPosition, Wanted, read_ahead};
+pub use read_ahead::{SendPosition, SendScope, read_ahead};
 pub use sizes::{Usage, UsageByExtents};
 pub use stream_bounds::less_than_whole;
 pub use subvolume::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};

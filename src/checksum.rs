@@ -30,7 +30,7 @@ pub use check::check;
 pub use compare::compare_trees;
 pub use difference::{Aspect, Change, Difference, What};
 pub use entry::{Entry, Found, SeenEntry};
-pub use entry_reader::{Look, PathPages, look};
+pub use entry_reader::{EntryReading, PathPages, look};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use list::fuzz as fuzz_lists;
 pub use list::{List, ListFile};

@@ -3,7 +3,7 @@
 //! `fuzz/` runs them on new bytes, and a test here on the seeds.
 
 use crate::backup::btrbk;
-use crate::backup::config::{Config, Places};
+use crate::backup::config::{Config, OwnFiles};
 use crate::backup::retention::{self, Policy};
 use crate::cli;
 use crate::error::{Error, Result};
@@ -201,7 +201,7 @@ fn config(bytes: &[u8]) {
     let _ = Config::parse(
         "a file",
         &text,
-        &Places::of(Path::new("/etc/buttersink/x.toml")),
+        &OwnFiles::of(Path::new("/etc/buttersink/x.toml")),
     );
 }
 
@@ -219,7 +219,7 @@ fn foreign_config(bytes: &[u8]) {
         .lines()
         .any(|line| line.starts_with("path = ") && line.contains(['*', '?', '[']));
     if table.is_ok_and(|table| table.contains_key("subvolume")) && !patterns {
-        let places = Places::of(Path::new("/etc/buttersink/x.toml"));
+        let places = OwnFiles::of(Path::new("/etc/buttersink/x.toml"));
         let config = Config::parse("ours", &ours, &places);
         assert!(config.is_ok(), "{:?}", config.err());
     }

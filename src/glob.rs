@@ -33,7 +33,7 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
         let mut next = vec![false; at.len()];
         for (i, part) in parts.iter().enumerate().filter(|(i, _)| at[*i]) {
             match part {
-                Part::Star | Part::Stars => next[i] |= part.takes(byte),
+                PatternPart::Star | PatternPart::Stars => next[i] |= part.takes(byte),
                 one => next[i + 1] |= one.takes(byte),
             }
         }
@@ -44,13 +44,13 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// A star may stand for nothing.
-fn skip_stars(parts: &[Part<'_>], at: &mut [bool]) {
+fn skip_stars(parts: &[PatternPart<'_>], at: &mut [bool]) {
     for (i, part) in parts.iter().enumerate() {
-        at[i + 1] |= at[i] && matches!(part, Part::Star | Part::Stars);
+        at[i + 1] |= at[i] && matches!(part, PatternPart::Star | PatternPart::Stars);
     }
 }
 
-enum Part<'a> {
+enum PatternPart<'a> {
     Stars,
     Star,
     Any,
@@ -59,30 +59,32 @@ enum Part<'a> {
     Byte(u8),
 }
 
-impl Part<'_> {
+impl PatternPart<'_> {
     fn takes(&self, byte: u8) -> bool {
         match self {
-            Part::Stars => true,
-            Part::Star | Part::Any => byte != b'/',
-            Part::Set(after) => byte != b'/' && set(after, byte).is_some_and(|(inside, _)| inside),
-            Part::Byte(one) => *one == byte,
+            PatternPart::Stars => true,
+            PatternPart::Star | PatternPart::Any => byte != b'/',
+            PatternPart::Set(after) => {
+                byte != b'/' && set(after, byte).is_some_and(|(inside, _)| inside)
+            }
+            PatternPart::Byte(one) => *one == byte,
         }
     }
 }
 
-fn parts(mut pattern: &[u8]) -> Vec<Part<'_>> {
+fn parts(mut pattern: &[u8]) -> Vec<PatternPart<'_>> {
     let mut parts = Vec::new();
     loop {
         let (part, rest) = match pattern {
             [] => return parts,
-            [b'*', b'*', rest @ ..] => (Part::Stars, rest),
-            [b'*', rest @ ..] => (Part::Star, rest),
-            [b'?', rest @ ..] => (Part::Any, rest),
+            [b'*', b'*', rest @ ..] => (PatternPart::Stars, rest),
+            [b'*', rest @ ..] => (PatternPart::Star, rest),
+            [b'?', rest @ ..] => (PatternPart::Any, rest),
             [b'[', inside @ ..] => match set(inside, 0) {
-                Some((_, rest)) => (Part::Set(inside), rest),
-                None => (Part::Byte(b'['), inside),
+                Some((_, rest)) => (PatternPart::Set(inside), rest),
+                None => (PatternPart::Byte(b'['), inside),
             },
-            [b'\\', byte, rest @ ..] | [byte, rest @ ..] => (Part::Byte(*byte), rest),
+            [b'\\', byte, rest @ ..] | [byte, rest @ ..] => (PatternPart::Byte(*byte), rest),
         };
         parts.push(part);
         pattern = rest;

@@ -88,7 +88,7 @@ impl View {
 
     /// The table, in the order of numbers, or nested by parentage: everything, or what fits a screen or was
     /// chosen.
-    pub fn text(&self, look: &Look) -> String {
+    pub fn text(&self, look: &TableLook) -> String {
         let all = self.subvolumes.all.iter();
         let order: Vec<(String, &Subvolume)> = match look.tree {
             true => nested(&self.subvolumes.all),
@@ -160,7 +160,7 @@ fn shares(s: &Subvolume, largest: u64) -> String {
 
 /// How the table is to look.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
+pub struct TableLook {
     /// Where it is shown.
     pub screen: Screen,
     /// Snapshots stand below what they are snapshots of.
@@ -169,7 +169,7 @@ pub struct Look {
     pub columns: Vec<String>,
 }
 
-impl Look {
+impl TableLook {
     /// # Errors
     /// If there is no such column.
     pub fn check(&self) -> Result<()> {

@@ -78,7 +78,7 @@ impl Seen {
 
 /// What is known after a check, and how.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(into = "Told", try_from = "Told")]
+#[serde(into = "SerialVerdict", try_from = "SerialVerdict")]
 pub enum Verdict {
     /// Nothing speaks against it: what was seen, which is never nothing, and in which words.
     Good(BTreeSet<Seen>, String),
@@ -177,7 +177,7 @@ fn both(a: String, b: String) -> String {
 
 /// A verdict as scripts and the other side of a pipe get it.
 #[derive(Serialize, Deserialize)]
-struct Told {
+struct SerialVerdict {
     /// The last of what was seen, or `unverifiable` or `different`.
     verdict: String,
     /// All that was seen.
@@ -186,16 +186,16 @@ struct Told {
     words: String,
 }
 
-impl From<Verdict> for Told {
-    fn from(verdict: Verdict) -> Told {
+impl From<Verdict> for SerialVerdict {
+    fn from(verdict: Verdict) -> SerialVerdict {
         let label = verdict.label();
         match verdict {
-            Verdict::Good(seen, words) => Told {
+            Verdict::Good(seen, words) => SerialVerdict {
                 verdict: seen.last().map_or("", |seen| seen.word()).to_owned(),
                 seen,
                 words,
             },
-            Verdict::Unverifiable(words) | Verdict::Different(words) => Told {
+            Verdict::Unverifiable(words) | Verdict::Different(words) => SerialVerdict {
                 verdict: label,
                 seen: BTreeSet::new(),
                 words,
@@ -204,9 +204,9 @@ impl From<Verdict> for Told {
     }
 }
 
-impl TryFrom<Told> for Verdict {
+impl TryFrom<SerialVerdict> for Verdict {
     type Error = String;
-    fn try_from(told: Told) -> Result<Verdict, String> {
+    fn try_from(told: SerialVerdict) -> Result<Verdict, String> {
         match &*told.verdict {
             "unverifiable" => Ok(Verdict::Unverifiable(told.words)),
             "different" => Ok(Verdict::Different(told.words)),

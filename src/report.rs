@@ -59,7 +59,7 @@ pub fn check_look(look: &Look) -> Result<()> {
 
 /// Why a run could not begin, for scripts: `None` if it had begun, and so has told what there was to tell.
 pub fn refusal(error: &Error) -> Option<String> {
-    let refusal = Refusal {
+    let refusal = RefusalLine {
         event: "error",
         time: Timestamp::now().as_second(),
         kind: error.kind,
@@ -71,7 +71,7 @@ pub fn refusal(error: &Error) -> Option<String> {
 }
 
 #[derive(Serialize)]
-struct Refusal<'a> {
+struct RefusalLine<'a> {
     event: &'static str,
     time: i64,
     kind: Kind,

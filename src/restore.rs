@@ -11,7 +11,7 @@ use crate::plan::{Plan, Step, Wish};
 use crate::prices::Prices;
 use crate::proof::Verdict;
 use crate::snapshot::{Listing, Snapshot, Uuid};
-use crate::store::{self, Access, ArchiveSettings, Chain, Means, Store, Target};
+use crate::store::{self, Access, ArchiveSettings, Chain, Means, RestoreTarget, Store};
 use crate::sync;
 use crate::text::shown;
 use crate::verify;
@@ -55,7 +55,7 @@ pub struct RestoreOrder {
 /// [`Kind::Partly`] if objects have to thaw first, [`Kind::Different`] if what was restored is not
 /// like its source, [`Kind::Busy`] if another run is at work; whatever else stops it.
 pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Result<()> {
-    let target = Target::find(&order.target, &order.base)?;
+    let target = RestoreTarget::find(&order.target, &order.base)?;
     let mut archive = store::open_archive(order.archive.clone(), Access::Read, means)?;
     if !order.dry_run {
         archive.thaw_records(&order.thaw, &mut |how_far| {
@@ -64,7 +64,7 @@ pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Resu
     }
     let (key, notes) = archive.backups()?.choose(&order.which)?;
     notes.iter().for_each(|note| listener(Event::note(note)));
-    let mut run = Run {
+    let mut run = RestoreRun {
         order,
         means,
         target,
@@ -82,23 +82,23 @@ pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Resu
     }
 }
 
-struct Run<'a, 'b> {
+struct RestoreRun<'a, 'b> {
     order: &'a RestoreOrder,
     means: &'a Means,
-    target: Target,
+    target: RestoreTarget,
     chain: Box<dyn Chain>,
     prices: Prices,
     listener: &'a mut Listener<'b>,
 }
 
 /// What is to be brought, from what and to what.
-struct Planned {
+struct PlannedRestore {
     here: Listing,
     there: Listing,
     plan: Plan,
 }
 
-impl Planned {
+impl PlannedRestore {
     /// What is meant: the last of the chain, which is listed last.
     fn wish(here: &Listing) -> Wish<'_> {
         Wish {
@@ -108,13 +108,13 @@ impl Planned {
     }
 }
 
-impl Run<'_, '_> {
+impl RestoreRun<'_, '_> {
     /// Says what it will take, and makes sure that it can be; the first link that has to be fetched.
     fn look(&mut self) -> Result<usize> {
         let stored = self.chain.stored()?;
         let links = self.chain.links();
         let mut dest = self.dest(Access::Read)?;
-        let Planned { there, plan, .. } = self.plan(&mut *dest)?;
+        let PlannedRestore { there, plan, .. } = self.plan(&mut *dest)?;
         let found = FoundChain {
             links: &links,
             stored: &stored,
@@ -148,12 +148,12 @@ impl Run<'_, '_> {
     }
 
     /// Copies that were altered are no obstacle here, but rivals.
-    fn plan(&mut self, dest: &mut dyn Store) -> Result<Planned> {
+    fn plan(&mut self, dest: &mut dyn Store) -> Result<PlannedRestore> {
         let (here, mut there) = (self.chain.list()?, dest.list()?);
         there.snapshots.retain(Snapshot::may_be_parent);
-        let wish = Planned::wish(&here);
+        let wish = PlannedRestore::wish(&here);
         let plan = sync::make_plan(&mut *self.chain, &here, &there, &wish, self.listener)?;
-        Ok(Planned { here, there, plan })
+        Ok(PlannedRestore { here, there, plan })
     }
 
     fn check_space(&mut self, needed: u64) -> Result<()> {
@@ -228,10 +228,10 @@ impl Run<'_, '_> {
     /// Carries out a plan; the step that failed, if one did, and not those that build on it.
     fn carry_out(
         &mut self,
-        planned: &Planned,
+        planned: &PlannedRestore,
         dest: &mut dyn Store,
     ) -> Result<Option<(Step, Error)>> {
-        let Planned { here, plan, .. } = planned;
+        let PlannedRestore { here, plan, .. } = planned;
         let listener = &mut *self.listener;
         let mut failed: Vec<(Step, Error)> = Vec::new();
         let hear = &mut |event| match event {
@@ -241,7 +241,7 @@ impl Run<'_, '_> {
             },
             event => listener(event),
         };
-        let (source, wish) = (&mut *self.chain, &Planned::wish(here));
+        let (source, wish) = (&mut *self.chain, &PlannedRestore::wish(here));
         sync::carry_out(plan, here, wish, source, dest, hear)?;
         let lost: HashSet<Uuid> = failed.iter().map(|(step, _)| step.to).collect();
         let root = |(step, _): &(Step, Error)| step.from.is_none_or(|from| !lost.contains(&from));
@@ -274,7 +274,7 @@ impl Run<'_, '_> {
     }
 
     /// Where the last of the chain is now.
-    fn arrived(&self, links: &[Backup], planned: &Planned) -> Result<PathBuf> {
+    fn arrived(&self, links: &[Backup], planned: &PlannedRestore) -> Result<PathBuf> {
         let Some(last) = links.last() else {
             let doing = format!("cannot restore {}", shown(&self.order.archive.name));
             return Err(Error::damaged(doing, "its chain is empty"));
@@ -308,7 +308,7 @@ fn source<'a>(links: &'a [Backup], at: &Path) -> Result<Option<&'a Path>> {
         return Ok(None);
     };
     let other = link.path.canonicalize().is_ok_and(|path| path != at);
-    let there = other && Target::is_original(&link.path, id)?;
+    let there = other && RestoreTarget::is_original(&link.path, id)?;
     Ok(there.then_some(link.path.as_path()))
 }
 

@@ -30,7 +30,7 @@ pub use bucket::refuse_folder;
 pub(crate) use bucket::{fuzz_hints, fuzz_keys, fuzz_names};
 pub use file_digests::Rejected;
 use file_digests::{Digest, Looking};
-pub use local::{ReceiveWith, Scratch, Target, builtin_send};
+pub use local::{ReceiveWith, RestoreTarget, Scratch, builtin_send};
 pub use location::{Address, Location, Place};
 pub use open::{
     StoreAndArchives, Terms, bucket_remarks, open, open_all, open_archive, serve_directory,

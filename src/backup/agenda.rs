@@ -40,7 +40,7 @@ pub struct NewestChain {
 
 /// A snapshot that has not arrived in the bucket.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pending {
+pub struct PendingBackup {
     /// Its effective UUID.
     pub id: Uuid,
     /// Its name.
@@ -113,7 +113,7 @@ pub fn pending(
     chain: &NewestChain,
     archive: &Listing,
     lost: &[String],
-) -> Option<Pending> {
+) -> Option<PendingBackup> {
     let begun: Vec<Begun> = leftovers(archive).filter_map(begun).collect();
     let broken = !ours.iter().any(|s| chain.links.contains(&s.id()));
     let newest = ours.last()?.id();
@@ -128,7 +128,7 @@ pub fn pending(
         let begun = begun.iter().filter(|begun| begun.stamp == stamp);
         // A difference is of no use without what it was made from. The newest goes whole then.
         let serves = |kind: BackupKind| kind == BackupKind::Full || !broken || s.id() == newest;
-        Some(Pending {
+        Some(PendingBackup {
             id: s.id(),
             name: name.to_owned(),
             made,
@@ -136,7 +136,7 @@ pub fn pending(
             begun: begun.map(|begun| begun.kind).find(|kind| serves(*kind)),
         })
     };
-    let all: Vec<Pending> = ours.iter().filter_map(waiting).collect();
+    let all: Vec<PendingBackup> = ours.iter().filter_map(waiting).collect();
     let newest = all.last().filter(|last| last.id == newest).cloned();
     let interrupted = all.into_iter().rev().find(|p| p.begun.is_some());
     interrupted.or(newest)
@@ -147,7 +147,7 @@ pub fn abandoned<'a>(
     ours: &[Snapshot],
     chain: &NewestChain,
     archive: &'a Listing,
-    pending: Option<&Pending>,
+    pending: Option<&PendingBackup>,
 ) -> Vec<(&'a Path, &'static str)> {
     let names = ours.iter().filter_map(|s| s.path.to_str());
     let here: HashSet<Timestamp> = names
@@ -183,7 +183,7 @@ fn begun(left: &Snapshot) -> Option<Begun> {
 pub fn decide(
     schedule: &Schedule,
     past: &Past,
-    pending: Option<Pending>,
+    pending: Option<PendingBackup>,
     now: &Zoned,
     force: bool,
 ) -> Agenda {
@@ -216,7 +216,7 @@ pub fn decide(
 
 /// What a subvolume asks for by itself, beside what its archive does.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish {
+pub struct SubvolumeWish {
     /// How often it has a snapshot; `None` for when its archive needs one.
     pub cycle: Option<Cycle>,
     /// When it last had one.
@@ -229,7 +229,7 @@ pub struct Wish {
 /// then a snapshot for itself, and then what destinations lack (`owed`).
 pub fn decide_all(
     archives: impl IntoIterator<Item = Agenda>,
-    wish: &Wish,
+    wish: &SubvolumeWish,
     owed: bool,
     now: &Zoned,
 ) -> Agenda {
@@ -263,7 +263,7 @@ pub fn decide_all(
 }
 
 /// Where one archive gets a new snapshot, another one whose last did not even begin to arrive gets that too.
-pub fn together(all: &mut [(Agenda, Option<Pending>)]) {
+pub fn together(all: &mut [(Agenda, Option<PendingBackup>)]) {
     let makes = all
         .iter()
         .any(|(agenda, _)| matches!(agenda, Agenda::New(..)));
@@ -279,7 +279,7 @@ pub fn together(all: &mut [(Agenda, Option<Pending>)]) {
 }
 
 /// What an archive gets where no snapshot is made: what is there, in the place of a new one.
-pub fn of_what_is_there(archive: Agenda, pending: Option<&Pending>) -> Agenda {
+pub fn of_what_is_there(archive: Agenda, pending: Option<&PendingBackup>) -> Agenda {
     match (archive, pending) {
         (Agenda::Finish(id, kind, why), _) => Agenda::Finish(id, kind, why),
         (Agenda::New(kind, why), Some(pending)) => Agenda::Finish(pending.id, kind, why),
@@ -302,7 +302,7 @@ pub fn without_snapshot(
 }
 
 /// The past, had the pending snapshot arrived.
-fn counting<'a>(past: &Past<'a>, pending: &Pending) -> Past<'a> {
+fn counting<'a>(past: &Past<'a>, pending: &PendingBackup) -> Past<'a> {
     Past {
         last: Some(pending.made),
         last_full: match pending.kind {
@@ -330,7 +330,7 @@ mod tests {
         format!("2026-{text}Z").parse().unwrap()
     }
 
-    fn decided(past: &Past, pending: Option<Pending>, now: &str, force: bool) -> Agenda {
+    fn decided(past: &Past, pending: Option<PendingBackup>, now: &str, force: bool) -> Agenda {
         let now = at(now).to_zoned(jiff::tz::TimeZone::UTC);
         decide(&SCHEDULE, past, pending, &now, force)
     }
@@ -343,8 +343,8 @@ mod tests {
         }
     }
 
-    fn waiting(made: &str, begun: Option<BackupKind>) -> Option<Pending> {
-        Some(Pending {
+    fn waiting(made: &str, begun: Option<BackupKind>) -> Option<PendingBackup> {
+        Some(PendingBackup {
             id: Uuid([7; 16]),
             name: "data__x__inc".to_owned(),
             made: at(made),
@@ -394,7 +394,7 @@ mod tests {
             (agenda, pending)
         };
         let new = || (Agenda::New(BackupKind::Incremental, "x".to_owned()), None);
-        let shared = |mut all: Vec<(Agenda, Option<Pending>)>| {
+        let shared = |mut all: Vec<(Agenda, Option<PendingBackup>)>| {
             together(&mut all);
             all.into_iter()
                 .map(|(agenda, _)| matches!(agenda, Agenda::New(..)))
@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn without_a_snapshot_what_is_there_serves() {
         let pending = waiting("03-15T02:00:00", None);
-        let decided = |now: &str, pending: &Option<Pending>, any| {
+        let decided = |now: &str, pending: &Option<PendingBackup>, any| {
             let agenda = decided(&past(), pending.clone(), now, false);
             without_snapshot([of_what_is_there(agenda, pending.as_ref())], any)
         };
@@ -533,7 +533,7 @@ mod tests {
     #[test]
     fn destinations_that_lack_something_get_it_when_nothing_is_due() {
         let at = |text| at(text).to_zoned(jiff::tz::TimeZone::UTC);
-        let wish = |last: &Zoned, every: &str| Wish {
+        let wish = |last: &Zoned, every: &str| SubvolumeWish {
             cycle: Some(Cycle {
                 every: Every::parse(every).unwrap(),
                 at: time(2, 0, 0, 0),
@@ -556,7 +556,7 @@ mod tests {
         let due = at("03-15T03:00:00");
         let both = decide_all(archive(&due), &hourly, true, &due);
         assert!(matches!(both, Agenda::New(BackupKind::Incremental, _)));
-        let asked = Wish {
+        let asked = SubvolumeWish {
             force: Some("--once"),
             ..quiet
         };

@@ -30,7 +30,7 @@ use destination::Kind;
 pub use keys::Setting;
 use keys::{OF_ROOT, OF_ROOT_FOR_ROOT};
 pub use looks::LookAgain;
-pub use places::Places;
+pub use places::OwnFiles;
 use reader::ConfigReader;
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -175,7 +175,7 @@ impl Config {
         let found = Unopened::at(path).doing(doing)?;
         let text = secure_open::read_found(&found, LONGEST).doing(doing)?;
         let text = String::from_utf8(text).map_err(|_| Error::usage(doing(), "it is not UTF-8"))?;
-        let places = Places::of(path);
+        let places = OwnFiles::of(path);
         let config = Config::parse(&name, &text, &places)?;
         config.check_owner(&name, found.strange.as_ref())?;
         Ok(config)
@@ -207,7 +207,7 @@ impl Config {
     ///
     /// # Errors
     /// If it is no TOML, has keys that are unknown or mistyped, or lacks one.
-    pub fn parse(name: &str, text: &str, places: &Places) -> Result<Config> {
+    pub fn parse(name: &str, text: &str, places: &OwnFiles) -> Result<Config> {
         let mut file = ConfigReader::new(name, text)?;
         let global = global(&mut file, places)?;
         let schedule = schedule(&mut file)?;
@@ -373,7 +373,7 @@ fn usual(file: &mut ConfigReader, schedule: &Schedule) -> Result<subvolumes::Usu
     })
 }
 
-fn global(file: &mut ConfigReader, places: &Places) -> Result<Global> {
+fn global(file: &mut ConfigReader, places: &OwnFiles) -> Result<Global> {
     let state_path = file.path("global.state_path", places.state.clone())?;
     Ok(Global {
         log_level: file.choice("global.log_level", "info", LEVELS)?,

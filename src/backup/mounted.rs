@@ -200,7 +200,7 @@ fn destination(names: &mut HashSet<String>, kind: &str, at: &Path) -> Option<Dra
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::config::{Config, Places};
+    use crate::backup::config::{Config, OwnFiles};
     use crate::btrfs::Mount;
 
     fn mounted(device: &str, kind: &str, root: &str, at: &str) -> Mounted {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn parsed(draft: &Draft) -> Config {
-        let places = Places::of(Path::new("/etc/buttersink/x.toml"));
+        let places = OwnFiles::of(Path::new("/etc/buttersink/x.toml"));
         Config::parse("x", &draft.to_string(), &places).unwrap()
     }
 
@@ -295,7 +295,7 @@ mod tests {
             false => line.trim_start_matches('#'),
         });
         let text = lines.collect::<Vec<_>>().join("\n");
-        let places = Places::of(Path::new("/etc/buttersink/x.toml"));
+        let places = OwnFiles::of(Path::new("/etc/buttersink/x.toml"));
         let config = Config::parse("x", &text, &places).unwrap();
         assert_eq!((config.subvolumes.len(), config.destinations.len()), (1, 2));
     }

@@ -217,7 +217,7 @@ impl RunState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::config::Places;
+    use crate::backup::config::OwnFiles;
 
     #[test]
     fn what_the_old_program_wrote() {
@@ -266,7 +266,7 @@ mod tests {
         };
         let text = "[subvolumes]\npaths = ['/srv/data']\n[snapshots]\nbase_dir = '/srv/snaps'\n\
                     [s3]\nbucket = 'b'\nregion = 'r'\nprefix = 'p/q'\n";
-        let places = Places::of(Path::new("/etc/x.toml"));
+        let places = OwnFiles::of(Path::new("/etc/x.toml"));
         let config = Config::parse("x", text, &places).unwrap();
         assert!(last("/srv/snaps/a", "p/q/subvol/data/full/m").is_of(&config));
         for other in [

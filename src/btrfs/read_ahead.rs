@@ -24,10 +24,10 @@ const REMEMBERED: usize = 1 << 13;
 const HANDLE: u32 = 0x4d;
 
 /// A byte of a file: the inode number, and the offset.
-type Place = (u64, u64);
+type Position = (u64, u64);
 
 /// What of a snapshot is sent, and so read.
-pub struct Wanted {
+pub struct SendScope {
     /// The snapshot, open.
     pub snapshot: OwnedFd,
     /// Only what was written after this transaction; 0 for all.
@@ -39,20 +39,20 @@ pub struct Wanted {
 /// How far a sender has come: it says so, and who reads ahead of it waits for that.
 #[derive(Default)]
 pub struct SendPosition {
-    progress: Mutex<Progress>,
+    progress: Mutex<SendProgress>,
     moved: Condvar,
 }
 
 #[derive(Default)]
-struct Progress {
-    at: Place,
+struct SendProgress {
+    at: Position,
     ended: bool,
     /// What the reading thread waits for.
-    awaited: Place,
+    awaited: Position,
 }
 
 impl SendPosition {
-    fn lock(&self) -> MutexGuard<'_, Progress> {
+    fn lock(&self) -> MutexGuard<'_, SendProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -72,10 +72,10 @@ impl SendPosition {
     }
 
     /// Waits until the sender has come to a place, and says where it is then; `None` once it has ended.
-    fn wait_for(&self, place: Place) -> Option<Place> {
+    fn wait_for(&self, place: Position) -> Option<Position> {
         let mut progress = self.lock();
         progress.awaited = place;
-        let waits = |progress: &mut Progress| !progress.ended && progress.at < place;
+        let waits = |progress: &mut SendProgress| !progress.ended && progress.at < place;
         let waited = self.moved.wait_while(progress, waits);
         progress = waited.unwrap_or_else(PoisonError::into_inner);
         progress.awaited = (u64::MAX, u64::MAX);
@@ -88,7 +88,7 @@ impl SendPosition {
 ///
 /// # Errors
 /// If the kernel refuses, as for who is not root.
-pub fn read_ahead(wanted: &Wanted, sender: &SendPosition) -> io::Result<()> {
+pub fn read_ahead(wanted: &SendScope, sender: &SendPosition) -> io::Result<()> {
     let snapshot = wanted.snapshot.as_fd();
     let tree = root_id(snapshot)?;
     let key = |objectid, offset| ItemKey {
@@ -123,7 +123,7 @@ pub fn read_ahead(wanted: &Wanted, sender: &SendPosition) -> io::Result<()> {
     Ok(())
 }
 
-impl Wanted {
+impl SendScope {
     /// Whether an extent is read by the sender, and not from the item itself.
     fn has(&self, extent: &abi::ContentExtent) -> bool {
         let is_read = extent.address != 0 && !(self.compressed && extent.compressed);
@@ -146,20 +146,20 @@ impl Wanted {
 /// What is read, and not sent yet.
 #[derive(Default)]
 struct Window {
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<ReadPiece>,
     bytes: u64,
     /// The file at work, unless it lay in memory before: that is left alone, and stays there.
     file: Option<(u64, Option<Rc<File>>)>,
 }
 
-struct Piece {
+struct ReadPiece {
     file: Rc<File>,
-    place: Place,
+    place: Position,
     length: u64,
 }
 
 impl Window {
-    fn file(&mut self, wanted: &Wanted, tree: u64, ino: u64) -> io::Result<Option<Rc<File>>> {
+    fn file(&mut self, wanted: &SendScope, tree: u64, ino: u64) -> io::Result<Option<Rc<File>>> {
         if let Some((at, file)) = &self.file
             && *at == ino
         {
@@ -173,7 +173,13 @@ impl Window {
     }
 
     /// Reads an extent, in pieces, each when there is room for it; false once the sender has ended.
-    fn read(&mut self, file: &Rc<File>, place: Place, bytes: u64, sender: &SendPosition) -> bool {
+    fn read(
+        &mut self,
+        file: &Rc<File>,
+        place: Position,
+        bytes: u64,
+        sender: &SendPosition,
+    ) -> bool {
         let (ino, offset) = place;
         for start in (0..bytes).step_by(PIECE as usize) {
             let length = PIECE.min(bytes - start);
@@ -183,7 +189,7 @@ impl Window {
             let advice = libc::POSIX_FADV_WILLNEED;
             page_cache::advise(file.as_fd(), offset + start, length, advice);
             self.bytes += length;
-            self.pieces.push_back(Piece {
+            self.pieces.push_back(ReadPiece {
                 file: Rc::clone(file),
                 place: (ino, offset + start),
                 length,
@@ -204,9 +210,9 @@ impl Window {
 
     /// Waits for the sender to come to a place, and lets go of what lies before it; false, and of all, once it
     /// has ended.
-    fn pass(&mut self, sender: &SendPosition, place: Place) -> bool {
+    fn pass(&mut self, sender: &SendPosition, place: Position) -> bool {
         let at = sender.wait_for(place);
-        let passed = |piece: &Piece| at.is_none_or(|at| piece.end() <= at);
+        let passed = |piece: &ReadPiece| at.is_none_or(|at| piece.end() <= at);
         while self.pieces.front().is_some_and(passed)
             && let Some(piece) = self.pieces.pop_front()
         {
@@ -219,8 +225,8 @@ impl Window {
     }
 }
 
-impl Piece {
-    fn end(&self) -> Place {
+impl ReadPiece {
+    fn end(&self) -> Position {
         let (ino, offset) = self.place;
         (ino, offset + self.length)
     }

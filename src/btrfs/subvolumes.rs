@@ -64,7 +64,7 @@ impl Filesystem {
 
     /// Gives every subvolume its path.
     fn placed(&self, roots: &BTreeMap<u64, Root>) -> io::Result<Subvolumes> {
-        let mut places = Places::new(self.fd(), roots);
+        let mut places = PathLookup::new(self.fd(), roots);
         let here = places.of_directory(super::root_id(self.fd())?, self.file.metadata()?.ino());
         // Nobody may take it for a directory without subvolumes.
         let here = here.ok_or_else(|| places.lost())?;
@@ -165,7 +165,7 @@ fn key(objectid: u64, kind: u32, offset: u64) -> ItemKey {
 }
 
 /// Paths from the top of the filesystem, each looked up once.
-struct Places<'a> {
+struct PathLookup<'a> {
     file: BorrowedFd<'a>,
     roots: &'a BTreeMap<u64, Root>,
     subvolumes: HashMap<u64, Option<PathBuf>>,
@@ -173,9 +173,9 @@ struct Places<'a> {
     notes: Vec<String>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> PathLookup<'a> {
     fn new(file: BorrowedFd<'a>, roots: &'a BTreeMap<u64, Root>) -> Self {
-        Places {
+        PathLookup {
             file,
             roots,
             subvolumes: HashMap::from([(abi::TOP_SUBVOLUME, Some(PathBuf::new()))]),

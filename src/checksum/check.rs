@@ -3,7 +3,7 @@
 use super::difference::{Aspect, Change, Difference, What};
 use super::hash::{Hashes, hash_files};
 use super::list::{HashedTree, List};
-use super::walk::{Unread, walk};
+use super::walk::{UnreadEntry, walk};
 use super::{ChecksumOptions, TreeComparison, WorkCounters};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
@@ -55,7 +55,7 @@ pub fn check(
         record.removed(hides, &mut changes);
         errors.extend(unread.into_iter().map(|unread| unread.error));
     }
-    let told = |unread: Vec<Unread>| unread.into_iter().map(|unread| unread.error);
+    let told = |unread: Vec<UnreadEntry>| unread.into_iter().map(|unread| unread.error);
     errors.extend(told(hashes.unread));
     errors.extend(told(tree.unread));
     Ok(TreeComparison {

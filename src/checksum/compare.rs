@@ -5,7 +5,7 @@ use super::difference::{Aspect, Change, Difference, What};
 use super::hash::job;
 use super::queue::Queue;
 use super::read::Quiet;
-use super::walk::{Unread, WalkedEntry, WalkedTree, walk};
+use super::walk::{UnreadEntry, WalkedEntry, WalkedTree, walk};
 use super::{ChecksumOptions, TreeComparison, WorkCounters, flags, go_on, line, list, read};
 use crate::btrfs::STAND_IN;
 use crate::error::Result;
@@ -85,7 +85,7 @@ struct BothEntries<'o> {
     changes: BTreeMap<Vec<u8>, What>,
     /// Regular files of one path and one size.
     contents: Vec<(u32, u32)>,
-    unread: Vec<Unread>,
+    unread: Vec<UnreadEntry>,
     /// Where they differ, and by which letters.
     flags: Vec<(PathBuf, String)>,
 }
@@ -287,7 +287,7 @@ impl BothEntries<'_> {
         path: &[u8],
         [a, b]: &mut [Vec<u8>; 2],
         progress: &WorkCounters,
-    ) -> std::result::Result<bool, Unread> {
+    ) -> std::result::Result<bool, UnreadEntry> {
         let in_a = |error| self.a.unread("", path, error);
         let in_b = |error| self.b.unread("", path, error);
         let mut left = Quiet::open(&self.a, left).map_err(in_a)?;

@@ -32,7 +32,7 @@ const SOME: usize = 64;
 
 /// What is read of an entry.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct EntryReading {
     /// Threads that read and compute.
     pub threads: usize,
     /// Clean pages of each file are dropped before it is read, so that the disk is.
@@ -44,7 +44,7 @@ pub struct Look {
 pub fn look(
     top: BorrowedFd,
     paths: Vec<PathBuf>,
-    how: Look,
+    how: EntryReading,
     progress: &WorkCounters,
 ) -> Vec<SeenEntry> {
     let found = Mutex::new(vec![(Found::Nothing, None); paths.len()]);
@@ -78,7 +78,7 @@ fn contents(
     top: BorrowedFd,
     paths: Vec<PathBuf>,
     found: Vec<(Found, Option<Job>)>,
-    how: Look,
+    how: EntryReading,
     progress: &WorkCounters,
 ) -> Vec<SeenEntry> {
     let (found, jobs): (Vec<_>, Vec<_>) = found.into_iter().unzip();
@@ -119,7 +119,7 @@ fn is_unsummed(entry: &Entry) -> bool {
 fn sum(
     top: BorrowedFd,
     path: &Path,
-    how: Look,
+    how: EntryReading,
     buffer: &mut [u8],
     progress: &WorkCounters,
 ) -> io::Result<String> {

@@ -2,7 +2,7 @@
 
 use super::queue::{Job, Queue};
 use super::read::Quiet;
-use super::walk::{Unread, WalkedTree};
+use super::walk::{UnreadEntry, WalkedTree};
 use super::{WorkCounters, go_on};
 use crate::digest::{Hash, Sha256};
 use crate::error::Result;
@@ -19,7 +19,7 @@ const BUFFER: usize = 64 << 10;
 pub(super) struct Hashes {
     /// By number of the regular file; `None` for what could not be read.
     pub(super) sums: Vec<Option<Hash>>,
-    pub(super) unread: Vec<Unread>,
+    pub(super) unread: Vec<UnreadEntry>,
 }
 
 /// Reads every regular file.

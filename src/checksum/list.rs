@@ -3,7 +3,7 @@
 
 use super::hash::Hashes;
 use super::line::{self, Escape};
-use super::walk::{Unread, WalkedTree, joined};
+use super::walk::{UnreadEntry, WalkedTree, joined};
 use crate::error::Result;
 use crate::sys::dir;
 use crate::text::hex;
@@ -132,7 +132,7 @@ impl HashedTree<'_> {
         &self,
         list: List,
         each: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> Result<Vec<Unread>> {
+    ) -> Result<Vec<UnreadEntry>> {
         match list {
             List::Ls => self.ls(each).map(|()| Vec::new()),
             List::Files => self.files(each).map(|()| Vec::new()),
@@ -194,7 +194,7 @@ impl HashedTree<'_> {
         })
     }
 
-    fn links(&self, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Vec<Unread>> {
+    fn links(&self, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Vec<UnreadEntry>> {
         let mut unread = Vec::new();
         self.tree.in_order(Escape::Fields, |path, index| {
             if !self.tree.node(index).is_symlink() {
@@ -211,7 +211,7 @@ impl HashedTree<'_> {
         Ok(unread)
     }
 
-    fn xattrs(&self, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Vec<Unread>> {
+    fn xattrs(&self, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Vec<UnreadEntry>> {
         let mut unread = Vec::new();
         self.tree.in_order(Escape::Fields, |path, index| {
             if self.tree.node(index).is_mount() {

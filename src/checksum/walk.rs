@@ -73,17 +73,17 @@ pub(super) struct WalkedTree {
     pub(super) files: usize,
     /// Whether a name has a newline, so that its line in `.ls` is more than one line.
     pub(super) newlines: bool,
-    pub(super) unread: Vec<Unread>,
+    pub(super) unread: Vec<UnreadEntry>,
 }
 
 /// An entry that could not be read, and why: nothing is known about it or what is below it.
-pub(super) struct Unread {
+pub(super) struct UnreadEntry {
     /// Relative to the top.
     pub(super) path: Vec<u8>,
     pub(super) error: Error,
 }
 
-impl Unread {
+impl UnreadEntry {
     /// Whether nothing is known of `path` for this reason.
     pub(super) fn hides(&self, path: &[u8]) -> bool {
         path.strip_prefix(self.path.as_slice())
@@ -163,9 +163,9 @@ impl WalkedTree {
     }
 
     /// The error of not having read `path`.
-    pub(super) fn unread(&self, what: &str, path: &[u8], error: io::Error) -> Unread {
+    pub(super) fn unread(&self, what: &str, path: &[u8], error: io::Error) -> UnreadEntry {
         let full = self.path.join(OsStr::from_bytes(path));
-        Unread {
+        UnreadEntry {
             path: path.to_vec(),
             error: Error::io(format!("cannot read {what}{}", shown(full)), error),
         }

@@ -4,7 +4,7 @@
 use super::hash::hash_files;
 use super::line;
 use super::list::{HashedTree, List, ListFile};
-use super::walk::{self, Unread};
+use super::walk::{self, UnreadEntry};
 use super::{ChecksumOptions, WorkCounters, go_on};
 use crate::digest::Sha256;
 use crate::error::{Doing, Error, Result};
@@ -174,7 +174,7 @@ impl<'a> ListsOut<'a> {
         name
     }
 
-    fn list(&mut self, source: &HashedTree<'_>, list: List) -> Result<Vec<Unread>> {
+    fn list(&mut self, source: &HashedTree<'_>, list: List) -> Result<Vec<UnreadEntry>> {
         let suffix = list.suffix();
         let mut hasher = Sha256::default();
         let unread = self.write(ListFile::Of(list), |to| {

@@ -38,7 +38,7 @@ Without names, all that nothing attributes are meant. What would be done is show
 };
 
 /// What is adopted.
-struct Task {
+struct AdoptTask {
     /// Which; all that nothing attributes if there are none.
     names: Vec<PathBuf>,
     /// It is done, and not only shown.
@@ -54,7 +54,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         return Err(usage("buttersink adopt", said));
     };
     let mut adoption = Adoption {
-        task: Task {
+        task: AdoptTask {
             names: words[1..].iter().map(PathBuf::from).collect(),
             yes: options.yes && !options.dry_run,
             take_over: options.take_over,
@@ -82,7 +82,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
 
 /// An adoption, and what it came to so far.
 struct Adoption<'a> {
-    task: Task,
+    task: AdoptTask,
     /// The subvolume that the snapshots are of.
     path: &'a Path,
     /// The same as records have it.
@@ -190,7 +190,7 @@ fn origin(path: &Path) -> Result<Origin> {
 }
 
 /// What is to be adopted, or why not.
-fn meant<'a>(task: &Task, all: &'a [Snapshot], ours: &Origin) -> Result<Vec<&'a Snapshot>> {
+fn meant<'a>(task: &AdoptTask, all: &'a [Snapshot], ours: &Origin) -> Result<Vec<&'a Snapshot>> {
     let whole = |s: &&Snapshot| s.read_only && s.state != State::Partial;
     let subject = ours.subject();
     let known = |s: &Snapshot| s.origin.clone().filter(Origin::is_known);
@@ -247,12 +247,12 @@ mod tests {
             snapshot("nobodys", None),
             snapshot("strangers", Some(&stranger)),
         ];
-        let task = |names: &[&str], take_over| Task {
+        let task = |names: &[&str], take_over| AdoptTask {
             names: names.iter().map(PathBuf::from).collect(),
             yes: true,
             take_over,
         };
-        let found = |task: &Task, all: &[Snapshot]| {
+        let found = |task: &AdoptTask, all: &[Snapshot]| {
             let meant = meant(task, all, &ours)?;
             Ok::<_, Error>(meant.iter().map(|s| s.path.clone()).collect::<Vec<_>>())
         };

@@ -4,7 +4,7 @@ use super::grammar::{Command, Opt, Program, Section, Usage, usage};
 use super::parse::Understood;
 use super::say;
 use crate::error::Result;
-use crate::list::{Look, View};
+use crate::list::{TableLook, View};
 use crate::report::{Screen, print};
 use std::ffi::OsString;
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// What is wished for.
 #[derive(Default)]
 pub(super) struct ListWish {
-    look: Look,
+    look: TableLook,
     json: bool,
     sizes: bool,
 }

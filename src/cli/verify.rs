@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use one::{Other, With, add, alone};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use words::Task;
+use words::VerifyTask;
 
 pub(super) const COMMAND: Command<Form> = Command {
     name: "verify",
@@ -68,7 +68,7 @@ not compare that it is the same.
 };
 
 pub(super) fn location(words: &[OsString], options: &Options) -> Result<()> {
-    let task = Task::of(options)?;
+    let task = VerifyTask::of(options)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let report = verify_location(&words[0], &task, options, &mut progress)?;
     show(&report, progress)
@@ -76,7 +76,7 @@ pub(super) fn location(words: &[OsString], options: &Options) -> Result<()> {
 
 /// All archives of a configuration.
 pub(super) fn config(options: &Options) -> Result<()> {
-    let task = Task::of(options)?;
+    let task = VerifyTask::of(options)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let report = verify_config(options.file()?, &task, options, &mut progress)?;
     show(&report, progress)
@@ -84,7 +84,7 @@ pub(super) fn config(options: &Options) -> Result<()> {
 
 fn verify_location(
     location: &OsStr,
-    task: &Task,
+    task: &VerifyTask,
     options: &Options,
     progress: &mut Progress,
 ) -> Result<Verification> {
@@ -127,7 +127,7 @@ fn verify_location(
 }
 
 /// What is asked for must be something that the place has.
-fn must_make_sense(task: &Task, place: &Place) -> Result<()> {
+fn must_make_sense(task: &VerifyTask, place: &Place) -> Result<()> {
     let what = match (task.depth, &task.drill) {
         (Depth::Download, _) if place.directory().is_some() => "--download is for buckets",
         (_, Some(_)) if !place.keeps_streams() => "a drill is for streams that are stored",
@@ -140,7 +140,7 @@ fn must_make_sense(task: &Task, place: &Place) -> Result<()> {
 /// A subvolume without any archive is not passed over in silence.
 fn verify_config(
     file: &Path,
-    task: &Task,
+    task: &VerifyTask,
     options: &Options,
     progress: &mut Progress,
 ) -> Result<Verification> {
@@ -211,7 +211,7 @@ fn unread(subvolume: &str, why: String) -> Finding {
     }
 }
 
-fn drill(task: &Task, options: &Options) -> Result<Option<DrillRun>> {
+fn drill(task: &VerifyTask, options: &Options) -> Result<Option<DrillRun>> {
     let drill = task.drill.as_ref();
     drill.map(|drill| DrillRun::of(drill, options)).transpose()
 }

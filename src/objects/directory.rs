@@ -26,7 +26,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unfinished::UNFINISHED;
-use writer::Writer;
+use writer::FileWriter;
 
 /// Bytes of a part, if nobody chose.
 const PART: u64 = 16 << 20;
@@ -60,11 +60,11 @@ pub struct Directory {
     /// What is said of it in each run.
     remarks: Vec<String>,
     /// Held as long as we may write.
-    writer: Option<Arc<Writer>>,
+    writer: Option<Arc<FileWriter>>,
 }
 
 /// What an object is at the moment.
-struct Found {
+struct FoundObject {
     file: File,
     size: u64,
     etag: String,
@@ -177,7 +177,7 @@ impl Directory {
     }
 
     /// The object with a key; `None` if there is none.
-    fn look(&self, key: &str) -> io::Result<Option<Found>> {
+    fn look(&self, key: &str) -> io::Result<Option<FoundObject>> {
         let path = names::path(key);
         match self.look_at(&path)? {
             // Where the case of letters makes no difference, it may be another's.
@@ -186,7 +186,7 @@ impl Directory {
         }
     }
 
-    fn look_at(&self, path: &str) -> io::Result<Option<Found>> {
+    fn look_at(&self, path: &str) -> io::Result<Option<FoundObject>> {
         let Some(file) = self.files.read(path)? else {
             return Ok(None);
         };
@@ -202,7 +202,7 @@ impl Directory {
                 Source::etag_of_time(stat.len(), at)
             }
         };
-        Ok(Some(Found {
+        Ok(Some(FoundObject {
             size: stat.len(),
             etag,
             modified,
@@ -253,7 +253,7 @@ impl Directory {
     }
 
     /// The object that is read must be the one that was listed.
-    fn listed(&self, source: &Source) -> Result<Found> {
+    fn listed(&self, source: &Source) -> Result<FoundObject> {
         let key = &source.key;
         let found = self.look(key).map_err(self.wrong("read", key))?;
         let Some(found) = found else {
@@ -270,7 +270,7 @@ impl Directory {
     }
 
     /// The digest of the bytes on the disk, as ETags have it.
-    fn hashed(&self, found: &mut Found) -> io::Result<(String, Option<u64>)> {
+    fn hashed(&self, found: &mut FoundObject) -> io::Result<(String, Option<u64>)> {
         let part = found.meta.as_ref().and_then(|meta| meta.part_size);
         let mut hasher = Hasher::new(Algorithm::TreeHash, part);
         let mut buffer = vec![0; 1 << 20];

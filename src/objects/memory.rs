@@ -20,13 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Memory {
     limits: Limits,
     counters: Arc<Counters>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<MemoryState>>,
 }
 
 #[derive(Default)]
-struct State {
-    objects: BTreeMap<String, Stored>,
-    uploads: BTreeMap<String, Upload>,
+struct MemoryState {
+    objects: BTreeMap<String, StoredObject>,
+    uploads: BTreeMap<String, MemoryUpload>,
     /// Objects that were asked to be thawed, and whether they are.
     thawed: BTreeMap<String, bool>,
     calls: usize,
@@ -52,7 +52,7 @@ pub enum Break {
 }
 
 #[derive(Clone)]
-struct Stored {
+struct StoredObject {
     bytes: Arc<Vec<u8>>,
     head: Head,
     /// Bytes of its parts, if it was made of such, and how many there are.
@@ -60,7 +60,7 @@ struct Stored {
     modified: Timestamp,
 }
 
-struct Upload {
+struct MemoryUpload {
     shown: Unfinished,
     part: u64,
     head: Head,
@@ -177,7 +177,7 @@ impl Memory {
         self.state().objects.remove(key);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -186,7 +186,7 @@ impl Memory {
         &self,
         verb: &str,
         key: &str,
-        run: impl FnOnce(&mut State) -> Result<T>,
+        run: impl FnOnce(&mut MemoryState) -> Result<T>,
     ) -> Result<T> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
@@ -213,14 +213,14 @@ impl Memory {
     }
 }
 
-impl State {
+impl MemoryState {
     fn now(&self) -> Timestamp {
         let now = Timestamp::now();
         now.checked_add(self.ahead).unwrap_or(now)
     }
 
     /// Whether an object cannot be read.
-    fn state_of(&self, key: &str, stored: &Stored) -> ArchiveState {
+    fn state_of(&self, key: &str, stored: &StoredObject) -> ArchiveState {
         match self.thawed.get(key) {
             _ if !freezes(&stored.head.class) => ArchiveState::Readable,
             Some(true) => ArchiveState::Thawed(None),
@@ -240,7 +240,7 @@ impl State {
         stored.is_some_and(|stored| !self.state_of(key, stored).is_readable())
     }
 
-    fn readable(&self, key: &str) -> Option<&Stored> {
+    fn readable(&self, key: &str) -> Option<&StoredObject> {
         let stored = self.objects.get(key)?;
         self.state_of(key, stored).is_readable().then_some(stored)
     }

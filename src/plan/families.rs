@@ -43,19 +43,19 @@ impl Clock {
 pub(super) struct Families<'a> {
     families: Vec<Vec<&'a Snapshot>>,
     /// By effective UUID: which family, and where in it.
-    place: HashMap<Uuid, Place>,
+    place: HashMap<Uuid, FamilyPlace>,
     /// Where a snapshot is by its own UUID, and where those are that were made from it.
-    own: HashMap<Uuid, Vec<Place>>,
-    made_from: HashMap<Uuid, Vec<Place>>,
+    own: HashMap<Uuid, Vec<FamilyPlace>>,
+    made_from: HashMap<Uuid, Vec<FamilyPlace>>,
     /// The densest whole stream that was measured of each family: its bytes, and those of its tree.
     densest: Vec<Option<(u64, u64)>>,
 }
 
 /// The number of a family, and a place in it.
-type Place = (usize, usize);
+type FamilyPlace = (usize, usize);
 
 /// Places in each family of what something holds for, in order.
-pub(super) struct Places(Vec<Vec<usize>>);
+pub(super) struct FamilyPlaces(Vec<Vec<usize>>);
 
 impl<'a> Families<'a> {
     pub(super) fn new(snapshots: &'a [Snapshot], sizes: &Sizes) -> Families<'a> {
@@ -92,16 +92,16 @@ impl<'a> Families<'a> {
     }
 
     /// Where those are for which `wanted` holds.
-    pub(super) fn places(&self, wanted: impl Fn(&Snapshot) -> bool) -> Places {
+    pub(super) fn places(&self, wanted: impl Fn(&Snapshot) -> bool) -> FamilyPlaces {
         let places = |family: &Vec<&Snapshot>| {
             let all = family.iter().enumerate();
             all.filter(|(_, s)| wanted(s)).map(|(at, _)| at).collect()
         };
-        Places(self.families.iter().map(places).collect())
+        FamilyPlaces(self.families.iter().map(places).collect())
     }
 
     /// The relatives next to the target in age, one older and one newer, of those in these places.
-    pub(super) fn nearest(&self, target: &Snapshot, among: &Places) -> Vec<Uuid> {
+    pub(super) fn nearest(&self, target: &Snapshot, among: &FamilyPlaces) -> Vec<Uuid> {
         let place = self.place.get(&target.id());
         place.map_or_else(Vec::new, |&place| self.nearest_at(place, &among.0[place.0]))
     }
@@ -125,7 +125,7 @@ impl<'a> Families<'a> {
         self.nearest_at(place, &kin)
     }
 
-    fn nearest_at(&self, (family, at): Place, among: &[usize]) -> Vec<Uuid> {
+    fn nearest_at(&self, (family, at): FamilyPlace, among: &[usize]) -> Vec<Uuid> {
         let family = &self.families[family];
         let (older, newer) = among.split_at(among.partition_point(|other| *other < at));
         let other = |other: &&usize| family[**other].id() != family[at].id();

@@ -17,7 +17,7 @@ pub(super) struct Context {
 
 /// An event as scripts get it.
 #[derive(Serialize)]
-pub(super) struct Told<'a> {
+pub(super) struct TimedEvent<'a> {
     #[serde(flatten)]
     event: &'a Event,
     /// Seconds since 1970.
@@ -53,7 +53,7 @@ impl Context {
     }
 
     /// An event with what it does not say itself. `step` is how long its step took.
-    pub(super) fn told<'a>(&'a self, event: &'a Event, step: Duration) -> Told<'a> {
+    pub(super) fn told<'a>(&'a self, event: &'a Event, step: Duration) -> TimedEvent<'a> {
         let milliseconds = |time: Duration| time.as_millis().try_into().unwrap_or(u64::MAX);
         let is_step = matches!(event, Event::Ended(_));
         let ends = matches!(event, Event::Summary(_) | Event::Destination(_));
@@ -63,7 +63,7 @@ impl Context {
         );
         let subvolume = self.subvolume.as_deref().filter(|_| !names_it);
         let of_one = is_step || matches!(event, Event::Summary(_));
-        Told {
+        TimedEvent {
             event,
             time: Timestamp::now().as_second(),
             subvolume,

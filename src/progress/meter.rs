@@ -102,10 +102,10 @@ impl Meter {
         self.before.saturating_add(self.step_bytes)
     }
 
-    pub(super) fn status(&self) -> Status<'_> {
+    pub(super) fn status(&self) -> StatusLine<'_> {
         let (since, bytes) = self.marks[0];
         let moved = self.moved().saturating_sub(bytes);
-        Status {
+        StatusLine {
             name: &self.name,
             step: (self.steps > 0).then_some((self.step, self.steps)),
             moved: self.moved(),
@@ -117,7 +117,7 @@ impl Meter {
 
 /// How far a run is.
 #[derive(Debug)]
-pub(super) struct Status<'a> {
+pub(super) struct StatusLine<'a> {
     pub(super) name: &'a str,
     /// Which step of how many, if there are steps.
     pub(super) step: Option<(usize, usize)>,
@@ -127,7 +127,7 @@ pub(super) struct Status<'a> {
     pub(super) rate: u64,
 }
 
-impl Status<'_> {
+impl StatusLine<'_> {
     /// For a terminal of so many characters: name, step, bar, percent, rate and time left. The last place
     /// stays free, since some terminals begin a new line there.
     pub(super) fn line(&self, width: usize) -> String {
@@ -194,8 +194,8 @@ fn clock(seconds: u64) -> String {
 mod tests {
     use super::*;
 
-    fn status(name: &str, total: u64) -> Status<'_> {
-        Status {
+    fn status(name: &str, total: u64) -> StatusLine<'_> {
+        StatusLine {
             name,
             step: Some((2, 5)),
             moved: 45 << 20,
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn screens_of_three_widths() {
-        let lines = |status: Status| [40, 80, 160].map(|width| status.line(width));
+        let lines = |status: StatusLine| [40, 80, 160].map(|width| status.line(width));
         let narrow = "home…Z__full  2/5  45%  3.0 MiB/s  0:18";
         let usual =
             "home__…020000Z__full  █████▍░░░░░░  2/5  45% of 100.0 MiB  3.0 MiB/s  0:18 left";
@@ -241,7 +241,7 @@ mod tests {
             "tuesday  █████████████▌░░░░░░░░░░░░░░░░  45% of 100.0 MiB  3.0 MiB/s  0:18 left";
         let wide = "tuesday  ██████████████████░░░░░░░░░░░░░░░░░░░░░░  45% of 100.0 MiB  3.0 MiB/s  \
                     0:18 left";
-        let verified = Status {
+        let verified = StatusLine {
             step: None,
             ..status("tuesday", 100 << 20)
         };

@@ -25,7 +25,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         return;
     }
     let piece = [1, 7, 100, 4096][usize::from(first >> 1 & 3)];
-    let scratch = Scratch::new();
+    let scratch = ScratchTree::new();
     let before = scratch.outside();
     scratch.apply(version, &commands, piece);
     assert_eq!(before, scratch.outside(), "outside of the tree");
@@ -64,19 +64,19 @@ fn is_large(version: u32, mut bytes: &[u8]) -> bool {
 }
 
 /// A directory that streams are applied in, and others beside it.
-struct Scratch {
+struct ScratchTree {
     base: PathBuf,
 }
 
 /// All that may not change of an entry.
-type Seen = (u32, u32, u64, u64, (i64, i64), Option<Vec<u8>>);
+type SeenAttributes = (u32, u32, u64, u64, (i64, i64), Option<Vec<u8>>);
 
-impl Scratch {
-    fn new() -> Scratch {
+impl ScratchTree {
+    fn new() -> ScratchTree {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("buttersink-apply-{}-{number}", std::process::id());
-        let scratch = Scratch {
+        let scratch = ScratchTree {
             base: std::env::temp_dir().join(name),
         };
         scratch.fill().expect("a scratch directory");
@@ -96,7 +96,7 @@ impl Scratch {
     }
 
     /// All that is there but the tree itself.
-    fn outside(&self) -> BTreeMap<PathBuf, Seen> {
+    fn outside(&self) -> BTreeMap<PathBuf, SeenAttributes> {
         let paths = ["", "outside", "outside/d"].map(|dir| self.base.join(dir));
         let below = paths
             .iter()
@@ -132,7 +132,7 @@ impl Scratch {
     }
 }
 
-fn seen(path: &Path) -> Seen {
+fn seen(path: &Path) -> SeenAttributes {
     let m: Metadata = path.symlink_metadata().expect("an entry");
     let content = m.is_file().then(|| fs::read(path).expect("a file"));
     (

@@ -18,12 +18,12 @@ struct ListedSnapshot {
     /// Its share of the largest one.
     bar: String,
     now: i64,
-    stored: Option<Stored>,
+    stored: Option<StoredDiff>,
 }
 
 /// What is kept of a snapshot where streams are kept.
 #[derive(Clone, Debug)]
-struct Stored {
+struct StoredDiff {
     bytes: u64,
     from: Option<Uuid>,
     /// What it is the difference from, by name.
@@ -170,8 +170,8 @@ impl ListedSnapshot {
     fn on(&self) -> String {
         match &self.stored {
             None => "-".to_owned(),
-            Some(Stored { on: None, .. }) => "whole".to_owned(),
-            Some(Stored { on: Some(name), .. }) => name.clone(),
+            Some(StoredDiff { on: None, .. }) => "whole".to_owned(),
+            Some(StoredDiff { on: Some(name), .. }) => name.clone(),
         }
     }
 
@@ -242,7 +242,7 @@ impl<'a> Listed<'a> {
 }
 
 /// What is stored of each snapshot, by the shortest way to make it.
-fn stored(listing: &Listing) -> HashMap<Uuid, Stored> {
+fn stored(listing: &Listing) -> HashMap<Uuid, StoredDiff> {
     let kept = listing.offer.stored().unwrap_or_default();
     let names = listing.snapshots.iter().map(|s| (s.id(), shown(&s.path)));
     let names: HashMap<Uuid, String> = names.collect();
@@ -253,12 +253,12 @@ fn stored(listing: &Listing) -> HashMap<Uuid, Stored> {
             .unwrap_or_else(|| from.to_string())
     };
     let ways = ways(listing, kept);
-    let mut all: HashMap<Uuid, Stored> = HashMap::new();
+    let mut all: HashMap<Uuid, StoredDiff> = HashMap::new();
     for diff in kept {
         let way = ways.get(&diff.to);
         // What no way leads to is not whole, and is there.
         let from = way.map_or(diff.from, |(from, _)| *from);
-        let stored = all.entry(diff.to).or_insert_with(|| Stored {
+        let stored = all.entry(diff.to).or_insert_with(|| StoredDiff {
             bytes: 0,
             from,
             on: from.map(name),

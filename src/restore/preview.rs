@@ -8,7 +8,7 @@ use crate::event::{Link, Restoring};
 use crate::plan::Plan;
 use crate::prices::{self, Estimate, Prices};
 use crate::snapshot::Listing;
-use crate::store::Target;
+use crate::store::RestoreTarget;
 use crate::text::shown;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ impl FoundChain<'_> {
     }
 
     /// Says what it will take.
-    pub(super) fn preview(&self, order: &RestoreOrder, target: &Target) -> Restoring {
+    pub(super) fn preview(&self, order: &RestoreOrder, target: &RestoreTarget) -> Restoring {
         let tier = order.thaw.tier;
         let frozen = || self.needed().filter(|object| !object.state.is_readable());
         let waits = frozen().map(|object| waiting(&object.class, tier));
@@ -56,7 +56,7 @@ impl FoundChain<'_> {
         }
     }
 
-    fn rows(&self, target: &Target) -> Vec<Link> {
+    fn rows(&self, target: &RestoreTarget) -> Vec<Link> {
         let first = self.first();
         let pairs = self.links.iter().zip(self.stored).enumerate();
         let row = |(number, (link, stored)): (usize, (&Backup, &Vec<Stored>))| {

@@ -23,7 +23,7 @@ pub(crate) use records::seals::fuzz as fuzz_seals;
 pub use records::state_dir::STATE;
 pub use scratch::Scratch;
 pub use send::builtin_send;
-pub use target::Target;
+pub use target::RestoreTarget;
 
 use crate::btrfs::{self, Coverage, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};

@@ -2,7 +2,7 @@
 
 pub use super::local::Manner;
 use super::location::Place;
-pub use super::remote::ssh::Options as SshOptions;
+pub use super::remote::ssh::SshOptions;
 pub use crate::objects::Concurrency;
 pub use crate::s3::{Checksum, S3Options as BucketOptions, Sse, check_part};
 use std::collections::HashSet;

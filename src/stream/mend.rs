@@ -3,7 +3,7 @@
 //! mended is an error. buttersink-kernel(7) describes the faults.
 
 mod end;
-mod place;
+mod position;
 mod reader;
 mod size;
 

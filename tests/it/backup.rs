@@ -191,7 +191,7 @@ fn means() -> Means {
     Means {
         bwlimit: None,
         manner,
-        ssh: ssh::Options::default(),
+        ssh: ssh::SshOptions::default(),
         s3: S3Options::default(),
     }
 }

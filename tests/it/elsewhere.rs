@@ -8,7 +8,7 @@ use crate::tests;
 use buttersink::process::Priority;
 use buttersink::snapshot::{State, Uuid};
 use buttersink::store::local::Manner;
-use buttersink::store::{Access, Target};
+use buttersink::store::{Access, RestoreTarget};
 use std::path::{Path, PathBuf};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -35,7 +35,7 @@ fn scene() -> (PathBuf, PathBuf, [Uuid; 2]) {
 
 /// What is listed of these snapshots for a restore into the directory.
 fn listed(base: &Path, ids: &[Uuid]) -> Vec<(PathBuf, State)> {
-    let target = Target::find(&base.join("new"), base).unwrap();
+    let target = RestoreTarget::find(&base.join("new"), base).unwrap();
     let manner = Manner {
         priority: Priority::Normal,
         compressed: false,
@@ -66,7 +66,7 @@ fn sound_copies_elsewhere_are_listed() {
 
 fn only_the_original_unaltered_is_it() {
     let (_, other, ids) = scene();
-    let is = |path: &Path, id| Target::is_original(path, id).unwrap();
+    let is = |path: &Path, id| RestoreTarget::is_original(path, id).unwrap();
     assert!(is(&other.join("1"), ids[0]) && !is(&other.join("1"), ids[1]));
     assert!(!is(&other.join("3"), ids[0]));
     alter(&other.join("1"));

@@ -5,7 +5,7 @@ use crate::runner::Test;
 use crate::subvolumes::{script, snapshot, subvolume};
 use crate::support::*;
 use crate::tests;
-use buttersink::btrfs::{self as fs, SendPosition, Wanted};
+use buttersink::btrfs::{self as fs, SendPosition, SendScope};
 use buttersink::sys::page_cache;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -61,7 +61,7 @@ const SOON: Duration = Duration::from_millis(5);
 struct Reading(Arc<SendPosition>, JoinHandle<()>);
 
 fn start(snapshot: &Path, since: u64, compressed: bool) -> Reading {
-    let wanted = Wanted {
+    let wanted = SendScope {
         snapshot: File::open(snapshot).unwrap().into(),
         since,
         compressed,

@@ -232,7 +232,7 @@ pub(crate) fn means(server: &Server) -> Means {
             receive_with: crate::support::receive_with(),
             unconfined: false,
         },
-        ssh: ssh::Options::default(),
+        ssh: ssh::SshOptions::default(),
         s3: buttersink::s3::S3Options {
             endpoint_url: None,
             ..options(&server.endpoint)

@@ -40,7 +40,7 @@ fn ssh_keeps_the_contract() {
     let open = |dir: &Path, access| -> Box<dyn Store> {
         let place = Location::directory(&far(dir)).unwrap().place;
         let (priority, compressed) = (Priority::Normal, false);
-        let ssh = store::remote::ssh::Options {
+        let ssh = store::remote::ssh::SshOptions {
             command: "./ssh".into(),
             ..Default::default()
         };

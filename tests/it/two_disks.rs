@@ -135,7 +135,7 @@ pub(crate) fn means() -> Means {
             receive_with: receive_with(),
             unconfined: false,
         },
-        ssh: ssh::Options::default(),
+        ssh: ssh::SshOptions::default(),
         s3: BucketOptions::default(),
     }
 }

@@ -4,7 +4,7 @@ use super::lines::{Entry, Wrong};
 use super::places;
 use super::remarks::{remark, without};
 use super::retention::{Keeps, keeps};
-use super::sections::{File, Scope, Subvolume, Target, Volume};
+use super::sections::{BtrbkSubvolume, BtrbkTarget, File, Scope, Volume};
 use super::{Imported, Without};
 use crate::backup::config::ARCHIVE;
 use crate::backup::draft::{Draft, DraftSection, unused};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// What was converted so far.
 #[derive(Default)]
 struct Conversion {
-    subvolumes: Vec<Source>,
+    subvolumes: Vec<BtrbkSource>,
     destinations: Vec<Destination>,
     without: BTreeSet<Without>,
     /// What subvolumes are called.
@@ -25,7 +25,7 @@ struct Conversion {
 }
 
 /// A subvolume, without what of it stays.
-struct Source {
+struct BtrbkSource {
     path: PathBuf,
     section: DraftSection,
     keeps: Keeps,
@@ -83,7 +83,12 @@ impl Conversion {
         self.without.insert(without(entry, why));
     }
 
-    fn subvolume(&mut self, file: &File, volume: &Volume, of: &Subvolume) -> Result<(), Wrong> {
+    fn subvolume(
+        &mut self,
+        file: &File,
+        volume: &Volume,
+        of: &BtrbkSubvolume,
+    ) -> Result<(), Wrong> {
         let scope = Scope([&[], &of.options, &volume.options, &file.options]);
         let Some((base, path)) = self.paths(volume, of)? else {
             return Ok(());
@@ -109,7 +114,7 @@ impl Conversion {
         section.texts("destinations", &names);
         self.manner(&mut section, scope);
         let keeps = keeps(scope, SNAPSHOT)?;
-        self.subvolumes.push(Source {
+        self.subvolumes.push(BtrbkSource {
             path,
             section,
             keeps,
@@ -121,7 +126,7 @@ impl Conversion {
     fn paths(
         &mut self,
         volume: &Volume,
-        of: &Subvolume,
+        of: &BtrbkSubvolume,
     ) -> Result<Option<(Option<PathBuf>, PathBuf)>, Wrong> {
         let above = volume.entry.as_ref();
         let far = above.into_iter().chain([&of.entry]);
@@ -140,7 +145,13 @@ impl Conversion {
     }
 
     /// Path and name; of a pattern each has its own.
-    fn name_it(&mut self, section: &mut DraftSection, of: &Subvolume, path: &Path, scope: Scope) {
+    fn name_it(
+        &mut self,
+        section: &mut DraftSection,
+        of: &BtrbkSubvolume,
+        path: &Path,
+        scope: Scope,
+    ) {
         let text = path.to_string_lossy();
         let pattern = places::pattern(&text);
         section.text("path", &pattern);
@@ -214,7 +225,7 @@ impl Conversion {
     }
 
     /// What the place is called, if it can be used.
-    fn destination(&mut self, target: &Target, scope: Scope) -> Result<Option<String>, Wrong> {
+    fn destination(&mut self, target: &BtrbkTarget, scope: Scope) -> Result<Option<String>, Wrong> {
         let (location, same) = match places::location(target, scope) {
             Ok(found) => found,
             Err(why) => {
@@ -283,7 +294,7 @@ impl Conversion {
         rate.filter(|_| far)
     }
 
-    fn doubt(&mut self, target: &Target, scope: Scope) -> Option<&'static str> {
+    fn doubt(&mut self, target: &BtrbkTarget, scope: Scope) -> Option<&'static str> {
         let encrypted = target.raw && scope.get("raw_target_encrypt").is_some();
         let noauto = target
             .options
@@ -369,7 +380,7 @@ fn global(file: &File) -> Result<DraftSection, Wrong> {
     Ok(global)
 }
 
-impl Source {
+impl BtrbkSource {
     fn section(mut self, own_policy: bool) -> DraftSection {
         if own_policy {
             self.keeps.write(&mut self.section, Some("all"));

@@ -1,7 +1,7 @@
 //! Where things are, from btrbk's words into ours: paths below volumes, and targets. Looks at nothing.
 
 use super::lines::Entry;
-use super::sections::{Scope, Target};
+use super::sections::{BtrbkTarget, Scope};
 use crate::store::Location;
 use std::path::{Component, Path, PathBuf};
 
@@ -30,7 +30,7 @@ pub(super) fn pattern(path: &str) -> String {
 }
 
 /// A target as a location of ours, and how errors and files would name it; or why it cannot be one.
-pub(super) fn location(target: &Target, scope: Scope) -> Result<(String, String), String> {
+pub(super) fn location(target: &BtrbkTarget, scope: Scope) -> Result<(String, String), String> {
     let text = match is_far(&target.place) {
         true => far(&target.place, target.raw, scope),
         false => {

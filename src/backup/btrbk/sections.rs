@@ -7,7 +7,7 @@ use super::lines::{Entry, Wrong, unquoted};
 #[derive(Debug, Default)]
 pub(super) struct File {
     pub(super) options: Vec<Entry>,
-    pub(super) targets: Vec<Target>,
+    pub(super) targets: Vec<BtrbkTarget>,
     pub(super) volumes: Vec<Volume>,
 }
 
@@ -17,21 +17,21 @@ pub(super) struct Volume {
     /// `None` for subvolumes that stand in none.
     pub(super) entry: Option<Entry>,
     pub(super) options: Vec<Entry>,
-    pub(super) targets: Vec<Target>,
-    pub(super) subvolumes: Vec<Subvolume>,
+    pub(super) targets: Vec<BtrbkTarget>,
+    pub(super) subvolumes: Vec<BtrbkSubvolume>,
 }
 
 /// What is backed up.
 #[derive(Debug)]
-pub(super) struct Subvolume {
+pub(super) struct BtrbkSubvolume {
     pub(super) entry: Entry,
     pub(super) options: Vec<Entry>,
-    pub(super) targets: Vec<Target>,
+    pub(super) targets: Vec<BtrbkTarget>,
 }
 
 /// Where backups go.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct BtrbkTarget {
     pub(super) entry: Entry,
     /// Streams in files, and not subvolumes.
     pub(super) raw: bool,
@@ -81,7 +81,7 @@ pub(super) fn read(lines: &[Entry]) -> Result<File, Wrong> {
                 (at, in_target) = (At::Volume, false);
             }
             "subvolume" => {
-                file.volume().subvolumes.push(Subvolume {
+                file.volume().subvolumes.push(BtrbkSubvolume {
                     entry: entry.clone(),
                     options: Vec::new(),
                     targets: Vec::new(),
@@ -127,7 +127,7 @@ impl File {
     }
 
     /// Options and targets of a section.
-    fn section(&mut self, at: At) -> (&mut Vec<Entry>, &mut Vec<Target>) {
+    fn section(&mut self, at: At) -> (&mut Vec<Entry>, &mut Vec<BtrbkTarget>) {
         if at == At::Global {
             return (&mut self.options, &mut self.targets);
         }
@@ -157,7 +157,7 @@ impl File {
 }
 
 /// `[send-receive|raw] PLACE`
-fn target(entry: &Entry) -> Result<Target, Wrong> {
+fn target(entry: &Entry) -> Result<BtrbkTarget, Wrong> {
     let (kind, place) = match entry.value.split_once(char::is_whitespace) {
         Some((kind, place))
             if kind
@@ -173,7 +173,7 @@ fn target(entry: &Entry) -> Result<Target, Wrong> {
         "send-receive" => false,
         _ => return Err(entry.wrong("a target is send-receive or raw")),
     };
-    Ok(Target {
+    Ok(BtrbkTarget {
         entry: entry.clone(),
         raw,
         place: unquoted(place).to_owned(),

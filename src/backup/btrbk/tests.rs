@@ -1,7 +1,7 @@
 //! What becomes of files of btrbk, by what our own reader makes of it.
 
 use super::*;
-use crate::backup::config::{Config, Places};
+use crate::backup::config::{Config, OwnFiles};
 use std::path::Path;
 
 const FILE: &str = "\
@@ -112,7 +112,7 @@ ssh_options = [\"IdentityFile=/etc/btrbk/ssh/id\"]
 ";
 
 fn parsed(text: &str) -> Config {
-    let places = Places::of(Path::new("/etc/buttersink/x.toml"));
+    let places = OwnFiles::of(Path::new("/etc/buttersink/x.toml"));
     Config::parse("x", text, &places).unwrap()
 }
 

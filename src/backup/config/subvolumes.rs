@@ -57,7 +57,7 @@ pub(super) struct Usual {
 }
 
 /// All of them, and the patterns that mean nothing that is there.
-pub(super) type Found = (Vec<SubvolumeConfig>, Unmatched);
+pub(super) type MatchedSubvolumes = (Vec<SubvolumeConfig>, Unmatched);
 
 /// What cannot be backed up, and why.
 type Unmatched = Vec<(PathBuf, String)>;
@@ -76,11 +76,12 @@ impl SubvolumeConfig {
 
 /// Reads both kinds of sections. A path in both is an error; what is named by itself is not meant by a
 /// pattern.
-pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<Found> {
+pub(super) fn read(file: &mut ConfigReader, usual: &Usual) -> Result<MatchedSubvolumes> {
     let mut all = listed(file, usual)?;
     let tables = file.many("subvolume", |file| table(file, usual))?;
-    let is_pattern = |table: &&Table| is_pattern(&table.subvolume.path);
-    let (patterns, single): (Vec<&Table>, Vec<&Table>) = tables.iter().partition(is_pattern);
+    let is_pattern = |table: &&SubvolumeTable| is_pattern(&table.subvolume.path);
+    let (patterns, single): (Vec<&SubvolumeTable>, Vec<&SubvolumeTable>) =
+        tables.iter().partition(is_pattern);
     all.extend(single.iter().map(|table| table.subvolume.clone()));
     for (at, one) in all.iter().enumerate() {
         if all[..at].iter().any(|other| other.path == one.path) {
@@ -131,7 +132,7 @@ fn listed(file: &mut ConfigReader, usual: &Usual) -> Result<Vec<SubvolumeConfig>
 }
 
 /// What the pattern of a table means. If that is nothing, it is among what cannot be backed up.
-fn meant(table: &Table, unmatched: &mut Unmatched) -> Vec<PathBuf> {
+fn meant(table: &SubvolumeTable, unmatched: &mut Unmatched) -> Vec<PathBuf> {
     let pattern = &table.subvolume.path;
     let before = unmatched.len();
     let found = matching(pattern, &table.exclude, unmatched);
@@ -173,12 +174,12 @@ fn add_meant(
 }
 
 /// One `[[subvolume]]`.
-struct Table {
+struct SubvolumeTable {
     subvolume: SubvolumeConfig,
     exclude: Vec<OsString>,
 }
 
-fn table(file: &mut ConfigReader, usual: &Usual) -> Result<Table> {
+fn table(file: &mut ConfigReader, usual: &Usual) -> Result<SubvolumeTable> {
     const KEY: &str = "subvolume.path";
     let path = file.required(KEY)?;
     let path = file.absolute(KEY, path.into())?;
@@ -199,7 +200,7 @@ fn table(file: &mut ConfigReader, usual: &Usual) -> Result<Table> {
     pinned.extend(usual.pinned.iter().cloned());
     let destinations = file.has_key("subvolume.destinations");
     let named = file.words("subvolume.destinations")?;
-    Ok(Table {
+    Ok(SubvolumeTable {
         exclude: file.texts("subvolume.exclude")?,
         subvolume: SubvolumeConfig {
             name,

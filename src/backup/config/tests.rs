@@ -58,7 +58,7 @@ lock_path = '/var/lock/btrfs_to_s3.lock'
 ";
 
 fn parse(text: &str) -> Result<Config> {
-    let places = Places {
+    let places = OwnFiles {
         state: "/var/lib/buttersink/x.json".into(),
         lock: "/run/buttersink/x.lock".into(),
         old_state: "/home/me/.local/state/btrfs_to_s3/state.json".into(),
@@ -124,7 +124,7 @@ fn state_and_lock_have_places_of_their_own() {
     assert_eq!(parse(LEAST).unwrap().global.old_state, None);
     // Files of one name in two directories have nothing in common.
     let [one, other] =
-        ["/etc/one/home.toml", "/etc/other/home.toml"].map(|p| Places::of(Path::new(p)));
+        ["/etc/one/home.toml", "/etc/other/home.toml"].map(|p| OwnFiles::of(Path::new(p)));
     assert!(one.lock != other.lock && one.state != other.state);
     let name = one.state.file_name().unwrap().to_str().unwrap();
     assert!(

@@ -137,7 +137,7 @@ fn unknown_classes(config: &Config) -> impl Iterator<Item = Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::config::Places;
+    use crate::backup::config::OwnFiles;
 
     #[test]
     fn classes_that_aws_does_not_know() {
@@ -147,7 +147,7 @@ mod tests {
                     [[destination]]\nlocation = 's3://d/'\nstorage_class = 'ICE'\n\
                     [[destination]]\nlocation = 's3://e/'\nstorage_class = 'OURS'\n\
                     endpoint_url = 'http://localhost'\n";
-        let config = Config::parse("x", text, &Places::of(Path::new("/etc/x.toml"))).unwrap();
+        let config = Config::parse("x", text, &OwnFiles::of(Path::new("/etc/x.toml"))).unwrap();
         let found = unknown_classes(&config).map(|fault| (fault.key.unwrap(), fault.fails));
         let key = |key: &str| (key.to_owned(), false);
         let expected = [

@@ -5,7 +5,7 @@ use super::destinations::{self, BackupCost};
 use super::open_archive::{ArchiveTodo, OpenArchive};
 use super::subvolume::{SubvolumeBackup, Todo};
 use super::{RunContext, Work};
-use crate::backup::agenda::{self, Agenda, NewestChain, Pending};
+use crate::backup::agenda::{self, Agenda, NewestChain, PendingBackup};
 use crate::backup::config::{ArchiveConfig, SubvolumeConfig};
 use crate::backup::names::{self, Naming};
 use crate::backup::schedule::{BackupKind, Past};
@@ -22,7 +22,7 @@ const NOTHING_HERE: &str = "no snapshot of the chain in the archive is here any 
 const UNREAD: &str = "the manifests of what it could build on cannot be read";
 
 /// What there is of a subvolume, here and in its bucket.
-pub(super) struct Found {
+pub(super) struct SubvolumeLook {
     pub(super) source: BackupSource,
     pub(super) ours: Vec<Snapshot>,
     /// What each archive has, or why it could not be read.
@@ -33,7 +33,7 @@ pub(super) struct Found {
 #[derive(Default)]
 pub(super) struct There {
     pub(super) chain: NewestChain,
-    pub(super) pending: Option<Pending>,
+    pub(super) pending: Option<PendingBackup>,
     pub(super) backups: Vec<BackupCost>,
     /// What nobody goes on with, in words.
     abandoned: Vec<String>,
@@ -84,7 +84,7 @@ fn must_be_ours(
 
 impl RunContext<'_, '_> {
     /// Lists the snapshots here, and asks the bucket.
-    pub(super) fn find(&mut self, subject: &mut SubvolumeBackup) -> Result<Found> {
+    pub(super) fn find(&mut self, subject: &mut SubvolumeBackup) -> Result<SubvolumeLook> {
         let of = subject.of;
         let naming = Naming::Scheduled(of.name.clone(), BackupKind::Full);
         let source = BackupSource::open(&of.path, &subject.folder, naming, false)?;
@@ -102,7 +102,7 @@ impl RunContext<'_, '_> {
                 there => archives.push(there),
             }
         }
-        Ok(Found {
+        Ok(SubvolumeLook {
             source,
             ours,
             archives,
@@ -112,7 +112,7 @@ impl RunContext<'_, '_> {
     /// What is to be done for a subvolume; `None` if nothing is, which is said.
     pub(super) fn look(&mut self, subject: &mut SubvolumeBackup) -> Result<Option<Todo>> {
         let of = subject.of;
-        let Found {
+        let SubvolumeLook {
             source,
             ours,
             archives,
@@ -200,7 +200,7 @@ impl RunContext<'_, '_> {
             _ => None,
         };
         let made = ours.iter().filter_map(|s| names::scheduled_time(&s.path));
-        let wish = agenda::Wish {
+        let wish = agenda::SubvolumeWish {
             cycle: self.order.config.cycle_of(of),
             last: agenda::latest(made, self.now.timestamp()),
             force,

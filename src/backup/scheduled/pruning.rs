@@ -3,7 +3,7 @@
 
 use super::destinations::{self, InBucket};
 use super::folders::Folders;
-use super::look::{Found, There};
+use super::look::{SubvolumeLook, There};
 use super::subvolume::SubvolumeBackup;
 use super::told::told_too;
 use super::{RunContext, ScheduledOrder};
@@ -113,7 +113,7 @@ impl RunContext<'_, '_> {
 }
 
 /// What archives still need of the snapshots here.
-fn needed(found: &Found) -> Vec<(Uuid, String)> {
+fn needed(found: &SubvolumeLook) -> Vec<(Uuid, String)> {
     let mut needed = Vec::new();
     for there in found.archives.iter().flatten() {
         let mut links = found.ours.iter().rev().map(Snapshot::id);

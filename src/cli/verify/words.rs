@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// How something is verified.
-pub(super) struct Task {
+pub(super) struct VerifyTask {
     pub(super) depth: Depth,
     pub(super) against: Option<OsString>,
     pub(super) content: bool,
@@ -25,11 +25,11 @@ pub(super) struct Drill {
     pub(super) scratch: Option<PathBuf>,
 }
 
-impl Task {
+impl VerifyTask {
     /// # Errors
     /// If one option needs or excludes another.
-    pub(super) fn of(options: &Options) -> Result<Task> {
-        let refused = |said: &str| -> Result<Task> { Err(usage("buttersink verify", said)) };
+    pub(super) fn of(options: &Options) -> Result<VerifyTask> {
+        let refused = |said: &str| -> Result<VerifyTask> { Err(usage("buttersink verify", said)) };
         if options.quick && options.download {
             return refused("--quick and --download exclude each other");
         }
@@ -42,7 +42,7 @@ impl Task {
         if !options.drill && (options.sample.is_some() || options.scratch.is_some()) {
             return refused("--sample and --scratch go with --drill");
         }
-        Ok(Task {
+        Ok(VerifyTask {
             depth: match options.download {
                 true => Depth::Download,
                 false => Depth::Quick,

@@ -3,7 +3,7 @@
 use super::files::split;
 use super::meta::{Meta, digest};
 use super::unfinished::{self, Begun};
-use super::{Directory, Found, explained, names};
+use super::{Directory, FoundObject, explained, names};
 use crate::archive::{ArchiveState, Tier};
 use crate::digest::Algorithm;
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Bytes of what is read at once, as at S3.
 const LONGEST: u64 = 64 << 20;
 
-impl Found {
+impl FoundObject {
     fn head(&self) -> Head {
         Head {
             size: self.size,
@@ -82,7 +82,7 @@ impl Objects for Directory {
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         self.count();
-        let read = |found: Found| {
+        let read = |found: FoundObject| {
             let mut file = found.file;
             secure_open::read_bounded(&mut file, LONGEST)
         };
@@ -364,7 +364,7 @@ impl Directory {
     }
 
     /// By a second name for the same bytes, which never change; where there is no such thing, by the bytes.
-    fn copy_to(&self, found: &Found, from: &str, to: &str) -> io::Result<()> {
+    fn copy_to(&self, found: &FoundObject, from: &str, to: &str) -> io::Result<()> {
         let (from, to, draft) = (names::path(from), (to, names::path(to)), self.draft()?);
         if self.files.link(&from, &draft).is_err() {
             let mut copy = self.files.create(&draft)?;

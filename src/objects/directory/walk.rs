@@ -10,7 +10,7 @@ use std::io;
 
 /// What a walk finds.
 #[derive(Default)]
-struct Walk {
+struct DirectoryWalk {
     objects: Vec<Object>,
     foreign: usize,
     /// The name of one of those.
@@ -24,7 +24,7 @@ impl Directory {
         let folder = prefix
             .rsplit_once('/')
             .map(|(folder, _)| names::path(folder));
-        let mut walk = Walk::default();
+        let mut walk = DirectoryWalk::default();
         self.walk(&folder.unwrap_or_default(), &mut walk)?;
         walk.objects.retain(|object| object.key.starts_with(prefix));
         walk.objects.sort_by(|a, b| a.key.cmp(&b.key));
@@ -52,7 +52,7 @@ impl Directory {
 
     /// # Errors
     /// If the directory itself cannot be read, or the disk or the server is gone and nothing can be.
-    fn walk(&self, dir: &str, found: &mut Walk) -> io::Result<()> {
+    fn walk(&self, dir: &str, found: &mut DirectoryWalk) -> io::Result<()> {
         for (name, kind) in self.files.names(dir)? {
             let path = join(dir, &name);
             match kind {
@@ -122,7 +122,7 @@ fn is_apart(dir: &str, name: &str) -> bool {
     is_nobodys(name) || dir.is_empty() && name.starts_with('.')
 }
 
-impl Walk {
+impl DirectoryWalk {
     fn is_foreign(&mut self, path: String) {
         self.foreign += 1;
         self.example = path;

@@ -74,7 +74,7 @@ impl Holder {
 
 /// The right to write, for as long as it is held.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct FileWriter {
     _lock: File,
     files: Arc<Files>,
     ended: Arc<Flag>,
@@ -117,7 +117,7 @@ impl Drop for Gone {
 /// A directory, by its device and its number there, who writes to it, and whether that has ended.
 struct Known {
     at: (u64, u64),
-    writer: Weak<Writer>,
+    writer: Weak<FileWriter>,
     gone: Arc<Flag>,
 }
 
@@ -128,7 +128,7 @@ static WRITERS: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 ///
 /// # Errors
 /// [`Kind::Busy`] if another run has it, here or elsewhere.
-pub(super) fn take(files: &Arc<Files>, doing: &dyn Fn() -> String) -> Result<Arc<Writer>> {
+pub(super) fn take(files: &Arc<Files>, doing: &dyn Fn() -> String) -> Result<Arc<FileWriter>> {
     let stat = files.stat().doing(doing)?;
     let mut all = WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
     all.retain(|known| !known.gone.is_raised());
@@ -140,7 +140,7 @@ pub(super) fn take(files: &Arc<Files>, doing: &dyn Fn() -> String) -> Result<Arc
             None => known.gone.wait(),
         }
     }
-    let new = Arc::new(Writer::new(files, doing)?);
+    let new = Arc::new(FileWriter::new(files, doing)?);
     all.push(Known {
         at,
         writer: Arc::downgrade(&new),
@@ -149,8 +149,8 @@ pub(super) fn take(files: &Arc<Files>, doing: &dyn Fn() -> String) -> Result<Arc
     Ok(new)
 }
 
-impl Writer {
-    fn new(files: &Arc<Files>, doing: &dyn Fn() -> String) -> Result<Writer> {
+impl FileWriter {
+    fn new(files: &Arc<Files>, doing: &dyn Fn() -> String) -> Result<FileWriter> {
         let lock = files.find(MARKER, libc::O_RDWR).doing(doing)?;
         let lock = lock.ok_or_else(|| Error::failed(doing(), format!("{MARKER} is gone")))?;
         // Where there are no locks, the file has to do, also against others on this machine.
@@ -170,7 +170,7 @@ impl Writer {
         files.remove(HOLDER).doing(doing)?;
         say(files, false).map_err(|error| taken(doing(), error))?;
         let ended = Arc::default();
-        Ok(Writer {
+        Ok(FileWriter {
             _lock: lock,
             files: Arc::clone(files),
             thread: Some(renewing(Arc::clone(files), Arc::clone(&ended))),
@@ -180,7 +180,7 @@ impl Writer {
     }
 }
 
-impl Writer {
+impl FileWriter {
     /// Whether we still are who writes.
     ///
     /// # Errors
@@ -284,7 +284,7 @@ fn renew(files: &Files) -> io::Result<()> {
     }
 }
 
-impl Drop for Writer {
+impl Drop for FileWriter {
     fn drop(&mut self) {
         self.ended.raise();
         if let Some(thread) = self.thread.take() {

@@ -1,6 +1,6 @@
 //! What is done to objects in memory, one verb after the other. Knows no layout.
 
-use super::{Memory, State, Stored, Upload};
+use super::{Memory, MemoryState, MemoryUpload, StoredObject};
 use crate::archive::Tier;
 use crate::digest::{Algorithm, md5};
 use crate::error::{Error, Result};
@@ -24,8 +24,8 @@ fn head_of(about: &About) -> Head {
     }
 }
 
-pub(super) fn stored(bytes: &[u8], about: &About, modified: Timestamp) -> Stored {
-    Stored {
+pub(super) fn stored(bytes: &[u8], about: &About, modified: Timestamp) -> StoredObject {
+    StoredObject {
         head: Head {
             size: bytes.len() as u64,
             etag: hex(&md5(bytes)),
@@ -37,7 +37,7 @@ pub(super) fn stored(bytes: &[u8], about: &About, modified: Timestamp) -> Stored
     }
 }
 
-fn listed(key: &str, stored: &Stored) -> Object {
+fn listed(key: &str, stored: &StoredObject) -> Object {
     Object {
         key: key.to_owned(),
         size: stored.head.size,
@@ -88,7 +88,7 @@ impl Objects for Memory {
     }
 
     fn head(&self, key: &str) -> Result<Option<Head>> {
-        let head = |state: &mut State| Ok(state.objects.get(key).map(|s| s.head.clone()));
+        let head = |state: &mut MemoryState| Ok(state.objects.get(key).map(|s| s.head.clone()));
         self.call("look at", key, head)
     }
 
@@ -167,7 +167,7 @@ impl Objects for Memory {
                 class: about.class.clone().unwrap_or_default(),
                 algorithm: String::new(),
             };
-            let upload = Upload {
+            let upload = MemoryUpload {
                 shown: shown.clone(),
                 part,
                 head: head_of(about),
@@ -243,7 +243,7 @@ impl Objects for Memory {
             let bytes = all
                 .flat_map(|(_, bytes)| bytes.clone())
                 .collect::<Vec<u8>>();
-            let made = Stored {
+            let made = StoredObject {
                 head: Head {
                     size: bytes.len() as u64,
                     etag: format!("{}-{}", hex(&md5(&sums.concat())), sums.len()),

@@ -13,10 +13,10 @@ const WORTH: f64 = 1.1;
 pub(super) struct Gauge {
     /// There are never more.
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<GaugeState>,
 }
 
-struct State {
+struct GaugeState {
     allowed: usize,
     /// How many there were before, and the bytes per second that these brought.
     before: Option<(usize, f64)>,
@@ -34,7 +34,7 @@ impl Gauge {
         let allowed = limits.concurrency.first;
         Gauge {
             most,
-            state: Mutex::new(State {
+            state: Mutex::new(GaugeState {
                 allowed,
                 before: None,
                 settled: allowed >= most,
@@ -61,12 +61,12 @@ impl Gauge {
             .arrived(bytes as u64, Instant::now(), self.most);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, GaugeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl GaugeState {
     fn arrived(&mut self, bytes: u64, now: Instant, most: usize) {
         (self.bytes, self.pieces) = (self.bytes + bytes, self.pieces + 1);
         // The first of them were on their way before there were so many.

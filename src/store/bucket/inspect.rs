@@ -18,7 +18,7 @@ use crate::text::counted;
 use std::collections::BTreeMap;
 
 /// How many parts objects have, or what is wrong with them.
-type Look = std::result::Result<u64, String>;
+type ObjectLook = std::result::Result<u64, String>;
 
 /// What the first commands say: the generation of each snapshot, and of the parent of each diff.
 #[derive(Default)]
@@ -213,7 +213,7 @@ fn quick<L: Layout>(
     objects: &dyn Objects,
     kept: &Kept,
     record: &Record,
-    look: Look,
+    look: ObjectLook,
     depth: Depth,
 ) -> Result<Verdict> {
     let bytes = kept.bytes();
@@ -279,7 +279,7 @@ fn unless_stopped<T>(done: Result<T>) -> Result<Result<T>> {
 }
 
 /// All objects of a stream; those of other layouts are as they were listed.
-fn look_at_all<L: Layout>(objects: &dyn Objects, kept: &Kept) -> Result<Look> {
+fn look_at_all<L: Layout>(objects: &dyn Objects, kept: &Kept) -> Result<ObjectLook> {
     if !L::STRICT {
         return Ok(Ok(kept.objects.len() as u64));
     }
@@ -294,7 +294,7 @@ fn look_at_all<L: Layout>(objects: &dyn Objects, kept: &Kept) -> Result<Look> {
 }
 
 /// The object must be the listed one.
-fn look(objects: &dyn Objects, object: &Source) -> Result<Look> {
+fn look(objects: &dyn Objects, object: &Source) -> Result<ObjectLook> {
     let url = objects.url(&object.key);
     let Some(head) = objects.head(&object.key)? else {
         return Ok(Err(format!("{url} is missing")));

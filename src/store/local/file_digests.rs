@@ -3,7 +3,7 @@
 use super::Local;
 use super::send::metadata;
 use crate::btrfs;
-use crate::checksum::{self, Found, Look, PathPages, SeenEntry, WorkCounters};
+use crate::checksum::{self, EntryReading, Found, PathPages, SeenEntry, WorkCounters};
 use crate::error::{Doing, Error, Result};
 use crate::parallel;
 use crate::process;
@@ -72,7 +72,7 @@ pub(super) fn look<'a>(local: &mut Local, digest: &Digest) -> Result<Looking<'a>
             }
         },
     };
-    let how = Look {
+    let how = EntryReading {
         threads: parallel::processors(),
         from_disk: digest.from_disk,
     };

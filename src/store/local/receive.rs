@@ -24,7 +24,7 @@ use builtin_receive::Quarantined;
 pub(super) use copy::copy;
 use held::Held;
 use parent::Needs;
-use part::{Part, Told};
+use part::{PartialSnapshot, SealNote};
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub(super) struct Receiving<'a> {
     diff: Diff,
     // Before the part: nobody must write to what is removed.
     way: Way,
-    part: Part,
+    part: PartialSnapshot,
     needs: Needs,
     writeback: Writeback,
     stage: Stage,
@@ -81,7 +81,7 @@ impl<'a> Receiving<'a> {
         path: &Path,
         needs: Needs,
     ) -> Result<Receiving<'a>> {
-        let part = Part::claim(&local.dir, path)?;
+        let part = PartialSnapshot::claim(&local.dir, path)?;
         let writeback = Writeback::start(open_dir(&part.dir())?, part.doing());
         let way = match builtin_receive::is_chosen(local.manner)? {
             true => Way::Builtin(Box::new(Quarantined::prepare(local, &needs, &part)?)),
@@ -203,7 +203,7 @@ impl Receiving<'_> {
         check.complete()?;
         let (head, bytes) = (Head::clone(head), check.passed());
         let origin = self.local.coming.get(&self.diff.to).cloned();
-        let told = Told {
+        let told = SealNote {
             origin: self.local.signed(origin),
             uncompared: self.local.compares,
             bytes,

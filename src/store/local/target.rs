@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// A target that does not exist yet.
 #[derive(Debug)]
-pub struct Target {
+pub struct RestoreTarget {
     /// Without symbolic links.
     pub target: PathBuf,
     parent: PathBuf,
@@ -25,10 +25,10 @@ pub struct Target {
     filesystem: Filesystem,
 }
 
-impl Target {
+impl RestoreTarget {
     /// Looks at a target. Snapshots are received in `base` if that is on its filesystem, and
     /// beside it otherwise.
-    pub fn find(target: &Path, base: &Path) -> Result<Target> {
+    pub fn find(target: &Path, base: &Path) -> Result<RestoreTarget> {
         let doing = || format!("cannot restore to {}", shown(target));
         let wrong = |said: &str| Error::refused(doing(), said);
         let Some(name) = target.file_name() else {
@@ -58,7 +58,7 @@ impl Target {
                 .doing(|| format!("cannot open {}", shown(base)))?,
             _ => parent.clone(),
         };
-        Ok(Target {
+        Ok(RestoreTarget {
             target: whole,
             filesystem: Filesystem::open(&base)?,
             name: name.to_owned(),
@@ -233,7 +233,7 @@ fn path_of(local: &Local, subvolume: &Subvolume) -> Result<Option<PathBuf>> {
     Ok(path.filter(is))
 }
 
-impl Target {
+impl RestoreTarget {
     /// Whether the snapshot at a path, wherever that is, is the one with this UUID, and unaltered.
     ///
     /// # Errors

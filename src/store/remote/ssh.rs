@@ -24,7 +24,7 @@ const KEEPALIVE: [&str; 2] = ["ServerAliveInterval=15", "ServerAliveCountMax=3"]
 
 /// How far sides are reached and started.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SshOptions {
     /// The program instead of `ssh`, with arguments, split at blanks.
     pub command: OsString,
     /// What ssh gets with `-o`.
@@ -37,9 +37,9 @@ pub struct Options {
     pub connections: Option<Connections>,
 }
 
-impl Default for Options {
+impl Default for SshOptions {
     fn default() -> Self {
-        Options {
+        SshOptions {
             command: "ssh".into(),
             options: Vec::new(),
             sudo: "sudo".into(),
@@ -50,7 +50,7 @@ impl Default for Options {
 }
 
 /// How ssh is called, up to the host.
-fn words(address: &Address, options: &Options) -> Result<Vec<OsString>> {
+fn words(address: &Address, options: &SshOptions) -> Result<Vec<OsString>> {
     let mut words: Vec<OsString> = blanks(&options.command).map(OsString::from).collect();
     if words.is_empty() {
         return Err(Error::usage("cannot use ssh", "its command is empty"));
@@ -72,7 +72,7 @@ fn command(
     through: Option<&Master>,
     dir: &OsStr,
     access: Access,
-    options: &Options,
+    options: &SshOptions,
 ) -> Command {
     let mut command = Command::new(&words[0]);
     for option in through.into_iter().flat_map(Master::options) {
@@ -128,7 +128,7 @@ pub(crate) fn open(
     address: &Address,
     access: Access,
     us: Hello,
-    options: &Options,
+    options: &SshOptions,
     bwlimit: Option<u64>,
 ) -> Result<Remote> {
     let (host, place) = (address.host(), place(address, us.raw));
@@ -194,7 +194,7 @@ const WORDS_OF_SUDO: &[(&str, &str)] = &[
 ];
 
 /// The way out of what commonly goes wrong at the far side.
-fn hint(error: Error, options: &Options) -> Error {
+fn hint(error: Error, options: &SshOptions) -> Error {
     let said = error.said.to_lowercase();
     let of_sudo = WORDS_OF_SUDO.iter().find(|(words, _)| said.contains(words));
     let way = match &error.cause {
@@ -220,7 +220,7 @@ mod tests {
         Address::parse(OsStr::new(text))
     }
 
-    fn called(text: &str, options: &Options) -> Vec<String> {
+    fn called(text: &str, options: &SshOptions) -> Vec<String> {
         let address = address(text).unwrap();
         let words = words(&address, options).unwrap();
         let command = command(&words, None, address.dir(), Access::Append, options);
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_command_that_sudoers_know() {
-        let all = called("u@h:7/b/", &Options::default()).join(" ");
+        let all = called("u@h:7/b/", &SshOptions::default()).join(" ");
         let alive = "-o ServerAliveInterval=15 -o ServerAliveCountMax=3";
         assert_eq!(
             all,
@@ -242,12 +242,12 @@ mod tests {
 
     #[test]
     fn every_word_can_be_replaced() {
-        let options = Options {
+        let options = SshOptions {
             command: " /usr/bin/ssh  -4 ".into(),
             options: vec!["ServerAliveInterval=5".into()],
             sudo: "".into(),
             remote: "nice /opt/b".into(),
-            ..Options::default()
+            ..SshOptions::default()
         };
         let all = called("h/b/", &options).join(" ");
         assert!(
@@ -258,9 +258,9 @@ mod tests {
             all.ends_with(" h nice /opt/b --server --mode a /b/"),
             "{all}"
         );
-        let empty = Options {
+        let empty = SshOptions {
             command: " ".into(),
-            ..Options::default()
+            ..SshOptions::default()
         };
         assert!(words(&address("h/b/").unwrap(), &empty).is_err());
     }
@@ -300,10 +300,10 @@ mod tests {
 
     #[test]
     fn common_mistakes_have_a_way_out() {
-        let usual = Options::default();
-        let root = Options {
+        let usual = SshOptions::default();
+        let root = SshOptions {
             sudo: " ".into(),
-            ..Options::default()
+            ..SshOptions::default()
         };
         let (one, none) = (Some(Cause::Exit(1)), Some(Cause::Exit(127)));
         for (said, cause, options, way) in [

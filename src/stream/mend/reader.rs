@@ -1,7 +1,7 @@
 //! A stream that is mended as it is read. Commands that stay as they are do not move in memory
 //! before they are handed over.
 
-use super::place::Place;
+use super::position::ContentPosition;
 use super::{Mender, Trees};
 use crate::error::Result;
 use crate::snapshot::Mended;
@@ -37,7 +37,7 @@ pub struct MendedStream<'a, R> {
     /// What comes next after what is rehearsed.
     next: NextCommand,
     total: u64,
-    place: Place,
+    position: ContentPosition,
 }
 
 /// What is known of the command that stands at `passed`.
@@ -73,7 +73,7 @@ impl<'a, R: Read> MendedStream<'a, R> {
         change(&mut head)?;
         Ok(MendedStream {
             inner,
-            place: Place::default(),
+            position: ContentPosition::default(),
             // Clones of its own files name it as the kernel does.
             mender: Mender::new(&own, trees)?,
             version: head.version,
@@ -92,7 +92,7 @@ impl<'a, R: Read> MendedStream<'a, R> {
     /// The file that the stream ended at, if it cannot be read on from there. What was not read before that one is
     /// not looked at.
     pub fn unreadable(&self) -> Option<PathBuf> {
-        let Place { path, offset } = &self.place;
+        let ContentPosition { path, offset } = &self.position;
         let path = Some(path).filter(|path| !path.is_empty())?;
         let error = self.mender.child.read_at(path, *offset, LOOK).err()?;
         (error.raw_os_error() == Some(libc::EIO)).then(|| OsStr::from_bytes(path).into())
@@ -126,7 +126,7 @@ impl<'a, R: Read> MendedStream<'a, R> {
             if !self.paths.feed(&command.bytes()[COMMAND..]) {
                 return Err(damaged("a path leads out of its snapshot"));
             }
-            self.place.pass(&command);
+            self.position.pass(&command);
             let ends = command.verb() == Some(Verb::End);
             let keep = self.mender.pass(&command, &mut self.added)?;
             self.total += length as u64;

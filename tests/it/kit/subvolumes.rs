@@ -17,7 +17,6 @@ pub(crate) fn subvolume(at: &Path) {
     run("btrfs", words.into_iter().chain([at.as_os_str()]));
 }
 
-/// Makes a read-only snapshot.
 /// What an interrupted transfer into a directory leaves, as releases before 2.0 noted it down.
 pub(crate) fn unfinished(dir: &Path, name: &str) {
     subvolume(&dir.join(name));
@@ -27,6 +26,7 @@ pub(crate) fn unfinished(dir: &Path, name: &str) {
     );
 }
 
+/// Makes a read-only snapshot.
 pub(crate) fn snapshot(of: &Path, to: &Path) {
     let words = ["-q", "subvolume", "snapshot", "-r"].map(OsStr::new);
     run(

@@ -38,7 +38,7 @@ fn of_archive(one: &ArchiveConfig) -> Vec<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::config::Places;
+    use crate::backup::config::OwnFiles;
     use std::path::Path;
 
     fn said(chunk: u64, part: u64) -> Vec<(Option<String>, bool)> {
@@ -46,7 +46,7 @@ mod tests {
             "subvolumes.paths = ['/a']\n[s3]\nbucket = 'b'\nregion = 'r'\nprefix = 'p'\n\
              chunk_size_bytes = {chunk}\npart_size_bytes = {part}\n"
         );
-        let places = Places::of(Path::new("/etc/x.toml"));
+        let places = OwnFiles::of(Path::new("/etc/x.toml"));
         let config = Config::parse("x", &text, &places).unwrap();
         faults(&config)
             .into_iter()

@@ -3,7 +3,7 @@
 //! the parent, a snapshot of it with a received UUID of its own, that nobody else can know, is it.
 
 use super::parent::Exact;
-use super::part::Part;
+use super::part::PartialSnapshot;
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
@@ -21,7 +21,7 @@ pub(super) struct Alias {
     path: PathBuf,
     parent: Exact,
     uuid: Uuid,
-    made: Option<Part>,
+    made: Option<PartialSnapshot>,
 }
 
 impl Alias {
@@ -55,7 +55,9 @@ impl Alias {
         if self.made.is_some() {
             return Ok(());
         }
-        let part = self.made.insert(Part::claim(&self.store, &self.path)?);
+        let part = self
+            .made
+            .insert(PartialSnapshot::claim(&self.store, &self.path)?);
         btrfs::create_snapshot(&self.parent.path, &part.dir(), part.name(), false)?;
         btrfs::set_received(&part.path(), self.uuid, self.parent.generation)?;
         btrfs::set_read_only(&part.path(), true)?;

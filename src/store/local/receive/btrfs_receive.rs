@@ -4,7 +4,7 @@
 use super::alias::Alias;
 use super::inherited;
 use super::parent::{Exact, Needs};
-use super::part::Part;
+use super::part::PartialSnapshot;
 use super::way_out::unreceivable;
 use crate::btrfs;
 use crate::error::{Error, Result};
@@ -36,7 +36,12 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) fn start(local: &Local, diff: &Diff, needs: &Needs, part: &Part) -> Result<Child> {
+    pub(super) fn start(
+        local: &Local,
+        diff: &Diff,
+        needs: &Needs,
+        part: &PartialSnapshot,
+    ) -> Result<Child> {
         let dir = &part.dir();
         let parent = needs.parent.as_ref();
         let inherited = match parent {

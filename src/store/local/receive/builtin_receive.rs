@@ -2,7 +2,7 @@
 //! alone, until all of it is there. How it comes out is `held`'s business.
 
 use super::parent::{Exact, Needs};
-use super::part::Part;
+use super::part::PartialSnapshot;
 use super::way_out::unreceivable;
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
@@ -88,15 +88,15 @@ const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
 pub(super) struct Quarantined {
     dir: File,
     name: String,
-    parent: Option<Source>,
+    parent: Option<ReceiveSource>,
     /// By the UUIDs that the stream names them by.
-    clones: Vec<(Uuid, Source)>,
+    clones: Vec<(Uuid, ReceiveSource)>,
     receiver: Option<Receiver>,
     doing: String,
 }
 
 /// The very subvolume that the plan named, open: the parent or a clone source.
-enum Source {
+enum ReceiveSource {
     Listed {
         top: File,
         uuid: Uuid,
@@ -107,17 +107,17 @@ enum Source {
     Held { received: Received, uuid: Uuid },
 }
 
-impl Source {
+impl ReceiveSource {
     fn uuid(&self) -> Uuid {
         match self {
-            Source::Listed { uuid, .. } | Source::Held { uuid, .. } => *uuid,
+            ReceiveSource::Listed { uuid, .. } | ReceiveSource::Held { uuid, .. } => *uuid,
         }
     }
 
     fn top(&self) -> BorrowedFd<'_> {
         match self {
-            Source::Listed { top, .. } => top.as_fd(),
-            Source::Held { received, .. } => received.top(),
+            ReceiveSource::Listed { top, .. } => top.as_fd(),
+            ReceiveSource::Held { received, .. } => received.top(),
         }
     }
 
@@ -126,12 +126,12 @@ impl Source {
     }
 
     fn is_sealed(&self) -> bool {
-        matches!(self, Source::Listed { sealed: true, .. })
+        matches!(self, ReceiveSource::Listed { sealed: true, .. })
     }
 
     /// What is taken of it is what was sent only as long as nobody changes it.
     fn must_be_unaltered(&self) -> io::Result<()> {
-        let Source::Listed {
+        let ReceiveSource::Listed {
             uuid, generation, ..
         } = self
         else {
@@ -149,7 +149,11 @@ impl Source {
 
 impl Quarantined {
     /// Nothing is made before the stream's head is there.
-    pub(super) fn prepare(local: &Local, needs: &Needs, part: &Part) -> Result<Quarantined> {
+    pub(super) fn prepare(
+        local: &Local,
+        needs: &Needs,
+        part: &PartialSnapshot,
+    ) -> Result<Quarantined> {
         let doing = part.doing();
         let open = |exact: &Exact| open_source(local, exact).doing(|| doing.clone());
         let parent = needs.parent.as_ref().map(open).transpose()?;
@@ -176,7 +180,7 @@ impl Quarantined {
         let (dir, name) = (self.dir.as_fd(), OsStr::new(&self.name));
         let doing = || self.doing.clone();
         let parent = self.parent.as_ref();
-        let made = match parent.map(Source::top) {
+        let made = match parent.map(ReceiveSource::top) {
             None => btrfs::create_subvolume_at(dir, name),
             Some(parent) => btrfs::create_snapshot_at(parent, dir, name),
         };
@@ -188,7 +192,9 @@ impl Quarantined {
         let clones = clones.map(|(id, clone)| Ok((*id, clone.duplicate()?)));
         let clones = clones.collect::<io::Result<_>>().doing(doing)?;
         self.receiver = Some(match parent {
-            Some(Source::Held { received, .. }) => Receiver::onto(head, top, received, clones)?,
+            Some(ReceiveSource::Held { received, .. }) => {
+                Receiver::onto(head, top, received, clones)?
+            }
             Some(listed) => {
                 let parent = listed.duplicate().doing(doing)?;
                 Receiver::new(head, top, Some(parent), clones)?
@@ -225,9 +231,9 @@ impl Quarantined {
         let sources = self.parent.iter();
         let sources = sources.chain(self.clones.iter().map(|(_, clone)| clone));
         let mut sources = sources.filter(|source| source.is_sealed());
-        let unaltered = sources.try_for_each(Source::must_be_unaltered);
+        let unaltered = sources.try_for_each(ReceiveSource::must_be_unaltered);
         unaltered.doing(|| self.doing.clone())?;
-        Ok((received, self.parent.as_ref().map(Source::uuid)))
+        Ok((received, self.parent.as_ref().map(ReceiveSource::uuid)))
     }
 
     /// Where it is: the quarantine, and its name there.
@@ -238,10 +244,10 @@ impl Quarantined {
 
 /// Opens the parent or a clone source; it must be still what was found. One that is not below the directory is
 /// reached by the same mount: the kernel makes snapshots of no others.
-fn open_source(local: &Local, exact: &Exact) -> io::Result<Source> {
+fn open_source(local: &Local, exact: &Exact) -> io::Result<ReceiveSource> {
     if let Some(held) = local.held.iter().find(|held| held.uuid == exact.uuid) {
         let (received, uuid) = (held.received.try_clone()?, held.uuid);
-        return Ok(Source::Held { received, uuid });
+        return Ok(ReceiveSource::Held { received, uuid });
     }
     let gone = || io::Error::other("its parent is not on the mount that it is received by");
     let top = match exact.path.strip_prefix(&local.dir) {
@@ -252,7 +258,7 @@ fn open_source(local: &Local, exact: &Exact) -> io::Result<Source> {
             open_dir_within(root.as_fd(), path)?
         }
     };
-    let source = Source::Listed {
+    let source = ReceiveSource::Listed {
         top: top.into(),
         uuid: exact.uuid,
         generation: exact.generation,

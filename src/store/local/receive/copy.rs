@@ -1,7 +1,7 @@
 //! A second copy with the same identity, made by the filesystem itself: a read-only snapshot of one that
 //! was listed, whether it lies here or elsewhere. What is copied is what was opened.
 
-use super::part::{Part, Told, must_be_free};
+use super::part::{PartialSnapshot, SealNote, must_be_free};
 use crate::btrfs::{self, Subvolume};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Snapshot, State, shown};
@@ -26,7 +26,7 @@ pub(in crate::store::local) fn copy(local: &mut Local, from: &Path, to: &Path) -
         Some(uuid) => (uuid, original.stransid),
         None => (original.uuid, original.ctransid),
     };
-    let part = Part::claim(&local.dir, to)?;
+    let part = PartialSnapshot::claim(&local.dir, to)?;
     let dir = open_dir(&part.dir())?;
     btrfs::create_snapshot_at(source.as_fd(), dir.as_fd(), part.name()).doing(doing)?;
     must_be_unaltered(&source, &original)?;
@@ -37,7 +37,7 @@ pub(in crate::store::local) fn copy(local: &mut Local, from: &Path, to: &Path) -
     let origin = local.coming.get(&id).cloned().or(known);
     let pending = listed.is_some_and(|s| s.state == State::Uncompared);
     let uncompared = local.compares || pending;
-    let snapshot = part.publish(Told {
+    let snapshot = part.publish(SealNote {
         origin: local.signed(origin),
         uncompared,
         bytes: 0,

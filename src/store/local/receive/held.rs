@@ -13,7 +13,7 @@
 
 use super::builtin_receive::Quarantined;
 use super::parent::Exact;
-use super::part::{Part, Told, publish_all};
+use super::part::{PartialSnapshot, SealNote, publish_all};
 use super::with_way_out;
 use crate::btrfs;
 use crate::error::{Doing, Error, Result};
@@ -39,8 +39,8 @@ pub(in crate::store::local) struct Held {
     pub(super) received: Received,
     quarantine: File,
     name: String,
-    part: Part,
-    told: Told,
+    part: PartialSnapshot,
+    told: SealNote,
 }
 
 impl std::fmt::Debug for Held {
@@ -57,8 +57,8 @@ impl Held {
     pub(super) fn new(
         mut quarantined: Quarantined,
         head: Head,
-        part: Part,
-        told: Told,
+        part: PartialSnapshot,
+        told: SealNote,
     ) -> Result<Held> {
         let (received, parent) = quarantined.finish()?;
         let now = btrfs::subvolume_of(received.top()).doing(|| part.doing())?;

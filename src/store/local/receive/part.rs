@@ -51,7 +51,7 @@ pub(crate) fn must_be_free(path: &Path) -> Result<()> {
 }
 
 /// What is recorded with a seal.
-pub(super) struct Told {
+pub(super) struct SealNote {
     pub(super) origin: Option<Origin>,
     /// It is still to be compared with its source.
     pub(super) uncompared: bool,
@@ -60,7 +60,7 @@ pub(super) struct Told {
 }
 
 /// A subvolume under its unfinished name, or in quarantine. Dropped before it is published, it is removed.
-pub(super) struct Part {
+pub(super) struct PartialSnapshot {
     store: PathBuf,
     /// Where it will be, relative to the store.
     will_be: PathBuf,
@@ -71,10 +71,10 @@ pub(super) struct Part {
     published: bool,
 }
 
-impl Part {
+impl PartialSnapshot {
     /// Makes sure that the unfinished name of what will be at `path` of the store is free, and notes it
     /// down: the next run removes what it finds there.
-    pub(super) fn claim(store: &Path, path: &Path) -> Result<Part> {
+    pub(super) fn claim(store: &Path, path: &Path) -> Result<PartialSnapshot> {
         let is = path.with_file_name(part_name(path.file_name().unwrap_or_default()));
         must_be_free(&store.join(&is)).map_err(|error| {
             let way = shown(store);
@@ -83,7 +83,7 @@ impl Part {
         quarantine::must_be_free(store, &is, || receiving(store, path))?;
         let since = Filesystem::open(store)?.generation()?;
         marks::begin(store, &is, since)?;
-        Ok(Part {
+        Ok(PartialSnapshot {
             store: store.to_owned(),
             will_be: path.to_owned(),
             is,
@@ -148,7 +148,7 @@ impl Part {
     }
 
     /// Makes it durable, and publishes it: see [`publish_all`].
-    pub(super) fn publish(self, told: Told) -> Result<Snapshot> {
+    pub(super) fn publish(self, told: SealNote) -> Result<Snapshot> {
         let (dir, doing) = (open_dir(&self.dir())?, self.doing());
         sync(&dir, || doing.clone())?;
         let mut done = publish_all(vec![(self, told)])?;
@@ -157,7 +157,7 @@ impl Part {
     }
 
     /// What it will be, as it is recorded before it has its name.
-    fn pending(&self, told: &Told) -> Result<(Uuid, Fact)> {
+    fn pending(&self, told: &SealNote) -> Result<(Uuid, Fact)> {
         let name = self.will_be.file_name().unwrap_or_default();
         let whole = btrfs::subvolume(&self.path())?;
         let fact = Fact {
@@ -183,7 +183,7 @@ impl Part {
     }
 
     /// It as it is listed, under its own name.
-    fn as_published(&self, told: Told) -> Result<(Snapshot, Fact)> {
+    fn as_published(&self, told: SealNote) -> Result<(Snapshot, Fact)> {
         let now = btrfs::subvolume(&self.store.join(&self.will_be))?;
         let fact = Fact {
             seal: Seal::of(&now),
@@ -217,7 +217,9 @@ impl Part {
 /// # Errors
 /// If records cannot be written, or the names not be made durable. What has its name by then keeps it, and the
 /// next run seals it.
-pub(super) fn publish_all(parts: Vec<(Part, Told)>) -> Result<Vec<Result<Snapshot>>> {
+pub(super) fn publish_all(
+    parts: Vec<(PartialSnapshot, SealNote)>,
+) -> Result<Vec<Result<Snapshot>>> {
     let Some((first, _)) = parts.first() else {
         return Ok(Vec::new());
     };
@@ -246,7 +248,7 @@ pub(super) fn publish_all(parts: Vec<(Part, Told)>) -> Result<Vec<Result<Snapsho
     Ok(done.collect())
 }
 
-impl Part {
+impl PartialSnapshot {
     /// Removes what is under the unfinished name, if it was made since that was noted down.
     fn remove(&self) -> Result<()> {
         let path = self.path();
@@ -264,7 +266,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for PartialSnapshot {
     fn drop(&mut self) {
         if self.published {
             return;

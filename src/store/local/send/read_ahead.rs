@@ -1,7 +1,7 @@
 //! What of a snapshot is read ahead of `btrfs send`: what the diff has beyond its parent. Where that cannot be
 //! told, nothing is.
 
-use crate::btrfs::{self, SendPosition, Wanted};
+use crate::btrfs::{self, SendPosition, SendScope};
 use crate::error::{Doing, Result};
 use crate::log;
 use crate::process::Priority;
@@ -65,7 +65,7 @@ fn not_possible(error: &dyn Display) {
     log::line(|| format!("nothing is read ahead: {error}"));
 }
 
-fn wanted_for(local: &Local, diff: &Diff) -> Result<Option<Wanted>> {
+fn wanted_for(local: &Local, diff: &Diff) -> Result<Option<SendScope>> {
     let snapshot = local.open_listed(diff.to)?;
     let since = match diff.from {
         None => Some(0),
@@ -76,7 +76,7 @@ fn wanted_for(local: &Local, diff: &Diff) -> Result<Option<Wanted>> {
             last_shared(&now, &then)
         }
     };
-    Ok(since.map(|since| Wanted {
+    Ok(since.map(|since| SendScope {
         snapshot,
         since,
         compressed: local.sends_compressed(),

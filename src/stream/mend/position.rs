@@ -5,14 +5,14 @@ use crate::stream::command::{Attr, Command, Verb};
 
 /// A file whose content may go on with the next command.
 #[derive(Debug, Default)]
-pub(super) struct Place {
+pub(super) struct ContentPosition {
     /// Empty if the last command was not about a file's content, or what comes before that.
     pub(super) path: Vec<u8>,
     /// Up to where its content has passed, in bytes.
     pub(super) offset: u64,
 }
 
-impl Place {
+impl ContentPosition {
     /// A command passes.
     pub(super) fn pass(&mut self, command: &Command) {
         let number = |attr| command.number_of(attr).unwrap_or_default();
@@ -68,7 +68,7 @@ mod tests {
             ),
             (Verb::Chmod, &[path], b"", 4196),
         ];
-        let mut place = Place::default();
+        let mut place = ContentPosition::default();
         for (verb, attributes, path, offset) in commands {
             let mut bytes = Vec::new();
             CommandWriter { version: 1 }.put(&mut bytes, verb, attributes);
