@@ -47,7 +47,7 @@ pub(crate) const TESTS: &[Test] = tests![
 
 /// A filesystem with one snapshot in `snaps`, and an empty one.
 fn pair() -> (PathBuf, PathBuf) {
-    (source("a", &[]), btrfs("b", 256))
+    (source("a", &[]), btrfs("b", 512))
 }
 
 /// The directory of that snapshot, on a filesystem made with these options.
