@@ -10,6 +10,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -217,15 +218,28 @@ impl Window {
             && let Some(piece) = self.pieces.pop_front()
         {
             self.bytes -= piece.length;
-            let (_, offset) = piece.place;
-            let advice = libc::POSIX_FADV_DONTNEED;
-            page_cache::advise(piece.file.as_fd(), offset, piece.length, advice);
+            piece.let_go();
         }
         at.is_some()
     }
 }
 
 impl ReadPiece {
+    /// The kernel keeps pages that are being read: where the sender was faster, that is waited for.
+    fn let_go(&self) {
+        let (file, (_, offset)) = (self.file.as_fd(), self.place);
+        let forget = || page_cache::advise(file, offset, self.length, libc::POSIX_FADV_DONTNEED);
+        forget();
+        let left = page_cache::cached_pages(file, offset, self.length);
+        if left.is_some_and(|pages| pages > 0) {
+            // What cannot be read is in nobody's way.
+            let _ = self
+                .file
+                .read_at(&mut vec![0; self.length as usize], offset);
+            forget();
+        }
+    }
+
     fn end(&self) -> Position {
         let (ino, offset) = self.place;
         (ino, offset + self.length)
