@@ -218,15 +218,15 @@ impl Window {
             && let Some(piece) = self.pieces.pop_front()
         {
             self.bytes -= piece.length;
-            piece.let_go();
         }
         at.is_some()
     }
 }
 
-impl ReadPiece {
-    /// The kernel keeps pages that are being read: where the sender was faster, that is waited for.
-    fn let_go(&self) {
+/// Nothing stays in memory, also when reading ahead ends early. The kernel keeps pages that are being read: where the
+/// sender was faster, that is waited for.
+impl Drop for ReadPiece {
+    fn drop(&mut self) {
         let (file, (_, offset)) = (self.file.as_fd(), self.place);
         let forget = || page_cache::advise(file, offset, self.length, libc::POSIX_FADV_DONTNEED);
         forget();
@@ -239,7 +239,9 @@ impl ReadPiece {
             forget();
         }
     }
+}
 
+impl ReadPiece {
     fn end(&self) -> Position {
         let (ino, offset) = self.place;
         (ino, offset + self.length)

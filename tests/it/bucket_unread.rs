@@ -9,7 +9,7 @@ use buttersink::archive::{Thaw, Thawing, Tier, Which};
 use buttersink::objects::memory::{Break, Memory};
 use buttersink::plan::{Action, Wish, plan};
 use buttersink::proof::Depth;
-use buttersink::snapshot::{Listing, Origin, Size, Sizes};
+use buttersink::snapshot::{Diff, Listing, Origin, Size, Sizes};
 use buttersink::store::bucket::{ArchiveStore, DiffStore};
 use buttersink::store::{Access, Archive, Store};
 use jiff::SignedDuration;
@@ -297,6 +297,15 @@ fn what_is_frozen_is_deleted_for_good() {
     assert_eq!(keys.iter().filter(|key| key.contains("/two/")).count(), 1);
 }
 
+/// A snapshot whose upload ended shortly before its end: what it is, and its stream.
+fn interrupted(store: &mut dyn Store) -> (Diff, Vec<u8>) {
+    let (nine, stream) = (diff(9, None, 20 * PART), stream(9, None, 20 * PART));
+    let mut sink = store.receive(&nine, Path::new("nine")).unwrap();
+    crate::contract::write(&mut *sink, &stream[..stream.len() - 100]).unwrap();
+    drop(sink);
+    (nine, stream)
+}
+
 /// Who may not list the parts of an upload sees all else.
 fn what_runs_left_need_not_be_told() {
     let memory = three();
@@ -304,10 +313,7 @@ fn what_runs_left_need_not_be_told() {
         Box::new(diffs(&memory)) as Box<dyn Store>,
         Box::new(archive(&memory, Access::Write)),
     ] {
-        let (nine, stream) = (diff(9, None, 20 * PART), stream(9, None, 20 * PART));
-        let mut sink = store.receive(&nine, Path::new("nine")).unwrap();
-        crate::contract::write(&mut *sink, &stream[..stream.len() - 100]).unwrap();
-        drop(sink);
+        interrupted(&mut *store);
         memory.break_if(|verb, _, _| (verb == "list the parts of").then_some(Break::Fails));
         let listing = store.list().unwrap();
         assert!(
@@ -544,10 +550,7 @@ fn an_upload_whose_parts_are_not_told_is_begun_anew() {
         Box::new(diffs(&memory)) as Box<dyn Store>,
         Box::new(archive(&memory, Access::Write)),
     ] {
-        let (nine, stream) = (diff(9, None, 20 * PART), stream(9, None, 20 * PART));
-        let mut sink = store.receive(&nine, Path::new("nine")).unwrap();
-        crate::contract::write(&mut *sink, &stream[..stream.len() - 100]).unwrap();
-        drop(sink);
+        let (nine, stream) = interrupted(&mut *store);
         store.list().unwrap();
         memory.break_if(|verb, _, _| (verb == "list the parts of").then_some(Break::Fails));
         put(&mut *store, &nine, Path::new("nine"), &stream).unwrap();
