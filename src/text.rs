@@ -120,19 +120,24 @@ pub fn nearest<'a>(
         .map(|(_, word)| word)
 }
 
-/// How many letters have to be changed, left out or put in to make one word of another (Levenshtein 1965).
+/// How many letters have to be changed, left out, put in, or swapped with their neighbour, to make one word of
+/// another (the optimal string alignment of Damerau and Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], i + 1);
-        for (j, &y) in b.iter().enumerate() {
-            let change = corner + usize::from(x != y);
-            corner = row[j + 1];
-            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = changed.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -203,10 +208,11 @@ mod tests {
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("same", "same"), 0);
+        assert_eq!(distance("hlep", "help"), 1);
         let near =
             |typed: &str, most| nearest(typed, ["retain", "base_dir", "détail"].into_iter(), most);
-        assert_eq!(near("RETIAN", 2), Some("retain"));
-        assert_eq!(near("retian", 1), None);
+        assert_eq!(near("RETIAN", 1), Some("retain"));
+        assert_eq!(near("retinaa", 1), None);
         assert_eq!(near("détial", 2), Some("détail"));
     }
 

@@ -86,10 +86,11 @@ mod tests {
 
     #[test]
     fn words_that_are_near() {
-        let names = ["list", "sync", "clean"];
+        let names = ["list", "sync", "clean", "keep", "help"];
         let near = |typed: &str| near(typed, names.into_iter());
         assert_eq!(near("lst"), Some("list"));
         assert_eq!(near("sycn"), Some("sync"));
+        assert_eq!(near("hlep"), Some("help"));
         assert_eq!(near("a"), None);
         assert_eq!(near("backups"), None);
     }
