@@ -33,6 +33,8 @@ expect() {
 
 begin() {
     mount -t devtmpfs dev /dev
+    # User-mode Linux has other names for its disks.
+    for disk in a b c d; do [ ! -e /dev/ubd$disk ] || ln -s ubd$disk /dev/vd$disk; done
     mount -t proc proc /proc
     mount -t sysfs sys /sys
     mkdir -p /tmp /system /backup /raw

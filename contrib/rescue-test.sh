@@ -10,7 +10,8 @@
 # Needs no root. Kernel, emulator and busybox are Debian's packages, unpacked and not installed.
 #
 #   contrib/rescue-test.sh
-#   RESCUE_ACCEL=kvm|tcg     how to run the machines; by default KVM if it works
+#   RESCUE_ACCEL=kvm|tcg     how to run the machines; by default KVM if it works. For RESCUE_YEAR also uml: user-mode
+#                            Linux, a kernel that is a program, which is several times faster than tcg
 #   RESCUE_S3=no             without the bucket, whose server comes from PyPI
 #   RESCUE_TORTURE=MINUTES   instead (make torture-rescue): the suite of our own receive on that kernel,
 #                            months of backups by the machine's clock, which is set, and then
@@ -77,6 +78,16 @@ unpack_packages() {
     touch "$dir/complete"
 }
 
+user_mode_linux() {
+    [ ! -e "$root/uml" ] || return 0
+    (cd "$dir" && apt-get -q download user-mode-linux) >"$dir/fetched" 2>&1 ||
+        die "apt-get cannot fetch user-mode Linux: $(tail -3 "$dir/fetched")"
+    dpkg-deb -x "$dir"/user-mode-linux_*.deb "$root"
+    rm "$dir"/user-mode-linux_*.deb
+    mkdir -p "$root/uml/lib"
+    ln -s ../../usr/lib/uml/modules "$root/uml/lib/modules" # where depmod looks
+}
+
 # Modules that this one needs, before itself; those that were seen are in $order.
 module() {
     local file deps dep
@@ -89,12 +100,13 @@ module() {
 
 # Btrfs needs some that it does not name: its checksums, and what the kernel compares them with.
 kernel_modules() {
-    local name
-    modules=$(echo "$root"/lib/modules/*) order=$dir/order
+    local name base=$root
+    [ "${RESCUE_ACCEL-}" != uml ] || base=$root/uml
+    modules=$(echo "$base"/lib/modules/*) order=$dir/order
     : >"$order"
-    "$root/bin/busybox" depmod -b "$root" "$(basename "$modules")"
+    "$root/bin/busybox" depmod -b "$base" "$(basename "$modules")"
     for name in crc32c_generic crc32c-intel xxhash_generic sha256_generic blake2b_generic \
-        btrfs vfat nls_cp437 nls_ascii nls_utf8 virtio_pci virtio_blk virtio_net ${torture:+loop}; do
+        btrfs vfat nls_cp437 nls_iso8859-1 nls_ascii nls_utf8 virtio_pci virtio_blk virtio_net ${torture:+loop}; do
         module "$name"
     done
     mkdir -p "$1"
@@ -232,17 +244,31 @@ emulator() {
 }
 
 # machine ACCELERATOR LIMIT WORD…: boots, and shows what its console says. What it reports as its
-# result, in its last line, is ours. Without words it boots from its first disk. (The kernel does not try its
-# timer: a busy machine emulates one that is too late for that.)
+# result, in its last line, is ours. Without words it boots from its first disk.
 machine() {
-    local accel=$1 cpu=max console=$dir/console started=() limit=$2
+    local console=$dir/console
+    : >"$console"
+    if [ "$1" = uml ]; then user_mode "${@:2}"; else emulated "$@"; fi
+    tr -d '\r' <"$console" | grep -qx 'rescue: passed'
+}
+
+user_mode() {
+    local limit=$1
+    shift
+    timeout -k 5 "$limit" "$root/usr/bin/linux.uml" "mem=${memory}M" "initrd=$dir/initramfs.gz" \
+        "ubda=$dir/system.img" "ubdb=$dir/backup.img" "ubdc=$dir/raw.img" "ubdd=$dir/far.img" \
+        con0=null,fd:1 con1=null con=null quiet panic=-1 "$@" </dev/null >"$console" 2>"$dir/qemu.log" || true
+}
+
+# The kernel does not try its timer: a busy machine emulates one that is too late for that.
+emulated() {
+    local accel=$1 cpu=max started=() limit=$2
     local fourth=loader.tar,if=virtio,format=raw,readonly=on
     [ -z "$year" ] || fourth=far.img,if=virtio,format=raw,cache=unsafe
     shift 2
     [ "$accel" = tcg ] || cpu=host
     [ $# = 0 ] || started=(-kernel "$root"/boot/vmlinuz-* -initrd "$dir/initramfs.gz"
         -append "console=ttyS0 quiet panic=-1 no_timer_check $*")
-    : >"$console"
     timeout -k 5 "$limit" "${emulator[@]}" -accel "$accel" -cpu $cpu -m $memory -smp 2 \
         -nodefaults -no-reboot -display none -monitor none -serial "file:$console" \
         "${started[@]}" \
@@ -251,7 +277,6 @@ machine() {
         -drive "file=$dir/raw.img,if=virtio,format=raw,cache=unsafe" \
         -drive "file=$dir/$fourth" \
         -nic user,model=virtio-net-pci </dev/null 2>"$dir/qemu.log" || true
-    tr -d '\r' <"$console" | grep -qx 'rescue: passed'
 }
 
 new_disk() {
@@ -365,9 +390,11 @@ if [ -n "$torture" ]; then
     needs "${CARGO:-cargo}" python3 losetup
     memory=2048
 fi
+if [ "${RESCUE_ACCEL-}" = uml ] && [ -z "$year" ]; then die 'user-mode Linux is for RESCUE_YEAR'; fi
 unpack_packages
+[ "${RESCUE_ACCEL-}" != uml ] || user_mode_linux
 initramfs whole
-loader
+[ -n "$year" ] || loader
 emulator
 s3=
 [ "${RESCUE_S3-}" = no ] || [ -n "$torture$year" ] || start_server
