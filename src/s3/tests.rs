@@ -55,7 +55,7 @@ fn a_service_that_drips_is_given_up() {
     let takes = |mut stream: TcpStream| {
         let mut some = [0; 4096];
         while stream.read(&mut some)? > 0 {
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     };
