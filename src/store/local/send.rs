@@ -279,8 +279,11 @@ impl<R: MayMend> Read for FromKernel<R> {
         if let (Some(ahead), Some(place)) = (&self.ahead, self.stream.at()) {
             ahead.reached(place);
         }
-        if let (Ok(0), false, Some(mended)) = (&read, buf.is_empty(), self.stream.mended()) {
-            log::line(|| format!("mended in what was sent: {mended}"));
+        if let (Ok(0), false) = (&read, buf.is_empty()) {
+            self.ahead.iter().for_each(ReadAhead::ended);
+            if let Some(mended) = self.stream.mended() {
+                log::line(|| format!("mended in what was sent: {mended}"));
+            }
         }
         read.map_err(|error| match error.downcast::<Error>() {
             Ok(ours) => restarted(self.named(ours), &self.doing).into(),
