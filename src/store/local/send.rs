@@ -79,7 +79,10 @@ impl Local {
     pub(super) fn begin(&mut self, next: &[Diff]) {
         let mut begun = std::mem::take(&mut self.begun);
         for diff in next {
-            let child = match begun.iter().position(|(other, _)| other == diff) {
+            let child = match begun
+                .iter()
+                .position(|(other, _)| other.key() == diff.key())
+            {
                 Some(at) => Ok(begun.swap_remove(at).1),
                 None => self
                     .doing(diff)
@@ -91,7 +94,8 @@ impl Local {
     }
 
     pub(super) fn take_begun(&mut self, diff: &Diff) -> Option<process::Reader> {
-        let at = self.begun.iter().position(|(other, _)| other == diff)?;
+        let mut begun = self.begun.iter();
+        let at = begun.position(|(other, _)| other.key() == diff.key())?;
         Some(self.begun.swap_remove(at).1)
     }
 
