@@ -230,6 +230,8 @@ mod tests {
             path: n.to_string().into(),
             uuid: Uuid([n; 16]),
             parent_uuid: Some(Uuid([9; 16])),
+            ctransid: n.into(),
+            otransid: n.into(),
             read_only: true,
             tree_bytes: 16 << 20,
             ..Snapshot::default()
@@ -244,6 +246,7 @@ mod tests {
         let there = Snapshot {
             uuid: Uuid([3; 16]),
             received_uuid: Some(Uuid([1; 16])),
+            stransid: 1,
             ..snapshot(1)
         };
         let wish = Wish {
