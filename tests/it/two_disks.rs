@@ -447,7 +447,12 @@ fn how_backups_stand() {
             .replace("max_age = '2d'", ""),
     );
     assert_eq!(buttersink(["status", "--config", config]).code, 0);
-    // What cannot be read is not nothing, and nothing but a backup begins anew.
+    an_unread_state_is_told(&scene);
+}
+
+/// What cannot be read is not nothing, and nothing but a backup begins anew.
+fn an_unread_state_is_told(scene: &Scene) {
+    let config = scene.config.to_str().unwrap();
     let state = Config::read(&scene.config).unwrap().global.state_path;
     std::fs::write(&state, "{").unwrap();
     let said = buttersink(["status", "--config", config]);
