@@ -454,6 +454,7 @@ fn instead(word: &str, text: &str) -> String {
 fn fails_without_trace(word: &str, text: &str, says: &str) {
     let (a, b) = (here().join("a"), here().join("b"));
     let mut run = command(&a, &b, &[]);
+    run.env("LC_ALL", "de_DE.UTF-8");
     if word == "receive" {
         run.env("BUTTERSINK_RECEIVE_WITH", "btrfs");
     }
@@ -501,6 +502,8 @@ fn the_words_of_children_are_the_error() {
             "echo 'ERROR: the moon is full' >&2; exit 3",
             "the moon is full",
         );
+        // Errors of the system are known by their words in this language.
+        fails_without_trace(word, "echo \"ERROR: in $LC_ALL\" >&2; exit 3", "in C");
     }
     fails_without_trace(
         "receive",
