@@ -131,3 +131,38 @@ fn post(address: &str, ending: &str, words: &str) -> Result<()> {
 fn in_words(error: Option<&Error>) -> String {
     error.map_or(String::new(), ToString::to_string)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What went wrong may be told in words that a far side made long.
+    #[test]
+    fn long_words_keep_nobody_from_being_told() {
+        let script =
+            "test ${#BUTTERSINK_MESSAGE} -gt 60000 && test ${#BUTTERSINK_SUMMARY} -gt 60000";
+        let notify = Notify {
+            command: Some(["/bin/sh", "-c", script].map(str::to_owned).to_vec()),
+            timeout: Duration::from_secs(60),
+            ..Notify::default()
+        };
+        let told = RunNotify {
+            notify: &notify,
+            file: Path::new("/c.toml"),
+            work: Work::Backup,
+            whole: true,
+        };
+        let long = "x".repeat(1 << 20) + "\0";
+        let done = Err(Error::failed("far", long.as_str()));
+        told.end(false, &done, &long).unwrap();
+    }
+
+    /// Whoever has the address can say that all is well.
+    #[test]
+    fn an_address_that_cannot_be_is_not_shown() {
+        for address in ["https:///k3y", "http://h o/k3y", "https://"] {
+            let said = post(address, "/k3y", "").unwrap_err().to_string();
+            assert!(!said.contains("k3y"), "{said}");
+        }
+    }
+}

@@ -340,6 +340,7 @@ impl Store for Local {
         let states = states(&self.dir, &subvolumes.all);
         let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
         let notes = self.notes.clone();
+        let unlisted = listing::unlisted(subvolumes.unread);
         let mut notes = [notes, subvolumes.notes, states.notes, remarks].concat();
         let filesystem = self.filesystem.fsid()?;
         listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
@@ -371,7 +372,7 @@ impl Store for Local {
             used: Some(used),
             names: Names::default(),
             partial: subvolumes.coverage == Coverage::Part,
-            unlisted: Vec::new(),
+            unlisted,
             clones: true,
             elsewhere: self.elsewhere.clone(),
             notes,
@@ -521,6 +522,8 @@ impl Store for Local {
                 listing::inspect::verdict(s, sealed, states.rejected.contains(&s.uuid)),
             )
         };
-        Ok(snapshots.iter().map(finding).collect())
+        let unread = listing::unlisted(subvolumes.unread).into_iter();
+        let unread = unread.map(Finding::unlisted);
+        Ok(snapshots.iter().map(finding).chain(unread).collect())
     }
 }

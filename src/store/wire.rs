@@ -7,7 +7,7 @@ mod request;
 
 pub(crate) use alive::{Descriptors, Half};
 pub use hello::Hello;
-pub(crate) use hello::{CLONES, HEARTBEAT, HOLD, ORIGIN, WATCH};
+pub(crate) use hello::{BOUND, CLONES, HEARTBEAT, HOLD, ORIGIN, WATCH};
 pub(crate) use request::{Added, Request, inside};
 
 use crate::error::{Error, Kind};
