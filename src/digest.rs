@@ -18,11 +18,9 @@ use md5::{Digest as _, Md5};
 use ring::{digest, hmac};
 use std::io;
 
-/// The SHA-256 of bytes that are at hand.
+/// The SHA-256 of bytes that are at hand: names, keys and records. For what may be long there is [`Sha256`].
 pub fn sha256(bytes: &[u8]) -> Hash {
-    let mut hash = Hash::default();
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    hash
+    sha2::Sha256::digest(bytes).into()
 }
 
 /// The MD5 of bytes: no proof against malice, and what services that check nothing better compare.
@@ -65,6 +63,13 @@ impl Default for Sha256 {
 }
 
 impl Sha256 {
+    /// The digest of these bytes, however many.
+    pub fn of(bytes: &[u8]) -> Hash {
+        let mut hash = Sha256::default();
+        hash.update(bytes);
+        hash.finish()
+    }
+
     /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);

@@ -2,7 +2,7 @@
 //! together, and so on until one is left; one that is left over goes up as it is. It says as much
 //! as the SHA-256 of the whole, and its leaves can be hashed at once.
 
-use super::sha256;
+use super::Sha256;
 use crate::sys::{Hash, LANES, Vectors};
 
 /// Bytes of a leaf, but for the last.
@@ -73,7 +73,7 @@ impl<const N: usize> HashTree<N> {
     pub(crate) fn finish(mut self) -> Hash {
         self.add_begun();
         if self.leaves == 0 {
-            self.add(sha256(b""));
+            self.add(Sha256::of(b""));
         }
         let last = self.roots.pop().unwrap_or_default();
         let root = self.roots.into_iter().rev();
@@ -98,15 +98,15 @@ impl<const N: usize> HashTree<N> {
         };
         let mut hashes = match at_once {
             Some(hashes) => hashes[..count].to_vec(),
-            None => whole.map(sha256).collect(),
+            None => whole.map(Sha256::of).collect(),
         };
-        hashes.extend((!rest.is_empty()).then(|| sha256(rest)));
+        hashes.extend((!rest.is_empty()).then(|| Sha256::of(rest)));
         hashes
     }
 }
 
 fn joined(left: Option<Hash>, right: Hash) -> Hash {
-    left.map_or(right, |left| sha256(&[left, right].concat()))
+    left.map_or(right, |left| Sha256::of(&[left, right].concat()))
 }
 
 #[cfg(test)]
@@ -118,13 +118,13 @@ mod tests {
 
     /// As Amazon describes it, level by level.
     fn by_levels(bytes: &[u8]) -> Hash {
-        let mut level: Vec<Hash> = bytes.chunks(SMALL).map(sha256).collect();
+        let mut level: Vec<Hash> = bytes.chunks(SMALL).map(Sha256::of).collect();
         if level.is_empty() {
-            level = vec![sha256(b"")];
+            level = vec![Sha256::of(b"")];
         }
         while level.len() > 1 {
             let pair = |pair: &[Hash]| match pair {
-                [left, right] => sha256(&[*left, *right].concat()),
+                [left, right] => Sha256::of(&[*left, *right].concat()),
                 _ => pair[0],
             };
             level = level.chunks(2).map(pair).collect();

@@ -3,7 +3,7 @@
 
 use super::objects::HeadResponse;
 use super::{Checksum, Client, Sse};
-use crate::digest::{crc32c, md5, sha256};
+use crate::digest::{Sha256, crc32c, md5};
 use crate::objects::UploadedPart;
 use crate::text::{hex, unhex};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -57,7 +57,7 @@ impl PartChecksums {
             Checksum::Sha256 => (
                 "x-amz-checksum-sha256",
                 "ChecksumSHA256",
-                base64(&sha256(bytes)),
+                base64(&Sha256::of(bytes)),
             ),
         };
         PartChecksums {

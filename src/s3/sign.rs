@@ -3,7 +3,7 @@
 //! not what they are for.
 
 use super::credentials::Keys;
-use crate::digest::{hmac_sha256, sha256};
+use crate::digest::{Sha256, hmac_sha256};
 use crate::text::hex;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -63,7 +63,7 @@ pub(super) fn signed<'a>(
 
 /// The SHA-256 of a body, as [`Message::payload`].
 pub(super) fn of_body(body: &[u8]) -> String {
-    hex(&sha256(body))
+    hex(&Sha256::of(body))
 }
 
 /// A query in the one form that can be signed: encoded, and then sorted.
