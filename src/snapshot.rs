@@ -252,6 +252,16 @@ impl Diff {
     /// How many clone sources a diff has at most: the sender looks for each extent in each of them.
     pub const MOST_CLONES: usize = 16;
 
+    /// One without clone sources.
+    pub fn new(to: Uuid, from: Option<Uuid>, size: Size) -> Diff {
+        Diff {
+            to,
+            from,
+            size,
+            clones: Vec::new(),
+        }
+    }
+
     /// What tells it from others: which snapshot it makes, and out of which.
     pub fn pair(&self) -> Pair {
         (self.to, self.from)
