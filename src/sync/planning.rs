@@ -116,49 +116,13 @@ fn unmeasured() -> Measured {
 mod tests {
     use super::*;
     use crate::parallel;
-    use crate::store::Sink;
-    use std::io::Read;
-    use std::path::Path;
-
-    /// A store with one snapshot that measures in its own way.
-    struct Measures(fn(&[Diff]) -> Result<Sizes>);
-
-    impl Store for Measures {
-        fn list(&mut self) -> Result<Listing> {
-            Ok(Listing {
-                snapshots: vec![Snapshot {
-                    path: "s".into(),
-                    uuid: Uuid([1; 16]),
-                    read_only: true,
-                    ..Snapshot::default()
-                }],
-                ..Listing::default()
-            })
-        }
-
-        fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
-            (self.0)(diffs)
-        }
-
-        fn send(&mut self, _: &Diff) -> Result<Box<dyn Read + '_>> {
-            unreachable!()
-        }
-
-        fn receive(&mut self, _: &Diff, _: &Path) -> Result<Box<dyn Sink + '_>> {
-            unreachable!()
-        }
-
-        fn copy(&mut self, _: &Path, _: &Path) -> Result<()> {
-            unreachable!()
-        }
-
-        fn delete(&mut self, _: &Path) -> Result<()> {
-            unreachable!()
-        }
-    }
+    use crate::sync::kit::Answers;
 
     fn planned(measures: fn(&[Diff]) -> Result<Sizes>) -> Result<Plan> {
-        let mut source = Measures(measures);
+        let mut source = Answers {
+            measures,
+            ..Answers::default()
+        };
         let here = source.list()?;
         let (there, wish) = (Listing::default(), Wish::default());
         make_plan(&mut source, &here, &there, &wish, &mut |_| {})
@@ -173,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_run_measures_only_where_there_is_a_choice() {
-        let mut source = Measures(|_| panic!("there is none"));
+        let mut source = Answers::default();
         let mut here = source.list().unwrap();
         here.snapshots[0].tree_bytes = 1000;
         here.used = Some(1000);
