@@ -41,6 +41,33 @@ pub(super) struct Usage<F> {
     pub(super) count: (usize, usize),
 }
 
+impl<F> Usage<F> {
+    /// What holds unless an option chooses another one.
+    pub(super) const fn of(form: F, words: &'static str, count: (usize, usize)) -> Usage<F> {
+        Usage {
+            form,
+            when: None,
+            words,
+            count,
+        }
+    }
+
+    /// What this option chooses.
+    pub(super) const fn when(
+        option: &'static str,
+        form: F,
+        words: &'static str,
+        count: (usize, usize),
+    ) -> Usage<F> {
+        Usage {
+            form,
+            when: Some(option),
+            words,
+            count,
+        }
+    }
+}
+
 /// Options that are shown together.
 pub(super) struct Section<O: 'static, F: 'static> {
     pub(super) title: &'static str,
