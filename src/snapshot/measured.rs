@@ -11,7 +11,7 @@ use std::path::Path;
 /// The snapshot that a diff makes, and its parent; `None` for a whole stream.
 pub type Pair = (Uuid, Option<Uuid>);
 
-/// Likewise, and its clone sources.
+/// The snapshot that a diff makes, its parent, and its clone sources: what a stream depends on.
 pub type Key = (Uuid, Option<Uuid>, Vec<Uuid>);
 
 /// What measuring found out of diffs.
