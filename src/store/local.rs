@@ -139,6 +139,13 @@ struct ReceivedHere {
     tidied: bool,
 }
 
+impl ReceivedHere {
+    /// This one came, and maybe with nothing of what was here before.
+    fn note(&mut self, uuid: Uuid, brought: bool) {
+        self.brought.extend(brought.then_some(uuid));
+    }
+}
+
 impl Local {
     /// Opens a directory. With more than read access, takes its lock.
     ///

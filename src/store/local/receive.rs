@@ -223,10 +223,7 @@ impl Receiving<'_> {
                 let held = Held::new(*quarantined, head, self.part, told)?;
                 self.local.listed.notes.extend(held.notes());
                 if self.local.run.holds {
-                    self.local
-                        .received
-                        .brought
-                        .extend(brought.then_some(held.uuid));
+                    self.local.received.note(held.uuid, brought);
                     self.local.held(held);
                     return Ok(Receipt {
                         held: true,
@@ -236,10 +233,7 @@ impl Receiving<'_> {
                 held::publish_one(held)?
             }
         };
-        self.local
-            .received
-            .brought
-            .extend(brought.then_some(snapshot.uuid));
+        self.local.received.note(snapshot.uuid, brought);
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }
