@@ -36,7 +36,7 @@ pub mod checksumdir;
 
 mod described;
 
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Doing, Error, Result};
 use crate::log;
 use crate::report;
 use crate::store::builtin_send;
@@ -83,6 +83,14 @@ fn say(program: &str, text: &str) {
     for line in text.lines() {
         let _ = writeln!(io::stderr(), "{program}: {line}");
     }
+}
+
+/// Writes the log to standard error, whose name in /dev cannot be opened where it is a socket, as in a unit.
+fn log_to_stderr() -> Result<()> {
+    let file = io::stderr().as_fd().try_clone_to_owned();
+    let file = file.doing(|| "cannot write to standard error".to_owned())?;
+    log::to(file.into());
+    Ok(())
 }
 
 fn carry_out(asked: Understood<Options, Form>) -> Result<()> {

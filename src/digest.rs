@@ -18,9 +18,11 @@ use md5::{Digest as _, Md5};
 use ring::{digest, hmac};
 use std::io;
 
-/// The SHA-256 of bytes that are at hand: names, keys and records. What is long comes through [`Sha256`].
+/// The SHA-256 of bytes that are at hand.
 pub fn sha256(bytes: &[u8]) -> Hash {
-    sha2::Sha256::digest(bytes).into()
+    let mut hash = Hash::default();
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
 }
 
 /// The MD5 of bytes: no proof against malice, and what services that check nothing better compare.

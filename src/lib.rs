@@ -63,6 +63,8 @@ pub mod process;
 
 pub mod limiter;
 
+pub(crate) mod pace;
+
 pub mod receive;
 
 pub mod objects;

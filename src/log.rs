@@ -1,12 +1,13 @@
 //! The debug log of `--logfile`: lines with times. Off unless somebody opened it. Knows nothing of what
 //! they say.
 
+mod file;
 pub mod system;
 pub mod transactions;
 
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
@@ -18,9 +19,14 @@ struct Lines(Mutex<File>);
 
 impl Lines {
     fn open(path: &Path, what: &str) -> Result<Lines> {
-        let file = OpenOptions::new().append(true).create(true).open(path);
-        let file = file.doing(|| format!("cannot open the {what} {}", shown(path)))?;
-        Ok(Lines(Mutex::new(file)))
+        let doing = || format!("cannot open the {what} {}", shown(path));
+        let file = file::open_to_append(path).doing(doing);
+        // What the system refuses speaks for itself.
+        let hinted = |error: Error| match error.cause {
+            None => error.hint("name an ordinary file, by its own path"),
+            Some(_) => error,
+        };
+        Ok(Lines(Mutex::new(file.map_err(hinted)?)))
     }
 
     /// With the time (UTC) in front.
@@ -46,6 +52,11 @@ pub fn open(path: &Path) -> Result<()> {
     // A second call keeps the first file; only `main` calls, once.
     let _ = LOG.set(Lines::open(path, "log file")?);
     Ok(())
+}
+
+/// Writes the log of this process to what is open already.
+pub fn to(file: File) {
+    let _ = LOG.set(Lines(Mutex::new(file)));
 }
 
 /// Who hears what is worth more than a line in the log.

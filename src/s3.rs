@@ -45,7 +45,7 @@ use std::io::Read;
 use std::sync::atomic::Ordering;
 use std::sync::{PoisonError, RwLock};
 use ureq::http;
-use ureq::{Agent, SendBody};
+use ureq::{Agent, AsSendBody, SendBody};
 
 /// A bucket, the keys for it, and connections to it.
 pub struct Client {
@@ -336,19 +336,25 @@ impl Client {
         request: &S3Request<'_>,
         built: http::request::Builder,
     ) -> std::result::Result<http::Response<ureq::Body>, ureq::Error> {
-        let silence = if request.slow { 10 } else { 1 } * self.options.silence;
         if !matches!(request.method, Method::Put | Method::Post) {
-            let built = self.agent.configure_request(built.body(())?);
-            return self
-                .agent
-                .run(built.timeout_per_read(Some(silence)).build());
+            return self.run(request, built.body(())?);
         }
         let mut body = self.limited(request.body, request);
         let built = built.header("content-length", request.body.len());
-        let built = built.body(SendBody::from_reader(&mut body))?;
+        self.run(request, built.body(SendBody::from_reader(&mut body))?)
+    }
+
+    /// As long as its answer may take.
+    fn run(
+        &self,
+        request: &S3Request<'_>,
+        built: http::Request<impl AsSendBody>,
+    ) -> std::result::Result<http::Response<ureq::Body>, ureq::Error> {
         let built = self.agent.configure_request(built);
-        self.agent
-            .run(built.timeout_per_read(Some(silence)).build())
+        let built = built
+            .timeout_per_read(Some(request.patience() * self.options.silence))
+            .timeout_recv_response(Some(request.patience() * self.options.term));
+        self.agent.run(built.build())
     }
 
     /// Bytes at the speed that is allowed, as long as the request is wanted.
@@ -357,11 +363,8 @@ impl Client {
         from: R,
         request: &'a S3Request<'b>,
     ) -> LimitedBody<'a, 'b, R> {
-        LimitedBody {
-            from,
-            request,
-            limiter: self.limiter.as_ref(),
-        }
+        let term = request.patience() * self.options.term;
+        LimitedBody::new(from, request, self.limiter.as_ref(), term)
     }
 
     fn error(
@@ -426,3 +429,6 @@ fn redacted(said: String, keys: &Keys) -> String {
         false => said,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,13 @@ fn families<'a>(
     listener: &mut Listener,
 ) -> Vec<(&'a Origin, Vec<&'a Snapshot>)> {
     let meant = |s: &&Snapshot| {
-        let sound = !matches!(s.state, State::Partial | State::Altered | State::Uncompared);
+        let bad = [
+            State::Partial,
+            State::Altered,
+            State::Uncompared,
+            State::Duplicate,
+        ];
+        let sound = !bad.contains(&s.state);
         s.read_only && sound && !glob::any(&order.exclude, &s.path)
     };
     let mut families: BTreeMap<(Subject, String), (&Origin, Vec<&Snapshot>)> = BTreeMap::new();

@@ -117,7 +117,13 @@ fn post(address: &str, ending: &str, words: &str) -> Result<()> {
     let address = format!("{}{ending}", address.trim_end_matches('/'));
     let answer = agent.post(&address).send(words);
     // The address is as good as a key: whoever has it can say that all is well.
-    let failed = |error: ureq::Error| Error::failed("telling notify.ping", error.to_string());
+    let failed = |error: ureq::Error| {
+        let said = match error {
+            ureq::Error::BadUri(_) => "the address is malformed".to_owned(),
+            other => other.to_string(),
+        };
+        Error::failed("telling notify.ping", said)
+    };
     answer.map(drop).map_err(failed)
 }
 

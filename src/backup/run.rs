@@ -396,21 +396,24 @@ fn wanted<'a>(
     (wanted, Cow::Owned(listing))
 }
 
-/// The place of the newest of ours that is there too.
-fn common(ours: &[Snapshot], there: &Listing) -> Option<usize> {
-    let has: HashSet<Uuid> = there
-        .snapshots
-        .iter()
-        .filter(|s| !matches!(s.state, State::Partial | State::Uncompared))
-        .map(Snapshot::id)
-        .collect();
+/// The place of the newest of ours that is there too, as one that is in order.
+fn common(
+    ours: &[Snapshot],
+    there: &Listing,
+    in_order: impl Fn(&Snapshot) -> bool,
+) -> Option<usize> {
+    let there = there.snapshots.iter().filter(|s| in_order(s));
+    let has: HashSet<Uuid> = there.map(Snapshot::id).collect();
     ours.iter().rposition(|s| has.contains(&s.id()))
 }
 
 /// What a destination should get: the newest, and what was made since the newest that it has. Older
-/// ones it may have let go on purpose.
+/// ones it may have let go on purpose. What no record speaks for counts only where nothing else is there: anybody can
+/// claim to be the newest.
 fn missing<'a>(ours: &'a [Snapshot], there: &Listing) -> Vec<&'a Snapshot> {
-    let common = common(ours, there);
+    let whole = |s: &Snapshot| !matches!(s.state, State::Partial | State::Uncompared);
+    let recorded = |s: &Snapshot| whole(s) && s.state != State::Unsealed;
+    let common = common(ours, there, recorded).or_else(|| common(ours, there, whole));
     let from = common.map_or(ours.len().saturating_sub(1), |at| at + 1);
     let from = from.min(ours.len().saturating_sub(1));
     ours[from..].iter().collect()

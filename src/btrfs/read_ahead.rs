@@ -72,6 +72,10 @@ impl SendPosition {
         self.moved.notify_one();
     }
 
+    fn has_ended(&self) -> bool {
+        self.lock().ended
+    }
+
     /// Waits until the sender has come to a place, and says where it is then; `None` once it has ended.
     fn wait_for(&self, place: Position) -> Option<Position> {
         let mut progress = self.lock();
@@ -96,6 +100,10 @@ pub fn read_ahead(wanted: &SendScope, sender: &SendPosition) -> io::Result<()> {
     let mut search = Search::all(snapshot, &mut buffer, tree).since(wanted.since + 1);
     let (mut window, mut seen) = (Window::default(), HashSet::new());
     while let Some(item) = search.next()? {
+        // Who ends waits for this thread, and of a large tree there may be nothing to read for minutes.
+        if sender.has_ended() {
+            return Ok(());
+        }
         let extent = Some(item.data).filter(|_| item.key.kind == abi::EXTENT_DATA);
         let extent = extent.and_then(abi::content_extent);
         let Some(extent) = extent.filter(|extent| wanted.has(extent)) else {

@@ -8,11 +8,9 @@ use crate::backup;
 use crate::backup::oneshot::{self, BackupOrder};
 use crate::backup::retention::Policy;
 use crate::error::Result;
-use crate::log;
 use crate::progress::Progress;
 use crate::store::{Location, Place};
 use std::ffi::OsString;
-use std::path::Path;
 
 pub(super) const COMMAND: Command<Form> = Command {
     name: "backup",
@@ -73,7 +71,7 @@ fn order(words: &[OsString], options: &Options) -> Result<BackupOrder> {
 pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     let order = order(words, options)?;
     if options.debug && options.logfile.is_none() {
-        log::open(Path::new("/dev/stderr"))?;
+        super::log_to_stderr()?;
     }
     let mut progress = Progress::new(options.verbosity(), options.json);
     let now = backup::local_now(|remark| progress.note(remark));

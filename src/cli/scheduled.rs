@@ -11,7 +11,6 @@ use crate::event::Event;
 use crate::log;
 use crate::progress::{Progress, Verbosity};
 use std::io::{self, IsTerminal};
-use std::path::Path;
 
 /// Makes the backups that are due.
 pub(super) fn backup(options: &Options) -> Result<()> {
@@ -54,7 +53,7 @@ pub(super) fn run(options: &Options, work: Work) -> Result<()> {
         (false, None) => order.config.global.log_level,
     };
     if level == Level::Debug && options.logfile.is_none() {
-        log::open(Path::new("/dev/stderr"))?;
+        super::log_to_stderr()?;
     }
     let verbosity = match (level, options.verbosity()) {
         (Level::Debug | Level::Info, verbosity) => verbosity,

@@ -224,7 +224,7 @@ fn address(url: Url, bucket: &str, region: &str, quirks: &Quirks) -> Result<Buck
 }
 
 /// Connections that are kept for reuse, with a limit on silence and none on the whole: a part may
-/// take its time on a slow line. Proxies come from the environment.
+/// take its time on a slow line, as long as it comes. Proxies come from the environment.
 pub(crate) fn agent(options: &S3Options, profile: &Profile) -> Result<Agent> {
     let mut config = Agent::config_builder()
         .http_status_as_error(false)

@@ -1,10 +1,12 @@
 //! What services say when they refuse, and what it most likely means.
 
+use super::request::DRIPS;
 use super::xml::Node;
 use crate::error::Error;
 use crate::text::duration;
 use jiff::{SignedDuration, Timestamp};
 use std::io;
+use ureq::Timeout;
 use ureq::http::HeaderMap;
 
 /// A refusal, taken apart.
@@ -288,6 +290,7 @@ fn plain(text: &str) -> String {
 pub(crate) fn transport(error: &ureq::Error) -> String {
     use ureq::Error as E;
     match error {
+        E::Timeout(Timeout::RecvResponse) => DRIPS.to_owned(),
         E::Timeout(_) => "the connection was silent for too long".to_owned(),
         E::HostNotFound => "the host name is not known".to_owned(),
         lost if is_nowhere(lost) => {

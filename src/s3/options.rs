@@ -105,6 +105,8 @@ pub struct S3Options {
     pub bwlimit: Option<u64>,
     /// How long a connection may be silent.
     pub silence: Duration,
+    /// How long an answer may take to begin, and then, or what is sent, to bring 64 KiB or its end.
+    pub term: Duration,
     /// How often one request is tried again.
     pub retries: u32,
     /// The longest object that is copied in one request.
@@ -129,6 +131,7 @@ impl Default for S3Options {
             quirks: None,
             bwlimit: None,
             silence: Duration::from_secs(60),
+            term: Duration::from_secs(600),
             retries: 10,
             single_copy: 5 << 30,
             environment: Environment::process(),

@@ -5,16 +5,20 @@ use super::sign;
 use super::xml::{Flaw, Node};
 use crate::limiter::Limiter;
 pub(super) use crate::objects::unquoted;
+use crate::pace::Pace;
 use crate::sys;
 use crate::text::hex;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rusty_s3::Method;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use ureq::http::HeaderMap;
 
 /// Bytes whose SHA-256 takes a millisecond or two.
 const SHORT: usize = 1 << 20;
+/// Of a connection that is not silent, and as good as that.
+pub(super) const DRIPS: &str = "hardly anything came or was taken for too long";
 
 /// A request for a bucket or for an object in it.
 pub(crate) struct S3Request<'a> {
@@ -96,6 +100,11 @@ impl<'a> S3Request<'a> {
         }
     }
 
+    /// As many times as long as other requests may take, this one may.
+    pub(super) fn patience(&self) -> u32 {
+        if self.slow { 10 } else { 1 }
+    }
+
     pub(super) fn stopped(&self) -> bool {
         self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) || sys::interrupted()
     }
@@ -129,11 +138,31 @@ pub(super) fn borrowed(headers: &[(String, String)]) -> Vec<(&str, String)> {
         .collect()
 }
 
-/// Bytes at the rate of `--bwlimit`, until somebody wants to stop.
+/// Bytes at the rate of `--bwlimit`, until somebody wants to stop or the other side drips.
 pub(super) struct LimitedBody<'a, 'b, R> {
-    pub(super) from: R,
-    pub(super) request: &'a S3Request<'b>,
-    pub(super) limiter: Option<&'a Limiter>,
+    from: R,
+    request: &'a S3Request<'b>,
+    limiter: Option<&'a Limiter>,
+    pace: Pace,
+    /// When it was the other side's turn: to send more, or to take what was read last.
+    since: Instant,
+}
+
+impl<'a, 'b, R> LimitedBody<'a, 'b, R> {
+    pub(super) fn new(
+        from: R,
+        request: &'a S3Request<'b>,
+        limiter: Option<&'a Limiter>,
+        term: Duration,
+    ) -> Self {
+        LimitedBody {
+            from,
+            request,
+            limiter,
+            pace: Pace::new(term),
+            since: Instant::now(),
+        }
+    }
 }
 
 impl<R: Read> Read for LimitedBody<'_, '_, R> {
@@ -141,12 +170,16 @@ impl<R: Read> Read for LimitedBody<'_, '_, R> {
         if self.request.stopped() {
             return Err(io::Error::other("stopped"));
         }
-        let Some(limiter) = self.limiter else {
-            return self.from.read(buffer);
-        };
-        let want = buffer.len().min(limiter.piece());
+        let piece = self.limiter.map_or(usize::MAX, Limiter::piece);
+        let want = buffer.len().min(piece);
         let count = self.from.read(&mut buffer[..want])?;
-        limiter.pass_unless(count, || self.request.stopped())?;
+        if count > 0 && !self.pace.keeps(count, self.since.elapsed()) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, DRIPS));
+        }
+        if let Some(limiter) = self.limiter {
+            limiter.pass_unless(count, || self.request.stopped())?;
+        }
+        self.since = Instant::now();
         Ok(count)
     }
 }

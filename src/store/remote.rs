@@ -15,7 +15,7 @@ use crate::proof::{Depth, Finding, Watched};
 use crate::snapshot::{Diff, Listing, Measured, Origin, Origins, Size, Sizes, Uuid};
 use crate::store::file_digests::{Digest, Looking};
 use crate::store::wire::{
-    CLONES, Descriptors, HOLD, Hello, ORIGIN, Request, WATCH, inside, plain, strange,
+    BOUND, CLONES, Descriptors, HOLD, Hello, ORIGIN, Request, WATCH, inside, plain, strange,
 };
 use crate::store::{Access, Place, Rejected, Right, Sink, Store};
 use connection::Line;
@@ -192,6 +192,13 @@ impl Store for Remote {
             .into_iter()
             .zip(measured.into_iter().map(harmless::measured))
             .collect())
+    }
+
+    fn less_than_whole(&mut self, diff: &Diff) -> Result<Option<u64>> {
+        match self.line()?.far.can(BOUND) {
+            true => self.call(&Request::LessThanWhole { diff: diff.clone() }),
+            false => Ok(None),
+        }
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {

@@ -138,6 +138,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
         Request::List => reply(wire, store.list().map(|all| client.understands(all))),
         Request::Measure { diffs } if client.protocol < 3 => reply(wire, sizes(store, &diffs)),
         Request::Measure { diffs } => reply(wire, measure(store, &diffs)),
+        Request::LessThanWhole { diff } => reply(wire, store.less_than_whole(&diff)),
         Request::Inspect { depth, watch } => inspect(store, depth, watch == Some(true), wire),
         Request::Settle { path } => reply(wire, store.settle(&path)),
         Request::Digest { digest } => {

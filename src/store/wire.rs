@@ -7,10 +7,11 @@ mod request;
 
 pub(crate) use alive::{Descriptors, Half};
 pub use hello::Hello;
-pub(crate) use hello::{CLONES, HEARTBEAT, HOLD, ORIGIN, WATCH};
+pub(crate) use hello::{BOUND, CLONES, HEARTBEAT, HOLD, ORIGIN, WATCH};
 pub(crate) use request::{Added, Request, inside};
 
 use crate::error::{Error, Kind};
+use crate::pace::Pace;
 use crate::sys;
 use crate::text::json;
 use alive::{Alive, PAGE};
@@ -97,6 +98,8 @@ pub(crate) struct Wire<R, W> {
     reader: R,
     /// How long anything but heartbeats has been waited for.
     waited: Duration,
+    /// Of the frame that has begun.
+    pace: Pace,
 }
 
 impl<R: Read, W: Write> Wire<R, W> {
@@ -108,6 +111,7 @@ impl<R: Read, W: Write> Wire<R, W> {
             writer,
             reader,
             waited: Duration::ZERO,
+            pace: Pace::new(Duration::MAX),
         }
     }
 
@@ -208,10 +212,19 @@ impl<R: Read, W: Write> Wire<R, W> {
     fn any_head(&mut self) -> io::Result<Option<(Tag, usize)>> {
         let (mut header, mut have) = ([0; 5], 0);
         while have < header.len() {
-            match self.fill(&mut header[have..]) {
+            let more = match have {
+                0 => self.fill(&mut header),
+                _ => self.more(&mut header[have..]),
+            };
+            match more {
                 Ok(0) if have == 0 => return Ok(None),
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(n) => have += n,
+                Ok(n) => {
+                    if let Some(alive) = self.alive.as_ref().filter(|_| have == 0) {
+                        self.pace = alive.pace();
+                    }
+                    have += n;
+                }
                 Err(error) => again(error)?,
             }
         }
@@ -224,9 +237,19 @@ impl<R: Read, W: Write> Wire<R, W> {
 
     /// Some of the body of a [`Tag::Data`] frame.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.fill(buf)?;
+        let n = self.more(buf)?;
         self.waited = Duration::ZERO;
         Ok(n)
+    }
+
+    /// What comes of a frame that has begun, which is not to come byte by byte.
+    fn more(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let before = self.waited;
+        let count = self.fill(buf)?;
+        match &self.alive {
+            Some(alive) if !self.pace.keeps(count, self.waited - before) => Err(alive.drips()),
+            _ => Ok(count),
+        }
     }
 
     /// What came meanwhile, else what comes.
@@ -250,7 +273,7 @@ impl<R: Read, W: Write> Wire<R, W> {
         let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
         while bytes.len() < length {
             let want = piece.len().min(length - bytes.len());
-            match self.fill(&mut piece[..want]) {
+            match self.more(&mut piece[..want]) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(n) => bytes.extend_from_slice(&piece[..n]),
                 Err(error) => again(error)?,

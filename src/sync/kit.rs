@@ -3,7 +3,7 @@
 
 use crate::checksum::{Found, SeenEntry};
 use crate::error::{Error, Result};
-use crate::snapshot::{Diff, Listing, Sizes, Snapshot, Uuid};
+use crate::snapshot::{Diff, Listing, Pair, Sizes, Snapshot, Uuid};
 use crate::store::file_digests::{Digest, Extent, Looking, Page};
 use crate::store::{Sink, Store};
 use std::io::Read;
@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 pub(super) struct Answers {
     /// How it measures.
     pub(super) measures: fn(&[Diff]) -> Result<Sizes>,
+    /// Less than its whole streams have.
+    pub(super) bound: Option<u64>,
+    /// What it was told to begin.
+    pub(super) begun: Vec<Pair>,
     /// The snapshot that it cannot seal.
     pub(super) refuses: &'static str,
     /// Those that it has sealed.
@@ -23,6 +27,8 @@ impl Default for Answers {
     fn default() -> Answers {
         Answers {
             measures: |_| panic!("nothing is to be measured"),
+            bound: None,
+            begun: Vec::new(),
             refuses: "",
             sealed: Vec::new(),
         }
@@ -44,6 +50,14 @@ impl Store for Answers {
 
     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
         (self.measures)(diffs)
+    }
+
+    fn less_than_whole(&mut self, _: &Diff) -> Result<Option<u64>> {
+        Ok(self.bound)
+    }
+
+    fn expect(&mut self, next: &[Diff]) {
+        self.begun = next.iter().map(Diff::pair).collect();
     }
 
     fn send(&mut self, _: &Diff) -> Result<Box<dyn Read + '_>> {

@@ -8,6 +8,7 @@ use crate::process;
 use crate::snapshot::{Diff, Listing, Measured, Size, Sizes, Snapshot, Uuid};
 use crate::store::Store;
 use std::collections::HashSet;
+use std::slice;
 
 /// Plans with exact sizes: plans, measures what was chosen, and plans again until all is known.
 ///
@@ -66,15 +67,20 @@ pub(super) fn plan_from(
     }
 }
 
-/// A run does not measure what is certain to be chosen. What cannot be looked at is measured, which tells why.
+/// A run does not measure what is certain to be chosen, and its stream begins while that is found out: both read the
+/// same tree. What cannot be looked at is measured, which tells why.
 fn forgo_measuring(plan: &mut Plan, source: &mut dyn Store) {
     let Some(diff) = plan.or_whole.take() else {
         return;
     };
+    source.expect(slice::from_ref(&diff));
     let bytes = source.less_than_whole(&diff).unwrap_or_else(|error| {
         log::line(|| error.to_string());
         None
     });
+    if bytes.is_none() {
+        source.expect(&[]);
+    }
     let steps = plan.steps.iter_mut();
     for step in steps.filter(|step| step.diff().pair() == diff.pair()) {
         step.size = bytes.map_or(step.size, Size::Estimate);
@@ -116,13 +122,18 @@ fn unmeasured() -> Measured {
 mod tests {
     use super::*;
     use crate::parallel;
+    use crate::snapshot::Pair;
     use crate::sync::kit::Answers;
 
-    fn planned(measures: fn(&[Diff]) -> Result<Sizes>) -> Result<Plan> {
-        let mut source = Answers {
+    fn measures(measures: fn(&[Diff]) -> Result<Sizes>) -> Answers {
+        Answers {
             measures,
             ..Answers::default()
-        };
+        }
+    }
+
+    fn planned(measures: fn(&[Diff]) -> Result<Sizes>) -> Result<Plan> {
+        let mut source = self::measures(measures);
         let here = source.list()?;
         let (there, wish) = (Listing::default(), Wish::default());
         make_plan(&mut source, &here, &there, &wish, &mut |_| {})
@@ -151,6 +162,59 @@ mod tests {
         };
         let plan = make_plan(&mut source, &here, &there, &wish, &mut |_| {}).unwrap();
         assert_eq!(plan.steps[0].size, Size::Estimate(1000));
+    }
+
+    /// Of two snapshots of one subvolume, the first is there.
+    fn increment(bound: Option<u64>) -> (Plan, Vec<Pair>) {
+        let exact = |diffs: &[Diff]| {
+            let size = |diff: &Diff| (diff.key(), Size::Exact(7).into());
+            Ok(diffs.iter().map(size).collect())
+        };
+        let mut source = Answers {
+            bound,
+            ..measures(exact)
+        };
+        let snapshot = |n: u8| Snapshot {
+            path: n.to_string().into(),
+            uuid: Uuid([n; 16]),
+            parent_uuid: Some(Uuid([9; 16])),
+            ctransid: n.into(),
+            otransid: n.into(),
+            read_only: true,
+            tree_bytes: 16 << 20,
+            ..Snapshot::default()
+        };
+        let listing = |snapshots| Listing {
+            snapshots,
+            used: Some(16 << 20),
+            free: Some(1 << 30),
+            ..Listing::default()
+        };
+        let here = listing(vec![snapshot(1), snapshot(2)]);
+        let there = Snapshot {
+            uuid: Uuid([3; 16]),
+            received_uuid: Some(Uuid([1; 16])),
+            stransid: 1,
+            ..snapshot(1)
+        };
+        let wish = Wish {
+            run: true,
+            ..Wish::default()
+        };
+        let there = listing(vec![there]);
+        let plan = make_plan(&mut source, &here, &there, &wish, &mut |_| {}).unwrap();
+        (plan, source.begun)
+    }
+
+    #[test]
+    fn what_is_certain_to_be_chosen_begins_while_that_is_found_out() {
+        let pair = (Uuid([2; 16]), Some(Uuid([1; 16])));
+        let (plan, begun) = increment(Some(5));
+        let sent: Vec<Size> = plan.transfers().map(|step| step.size).collect();
+        assert_eq!((sent, begun), (vec![Size::Estimate(5)], vec![pair]));
+        let (plan, begun) = increment(None);
+        let sent: Vec<Size> = plan.transfers().map(|step| step.size).collect();
+        assert_eq!((sent, begun), (vec![Size::Exact(7)], vec![]));
     }
 
     #[test]

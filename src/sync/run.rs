@@ -92,19 +92,23 @@ impl<'a> Run<'a> {
         listener: &mut Listener,
     ) -> Result<Receipt> {
         dest.hold(self.batch.takes(step));
-        source.expect(&self.small_ones(step));
+        source.expect(&self.begin(step));
         let receipt = one_step(step, source, dest, listener)?;
         check_copy::hold(plan, step, source, dest, &mut self.summary, listener)?;
         Ok(receipt)
     }
 
-    /// A small step and the one after it: the next stream is begun while the last one is received.
-    fn small_ones(&self, step: &Step) -> Vec<Diff> {
+    /// The stream of a step begins while the destination prepares for it. That of a small one after a small one does
+    /// while the last is received.
+    fn begin(&self, step: &Step) -> Vec<Diff> {
         let next = self.todo.iter().find(|next| next.action != Action::Keep);
-        let all = [Some(step), next].into_iter().flatten();
-        let small = all.take_while(|step| self.batch.takes(step));
-        let small = small.map(|step| self.without_lost_clones(step.clone()));
-        small.map(|step| step.diff()).collect()
+        let next = next.filter(|next| self.batch.takes(step) && self.batch.takes(next));
+        let next = next.map(|next| self.without_lost_clones(next.clone()));
+        let now = (step.action == Action::Transfer).then(|| step.clone());
+        now.into_iter()
+            .chain(next)
+            .map(|step| step.diff())
+            .collect()
     }
 
     pub(super) fn arrived(&mut self, step: &Step, receipt: Receipt, listener: &mut Listener) {

@@ -95,7 +95,8 @@ impl Unopened {
         })
     }
 
-    fn is_file(&self) -> bool {
+    /// Whether it is an ordinary file.
+    pub fn is_file(&self) -> bool {
         kind(&self.stat) == libc::S_IFREG
     }
 

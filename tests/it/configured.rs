@@ -1,8 +1,10 @@
 //! The parts of scheduled backups by themselves: snapshots, sending and retention.
 
+use crate::parents::impostor;
 use crate::runner::Test;
 use crate::scheduled::{day, in_order};
-use crate::subvolumes::script;
+
+use crate::subvolumes::{script, shown};
 use crate::support::{Said, binary, btrfs, buttersink, here, output};
 use crate::tests;
 use crate::tree::assert_same;
@@ -15,6 +17,7 @@ use std::process::Command;
 
 pub(crate) const TESTS: &[Test] = tests![
     snapshots_are_made_sent_and_let_go_apart,
+    who_claims_to_have_arrived_lets_nothing_go,
     an_archive_gets_what_is_there,
     a_snapshot_of_a_path,
     archives_beside_each_other,
@@ -119,6 +122,62 @@ fn snapshots_are_made_sent_and_let_go_apart() {
         said.stderr
     );
     assert_eq!(count(), (2, 1));
+}
+
+/// Anybody who may make a subvolume at the destination can have it claim to be one of ours.
+fn who_claims_to_have_arrived_lets_nothing_go() {
+    let disk = btrfs("disk", 512);
+    let file = |there: u8| {
+        format!(
+            "schedule.every = '1h'\nsnapshots = {{ retain = 3 }}\n[[subvolume]]\npath = 'FROM/home'\n\
+             [[destination]]\nlocation = '{}/'\nretain = {there}\n",
+            disk.display()
+        )
+    };
+    let scene = Scene::new(&file(3));
+    let folder = scene.from.join(".snapshots");
+    let make = |number| {
+        scene.write("home");
+        scene.work(&hour(number), Work::Snapshot).unwrap();
+    };
+    for number in 0..3 {
+        make(number);
+        scene.work(&hour(number), Work::Send).unwrap();
+    }
+    let [here, there] = [&folder, &disk].map(|dir| in_order(dir, "home"));
+    let id = |at: &Path| shown(at, "UUID");
+    // The same as one that is not needed for the next difference, as long as that can be.
+    let claim = match there[1].strip_suffix("__inc") {
+        Some(name) => format!("{name}__full"),
+        None => there[1].replace("__full", "__inc"),
+    };
+    impostor(&disk.join(&claim), &id(&folder.join(&here[1])));
+    scene.configure(&file(2));
+    pruned(&scene, &hour(3), false);
+    let left = in_order(&disk, "home");
+    assert!(
+        left.contains(&there[1]) && left.contains(&there[2]),
+        "{left:?}"
+    );
+    assert!(
+        left.contains(&claim) && !left.contains(&there[0]),
+        "{left:?}"
+    );
+    // What has not arrived does not go for who claims to be it.
+    (3..6).for_each(make);
+    let here = in_order(&folder, "home");
+    impostor(
+        &disk.join("theirs"),
+        &id(&folder.join(here.last().unwrap())),
+    );
+    let said = pruned(&scene, &hour(6), false).join("\n");
+    assert!(said.contains("has no record of"), "{said}");
+    assert_eq!(in_order(&folder, "home"), here);
+    let error = scene.work(&hour(7), Work::Send).unwrap_err();
+    assert_eq!(error.exit_code(), 10, "{error}");
+    let came = in_order(&disk, "home");
+    let between = &here[here.len() - 3..here.len() - 1];
+    assert!(came.ends_with(between), "{came:?}");
 }
 
 /// How many full and incremental backups an archive of a subvolume has.

@@ -116,7 +116,7 @@ fn below_a_mount_of_a_subvolume_with_copies_outside() {
 }
 
 /// A read-only subvolume with other content, that has `uuid` as its received UUID.
-fn impostor(at: &Path, uuid: &str) {
+pub(crate) fn impostor(at: &Path, uuid: &str) {
     subvolume(at);
     script(at, "echo mine >data1; echo mine >log");
     kernel::set_received(at, uuid.parse::<Uuid>().unwrap(), 7).unwrap();

@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_old_server_hears_its_own_protocol,
     who_cannot_serve_says_why,
     a_listing_that_fails_ends_no_session,
+    bounds_are_asked_of_who_has_the_word,
     noise_for_a_server_does_no_harm,
     noise_for_a_client_does_no_harm,
 ];
@@ -242,7 +243,7 @@ fn who_cannot_serve_says_why() {
     assert_eq!(heard.exit_code(), 3);
 }
 
-/// A store whose first listing fails.
+/// A store whose first listing fails, and whose diffs are short.
 struct OnceUnlisted(Memory, bool);
 
 impl Store for OnceUnlisted {
@@ -255,6 +256,10 @@ impl Store for OnceUnlisted {
 
     fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
         self.0.measure(diffs)
+    }
+
+    fn less_than_whole(&mut self, _: &Diff) -> Result<Option<u64>> {
+        Ok(Some(5))
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
@@ -283,6 +288,20 @@ fn a_listing_that_fails_ends_no_session() {
     serve(open, Access::Write, &talk[..], &mut said).unwrap();
     let kinds: String = frames(&said).iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds, "HFA");
+}
+
+/// What a server is certain of need not be measured, and who does not know the question is not asked.
+fn bounds_are_asked_of_who_has_the_word() {
+    let [_, next] = chain(&mut Memory::with_snapshots(10));
+    let open = |_: &Hello| Ok(Box::new(OnceUnlisted(Memory::default(), true)));
+    let diff = serde_json::to_string(&next).unwrap();
+    let ask = format!(r#"{{"ask":"less-than-whole","diff":{diff}}}"#);
+    let talk = [hello(3), frame(b'Q', ask.as_bytes())].concat();
+    let mut said = Vec::new();
+    serve(open, Access::Read, &talk[..], &mut said).unwrap();
+    let bound = |said| hears(said).unwrap().less_than_whole(&next).unwrap();
+    assert_eq!(bound(said), Some(5));
+    assert_eq!(bound([hello(3), frame(b'A', b"5")].concat()), None);
 }
 
 /// A conversation that a client might have.

@@ -6,7 +6,7 @@ use super::{Dest, Run, RunOutcome, Wants, common};
 use crate::error::{Kind, Result};
 use crate::event::Event;
 use crate::process;
-use crate::snapshot::{Listing, Snapshot, shown};
+use crate::snapshot::{Listing, Snapshot, State, shown};
 
 impl Run<'_, '_> {
     /// Lets every place forget what it does not keep. The source keeps what the next difference for each of
@@ -49,7 +49,9 @@ impl Run<'_, '_> {
         process::check("deleting old snapshots")?;
         let there = listed(dest, here)?;
         self.record(dest, &there, here, ours)?;
-        let has = common(ours, &there);
+        // Anybody can claim to be what is to arrive: only what is recorded has.
+        let sure = |s: &Snapshot| s.read_only && s.state == State::Ok;
+        let has = common(ours, &there, sure);
         if let Some(at) = has {
             let why = format!("the newest in {}", dest.name);
             self.pinned.push((ours[at].id(), why));
@@ -60,7 +62,13 @@ impl Run<'_, '_> {
         if let (Some(newest), Wants::Missing) = (newest, &dest.wants) {
             self.lets_go = false;
             let (place, name) = (&dest.name, shown(&newest.path));
-            self.note(&format!("nothing goes at the source: {place} lacks {name}"));
+            let lacks = match there.ids().contains(&newest.id()) {
+                true => "has no record of",
+                false => "lacks",
+            };
+            self.note(&format!(
+                "nothing goes at the source: {place} {lacks} {name}"
+            ));
         }
         match dest.keeps.all() {
             true => Ok(()),

@@ -16,9 +16,15 @@ use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// Whether it is what was sent, as far as that is known.
+/// Whether it is what was sent, as far as that is known. Of what only claims to be so, nobody lets go, and nothing else
+/// goes for it.
 fn counts(snapshot: &Snapshot) -> bool {
-    let bad = [State::Partial, State::Altered, State::Uncompared];
+    let bad = [
+        State::Partial,
+        State::Altered,
+        State::Uncompared,
+        State::Duplicate,
+    ];
     snapshot.read_only && !bad.contains(&snapshot.state)
 }
 

@@ -4,9 +4,11 @@
 use super::{Status, StatusLine};
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
+use crate::sys::secure_open::no_file;
 use crate::sys::whole_file::write_whole;
 use jiff::Timestamp;
 use std::fmt::Write;
+use std::fs::symlink_metadata;
 use std::path::Path;
 
 /// A number that a line may have.
@@ -66,6 +68,13 @@ const GAUGES: &[(&str, &str, Number)] = &[
 /// If it cannot be written.
 pub fn write(status: &Status, path: &Path) -> Result<()> {
     let doing = || format!("cannot write {}", shown(path));
+    // Such as /dev/stdout, in whose place a file would be put.
+    if symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        let error = Err(no_file()).doing(doing);
+        return error.map_err(|error| {
+            error.hint("name a file; without --prometheus, the status is printed")
+        });
+    }
     let mut new = path.as_os_str().to_owned();
     // What does not end in `.prom` the collector leaves alone.
     new.push(".new");
@@ -141,6 +150,10 @@ mod tests {
         std::os::unix::fs::symlink("other", &new).unwrap();
         write(&status, &path).unwrap();
         assert_eq!(std::fs::read(dir.join("other")).unwrap(), b"x");
+        for other in ["/dev/null", "/dev/stdout"] {
+            let error = write(&status, Path::new(other)).unwrap_err().to_string();
+            assert!(error.contains("not an ordinary file"), "{error}");
+        }
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

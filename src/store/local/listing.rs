@@ -309,11 +309,13 @@ pub(super) fn attribute(
     let elsewhere: HashSet<Uuid> = elsewhere.map(|s| s.uuid).collect();
     let parent = |s: &Subvolume| s.parent_uuid.filter(|_| s.received_uuid.is_none());
     let ancestry: Graph = read_only().map(|s| (s.uuid, parent(s))).collect();
+    // The kernel is asked for it once, and not for each of thousands.
+    let host = machine::name();
     for snapshot in snapshots.iter_mut().filter(|s| s.read_only) {
         let made_here = || {
             Some(Origin {
                 machine: machine::id().to_owned(),
-                host: machine::name(),
+                host: host.clone(),
                 filesystem,
                 subvolume: Some(ancestry.root(snapshot.uuid))
                     .filter(|root| !elsewhere.contains(root))?,

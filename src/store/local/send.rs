@@ -77,7 +77,10 @@ impl Local {
     pub(super) fn begin(&mut self, next: &[Diff]) {
         let mut begun = std::mem::take(&mut self.begun);
         for diff in next {
-            let child = match begun.iter().position(|(other, _)| other == diff) {
+            let child = match begun
+                .iter()
+                .position(|(other, _)| other.key() == diff.key())
+            {
                 Some(at) => Ok(begun.swap_remove(at).1),
                 None => self
                     .doing(diff)
@@ -89,7 +92,8 @@ impl Local {
     }
 
     pub(super) fn take_begun(&mut self, diff: &Diff) -> Option<process::Reader> {
-        let at = self.begun.iter().position(|(other, _)| other == diff)?;
+        let mut begun = self.begun.iter();
+        let at = begun.position(|(other, _)| other.key() == diff.key())?;
         Some(self.begun.swap_remove(at).1)
     }
 
@@ -277,8 +281,11 @@ impl<R: MayMend> Read for FromKernel<R> {
         if let (Some(ahead), Some(place)) = (&self.ahead, self.stream.at()) {
             ahead.reached(place);
         }
-        if let (Ok(0), false, Some(mended)) = (&read, buf.is_empty(), self.stream.mended()) {
-            log::line(|| format!("mended in what was sent: {mended}"));
+        if let (Ok(0), false) = (&read, buf.is_empty()) {
+            self.ahead.iter().for_each(ReadAhead::ended);
+            if let Some(mended) = self.stream.mended() {
+                log::line(|| format!("mended in what was sent: {mended}"));
+            }
         }
         read.map_err(|error| match error.downcast::<Error>() {
             Ok(ours) => restarted(self.named(ours), &self.doing).into(),

@@ -6,10 +6,10 @@ mod patience;
 pub(crate) use patience::Descriptors;
 
 use super::Tag;
-use crate::error::{Cause, Error};
 use crate::log::system;
+use crate::pace::Pace;
 use crate::sys;
-use patience::Patience;
+use patience::{Patience, given_up};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -149,6 +149,16 @@ impl Alive {
         }
     }
 
+    /// How fast a frame is to come that begins now.
+    pub(super) fn pace(&self) -> Pace {
+        Pace::new(self.patience.term)
+    }
+
+    /// The end of waiting for the rest of a frame.
+    pub(super) fn drips(&self) -> io::Error {
+        given_up("hardly anything came", self.patience.term)
+    }
+
     /// Who read is done, and whether something came.
     pub(super) fn heard(&self, came: bool) {
         let mut input = input(self);
@@ -279,12 +289,6 @@ impl Output {
     }
 }
 
-fn given_up(why: &str, after: Duration) -> io::Error {
-    let said = format!("{why} for {} seconds", after.as_secs());
-    let error = Error::failed("the connection was given up", said);
-    error.cause(Cause::Connection).into()
-}
-
 fn input(alive: &Alive) -> MutexGuard<'_, Input> {
     alive.input.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -312,6 +316,7 @@ mod tests {
             beat: Duration::from_millis(beat),
             silence: Duration::from_millis(silence),
             idle: Duration::MAX,
+            term: Duration::MAX,
         };
         Descriptors {
             input,

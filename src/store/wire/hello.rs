@@ -53,6 +53,7 @@ pub struct Hello {
 /// optional member of a request, is said only to who has the word.
 const WORDS: &[&str] = &[
     "digest", "exchange", "mend", ORIGIN, "adopt", BUILTIN, RAW, HEARTBEAT, WATCH, HOLD, CLONES,
+    BOUND,
 ];
 /// A request to receive may say what the snapshot is of.
 pub(crate) const ORIGIN: &str = "origin";
@@ -66,6 +67,8 @@ pub(crate) const WATCH: &str = "watch";
 pub(crate) const HOLD: &str = "hold";
 /// A diff may have clone sources.
 pub(crate) const CLONES: &str = "clones";
+/// It can tell whether a diff is certain to be shorter than the whole.
+pub(crate) const BOUND: &str = "bound";
 /// A client may want streams to be kept, and no files made of them.
 const RAW: &str = "raw";
 

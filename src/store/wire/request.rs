@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::proof::Depth;
 use crate::snapshot::{Diff, Origin, Uuid, path_text};
 use crate::store::file_digests::{Digest, Extent, PAGE};
-use crate::store::wire::{CLONES, HOLD, Hello, plain};
+use crate::store::wire::{BOUND, CLONES, HOLD, Hello, plain};
 use crate::store::{Access, Right};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
@@ -24,6 +24,9 @@ pub(crate) enum Request {
     List,
     Measure {
         diffs: Vec<Diff>,
+    },
+    LessThanWhole {
+        diff: Diff,
     },
     Send {
         diff: Diff,
@@ -93,6 +96,7 @@ impl Request {
             Request::List => Right::List,
             // A digest is of any listed snapshot: who may fetch it can compute the digest himself.
             Request::Measure { .. }
+            | Request::LessThanWhole { .. }
             | Request::Send { .. }
             | Request::Inspect { .. }
             | Request::Digest { .. } => Right::Read,
@@ -110,6 +114,7 @@ impl Request {
         match self {
             // Its verdicts have other names since.
             Request::Inspect { .. }
+            | Request::LessThanWhole { .. }
             | Request::Digest { .. }
             | Request::Reject { .. }
             | Request::Settle { .. }
@@ -129,6 +134,7 @@ impl Request {
             Request::Exchange { .. } => Some("exchange"),
             Request::Adopt { .. } => Some("adopt"),
             Request::Publish => Some(HOLD),
+            Request::LessThanWhole { .. } => Some(BOUND),
             _ if self.diffs().iter().any(|diff| !diff.clones.is_empty()) => Some(CLONES),
             Request::Send { unmended, .. } => unmended.map(|_| "mend"),
             _ => None,
@@ -139,9 +145,9 @@ impl Request {
     fn diffs(&self) -> &[Diff] {
         match self {
             Request::Measure { diffs } => diffs,
-            Request::Send { diff, .. } | Request::Receive { diff, .. } => {
-                std::slice::from_ref(diff)
-            }
+            Request::LessThanWhole { diff }
+            | Request::Send { diff, .. }
+            | Request::Receive { diff, .. } => std::slice::from_ref(diff),
             _ => &[],
         }
     }
@@ -176,7 +182,7 @@ impl Request {
     fn doing(&self) -> &'static str {
         match self {
             Request::List => "cannot list",
-            Request::Measure { .. } => "cannot measure",
+            Request::Measure { .. } | Request::LessThanWhole { .. } => "cannot measure",
             Request::Send { .. } => "cannot send",
             Request::Receive { .. } | Request::Publish => "cannot receive",
             Request::Copy { .. } => "cannot copy",
@@ -217,6 +223,7 @@ impl Request {
             Request::List
             | Request::Publish
             | Request::Measure { .. }
+            | Request::LessThanWhole { .. }
             | Request::Send { .. }
             | Request::Inspect { .. } => Ok(()),
         }
@@ -303,6 +310,7 @@ mod tests {
     const TABLE: &[(&str, &str)] = &[
         (r#"{"ask":"list"}"#, "rpaw"),
         (r#"{"ask":"measure","diffs":[DIFF]}"#, "raw"),
+        (r#"{"ask":"less-than-whole","diff":DIFF}"#, "raw"),
         (r#"{"ask":"send","diff":DIFF}"#, "raw"),
         (r#"{"ask":"receive","diff":DIFF,"path":"a"}"#, "paw"),
         (r#"{"ask":"publish"}"#, "paw"),

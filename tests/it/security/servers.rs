@@ -1,6 +1,7 @@
 //! What the holder of a key or of a line in sudoers can do, and cannot.
 
 use super::client::{Client, clone, file, of_parent};
+use super::silence::forced;
 use super::without_namespaces;
 use crate::runner::Test;
 use crate::streams::{of_commands, uuid};
@@ -631,7 +632,7 @@ fn who_puts_gets_no_digest_of_what_was_there() {
     assert_eq!(client.close(), 0);
 }
 
-/// By a server, out of a bucket, and from this machine itself.
+/// By a server, out of a bucket, from this machine itself, and from a server.
 fn nothing_foreign_is_received_unconfined() {
     let (near, far) = (btrfs("near", 256), btrfs("far", 256));
     let stream = of_commands(2, &[file("f", b"x")]);
@@ -664,6 +665,14 @@ fn nothing_foreign_is_received_unconfined() {
     assert!(sync(&[], snaps, &format!("{}/own/", far.display())));
     assert!(!sync(&[], &raw, &back));
     assert!(sync(&["--receive-unconfined"], &raw, &back));
+    let ssh = forced(&far.join("own"));
+    let pull = |more: &[&str], to: &str| {
+        let there = format!("ssh://far{}/own/", far.display());
+        sync(&[&["--ssh-command", &ssh], more].concat(), &there, to)
+    };
+    let more = format!("{}/", btrfs("more", 256).display());
+    assert!(!pull(&[], &more));
+    assert!(pull(&["--receive-unconfined"], &more));
 }
 
 /// By any request that has a name in it, with the most that can be granted; nor is it served itself.

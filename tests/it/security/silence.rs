@@ -21,10 +21,12 @@ pub(crate) const TESTS: &[Test] = tests![
     who_never_ends_a_question_loses_the_lock,
     a_server_that_falls_silent_is_given_up,
     a_server_that_takes_nothing_more_is_given_up,
+    a_server_that_drips_is_given_up,
+    a_client_that_drips_is_given_up,
     heartbeats_hurt_no_transfer,
 ];
 
-/// The milliseconds of heartbeats, of silence and of idleness.
+/// The milliseconds of heartbeats, of silence, of idleness and of a frame that has begun.
 const PATIENCE: &str = "BUTTERSINK_PATIENCE";
 const EVER: &str = "900000000";
 
@@ -112,12 +114,28 @@ fn who_never_ends_a_question_loses_the_lock() {
     assert!(is_free(&root));
 }
 
-fn hears_that_no_request_came(client: &mut Client) {
+/// A piece of a stream, a byte at a time: each was as good as a request.
+fn a_client_that_drips_is_given_up() {
+    let root = btrfs("far", 256);
+    let patience = format!("{EVER} {EVER} {EVER} 300");
+    let mut client = server(&root, &patience, &half_an_upload());
+    client.drip();
+    let said = last_words(&mut client);
+    assert!(said.contains("hardly anything came"), "{said}");
+    assert_ne!(client.ended(), 0);
+    assert!(!in_quarantine(&root) && is_free(&root));
+}
+
+fn last_words(client: &mut Client) -> String {
     let mut last = (0, Vec::new());
     while let Some(frame) = client.frame() {
         last = frame;
     }
-    let words = String::from_utf8(last.1).unwrap();
+    String::from_utf8(last.1).unwrap()
+}
+
+fn hears_that_no_request_came(client: &mut Client) {
+    let words = last_words(client);
     assert!(words.contains("no request came"), "{words}");
 }
 
@@ -129,6 +147,11 @@ fn is_free(dir: &Path) -> bool {
 
 /// What a client makes of a far side that says this and then nothing, and reads nothing.
 fn hears(said: &[u8]) -> Said {
+    hears_then(said, "exec sleep 1000000", &format!("1 300 {EVER}"))
+}
+
+/// What it makes of one that says this and then does that.
+fn hears_then(said: &[u8], then: &str, patience: &str) -> Said {
     let near = btrfs("near", 256);
     subvolume(&near.join("live"));
     script(
@@ -137,7 +160,7 @@ fn hears(said: &[u8]) -> Said {
     );
     let (canned, far) = (here().join("canned"), here().join("far.sh"));
     fs::write(&canned, said).unwrap();
-    let text = format!("#!/bin/sh\ncat {}\nexec sleep 1000000\n", canned.display());
+    let text = format!("#!/bin/sh\ncat {}\n{then}\n", canned.display());
     fs::write(&far, text).unwrap();
     run("chmod", ["+x", far.to_str().unwrap()]);
     let snaps = format!("{}/snaps/", near.display());
@@ -148,7 +171,7 @@ fn hears(said: &[u8]) -> Said {
         "ssh://far/x/",
     ];
     let mut command = Command::new(binary("buttersink"));
-    command.args(words).env(PATIENCE, format!("1 300 {EVER}"));
+    command.args(words).env(PATIENCE, patience);
     Said::of(&output(&mut command))
 }
 
@@ -161,6 +184,16 @@ fn a_server_that_falls_silent_is_given_up() {
         "{}",
         said.stderr
     );
+}
+
+/// A listing of a megabyte, a byte at a time.
+fn a_server_that_drips_is_given_up() {
+    let begun = [hello(), b"A\0\0\x10\0".to_vec()].concat();
+    let drips = "while echo; do sleep 0.01; done";
+    let said = hears_then(&begun, drips, &format!("{EVER} {EVER} {EVER} 300"));
+    assert_eq!(said.code, 1);
+    let why = "connection to far lost: hardly anything came";
+    assert!(said.stderr.contains(why), "{}", said.stderr);
 }
 
 fn a_server_that_takes_nothing_more_is_given_up() {
@@ -213,7 +246,7 @@ fn heartbeats_hurt_no_transfer() {
 }
 
 /// An ssh that is none: it starts the server here.
-fn forced(dir: &Path) -> String {
+pub(super) fn forced(dir: &Path) -> String {
     let path: PathBuf = here().join("forced.sh");
     let line = format!(
         "#!/bin/sh\nexec '{}' --server --mode a '{}/'\n",

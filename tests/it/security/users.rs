@@ -6,15 +6,18 @@ use crate::subvolumes::{snapshot, subvolume};
 use crate::support::*;
 use crate::tests;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 pub(crate) const TESTS: &[Test] = tests![
     hooks_are_run_only_from_what_only_root_can_write,
     configurations_of_others_say_less,
     unconfined_by_a_configuration_of_roots,
     fifos_and_devices_block_nothing,
+    logs_lead_nowhere_else,
     lists_are_ordinary_files,
     snapshot_folders_lead_nowhere,
     locks_of_others_are_refused,
@@ -206,6 +209,11 @@ fn fifos_and_devices_block_nothing() {
         let path = file.to_str().unwrap();
         refused(&["backup", "--config", path], &[]);
         refused(&["config", "import", path], &[]);
+        for option in ["--logfile", "--transaction-log"] {
+            refused(&["list", option, path, "/"], &[]);
+        }
+        let status = ["status", "--config", good.to_str().unwrap()];
+        refused(&[&status[..], &["--prometheus", path]].concat(), &[]);
         let list = ["--endpoint-url", "http://127.0.0.1:9", "s3://b/p/"];
         refused(&list, &[("AWS_CONFIG_FILE", file)]);
         refused(&list, &[("AWS_SHARED_CREDENTIALS_FILE", file)]);
@@ -216,6 +224,37 @@ fn fifos_and_devices_block_nothing() {
         fs::write(&other, lock).unwrap();
         refused(&["backup", "--config", other.to_str().unwrap()], &[]);
     }
+}
+
+/// What is written to a log goes where the log is said to be, and standard error is written to whatever it is.
+fn logs_lead_nowhere_else() {
+    let dir = theirs("home");
+    let (link, secret) = (dir.join("log"), here().join("secret"));
+    fs::write(&secret, "roots").unwrap();
+    symlink(&secret, &link).unwrap();
+    for option in ["--logfile", "--transaction-log"] {
+        let said = soon(&["list", option, link.to_str().unwrap(), "/"], &[]);
+        assert_eq!(said.code, 1);
+        assert!(
+            said.stderr.contains("is a symbolic link"),
+            "{}",
+            said.stderr
+        );
+        let own = here().join("own.log");
+        let said = soon(&["list", option, own.to_str().unwrap(), "/nowhere"], &[]);
+        assert!(own.exists() && !said.stderr.contains("own.log"));
+    }
+    assert_eq!(fs::read(&secret).unwrap(), b"roots");
+    // As a unit's is.
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut command = Command::new(binary("buttersink"));
+    command.args(["backup", "--debug", "/nowhere/a", "/nowhere/b"]);
+    command.stderr(Stdio::from(OwnedFd::from(theirs)));
+    let code = command.status().unwrap().code();
+    drop(command);
+    let said = std::io::read_to_string(ours).unwrap();
+    assert!(code == Some(1) && said.contains("/nowhere/a"), "{said}");
+    assert!(!said.contains("standard error") && !said.contains("log file"));
 }
 
 fn lists_are_ordinary_files() {

@@ -50,6 +50,11 @@ impl ReadAhead {
     pub(super) fn reached(&self, place: (u64, u64)) {
         self.position.reach(place);
     }
+
+    /// The sender needs nothing more: what was read is let go of while what was sent is made durable.
+    pub(super) fn ended(&self) {
+        self.position.end();
+    }
 }
 
 impl Drop for ReadAhead {

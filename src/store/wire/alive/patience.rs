@@ -1,10 +1,11 @@
 //! How long one waits for the other side, and on which descriptors. Waits for nothing.
 
+use crate::error::{Cause, Error};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-/// Three numbers of milliseconds with blanks between, for tests.
+/// Four numbers of milliseconds with blanks between, for tests; the last one may be left out.
 const VARIABLE: &str = "BUTTERSINK_PATIENCE";
 
 /// How long one waits.
@@ -16,22 +17,26 @@ pub(super) struct Patience {
     pub(super) silence: Duration,
     /// A server: for a request, or for more of a stream, whatever else comes.
     pub(super) idle: Duration,
+    /// For 64 KiB, or the end, of a frame that has begun.
+    pub(super) term: Duration,
 }
 
 impl Patience {
-    /// A quarter of a minute, two minutes and an hour.
+    /// A quarter of a minute, two minutes, an hour and ten minutes.
     fn usual() -> Patience {
         let said = std::env::var(VARIABLE).unwrap_or_default();
         let numbers: Vec<u64> = said.split(' ').flat_map(str::parse).collect();
-        let [beat, silence, idle] = match numbers[..] {
-            [beat, silence, idle] => [beat, silence, idle],
-            _ => [15_000, 120_000, 3_600_000],
+        let [beat, silence, idle, term] = match numbers[..] {
+            [beat, silence, idle] => [beat, silence, idle, 600_000],
+            [beat, silence, idle, term] => [beat, silence, idle, term],
+            _ => [15_000, 120_000, 3_600_000, 600_000],
         }
         .map(Duration::from_millis);
         Patience {
             beat,
             silence,
             idle,
+            term,
         }
     }
 }
@@ -56,4 +61,11 @@ impl Descriptors {
             patience: Patience::usual(),
         })
     }
+}
+
+/// The end of waiting.
+pub(super) fn given_up(why: &str, after: Duration) -> io::Error {
+    let said = format!("{why} for {} seconds", after.as_secs());
+    let error = Error::failed("the connection was given up", said);
+    error.cause(Cause::Connection).into()
 }
