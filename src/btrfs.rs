@@ -34,7 +34,7 @@ pub use mounts::{Mount, Mounted, mount_point, mount_root, mounted, mounts_withou
 pub use read_ahead::{SendPosition, SendScope, read_ahead};
 pub use sizes::{Usage, UsageByExtents};
 pub use stream_bounds::less_than_whole;
-pub use subvolume::{Coverage, Subvolume, Subvolumes, subvolume, subvolume_of};
+pub use subvolume::{Coverage, Subvolume, Subvolumes, UnreadSubvolume, subvolume, subvolume_of};
 pub use subvolumes::received_from;
 
 use crate::error::{Doing, Error, Result};

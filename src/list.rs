@@ -12,7 +12,7 @@ use crate::report::{
 use crate::snapshot::{State, Uuid, path_text, shown};
 use crate::store::records;
 use crate::sys;
-use crate::text::{human, human_or_dash};
+use crate::text::{counted_with, human, human_or_dash};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -81,9 +81,18 @@ impl View {
     /// # Errors
     /// [`Kind::Partly`] if not: the first that could not be read.
     pub fn must_be_whole(&self) -> Result<()> {
-        let first = self.unread.first().cloned();
         let kind = Kind::Partly;
-        first.map_or(Ok(()), |error| Err(Error { kind, ..error }))
+        let lost = |said: String| Err(Error::new(kind, "not all subvolumes are shown", said));
+        if let Some(error) = self.unread.first().cloned() {
+            return Err(Error { kind, ..error });
+        }
+        match self.subvolumes.unread.first() {
+            Some(first) => lost(counted_with(self.subvolumes.unread.len(), &first.why)),
+            None if self.subvolumes.coverage == Coverage::Part => {
+                lost("the notes say what is missing".to_owned())
+            }
+            None => Ok(()),
+        }
     }
 
     /// The table, in the order of numbers, or nested by parentage: everything, or what fits a screen or was
@@ -189,7 +198,7 @@ fn usage(filesystem: &Filesystem, subvolumes: &Subvolumes) -> Result<UsageByExte
 
 /// What one has for itself is known only if all others were read.
 fn fill(subvolumes: &mut Subvolumes, found: &UsageByExtents) {
-    let whole = found.unread.is_empty() && subvolumes.coverage == Coverage::Whole;
+    let whole = found.unread.is_empty() && subvolumes.is_whole();
     for s in &mut subvolumes.all {
         let usage = found.usage.get(&s.id);
         s.referenced = usage.map(|usage| usage.referenced);

@@ -1,7 +1,7 @@
 //! What a verification finds: a verdict on each snapshot, with the words that say how it was
 //! reached. Checks nothing itself and knows no store.
 
-use crate::snapshot::{Snapshot, Uuid, path_text};
+use crate::snapshot::{Snapshot, Unlisted, Uuid, path_text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -241,6 +241,15 @@ impl Finding {
             path: snapshot.path.clone(),
             id: snapshot.id(),
             verdict,
+        }
+    }
+
+    /// About something that is there, and that could not be listed.
+    pub fn unlisted(unlisted: Unlisted) -> Finding {
+        Finding {
+            path: unlisted.path,
+            id: Uuid::default(),
+            verdict: Verdict::Unverifiable(unlisted.why),
         }
     }
 }

@@ -136,6 +136,22 @@ pub fn age(text: &str) -> Result<SignedDuration> {
     seconds.map(SignedDuration::from_secs).ok_or_else(wrong)
 }
 
+/// An age of snapshots, which are an hour apart at least: beside policies, whose `m` is months, minutes that
+/// make less than an hour were not meant. `0` is one.
+///
+/// # Errors
+/// If it is no age, or less than an hour.
+pub fn snapshot_age(text: &str) -> Result<SignedDuration> {
+    let found = age(text)?;
+    if text == "0" || found >= SignedDuration::from_hours(1) {
+        return Ok(found);
+    }
+    let said = "m is minutes here, and months in policies only, and this is less than an hour: \
+                six months are 26w";
+    let doing = format!("cannot use the age '{}'", text.escape_default());
+    Err(Error::usage(doing, said))
+}
+
 /// Judges snapshots of one subvolume, the newest first. The newest always stays. What is from the
 /// future, for which some clock was wrong, stays as well, and takes nobody's place.
 pub fn judge(

@@ -110,10 +110,9 @@ fn back_up(
     listener: &mut Listener,
 ) -> Result<()> {
     let selected = order.selected()?;
-    let (state, damaged) = RunState::of(&order.config);
-    damaged
-        .iter()
-        .for_each(|remark| listener(Event::note(remark)));
+    let state = RunState::of(&order.config);
+    let unread = state.unread.iter();
+    unread.for_each(|remark| listener(Event::note(remark)));
     let (subjects, mut errors) = SubvolumeBackup::all(&selected, order, means)?;
     errors.extend(order.unmatched());
     let folders = Folders::open(order, &selected, means)?;

@@ -32,6 +32,9 @@ pub struct RunState {
     /// What was free at places, by their locations.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub room: BTreeMap<String, RoomHistory>,
+    /// Why nothing is known of what was written down, if so.
+    #[serde(skip)]
+    pub unread: Option<String>,
 }
 
 /// The last backup of a subvolume.
@@ -113,37 +116,41 @@ impl Last {
 
 impl RunState {
     /// Reads what is remembered of a configuration; as long as there is nothing, what the program before
-    /// remembered: it had one file for all, of which only what lies in the same places is ours.
-    pub fn of(config: &Config) -> (RunState, Option<String>) {
+    /// remembered: it had one file for all, of which only what lies in the same places is ours. What cannot be
+    /// read is not nothing.
+    pub fn of(config: &Config) -> RunState {
         let global = &config.global;
+        let is_none = |error: std::io::Error| error.kind() == ErrorKind::NotFound;
         match &global.old_state {
-            Some(old) if !global.state_path.exists() => {
-                let (mut state, remark) = RunState::read(old);
+            Some(old) if global.state_path.symlink_metadata().is_err_and(is_none) => {
+                let mut state = RunState::read(old);
                 state.subvolumes.retain(|_, last| last.is_of(config));
-                (state, remark)
+                state
             }
             _ => RunState::read(&global.state_path),
         }
     }
 
-    /// Reads a state, or a remark why nothing is known.
-    pub fn read(path: &Path) -> (RunState, Option<String>) {
+    /// Reads a state, or why nothing is known.
+    pub fn read(path: &Path) -> RunState {
+        let unread = |why: String| RunState {
+            unread: Some(why),
+            ..RunState::default()
+        };
         let name = shown(path);
         let text = match secure_open::read_file(path, 16 << 20) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Default::default(),
+            Err(error) if is_missing(path, &error) => return RunState::default(),
             Err(error) => {
                 let error = Error::io(format!("cannot read {name}"), error);
-                return (RunState::default(), Some(error.to_string()));
+                return unread(error.to_string());
             }
         };
-        match serde_json::from_slice(&text) {
-            Ok(state) => (state, None),
-            Err(error) => {
-                let remark = format!("{name} is damaged, and nothing in it is used: {error}");
-                (RunState::default(), Some(remark))
-            }
-        }
+        serde_json::from_slice(&text).unwrap_or_else(|error| {
+            unread(format!(
+                "{name} is damaged, and nothing in it is used: {error}"
+            ))
+        })
     }
 
     /// Writes it, all of it or nothing, durably.
@@ -214,6 +221,11 @@ impl RunState {
     }
 }
 
+/// Whether there is no file, and no link to one that is not there either.
+fn is_missing(path: &Path, error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound && !path.is_symlink()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,11 +261,32 @@ mod tests {
         assert_eq!(last.last_full_at, Some("20261121T020000Z".into()));
         state.write(&path).unwrap();
         state.write(&path).unwrap();
-        assert_eq!(RunState::read(&path), (state, None));
+        assert_eq!(RunState::read(&path), state);
         std::fs::write(&path, "{").unwrap();
-        let (empty, remark) = RunState::read(&path);
-        assert_eq!(empty, RunState::default());
-        assert!(remark.unwrap().contains("damaged"));
+        assert!(RunState::read(&path).unread.unwrap().contains("damaged"));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// What cannot be read takes nobody back to what the program before remembered.
+    #[test]
+    fn an_unread_state_is_not_none() {
+        let dir = std::env::temp_dir().join(format!("buttersink-unread-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let text = "[subvolumes]\npaths = ['/srv/data']\n[snapshots]\nbase_dir = '/srv/snaps'\n\
+                    [s3]\nbucket = 'b'\nregion = 'r'\nprefix = 'p'\n";
+        let mut config = Config::parse("x", text, &OwnFiles::of(Path::new("/etc/x.toml"))).unwrap();
+        let (old, new) = (dir.join("old.json"), dir.join("new.json"));
+        config.global.old_state = Some(old.clone());
+        config.global.state_path = new.clone();
+        let last = r#"{"last_manifest": "p/subvol/data/full/manifest-20261120T020001Z.json"}"#;
+        std::fs::write(&old, format!(r#"{{"subvolumes": {{"data": {last}}}}}"#)).unwrap();
+        assert_eq!(RunState::of(&config).subvolumes.len(), 1);
+        std::os::unix::fs::symlink(dir.join("nowhere"), &new).unwrap();
+        let unread = RunState::of(&config);
+        assert!(unread.unread.is_some() && unread.subvolumes.is_empty());
+        std::fs::remove_file(&new).unwrap();
+        std::fs::create_dir(&new).unwrap();
+        assert!(RunState::of(&config).unread.is_some());
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

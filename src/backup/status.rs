@@ -81,7 +81,8 @@ pub struct StatusLine {
 impl Status {
     /// Looks at it. A place that cannot be looked at has a line that says so.
     pub fn of(file: &Path, config: &Config, state: &RunState, now: &Zoned) -> Status {
-        let (mut lines, mut unread) = (Vec::new(), None);
+        let remembered = |why: &String| Error::failed("cannot tell what runs did", why.clone());
+        let (mut lines, mut unread) = (Vec::new(), state.unread.as_ref().map(remembered));
         for (path, why) in &config.unmatched {
             let error = Error::failed(format!("{} is not backed up", shown(path)), why.clone());
             unread.get_or_insert(error);
@@ -158,6 +159,17 @@ impl StatusLine {
         let limit = self.max_age_seconds;
         self.late = limit.is_some_and(|limit| self.age_seconds.is_none_or(|age| age > limit));
         self
+    }
+
+    /// The same of what only runs know.
+    fn remembered(self, state: &RunState, newest: Option<Timestamp>, now: &Zoned) -> StatusLine {
+        match state.unread {
+            Some(_) => StatusLine {
+                unknown: true,
+                ..self
+            },
+            None => self.aged(newest, now),
+        }
     }
 
     /// What is free now, if that is seen from here, and how that changed.
@@ -258,10 +270,10 @@ fn in_archive(
     };
     let location = archive.location();
     let there = state.at(&of.name, &archive.name);
-    let line = line(of, location, archive.max_age).aged(past.last, now);
+    let line = line(of, location, archive.max_age).remembered(state, past.last, now);
     StatusLine {
         destination: Some(archive.name.clone()),
-        next: Some(next),
+        next: Some(next).filter(|_| !line.unknown),
         owed: there.is_some_and(|there| there.error.is_some()),
         ..line.remembering(there)
     }
@@ -289,12 +301,12 @@ fn destination(
     let free = found(dest.place.path().map_or(Ok(None), free), &mut why, unread);
     let owed = owed.is_some_and(|owed| owed.contains(&location));
     let line = line(of, location, dest.max_age)
-        .aged(newest, now)
+        .remembered(state, newest, now)
         .remembering(there)
         .with_room(state, free, now);
     StatusLine {
         destination: Some(dest.title()),
-        next,
+        next: next.filter(|_| !line.unknown),
         owed,
         error: why.or(line.error.clone()),
         ..line

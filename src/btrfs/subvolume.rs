@@ -2,7 +2,7 @@
 
 use super::abi::{self, SubvolInfo, zeroed};
 use super::change::open_subvolume;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::sys;
 use std::io;
@@ -82,6 +82,51 @@ pub struct Subvolumes {
     pub coverage: Coverage,
     /// What is missing, and other remarks for a person.
     pub notes: Vec<String>,
+    /// Those that are there, and of which nothing could be read.
+    pub unread: Vec<UnreadSubvolume>,
+}
+
+/// A subvolume whose records in the tree of tree roots make no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadSubvolume {
+    /// Its path below the directory that was asked about; empty if that is unknown, `None` if it is elsewhere.
+    pub below: Option<PathBuf>,
+    /// What is wrong, in words.
+    pub why: String,
+}
+
+impl UnreadSubvolume {
+    /// By its number and its path from the top of the filesystem, if that is known.
+    pub(super) fn of(id: u64, path: Option<&Path>, here: &Path) -> UnreadSubvolume {
+        UnreadSubvolume {
+            below: match path {
+                None => Some(PathBuf::new()),
+                Some(path) => path.strip_prefix(here).ok().map(Path::to_owned),
+            },
+            why: format!("the filesystem's record of subvolume {id} is malformed"),
+        }
+    }
+}
+
+impl Subvolumes {
+    /// Whether these are all that the filesystem has.
+    pub fn is_whole(&self) -> bool {
+        self.coverage == Coverage::Whole && self.unread.is_empty()
+    }
+
+    /// For whoever concludes something of what is not among them.
+    ///
+    /// # Errors
+    /// If there are some of which nothing could be read.
+    pub fn all_read(self) -> Result<Vec<Subvolume>> {
+        match self.unread.into_iter().next() {
+            None => Ok(self.all),
+            Some(unread) => Err(Error::damaged(
+                "cannot tell what subvolumes there are",
+                unread.why,
+            )),
+        }
+    }
 }
 
 /// What the filesystem records about the subvolume at `path`, read afresh; `path`, `below`,

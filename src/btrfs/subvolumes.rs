@@ -2,13 +2,13 @@
 //! each. That is for root; what others may see is `walk`'s business.
 
 use super::abi::{self, BackRef, RootItem};
-use super::search::{Search, SearchBuffer, key};
-use super::subvolume::{Coverage, Subvolume, Subvolumes, seconds};
+use super::search::{ItemKey, Search, SearchBuffer, key};
+use super::subvolume::{Coverage, Subvolume, Subvolumes, UnreadSubvolume, seconds};
 use super::{Filesystem, lookup, sizes, walk};
 use crate::error::{Doing, Result};
 use crate::snapshot::{Uuid, shown};
 use crate::sys;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -63,14 +63,19 @@ impl Filesystem {
     }
 
     /// Gives every subvolume its path.
-    fn placed(&self, roots: &BTreeMap<u64, Root>) -> io::Result<Subvolumes> {
-        let mut places = PathLookup::new(self.fd(), roots);
+    fn placed(&self, roots: &Roots) -> io::Result<Subvolumes> {
+        let mut places = PathLookup::new(self.fd(), &roots.of);
         let here = places.of_directory(super::root_id(self.fd())?, self.file.metadata()?.ino());
         // Nobody may take it for a directory without subvolumes.
         let here = here.ok_or_else(|| places.lost())?;
-        let mut all = Vec::with_capacity(roots.len());
-        for (&id, root) in roots {
-            let Some(path) = places.of_subvolume(id) else {
+        let (mut all, mut unread) = (Vec::with_capacity(roots.of.len()), Vec::new());
+        for (&id, root) in &roots.of {
+            let path = places.of_subvolume(id);
+            if roots.malformed.contains(&id) {
+                unread.push(UnreadSubvolume::of(id, path.as_deref(), &here));
+                continue;
+            }
+            let Some(path) = path else {
                 continue;
             };
             let below = path.strip_prefix(&here).ok();
@@ -87,6 +92,7 @@ impl Filesystem {
                 false => Coverage::Part,
             },
             notes: places.notes,
+            unread,
         })
     }
 }
@@ -122,38 +128,58 @@ impl Root {
     }
 }
 
-/// One pass over the tree of tree roots. Subvolumes that are being deleted have no references
-/// left, or no place.
-fn read_roots(file: BorrowedFd) -> io::Result<BTreeMap<u64, Root>> {
-    let mut roots: BTreeMap<u64, Root> = BTreeMap::new();
+/// What the tree of tree roots has, by the numbers of subvolumes.
+#[derive(Default)]
+struct Roots {
+    of: BTreeMap<u64, Root>,
+    /// Those of which a record is there that nobody can read.
+    malformed: BTreeSet<u64>,
+}
+
+impl Roots {
+    fn take(&mut self, key: ItemKey, data: &[u8]) {
+        let id = key.objectid;
+        let read = match key.kind {
+            abi::ROOT_ITEM => RootItem::parse(data).map(|item| self.root(id).item = item),
+            abi::ROOT_BACKREF => BackRef::parse(data).map(|back| {
+                self.root(id).home = Some((key.offset, back.dir, back.name.to_owned()));
+            }),
+            _ => return,
+        };
+        if read.is_none() {
+            self.root(id);
+            self.malformed.insert(id);
+        }
+    }
+
+    fn root(&mut self, id: u64) -> &mut Root {
+        self.of.entry(id).or_default()
+    }
+
+    /// Subvolumes that are being deleted have no references left, or no place.
+    fn without_deleted(mut self) -> Roots {
+        self.of.retain(|id, root| {
+            let placed = root.home.is_some() || *id == abi::TOP_SUBVOLUME;
+            root.item.refs > 0 && placed || self.malformed.contains(id)
+        });
+        self
+    }
+}
+
+/// One pass over the tree of tree roots.
+fn read_roots(file: BorrowedFd) -> io::Result<Roots> {
+    let mut roots = Roots::default();
     let from = key(abi::TOP_SUBVOLUME, abi::ROOT_ITEM, 0);
     let to = key(abi::LAST_FREE, abi::ROOT_BACKREF, u64::MAX);
     let mut buffer = SearchBuffer::new();
     let mut search = Search::new(file, &mut buffer, abi::ROOT_TREE, from, to);
     while let Some(item) = search.next()? {
         let id = item.key.objectid;
-        if id != abi::TOP_SUBVOLUME && id < abi::FIRST_FREE {
-            continue;
-        }
-        match item.key.kind {
-            abi::ROOT_ITEM => {
-                if let Some(parsed) = RootItem::parse(item.data) {
-                    roots.entry(id).or_default().item = parsed;
-                }
-            }
-            abi::ROOT_BACKREF => {
-                if let Some(back) = BackRef::parse(item.data) {
-                    let home = (item.key.offset, back.dir, back.name.to_owned());
-                    roots.entry(id).or_default().home = Some(home);
-                }
-            }
-            _ => {}
+        if id == abi::TOP_SUBVOLUME || id >= abi::FIRST_FREE {
+            roots.take(item.key, item.data);
         }
     }
-    roots.retain(|&id, root| {
-        root.item.refs > 0 && (root.home.is_some() || id == abi::TOP_SUBVOLUME)
-    });
-    Ok(roots)
+    Ok(roots.without_deleted())
 }
 
 /// Paths from the top of the filesystem, each looked up once.
@@ -246,4 +272,43 @@ pub fn received_from(filesystem: BorrowedFd, uuid: Uuid) -> io::Result<Vec<u64>>
     let mut search = Search::new(filesystem, &mut buffer, abi::UUID_TREE, key, key);
     let found = search.next()?.map(|item| item.data.chunks_exact(8));
     Ok(found.map_or_else(Vec::new, |numbers| numbers.map(half).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel that checks its leaves hands out none of these.
+    #[test]
+    fn a_malformed_record_is_not_no_subvolume() {
+        let mut roots = Roots::default();
+        let mut item = [0; 439];
+        item[216] = 1; // references
+        let mut back = [0; 24];
+        back[16] = 6;
+        back[18..].copy_from_slice(b"winter");
+        let mut deleted = item;
+        deleted[216] = 0;
+        roots.take(key(256, abi::ROOT_ITEM, 0), &item);
+        roots.take(key(256, abi::ROOT_BACKREF, 5), &back);
+        roots.take(key(257, abi::ROOT_ITEM, 0), &item[..200]);
+        roots.take(key(257, abi::ROOT_BACKREF, 5), &back);
+        roots.take(key(258, abi::ROOT_ITEM, 0), &item);
+        roots.take(key(258, abi::ROOT_BACKREF, 5), &back[..20]);
+        roots.take(key(259, abi::ROOT_ITEM, 0), &deleted);
+        let roots = roots.without_deleted();
+        assert_eq!(
+            roots.of.keys().copied().collect::<Vec<_>>(),
+            [256, 257, 258]
+        );
+        assert_eq!(roots.malformed, BTreeSet::from([257, 258]));
+        let at = |path: Option<&str>, here: &str| {
+            UnreadSubvolume::of(257, path.map(Path::new), Path::new(here))
+        };
+        let found = at(Some("a/s/winter"), "a/s");
+        assert_eq!(found.below.as_deref(), Some(Path::new("winter")));
+        assert!(found.why.contains("subvolume 257"), "{}", found.why);
+        assert_eq!(at(Some("a/s/winter"), "b").below, None);
+        assert_eq!(at(None, "b").below.as_deref(), Some(Path::new("")));
+    }
 }

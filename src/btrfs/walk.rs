@@ -53,6 +53,7 @@ pub(super) fn below(filesystem: &Filesystem) -> io::Result<Subvolumes> {
         all,
         coverage,
         notes,
+        unread: Vec::new(),
     })
 }
 

@@ -42,7 +42,7 @@ levels, and are told so on standard error. Quotas are never turned on.
             (0, "all shown"),
             (1, "failed"),
             (2, "usage"),
-            (10, "shown, but the sizes of some could not be computed"),
+            (10, "shown, but not all there are, or not the sizes of all"),
         ],
     }],
     sections: &[Section {

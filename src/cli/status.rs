@@ -39,8 +39,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let config = Config::read(file)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let now = backup::local_now(|remark| progress.note(remark));
-    let (state, damaged) = RunState::of(&config);
-    damaged.iter().for_each(|remark| progress.note(remark));
+    let state = RunState::of(&config);
+    state.unread.iter().for_each(|remark| progress.note(remark));
     for (path, why) in &config.unmatched {
         progress.note(format!("{} is not backed up: {why}", shown(path)));
     }

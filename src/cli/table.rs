@@ -212,7 +212,7 @@ const OWN: Table = &[
     Row::value("num-backups", "N", |o, v| put(&mut o.num_backups, v.number()))
         .help("keep, where backups arrive, the newest N")
         .of(&[Backup, Prune]),
-    Row::value("keep-min", "AGE", |o, v| put(&mut o.keep_min, v.age()))
+    Row::value("keep-min", "AGE", |o, v| put(&mut o.keep_min, v.snapshot_age()))
         .help("keep, whatever the others say, what arrived since: 12h, 30d, 2w")
         .of(&[Backup, Prune]),
     Row::value("num-snapshots", "N", |o, v| put(&mut o.num_snapshots, v.number()))

@@ -198,6 +198,7 @@ fn values_are_looked_at() {
         "backup --num-backups 0 /a /b",
         "backup --keep x /a /b",
         "backup --keep 7d --keep-min 30 /a /b",
+        "backup --keep 12m --keep-min 6m /a /b",
         "backup --num-snapshots -1 /a /b",
         "backup --config",
         "backup --config /c /srv",

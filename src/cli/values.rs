@@ -100,6 +100,10 @@ impl Given {
         age(&self.value)
     }
 
+    pub(super) fn snapshot_age(self) -> Result<SignedDuration> {
+        retention::snapshot_age(&self.value.to_string_lossy())
+    }
+
     pub(super) fn policy(self) -> Result<Policy> {
         Policy::parse(&self.value.to_string_lossy())
     }

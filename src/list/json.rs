@@ -1,7 +1,7 @@
 //! `btrfslist --json`: the document, as the man page describes it. Reads nothing.
 
 use super::{COLUMNS, ShownSubvolume, View};
-use crate::btrfs::{Coverage, Device, Info};
+use crate::btrfs::{Device, Info};
 use crate::error::{Error, Result};
 use crate::report::Rows;
 use crate::snapshot::{Uuid, path_text};
@@ -50,7 +50,7 @@ impl View {
         let document = Document {
             version: crate::JSON_VERSION,
             filesystem: about(&self.info),
-            complete: self.subvolumes.coverage == Coverage::Whole,
+            complete: self.subvolumes.is_whole(),
             notes: &self.subvolumes.notes,
             sizes: self.sizes,
             subvolumes: Rows(COLUMNS, &entries),

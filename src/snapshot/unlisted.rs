@@ -2,6 +2,7 @@
 
 use super::{Listing, path_text, shown};
 use crate::error::{Error, Kind, Result};
+use crate::text::counted_with;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -21,18 +22,12 @@ impl Listing {
     /// # Errors
     /// [`Kind::Partly`] if not; what could be is as good as ever.
     pub fn must_be_whole(&self) -> Result<()> {
-        let Some(first) = self.unlisted.first() else {
-            return Ok(());
-        };
-        let others = match self.unlisted.len() {
-            1 => String::new(),
-            all => format!(" (and {} more)", all - 1),
+        let why = match (self.unlisted.first(), self.partial) {
+            (None, false) => return Ok(()),
+            (None, true) => "the notes say what may be there too".to_owned(),
+            (Some(first), _) => counted_with(self.unlisted.len(), &first.why),
         };
         let doing = format!("cannot list all of {}", shown(&self.location));
-        Err(Error::new(
-            Kind::Partly,
-            doing,
-            format!("{}{others}", first.why),
-        ))
+        Err(Error::new(Kind::Partly, doing, why))
     }
 }

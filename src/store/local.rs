@@ -367,6 +367,7 @@ impl Store for Local {
         let states = states(&self.dir, &subvolumes.all);
         let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
         let notes = self.listed.notes.clone();
+        let unlisted = listing::unlisted(subvolumes.unread);
         let mut notes = [notes, subvolumes.notes, states.notes, remarks].concat();
         let filesystem = self.filesystem.fsid()?;
         listing::attribute(&mut snapshots, &subvolumes.all, &states.origins, filesystem);
@@ -398,7 +399,7 @@ impl Store for Local {
             used: Some(used),
             names: Names::default(),
             partial: subvolumes.coverage == Coverage::Part,
-            unlisted: Vec::new(),
+            unlisted,
             clones: true,
             elsewhere: self.listed.elsewhere.clone(),
             notes,
@@ -548,6 +549,8 @@ impl Store for Local {
                 listing::inspect::verdict(s, sealed, states.rejected.contains(&s.uuid)),
             )
         };
-        Ok(snapshots.iter().map(finding).collect())
+        let unread = listing::unlisted(subvolumes.unread).into_iter();
+        let unread = unread.map(Finding::unlisted);
+        Ok(snapshots.iter().map(finding).chain(unread).collect())
     }
 }

@@ -238,10 +238,9 @@ fn a_stopped_sender_of_our_own_is_tried_again() {
     let mut run = command(&a, &b, &["-l", log.to_str().unwrap()]);
     let mut child = run.env("PATH", "/nowhere").spawn().unwrap();
     let send = wait_for("a sender", || child_with(&child, "--send-standard-input"));
-    // Whoever reads the pipe stands still, and so it is full.
+    // Whoever reads the pipe stands still, and so it is full, sooner or later.
     signal("STOP", child.id());
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(is_blocked(send));
+    wait_for("a full pipe", || is_blocked(send).then_some(()));
     signal("STOP", send);
     std::thread::sleep(Duration::from_millis(100));
     signal("CONT", send);
@@ -454,6 +453,7 @@ fn instead(word: &str, text: &str) -> String {
 fn fails_without_trace(word: &str, text: &str, says: &str) {
     let (a, b) = (here().join("a"), here().join("b"));
     let mut run = command(&a, &b, &[]);
+    run.env("LC_ALL", "de_DE.UTF-8");
     if word == "receive" {
         run.env("BUTTERSINK_RECEIVE_WITH", "btrfs");
     }
@@ -501,6 +501,8 @@ fn the_words_of_children_are_the_error() {
             "echo 'ERROR: the moon is full' >&2; exit 3",
             "the moon is full",
         );
+        // Errors of the system are known by their words in this language.
+        fails_without_trace(word, "echo \"ERROR: in $LC_ALL\" >&2; exit 3", "in C");
     }
     fails_without_trace(
         "receive",

@@ -398,6 +398,9 @@ fn what_is_there_is_never_replaced() {
         assert_eq!(objects.head("a/b").unwrap().unwrap().size, 3);
         objects.put("a/b", b"three", &about).unwrap();
         assert_eq!(objects.get("a/b").unwrap().unwrap(), b"three");
+        let missing = objects.copy("nothing", "d").unwrap_err();
+        assert!(missing.to_string().contains("it is missing"), "{missing}");
+        assert!(objects.head("d").unwrap().is_none());
         objects.copy("a/b", "c").unwrap();
         objects.put("a/b", b"four", &about).unwrap();
         assert_eq!(objects.get("c").unwrap().unwrap(), b"three");

@@ -1,7 +1,7 @@
 //! Directories that keep streams, of which a part cannot be read: that is one named item, what is there may be
 //! anything, and the rest goes on. Something that is mounted there is what cannot be looked into.
 
-use crate::disks::Disk;
+use crate::disks::{Disk, names_below};
 use crate::raw_faults::says;
 use crate::runner::Test;
 use crate::subvolumes::{script, snapshot, subvolume};
@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const TESTS: &[Test] = crate::tests![
     one_directory_of_several,
     one_file_beside_the_streams,
+    what_was_torn_is_said,
+    a_marker_that_cannot_be_read,
     what_cannot_be_adopted_keeps_no_other_from_it,
     an_archive_without_readable_manifests_is_not_empty,
 ];
@@ -92,6 +94,56 @@ fn one_file_beside_the_streams() {
     assert_ne!(adopt.code, 0);
     run("umount", [&hints]);
     assert_eq!(std::fs::read(&hints).unwrap(), before);
+}
+
+/// Nobody takes half a number for a size.
+fn what_was_torn_is_said() {
+    let (_, snaps) = three();
+    let target = Target::new(Disk::Tmpfs, Way::Here, 16);
+    let (from, place) = (snaps.to_str().unwrap(), target.place());
+    assert_eq!(target.run(&[from, &place]).code, 0);
+    let hints = target.dir.join("2.bs");
+    let text = std::fs::read_to_string(&hints).unwrap();
+    std::fs::write(&hints, text.trim_end()).unwrap();
+    says(
+        &target.run(&["list", &place]),
+        0,
+        &["2.bs: its last line has no end, and does not count"],
+    );
+    std::fs::write(&hints, text).unwrap();
+    let whole = target.run(&["list", &place]);
+    assert!(!whole.stderr.contains("no end"), "{}", whole.stderr);
+}
+
+/// It says how names are made: without it, nothing is listed, and nothing is begun anew.
+fn a_marker_that_cannot_be_read() {
+    let (_, snaps) = three();
+    for way in [Way::Here, Way::Server] {
+        let target = Target::new(Disk::Tmpfs, way, 16);
+        let (from, place) = (snaps.to_str().unwrap(), target.place());
+        assert_eq!(target.run(&[from, &place]).code, 0);
+        let marker = target.dir.join(".buttersink-raw");
+        let (text, before) = (std::fs::read(&marker).unwrap(), names_below(&target.dir));
+        let refused = |words: &str| {
+            for line in [
+                &["list", &place][..],
+                &["-d", from, &place],
+                &["clean", &place],
+            ] {
+                says(&target.run(line), 1, &[words]);
+            }
+            assert_eq!(names_below(&target.dir), before);
+        };
+        hide(&marker);
+        refused("its .buttersink-raw cannot be read");
+        run("umount", [&marker]);
+        std::fs::remove_file(&marker).unwrap();
+        std::fs::create_dir(&marker).unwrap();
+        refused("its .buttersink-raw cannot be read");
+        std::fs::remove_dir(&marker).unwrap();
+        std::fs::write(&marker, text).unwrap();
+        assert_eq!(target.run(&["list", &place]).code, 0);
+    }
 }
 
 fn what_cannot_be_adopted_keeps_no_other_from_it() {

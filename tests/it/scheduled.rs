@@ -277,8 +277,8 @@ fn weeks_of_backups(kind: &'static str) {
         assert_eq!(names[1], format!("{name}__20260210T020000Z__inc"));
         assert_eq!(scene.restore_all(name, &format!("to-{name}")), made.len());
     }
-    let (state, damaged) = RunState::read(&scene.order().config.global.state_path);
-    assert_eq!(damaged, None);
+    let state = RunState::read(&scene.order().config.global.state_path);
+    assert_eq!(state.unread, None);
     let last = &state.subvolumes["data"];
     let newest = scene.names("data").pop().unwrap();
     assert_eq!(last.last_snapshot, Some(scene.snapshots().join(newest)));
@@ -390,8 +390,8 @@ fn the_state_is_a_cache() {
         scene.write(&number.to_string());
         let due = scene.run(&day(number)).unwrap();
         assert!(due[0].starts_with("data: incremental"), "{due:?}");
-        let (state, damaged) = RunState::read(&state);
-        assert_eq!((damaged, state.subvolumes.len()), (None, 2));
+        let state = RunState::read(&state);
+        assert_eq!((state.unread, state.subvolumes.len()), (None, 2));
     }
     // A lie in it changes nothing either.
     let lie = json!({"subvolumes": {"data": {
@@ -724,7 +724,7 @@ fn what_was_lost_in_the_bucket_is_said_at_once() {
     );
     assert_eq!(scene.names("data").len(), 3);
     // What is remembered is what the bucket has, from a lost state too.
-    let (state, _) = RunState::read(&state);
+    let state = RunState::read(&state);
     let last = state.subvolumes["data"].last_full_at.clone();
     assert_eq!(last, Some("20260201T020000Z".into()));
 }

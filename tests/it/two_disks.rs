@@ -8,7 +8,7 @@ use crate::support::{btrfs, buttersink, here, receive_with};
 use crate::tests;
 use crate::tree::assert_same;
 use buttersink::backup::config::Config;
-use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
+use buttersink::backup::scheduled::{self, FoundIn, ScheduledOrder, Work, note_verified};
 use buttersink::backup::state::RunState;
 use buttersink::backup::status::{Status, StatusLine};
 use buttersink::error::Result;
@@ -366,8 +366,8 @@ fn how_backups_stand() {
     let scene = Scene::new(&text);
     let status = |now: &Zoned| {
         let config = Config::read(&scene.config).unwrap();
-        let (state, damaged) = RunState::of(&config);
-        assert_eq!(damaged, None);
+        let state = RunState::of(&config);
+        assert_eq!(state.unread, None);
         Status::of(&scene.config, &config, &state, now)
     };
     let before = status(&day(0));
@@ -447,6 +447,27 @@ fn how_backups_stand() {
             .replace("max_age = '2d'", ""),
     );
     assert_eq!(buttersink(["status", "--config", config]).code, 0);
+    an_unread_state_is_told(&scene);
+}
+
+/// What cannot be read is not nothing, and nothing but a backup begins anew.
+fn an_unread_state_is_told(scene: &Scene) {
+    let config = scene.config.to_str().unwrap();
+    let state = Config::read(&scene.config).unwrap().global.state_path;
+    std::fs::write(&state, "{").unwrap();
+    let said = buttersink(["status", "--config", config]);
+    assert_eq!(said.code, 10);
+    assert!(said.stderr.contains("is damaged"), "{}", said.stderr);
+    assert_eq!(said.stdout.matches("unknown").count(), 2, "{}", said.stdout);
+    let found = FoundIn {
+        subvolume: "home".into(),
+        archive: "near".into(),
+        verdict: "all sound".into(),
+    };
+    let config = Config::read(&scene.config).unwrap();
+    let error = note_verified(&config, vec![found], day(3).timestamp()).unwrap_err();
+    assert!(error.to_string().contains("is damaged"), "{error}");
+    assert_eq!(std::fs::read(&state).unwrap(), b"{");
 }
 
 /// What a healthcheck heard: paths and bodies.

@@ -100,7 +100,7 @@ pub(super) fn age(file: &mut ConfigReader, key: &'static str) -> Result<Option<S
     let Some(text) = file.optional(key)? else {
         return Ok(None);
     };
-    let age = retention::age(&text);
+    let age = retention::snapshot_age(&text);
     age.map(Some)
         .map_err(|error| file.wrong(key, &format!("is wrong: {error}")))
 }
@@ -108,6 +108,6 @@ pub(super) fn age(file: &mut ConfigReader, key: &'static str) -> Result<Option<S
 fn least(text: &str) -> Result<SignedDuration> {
     match text {
         "all" => Ok(FOREVER),
-        _ => retention::age(text),
+        _ => retention::snapshot_age(text),
     }
 }

@@ -286,6 +286,19 @@ before = ['/usr/local/bin/dump', '--all']
         &with("location = '/a/'\nkeep = '1d'\nkeep_min = '30'"),
         "destination.keep_min is wrong",
     );
+    refused(
+        &with("location = '/a/'\nkeep = '12m'\nkeep_min = '6m'"),
+        "destination.keep_min is wrong: cannot use the age '6m': m is minutes here",
+    );
+    refused(&with("location = '/a/'\nmax_age = '30m'"), "26w");
+    for line in [
+        "every = '30m'",
+        "kind = 'archive'\nname = 'a'\nfull_every = '30m'",
+        "verify = { every = '30m' }",
+    ] {
+        let line = format!("location = 'raw:/a/'\n{line}");
+        refused(&with(&line), "m is months, of which it takes up to 12");
+    }
     refused(&with("location = 'disk'"), "must be an absolute path");
     refused(&with("location = 'ftp://x/'"), "known kinds are");
     refused(

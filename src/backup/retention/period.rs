@@ -90,7 +90,8 @@ impl Period {
     }
 }
 
-/// A time from one to the next, in calendar periods: `6h`, `1d`, `2w`, `1m` or `1y`.
+/// A time from one to the next, in calendar periods: `6h`, `1d`, `2w`, `1m` or `1y`. Of months there are a
+/// dozen at most, since more were minutes to whoever wrote them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Every {
     /// The number of periods, at least one.
@@ -111,16 +112,25 @@ impl Every {
     /// # Errors
     /// If it is written otherwise, or is no time at all.
     pub fn parse(text: &str) -> Result<Every> {
-        let counted = Period::counted(text.trim());
-        let every = counted.and_then(|(period, count)| {
+        let wrong = |said: &str| {
+            let doing = format!("cannot use '{}'", text.escape_default());
+            Error::usage(doing, said)
+        };
+        let counted = Period::counted(text.trim()).and_then(|(period, count)| {
             let count = u32::try_from(count.min(1_000_000)).ok()?;
             (count > 0).then_some(Every { count, period })
         });
-        every.ok_or_else(|| {
-            let doing = format!("cannot use '{}'", text.escape_default());
-            let said =
-                "it is a number of h(ours), d(ays), w(eeks), m(onths) or y(ears), as in 6h or 1d";
-            Error::usage(doing, said)
-        })
+        let every = counted.ok_or_else(|| {
+            wrong(
+                "it is a number of h(ours), d(ays), w(eeks), m(onths) or y(ears), as in 6h or 1d, and of \
+                 nothing shorter than an hour",
+            )
+        })?;
+        match every.period == Period::Month && every.count > 12 {
+            true => Err(wrong(
+                "m is months, of which it takes up to 12, and there are no minutes: the shortest is 1h",
+            )),
+            false => Ok(every),
+        }
     }
 }

@@ -190,4 +190,10 @@ fn from_hours_to_years() {
     for wrong in ["", "1", "d", "0d", "-1d", "1x", "1d 2w", "+1d"] {
         assert!(Every::parse(wrong).is_err(), "{wrong}");
     }
+    assert!(Every::parse("12m").is_ok());
+    for minutes in ["13m", "15m", "30M", "99999999m"] {
+        let error = Every::parse(minutes).unwrap_err().to_string();
+        let said = error.contains(minutes) && error.contains("there are no minutes");
+        assert!(said, "{error}");
+    }
 }

@@ -24,9 +24,9 @@ pub fn preview(
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
-    let (state, damaged) = RunState::of(&order.config);
-    if let Some(remark) = damaged {
-        listener(Event::note(&remark));
+    let state = RunState::of(&order.config);
+    if let Some(remark) = &state.unread {
+        listener(Event::note(remark));
     }
     let selected: Vec<&SubvolumeConfig> = order.config.subvolumes.iter().collect();
     let folders = Folders::open(order, &selected, means).map_err(|error| {

@@ -5,7 +5,7 @@ use super::run_lock::lock;
 use crate::archive::Stamp;
 use crate::backup::config::Config;
 use crate::backup::state::RunState;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use jiff::Timestamp;
 
 /// What was found of the backups of a subvolume in an archive.
@@ -34,7 +34,11 @@ impl FoundIn {
 /// [`crate::error::Kind::Busy`] if a run is at work, which would not know of it; if it cannot be written.
 pub fn note_verified(config: &Config, found: Vec<FoundIn>, now: Timestamp) -> Result<()> {
     let _lock = lock(&config.global.lock_path)?;
-    let (mut state, _) = RunState::of(config);
+    let mut state = RunState::of(config);
+    if let Some(why) = state.unread {
+        let doing = "cannot add to what runs remembered";
+        return Err(Error::failed(doing, why).hint("the next backup begins anew with it"));
+    }
     found.into_iter().for_each(|one| one.note(&mut state, now));
     state.write(&config.global.state_path)
 }

@@ -87,8 +87,9 @@ fn check(
         },
     };
     if options.offline {
-        let (state, damaged) = RunState::of(&order.config);
-        damaged.into_iter().for_each(|remark| checked.note(remark));
+        let state = RunState::of(&order.config);
+        let unread = state.unread.iter();
+        unread.for_each(|remark| checked.note(remark.clone()));
         let listener = &mut |event| checked.hear(event);
         scheduled::remembered(&order, &state, now, listener);
         return Ok(());

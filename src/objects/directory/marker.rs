@@ -63,7 +63,7 @@ impl Marker {
 
     /// What is there; `None` if there is none.
     pub(super) fn read(files: &Files) -> io::Result<Option<Marker>> {
-        let Some(text) = files.bytes(MARKER)? else {
+        let Some(text) = files.bytes(MARKER).map_err(unread)? else {
             return Ok(None);
         };
         let marker: Marker = serde_json::from_slice(&text)
@@ -86,6 +86,16 @@ impl Marker {
             }
             done => done,
         }
+    }
+}
+
+/// What lies there in its place has no words of its own; what is wrong with the disk has.
+fn unread(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::EXDEV | libc::EISDIR | libc::ELOOP | libc::ENXIO | libc::EACCES) => {
+            io::Error::other(format!("its {MARKER} cannot be read: {error}"))
+        }
+        _ => error,
     }
 }
 

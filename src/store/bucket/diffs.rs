@@ -16,7 +16,7 @@ use super::{Bucket, Reach};
 use crate::error::{Error, Result};
 use crate::objects::{Inventory, Meta, Objects, Source};
 use crate::proof::{Finding, Verdict};
-use crate::snapshot::{Diff, Names, Origin, Size, Unlisted, Uuid, shown};
+use crate::snapshot::{Diff, Names, Origin, Size, Unlisted, shown};
 use crate::store::{Access, Right};
 use crate::stream::Head;
 use hints::Hints;
@@ -231,11 +231,7 @@ impl Layout for Diffs {
 
     /// What could not be looked at, and what was uploaded, as hints say, and is not there.
     fn absent(&mut self, reach: &Reach) -> Result<Vec<Finding>> {
-        let unlisted = self.unlisted().into_iter().map(|unlisted| Finding {
-            path: unlisted.path,
-            id: Uuid::default(),
-            verdict: Verdict::Unverifiable(unlisted.why),
-        });
+        let unlisted = self.unlisted().into_iter().map(Finding::unlisted);
         let mut findings: Vec<Finding> = unlisted.collect();
         let paths: Vec<String> = self.index.hints.iter().cloned().collect();
         for path in paths {

@@ -7,10 +7,10 @@ use super::records::marks::Mark;
 use super::records::quarantine::Left;
 use super::records::seals::Seal;
 use super::records::{self, Recorded, Seals, state_dir};
-use crate::btrfs::{self, Filesystem, Subvolume};
+use crate::btrfs::{self, Filesystem, Subvolume, UnreadSubvolume};
 use crate::error::{Error, Result};
 use crate::machine;
-use crate::snapshot::{CameBy, Graph, Origin, Origins, Snapshot, State, Uuid, shown};
+use crate::snapshot::{CameBy, Graph, Origin, Origins, Snapshot, State, Unlisted, Uuid, shown};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -234,6 +234,15 @@ pub fn state_at(path: &Path, id: u64) -> Result<Option<State>> {
     };
     let all = Filesystem::open(dir)?.subvolumes()?.all;
     Ok(states(dir, &all).of.get(&id).copied())
+}
+
+/// Those of which nothing could be read, as far as they may be here.
+pub(super) fn unlisted(unread: Vec<UnreadSubvolume>) -> Vec<Unlisted> {
+    let here = |of: UnreadSubvolume| {
+        let (path, why) = (of.below?, of.why);
+        Some(Unlisted { path, why })
+    };
+    unread.into_iter().filter_map(here).collect()
 }
 
 /// The snapshots and leftovers among subvolumes, by path, and a word on what is left out.

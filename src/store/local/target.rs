@@ -104,7 +104,7 @@ impl RestoreTarget {
     /// A received copy on this filesystem of a snapshot that is to be received again: it cannot be
     /// built on, and yet `btrfs receive` may take it for the new one.
     pub fn rival(&self, ids: &[Uuid]) -> Result<Option<PathBuf>> {
-        let all = self.filesystem.subvolumes()?.all;
+        let all = self.filesystem.subvolumes()?.all_read()?;
         let leftovers = leftovers(&self.base, &all);
         let mut rivals = all.into_iter().filter(|s| {
             let same = s.received_uuid.is_some_and(|id| ids.contains(&id));

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// What a file shares with those that are beside it, were named with it, or wrote its state.
 pub(super) fn faults(order: &ScheduledOrder, others: &[PathBuf]) -> Vec<Fault> {
-    let (state, _) = RunState::of(&order.config);
+    let state = RunState::of(&order.config);
     let ours = order.file.canonicalize().ok();
     let named = others.iter().cloned().chain(state.file);
     let all = named.chain(beside(&order.file));

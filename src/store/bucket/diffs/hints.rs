@@ -23,6 +23,8 @@ pub(super) struct Hints {
     origins: BTreeMap<Uuid, Origin>,
     /// ETags of objects whose streams are of a sender that mends; [`ELSEWHERE`] for a split one.
     mended: BTreeMap<Pair, String>,
+    /// Its last line has no end.
+    pub(super) torn: bool,
 }
 
 /// As many fields as a line has.
@@ -34,8 +36,11 @@ impl Hints {
     /// Lines that are neither kind are skipped: hints are hints. So is one without its end: what is left of a number or
     /// a digest is another.
     pub(super) fn parse(text: &str) -> Hints {
-        let mut hints = Hints::default();
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", text));
+        let mut hints = Hints {
+            torn: !rest.is_empty(),
+            ..Hints::default()
+        };
         for line in whole.lines() {
             // No line of ours has more, and that of somebody else could be all of them.
             let fields: Vec<&str> = line.split_whitespace().take(MOST + 1).collect();
@@ -215,7 +220,10 @@ fn pair(to: &str, from: &str) -> Option<Pair> {
 #[cfg(any(test, feature = "fuzz"))]
 /// Hints say the same when they are written and read again.
 pub(crate) fn fuzz(bytes: &[u8]) {
-    let hints = Hints::parse(&String::from_utf8_lossy(bytes));
+    let hints = Hints {
+        torn: false,
+        ..Hints::parse(&String::from_utf8_lossy(bytes))
+    };
     assert_eq!(Hints::parse(&hints.text()), hints);
 }
 

@@ -7,7 +7,7 @@ use super::name::Name;
 use crate::digest::Digests;
 use crate::error::{Error, Kind, Result};
 use crate::objects::About;
-use crate::snapshot::Origin;
+use crate::snapshot::{Origin, shown};
 use crate::store::bucket::Reach;
 use crate::store::bucket::kept::Kept;
 use crate::store::bucket::records::Records;
@@ -66,8 +66,21 @@ impl Diffs {
         {
             hints = Hints::parse(&String::from_utf8_lossy(&text));
         }
-        self.hints.insert(path.to_owned(), hints.clone());
+        self.know(path, hints.clone());
         Ok(hints)
+    }
+
+    /// Streams are whole without hints; that some of them do not count is said.
+    fn know(&mut self, path: &str, hints: Hints) {
+        if hints.torn {
+            let key = self.hints_key(path);
+            let said = format!(
+                "{}: its last line has no end, and does not count",
+                shown(&key)
+            );
+            self.remarks.push(said);
+        }
+        self.hints.insert(path.to_owned(), hints);
     }
 
     /// The same, of what can be read: streams are whole without hints. What cannot is said once.
@@ -110,7 +123,7 @@ impl Diffs {
         for (path, hints) in paths.into_iter().zip(read) {
             match hints {
                 Err(error) => self.leave_out(&path, error)?,
-                Ok(hints) => drop(self.hints.insert(path, hints.unwrap_or_default())),
+                Ok(hints) => self.know(&path, hints.unwrap_or_default()),
             }
         }
         Ok(())

@@ -77,7 +77,7 @@ pub(crate) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result
     if !local.caller.walled {
         return Ok(());
     }
-    let all = local.filesystem.subvolumes()?.all;
+    let all = local.filesystem.subvolumes()?.all_read()?;
     match all.iter().any(|s| s.uuid == to) {
         false => Ok(()),
         true => Err(Error::refused(
