@@ -24,8 +24,8 @@ pub use change::{
     set_read_only, set_received,
 };
 pub use content::{
-    COMPRESSED_FLAGS, Encoded, INHERITED_FLAGS, clone_range, has_extent_from, inode_flags,
-    set_inode_flags, write_encoded,
+    COMPRESSED_FLAGS, INHERITED_FLAGS, clone_range, has_extent_from, inode_flags, set_inode_flags,
+    write_encoded,
 };
 pub use find_new::{WrittenBytes, changed_since, touched_since, written};
 #[cfg(any(test, feature = "fuzz"))]

@@ -76,7 +76,7 @@ pub enum Event {
         /// How many files, directories and the like so far.
         entries: u64,
     },
-    /// It is the same.
+    /// What it brought is the same as its source.
     Compared(Compared),
     /// What an earlier run brought is not the same, or could not be compared.
     Unsettled(Error),
@@ -98,7 +98,7 @@ pub enum Event {
         subvolume: PathBuf,
         /// The kind of backup and why, or when there is one.
         what: String,
-        /// It is due now.
+        /// Whether it is due now.
         due: bool,
     },
     /// A snapshot was made, would be, or is not needed.
@@ -176,7 +176,7 @@ pub enum Event {
 pub enum Weight {
     /// It moves the line that shows how far the run is, and is forgotten.
     Passing,
-    /// The same, and who looks for a fault wants to read it later.
+    /// It moves that line too, and who looks for a fault wants to read it later.
     Stage,
     /// Only who looks for a fault wants to read it.
     Detail,

@@ -113,12 +113,7 @@ fn server(bytes: &[u8]) {
         return;
     };
     for snapshot in listing.snapshots.iter().take(3) {
-        let diff = Diff {
-            to: snapshot.id(),
-            from: None,
-            size: Size::Unknown,
-            clones: Vec::new(),
-        };
+        let diff = Diff::new(snapshot.id(), None, Size::Unknown);
         if let Ok(mut stream) = far.send(&diff) {
             let _ = io::copy(&mut stream, &mut io::sink());
         }

@@ -37,10 +37,10 @@ impl Limiter {
         self.pass_unless(bytes, sys::interrupted)
     }
 
-    /// The same, until somebody says to stop.
+    /// Waits until so many bytes more may have passed, or `stopped` says that nobody waits any longer.
     ///
     /// # Errors
-    /// If somebody does.
+    /// If `stopped` says so.
     pub fn pass_unless(&self, bytes: usize, stopped: impl Fn() -> bool) -> io::Result<()> {
         let cost = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         let until = {

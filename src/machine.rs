@@ -43,7 +43,7 @@ pub fn run_dir() -> PathBuf {
     dir.map_or_else(|| "/run/buttersink".into(), PathBuf::from)
 }
 
-/// The same, made if need be.
+/// Where the machine keeps locks, and sockets of runs; made if need be.
 ///
 /// # Errors
 /// If it cannot be made, or others than root may write to it.

@@ -115,7 +115,10 @@ impl Reader {
         Reader::start_on(command, Stdio::null(), priority, doing)
     }
 
-    /// The same with something to read for the command; it fails likewise.
+    /// Starts a command to read from, which reads `input` itself.
+    ///
+    /// # Errors
+    /// If it cannot be started.
     pub fn start_on(
         mut command: Command,
         input: Stdio,

@@ -7,7 +7,6 @@
 //! not fit beside its old value takes its place, and the top's times are those of the source.
 
 mod apply;
-mod command;
 #[cfg(any(test, feature = "fuzz"))]
 mod harmless;
 mod inherit;
@@ -17,10 +16,13 @@ mod unpack;
 
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::{Uuid, shown};
-use crate::stream::Head;
+use crate::stream::command::Command;
+use crate::stream::instruction::{Instruction, Make};
+use crate::stream::{Head, damaged};
 use crate::sys::at::{open_within, write_at};
 use crate::sys::makes_for_root;
-use command::{Instruction, Make, length};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use harmless::{fuzz as fuzz_apply, fuzz_commands};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -29,11 +31,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use top::Top;
 use tree::OpenTree;
-#[cfg(any(test, feature = "fuzz"))]
-pub(crate) use {command::fuzz as fuzz_commands, harmless::fuzz as fuzz_apply};
 
 /// The newest protocol whose commands are all known here.
 const VERSION: u32 = 2;
+
+/// Length le32, kind le16, checksum le32.
+const HEADER: usize = 10;
+/// No kernel sends longer commands (a compressed extent of 128 KiB, and 16 KiB); a longer one would
+/// have to be held in memory.
+const LONGEST: usize = 2 << 20;
 
 /// Whether the kernel can keep paths below a directory: Linux 5.6 or later.
 pub fn is_possible() -> bool {
@@ -62,6 +68,27 @@ fn must_be_known(head: &Head) -> Result<()> {
 
 fn preparing() -> String {
     "cannot prepare the snapshot that is received".to_owned()
+}
+
+/// How many bytes the command takes that `bytes` begin with; if they are not all there, how many
+/// more are needed at least.
+///
+/// # Errors
+/// If no kernel would send it.
+fn length(bytes: &[u8]) -> Result<std::result::Result<usize, usize>> {
+    match Command::length(bytes) {
+        None => Ok(Err(HEADER - bytes.len())),
+        Some(whole) if whole > LONGEST => Err(damaged(
+            "it has a command that is longer than any kernel sends",
+        )),
+        Some(whole) if bytes.len() < whole => Ok(Err(whole - bytes.len())),
+        Some(whole) => Ok(Ok(whole)),
+    }
+}
+
+/// What a whole command asks for, whose checksum was looked at before.
+fn decode(version: u32, bytes: &[u8]) -> Result<Instruction<'_>> {
+    Instruction::decode(&Command::sound(bytes, version))
 }
 
 /// Applies a stream, in pieces of any length, to a subvolume that nobody else works on.
@@ -135,7 +162,7 @@ impl Receiver {
         Receiver::with(head, top, (parent, clones), attributes.doing(preparing)?)
     }
 
-    /// The same onto a snapshot of what was received a moment ago, whose top lacks its own attributes still.
+    /// A receiver into a snapshot of what was received a moment ago, whose top lacks its own attributes still.
     ///
     /// # Errors
     /// As [`Receiver::new`] says.
@@ -223,12 +250,12 @@ impl Receiver {
         self.held = false;
         while let Ok(length) = length(&bytes[at..])? {
             if self.ended {
-                return Err(command::damaged("goes on after its end"));
+                return Err(damaged("it goes on after its end"));
             }
-            let command = Instruction::decode(self.version, &bytes[at..at + length])?;
-            let after = &bytes[at + length..];
-            let Instruction::Make(path, make) = command else {
-                self.carry_out(command, &mut writes)?;
+            let (command, after) = bytes[at..].split_at(length);
+            let instruction = decode(self.version, command)?;
+            let Instruction::Make { path, make, .. } = instruction else {
+                self.carry_out(&instruction, &mut writes)?;
                 at += length;
                 continue;
             };
@@ -251,7 +278,7 @@ impl Receiver {
             return Ok(None);
         };
         let (next, later) = after.split_at(length);
-        let to = match Instruction::decode(self.version, next)? {
+        let to = match decode(self.version, next)? {
             Instruction::Rename { from, to } if from == path => to,
             _ => {
                 return self
@@ -291,7 +318,7 @@ impl Receiver {
     /// If the stream did not end.
     pub fn finish(self) -> Result<Received> {
         if !self.ended || !self.rest.is_empty() {
-            return Err(command::damaged("ends without its END command"));
+            return Err(damaged("it ends without its END command"));
         }
         Ok(Received {
             top: self.tree.into_top(),

@@ -248,21 +248,6 @@ pub struct Diff {
     pub clones: Vec<Uuid>,
 }
 
-impl Diff {
-    /// How many clone sources a diff has at most: the sender looks for each extent in each of them.
-    pub const MOST_CLONES: usize = 16;
-
-    /// What tells it from others: which snapshot it makes, and out of which.
-    pub fn pair(&self) -> Pair {
-        (self.to, self.from)
-    }
-
-    /// What its stream depends on: with clone sources it is another one.
-    pub fn key(&self) -> Key {
-        (self.to, self.from, self.clones.clone())
-    }
-}
-
 /// Which diffs a store can send.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Offer {

@@ -8,6 +8,7 @@
 mod changed_paths;
 pub mod clone_source;
 pub mod command;
+pub mod instruction;
 mod mend;
 mod paths;
 pub mod rehearsal;
@@ -19,6 +20,7 @@ use crate::digest::crc32c_append;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Uuid;
 pub use changed_paths::{MOST, Touched};
+use command::{Attr, Command, CommandWriter, Verb};
 pub use mend::{MendedStream, Mender, Trees, mended_size};
 use paths::Paths;
 use std::io::{self, Read};
@@ -31,16 +33,6 @@ const COMMAND: usize = 10;
 const MAX_BODY: u32 = 32 << 20;
 /// The kernel's limit for a first command, which holds only names and numbers.
 const MAX_HEAD: u32 = 64 << 10;
-
-const CMD_SUBVOL: u16 = 1;
-const CMD_SNAPSHOT: u16 = 2;
-const CMD_END: u16 = 21;
-
-const ATTR_UUID: u16 = 1;
-const ATTR_CTRANSID: u16 = 2;
-const ATTR_PATH: u16 = 15;
-const ATTR_CLONE_UUID: u16 = 20;
-const ATTR_CLONE_CTRANSID: u16 = 21;
 
 /// How many bytes of a file one WRITE of a version 1 stream carries at most.
 const WRITE_BYTES: u64 = 48 << 10;
@@ -127,9 +119,11 @@ impl Head {
                 "its protocol version is {version}; this program knows 1 to 3"
             )));
         }
-        let body = &command[COMMAND..];
-        let need =
-            |kind| attribute(body, kind).ok_or_else(|| damaged("its first command lacks a field"));
+        let command = Command::sound(command, version);
+        let need = |kind| {
+            let value = command.get(kind);
+            value.ok_or_else(|| damaged("its first command lacks a field"))
+        };
         let uuid = |kind| -> Result<Uuid> {
             need(kind)?
                 .try_into()
@@ -142,25 +136,21 @@ impl Head {
                 .map_err(|_| damaged("a number in it has a wrong length"))?;
             Ok(u64::from_le_bytes(bytes))
         };
-        let parent = match le16(&command[4..]) {
-            CMD_SUBVOL => None,
-            CMD_SNAPSHOT => Some((uuid(ATTR_CLONE_UUID)?, number(ATTR_CLONE_CTRANSID)?)),
-            other => {
+        let parent = match command.verb() {
+            Some(Verb::Subvol) => None,
+            Some(Verb::Snapshot) => Some((uuid(Attr::CloneUuid)?, number(Attr::CloneCtransid)?)),
+            _ => {
+                let other = command.number();
                 return Err(damaged(&format!(
                     "its first command is number {other}, not SUBVOL or SNAPSHOT"
                 )));
             }
         };
-        let (path, uuid, ctransid) = (
-            need(ATTR_PATH)?.to_vec(),
-            uuid(ATTR_UUID)?,
-            number(ATTR_CTRANSID)?,
-        );
         Ok(Head {
             version,
-            path,
-            uuid,
-            ctransid,
+            path: need(Attr::Path)?.to_vec(),
+            uuid: uuid(Attr::Uuid)?,
+            ctransid: number(Attr::Ctransid)?,
             parent,
         })
     }
@@ -170,19 +160,22 @@ impl Head {
         let mut bytes = Vec::with_capacity(256);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&self.version.to_le_bytes());
-        bytes.extend_from_slice(&[0; COMMAND]);
-        put(&mut bytes, ATTR_PATH, &self.path);
-        put(&mut bytes, ATTR_UUID, &self.uuid.0);
-        put(&mut bytes, ATTR_CTRANSID, &self.ctransid.to_le_bytes());
-        if let Some((uuid, ctransid)) = self.parent {
-            put(&mut bytes, ATTR_CLONE_UUID, &uuid.0);
-            put(&mut bytes, ATTR_CLONE_CTRANSID, &ctransid.to_le_bytes());
-        }
-        let kind = match self.parent {
-            Some(_) => CMD_SNAPSHOT,
-            None => CMD_SUBVOL,
+        let ctransid = self.ctransid.to_le_bytes();
+        let mut attributes: Vec<(Attr, &[u8])> = vec![
+            (Attr::Path, &self.path),
+            (Attr::Uuid, &self.uuid.0),
+            (Attr::Ctransid, &ctransid),
+        ];
+        let parent = self.parent.map(|(uuid, at)| (uuid.0, at.to_le_bytes()));
+        let verb = match &parent {
+            Some((uuid, at)) => {
+                attributes.extend([(Attr::CloneUuid, &uuid[..]), (Attr::CloneCtransid, at)]);
+                Verb::Snapshot
+            }
+            None => Verb::Subvol,
         };
-        close(&mut bytes[HEADER..], kind);
+        let version = self.version;
+        CommandWriter { version }.put(&mut bytes, verb, &attributes);
         bytes
     }
 }
@@ -196,23 +189,10 @@ pub enum Parsed {
     Needs(usize),
 }
 
-fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    bytes.extend_from_slice(&kind.to_le_bytes());
+fn put(bytes: &mut Vec<u8>, kind: Attr, value: &[u8]) {
+    bytes.extend_from_slice(&(kind as u16).to_le_bytes());
     bytes.extend_from_slice(&(value.len() as u16).to_le_bytes());
     bytes.extend_from_slice(value);
-}
-
-/// The value of a command's attribute. Only for commands whose attributes all have lengths.
-fn attribute(mut body: &[u8], wanted: u16) -> Option<&[u8]> {
-    while body.len() >= 4 {
-        let (kind, length) = (le16(body), usize::from(le16(&body[2..])));
-        let value = body.get(4..4 + length)?;
-        if kind == wanted {
-            return Some(value);
-        }
-        body = &body[4 + length..];
-    }
-    None
 }
 
 fn le16(bytes: &[u8]) -> u16 {
@@ -246,7 +226,8 @@ fn restarted(passed: u64) -> Error {
     )
 }
 
-fn damaged(what: &str) -> Error {
+/// What cannot have come from a kernel.
+pub(crate) fn damaged(what: &str) -> Error {
     Error::damaged("the send stream is damaged", what)
 }
 
@@ -311,7 +292,7 @@ impl CommandCheck {
             }
             self.sum = crc(crc(0, &self.header[..6]), &[0; 4]);
             let command = le16(&self.header[4..]);
-            if matches!(command, CMD_SUBVOL | CMD_SNAPSHOT) {
+            if matches!(Verb::of(command), Some(Verb::Subvol | Verb::Snapshot)) {
                 return Err(self.wrong("makes a second snapshot"));
             }
             self.paths.begin(command);
@@ -333,7 +314,7 @@ impl CommandCheck {
         if self.sum != le32(&self.header[6..]) {
             return Err(self.wrong("has a command whose checksum is wrong"));
         }
-        self.ended = le16(&self.header[4..]) == CMD_END;
+        self.ended = le16(&self.header[4..]) == Verb::End as u16;
         self.have = 0;
         self.sound = self.passed;
         Ok(())
@@ -453,7 +434,7 @@ pub(crate) mod tests {
     fn stream() -> Vec<u8> {
         let mut bytes = head(None).encode();
         bytes.extend(command(15, &[9; 5000]));
-        bytes.extend(command(CMD_END, &[]));
+        bytes.extend(command(Verb::End as u16, &[]));
         bytes
     }
 
@@ -469,7 +450,7 @@ pub(crate) mod tests {
     #[test]
     fn end_is_as_the_kernel_writes_it() {
         assert_eq!(
-            command(CMD_END, &[]),
+            command(Verb::End as u16, &[]),
             [0, 0, 0, 0, 0x15, 0, 0x50, 0x6c, 0xc9, 0x9d]
         );
     }

@@ -132,6 +132,8 @@
 mod another_way;
 mod batch;
 mod check_copy;
+#[cfg(test)]
+mod kit;
 mod moved;
 mod planning;
 pub mod resend;

@@ -574,12 +574,7 @@ mod tests {
             created: Some(i64::from(n) * 86_400),
             ..Snapshot::default()
         };
-        let diff = |to, from: Option<u8>| Diff {
-            to: id(to),
-            from: from.map(id),
-            size: Size::Exact(1),
-            clones: Vec::new(),
-        };
+        let diff = |to, from: Option<u8>| Diff::new(id(to), from.map(id), Size::Exact(1));
         let listing = Listing {
             snapshots: (1..=5).map(snapshot).collect(),
             offer: Offer::Only(vec![

@@ -1,8 +1,10 @@
 //! What btrfs does to files that other filesystems cannot: shared extents, compressed ones as they are,
-//! and the flags that new files get from their directory. Knows no stream.
+//! and the flags that new files get from their directory. Knows no stream
+//! but the value of a compressed extent in one.
 
 use super::abi::{self, zeroed};
-use super::search::{ItemKey, Search, SearchBuffer};
+use super::search::{Search, SearchBuffer, key};
+use crate::stream::instruction::Encoded;
 use crate::sys;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -25,23 +27,6 @@ pub fn clone_range(
         offset,
     };
     sys::ioctl(file, &abi::CLONE_RANGE, &mut args)
-}
-
-/// A compressed extent, as send streams and the kernel describe it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Encoded<'a> {
-    /// Where in the file it begins.
-    pub offset: u64,
-    /// The compressed bytes.
-    pub data: &'a [u8],
-    /// How many bytes of the file it stands for.
-    pub len: u64,
-    /// How many bytes it has when it is unpacked, and which of them is the first of the file's.
-    pub unencoded_len: u64,
-    /// The second of these.
-    pub unencoded_offset: u64,
-    /// The kernel's number for how it is compressed.
-    pub compression: u32,
 }
 
 /// Writes a compressed extent as it is.
@@ -99,11 +84,7 @@ pub fn set_inode_flags(file: BorrowedFd, mut flags: u64) -> io::Result<()> {
 /// # Errors
 /// What the kernel says: EPERM if we are not root.
 pub fn has_extent_from(subvolume: BorrowedFd, ino: u64, offset: u64) -> io::Result<bool> {
-    let key = |offset| ItemKey {
-        objectid: ino,
-        kind: abi::EXTENT_DATA,
-        offset,
-    };
+    let key = |offset| key(ino, abi::EXTENT_DATA, offset);
     let mut buffer = SearchBuffer::new();
     // 0 is the tree of the subvolume itself.
     let mut search = Search::new(subvolume, &mut buffer, 0, key(offset), key(u64::MAX));

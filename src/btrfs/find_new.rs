@@ -4,7 +4,7 @@
 use super::abi;
 use super::change::open_subvolume;
 use super::root_id;
-use super::search::{ItemKey, Search, SearchBuffer};
+use super::search::{ItemKey, Search, SearchBuffer, key};
 use super::subvolume::subvolume_of;
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
@@ -47,7 +47,7 @@ pub fn changed_since(
 /// If the kernel refuses, as for who is not root.
 pub fn touched_since(subvolume: BorrowedFd, since: u64) -> io::Result<bool> {
     let mut buffer = SearchBuffer::new();
-    let (from, to) = (key(abi::FIRST_FREE + 1), key(abi::LAST_FREE));
+    let (from, to) = (inode(abi::FIRST_FREE + 1), inode(abi::LAST_FREE));
     let mut search =
         Search::new(subvolume, &mut buffer, root_id(subvolume)?, from, to).since(since + 1);
     while let Some(item) = search.next()? {
@@ -67,7 +67,7 @@ fn any_inode(
     ignored: impl Fn(u64) -> bool,
 ) -> io::Result<bool> {
     let (mut buffer, mut other) = (SearchBuffer::new(), SearchBuffer::new());
-    let (from, to) = (key(abi::FIRST_FREE), key(abi::LAST_FREE));
+    let (from, to) = (inode(abi::FIRST_FREE), inode(abi::LAST_FREE));
     let mut search = Search::new(now, &mut buffer, root_id(now)?, from, to).since(since + 1);
     let tree = root_id(then)?;
     while let Some(item) = search.next()? {
@@ -87,12 +87,8 @@ fn any_inode(
     Ok(false)
 }
 
-fn key(objectid: u64) -> ItemKey {
-    ItemKey {
-        objectid,
-        kind: abi::INODE_ITEM,
-        offset: 0,
-    }
+fn inode(number: u64) -> ItemKey {
+    key(number, abi::INODE_ITEM, 0)
 }
 
 /// What a subvolume holds, by the generations in which it was written.
@@ -128,7 +124,7 @@ pub fn written(subvolume: &Path) -> Result<WrittenBytes> {
 
 fn all_extents(now: BorrowedFd) -> io::Result<WrittenBytes> {
     let (mut written, mut buffer) = (WrittenBytes::default(), SearchBuffer::new());
-    let (from, to) = (key(abi::FIRST_FREE), key(abi::LAST_FREE));
+    let (from, to) = (inode(abi::FIRST_FREE), inode(abi::LAST_FREE));
     let mut search = Search::new(now, &mut buffer, root_id(now)?, from, to);
     while let Some(item) = search.next()? {
         match item.key.kind {

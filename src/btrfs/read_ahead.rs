@@ -4,7 +4,7 @@
 
 use super::abi;
 use super::root_id;
-use super::search::{ItemKey, Search, SearchBuffer};
+use super::search::{Search, SearchBuffer};
 use crate::sys::{dir, page_cache};
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
@@ -96,14 +96,8 @@ impl SendPosition {
 pub fn read_ahead(wanted: &SendScope, sender: &SendPosition) -> io::Result<()> {
     let snapshot = wanted.snapshot.as_fd();
     let tree = root_id(snapshot)?;
-    let key = |objectid, offset| ItemKey {
-        objectid,
-        kind: 0,
-        offset,
-    };
-    let (from, to) = (key(abi::FIRST_FREE, 0), key(abi::LAST_FREE, u64::MAX));
     let mut buffer = SearchBuffer::new();
-    let mut search = Search::new(snapshot, &mut buffer, tree, from, to).since(wanted.since + 1);
+    let mut search = Search::all(snapshot, &mut buffer, tree).since(wanted.since + 1);
     let (mut window, mut seen) = (Window::default(), HashSet::new());
     while let Some(item) = search.next()? {
         // Who ends waits for this thread, and of a large tree there may be nothing to read for minutes.

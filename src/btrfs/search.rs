@@ -1,7 +1,7 @@
 //! Reading the filesystem's trees: TREE_SEARCH_V2, one item after the other.
 //! Knows keys and buffers; what an item says is `abi`'s business.
 
-use super::abi::{Fields, SearchKey, TREE_SEARCH_V2, zeroed};
+use super::abi::{FIRST_FREE, Fields, LAST_FREE, SearchKey, TREE_SEARCH_V2, zeroed};
 use crate::sys;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -19,20 +19,24 @@ pub(super) struct ItemKey {
     pub(super) offset: u64,
 }
 
+/// The key with these three parts.
+pub(super) const fn key(objectid: u64, kind: u32, offset: u64) -> ItemKey {
+    ItemKey {
+        objectid,
+        kind,
+        offset,
+    }
+}
+
 impl ItemKey {
     /// The key after this one: a number of 64 + 8 + 64 bits, plus one. `None` after the last.
     fn next(self) -> Option<ItemKey> {
         if let Some(offset) = self.offset.checked_add(1) {
             return Some(ItemKey { offset, ..self });
         }
-        let (objectid, kind, offset) = match self.kind {
-            255 => (self.objectid.checked_add(1)?, 0, 0),
-            kind => (self.objectid, kind + 1, 0),
-        };
-        Some(ItemKey {
-            objectid,
-            kind,
-            offset,
+        Some(match self.kind {
+            255 => key(self.objectid.checked_add(1)?, 0, 0),
+            kind => key(self.objectid, kind + 1, 0),
         })
     }
 }
@@ -64,6 +68,12 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
+    /// All that the tree of a subvolume has.
+    pub(super) fn all(file: BorrowedFd<'a>, buffer: &'a mut SearchBuffer, tree: u64) -> Search<'a> {
+        let (from, to) = (key(FIRST_FREE, 0, 0), key(LAST_FREE, 0, u64::MAX));
+        Search::new(file, buffer, tree, from, to)
+    }
+
     pub(super) fn new(
         file: BorrowedFd<'a>,
         buffer: &'a mut SearchBuffer,
@@ -123,11 +133,7 @@ impl<'a> Search<'a> {
     /// Key and length of the item at a place in the buffer.
     fn header(&self, at: usize) -> Option<(ItemKey, usize)> {
         let fields = Fields(sys::bytes_of(&self.buffer.0).get(at..)?);
-        let key = ItemKey {
-            objectid: fields.u64(8)?,
-            offset: fields.u64(16)?,
-            kind: fields.u32(24)?,
-        };
+        let key = key(fields.u64(8)?, fields.u32(24)?, fields.u64(16)?);
         Some((key, fields.u32(28)? as usize))
     }
 
@@ -160,14 +166,6 @@ fn starting(key: SearchKey, from: ItemKey) -> SearchKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn key(objectid: u64, kind: u32, offset: u64) -> ItemKey {
-        ItemKey {
-            objectid,
-            kind,
-            offset,
-        }
-    }
 
     #[test]
     fn the_next_key_carries_over() {

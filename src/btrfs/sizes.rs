@@ -2,7 +2,7 @@
 //! of every file. Never turns quotas on.
 
 use super::abi::{self, QuotaRescan, zeroed};
-use super::search::{ItemKey, Search, SearchBuffer};
+use super::search::{Search, SearchBuffer, key};
 use super::subvolume::Subvolume;
 use super::{Filesystem, number, sysfs};
 use crate::error::{Doing, Error, Result};
@@ -111,16 +111,8 @@ impl Filesystem {
 
     fn count(&self, id: u64, count: &mut Count, buffer: &mut SearchBuffer) -> io::Result<()> {
         count.begin();
-        let from = ItemKey {
-            objectid: abi::FIRST_FREE,
-            kind: abi::EXTENT_DATA,
-            offset: 0,
-        };
-        let to = ItemKey {
-            objectid: abi::LAST_FREE,
-            kind: abi::EXTENT_DATA,
-            offset: u64::MAX,
-        };
+        let from = key(abi::FIRST_FREE, abi::EXTENT_DATA, 0);
+        let to = key(abi::LAST_FREE, abi::EXTENT_DATA, u64::MAX);
         let mut search = Search::new(self.fd(), buffer, id, from, to);
         while let Some(item) = search.next()? {
             if item.key.kind == abi::EXTENT_DATA

@@ -3,7 +3,7 @@
 
 use super::abi;
 use super::root_id;
-use super::search::{ItemKey, Search, SearchBuffer};
+use super::search::{Search, SearchBuffer};
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -34,20 +34,13 @@ struct Change {
 pub fn less_than_whole(snapshot: BorrowedFd, since: u64, deleted: u64) -> io::Result<Option<u64>> {
     let tree = root_id(snapshot)?;
     let mut buffer = SearchBuffer::new();
-    let changed = changed(all(snapshot, &mut buffer, tree).since(since + 1), since)?;
+    let changed = changed(
+        Search::all(snapshot, &mut buffer, tree).since(since + 1),
+        since,
+    )?;
     let most = changed.most.saturating_add(deleted);
-    let more = has_more(all(snapshot, &mut buffer, tree), most)?;
+    let more = has_more(Search::all(snapshot, &mut buffer, tree), most)?;
     Ok(more.then_some(changed.mostly))
-}
-
-fn all<'a>(file: BorrowedFd<'a>, buffer: &'a mut SearchBuffer, tree: u64) -> Search<'a> {
-    let key = |objectid, offset| ItemKey {
-        objectid,
-        kind: 0,
-        offset,
-    };
-    let (from, to) = (key(abi::FIRST_FREE, 0), key(abi::LAST_FREE, u64::MAX));
-    Search::new(file, buffer, tree, from, to)
 }
 
 /// What changed, by the items that lie in leaves which were written since. Whatever changes of an inode changes

@@ -2,7 +2,7 @@
 //! each. That is for root; what others may see is `walk`'s business.
 
 use super::abi::{self, BackRef, RootItem};
-use super::search::{ItemKey, Search, SearchBuffer};
+use super::search::{ItemKey, Search, SearchBuffer, key};
 use super::subvolume::{Coverage, Subvolume, Subvolumes, UnreadSubvolume, seconds};
 use super::{Filesystem, lookup, sizes, walk};
 use crate::error::{Doing, Result};
@@ -182,14 +182,6 @@ fn read_roots(file: BorrowedFd) -> io::Result<Roots> {
     Ok(roots.without_deleted())
 }
 
-fn key(objectid: u64, kind: u32, offset: u64) -> ItemKey {
-    ItemKey {
-        objectid,
-        kind,
-        offset,
-    }
-}
-
 /// Paths from the top of the filesystem, each looked up once.
 struct PathLookup<'a> {
     file: BorrowedFd<'a>,
@@ -275,11 +267,7 @@ impl<'a> PathLookup<'a> {
 /// What the kernel says: EPERM to who is not root, ENOENT where there is no index.
 pub fn received_from(filesystem: BorrowedFd, uuid: Uuid) -> io::Result<Vec<u64>> {
     let half = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
-    let key = ItemKey {
-        objectid: half(&uuid.0[..8]),
-        kind: abi::UUID_RECEIVED,
-        offset: half(&uuid.0[8..]),
-    };
+    let key = key(half(&uuid.0[..8]), abi::UUID_RECEIVED, half(&uuid.0[8..]));
     let mut buffer = SearchBuffer::new();
     let mut search = Search::new(filesystem, &mut buffer, abi::UUID_TREE, key, key);
     let found = search.next()?.map(|item| item.data.chunks_exact(8));

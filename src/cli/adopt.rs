@@ -21,12 +21,11 @@ use std::path::{Path, PathBuf};
 pub(super) const COMMAND: Command<Form> = Command {
     name: "adopt",
     about: "says what snapshots are of, where nothing else does",
-    usages: &[Usage {
-        form: Form::Adopt,
-        when: None,
-        words: "[options] LOCATION [NAME...] --as SUBVOLUME",
-        count: (1, usize::MAX),
-    }],
+    usages: &[Usage::of(
+        Form::Adopt,
+        "[options] LOCATION [NAME...] --as SUBVOLUME",
+        (1, usize::MAX),
+    )],
     text: "\
 Without names, all that nothing attributes are meant. What would be done is shown; --yes does it.
 ",

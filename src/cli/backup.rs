@@ -16,12 +16,7 @@ pub(super) const COMMAND: Command<Form> = Command {
     name: "backup",
     about: "makes a snapshot of a subvolume, brings it to every destination, and lets old ones go",
     usages: &[
-        Usage {
-            form: Form::Backup,
-            when: None,
-            words: "[options] SUBVOLUME DEST...",
-            count: (2, usize::MAX),
-        },
+        Usage::of(Form::Backup, "[options] SUBVOLUME DEST...", (2, usize::MAX)),
         with_config(Form::BackupConfig),
     ],
     text: "\

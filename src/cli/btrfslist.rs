@@ -26,12 +26,7 @@ pub(super) const PROGRAM: Program<ListWish, ()> = Program {
     commands: &[Command {
         name: "",
         about: "shows all subvolumes of a btrfs filesystem in detail",
-        usages: &[Usage {
-            form: (),
-            when: None,
-            words: "[options] DIR",
-            count: (1, 1),
-        }],
+        usages: &[Usage::of((), "[options] DIR", (1, 1))],
         text: "\
 Of the filesystem that DIR is on it shows UUID, devices and sizes, and then every subvolume with its
 number, tree level, generation, total and exclusive size, read-only flag, state (below DIR), UUID,

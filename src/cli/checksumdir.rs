@@ -50,24 +50,9 @@ pub(super) const PROGRAM: Program<Options, Mode> = Program {
         name: "",
         about: "shows whether two directory trees are the same",
         usages: &[
-            Usage {
-                form: Mode::Write,
-                when: None,
-                words: "[options] DIR...",
-                count: (1, usize::MAX),
-            },
-            Usage {
-                form: Mode::Check,
-                when: Some("check"),
-                words: "[options] --check LIST... [DIR]",
-                count: (1, usize::MAX),
-            },
-            Usage {
-                form: Mode::Compare,
-                when: Some("compare"),
-                words: "[options] --compare A B",
-                count: (2, 2),
-            },
+            Usage::of(Mode::Write, "[options] DIR...", (1, usize::MAX)),
+            Usage::when("check", Mode::Check, "[options] --check LIST... [DIR]", (1, usize::MAX)),
+            Usage::when("compare", Mode::Compare, "[options] --compare A B", (2, 2)),
         ],
         text: "\
 It writes lists of each DIR, NAME.ls, NAME.files and NAME.sha256sum; compares lists with DIR as it is

@@ -21,18 +21,13 @@ pub(super) const COMMAND: Command<Form> = Command {
     name: "clean",
     about: "removes what interrupted runs left, or one backup in a bucket",
     usages: &[
-        Usage {
-            form: Form::Clean,
-            when: None,
-            words: "[options] LOCATION",
-            count: (1, 1),
-        },
-        Usage {
-            form: Form::CleanBackup,
-            when: Some("config"),
-            words: "[options] --config FILE --backup NAME/TIME",
-            count: (0, 0),
-        },
+        Usage::of(Form::Clean, "[options] LOCATION", (1, 1)),
+        Usage::when(
+            "config",
+            Form::CleanBackup,
+            "[options] --config FILE --backup NAME/TIME",
+            (0, 0),
+        ),
     ],
     text: "\
 In a directory that is what a record of ours names as unfinished; in a bucket unfinished uploads,

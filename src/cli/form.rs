@@ -66,12 +66,7 @@ pub(super) const EXIT: &[(u8, &str)] = &[
 
 /// The form of a command that does what a configuration file says.
 pub(super) const fn with_config(form: Form) -> Usage<Form> {
-    Usage {
-        form,
-        when: Some("config"),
-        words: "[options] --config FILE",
-        count: (0, 0),
-    }
+    Usage::when("config", form, "[options] --config FILE", (0, 0))
 }
 
 /// What does or shows something, and makes no file for people.

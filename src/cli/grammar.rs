@@ -1,8 +1,11 @@
 //! What a command line may say: programs, their commands, and options with all that is known of them.
 //! Parsing, help, completions and refusals follow from this. Knows no command and no option by name.
 
+mod usages;
+
 use crate::error::{Error, Result};
 use std::ffi::OsString;
+pub(super) use usages::Usage;
 
 /// A program, and everything that its command line may say. `F` names what it can be told to do, and
 /// `O` is where options are put.
@@ -28,17 +31,6 @@ pub(super) struct Command<F: 'static> {
     pub(super) examples: &'static [&'static str],
     /// What its exit status means; nothing if that is said elsewhere.
     pub(super) exit: &'static [(u8, &'static str)],
-}
-
-/// One of the ways in which a command is used: each has options of its own.
-pub(super) struct Usage<F> {
-    pub(super) form: F,
-    /// The option that chooses it; `None` for what holds otherwise.
-    pub(super) when: Option<&'static str>,
-    /// What follows the name of the command.
-    pub(super) words: &'static str,
-    /// How many words that are no options there can be, at least and at most.
-    pub(super) count: (usize, usize),
 }
 
 /// Options that are shown together.

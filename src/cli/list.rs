@@ -22,12 +22,7 @@ pub(super) const COMMAND: Command<Form> = Command {
     name: "list",
     about: "shows the snapshots at a location, and the backups in archives there",
     usages: &[
-        Usage {
-            form: Form::List,
-            when: None,
-            words: "[options] LOCATION",
-            count: (1, 1),
-        },
+        Usage::of(Form::List, "[options] LOCATION", (1, 1)),
         with_config(Form::ListConfig),
     ],
     text: "",

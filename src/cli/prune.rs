@@ -17,12 +17,7 @@ pub(super) const COMMAND: Command<Form> = Command {
     name: "prune",
     about: "lets old snapshots go where backups arrive, of each subvolume by itself",
     usages: &[
-        Usage {
-            form: Form::Prune,
-            when: None,
-            words: "[options] LOCATION --keep POLICY",
-            count: (1, 1),
-        },
+        Usage::of(Form::Prune, "[options] LOCATION --keep POLICY", (1, 1)),
         with_config(Form::PruneConfig),
     ],
     text: "\

@@ -17,12 +17,11 @@ use std::time::Duration;
 pub(super) const COMMAND: Command<Form> = Command {
     name: "restore",
     about: "brings a backup back from the bucket that a configuration file names",
-    usages: &[Usage {
-        form: Form::Restore,
-        when: None,
-        words: "[options] --config FILE --subvolume NAME --target PATH",
-        count: (0, 0),
-    }],
+    usages: &[Usage::of(
+        Form::Restore,
+        "[options] --config FILE --subvolume NAME --target PATH",
+        (0, 0),
+    )],
     text: "\
 It shows first what it takes: the chain of backups, bytes, costs and how long frozen objects take
 to thaw. All of them are thawed at once. What is received stays, read-only, in

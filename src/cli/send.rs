@@ -10,12 +10,7 @@ use crate::error::Result;
 pub(super) const COMMAND: Command<Form> = Command {
     name: "send",
     about: "sends the snapshots of a configuration that are there, and makes none",
-    usages: &[Usage {
-        form: Form::Send,
-        when: None,
-        words: "[options] --config FILE",
-        count: (0, 0),
-    }],
+    usages: &[Usage::of(Form::Send, "[options] --config FILE", (0, 0))],
     text: "\
 Each destination gets what it lacks of the snapshots that are there, if it has no schedule of its own or
 is due by that; an archive gets the newest when a backup is due. Old ones go as with backup.

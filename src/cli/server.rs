@@ -18,12 +18,11 @@ use std::path::{Component, Path, PathBuf};
 pub(super) const COMMAND: Command<Form> = Command {
     name: "--server",
     about: "serves DIR to the buttersink at the other end of standard input and output",
-    usages: &[Usage {
-        form: Form::Server,
-        when: None,
-        words: "--mode r|p|a|w [--as NAME] [--strict] [--max-bytes N] [--max-snapshots N] [--receive-with WAY] [--receive-unconfined] DIR",
-        count: (1, 1),
-    }],
+    usages: &[Usage::of(
+        Form::Server,
+        "--mode r|p|a|w [--as NAME] [--strict] [--max-bytes N] [--max-snapshots N] [--receive-with WAY] [--receive-unconfined] DIR",
+        (1, 1),
+    )],
     text: "",
     examples: &[],
     exit: &[],

@@ -16,12 +16,7 @@ pub(super) const COMMAND: Command<Form> = Command {
     name: "snapshot",
     about: "makes a snapshot of a subvolume, or those that are due, and sends nothing",
     usages: &[
-        Usage {
-            form: Form::Snapshot,
-            when: None,
-            words: "[options] SUBVOLUME",
-            count: (1, 1),
-        },
+        Usage::of(Form::Snapshot, "[options] SUBVOLUME", (1, 1)),
         with_config(Form::SnapshotConfig),
     ],
     text: "\

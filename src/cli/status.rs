@@ -14,12 +14,7 @@ use crate::snapshot::shown;
 pub(super) const COMMAND: Command<Form> = Command {
     name: "status",
     about: "says how the backups of a configuration stand, and what is late",
-    usages: &[Usage {
-        form: Form::Status,
-        when: None,
-        words: "[options] --config FILE",
-        count: (0, 0),
-    }],
+    usages: &[Usage::of(Form::Status, "[options] --config FILE", (0, 0))],
     text: "\
 For each subvolume and destination: the newest snapshot that is there, how old it is, when something is
 due, what is lacking, the last error, what the last verification found, what is free, and when it will

@@ -27,18 +27,13 @@ pub(super) const COMMAND: Command<Form> = Command {
     name: "sync",
     about: "brings the snapshots of SRC to DST",
     usages: &[
-        Usage {
-            form: Form::Sync,
-            when: None,
-            words: "[options] SRC DST",
-            count: (2, 2),
-        },
-        Usage {
-            form: Form::Resend,
-            when: Some("resend"),
-            words: "[options] --resend NAME SRC DST",
-            count: (2, 2),
-        },
+        Usage::of(Form::Sync, "[options] SRC DST", (2, 2)),
+        Usage::when(
+            "resend",
+            Form::Resend,
+            "[options] --resend NAME SRC DST",
+            (2, 2),
+        ),
     ],
     text: "\
 What DST has already is not sent again, whatever it is called there. With a slash at its end SRC is

@@ -30,12 +30,7 @@ pub(super) const COMMAND: Command<Form> = Command {
     name: "verify",
     about: "looks at what is stored again, without trusting that it was written well",
     usages: &[
-        Usage {
-            form: Form::Verify,
-            when: None,
-            words: "[options] LOCATION",
-            count: (1, 1),
-        },
+        Usage::of(Form::Verify, "[options] LOCATION", (1, 1)),
         with_config(Form::VerifyConfig),
     ],
     text: "\

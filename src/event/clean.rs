@@ -158,7 +158,7 @@ pub struct Adopted {
     pub before: Option<Origin>,
     /// What it is of.
     pub origin: Origin,
-    /// It is, and not only would be.
+    /// Whether it is recorded now; a dry run only says what would be.
     pub done: bool,
 }
 

@@ -18,7 +18,7 @@ pub struct Fault {
     pub words: String,
     /// The way out, in words; null if none is known.
     pub hint: Option<String>,
-    /// The same as an error.
+    /// The fault as the error of the run that meets it.
     #[serde(skip)]
     pub error: Error,
 }

@@ -33,9 +33,9 @@ pub struct Counts {
     /// Of how many each thing was seen, and nothing speaks against them.
     #[serde(flatten)]
     pub seen: BTreeMap<Seen, usize>,
-    /// Those of which nothing was seen.
+    /// How many could not be looked at.
     pub unverifiable: usize,
-    /// Those that are not as they should be.
+    /// How many are not what they claim to be.
     pub different: usize,
 }
 

@@ -23,7 +23,7 @@ pub fn open(path: &Path) -> Result<()> {
 /// What that came to passes through.
 ///
 /// # Errors
-/// Those of the change. A log that cannot be written does not stop the work that it tells about.
+/// The outcome's own. A log that cannot be written does not stop the work that it tells about.
 pub fn change<T>(action: &str, place: impl FnOnce() -> String, outcome: Result<T>) -> Result<T> {
     if let Some(log) = LOG.get() {
         let place = place();

@@ -53,12 +53,11 @@ fn unrelated(
         .filter(|s| s.state != State::Altered)
     {
         let others = newest.iter().filter(|s| !families.are_kin(s, target));
-        diffs.extend(others.take(STRANGERS).map(|from| Diff {
-            to: target.id(),
-            from: Some(from.id()),
-            size: Size::Unknown,
-            clones: Vec::new(),
-        }));
+        diffs.extend(
+            others
+                .take(STRANGERS)
+                .map(|from| Diff::new(target.id(), Some(from.id()), Size::Unknown)),
+        );
     }
     diffs
 }
@@ -106,12 +105,7 @@ fn related(targets: &[&Snapshot], families: &Families, parents: &HashSet<Uuid>) 
         }
         let mut seen = HashSet::from([target.id()]);
         from.retain(|id| seen.insert(*id));
-        let diff = |from| Diff {
-            to: target.id(),
-            from,
-            size: Size::Unknown,
-            clones: Vec::new(),
-        };
+        let diff = |from| Diff::new(target.id(), from, Size::Unknown);
         diffs.extend(from.into_iter().map(|from| diff(Some(from))));
         diffs.push(diff(None));
     }

@@ -62,12 +62,7 @@ impl<'a> Planner<'a> {
 
     /// Nothing leads to a target.
     fn is_lost(&mut self, target: &Snapshot, why: String) {
-        let whole = Diff {
-            to: target.id(),
-            from: None,
-            size: Size::Unknown,
-            clones: Vec::new(),
-        };
+        let whole = Diff::new(target.id(), None, Size::Unknown);
         let why = self.refusal(&whole).map_or(why, str::to_owned);
         self.obstacle(Obstacle::blocking(&target.path, why));
     }

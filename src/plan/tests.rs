@@ -548,12 +548,7 @@ fn what_is_of_others_stays_and_what_it_is_built_on() {
         deleted.map(|step| step.to).collect::<Vec<_>>()
     };
     assert_eq!(deleted(&dest), [uuid(2), uuid(5)]);
-    let diff = |to, from: Option<u64>| Diff {
-        to: uuid(to),
-        from: from.map(uuid),
-        size: Size::Exact(1),
-        clones: Vec::new(),
-    };
+    let diff = |to, from: Option<u64>| Diff::new(uuid(to), from.map(uuid), Size::Exact(1));
     let stored = [(1, None), (2, None), (3, Some(2)), (4, None), (5, None)];
     dest.offer = Offer::Only(stored.map(|(to, from)| diff(to, from)).into());
     assert_eq!(deleted(&dest), [uuid(5)]);

@@ -2,14 +2,15 @@
 //! top's attributes, which come last of all. Knows no filesystem: what it does to the tree goes through
 //! `tree`.
 
-use super::command::{Instruction, Make, Range, length};
 use super::inherit::{absent_is_well, is_inherited, strip};
 use super::tree::OpenTree;
 use super::unpack::unpack;
-use super::{Fresh, Named, Receiver, Writes};
-use crate::btrfs::{self, Encoded};
+use super::{Fresh, Named, Receiver, Writes, decode, length};
+use crate::btrfs;
 use crate::error::Result;
 use crate::snapshot::Uuid;
+use crate::stream::damaged;
+use crate::stream::instruction::{CloneRange, Encoded, Instruction, Make};
 use crate::sys::at::{self, Thing, open_within};
 use crate::sys::dir::Time;
 use std::io::{self, IoSlice};
@@ -26,72 +27,67 @@ impl Receiver {
     /// Any command but the making of something.
     pub(super) fn carry_out<'p>(
         &mut self,
-        command: Instruction<'p>,
+        instruction: &Instruction<'p>,
         writes: &mut Writes<'p>,
     ) -> Result<()> {
-        if let Instruction::Write { path, offset, data } = command {
+        if let Instruction::Write { path, offset, data } = *instruction {
             return self.write(path, offset, data, writes);
         }
         self.write_out(writes)?;
-        match command {
-            Instruction::Encoded(path, extent) => {
-                self.write_encoded(path, &extent).named("write", path)
-            }
-            Instruction::Clone(path, range) => self.share(path, &range).named("clone into", path),
-            Instruction::Truncate(path, size) => self.truncate(path, size).named("truncate", path),
-            Instruction::Allocate {
-                path,
-                mode,
-                offset,
-                length,
-            } => {
-                let allocate = self.allocate(path, mode, offset, length);
-                allocate.named("reserve space in", path)
-            }
-            Instruction::Flags => {
-                self.notes.flags += 1;
-                Ok(())
-            }
-            Instruction::NoData => Err(super::command::damaged(
-                "has no data: it was made with btrfs send --no-data",
+        match instruction {
+            Instruction::NoData { .. } => Err(damaged(
+                "it has no data: it was made with btrfs send --no-data",
             )),
+            Instruction::Verity(_) => {
+                Err(damaged("it has a command that its protocol does not have"))
+            }
             Instruction::End => {
                 self.current = None;
                 self.ended = true;
                 Ok(())
             }
-            names_or_attributes => self.metadata(names_or_attributes),
+            _ => {
+                let done = self.change(instruction);
+                done.named(instruction.words(), instruction.path())
+            }
         }
     }
 
-    fn metadata(&mut self, command: Instruction) -> Result<()> {
-        match command {
-            Instruction::Rename { from, to } => self.rename(from, to).named("rename", from),
-            Instruction::Link { from, to } => self.link(from, to).named("link", to),
-            Instruction::Unlink(path) => self.remove(path, false).named("remove", path),
-            Instruction::Rmdir(path) => self.remove(path, true).named("remove", path),
-            Instruction::SetXattr { path, name, value } => {
-                let set = self.set_xattr(path, name, Some(value));
-                set.named("set an extended attribute of", path)
-            }
-            Instruction::RemoveXattr { path, name } => {
-                let removed = self.set_xattr(path, name, None);
-                removed.named("remove an extended attribute of", path)
-            }
-            Instruction::Chmod(path, mode) => self.chmod(path, mode).named("set the mode of", path),
-            Instruction::Chown(path, user, group) => {
-                let chown = self.chown(path, user, group);
-                chown.named("set the owner of", path)
-            }
+    fn change(&mut self, instruction: &Instruction) -> io::Result<()> {
+        match *instruction {
+            Instruction::Encoded(path, extent) => self.write_encoded(path, &extent),
+            Instruction::Clone(path, range) => self.share(path, &range),
+            Instruction::Truncate(path, size) => self.with_file(path, |_, file| file.set_len(size)),
+            Instruction::Allocate {
+                path,
+                mode,
+                offset,
+                length,
+            } => self.with_file(path, |_, file| {
+                at::allocate(file.as_fd(), mode, offset, length)
+            }),
+            Instruction::Rename { from, to } => self.rename(from, to),
+            Instruction::Link { from, to } => self.link(from, to),
+            Instruction::Unlink(path) => self.remove(path, false),
+            Instruction::Rmdir(path) => self.remove(path, true),
+            Instruction::SetXattr { path, name, value } => self.set_xattr(path, name, Some(value)),
+            Instruction::RemoveXattr { path, name } => self.set_xattr(path, name, None),
+            Instruction::Chmod(path, mode) => self.chmod(path, mode),
+            Instruction::Chown(path, user, group) => self.chown(path, user, group),
             Instruction::Times {
                 path,
                 read,
                 changed,
-            } => {
-                let times = self.set_times(path, read, changed);
-                times.named("set the times of", path)
+            } => self.set_times(path, read, changed),
+            Instruction::Flags(_) => {
+                self.notes.flags += 1;
+                Ok(())
             }
-            _ => Ok(()),
+            Instruction::Make { .. }
+            | Instruction::Write { .. }
+            | Instruction::Verity(_)
+            | Instruction::NoData { .. }
+            | Instruction::End => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -103,7 +99,7 @@ impl Receiver {
         let has_mode = !matches!(make, Make::Symlink(_));
         let known = self.mode_ahead(path, ahead);
         let known = known.filter(|_| dir.plain && has_mode);
-        let mode = known.unwrap_or(make.first_mode());
+        let mode = known.unwrap_or(first_mode(make));
         match make {
             Make::File => {
                 let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
@@ -132,7 +128,7 @@ impl Receiver {
         for _ in 0..AHEAD {
             let length = length(ahead).ok()?.ok()?;
             let (next, rest) = ahead.split_at(length);
-            match Instruction::decode(self.version, next).ok()? {
+            match decode(self.version, next).ok()? {
                 Instruction::Chmod(of, mode) if of == path => {
                     return (mode & !0o777 == 0 && mode & self.umask == 0).then_some(mode);
                 }
@@ -141,7 +137,7 @@ impl Receiver {
                 {
                     return None;
                 }
-                Instruction::Make(..) | Instruction::Rename { .. } | Instruction::End => {
+                Instruction::Make { .. } | Instruction::Rename { .. } | Instruction::End => {
                     return None;
                 }
                 _ => ahead = rest,
@@ -213,7 +209,7 @@ impl Receiver {
         })
     }
 
-    fn share(&mut self, path: &[u8], range: &Range) -> io::Result<()> {
+    fn share(&mut self, path: &[u8], range: &CloneRange) -> io::Result<()> {
         self.with_file(path, |this, file| {
             let named = |(uuid, _): &&(Uuid, OpenTree)| *uuid == range.snapshot;
             let from = match this.sources.iter().find(named) {
@@ -230,16 +226,6 @@ impl Receiver {
             let source = from.source(range.source)?;
             let (offset, length) = (range.source_offset, range.length);
             btrfs::clone_range(file.as_fd(), range.offset, source.as_fd(), offset, length)
-        })
-    }
-
-    fn truncate(&mut self, path: &[u8], size: u64) -> io::Result<()> {
-        self.with_file(path, |_, file| file.set_len(size))
-    }
-
-    fn allocate(&mut self, path: &[u8], mode: i32, offset: u64, length: u64) -> io::Result<()> {
-        self.with_file(path, |_, file| {
-            at::allocate(file.as_fd(), mode, offset, length)
         })
     }
 
@@ -364,14 +350,12 @@ impl Receiver {
     }
 }
 
-impl Make<'_> {
-    /// The permissions until the stream says them.
-    fn first_mode(self) -> u32 {
-        match self {
-            Make::File | Make::Node(libc::S_IFIFO | libc::S_IFSOCK, _) => 0o600,
-            Make::Directory => 0o700,
-            Make::Node(..) | Make::Symlink(_) => 0,
-        }
+/// The permissions until the stream says them.
+fn first_mode(make: Make) -> u32 {
+    match make {
+        Make::File | Make::Node(libc::S_IFIFO | libc::S_IFSOCK, _) => 0o600,
+        Make::Directory => 0o700,
+        Make::Node(..) | Make::Symlink(_) => 0,
     }
 }
 

@@ -3,9 +3,9 @@
 
 #![allow(clippy::expect_used)] // A target panics if something does not hold.
 
-use super::command::{Instruction, length};
-use super::{Head, Receiver};
+use super::{Head, Receiver, decode, length};
 use crate::snapshot::Uuid;
+use crate::stream::instruction::Instruction;
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
@@ -14,6 +14,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Nothing in a scratch tree is longer: reserved space is taken from the machine.
 const LONGEST: u64 = 1 << 20;
+
+/// Whatever the bytes are, they are a command or an error.
+pub(crate) fn fuzz_commands(bytes: &[u8]) {
+    if let Ok(Ok(whole)) = length(bytes) {
+        for version in 1..=3 {
+            let _ = decode(version, &bytes[..whole]);
+        }
+    }
+}
 
 /// The first byte says the protocol, and into what pieces the commands after it are cut.
 pub(crate) fn fuzz(bytes: &[u8]) {
@@ -48,7 +57,7 @@ fn with_lengths(bytes: &[u8]) -> Vec<u8> {
 /// Whether one of the commands makes a file that would be in the way of the machine.
 fn is_large(version: u32, mut bytes: &[u8]) -> bool {
     while let Ok(Ok(whole)) = length(bytes) {
-        let end = match Instruction::decode(version, &bytes[..whole]) {
+        let end = match decode(version, &bytes[..whole]) {
             Ok(Instruction::Allocate { offset, length, .. }) => offset.saturating_add(length),
             Ok(Instruction::Truncate(_, size)) => size,
             Ok(Instruction::Write { offset, .. }) => offset,

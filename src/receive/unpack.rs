@@ -1,7 +1,7 @@
 //! Compressed extents unpacked, for files that the kernel does not let have them as they are. Knows
 //! the kinds of compression by the kernel's numbers, and no file.
 
-use crate::btrfs::Encoded;
+use crate::stream::instruction::Encoded;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::{
     TINFL_FLAG_PARSE_ZLIB_HEADER, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,

@@ -26,10 +26,10 @@ struct StreamByHand {
 }
 
 impl Streams {
-    /// Those that a listing offers, if it offers what is kept: who knows how says it of each.
+    /// The streams of a listing whose store keeps streams. `how` says of each by which command it is fetched.
     ///
     /// # Errors
-    /// Those of who is asked.
+    /// What `how` says.
     pub fn of<E>(
         listing: &Listing,
         mut how: impl FnMut(&Diff) -> Result<Option<ByHand>, E>,

@@ -15,13 +15,13 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// That of standard output.
+    /// The screen that standard output goes to, if it is one.
     pub fn output() -> Screen {
         let out = io::stdout();
         Screen::of(out.as_fd(), out.is_terminal())
     }
 
-    /// That of standard error.
+    /// The screen that standard error goes to, if it is one.
     pub fn errors() -> Screen {
         let err = io::stderr();
         Screen::of(err.as_fd(), err.is_terminal())

@@ -151,7 +151,7 @@ pub fn table<'r, R>(columns: &[Column<R>], rows: impl IntoIterator<Item = &'r R>
     Sheet::new(in_order(columns), rows.into_iter().collect()).text(&Screen::default())
 }
 
-/// The same, as it fits a screen: the columns that somebody chose by their titles; or, if none is named, as
+/// Rows under a header, as they fit a screen: the columns that somebody chose by their titles; or, if none is named, as
 /// many as there is room for of those that say something. The first one is cut where that is not enough.
 pub fn fitted<R>(columns: &[Column<R>], rows: &[R], screen: &Screen, chosen: &[String]) -> String {
     let of_title = |title: &String| columns.iter().find(|column| is_called(column, title));

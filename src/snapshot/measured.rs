@@ -1,7 +1,7 @@
 //! What is known of diffs that were looked at: sizes, what the sender mends in them, and which of
 //! them nobody can receive. Looks at nothing itself.
 
-use super::{Size, Uuid};
+use super::{Diff, Size, Uuid};
 use crate::text::{numbered, shown};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -11,8 +11,33 @@ use std::path::Path;
 /// The snapshot that a diff makes, and its parent; `None` for a whole stream.
 pub type Pair = (Uuid, Option<Uuid>);
 
-/// Likewise, and its clone sources.
+/// The snapshot that a diff makes, its parent, and its clone sources: what a stream depends on.
 pub type Key = (Uuid, Option<Uuid>, Vec<Uuid>);
+
+impl Diff {
+    /// How many clone sources a diff has at most: the sender looks for each extent in each of them.
+    pub const MOST_CLONES: usize = 16;
+
+    /// One without clone sources.
+    pub fn new(to: Uuid, from: Option<Uuid>, size: Size) -> Diff {
+        Diff {
+            to,
+            from,
+            size,
+            clones: Vec::new(),
+        }
+    }
+
+    /// What tells it from others: which snapshot it makes, and out of which.
+    pub fn pair(&self) -> Pair {
+        (self.to, self.from)
+    }
+
+    /// What its stream depends on: with clone sources it is another one.
+    pub fn key(&self) -> Key {
+        (self.to, self.from, self.clones.clone())
+    }
+}
 
 /// What measuring found out of diffs.
 pub type Sizes = HashMap<Key, Measured>;

@@ -70,45 +70,80 @@ pub struct Local {
     dir: PathBuf,
     filesystem: Filesystem,
     manner: Manner,
-    limiter: Option<Limiter>,
-    /// What the last listing said, and what was received since.
-    known: Vec<Snapshot>,
-    /// What was received since it was opened, by its own UUID.
-    arrived: Vec<Uuid>,
+    caller: Caller,
+    run: RunOptions,
+    listed: Listed,
+    received: ReceivedHere,
     /// The snapshot whose files are being gone through.
     round: Option<file_digests::Round>,
-    notes: Vec<String>,
-    /// Why the last listing could not read the seals, if so.
-    unread: Option<Error>,
-    /// Snapshots that are listed wherever they are on the filesystem.
-    wanted: Vec<Uuid>,
-    /// Snapshots that are going to be brought here, and those of them that were listed elsewhere.
-    sought: Vec<Uuid>,
-    elsewhere: Vec<Snapshot>,
-    /// The origins of what is going to be received.
-    coming: Origins,
-    /// Whether what is going to be received is compared before it counts.
-    compares: bool,
-    walled: bool,
-    /// Whether what is here may be read; and the UUIDs of what was received since it was opened and has nothing of
-    /// what was here before.
-    reads: bool,
-    brought: Vec<Uuid>,
-    /// The key of the server by which snapshots come.
-    key: Option<CameBy>,
-    /// Whether what was being received last did not arrive, so that what it took may not be free yet.
-    failed: bool,
-    /// Whether what interrupted transfers left was looked for.
-    tidied: bool,
-    /// Whether what is received may wait for others, and what waits.
-    holds: bool,
-    held: Vec<Held>,
-    /// What was published and nobody was told of.
-    published: Vec<Uuid>,
     /// Streams that are begun, of what will be sent next.
     begun: Vec<(Diff, process::Reader)>,
     /// Held as long as we may write.
     _lock: Option<File>,
+}
+
+/// For whom the store works.
+#[derive(Debug)]
+struct Caller {
+    /// Whether it may see nothing outside of the directory, nor be in the way of others there.
+    walled: bool,
+    /// Whether it may read what is here.
+    reads: bool,
+    /// The key of a server by which its snapshots come.
+    key: Option<CameBy>,
+}
+
+/// What the run has said about itself before it sends or receives.
+#[derive(Debug, Default)]
+struct RunOptions {
+    limiter: Option<Limiter>,
+    /// Snapshots that are listed wherever they are on the filesystem.
+    wanted: Vec<Uuid>,
+    /// Snapshots that are going to be brought here.
+    sought: Vec<Uuid>,
+    /// The origins of what is going to be received.
+    coming: Origins,
+    /// Whether what is going to be received is compared before it counts.
+    compares: bool,
+    /// Whether what is received may wait for others, to be published with them.
+    holds: bool,
+}
+
+/// What the last listing said.
+#[derive(Debug, Default)]
+struct Listed {
+    /// The snapshots, and what was received since.
+    known: Vec<Snapshot>,
+    /// Those outside of the directory that the run is going to bring here.
+    elsewhere: Vec<Snapshot>,
+    /// Why the seals could not be read, if so.
+    unread: Option<Error>,
+    /// What every listing says beside its own notes.
+    notes: Vec<String>,
+}
+
+/// What was received since the store was opened.
+#[derive(Debug, Default)]
+struct ReceivedHere {
+    /// All of it, by its own UUID.
+    arrived: Vec<Uuid>,
+    /// What of it has nothing of what was here before.
+    brought: Vec<Uuid>,
+    /// What is received, and waits for others before it is published.
+    held: Vec<Held>,
+    /// What was published and nobody was told of.
+    published: Vec<Uuid>,
+    /// Whether what was being received last did not arrive, so that what it took may not be free yet.
+    failed: bool,
+    /// Whether what interrupted transfers left was looked for.
+    tidied: bool,
+}
+
+impl ReceivedHere {
+    /// This one came, and maybe with nothing of what was here before.
+    fn note(&mut self, uuid: Uuid, brought: bool) {
+        self.brought.extend(brought.then_some(uuid));
+    }
 }
 
 impl Local {
@@ -133,26 +168,18 @@ impl Local {
             dir,
             filesystem,
             manner,
-            limiter: None,
-            known: Vec::new(),
-            arrived: Vec::new(),
+            caller: Caller {
+                walled: false,
+                reads: access.grants(Right::Read),
+                key: None,
+            },
+            run: RunOptions::default(),
+            listed: Listed {
+                notes: remark.into_iter().collect(),
+                ..Listed::default()
+            },
+            received: ReceivedHere::default(),
             round: None,
-            notes: remark.into_iter().collect(),
-            unread: None,
-            wanted: Vec::new(),
-            sought: Vec::new(),
-            elsewhere: Vec::new(),
-            coming: Origins::new(),
-            compares: false,
-            walled: false,
-            reads: access.grants(Right::Read),
-            brought: Vec::new(),
-            key: None,
-            failed: false,
-            tidied: false,
-            holds: false,
-            held: Vec::new(),
-            published: Vec::new(),
             begun: Vec::new(),
             _lock: lock,
         })
@@ -161,6 +188,7 @@ impl Local {
     /// The soundest of the listed snapshots with this effective UUID.
     fn find(&self, id: Uuid) -> Result<&Snapshot> {
         let same = self
+            .listed
             .known
             .iter()
             .filter(|s| s.id() == id && s.state != State::Partial);
@@ -191,11 +219,9 @@ impl Local {
     }
 
     /// The same store for somebody who may see nothing outside of it, nor be in the way of others there.
-    pub fn walled(self) -> Local {
-        Local {
-            walled: true,
-            ..self
-        }
+    pub fn walled(mut self) -> Local {
+        self.caller.walled = true;
+        self
     }
 
     /// The directory that will hold `path`, made if need be, without leaving ours. What a server makes is root's
@@ -204,7 +230,7 @@ impl Local {
         let doing = || format!("cannot receive {}", shown(path));
         let relative = path.parent().unwrap_or(Path::new(""));
         let flags = libc::O_DIRECTORY | libc::O_PATH;
-        let mode = if self.walled { 0o700 } else { 0o777 };
+        let mode = if self.caller.walled { 0o700 } else { 0o777 };
         let mut so_far = PathBuf::from(".");
         for part in relative.components() {
             let open = |path: &Path| sys::open_beneath(self.filesystem.fd(), path, flags);
@@ -225,7 +251,7 @@ impl Local {
         let listed = |left: &Left| {
             let uuid = left.subvolume.uuid;
             let same = |s: &Snapshot| s.path == path && s.uuid == uuid;
-            self.known.iter().any(same)
+            self.listed.known.iter().any(same)
         };
         let mut all = quarantine::left(&self.dir)?.into_iter();
         let Some(left) = all.find(|left| left.path == path && listed(left)) else {
@@ -234,7 +260,7 @@ impl Local {
         let uuid = left.subvolume.uuid;
         left.remove()?;
         marks::ended(&self.dir, path)?;
-        self.known.retain(|s| s.uuid != uuid);
+        self.listed.known.retain(|s| s.uuid != uuid);
         let doing = || format!("cannot delete {}", shown(self.dir.join(path)));
         sys::syncfs(self.filesystem.fd()).doing(doing)?;
         Ok(true)
@@ -273,7 +299,7 @@ impl Local {
         }
         let now = btrfs::subvolume(&whole)?;
         let same = |s: &&Snapshot| s.path == path && s.uuid == now.uuid;
-        let listed = self.known.iter().find(same);
+        let listed = self.listed.known.iter().find(same);
         if listed.is_none_or(|s| s.read_only && !now.read_only) {
             let said = "it is not the snapshot that was listed under this name: run it again";
             return Err(Error::refused(doing(), said));
@@ -288,13 +314,13 @@ impl Local {
         if let Err(error) = forgotten.and_then(|()| marks::ended(&self.dir, path)) {
             log::line(|| error.to_string());
         }
-        self.known.retain(|snapshot| snapshot.path != path);
+        self.listed.known.retain(|snapshot| snapshot.path != path);
         sys::syncfs(self.filesystem.fd()).doing(doing)
     }
 
     /// The seals could be read: without them nobody knows which copies were altered, or found to be wrong.
     fn must_know(&self, doing: impl Fn() -> String) -> Result<()> {
-        let Some(unread) = &self.unread else {
+        let Some(unread) = &self.listed.unread else {
             return Ok(());
         };
         let said = format!("nobody knows what its copies are: {unread}");
@@ -308,6 +334,7 @@ impl Local {
         checked_name(path)?;
         let now = btrfs::subvolume(&self.dir.join(path))?;
         if !self
+            .listed
             .known
             .iter()
             .any(|s| s.path == path && s.uuid == now.uuid)
@@ -332,14 +359,14 @@ impl Store for Local {
     }
 
     fn limiter(&self) -> Option<Limiter> {
-        self.limiter.clone()
+        self.run.limiter.clone()
     }
 
     fn list(&mut self) -> Result<Listing> {
         let subvolumes = self.filesystem.subvolumes()?;
         let states = states(&self.dir, &subvolumes.all);
         let (mut snapshots, remarks) = listing::snapshots(&subvolumes.all, &states.of);
-        let notes = self.notes.clone();
+        let notes = self.listed.notes.clone();
         let unlisted = listing::unlisted(subvolumes.unread);
         let mut notes = [notes, subvolumes.notes, states.notes, remarks].concat();
         let filesystem = self.filesystem.fsid()?;
@@ -350,14 +377,14 @@ impl Store for Local {
         });
         let left = left.iter();
         snapshots.extend(left.map(|left| listing::quarantined(left, &subvolumes.all)));
-        self.unread = states.unread;
+        self.listed.unread = states.unread;
         snapshots.sort_by(|a, b| a.path.cmp(&b.path));
         self.as_seen(&mut snapshots);
         let wanted = target::elsewhere(self, &subvolumes.all, &snapshots, &mut notes);
         snapshots.extend(wanted);
-        self.known.clone_from(&snapshots);
+        self.listed.known.clone_from(&snapshots);
         // Without them, streams bring everything.
-        self.elsewhere = target::copies(self).unwrap_or_else(|error| {
+        self.listed.elsewhere = target::copies(self).unwrap_or_else(|error| {
             notes.push(error.to_string());
             Vec::new()
         });
@@ -374,7 +401,7 @@ impl Store for Local {
             partial: subvolumes.coverage == Coverage::Part,
             unlisted,
             clones: true,
-            elsewhere: self.elsewhere.clone(),
+            elsewhere: self.listed.elsewhere.clone(),
             notes,
         })
     }
@@ -426,15 +453,15 @@ impl Store for Local {
     }
 
     fn will_compare(&mut self, compare: bool) {
-        self.compares = compare;
+        self.run.compares = compare;
     }
 
     fn look_for(&mut self, ids: Vec<Uuid>) {
-        self.sought = ids;
+        self.run.sought = ids;
     }
 
     fn attribute(&mut self, origins: Origins) {
-        self.coming = origins;
+        self.run.coming = origins;
     }
 
     fn receive(&mut self, diff: &Diff, path: &Path) -> Result<Box<dyn Sink + '_>> {
@@ -451,12 +478,12 @@ impl Store for Local {
     }
 
     fn hold(&mut self, hold: bool) {
-        self.holds = hold;
+        self.run.holds = hold;
     }
 
     fn publish(&mut self) -> Result<Vec<Uuid>> {
         held::publish(self)?;
-        Ok(std::mem::take(&mut self.published))
+        Ok(std::mem::take(&mut self.received.published))
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {

@@ -390,12 +390,7 @@ mod tests {
         assert!(said(&values(8)).contains("unknown field"));
         // In the same room there are more diffs and snapshots than a frame holds.
         let (id, time) = (Uuid([255; 16]), 1 << 30);
-        let diff = Diff {
-            to: id,
-            from: Some(id),
-            size: Size::Exact(time),
-            clones: Vec::new(),
-        };
+        let diff = Diff::new(id, Some(id), Size::Exact(time));
         let snapshot = Snapshot {
             path: "2026-11-30".into(),
             uuid: id,

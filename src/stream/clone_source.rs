@@ -2,14 +2,13 @@
 //! nothing else, have where it is received. Knows bytes as they pass, in pieces of any length; the head, whose
 //! names change too, has passed before.
 
-use super::{ATTR_CLONE_UUID, ATTR_PATH, COMMAND, close, damaged, le16, le32, put};
+use super::command::{Attr, CommandWriter, Verb};
+use super::{COMMAND, close, damaged, le16, le32};
 use crate::error::{Error, Result};
 use crate::snapshot::Uuid;
 use std::ops::Range;
 
-const CMD_REMOVE_XATTR: u16 = 14;
-const CMD_CLONE: u16 = 16;
-const ATTR_XATTR_NAME: u16 = 13;
+const CLONE: u16 = Verb::Clone as u16;
 
 /// Two paths and some numbers: no CLONE is longer.
 const MAX_CLONE: usize = 64 << 10;
@@ -94,7 +93,7 @@ impl Renamed {
     /// The length of the command that begins here, if its header is whole and it is none of ours.
     fn passes_as_is(&self, bytes: &[u8]) -> Option<usize> {
         let header = bytes.get(..COMMAND).filter(|_| self.held.is_empty())?;
-        (le16(&header[4..]) != CMD_CLONE).then(|| COMMAND + le32(header) as usize)
+        (le16(&header[4..]) != CLONE).then(|| COMMAND + le32(header) as usize)
     }
 
     /// Holds what has to be seen as a whole; how many bytes that took.
@@ -109,7 +108,7 @@ impl Renamed {
             return Ok(taken);
         }
         let length = le32(&self.held) as usize;
-        if le16(&self.held[4..]) != CMD_CLONE {
+        if le16(&self.held[4..]) != CLONE {
             self.left = length;
             pass_on(&std::mem::take(&mut self.held), pass)?;
         } else if length > MAX_CLONE {
@@ -128,7 +127,7 @@ impl Renamed {
 impl Names {
     /// Gives the source of a CLONE its new name, and says which that is; `None` for the stream's own.
     fn rename(&self, command: &mut [u8]) -> Result<Option<usize>> {
-        let found = value_of(&command[COMMAND..], ATTR_CLONE_UUID);
+        let found = value_of(&command[COMMAND..], Attr::CloneUuid as u16);
         let place = found.filter(|place| place.len() == 16);
         let place = place.ok_or_else(|| damaged("a CLONE does not say where from"))?;
         let place = COMMAND + place.start..COMMAND + place.end;
@@ -144,7 +143,7 @@ impl Names {
             Error::refused("cannot use the send stream", said)
         })?;
         command[place].copy_from_slice(&self.sources[number].1.0);
-        close(command, CMD_CLONE);
+        close(command, CLONE);
         Ok(Some(number))
     }
 }
@@ -172,16 +171,16 @@ fn value_of(body: &[u8], wanted: u16) -> Option<Range<usize>> {
 
 /// The command that takes an extended attribute from the top of a snapshot.
 pub fn remove_from_top(xattr: &[u8]) -> Vec<u8> {
-    let mut command = vec![0; COMMAND];
-    put(&mut command, ATTR_PATH, b"");
-    put(&mut command, ATTR_XATTR_NAME, xattr);
-    close(&mut command, CMD_REMOVE_XATTR);
+    let mut command = Vec::new();
+    let attributes = [(Attr::Path, &b""[..]), (Attr::XattrName, xattr)];
+    CommandWriter { version: 1 }.put(&mut command, Verb::RemoveXattr, &attributes);
     command
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::put;
     use crate::stream::tests::command;
     use crate::stream::{CommandCheck, Head};
 
@@ -191,15 +190,15 @@ mod tests {
 
     fn clone_from(source: Uuid) -> Vec<u8> {
         let mut body = Vec::new();
-        put(&mut body, 18, &0u64.to_le_bytes());
-        put(&mut body, ATTR_PATH, b"dir/file");
-        put(&mut body, ATTR_CLONE_UUID, &source.0);
-        put(&mut body, 21, &5u64.to_le_bytes());
-        command(CMD_CLONE, &body)
+        put(&mut body, Attr::FileOffset, &0u64.to_le_bytes());
+        put(&mut body, Attr::Path, b"dir/file");
+        put(&mut body, Attr::CloneUuid, &source.0);
+        put(&mut body, Attr::CloneCtransid, &5u64.to_le_bytes());
+        command(CLONE, &body)
     }
 
     fn stream(parent: Uuid) -> Vec<u8> {
-        let write = command(15, &[CMD_CLONE as u8; 3000]);
+        let write = command(15, &[CLONE as u8; 3000]);
         [
             clone_from(parent),
             write.clone(),
@@ -270,7 +269,7 @@ mod tests {
     fn damage_does_no_harm() {
         let huge = [&(1u32 << 30).to_le_bytes()[..], &[16, 0, 0, 0, 0, 0]].concat();
         renamed(&huge, 3, names()).unwrap_err();
-        renamed(&command(CMD_CLONE, b"x"), 3, names()).unwrap_err();
+        renamed(&command(CLONE, b"x"), 3, names()).unwrap_err();
         let mut short = clone_from(PARENT);
         short.truncate(30);
         assert_eq!(renamed(&short, 7, names()).unwrap(), b"");

@@ -174,6 +174,8 @@ pub enum Attr {
     Compression = 30,
     /// How it is encrypted.
     Encryption = 31,
+    /// The last of the four that fs-verity has (protocol 3).
+    VeritySignature = 35,
 }
 
 /// One whole command, header included, as it lies in a stream of some protocol version.
@@ -228,6 +230,11 @@ impl<'a> Command<'a> {
         Command { bytes, version }
     }
 
+    /// The version of the protocol that it is read by.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
     /// The command as it is, header included.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -264,27 +271,12 @@ impl<'a> Command<'a> {
             .map(|(_, value)| value)
     }
 
-    /// A number of up to eight bytes, little-endian.
-    pub fn number_of(&self, wanted: Attr) -> Option<u64> {
-        let value = self.get(wanted).filter(|value| value.len() <= 8)?;
-        let digit = |so_far: u64, byte: &u8| so_far << 8 | u64::from(*byte);
-        Some(value.iter().rev().fold(0, digit))
-    }
-
     /// The value of an attribute that the command must have.
     ///
     /// # Errors
     /// Damage, if it has none.
     pub fn need(&self, wanted: Attr) -> Result<&'a [u8]> {
         self.get(wanted).ok_or_else(|| self.damaged())
-    }
-
-    /// A number that the command must have.
-    ///
-    /// # Errors
-    /// Damage, if it has none.
-    pub fn need_number(&self, wanted: Attr) -> Result<u64> {
-        self.number_of(wanted).ok_or_else(|| self.damaged())
     }
 
     /// The error of a command that is not as the protocol has it.
@@ -294,17 +286,7 @@ impl<'a> Command<'a> {
             "a command of number {number} lacks a field or is unknown"
         ))
     }
-
-    /// Seconds since 1970 and nanoseconds.
-    pub fn time_of(&self, wanted: Attr) -> Option<Time> {
-        let (seconds, nanoseconds) = self.get(wanted)?.split_first_chunk::<8>()?;
-        let nanoseconds = nanoseconds.try_into().ok().map(u32::from_le_bytes)?;
-        Some((i64::from_le_bytes(*seconds), nanoseconds))
-    }
 }
-
-/// Seconds since 1970, and nanoseconds.
-pub type Time = (i64, u32);
 
 /// Number and value of the first attribute, and what follows it. From version 2 on data has no
 /// length: it is the rest of the command.
@@ -336,7 +318,7 @@ impl CommandWriter {
                 to.extend_from_slice(&(*kind as u16).to_le_bytes());
                 to.extend_from_slice(value);
             } else {
-                put(to, *kind as u16, value);
+                put(to, *kind, value);
             }
         }
         close(&mut to[start..], verb as u16);
@@ -362,7 +344,7 @@ mod tests {
             let command = Command::checked(&bytes, version).unwrap();
             assert_eq!(command.verb(), Some(Verb::Write));
             assert_eq!(command.get(Attr::Path), Some(&b"a/b"[..]));
-            assert_eq!(command.number_of(Attr::FileOffset), Some(7));
+            assert_eq!(command.get(Attr::FileOffset), Some(&offset[..]));
             assert_eq!(command.get(Attr::Data), Some(&data[..]));
             bytes[12] ^= 1;
             assert!(Command::checked(&bytes, version).is_none());

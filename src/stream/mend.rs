@@ -9,6 +9,7 @@ mod size;
 
 use super::Head;
 use super::command::{Attr, Command, CommandWriter, Verb};
+use super::instruction::Instruction;
 use super::rehearsal::{self, Id, Model, Source, TOP, is_inherited};
 use super::tree::{Files, Tree};
 use crate::error::{Error, Kind, Result};
@@ -85,18 +86,21 @@ impl<'a> Mender<'a> {
     /// # Errors
     /// [`Kind::Unreceivable`] if nobody could receive the stream, or what it makes is wrong and
     /// cannot be mended; damage; or if a tree cannot be read.
-    pub fn pass(&mut self, command: &Command, before: &mut Vec<u8>) -> Result<bool> {
-        self.give_back(command, before)?;
-        let keep = match command.verb() {
-            Some(Verb::End) => return self.finish(before).map(|()| true),
-            Some(Verb::Utimes) => self.has_a_target(command)?,
-            Some(Verb::SetXattr) => self.make_room(command, before).map(|()| true)?,
-            Some(Verb::Chown) => self.keep_permissions(command).map(|()| true)?,
-            Some(verb) if verb.makes() => self.withhold(before).map(|()| true)?,
-            _ => true,
-        };
+    pub fn pass(&mut self, instruction: &Instruction, before: &mut Vec<u8>) -> Result<bool> {
+        self.give_back(instruction, before)?;
+        let mut keep = true;
+        match *instruction {
+            Instruction::End => return self.finish(before).map(|()| true),
+            Instruction::Times { path, .. } => keep = self.has_a_target(path)?,
+            Instruction::SetXattr { path, name, value } => {
+                self.make_room(path, (name, value), before)?;
+            }
+            Instruction::Chown(path, ..) => self.keep_permissions(path)?,
+            Instruction::Make { .. } => self.withhold(before)?,
+            _ => {}
+        }
         if keep && let Some(model) = &mut self.model {
-            model.apply(command)?;
+            model.apply(instruction)?;
         }
         self.stay_small()?;
         Ok(keep)
@@ -140,9 +144,9 @@ impl<'a> Mender<'a> {
     fn put(&mut self, to: &mut Vec<u8>, verb: Verb, attributes: &[(Attr, &[u8])]) -> Result<()> {
         let start = to.len();
         self.writer.put(to, verb, attributes);
-        let command = Command::checked(&to[start..], self.writer.version);
-        if let (Some(model), Some(command)) = (&mut self.model, command) {
-            model.apply(&command)?;
+        if let Some(model) = &mut self.model {
+            let command = Command::sound(&to[start..], self.writer.version);
+            model.apply(&Instruction::decode(&command)?)?;
         }
         Ok(())
     }
@@ -154,8 +158,7 @@ impl<'a> Mender<'a> {
 
     /// Times of what is gone are left out: the kernel looked the directory up by a number that is
     /// used again.
-    fn has_a_target(&mut self, command: &Command) -> Result<bool> {
-        let path = command.need(Attr::Path)?;
+    fn has_a_target(&mut self, path: &[u8]) -> Result<bool> {
         let there = match &mut self.model {
             Some(model) => model.find(path)?.is_some(),
             None => true,
@@ -167,8 +170,7 @@ impl<'a> Mender<'a> {
     }
 
     /// Remembers the permissions that a new owner takes away.
-    fn keep_permissions(&mut self, command: &Command) -> Result<()> {
-        let path = command.need(Attr::Path)?;
+    fn keep_permissions(&mut self, path: &[u8]) -> Result<()> {
         let Some(model) = &mut self.model else {
             return Ok(());
         };
@@ -181,12 +183,11 @@ impl<'a> Mender<'a> {
     }
 
     /// Gives back permissions that a new owner has taken away, unless this command sets them.
-    fn give_back(&mut self, command: &Command, before: &mut Vec<u8>) -> Result<()> {
+    fn give_back(&mut self, instruction: &Instruction, before: &mut Vec<u8>) -> Result<()> {
         let Some((path, id, mode)) = self.taken.take() else {
             return Ok(());
         };
-        let sets =
-            command.verb() == Some(Verb::Chmod) && command.get(Attr::Path) == Some(path.as_slice());
+        let sets = matches!(*instruction, Instruction::Chmod(of, _) if of == path);
         let lost = |model: &Model| model.node(id).permissions() != Some(mode);
         if sets || !self.model.as_ref().is_some_and(lost) {
             return Ok(());
@@ -201,10 +202,12 @@ impl<'a> Mender<'a> {
     }
 
     /// An attribute that grows needs room for both values in one leaf of the receiver's tree.
-    fn make_room(&mut self, command: &Command, before: &mut Vec<u8>) -> Result<()> {
-        let path = command.need(Attr::Path)?;
-        let name = command.need(Attr::XattrName)?;
-        let value = command.need(Attr::XattrData)?;
+    fn make_room(
+        &mut self,
+        path: &[u8],
+        (name, value): (&[u8], &[u8]),
+        before: &mut Vec<u8>,
+    ) -> Result<()> {
         let Some(model) = &mut self.model else {
             return Ok(());
         };

@@ -1,13 +1,8 @@
 //! The paths in the commands of a stream, looked at as they pass in pieces of any length.
 //! `btrfs receive` puts them behind the snapshot's own path and follows them wherever they lead.
 
-use super::{ATTR_PATH, le16};
-
-const CMD_SYMLINK: u16 = 8;
-const ATTR_PATH_TO: u16 = 16;
-const ATTR_PATH_LINK: u16 = 17;
-const ATTR_DATA: u16 = 19;
-const ATTR_CLONE_PATH: u16 = 22;
+use super::command::{Attr, Verb};
+use super::le16;
 
 /// The attributes of one command after the other.
 #[derive(Debug, Default)]
@@ -62,7 +57,7 @@ impl Paths {
             return taken;
         }
         // From version 2 on data has no length: it is the rest of the command.
-        if self.version >= 2 && le16(&self.header) == ATTR_DATA {
+        if self.version >= 2 && le16(&self.header) == Attr::Data as u16 {
             (self.have, self.left) = (2, u32::MAX);
         } else if self.have == self.header.len() {
             self.left = le16(&self.header[2..]).into();
@@ -81,12 +76,11 @@ impl Paths {
     }
 
     fn is_path(&self) -> bool {
-        match le16(&self.header) {
-            ATTR_PATH | ATTR_PATH_TO | ATTR_CLONE_PATH => true,
-            // Where a symbolic link leads is its content.
-            ATTR_PATH_LINK => self.command != CMD_SYMLINK,
-            _ => false,
-        }
+        let kind = le16(&self.header);
+        let paths = [Attr::Path, Attr::PathTo, Attr::ClonePath];
+        // Where a symbolic link leads is its content.
+        let links = kind == Attr::PathLink as u16 && self.command != Verb::Symlink as u16;
+        links || paths.iter().any(|path| *path as u16 == kind)
     }
 }
 
@@ -100,25 +94,22 @@ mod tests {
     use super::super::put;
     use super::*;
 
-    const CMD_LINK: u16 = 10;
-    const CMD_WRITE: u16 = 15;
-
     /// Whether a command passes, whole and byte by byte, after others that do.
-    fn passes(version: u32, command: u16, body: &[u8]) -> bool {
+    fn passes(version: u32, command: Verb, body: &[u8]) -> bool {
         let pieces = [1, 3, body.len()];
         let all = pieces.map(|piece| {
             let mut paths = Paths::new(version);
-            paths.begin(CMD_WRITE);
-            assert!(paths.feed(&attributes(&[(ATTR_PATH, b"a")])));
-            assert!(paths.feed(&[ATTR_PATH as u8]));
-            paths.begin(command);
+            paths.begin(Verb::Write as u16);
+            assert!(paths.feed(&attributes(&[(Attr::Path, b"a")])));
+            assert!(paths.feed(&[Attr::Path as u8]));
+            paths.begin(command as u16);
             body.chunks(piece).all(|piece| paths.feed(piece))
         });
         assert!(all.iter().all(|one| *one == all[0]));
         all[0]
     }
 
-    fn attributes(all: &[(u16, &[u8])]) -> Vec<u8> {
+    fn attributes(all: &[(Attr, &[u8])]) -> Vec<u8> {
         let mut body = Vec::new();
         all.iter()
             .for_each(|(kind, value)| put(&mut body, *kind, value));
@@ -128,28 +119,28 @@ mod tests {
     #[test]
     fn paths_stay_inside() {
         for path in ["", "a", "a/b", "a..b", "..a/b..", "a/...", "/a"] {
-            let body = attributes(&[(3, b"12345678"), (ATTR_PATH, path.as_bytes())]);
-            assert!(passes(1, CMD_WRITE, &body), "{path}");
+            let body = attributes(&[(Attr::Ino, b"12345678"), (Attr::Path, path.as_bytes())]);
+            assert!(passes(1, Verb::Write, &body), "{path}");
         }
         for path in ["..", "../a", "a/..", "a/../b", "/..", "a\0/.."] {
-            for kind in [ATTR_PATH, ATTR_PATH_TO, ATTR_PATH_LINK, ATTR_CLONE_PATH] {
-                let body = attributes(&[(ATTR_PATH, b"a"), (kind, path.as_bytes())]);
-                assert!(!passes(1, CMD_LINK, &body), "{path}");
+            for kind in [Attr::Path, Attr::PathTo, Attr::PathLink, Attr::ClonePath] {
+                let body = attributes(&[(Attr::Path, b"a"), (kind, path.as_bytes())]);
+                assert!(!passes(1, Verb::Link, &body), "{path}");
             }
         }
     }
 
     #[test]
     fn content_is_no_path() {
-        let link = attributes(&[(ATTR_PATH, b"a"), (ATTR_PATH_LINK, b"../b")]);
-        assert!(passes(1, CMD_SYMLINK, &link));
-        let inner = attributes(&[(ATTR_PATH, b"../b")]);
-        let data = attributes(&[(ATTR_PATH, b"a"), (ATTR_DATA, &inner)]);
-        assert!(passes(1, CMD_WRITE, &data));
+        let link = attributes(&[(Attr::Path, b"a"), (Attr::PathLink, b"../b")]);
+        assert!(passes(1, Verb::Symlink, &link));
+        let inner = attributes(&[(Attr::Path, b"../b")]);
+        let data = attributes(&[(Attr::Path, b"a"), (Attr::Data, &inner)]);
+        assert!(passes(1, Verb::Write, &data));
         // After data that has a length there can be a path, and after other data there cannot.
-        let mut after = attributes(&[(ATTR_DATA, b"x")]);
+        let mut after = attributes(&[(Attr::Data, b"x")]);
         after.extend(&inner);
-        assert!(!passes(1, CMD_WRITE, &after));
-        assert!(passes(2, CMD_WRITE, &after));
+        assert!(!passes(1, Verb::Write, &after));
+        assert!(passes(2, Verb::Write, &after));
     }
 }

@@ -7,10 +7,11 @@ mod nodes;
 mod view;
 
 use super::Head;
-use super::command::{Attr, Time};
+use super::command::Attr;
 use super::tree::{DIRECTORY, Files, TYPE, Tree, TreeEntry, join};
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Uuid, shown};
+use crate::sys::dir::Time;
 use nodes::Inode;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -303,7 +304,6 @@ fn text(path: &[u8]) -> String {
 
 /// What no receiver can do.
 pub(super) fn cannot(what: &str, path: &[u8], why: &str) -> Error {
-    let what = what.to_lowercase();
     Error::new(
         Kind::Unreceivable,
         "nobody can receive this diff of the kernel's",

@@ -2,7 +2,8 @@
 //! builds on have made. Whether it makes the right tree cannot be seen here; whether anybody can receive
 //! it can.
 
-use super::command::{Attr, Command, Verb};
+use super::command::Command;
+use super::instruction::Instruction;
 use super::mend::collides;
 use super::rehearsal::{self, Model};
 use super::tree::Tree;
@@ -76,7 +77,7 @@ fn apply_all(model: &mut Option<Model>, bytes: &[u8], version: u32) -> Result<us
         let command = Command::checked(whole, version)
             .ok_or_else(|| damaged("the checksum of a command is wrong"))?;
         if let Some(known) = model {
-            apply(known, &command)?;
+            apply(known, &Instruction::decode(&command)?)?;
             if known.is_full() {
                 *model = None;
             }
@@ -87,13 +88,8 @@ fn apply_all(model: &mut Option<Model>, bytes: &[u8], version: u32) -> Result<us
 }
 
 /// An extended attribute that grows must have room beside its old value.
-fn apply(model: &mut Model, command: &Command) -> Result<()> {
-    if command.verb() == Some(Verb::SetXattr)
-        && let (Some(path), Some(name), Some(value)) = (
-            command.get(Attr::Path),
-            command.get(Attr::XattrName),
-            command.get(Attr::XattrData),
-        )
+fn apply(model: &mut Model, instruction: &Instruction) -> Result<()> {
+    if let Instruction::SetXattr { path, name, value } = *instruction
         && let Some(id) = model.find(path)?
         && let Some(old) = model.xattrs(id)?.get(name)
         && collides(name.len(), old.len(), value.len())
@@ -101,5 +97,5 @@ fn apply(model: &mut Model, command: &Command) -> Result<()> {
         let why = "the new value of an extended attribute does not fit beside the old one";
         return Err(rehearsal::cannot("set an xattr of", path, why));
     }
-    model.apply(command)
+    model.apply(instruction)
 }

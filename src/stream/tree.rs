@@ -1,7 +1,7 @@
 //! What a rehearsal asks of the trees that it knows: the parent's, and the snapshot's own. Paths
 //! are relative to the tree's top, which is the empty path. Does no input or output itself.
 
-use super::command::Time;
+use crate::sys::dir::Time;
 use std::io;
 
 /// A tree of files. Directories that only hold the place of a nested subvolume are not in it, since

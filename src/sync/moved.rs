@@ -120,74 +120,9 @@ fn found(ours: &Snapshot, theirs: &Snapshot, (here, there): (&str, &str)) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checksum::{Found, SeenEntry};
-    use crate::error::Error;
-    use crate::snapshot::{Diff, Sizes, Uuid};
-    use crate::store::Sink;
-    use crate::store::file_digests::{Digest, Extent, Looking, Page};
-    use std::io::Read;
-    use std::path::{Path, PathBuf};
-
-    /// Has one file in each snapshot, the same everywhere, and cannot seal some of them.
-    struct Sealer {
-        sealed: Vec<PathBuf>,
-        refuses: &'static str,
-    }
-
-    impl Store for Sealer {
-        fn list(&mut self) -> Result<Listing> {
-            unreachable!()
-        }
-
-        fn measure(&mut self, _: &[Diff]) -> Result<Sizes> {
-            unreachable!()
-        }
-
-        fn send(&mut self, _: &Diff) -> Result<Box<dyn Read + '_>> {
-            unreachable!()
-        }
-
-        fn receive(&mut self, _: &Diff, _: &Path) -> Result<Box<dyn Sink + '_>> {
-            unreachable!()
-        }
-
-        fn copy(&mut self, _: &Path, _: &Path) -> Result<()> {
-            unreachable!()
-        }
-
-        fn delete(&mut self, _: &Path) -> Result<()> {
-            unreachable!()
-        }
-
-        fn has_files(&mut self) -> Result<()> {
-            Ok(())
-        }
-
-        fn digest(&mut self, digest: &Digest) -> Result<Looking<'_>> {
-            let seen = SeenEntry {
-                path: "file".into(),
-                found: Found::Entry(Box::default()),
-            };
-            let seen = match digest.extent {
-                Extent::Next => Vec::new(),
-                _ => vec![seen],
-            };
-            let everything = false;
-            Ok(Box::new(move || Ok(Page { seen, everything })))
-        }
-
-        fn may_seal(&mut self, _: &Path) -> bool {
-            true
-        }
-
-        fn settle(&mut self, path: &Path) -> Result<()> {
-            if path == Path::new(self.refuses) {
-                return Err(Error::failed("cannot seal", "as the test wants it"));
-            }
-            self.sealed.push(path.to_owned());
-            Ok(())
-        }
-    }
+    use crate::snapshot::Uuid;
+    use crate::sync::kit::Answers;
+    use std::path::PathBuf;
 
     fn listing(state: State) -> Listing {
         let snapshot = |number: u8| Snapshot {
@@ -206,9 +141,9 @@ mod tests {
 
     #[test]
     fn one_that_cannot_be_sealed_keeps_no_other_from_it() {
-        let stores = || Sealer {
-            sealed: Vec::new(),
+        let stores = || Answers {
             refuses: "2",
+            ..Answers::default()
         };
         let (mut source, mut dest, mut told) = (stores(), stores(), Vec::new());
         let (_, there) = compare_moved(

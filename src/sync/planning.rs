@@ -123,64 +123,12 @@ mod tests {
     use super::*;
     use crate::parallel;
     use crate::snapshot::Pair;
-    use crate::store::Sink;
-    use std::io::Read;
-    use std::path::Path;
+    use crate::sync::kit::Answers;
 
-    /// A store with one snapshot that measures in its own way.
-    struct Measures {
-        measure: fn(&[Diff]) -> Result<Sizes>,
-        bound: Option<u64>,
-        begun: Vec<Pair>,
-    }
-
-    fn measures(measure: fn(&[Diff]) -> Result<Sizes>) -> Measures {
-        Measures {
-            measure,
-            bound: None,
-            begun: Vec::new(),
-        }
-    }
-
-    impl Store for Measures {
-        fn list(&mut self) -> Result<Listing> {
-            Ok(Listing {
-                snapshots: vec![Snapshot {
-                    path: "s".into(),
-                    uuid: Uuid([1; 16]),
-                    read_only: true,
-                    ..Snapshot::default()
-                }],
-                ..Listing::default()
-            })
-        }
-
-        fn measure(&mut self, diffs: &[Diff]) -> Result<Sizes> {
-            (self.measure)(diffs)
-        }
-
-        fn less_than_whole(&mut self, _: &Diff) -> Result<Option<u64>> {
-            Ok(self.bound)
-        }
-
-        fn expect(&mut self, next: &[Diff]) {
-            self.begun = next.iter().map(Diff::pair).collect();
-        }
-
-        fn send(&mut self, _: &Diff) -> Result<Box<dyn Read + '_>> {
-            unreachable!()
-        }
-
-        fn receive(&mut self, _: &Diff, _: &Path) -> Result<Box<dyn Sink + '_>> {
-            unreachable!()
-        }
-
-        fn copy(&mut self, _: &Path, _: &Path) -> Result<()> {
-            unreachable!()
-        }
-
-        fn delete(&mut self, _: &Path) -> Result<()> {
-            unreachable!()
+    fn measures(measures: fn(&[Diff]) -> Result<Sizes>) -> Answers {
+        Answers {
+            measures,
+            ..Answers::default()
         }
     }
 
@@ -200,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_run_measures_only_where_there_is_a_choice() {
-        let mut source = measures(|_| panic!("there is none"));
+        let mut source = Answers::default();
         let mut here = source.list().unwrap();
         here.snapshots[0].tree_bytes = 1000;
         here.used = Some(1000);
@@ -222,7 +170,7 @@ mod tests {
             let size = |diff: &Diff| (diff.key(), Size::Exact(7).into());
             Ok(diffs.iter().map(size).collect())
         };
-        let mut source = Measures {
+        let mut source = Answers {
             bound,
             ..measures(exact)
         };

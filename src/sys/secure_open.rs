@@ -157,7 +157,7 @@ pub fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_found(&Unopened::at(path)?, most)
 }
 
-/// Likewise for one that was found.
+/// The content of an ordinary file that was found by [`Unopened::at`], and has at most so many bytes.
 ///
 /// # Errors
 /// As [`read_file`].

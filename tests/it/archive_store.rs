@@ -27,16 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        &[$(
-            (concat!("archive_store::", stringify!($name), "_seaweedfs"), || $name(&shared("seaweedfs"))),
-            (concat!("archive_store::", stringify!($name), "_radosgw"), || $name(&shared("radosgw"))),
-        )*]
-    };
-}
-
-pub(crate) const TESTS: &[Test] = on_both![
+pub(crate) const TESTS: &[Test] = crate::on_both!["archive_store::";
     cut_to_the_byte,
     another_stream_than_what_was_left,
     what_another_machine_uploads_stays,
@@ -699,12 +690,7 @@ fn received_by_hand() {
     let mut store = open(&server.endpoint, settings(&bucket, "/", 10_000));
     let mut parent = None;
     for (snapshot, name) in listing.snapshots.iter().zip([FULL, INC]) {
-        let diff = Diff {
-            to: snapshot.id(),
-            from: parent,
-            size: Size::Unknown,
-            clones: Vec::new(),
-        };
+        let diff = Diff::new(snapshot.id(), parent, Size::Unknown);
         let mut bytes = Vec::new();
         source.send(&diff).unwrap().read_to_end(&mut bytes).unwrap();
         save(&mut store, &diff, name, &bytes).unwrap();

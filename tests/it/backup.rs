@@ -198,22 +198,12 @@ fn means() -> Means {
 
 fn order(home: &Path, dests: &[&Path]) -> BackupOrder {
     BackupOrder {
-        subvolume: home.into(),
-        folder: "snapshot".into(),
-        prefix: "".into(),
         destinations: dests
             .iter()
             .map(|dest| Place::Local((*dest).into()))
             .collect(),
-        source_keeps: Policy::default(),
-        dest_keeps: Policy::default(),
-        always: false,
-        whole: false,
-        require_mount: false,
-        create: false,
-        compare: false,
-        dry_run: false,
         max_chain: 30,
+        ..BackupOrder::of(home.as_os_str())
     }
 }
 

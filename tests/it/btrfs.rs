@@ -2,6 +2,7 @@
 //! with what btrfs-progs and the kernel's own accounting say.
 
 use crate::runner::Test;
+use crate::streams::noise;
 use crate::support::*;
 use crate::tests;
 use buttersink::btrfs::{self as fs, Filesystem, Subvolume, Subvolumes};
@@ -406,18 +407,6 @@ fn quotas_only_if_right() {
     assert!(!sizes_known(&a), "off again");
 }
 
-/// Bytes that do not compress.
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut x = seed.wrapping_mul(2_685_821_657_736_338_717) | 1;
-    let step = |_| {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        (x >> 32) as u8
-    };
-    (0..len).map(step).collect()
-}
-
 /// `cp --reflink`
 fn reflink(from: &Path, to: &Path) {
     run(
@@ -448,14 +437,14 @@ fn sizes_agree_with_quotas() {
 }
 
 fn fill(s: &Path) {
-    write(s.join("big"), noise(3 << 20, 1)).unwrap();
-    write(s.join("own"), noise(1 << 20, 2)).unwrap();
+    write(s.join("big"), noise(1, 3 << 20)).unwrap();
+    write(s.join("own"), noise(2, 1 << 20)).unwrap();
     write(s.join("text"), "compressible ".repeat(200_000)).unwrap();
     for n in 0..400 {
-        write(s.join(format!("inline{n}")), noise(900, n)).unwrap();
+        write(s.join(format!("inline{n}")), noise(n, 900)).unwrap();
     }
     let sparse = File::create(s.join("sparse")).unwrap();
-    sparse.write_all_at(&noise(64 << 10, 3), 10 << 20).unwrap();
+    sparse.write_all_at(&noise(3, 64 << 10), 10 << 20).unwrap();
     sparse.set_len(50 << 20).unwrap();
     run(
         "fallocate",
@@ -466,19 +455,19 @@ fn fill(s: &Path) {
         [OsStr::new("-l"), "2M".as_ref(), s.join("half").as_ref()],
     );
     let half = File::options().write(true).open(s.join("half")).unwrap();
-    half.write_all_at(&noise(256 << 10, 4), 512 << 10).unwrap();
+    half.write_all_at(&noise(4, 256 << 10), 512 << 10).unwrap();
 }
 
 fn rewrite(s: &Path) {
     run("sync", ["-f", s.to_str().unwrap()]);
     // The middle of an extent that the snapshot keeps.
     let big = File::options().write(true).open(s.join("big")).unwrap();
-    big.write_all_at(&noise(256 << 10, 5), 1 << 20).unwrap();
+    big.write_all_at(&noise(5, 256 << 10), 1 << 20).unwrap();
     big.sync_all().unwrap();
-    write(s.join("own"), noise(1 << 20, 6)).unwrap();
+    write(s.join("own"), noise(6, 1 << 20)).unwrap();
     reflink(&s.join("big"), &s.join("copy"));
     let text = File::options().write(true).open(s.join("text")).unwrap();
-    text.write_all_at(&noise(8 << 10, 7), 100 << 10).unwrap();
+    text.write_all_at(&noise(7, 8 << 10), 100 << 10).unwrap();
 }
 
 /// The kernel counts tree nodes too, in whole; the rest must be equal.

@@ -515,12 +515,7 @@ fn lost(source: &mut dyn Store, dest: &mut dyn Store) {
     let one = source.list().unwrap().snapshots[0].clone();
     dest.list().unwrap();
     dest.will_compare(true);
-    let diff = Diff {
-        to: one.id(),
-        from: None,
-        size: Size::Unknown,
-        clones: Vec::new(),
-    };
+    let diff = Diff::new(one.id(), None, Size::Unknown);
     sync::transfer(source, dest, &diff, &one.path, &mut |_| ()).unwrap();
 }
 
@@ -651,12 +646,7 @@ fn resent(from: &str, b: &Path) {
     let here = source.list().unwrap();
     dest.list().unwrap();
     let two = here.snapshots.iter().find(|s| s.path == Path::new("2"));
-    let diff = Diff {
-        to: two.unwrap().id(),
-        from: None,
-        size: Size::Unknown,
-        clones: Vec::new(),
-    };
+    let diff = Diff::new(two.unwrap().id(), None, Size::Unknown);
     dest.will_compare(true);
     let to = Path::new("2.resent");
     sync::transfer(&mut source, &mut dest, &diff, to, &mut |_| ()).unwrap();

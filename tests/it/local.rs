@@ -115,12 +115,7 @@ fn listed(source: &Path, access: Access) -> (Local, [Diff; 2]) {
         let named = |s: &&buttersink::snapshot::Snapshot| s.path == Path::new(name);
         listing.snapshots.iter().find(named).unwrap().id()
     });
-    let diff = |to, from| Diff {
-        to,
-        from,
-        size: buttersink::snapshot::Size::Unknown,
-        clones: Vec::new(),
-    };
+    let diff = |to, from| Diff::new(to, from, buttersink::snapshot::Size::Unknown);
     (store, [diff(one, None), diff(two, Some(one))])
 }
 

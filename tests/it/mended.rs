@@ -5,7 +5,7 @@ use crate::bucket_suites::settings;
 use crate::pipes::{over, pipes};
 use crate::runner::Test;
 use crate::s3::{MIB, get, open, options, same};
-use crate::servers::{Server, shared};
+use crate::servers::Server;
 use crate::streams::{diff, stream, uuid};
 use buttersink::error::{Error, Result};
 use buttersink::proof::{Depth, Finding, Seen, Verdict};
@@ -18,18 +18,9 @@ use buttersink::verify;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        &[$(
-            (concat!("mended::", stringify!($name), "_seaweedfs"), || $name(&shared("seaweedfs"))),
-            (concat!("mended::", stringify!($name), "_radosgw"), || $name(&shared("radosgw"))),
-        )*]
-    };
-}
-
 pub(crate) const OWN: &[Test] = crate::tests![through_a_pipe];
 
-pub(crate) const TESTS: &[Test] = on_both![
+pub(crate) const TESTS: &[Test] = crate::on_both!["mended::";
     a_bucket_keeps_the_record,
     an_archive_keeps_the_record,
     streams_are_made_as_they_were_stored,

@@ -51,12 +51,7 @@ fn owner(memory: &Memory) -> Value {
 
 fn back_up(store: &mut ArchiveStore) -> Result<()> {
     let bytes = crate::streams::stream(1, None, 70_000);
-    let diff = Diff {
-        to: Uuid([1; 16]),
-        from: None,
-        size: Size::Exact(bytes.len() as u64),
-        clones: Vec::new(),
-    };
+    let diff = Diff::new(Uuid([1; 16]), None, Size::Exact(bytes.len() as u64));
     let mut sink = store.receive(&diff, Path::new(NAME))?;
     sink.write_all(&bytes).unwrap();
     sink.finish().map(drop)

@@ -89,12 +89,7 @@ pub(crate) fn receive_by(
     piece: usize,
 ) -> Result<()> {
     let head = Head::read(&mut &stream[..])?;
-    let diff = Diff {
-        to: head.uuid,
-        from: head.parent.map(|(uuid, _)| uuid),
-        size: Size::Unknown,
-        clones: Vec::new(),
-    };
+    let diff = Diff::new(head.uuid, head.parent.map(|(uuid, _)| uuid), Size::Unknown);
     let mut local = Local::open(dest, Access::Write, manner(way))?;
     local.list()?;
     let mut sink = local.receive(&diff, Path::new(name))?;
@@ -495,12 +490,7 @@ fn a_quota_is_named_with_the_way_out() {
     for way in [ReceiveWith::Builtin, ReceiveWith::Btrfs] {
         let b = btrfs(&format!("b{way:?}"), 1024);
         script(&b, "btrfs quota enable .");
-        let diff = Diff {
-            to: head.uuid,
-            from: None,
-            size: Size::Unknown,
-            clones: Vec::new(),
-        };
+        let diff = Diff::new(head.uuid, None, Size::Unknown);
         let mut local = Local::open(&b, Access::Write, manner(way)).unwrap();
         let mut sink = local.receive(&diff, Path::new("1")).unwrap();
         let (first, rest) = stream.split_at(10 << 20);

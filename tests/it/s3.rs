@@ -17,16 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        &[$(
-            (concat!("s3::", stringify!($name), "_seaweedfs"), || $name(&shared("seaweedfs"))),
-            (concat!("s3::", stringify!($name), "_radosgw"), || $name(&shared("radosgw"))),
-        )*]
-    };
-}
-
-pub(crate) const TESTS: &[Test] = on_both![
+pub(crate) const TESTS: &[Test] = crate::on_both!["s3::";
     lengths_around_parts,
     checksums,
     refusals,

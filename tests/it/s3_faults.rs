@@ -4,7 +4,7 @@
 use crate::proxy::{Fault, Proxy, Seen, every_third};
 use crate::runner::Test;
 use crate::s3::{MIB, get, hex, open, options, put, same, sha256};
-use crate::servers::{Server, shared};
+use crate::servers::Server;
 use crate::streams::{diff, stream, uuid};
 use buttersink::error::Kind;
 use buttersink::s3::S3Options;
@@ -16,16 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        &[$(
-            (concat!("s3_faults::", stringify!($name), "_seaweedfs"), || $name(&shared("seaweedfs"))),
-            (concat!("s3_faults::", stringify!($name), "_radosgw"), || $name(&shared("radosgw"))),
-        )*]
-    };
-}
-
-pub(crate) const TESTS: &[Test] = on_both![
+pub(crate) const TESTS: &[Test] = crate::on_both!["s3_faults::";
     the_proxy_itself_is_harmless,
     all_kinds_at_once,
     a_lost_completion,

@@ -11,21 +11,11 @@ use crate::support::*;
 use crate::tree::assert_same;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        &[$(
-            (concat!("s3_sync::", stringify!($name), "_seaweedfs"), || $name(&shared("seaweedfs"))),
-            (concat!("s3_sync::", stringify!($name), "_radosgw"), || $name(&shared("radosgw"))),
-        )*]
-    };
-}
-
-pub(crate) const TESTS: &[Test] = on_both![
+pub(crate) const TESTS: &[Test] = crate::on_both!["s3_sync::";
     there_and_back,
     deleted_goes_to_the_trash,
     laid_out_by_hand,
@@ -160,20 +150,9 @@ fn by_hand(bucket: &Bucket<'_>, snaps: &Path) {
     for command in commands {
         assert!(command.starts_with("aws --region us-east-1 s3 cp s3://"));
         let url = |key: &&String| command.contains(&format!("/{key} - |"));
-        receive(&c, &bucket.get(keys.iter().find(url).unwrap()));
+        crate::receive::plain(&c, &bucket.get(keys.iter().find(url).unwrap()));
     }
     all_same(snaps, &c, &["1", "2", "3", "4"]);
-}
-
-fn receive(at: &Path, stream: &[u8]) {
-    let mut child = Command::new("btrfs")
-        .args(["receive", "-q"])
-        .arg(at)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(stream).unwrap();
-    assert!(child.wait().unwrap().success());
 }
 
 fn send(snapshot: &Path, parent: Option<&Path>) -> Vec<u8> {

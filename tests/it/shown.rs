@@ -152,12 +152,7 @@ fn screens() {
         }),
         ..Snapshot::default()
     };
-    let diff = |to, from: Option<u8>, bytes| Diff {
-        to: id(to),
-        from: from.map(id),
-        size: Size::Exact(bytes),
-        clones: Vec::new(),
-    };
+    let diff = |to, from: Option<u8>, bytes| Diff::new(id(to), from.map(id), Size::Exact(bytes));
     let bucket = Listing {
         location: "s3://bucket/home/".to_owned(),
         snapshots: vec![

@@ -67,7 +67,7 @@ pub(crate) fn two_snapshots(fs: &Path, mib: usize) -> PathBuf {
 pub(crate) fn fill(dir: &Path, name: &str, mib: usize) {
     let dir = dir.join(name);
     std::fs::create_dir(&dir).unwrap();
-    let noise = crate::memory::noise(mib << 20);
+    let noise = crate::streams::noise(1, mib << 20);
     for (i, piece) in noise.chunks(300_000).enumerate() {
         std::fs::write(dir.join(i.to_string()), piece).unwrap();
     }

@@ -4,7 +4,7 @@
 use crate::pipes::{over, pipes};
 use crate::runner::Test;
 use crate::s3::{MIB, open, options, put};
-use crate::servers::{KEY, SECRET, Server, shared};
+use crate::servers::{KEY, SECRET, Server};
 use crate::stores::{delete, two_snapshots};
 use crate::streams::{diff, stream, uuid};
 use crate::subvolumes::{script, set_read_only, snapshot, subvolume, unfinished};
@@ -22,22 +22,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        &[$(
-            (concat!("verify::", stringify!($name), "_seaweedfs"), || $name(&shared("seaweedfs"))),
-            (concat!("verify::", stringify!($name), "_radosgw"), || $name(&shared("radosgw"))),
-        )*]
-    };
-}
-
 pub(crate) const TESTS: &[Test] = crate::tests![
     filesystems,
     by_the_protocol,
     what_is_deduplicated_is_sealed_anew,
     flags_that_chattr_sets_are_named,
 ];
-pub(crate) const BUCKETS: &[Test] = on_both![objects, split_objects, against_a_filesystem];
+pub(crate) const BUCKETS: &[Test] =
+    crate::on_both!["verify::"; objects, split_objects, against_a_filesystem];
 
 /// What deduplicators do: the generation of a read-only snapshot moves, and no byte changes.
 fn what_is_deduplicated_is_sealed_anew() {

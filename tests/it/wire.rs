@@ -1,9 +1,10 @@
 //! Other sides that lie, are old, cannot serve, or make noise. The frames are put together by hand.
 
 use crate::contract::{bytes, chain};
-use crate::memory::{Memory, noise};
+use crate::memory::Memory;
 use crate::pipes::opened;
 use crate::runner::Test;
+use crate::streams::noise;
 use crate::tests;
 use buttersink::error::{Error, Kind, Result};
 use buttersink::proof::Depth;
@@ -317,7 +318,7 @@ fn conversation(protocol: u32) -> Vec<u8> {
         ask(&format!(
             r#"{{"ask":"receive","diff":{base},"path":"a%FFb"}}"#
         )),
-        frame(b'D', &noise(500)),
+        frame(b'D', &noise(1, 500)),
         frame(b'E', br#"{"bytes":500}"#),
         ask(r#"{"ask":"delete","path":"base"}"#),
         ask(r#"{"ask":"copy","from":"next","to":"base"}"#),
@@ -327,7 +328,7 @@ fn conversation(protocol: u32) -> Vec<u8> {
 
 /// Bytes that differ a little, or altogether, from `sane`; always the same for a seed.
 fn spoilt(sane: &[u8], seed: usize) -> Vec<u8> {
-    let dice = noise(4000 + seed * 8);
+    let dice = noise(1, 4000 + seed * 8);
     let dice = &dice[seed * 8..];
     if seed.is_multiple_of(5) {
         return dice[..usize::from(dice[0]) * 8].to_vec();

@@ -21,12 +21,11 @@ use std::path::{Path, PathBuf};
 pub(in crate::cli) const COMMAND: Command<Form> = Command {
     name: "config check",
     about: "says what a file means, what its bucket is like, and what would run when",
-    usages: &[Usage {
-        form: Form::CheckConfig,
-        when: None,
-        words: "[options] FILE...",
-        count: (1, usize::MAX),
-    }],
+    usages: &[Usage::of(
+        Form::CheckConfig,
+        "[options] FILE...",
+        (1, usize::MAX),
+    )],
     text: "",
     examples: &[
         "buttersink config check /etc/b.toml",

@@ -15,12 +15,7 @@ use std::path::Path;
 pub(in crate::cli) const COMMAND: Command<Form> = Command {
     name: "config import",
     about: "prints a file of btrbk as one of ours, and names what has no counterpart",
-    usages: &[Usage {
-        form: Form::ImportConfig,
-        when: None,
-        words: "[FILE]",
-        count: (0, 1),
-    }],
+    usages: &[Usage::of(Form::ImportConfig, "[FILE]", (0, 1))],
     text: "\
 FILE is /etc/btrbk/btrbk.conf, or /etc/btrbk.conf. It stays as it is, and nothing that it names is
 looked at. What has no counterpart is named on standard error, and in comments of

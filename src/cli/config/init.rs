@@ -11,12 +11,7 @@ use crate::report;
 pub(in crate::cli) const COMMAND: Command<Form> = Command {
     name: "config init",
     about: "prints a file for this machine, from what is mounted",
-    usages: &[Usage {
-        form: Form::InitConfig,
-        when: None,
-        words: "",
-        count: (0, 0),
-    }],
+    usages: &[Usage::of(Form::InitConfig, "", (0, 0))],
     text: "\
 Subvolumes that are mounted as / or in /home, /root and /srv have a snapshot each hour; btrfs
 filesystems in /mnt, /media and /run/media get them. What may be meant otherwise is commented out.

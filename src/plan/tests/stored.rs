@@ -4,12 +4,9 @@ use super::*;
 
 fn stored(diffs: &[(u64, Option<u64>, u64)]) -> Listing {
     let ids: BTreeMap<u64, ()> = diffs.iter().map(|d| (d.0, ())).collect();
-    let diffs = diffs.iter().map(|&(to, from, size)| Diff {
-        to: uuid(to),
-        from: from.map(uuid),
-        size: Size::Exact(size),
-        clones: Vec::new(),
-    });
+    let diffs = diffs
+        .iter()
+        .map(|&(to, from, size)| Diff::new(uuid(to), from.map(uuid), Size::Exact(size)));
     let offer = Offer::Only(diffs.collect());
     Listing {
         offer,
@@ -126,12 +123,7 @@ fn only_what_matters_is_measured() {
     assert_eq!(asked(&dest, &wish), [(None, Size::Beyond(1 << 20))]);
     assert_eq!(chosen(&dest, &wish)[0].size, Size::Exact(1 << 20));
     // A chain that is too long leaves no choice; then the whole is measured to its end.
-    dest.offer = Offer::Only(vec![Diff {
-        to: uuid(0),
-        from: None,
-        size: Size::Exact(5),
-        clones: Vec::new(),
-    }]);
+    dest.offer = Offer::Only(vec![Diff::new(uuid(0), None, Size::Exact(5))]);
     let wish = Wish {
         max_chain: Some(1),
         ..Wish::default()

@@ -53,12 +53,7 @@ impl Kept {
 
     /// What it makes out of what, and its length.
     pub(super) fn diff(&self) -> Diff {
-        Diff {
-            to: self.to,
-            from: self.from,
-            size: Size::Exact(self.bytes()),
-            clones: Vec::new(),
-        }
+        Diff::new(self.to, self.from, Size::Exact(self.bytes()))
     }
 
     /// Whether it is this diff, and can be restored.

@@ -102,7 +102,7 @@ fn meant<'a>(local: &'a Local, digest: &Digest) -> Result<&'a Snapshot> {
         return local.find(digest.id);
     };
     let same = |s: &&Snapshot| s.path == *path && s.id() == digest.id && s.state != State::Partial;
-    local.known.iter().find(same).ok_or_else(|| {
+    local.listed.known.iter().find(same).ok_or_else(|| {
         let doing = format!("cannot look at {}", shown(path));
         Error::failed(doing, format!("it is no snapshot {} here", digest.id))
     })
@@ -110,7 +110,7 @@ fn meant<'a>(local: &'a Local, digest: &Digest) -> Result<&'a Snapshot> {
 
 /// Who may not read gets no digest of anything that he may not have brought himself.
 fn must_be_brought(local: &Local, snapshot: &Snapshot) -> Result<()> {
-    if local.reads || local.brought.contains(&snapshot.uuid) {
+    if local.caller.reads || local.received.brought.contains(&snapshot.uuid) {
         return Ok(());
     }
     let doing = format!("cannot look at {}", shown(&snapshot.path));

@@ -128,7 +128,7 @@ impl<'a> Receiving<'a> {
 
     /// Only our own receive takes a parent or a clone source that is held.
     fn publish_needed(&mut self) -> Result<()> {
-        if self.local.held.is_empty() {
+        if self.local.received.held.is_empty() {
             return Ok(());
         }
         held::publish(self.local)?;
@@ -202,10 +202,10 @@ impl Receiving<'_> {
         };
         check.complete()?;
         let (head, bytes) = (Head::clone(head), check.passed());
-        let origin = self.local.coming.get(&self.diff.to).cloned();
+        let origin = self.local.run.coming.get(&self.diff.to).cloned();
         let told = SealNote {
             origin: self.local.signed(origin),
-            uncompared: self.local.compares,
+            uncompared: self.local.run.compares,
             bytes,
         };
         if let Way::Child(child) = &mut self.way {
@@ -221,9 +221,9 @@ impl Receiving<'_> {
             }
             Way::Builtin(quarantined) => {
                 let held = Held::new(*quarantined, head, self.part, told)?;
-                self.local.notes.extend(held.notes());
-                if self.local.holds {
-                    self.local.brought.extend(brought.then_some(held.uuid));
+                self.local.listed.notes.extend(held.notes());
+                if self.local.run.holds {
+                    self.local.received.note(held.uuid, brought);
                     self.local.held(held);
                     return Ok(Receipt {
                         held: true,
@@ -233,7 +233,7 @@ impl Receiving<'_> {
                 held::publish_one(held)?
             }
         };
-        self.local.brought.extend(brought.then_some(snapshot.uuid));
+        self.local.received.note(snapshot.uuid, brought);
         self.local.arrived(snapshot);
         Ok(Receipt::of(bytes))
     }

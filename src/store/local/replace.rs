@@ -21,23 +21,23 @@ use std::path::Path;
 impl Local {
     /// It waits for others now.
     pub(super) fn held(&mut self, held: Held) {
-        self.failed = false;
-        self.held.push(held);
+        self.received.failed = false;
+        self.received.held.push(held);
     }
 
     pub(super) fn arrived(&mut self, snapshot: Snapshot) {
-        self.failed = false;
-        self.arrived.push(snapshot.uuid);
-        self.known.push(snapshot);
+        self.received.failed = false;
+        self.received.arrived.push(snapshot.uuid);
+        self.listed.known.push(snapshot);
     }
 }
 
 pub(super) fn reject(local: &mut Local, path: &Path) -> Result<Rejected> {
-    let listed = local.known.iter().find(|s| s.path == path);
+    let listed = local.listed.known.iter().find(|s| s.path == path);
     let uuid = listed.map_or(Uuid::default(), |s| s.uuid);
     let never_counted = listed.is_some_and(|s| s.state == State::Uncompared);
-    let new = never_counted || local.arrived.contains(&uuid);
-    if !new && local.walled {
+    let new = never_counted || local.received.arrived.contains(&uuid);
+    if !new && local.caller.walled {
         let doing = format!("cannot mark {}", shown(local.dir.join(path)));
         let said = "it counts already, and came in another session: who may delete it deletes it";
         return Err(Error::refused(doing, said));
@@ -59,7 +59,7 @@ pub(super) fn reject(local: &mut Local, path: &Path) -> Result<Rejected> {
         ..Fact::default()
     };
     seals::add(&local.dir, uuid, fact)?;
-    let marked = local.known.iter_mut().filter(|s| s.path == path);
+    let marked = local.listed.known.iter_mut().filter(|s| s.path == path);
     marked.for_each(|s| s.state = State::Altered);
     Ok(Rejected::Marked)
 }
@@ -72,7 +72,7 @@ pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
     let now = btrfs::subvolume(&local.dir.join(path))?;
     let unchanged =
         |s: &&mut Snapshot| s.path == path && s.uuid == now.uuid && s.ctransid == now.ctransid;
-    let listed = local.known.iter_mut().find(unchanged);
+    let listed = local.listed.known.iter_mut().find(unchanged);
     let seal = Seal::of(&now).unwrap_or_else(|| Seal::of_made(&now));
     let (Some(listed), true) = (listed, now.read_only) else {
         let said = "it was replaced or changed since it was listed";
@@ -86,7 +86,7 @@ pub(super) fn settle(local: &mut Local, path: &Path) -> Result<()> {
         State::Altered => !recorded.rejected.contains(&now.uuid),
         state => state == State::Unsealed,
     };
-    let unsealed = !local.walled && by_record;
+    let unsealed = !local.caller.walled && by_record;
     if unsealed || listed.state == State::Uncompared {
         let fact = Fact {
             seal: Some(seal),
@@ -108,7 +108,7 @@ pub(super) fn may_seal(local: &Local, path: &Path) -> bool {
         let known = recorded.unread.is_none();
         known.then(|| recorded.rejected.contains(&now.uuid))
     };
-    !local.walled && rejected() == Some(false)
+    !local.caller.walled && rejected() == Some(false)
 }
 
 pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> {
@@ -131,7 +131,7 @@ pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> 
     let dir = open_dir(&local.parent_of(old)?)?;
     exchange_at(dir.as_fd(), new_name.as_bytes(), old_name.as_bytes()).doing(doing)?;
     sync(&dir, doing)?;
-    for snapshot in &mut local.known {
+    for snapshot in &mut local.listed.known {
         if snapshot.path == new {
             snapshot.path = old.to_owned();
         } else if snapshot.path == old {
@@ -145,7 +145,7 @@ pub(super) fn exchange(local: &mut Local, new: &Path, old: &Path) -> Result<()> 
 /// the old one.
 fn must_be_twins(local: &Local, new: &Path, old: &Path) -> std::result::Result<Uuid, String> {
     let known = |path: &Path| {
-        let listed = local.known.iter().find(|s| s.path == path);
+        let listed = local.listed.known.iter().find(|s| s.path == path);
         let listed = listed.ok_or_else(|| format!("{} was not listed", shown(path)))?;
         let now = btrfs::subvolume(&local.dir.join(path)).map_err(|error| error.to_string())?;
         match now.uuid == listed.uuid && now.read_only {

@@ -17,7 +17,7 @@ impl Local {
     /// Whether there is room. What failed before, or was deleted, may still take some.
     pub(super) fn check_space(&mut self, size: Size, path: &Path) -> Result<()> {
         let doing = || format!("cannot receive {} into {}", shown(path), shown(&self.dir));
-        if std::mem::replace(&mut self.failed, true) {
+        if std::mem::replace(&mut self.received.failed, true) {
             wait(&self.filesystem)?;
         }
         let mut free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;

@@ -26,11 +26,9 @@ use tree::SnapshotTree;
 impl Local {
     /// The same store, whose streams move at no more bytes in a second than these.
     #[must_use]
-    pub fn limited(self, bwlimit: Option<u64>) -> Local {
-        Local {
-            limiter: bwlimit.map(Limiter::new),
-            ..self
-        }
+    pub fn limited(mut self, bwlimit: Option<u64>) -> Local {
+        self.run.limiter = bwlimit.map(Limiter::new);
+        self
     }
 
     /// The command that sends a diff, and its input.

@@ -7,13 +7,13 @@ use crate::snapshot::{CameBy, Origin, Snapshot};
 impl Local {
     /// What comes from now on comes by this key.
     pub fn keyed(mut self, name: &str) -> Local {
-        self.key = Some(name.to_owned().into()).filter(|by: &CameBy| !by.is_own());
+        self.caller.key = Some(name.to_owned().into()).filter(|by: &CameBy| !by.is_own());
         self
     }
 
     /// What is recorded of something that comes now. Of what nobody says what it is of, the key is.
     pub(super) fn signed(&self, origin: Option<Origin>) -> Option<Origin> {
-        let by = self.key.clone().unwrap_or_default();
+        let by = self.caller.key.clone().unwrap_or_default();
         match origin {
             None if by.is_own() => None,
             origin => Some(Origin {
@@ -25,7 +25,7 @@ impl Local {
 
     /// What came by our key is our own; what came by none is another's.
     pub(super) fn as_seen(&self, snapshots: &mut [Snapshot]) {
-        let Some(key) = &self.key else {
+        let Some(key) = &self.caller.key else {
             return;
         };
         let origins = snapshots.iter_mut().filter_map(|s| s.origin.as_mut());

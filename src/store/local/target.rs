@@ -96,11 +96,9 @@ impl RestoreTarget {
     /// # Errors
     /// If another run holds the lock, with more than read access.
     pub fn open(&self, access: Access, manner: Manner, ids: Vec<Uuid>) -> Result<Box<dyn Store>> {
-        let local = Local::open(&self.base, access, manner)?;
-        Ok(Box::new(Local {
-            wanted: ids,
-            ..local
-        }))
+        let mut local = Local::open(&self.base, access, manner)?;
+        local.run.wanted = ids;
+        Ok(Box::new(local))
     }
 
     /// A received copy on this filesystem of a snapshot that is to be received again: it cannot be
@@ -152,7 +150,7 @@ pub(super) fn elsewhere(
 ) -> Vec<Snapshot> {
     let sound = |id| listed.iter().any(|s| s.id() == id && s.may_be_parent());
     let mut found = Vec::new();
-    for id in local.wanted.iter().filter(|id| !sound(**id)) {
+    for id in local.run.wanted.iter().filter(|id| !sound(**id)) {
         let same = all.iter().filter(|s| s.read_only && identity(s) == *id);
         for subvolume in same {
             match sound_copy(local, subvolume) {
@@ -182,9 +180,9 @@ fn sound_copy(local: &Local, subvolume: &Subvolume) -> Result<Option<Snapshot>> 
 /// # Errors
 /// If the mounts cannot be read.
 pub(super) fn copies(local: &Local) -> Result<Vec<Snapshot>> {
-    let mut sought: HashSet<Uuid> = local.sought.iter().copied().collect();
+    let mut sought: HashSet<Uuid> = local.run.sought.iter().copied().collect();
     let mut found = Vec::new();
-    if local.walled {
+    if local.caller.walled {
         return Ok(found);
     }
     for mount in local.filesystem.mounts()? {

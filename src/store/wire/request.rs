@@ -324,12 +324,11 @@ mod tests {
 
     #[test]
     fn the_table_of_permissions() {
-        let diff = Diff {
-            to: crate::snapshot::Uuid([1; 16]),
-            from: None,
-            size: crate::snapshot::Size::Unknown,
-            clones: Vec::new(),
-        };
+        let diff = Diff::new(
+            crate::snapshot::Uuid([1; 16]),
+            None,
+            crate::snapshot::Size::Unknown,
+        );
         let diff = serde_json::to_string(&diff).unwrap();
         let table = TABLE.iter();
         let parse = |text: &str| serde_json::from_str::<Request>(text);
@@ -347,12 +346,11 @@ mod tests {
     /// What is below the directory is the limit of both: see `digests_tell_no_more_than_a_mode_may_fetch`.
     #[test]
     fn who_may_not_fetch_gets_no_digests() {
-        let diff = Diff {
-            to: crate::snapshot::Uuid([1; 16]),
-            from: None,
-            size: crate::snapshot::Size::Unknown,
-            clones: Vec::new(),
-        };
+        let diff = Diff::new(
+            crate::snapshot::Uuid([1; 16]),
+            None,
+            crate::snapshot::Size::Unknown,
+        );
         let fetch = Request::Send {
             diff,
             unmended: None,

@@ -5,8 +5,8 @@ use super::position::ContentPosition;
 use super::{Mender, Trees};
 use crate::error::Result;
 use crate::snapshot::Mended;
-use crate::stream::command::{Command, Verb};
-use crate::stream::paths::Paths;
+use crate::stream::command::Command;
+use crate::stream::instruction::Instruction;
 use crate::stream::{COMMAND, Head, MAGIC, MAX_BODY, damaged, restarted};
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -25,7 +25,6 @@ pub struct MendedStream<'a, R> {
     inner: R,
     mender: Mender<'a>,
     version: u32,
-    paths: Paths,
     /// What goes before the next command: the head at first, then what the mender adds.
     added: Vec<u8>,
     given: usize,
@@ -77,7 +76,6 @@ impl<'a, R: Read> MendedStream<'a, R> {
             // Clones of its own files name it as the kernel does.
             mender: Mender::new(&own, trees)?,
             version: head.version,
-            paths: Paths::new(head.version),
             added: head.encode(),
             given: 0,
             bytes: vec![0; PIECE],
@@ -122,13 +120,10 @@ impl<'a, R: Read> MendedStream<'a, R> {
             }
             let command = Command::checked(&rest[..length], self.version);
             let command = command.ok_or_else(|| damaged("the checksum of a command is wrong"))?;
-            self.paths.begin(command.number());
-            if !self.paths.feed(&command.bytes()[COMMAND..]) {
-                return Err(damaged("a path leads out of its snapshot"));
-            }
-            self.position.pass(&command);
-            let ends = command.verb() == Some(Verb::End);
-            let keep = self.mender.pass(&command, &mut self.added)?;
+            let instruction = Instruction::decode(&command)?;
+            self.position.pass(&instruction);
+            let ends = instruction == Instruction::End;
+            let keep = self.mender.pass(&instruction, &mut self.added)?;
             self.total += length as u64;
             if keep && self.added.is_empty() {
                 self.passed += length;

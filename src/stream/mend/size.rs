@@ -3,7 +3,8 @@
 use super::{Mender, Trees};
 use crate::error::Result;
 use crate::snapshot::{Measured, Size};
-use crate::stream::command::{Attr, Command, Verb};
+use crate::stream::command::Command;
+use crate::stream::instruction::Instruction;
 use crate::stream::{COMMAND, Head, WRITE_BYTES};
 use std::io::Read;
 
@@ -27,23 +28,24 @@ pub fn mended_size(
     let mut file = None;
     loop {
         let command = Command::read(metadata, &mut bytes, head.version, total)?;
+        let instruction = Instruction::decode(&command)?;
         before.clear();
         if let Some(mender) = &mut mender {
-            let change = follow(&command, &mut file, mender)?;
+            let change = follow(&instruction, &mut file, mender)?;
             total = total.saturating_add_signed(change);
         }
         let keep = match &mut mender {
-            Some(mender) => mender.pass(&command, &mut before)?,
+            Some(mender) => mender.pass(&instruction, &mut before)?,
             None => true,
         };
         total += before.len() as u64;
         if keep {
-            total += match command.verb() {
-                Some(Verb::UpdateExtent) => written(&command)?,
+            total += match instruction {
+                Instruction::NoData { path, length, .. } => written(path, length),
                 _ => command.bytes().len() as u64,
             };
         }
-        if command.verb() == Some(Verb::End) {
+        if instruction == Instruction::End {
             return Ok(Measured {
                 size: Size::Exact(total),
                 mended: mender.map(|m| m.mended).unwrap_or_default(),
@@ -95,14 +97,18 @@ impl Extents {
 
 /// Takes note of an extent; with the first command after those of a file, how many bytes more than its
 /// metadata-only form the stream with data has of it.
-fn follow(command: &Command, file: &mut Option<Extents>, mender: &mut Mender) -> Result<i64> {
-    let number = |attr| command.number_of(attr).unwrap_or_default();
-    let length = match command.verb() {
-        Some(Verb::UpdateExtent | Verb::Truncate) => number(Attr::Size),
-        Some(Verb::Clone) => number(Attr::CloneLen),
+fn follow(
+    instruction: &Instruction,
+    file: &mut Option<Extents>,
+    mender: &mut Mender,
+) -> Result<i64> {
+    let path = instruction.path();
+    let (end, cut) = match *instruction {
+        Instruction::NoData { offset, length, .. } => (offset.saturating_add(length), None),
+        Instruction::Clone(_, range) => (range.offset.saturating_add(range.length), None),
+        Instruction::Truncate(_, size) => (size, Some(size)),
         _ => return file.take().map_or(Ok(0), |file| file.difference(mender)),
     };
-    let path = command.need(Attr::Path)?;
     let mut passed = 0;
     if file.as_ref().is_none_or(|file| file.path != path) {
         passed = file.take().map_or(Ok(0), |file| file.difference(mender))?;
@@ -116,25 +122,24 @@ fn follow(command: &Command, file: &mut Option<Extents>, mender: &mut Mender) ->
         });
     }
     match file {
-        Some(file) if command.verb() == Some(Verb::Truncate) => file.cut = Some(length),
-        Some(file) => file.named(number(Attr::FileOffset).saturating_add(length)),
+        Some(file) if cut.is_some() => file.cut = cut,
+        Some(file) => file.named(end),
         None => {}
     }
     Ok(passed)
 }
 
 /// How many bytes of WRITE commands an UPDATE_EXTENT stands for.
-fn written(command: &Command) -> Result<u64> {
-    let size = command.need_number(Attr::Size)?;
+fn written(path: &[u8], length: u64) -> u64 {
     // Header, path, offset, and the head of the data.
-    let overhead = COMMAND as u64 + 4 + command.need(Attr::Path)?.len() as u64 + 12 + 4;
-    Ok(size + size.div_ceil(WRITE_BYTES) * overhead)
+    let overhead = COMMAND as u64 + 4 + path.len() as u64 + 12 + 4;
+    length + length.div_ceil(WRITE_BYTES) * overhead
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::command::CommandWriter;
+    use crate::stream::command::{Attr, CommandWriter, Verb};
     use crate::stream::tests::head;
 
     #[test]

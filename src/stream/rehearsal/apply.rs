@@ -4,8 +4,10 @@
 use super::nodes::{CAPABILITY, Inode, Mtime, is_inherited};
 use super::{Id, Model, NameState, TOP, cannot, text, unreadable};
 use crate::error::Result;
-use crate::stream::command::{Attr, Command, Verb};
-use crate::stream::tree::{DIRECTORY, REGULAR, SYMLINK, TYPE};
+use crate::stream::damaged;
+use crate::stream::instruction::{CloneRange, Instruction, Make};
+use crate::stream::tree::{DIRECTORY, REGULAR, TYPE};
+use crate::sys::dir::Time;
 
 impl Model<'_> {
     /// Applies one command.
@@ -13,37 +15,26 @@ impl Model<'_> {
     /// # Errors
     /// [`crate::error::Kind::Unreceivable`] if no receiver could carry it out; damage; or if the parent cannot be
     /// read.
-    pub fn apply(&mut self, command: &Command) -> Result<()> {
-        let path = match command.get(Attr::Path) {
-            Some(path) => path,
-            None if command.verb() == Some(Verb::End) => return Ok(()),
-            None => return Err(command.damaged()),
-        };
-        match command.verb() {
-            Some(
-                Verb::Mkfile
-                | Verb::Mkdir
-                | Verb::Mknod
-                | Verb::Mkfifo
-                | Verb::Mksock
-                | Verb::Symlink,
-            ) => self.make(command, path),
-            Some(Verb::Rename) => self.rename(path, command.need(Attr::PathTo)?),
-            Some(Verb::Link) => self.link(path, command.need(Attr::PathLink)?),
-            Some(Verb::Unlink) => self.unlink(path),
-            Some(Verb::Rmdir) => self.rmdir(path),
-            Some(Verb::End) => Ok(()),
-            Some(Verb::Subvol | Verb::Snapshot) | None => Err(command.damaged()),
-            Some(verb) => {
-                let id = self.must_find(path, verb)?;
-                self.change(command, verb, id, path)
+    pub fn apply(&mut self, instruction: &Instruction) -> Result<()> {
+        match *instruction {
+            Instruction::Make { path, ino, make } => self.make(path, ino, make),
+            Instruction::Rename { from, to } => self.rename(from, to),
+            Instruction::Link { from, to } => self.link(from, to),
+            Instruction::Unlink(path) => self.unlink(path),
+            Instruction::Rmdir(path) => self.rmdir(path),
+            Instruction::End => Ok(()),
+            _ => {
+                let path = instruction.path();
+                let id = self.must_find(path, instruction.words())?;
+                self.node_mut(id).touched = true;
+                self.change(instruction, id, path)
             }
         }
     }
 
-    fn must_find(&mut self, path: &[u8], verb: Verb) -> Result<Id> {
+    fn must_find(&mut self, path: &[u8], doing: &str) -> Result<Id> {
         self.find(path)?
-            .ok_or_else(|| cannot(&format!("{verb:?}"), path, "there is no such path then"))
+            .ok_or_else(|| cannot(doing, path, "there is no such path then"))
     }
 
     /// The directory of a path that is to be made, and its last name.
@@ -61,18 +52,18 @@ impl Model<'_> {
         }
     }
 
-    fn make(&mut self, command: &Command, path: &[u8]) -> Result<()> {
+    fn make(&mut self, path: &[u8], ino: Option<u64>, make: Make) -> Result<()> {
         let doing = "make";
         let (dir, name) = self.place(path, doing)?;
         if self.child(dir, name)?.is_some() {
             return Err(cannot(doing, path, "the name is taken then"));
         }
-        let ino = command.need_number(Attr::Ino)?;
-        let mut node = Inode::made(kind_of(command)?, ino);
-        match command.verb() {
-            Some(Verb::Symlink) => node.size = command.need(Attr::PathLink)?.len() as u64,
-            Some(Verb::Mknod) => node.rdev = command.need_number(Attr::Rdev)?,
-            _ => {}
+        let ino = ino.ok_or_else(|| damaged("it makes a file without an inode number"))?;
+        let mut node = Inode::made(make.kind(), ino);
+        match make {
+            Make::Symlink(to) => node.size = to.len() as u64,
+            Make::Node(_, device) => node.rdev = device,
+            Make::File | Make::Directory => {}
         }
         for (name, value) in self.xattrs(dir)?.iter() {
             if is_inherited(name) {
@@ -119,7 +110,7 @@ impl Model<'_> {
 
     fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<()> {
         let doing = "rename";
-        let id = self.must_find(from, Verb::Rename)?;
+        let id = self.must_find(from, doing)?;
         let (old_dir, old_name) = self.place(from, doing)?;
         let (dir, name) = self.place(to, doing)?;
         let is_dir = self.node(id).mode & TYPE == DIRECTORY;
@@ -160,9 +151,9 @@ impl Model<'_> {
         true
     }
 
-    fn link(&mut self, path: &[u8], to: &[u8]) -> Result<()> {
+    fn link(&mut self, to: &[u8], path: &[u8]) -> Result<()> {
         let doing = "link";
-        let id = self.must_find(to, Verb::Link)?;
+        let id = self.must_find(to, doing)?;
         let (dir, name) = self.place(path, doing)?;
         if self.child(dir, name)?.is_some() {
             return Err(cannot(doing, path, "the name is taken then"));
@@ -176,7 +167,7 @@ impl Model<'_> {
     }
 
     fn unlink(&mut self, path: &[u8]) -> Result<()> {
-        let id = self.must_find(path, Verb::Unlink)?;
+        let id = self.must_find(path, "unlink")?;
         let (dir, name) = self.place(path, "unlink")?;
         if self.node(id).mode & TYPE == DIRECTORY {
             return Err(cannot("unlink", path, "it is a directory then"));
@@ -186,7 +177,7 @@ impl Model<'_> {
     }
 
     fn rmdir(&mut self, path: &[u8]) -> Result<()> {
-        let id = self.must_find(path, Verb::Rmdir)?;
+        let id = self.must_find(path, "rmdir")?;
         let (dir, name) = self.place(path, "rmdir")?;
         if self.node(id).mode & TYPE != DIRECTORY || !self.is_empty(id)? {
             return Err(cannot("rmdir", path, "it is no empty directory then"));
@@ -196,79 +187,61 @@ impl Model<'_> {
     }
 
     /// A command about what is there and keeps its name.
-    fn change(&mut self, command: &Command, verb: Verb, id: Id, path: &[u8]) -> Result<()> {
-        self.node_mut(id).touched = true;
-        match verb {
-            Verb::Write => {
-                let data = command.need(Attr::Data)?.len() as u64;
-                self.write(command.need_number(Attr::FileOffset)?, data, id, path)
+    fn change(&mut self, instruction: &Instruction, id: Id, path: &[u8]) -> Result<()> {
+        match *instruction {
+            Instruction::Write { offset, data, .. } => {
+                self.write(offset, data.len() as u64, id, path)
             }
-            Verb::UpdateExtent => self.write_so_many(command, Attr::Size, id, path),
-            Verb::EncodedWrite => self.write_so_many(command, Attr::UnencodedFileLen, id, path),
-            Verb::Clone => {
-                self.check_clone(command, path)?;
-                self.write_so_many(command, Attr::CloneLen, id, path)
+            Instruction::NoData { offset, length, .. } => self.write(offset, length, id, path),
+            Instruction::Encoded(_, extent) => self.write(extent.offset, extent.len, id, path),
+            Instruction::Clone(_, range) => {
+                self.check_clone(&range, path)?;
+                self.write(range.offset, range.length, id, path)
             }
-            Verb::Truncate => self.truncate(command.need_number(Attr::Size)?, id, path),
-            Verb::Fallocate => self.allocate(command, id),
-            _ => self.describe(command, verb, id, path),
+            Instruction::Truncate(_, size) => self.truncate(size, id, path),
+            Instruction::Allocate {
+                mode,
+                offset,
+                length,
+                ..
+            } => {
+                let node = self.node_mut(id);
+                if mode & libc::FALLOC_FL_KEEP_SIZE == 0 {
+                    node.size = node.size.max(offset.saturating_add(length));
+                }
+                Ok(())
+            }
+            _ => self.describe(instruction, id, path),
         }
     }
 
-    /// A write whose length is an attribute.
-    fn write_so_many(
-        &mut self,
-        command: &Command,
-        length: Attr,
-        id: Id,
-        path: &[u8],
-    ) -> Result<()> {
-        let length = command.need_number(length)?;
-        self.write(command.need_number(Attr::FileOffset)?, length, id, path)
-    }
-
-    fn allocate(&mut self, command: &Command, id: Id) -> Result<()> {
-        const KEEP_SIZE: u64 = 1;
-        let offset = command.need_number(Attr::FileOffset)?;
-        let end = offset.saturating_add(command.need_number(Attr::Size)?);
-        let keeps = command.need_number(Attr::FallocateMode)? & KEEP_SIZE != 0;
-        let node = self.node_mut(id);
-        node.size = if keeps { node.size } else { node.size.max(end) };
-        Ok(())
-    }
-
     /// A command about attributes.
-    fn describe(&mut self, command: &Command, verb: Verb, id: Id, path: &[u8]) -> Result<()> {
-        match verb {
-            Verb::Chmod => {
-                self.node_mut(id)
-                    .permit(command.need_number(Attr::Mode)? as u32);
+    fn describe(&mut self, instruction: &Instruction, id: Id, path: &[u8]) -> Result<()> {
+        match *instruction {
+            Instruction::Chmod(_, mode) => {
+                self.node_mut(id).permit(mode);
                 Ok(())
             }
-            Verb::Chown => {
+            Instruction::Chown(_, user, group) => {
                 let node = self.node_mut(id);
-                node.uid = command.need_number(Attr::Uid)? as u32;
-                node.gid = command.need_number(Attr::Gid)? as u32;
+                (node.uid, node.gid) = (user, group);
                 node.lose_bits();
                 self.lose_capability(id)
             }
-            Verb::Utimes => self.set_time(command, id, path),
-            Verb::SetXattr => {
-                let name = command.need(Attr::XattrName)?;
-                let value = command.need(Attr::XattrData)?;
+            Instruction::Times { changed, .. } => self.set_time(changed, id, path),
+            Instruction::SetXattr { name, value, .. } => {
                 self.xattrs(id)?.insert(name.to_vec(), value.to_vec());
                 self.node_mut(id).xattr_set(name, value);
                 Ok(())
             }
-            Verb::RemoveXattr => {
-                let name = command.need(Attr::XattrName)?;
+            Instruction::RemoveXattr { name, .. } => {
                 self.node_mut(id).touched_xattrs = true;
                 match self.xattrs(id)?.remove(name) {
                     Some(_) => Ok(()),
                     None => Err(cannot("remove an xattr of", path, "it has none then")),
                 }
             }
-            // Neither is applied by btrfs receive.
+            // Neither flags nor fs-verity are applied by btrfs receive.
             _ => Ok(()),
         }
     }
@@ -313,16 +286,16 @@ impl Model<'_> {
     }
 
     /// The source of a clone must be there: in the parent or another source as it was, or here as it is now.
-    fn check_clone(&mut self, command: &Command, path: &[u8]) -> Result<()> {
-        let from = command.need(Attr::ClonePath)?;
-        let end = command
-            .need_number(Attr::CloneOffset)?
-            .saturating_add(command.need_number(Attr::CloneLen)?);
-        let named = command.need(Attr::CloneUuid)?;
-        let size = if named == self.uuid.0 {
+    fn check_clone(&mut self, range: &CloneRange, path: &[u8]) -> Result<()> {
+        let from = range.source;
+        let end = range.source_offset.saturating_add(range.length);
+        let size = if range.snapshot == self.uuid {
             self.find(from)?.map(|id| self.node(id).size)
         } else {
-            let source = self.sources.iter().find(|(uuid, _)| uuid.0 == named);
+            let source = self
+                .sources
+                .iter()
+                .find(|(uuid, _)| *uuid == range.snapshot);
             let stranger = || {
                 cannot(
                     "clone to",
@@ -348,9 +321,8 @@ impl Model<'_> {
         }
     }
 
-    fn set_time(&mut self, command: &Command, id: Id, path: &[u8]) -> Result<()> {
-        let time = command.time_of(Attr::Mtime);
-        self.node_mut(id).mtime = Mtime::Set(time.ok_or_else(|| command.damaged())?);
+    fn set_time(&mut self, changed: Time, id: Id, path: &[u8]) -> Result<()> {
+        self.node_mut(id).mtime = Mtime::Set(changed);
         let Some(finished) = self.finished.clone() else {
             return Ok(());
         };
@@ -366,16 +338,4 @@ impl Model<'_> {
         }
         Ok(())
     }
-}
-
-/// The type of what a command makes.
-fn kind_of(command: &Command) -> Result<u32> {
-    Ok(match command.verb() {
-        Some(Verb::Mkdir) => DIRECTORY,
-        Some(Verb::Symlink) => SYMLINK,
-        Some(Verb::Mkfifo) => 0o010_000,
-        Some(Verb::Mksock) => 0o140_000,
-        Some(Verb::Mknod) => command.need_number(Attr::Mode)? as u32 & TYPE,
-        _ => REGULAR,
-    })
 }

@@ -1,8 +1,8 @@
 //! The nodes of a rehearsal: what is known of one file or directory, and how commands change it.
 //! Knows no names and no tree.
 
-use crate::stream::command::Time;
 use crate::stream::tree::{DIRECTORY, REGULAR, SYMLINK, TYPE, TreeEntry};
+use crate::sys::dir::Time;
 use std::collections::BTreeMap;
 
 pub(in crate::stream) const CAPABILITY: &[u8] = b"security.capability";

@@ -127,12 +127,11 @@ impl<'a> Pairs<'a> {
             None => format!("whole{}", pair.1),
             Some(_) => "pair".to_owned(),
         };
-        let diff = Diff {
-            to: self.ids[&pair.1],
-            from: pair.0.map(|parent| self.ids[&parent]),
-            size: Size::Unknown,
-            clones: Vec::new(),
-        };
+        let diff = Diff::new(
+            self.ids[&pair.1],
+            pair.0.map(|parent| self.ids[&parent]),
+            Size::Unknown,
+        );
         self.table.tried += usize::from(pair.0.is_some());
         let (measured, stream) = match self.stream(&diff) {
             Ok(stream) => stream,

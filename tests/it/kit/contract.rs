@@ -92,12 +92,7 @@ pub(crate) fn chain(source: &mut dyn Store) -> [Diff; 2] {
 
 pub(crate) fn diff(to: Uuid, from: Option<Uuid>) -> Diff {
     let size = Size::Unknown;
-    Diff {
-        to,
-        from,
-        size,
-        clones: Vec::new(),
-    }
+    Diff::new(to, from, size)
 }
 
 /// The whole stream.

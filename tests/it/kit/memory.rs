@@ -1,6 +1,7 @@
 //! A store in memory: the smallest thing that keeps the promises, and whose disk can be made to
 //! fill up or fail. A snapshot's content is a string of bytes; a later one begins as its parent.
 
+use crate::streams::{command, framed, noise};
 use buttersink::error::{Error, Result};
 use buttersink::snapshot::{Diff, Listing, Size, Sizes, Snapshot, State, Uuid};
 use buttersink::store::{Receipt, Sink, Store};
@@ -28,7 +29,7 @@ impl Memory {
     /// Holds `base` and `next`, of so many bytes each.
     pub(crate) fn with_snapshots(bytes: usize) -> Memory {
         let memory = Memory::default();
-        let content = noise(bytes);
+        let content = noise(1, bytes);
         memory.make("base", 1, &content[..bytes / 2]);
         memory.make("next", 2, &content);
         memory
@@ -75,10 +76,8 @@ impl Held {
         let parent = from.map(|(s, _)| (s.id(), s.generation()));
         let mut bytes = head(&to.path, to.id(), to.generation(), parent);
         for piece in content[known..].chunks(48 << 10) {
-            bytes.extend(command(
-                15,
-                &[&attribute(15, b"file"), &attribute(19, piece)],
-            ));
+            let write = [(15, b"file".to_vec()), (19, piece.to_vec())];
+            bytes.extend(command(15, &write));
         }
         bytes.extend(command(21, &[]));
         Ok(bytes)
@@ -233,47 +232,19 @@ impl Drop for Receiving<'_> {
     }
 }
 
-/// Bytes without a pattern, always the same.
-pub(crate) fn noise(count: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = Vec::with_capacity(count + 8);
-    while bytes.len() < count {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(count);
-    bytes
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = value.len() as u16;
-    [&kind.to_le_bytes()[..], &length.to_le_bytes(), value].concat()
-}
-
-fn command(kind: u16, attributes: &[&[u8]]) -> Vec<u8> {
-    let body = attributes.concat();
-    let length = (body.len() as u32).to_le_bytes();
-    let bare = [&length[..], &kind.to_le_bytes(), &[0; 4], &body].concat();
-    let sum = !crc32c::crc32c_append(!0, &bare);
-    [&length[..], &kind.to_le_bytes(), &sum.to_le_bytes(), &body].concat()
-}
-
 fn head(path: &Path, id: Uuid, generation: u64, parent: Option<(Uuid, u64)>) -> Vec<u8> {
     let name = path.file_name().unwrap().as_encoded_bytes();
-    let mut all = [
-        attribute(15, name),
-        attribute(1, &id.0),
-        attribute(2, &generation.to_le_bytes()),
-    ]
-    .concat();
+    let mut all = vec![
+        (15, name.to_vec()),
+        (1, id.0.to_vec()),
+        (2, generation.to_le_bytes().to_vec()),
+    ];
     if let Some((id, generation)) = parent {
-        all.extend(attribute(20, &id.0));
-        all.extend(attribute(21, &generation.to_le_bytes()));
+        all.push((20, id.0.to_vec()));
+        all.push((21, generation.to_le_bytes().to_vec()));
     }
     let kind = if parent.is_some() { 2 } else { 1 };
-    [b"btrfs-stream\0\x01\0\0\0".to_vec(), command(kind, &[&all])].concat()
+    [b"btrfs-stream\0\x01\0\0\0".to_vec(), command(kind, &all)].concat()
 }
 
 type Head = (Uuid, u64, Option<(Uuid, u64)>);
@@ -292,7 +263,7 @@ fn parse(bytes: &[u8]) -> Result<(Head, Vec<u8>)> {
         let length = u32::from_le_bytes(rest[..4].try_into().unwrap()) as usize;
         let kind = u16::from_le_bytes(rest[4..6].try_into().unwrap());
         let body = rest.get(10..10 + length).ok_or_else(|| bad("ends early"))?;
-        if command(kind, &[body]) != rest[..10 + length] {
+        if framed(kind, body) != rest[..10 + length] {
             return Err(bad("is damaged"));
         }
         rest = &rest[10 + length..];

@@ -22,6 +22,17 @@ fn agent() -> ureq::Agent {
     config.build().new_agent()
 }
 
+/// The names of tests, which begin with this word, and the tests with each kind of server that is shared.
+#[macro_export]
+macro_rules! on_both {
+    ($module:literal; $($name:ident),* $(,)?) => {
+        &[$(
+            (concat!($module, stringify!($name), "_seaweedfs"), || $name(&$crate::servers::shared("seaweedfs"))),
+            (concat!($module, stringify!($name), "_radosgw"), || $name(&$crate::servers::shared("radosgw"))),
+        )*]
+    };
+}
+
 /// A running server.
 pub(crate) struct Server {
     pub(crate) kind: &'static str,

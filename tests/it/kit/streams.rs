@@ -23,12 +23,7 @@ pub(crate) fn uuid(n: u8) -> Uuid {
 
 /// The diff between two of them.
 pub(crate) fn diff(to: u8, from: Option<u8>, bytes: usize) -> Diff {
-    Diff {
-        to: uuid(to),
-        from: from.map(uuid),
-        size: Size::Exact(bytes as u64),
-        clones: Vec::new(),
-    }
+    Diff::new(uuid(to), from.map(uuid), Size::Exact(bytes as u64))
 }
 
 /// A stream of exactly so many bytes, at least 200.
@@ -90,6 +85,7 @@ pub(crate) fn of_commands(to: u8, commands: &[Vec<u8>]) -> Vec<u8> {
     stream
 }
 
+/// A command with these attributes, and its checksum.
 pub(crate) fn command(kind: u16, attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
     let mut body = Vec::new();
     for (kind, value) in attributes {
@@ -97,6 +93,11 @@ pub(crate) fn command(kind: u16, attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
         body.extend((value.len() as u16).to_le_bytes());
         body.extend(value);
     }
+    framed(kind, &body)
+}
+
+/// A command with this body.
+pub(crate) fn framed(kind: u16, body: &[u8]) -> Vec<u8> {
     let mut whole = (body.len() as u32).to_le_bytes().to_vec();
     whole.extend(kind.to_le_bytes());
     whole.extend([0; 4]);

@@ -11,16 +11,7 @@ use crate::tests;
 use buttersink::store::Store;
 use std::process::Command;
 
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        &[$(
-            (concat!("security::buckets::", stringify!($name), "_seaweedfs"), || $name(&shared("seaweedfs"))),
-            (concat!("security::buckets::", stringify!($name), "_radosgw"), || $name(&shared("radosgw"))),
-        )*]
-    };
-}
-
-pub(crate) const TESTS: &[Test] = on_both![no_log_can_be_replayed];
+pub(crate) const TESTS: &[Test] = crate::on_both!["security::buckets::"; no_log_can_be_replayed];
 
 /// One server is enough.
 pub(crate) const OWN: &[Test] = tests![answers_have_bounds];

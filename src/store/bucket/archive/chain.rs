@@ -188,11 +188,12 @@ impl Store for Links {
             ..Snapshot::default()
         };
         let mut before = None;
-        let diff = |link: &ChainLink| Diff {
-            to: link.id(),
-            from: before.replace(link.id()),
-            size: Size::Exact(link.value.bytes),
-            clones: Vec::new(),
+        let diff = |link: &ChainLink| {
+            Diff::new(
+                link.id(),
+                before.replace(link.id()),
+                Size::Exact(link.value.bytes),
+            )
         };
         Ok(Listing {
             location: self.objects.url(""),

@@ -236,18 +236,8 @@ mod tests {
         let (a, b) = (Uuid([1; 16]), Uuid([2; 16]));
         let text = format!("{a}\tNone\t12\n{a}\t{b}\t7\n\nx\ty\tz\n{a} {b}\n{a}\t{b}\t-1\n");
         let mut hints = Hints::parse(&text);
-        let full = Diff {
-            to: a,
-            from: None,
-            size: Size::Unknown,
-            clones: Vec::new(),
-        };
-        let diff = Diff {
-            to: a,
-            from: Some(b),
-            size: Size::Unknown,
-            clones: Vec::new(),
-        };
+        let full = Diff::new(a, None, Size::Unknown);
+        let diff = Diff::new(a, Some(b), Size::Unknown);
         assert_eq!(hints.size(&full), Some(Size::Estimate(12)));
         assert_eq!(hints.size(&diff), Some(Size::Estimate(7)));
         let digests = Digests {
@@ -327,12 +317,7 @@ mod tests {
     fn a_line_that_was_cut_says_nothing() {
         let a = Uuid([1; 16]);
         let text = format!("{a}\tNone\t123\nsha256\t{a}\tNone\tetag\tsum\n");
-        let full = Diff {
-            to: a,
-            from: None,
-            size: Size::Unknown,
-            clones: Vec::new(),
-        };
+        let full = Diff::new(a, None, Size::Unknown);
         for length in 0..=text.len() {
             let hints = Hints::parse(&text[..length]);
             let size = hints.size(&full).and_then(Size::bytes);
@@ -348,12 +333,7 @@ mod tests {
     #[test]
     fn a_tree_hash_belongs_to_its_object() {
         let a = Uuid([1; 16]);
-        let diff = Diff {
-            to: a,
-            from: None,
-            size: Size::Unknown,
-            clones: Vec::new(),
-        };
+        let diff = Diff::new(a, None, Size::Unknown);
         let hints = |lines: &[&str]| {
             let lines = lines.iter().map(|line| line.replace("A", &a.to_string()));
             Hints::parse(&lines.map(|line| line + "\n").collect::<String>())

@@ -245,7 +245,12 @@ impl Quarantined {
 /// Opens the parent or a clone source; it must be still what was found. One that is not below the directory is
 /// reached by the same mount: the kernel makes snapshots of no others.
 fn open_source(local: &Local, exact: &Exact) -> io::Result<ReceiveSource> {
-    if let Some(held) = local.held.iter().find(|held| held.uuid == exact.uuid) {
+    if let Some(held) = local
+        .received
+        .held
+        .iter()
+        .find(|held| held.uuid == exact.uuid)
+    {
         let (received, uuid) = (held.received.try_clone()?, held.uuid);
         return Ok(ReceiveSource::Held { received, uuid });
     }

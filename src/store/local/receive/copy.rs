@@ -34,9 +34,9 @@ pub(in crate::store::local) fn copy(local: &mut Local, from: &Path, to: &Path) -
     btrfs::set_read_only(&part.path(), true)?;
     part.check(id, generation, Some(original.uuid))?;
     let known = listed.as_ref().and_then(|s| s.origin.clone());
-    let origin = local.coming.get(&id).cloned().or(known);
+    let origin = local.run.coming.get(&id).cloned().or(known);
     let pending = listed.is_some_and(|s| s.state == State::Uncompared);
-    let uncompared = local.compares || pending;
+    let uncompared = local.run.compares || pending;
     let snapshot = part.publish(SealNote {
         origin: local.signed(origin),
         uncompared,
@@ -63,9 +63,13 @@ fn open(local: &Local, from: &Path) -> Result<File> {
 fn listed<'a>(local: &'a Local, from: &Path, now: &Subvolume) -> Result<Option<&'a Snapshot>> {
     let same = |s: &&Snapshot| s.uuid == now.uuid;
     if !from.is_absolute() {
-        return Ok(local.known.iter().find(same));
+        return Ok(local.listed.known.iter().find(same));
     }
-    let listed = local.elsewhere.iter().find(|s| same(s) && s.path == from);
+    let listed = local
+        .listed
+        .elsewhere
+        .iter()
+        .find(|s| same(s) && s.path == from);
     let state = state_at(from, now.id)?;
     match listed.filter(|s| s.ctransid == now.ctransid && Some(s.state) == state) {
         Some(listed) => Ok(Some(listed)),

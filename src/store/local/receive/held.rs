@@ -136,7 +136,7 @@ impl Held {
 /// # Errors
 /// What all of them meet. What only one of them does is in the log, and it is gone.
 pub(in crate::store::local) fn publish(local: &mut Local) -> Result<()> {
-    let held = std::mem::take(&mut local.held);
+    let held = std::mem::take(&mut local.received.held);
     let place = |held: &Held| (shown(local.dir.join(held.part.will_be())), held.id());
     let places: Vec<(String, Uuid)> = held.iter().map(place).collect();
     let all = together(held).map_err(|error| with_way_out(error, &local.dir));
@@ -146,7 +146,7 @@ pub(in crate::store::local) fn publish(local: &mut Local) -> Result<()> {
     };
     for (at, (place, id)) in places.iter().enumerate() {
         if let Ok(snapshot) = transactions::change("receive", || format!("{place} {id}"), one(at)) {
-            local.published.push(snapshot.id());
+            local.received.published.push(snapshot.id());
             local.arrived(snapshot);
         }
     }

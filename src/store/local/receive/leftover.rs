@@ -20,17 +20,20 @@ impl Local {
     /// Removes what earlier runs were receiving here when they were interrupted, before something new
     /// comes. Other subvolumes may be named like that, and be somebody's only copy.
     pub(crate) fn remove_leftovers(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.tidied, true) {
+        if std::mem::replace(&mut self.received.tidied, true) {
             return Ok(());
         }
         for path in records::begun(&self.dir) {
-            let known = std::mem::take(&mut self.known);
+            let known = std::mem::take(&mut self.listed.known);
             let removed = self.remove_leftover(&path);
-            self.known = known;
+            self.listed.known = known;
             match removed {
-                Ok(()) => self.known.retain(|s| s.path != path),
+                Ok(()) => self.listed.known.retain(|s| s.path != path),
                 // It is in the way of its own name only.
-                Err(error) => self.notes.push(with_way_out(error, &self.dir).to_string()),
+                Err(error) => self
+                    .listed
+                    .notes
+                    .push(with_way_out(error, &self.dir).to_string()),
             }
         }
         Ok(())
@@ -42,7 +45,8 @@ impl Local {
             self.delete(path)?;
             let name = shown(path);
             log::line(|| format!("removed the unfinished {name}"));
-            self.notes
+            self.listed
+                .notes
                 .push(format!("removed {name}, left by an interrupted transfer"));
         }
         marks::ended(&self.dir, path)
@@ -52,7 +56,7 @@ impl Local {
 impl Local {
     /// What runs left in quarantine for other directories of the filesystem, by where it is.
     pub(crate) fn quarantined_for_others(&self) -> Result<Vec<Snapshot>> {
-        if self.walled {
+        if self.caller.walled {
             return Ok(Vec::new());
         }
         let left = quarantine::left_for_others(&self.dir)?;
@@ -63,7 +67,7 @@ impl Local {
     pub(crate) fn remove_for_others(&mut self, at: &Path) -> Result<()> {
         let doing = || format!("cannot delete {}", shown(at));
         let mut all = quarantine::left_for_others(&self.dir)?.into_iter();
-        let left = all.find(|left| left.at == at && !self.walled);
+        let left = all.find(|left| left.at == at && !self.caller.walled);
         let left = left.ok_or_else(|| Error::refused(doing(), "no record of ours names it"))?;
         let _lock = lock::lock_of(&left.key, at)?;
         let (key, path) = (left.key.clone(), left.path.clone());

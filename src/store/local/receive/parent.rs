@@ -39,7 +39,7 @@ impl Needs {
     pub(super) fn are_brought(&self, local: &Local) -> bool {
         let clones = self.clones.iter().map(|(_, exact)| exact);
         let mut all = self.parent.iter().chain(clones);
-        all.all(|exact| local.brought.contains(&exact.uuid))
+        all.all(|exact| local.received.brought.contains(&exact.uuid))
     }
 
     /// A digest of a file that was there before, but for a byte, would tell which byte it is.
@@ -47,7 +47,7 @@ impl Needs {
     /// # Errors
     /// If it will be compared, by who may not read, and is built on what was there before this session.
     pub(crate) fn must_be_comparable(&self, local: &Local, path: &Path) -> Result<()> {
-        if !local.compares || local.reads || self.are_brought(local) {
+        if !local.run.compares || local.caller.reads || self.are_brought(local) {
             return Ok(());
         }
         let said = "it builds on what was there before, and digests of it would tell what that is, which mode p \
@@ -74,7 +74,7 @@ pub(crate) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result
             format!("{to} is the UUID of nothing"),
         ));
     }
-    if !local.walled {
+    if !local.caller.walled {
         return Ok(());
     }
     let all = local.filesystem.subvolumes()?.all_read()?;
@@ -94,7 +94,7 @@ pub(crate) fn must_claim_nothing(local: &Local, to: Uuid, path: &Path) -> Result
 pub(crate) fn find(local: &Local, diff: &Diff, path: &Path) -> Result<Needs> {
     let mut looked = None;
     let mut exact = |what: &str, id: Uuid| {
-        if let Some(held) = local.held.iter().find(|held| held.id() == id) {
+        if let Some(held) = local.received.held.iter().find(|held| held.id() == id) {
             return Ok(held.as_parent());
         }
         if let Some(exact) = just_received(local, id) {
@@ -128,7 +128,7 @@ fn one(
     (what, id): (&str, Uuid),
     (all, states): &(Vec<Subvolume>, States),
 ) -> Result<std::result::Result<Exact, String>> {
-    let mut listed: Vec<&Snapshot> = local.known.iter().filter(|s| s.id() == id).collect();
+    let mut listed: Vec<&Snapshot> = local.listed.known.iter().filter(|s| s.id() == id).collect();
     listed.retain(|s| s.state != State::Partial);
     listed.sort_by_key(|s| (s.rank(), s.state == State::Unsealed));
     let mut wrong = format!("{what} {id} is not in {}", shown(&local.dir));
@@ -152,14 +152,14 @@ fn one(
 /// What this run received itself is sound as long as it is as it was then and nobody claims to be it: in a long
 /// chain nobody looks each time at all that there is. `None` where that does not tell.
 fn just_received(local: &Local, parent: Uuid) -> Option<Exact> {
-    let mut same = local.known.iter().filter(|s| s.id() == parent);
+    let mut same = local.listed.known.iter().filter(|s| s.id() == parent);
     let (listed, None) = (same.next()?, same.next()) else {
         return None;
     };
     let path = local.dir.join(&listed.path);
     let now = btrfs::subvolume(&path).ok()?;
     let received = |uuid| btrfs::received_from(local.filesystem.fd(), uuid).ok();
-    let is_as_received = local.arrived.contains(&now.uuid)
+    let is_as_received = local.received.arrived.contains(&now.uuid)
         && listed.state == State::Ok
         && now.uuid == listed.uuid
         && now.read_only
@@ -186,7 +186,7 @@ fn must_be_the_only_one(
     };
     // What lies elsewhere is nothing to whoever may only be here.
     let which = match &claims.below {
-        None if local.walled => "a subvolume elsewhere".to_owned(),
+        None if local.caller.walled => "a subvolume elsewhere".to_owned(),
         _ => format!("the subvolume {}", shown(&claims.path)),
     };
     Err(format!(
