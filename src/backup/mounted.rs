@@ -65,7 +65,7 @@ const DESTINATION: &str = "[[destination]]";
 fn usual() -> Vec<DraftSection> {
     let mut schedule = DraftSection::new("[schedule]");
     schedule.text("every", "1h");
-    schedule.because("1h, 1d, 1w, 1m");
+    schedule.because("1h, 1d, 1w, 1m, a month");
     let mut snapshots = DraftSection::new("[snapshots]");
     snapshots.text("keep", "24h 7d");
     snapshots.because("the newest of each of so many hours, days, w(eeks), m(onths), y(ears)");

@@ -222,7 +222,7 @@ impl<'a> Listed<'a> {
             location: &listing.location,
             snapshots,
             free_bytes: listing.free,
-            partial: listing.partial,
+            partial: listing.must_be_whole().is_err(),
             notes: &listing.notes,
             look,
         }
@@ -343,6 +343,28 @@ impl fmt::Display for Listed<'_> {
         match self.free_bytes {
             Some(free) => write!(f, ", {} free", human(free)),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Unlisted;
+
+    /// A script need not read the notes to know.
+    #[test]
+    fn what_could_not_be_listed_makes_it_partial() {
+        let unread = Unlisted {
+            path: "2".into(),
+            why: "its directory cannot be read".to_owned(),
+        };
+        for (unlisted, partial) in [(Vec::new(), false), (vec![unread], true)] {
+            let listing = Listing {
+                unlisted,
+                ..Listing::default()
+            };
+            assert_eq!(Listed::of(&listing, &Look::default()).partial, partial);
         }
     }
 }
