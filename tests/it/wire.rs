@@ -296,7 +296,8 @@ fn bounds_are_asked_of_who_has_the_word() {
     let open = |_: &Hello| Ok(Box::new(OnceUnlisted(Memory::default(), true)));
     let diff = serde_json::to_string(&next).unwrap();
     let ask = format!(r#"{{"ask":"less-than-whole","diff":{diff}}}"#);
-    let talk = [hello(3), frame(b'Q', ask.as_bytes())].concat();
+    let ours = frame(b'H', &serde_json::to_vec(&Hello::here()).unwrap());
+    let talk = [ours, frame(b'Q', ask.as_bytes())].concat();
     let mut said = Vec::new();
     serve(open, Access::Read, &talk[..], &mut said).unwrap();
     let bound = |said| hears(said).unwrap().less_than_whole(&next).unwrap();

@@ -64,7 +64,13 @@ impl Marker {
     /// What is there; `None` if there is none.
     pub(super) fn read(files: &Files) -> io::Result<Option<Marker>> {
         let Some(text) = files.bytes(MARKER).map_err(unread)? else {
-            return Ok(None);
+            let in_its_place =
+                |(name, kind): &(String, u8)| name == MARKER && *kind != libc::DT_REG;
+            let said = format!("its {MARKER} cannot be read: it is not an ordinary file");
+            return match files.names("")?.iter().any(in_its_place) {
+                true => Err(io::Error::other(said)),
+                false => Ok(None),
+            };
         };
         let marker: Marker = serde_json::from_slice(&text)
             .map_err(|error| io::Error::other(format!("its {MARKER} is damaged: {error}")))?;
