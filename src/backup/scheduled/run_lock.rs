@@ -1,6 +1,7 @@
 //! The lock of a configuration, which one run at a time holds. Knows nothing of what is done under it.
 
 use crate::error::{Doing, Error, Kind, Result};
+use crate::machine;
 use crate::snapshot::shown;
 use crate::sys;
 use crate::sys::secure_open::open_to_change;
@@ -33,7 +34,9 @@ fn must_be_ours(lock: &File) -> io::Result<()> {
 /// [`Kind::Busy`] if another run is at work.
 pub fn lock(path: &Path) -> Result<File> {
     let doing = || format!("cannot lock {}", shown(path));
-    if let Some(dir) = path.parent() {
+    if path.parent() == Some(&machine::run_dir()) {
+        machine::make_run_dir()?;
+    } else if let Some(dir) = path.parent() {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -474,11 +474,13 @@ fn need(tool: &str) {
 /// A directory to complete in: a directory and a file.
 fn some_files() -> PathBuf {
     let dir = here().join("some");
-    std::fs::create_dir_all(dir.join("snaps")).unwrap();
+    for name in ["snaps", "d$(touch evil)"] {
+        std::fs::create_dir_all(dir.join(name)).unwrap();
+    }
     std::fs::write(dir.join("saved.log"), "").unwrap();
     let profiles = "[default]\nregion = us-east-1\n[profile backup]\nregion = us-east-1\n[profile $(touch evil)]\n";
     std::fs::write(dir.join("aws"), profiles).unwrap();
-    let config = "[[subvolume]]\npath = '/home'\n[[destination]]\nlocation = '/mnt/disk/'\n";
+    let config = "[[subvolume]]\npath = '/home'\n[[subvolume]]\npath = '/a $(touch evil)'\n[[destination]]\nlocation = '/mnt/disk/'\n";
     std::fs::write(dir.join("b.toml"), config).unwrap();
     dir
 }
@@ -542,7 +544,6 @@ fn bash_completes() {
         bash_offers(&["buttersink", "--profile", ""]),
         ["\\$\\(touch\\ evil\\)", "backup", "default"]
     );
-    assert!(!here().join("some/evil").exists());
     let subvolume = [
         "buttersink",
         "restore",
@@ -551,7 +552,15 @@ fn bash_completes() {
         "--subvolume",
         "",
     ];
-    assert_eq!(bash_offers(&subvolume), ["home"]);
+    assert_eq!(
+        bash_offers(&subvolume),
+        ["a\\ \\$\\(touch\\ evil\\)", "home"]
+    );
+    assert_eq!(
+        bash_offers(&["buttersink", "list", "d"]),
+        ["d$(touch evil)/"]
+    );
+    assert!(!here().join("some/evil").exists());
     assert_eq!(bash_offers(&["btrfslist", "--s"]), ["--sizes"]);
     assert_eq!(bash_offers(&["checksumdir", "-o", "s"]), ["snaps"]);
 }
@@ -603,9 +612,10 @@ fn fish_completes() {
     assert_eq!(offers("buttersink list --ag"), [""; 0]);
     let profiles = offers("buttersink list --profile ");
     assert!(profiles.ends_with(&["backup".to_owned(), "default".to_owned()]));
-    assert!(profiles.len() == 3 && !here().join("some/evil").exists());
+    assert_eq!(profiles.len(), 3);
     let subvolume = "buttersink restore --config b.toml --subvolume ";
-    assert_eq!(offers(subvolume), ["home"]);
+    assert_eq!(offers(subvolume), ["a $(touch evil)", "home"]);
+    assert!(!here().join("some/evil").exists());
     assert_eq!(offers("btrfslist --s"), ["--sizes"]);
     assert_eq!(offers("checksumdir --li"), ["--links"]);
 }

@@ -349,4 +349,22 @@ fn locks_of_others_are_refused() {
         fs::metadata(&lock).unwrap().permissions().mode() & 0o777,
         0o600
     );
+    // Where the configuration does not say, it is where only root can have put it.
+    let own_line = format!("global.lock_path = '{}/lock'\n", here().display());
+    fs::write(&good, configuration("").replace(&own_line, "")).unwrap();
+    let (usual, open) = (theirs("usual"), here().join("open"));
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, PermissionsExt::from_mode(0o1777)).unwrap();
+    let link = here().join("link");
+    symlink(here(), &link).unwrap();
+    for place in [&usual, &open, &link] {
+        let said = soon(
+            &["backup", "--config", good.to_str().unwrap()],
+            &[("BUTTERSINK_RUN_DIR", place)],
+        );
+        let refused =
+            said.code == 1 && said.stderr.contains("not a directory that is root's alone");
+        assert!(refused, "{}", said.stderr);
+        assert_eq!(fs::read_dir(&usual).unwrap().count(), 0);
+    }
 }
