@@ -249,6 +249,7 @@ impl Conversion {
             rate,
             doubt,
         };
+        let sure = found.doubt.is_none();
         let same = |known: &Destination| known.same == found.same;
         let at = match self.destinations.iter().position(same) {
             Some(at) => self.again(at, &target.entry, &found),
@@ -258,8 +259,7 @@ impl Conversion {
                 self.destinations.len() - 1
             }
         };
-        let named = &self.destinations[at];
-        Ok(named.doubt.is_none().then(|| named.name.clone()))
+        Ok(sure.then(|| self.destinations[at].name.clone()))
     }
 
     /// A place that is known is named again: it has one policy, and one way to it.
@@ -270,7 +270,8 @@ impl Conversion {
         if keeps_all {
             known.keeps = Keeps::All;
         }
-        known.doubt = known.doubt.or(found.doubt);
+        // Whoever has no doubt about it uses it.
+        known.doubt = known.doubt.and(found.doubt);
         if keeps_all {
             let why = "not all keep the same there, and a place of ours has one policy: everything stays there";
             self.miss(entry, why);
@@ -310,7 +311,7 @@ impl Conversion {
             Some(entry) => (entry, "a destination is used whenever it is time"),
             None => return None,
         };
-        self.miss(entry, format!("{why}, so that it is commented out"));
+        self.miss(entry, format!("{why}, so that it is left out"));
         Some(why)
     }
 

@@ -159,6 +159,21 @@ fn what_would_be_told_to_anybody_is_commented_out() {
 }
 
 #[test]
+fn a_place_is_left_out_only_where_it_is_doubted() {
+    let (doubted, sure) = ("target /b\n  noauto yes\n", "target //b\n");
+    for (first, second, named) in [(doubted, sure, [0, 1]), (sure, doubted, [1, 0])] {
+        let text = format!("subvolume /a\n {first}subvolume /c\n {second}");
+        let config = parsed(&import("x", &text).unwrap().draft.to_string());
+        assert_eq!(config.destinations.len(), 1);
+        let counts = config.subvolumes.iter().map(|subvolume| {
+            let names = subvolume.destinations.as_ref();
+            names.map_or(9, Vec::len)
+        });
+        assert_eq!(counts.collect::<Vec<_>>(), named);
+    }
+}
+
+#[test]
 fn what_btrbk_refuses_is_refused() {
     for (text, line) in [
         ("volume /a\n /b\n", "line 2"),
