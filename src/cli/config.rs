@@ -15,6 +15,9 @@ pub(super) const COMMAND: Command<Form> = Command {
     about: "makes a configuration file of backups, and looks at it",
     usages: &[],
     text: "",
-    examples: &[],
+    examples: &[
+        "buttersink config init >/etc/buttersink/host.toml",
+        "buttersink config check /etc/buttersink/host.toml",
+    ],
     exit: &[],
 };

@@ -47,9 +47,10 @@ impl<O, F: Copy + PartialEq> Program<O, F> {
         let full = self.full(command);
         let listed = self.listed(&format!("{} ", command.name));
         format!(
-            "{full} {}.\n\nusage: {full} COMMAND ...\n\ncommands:\n{listed}{}",
+            "{full} {}.\n\nusage: {full} COMMAND ...\n\ncommands:\n{listed}{}{}",
             command.about,
-            self.own("help")
+            self.own("help"),
+            examples(command)
         )
     }
 
@@ -83,8 +84,7 @@ impl<O, F: Copy + PartialEq> Program<O, F> {
         let codes = command.exit.iter();
         let codes = codes.map(|(code, meaning)| format!("  {code:<4} {meaning}\n"));
         text += &titled("exit status", &codes.collect::<String>());
-        let examples = command.examples.iter().map(|line| format!("  {line}\n"));
-        text + &titled("examples", &examples.collect::<String>())
+        text + &examples(command)
     }
 
     /// By section, and first what all the ways to use the command have.
@@ -114,6 +114,11 @@ fn titled(title: &str, lines: &str) -> String {
         "" => String::new(),
         lines => format!("\n{title}:\n{lines}"),
     }
+}
+
+fn examples<F>(command: &Command<F>) -> String {
+    let lines = command.examples.iter().map(|line| format!("  {line}\n"));
+    titled("examples", &lines.collect::<String>())
 }
 
 /// In which of the ways to use a command an option is, if not in all.
