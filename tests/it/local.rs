@@ -636,7 +636,7 @@ fn a_directory_whose_path_cannot_be_read_is_one_item() {
     let lookup = |line: &str| line.contains("INO_LOOKUP,") && line.contains("b/\"");
     let number = lines.position(lookup).unwrap() + 1;
     let said = list(&format!("inject=ioctl:error=EIO:when={number}"));
-    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(said.code, 10, "{}", said.stderr);
     assert!(said.stdout.contains("one"), "{}", said.stdout);
     assert_eq!(said.stdout.matches("deep").count(), 1, "{}", said.stdout);
     assert!(said.stderr.contains("cannot be read"), "{}", said.stderr);
