@@ -75,6 +75,17 @@ pub struct Limited<T> {
     pub limiter: Limiter,
 }
 
+/// A stream, at a limited rate if there is one.
+pub fn limited<'a>(stream: impl Read + 'a, limiter: Option<Limiter>) -> Box<dyn Read + 'a> {
+    match limiter {
+        None => Box::new(stream),
+        Some(limiter) => Box::new(Limited {
+            inner: stream,
+            limiter,
+        }),
+    }
+}
+
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let want = buf.len().min(self.limiter.piece());

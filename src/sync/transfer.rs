@@ -1,7 +1,7 @@
 //! One stream from one store into another: a read and a write. Looks into no byte of it.
 
 use crate::error::{Error, Result};
-use crate::limiter::Limited;
+use crate::limiter::limited;
 use crate::process;
 use crate::snapshot::Diff;
 use crate::store::{Receipt, Store};
@@ -28,14 +28,7 @@ pub fn transfer(
     if mended {
         sink.is_mended();
     }
-    let stream = source.send(diff)?;
-    let mut stream = match limiter {
-        None => stream,
-        Some(limiter) => Box::new(Limited {
-            inner: stream,
-            limiter,
-        }),
-    };
+    let mut stream = limited(source.send(diff)?, limiter);
     pump(&mut stream, &mut sink, moved)?;
     sink.finish()
 }

@@ -8,6 +8,7 @@ use super::kept::{Kept, Record};
 use super::layout::Layout;
 use crate::digest::Algorithm;
 use crate::error::{Error, Kind, Result};
+use crate::limiter::limited;
 use crate::objects::{Objects, RemoteChecksum, Source};
 use crate::parallel::try_map;
 use crate::process;
@@ -182,6 +183,7 @@ impl<L: Layout> Bucket<L> {
             ..record
         };
         let stream = super::send::stream(&self.reach.objects, kept, record);
+        let stream = limited(stream, self.reach.limiter.clone());
         let mut stream = Checked::new(stream, |head: &mut Head| heads.take(kept, head))?;
         let mut bytes = 0;
         far(bytes);
