@@ -142,7 +142,10 @@ fn who_is_not_root_is_told() {
         "{text}"
     );
     let (code, text) = nobody(&["a/snaps/"]);
-    assert!(code == Some(10) && text.contains("sudo shows all"), "{text}");
+    assert!(
+        code == Some(10) && text.contains("sudo shows all"),
+        "{text}"
+    );
     let (_, text) = nobody(&["-n", "a/snaps/", "b/"]);
     assert!(
         text.contains("it cannot be read by others than root"),
