@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make check: format, lints, documentation, tests and man pages. What cannot run here is skipped and named at
-# the end; with BUTTERSINK_TEST_STRICT=1 a skip is a failure.
+# the end; with BUTTERSINK_TEST_STRICT=1 a skip is a failure, unless it is the processor that lacks something.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
@@ -39,7 +39,7 @@ for line in "${ours[@]}"; do echo "$line" >>"$skipped"; done
 if [ -s "$skipped" ]; then
     echo "check: skipped:" >&2
     sed 's/^/  /' "$skipped" >&2
-    [ "${BUTTERSINK_TEST_STRICT-}" != 1 ] || failed=1
+    if [ "${BUTTERSINK_TEST_STRICT-}" = 1 ] && grep -qv ': this processor has no ' "$skipped"; then failed=1; fi
 else
     echo 'check: nothing was skipped' >&2
 fi
