@@ -13,6 +13,7 @@ use crate::store::{Access, Store};
 pub use quota::{Grant, Quota};
 use serde::Serialize;
 use std::io::{self, Read, Write};
+use std::slice;
 use streams::{receive, send};
 
 /// Answers requests until the client hangs up. The store is opened when the client has greeted,
@@ -134,6 +135,7 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
     added: &mut Vec<Added>,
     wire: &mut Wire<R, W>,
 ) -> Result<()> {
+    begin(store, &request);
     match request {
         Request::List => reply(wire, store.list().map(|all| client.understands(all))),
         Request::Measure { diffs } if client.protocol < 3 => reply(wire, sizes(store, &diffs)),
@@ -164,6 +166,19 @@ fn turn<S: Store + ?Sized, R: Read, W: Write>(
             Ok(())
         }
         change => alter(store, change, wire),
+    }
+}
+
+/// Who asks for a bound is likely to want the stream next: it begins meanwhile, as both read the same tree.
+/// Nothing stays begun for who asks for something else.
+fn begin<S: Store + ?Sized>(store: &mut S, request: &Request) {
+    match request {
+        Request::LessThanWhole { diff }
+        | Request::Send {
+            diff,
+            unmended: None,
+        } => store.expect(slice::from_ref(diff)),
+        _ => store.expect(&[]),
     }
 }
 

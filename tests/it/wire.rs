@@ -8,12 +8,14 @@ use crate::streams::noise;
 use crate::tests;
 use buttersink::error::{Error, Kind, Result};
 use buttersink::proof::Depth;
-use buttersink::snapshot::{Diff, Listing, Size, Sizes};
+use buttersink::snapshot::{Diff, Listing, Pair, Size, Sizes};
 use buttersink::store::remote::{Pipes, Remote};
 use buttersink::store::serve::serve;
 use buttersink::store::{Access, Hello, Sink, Store};
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 pub(crate) const TESTS: &[Test] = tests![
     names_of_a_lying_server_are_refused,
@@ -243,8 +245,9 @@ fn who_cannot_serve_says_why() {
     assert_eq!(heard.exit_code(), 3);
 }
 
-/// A store whose first listing fails, and whose diffs are short.
-struct OnceUnlisted(Memory, bool);
+/// A store whose first listing fails, and whose diffs are short. It remembers what it was told to begin.
+#[derive(Default)]
+struct OnceUnlisted(Memory, bool, Rc<RefCell<Vec<Vec<Pair>>>>);
 
 impl Store for OnceUnlisted {
     fn list(&mut self) -> Result<Listing> {
@@ -260,6 +263,11 @@ impl Store for OnceUnlisted {
 
     fn less_than_whole(&mut self, _: &Diff) -> Result<Option<u64>> {
         Ok(Some(5))
+    }
+
+    fn expect(&mut self, next: &[Diff]) {
+        let pairs = next.iter().map(Diff::pair);
+        self.2.borrow_mut().push(pairs.collect());
     }
 
     fn send(&mut self, diff: &Diff) -> Result<Box<dyn Read + '_>> {
@@ -281,7 +289,7 @@ impl Store for OnceUnlisted {
 
 /// What a server of a second connection cannot list is a request that failed, and not the end.
 fn a_listing_that_fails_ends_no_session() {
-    let open = |_: &Hello| Ok(Box::new(OnceUnlisted(Memory::default(), false)));
+    let open = |_: &Hello| Ok(Box::<OnceUnlisted>::default());
     let ask = frame(b'Q', br#"{"ask":"measure","diffs":[]}"#);
     let talk = [hello(3), ask.clone(), ask].concat();
     let mut said = Vec::new();
@@ -290,16 +298,26 @@ fn a_listing_that_fails_ends_no_session() {
     assert_eq!(kinds, "HFA");
 }
 
-/// What a server is certain of need not be measured, and who does not know the question is not asked.
+/// What a server is certain of need not be measured, and who does not know the question is not asked. Its stream
+/// begins meanwhile, and ends if something else is asked for.
 fn bounds_are_asked_of_who_has_the_word() {
     let [_, next] = chain(&mut Memory::with_snapshots(10));
-    let open = |_: &Hello| Ok(Box::new(OnceUnlisted(Memory::default(), true)));
+    let begun = Rc::default();
+    let open = |_: &Hello| {
+        Ok(Box::new(OnceUnlisted(
+            Memory::default(),
+            true,
+            Rc::clone(&begun),
+        )))
+    };
     let diff = serde_json::to_string(&next).unwrap();
     let ask = format!(r#"{{"ask":"less-than-whole","diff":{diff}}}"#);
     let ours = frame(b'H', &serde_json::to_vec(&Hello::here()).unwrap());
-    let talk = [ours, frame(b'Q', ask.as_bytes())].concat();
+    let list = frame(b'Q', br#"{"ask":"list"}"#);
+    let talk = [ours, frame(b'Q', ask.as_bytes()), list].concat();
     let mut said = Vec::new();
     serve(open, Access::Read, &talk[..], &mut said).unwrap();
+    assert_eq!(*begun.borrow(), [vec![next.pair()], vec![]]);
     let bound = |said| hears(said).unwrap().less_than_whole(&next).unwrap();
     assert_eq!(bound(said), Some(5));
     assert_eq!(bound([hello(3), frame(b'A', b"5")].concat()), None);
