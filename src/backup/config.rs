@@ -337,12 +337,19 @@ impl Config {
             .collect()
     }
 
+    /// How often something of a subvolume is due: its snapshots, and each of its destinations.
+    pub fn cycles_of(&self, subvolume: &SubvolumeConfig) -> Vec<Cycle> {
+        let archives = self.archives_of(subvolume).into_iter();
+        let archives = archives.map(|archive| archive.schedule.cycle());
+        let others = self.destinations_of(subvolume).into_iter();
+        let others = others.filter_map(|at| self.destinations[at].cycle);
+        let all = archives.chain(others).chain(self.cycle_of(subvolume));
+        all.collect()
+    }
+
     /// How often a subvolume has a snapshot, whatever its archive needs; `None` if only that counts.
     pub fn cycle_of(&self, subvolume: &SubvolumeConfig) -> Option<Cycle> {
-        let usual = Cycle {
-            every: self.schedule.incremental_every,
-            at: self.schedule.run_at,
-        };
+        let usual = self.schedule.cycle();
         let alone = self.archives_of(subvolume).is_empty();
         subvolume.cycle.or(alone.then_some(usual))
     }

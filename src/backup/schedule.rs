@@ -67,6 +67,14 @@ pub enum Due {
 }
 
 impl Schedule {
+    /// How often there is a backup of either kind.
+    pub fn cycle(&self) -> Cycle {
+        Cycle {
+            every: self.incremental_every,
+            at: self.run_at,
+        }
+    }
+
     /// What is due. Whatever was missed is caught up by one backup, since only the days since the
     /// last one count. With `force` a backup is made in any case.
     pub fn due(&self, past: &Past, now: &Zoned, force: bool) -> Due {

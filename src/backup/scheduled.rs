@@ -75,7 +75,7 @@ pub fn run(
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
-    let _lock = order.lock()?;
+    let _lock = order.lock(now)?;
     order.selected()?;
     let since = Instant::now();
     let mut overview = Overview {

@@ -33,7 +33,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub(crate) const TESTS: &[Test] = tests![
     weeks_of_backups_on_seaweedfs,
@@ -966,6 +966,20 @@ fn one_run_at_a_time() {
     lock.lock().unwrap();
     let busy = scene.backup(&[]);
     assert_eq!(busy.code, 3);
+    assert!(scene.names("data").is_empty());
+    drop(lock);
+    // Of a lock that says whose it is, it is known for how long it has kept others out.
+    let lock = scheduled::lock(&here().join("lock")).unwrap();
+    let held_for = |days: u64| {
+        let since = SystemTime::now() - Duration::from_secs(days * 86400);
+        lock.set_modified(since).unwrap();
+        scene.backup(&[])
+    };
+    assert_eq!((held_for(0).code, held_for(6).code), (3, 3));
+    let late = held_for(8);
+    let holder = format!("process {} has held it since", std::process::id());
+    assert_eq!(late.code, 1);
+    assert!(late.stderr.contains(&holder), "{}", late.stderr);
     assert!(scene.names("data").is_empty());
     drop(lock);
     assert_eq!(scene.backup(&["--subvolume", "data"]).code, 0);

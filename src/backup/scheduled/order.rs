@@ -1,11 +1,12 @@
 //! What a run of a configuration is asked to do, and of which of its subvolumes. Does none of it.
 
-use super::run_lock::lock;
+use super::run_lock::{holder, lock};
 use crate::backup::config::{Config, SubvolumeConfig};
 use crate::backup::notify::RunNotify;
 use crate::backup::work::Work;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::snapshot::shown;
+use jiff::Zoned;
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -60,9 +61,36 @@ impl ScheduledOrder {
     }
 
     /// Keeps other runs out for as long as the file is open, unless nothing is changed.
-    pub(super) fn lock(&self) -> Result<Option<File>> {
-        let lock = || lock(&self.config.global.lock_path);
-        (!self.dry_run).then(lock).transpose()
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] if another run is at work. It is no such error, and no timer stays green, if that one has
+    /// been for so long that something of this order has become due again.
+    pub(super) fn lock(&self, now: &Zoned) -> Result<Option<File>> {
+        let path = &self.config.global.lock_path;
+        let locked = (!self.dry_run).then(|| lock(path)).transpose();
+        locked.map_err(|error| match error.kind {
+            Kind::Busy => self.kept_out(error, now),
+            _ => error,
+        })
+    }
+
+    fn kept_out(&self, error: Error, now: &Zoned) -> Error {
+        let held = holder(&self.config.global.lock_path);
+        let Some((process, since)) = held.filter(|(_, since)| *since <= now.timestamp()) else {
+            return error;
+        };
+        let selected = self.selected().unwrap_or_default().into_iter();
+        let mut cycles = selected.flat_map(|of| self.config.cycles_of(of));
+        let begun = since.to_zoned(now.time_zone().clone());
+        let begun = begun.strftime("%Y-%m-%d %H:%M");
+        match cycles.any(|cycle| cycle.due(Some(since), now).is_ok()) {
+            true => Error::failed(
+                error.doing,
+                format!("process {process} has held it since {begun}, and another backup is due; nothing was done"),
+            )
+            .hint(format!("if it hangs, stop it: kill {process}")),
+            false => error,
+        }
     }
 
     /// Whether a subvolume has more than one archive, or something else.

@@ -28,7 +28,7 @@ pub fn prune(
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
-    let _lock = order.lock()?;
+    let _lock = order.lock(now)?;
     if order.dry_run {
         return let_go(order, means, now, listener);
     }

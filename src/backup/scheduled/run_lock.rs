@@ -5,10 +5,12 @@ use crate::machine;
 use crate::snapshot::shown;
 use crate::sys;
 use crate::sys::secure_open::open_to_change;
+use jiff::Timestamp;
 use std::fs::{DirBuilder, File, Permissions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Whoever can open a lock can hold it, and keep every run out: in a directory for all he may even have made it.
 fn must_be_ours(lock: &File) -> io::Result<()> {
@@ -26,6 +28,25 @@ fn must_be_ours(lock: &File) -> io::Result<()> {
         0 => Ok(()),
         _ => lock.set_permissions(Permissions::from_mode(0o600)),
     }
+}
+
+/// Who holds it, and since when.
+fn sign(mut lock: &File) -> io::Result<()> {
+    lock.set_len(0)?;
+    writeln!(lock, "{}", std::process::id())?;
+    lock.set_modified(SystemTime::now())
+}
+
+/// Which process holds a lock, and since when; `None` of one that does not say it, as of an earlier version.
+pub(super) fn holder(path: &Path) -> Option<(u32, Timestamp)> {
+    let mut said = String::new();
+    let mut lock = open_to_change(path, false).ok()?;
+    let since = lock.metadata().and_then(|found| found.modified()).ok()?;
+    Read::by_ref(&mut lock)
+        .take(32)
+        .read_to_string(&mut said)
+        .ok()?;
+    Some((said.trim().parse().ok()?, since.try_into().ok()?))
 }
 
 /// One run at a time.
@@ -48,7 +69,7 @@ pub fn lock(path: &Path) -> Result<File> {
     let file = there.or_else(|_| open_to_change(path, true)).doing(doing)?;
     must_be_ours(&file).doing(doing)?;
     match sys::lock(&file).doing(doing)? {
-        true => Ok(file),
+        true => sign(&file).map(|()| file).doing(doing),
         false => Err(Error::new(
             Kind::Busy,
             doing(),
