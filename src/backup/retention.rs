@@ -137,13 +137,13 @@ pub fn age(text: &str) -> Result<SignedDuration> {
 }
 
 /// An age of snapshots, which are an hour apart at least: beside policies, whose `m` is months, minutes that
-/// make less than an hour were not meant. `0` is one.
+/// make less than an hour were not meant. None at all is an age, in any unit.
 ///
 /// # Errors
 /// If it is no age, or less than an hour.
 pub fn snapshot_age(text: &str) -> Result<SignedDuration> {
     let found = age(text)?;
-    if text == "0" || found >= SignedDuration::from_hours(1) {
+    if found.is_zero() || found >= SignedDuration::from_hours(1) {
         return Ok(found);
     }
     let said = "m is minutes here, and months in policies only, and this is less than an hour: \

@@ -148,6 +148,17 @@ fn what_btrbk_keeps_by_itself_stays() {
 }
 
 #[test]
+fn no_least_age_in_any_unit_is_none() {
+    for none in ["0h", "0d", "0w", "0m", "0y"] {
+        let text =
+            format!("target_preserve_min {none}\ntarget_preserve 3d\nsubvolume /a\n target /b\n");
+        let config = parsed(&import("x", &text).unwrap().draft.to_string());
+        let least = config.destinations[0].keeps.least;
+        assert!(least.is_none_or(|least| least.is_zero()), "{none}");
+    }
+}
+
+#[test]
 fn what_would_be_told_to_anybody_is_commented_out() {
     let text = "raw_target_encrypt gpg\nsubvolume /a\n target raw /b\n target /c\n  noauto yes\n";
     let imported = import("x", text).unwrap();
