@@ -5,8 +5,9 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-/// A service that does this to each connection, once the other side has begun to speak.
-fn service(does: fn(TcpStream) -> std::io::Result<()>) -> Client {
+/// A service that does this to each connection, once the other side has begun to speak. It is given up after so
+/// many milliseconds.
+fn service(term: u64, does: fn(TcpStream) -> std::io::Result<()>) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -23,7 +24,7 @@ fn service(does: fn(TcpStream) -> std::io::Result<()>) -> Client {
     let options = S3Options {
         endpoint_url: Some(at),
         region: Some("r".to_owned()),
-        term: Duration::from_millis(200),
+        term: Duration::from_millis(term),
         retries: 1,
         environment: Environment::of(&keys),
         ..S3Options::default()
@@ -49,15 +50,16 @@ fn is_given_up(done: Result<impl Sized>) {
 
 #[test]
 fn a_service_that_drips_is_given_up() {
-    is_given_up(service(|stream| drip(stream, "HTTP/1.1 200 OK\r\nx: ")).small("key"));
+    is_given_up(service(200, |stream| drip(stream, "HTTP/1.1 200 OK\r\nx: ")).small("key"));
     let answers = |stream| drip(stream, "HTTP/1.1 200 OK\r\ncontent-length: 9000000\r\n\r\n");
-    is_given_up(service(answers).small("key"));
+    is_given_up(service(200, answers).small("key"));
     let takes = |mut stream: TcpStream| {
-        let mut some = [0; 4096];
+        let mut some = [0; 16 << 10];
         while stream.read(&mut some)? > 0 {
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
     };
-    is_given_up(service(takes).put("key", &vec![0; 32 << 20], Vec::new()));
+    // What the kernel takes by itself are megabytes, so it is a faster drip and a shorter term.
+    is_given_up(service(20, takes).put("key", &vec![0; 32 << 20], Vec::new()));
 }
