@@ -3,7 +3,7 @@
 
 use crate::documents::{names_in, programs, text};
 use crate::runner::Test;
-use crate::support::{binary, here, output, run, skip};
+use crate::support::{binary, here, need, output, run, skip};
 use crate::tests;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,13 +23,6 @@ pub(crate) const TESTS: &[Test] = tests![
 
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Skips without this program.
-fn need(tool: &str) {
-    if Command::new(tool).arg("--version").output().is_err() {
-        skip(&format!("needs {tool}"));
-    }
 }
 
 /// `make` with our programs as they are, so that it builds none.

@@ -30,7 +30,7 @@ use buttersink::sync;
 use jiff::{ToSpan, Zoned};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -1108,6 +1108,20 @@ fn a_spool_on_disk() {
         scene.names("data").is_empty(),
         "nothing is made that cannot be sent"
     );
+    std::fs::remove_file(&spool).unwrap();
+    // A link that a user can turn to something else.
+    let theirs = here().join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    symlink(&theirs, &spool).unwrap();
+    chown(here(), Some(65534), None).unwrap();
+    let refused = scene.backup(&[]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("root's alone"),
+        "{}",
+        refused.stderr
+    );
+    chown(here(), Some(0), None).unwrap();
     std::fs::remove_file(&spool).unwrap();
     assert_eq!(scene.backup(&["--once"]).code, 0);
     assert!(scene.restore_all("data", "to") >= 1);

@@ -3,7 +3,7 @@
 
 use super::is_kept;
 use crate::runner::Test;
-use crate::support::{binary, here, output, skip};
+use crate::support::{binary, here, need, output};
 use crate::tests;
 use buttersink::cli::{Described, Hint, Name, programs};
 use std::fmt::Write;
@@ -462,13 +462,6 @@ fn fish_text(text: &str) -> String {
 
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Skips without this program.
-fn need(tool: &str) {
-    if Command::new(tool).arg("--version").output().is_err() {
-        skip(&format!("needs {tool}"));
-    }
 }
 
 /// A directory to complete in: a directory and a file.

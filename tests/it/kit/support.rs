@@ -71,20 +71,19 @@ pub(crate) fn unescape_mount(text: &[u8]) -> PathBuf {
     OsString::from_vec(bytes).into()
 }
 
+/// Skips without this program.
+pub(crate) fn need(tool: &str) {
+    if Command::new(tool).arg("--version").output().is_err() {
+        skip(&format!("needs {tool}"));
+    }
+}
+
 /// Skips unless we are root and have the tools for btrfs on loop devices.
 pub(crate) fn need_btrfs() {
     if run("id", ["-u"]) != "0\n" {
         skip("needs root for loop devices and btrfs");
     }
-    for (tool, flag) in [
-        ("mkfs.btrfs", "--version"),
-        ("btrfs", "--version"),
-        ("losetup", "--version"),
-    ] {
-        if Command::new(tool).arg(flag).output().is_err() {
-            skip(&format!("needs {tool}"));
-        }
-    }
+    ["mkfs.btrfs", "btrfs", "losetup"].map(need);
 }
 
 /// Makes a btrfs filesystem of `mib` MiB in a file and mounts it at `here()/name`.

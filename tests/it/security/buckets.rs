@@ -14,7 +14,7 @@ use std::process::Command;
 pub(crate) const TESTS: &[Test] = crate::on_both!["security::buckets::"; no_log_can_be_replayed];
 
 /// One server is enough.
-pub(crate) const OWN: &[Test] = tests![answers_have_bounds];
+pub(crate) const OWN: &[Test] = tests![answers_have_bounds, commands_mean_their_key_in_each_shell];
 
 /// The address of every request of an upload, a download, a listing and a removal, asked again
 /// without keys, as whoever reads a log can.
@@ -85,5 +85,39 @@ fn answers_have_bounds() {
         assert_eq!(said.code, 1);
         assert!(said.stderr.contains("cannot list s3://"), "{}", said.stderr);
         assert_eq!(proxy.count("GET"), 1, "it is not asked again");
+    }
+}
+
+/// What `list --commands` prints of a key that would do harm where it is pasted.
+fn commands_mean_their_key_in_each_shell() {
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    let name = "x\u{1b}[201~\ntouch harm; 'q\u{202e}";
+    let (diff, bytes) = (diff(1, None, 300), stream(1, None, 300));
+    let mut store = open(&server.endpoint, &bucket.name);
+    put(&mut store, &diff, name, &bytes).unwrap();
+    let listed = bucket.fine(&["list", "--commands", &bucket.url("")]).stdout;
+    let lines = listed.lines().map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| line.starts_with("aws ")).collect();
+    assert_eq!(lines.len(), 1, "{listed}");
+    assert!(lines[0].bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+    // The last word but one is where from.
+    let instead =
+        "aws() { while [ $# -gt 2 ]; do shift; done; printf %s \"$1\"; }; btrfs() { cat; }";
+    for shell in ["bash", "zsh"] {
+        need(shell);
+        let text = format!("{instead}; {}", lines[0]);
+        let heard = Command::new(shell)
+            .arg("-c")
+            .arg(text)
+            .current_dir(here())
+            .output();
+        let heard = String::from_utf8(heard.unwrap().stdout).unwrap();
+        let begins = bucket.url(&format!("host/{name}/"));
+        assert!(
+            heard.starts_with(&begins),
+            "{shell}: {heard:?}, not {begins:?}"
+        );
+        assert!(!here().join("harm").exists());
     }
 }

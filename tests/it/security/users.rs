@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     hooks_are_run_only_from_what_only_root_can_write,
     configurations_of_others_say_less,
     unconfined_by_a_configuration_of_roots,
+    links_of_users_lead_root_nowhere,
     fifos_and_devices_block_nothing,
     logs_lead_nowhere_else,
     lists_are_ordinary_files,
@@ -89,6 +90,41 @@ fn hooks_are_run_only_from_what_only_root_can_write() {
         &[],
     );
     assert!(!said.stderr.contains("link"), "{}", said.stderr);
+}
+
+/// Each of the files that root reads, by a link that a user can turn to something else.
+fn links_of_users_lead_root_nowhere() {
+    need_btrfs();
+    let (dir, roots) = (theirs("home"), here().join("roots"));
+    fs::create_dir(&roots).unwrap();
+    let link = |name: &str, text: &str| {
+        fs::write(roots.join(name), text).unwrap();
+        symlink(roots.join(name), dir.join(name)).unwrap();
+        dir.join(name)
+    };
+    let keys = "[default]\naws_access_key_id = k\naws_secret_access_key = s\n";
+    let bucket = ["list", "s3://b/p/", "--endpoint-url", "https://127.0.0.1:9"];
+    for (what, args, variables) in [
+        ("configuration", vec!["backup", "--config"], vec![]),
+        (
+            "configuration",
+            vec!["config", "check", "--offline"],
+            vec![],
+        ),
+        ("keys", bucket.to_vec(), vec!["AWS_SHARED_CREDENTIALS_FILE"]),
+        ("profiles", bucket.to_vec(), vec!["AWS_CONFIG_FILE"]),
+        ("authorities", bucket.to_vec(), vec!["AWS_CA_BUNDLE"]),
+    ] {
+        let path = link(&format!("{what}{}", args.len()), keys);
+        let mut args = args;
+        if variables.is_empty() {
+            args.push(path.to_str().unwrap());
+        }
+        let set = variables.iter().map(|name| (*name, &*path));
+        let said = soon(&args, &set.collect::<Vec<_>>());
+        let refused = said.code != 0 && said.stderr.contains("root's alone");
+        assert!(refused, "{what} {args:?}: {} {}", said.code, said.stderr);
+    }
 }
 
 /// What names programs, or lets foreign streams write anywhere, is root's to say; the rest is anybody's.
