@@ -8,8 +8,8 @@ mod refusal;
 mod parse;
 
 mod form;
-mod means;
 mod options;
+mod store_options;
 mod values;
 
 mod leftovers;

@@ -11,7 +11,7 @@ use crate::plan::{Plan, Step, Wish};
 use crate::prices::Prices;
 use crate::proof::Verdict;
 use crate::snapshot::{Listing, Snapshot, Uuid};
-use crate::store::{self, Access, ArchiveSettings, Chain, Means, RestoreTarget, Store};
+use crate::store::{self, Access, ArchiveSettings, Chain, RestoreTarget, Store, StoreOptions};
 use crate::sync;
 use crate::text::shown;
 use crate::verify;
@@ -54,9 +54,13 @@ pub struct RestoreOrder {
 /// # Errors
 /// [`Kind::Partly`] if objects have to thaw first, [`Kind::Different`] if what was restored is not
 /// like its source, [`Kind::Busy`] if another run is at work; whatever else stops it.
-pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Result<()> {
+pub fn run(
+    order: &RestoreOrder,
+    store_options: &StoreOptions,
+    listener: &mut Listener,
+) -> Result<()> {
     let target = RestoreTarget::find(&order.target, &order.base)?;
-    let mut archive = store::open_archive(order.archive.clone(), Access::Read, means)?;
+    let mut archive = store::open_archive(order.archive.clone(), Access::Read, store_options)?;
     if !order.dry_run {
         archive.thaw_records(&order.thaw, &mut |how_far| {
             listener(Event::thawing(how_far));
@@ -66,7 +70,7 @@ pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Resu
     notes.iter().for_each(|note| listener(Event::note(note)));
     let mut run = RestoreRun {
         order,
-        means,
+        store_options,
         target,
         chain: archive.chain(&key)?,
         prices: archive.prices(),
@@ -84,7 +88,7 @@ pub fn run(order: &RestoreOrder, means: &Means, listener: &mut Listener) -> Resu
 
 struct RestoreRun<'a, 'b> {
     order: &'a RestoreOrder,
-    means: &'a Means,
+    store_options: &'a StoreOptions,
     target: RestoreTarget,
     chain: Box<dyn Chain>,
     prices: Prices,
@@ -144,7 +148,7 @@ impl RestoreRun<'_, '_> {
     fn dest(&self, access: Access) -> Result<Box<dyn Store>> {
         let links = self.chain.links().into_iter();
         let ids = links.filter_map(|link| link.id).collect();
-        self.target.open(access, self.means.manner, ids)
+        self.target.open(access, self.store_options.local, ids)
     }
 
     /// Copies that were altered are no obstacle here, but rivals.

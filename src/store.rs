@@ -37,7 +37,7 @@ pub use open::{
     try_writing,
 };
 pub use options::{
-    BucketOptions, Checksum, Concurrency, Manner, Means, Sse, SshOptions, check_part,
+    BucketOptions, Checksum, Concurrency, LocalOptions, Sse, SshOptions, StoreOptions, check_part,
 };
 pub use receipt::{Parts, Receipt};
 pub use serve::{Grant, Quota};

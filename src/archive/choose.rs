@@ -30,7 +30,7 @@ impl Which {
         }
     }
 
-    fn means(&self, backup: &Backup) -> bool {
+    fn store_options(&self, backup: &Backup) -> bool {
         match self {
             Which::At(time) => backup.created_at.moment().is_some_and(|made| made <= *time),
             Which::Snapshot(name) => {
@@ -54,7 +54,7 @@ impl Backups {
                 None => Ok((key.clone(), Vec::new())),
             };
         }
-        let meant: Vec<&Backup> = self.all.iter().filter(|b| which.means(b)).collect();
+        let meant: Vec<&Backup> = self.all.iter().filter(|b| which.store_options(b)).collect();
         let Some(chosen) = meant.iter().rfind(|backup| backup.broken.is_none()) else {
             return Err(self.none(which, meant.last().copied()));
         };

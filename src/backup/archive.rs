@@ -3,7 +3,7 @@
 use super::config::{ARCHIVE, ArchiveConfig, Config, SubvolumeConfig};
 use crate::error::{Doing, Error, Result};
 use crate::snapshot::shown;
-use crate::store::{ArchiveSettings, BucketOptions, Means};
+use crate::store::{ArchiveSettings, BucketOptions, StoreOptions};
 use crate::sys;
 use std::fs::{DirBuilder, File};
 use std::os::fd::AsFd;
@@ -119,11 +119,11 @@ pub fn readable(config: &Config, archive: &ArchiveConfig, name: &str) -> Archive
     }
 }
 
-/// The means by which an archive is reached. What the command line says comes first.
-pub fn means(archive: &ArchiveConfig, means: &Means) -> Means {
+/// How an archive is reached. What the command line says comes first.
+pub fn store_options(archive: &ArchiveConfig, store_options: &StoreOptions) -> StoreOptions {
     let region = Some(archive.region.clone()).filter(|region| !region.is_empty());
-    let options = means.s3.clone();
-    Means {
+    let options = store_options.s3.clone();
+    StoreOptions {
         s3: BucketOptions {
             region: options.region.or(region),
             endpoint_url: options
@@ -135,8 +135,8 @@ pub fn means(archive: &ArchiveConfig, means: &Means) -> Means {
             sse: archive.sse.clone(),
             ..options
         },
-        bwlimit: means.bwlimit.or(archive.bwlimit),
-        ..means.clone()
+        bwlimit: store_options.bwlimit.or(archive.bwlimit),
+        ..store_options.clone()
     }
 }
 

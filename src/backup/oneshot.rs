@@ -9,7 +9,7 @@ use crate::btrfs::{self, Filesystem};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener};
 use crate::snapshot::shown;
-use crate::store::{self, Access, Means, Place, Store};
+use crate::store::{self, Access, Place, Store, StoreOptions};
 use jiff::Zoned;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -72,12 +72,18 @@ impl BackupOrder {
 /// # Errors
 /// [`crate::error::Kind::Partly`] if a destination failed and others did not,
 /// [`crate::error::Kind::Busy`] if another run is at work; whatever stops all of it.
-pub fn run(order: &BackupOrder, means: &Means, now: &Zoned, listener: &mut Listener) -> Result<()> {
+pub fn run(
+    order: &BackupOrder,
+    store_options: &StoreOptions,
+    now: &Zoned,
+    listener: &mut Listener,
+) -> Result<()> {
     names::check_prefix(&order.prefix)?;
     let naming = Naming::OneShot(order.prefix.clone());
     let source = BackupSource::open(&order.subvolume, &order.folder, naming, !order.dry_run)?;
-    let mut store = open_source(&source, order.dry_run, means)?;
-    let mut opened = open_destinations(order, &source, &means.at(&order.destinations), listener)?;
+    let mut store = open_source(&source, order.dry_run, store_options)?;
+    let store_options = store_options.at(&order.destinations);
+    let mut opened = open_destinations(order, &source, &store_options, listener)?;
     let places = order.destinations.iter().zip(&mut opened);
     let dests = places.map(|(place, store)| Dest {
         name: place.to_string(),
@@ -117,7 +123,7 @@ pub fn run(order: &BackupOrder, means: &Means, now: &Zoned, listener: &mut Liste
 pub(super) fn open_source(
     source: &BackupSource,
     dry_run: bool,
-    means: &Means,
+    store_options: &StoreOptions,
 ) -> Result<Box<dyn Store>> {
     let access = if dry_run { Access::Read } else { Access::Write };
     let place = match source.folder.is_dir() {
@@ -125,7 +131,7 @@ pub(super) fn open_source(
         // A dry run before the first backup: there are no snapshots to be found.
         false => source.path.clone(),
     };
-    store::open(&place.into(), access, means)
+    store::open(&place.into(), access, store_options)
 }
 
 /// What was opened, or a copy of why it was not.
@@ -142,7 +148,7 @@ pub(super) fn as_store<'a>(
 fn open_destinations(
     order: &BackupOrder,
     source: &BackupSource,
-    means: &Means,
+    store_options: &StoreOptions,
     listener: &mut Listener,
 ) -> Result<Vec<Result<Box<dyn Store>>>> {
     let mut opened = Vec::new();
@@ -160,7 +166,7 @@ fn open_destinations(
         if let Some(remark) = remark_on_one_disk(source, place) {
             listener(Event::note(remark));
         }
-        let store = made.and_then(|()| store::open(place, access, means));
+        let store = made.and_then(|()| store::open(place, access, store_options));
         let store = store.map_err(|error| place.way_to_make(error));
         opened.push(store.map_err(not_this_work));
     }

@@ -29,7 +29,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Listener, Overview, OverviewLine};
 use crate::process;
 use crate::snapshot::shown;
-use crate::store::{self, Means, Store};
+use crate::store::{self, Store, StoreOptions};
 pub use findings::look_for_faults;
 use folders::Folders;
 use jiff::Zoned;
@@ -50,7 +50,7 @@ type Opened = Option<Result<Box<dyn Store>>>;
 /// What the subvolumes of a run have in common.
 pub(super) struct RunContext<'a, 'b> {
     order: &'a ScheduledOrder,
-    means: &'a Means,
+    store_options: &'a StoreOptions,
     now: &'a Zoned,
     state: RunState,
     /// Where the snapshots are.
@@ -71,7 +71,7 @@ pub(super) struct RunContext<'a, 'b> {
 /// whatever stops all of it, before there is a snapshot.
 pub fn run(
     order: &ScheduledOrder,
-    means: &Means,
+    store_options: &StoreOptions,
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
@@ -82,8 +82,8 @@ pub fn run(
         file: shown(&order.file),
         ..Overview::default()
     };
-    let means = means.at(order.config.places());
-    let done = back_up(order, &means, now, &mut overview, listener);
+    let store_options = store_options.at(order.config.places());
+    let done = back_up(order, &store_options, now, &mut overview, listener);
     if order.dry_run {
         return done;
     }
@@ -104,7 +104,7 @@ pub fn run(
 /// The same, without telling anybody how it went.
 fn back_up(
     order: &ScheduledOrder,
-    means: &Means,
+    store_options: &StoreOptions,
     now: &Zoned,
     overview: &mut Overview,
     listener: &mut Listener,
@@ -113,10 +113,16 @@ fn back_up(
     let state = RunState::of(&order.config);
     let unread = state.unread.iter();
     unread.for_each(|remark| listener(Event::note(remark)));
-    let (subjects, mut errors) = SubvolumeBackup::all(&selected, order, means)?;
+    let (subjects, mut errors) = SubvolumeBackup::all(&selected, order, store_options)?;
     errors.extend(order.unmatched());
-    let folders = Folders::open(order, &selected, means)?;
-    let mut round = RunContext::new(order, (means, now), state, folders, (overview, listener));
+    let folders = Folders::open(order, &selected, store_options)?;
+    let mut round = RunContext::new(
+        order,
+        (store_options, now),
+        state,
+        folders,
+        (overview, listener),
+    );
     round.all(subjects, errors)
 }
 
@@ -124,14 +130,14 @@ impl<'a, 'b> RunContext<'a, 'b> {
     /// A run at whose further destinations nobody has looked.
     fn new(
         order: &'a ScheduledOrder,
-        (means, now): (&'a Means, &'a Zoned),
+        (store_options, now): (&'a StoreOptions, &'a Zoned),
         state: RunState,
         folders: Folders,
         (overview, listener): (&'a mut Overview, &'a mut Listener<'b>),
     ) -> RunContext<'a, 'b> {
         RunContext {
             order,
-            means,
+            store_options,
             now,
             state,
             folders,
@@ -305,7 +311,8 @@ impl RunContext<'_, '_> {
             let dest = &self.order.config.destinations[at];
             if self.others[at].is_none() {
                 let access = access(self.order.dry_run, dest.keeps.keeps_all());
-                let opened = store::open(&dest.place, access, &dest.means(self.means));
+                let opened =
+                    store::open(&dest.place, access, &dest.store_options(self.store_options));
                 self.others[at] = Some(opened.map_err(not_this_work));
             }
         }

@@ -4,8 +4,8 @@
 use super::form::Form;
 use super::grammar::{Command, Usage, usage};
 use super::list::go_on;
-use super::means::means;
 use super::options::Options;
+use super::store_options::store_options;
 use crate::archive::Backups;
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Error, Result};
@@ -68,7 +68,8 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         true => Access::Write,
         false => Access::Read,
     };
-    let (mut store, mut archives) = store::open_all(&location.place, access, &means(options)?)?;
+    let (mut store, mut archives) =
+        store::open_all(&location.place, access, &store_options(options)?)?;
     store.attribute(Origins::new());
     adoption.adopt(&mut *store)?;
     for archive in &mut archives {

@@ -2,8 +2,8 @@
 
 use super::form::{EXIT, Form, with_config};
 use super::grammar::{Command, Usage, usage};
-use super::means::of_own;
 use super::options::Options;
+use super::store_options::of_own;
 use crate::backup;
 use crate::backup::oneshot::{self, BackupOrder};
 use crate::backup::retention::Policy;

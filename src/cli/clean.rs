@@ -6,8 +6,8 @@ pub(super) mod backup;
 use super::form::Form;
 use super::grammar::{Command, Usage};
 use super::leftovers::{age, is_old, leftovers, usual};
-use super::means::means;
 use super::options::Options;
+use super::store_options::store_options;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Cleaned, Event, Fate, Leftover};
 use crate::process;
@@ -69,7 +69,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
             ..Cleaned::default()
         },
     };
-    let (mut store, archives) = store::open_all(&location.place, access, &means(options)?)?;
+    let (mut store, archives) = store::open_all(&location.place, access, &store_options(options)?)?;
     let mut all_read = cleaning.clean(&mut *store)?;
     for mut archive in archives {
         match cleaning.clean_archive(&mut *archive)? {

@@ -4,8 +4,8 @@
 use super::form::{Form, with_config};
 use super::grammar::{Command, Usage, usage};
 use super::leftovers::{is_old, leftovers, usual};
-use super::means::{self, means};
 use super::options::Options;
+use super::store_options::{self, store_options};
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -59,9 +59,9 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         false => Access::Read,
     };
     let location = Location::directory(&words[0])?;
-    let means = means(options)?;
+    let store_options = store_options(options)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
-    let (mut store, archives) = store::open_all(&location.place, access, &means)?;
+    let (mut store, archives) = store::open_all(&location.place, access, &store_options)?;
     // What they are of tells when they were made.
     store.attribute(Origins::new());
     let mut listing = store.list()?;
@@ -177,8 +177,8 @@ pub(super) fn config(options: &Options) -> Result<()> {
             continue;
         }
         let settings = archive::settings(&config, of, &subvolume.name);
-        let opened = means::of_archive(options, of)
-            .and_then(|means| store::open_archive(settings, Access::Read, &means));
+        let opened = store_options::of_archive(options, of)
+            .and_then(|store_options| store::open_archive(settings, Access::Read, &store_options));
         let shown =
             opened.and_then(|mut archive| show(&mut *archive, (options, &look), &mut progress));
         match &shown {

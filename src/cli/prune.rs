@@ -2,8 +2,8 @@
 
 use super::form::{EXIT, Form, with_config};
 use super::grammar::{Command, Usage, usage};
-use super::means::means;
 use super::options::Options;
+use super::store_options::store_options;
 use crate::backup;
 use crate::backup::families::{self, PruneOrder};
 use crate::backup::retention::Policy;
@@ -40,7 +40,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         true => Access::Read,
         false => Access::Write,
     };
-    let mut store = store::open(&location.place, access, &means(options)?)?;
+    let mut store = store::open(&location.place, access, &store_options(options)?)?;
     store.attribute(Origins::new());
     let mut progress = Progress::new(options.verbosity(), options.json);
     let now = backup::local_now(|remark| progress.note(remark));

@@ -3,8 +3,8 @@
 
 use super::form::Form;
 use super::grammar::{Command, Usage, usage};
-use super::means;
 use super::options::Options;
+use super::store_options;
 use crate::archive::{Thaw, Which};
 use crate::backup;
 use crate::backup::archive;
@@ -102,13 +102,13 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let config = Config::read(options.file()?)?;
     let from = archive::one(&config, options.destination.as_deref())?;
     let order = order(options, &config, from)?;
-    let mut means = means::of_archive(options, from)?;
+    let mut store_options = store_options::of_archive(options, from)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     backup::local_now(|remark| progress.note(remark));
-    let manner = &mut means.manner;
-    manner.receive_with = manner.receive_with.or(config.restore.receive_with);
-    manner.unconfined |= config.restore.receive_unconfined;
-    let done = restore::run(&order, &means, &mut |event| progress.hear(&event));
+    let options = &mut store_options.local;
+    options.receive_with = options.receive_with.or(config.restore.receive_with);
+    options.unconfined |= config.restore.receive_unconfined;
+    let done = restore::run(&order, &store_options, &mut |event| progress.hear(&event));
     if matches!(&done, Err(error) if error.kind == Kind::Interrupted) {
         progress.note("nothing is at the target yet; the same command goes on");
     }

@@ -1,8 +1,8 @@
 //! `backup`, `snapshot`, `send` and `prune` with `--config`: the options and the file into an order, and what is
 //! said meanwhile. What is due is decided elsewhere.
 
-use super::means::{means, of_own};
 use super::options::Options;
+use super::store_options::{of_own, store_options};
 use crate::backup;
 use crate::backup::config::{Config, Level};
 use crate::backup::scheduled::{self, ScheduledOrder, Work};
@@ -26,7 +26,7 @@ pub(super) fn prune(options: &Options) -> Result<()> {
     let order = order(options, Work::Prune)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let now = backup::local_now(|remark| progress.note(remark));
-    let done = scheduled::prune(&order, &means(options)?, &now, &mut |event| {
+    let done = scheduled::prune(&order, &store_options(options)?, &now, &mut |event| {
         progress.hear(&event);
     });
     done.and(progress.close())

@@ -2,9 +2,9 @@
 
 use super::form::{EXIT, Form, with_config};
 use super::grammar::{Command, Usage};
-use super::means::of_own;
 use super::options::Options;
 use super::scheduled;
+use super::store_options::of_own;
 use crate::backup;
 use crate::backup::oneshot::{self, BackupOrder};
 use crate::backup::scheduled::Work;

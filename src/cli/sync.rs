@@ -7,8 +7,8 @@ mod slash;
 use super::form::{EXIT, Form};
 use super::grammar::{Command, Usage};
 use super::leftovers::leftovers;
-use super::means::means;
 use super::options::Options;
+use super::store_options::store_options;
 use crate::archive::{Thaw, Tier};
 use crate::btrfs;
 use crate::error::{Error, Result};
@@ -110,15 +110,15 @@ fn open_both(source: &OsStr, from: &Location, to: &Location, options: &Options) 
         (false, false) => Access::Append,
         (false, true) => Access::Write,
     };
-    let mut means = means(options)?.at([&from.place, &to.place]);
+    let mut store_options = store_options(options)?.at([&from.place, &to.place]);
     // Streams that this machine makes do no harm to it.
-    means.manner.unconfined |= from.place.directory().is_some();
-    let source_store = store::open(&from.place, Access::Read, &means);
+    store_options.local.unconfined |= from.place.directory().is_some();
+    let source_store = store::open(&from.place, Access::Read, &store_options);
     let source_store = source_store.map_err(|error| slash::hint(error, source, from))?;
     if options.create && !options.dry_run {
         to.place.create()?;
     }
-    let dest_store = store::open(&to.place, access, &means);
+    let dest_store = store::open(&to.place, access, &store_options);
     let dest_store = dest_store.map_err(|error| to.place.way_to_make(error))?;
     Ok((source_store, dest_store))
 }

@@ -7,8 +7,8 @@ mod words;
 
 use super::form::{Form, with_config};
 use super::grammar::{Command, Usage};
-use super::means::{self, means};
 use super::options::Options;
+use super::store_options::{self, store_options};
 use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::scheduled::{self, FoundIn};
@@ -96,8 +96,8 @@ fn verify_location(
         }
         _ => None,
     };
-    let means = means(options)?;
-    let (mut store, archives) = store::open_all(&place.place, Access::Read, &means)?;
+    let store_options = store_options(options)?;
+    let (mut store, archives) = store::open_all(&place.place, Access::Read, &store_options)?;
     let opened = other.as_ref().map(|other| Other::open(other, options));
     let mut other = opened.transpose()?;
     let mut drill = drill(task, options)?;
@@ -150,8 +150,8 @@ fn verify_config(
     for (of, subvolume) in archive::all(&config, options.destination.as_deref())? {
         let name = &subvolume.name;
         let settings = archive::settings(&config, of, name);
-        let opened = means::of_archive(options, of)
-            .and_then(|means| store::open_archive(settings, Access::Read, &means));
+        let opened = store_options::of_archive(options, of)
+            .and_then(|store_options| store::open_archive(settings, Access::Read, &store_options));
         let with = &mut (None, drill.as_mut());
         let before = report.findings.len();
         let unseen = match opened {

@@ -53,7 +53,7 @@ use std::path::{Path, PathBuf};
 
 /// How a local store does its work.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct LocalOptions {
     /// Whether `btrfs send` and `btrfs receive` yield to everything else.
     pub priority: Priority,
     /// Protocol 2 with compressed extents as they are, where kernel and tools can.
@@ -69,7 +69,7 @@ pub struct Manner {
 pub struct Local {
     dir: PathBuf,
     filesystem: Filesystem,
-    manner: Manner,
+    options: LocalOptions,
     caller: Caller,
     run: RunOptions,
     listed: Listed,
@@ -151,7 +151,7 @@ impl Local {
     ///
     /// # Errors
     /// If it is not a directory on btrfs, or another run holds the lock.
-    pub fn open(dir: &Path, access: Access, manner: Manner) -> Result<Local> {
+    pub fn open(dir: &Path, access: Access, options: LocalOptions) -> Result<Local> {
         let filesystem = Filesystem::open(dir)?;
         let dir = dir
             .canonicalize()
@@ -163,11 +163,11 @@ impl Local {
         let writes = access.grants(Right::Add);
         let lock = || leftover::lock_and_settle(&dir, &filesystem);
         let lock = writes.then(lock).transpose()?;
-        let remark = builtin_receive::remark(manner).filter(|_| writes);
+        let remark = builtin_receive::remark(options).filter(|_| writes);
         Ok(Local {
             dir,
             filesystem,
-            manner,
+            options,
             caller: Caller {
                 walled: false,
                 reads: access.grants(Right::Read),

@@ -5,8 +5,8 @@ use super::bucket::{ArchiveStore, DiffStore, attempt, raw};
 use super::local::Local;
 use super::wire::Descriptors;
 use super::{
-    Access, Archive, ArchiveSettings, Grant, Hello, Manner, Means, Place, ReceiveWith, Right,
-    Store, remote, serve,
+    Access, Archive, ArchiveSettings, Grant, Hello, LocalOptions, Place, ReceiveWith, Right, Store,
+    StoreOptions, remote, serve,
 };
 use crate::btrfs;
 use crate::error::{Doing, Error, Kind, Result};
@@ -20,50 +20,50 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// If it is not there, may not be used so, or another run holds its lock.
-pub fn open(place: &Place, access: Access, means: &Means) -> Result<Box<dyn Store>> {
+pub fn open(place: &Place, access: Access, store_options: &StoreOptions) -> Result<Box<dyn Store>> {
     match place {
         Place::Local(dir) => {
-            let local = Local::open(dir, access, means.manner);
+            let local = Local::open(dir, access, store_options.local);
             let local = local.map_err(|error| other_form(error, dir, access, "raw:"))?;
-            Ok(Box::new(local.limited(means.bwlimit)))
+            Ok(Box::new(local.limited(store_options.bwlimit)))
         }
         Place::S3 { bucket, prefix } => {
-            let store = DiffStore::open(bucket, prefix, access, means.at_s3())?;
+            let store = DiffStore::open(bucket, prefix, access, store_options.at_s3())?;
             Ok(Box::new(store))
         }
         Place::Raw(dir) => {
-            let store = DiffStore::in_directory(dir, access, means.s3.part_size)?;
-            Ok(Box::new(store.limited(means.bwlimit)))
+            let store = DiffStore::in_directory(dir, access, store_options.s3.part_size)?;
+            Ok(Box::new(store.limited(store_options.bwlimit)))
         }
         Place::Ssh(address) => Ok(Box::new(remote::ssh::open(
             address,
             access,
-            us(means),
-            &means.ssh,
-            means.bwlimit,
+            us(store_options),
+            &store_options.ssh,
+            store_options.bwlimit,
         )?)),
         Place::RawSsh(address) => {
             let us = Hello {
                 raw: true,
-                ..us(means)
+                ..us(store_options)
             };
             Ok(Box::new(remote::ssh::open(
                 address,
                 access,
                 us,
-                &means.ssh,
-                means.bwlimit,
+                &store_options.ssh,
+                store_options.bwlimit,
             )?))
         }
     }
 }
 
 /// What a far side is told of us.
-fn us(means: &Means) -> Hello {
+fn us(store_options: &StoreOptions) -> Hello {
     Hello {
-        compressed: means.manner.compressed,
-        receive_with: means.manner.receive_with,
-        background: means.manner.priority == Priority::Background,
+        compressed: store_options.local.compressed,
+        receive_with: store_options.local.receive_with,
+        background: store_options.local.priority == Priority::Background,
         ..Hello::here()
     }
 }
@@ -91,23 +91,27 @@ pub type StoreAndArchives = (Box<dyn Store>, Vec<Box<dyn Archive>>);
 ///
 /// # Errors
 /// As [`open`] says, and if the bucket cannot be listed.
-pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAndArchives> {
+pub fn open_all(
+    place: &Place,
+    access: Access,
+    store_options: &StoreOptions,
+) -> Result<StoreAndArchives> {
     let (mut store, bucket) = match place {
         Place::S3 { bucket, prefix } => {
-            let store = DiffStore::open(bucket, prefix, access, means.at_s3())?;
+            let store = DiffStore::open(bucket, prefix, access, store_options.at_s3())?;
             (store, bucket.clone())
         }
         Place::Raw(dir) => {
-            let store = DiffStore::in_directory(dir, access, means.s3.part_size)?;
-            (store.limited(means.bwlimit), place.to_string())
+            let store = DiffStore::in_directory(dir, access, store_options.s3.part_size)?;
+            (store.limited(store_options.bwlimit), place.to_string())
         }
-        _ => return Ok((open(place, access, means)?, Vec::new())),
+        _ => return Ok((open(place, access, store_options)?, Vec::new())),
     };
     let top = store.prefix().to_owned();
     let found = store.inventory()?.clone();
     let archives = ArchiveStore::all_among(&found, (&bucket, &top), |settings| match place {
         Place::Raw(_) => store.archive(settings),
-        _ => ArchiveStore::open(settings, access, means.at_s3()),
+        _ => ArchiveStore::open(settings, access, store_options.at_s3()),
     })?;
     let boxed = |archive| Box::new(archive) as Box<dyn Archive>;
     Ok((Box::new(store), archives.into_iter().map(boxed).collect()))
@@ -120,13 +124,12 @@ pub fn open_all(place: &Place, access: Access, means: &Means) -> Result<StoreAnd
 pub fn open_archive(
     settings: ArchiveSettings,
     access: Access,
-    means: &Means,
+    store_options: &StoreOptions,
 ) -> Result<Box<dyn Archive>> {
     let archive = match settings.bucket.starts_with(raw::SCHEME) {
-        true => {
-            ArchiveStore::in_directory(settings, access, means.s3.part_size)?.limited(means.bwlimit)
-        }
-        false => ArchiveStore::open(settings, access, means.at_s3())?,
+        true => ArchiveStore::in_directory(settings, access, store_options.s3.part_size)?
+            .limited(store_options.bwlimit),
+        false => ArchiveStore::open(settings, access, store_options.at_s3())?,
     };
     Ok(Box::new(archive))
 }
@@ -138,14 +141,14 @@ pub fn open_archive(
 pub fn bucket_remarks(
     (bucket, prefix): (&str, &str),
     is_archive: bool,
-    means: &Means,
+    store_options: &StoreOptions,
 ) -> Result<Vec<BucketRemark>> {
     match bucket.strip_prefix(raw::SCHEME) {
         Some(dir) => {
             DiffStore::in_directory(Path::new(dir), Access::Read, None)?;
             Ok(vec![format!("{bucket}: a directory").into()])
         }
-        None => lifecycle::remarks(bucket, prefix, is_archive, means.at_s3()),
+        None => lifecycle::remarks(bucket, prefix, is_archive, store_options.at_s3()),
     }
 }
 
@@ -158,11 +161,11 @@ pub fn try_writing(
     bucket: &str,
     prefix: &str,
     class: Option<&str>,
-    means: &Means,
+    store_options: &StoreOptions,
 ) -> Result<String> {
     match bucket.strip_prefix(raw::SCHEME) {
         Some(dir) => attempt::in_directory(Path::new(dir), prefix),
-        None => attempt::at_s3(bucket, prefix, class, means.at_s3()),
+        None => attempt::at_s3(bucket, prefix, class, store_options.at_s3()),
     }
 }
 
@@ -174,7 +177,7 @@ pub struct Terms<'a> {
     pub key: &'a str,
     /// How snapshots are received; where nothing is said, as the client wishes if that can be here.
     pub receive_with: Option<ReceiveWith>,
-    /// See [`Manner::unconfined`].
+    /// See [`LocalOptions::unconfined`].
     pub unconfined: bool,
 }
 
@@ -198,7 +201,7 @@ pub fn serve_directory(
         } else {
             Priority::Normal
         };
-        let manner = Manner {
+        let options = LocalOptions {
             priority,
             compressed: client.compressed,
             receive_with: terms
@@ -211,7 +214,7 @@ pub fn serve_directory(
             return Ok(Box::new(served_raw(&dir, terms.grant.access)?) as Box<dyn Store>);
         }
         let dir = check(dir)?;
-        let store = Local::open(&dir, terms.grant.access, manner);
+        let store = Local::open(&dir, terms.grant.access, options);
         let store =
             store.map_err(|error| other_form(error, &dir, terms.grant.access, "raw+ssh://HOST"))?;
         Ok(Box::new(store.walled().keyed(terms.key)) as Box<dyn Store>)

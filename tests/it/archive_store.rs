@@ -9,15 +9,14 @@ use crate::s3::{MIB, options, same};
 use crate::servers::{Server, shared};
 use crate::streams::{diff, stream, uuid};
 use crate::subvolumes::history;
-use crate::support::{btrfs, here, output};
+use crate::support::{btrfs, here, local_options, output};
 use crate::tree::assert_same;
 use buttersink::error::{Error, Kind, Result};
-use buttersink::process::Priority;
 use buttersink::proof::{Depth, Seen, Verdict};
 use buttersink::s3::S3Options;
 use buttersink::snapshot::{Diff, Listing, Offer, Size, Snapshot, State};
 use buttersink::store::bucket::{ArchiveStore, archive::Settings};
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::Local;
 use buttersink::store::{Access, Concurrency, Store};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -679,13 +678,7 @@ fn received_by_hand() {
     let bucket = server.bucket();
     let (from, to) = (btrfs("from", 512), btrfs("to", 512));
     history(&from, 2);
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: crate::support::receive_with(),
-        unconfined: false,
-    };
-    let mut source = Local::open(&from.join("snaps"), Access::Read, manner).unwrap();
+    let mut source = Local::open(&from.join("snaps"), Access::Read, local_options()).unwrap();
     let listing = source.list().unwrap();
     let mut store = open(&server.endpoint, settings(&bucket, "/", 10_000));
     let mut parent = None;

@@ -6,7 +6,8 @@ use crate::s3::options;
 use crate::servers::shared;
 use crate::subvolumes::{EVERYTHING, alter, script, shown as field, snapshot, subvolume};
 use crate::support::{
-    Said, binary, btrfs, buttersink, here, image, in_quarantine, mount_image, output, program, run,
+    Said, binary, btrfs, buttersink, here, image, in_quarantine, local_options, mount_image,
+    output, program, run,
 };
 use crate::tests;
 use crate::tree::differences;
@@ -15,11 +16,9 @@ use buttersink::backup::oneshot::{self, BackupOrder};
 use buttersink::backup::retention::Policy;
 use buttersink::event::Event;
 use buttersink::plan::Wish;
-use buttersink::process::Priority;
 use buttersink::s3::S3Options;
-use buttersink::store::local::Manner;
 use buttersink::store::remote::ssh;
-use buttersink::store::{self, Access, Means, Place};
+use buttersink::store::{self, Access, Place, StoreOptions};
 use buttersink::sync;
 use jiff::{ToSpan, Zoned};
 use serde_json::Value;
@@ -181,16 +180,10 @@ fn a_moment() {
     std::thread::sleep(Duration::from_millis(1100));
 }
 
-fn means() -> Means {
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: crate::support::receive_with(),
-        unconfined: false,
-    };
-    Means {
+fn store_options() -> StoreOptions {
+    StoreOptions {
         bwlimit: None,
-        manner,
+        local: local_options(),
         ssh: ssh::SshOptions::default(),
         s3: S3Options::default(),
     }
@@ -251,7 +244,7 @@ fn weeks_of_backups() {
         if away {
             std::fs::rename(&far, &elsewhere).unwrap();
         }
-        let done = oneshot::run(&both, &means(), &now, &mut |event| {
+        let done = oneshot::run(&both, &store_options(), &now, &mut |event| {
             println!("{day}: {event:?}");
         });
         if away {
@@ -451,17 +444,17 @@ fn a_second_run_is_refused() {
     let (home, b) = scene();
     ok(&[], &home, &[&b]);
     let folder = Place::Local(home.join("snapshot"));
-    let held = store::open(&folder, Access::Append, &means()).unwrap();
+    let held = store::open(&folder, Access::Append, &store_options()).unwrap();
     write(&home, "2");
     let said = backup(&[], &home, &[&b]);
     assert_eq!(said.code, 3);
     assert!(said.stderr.contains("another run"), "{}", said.stderr);
     drop(held);
     // Whoever is at work in a destination makes no backup of this.
-    let other = store::open(&Place::Local(b.clone()), Access::Append, &means()).unwrap();
+    let other = store::open(&Place::Local(b.clone()), Access::Append, &store_options()).unwrap();
     assert_eq!(backup(&[], &home, &[&b]).code, 1);
     drop(other);
-    let held = store::open(&folder, Access::Append, &means()).unwrap();
+    let held = store::open(&folder, Access::Append, &store_options()).unwrap();
     assert_eq!(
         (names(&b).len(), names(&home.join("snapshot")).len()),
         (1, 1)
@@ -747,7 +740,7 @@ fn an_altered_latest_is_no_parent() {
     a_moment();
     let mut plans = 0;
     let now = Zoned::now();
-    oneshot::run(&order(&home, &[&b]), &means(), &now, &mut |event| {
+    oneshot::run(&order(&home, &[&b]), &store_options(), &now, &mut |event| {
         if let Event::Planned(planned) = event {
             let plan = planned.plan;
             plans += 1;
@@ -791,9 +784,9 @@ fn a_bucket_keeps_what_is_built_upon() {
     let server = shared("seaweedfs");
     let bucket = server.bucket();
     let (home, b) = scene();
-    let means = Means {
+    let store_options = StoreOptions {
         s3: options(&server.endpoint),
-        ..means()
+        ..store_options()
     };
     let place = Place::S3 {
         bucket: bucket.to_string(),
@@ -814,18 +807,21 @@ fn a_bucket_keeps_what_is_built_upon() {
     let mut now: Zoned = "2026-10-12T08:00:00[Europe/Berlin]".parse().unwrap();
     for day in 0..3 {
         write(&home, &format!("day {day}"));
-        oneshot::run(&order, &means, &now, &mut |event| println!("{event:?}")).unwrap();
+        oneshot::run(&order, &store_options, &now, &mut |event| {
+            println!("{event:?}");
+        })
+        .unwrap();
         now = now.checked_add(1.day()).unwrap();
     }
     assert_eq!(names(&home.join("snapshot")), ["20261014-080000"]);
-    let mut store = store::open(&place, Access::Read, &means).unwrap();
+    let mut store = store::open(&place, Access::Read, &store_options).unwrap();
     let kept = store.list().unwrap();
     let paths = kept.snapshots.iter().map(|s| s.path.to_str().unwrap());
     assert_eq!(
         paths.collect::<Vec<_>>(),
         ["20261012-080000", "20261013-080000", "20261014-080000"]
     );
-    let back = store::open(&Place::Local(b.clone()), Access::Append, &means);
+    let back = store::open(&Place::Local(b.clone()), Access::Append, &store_options);
     let mut back = back.unwrap();
     let (there, wish) = (back.list().unwrap(), Wish::default());
     let plan = sync::make_plan(&mut *store, &kept, &there, &wish, &mut |_| ()).unwrap();

@@ -11,14 +11,13 @@ use crate::servers::shared;
 use crate::sshd::{self, Sshd, far};
 use crate::streams::{diff, stream};
 use crate::subvolumes::{history, script, unfinished};
-use crate::support::{btrfs, buttersink, program};
+use crate::support::{btrfs, buttersink, local_options, program};
 use crate::tests;
 use buttersink::objects::memory::Memory;
 use buttersink::objects::{About, Objects};
-use buttersink::process::Priority;
 use buttersink::snapshot::Uuid;
 use buttersink::store::bucket::{ArchiveStore, DiffStore, archive::Settings};
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::Local;
 use buttersink::store::{Access, Store};
 use serde_json::Value;
 use std::ffi::OsString;
@@ -50,13 +49,7 @@ fn archive(bucket: &Bucket, prefix: &str) -> ArchiveStore {
 }
 
 fn local(dir: &Path) -> Local {
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: crate::support::receive_with(),
-        unconfined: false,
-    };
-    Local::open(dir, Access::Read, manner).unwrap()
+    Local::open(dir, Access::Read, local_options()).unwrap()
 }
 
 fn lines(stdout: &str) -> Vec<Value> {

@@ -9,10 +9,9 @@ use crate::support::*;
 use crate::tests;
 use crate::tree::assert_same;
 use buttersink::error::Kind;
-use buttersink::process::Priority;
 use buttersink::snapshot::{Diff, Size};
 use buttersink::store::bucket::DiffStore;
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::{Local, LocalOptions};
 use buttersink::store::{Access, ReceiveWith, Store};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -160,13 +159,11 @@ fn what_was_altered_is_no_clone_source() {
 }
 
 fn open(dir: &Path, access: Access) -> Local {
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
+    let options = LocalOptions {
         receive_with: Some(ReceiveWith::Builtin),
-        unconfined: false,
+        ..local_options()
     };
-    Local::open(dir, access, manner).unwrap().walled()
+    Local::open(dir, access, options).unwrap().walled()
 }
 
 fn only_what_is_in_the_directory_is_a_clone_source() {

@@ -5,14 +5,14 @@ use crate::bucket::{Bucket, command, said};
 use crate::proxy::{Fault, Proxy};
 use crate::runner::Test;
 use crate::s3::options;
-use crate::scheduled::{Scene, day, means};
+use crate::scheduled::{Scene, day, store_options};
 use crate::servers::shared;
 use crate::subvolumes::{id, script, subvolume};
 use crate::support::btrfs;
 use crate::tests;
 use crate::tree::assert_same;
 use buttersink::s3::S3Options;
-use buttersink::store::Means;
+use buttersink::store::StoreOptions;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -88,12 +88,12 @@ fn weeks_while_all_is_frozen() {
         chunks += usize::from(seen.method == "PUT" && seen.target.contains("chunk-"));
         (chunks > 1).then_some(Fault::Reset)
     });
-    let through = |proxy: &Proxy, retries| Means {
+    let through = |proxy: &Proxy, retries| StoreOptions {
         s3: S3Options {
             retries,
             ..options(&proxy.endpoint)
         },
-        ..means(&scene.server)
+        ..store_options(&scene.server)
     };
     scene.run_with(&day(21), &through(&proxy, 0)).unwrap_err();
     let names = scene.names("data");

@@ -78,7 +78,7 @@ fn code_of(offer: &Offer) -> String {
     let first = offer.command.trim_start_matches('-').split(' ').next();
     let name = first.unwrap_or_default();
     let mut code =
-        text("src/cli/means.rs") + &text("src/cli/options.rs").replace("self.", "options.");
+        text("src/cli/store_options.rs") + &text("src/cli/options.rs").replace("self.", "options.");
     let mut add = |path: &str| code += &text(path);
     add(&format!("src/cli/{name}.rs"));
     if ["backup", "snapshot", "send", "prune"].contains(&offer.command) {

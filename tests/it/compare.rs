@@ -5,17 +5,16 @@ use crate::memory::Memory;
 use crate::pipes::{over, pipes};
 use crate::runner::Test;
 use crate::subvolumes::{EVERYTHING, script, set_read_only, shown, snapshot, subvolume};
-use crate::support::{binary, btrfs, buttersink, output};
+use crate::support::{binary, btrfs, buttersink, local_options, output};
 use crate::tests;
 use buttersink::checksum::Found;
 use buttersink::error::{Kind, Result};
 use buttersink::event::{Event, Summary};
 use buttersink::plan::Wish;
-use buttersink::process::Priority;
 use buttersink::proof::Depth;
 use buttersink::snapshot::{Diff, Listing, Size, Sizes, State, Uuid};
 use buttersink::store::file_digests::{Digest, Extent, Looking};
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::Local;
 use buttersink::store::{Access, Receipt, Rejected, Sink, Store};
 use buttersink::sync;
 use std::io::{self, Read, Write};
@@ -40,14 +39,8 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 fn local(dir: &Path, access: Access) -> Local {
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: crate::support::receive_with(),
-        unconfined: false,
-    };
     loop {
-        match Local::open(dir, access, manner) {
+        match Local::open(dir, access, local_options()) {
             // The thread that served the last connection is about to end.
             Err(error) if error.kind == Kind::Busy => std::thread::yield_now(),
             opened => return opened.unwrap(),

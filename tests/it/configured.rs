@@ -8,7 +8,7 @@ use crate::subvolumes::{script, shown};
 use crate::support::{Said, binary, btrfs, buttersink, here, output};
 use crate::tests;
 use crate::tree::assert_same;
-use crate::two_disks::{Scene, assert_copies, hour, means};
+use crate::two_disks::{Scene, assert_copies, hour, store_options};
 use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
 use buttersink::event::Event;
 use jiff::Zoned;
@@ -34,7 +34,7 @@ fn pruned(scene: &Scene, now: &Zoned, dry_run: bool) -> Vec<String> {
         ..scene.order().unwrap()
     };
     let mut said = Vec::new();
-    let done = scheduled::prune(&order, &means(), now, &mut |event| {
+    let done = scheduled::prune(&order, &store_options(), now, &mut |event| {
         if let Event::Retention(_) | Event::Note { .. } = event {
             said.push(event.to_string());
         }
@@ -382,7 +382,7 @@ fn what_is_there_is_looked_at_again() {
     let looks = |now: &Zoned| {
         let mut said = Vec::new();
         let order = scene.order().unwrap();
-        let done = scheduled::run(&order, &means(), now, &mut |event| {
+        let done = scheduled::run(&order, &store_options(), now, &mut |event| {
             if let Event::Verified(_) | Event::Finding(_) = event {
                 said.push(event.to_string());
             }

@@ -8,8 +8,7 @@ use crate::tests;
 use crate::tree::assert_same;
 use buttersink::event::Event;
 use buttersink::plan::{Action, Wish};
-use buttersink::process::Priority;
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::Local;
 use buttersink::store::{Access, Store};
 use buttersink::sync::{carry_out, make_plan};
 use std::path::{Path, PathBuf};
@@ -120,13 +119,7 @@ fn what_only_claims_to_be_it_is_not_copied() {
 }
 
 fn open(dir: &Path, access: Access) -> Local {
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: receive_with(),
-        unconfined: false,
-    };
-    Local::open(dir, access, manner).unwrap()
+    Local::open(dir, access, local_options()).unwrap()
 }
 
 fn a_copy_that_cannot_be_made_is_sent() {

@@ -5,7 +5,7 @@ use crate::proxy::{Fault, Proxy};
 use crate::restore;
 use crate::runner::Test;
 use crate::s3::options;
-use crate::scheduled::{Scene, day, means};
+use crate::scheduled::{Scene, day, store_options};
 use crate::servers::{Server, shared};
 use crate::subvolumes::script;
 use crate::tests;
@@ -13,7 +13,7 @@ use buttersink::archive::{Thaw, Tier, Which};
 use buttersink::restore::{Compare, RestoreOrder};
 use buttersink::s3::S3Options;
 use buttersink::snapshot::State;
-use buttersink::store::{ArchiveSettings, Means};
+use buttersink::store::{ArchiveSettings, StoreOptions};
 use jiff::ToSpan;
 use std::path::Path;
 use std::time::Duration;
@@ -90,11 +90,11 @@ fn every_request_of_a_backup() {
 /// Whether it makes no difference.
 fn cut(scene: &Scene, number: i64, requests: usize) -> bool {
     let proxy = after(requests, &scene.server);
-    let means = Means {
+    let store_options = StoreOptions {
         s3: hasty(&proxy),
-        ..means(&scene.server)
+        ..store_options(&scene.server)
     };
-    let done = scene.run_with(&day(number), &means);
+    let done = scene.run_with(&day(number), &store_options);
     println!("day {number} with {requests} requests: {done:?}");
     let sound = || {
         let mut archive = scene.archive("data");
@@ -160,9 +160,9 @@ fn bring(scene: &restore::Scene, target: &Path, proxy: &Proxy) -> buttersink::er
         },
         dry_run: false,
     };
-    let means = Means {
+    let store_options = StoreOptions {
         s3: hasty(proxy),
-        ..means(&scene.server)
+        ..store_options(&scene.server)
     };
-    buttersink::restore::run(&order, &means, &mut |_| ())
+    buttersink::restore::run(&order, &store_options, &mut |_| ())
 }

@@ -3,11 +3,9 @@
 
 use crate::runner::Test;
 use crate::subvolumes::{alter, history, id, set_read_only};
-use crate::support::{btrfs, buttersink, receive_with, run};
+use crate::support::{btrfs, buttersink, local_options, run};
 use crate::tests;
-use buttersink::process::Priority;
 use buttersink::snapshot::{State, Uuid};
-use buttersink::store::local::Manner;
 use buttersink::store::{Access, RestoreTarget};
 use std::path::{Path, PathBuf};
 
@@ -36,13 +34,9 @@ fn scene() -> (PathBuf, PathBuf, [Uuid; 2]) {
 /// What is listed of these snapshots for a restore into the directory.
 fn listed(base: &Path, ids: &[Uuid]) -> Vec<(PathBuf, State)> {
     let target = RestoreTarget::find(&base.join("new"), base).unwrap();
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: receive_with(),
-        unconfined: false,
-    };
-    let mut store = target.open(Access::Read, manner, ids.to_vec()).unwrap();
+    let mut store = target
+        .open(Access::Read, local_options(), ids.to_vec())
+        .unwrap();
     let all = store.list().unwrap().snapshots.into_iter();
     all.map(|s| (s.path, s.state)).collect()
 }

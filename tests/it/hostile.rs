@@ -2,11 +2,10 @@
 
 use crate::runner::Test;
 use crate::streams::{command, diff, of_commands, write};
-use crate::support::{btrfs, here, in_quarantine, output, run};
+use crate::support::{btrfs, here, in_quarantine, local_options, output, run};
 use crate::tests;
 use buttersink::error::{Error, Kind};
-use buttersink::process::Priority;
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::{Local, LocalOptions};
 use buttersink::store::{Access, ReceiveWith, Store};
 use std::io::Write;
 use std::path::Path;
@@ -57,13 +56,11 @@ fn mkfile(path: &str) -> Vec<u8> {
 }
 
 fn open(dest: &Path, receive_with: Option<ReceiveWith>) -> Result<Local, Error> {
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
+    let options = LocalOptions {
         receive_with,
-        unconfined: false,
+        ..local_options()
     };
-    Local::open(dest, Access::Write, manner)
+    Local::open(dest, Access::Write, options)
 }
 
 /// Receives a stream of these commands as `snap`.

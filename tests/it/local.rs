@@ -6,9 +6,8 @@ use crate::support::*;
 use crate::tests;
 use crate::tree::assert_same;
 use buttersink::btrfs as kernel;
-use buttersink::process::Priority;
 use buttersink::snapshot::Diff;
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::Local;
 use buttersink::store::{Access, Receipt, Store};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -96,13 +95,7 @@ fn what_gets_the_name_of_a_leftover_later_is_not_ours() {
 }
 
 fn open(dir: &Path, access: Access) -> Local {
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: crate::support::receive_with(),
-        unconfined: false,
-    };
-    Local::open(dir, access, manner).unwrap()
+    Local::open(dir, access, local_options()).unwrap()
 }
 
 /// `one` and `two` with different content, listed; `two` is a diff from `one`.

@@ -183,8 +183,9 @@ fn a_second_machine_takes_no_snapshot() {
     }
     let mut order = scene.order();
     order.once = true;
-    let means = crate::scheduled::means(&scene.server);
-    let run = |order| buttersink::backup::scheduled::run(order, &means, &day(8), &mut |_| {});
+    let store_options = crate::scheduled::store_options(&scene.server);
+    let run =
+        |order| buttersink::backup::scheduled::run(order, &store_options, &day(8), &mut |_| {});
     assert_eq!(run(&order).unwrap_err().kind, Kind::Refused);
     assert!(scene.names("data").is_empty(), "a snapshot was taken");
     assert_eq!(bucket(&scene).keys(""), before);

@@ -3,11 +3,10 @@
 
 use crate::runner::Test;
 use crate::subvolumes::{history, script, subvolume, unfinished};
-use crate::support::{Said, btrfs, buttersink, run};
+use crate::support::{Said, btrfs, buttersink, local_options, run};
 use crate::tests;
-use buttersink::process::Priority;
 use buttersink::store::Access;
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::Local;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -148,13 +147,7 @@ fn a_directory_has_one_lock_by_every_mount() {
         "mount",
         [OsStr::new("--bind"), dir.as_os_str(), again.as_os_str()],
     );
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: crate::support::receive_with(),
-        unconfined: false,
-    };
-    let held = Local::open(&dir, Access::Append, manner).unwrap();
+    let held = Local::open(&dir, Access::Append, local_options()).unwrap();
     assert_eq!(send(&from.join("1"), &again).code, 3);
     // Another one below the same root has its own.
     std::fs::create_dir(b.join("other")).unwrap();

@@ -429,8 +429,8 @@ fn what_is_for_other_directories_is_cleaned() {
     );
     assert!(in_quarantine(&b));
     // Not while somebody is at work there.
-    let manner = crate::receive::manner(ReceiveWith::Builtin);
-    let at_work = Local::open(&b.join("home"), Access::Write, manner).unwrap();
+    let options = crate::receive::options(ReceiveWith::Builtin);
+    let at_work = Local::open(&b.join("home"), Access::Write, options).unwrap();
     let said = buttersink(["clean", &place]);
     assert!(
         said.code != 0 && said.stderr.contains("at work there"),

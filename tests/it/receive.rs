@@ -4,13 +4,14 @@
 use crate::runner::Test;
 use crate::streams::{command, noise, of_commands, write};
 use crate::subvolumes::{EVERYTHING, id, script, set_read_only, shown, snapshot, subvolume};
-use crate::support::{btrfs, btrfs_with, here, in_quarantine, mount_image, output, run};
+use crate::support::{
+    btrfs, btrfs_with, here, in_quarantine, local_options, mount_image, output, run,
+};
 use crate::tests;
 use crate::tree::{assert_same, differences};
 use buttersink::error::{Cause, Error, Result};
-use buttersink::process::Priority;
 use buttersink::snapshot::{Diff, Size};
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::{Local, LocalOptions};
 use buttersink::store::{Access, ReceiveWith, Store};
 use buttersink::stream::Head;
 use std::io::Write;
@@ -55,12 +56,10 @@ const CHANGES: &str = r#"
     touch -d '2011-11-11 11:11:11.111111111' .
 "#;
 
-pub(crate) fn manner(receive_with: ReceiveWith) -> Manner {
-    Manner {
-        priority: Priority::Normal,
-        compressed: false,
+pub(crate) fn options(receive_with: ReceiveWith) -> LocalOptions {
+    LocalOptions {
         receive_with: Some(receive_with),
-        unconfined: false,
+        ..local_options()
     }
 }
 
@@ -90,7 +89,7 @@ pub(crate) fn receive_by(
 ) -> Result<()> {
     let head = Head::read(&mut &stream[..])?;
     let diff = Diff::new(head.uuid, head.parent.map(|(uuid, _)| uuid), Size::Unknown);
-    let mut local = Local::open(dest, Access::Write, manner(way))?;
+    let mut local = Local::open(dest, Access::Write, options(way))?;
     local.list()?;
     let mut sink = local.receive(&diff, Path::new(name))?;
     for piece in stream.chunks(piece) {
@@ -491,7 +490,7 @@ fn a_quota_is_named_with_the_way_out() {
         let b = btrfs(&format!("b{way:?}"), 1024);
         script(&b, "btrfs quota enable .");
         let diff = Diff::new(head.uuid, None, Size::Unknown);
-        let mut local = Local::open(&b, Access::Write, manner(way)).unwrap();
+        let mut local = Local::open(&b, Access::Write, options(way)).unwrap();
         let mut sink = local.receive(&diff, Path::new("1")).unwrap();
         let (first, rest) = stream.split_at(10 << 20);
         sink.write_all(first).unwrap();

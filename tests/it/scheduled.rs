@@ -8,7 +8,7 @@ use crate::runner::Test;
 use crate::s3::options;
 use crate::servers::{Server, shared};
 use crate::subvolumes::{EVERYTHING, id, script, snapshot, subvolume};
-use crate::support::{Said, btrfs, here};
+use crate::support::{Said, btrfs, here, local_options};
 use crate::tests;
 use crate::tree::assert_same;
 use buttersink::backup::archive;
@@ -20,12 +20,10 @@ use buttersink::backup::state::RunState;
 use buttersink::error::Result;
 use buttersink::event::Event;
 use buttersink::plan::Wish;
-use buttersink::process::Priority;
 use buttersink::snapshot::{self, Listing};
 use buttersink::store::bucket::ArchiveStore;
-use buttersink::store::local::Manner;
 use buttersink::store::remote::ssh;
-use buttersink::store::{self, Access, Means, Place, Store};
+use buttersink::store::{self, Access, Place, Store, StoreOptions};
 use buttersink::sync;
 use jiff::{ToSpan, Zoned};
 use serde_json::json;
@@ -124,12 +122,16 @@ impl Scene {
 
     /// A run at a time; what it said was due.
     pub(crate) fn run(&self, now: &Zoned) -> Result<Vec<String>> {
-        self.run_with(now, &means(&self.server))
+        self.run_with(now, &store_options(&self.server))
     }
 
-    pub(crate) fn run_with(&self, now: &Zoned, means: &Means) -> Result<Vec<String>> {
+    pub(crate) fn run_with(
+        &self,
+        now: &Zoned,
+        store_options: &StoreOptions,
+    ) -> Result<Vec<String>> {
         let mut due = Vec::new();
-        let done = scheduled::run(&self.order(), means, now, &mut |event| {
+        let done = scheduled::run(&self.order(), store_options, now, &mut |event| {
             println!("{event:?}");
             if let Event::Due {
                 subvolume: path,
@@ -177,8 +179,9 @@ impl Scene {
     pub(crate) fn archive(&self, name: &str) -> ArchiveStore {
         let config = self.order().config;
         let settings = archive::settings(&config, &config.archives[0], name);
-        let means = archive::means(&config.archives[0], &means(&self.server));
-        ArchiveStore::open(settings, Access::Read, means.s3).unwrap()
+        let store_options =
+            archive::store_options(&config.archives[0], &store_options(&self.server));
+        ArchiveStore::open(settings, Access::Read, store_options.s3).unwrap()
     }
 
     pub(crate) fn listing(&self, name: &str) -> Listing {
@@ -191,7 +194,7 @@ impl Scene {
         let to = btrfs(to, 512);
         let mut from = self.archive(name);
         let place = Place::Local(to.clone());
-        let mut dest = store::open(&place, Access::Append, &means(&self.server)).unwrap();
+        let mut dest = store::open(&place, Access::Append, &store_options(&self.server)).unwrap();
         let (here, there) = (from.list().unwrap(), dest.list().unwrap());
         assert!(from.archive().unwrap().broken.is_empty());
         let wish = Wish::default();
@@ -223,15 +226,10 @@ pub(crate) fn in_order(dir: &Path, of: &str) -> Vec<String> {
         .collect()
 }
 
-pub(crate) fn means(server: &Server) -> Means {
-    Means {
+pub(crate) fn store_options(server: &Server) -> StoreOptions {
+    StoreOptions {
         bwlimit: None,
-        manner: Manner {
-            priority: Priority::Normal,
-            compressed: false,
-            receive_with: crate::support::receive_with(),
-            unconfined: false,
-        },
+        local: local_options(),
         ssh: ssh::SshOptions::default(),
         s3: buttersink::s3::S3Options {
             endpoint_url: None,
@@ -460,9 +458,9 @@ fn the_bucket_is_away() {
     std::fs::write(&scene.config, away).unwrap();
     for number in [7, 8] {
         scene.write(&number.to_string());
-        let mut means = means(&scene.server);
-        means.s3.retries = 1;
-        let error = scene.run_with(&day(number), &means).unwrap_err();
+        let mut store_options = store_options(&scene.server);
+        store_options.s3.retries = 1;
+        let error = scene.run_with(&day(number), &store_options).unwrap_err();
         assert!(matches!(error.exit_code(), 1 | 10), "{error}");
     }
     assert_eq!(scene.names("data").len(), 2, "one for both days");
@@ -536,13 +534,13 @@ fn no_s3_is_a_snapshot_only() {
     let scene = Scene::new("seaweedfs", "");
     let mut order = scene.order();
     order.work = Work::Snapshot;
-    let none = Means {
+    let none = StoreOptions {
         s3: buttersink::s3::S3Options {
             endpoint_url: Some("http://127.0.0.1:1".to_owned()),
             retries: 1,
             ..options(&scene.server.endpoint)
         },
-        ..means(&scene.server)
+        ..store_options(&scene.server)
     };
     for number in [0, 1, 7] {
         scheduled::run(&order, &none, &day(number), &mut |_| {}).unwrap();
@@ -571,11 +569,11 @@ fn an_upload_is_finished_though_a_newer_snapshot_is_there() {
             retries: 0,
             ..options(&scene.server.endpoint)
         };
-        let means = Means {
+        let store_options = StoreOptions {
             s3,
-            ..means(&scene.server)
+            ..store_options(&scene.server)
         };
-        (proxy, means)
+        (proxy, store_options)
     };
     let breaks = |seen: &Seen<'_>| {
         let chunk = seen.method != "GET" && seen.target.contains("-1.bin");
@@ -585,7 +583,7 @@ fn an_upload_is_finished_though_a_newer_snapshot_is_there() {
     let mut order = scene.order();
     order.work = Work::Snapshot;
     scene.write("later");
-    scheduled::run(&order, &means(&scene.server), &day(7), &mut |_| {}).unwrap();
+    scheduled::run(&order, &store_options(&scene.server), &day(7), &mut |_| {}).unwrap();
     assert_eq!(scene.names("data").len(), 2);
     let (proxy, counted) = through(|_| None);
     let due = scene.run_with(&day(8), &counted).unwrap();
@@ -631,7 +629,7 @@ fn what_nobody_goes_on_with_is_said() {
     let mut notes = Vec::new();
     scheduled::run(
         &scene.order(),
-        &means(&scene.server),
+        &store_options(&scene.server),
         &day(0),
         &mut |event| {
             if let Event::Note { words: note } = event {
@@ -672,7 +670,7 @@ fn another_subvolume_of_the_name_is_refused() {
     assert!(scene.names("data").is_empty());
     let mut order = scene.order();
     order.once = true;
-    scheduled::run(&order, &means(&scene.server), &day(8), &mut |_| {}).unwrap();
+    scheduled::run(&order, &store_options(&scene.server), &day(8), &mut |_| {}).unwrap();
     script(&scene.from.join("data"), "echo 2 >small");
     let due = scene.run(&day(15)).unwrap();
     assert!(due[0].starts_with("data: incremental"), "{due:?}");
@@ -705,7 +703,7 @@ fn what_was_lost_in_the_bucket_is_said_at_once() {
     let mut notes = Vec::new();
     let done = scheduled::run(
         &scene.order(),
-        &means(&scene.server),
+        &store_options(&scene.server),
         &day(6),
         &mut |event| {
             if let Event::Note { words: note } = event {
@@ -737,7 +735,7 @@ fn two_runs_in_one_second_have_two_stamps() {
         ..scene.order()
     };
     for _ in 0..3 {
-        scheduled::run(&order, &means(&scene.server), &day(0), &mut |_| {}).unwrap();
+        scheduled::run(&order, &store_options(&scene.server), &day(0), &mut |_| {}).unwrap();
     }
     let mut stamps: Vec<String> = scene.names("data");
     assert_eq!(stamps.len(), 3);
@@ -955,7 +953,13 @@ fn a_clock_that_was_wrong_for_a_while() {
     order.work = Work::Snapshot;
     scene.run(&day(century)).unwrap();
     for number in [14, 15] {
-        scheduled::run(&order, &means(&scene.server), &day(number), &mut |_| {}).unwrap();
+        scheduled::run(
+            &order,
+            &store_options(&scene.server),
+            &day(number),
+            &mut |_| {},
+        )
+        .unwrap();
     }
     assert_eq!(scene.names("data").len(), 5);
 }

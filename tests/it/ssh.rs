@@ -6,12 +6,12 @@ use crate::runner::Test;
 use crate::sshd::*;
 use crate::stores::{Directories, delete, fill, two_snapshots};
 use crate::subvolumes::{snapshot, subvolume};
-use crate::support::{binary, btrfs, btrfs_with, here};
+use crate::support::{binary, btrfs, btrfs_with, here, local_options};
 use crate::tests;
 use crate::tree::assert_same;
 use buttersink::process::Priority;
-use buttersink::store::local::Manner;
-use buttersink::store::{self, Access, Location, Means, Store};
+use buttersink::store::local::LocalOptions;
+use buttersink::store::{self, Access, Location, Store, StoreOptions};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -44,18 +44,17 @@ fn ssh_keeps_the_contract() {
             command: "./ssh".into(),
             ..Default::default()
         };
-        let means = Means {
+        let store_options = StoreOptions {
             bwlimit: None,
-            manner: Manner {
+            local: LocalOptions {
                 priority,
                 compressed,
-                receive_with: crate::support::receive_with(),
-                unconfined: false,
+                ..local_options()
             },
             ssh,
             s3: buttersink::s3::S3Options::default(),
         };
-        store::open(&place, access, &means).unwrap()
+        store::open(&place, access, &store_options).unwrap()
     };
     let mut world = Directories::new(Box::new(open));
     contract::all(&mut world);
@@ -428,13 +427,7 @@ fn nothing_leads_out_of_the_directory() {
 fn a_far_lock_is_respected() {
     let _sshd = Sshd::start();
     let (snaps, there) = dirs();
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: crate::support::receive_with(),
-        unconfined: false,
-    };
-    let held = store::local::Local::open(&there, Access::Append, manner).unwrap();
+    let held = store::local::Local::open(&there, Access::Append, local_options()).unwrap();
     let said = buttersink([near(&snaps), far(&there)]);
     assert_eq!(said.code, 3);
     assert!(said.stderr.contains("far: "), "says whose lock it is");

@@ -8,8 +8,7 @@ use crate::subvolumes::{snapshot, subvolume};
 use crate::support::*;
 use crate::tests;
 use crate::tree::assert_same;
-use buttersink::process::Priority;
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::{Local, LocalOptions};
 use buttersink::store::{Access, ReceiveWith, Store};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -125,13 +124,11 @@ fn local(dir: &Path, access: Access) -> Box<dyn Store> {
 }
 
 fn local_by(receive_with: Option<ReceiveWith>, dir: &Path, access: Access) -> Box<dyn Store> {
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
+    let options = LocalOptions {
         receive_with,
-        unconfined: false,
+        ..local_options()
     };
-    Box::new(Local::open(dir, access, manner).unwrap())
+    Box::new(Local::open(dir, access, options).unwrap())
 }
 
 fn local_keeps_the_contract() {

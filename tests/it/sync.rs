@@ -5,12 +5,11 @@ use crate::runner::Test;
 use crate::subvolumes::{
     EVERYTHING, change, history, id, script, shown, snapshot, stream_length, subvolume,
 };
-use crate::support::{Said, btrfs, btrfs_with, buttersink, run};
+use crate::support::{Said, btrfs, btrfs_with, buttersink, local_options, run};
 use crate::tests;
 use crate::tree::{assert_same, differences};
-use buttersink::process::Priority;
 use buttersink::store::Access;
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::Local;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -480,13 +479,7 @@ fn a_locked_destination_is_left_alone() {
     history(&a, 1);
     sync(&a.join("snaps"), &b);
     snapshot(&a.join("live"), &a.join("snaps/2"));
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: crate::support::receive_with(),
-        unconfined: false,
-    };
-    let held = Local::open(&b, Access::Append, manner).unwrap();
+    let held = Local::open(&b, Access::Append, local_options()).unwrap();
     let said = buttersink([slash(&a.join("snaps")), slash(&b)]);
     assert_eq!(said.code, 3);
     assert!(said.stderr.contains("another run") && !b.join("2").exists());

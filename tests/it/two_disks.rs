@@ -4,7 +4,7 @@
 use crate::runner::Test;
 use crate::scheduled::{day, in_order};
 use crate::subvolumes::{script, subvolume};
-use crate::support::{btrfs, buttersink, here, receive_with};
+use crate::support::{btrfs, buttersink, here, local_options};
 use crate::tests;
 use crate::tree::assert_same;
 use buttersink::backup::config::Config;
@@ -13,10 +13,8 @@ use buttersink::backup::state::RunState;
 use buttersink::backup::status::{Status, StatusLine};
 use buttersink::error::Result;
 use buttersink::event::Event;
-use buttersink::process::Priority;
-use buttersink::store::local::Manner;
 use buttersink::store::remote::ssh;
-use buttersink::store::{BucketOptions, Means};
+use buttersink::store::{BucketOptions, StoreOptions};
 use jiff::{ToSpan, Zoned};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -108,7 +106,7 @@ impl Scene {
 
     fn carry_out(&self, now: &Zoned, order: &ScheduledOrder) -> Result<Vec<String>> {
         let mut due = Vec::new();
-        let done = scheduled::run(order, &means(), now, &mut |event| {
+        let done = scheduled::run(order, &store_options(), now, &mut |event| {
             println!("{event:?}");
             if let Event::Due {
                 subvolume, what, ..
@@ -126,15 +124,10 @@ impl Scene {
     }
 }
 
-pub(crate) fn means() -> Means {
-    Means {
+pub(crate) fn store_options() -> StoreOptions {
+    StoreOptions {
         bwlimit: None,
-        manner: Manner {
-            priority: Priority::Normal,
-            compressed: false,
-            receive_with: receive_with(),
-            unconfined: false,
-        },
+        local: local_options(),
         ssh: ssh::SshOptions::default(),
         s3: BucketOptions::default(),
     }

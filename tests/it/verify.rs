@@ -10,10 +10,9 @@ use crate::streams::{diff, stream, uuid};
 use crate::subvolumes::{script, set_read_only, snapshot, subvolume, unfinished};
 use crate::support::*;
 use crate::tree::assert_same;
-use buttersink::process::Priority;
 use buttersink::proof::{Depth, Seen};
 use buttersink::store::bucket::DiffStore;
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::Local;
 use buttersink::store::{Access, Store};
 use buttersink::verify::{self, Verification};
 use std::ffi::OsStr;
@@ -261,13 +260,7 @@ fn json(place: &OsStr) {
 }
 
 fn local(dir: &Path) -> Box<dyn Store> {
-    let manner = Manner {
-        priority: Priority::Normal,
-        compressed: false,
-        receive_with: crate::support::receive_with(),
-        unconfined: false,
-    };
-    Box::new(Local::open(dir, Access::Read, manner).unwrap())
+    Box::new(Local::open(dir, Access::Read, local_options()).unwrap())
 }
 
 fn sealed_and_different(report: &Verification) -> (usize, usize) {

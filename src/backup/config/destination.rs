@@ -10,7 +10,7 @@ use super::subvolumes::cycle;
 use crate::backup::retention::Policy;
 use crate::backup::schedule::{Cycle, Schedule};
 use crate::error::{Error, Result};
-use crate::store::{Location, Means, Place};
+use crate::store::{Location, Place, StoreOptions};
 use jiff::SignedDuration;
 use std::ffi::OsString;
 use std::path::Path;
@@ -67,16 +67,16 @@ impl DestinationConfig {
         own.filter(|_| self.reached.endpoint_url.is_none())
     }
 
-    /// By what means it is reached. The command line comes first.
-    pub fn means(&self, means: &Means) -> Means {
-        let mut means = means.clone();
+    /// How it is reached. The command line comes first.
+    pub fn store_options(&self, store_options: &StoreOptions) -> StoreOptions {
+        let mut store_options = store_options.clone();
         let own = &self.reached;
-        means
+        store_options
             .ssh
             .options
             .extend(own.ssh_options.iter().map(OsString::from));
-        means.bwlimit = means.bwlimit.or(own.bwlimit);
-        let s3 = &mut means.s3;
+        store_options.bwlimit = store_options.bwlimit.or(own.bwlimit);
+        let s3 = &mut store_options.s3;
         s3.storage_class = s3
             .storage_class
             .take()
@@ -84,7 +84,7 @@ impl DestinationConfig {
         s3.region = s3.region.take().or_else(|| own.region.clone());
         s3.endpoint_url = s3.endpoint_url.take().or_else(|| own.endpoint_url.clone());
         s3.profile = s3.profile.take().or_else(|| own.profile.clone());
-        means
+        store_options
     }
 }
 
@@ -171,7 +171,7 @@ fn place(file: &mut ConfigReader) -> Result<Place> {
 /// What has no say where the place is of another kind is a mistake.
 fn reached(file: &mut ConfigReader, place: &Place) -> Result<Reached> {
     let (far, bucket) = (place.elsewhere().is_some(), place.is_at_a_service());
-    for (key, means, what) in [
+    for (key, store_options, what) in [
         ("destination.ssh_options", far, "ssh://… and raw+ssh://…"),
         ("destination.storage_class", bucket, "s3://…"),
         ("destination.region", bucket, "s3://…"),
@@ -183,7 +183,7 @@ fn reached(file: &mut ConfigReader, place: &Place) -> Result<Reached> {
             "ssh://…, raw+ssh://… and s3://…",
         ),
     ] {
-        if file.has_key(key) && !means {
+        if file.has_key(key) && !store_options {
             return Err(file.wrong(key, &format!("is only for {what}")));
         }
     }

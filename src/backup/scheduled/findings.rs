@@ -10,7 +10,7 @@ use crate::backup::oneshot::check_mount;
 use crate::error::{Cause, Error, Kind, Result};
 use crate::event::{Event, Fault, FaultKind, Listener};
 use crate::snapshot::shown;
-use crate::store::{self, Access, Means};
+use crate::store::{self, Access, StoreOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -22,13 +22,13 @@ use std::path::{Path, PathBuf};
 pub fn look_for_faults(
     order: &ScheduledOrder,
     others: &[PathBuf],
-    means: &Means,
+    store_options: &StoreOptions,
     listener: &mut Listener,
 ) -> Result<()> {
     let config = &order.config;
     let mut faults = shared::faults(order, others);
     for dest in &config.destinations {
-        let fault = unreachable(config, dest, means);
+        let fault = unreachable(config, dest, store_options);
         if let Some(fault) = &fault
             && fault.error.kind == Kind::Interrupted
         {
@@ -53,7 +53,11 @@ pub fn look_for_faults(
 }
 
 /// Why a run would not find the destination as it has to be.
-fn unreachable(config: &Config, dest: &DestinationConfig, means: &Means) -> Option<Fault> {
+fn unreachable(
+    config: &Config,
+    dest: &DestinationConfig,
+    store_options: &StoreOptions,
+) -> Option<Fault> {
     let source = config.subvolumes.first().filter(|_| dest.require_mount);
     let mounted = source.map_or(Ok(()), |of| check_mount(&of.path, &dest.place));
     match mounted {
@@ -64,7 +68,12 @@ fn unreachable(config: &Config, dest: &DestinationConfig, means: &Means) -> Opti
         }
         Err(error) => return Some(Fault::failing(FaultKind::Destination, LOCATION, &error)),
     }
-    let error = store::open(&dest.place, Access::Read, &dest.means(means)).err()?;
+    let error = store::open(
+        &dest.place,
+        Access::Read,
+        &dest.store_options(store_options),
+    )
+    .err()?;
     let no_answer = matches!(error.cause, Some(Cause::Connection | Cause::Exit(255)));
     let kind = match dest.place.elsewhere().is_some() && no_answer {
         true => FaultKind::Host,

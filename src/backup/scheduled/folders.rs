@@ -7,7 +7,7 @@ use crate::backup::oneshot::{as_store, not_this_work};
 use crate::backup::source::{check_folder, make_folder};
 use crate::error::{Error, Result};
 use crate::snapshot::shown;
-use crate::store::{self, Access, Means, Store};
+use crate::store::{self, Access, Store, StoreOptions};
 use std::path::{Path, PathBuf};
 
 /// Directories of snapshots, and the stores in them, or why they could not be opened.
@@ -21,7 +21,7 @@ impl Folders {
     pub(super) fn open(
         order: &ScheduledOrder,
         subvolumes: &[&SubvolumeConfig],
-        means: &Means,
+        store_options: &StoreOptions,
     ) -> Result<Folders> {
         let mut all: Vec<(PathBuf, Vec<&Path>)> = Vec::new();
         for subvolume in subvolumes {
@@ -32,7 +32,7 @@ impl Folders {
             }
         }
         let open = |(folder, of): (PathBuf, Vec<&Path>)| {
-            let store = open(&folder, &of, order.dry_run, means);
+            let store = open(&folder, &of, order.dry_run, store_options);
             (folder, store)
         };
         let opened: Vec<_> = all.into_iter().map(open).collect();
@@ -64,7 +64,12 @@ impl Folders {
 
 /// The directory of the snapshots of some subvolumes. A dry run may find none; then the first of them
 /// serves, in which there are none either.
-fn open(folder: &Path, of: &[&Path], dry_run: bool, means: &Means) -> Result<Box<dyn Store>> {
+fn open(
+    folder: &Path,
+    of: &[&Path],
+    dry_run: bool,
+    store_options: &StoreOptions,
+) -> Result<Box<dyn Store>> {
     let access = if dry_run {
         Access::Read
     } else {
@@ -80,5 +85,5 @@ fn open(folder: &Path, of: &[&Path], dry_run: bool, means: &Means) -> Result<Box
     };
     let first = of.first().filter(|_| dry_run && !folder.is_dir());
     let place = first.map_or(folder, |path| path).to_owned();
-    store::open(&place.into(), access, means).map_err(not_this_work)
+    store::open(&place.into(), access, store_options).map_err(not_this_work)
 }

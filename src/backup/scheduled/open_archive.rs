@@ -14,7 +14,7 @@ use crate::backup::source::BackupSource;
 use crate::backup::state::Last;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Listing, Snapshot, Uuid, shown};
-use crate::store::{self, Archive, Means};
+use crate::store::{self, Archive, StoreOptions};
 use jiff::Zoned;
 
 /// An archive of a subvolume.
@@ -68,12 +68,18 @@ impl<'a> OpenArchive<'a> {
         config: &'a ArchiveConfig,
         of: &SubvolumeConfig,
         order: &ScheduledOrder,
-        means: &Means,
+        store_options: &StoreOptions,
     ) -> Result<OpenArchive<'a>> {
         let access = access(order.dry_run, config.keeps.keeps_all());
         let settings = archive::settings(&order.config, config, &of.name);
         let spool = archive::make_spool(&order.config, config, order.dry_run);
-        let open = |()| store::open_archive(settings, access, &archive::means(config, means));
+        let open = |()| {
+            store::open_archive(
+                settings,
+                access,
+                &archive::store_options(config, store_options),
+            )
+        };
         match spool.and_then(open) {
             Err(error) if !order.has_others(of) || error.kind == Kind::Interrupted => Err(error),
             store => Ok(OpenArchive { config, store }),

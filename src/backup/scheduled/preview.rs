@@ -11,7 +11,7 @@ use crate::backup::state::RunState;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Fault, FaultKind, Listener, Overview};
 use crate::snapshot::shown;
-use crate::store::Means;
+use crate::store::StoreOptions;
 use jiff::Zoned;
 
 /// Asks the bucket, unless the order leaves it alone, and looks at the snapshots.
@@ -20,7 +20,7 @@ use jiff::Zoned;
 /// If a run could not do what the file says.
 pub fn preview(
     order: &ScheduledOrder,
-    means: &Means,
+    store_options: &StoreOptions,
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
@@ -29,13 +29,13 @@ pub fn preview(
         listener(Event::note(remark));
     }
     let selected: Vec<&SubvolumeConfig> = order.config.subvolumes.iter().collect();
-    let folders = Folders::open(order, &selected, means).map_err(|error| {
+    let folders = Folders::open(order, &selected, store_options).map_err(|error| {
         remembered(order, &state, now, listener);
         listener(Fault::failing(FaultKind::Subvolume, "subvolume.snapshots", &error).into());
         not_all(order, error.kind)
     })?;
     let told = (&mut Overview::default(), listener);
-    let mut round = RunContext::new(order, (means, now), state, folders, told);
+    let mut round = RunContext::new(order, (store_options, now), state, folders, told);
     let mut failed = None;
     for (_, error) in order.unmatched() {
         (round.listener)(Fault::failing(FaultKind::Subvolume, PATH, &error).into());
@@ -113,7 +113,7 @@ fn tell(
 impl RunContext<'_, '_> {
     /// What there is, and what would be done.
     fn see(&mut self, of: &SubvolumeConfig) -> Result<()> {
-        let mut subject = SubvolumeBackup::new(of, self.order, self.means)?;
+        let mut subject = SubvolumeBackup::new(of, self.order, self.store_options)?;
         let todo = self.look(&mut subject);
         let mut done = todo.map(drop);
         for there in subject.there() {

@@ -14,7 +14,7 @@ use crate::error::{Kind, Result};
 use crate::event::{Event, Listener, Overview};
 use crate::process;
 use crate::snapshot::{Snapshot, Uuid};
-use crate::store::Means;
+use crate::store::StoreOptions;
 use jiff::Zoned;
 
 /// Lets every place forget what the file does not keep there. Hooks do not run.
@@ -24,19 +24,19 @@ use jiff::Zoned;
 /// could be told.
 pub fn prune(
     order: &ScheduledOrder,
-    means: &Means,
+    store_options: &StoreOptions,
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
     let _lock = order.lock(now)?;
     if order.dry_run {
-        return let_go(order, means, now, listener);
+        return let_go(order, store_options, now, listener);
     }
     let notify = order.notify();
     if let Err(error) = notify.begin() {
         listener(Event::note(error.to_string()));
     }
-    let done = let_go(order, means, now, listener);
+    let done = let_go(order, store_options, now, listener);
     let told = notify.end(true, &done, "");
     told_too(done, told, listener)
 }
@@ -44,20 +44,26 @@ pub fn prune(
 /// The same, without telling anybody how it went.
 fn let_go(
     order: &ScheduledOrder,
-    means: &Means,
+    store_options: &StoreOptions,
     now: &Zoned,
     listener: &mut Listener,
 ) -> Result<()> {
     let selected = order.selected()?;
-    let means = &means.at(order.config.places());
-    let folders = Folders::open(order, &selected, means)?;
+    let store_options = &store_options.at(order.config.places());
+    let folders = Folders::open(order, &selected, store_options)?;
     let told = (&mut Overview::default(), listener);
-    let mut round = RunContext::new(order, (means, now), RunState::default(), folders, told);
+    let mut round = RunContext::new(
+        order,
+        (store_options, now),
+        RunState::default(),
+        folders,
+        told,
+    );
     let mut errors = order.unmatched();
     let count = selected.len() + errors.len();
     for of in selected {
         process::check("deleting old snapshots")?;
-        let done = SubvolumeBackup::new(of, order, means);
+        let done = SubvolumeBackup::new(of, order, store_options);
         match done.and_then(|mut subject| round.forget(&mut subject)) {
             Ok(()) => {}
             Err(error) if error.kind == Kind::Interrupted => return Err(error),

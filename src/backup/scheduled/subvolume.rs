@@ -15,7 +15,7 @@ use crate::backup::source::BackupSource;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::snapshot::{Snapshot, Uuid, shown};
-use crate::store::Means;
+use crate::store::StoreOptions;
 use jiff::Zoned;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -70,9 +70,9 @@ impl<'a> SubvolumeBackup<'a> {
     pub(super) fn new(
         of: &'a SubvolumeConfig,
         order: &'a ScheduledOrder,
-        means: &Means,
+        store_options: &StoreOptions,
     ) -> Result<SubvolumeBackup<'a>> {
-        let open = |config| OpenArchive::new(config, of, order, means);
+        let open = |config| OpenArchive::new(config, of, order, store_options);
         let archives = match order.work {
             Work::Snapshot => Vec::new(),
             Work::Backup | Work::Send | Work::Prune => order.config.archives_of(of),
@@ -92,11 +92,11 @@ impl<'a> SubvolumeBackup<'a> {
     pub(super) fn all(
         selected: &[&'a SubvolumeConfig],
         order: &'a ScheduledOrder,
-        means: &Means,
+        store_options: &StoreOptions,
     ) -> Result<(Vec<SubvolumeBackup<'a>>, Unopened)> {
         let (mut subjects, mut unopened) = (Vec::new(), Unopened::new());
         for of in selected {
-            match SubvolumeBackup::new(of, order, means) {
+            match SubvolumeBackup::new(of, order, store_options) {
                 Ok(subject) => subjects.push(subject),
                 Err(error) if error.kind == Kind::Interrupted => return Err(error),
                 Err(error) => unopened.push((of.path.clone(), error)),

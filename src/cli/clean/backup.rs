@@ -6,8 +6,8 @@ use crate::backup::archive;
 use crate::backup::config::Config;
 use crate::backup::scheduled;
 use crate::cli::grammar::usage;
-use crate::cli::means;
 use crate::cli::options::Options;
+use crate::cli::store_options;
 use crate::error::{Error, Result};
 use crate::event::{Deleted, Event, Fate};
 use crate::progress::Progress;
@@ -43,8 +43,8 @@ pub(in crate::cli) fn run(options: &Options) -> Result<()> {
     };
     let from = archive::one(&config, options.destination.as_deref())?;
     let settings = archive::settings(&config, from, name);
-    let means = means::of_archive(options, from)?;
-    let mut store = store::open_archive(settings, access, &means)?;
+    let store_options = store_options::of_archive(options, from)?;
+    let mut store = store::open_archive(settings, access, &store_options)?;
     let backup = store.removable(&time)?;
     let mut progress = Progress::new(options.verbosity(), options.json);
     let result = match options.dry_run {

@@ -8,8 +8,8 @@ use crate::backup::scheduled::{self, ScheduledOrder, Work};
 use crate::backup::state::RunState;
 use crate::cli::form::Form;
 use crate::cli::grammar::{Command, Usage, usage};
-use crate::cli::means::{self, means};
 use crate::cli::options::Options;
+use crate::cli::store_options::{self, store_options};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Fault, FaultKind};
 use crate::prices::freezes;
@@ -96,9 +96,9 @@ fn check(
     }
     let known = buckets(&order.config, options, checked)?;
     let listener = &mut |event| checked.hear(event);
-    let means = means(options)?.at(order.config.places());
-    let done = scheduled::preview(&order, &means, now, listener);
-    let usable = scheduled::look_for_faults(&order, files, &means, listener);
+    let store_options = store_options(options)?.at(order.config.places());
+    let done = scheduled::preview(&order, &store_options, now, listener);
+    let usable = scheduled::look_for_faults(&order, files, &store_options, listener);
     done.and(known).and(usable)
 }
 
@@ -108,7 +108,7 @@ fn buckets(config: &Config, options: &Options, checked: &mut Checked) -> Result<
     if let Some(remark) = backup::archive::spool_remark(config) {
         checked.note(remark);
     }
-    let means = means(options)?;
+    let store_options = store_options(options)?;
     let mut done = Ok(());
     for archive in &config.archives {
         let looked = bucket(archive, options, checked);
@@ -120,7 +120,7 @@ fn buckets(config: &Config, options: &Options, checked: &mut Checked) -> Result<
         .filter(|dest| dest.place.is_at_a_service())
     {
         // Whether it can be opened, is looked at with the others.
-        if let Ok(remarks) = of_snapshots(dest, &means) {
+        if let Ok(remarks) = of_snapshots(dest, &store_options) {
             remarks.iter().for_each(|remark| checked.bucket(remark));
         }
     }
@@ -143,14 +143,21 @@ fn told(looked: Result<()>, archive: &ArchiveConfig, checked: &mut Checked) -> R
     })
 }
 
-fn of_snapshots(dest: &DestinationConfig, means: &store::Means) -> Result<Vec<BucketRemark>> {
+fn of_snapshots(
+    dest: &DestinationConfig,
+    store_options: &store::StoreOptions,
+) -> Result<Vec<BucketRemark>> {
     let (bucket, prefix) = dest.place.bucket().unwrap_or_default();
-    store::bucket_remarks((&bucket, &prefix), false, &dest.means(means))
+    store::bucket_remarks(
+        (&bucket, &prefix),
+        false,
+        &dest.store_options(store_options),
+    )
 }
 
 fn bucket(s3: &ArchiveConfig, options: &Options, checked: &mut Checked) -> Result<()> {
-    let means = means::of_archive(options, s3)?;
-    let remarks = store::bucket_remarks((&s3.bucket, &s3.prefix), true, &means)?;
+    let store_options = store_options::of_archive(options, s3)?;
+    let remarks = store::bucket_remarks((&s3.bucket, &s3.prefix), true, &store_options)?;
     remarks.iter().for_each(|remark| checked.bucket(remark));
     let frozen = s3.storage_class_manifest.as_ref();
     if let Some(class) = frozen.filter(|class| freezes(class)) {
@@ -162,7 +169,7 @@ fn bucket(s3: &ArchiveConfig, options: &Options, checked: &mut Checked) -> Resul
     let words = match options.write {
         true => {
             let class = s3.storage_class_chunks.as_deref();
-            store::try_writing(&s3.bucket, &s3.prefix, class, &means)?
+            store::try_writing(&s3.bucket, &s3.prefix, class, &store_options)?
         }
         false => {
             "whether it may be written to was not tried; --write tries it with one small object, \

@@ -1,8 +1,8 @@
 //! `buttersink sync --resend NAME SRC DST`: wrong copies, replaced. What is replaced and how is the
 //! business of `sync::resend`.
 
-use crate::cli::means::{open, open_for};
 use crate::cli::options::Options;
+use crate::cli::store_options::{open, open_for};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::progress::Progress;

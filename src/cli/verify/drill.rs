@@ -1,8 +1,8 @@
 //! Where a drill is made, and that nothing of it stays.
 
 use super::words::Drill;
-use crate::cli::means::means;
 use crate::cli::options::Options;
+use crate::cli::store_options::store_options;
 use crate::error::Result;
 use crate::event::Listener;
 use crate::snapshot::shown;
@@ -18,7 +18,7 @@ pub(super) struct DrillRun {
 
 impl DrillRun {
     pub(super) fn of(drill: &Drill, options: &Options) -> Result<DrillRun> {
-        let make = |dir: &PathBuf| Scratch::make(dir, means(options)?.manner);
+        let make = |dir: &PathBuf| Scratch::make(dir, store_options(options)?.local);
         Ok(DrillRun {
             sample: drill.sample.map(Sample::Chains),
             scratch: drill.scratch.as_ref().map(make).transpose()?,

@@ -1,8 +1,8 @@
 //! `verify --content`: whose files are compared, and by whom. Compares nothing itself.
 
 use super::Other;
-use crate::cli::means::open;
 use crate::cli::options::Options;
+use crate::cli::store_options::open;
 use crate::error::{Error, Result};
 use crate::event::Listener;
 use crate::proof::Seen;

@@ -2,8 +2,8 @@
 //! nothing itself.
 
 use super::drill::DrillRun;
-use crate::cli::means::open;
 use crate::cli::options::Options;
+use crate::cli::store_options::open;
 use crate::error::{Kind, Result};
 use crate::event::Listener;
 use crate::proof::{Depth, Finding, Verdict};

@@ -83,7 +83,7 @@ impl<'a> Receiving<'a> {
     ) -> Result<Receiving<'a>> {
         let part = PartialSnapshot::claim(&local.dir, path)?;
         let writeback = Writeback::start(open_dir(&part.dir())?, part.doing());
-        let way = match builtin_receive::is_chosen(local.manner)? {
+        let way = match builtin_receive::is_chosen(local.options)? {
             true => Way::Builtin(Box::new(Quarantined::prepare(local, &needs, &part)?)),
             false => Way::Child(Box::new(Child::start(local, diff, &needs, &part)?)),
         };
@@ -110,7 +110,7 @@ impl<'a> Receiving<'a> {
         };
         let rest = so_far.split_off(length);
         self.expect(&head)?;
-        if builtin_receive::is_for_btrfs(self.local.manner, &head) {
+        if builtin_receive::is_for_btrfs(self.local.options, &head) {
             self.publish_needed()?;
             let child = Child::start(self.local, &self.diff, &self.needs, &self.part)?;
             self.way = Way::Child(Box::new(child));

@@ -25,7 +25,7 @@ impl Local {
             wait(&self.filesystem)?;
             free = sys::free_bytes(self.filesystem.fd()).doing(doing)?;
         }
-        let packed = self.manner.compressed || self.filesystem.compresses();
+        let packed = self.options.compressed || self.filesystem.compresses();
         match size.bytes().filter(|_| size.is_exact() && !packed) {
             Some(needed) if needed > free => Err(Error::failed(
                 doing(),

@@ -2,7 +2,7 @@
 //! again with all that is in it. What is removed is what a record names, name and UUID; a record that
 //! a crash left is gone through by the next one. Knows no streams.
 
-use super::{Local, Manner};
+use super::{Local, LocalOptions};
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::log;
@@ -40,7 +40,7 @@ impl Scratch {
     ///
     /// # Errors
     /// If the directory is not on btrfs or cannot be written to, or another drill is at work in it.
-    pub fn make(dir: &Path, manner: Manner) -> Result<Scratch> {
+    pub fn make(dir: &Path, options: LocalOptions) -> Result<Scratch> {
         Filesystem::open(dir)?;
         let doing = || format!("cannot use {} for a drill", shown(dir));
         let dir = dir.canonicalize().doing(doing)?;
@@ -67,7 +67,7 @@ impl Scratch {
             ended: false,
         };
         scratch.remove()?;
-        scratch.store = Some(scratch.create(manner)?);
+        scratch.store = Some(scratch.create(options)?);
         Ok(scratch)
     }
 
@@ -102,7 +102,7 @@ impl Scratch {
         std::fs::remove_file(&path).doing(|| format!("cannot remove {}", shown(&path)))
     }
 
-    fn create(&mut self, manner: Manner) -> Result<Local> {
+    fn create(&mut self, options: LocalOptions) -> Result<Local> {
         let random = sys::random().doing(|| "cannot find a name for a drill".to_owned())?;
         let name = format!("{RECORD}-{random:016x}");
         self.note(&format!("{name}\n"))?;
@@ -110,7 +110,7 @@ impl Scratch {
         let path = self.dir.join(&name);
         let uuid = btrfs::subvolume(&path)?.uuid;
         self.note(&format!("{name} {uuid}\n"))?;
-        Local::open(&path, Access::Write, manner)
+        Local::open(&path, Access::Write, options)
     }
 
     fn note(&mut self, text: &str) -> Result<()> {

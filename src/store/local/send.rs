@@ -63,13 +63,13 @@ impl Local {
 
     /// Whether compressed extents are sent as they are.
     fn sends_compressed(&self) -> bool {
-        self.manner.compressed && btrfs::highest_send_protocol() >= 2
+        self.options.compressed && btrfs::highest_send_protocol() >= 2
     }
 
     fn start_sending(&self, diff: &Diff, doing: &str) -> Result<process::Reader> {
         let (command, input) = self.send_command(diff, doing)?;
         log::line(|| format!("{command:?}"));
-        process::Reader::start_on(command, input, self.manner.priority, doing)
+        process::Reader::start_on(command, input, self.options.priority, doing)
     }
 
     /// Begins to send these, and nothing else. Who sends looks at what the stream says that it is of, and finds

@@ -2,7 +2,7 @@
 //! already or elsewhere on its filesystem, and the writable snapshot that is made at last.
 
 use super::listing::{adopted, leftovers, snapshot, state_at, states};
-use super::{Local, Manner};
+use super::{Local, LocalOptions};
 use crate::btrfs::{self, Filesystem, Subvolume};
 use crate::error::{Doing, Error, Result};
 use crate::log::transactions;
@@ -95,8 +95,13 @@ impl RestoreTarget {
     ///
     /// # Errors
     /// If another run holds the lock, with more than read access.
-    pub fn open(&self, access: Access, manner: Manner, ids: Vec<Uuid>) -> Result<Box<dyn Store>> {
-        let mut local = Local::open(&self.base, access, manner)?;
+    pub fn open(
+        &self,
+        access: Access,
+        options: LocalOptions,
+        ids: Vec<Uuid>,
+    ) -> Result<Box<dyn Store>> {
+        let mut local = Local::open(&self.base, access, options)?;
         local.run.wanted = ids;
         Ok(Box::new(local))
     }

@@ -3,10 +3,9 @@
 
 use super::compare::{Difference, Tree};
 use super::work::Work;
-use crate::support::here;
-use buttersink::process::Priority;
+use crate::support::{here, local_options};
 use buttersink::snapshot::{Diff, Size, Uuid};
-use buttersink::store::local::{Local, Manner};
+use buttersink::store::local::{Local, LocalOptions};
 use buttersink::store::{Access, ReceiveWith, Store};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -56,13 +55,12 @@ pub(crate) struct Pairs<'a> {
 }
 
 fn open(dir: &Path, access: Access, compressed: bool, receive_with: Option<ReceiveWith>) -> Local {
-    let manner = Manner {
-        priority: Priority::Normal,
+    let options = LocalOptions {
         compressed,
         receive_with,
-        unconfined: false,
+        ..local_options()
     };
-    let mut store = Local::open(dir, access, manner).expect("a store");
+    let mut store = Local::open(dir, access, options).expect("a store");
     store.list().expect("a listing");
     store
 }

@@ -1,7 +1,9 @@
 //! Scratch filesystems, commands that show what they said when they fail, and skipping.
 
 use crate::apart;
+use buttersink::process::Priority;
 use buttersink::store::ReceiveWith;
+use buttersink::store::local::LocalOptions;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,16 @@ pub(crate) fn scratch_dir(test: &str) -> PathBuf {
 pub(crate) fn receive_with() -> Option<ReceiveWith> {
     let word = std::env::var("BUTTERSINK_RECEIVE_WITH").ok()?;
     Some(word.parse().expect("builtin or btrfs"))
+}
+
+/// How local stores work in this run.
+pub(crate) fn local_options() -> LocalOptions {
+    LocalOptions {
+        priority: Priority::Normal,
+        compressed: false,
+        receive_with: receive_with(),
+        unconfined: false,
+    }
 }
 
 /// Whether something is being received into the filesystem that is mounted here.
@@ -83,7 +95,9 @@ pub(crate) fn need_btrfs() {
     if run("id", ["-u"]) != "0\n" {
         skip("needs root for loop devices and btrfs");
     }
-    ["mkfs.btrfs", "btrfs", "losetup"].map(need);
+    ["mkfs.btrfs", "btrfs", "losetup"]
+        .iter()
+        .for_each(|tool| need(tool));
 }
 
 /// Makes a btrfs filesystem of `mib` MiB in a file and mounts it at `here()/name`.

@@ -4,8 +4,9 @@
 use crate::disks::{Disk, Suite, raw};
 use crate::support::*;
 use buttersink::error::Result;
-use buttersink::process::Priority;
-use buttersink::store::{self, Access, BucketOptions, Location, Manner, Means, SshOptions, Store};
+use buttersink::store::{
+    self, Access, BucketOptions, LocalOptions, Location, SshOptions, Store, StoreOptions,
+};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -107,17 +108,15 @@ impl Target {
 /// Opens a place as the program does, with parts that are short where this process writes them.
 pub(crate) fn open(place: &str, access: Access) -> Result<Box<dyn Store>> {
     let place = Location::directory(OsStr::new(place)).unwrap().place;
-    store::open(&place, access, &means(&far_shell()))
+    store::open(&place, access, &store_options(&far_shell()))
 }
 
-fn means(far: &Path) -> Means {
-    Means {
+fn store_options(far: &Path) -> StoreOptions {
+    StoreOptions {
         bwlimit: None,
-        manner: Manner {
-            priority: Priority::Normal,
-            compressed: false,
+        local: LocalOptions {
             receive_with: None,
-            unconfined: false,
+            ..local_options()
         },
         ssh: SshOptions {
             command: far.into(),

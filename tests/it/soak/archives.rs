@@ -7,7 +7,7 @@ use super::{Random, order, texts};
 use crate::bucket::{self, Bucket};
 use crate::proxy::{Fault, Proxy};
 use crate::s3::options;
-use crate::scheduled::{day, in_order, means};
+use crate::scheduled::{day, in_order, store_options};
 use crate::servers::{Server, shared};
 use crate::subvolumes::{script, subvolume};
 use crate::support::{btrfs, here, output};
@@ -17,7 +17,7 @@ use buttersink::backup::scheduled::{self, ScheduledOrder, Work};
 use buttersink::s3::S3Options;
 use buttersink::snapshot::State;
 use buttersink::store::bucket::ArchiveStore;
-use buttersink::store::{Access, Means, Store};
+use buttersink::store::{Access, Store, StoreOptions};
 use jiff::{ToSpan, Zoned};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -261,8 +261,9 @@ impl Soak {
         let subject = &self.subjects[which];
         let config = Config::read(&self.configured(subject, subject.machine, false)).unwrap();
         let settings = archive::settings(&config, &config.archives[0], subject.name);
-        let means = archive::means(&config.archives[0], &means(&self.server));
-        let mut archive = ArchiveStore::open(settings, Access::Read, means.s3).unwrap();
+        let store_options =
+            archive::store_options(&config.archives[0], &store_options(&self.server));
+        let mut archive = ArchiveStore::open(settings, Access::Read, store_options.s3).unwrap();
         let sound = archive.list().unwrap().snapshots.into_iter();
         let sound = sound.filter(|snapshot| snapshot.state == State::Ok);
         sound.map(|s| s.path.to_str().unwrap().to_owned()).collect()
@@ -422,16 +423,18 @@ pub(super) fn at(config: &str, number: &str) -> ExitCode {
         dry_run: false,
         work: Work::Backup,
     };
-    let means = Means {
+    let store_options = StoreOptions {
         s3: S3Options {
             endpoint_url: None,
             retries: 1,
             ..options("")
         },
-        ..means(&shared("seaweedfs"))
+        ..store_options(&shared("seaweedfs"))
     };
     let now = hour(number.parse().unwrap());
-    match scheduled::run(&order, &means, &now, &mut |event| println!("{event:#}")) {
+    match scheduled::run(&order, &store_options, &now, &mut |event| {
+        println!("{event:#}");
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error}");

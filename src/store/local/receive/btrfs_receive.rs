@@ -63,8 +63,8 @@ impl Child {
         // Its errors are those of the system, whose words we know in this language.
         command.env("LC_ALL", "C");
         log::line(|| format!("{command:?}"));
-        confine(&mut command, dir, local.manner.unconfined)?;
-        let writer = Writer::start(command, local.manner.priority, part.doing())?;
+        confine(&mut command, dir, local.options.unconfined)?;
+        let writer = Writer::start(command, local.options.priority, part.doing())?;
         Ok(Child {
             writer: Some(writer),
             sources,

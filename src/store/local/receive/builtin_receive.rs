@@ -11,7 +11,7 @@ use crate::receive::{self, Received, Receiver};
 use crate::snapshot::{Uuid, shown};
 use crate::store::local::records::quarantine;
 use crate::store::local::records::state_dir::StateDir;
-use crate::store::local::{Local, Manner};
+use crate::store::local::{Local, LocalOptions};
 use crate::stream::Head;
 use crate::sys;
 use crate::sys::at::open_within;
@@ -59,9 +59,9 @@ impl FromStr for ReceiveWith {
 }
 
 /// Whether snapshots are received by ourselves: unless something else is wanted, or this machine cannot.
-pub(super) fn is_chosen(manner: Manner) -> Result<bool> {
+pub(super) fn is_chosen(options: LocalOptions) -> Result<bool> {
     let able = receive::is_possible();
-    match manner.receive_with {
+    match options.receive_with {
         Some(ReceiveWith::Btrfs) => Ok(false),
         Some(ReceiveWith::Builtin) if !able => Err(Error::failed(
             "cannot receive with builtin",
@@ -72,14 +72,14 @@ pub(super) fn is_chosen(manner: Manner) -> Result<bool> {
 }
 
 /// What to say where `btrfs receive` does it and nobody has asked for that.
-pub(crate) fn remark(manner: Manner) -> Option<String> {
+pub(crate) fn remark(options: LocalOptions) -> Option<String> {
     let said = "snapshots are received by btrfs receive: to do without needs Linux 5.6 or later, and /proc";
-    (manner.receive_with.is_none() && !receive::is_possible()).then(|| said.to_owned())
+    (options.receive_with.is_none() && !receive::is_possible()).then(|| said.to_owned())
 }
 
 /// Whether the program `btrfs` is to receive a stream that only it knows, where nobody chose.
-pub(super) fn is_for_btrfs(manner: Manner, head: &Head) -> bool {
-    manner.receive_with.is_none() && !receive::knows(head) && ReceiveWith::Btrfs.is_possible()
+pub(super) fn is_for_btrfs(options: LocalOptions, head: &Head) -> bool {
+    options.receive_with.is_none() && !receive::knows(head) && ReceiveWith::Btrfs.is_possible()
 }
 
 const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
@@ -160,7 +160,7 @@ impl Quarantined {
         let clones = needs.clones.iter();
         let clones = clones.map(|(id, exact)| Ok((*id, open(exact)?)));
         let clones = clones.collect::<Result<_>>()?;
-        if local.manner.priority == Priority::Background {
+        if local.options.priority == Priority::Background {
             sys::yield_to_others();
         }
         let no_place = || Error::failed(&doing, "there is no place for what is being received");

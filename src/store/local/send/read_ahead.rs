@@ -31,7 +31,7 @@ impl ReadAhead {
             not_possible(&error);
             None
         })?;
-        let polite = local.manner.priority == Priority::Background;
+        let polite = local.options.priority == Priority::Background;
         let position = Arc::new(SendPosition::default());
         let seen = Arc::clone(&position);
         let read = move || {

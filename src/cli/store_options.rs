@@ -7,7 +7,8 @@ use crate::backup::config::ArchiveConfig;
 use crate::error::Result;
 use crate::process::Priority;
 use crate::store::{
-    self, Access, BucketOptions, Location, Manner, Means, ReceiveWith, SshOptions, Store,
+    self, Access, BucketOptions, LocalOptions, Location, ReceiveWith, SshOptions, Store,
+    StoreOptions,
 };
 use std::ffi::OsString;
 
@@ -16,7 +17,7 @@ pub(super) fn open(
     access: Access,
     options: &Options,
 ) -> Result<Box<dyn Store>> {
-    store::open(&location.place, access, &means(options)?)
+    store::open(&location.place, access, &store_options(options)?)
 }
 
 /// A place that gets what is at another: streams that this machine makes do no harm to it.
@@ -26,26 +27,26 @@ pub(super) fn open_for(
     access: Access,
     options: &Options,
 ) -> Result<Box<dyn Store>> {
-    let mut means = means(options)?;
-    means.manner.unconfined |= source.place.directory().is_some();
-    store::open(&location.place, access, &means)
+    let mut store_options = store_options(options)?;
+    store_options.local.unconfined |= source.place.directory().is_some();
+    store::open(&location.place, access, &store_options)
 }
 
-/// What [`means`] says, for what sends snapshots of this machine.
-pub(super) fn of_own(options: &Options) -> Result<Means> {
-    let mut means = means(options)?;
-    means.manner.unconfined = true;
-    Ok(means)
+/// What [`store_options`] says, for what sends snapshots of this machine.
+pub(super) fn of_own(options: &Options) -> Result<StoreOptions> {
+    let mut store_options = store_options(options)?;
+    store_options.local.unconfined = true;
+    Ok(store_options)
 }
 
-/// By what means the options want stores to be reached.
+/// How the options want stores to be reached.
 ///
 /// # Errors
 /// If the environment says what cannot be.
-pub(super) fn means(options: &Options) -> Result<Means> {
+pub(super) fn store_options(options: &Options) -> Result<StoreOptions> {
     let received = environment("BUTTERSINK_RECEIVE_WITH").map(|word| received(&word));
-    Ok(Means {
-        manner: Manner {
+    Ok(StoreOptions {
+        local: LocalOptions {
             priority: match options.full_speed {
                 true => Priority::Normal,
                 false => Priority::Background,
@@ -63,11 +64,11 @@ pub(super) fn means(options: &Options) -> Result<Means> {
 /// The same, and how an archive of a configuration file is reached. The command line comes first.
 ///
 /// # Errors
-/// As [`means`] says.
-pub(super) fn of_archive(options: &Options, config: &ArchiveConfig) -> Result<Means> {
-    let mut means = archive::means(config, &means(options)?);
-    means.s3.concurrency = options.concurrency.unwrap_or(means.s3.concurrency);
-    Ok(means)
+/// As [`store_options`] says.
+pub(super) fn of_archive(options: &Options, config: &ArchiveConfig) -> Result<StoreOptions> {
+    let mut store_options = archive::store_options(config, &store_options(options)?);
+    store_options.s3.concurrency = options.concurrency.unwrap_or(store_options.s3.concurrency);
+    Ok(store_options)
 }
 
 fn received(word: &OsString) -> Result<ReceiveWith> {
