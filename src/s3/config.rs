@@ -76,25 +76,28 @@ fn absent(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory)
 }
 
-/// Indented lines belong to the setting above them, if that has no value itself: below `s3 =` the line
-/// `endpoint_url = x` is the setting `s3.endpoint_url`.
+/// Lines that are further in than the setting above them belong to it, if it has no value itself: below `s3 =`
+/// the line `endpoint_url = x` is the setting `s3.endpoint_url`. All settings of a section may be indented.
 fn parse(text: &str) -> Sections {
-    let (mut sections, mut name, mut above) = (Sections::new(), String::new(), String::new());
-    for line in text.lines() {
-        let indented = line.starts_with([' ', '\t']);
-        if line.starts_with(['#', ';']) || indented && above.is_empty() {
+    let (mut sections, mut name) = (Sections::new(), String::new());
+    let mut above: Option<(usize, String)> = None;
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let inside = line.trim_start_matches([' ', '\t']);
+        let indent = line.len() - inside.len();
+        if inside.starts_with(['#', ';']) {
             continue;
         }
-        if let Some(section) = line.trim().strip_prefix('[') {
+        if let Some(section) = inside.strip_prefix('[') {
             let inside = section.split(']').next().unwrap_or_default();
             name = inside.split_whitespace().collect::<Vec<_>>().join(" ");
-            above.clear();
-        } else if let Some((key, value)) = line.split_once('=') {
+            above = None;
+        } else if let Some((key, value)) = line.split_once(['=', ':']) {
             let (mut key, value) = (key.trim().to_ascii_lowercase(), value.trim());
-            match indented {
-                true => key = format!("{above}.{key}"),
-                false if value.is_empty() => above.clone_from(&key),
-                false => above.clear(),
+            match above.as_ref().filter(|(least, _)| indent > *least) {
+                Some((_, above)) if above.is_empty() => continue,
+                Some((_, above)) => key = format!("{above}.{key}"),
+                None if value.is_empty() => above = Some((indent, key.clone())),
+                None => above = Some((indent, String::new())),
             }
             let section = sections.entry(name.clone()).or_default();
             section.insert(key, value.to_owned());
@@ -218,6 +221,28 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As the parser of Python has it, which AWS's own programs use.
+    #[test]
+    fn settings_may_be_indented() {
+        let text = "[a]\n  key = 1\n  other: x=y\n   more = 2\n  s3 =\n    region = in\n  # it = no\n  last = 3\n\
+                    [b]\nkey = 4\n  it = goes on\n";
+        let read = parse(text);
+        let a = [
+            ("key", "1"),
+            ("last", "3"),
+            ("other", "x=y"),
+            ("s3", ""),
+            ("s3.region", "in"),
+        ];
+        let of = |name: &str| -> Vec<(&str, &str)> {
+            let section = read[name].iter();
+            section
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect()
+        };
+        assert_eq!((of("a"), of("b")), (a.to_vec(), vec![("key", "4")]));
+    }
 
     #[test]
     fn profiles_from_both_files() {
