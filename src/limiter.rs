@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 /// What passes between two looks at the clock: a tenth of a second's worth at most, and no more
 /// than this, so that a limit does not come in bursts.
 const PIECE: usize = 64 << 10;
+/// Whoever came late, as at idle priority on a busy machine, makes good for so much of it.
+const CREDIT: Duration = Duration::from_secs(1);
 /// How long a wait may take before somebody asks whether to go on.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -45,7 +47,7 @@ impl Limiter {
         let cost = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         let until = {
             let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
-            *paid = (*paid).max(Instant::now()) + cost;
+            *paid = after(*paid, Instant::now(), cost);
             *paid
         };
         loop {
@@ -64,6 +66,12 @@ impl Limiter {
     pub(crate) fn piece(&self) -> usize {
         PIECE.min((self.rate / 10).max(1) as usize)
     }
+}
+
+/// When what costs this has been paid for, if all before has been at `paid`.
+fn after(paid: Instant, now: Instant, cost: Duration) -> Instant {
+    let since = now.checked_sub(CREDIT).unwrap_or(now);
+    paid.max(since) + cost
 }
 
 /// What is read or written at a limited rate.
@@ -117,6 +125,17 @@ impl<W: Write> Write for Limited<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_comes_late_makes_good_for_a_second() {
+        let ms = Duration::from_millis;
+        let origin = Instant::now() + ms(10_000);
+        let cost = ms(100);
+        assert_eq!(after(origin, origin, cost), origin + ms(100));
+        assert_eq!(after(origin, origin + ms(900), cost), origin + ms(100));
+        assert_eq!(after(origin, origin + ms(5000), cost), origin + ms(4100));
+        assert_eq!(after(origin + ms(50), origin, cost), origin + ms(150));
+    }
 
     #[test]
     fn bytes_take_their_time() {

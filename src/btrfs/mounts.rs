@@ -4,6 +4,7 @@
 use super::Filesystem;
 use crate::error::{Doing, Result};
 use crate::snapshot::shown;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -100,11 +101,24 @@ pub fn mounted() -> Result<Vec<Mounted>> {
     Ok(seen(&lines))
 }
 
+/// Those that a path leads to: at each place on the way, nothing lies on top but what the mount lies on itself.
 fn seen(lines: &[MountLine]) -> Vec<Mounted> {
-    let after = |at: usize| lines[at + 1..].iter();
-    let shows = |(at, line): &(usize, &MountLine)| after(*at).all(|other| other.at != line.at);
-    let shown = lines.iter().enumerate().filter(shows);
-    shown.map(|(_, line)| line.mounted()).collect()
+    let tops: HashMap<&Path, u64> = lines.iter().map(|line| (&*line.at, line.id)).collect();
+    let parents: HashMap<u64, u64> = lines.iter().map(|line| (line.id, line.parent)).collect();
+    let lies_on = |line: &MountLine, other: u64| {
+        let chain = std::iter::successors(Some(line.id), |id| parents.get(id).copied());
+        // Only in a table that is damaged is there a circle.
+        chain.take(lines.len()).any(|id| id == other)
+    };
+    let is_seen = |line: &&MountLine| {
+        let mut tops = line.at.ancestors().filter_map(|at| tops.get(at));
+        tops.all(|&top| lies_on(line, top))
+    };
+    lines
+        .iter()
+        .filter(is_seen)
+        .map(MountLine::mounted)
+        .collect()
 }
 
 /// Where mounts are that nothing at these paths lies on, nor below which one of theirs lies: what a
@@ -327,12 +341,14 @@ mod tests {
         let lines = [
             "1 0 8:1 / / rw,x - ext4 a rw,y",
             "2 1 0:9 / /a rw - tmpfs none rw",
+            "4 2 0:35 / /a/b rw - btrfs /dev/c ro,subvolid=5,subvol=/",
             "3 1 0:33 / /a rw - btrfs /dev/b ro,subvolid=5,subvol=/",
+            "5 3 0:36 / /a/d rw - ext4 d rw",
         ];
         let lines = lines.map(|line| MountLine::parse(line.as_bytes()).unwrap());
         let seen = seen(&lines);
         let seen: Vec<_> = seen.iter().map(|one| (&*one.kind, one.writable)).collect();
-        assert_eq!(seen, [("ext4", true), ("btrfs", false)]);
+        assert_eq!(seen, [("ext4", true), ("btrfs", false), ("ext4", true)]);
     }
 
     #[test]

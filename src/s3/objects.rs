@@ -148,7 +148,11 @@ impl Client {
             // Status 200 says nothing about the single keys.
             if let Some(error) = answer.all("Error").find(|e| e.text("Code") != "NoSuchKey") {
                 let doing = format!("cannot delete {}", self.url(error.exact("Key")));
-                let said = format!("{}: {}", error.text("Code"), error.text("Message"));
+                let said = format!(
+                    "{}: {}",
+                    error.text("Code"),
+                    error.text("Message").trim_end_matches('.')
+                );
                 let more = answer.all("Error").count() - 1;
                 let more = if more == 0 {
                     String::new()
