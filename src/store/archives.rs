@@ -35,6 +35,9 @@ pub trait Archive: Store {
     /// Where it is, for a person: `s3://bucket/prefix/subvol/NAME/`.
     fn location(&self) -> String;
 
+    /// What its keys begin with: `prefix/subvol/NAME/`.
+    fn folder(&self) -> &str;
+
     /// What there is: what the last listing had, or a new reading.
     ///
     /// # Errors

@@ -47,6 +47,19 @@ pub(super) fn alone(
     Ok(report)
 }
 
+/// The path of an archive below a place. Places are for people, who are shown names so that they do no harm:
+/// of the path they only tell how long it is.
+fn below(place: &str, archive: &dyn Archive) -> String {
+    let location = archive.location();
+    let Some(below) = location.strip_prefix(place) else {
+        return location;
+    };
+    let folder = archive.folder().trim_end_matches('/');
+    let parts = below.trim_end_matches('/').split('/').count();
+    let begin = folder.rmatch_indices('/').nth(parts - 1);
+    folder[begin.map_or(0, |(at, _)| at + 1)..].to_owned()
+}
+
 /// An archive is a part of the place below which it lies.
 pub(super) fn add(
     report: &mut Verification,
@@ -55,9 +68,7 @@ pub(super) fn add(
     with: &mut With,
     listener: &mut Listener,
 ) -> Result<()> {
-    let location = archive.location();
-    let below = location.strip_prefix(&report.listing.location);
-    let at = below.unwrap_or(&location).to_owned();
+    let at = below(&report.listing.location, archive);
     match alone(archive, depth, with, listener) {
         Ok(part) => report.join(part, Path::new(&at)),
         Err(error) if error.kind == Kind::Interrupted => return Err(error),

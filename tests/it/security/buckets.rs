@@ -14,7 +14,11 @@ use std::process::Command;
 pub(crate) const TESTS: &[Test] = crate::on_both!["security::buckets::"; no_log_can_be_replayed];
 
 /// One server is enough.
-pub(crate) const OWN: &[Test] = tests![answers_have_bounds, commands_mean_their_key_in_each_shell];
+pub(crate) const OWN: &[Test] = tests![
+    answers_have_bounds,
+    commands_mean_their_key_in_each_shell,
+    names_of_archives_are_shown_once
+];
 
 /// The address of every request of an upload, a download, a listing and a removal, asked again
 /// without keys, as whoever reads a log can.
@@ -119,5 +123,27 @@ fn commands_mean_their_key_in_each_shell() {
             "{shell}: {heard:?}, not {begins:?}"
         );
         assert!(!here().join("harm").exists());
+    }
+}
+
+/// What makes a name harmless is not made harmless again, which nobody could read.
+fn names_of_archives_are_shown_once() {
+    let server = shared("seaweedfs");
+    let bucket = Bucket::new(&server);
+    bucket.put(
+        "p\u{9b}/q/subvol/n\u{1b}/full/manifest-20261121T020000Z.json",
+        b"{}",
+    );
+    for (place, path) in [
+        ("p\u{9b}/q/", "subvol/n\\u{1b}/full/manifest-"),
+        ("", "p\\u{9b}/q/subvol/n\\u{1b}/full/manifest-"),
+    ] {
+        let said = bucket.run(&["verify", &bucket.url(place)]);
+        let begins = format!("different     {path}");
+        assert!(
+            said.stdout.starts_with(&begins),
+            "{begins}, not {}",
+            said.stdout
+        );
     }
 }

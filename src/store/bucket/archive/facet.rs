@@ -21,6 +21,10 @@ impl Archive for ArchiveStore {
         self.location()
     }
 
+    fn folder(&self) -> &str {
+        self.prefix()
+    }
+
     fn backups(&mut self) -> Result<Backups> {
         let (_, prefix) = self.place();
         let location = self.reach.objects.url(&prefix);
