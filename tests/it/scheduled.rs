@@ -986,6 +986,13 @@ fn one_run_at_a_time() {
     assert!(late.stderr.contains(&holder), "{}", late.stderr);
     assert!(scene.names("data").is_empty());
     drop(lock);
+    // What the file says of somebody else stays, and tells nothing of a run.
+    std::fs::write(here().join("lock"), "mine\n").unwrap();
+    let lock = scheduled::lock(&here().join("lock")).unwrap();
+    lock.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(scene.backup(&[]).code, 3);
+    assert_eq!(std::fs::read(here().join("lock")).unwrap(), b"mine\n");
+    drop(lock);
     assert_eq!(scene.backup(&["--subvolume", "data"]).code, 0);
     assert!(scene.names("home").is_empty() && scene.names("data").len() == 1);
     let unknown = scene.backup(&["--subvolume", "date"]);

@@ -7,7 +7,7 @@ use crate::sys;
 use crate::sys::secure_open::open_to_change;
 use jiff::Timestamp;
 use std::fs::{DirBuilder, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::SystemTime;
@@ -30,8 +30,14 @@ fn must_be_ours(lock: &File) -> io::Result<()> {
     }
 }
 
-/// Who holds it, and since when.
+/// Notes who holds it, and since when. What has other words in it is left as it is: a configuration may name any
+/// file.
 fn sign(mut lock: &File) -> io::Result<()> {
+    let said = words(lock)?;
+    if !said.is_empty() && process(&said).is_none() {
+        return Ok(());
+    }
+    lock.rewind()?;
     lock.set_len(0)?;
     writeln!(lock, "{}", std::process::id())?;
     lock.set_modified(SystemTime::now())
@@ -39,14 +45,22 @@ fn sign(mut lock: &File) -> io::Result<()> {
 
 /// Which process holds a lock, and since when; `None` of one that does not say it, as of an earlier version.
 pub(super) fn holder(path: &Path) -> Option<(u32, Timestamp)> {
-    let mut said = String::new();
-    let mut lock = open_to_change(path, false).ok()?;
+    let lock = open_to_change(path, false).ok()?;
     let since = lock.metadata().and_then(|found| found.modified()).ok()?;
-    Read::by_ref(&mut lock)
-        .take(32)
-        .read_to_string(&mut said)
-        .ok()?;
-    Some((said.trim().parse().ok()?, since.try_into().ok()?))
+    let holder = process(&words(&lock).ok()?)?;
+    Some((holder, since.try_into().ok()?))
+}
+
+/// The beginning of what is in a lock, which is longer than a number only if it is something else.
+fn words(lock: &File) -> io::Result<Vec<u8>> {
+    let mut said = Vec::new();
+    lock.take(32).read_to_end(&mut said)?;
+    Ok(said)
+}
+
+fn process(said: &[u8]) -> Option<u32> {
+    let number = said.strip_suffix(b"\n")?;
+    str::from_utf8(number).ok()?.parse().ok()
 }
 
 /// One run at a time.
