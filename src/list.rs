@@ -6,8 +6,8 @@ mod json;
 use crate::btrfs::{Coverage, Filesystem, Info, Mount, Subvolume, Subvolumes, UsageByExtents};
 use crate::error::{Doing, Error, Kind, Result};
 use crate::report::{
-    As, Bytes, Cell, Column, Maybe, Moment, Screen, bar, data, descent, fitted, must_be_columns,
-    table, titles,
+    Bytes, Cell, Column, Formatted, Maybe, Moment, Screen, bar, data, descent, fitted,
+    must_be_columns, table, titles,
 };
 use crate::snapshot::{State, Uuid, path_text, shown};
 use crate::store::records;
@@ -235,7 +235,7 @@ const EXCLUSIVE: Field =
     Field::json("exclusive_bytes", |e| maybe(e.s.exclusive.map(Bytes))).right();
 const READ_ONLY: Field = Field::json("read_only", |e| {
     let word = if e.s.read_only { "ro" } else { "rw" };
-    Box::new(As(word.to_owned(), e.s.read_only))
+    Box::new(Formatted(word.to_owned(), e.s.read_only))
 });
 const STATE: Field = Field::json("state", |e| maybe(e.state))
     .alarm(|e| e.state.is_some_and(|state| state != State::Ok));
@@ -251,7 +251,7 @@ const COLUMNS: &[Field] = &[
         data((e.s.parent_id != 0).then_some(e.s.parent_id))
     }),
     Field::json("path", |e| {
-        Box::new(As(e.place(), path_text::encode(&e.s.path)))
+        Box::new(Formatted(e.place(), path_text::encode(&e.s.path)))
     })
     .shown(13, "PATH"),
     Field::json("below", |e| {

@@ -249,7 +249,7 @@ pub struct Cold {
 
 /// What came of asking for an object to be thawed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Asked {
+pub enum ThawOutcome {
     /// It will be thawed.
     Accepted,
     /// It is thawed, and stays so for the days asked for.
@@ -395,5 +395,5 @@ pub trait Objects: Debug + Send + Sync {
     fn cold(&self, keys: &[&str]) -> Result<BTreeMap<String, Cold>>;
 
     /// Asks for an object to be thawed and to stay so for some days.
-    fn thaw(&self, key: &str, class: &str, tier: Tier, days: u32) -> Result<Asked>;
+    fn thaw(&self, key: &str, class: &str, tier: Tier, days: u32) -> Result<ThawOutcome>;
 }

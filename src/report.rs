@@ -3,8 +3,8 @@
 
 pub mod archives;
 mod by_hand;
+mod format;
 mod listing;
-mod look;
 mod plan;
 mod screen;
 mod table;
@@ -12,16 +12,16 @@ mod tree;
 
 use crate::error::{Error, Kind, Result};
 pub use by_hand::Streams;
+pub use format::{ListingFormat, ORDERS};
 use jiff::Timestamp;
 pub use listing::Listed;
-pub use look::{Look, ORDERS};
 pub use plan::briefly;
 pub use screen::Screen;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 pub use table::{
-    As, Bytes, Cell, Column, Maybe, Moment, Row, Rows, data, fitted, must_be_columns, path,
+    Bytes, Cell, Column, Formatted, Maybe, Moment, Row, Rows, data, fitted, must_be_columns, path,
     shortened, table, titles,
 };
 pub use tree::{bar, descent};
@@ -48,7 +48,7 @@ static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// If there is such a one: those that there are.
-pub fn check_look(look: &Look) -> Result<()> {
+pub fn check_look(look: &ListingFormat) -> Result<()> {
     look.must_be_an_order()?;
     let mut titles = listing::columns();
     let more = archives::columns().into_iter();

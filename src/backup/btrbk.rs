@@ -24,12 +24,12 @@ pub struct Imported {
     /// The file as ours.
     pub draft: Draft,
     /// What has no counterpart, in the order of the lines.
-    pub without: Vec<Without>,
+    pub without: Vec<NoCounterpart>,
 }
 
 /// A line of the file that we cannot follow, or not wholly.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Without {
+pub struct NoCounterpart {
     /// Its number, from 1.
     pub line: usize,
     /// As it is written there.
@@ -38,7 +38,7 @@ pub struct Without {
     pub why: String,
 }
 
-impl fmt::Display for Without {
+impl fmt::Display for NoCounterpart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}: {}", self.line, self.what, self.why)
     }

@@ -3,7 +3,7 @@
 //! kept. Knows no source.
 
 use super::deletion;
-use super::retention::{self, Bonds, Candidate, Policy};
+use super::retention::{self, Candidate, Holds, Policy};
 use crate::error::Result;
 use crate::event::{Event, Listener};
 use crate::glob;
@@ -43,9 +43,9 @@ pub fn prune(
     for (origin, snapshots) in families(&listing, order, listener) {
         let place = format!("{} ({origin})", listing.location);
         let candidates = snapshots.iter().map(|s| candidate(s, now)).collect();
-        let bonds = Bonds {
+        let bonds = Holds {
             graph: graph.clone(),
-            ..Bonds::default()
+            ..Holds::default()
         };
         let decisions = retention::judge(candidates, &order.keeps, &bonds, now);
         listener(deletion::event(&place, &decisions, order.dry_run));

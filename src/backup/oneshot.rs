@@ -3,7 +3,7 @@
 
 use super::names::{self, Naming};
 use super::retention::Policy;
-use super::run::{Dest, Keeps, MakeWhen, Run, Wants};
+use super::run::{BackupSelection, Dest, Keeps, MakeWhen, Run};
 use super::source::BackupSource;
 use crate::btrfs::{self, Filesystem};
 use crate::error::{Error, Kind, Result};
@@ -88,7 +88,7 @@ pub fn run(
     let dests = places.map(|(place, store)| Dest {
         name: place.to_string(),
         store: as_store(store),
-        wants: Wants::Missing,
+        wants: BackupSelection::Missing,
         keeps: Keeps::Policy(order.dest_keeps.clone()),
         costs: None,
         compare: order.compare,

@@ -56,7 +56,7 @@ pub struct Decision {
 
 /// What stays whatever the policy says.
 #[derive(Clone, Debug, Default)]
-pub struct Bonds {
+pub struct Holds {
     /// Effective UUIDs, and why.
     pub pinned: Vec<(Uuid, String)>,
     /// What snapshots cannot be restored without, where diffs are kept.
@@ -157,7 +157,7 @@ pub fn snapshot_age(text: &str) -> Result<SignedDuration> {
 pub fn judge(
     candidates: Vec<Candidate>,
     policy: &Policy,
-    bonds: &Bonds,
+    bonds: &Holds,
     now: &Zoned,
 ) -> Vec<Decision> {
     let is_future = |c: &Candidate| from_future(c.made, now.timestamp());
@@ -181,7 +181,7 @@ fn from_future(made: Timestamp, now: Timestamp) -> bool {
 fn judge_past(
     mut candidates: Vec<Candidate>,
     policy: &Policy,
-    bonds: &Bonds,
+    bonds: &Holds,
     now: &Zoned,
 ) -> Vec<Decision> {
     candidates.sort_by(|a, b| (b.made, b.order, &b.path).cmp(&(a.made, a.order, &a.path)));
@@ -217,7 +217,7 @@ fn reasons_of(
     candidate: &Candidate,
     at: usize,
     policy: &Policy,
-    bonds: &Bonds,
+    bonds: &Holds,
     now: Timestamp,
 ) -> Vec<String> {
     let newest = policy.newest.filter(|&newest| at < newest);

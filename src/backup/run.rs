@@ -35,7 +35,7 @@ pub enum MakeWhen {
 
 /// What a destination gets.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Wants {
+pub enum BackupSelection {
     /// Whatever was made since the newest that it has, over any way.
     Missing,
     /// The newest, over any way.
@@ -70,7 +70,7 @@ pub struct Dest<'a> {
     /// Opened, or why it could not be.
     pub store: Result<&'a mut dyn Store>,
     /// What the destination gets.
-    pub wants: Wants,
+    pub wants: BackupSelection,
     /// What the destination keeps.
     pub keeps: Keeps,
     /// What things cost there, in words.
@@ -155,6 +155,21 @@ impl RunOutcome {
     pub fn why_not(&self, name: &str) -> Option<String> {
         let failed = self.failed.iter().find(|(other, _)| other == name);
         failed.map(|(_, error)| error.to_string())
+    }
+
+    /// A destination has not got everything, and the others go on.
+    ///
+    /// # Errors
+    /// If it is because of somebody who wants to stop.
+    fn without(&mut self, name: String, error: Error, listener: &mut Listener) -> Result<()> {
+        if error.kind == Kind::Interrupted {
+            return Err(error);
+        }
+        if self.count > 1 {
+            listener(Event::destination(&name, Err(&error)));
+        }
+        self.failed.push((name, error));
+        Ok(())
     }
 
     /// What it comes to.
@@ -273,13 +288,7 @@ impl Run<'_, '_> {
                     outcome.free.extend(free);
                     outcome.arrived.push(dest.name);
                 }
-                Err(error) if error.kind == Kind::Interrupted => return Err(error),
-                Err(error) => {
-                    if outcome.count > 1 {
-                        (self.listener)(Event::destination(&dest.name, Err(&error)));
-                    }
-                    outcome.failed.push((dest.name, error));
-                }
+                Err(error) => outcome.without(dest.name, error, self.listener)?,
             }
         }
         if outcome.failed.is_empty() && self.lets_go {
@@ -372,15 +381,15 @@ fn made(path: &Path, why: Option<String>, made: bool) -> Event {
 
 /// What a destination gets of our snapshots, and what of this listing it may be made of.
 fn wanted<'a>(
-    wants: &Wants,
+    wants: &BackupSelection,
     here: &'a Listing,
     ours: &'a [Snapshot],
     there: &Listing,
 ) -> (Vec<&'a Snapshot>, Cow<'a, Listing>) {
     let (named, parents) = match wants {
-        Wants::Missing => return (missing(ours, there), Cow::Borrowed(here)),
-        Wants::Newest => return (ours.last().into_iter().collect(), Cow::Borrowed(here)),
-        Wants::One(named, parents) => (named, parents),
+        BackupSelection::Missing => return (missing(ours, there), Cow::Borrowed(here)),
+        BackupSelection::Newest => return (ours.last().into_iter().collect(), Cow::Borrowed(here)),
+        BackupSelection::One(named, parents) => (named, parents),
     };
     let meant = |s: &&Snapshot| named.is_none_or(|id| s.id() == id);
     let wanted: Vec<&Snapshot> = ours.iter().rev().find(meant).into_iter().collect();

@@ -73,9 +73,14 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
     if options.debug && options.logfile.is_none() {
         super::log_to_stderr()?;
     }
+    carry_out(&order, options)
+}
+
+/// Does it, and shows how that goes.
+pub(super) fn carry_out(order: &BackupOrder, options: &Options) -> Result<()> {
     let mut progress = Progress::new(options.verbosity(), options.json);
     let now = backup::local_now(|remark| progress.note(remark));
-    let done = oneshot::run(&order, &of_own(options)?, &now, &mut |event| {
+    let done = oneshot::run(order, &of_own(options)?, &now, &mut |event| {
         progress.hear(&event);
     });
     done.and(progress.close())

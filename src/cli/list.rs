@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::glob;
 use crate::progress::Progress;
 use crate::report::archives::Shown;
-use crate::report::{self, Look, Screen};
+use crate::report::{self, ListingFormat, Screen};
 use crate::snapshot::{Listing, Origins, Snapshot, shown};
 use crate::store::{self, Access, Archive, Location, Place, Store};
 use jiff::Timestamp;
@@ -35,9 +35,9 @@ pub(super) const COMMAND: Command<Form> = Command {
 };
 
 /// How the options want a listing to look.
-fn look(options: &Options) -> Result<Look> {
+fn look(options: &Options) -> Result<ListingFormat> {
     let columns = options.columns.iter().flat_map(|list| list.split(','));
-    let look = Look {
+    let look = ListingFormat {
         screen: Screen::output(),
         now: Timestamp::now().as_second(),
         sort: options.sort.clone(),
@@ -196,7 +196,7 @@ pub(super) fn config(options: &Options) -> Result<()> {
 /// Shows an archive, with the commands that restore it by hand if they are wanted.
 fn show(
     store: &mut dyn Archive,
-    (options, look): (&Options, &Look),
+    (options, look): (&Options, &ListingFormat),
     progress: &mut Progress,
 ) -> Result<()> {
     let states = store.states();

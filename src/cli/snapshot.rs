@@ -1,15 +1,13 @@
 //! `buttersink snapshot`: makes snapshots, from options to an order. Sends nothing, and lets nothing go.
 
+use super::backup;
 use super::form::{EXIT, Form, with_config};
 use super::grammar::{Command, Usage};
 use super::options::Options;
 use super::scheduled;
-use super::store_options::of_own;
-use crate::backup;
-use crate::backup::oneshot::{self, BackupOrder};
+use crate::backup::oneshot::BackupOrder;
 use crate::backup::scheduled::Work;
 use crate::error::Result;
-use crate::progress::Progress;
 use std::ffi::OsString;
 
 pub(super) const COMMAND: Command<Form> = Command {
@@ -39,12 +37,7 @@ pub(super) fn run(words: &[OsString], options: &Options) -> Result<()> {
         dry_run: options.dry_run,
         ..BackupOrder::of(&words[0])
     };
-    let mut progress = Progress::new(options.verbosity(), options.json);
-    let now = backup::local_now(|remark| progress.note(remark));
-    let done = oneshot::run(&order, &of_own(options)?, &now, &mut |event| {
-        progress.hear(&event);
-    });
-    done.and(progress.close())
+    backup::carry_out(&order, options)
 }
 
 /// Makes those that are due.

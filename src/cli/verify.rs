@@ -21,7 +21,7 @@ use crate::store::{self, Access, Archive, Location, Place};
 use crate::verify::{self, Verification};
 use drill::DrillRun;
 use jiff::Timestamp;
-use one::{Other, With, add, alone};
+use one::{CompareWith, Other, add, alone};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use words::VerifyTask;
@@ -182,7 +182,7 @@ fn add_archive(
     report: &mut Verification,
     archive: &mut dyn Archive,
     depth: Depth,
-    with: &mut With,
+    with: &mut CompareWith,
     listener: &mut Listener,
 ) -> Result<Option<String>> {
     let before = report.findings.len();

@@ -2,8 +2,8 @@
 //! them.
 
 use crate::archive::Backup;
-use crate::report::{As, data};
 use crate::report::{Bytes, Column, Rows, path, table};
+use crate::report::{Formatted, data};
 use crate::snapshot::{path_text, shown};
 use crate::text::{counted, human};
 use serde::{Serialize, Serializer};
@@ -66,12 +66,12 @@ const CHAIN: &[Field] = &[
     Field::json("kind", |link| Box::new(link.backup.kind)).shown(3, "KIND"),
     Field::json("created_at", |link| {
         let made = &link.backup.created_at;
-        Box::new(As(shown(made), made))
+        Box::new(Formatted(shown(made), made))
     })
     .shown(2, "BACKED UP"),
     Field::json("name", |link| {
         let name = &link.backup.snapshot;
-        Box::new(As(shown(name), name))
+        Box::new(Formatted(shown(name), name))
     })
     .shown(1, "NAME"),
     Field::json("bytes", |link| Box::new(Bytes(link.backup.bytes)))

@@ -3,7 +3,7 @@
 
 mod row;
 
-use super::look::Look;
+use super::format::ListingFormat;
 use super::table::{Rows, fitted, titles};
 use crate::archive::{Backups, Owner};
 use crate::snapshot::shown;
@@ -24,7 +24,7 @@ pub struct Shown<'a> {
     strays: Vec<String>,
     owner: Option<Owner>,
     #[serde(skip)]
-    look: &'a Look,
+    look: &'a ListingFormat,
 }
 
 /// A manifest that cannot be read.
@@ -52,7 +52,7 @@ fn rows<S: Serializer>(backups: &[Row], to: S) -> Result<S::Ok, S::Error> {
 
 impl<'a> Shown<'a> {
     /// What there is in an archive, as it is to look.
-    pub fn of(archive: &Backups, look: &'a Look) -> Shown<'a> {
+    pub fn of(archive: &Backups, look: &'a ListingFormat) -> Shown<'a> {
         let broken = archive.unread.iter().map(|(key, why)| Broken {
             key: key.clone(),
             why: why.clone(),

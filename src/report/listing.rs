@@ -1,7 +1,7 @@
 //! What a place holds, as a table for people and as JSON. Asks no store, and no clock.
 
-use super::look::{BAR, Look, Order};
-use super::table::{As, Bytes, Column, Maybe, Moment, Rows, data, fitted, titles};
+use super::format::{BAR, ListingFormat, Order};
+use super::table::{Bytes, Column, Formatted, Maybe, Moment, Rows, data, fitted, titles};
 use super::tree::{bar, descent};
 use crate::snapshot::{Diff, Listing, Pair, Snapshot, State, Uuid, path_text, shown};
 use crate::text::{age, counted, human, minute};
@@ -52,7 +52,7 @@ const COLUMNS: &[Field] = &[
         .spare(9),
     Field::json("path", |row| {
         let name = format!("{}{}", row.lead, shown(&row.s.path));
-        Box::new(As(name, path_text::encode(&row.s.path)))
+        Box::new(Formatted(name, path_text::encode(&row.s.path)))
     })
     .shown(1, "NAME"),
     Field::text(2, |row| Box::new(row.bar.clone()))
@@ -66,7 +66,7 @@ const COLUMNS: &[Field] = &[
     Field::json("otransid", |row| data(row.s.otransid)),
     Field::json("stransid", |row| data(row.s.stransid)),
     Field::json("created", |row| {
-        Box::new(As(row.time(), row.s.created.map(Moment)))
+        Box::new(Formatted(row.time(), row.s.created.map(Moment)))
     })
     .shown(3, "CREATED"),
     Field::json("made", |row| data(row.made())).optional(),
@@ -106,7 +106,7 @@ const COLUMNS: &[Field] = &[
     .optional(),
     Field::json("from", |row| {
         let on = row.stored.as_ref().and_then(|stored| stored.from);
-        Box::new(As(row.on(), on))
+        Box::new(Formatted(row.on(), on))
     })
     .shown(8, "FROM")
     .spare(8)
@@ -130,7 +130,7 @@ const COLUMNS: &[Field] = &[
     .optional(),
     Field::json("storage_class", |row| {
         let class = row.s.storage_class.as_ref();
-        Box::new(As(class.map_or("-".to_owned(), shown), class))
+        Box::new(Formatted(class.map_or("-".to_owned(), shown), class))
     })
     .shown(11, "CLASS")
     .spare(6)
@@ -196,7 +196,7 @@ pub struct Listed<'a> {
     partial: bool,
     notes: &'a [String],
     #[serde(skip)]
-    look: &'a Look,
+    look: &'a ListingFormat,
 }
 
 fn rows<S: Serializer>(snapshots: &[ListedSnapshot], to: S) -> Result<S::Ok, S::Error> {
@@ -205,7 +205,7 @@ fn rows<S: Serializer>(snapshots: &[ListedSnapshot], to: S) -> Result<S::Ok, S::
 
 impl<'a> Listed<'a> {
     /// What a place holds, as it is to look.
-    pub fn of(listing: &'a Listing, look: &'a Look) -> Listed<'a> {
+    pub fn of(listing: &'a Listing, look: &'a ListingFormat) -> Listed<'a> {
         let stored = stored(listing);
         let of = |s: &Snapshot| ListedSnapshot {
             stored: stored.get(&s.id()).cloned(),
@@ -364,7 +364,10 @@ mod tests {
                 unlisted,
                 ..Listing::default()
             };
-            assert_eq!(Listed::of(&listing, &Look::default()).partial, partial);
+            assert_eq!(
+                Listed::of(&listing, &ListingFormat::default()).partial,
+                partial
+            );
         }
     }
 }

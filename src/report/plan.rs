@@ -1,7 +1,7 @@
 //! A plan, as a table for people and as JSON: each step with its size and its reason, what is in the
 //! way, and the total. Decides nothing.
 
-use super::table::{As, Column, Row, data, path, table};
+use super::table::{Column, Formatted, Row, data, path, table};
 use crate::plan::{Action, Obstacle, Plan, Step};
 use crate::snapshot::{Size, shown};
 use crate::store::Effort;
@@ -13,7 +13,7 @@ type Field = Column<Step>;
 
 const COLUMNS: &[Field] = &[
     Field::json("action", |s| {
-        Box::new(As(verb(s.action).to_owned(), s.action))
+        Box::new(Formatted(verb(s.action).to_owned(), s.action))
     })
     .shown(1, ""),
     Field::json("path", |s| path(&s.path)),
@@ -21,14 +21,14 @@ const COLUMNS: &[Field] = &[
     Field::json("from", |s| data(s.from)),
     Field::json("clones", |s| data(&s.clones)),
     Field::json("original", |s| data(s.original.as_deref().map(shown))),
-    Field::json("bytes", |s| Box::new(As(size(s), s.size.bytes())))
+    Field::json("bytes", |s| Box::new(Formatted(size(s), s.size.bytes())))
         .shown(2, "")
         .right(),
     Field::json("exact", |s| data(s.size.is_exact())),
     Field::json("mended", |s| data(&s.mended)),
     Field::json("why", |s| {
         let words = format!("{}  ({})", shown(&s.path), briefly(&s.why));
-        Box::new(As(words, &s.why))
+        Box::new(Formatted(words, &s.why))
     })
     .shown(3, ""),
 ];

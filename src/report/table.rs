@@ -53,8 +53,6 @@ pub struct Column<R: 'static> {
     pub title: &'static str,
     /// How its text is aligned.
     pub align: Align,
-    /// Characters that it has at least.
-    pub width: usize,
     /// Where not all fit, those with the highest number are left out first; 0 stays.
     pub spare: u8,
     /// Left out where there is nothing in it.
@@ -74,7 +72,6 @@ impl<R> Column<R> {
             place: 0,
             title: "",
             align: Align::Left,
-            width: 0,
             spare: 0,
             bare: false,
             alarm: None,
@@ -95,12 +92,6 @@ impl<R> Column<R> {
             title,
             ..self
         }
-    }
-
-    /// Of so many characters at least.
-    #[must_use]
-    pub const fn wide(self, width: usize) -> Column<R> {
-        Column { width, ..self }
     }
 
     /// Aligned to the right.
@@ -227,7 +218,7 @@ impl<'c, 'r, R> Sheet<'c, 'r, R> {
         let cells = cells.iter().map(|cell| cell.chars().count());
         match column.align {
             Align::Free => 0,
-            _ => cells.max().unwrap_or(0).max(title).max(column.width),
+            _ => cells.max().unwrap_or(0).max(title),
         }
     }
 
@@ -387,15 +378,15 @@ impl Display for Moment {
 
 /// A value that reads otherwise than scripts have it.
 #[derive(Clone, Debug)]
-pub struct As<T>(pub String, pub T);
+pub struct Formatted<T>(pub String, pub T);
 
-impl<T> Display for As<T> {
+impl<T> Display for Formatted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
 }
 
-impl<T: Serialize> Serialize for As<T> {
+impl<T: Serialize> Serialize for Formatted<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.1.serialize(serializer)
     }
@@ -403,13 +394,13 @@ impl<T: Serialize> Serialize for As<T> {
 
 /// A value of any form, for scripts only.
 pub fn data<'a>(value: impl Serialize + 'a) -> Cell<'a> {
-    Box::new(As(String::new(), value))
+    Box::new(Formatted(String::new(), value))
 }
 
 /// A path: escaped as [`crate::snapshot::shown`] says, and for scripts as `path_text` does.
 pub fn path<'a>(path: &std::path::Path) -> Cell<'a> {
     let encoded = crate::snapshot::path_text::encode(path);
-    Box::new(As(crate::snapshot::shown(path), encoded))
+    Box::new(Formatted(crate::snapshot::shown(path), encoded))
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use crate::archive::Tier;
 use crate::digest::md5;
 use crate::error::{Error, Kind, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, Part,
-    RangeBytes, RemoteChecksum, Source, Unfinished, UploadedPart, absent,
+    About, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, Part, RangeBytes,
+    RemoteChecksum, Source, ThawOutcome, Unfinished, UploadedPart, absent,
 };
 use crate::process;
 use crate::text::hex;
@@ -288,7 +288,7 @@ impl Objects for Client {
         Client::cold(self, keys)
     }
 
-    fn thaw(&self, key: &str, class: &str, tier: Tier, days: u32) -> Result<Asked> {
+    fn thaw(&self, key: &str, class: &str, tier: Tier, days: u32) -> Result<ThawOutcome> {
         Client::thaw(self, key, class, tier, days)
     }
 }

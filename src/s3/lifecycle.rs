@@ -19,12 +19,12 @@ pub struct Rule {
     /// Bytes that an object must exceed for it to be for it.
     pub over: u64,
     /// What the rule does.
-    pub does: Does,
+    pub does: RuleAction,
 }
 
 /// What a rule does.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Does {
+pub enum RuleAction {
     /// Deletes objects, and when.
     Delete(String),
     /// Moves objects to a class from which they must be thawed, and when.
@@ -42,9 +42,9 @@ impl fmt::Display for Rule {
         };
         write!(f, "the bucket's rule '{id}' ")?;
         match &self.does {
-            Does::Delete(when) => write!(f, "deletes {of} {when}"),
-            Does::Freeze(class, when) => write!(f, "moves {of} to {} {when}", shown(class)),
-            Does::Abort(days) => write!(f, "removes uploads after {}", counted(*days, "day")),
+            RuleAction::Delete(when) => write!(f, "deletes {of} {when}"),
+            RuleAction::Freeze(class, when) => write!(f, "moves {of} to {} {when}", shown(class)),
+            RuleAction::Abort(days) => write!(f, "removes uploads after {}", counted(*days, "day")),
         }
     }
 }
@@ -96,13 +96,14 @@ fn rules(node: &Node) -> Vec<Rule> {
     };
     let timed = |node: &&Node| node.child("Days").or(node.child("Date")).is_some();
     let deletes = node.child("Expiration").filter(timed);
-    let deletes = deletes.map(|node| Does::Delete(when(node)));
+    let deletes = deletes.map(|node| RuleAction::Delete(when(node)));
     let moves = node.all("Transition").filter_map(|node| {
         let class = node.text("StorageClass");
-        freezes(class).then(|| Does::Freeze(class.to_owned(), when(node)))
+        freezes(class).then(|| RuleAction::Freeze(class.to_owned(), when(node)))
     });
     let aborts = node.child("AbortIncompleteMultipartUpload");
-    let aborts = aborts.and_then(|node| Some(Does::Abort(node.number("DaysAfterInitiation")?)));
+    let aborts =
+        aborts.and_then(|node| Some(RuleAction::Abort(node.number("DaysAfterInitiation")?)));
     let all = deletes.into_iter().chain(moves).chain(aborts);
     all.map(|does| Rule {
         id: node.text("ID").to_owned(),

@@ -10,7 +10,7 @@ use crate::archive::{ArchiveState, Tier};
 use crate::digest::content_md5;
 use crate::error::{Kind, Result};
 use crate::log;
-use crate::objects::{Asked, Cold};
+use crate::objects::{Cold, ThawOutcome};
 use crate::prices::freezes;
 use rusty_s3::Method;
 use std::collections::{BTreeMap, HashSet};
@@ -74,7 +74,7 @@ impl Client {
     ///
     /// # Errors
     /// If the service refuses.
-    pub fn thaw(&self, key: &str, class: &str, tier: Tier, days: u32) -> Result<Asked> {
+    pub fn thaw(&self, key: &str, class: &str, tier: Tier, days: u32) -> Result<ThawOutcome> {
         let body = body(class, tier, days);
         let mut request = S3Request::new(Method::Post, key, "thaw", "s3:RestoreObject");
         request.query = vec![("restore", String::new())];
@@ -88,15 +88,15 @@ impl Client {
     }
 }
 
-fn asked(answer: Result<u16>, tier: Tier, class: &str) -> Result<Asked> {
+fn asked(answer: Result<u16>, tier: Tier, class: &str) -> Result<ThawOutcome> {
     let error = match answer {
-        Ok(202) => return Ok(Asked::Accepted),
-        Ok(_) => return Ok(Asked::Longer),
+        Ok(202) => return Ok(ThawOutcome::Accepted),
+        Ok(_) => return Ok(ThawOutcome::Longer),
         Err(error) => error,
     };
     match error.refusal() {
-        "RestoreAlreadyInProgress" => Ok(Asked::Underway),
-        "InvalidObjectState" | "ObjectAlreadyInActiveTierError" => Ok(Asked::NotFrozen),
+        "RestoreAlreadyInProgress" => Ok(ThawOutcome::Underway),
+        "InvalidObjectState" | "ObjectAlreadyInActiveTierError" => Ok(ThawOutcome::NotFrozen),
         _ if tier == Tier::Expedited => {
             let way = format!("--restore-tier Standard: Expedited may not be had for {class}");
             Err(error.hint(way))
@@ -235,13 +235,16 @@ mod tests {
         let standard = Tier::Standard;
         assert_eq!(
             asked(Ok(202), standard, "GLACIER").unwrap(),
-            Asked::Accepted
+            ThawOutcome::Accepted
         );
-        assert_eq!(asked(Ok(200), standard, "GLACIER").unwrap(), Asked::Longer);
+        assert_eq!(
+            asked(Ok(200), standard, "GLACIER").unwrap(),
+            ThawOutcome::Longer
+        );
         let underway = refused("RestoreAlreadyInProgress", standard);
-        assert_eq!(underway.unwrap(), Asked::Underway);
+        assert_eq!(underway.unwrap(), ThawOutcome::Underway);
         let warm = refused("InvalidObjectState", standard);
-        assert_eq!(warm.unwrap(), Asked::NotFrozen);
+        assert_eq!(warm.unwrap(), ThawOutcome::NotFrozen);
         assert!(refused("AccessDenied", standard).is_err());
         let busy = refused("GlacierExpeditedRetrievalNotAvailable", Tier::Expedited);
         assert!(

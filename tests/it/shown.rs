@@ -13,7 +13,7 @@ use buttersink::event::{
 use buttersink::plan::{Action, Obstacle, Plan, Step};
 use buttersink::proof::{Finding, Seen, Verdict};
 use buttersink::report::archives::Shown;
-use buttersink::report::{Listed, Look, Screen, json};
+use buttersink::report::{Listed, ListingFormat, Screen, json};
 use buttersink::snapshot::{
     CameBy, Diff, Listing, Mended, Offer, Origin, Size, Snapshot, State, Uuid,
 };
@@ -129,9 +129,9 @@ fn a_listing() {
         free: None,
         ..listing(Vec::new())
     };
-    let look = Look {
+    let look = ListingFormat {
         now: 1_800_100_000,
-        ..Look::default()
+        ..ListingFormat::default()
     };
     let all = [&full, &empty].map(|listing| both(&Listed::of(listing, &look)));
     same_as_kept("listing", &all.concat());
@@ -173,17 +173,17 @@ fn screens() {
 }
 
 /// What screens of several widths show, each of which it fits.
-fn on_screens(name: &str, shown: impl Fn(&Look) -> String) {
+fn on_screens(name: &str, shown: impl Fn(&ListingFormat) -> String) {
     let mut text = String::new();
     for (width, tree) in [(40, false), (80, false), (160, false), (80, true)] {
-        let look = Look {
+        let look = ListingFormat {
             screen: Screen {
                 width: Some(width),
                 colour: false,
             },
             now: 1_800_500_000,
             tree,
-            ..Look::default()
+            ..ListingFormat::default()
         };
         let shown = shown(&look);
         let table = shown.lines().skip_while(|line| !line.starts_with("NAME"));
@@ -244,10 +244,10 @@ fn screens_of_an_archive() {
     let archive = an_archive();
     on_screens("archive", |look| Shown::of(&archive, look).to_string());
     let order = |order: &str| {
-        let look = Look {
+        let look = ListingFormat {
             sort: Some(order.to_owned()),
             columns: vec!["chain".to_owned()],
-            ..Look::default()
+            ..ListingFormat::default()
         };
         let shown = Shown::of(&archive, &look).to_string();
         let rows = shown.lines().skip(2).take(4);

@@ -5,7 +5,7 @@ use super::places;
 use super::remarks::{remark, without};
 use super::retention::{Keeps, keeps};
 use super::sections::{BtrbkSubvolume, BtrbkTarget, File, Scope, Volume};
-use super::{Imported, Without};
+use super::{Imported, NoCounterpart};
 use crate::backup::config::ARCHIVE;
 use crate::backup::draft::{Draft, DraftSection, unused};
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 struct Conversion {
     subvolumes: Vec<BtrbkSource>,
     destinations: Vec<Destination>,
-    without: BTreeSet<Without>,
+    without: BTreeSet<NoCounterpart>,
     /// What subvolumes are called.
     names: HashSet<String>,
     /// What destinations and groups of them are called.

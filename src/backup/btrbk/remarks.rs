@@ -1,6 +1,6 @@
 //! What of btrbk's options has no counterpart, and what is so instead. A table.
 
-use super::Without;
+use super::NoCounterpart;
 use super::lines::Entry;
 
 /// Options by how they begin, values of them that ask for nothing, and what is so here.
@@ -126,7 +126,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// What is to be said of an option, if anything.
-pub(super) fn remark(entry: &Entry) -> Option<Without> {
+pub(super) fn remark(entry: &Entry) -> Option<NoCounterpart> {
     if KNOWN.contains(&entry.key.as_str()) {
         return None;
     }
@@ -138,8 +138,8 @@ pub(super) fn remark(entry: &Entry) -> Option<Without> {
 }
 
 /// A line that we cannot follow.
-pub(super) fn without(entry: &Entry, why: impl Into<String>) -> Without {
-    Without {
+pub(super) fn without(entry: &Entry, why: impl Into<String>) -> NoCounterpart {
+    NoCounterpart {
         line: entry.line,
         what: format!("{} {}", entry.key, entry.value),
         why: why.into(),

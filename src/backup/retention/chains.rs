@@ -1,7 +1,7 @@
 //! Which chains of an archive to keep: a full backup and all that builds on it stay or go together.
 //! Thinks only: times and chains come in as values.
 
-use super::{Bonds, Candidate, Decision};
+use super::{Candidate, Decision, Holds};
 use crate::snapshot::{Graph, Uuid};
 use crate::text::counted;
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +27,7 @@ impl ChainPolicy {
     pub fn judge(
         &self,
         mut candidates: Vec<Candidate>,
-        bonds: &Bonds,
+        bonds: &Holds,
         now: Timestamp,
     ) -> Vec<Decision> {
         candidates.sort_by(|a, b| (b.made, &b.path).cmp(&(a.made, &a.path)));
@@ -52,7 +52,7 @@ impl ChainPolicy {
         &self,
         candidates: &[Candidate],
         roots: &[Uuid],
-        bonds: &Bonds,
+        bonds: &Holds,
         now: Timestamp,
     ) -> HashMap<Uuid, Vec<String>> {
         let mut reasons: HashMap<Uuid, Vec<String>> = HashMap::new();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     /// A full backup every four weeks (1, 5, 9, 13), a difference in each of the others.
-    fn quarter() -> (Vec<Candidate>, Bonds, Timestamp) {
+    fn quarter() -> (Vec<Candidate>, Holds, Timestamp) {
         let start: Timestamp = "2026-01-05T02:00:00Z".parse().unwrap();
         let week = |n: u8| start + SignedDuration::from_hours(24 * 7 * i64::from(n - 1));
         let candidate = |n: u8| Candidate {
@@ -170,9 +170,9 @@ mod tests {
         };
         let parents = (1..=16).filter(|n| n % 4 != 1);
         let graph = parents.map(|n| (id(n), Some(id(n - 1)))).collect();
-        let bonds = Bonds {
+        let bonds = Holds {
             graph,
-            ..Bonds::default()
+            ..Holds::default()
         };
         ((1..=16).map(candidate).collect(), bonds, week(16))
     }

@@ -23,7 +23,7 @@ fn the_future_takes_nobodys_place() {
     };
     let mut all = some();
     all.push(candidate(6, "2031-01-01T00:00:00"));
-    let verdicts = judge(all, &policy, &Bonds::default(), &now);
+    let verdicts = judge(all, &policy, &Holds::default(), &now);
     let kept = verdicts.iter().filter(|v| v.keep);
     let kept: Vec<u8> = kept.map(|v| v.candidate.id.0[0]).collect();
     // The fifth is from this evening.
@@ -52,7 +52,7 @@ fn of_one_second_the_last_is_the_newest() {
         newest: Some(1),
         ..Policy::default()
     };
-    assert_eq!(kept(&all, &policy, &Bonds::default()), ["1"]);
+    assert_eq!(kept(&all, &policy, &Holds::default()), ["1"]);
 }
 
 #[test]
@@ -67,15 +67,15 @@ fn what_has_just_arrived_stays_whatever_its_age() {
     for (candidate, days) in all.iter_mut().zip([40, 29, 31, 31, 31]) {
         candidate.arrived = since(days);
     }
-    assert_eq!(kept(&all, &policy, &Bonds::default()), ["2", "3", "5"]);
+    assert_eq!(kept(&all, &policy, &Holds::default()), ["2", "3", "5"]);
     all[0].arrived = None;
-    assert_eq!(kept(&all, &policy, &Bonds::default()), ["1", "2", "3", "5"]);
+    assert_eq!(kept(&all, &policy, &Holds::default()), ["1", "2", "3", "5"]);
     all[0].arrived = since(-9);
-    assert_eq!(kept(&all, &policy, &Bonds::default()), ["1", "2", "3", "5"]);
+    assert_eq!(kept(&all, &policy, &Holds::default()), ["1", "2", "3", "5"]);
 }
 
 /// What is kept, oldest first, as names.
-fn kept(candidates: &[Candidate], policy: &Policy, bonds: &Bonds) -> Vec<String> {
+fn kept(candidates: &[Candidate], policy: &Policy, bonds: &Holds) -> Vec<String> {
     let mut verdicts = judge(candidates.to_vec(), policy, bonds, &later());
     verdicts.reverse();
     assert!(verdicts.iter().all(|v| !v.why.is_empty()));
@@ -100,15 +100,15 @@ fn counts_of_the_newest() {
         newest: Some(n),
         ..Policy::default()
     };
-    assert_eq!(kept(&some(), &newest(2), &Bonds::default()), ["4", "5"]);
+    assert_eq!(kept(&some(), &newest(2), &Holds::default()), ["4", "5"]);
     assert_eq!(
-        kept(&some(), &newest(0), &Bonds::default()),
+        kept(&some(), &newest(0), &Holds::default()),
         ["5"],
         "the newest always stays"
     );
-    let all = kept(&some(), &Policy::default(), &Bonds::default());
+    let all = kept(&some(), &Policy::default(), &Holds::default());
     assert_eq!(all, ["1", "2", "3", "4", "5"]);
-    assert!(judge(Vec::new(), &newest(1), &Bonds::default(), &later()).is_empty());
+    assert!(judge(Vec::new(), &newest(1), &Holds::default(), &later()).is_empty());
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn counts_of_periods() {
     let expect = |policy: &str, names: &[&str]| {
         let policy = Policy::parse(policy).unwrap();
         assert_eq!(
-            kept(&some(), &policy, &Bonds::default()),
+            kept(&some(), &policy, &Holds::default()),
             names,
             "{policy:?}"
         );
@@ -157,14 +157,14 @@ fn pins_and_parents_stay() {
         let pairs = pairs.iter().map(|(to, from)| (id(*to), Some(id(*from))));
         pairs.collect()
     };
-    let bonds = Bonds {
+    let bonds = Holds {
         pinned: vec![(id(2), "newest in common with B".to_owned())],
         graph: graph(&[(5, 4), (4, 3), (4, 77), (77, 1)]),
     };
     assert_eq!(kept(&some(), &policy, &bonds), ["1", "2", "3", "4", "5"]);
-    let bonds = Bonds {
+    let bonds = Holds {
         graph: graph(&[(5, 3), (3, 5)]),
-        ..Bonds::default()
+        ..Holds::default()
     };
     assert_eq!(kept(&some(), &policy, &bonds), ["3", "5"]);
 }
@@ -187,7 +187,7 @@ fn the_hour_that_happens_twice_is_one() {
         candidate(3, "2026-10-25T03:10:00"),
     ];
     let policy = Policy::parse("3h").unwrap();
-    assert_eq!(kept(&all, &policy, &Bonds::default()), ["2", "3"]);
+    assert_eq!(kept(&all, &policy, &Holds::default()), ["2", "3"]);
 }
 
 /// A run every few hours for more than a year, with a gap of weeks, across both clock changes. What
@@ -211,7 +211,7 @@ fn a_year_of_runs() {
         };
         there.push(new.clone());
         every.push(new.clone());
-        let verdicts = judge(there, &policy, &Bonds::default(), &now);
+        let verdicts = judge(there, &policy, &Holds::default(), &now);
         assert!(verdicts[0].keep && verdicts[0].candidate == new);
         there = verdicts
             .into_iter()
@@ -265,7 +265,7 @@ fn weeks_from_sunday_at_the_end_of_a_year() {
         ..Policy::parse(text).unwrap()
     };
     use jiff::civil::Weekday::{Monday, Sunday};
-    let bonds = Bonds::default();
+    let bonds = Holds::default();
     assert_eq!(kept(&all, &policy("3w", Sunday), &bonds), ["1", "5", "6"]);
     assert_eq!(kept(&all, &policy("3w", Monday), &bonds), ["2", "6"]);
     assert_eq!(kept(&all, &policy("2y", Sunday), &bonds), ["3", "6"]);
@@ -298,7 +298,7 @@ fn the_first_of_each_and_days_that_begin_late() {
             calendar,
             ..Policy::parse(text).unwrap()
         };
-        kept(&all, &policy, &Bonds::default()).join(" ")
+        kept(&all, &policy, &Holds::default()).join(" ")
     };
     use jiff::civil::Weekday::{Monday, Sunday, Tuesday};
     // The newest always stays.

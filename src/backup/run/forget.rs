@@ -2,8 +2,8 @@
 //! Decides nothing.
 
 use super::look::listed;
-use super::{Dest, Run, RunOutcome, Wants, common};
-use crate::error::{Kind, Result};
+use super::{BackupSelection, Dest, Run, RunOutcome, common};
+use crate::error::Result;
 use crate::event::Event;
 use crate::process;
 use crate::snapshot::{Listing, Snapshot, State, shown};
@@ -27,13 +27,7 @@ impl Run<'_, '_> {
         for mut dest in dests {
             match self.forget_at(&mut dest, &listing, &ours) {
                 Ok(()) => outcome.arrived.push(dest.name),
-                Err(error) if error.kind == Kind::Interrupted => return Err(error),
-                Err(error) => {
-                    if outcome.count > 1 {
-                        (self.listener)(Event::destination(&dest.name, Err(&error)));
-                    }
-                    outcome.failed.push((dest.name, error));
-                }
+                Err(error) => outcome.without(dest.name, error, self.listener)?,
             }
         }
         if let Some(newest) = ours.last() {
@@ -59,7 +53,7 @@ impl Run<'_, '_> {
         let newest = ours
             .last()
             .filter(|_| has.is_none_or(|at| at + 1 < ours.len()));
-        if let (Some(newest), Wants::Missing) = (newest, &dest.wants) {
+        if let (Some(newest), BackupSelection::Missing) = (newest, &dest.wants) {
             self.lets_go = false;
             let (place, name) = (&dest.name, shown(&newest.path));
             let lacks = match there.ids().contains(&newest.id()) {

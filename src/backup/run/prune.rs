@@ -4,7 +4,7 @@
 use super::{Costed, Dest, Keeps, Run};
 use crate::archive::Begun;
 use crate::backup::deletion;
-use crate::backup::retention::{self, Bonds, Candidate, Decision};
+use crate::backup::retention::{self, Candidate, Decision, Holds};
 use crate::error::{Kind, Result};
 use crate::event::Event;
 use crate::glob;
@@ -63,7 +63,7 @@ impl Run<'_, '_> {
         let common = ours.iter().rev().find(|s| has.contains(&s.id()));
         let mut pinned = pin(common, "the newest in common with the source");
         pinned.extend(self.pinned_by_name(&candidates));
-        let bonds = Bonds {
+        let bonds = Holds {
             pinned,
             graph: graph_with(there, plan),
         };
@@ -195,9 +195,9 @@ impl Run<'_, '_> {
         let why = "the newest in common with every destination";
         let common = common.map(|id| (id, why.to_owned())).into_iter();
         let pinned = common.chain(self.pinned.clone());
-        let bonds = Bonds {
+        let bonds = Holds {
             pinned: pinned.chain(self.pinned_by_name(&candidates)).collect(),
-            ..Bonds::default()
+            ..Holds::default()
         };
         let verdicts = retention::judge(candidates, &self.keeps, &bonds, self.now);
         self.delete(None, &verdicts, &bonds.graph)

@@ -4,7 +4,7 @@ use crate::archive::Tier;
 use crate::backup::config::{ArchiveConfig, Config, DestinationConfig};
 use crate::backup::oneshot::{as_store, check_apart, check_mount};
 use crate::backup::retention::Decision;
-use crate::backup::run::{Costed, Costs, Dest, Keeps, Wants};
+use crate::backup::run::{BackupSelection, Costed, Costs, Dest, Keeps};
 use crate::backup::schedule::BackupKind;
 use crate::backup::source::BackupSource;
 use crate::error::{Error, Result};
@@ -63,7 +63,7 @@ pub(super) fn bucket<'a>(
         BackupKind::Full => HashSet::new(),
         BackupKind::Incremental => there.links.clone(),
     };
-    let wants = Wants::One(there.finishes, parents);
+    let wants = BackupSelection::One(there.finishes, parents);
     let costs = costs((config, s3), archive, there, now);
     Dest {
         name: archive.location(),
@@ -83,7 +83,7 @@ pub(super) fn unopened<'a>(archive: &ArchiveConfig, error: &Error) -> Dest<'a> {
     Dest {
         name: archive.location(),
         store: Err(error.clone()),
-        wants: Wants::Newest,
+        wants: BackupSelection::Newest,
         keeps: Keeps::Chains(archive.keeps),
         costs: None,
         compare: false,
@@ -105,8 +105,8 @@ pub(super) fn other<'a>(
         name: dest.place.to_string(),
         store: mounted.and_then(|()| as_store(opened)),
         wants: match dest.cycle {
-            Some(_) => Wants::Newest,
-            None => Wants::Missing,
+            Some(_) => BackupSelection::Newest,
+            None => BackupSelection::Missing,
         },
         keeps: Keeps::Policy(dest.keeps.clone()),
         costs: None,

@@ -26,12 +26,12 @@ pub(super) struct SubvolumeLook {
     pub(super) source: BackupSource,
     pub(super) ours: Vec<Snapshot>,
     /// What each archive has, or why it could not be read.
-    pub(super) archives: Vec<Result<There>>,
+    pub(super) archives: Vec<Result<ArchiveContent>>,
 }
 
 /// What the bucket has of a subvolume.
 #[derive(Default)]
-pub(super) struct There {
+pub(super) struct ArchiveContent {
     pub(super) chain: NewestChain,
     pub(super) pending: Option<PendingBackup>,
     pub(super) backups: Vec<BackupCost>,
@@ -42,10 +42,13 @@ pub(super) struct There {
 }
 
 /// What is to be done in an archive; why not all of it was read, if so; and what nobody goes on with.
-fn in_archive(there: Result<There>, agenda: Agenda) -> (ArchiveTodo, Option<Error>, Vec<String>) {
+fn in_archive(
+    there: Result<ArchiveContent>,
+    agenda: Agenda,
+) -> (ArchiveTodo, Option<Error>, Vec<String>) {
     let (there, unread) = match there {
         Ok(there) => (there, None),
-        Err(error) => (There::default(), Some(error)),
+        Err(error) => (ArchiveContent::default(), Some(error)),
     };
     let todo = ArchiveTodo {
         agenda,
@@ -157,7 +160,7 @@ impl RunContext<'_, '_> {
         &self,
         of: &SubvolumeConfig,
         ours: &[Snapshot],
-        asked: &[Result<There>],
+        asked: &[Result<ArchiveContent>],
     ) -> Vec<Agenda> {
         let archives = self.order.config.archives_of(of).into_iter().enumerate();
         let agenda = |(at, archive): (usize, &ArchiveConfig)| {
@@ -243,7 +246,7 @@ impl RunContext<'_, '_> {
         archive: &mut OpenArchive,
         source: &BackupSource,
         ours: &[Snapshot],
-    ) -> Result<There> {
+    ) -> Result<ArchiveContent> {
         let listing = archive.listing(source, ours)?;
         let (losses, lost) = archive.losses()?;
         losses.into_iter().for_each(|loss| self.note(loss));
@@ -270,7 +273,7 @@ impl RunContext<'_, '_> {
             let place = &listing.location;
             format!("nobody goes on with {} in {place}: {why}", shown(path))
         };
-        Ok(There {
+        Ok(ArchiveContent {
             missed: archive.must_be_all_read().err(),
             abandoned: abandoned.into_iter().map(note).collect(),
             backups: destinations::backups(&listing),

@@ -3,7 +3,7 @@
 
 use super::destinations::{self, InBucket};
 use super::folders::Folders;
-use super::look::{SubvolumeLook, There};
+use super::look::{ArchiveContent, SubvolumeLook};
 use super::subvolume::SubvolumeBackup;
 use super::told::told_too;
 use super::{RunContext, ScheduledOrder};
@@ -82,7 +82,7 @@ impl RunContext<'_, '_> {
         let mut dests = Vec::new();
         let config = &self.order.config;
         for (archive, there) in subject.archives.iter_mut().zip(&found.archives) {
-            let (unread, nothing) = (there.as_ref().err(), There::default());
+            let (unread, nothing) = (there.as_ref().err(), ArchiveContent::default());
             let there = there.as_ref().unwrap_or(&nothing);
             let in_bucket = InBucket {
                 finishes: None,

@@ -13,7 +13,7 @@ use crate::verify::{self, Verification};
 use std::path::Path;
 
 /// What a store is held against besides its own records.
-pub(super) type With<'a> = (Option<&'a mut Other>, Option<&'a mut DrillRun>);
+pub(super) type CompareWith<'a> = (Option<&'a mut Other>, Option<&'a mut DrillRun>);
 
 /// A place to compare with.
 pub(super) struct Other {
@@ -33,7 +33,7 @@ impl Other {
 pub(super) fn alone(
     store: &mut dyn Store,
     depth: Depth,
-    (other, drill): &mut With,
+    (other, drill): &mut CompareWith,
     listener: &mut Listener,
 ) -> Result<Verification> {
     let mut report = verify::alone(store, depth, listener)?;
@@ -65,7 +65,7 @@ pub(super) fn add(
     report: &mut Verification,
     archive: &mut dyn Archive,
     depth: Depth,
-    with: &mut With,
+    with: &mut CompareWith,
     listener: &mut Listener,
 ) -> Result<()> {
     let at = below(&report.listing.location, archive);

@@ -8,8 +8,8 @@ use crate::archive::{ArchiveState, Tier};
 use crate::digest::Algorithm;
 use crate::error::{Error, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, Part,
-    RangeBytes, RemoteChecksum, Source, Unfinished, UploadedPart,
+    About, Cold, Counters, Head, Inventory, Keeper, Limits, Object, Objects, Part, RangeBytes,
+    RemoteChecksum, Source, ThawOutcome, Unfinished, UploadedPart,
 };
 use crate::sys::{self, secure_open};
 use crate::text::shown;
@@ -312,8 +312,8 @@ impl Objects for Directory {
         Ok(cold)
     }
 
-    fn thaw(&self, _key: &str, _class: &str, _tier: Tier, _days: u32) -> Result<Asked> {
-        Ok(Asked::NotFrozen)
+    fn thaw(&self, _key: &str, _class: &str, _tier: Tier, _days: u32) -> Result<ThawOutcome> {
+        Ok(ThawOutcome::NotFrozen)
     }
 }
 

@@ -5,8 +5,8 @@ use crate::archive::Tier;
 use crate::digest::{Algorithm, md5};
 use crate::error::{Error, Result};
 use crate::objects::{
-    About, Asked, Cold, Counters, Head, Inventory, Limits, Object, Objects, Part, RangeBytes,
-    RemoteChecksum, Source, Unfinished, UploadedPart,
+    About, Cold, Counters, Head, Inventory, Limits, Object, Objects, Part, RangeBytes,
+    RemoteChecksum, Source, ThawOutcome, Unfinished, UploadedPart,
 };
 use crate::prices::freezes;
 use crate::text::{hex, shown};
@@ -325,18 +325,18 @@ impl Objects for Memory {
         })
     }
 
-    fn thaw(&self, key: &str, class: &str, _tier: Tier, _days: u32) -> Result<Asked> {
+    fn thaw(&self, key: &str, class: &str, _tier: Tier, _days: u32) -> Result<ThawOutcome> {
         self.call("thaw", key, |state| {
             if !freezes(class) {
-                return Ok(Asked::NotFrozen);
+                return Ok(ThawOutcome::NotFrozen);
             }
             Ok(match state.thawed.get(key) {
                 None => {
                     state.thawed.insert(key.to_owned(), false);
-                    Asked::Accepted
+                    ThawOutcome::Accepted
                 }
-                Some(false) => Asked::Underway,
-                Some(true) => Asked::Longer,
+                Some(false) => ThawOutcome::Underway,
+                Some(true) => ThawOutcome::Longer,
             })
         })
     }

@@ -1,8 +1,8 @@
 //! A backup as a row of a listing: its columns, its order among others, and what it builds on. Asks no store.
 
 use crate::archive::{ArchiveState, Backup, Backups};
-use crate::report::look::{BAR, Order};
-use crate::report::table::{As, Bytes, Cell, Column, Maybe, data};
+use crate::report::format::{BAR, Order};
+use crate::report::table::{Bytes, Cell, Column, Formatted, Maybe, data};
 use crate::report::tree::{bar, descent};
 use crate::snapshot::shown;
 use crate::text::{age, minute};
@@ -33,7 +33,7 @@ type Field = Column<Row>;
 pub(super) const COLUMNS: &[Field] = &[
     Field::json("manifest_key", |row| data(&row.backup.key)),
     Field::json("created_at", |row| data(&row.backup.created_at)),
-    Field::json("made", |row| Box::new(As(row.time(), row.made()))).shown(3, "CREATED"),
+    Field::json("made", |row| Box::new(Formatted(row.time(), row.made()))).shown(3, "CREATED"),
     Field::text(4, |row| Box::new(row.age()))
         .shown(4, "AGE")
         .right()
@@ -45,7 +45,7 @@ pub(super) const COLUMNS: &[Field] = &[
     Field::json("why", |row| data(&row.backup.broken)),
     Field::json("snapshot", |row| {
         let name = &row.backup.snapshot;
-        Box::new(As(format!("{}{}", row.lead, shown(name)), name))
+        Box::new(Formatted(format!("{}{}", row.lead, shown(name)), name))
     })
     .shown(1, "NAME"),
     Field::text(2, |row| Box::new(row.bar.clone()))
@@ -81,7 +81,7 @@ pub(super) const COLUMNS: &[Field] = &[
     Field::json("storage_class", |row| {
         let state = row.thaw().map(|word| format!(", {word}"));
         let words = shown(&row.backup.class) + &state.unwrap_or_default();
-        Box::new(As(words, &row.backup.class))
+        Box::new(Formatted(words, &row.backup.class))
     })
     .shown(10, "CLASS")
     .spare(5)

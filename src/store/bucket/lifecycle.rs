@@ -2,7 +2,7 @@
 
 use super::keys::top;
 use crate::error::Result;
-use crate::s3::lifecycle::{Does, Rule};
+use crate::s3::lifecycle::{Rule, RuleAction};
 use crate::s3::{Client, S3Options};
 
 /// What is to be said of a bucket.
@@ -51,20 +51,20 @@ pub(in crate::store) fn remarks(
 
 fn meaning(rule: &Rule, is_archive: bool) -> BucketRemark {
     let spares = spares_manifests(rule) && (is_archive || rule.over >= LARGE);
-    let harmless = matches!(rule.does, Does::Freeze(..)) && spares;
+    let harmless = matches!(rule.does, RuleAction::Freeze(..)) && spares;
     let so = match rule.does {
-        Does::Delete(_) => "backups are lost by that, with all that is built on them",
-        Does::Freeze(..) if spares && is_archive => "restore thaws these chunks first",
-        Does::Freeze(..) if spares => "these streams must be thawed before they are read",
-        Does::Freeze(..) if !is_archive => {
+        RuleAction::Delete(_) => "backups are lost by that, with all that is built on them",
+        RuleAction::Freeze(..) if spares && is_archive => "restore thaws these chunks first",
+        RuleAction::Freeze(..) if spares => "these streams must be thawed before they are read",
+        RuleAction::Freeze(..) if !is_archive => {
             "what stands beside streams must be thawed then to be read; let it be for large objects only, by \
              ObjectSizeGreaterThan"
         }
-        Does::Freeze(..) => {
+        RuleAction::Freeze(..) => {
             "manifests must be thawed then to be read, and nothing builds on them; let it be for chunks \
              only, by their prefix or by ObjectSizeGreaterThan (buttersink-s3(5))"
         }
-        Does::Abort(_) => "an upload that takes longer is never finished",
+        RuleAction::Abort(_) => "an upload that takes longer is never finished",
     };
     BucketRemark {
         words: format!("{rule}: {so}"),
@@ -92,7 +92,7 @@ mod tests {
                 id: "r".to_owned(),
                 prefix: prefix.to_owned(),
                 over,
-                does: Does::Freeze("GLACIER".to_owned(), "after 1 days".to_owned()),
+                does: RuleAction::Freeze("GLACIER".to_owned(), "after 1 days".to_owned()),
             };
             meaning(&rule, is_archive)
         };

@@ -3,7 +3,7 @@
 
 use crate::archive::{ArchiveState, Thaw, Thawing};
 use crate::error::{Error, Kind, Result};
-use crate::objects::{Asked, Cold, Objects};
+use crate::objects::{Cold, Objects, ThawOutcome};
 use crate::process;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -143,8 +143,8 @@ impl Asking<'_> {
             .objects
             .thaw(key, &cold.class, self.how.tier, self.days)?;
         // What goes on already may be asked for as often as one likes.
-        *times += u32::from(asked != Asked::Underway);
-        Ok(asked == Asked::Accepted)
+        *times += u32::from(asked != ThawOutcome::Underway);
+        Ok(asked == ThawOutcome::Accepted)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::store::Access;
 use crate::store::location::{Address, Place};
 use crate::store::wire::{Descriptors, Hello};
 pub use master::Connections;
-use master::{Master, Through};
+use master::{Master, ThroughMaster};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -146,7 +146,7 @@ pub(crate) fn open(
         let ends = ends.transpose().doing(|| doing)?;
         let output: Box<dyn Read + Send> = match master {
             None => Box::new(output),
-            Some(master) => Box::new(Through {
+            Some(master) => Box::new(ThroughMaster {
                 inner: output,
                 master,
             }),

@@ -19,7 +19,7 @@ fn year(policy: &Policy) -> String {
             arrived: None,
             order: 0,
         });
-        let decided = judge(there, policy, &Bonds::default(), &now);
+        let decided = judge(there, policy, &Holds::default(), &now);
         let kept = decided.into_iter().filter(|decision| decision.keep);
         there = kept.map(|decision| decision.candidate).collect();
         let next = day.tomorrow().unwrap();

@@ -129,12 +129,12 @@ impl Drop for Master {
 }
 
 /// What comes through a connection that others use too.
-pub(super) struct Through<R> {
+pub(super) struct ThroughMaster<R> {
     pub(super) inner: R,
     pub(super) master: Arc<Master>,
 }
 
-impl<R: Read> Read for Through<R> {
+impl<R: Read> Read for ThroughMaster<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buf);
         read.map_err(|error| self.master.explain(error))

@@ -14,7 +14,7 @@ pub const ORDERS: &[&str] = &[
 
 /// How a listing is to look.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
+pub struct ListingFormat {
     /// Where it is shown.
     pub screen: Screen,
     /// Seconds since 1970.
@@ -37,7 +37,7 @@ pub(super) struct Order {
     pub(super) backwards: bool,
 }
 
-impl Look {
+impl ListingFormat {
     /// The order that somebody wants, if it is one.
     pub(super) fn order(&self) -> Option<Order> {
         let said = self.sort.as_deref()?;
