@@ -296,7 +296,8 @@ impl<'a> Planner<'a> {
         let total = self.plan.total_bytes();
         if let Some(free) = self.dest.free.filter(|&free| total > free) {
             let what = format!(
-                "too little space: {total} bytes to send, {free} bytes free at the destination"
+                "too little space: {total} bytes to send, {free} bytes free at the destination, not counting what was \
+                 deleted just now"
             );
             self.obstacle(Obstacle::note(Path::new(""), what));
         }

@@ -86,9 +86,11 @@ pub struct Subvolumes {
     pub unread: Vec<UnreadSubvolume>,
 }
 
-/// A subvolume whose records in the tree of tree roots make no sense.
+/// A subvolume whose records in the tree of tree roots make no sense, or whose path nobody can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadSubvolume {
+    /// Its records make no sense.
+    pub malformed: bool,
     /// Its path below the directory that was asked about; empty if that is unknown, `None` if it is elsewhere.
     pub below: Option<PathBuf>,
     /// What is wrong, in words.
@@ -97,8 +99,9 @@ pub struct UnreadSubvolume {
 
 impl UnreadSubvolume {
     /// By its number and its path from the top of the filesystem, if that is known.
-    pub(super) fn of(id: u64, path: Option<&Path>, here: &Path) -> UnreadSubvolume {
+    pub(super) fn malformed(id: u64, path: Option<&Path>, here: &Path) -> UnreadSubvolume {
         UnreadSubvolume {
+            malformed: true,
             below: match path {
                 None => Some(PathBuf::new()),
                 Some(path) => path.strip_prefix(here).ok().map(Path::to_owned),
@@ -119,7 +122,7 @@ impl Subvolumes {
     /// # Errors
     /// If there are some of which nothing could be read.
     pub fn all_read(self) -> Result<Vec<Subvolume>> {
-        match self.unread.into_iter().next() {
+        match self.unread.into_iter().find(|unread| unread.malformed) {
             None => Ok(self.all),
             Some(unread) => Err(Error::damaged(
                 "cannot tell what subvolumes there are",

@@ -16,6 +16,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Directories above another one that are looked at: as many as nobody has.
+const MOST_ABOVE: usize = 1 << 16;
+
 impl Filesystem {
     /// All subvolumes. Who is not root gets those below the directory that may be entered,
     /// without sizes and levels, and notes that say so.
@@ -65,17 +68,25 @@ impl Filesystem {
     /// Gives every subvolume its path.
     fn placed(&self, roots: &Roots) -> io::Result<Subvolumes> {
         let mut places = PathLookup::new(self.fd(), &roots.of);
-        let here = places.of_directory(super::root_id(self.fd())?, self.file.metadata()?.ino());
+        let dir = (super::root_id(self.fd())?, self.file.metadata()?.ino());
         // Nobody may take it for a directory without subvolumes.
-        let here = here.ok_or_else(|| places.lost())?;
+        let Some(here) = places.of_directory(dir.0, dir.1) else {
+            let why = places.lost.remove(&dir).map(io::Error::other);
+            return Err(why.unwrap_or_else(|| io::ErrorKind::NotFound.into()));
+        };
         let (mut all, mut unread) = (Vec::with_capacity(roots.of.len()), Vec::new());
         for (&id, root) in &roots.of {
             let path = places.of_subvolume(id);
             if roots.malformed.contains(&id) {
-                unread.push(UnreadSubvolume::of(id, path.as_deref(), &here));
+                unread.push(UnreadSubvolume::malformed(id, path.as_deref(), &here));
                 continue;
             }
             let Some(path) = path else {
+                unread.extend(places.why_lost(id).map(|why| UnreadSubvolume {
+                    malformed: false,
+                    below: places.may_be_below(id, dir).then(PathBuf::new),
+                    why: format!("the path of subvolume {id} {why}"),
+                }));
                 continue;
             };
             let below = path.strip_prefix(&here).ok();
@@ -87,11 +98,8 @@ impl Filesystem {
         }
         Ok(Subvolumes {
             all,
-            coverage: match places.notes.is_empty() {
-                true => Coverage::Whole,
-                false => Coverage::Part,
-            },
-            notes: places.notes,
+            coverage: Coverage::Whole,
+            notes: Vec::new(),
             unread,
         })
     }
@@ -188,7 +196,8 @@ struct PathLookup<'a> {
     roots: &'a BTreeMap<u64, Root>,
     subvolumes: HashMap<u64, Option<PathBuf>>,
     directories: HashMap<(u64, u64), Option<PathBuf>>,
-    notes: Vec<String>,
+    /// Why the path of a directory cannot be had, though it is there.
+    lost: HashMap<(u64, u64), String>,
 }
 
 impl<'a> PathLookup<'a> {
@@ -198,16 +207,45 @@ impl<'a> PathLookup<'a> {
             roots,
             subvolumes: HashMap::from([(abi::TOP_SUBVOLUME, Some(PathBuf::new()))]),
             directories: HashMap::new(),
-            notes: Vec::new(),
+            lost: HashMap::new(),
         }
     }
 
-    /// Why the directory that was asked about has no path.
-    fn lost(&self) -> io::Error {
-        match self.notes.last() {
-            Some(note) => io::Error::other(note.clone()),
-            None => io::ErrorKind::NotFound.into(),
-        }
+    /// Why a subvolume has no path; `None` if it is gone.
+    fn why_lost(&self, id: u64) -> Option<String> {
+        let mut homes = self.homes(id);
+        homes.find_map(|home| self.lost.get(&home).cloned())
+    }
+
+    /// The directory that a subvolume is in, that which the subvolume of this one is in, and so on.
+    fn homes(&self, id: u64) -> impl Iterator<Item = (u64, u64)> {
+        let home = |tree: u64| {
+            let (tree, dir, _) = self.roots.get(&tree)?.home.as_ref()?;
+            Some((*tree, *dir))
+        };
+        // Damaged metadata could have a subvolume within itself.
+        std::iter::successors(home(id), move |(tree, _)| home(*tree)).take(self.roots.len())
+    }
+
+    /// Whether a subvolume whose path is lost is below a directory, or nobody can tell: by the names that the
+    /// directories above it have, which are no longer than others.
+    fn may_be_below(&self, id: u64, dir: (u64, u64)) -> bool {
+        let mut homes = self.homes(id);
+        homes.any(|(tree, mut inode)| {
+            for _ in 0..MOST_ABOVE {
+                if (tree, inode) == dir {
+                    return true;
+                }
+                if inode == abi::FIRST_FREE {
+                    return false;
+                }
+                match above(self.file, tree, inode) {
+                    Ok(Some(above)) => inode = above,
+                    _ => return true,
+                }
+            }
+            true
+        })
     }
 
     /// `None` if it went away meanwhile, or its path cannot be had.
@@ -250,14 +288,23 @@ impl<'a> PathLookup<'a> {
         let why = match error.raw_os_error() {
             // Removed since we read the roots.
             Some(libc::ENOENT) => return None,
-            Some(libc::ENAMETOOLONG) => "whose path is longer than the kernel can tell".to_owned(),
-            _ => format!("whose path cannot be read: {error}"),
+            Some(libc::ENAMETOOLONG) => "is longer than the kernel can tell".to_owned(),
+            _ => format!("cannot be read: {error}"),
         };
-        self.notes.push(format!(
-            "not listed: subvolumes in one directory of subvolume {tree}, {why}"
-        ));
+        self.lost.insert((tree, inode), why);
         None
     }
+}
+
+/// The directory that a directory is in, by inodes of a tree.
+fn above(file: BorrowedFd, tree: u64, inode: u64) -> io::Result<Option<u64>> {
+    let (from, to) = (
+        key(inode, abi::INODE_REF, 0),
+        key(inode, abi::INODE_REF, u64::MAX),
+    );
+    let mut buffer = SearchBuffer::new();
+    let mut search = Search::new(file, &mut buffer, tree, from, to);
+    Ok(search.next()?.map(|item| item.key.offset))
 }
 
 /// The numbers of the subvolumes of a filesystem whose received UUID is this one: the kernel keeps an index of
@@ -303,7 +350,7 @@ mod tests {
         );
         assert_eq!(roots.malformed, BTreeSet::from([257, 258]));
         let at = |path: Option<&str>, here: &str| {
-            UnreadSubvolume::of(257, path.map(Path::new), Path::new(here))
+            UnreadSubvolume::malformed(257, path.map(Path::new), Path::new(here))
         };
         let found = at(Some("a/s/winter"), "a/s");
         assert_eq!(found.below.as_deref(), Some(Path::new("winter")));

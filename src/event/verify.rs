@@ -10,7 +10,11 @@ use std::fmt;
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (label, words) = (self.verdict.label(), self.verdict.words());
-        write!(f, "{label:12}  {}: {words}", shown(&self.path))
+        match self.path.as_os_str().is_empty() {
+            // What may be anywhere.
+            true => write!(f, "{label:12}  {words}"),
+            false => write!(f, "{label:12}  {}: {words}", shown(&self.path)),
+        }
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) const TESTS: &[Test] = tests![
     seals_that_only_root_may_read,
     seals_that_cannot_be_read_are_no_ground_for_anything,
     a_directory_whose_path_cannot_be_read_is_one_item,
+    what_is_too_deep_elsewhere_is_in_nobodys_way,
     sizes_are_exact_where_space_is_reserved,
     sizes_are_exact_where_an_end_is_cloned,
     what_the_kernel_cannot_send_is_no_candidate,
@@ -633,6 +634,41 @@ fn a_directory_whose_path_cannot_be_read_is_one_item() {
     assert!(said.stdout.contains("one"), "{}", said.stdout);
     assert_eq!(said.stdout.matches("deep").count(), 1, "{}", said.stdout);
     assert!(said.stderr.contains("cannot be read"), "{}", said.stderr);
+}
+
+/// The kernel tells no path that is longer than a page. Only below the source it could be of a snapshot that
+/// ought to be sent, or kept at the destination.
+fn what_is_too_deep_elsewhere_is_in_nobodys_way() {
+    let (source, dest) = pair();
+    snapshot(&source.join("one"), &source.join("two"));
+    let name = "d".repeat(200);
+    let deep = format!(
+        "for i in {{1..24}}; do mkdir {name}; cd {name}; done; btrfs -q subvolume create deep"
+    );
+    script(source.parent().unwrap(), &deep);
+    let run = |words: &[&str], places: &[&Path]| {
+        let places = places.iter().map(|place| place.as_os_str());
+        buttersink(words.iter().map(OsStr::new).chain(places))
+    };
+    assert_eq!(run(&["list"], &[&source]).code, 0);
+    assert_eq!(run(&["-d"], &[&source, &dest]).code, 0);
+    script(&source, "btrfs -q subvolume delete two");
+    assert_eq!(run(&["-d"], &[&source, &dest]).code, 0);
+    assert!(is_there(&dest.join("one")) && !is_there(&dest.join("two")));
+    // Within the source, it might be one that is to stay, and the others go on.
+    script(&source, &deep);
+    snapshot(&source.join("one"), &source.join("three"));
+    script(&source, "btrfs -q subvolume delete one");
+    let said = run(&["-d"], &[&source, &dest]);
+    assert_eq!(said.code, 10, "{}", said.stderr);
+    assert!(said.stderr.contains("longer than the kernel can tell"));
+    assert!(is_there(&dest.join("one")) && is_there(&dest.join("three")));
+    for command in ["list", "verify"] {
+        let said = run(&[command], &[&source]);
+        assert!(said.code != 0, "{command}: {}", said.stdout);
+        let words = said.stdout + &said.stderr;
+        assert!(words.contains("longer than the kernel can tell"), "{words}");
+    }
 }
 
 /// As with a quota that is used up: what is in the way is named, and the rest goes on.
