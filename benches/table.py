@@ -40,6 +40,7 @@ def main():
     for title, group in groupby(rows, key=lambda row: row[0]):
         print(f"\n### {title}\n\n| | median | ratio | CPU s | peak MiB |\n|---|--:|--:|--:|--:|")
         for _, *cells in group:
+            cells = (cell.replace("|", "\\|") for cell in cells)
             print(f"| {' | '.join(cells)} |")
 
 
